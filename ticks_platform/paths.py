@@ -1,0 +1,27 @@
+"""Where the platform finds its files and keeps its state."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def project_root() -> Path:
+    """Folder that holds ``feeds.yaml`` and ``sql/``: ``TICKS_PROJECT_DIR``, or else the checkout this package is in."""
+    configured = os.environ.get("TICKS_PROJECT_DIR")
+    return Path(configured).expanduser().resolve() if configured else Path(__file__).resolve().parents[1]
+
+
+def state_dir() -> Path:
+    """Folder of what must survive a restart, the embedded database above all: ``TICKS_STATE_DIR``, or else ``.ticks``."""
+    configured = os.environ.get("TICKS_STATE_DIR")
+    return Path(configured).expanduser().resolve() if configured else project_root() / ".ticks"
+
+
+def cache_dir() -> Path:
+    """Per-user folder of what can be fetched or made again: ``TICKS_CACHE_DIR``, or else the XDG cache."""
+    configured = os.environ.get("TICKS_CACHE_DIR")
+    if configured:
+        return Path(configured).expanduser().resolve()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "ticks_platform"
