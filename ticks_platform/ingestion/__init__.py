@@ -1,0 +1,1 @@
+"""From frames to committed rows: buffer, loader, lease. It knows nothing of Dagster."""

@@ -1,0 +1,155 @@
+"""From frames to columns: decode, refuse at the door what cannot be a tick, lay out the rest for COPY."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import compress
+from operator import attrgetter
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ticks_platform.feeds.events import Control, Event, Rejected, Tick
+from ticks_platform.ingestion.buffer import PositionedFrame
+from ticks_platform.ingestion.tick_id import tick_ids
+from ticks_platform.timescale import copy
+
+COLUMNS = ("time", "symbol", "price", "day_volume", "tick_id", "size", "bid", "ask", "feed", "received_at")
+"""Columns of stocks_real_time in the order of `encode_ticks`."""
+
+FUTURE_TOLERANCE = 300 * 1_000_000_000
+"""Nanoseconds that a tick may be ahead of its arrival; the table's CHECK allows the same."""
+
+EARLIEST = 631_152_000 * 1_000_000_000
+"""1990-01-01 in nanoseconds since the Unix epoch; the table's CHECK begins there too."""
+
+Decode = Callable[[bytes], list[Event]]
+
+
+class RejectedEvent(NamedTuple):
+    """A row of rejected_event."""
+
+    position: int
+    received_at: int
+    reason: str
+    raw: bytes
+
+
+class TickBatch(NamedTuple):
+    """Ticks with their places in the stream; all three are of one length."""
+
+    ticks: Sequence[Tick]
+    positions: npt.NDArray[np.int64]
+    received_at: npt.NDArray[np.int64]
+
+    def part(self, begin: int, end: int) -> TickBatch:
+        """The ticks from `begin` up to `end`."""
+        return TickBatch(self.ticks[begin:end], self.positions[begin:end], self.received_at[begin:end])
+
+
+class DecodedBatch(NamedTuple):
+    """What a run of frames held: every event is a tick, a rejected one, or a control event."""
+
+    frames: Sequence[PositionedFrame]
+    ticks: TickBatch
+    rejected: list[RejectedEvent]
+    control: int
+
+    @property
+    def end(self) -> int:
+        """The position after the last frame."""
+        last = self.frames[-1]
+        return last.position + max(1, len(last.data))
+
+    def reject(self, position: int, received_at: int, reason: str) -> RejectedEvent:
+        """A rejected event of this batch, with the bytes of the frame that it stands in."""
+        frame = self.frames[bisect_right(self.frames, position, key=attrgetter("position")) - 1]
+        return RejectedEvent(position, received_at, reason, frame.data)
+
+
+def decode_frames(frames: Sequence[PositionedFrame], decode: Decode) -> DecodedBatch:
+    """Decode frames, which are in order and at least one."""
+    events: list[Event] = []
+    counts = np.empty(len(frames), dtype=np.int64)
+    for number, frame in enumerate(frames):
+        decoded = decode(frame.data)
+        events += decoded
+        counts[number] = len(decoded)
+    firsts = np.repeat(np.cumsum(counts) - counts, counts)
+    starts = np.fromiter(map(attrgetter("position"), frames), np.int64, len(frames))
+    arrivals = np.fromiter(map(attrgetter("received_at"), frames), np.int64, len(frames))
+    positions = np.repeat(starts, counts) + np.arange(len(events)) - firsts
+    received_at = np.repeat(arrivals, counts)
+
+    rejected: list[RejectedEvent] = []
+    control = 0
+    # One look in C at the types of all events: almost every batch is ticks only.
+    if set(map(type, events)) - {Tick}:
+        is_tick = np.fromiter((type(event) is Tick for event in events), np.bool_, len(events))
+        for place in np.flatnonzero(~is_tick).tolist():
+            event = events[place]
+            if isinstance(event, Rejected):
+                rejected.append(RejectedEvent(int(positions[place]), int(received_at[place]), event.reason, event.raw))
+            elif isinstance(event, Control):
+                control += 1
+        events = list(compress(events, is_tick.tolist()))
+        positions, received_at = positions[is_tick], received_at[is_tick]
+    ticks = TickBatch(events, positions, received_at)  # type: ignore[arg-type]  # only ticks are left
+    return _refuse_at_the_door(DecodedBatch(frames, ticks, rejected, control))
+
+
+def _refuse_at_the_door(batch: DecodedBatch) -> DecodedBatch:
+    """Set aside the ticks whose time the table would refuse, without a round trip."""
+    ticks = batch.ticks
+    try:
+        times = _times(ticks)
+    except (OverflowError, TypeError):
+        return batch  # the loader splits the batch until it has found the tick
+    early, late = times < EARLIEST, times > ticks.received_at + FUTURE_TOLERANCE
+    refused = early | late
+    if not refused.any():
+        return batch
+    rejected = list(batch.rejected)
+    for place in np.flatnonzero(refused).tolist():
+        ahead = (int(times[place]) - int(ticks.received_at[place])) / 1e9
+        reason = "its time is before 1990" if early[place] else f"its time is {ahead:.0f} s after its arrival"
+        rejected.append(batch.reject(int(ticks.positions[place]), int(ticks.received_at[place]), reason))
+    kept = ~refused
+    remaining = TickBatch(list(compress(ticks.ticks, kept.tolist())), ticks.positions[kept], ticks.received_at[kept])
+    return batch._replace(ticks=remaining, rejected=rejected)
+
+
+def encode_ticks(batch: TickBatch, *, feed: str, feed_number: int) -> bytes:
+    """The batch as one binary COPY into stocks_real_time (`COLUMNS`)."""
+    ticks = batch.ticks
+    times = _times(batch)
+    symbols = list(map(attrgetter("symbol"), ticks))
+    words = list(dict.fromkeys(symbols))
+    code_of = {word: code for code, word in enumerate(words)}
+    return copy.encode(
+        (
+            copy.timestamptz(times),
+            copy.TextColumn(
+                np.fromiter(map(code_of.__getitem__, symbols), np.intp, len(ticks)), [word.encode() for word in words]
+            ),
+            copy.float8(_floats(ticks, "price")),
+            copy.int8(_floats(ticks, "day_volume")),
+            copy.Column(tick_ids(times, batch.positions, feed_number)),
+            copy.float8(_floats(ticks, "size")),
+            copy.float8(_floats(ticks, "bid")),
+            copy.float8(_floats(ticks, "ask")),
+            copy.TextColumn(np.zeros(len(ticks), np.intp), [feed.encode()]),
+            copy.timestamptz(batch.received_at),
+        )
+    )
+
+
+def _times(batch: TickBatch) -> npt.NDArray[np.int64]:
+    return np.fromiter(map(attrgetter("time"), batch.ticks), np.int64, len(batch.ticks))
+
+
+def _floats(ticks: Sequence[Tick], field: str) -> npt.NDArray[np.float64]:
+    # numpy takes None for NaN here, which the encoder then writes as NULL.
+    return np.array(list(map(attrgetter(field), ticks)), dtype=np.float64)

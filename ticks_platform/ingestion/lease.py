@@ -1,0 +1,129 @@
+"""One writer per feed: the lease, and the epoch that fences an old owner off."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+
+class LeaseLostError(Exception):
+    """Another owner took the feed over; this one must not write any more."""
+
+
+class MixedDatabaseError(Exception):
+    """Synthetic and live ticks would come to lie in one table."""
+
+
+class Lease(NamedTuple):
+    """The right to write a feed, until somebody takes a higher epoch."""
+
+    feed: str
+    feed_number: int
+    epoch: int
+    owner: str
+    position: int
+    """Where the feed's stream goes on: its checkpoint."""
+
+
+class LeaseStatus(NamedTuple):
+    """Who holds a feed, and when the holder was last heard of."""
+
+    owner: str
+    epoch: int
+    heartbeat_at: datetime
+    released: bool
+
+
+def take(cursor: Cursor, *, feed: str, provider: str, synthetic: bool, owner: str) -> Lease:
+    """Take the feed over, whoever held it: the newest owner wins, and the one before cannot commit any more.
+
+    Raises MixedDatabaseError when the database holds ticks of the other kind, synthetic or live.
+    """
+    cursor.execute("SELECT feed FROM ticks_platform.feed WHERE synthetic <> %s ORDER BY feed", (synthetic,))
+    others = [row[0] for row in cursor.fetchall()]
+    if others:
+        kinds = ("synthetic ticks of the stand-in", "live ticks")
+        mine, theirs = kinds if synthetic else kinds[::-1]
+        raise MixedDatabaseError(
+            f"feed '{feed}' brings {mine}, and this database holds {theirs} (feed {', '.join(others)}); they must not "
+            "be mixed. Point TICKS_DATABASE_URL to another database, or remove this one (`make clean` removes the "
+            "embedded one)"
+        )
+    cursor.execute(
+        """
+        INSERT INTO ticks_platform.feed (feed, provider, synthetic) VALUES (%(feed)s, %(provider)s, %(synthetic)s)
+        ON CONFLICT (feed) DO UPDATE SET provider = excluded.provider
+        RETURNING feed_number
+        """,
+        {"feed": feed, "provider": provider, "synthetic": synthetic},
+    )
+    feed_number = _one(cursor)
+    # The row lock waits for a commit of the owner before, and that commit's checkpoint is read after it.
+    cursor.execute(
+        """
+        INSERT INTO ticks_platform.feed_lease (feed, epoch, owner, taken_at, heartbeat_at)
+        VALUES (%(feed)s, 1, %(owner)s, clock_timestamp(), clock_timestamp())
+        ON CONFLICT (feed) DO UPDATE SET epoch = feed_lease.epoch + 1, owner = excluded.owner,
+            taken_at = excluded.taken_at, heartbeat_at = excluded.heartbeat_at, released_at = NULL
+        RETURNING epoch
+        """,
+        {"feed": feed, "owner": owner},
+    )
+    epoch = _one(cursor)
+    cursor.execute(
+        """
+        INSERT INTO ticks_platform.feed_checkpoint (feed, position, ticks, rejected, committed_at)
+        VALUES (%s, 0, 0, 0, clock_timestamp())
+        ON CONFLICT (feed) DO UPDATE SET committed_at = feed_checkpoint.committed_at
+        RETURNING position
+        """,
+        (feed,),
+    )
+    return Lease(feed, feed_number, epoch, owner, _one(cursor))
+
+
+def hold(cursor: Cursor, lease: Lease) -> bool:
+    """Heartbeat, inside the loading transaction or on its own; returns whether the feed is still wanted (enabled).
+
+    The updated row stays locked until the transaction ends, so nobody takes the feed over between this and the commit.
+    Raises LeaseLostError when somebody else has.
+    """
+    cursor.execute(
+        """
+        UPDATE ticks_platform.feed_lease SET heartbeat_at = clock_timestamp()
+        WHERE feed = %s AND epoch = %s
+        RETURNING (SELECT enabled FROM ticks_platform.feed WHERE feed = feed_lease.feed)
+        """,
+        (lease.feed, lease.epoch),
+    )
+    row = cursor.fetchone()
+    if row is None:
+        raise LeaseLostError(f"feed '{lease.feed}' was taken over by another owner; epoch {lease.epoch} is over")
+    return bool(row[0])
+
+
+def release(cursor: Cursor, lease: Lease) -> None:
+    """Give the feed up; does nothing when somebody else has it."""
+    cursor.execute(
+        "UPDATE ticks_platform.feed_lease SET released_at = clock_timestamp() WHERE feed = %s AND epoch = %s",
+        (lease.feed, lease.epoch),
+    )
+
+
+def status(cursor: Cursor, feed: str) -> LeaseStatus | None:
+    """Who holds the feed, or None when nobody ever did."""
+    cursor.execute(
+        "SELECT owner, epoch, heartbeat_at, released_at IS NOT NULL FROM ticks_platform.feed_lease WHERE feed = %s",
+        (feed,),
+    )
+    row = cursor.fetchone()
+    return LeaseStatus(*row) if row else None
+
+
+def _one(cursor: Cursor) -> int:
+    row = cursor.fetchone()
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,63 @@
+"""The candle tables: what is in them, and bringing them up to their ticks."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from psycopg2 import sql
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+
+class Candle(NamedTuple):
+    """A candle table."""
+
+    name: str
+    bucket: timedelta
+
+
+ONE_MINUTE = Candle("one_minute_candle", timedelta(minutes=1))
+ONE_HOUR = Candle("one_hour_candle", timedelta(hours=1))
+
+
+class CandleSummary(NamedTuple):
+    """What a candle table holds."""
+
+    rows: int
+    symbols: int
+    first_bucket: datetime | None
+    last_bucket: datetime | None
+
+
+def refresh_history(cursor: Cursor, candle: Candle) -> None:
+    """Materialize all closed buckets that the ticks still cover; the caller must not be in a transaction.
+
+    A policy only ever refreshes its own window, so what came before it would stay out of the candle. The window begins
+    at the oldest tick chunk, since a refresh over dropped ticks deletes their candles, and it ends with the last closed
+    bucket, since ticks that come to a materialized open bucket stay hidden.
+    """
+    cursor.execute(
+        """
+        SELECT min(range_start), least(max(range_end), time_bucket(%s, now()))
+        FROM timescaledb_information.chunks
+        WHERE hypertable_schema = current_schema() AND hypertable_name = 'stocks_real_time'
+        """,
+        (candle.bucket,),
+    )
+    start, end = cursor.fetchone() or (None, None)
+    if start is not None and end - start >= candle.bucket:
+        cursor.execute("CALL refresh_continuous_aggregate(%s::regclass, %s, %s)", (candle.name, start, end))
+
+
+def summarize(cursor: Cursor, candle: Candle) -> CandleSummary:
+    """Count a candle table. Raises psycopg2.errors.UndefinedTable when it is missing."""
+    cursor.execute(
+        sql.SQL("SELECT count(*), count(DISTINCT symbol), min(bucket), max(bucket) FROM {}").format(
+            sql.Identifier(candle.name)
+        )
+    )
+    row = cursor.fetchone()
+    assert row is not None
+    return CandleSummary(*row)

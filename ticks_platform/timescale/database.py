@@ -1,0 +1,97 @@
+"""Which database the platform works on, and how to reach it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psycopg2
+import sqlalchemy
+from sqlalchemy.pool import NullPool
+
+from ticks_platform.timescale import embedded
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection  # noqa: N812
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+CONNECT_TIMEOUT = 10
+"""Seconds."""
+
+
+class DatabaseUnavailableError(Exception):
+    """The database cannot be reached; the message says which one, without its password."""
+
+
+class Database:
+    """A TimescaleDB: the one at a URL, or the embedded one, which is started when it is first needed."""
+
+    def __init__(self, url: str | None) -> None:
+        """`url` is ``postgresql://…``; None or an empty one means the embedded database."""
+        self._url = url.replace("postgresql+psycopg2://", "postgresql://", 1) if url else None
+
+    @classmethod
+    def from_environment(cls) -> Database:
+        """The database of ``TICKS_DATABASE_URL``, or the embedded one."""
+        return cls(os.environ.get("TICKS_DATABASE_URL"))
+
+    @property
+    def embedded(self) -> bool:
+        """Whether this is the embedded database."""
+        return self._url is None
+
+    @property
+    def description(self) -> str:
+        """What to call this database in messages and in the UI; never has a password in it."""
+        if self._url is None:
+            return "embedded TimescaleDB (for trying, developing and testing)"
+        return sqlalchemy.make_url(self._url).render_as_string(hide_password=True)
+
+    def url(self) -> str:
+        """The URL for libpq, with its password. Raises DatabaseUnavailableError when the embedded one cannot start."""
+        try:
+            return self._url or embedded.ensure_running()
+        except embedded.EmbeddedError as error:
+            raise DatabaseUnavailableError(str(error)) from error
+
+    def connect(self, application_name: str = "ticks_platform") -> Connection:
+        """Open a connection of one's own. Raises DatabaseUnavailableError."""
+        try:
+            return psycopg2.connect(
+                self.url(),
+                application_name=application_name,
+                connect_timeout=CONNECT_TIMEOUT,
+                keepalives_idle=10,
+                keepalives_interval=5,
+                keepalives_count=3,
+            )
+        except psycopg2.OperationalError as error:
+            raise DatabaseUnavailableError(f"cannot connect to {self.description}: {str(error).strip()}") from None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Cursor]:
+        """One transaction on a connection of its own: committed at the end, rolled back when the body raises."""
+        connection = self.connect()
+        try:
+            with connection, connection.cursor() as cursor:
+                yield cursor
+        finally:
+            connection.close()
+
+    @contextmanager
+    def autocommit(self) -> Iterator[Cursor]:
+        """A connection outside of any transaction, as refreshes and policies need it."""
+        connection = self.connect()
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                yield cursor
+        finally:
+            connection.close()
+
+    def engine(self) -> sqlalchemy.Engine:
+        """A SQLAlchemy engine without a pool: the embedded server stops some time after its last client has gone."""
+        url = sqlalchemy.make_url(self.url()).set(drivername="postgresql+psycopg2")
+        return sqlalchemy.create_engine(url, poolclass=NullPool)

@@ -1,0 +1,39 @@
+"""The SQL files under ``sql/``: one object a file, idempotent. All DDL of the platform is in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ticks_platform.paths import project_root
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+MACHINERY = (
+    "schema/ticks_platform.sql",
+    "schema/feed.sql",
+    "schema/feed_lease.sql",
+    "schema/feed_checkpoint.sql",
+    "schema/feed_session.sql",
+    "schema/rejected_event.sql",
+)
+"""What ingestion needs beside the hypertable, in the order of their references."""
+
+HYPERTABLE = ("schema/timescaledb.sql", "schema/stocks_real_time.sql")
+
+_DDL_LOCK = 0x7469636B  # "tick"
+
+
+def read(name: str) -> str:
+    """The text of a file under ``sql/``. Raises FileNotFoundError, naming the file."""
+    return (project_root() / "sql" / name).read_text(encoding="utf-8")
+
+
+def apply(cursor: Cursor, *names: str) -> None:
+    """Execute files under ``sql/`` in the cursor's transaction, one applier at a time.
+
+    ``IF NOT EXISTS`` alone does not stand two appliers at once: both may find nothing, and one then fails.
+    """
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_DDL_LOCK,))
+    for name in names:
+        cursor.execute(read(name))
