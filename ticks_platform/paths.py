@@ -13,7 +13,7 @@ def project_root() -> Path:
 
 
 def state_dir() -> Path:
-    """Folder of what must survive a restart, the embedded database above all: ``TICKS_STATE_DIR``, or else ``.ticks``."""
+    """Folder of what must survive a restart, such as the embedded database: ``TICKS_STATE_DIR``, or ``.ticks``."""
     configured = os.environ.get("TICKS_STATE_DIR")
     return Path(configured).expanduser().resolve() if configured else project_root() / ".ticks"
 

@@ -1,0 +1,33 @@
+# `make dev` runs the platform, `make test` tests it; both set up what they need first.
+
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+
+.PHONY: dev test lint clean setup
+.DEFAULT_GOAL := dev
+
+dev: setup
+	$(VENV)/bin/dagster dev
+
+test: setup
+	$(VENV)/bin/python -m pytest
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+setup: $(READY)
+
+$(READY): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python is missing: install Python 3.10 to 3.13, or say which with make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' || { echo "$$($(PYTHON) --version) will not do: install Python 3.10 to 3.13, or say which with make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+clean:
+	@if [ -x $(VENV)/bin/python ]; then $(VENV)/bin/python -m ticks_platform.timescale.embedded stop || true; fi
+	rm -rf $(VENV) .ticks .dagster_home .tmp_dagster_home_* .pytest_cache .mypy_cache .ruff_cache

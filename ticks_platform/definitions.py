@@ -1,0 +1,49 @@
+"""The whole platform on one page: what `dagster dev` loads."""
+
+from __future__ import annotations
+
+import time
+
+import dagster as dg
+
+from ticks_platform.defs import assets, checks, ingestion, schedules, sensors
+from ticks_platform.defs.resources import DatabaseResource, IngestionResource
+from ticks_platform.feeds.settings import load_settings
+from ticks_platform.paths import project_root
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Everything that Dagster runs. Reads feeds.yaml, since each feed is a partition of the ingestion job."""
+    feeds_file = project_root() / "feeds.yaml"
+    settings = load_settings(feeds_file)
+    feeds = [feed.name for feed in settings.feeds]
+
+    tables = [
+        assets.stocks_real_time,
+        assets.company(settings),
+        assets.one_minute_candle,
+        assets.one_hour_candle,
+    ]
+    policies = [assets.one_minute_candle_refresh_policy, assets.one_hour_candle_refresh_policy]
+    ingest = ingestion.ingest_job(feeds)
+    database = DatabaseResource.from_environment()
+    return dg.Definitions(
+        assets=[*tables, *policies],
+        asset_checks=[*checks.ohlc_invariants, checks.ticks_are_fresh(settings)],
+        jobs=[
+            ingest,
+            ingestion.switch_job(settings, enabled=True),
+            ingestion.switch_job(settings, enabled=False),
+            assets.bring_up,
+            assets.refresh_candles,
+            checks.check_quality,
+        ],
+        sensors=[sensors.platform_supervisor(ingest=ingest, feeds=feeds, loaded_at=time.time())],
+        schedules=[schedules.refresh_candles, schedules.check_quality],
+        resources={
+            "database": database,
+            "ingestion": IngestionResource(database=database, feeds_file=str(feeds_file)),
+        },
+        executor=dg.in_process_executor,
+    )

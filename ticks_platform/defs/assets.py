@@ -1,0 +1,210 @@
+"""Assets: the hypertable, the candles, their refresh policies. Each one makes the database agree with its SQL file."""
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from psycopg2.extras import execute_values
+
+from ticks_platform.defs.resources import DatabaseResource
+from ticks_platform.feeds.settings import PlatformSettings
+from ticks_platform.timescale import candles, policies, scripts, tables
+from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE, Candle
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+OWNERS = ["team:market-data"]
+KINDS = {"timescaledb", "postgres"}
+REFRESH_POOL = "candle_refresh"
+"""Refreshes take turns: two of one candle at once fail, and on some TimescaleDB releases give wrong candles."""
+
+
+def _definition(*files: str) -> dict[str, Any]:
+    statements = "\n".join(scripts.read(file) for file in files)
+    return {
+        "definition": dg.MetadataValue.md(f"```sql\n{statements}\n```"),
+        "file": dg.MetadataValue.path(", ".join(f"sql/{file}" for file in files)),
+    }
+
+
+def _table_metadata(cursor: "Cursor", table: str, row_count: int) -> dict[str, Any]:
+    schema = dg.TableSchema(
+        columns=[
+            dg.TableColumn(column.name, column.type, constraints=dg.TableColumnConstraints(nullable=column.nullable))
+            for column in tables.columns(cursor, table)
+        ]
+    )
+    return {
+        "dagster/table_name": f"public.{table}",
+        "dagster/column_schema": schema,
+        "dagster/row_count": row_count,
+    }
+
+
+@dg.asset(
+    group_name="ticks",
+    owners=OWNERS,
+    kinds=KINDS,
+    metadata=_definition("schema/stocks_real_time.sql"),
+    description=(
+        "The ticks: one row per price event, in a TimescaleDB hypertable with chunks of one day. Materializing it "
+        "creates the table and the machinery of ingestion where they are missing; ingestion runs report here what they "
+        "load."
+    ),
+)
+def stocks_real_time(database: DatabaseResource) -> dg.MaterializeResult[None]:
+    """The hypertable of ticks."""
+    with database.transaction() as cursor:
+        scripts.apply(cursor, *scripts.HYPERTABLE, *scripts.MACHINERY)
+    with database.transaction() as cursor:
+        rows = tables.approximate_row_count(cursor, "stocks_real_time")
+        metadata = _table_metadata(cursor, "stocks_real_time", rows)
+    return dg.MaterializeResult(metadata={"database": database.database.description, **metadata})
+
+
+def company(settings: PlatformSettings) -> dg.AssetsDefinition:
+    """The asset `company`, filled from the symbols of feeds.yaml."""
+    names = {item.symbol: item.name or item.symbol for feed in settings.feeds for item in feed.symbols}
+
+    @dg.asset(
+        group_name="ticks",
+        owners=OWNERS,
+        kinds=KINDS,
+        metadata=_definition("schema/company.sql"),
+        description="The symbols that the feeds stream and the names that people know them by, from feeds.yaml.",
+    )
+    def company(database: DatabaseResource) -> dg.MaterializeResult[None]:
+        with database.transaction() as cursor:
+            scripts.apply(cursor, "schema/company.sql")
+            execute_values(
+                cursor,
+                "INSERT INTO company (symbol, name) VALUES %s ON CONFLICT (symbol) DO UPDATE SET name = excluded.name",
+                sorted(names.items()),
+            )
+            metadata = _table_metadata(cursor, "company", len(names))
+        return dg.MaterializeResult(metadata=metadata)
+
+    return company
+
+
+def _candle_asset(candle: Candle, *, source: str, description: str) -> dg.AssetsDefinition:
+    file = f"candles/{candle.name}.sql"
+
+    @dg.asset(
+        name=candle.name,
+        deps=[source],
+        group_name="candles",
+        owners=OWNERS,
+        kinds=KINDS,
+        pool=REFRESH_POOL,
+        metadata=_definition(file),
+        description=description,
+    )
+    def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
+        with database.transaction() as cursor:
+            scripts.apply(cursor, file)
+        with database.autocommit() as cursor:
+            candles.refresh_history(cursor, candle)
+            summary = candles.summarize(cursor, candle)
+            metadata = _table_metadata(cursor, candle.name, summary.rows)
+        return dg.MaterializeResult(
+            metadata={
+                **metadata,
+                "symbols": summary.symbols,
+                "first bucket": str(summary.first_bucket or "none yet"),
+                "last bucket": str(summary.last_bucket or "none yet"),
+            }
+        )
+
+    return asset
+
+
+one_minute_candle = _candle_asset(
+    ONE_MINUTE,
+    source="stocks_real_time",
+    description=(
+        "OHLCV candles of one minute, a continuous aggregate over the ticks; buckets are UTC. Materializing it creates "
+        "the aggregate where it is missing and refreshes every closed minute that the ticks still cover."
+    ),
+)
+
+one_hour_candle = _candle_asset(
+    ONE_HOUR,
+    source="one_minute_candle",
+    description=(
+        "OHLCV candles of one hour, a continuous aggregate over the candles of one minute; buckets are UTC. "
+        "Materializing it creates the aggregate where it is missing and refreshes every closed hour that the ticks "
+        "still cover."
+    ),
+)
+
+
+def _policy_asset(candle: Candle, *, description: str) -> dg.AssetsDefinition:
+    file = f"policies/{candle.name}_refresh.sql"
+
+    @dg.asset(
+        name=f"{candle.name}_refresh_policy",
+        deps=[candle.name],
+        group_name="policies",
+        owners=OWNERS,
+        kinds=KINDS,
+        pool=REFRESH_POOL,
+        metadata=_definition(file),
+        description=description,
+    )
+    def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
+        with database.transaction() as cursor:
+            scripts.apply(cursor, file)
+        with database.autocommit() as cursor:
+            policy = policies.refresh_policy(cursor, candle.name)
+            if policy is None:
+                raise dg.Failure(f"{candle.name} has no refresh policy although sql/{file} was applied")
+            by_database = policies.scheduler_is_running(cursor)
+            if not by_database:
+                policies.run(cursor, policy.job_id)
+            summary = candles.summarize(cursor, candle)
+        return dg.MaterializeResult(
+            metadata={
+                "run by": "the database's own scheduler" if by_database else "the Dagster schedule refresh_candles",
+                "start offset": policy.start_offset or "none",
+                "end offset": policy.end_offset or "none",
+                "schedule interval": str(policy.schedule_interval),
+                "candles": summary.rows,
+                "last bucket": str(summary.last_bucket or "none yet"),
+            }
+        )
+
+    return asset
+
+
+one_minute_candle_refresh_policy = _policy_asset(
+    ONE_MINUTE,
+    description=(
+        "Refreshes one_minute_candle every minute, four hours back. Materializing it creates the policy where it is "
+        "missing and, where the database has no scheduler of its own, runs it."
+    ),
+)
+
+one_hour_candle_refresh_policy = _policy_asset(
+    ONE_HOUR,
+    description=(
+        "Refreshes one_hour_candle every hour, from three hours to one hour ago, as in Timescale's tutorial. "
+        "Materializing it creates the policy where it is missing and, where the database has no scheduler of its own, "
+        "runs it."
+    ),
+)
+
+POLICIES = {f"{candle.name}_refresh_policy": candle for candle in (ONE_MINUTE, ONE_HOUR)}
+
+
+bring_up = dg.define_asset_job(
+    "bring_up",
+    selection=dg.AssetSelection.all() - dg.AssetSelection.all_asset_checks(),
+    description="Creates whatever is missing in the database: hypertable, candles, policies. Changes nothing else.",
+)
+
+refresh_candles = dg.define_asset_job(
+    "refresh_candles",
+    selection=dg.AssetSelection.groups("policies"),
+    description="Runs the refresh policies of the candles; for databases without a scheduler of their own.",
+)

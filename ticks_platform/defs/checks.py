@@ -1,0 +1,102 @@
+"""Asset checks: is the data right, and is it there?"""
+
+import dagster as dg
+
+from ticks_platform.defs.resources import DatabaseResource
+from ticks_platform.feeds.settings import PlatformSettings
+from ticks_platform.timescale import quality
+from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE, Candle
+
+CHECKED_DAYS = 7
+"""Days of candles that a check looks back; with some hundred symbols a scan of them takes tenths of a second."""
+
+
+def _ohlc_invariants(candle: Candle) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=candle.name,
+        name="ohlc_invariants",
+        description=(
+            f"Every candle of the last {CHECKED_DAYS} days can be the candle of some ticks: high is the highest, low "
+            "is the lowest, prices are finite and positive, and there is at least one tick in it."
+        ),
+    )
+    def check(database: DatabaseResource) -> dg.AssetCheckResult:
+        with database.transaction() as cursor:
+            found = quality.broken_candles(cursor, candle, days=CHECKED_DAYS)
+        metadata: dict[str, dg.MetadataValue] = {
+            "candles": dg.MetadataValue.int(found.candles),
+            "broken": dg.MetadataValue.int(found.broken),
+        }
+        if found.examples:
+            metadata["examples"] = dg.MetadataValue.table(
+                [dg.TableRecord({key: str(value) for key, value in row.items()}) for row in found.examples]
+            )
+        return dg.AssetCheckResult(
+            passed=found.broken == 0,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=f"{found.broken} of {found.candles} candles are broken",
+            metadata=metadata,
+        )
+
+    return check
+
+
+ohlc_invariants = [_ohlc_invariants(ONE_MINUTE), _ohlc_invariants(ONE_HOUR)]
+
+
+def ticks_are_fresh(settings: PlatformSettings) -> dg.AssetChecksDefinition:
+    """The check `ticks_are_fresh` over the feeds of feeds.yaml."""
+    limits = {feed.name: feed.stale_after_seconds for feed in settings.feeds}
+
+    @dg.asset_check(
+        asset="stocks_real_time",
+        name="ticks_are_fresh",
+        description=(
+            "The last tick of every feed that is switched on arrived no longer ago than the feed's stale_after_seconds "
+            "in feeds.yaml."
+        ),
+    )
+    def check(database: DatabaseResource) -> dg.AssetCheckResult:
+        with database.transaction() as cursor:
+            seen = {row.feed: row for row in quality.freshness(cursor, list(limits))}
+        stale, rows = [], []
+        for feed, limit in limits.items():
+            row = seen.get(feed)
+            age = row.age_seconds if row else None
+            off = row is not None and not row.enabled
+            is_stale = not off and (age is None or age > limit)
+            if is_stale:
+                stale.append(
+                    f"{feed} (last tick {'never' if age is None else f'{age:.0f} s ago'}, limit {limit:.0f} s)"
+                )
+            verdict = "switched off" if off else "stale" if is_stale else "fresh"
+            rows.append(
+                dg.TableRecord(
+                    {
+                        "feed": feed,
+                        "verdict": verdict,
+                        "last tick": str(row.last_received_at if row else None),
+                        "age in seconds": -1.0 if age is None else round(age, 1),
+                        "limit in seconds": limit,
+                    }
+                )
+            )
+        ages = [row.age_seconds for row in seen.values() if row.enabled and row.age_seconds is not None]
+        return dg.AssetCheckResult(
+            passed=not stale,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=f"stale: {', '.join(stale)}" if stale else "every feed that is switched on is fresh",
+            metadata={
+                "feeds": dg.MetadataValue.table(rows),
+                **({"oldest in seconds": dg.MetadataValue.float(round(max(ages), 3))} if ages else {}),
+            },
+        )
+
+    return check
+
+
+check_quality = dg.define_asset_job(
+    "check_quality",
+    selection=dg.AssetSelection.all_asset_checks(),
+    description="Runs every asset check on the ticks and the candles.",
+)

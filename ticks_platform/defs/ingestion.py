@@ -1,0 +1,161 @@
+"""The ingestion job: one long-running run per feed, and the jobs that switch a feed on and off.
+
+Ingestion is an op, not an asset: as a running asset it would never be materialized, and would hold up everything
+downstream of it. Its run reports to the asset `stocks_real_time` instead, once a minute.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from ticks_platform.defs.resources import DatabaseResource, IngestionResource
+from ticks_platform.feeds.connection import FeedRefusedError
+from ticks_platform.feeds.settings import PlatformSettings, SettingsError
+from ticks_platform.ingestion import switch
+from ticks_platform.ingestion.lease import LeaseLostError, MixedDatabaseError
+from ticks_platform.ingestion.stream import Ingestion, Progress
+
+FEED_TAG = "ticks/feed"
+REFUSED_TAG = "ticks/refused"
+"""On a run that ended for a reason that only a change of settings can remove."""
+
+REPORT_INTERVAL = 60.0
+"""Seconds between reports; each costs the event log some 5 KB for ever."""
+
+FIRST_REPORT = 10.0
+"""Seconds to the first report, so that a person who has just started sees something."""
+
+FENCE_INTERVAL = 5.0
+"""Seconds between looks at whether somebody else has declared this run finished."""
+
+
+@dg.op(
+    description=(
+        "Streams one feed into stocks_real_time until it is terminated, switched off, refused or taken over. Whatever "
+        "ends it, every tick that was received is committed first."
+    ),
+)
+def stream_ticks(context: dg.OpExecutionContext, ingestion: IngestionResource) -> None:
+    feed = context.partition_key
+    try:
+        _stream(context, ingestion, feed)
+    except (FeedRefusedError, SettingsError, MixedDatabaseError) as refused:
+        context.instance.add_run_tags(context.run_id, {REFUSED_TAG: "true"})
+        raise dg.Failure(
+            f"{refused}. This feed is not tried again until the code location is reloaded or `dagster dev` restarted."
+        ) from refused
+    except LeaseLostError as lost:
+        raise dg.Failure(str(lost)) from lost
+
+
+def _stream(context: dg.OpExecutionContext, ingestion: IngestionResource, feed: str) -> None:
+    stream: Ingestion | None = None
+    began = time.monotonic()
+    reporter = _Reporter(context, feed)
+    report_at, fence_at = began + FIRST_REPORT, began + FENCE_INTERVAL
+    try:
+        # This thread only waits: Dagster interrupts it, and it would not be heard in the middle of a database call.
+        with ingestion.stream(feed, owner=context.run_id) as stream:
+            while not stream.wait(0.25):
+                now = time.monotonic()
+                if now >= report_at:
+                    reporter.report(stream.progress())
+                    report_at = now + REPORT_INTERVAL
+                if now >= fence_at:
+                    if _finished_by_somebody_else(context):
+                        context.log.warning("this run was declared finished by somebody else; it stops now")
+                        break
+                    fence_at = now + FENCE_INTERVAL
+            else:
+                context.log.info(f"feed '{feed}' is switched off; the job enable_feed switches it on")
+    finally:
+        if stream is not None:
+            reporter.report(stream.progress())
+
+
+def _finished_by_somebody_else(context: dg.OpExecutionContext) -> bool:
+    run = context.instance.get_run_by_id(context.run_id)
+    return run is None or run.is_finished
+
+
+class _Reporter:
+    """Turns progress into materializations of the hypertable, with the rate since the one before."""
+
+    def __init__(self, context: dg.OpExecutionContext, feed: str) -> None:
+        self._context = context
+        self._feed = feed
+        self._ticks = 0
+        self._at = time.monotonic()
+
+    def report(self, progress: Progress) -> None:
+        now = time.monotonic()
+        rate = (progress.ticks - self._ticks) / max(now - self._at, 1e-9)
+        self._ticks, self._at = progress.ticks, now
+        metadata: dict[str, Any] = {
+            "feed": self._feed,
+            "state": progress.state.value,
+            "ticks": progress.ticks,
+            "ticks per second": round(rate, 1),
+            "rejected events": progress.rejected,
+            "reconnects": max(0, progress.connections - 1),
+            "waiting bytes": progress.waiting_bytes,
+        }
+        if progress.lag_seconds is not None:
+            metadata["lag in seconds"] = round(progress.lag_seconds, 3)
+        if progress.failed_symbols:
+            metadata["symbols not subscribed"] = dg.MetadataValue.json(progress.failed_symbols)
+        if progress.trouble:
+            metadata["trouble"] = progress.trouble
+        self._context.log_event(
+            dg.AssetMaterialization(
+                asset_key="stocks_real_time",
+                description=f"feed {self._feed} {progress.state.value}: {progress.ticks} ticks in this run",
+                metadata=metadata,
+            )
+        )
+
+
+def ingest_job(feeds: Sequence[str]) -> dg.JobDefinition:
+    """The job `ingest`; each feed is a partition of it."""
+
+    @dg.job(
+        name="ingest",
+        description=(
+            "Long-running: streams one feed, which is its partition. The sensor platform_supervisor keeps one run "
+            "alive per feed; to stop a feed for good, launch disable_feed, since a terminated run is replaced."
+        ),
+        partitions_def=dg.StaticPartitionsDefinition(list(feeds)),
+        executor_def=dg.in_process_executor,
+        # The supervisor replaces a failed run; a retry beside it would make two.
+        tags={"dagster/max_retries": "0"},
+    )
+    def ingest() -> None:
+        stream_ticks()
+
+    return ingest
+
+
+def switch_job(settings: PlatformSettings, *, enabled: bool) -> dg.JobDefinition:
+    """The job `enable_feed` or `disable_feed`; each feed is a partition of it."""
+    verb = "enable" if enabled else "disable"
+    effect = "the supervisor starts its ingestion" if enabled else "its ingestion commits what it has and ends"
+
+    @dg.op(name=f"{verb}_feed_op", description=f"Notes in the database that the feed is {verb}d.")
+    def switch_op(context: dg.OpExecutionContext, database: DatabaseResource) -> None:
+        feed = settings.feed(context.partition_key)
+        with database.transaction() as cursor:
+            switch.switch(cursor, feed=feed.name, provider=feed.provider, synthetic=feed.synthetic, enabled=enabled)
+        context.log.info(f"feed '{feed.name}' is {verb}d: {effect} within seconds")
+
+    @dg.job(
+        name=f"{verb}_feed",
+        description=f"Switches one feed, which is its partition, {'on' if enabled else 'off'}: {effect}.",
+        partitions_def=dg.StaticPartitionsDefinition([feed.name for feed in settings.feeds]),
+        executor_def=dg.in_process_executor,
+    )
+    def job() -> None:
+        switch_op()
+
+    return job

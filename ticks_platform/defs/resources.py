@@ -1,0 +1,72 @@
+"""Resources: the database and the ingestion, configured once, used by assets, checks, jobs, sensors and schedules."""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+import dagster as dg
+from pydantic import Field
+
+from ticks_platform.feeds.settings import load_settings
+from ticks_platform.ingestion.stream import Ingestion
+from ticks_platform.standin import StandInProcess, StandInSettings
+from ticks_platform.timescale.database import Database
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+_URL_VARIABLE = "TICKS_DATABASE_URL"
+
+
+class DatabaseResource(dg.ConfigurableResource[None]):
+    """The TimescaleDB that holds ticks and candles."""
+
+    url: Optional[str] = Field(  # noqa: UP045  (Dagster's config reads this annotation)
+        default=None,
+        description=f"postgresql:// URL, from {_URL_VARIABLE}. Unset: the embedded TimescaleDB, started when needed.",
+    )
+
+    @classmethod
+    def from_environment(cls) -> "DatabaseResource":
+        """Configured by TICKS_DATABASE_URL; its value, which may hold a password, is never shown."""
+        return cls(url=dg.EnvVar(_URL_VARIABLE) if os.environ.get(_URL_VARIABLE) else None)
+
+    @property
+    def database(self) -> Database:
+        """The database itself."""
+        return Database(self.url)
+
+    def transaction(self) -> "AbstractContextManager[Cursor]":
+        """One transaction on a connection of its own."""
+        return self.database.transaction()
+
+    def autocommit(self) -> "AbstractContextManager[Cursor]":
+        """A connection outside of any transaction."""
+        return self.database.autocommit()
+
+
+class IngestionResource(dg.ConfigurableResource[None]):
+    """Streams feeds into the database."""
+
+    database: DatabaseResource
+    feeds_file: str = Field(description="Path of feeds.yaml.")
+
+    @contextmanager
+    def stream(self, feed: str, *, owner: str) -> Iterator[Ingestion]:
+        """Stream a feed for as long as the context lasts; leaving it commits what was received.
+
+        A feed whose endpoint is the stand-in gets a stand-in of its own, which ends with it. Raises SettingsError.
+        """
+        settings = load_settings(Path(self.feeds_file))
+        feed_settings = settings.feed(feed)
+        with ExitStack() as stack:
+            stand_in_url = None
+            if feed_settings.synthetic:
+                stand_in = StandInProcess(StandInSettings(rate=settings.stand_in.rate, seed=settings.stand_in.seed))
+                stand_in_url = stack.enter_context(stand_in).url("twelve_data")
+            connector = feed_settings.connector(stand_in_url=stand_in_url)
+            yield stack.enter_context(
+                Ingestion(feed=feed_settings, connector=connector, database=self.database.database, owner=owner)
+            )

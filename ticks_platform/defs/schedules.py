@@ -1,0 +1,51 @@
+"""Schedules: the refresh policies where the database does not run them, and the checks."""
+
+from datetime import timedelta
+
+import dagster as dg
+import psycopg2
+
+from ticks_platform.defs import assets, checks
+from ticks_platform.defs.resources import DatabaseResource
+from ticks_platform.timescale import policies
+from ticks_platform.timescale.database import DatabaseUnavailableError
+
+EVERY_MINUTE = timedelta(minutes=1)
+
+
+@dg.schedule(
+    name="refresh_candles",
+    job=assets.refresh_candles,
+    cron_schedule="* * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description=(
+        "Runs the candles' refresh policies, each at its own interval, where the database has no scheduler of its own, "
+        "as the embedded one has not. Skips where it has."
+    ),
+)
+def refresh_candles(context: dg.ScheduleEvaluationContext, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
+    at = context.scheduled_execution_time
+    try:
+        with database.transaction() as cursor:
+            if policies.scheduler_is_running(cursor):
+                return dg.SkipReason("the database runs its policies itself")
+            found = {name: policies.refresh_policy(cursor, candle.name) for name, candle in assets.POLICIES.items()}
+    except (DatabaseUnavailableError, psycopg2.OperationalError) as error:
+        return dg.SkipReason(f"the database cannot be reached: {str(error).strip()}")
+    due = [
+        dg.AssetKey(name)
+        for name, policy in found.items()
+        if policy is not None and policies.is_due(policy.schedule_interval, at, at - EVERY_MINUTE)
+    ]
+    if not due:
+        return dg.SkipReason("no refresh policy is due")
+    return dg.RunRequest(asset_selection=due)
+
+
+check_quality = dg.ScheduleDefinition(
+    name="check_quality",
+    job=checks.check_quality,
+    cron_schedule="*/5 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Runs every asset check every five minutes.",
+)

@@ -1,0 +1,145 @@
+"""The supervisor: brings up what is missing, and keeps one ingestion run alive per feed that is wanted."""
+
+import json
+import time
+from collections.abc import Sequence
+
+import dagster as dg
+import psycopg2
+
+from ticks_platform.defs.assets import bring_up
+from ticks_platform.defs.ingestion import FEED_TAG, REFUSED_TAG
+from ticks_platform.defs.resources import DatabaseResource
+from ticks_platform.defs.supervision import Act, Heartbeat, RunView, crash_delay, decide, observe
+from ticks_platform.ingestion import lease as leases
+from ticks_platform.ingestion import switch
+from ticks_platform.timescale import tables
+from ticks_platform.timescale.database import DatabaseUnavailableError
+
+INTERVAL = 4
+"""Seconds. Dagster's sensor loop turns every 5 s; an interval of 5 misses every other turn when one comes early."""
+
+IN_FLIGHT = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+OBJECTS = ("stocks_real_time", "company", "one_minute_candle", "one_hour_candle", "ticks_platform.rejected_event")
+"""Tables whose absence means that the platform has to be brought up; the last one of the machinery stands for it."""
+
+
+def platform_supervisor(*, ingest: dg.JobDefinition, feeds: Sequence[str], loaded_at: float) -> dg.SensorDefinition:
+    """The sensor. `loaded_at` is when the definitions were loaded: a refused feed is tried again after a reload."""
+
+    @dg.sensor(
+        name="platform_supervisor",
+        jobs=[bring_up, ingest],
+        minimum_interval_seconds=INTERVAL,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=(
+            "Launches bring_up while something is missing in the database, then keeps exactly one ingest run alive for "
+            "every feed that is switched on. A run counts as alive while the heartbeat of its lease moves."
+        ),
+    )
+    def supervisor(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SensorResult:
+        try:
+            return _evaluate(context, database, feeds, loaded_at)
+        except (DatabaseUnavailableError, psycopg2.OperationalError) as error:
+            return dg.SensorResult(skip_reason=f"the database cannot be reached: {str(error).strip()}")
+
+    return supervisor
+
+
+def _evaluate(
+    context: dg.SensorEvaluationContext, database: DatabaseResource, feeds: Sequence[str], loaded_at: float
+) -> dg.SensorResult:
+    now = time.time()
+    with database.transaction() as cursor:
+        missing = tables.missing(cursor, OBJECTS)
+        if not missing:
+            off = switch.disabled(cursor, feeds)
+            held = {feed: leases.status(cursor, feed) for feed in feeds}
+    unseen = missing or _never_materialized(context)
+    requests = _bring_up(context, unseen, now) if unseen else []
+    if missing:
+        return _result(requests, [f"missing in the database: {', '.join(missing)}"], context.cursor)
+
+    known = {feed: Heartbeat(*value) for feed, value in json.loads(context.cursor or "{}").items()}
+    notes = []
+    for feed in feeds:
+        lease = held[feed]
+        if lease is not None:
+            known[feed] = observe(known.get(feed), owner=lease.owner, value=lease.heartbeat_at.isoformat(), now=now)
+        decision = decide(
+            now=now,
+            wanted=feed not in off,
+            in_flight=_runs(context, IN_FLIGHT, tags={FEED_TAG: feed}),
+            finished=_runs(context, FINISHED, tags={FEED_TAG: feed}),
+            heartbeat=known.get(feed),
+            loaded_at=loaded_at,
+        )
+        for run_id in decision.dead:
+            _report_dead(context, run_id, decision.reason)
+        if decision.act is not Act.NOTHING:
+            context.log.info(f"feed '{feed}': {decision.reason}; launching a run")
+            # No run key: it would be remembered for ever, and the feed could be launched only once.
+            requests.append(dg.RunRequest(job_name="ingest", partition_key=feed, tags={FEED_TAG: feed}))
+        notes.append(f"{feed}: {decision.reason}")
+    return _result(requests, notes, json.dumps({feed: list(known[feed]) for feed in feeds if feed in known}))
+
+
+def _result(requests: list[dg.RunRequest], notes: Sequence[str], cursor: str | None) -> dg.SensorResult:
+    if requests:
+        return dg.SensorResult(run_requests=requests, cursor=cursor)
+    return dg.SensorResult(skip_reason="; ".join(notes), cursor=cursor)
+
+
+def _bring_up(context: dg.SensorEvaluationContext, missing: Sequence[str], now: float) -> list[dg.RunRequest]:
+    tags = {"ticks/bring_up": "true"}
+    if _runs(context, IN_FLIGHT, tags=tags):
+        return []
+    finished = _runs(context, FINISHED, tags=tags)
+    ended_at = finished[0].ended_at if finished else None
+    if ended_at is not None and now < ended_at + crash_delay(finished):
+        return []
+    context.log.info(f"bringing up: {', '.join(missing)}")
+    return [dg.RunRequest(job_name="bring_up", tags=tags)]
+
+
+def _never_materialized(context: dg.SensorEvaluationContext) -> list[str]:
+    """Assets that this Dagster instance has never seen materialized, as with a new instance on an old database."""
+    definition = context.repository_def
+    if definition is None:
+        return []
+    keys = list(definition.asset_graph.materializable_asset_keys)
+    records = context.instance.get_asset_records(keys)
+    seen = {record.asset_entry.asset_key for record in records if record.asset_entry.last_materialization}
+    return sorted(key.to_user_string() for key in set(keys) - seen)
+
+
+def _runs(
+    context: dg.SensorEvaluationContext, statuses: list[dg.DagsterRunStatus], *, tags: dict[str, str]
+) -> list[RunView]:
+    records = context.instance.get_run_records(dg.RunsFilter(statuses=statuses, tags=tags), limit=12)
+    return [
+        RunView(
+            run_id=record.dagster_run.run_id,
+            started=record.dagster_run.status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING),
+            failed=record.dagster_run.status is dg.DagsterRunStatus.FAILURE,
+            refused=record.dagster_run.tags.get(REFUSED_TAG) == "true",
+            created_at=record.create_timestamp.timestamp(),
+            started_at=record.start_time,
+            ended_at=record.end_time,
+        )
+        for record in records
+    ]
+
+
+def _report_dead(context: dg.SensorEvaluationContext, run_id: str, reason: str) -> None:
+    run = context.instance.get_run_by_id(run_id)
+    if run is not None and not run.is_finished:
+        context.instance.report_run_failed(run, f"The supervisor takes this run for dead: {reason}.")

@@ -1,0 +1,26 @@
+"""Which feeds are wanted: a state that people change, and that ingestion and its supervisor obey."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+
+def disabled(cursor: Cursor, feeds: Sequence[str]) -> set[str]:
+    """Those of the feeds that were switched off. A feed that the database has never seen is wanted."""
+    cursor.execute("SELECT feed FROM ticks_platform.feed WHERE feed = ANY (%s) AND NOT enabled", (list(feeds),))
+    return {row[0] for row in cursor.fetchall()}
+
+
+def switch(cursor: Cursor, *, feed: str, provider: str, synthetic: bool, enabled: bool) -> None:
+    """Switch a feed on or off. A running ingestion sees it at its next commit or heartbeat."""
+    cursor.execute(
+        """
+        INSERT INTO ticks_platform.feed (feed, provider, synthetic, enabled) VALUES (%s, %s, %s, %s)
+        ON CONFLICT (feed) DO UPDATE SET enabled = excluded.enabled
+        """,
+        (feed, provider, synthetic, enabled),
+    )
