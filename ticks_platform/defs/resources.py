@@ -65,7 +65,7 @@ class IngestionResource(dg.ConfigurableResource[None]):
             stand_in_url = None
             if feed_settings.synthetic:
                 stand_in = StandInProcess(StandInSettings(rate=settings.stand_in.rate, seed=settings.stand_in.seed))
-                stand_in_url = stack.enter_context(stand_in).url("twelve_data")
+                stand_in_url = stack.enter_context(stand_in).url("twelve_data", key=None)
             connector = feed_settings.connector(stand_in_url=stand_in_url)
             yield stack.enter_context(
                 Ingestion(feed=feed_settings, connector=connector, database=self.database.database, owner=owner)

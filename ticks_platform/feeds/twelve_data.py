@@ -130,7 +130,7 @@ class TwelveDataConnector(Connector):
     def endpoint(self) -> Endpoint:
         # The key goes in the header that the documentation offers for it, so that no URL ever carries a secret.
         headers = {"X-TD-APIKEY": self._api_key} if self._api_key else {}
-        return Endpoint(self._url, headers, self._url)
+        return Endpoint(self._url, headers, self._url.partition("?")[0])
 
     def refusal(self, answer: HandshakeAnswer) -> str | None:
         body: dict[str, Any] = {}
