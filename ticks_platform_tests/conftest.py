@@ -72,7 +72,8 @@ def empty_database(database_url: str) -> Database:
         cursor.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
         for candle in ("one_hour_candle", "one_minute_candle"):
             cursor.execute(f"DROP MATERIALIZED VIEW IF EXISTS {candle} CASCADE")
-        cursor.execute("DROP TABLE IF EXISTS stocks_real_time, company CASCADE")
+        cursor.execute("DROP TABLE IF EXISTS stocks_real_time CASCADE")
+        cursor.execute("DROP TABLE IF EXISTS company")
         cursor.execute("DROP SCHEMA IF EXISTS ticks_platform CASCADE")
     return database
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import threading
@@ -53,6 +54,10 @@ _COPY = f"COPY stocks_real_time ({', '.join(COLUMNS)}) FROM STDIN (FORMAT binary
 _BAD_DATA_CLASSES = ("22", "23")
 
 
+class _AbandonedError(Exception):
+    """The loader was told to stop retrying."""
+
+
 class Loader:
     """Commits one feed's frames under one lease, for as long as it takes.
 
@@ -92,35 +97,31 @@ class Loader:
 
     def run(self) -> None:
         """Load until the buffer is closed and empty. Raises LeaseLostError when another owner took the feed over."""
-        try:
-            while not self._buffer.drained and not self._abandon.is_set():
+        with contextlib.suppress(_AbandonedError), contextlib.closing(self):
+            while not self._buffer.drained:
                 frames = self._buffer.take(max_frames=MAX_BATCH_FRAMES, linger=LINGER, wait=HEARTBEAT_INTERVAL / 4)
                 if frames:
                     self._commit(frames)
                 elif time.monotonic() >= self._beat_at:
                     self._until_done(self._hold)
-            if not self._abandon.is_set():
-                self._until_done(self._release)
-        finally:
-            self._disconnect()
+            self._until_done(self._release)
 
     def _commit(self, frames: Sequence[PositionedFrame]) -> None:
         batch = decode_frames(frames, self._decode)
 
-        def store(cursor: Cursor) -> list[RejectedEvent] | None:
+        def store(cursor: Cursor) -> list[RejectedEvent]:
             self._hold(cursor)
             # After a lost connection it is not known whether the commit came through; the checkpoint knows.
             cursor.execute("SELECT position FROM ticks_platform.feed_checkpoint WHERE feed = %s", (self._lease.feed,))
             row = cursor.fetchone()
             if row is None or row[0] >= batch.end:
-                return None
+                return []
             refused = self._copy(cursor, batch, batch.ticks)
             self._store_rejected(cursor, batch.rejected + refused)
             self._store_checkpoint(cursor, batch, refused)
             return refused
 
-        refused = self._until_done(store) or []
-        self._count(batch, refused)
+        self._count(batch, refused=self._until_done(store))
 
     def _copy(self, cursor: Cursor, batch: DecodedBatch, ticks: TickBatch) -> list[RejectedEvent]:
         """Copy ticks of the batch in; those that cannot be rows come back, the others are stored."""
@@ -170,7 +171,7 @@ class Loader:
             ),
         )
 
-    def _count(self, batch: DecodedBatch, refused: Sequence[RejectedEvent]) -> None:
+    def _count(self, batch: DecodedBatch, *, refused: Sequence[RejectedEvent]) -> None:
         self.ticks += len(batch.ticks.ticks) - len(refused)
         self.rejected += len(batch.rejected) + len(refused)
         self.control += batch.control
@@ -206,22 +207,22 @@ class Loader:
             )
         self._stored_changes = len(pending)
 
-    def _until_done(self, work: Callable[[Cursor], T]) -> T | None:
-        """Do the work in one transaction, again and again until it is committed; None when abandoned before that."""
+    def _until_done(self, work: Callable[[Cursor], T]) -> T:
+        """Do the work in one transaction, again and again until it is committed. Raises _AbandonedError."""
         while True:
             try:
                 connection = self._connected()
                 with connection, connection.cursor() as cursor:
                     result = work(cursor)
             except (psycopg2.Error, DatabaseUnavailableError) as error:
-                self._disconnect()
+                self.close()
                 delay = self._backoff.next_delay()
                 self.trouble = f"{self._database.description}: {str(error).strip()}"
                 logger.warning(
                     "feed %s cannot commit, trying again in %.1f s: %s", self._lease.feed, delay, self.trouble
                 )
                 if self._abandon.wait(delay):
-                    return None
+                    raise _AbandonedError from error
                 continue
             for _ in range(self._stored_changes):
                 self._changes.popleft()
@@ -236,7 +237,8 @@ class Loader:
             self._connection = self._database.connect(f"ticks_platform ingestion {self._lease.feed}")
         return self._connection
 
-    def _disconnect(self) -> None:
+    def close(self) -> None:
+        """Close the connection to the database; it is opened again when it is needed."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

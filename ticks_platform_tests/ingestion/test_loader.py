@@ -1,0 +1,254 @@
+"""The loader: every event is a row or a rejected event, once, whatever happens in between."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import psycopg2
+import pytest
+
+from ticks_platform.feeds.connection import Change, State
+from ticks_platform.ingestion import lease as leases
+from ticks_platform.ingestion import switch
+from ticks_platform.ingestion.lease import Lease, LeaseLostError
+from ticks_platform.ingestion.loader import Loader
+from ticks_platform.timescale.database import Database
+from ticks_platform_tests.ingestion.helpers import price, rows
+
+MakeLoader = Callable[[Lease, Sequence[bytes]], Loader]
+TakeLease = Callable[[str], Lease]
+
+
+def test_ticks_and_checkpoint_arrive_together(
+    database: Database, take_lease: TakeLease, make_loader: MakeLoader
+) -> None:
+    frames = [price(price=float(number)) for number in range(1, 501)]
+    loader = make_loader(take_lease("one"), frames)
+    loader.run()
+    assert loader.ticks == 500
+    assert rows(database, "SELECT count(*), sum(price), count(DISTINCT tick_id) FROM stocks_real_time") == [
+        (500, 125250.0, 500)
+    ]
+    assert rows(database, "SELECT position, ticks, rejected FROM ticks_platform.feed_checkpoint") == [
+        (sum(map(len, frames)), 500, 0)
+    ]
+    assert rows(database, "SELECT released_at IS NOT NULL FROM ticks_platform.feed_lease") == [(True,)]
+
+
+def test_all_fields_arrive(database: Database, take_lease: TakeLease, make_loader: MakeLoader) -> None:
+    make_loader(
+        take_lease("one"),
+        [price("XAU/USD", timestamp=1647950462, price=1925.18, bid=1925.05, ask=1925.32, day_volume=None)],
+    ).run()
+    (row,) = rows(
+        database,
+        "SELECT extract(epoch FROM time)::bigint, symbol, price, day_volume, size, bid, ask, feed, "
+        "received_at BETWEEN now() - INTERVAL '1 minute' AND now() FROM stocks_real_time",
+    )
+    assert row == (1647950462, "XAU/USD", 1925.18, None, None, 1925.05, 1925.32, "test", True)
+
+
+def test_bad_input_is_set_aside_with_reason_and_bytes_and_blocks_nothing(
+    database: Database, take_lease: TakeLease, make_loader: MakeLoader
+) -> None:
+    now = int(time.time())
+    bad = {
+        b"not json": "malformed frame",
+        b"": "malformed frame",
+        b"\x00\xff": "malformed frame",
+        price(price=None): "without price",
+        price(timestamp=now + 86_400): "after its arrival",
+        price(timestamp=0): "before 1990",
+        price(symbol="A\x00B"): "0x00",
+    }
+    good = [price(price=float(number)) for number in range(1, 100)]
+    frames = [
+        frame
+        for pair in zip(good, [*bad, *[None] * (len(good) - len(bad))], strict=True)
+        for frame in pair
+        if frame is not None
+    ]
+    loader = make_loader(take_lease("one"), [*frames, b'{"event":"heartbeat","status":"ok"}'])
+    loader.run()
+    assert (loader.ticks, loader.rejected, loader.control) == (len(good), len(bad), 1)
+    assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(len(good),)]
+    stored = dict(rows(database, "SELECT raw::bytea, reason FROM ticks_platform.rejected_event"))
+    assert {
+        bytes(raw): next(iter(r for r in bad.values() if r in reason), reason) for raw, reason in stored.items()
+    } == bad
+
+
+def test_one_tick_that_the_database_refuses_is_found_among_thousands(
+    database: Database, take_lease: TakeLease, make_loader: MakeLoader
+) -> None:
+    frames = [price(price=float(number)) for number in range(1, 3001)]
+    frames[1234] = price(symbol="BAD\x00SYMBOL")
+    make_loader(take_lease("one"), frames).run()
+    assert rows(database, "SELECT count(*), sum(price) FROM stocks_real_time") == [(2999, 4501500.0 - 1235)]
+    assert rows(database, "SELECT count(*) FROM ticks_platform.rejected_event") == [(1,)]
+    assert rows(database, "SELECT ticks, rejected FROM ticks_platform.feed_checkpoint") == [(2999, 1)]
+
+
+def test_an_old_owner_writes_nothing_more(database: Database, take_lease: TakeLease, make_loader: MakeLoader) -> None:
+    old = take_lease("old")
+    make_loader(old, [price()]).run()
+    new = take_lease("new")
+    with pytest.raises(LeaseLostError, match="taken over"):
+        make_loader(old._replace(position=new.position), [price()]).run()
+    make_loader(new, [price()]).run()
+    assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(2,)]
+    assert new.epoch == old.epoch + 1
+
+
+def test_a_batch_whose_commit_was_not_heard_of_is_not_stored_twice(
+    database: Database, take_lease: TakeLease, make_loader: MakeLoader
+) -> None:
+    lease = take_lease("one")
+    frames = [price(price=float(number)) for number in range(1, 11)]
+    make_loader(lease, frames).run()
+    # The same frames at the same positions: what the loader does when the connection died in the middle of a commit.
+    make_loader(lease, frames).run()
+    assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(10,)]
+    assert rows(database, "SELECT ticks FROM ticks_platform.feed_checkpoint") == [(10,)]
+
+
+def test_a_new_owner_goes_on_where_the_old_one_left_off(
+    database: Database, take_lease: TakeLease, make_loader: MakeLoader
+) -> None:
+    first = [price(), price()]
+    make_loader(take_lease("one"), first).run()
+    lease = take_lease("two")
+    assert lease.position == sum(map(len, first))
+    make_loader(lease, [price()]).run()
+    assert rows(database, "SELECT count(*), count(DISTINCT tick_id) FROM stocks_real_time") == [(3, 3)]
+
+
+def test_trouble_with_the_database_is_waited_out(
+    database: Database, take_lease: TakeLease, make_loader: MakeLoader
+) -> None:
+    lease = take_lease("one")
+    with database.transaction() as cursor:
+        cursor.execute("ALTER TABLE stocks_real_time RENAME TO not_there_for_a_while")
+    loader = make_loader(lease, [price(), price()])
+    thread = threading.Thread(target=loader.run)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 20
+        while loader.trouble is None and time.monotonic() < deadline:
+            thread.join(0.02)
+        assert loader.trouble is not None
+        assert "does not exist" in loader.trouble
+    finally:
+        with database.transaction() as cursor:
+            cursor.execute("ALTER TABLE not_there_for_a_while RENAME TO stocks_real_time")
+        thread.join(30)
+    assert not thread.is_alive()
+    assert (loader.trouble, loader.ticks) == (None, 2)
+    assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(2,)]
+
+
+def test_a_connection_that_the_server_ends_is_replaced(
+    database: Database, take_lease: TakeLease, make_loader: MakeLoader, server_url: str | None
+) -> None:
+    loader = make_loader(take_lease("one"), [price()])
+    connection = loader._connected()
+    if server_url is None:
+        connection.close()  # the embedded server has one backend, which must not be terminated
+    else:
+        with database.transaction() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+    loader.run()
+    assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(1,)]
+
+
+def test_abandoning_ends_a_loader_that_cannot_commit(take_lease: TakeLease, make_loader: MakeLoader) -> None:
+    loader = make_loader(take_lease("one"), [price()])
+    loader._database = Database("postgresql://nobody@127.0.0.1:1/nowhere")
+    thread = threading.Thread(target=loader.run)
+    thread.start()
+    while loader.trouble is None:
+        thread.join(0.02)
+    loader.abandon()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert loader.ticks == 0
+
+
+def test_switching_a_feed_off_is_seen_with_the_next_transaction(
+    database: Database, take_lease: TakeLease, make_loader: MakeLoader
+) -> None:
+    lease = take_lease("one")
+    with database.transaction() as cursor:
+        switch.switch(cursor, feed="test", provider="twelve_data", synthetic=True, enabled=False)
+        assert switch.disabled(cursor, ["test", "unknown"]) == {"test"}
+    loader = make_loader(lease, [price()])
+    loader.run()
+    assert not loader.wanted
+    assert loader.ticks == 1, "what was received is stored all the same"
+
+
+def test_changes_of_the_connection_are_written_once(
+    database: Database, take_lease: TakeLease, make_loader: MakeLoader
+) -> None:
+    loader = make_loader(take_lease("one"), [price()])
+    loader.record(Change(State.STREAMING, time.time_ns(), 3, "first\x00data"))
+    loader.run()
+    assert rows(database, "SELECT connection, state, detail FROM ticks_platform.feed_session") == [
+        (3, "streaming", "first\\0data")
+    ]
+
+
+def test_synthetic_and_live_ticks_do_not_share_a_database(database: Database, take_lease: TakeLease) -> None:
+    take_lease("one")
+    with pytest.raises(leases.MixedDatabaseError, match="TICKS_DATABASE_URL"), database.transaction() as cursor:
+        leases.take(cursor, feed="stocks", provider="twelve_data", synthetic=False, owner="one")
+
+
+def test_a_takeover_waits_for_the_old_owners_commit(
+    database: Database, take_lease: TakeLease, server_url: str | None
+) -> None:
+    lease = take_lease("old")
+    connection = database.connect()
+    taken: list[Lease] = []
+    with connection.cursor() as cursor:
+        leases.hold(cursor, lease)
+        cursor.execute("UPDATE ticks_platform.feed_checkpoint SET position = 77 WHERE feed = 'test'")
+        new_owner = threading.Thread(target=lambda: taken.append(take_lease("new")))
+        new_owner.start()
+        new_owner.join(0.2)
+        assert not taken
+        connection.commit()
+    new_owner.join(10)
+    connection.close()
+    assert taken[0].position == 77
+
+
+def test_status_tells_who_holds_a_feed(database: Database, take_lease: TakeLease) -> None:
+    take_lease("somebody")
+    with database.transaction() as cursor:
+        held = leases.status(cursor, "test")
+        assert leases.status(cursor, "never seen") is None
+    assert held is not None
+    assert (held.owner, held.epoch, held.released) == ("somebody", 1, False)
+
+
+def test_errors_of_circumstance_are_not_taken_for_bad_data(
+    database: Database, take_lease: TakeLease, make_loader: MakeLoader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loader = make_loader(take_lease("one"), [price()])
+    original, failures = (
+        loader._copy,
+        iter([psycopg2.errors.DiskFull("no space"), psycopg2.errors.DeadlockDetected("dead")]),
+    )
+
+    def copy_with_trouble(*arguments: object) -> object:
+        failure = next(failures, None)
+        if failure is not None:
+            raise failure
+        return original(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loader, "_copy", copy_with_trouble)
+    loader.run()
+    assert (loader.ticks, loader.rejected) == (1, 0)

@@ -1,0 +1,64 @@
+"""The binary COPY encoder, judged by the database that reads it."""
+
+from __future__ import annotations
+
+import io
+import random
+from datetime import datetime, timezone
+
+import numpy as np
+
+from ticks_platform.timescale import copy
+from ticks_platform.timescale.database import Database
+
+
+def test_every_mix_of_lengths_and_nulls_arrives_as_it_was(database: Database) -> None:
+    seeded = random.Random(11)
+    words = ["A", "MSFT", "BTC/USD", "Ж€", "x" * 300, ""]
+    rows = [
+        (
+            seeded.choice(words),
+            seeded.choice([None, 0.0, -1.5, 1e300, 42.25]),
+            seeded.choice([None, 0, -7, 2**53]),
+            seeded.randrange(0, 2_000_000_000) * 1_000_000_000 + seeded.randrange(1_000_000) * 1000,
+        )
+        for _ in range(5_000)
+    ]
+    text = copy.TextColumn(np.array([words.index(row[0]) for row in rows]), [word.encode() for word in words])
+    encoded = copy.encode(
+        (
+            text,
+            copy.float8(np.array([row[1] for row in rows], dtype=np.float64)),
+            copy.int8(np.array([row[2] for row in rows], dtype=np.float64)),
+            copy.timestamptz(np.array([row[3] for row in rows], dtype=np.int64)),
+        )
+    )
+
+    with database.transaction() as cursor:
+        cursor.execute(
+            "CREATE TEMP TABLE arrived (word text, number float8, whole int8, at timestamptz) ON COMMIT DROP"
+        )
+        cursor.copy_expert("COPY arrived FROM STDIN (FORMAT binary)", io.BytesIO(encoded))
+        cursor.execute("SELECT word, number, whole, (extract(epoch FROM at) * 1000000)::bigint FROM arrived")
+        arrived = cursor.fetchall()
+
+    def key(row: tuple[object, ...]) -> str:
+        return repr(row)
+
+    assert sorted(arrived, key=key) == sorted(((w, f, i, at // 1000) for w, f, i, at in rows), key=key)
+
+
+def test_rows_of_one_layout_need_no_sorting() -> None:
+    encoded = copy.encode((copy.float8(np.array([1.0, 2.0])), copy.TextColumn(np.array([0, 0]), [b"ab"])))
+    assert len(encoded) == 19 + 2 * (2 + 4 + 8 + 4 + 2) + 2
+
+
+def test_no_rows_are_an_empty_copy() -> None:
+    assert copy.encode((copy.float8(np.array([])),)) == b"PGCOPY\n\xff\r\n\0" + bytes(8) + b"\xff\xff"
+
+
+def test_microseconds_are_kept_and_nanoseconds_cut() -> None:
+    moment = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=timezone.utc)
+    nanoseconds = int(moment.timestamp()) * 1_000_000_000 + 123_456_789
+    (value,) = copy.timestamptz(np.array([nanoseconds])).values.tolist()
+    assert value == (moment - datetime(2000, 1, 1, tzinfo=timezone.utc)).total_seconds() * 1e6

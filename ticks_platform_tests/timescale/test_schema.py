@@ -1,0 +1,85 @@
+"""The SQL files: idempotent, and refusing what must not be in the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from ticks_platform.timescale import policies, scripts, tables
+from ticks_platform.timescale.database import Database
+
+INSERT = (
+    "INSERT INTO stocks_real_time (time, symbol, price, tick_id, feed, received_at) "
+    "VALUES (%s, 'AAPL', 1, gen_random_uuid(), 'test', now())"
+)
+
+
+def all_files(root: Path) -> list[str]:
+    """Every file that makes an object, in an order that satisfies their references."""
+    made = [*scripts.HYPERTABLE, *scripts.MACHINERY, "schema/company.sql"]
+    candles = ["candles/one_minute_candle.sql", "candles/one_hour_candle.sql"]
+    policy_files = ["policies/one_minute_candle_refresh.sql", "policies/one_hour_candle_refresh.sql"]
+    found = {
+        f"{file.parent.name}/{file.name}"
+        for folder in ("schema", "candles", "policies")
+        for file in (root / "sql" / folder).glob("*.sql")
+    }
+    assert set(made + candles + policy_files) == found, "a file under sql/ is applied by nobody, or one is missing"
+    return made + candles + policy_files
+
+
+def test_applying_everything_twice_changes_nothing(empty_database: Database, repository_root: Path) -> None:
+    files = all_files(repository_root)
+    found = []
+    for _ in range(2):
+        with empty_database.transaction() as cursor:
+            scripts.apply(cursor, *files)
+        with empty_database.transaction() as cursor:
+            cursor.execute("SELECT job_id, proc_name, config::text FROM timescaledb_information.jobs ORDER BY job_id")
+            jobs = cursor.fetchall()
+            found.append((jobs, tables.columns(cursor, "stocks_real_time"), tables.columns(cursor, "one_hour_candle")))
+    assert found[0] == found[1]
+    assert sum(job[1] == "policy_refresh_continuous_aggregate" for job in found[0][0]) == 2
+
+
+def test_the_tutorials_columns_come_first(database: Database) -> None:
+    with database.transaction() as cursor:
+        ticks = tables.columns(cursor, "stocks_real_time")
+        hours = tables.columns(cursor, "one_hour_candle")
+    assert [column.name for column in ticks[:4]] == ["time", "symbol", "price", "day_volume"]
+    assert [column.name for column in hours[:7]] == ["bucket", "symbol", "open", "high", "low", "close", "day_volume"]
+
+
+def test_rows_land_in_chunks_of_one_day(database: Database) -> None:
+    with database.transaction() as cursor:
+        cursor.execute(INSERT, ("2026-01-05 12:00+00",))
+        cursor.execute(INSERT, ("2026-01-06 12:00+00",))
+        cursor.execute("SELECT count(*) FROM ONLY stocks_real_time")
+        assert cursor.fetchone() == (0,)
+        cursor.execute(
+            "SELECT range_end - range_start FROM timescaledb_information.chunks "
+            "WHERE hypertable_name = 'stocks_real_time'"
+        )
+        assert [str(row[0]) for row in cursor.fetchall()] == ["1 day, 0:00:00"] * 2
+
+
+@pytest.mark.parametrize("time", ["2099-01-01 00:00+00", "1989-12-31 23:59:59+00"])
+def test_a_time_that_cannot_be_is_refused_by_the_table(database: Database, time: str) -> None:
+    with pytest.raises(psycopg2.errors.CheckViolation), database.transaction() as cursor:
+        cursor.execute(INSERT, (time,))
+
+
+def test_the_hourly_policy_is_the_tutorials(database: Database) -> None:
+    with database.transaction() as cursor:
+        scripts.apply(cursor, "policies/one_minute_candle_refresh.sql", "policies/one_hour_candle_refresh.sql")
+    with database.transaction() as cursor:
+        hour = policies.refresh_policy(cursor, "one_hour_candle")
+        minute = policies.refresh_policy(cursor, "one_minute_candle")
+        assert policies.refresh_policy(cursor, "no_such_candle") is None
+    assert hour is not None
+    assert (hour.candle, hour.start_offset, hour.end_offset) == ("one_hour_candle", "03:00:00", "01:00:00")
+    assert hour.schedule_interval.total_seconds() == 3600
+    assert minute is not None
+    assert minute.schedule_interval.total_seconds() == 60
