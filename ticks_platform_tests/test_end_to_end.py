@@ -291,7 +291,7 @@ def test_a_terminated_run_ends_in_seconds_with_every_received_tick_stored(platfo
     last = platform.ask(
         """
         query($r: ID!) { logsForRun(runId: $r) { ... on EventConnection { events {
-            ... on MaterializationEvent { metadataEntries { label ... on IntMetadataEntry { intValue } } } } } } }
+            ... on ObservationEvent { metadataEntries { label ... on IntMetadataEntry { intValue } } } } } } }
         """,
         r=run_id,
     )

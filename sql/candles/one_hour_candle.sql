@@ -14,3 +14,13 @@ SELECT
 FROM one_minute_candle
 GROUP BY time_bucket(INTERVAL '1 hour', bucket), symbol
 WITH NO DATA;
+
+COMMENT ON COLUMN one_hour_candle.bucket IS 'Begin of the hour, UTC.';
+COMMENT ON COLUMN one_hour_candle.symbol IS 'Symbol, as the provider names it.';
+COMMENT ON COLUMN one_hour_candle.open IS 'Price of the first tick of the hour.';
+COMMENT ON COLUMN one_hour_candle.high IS 'Highest price of the hour.';
+COMMENT ON COLUMN one_hour_candle.low IS 'Lowest price of the hour.';
+COMMENT ON COLUMN one_hour_candle.close IS 'Price of the last tick of the hour.';
+COMMENT ON COLUMN one_hour_candle.day_volume IS 'Volume of the trading day so far, at the last tick of the hour.';
+COMMENT ON COLUMN one_hour_candle.volume IS 'Sum of the trade sizes of the hour; empty where the provider sends no sizes.';
+COMMENT ON COLUMN one_hour_candle.tick_count IS 'Number of ticks in the hour.';

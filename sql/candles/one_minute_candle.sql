@@ -20,3 +20,17 @@ SELECT
 FROM stocks_real_time
 GROUP BY time_bucket(INTERVAL '1 minute', time), symbol
 WITH NO DATA;
+
+COMMENT ON COLUMN one_minute_candle.bucket IS 'Begin of the minute, UTC.';
+COMMENT ON COLUMN one_minute_candle.symbol IS 'Symbol, as the provider names it.';
+COMMENT ON COLUMN one_minute_candle.open IS 'Price of the first tick of the minute.';
+COMMENT ON COLUMN one_minute_candle.high IS 'Highest price of the minute.';
+COMMENT ON COLUMN one_minute_candle.low IS 'Lowest price of the minute.';
+COMMENT ON COLUMN one_minute_candle.close IS 'Price of the last tick of the minute.';
+COMMENT ON COLUMN one_minute_candle.day_volume IS 'Volume of the trading day so far, at the last tick of the minute.';
+COMMENT ON COLUMN one_minute_candle.volume IS 'Sum of the trade sizes of the minute; empty where the provider sends no sizes.';
+COMMENT ON COLUMN one_minute_candle.tick_count IS 'Number of ticks in the minute.';
+COMMENT ON COLUMN one_minute_candle.first_time IS 'Event time of the first tick.';
+COMMENT ON COLUMN one_minute_candle.last_time IS 'Event time of the last tick.';
+COMMENT ON COLUMN one_minute_candle.day_volume_low IS 'Lowest day_volume of the minute.';
+COMMENT ON COLUMN one_minute_candle.day_volume_high IS 'Highest day_volume of the minute.';

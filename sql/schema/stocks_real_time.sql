@@ -20,3 +20,15 @@ CREATE TABLE IF NOT EXISTS stocks_real_time (
 SELECT create_hypertable('stocks_real_time', by_range('time', INTERVAL '1 day'), if_not_exists => true);
 
 CREATE INDEX IF NOT EXISTS ix_symbol_time ON stocks_real_time (symbol, time DESC);
+
+COMMENT ON TABLE stocks_real_time IS 'Ticks: one row per price event.';
+COMMENT ON COLUMN stocks_real_time.time IS 'Event time, as stamped by the provider.';
+COMMENT ON COLUMN stocks_real_time.symbol IS 'Symbol, as the provider names it.';
+COMMENT ON COLUMN stocks_real_time.price IS 'Price, in the currency that the symbol is quoted in.';
+COMMENT ON COLUMN stocks_real_time.day_volume IS 'Volume of the trading day so far, cumulative; not the size of this trade.';
+COMMENT ON COLUMN stocks_real_time.tick_id IS 'UUIDv7 of event time and arrival: identifies the tick, and sorts ticks that share a time stamp.';
+COMMENT ON COLUMN stocks_real_time.size IS 'Size of this trade, where the provider sends trades.';
+COMMENT ON COLUMN stocks_real_time.bid IS 'Best bid, where the provider sends it.';
+COMMENT ON COLUMN stocks_real_time.ask IS 'Best ask, where the provider sends it.';
+COMMENT ON COLUMN stocks_real_time.feed IS 'Feed that brought it, as named in feeds.yaml.';
+COMMENT ON COLUMN stocks_real_time.received_at IS 'When it reached our socket.';

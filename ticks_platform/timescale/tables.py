@@ -15,13 +15,14 @@ class ColumnInfo(NamedTuple):
     name: str
     type: str
     nullable: bool
+    comment: str | None
 
 
 def columns(cursor: Cursor, table: str) -> list[ColumnInfo]:
     """Columns of a table or candle, in order."""
     cursor.execute(
         """
-        SELECT attname, format_type(atttypid, atttypmod), NOT attnotnull
+        SELECT attname, format_type(atttypid, atttypmod), NOT attnotnull, col_description(attrelid, attnum)
         FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
         """,
         (table,),

@@ -1,0 +1,112 @@
+// What the bridge has to know about a statement, found without a parser: everything quoted is blanked out first.
+
+const QUOTE = /'|"|--|\/\*|\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$/g;
+
+/** `sql` with literals, quoted names, comments and dollar-quoted bodies each replaced by a blank. */
+export function blankQuoted(sql) {
+  const pieces = [];
+  let from = 0;
+  QUOTE.lastIndex = 0;
+  for (let match = QUOTE.exec(sql); match; match = QUOTE.exec(sql)) {
+    pieces.push(sql.slice(from, match.index));
+    from = endOfQuoted(sql, match[0], match.index);
+    QUOTE.lastIndex = from;
+  }
+  pieces.push(sql.slice(from));
+  return pieces.join(' ');
+}
+
+function endOfQuoted(sql, opener, at) {
+  const after = at + opener.length;
+  if (opener === '/*') return endOfBlockComment(sql, after);
+  if (opener === "'" && /(?:^|[^\w$])[eE]$/.test(sql.slice(Math.max(0, at - 2), at))) return endOfEscapeString(sql, after);
+  // A doubled quote is two literals side by side here, which blanks out the same.
+  const closer = opener === '--' ? '\n' : opener;
+  const end = sql.indexOf(closer, after);
+  return end < 0 ? sql.length : end + closer.length;
+}
+
+function endOfEscapeString(sql, at) {
+  for (; at < sql.length; at++) {
+    if (sql[at] === '\\') at++;
+    else if (sql[at] === "'") return at + 1;
+  }
+  return sql.length;
+}
+
+function endOfBlockComment(sql, at) {
+  const edge = /\/\*|\*\//g; // block comments nest
+  edge.lastIndex = at;
+  for (let depth = 1, match = edge.exec(sql); match; match = edge.exec(sql)) {
+    depth += match[0] === '/*' ? 1 : -1;
+    if (depth === 0) return edge.lastIndex;
+  }
+  return sql.length;
+}
+
+/** How many `COPY ... FROM STDIN` statements there are in `sql`, and what the (last) one expects. */
+export function copyFromStdin(sql) {
+  const found = { count: 0, binary: false, columns: 0 };
+  if (!/\bstdin\b/i.test(sql)) return found;
+  for (const statement of blankQuoted(sql).split(';')) {
+    const copy = /^\s*copy\s([\s\S]*?)\bfrom\s+stdin\b([\s\S]*)$/i.exec(statement);
+    if (!copy) continue;
+    found.count += 1;
+    const list = /\(([^()]*)\)\s*$/.exec(copy[1]);
+    found.columns = list ? list[1].split(',').length : 0;
+    // The format may be written as a literal, which has been blanked out: then look at the statement as it was sent.
+    found.binary = /\bbinary\b/i.test(copy[2]) || /\bformat\s*['"]binary['"]/i.test(sql);
+  }
+  return found;
+}
+
+const SESSION_WORDS = /\b(?:set|reset|prepare|deallocate|discard|load|set_config)\b/i;
+const SESSION_STATEMENT =
+  /^\s*(?:set\b(?!\s+(?:local|transaction|constraints)\b)|reset\b|prepare\b|deallocate\b|discard\b|load\b)/i;
+
+/** Whether `sql` may change settings or prepared statements of its session (it may say so too often, not too seldom). */
+export function touchesSession(sql) {
+  if (!SESSION_WORDS.test(sql)) return false;
+  if (/\bset_config\b/i.test(sql)) return true;
+  const blanked = blankQuoted(sql);
+  if (/^\s*(?:do|create)\b/i.test(blanked)) return true; // the SET can be inside of the body
+  return blanked.split(';').some((statement) => SESSION_STATEMENT.test(statement));
+}
+
+/** Names (in lower case) of the settings that `sql` puts back to their defaults; `all` for all of them. */
+export function settingsReset(sql) {
+  const names = [];
+  for (const statement of blankQuoted(sql).split(';')) {
+    const match =
+      /^\s*(?:reset|discard)\s+(time\s+zone|\w+)/i.exec(statement) ??
+      /^\s*set\s+(?:session\s+|local\s+)?(time\s+zone|\w+)\s*(?:=|\bto\b)?\s*default\b/i.exec(statement);
+    if (match) names.push(match[1].toLowerCase().replace(/time\s+zone/, 'timezone'));
+  }
+  return names;
+}
+
+/** Names of the prepared statements that `sql` ends; `all` for all of them. */
+export function deallocated(sql) {
+  if (/(?:^|;)\s*(?:deallocate\s+(?:prepare\s+)?|discard\s+)all\b/i.test(sql)) return 'all';
+  const [, quoted, plain] = /(?:^|;)\s*deallocate\s+(?:prepare\s+)?(?:"([^"]+)"|(\w+))/i.exec(sql) ?? [];
+  return quoted ?? plain?.toLowerCase() ?? null;
+}
+
+/** Names of user-defined settings (`app.user`) in `sql`: pg_settings does not list those. */
+export function customSettings(sql) {
+  return [...sql.matchAll(/\b(?:set\s+(?:session\s+)?|set_config\s*\(\s*')([a-z_]\w*\.[a-z_]\w*)/gi)].map((m) => m[1]);
+}
+
+// PostgreSQL looks at letters and digits only, and asyncpg sends the name in quotes.
+export const isUtf8 = (encoding) => /^(?:utf8|unicode)$/i.test(encoding.replace(/[^a-z0-9]/gi, ''));
+
+/** The encoding other than UTF-8 that `sql` asks for, or null: conversions are missing in the engine and crash it. */
+export function foreignEncoding(sql) {
+  if (!/\b(?:client_encoding|names)\b/i.test(sql)) return null;
+  const setsOne = /(?:^|;)\s*set\s+(?:(?:session|local)\s+)?(?:client_encoding|names)\b|\bset_config\b/i;
+  if (!setsOne.test(blankQuoted(sql))) return null;
+  const asked = sql.matchAll(/\b(?:client_encoding\s*(?:'\s*,|=|\bto\b)|set\s+names)\s*['"]?([\w-]+)/gi);
+  return [...asked].map((match) => match[1]).find((name) => !isUtf8(name) && !/^default$/i.test(name)) ?? null;
+}
+
+export const quoteLiteral = (value) => `'${value.replaceAll("'", "''")}'`;
