@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -176,24 +177,31 @@ def _start(directory: DataDirectory) -> Path:
             "idle": _seconds_setting("TICKS_EMBEDDED_IDLE_SECONDS", 300),
             "max-wait": _seconds_setting("TICKS_EMBEDDED_WAIT_SECONDS", 120),
         }
-        run_bridge("serve", options, log, keep_fds=[lock.fileno()], timeout_seconds=_START_SECONDS)
+        _make_private(socket_path.parent)
+        try:
+            run_bridge("serve", options, log, keep_fds=[lock.fileno()], timeout_seconds=_START_SECONDS)
+        except EmbeddedError:
+            shutil.rmtree(socket_path.parent, ignore_errors=True)
+            raise
     return socket_path
 
 
 def _socket_path(directory: DataDirectory) -> Path:
     name = hashlib.sha256(os.fsencode(directory.root)).hexdigest()[:16]
-    folder = cache_dir() / "run" / name
-    path = folder / _SOCKET_NAME
+    path = cache_dir() / "run" / name / _SOCKET_NAME
     if len(os.fsencode(path)) > _MAX_SOCKET_PATH_BYTES:
         raise EmbeddedError(
             f"The path of the embedded TimescaleDB's socket is too long for a Unix socket ({path}). "
             "Set TICKS_CACHE_DIR to a folder with a shorter path."
         )
+    return path
+
+
+def _make_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise EmbeddedError(f"{folder} belongs to another user. Set TICKS_CACHE_DIR to a folder of your own.")
     folder.chmod(0o700)
-    return path
 
 
 @contextlib.contextmanager

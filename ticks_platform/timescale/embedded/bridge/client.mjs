@@ -111,14 +111,21 @@ export class Client {
     const given = Buffer.from(answer.type === 'p' ? protocol.stringAt(answer.data, 5) : '');
     const right = Buffer.from(this.password);
     if (given.length === right.length && timingSafeEqual(given, right)) return true;
-    throw new Refused('28P01', 'password authentication failed', '`python -m ticks_platform.timescale.embedded psql-url` prints a URL with the password.');
+    const hint = '`python -m ticks_platform.timescale.embedded psql-url` prints a URL with the password.';
+    throw new Refused('28P01', 'password authentication failed', hint);
   }
 
   #checkIdentity({ user, database, settings }) {
     const encoding = settings.get('client_encoding') ?? 'UTF8';
-    if (!isUtf8(encoding)) throw new Refused('0A000', `embedded database: the client encoding can only be UTF8, not ${encoding}`);
-    if (user !== 'postgres') throw new Refused('28000', `role "${user}" cannot log in: the embedded database has the user "postgres" only`);
-    if (database !== 'postgres') throw new Refused('3D000', `database "${database}" does not exist: the embedded database is "postgres"`);
+    if (!isUtf8(encoding)) {
+      throw new Refused('0A000', `embedded database: the client encoding can only be UTF8, not ${encoding}`);
+    }
+    if (user !== 'postgres') {
+      throw new Refused('28000', `role "${user}" cannot log in: the embedded database has the user "postgres" only`);
+    }
+    if (database !== 'postgres') {
+      throw new Refused('3D000', `database "${database}" does not exist: the embedded database is "postgres"`);
+    }
   }
 
   async #serveMessages() {
@@ -167,7 +174,9 @@ export class Client {
         else collected.length = 0;
       } else if (next.type === 'c' || next.type === 'f') {
         let end = next.type === 'c' ? [...collected, next.data] : [next.data];
-        if (size > MAX_COPY_BYTES) end = [protocol.message('f', 'more than 1 GiB in one COPY: the embedded database needs it in parts')];
+        if (size > MAX_COPY_BYTES) {
+          end = [protocol.message('f', 'more than 1 GiB in one COPY: the embedded database needs it in parts')];
+        }
         await this.#exchange([...before, statement, ...end]);
         return;
       } else if (!'HS'.includes(next.type)) {
@@ -217,7 +226,8 @@ export class Client {
   async #fail(error) {
     if (error instanceof TurnRefused && error.code === null) return;
     if (error instanceof protocol.ProtocolViolation) error.code = '08P01';
-    if (!(error instanceof Refused || error instanceof TurnRefused || error instanceof QueryError || error.code === '08P01')) throw error;
+    const forTheClient = [Refused, TurnRefused, QueryError, protocol.ProtocolViolation];
+    if (!forTheClient.some((kind) => error instanceof kind)) throw error;
     if (this.#socket.writable) await this.#send([protocol.errorResponse('FATAL', error.code, error.message, error.hint)]);
   }
 
@@ -237,7 +247,8 @@ export class Client {
 }
 
 // The backend itself has to raise the error: then the state of the client's transaction is right.
-const raising = (text) => `DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '0A000', MESSAGE = 'embedded database: ${text}'; END $$`;
+const raising = (text) =>
+  `DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '0A000', MESSAGE = 'embedded database: ${text}'; END $$`;
 
 function refusal(sql) {
   const encoding = foreignEncoding(sql);

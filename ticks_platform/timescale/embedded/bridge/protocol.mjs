@@ -54,7 +54,7 @@ export class MessageReader {
     const length = header.readInt32BE(1);
     const type = String.fromCharCode(header[0]);
     if (!FRONTEND_TYPES.includes(type)) throw new ProtocolViolation(`invalid frontend message type ${header[0]}`);
-    if (length < 4 || length > MAX_MESSAGE_BYTES) throw new ProtocolViolation(`invalid length of message "${type}": ${length}`);
+    if (length < 4 || length > MAX_MESSAGE_BYTES) throw new ProtocolViolation(`invalid length of "${type}": ${length}`);
     if (!(await this.#need(length + 1))) return null;
     return { type, data: this.#take(length + 1) };
   }

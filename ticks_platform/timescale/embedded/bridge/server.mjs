@@ -111,6 +111,7 @@ export class Server {
     clearTimeout(this.#idleTimer);
     this.#idleTimer = setTimeout(() => {
       if (this.clients.size === 0) this.stop(`no client for ${idleSeconds} s`);
+      else this.#restartIdleTimer(); // it may be a control request only, whose end restarts nothing
     }, idleSeconds * 1000);
   }
 

@@ -8,7 +8,7 @@ import { customSettings, deallocated, quoteLiteral, settingsReset, touchesSessio
 // What a session starts with. The backend reads no configuration file and no ALTER ROLE, and pglite's own start-up leaves
 // single-user settings behind (debug output, no sequential scans, a search path without public).
 const BASELINE = [
-  ['session_authorization', 'postgres'], // first, since some of the others are for superusers only; and DISCARD ALL leaves it
+  ['session_authorization', 'postgres'], // DISCARD ALL leaves it; first, as some others are for superusers only
   ['role', 'none'],
   ['allow_system_table_mods', 'off'],
   ['client_min_messages', 'warning'], // or every COPY would return thousands of debug notices
@@ -129,7 +129,9 @@ export class Sessions {
     const batch = this.#expand(session, messages);
     const answer = this.#engine.exec(batch.messages);
     const { kept, status, readyCount } = this.#digest(session, batch, answer);
-    if (readyCount !== batch.readyExpected) engineFailed(new Error(`${readyCount} answers to ${batch.readyExpected} requests`));
+    if (readyCount !== batch.readyExpected) {
+      engineFailed(new Error(`${readyCount} answers to ${batch.readyExpected} requests`));
+    }
     if (status !== null && status !== 'E') this.#afterStatement(session, batch, status, kept);
     return { output: kept, status };
   }

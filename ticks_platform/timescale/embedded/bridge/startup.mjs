@@ -70,7 +70,7 @@ function* readOptions(options) {
     const word = words.shift();
     const text = word === '-c' ? (words.shift() ?? '') : /^(?:-c|--)(.+)$/s.exec(word)?.[1];
     const [, name, value] = /^([^=]+)=([\s\S]*)$/.exec(text ?? '') ?? [];
-    if (name === undefined) throw new protocol.ProtocolViolation(`invalid command-line argument for server process: ${word}`);
+    if (name === undefined) throw new protocol.ProtocolViolation(`invalid option in the startup packet: ${word}`);
     yield [name.replaceAll('-', '_'), value];
   }
 }
