@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -18,13 +21,15 @@ STAND_IN = "stand-in"
 
 _CONNECTORS: dict[str, tuple[type[Connector], str]] = {"twelve_data": (TwelveDataConnector, TWELVE_DATA_URL)}
 
+_SECRET_IN_URL = re.compile(r"api[_-]?key|token=", re.IGNORECASE)
+
 
 class SettingsError(Exception):
     """feeds.yaml or the environment has to be changed; the message says where and how."""
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class StandInSettings(_Section):
@@ -51,33 +56,56 @@ class FeedSettings(_Section):
     """``live`` for the provider's own, ``stand-in`` for the local synthetic one, or a ws:// or wss:// URL."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the API key."""
-    symbols: Annotated[tuple[SymbolSettings, ...], Field(min_length=1)]
+    symbols: tuple[SymbolSettings, ...]
     stale_after_seconds: Annotated[float, Field(gt=0)] = 60.0
     """With no tick for this long, the check «ticks are fresh» warns."""
+
+    # These say what is wanted and not what was found: it may be a key that was pasted into the wrong field.
 
     @field_validator("provider")
     @classmethod
     def _known_provider(cls, value: str) -> str:
         if value not in _CONNECTORS:
-            raise ValueError(f"no connector for provider {value!r}; there are: {', '.join(sorted(_CONNECTORS))}")
+            raise ValueError(f"there is no connector for it; there are: {', '.join(sorted(_CONNECTORS))}")
         return value
 
     @field_validator("endpoint")
     @classmethod
     def _usable_endpoint(cls, value: str) -> str:
-        if value not in ("live", STAND_IN) and not value.startswith(("ws://", "wss://")):
-            raise ValueError(f"must be 'live', '{STAND_IN}', or a URL that begins with ws:// or wss://, not {value!r}")
-        if "apikey" in value.lower():
-            raise ValueError("must not carry the API key: name its environment variable in api_key_env")
+        if value in ("live", STAND_IN):
+            return value
+        if not value.startswith(("ws://", "wss://")):
+            raise ValueError(f"must be 'live', '{STAND_IN}', or a URL that begins with ws:// or wss://")
+        if "@" in value or _SECRET_IN_URL.search(value):
+            raise ValueError("must not carry a secret: name the API key's environment variable in api_key_env")
+        if not _has_host_and_port(value):
+            raise ValueError("is a URL without a usable host and port")
+        return value
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _name_of_a_variable(cls, value: str | None) -> str | None:
+        # Upper-case only, since this is where the key itself gets pasted, and keys have lower-case letters.
+        if value is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):
+            raise ValueError(
+                "must be the name of an environment variable (A-Z, 0-9, _) that holds the key, not the key"
+            )
         return value
 
     @field_validator("symbols", mode="before")
     @classmethod
     def _plain_symbols(cls, value: Any) -> Any:
         if isinstance(value, dict):
-            return [{"symbol": symbol, "name": name} for symbol, name in value.items()]
-        if isinstance(value, list):
-            return [{"symbol": item} if isinstance(item, str) else item for item in value]
+            value = [{"symbol": symbol, "name": name} for symbol, name in value.items()]
+        elif isinstance(value, list | tuple):
+            value = [item if isinstance(item, dict | SymbolSettings) else {"symbol": item} for item in value]
+        else:
+            raise ValueError("has to be a list of symbols, or a mapping of symbols to names")  # noqa: TRY004
+        if not value:
+            raise ValueError("there has to be at least one")
+        if any(isinstance(item, dict) and isinstance(item.get("symbol"), bool | int | float) for item in value):
+            # YAML reads ON and NO as booleans, and 0700 as the octal number 448.
+            raise ValueError("symbols that look like a number or a boolean have to be quoted, as in 'ON' or '0700'")
         return value
 
     @field_validator("symbols")
@@ -108,10 +136,14 @@ class FeedSettings(_Section):
             return connector(url=stand_in_url, api_key="stand-in", symbols=symbols)
         key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
         if connector.requires_key and not key:
-            variable = self.api_key_env or "(api_key_env is not set in feeds.yaml)"
+            remedy = (
+                f"set the environment variable {self.api_key_env} and restart `dagster dev`"
+                if self.api_key_env
+                else "name the environment variable that holds it in `api_key_env` in feeds.yaml"
+            )
             raise SettingsError(
-                f"feed '{self.name}' has a live endpoint and no API key: set the environment variable {variable} and "
-                f"restart `dagster dev`, or set `endpoint: {STAND_IN}` in feeds.yaml for synthetic ticks"
+                f"feed '{self.name}' has a live endpoint and no API key: {remedy}, or set `endpoint: {STAND_IN}` in "
+                "feeds.yaml for synthetic ticks"
             )
         url = live_url if self.endpoint == "live" else self.endpoint
         return connector(url=url, api_key=key or None, symbols=symbols)
@@ -120,14 +152,28 @@ class FeedSettings(_Section):
 class PlatformSettings(_Section):
     """The whole of feeds.yaml."""
 
-    feeds: Annotated[tuple[FeedSettings, ...], Field(min_length=1)]
+    feeds: tuple[FeedSettings, ...]
     stand_in: StandInSettings = StandInSettings()
 
     @field_validator("feeds", mode="before")
     @classmethod
     def _named_feeds(cls, value: Any) -> Any:
         if isinstance(value, dict):
-            return [{"name": name, **(body or {})} for name, body in value.items()]
+            if not all(isinstance(body, dict) and "name" not in body for body in value.values()):
+                raise ValueError("each feed has to be a mapping of its settings; its name is the key above them")
+            value = [{**body, "name": name} for name, body in value.items()]
+        elif not isinstance(value, list | tuple):
+            raise ValueError("has to be a mapping of feeds' names to their settings")  # noqa: TRY004
+        if not value:
+            raise ValueError("there has to be at least one")
+        return value
+
+    @field_validator("feeds")
+    @classmethod
+    def _no_name_twice(cls, value: tuple[FeedSettings, ...]) -> tuple[FeedSettings, ...]:
+        names = [feed.name for feed in value]
+        if len(set(names)) < len(names):
+            raise ValueError("two feeds have the same name")
         return value
 
     def feed(self, name: str) -> FeedSettings:
@@ -141,17 +187,55 @@ class PlatformSettings(_Section):
 def load_settings(path: Path) -> PlatformSettings:
     """Read and check feeds.yaml. Raises SettingsError, naming the file and each field that is wrong."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  (it is a SafeLoader)
     except OSError as error:
         raise SettingsError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not UTF-8: byte {error.start} cannot be read") from None
     except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not valid YAML: {error}") from error
+        raise SettingsError(f"{path} is not valid YAML: {_describe(error)}") from None
     try:
         return PlatformSettings.model_validate(content)
     except ValidationError as error:
-        # `include_input=False`: a key that was pasted into the wrong field must not be repeated in a log.
         lines = [
-            f"  {'.'.join(str(part) for part in item['loc']) or '(top level)'}: {item['msg']}"
+            f"  {_place(item['loc'], content)}: {item['msg']}"
             for item in error.errors(include_input=False, include_url=False)
         ]
         raise SettingsError(f"{path} has settings that cannot be used:\n" + "\n".join(lines)) from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML of which no line is lost: a key that stands twice in a mapping is an error, not the last one's victory."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise yaml.constructor.ConstructorError(problem="the same key twice", problem_mark=key.start_mark)
+                seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
+def _describe(error: yaml.YAMLError) -> str:
+    """What is wrong and where, without the line itself, which PyYAML would quote."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    return f"{getattr(error, 'reason', None) or type(error).__name__}"
+
+
+def _place(location: tuple[int | str, ...], content: Any) -> str:
+    """A field as people find it: a feed by its name, which pydantic only knows by its number."""
+    feeds = content.get("feeds") if isinstance(content, dict) else None
+    if isinstance(feeds, dict) and len(location) > 1 and location[0] == "feeds" and isinstance(location[1], int):
+        location = ("feeds", list(feeds)[location[1]], *location[2:])
+    return ".".join(str(part) for part in location) or "(top level)"
+
+
+def _has_host_and_port(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

@@ -7,11 +7,14 @@ the live service published; where these disagree, all variants are accepted.
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from ticks_platform.feeds.connector import Connector, Conversation, Endpoint, HandshakeAnswer, Reaction
 from ticks_platform.feeds.events import (
@@ -35,20 +38,29 @@ _KEY_TROUBLE = re.compile(r"api[\s_-]?key|unauthor|forbidden|invalid token", re.
 """What the official Node and Go clients take as a refusal of the key, whatever the HTTP status."""
 
 
+# The limits keep what passes within the types of `Tick`; the decoder checks them in C. Times have to fit 64 bits of
+# nanoseconds. NaN and infinity are not JSON, but a string may spell them, and neither is within the limits of a float.
+_TIME_LIMIT = (2**63 - 1) // 1_000_000_000
+_IntegerSeconds = Annotated[int, Meta(ge=-_TIME_LIMIT, le=_TIME_LIMIT)]
+_FractionalSeconds = Annotated[float, Meta(ge=-_TIME_LIMIT, le=_TIME_LIMIT)]
+_Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+_BigInt = Annotated[float, Meta(ge=-(2.0**63), lt=2.0**63)]
+
+
 class _Price(msgspec.Struct, gc=False):
-    """A ``price`` event; ``timestamp`` is in whole seconds UTC, the other optional fields depend on the asset class."""
+    """A ``price`` event; ``timestamp`` is in seconds UTC, the other optional fields depend on the asset class."""
 
     event: str | None = None
     symbol: str | None = None
-    timestamp: int | None = None
-    price: float | None = None
-    day_volume: float | None = None
-    bid: float | None = None
-    ask: float | None = None
+    timestamp: _IntegerSeconds | _FractionalSeconds | None = None
+    price: _Finite | None = None
+    day_volume: _BigInt | None = None
+    bid: _Finite | None = None
+    ask: _Finite | None = None
 
 
 class _Item(msgspec.Struct):
-    symbol: str
+    symbol: str | None = None
     message: str | None = None
 
 
@@ -63,6 +75,10 @@ class _Status(msgspec.Struct):
     message: str | None = None
     code: int | None = None
 
+    @property
+    def is_error(self) -> bool:
+        return (self.status or "").lower() == "error"
+
 
 class _Kind(msgspec.Struct):
     event: str | None = None
@@ -75,6 +91,9 @@ _encode = msgspec.json.Encoder().encode
 
 _NANOSECONDS = 1_000_000_000
 
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises on bad input; the last of them when it is nested too deeply."""
+
 
 class TwelveDataConversation(Conversation):
     """Subscribe in one message, then heartbeat; the server says nothing until it is spoken to."""
@@ -83,8 +102,7 @@ class TwelveDataConversation(Conversation):
 
     def __init__(self, symbols: Sequence[str]) -> None:
         self._symbols = tuple(symbols)
-        # A status item names the bare symbol, though the request may have named SYMBOL:EXCHANGE.
-        self._pending = {_bare(symbol) for symbol in symbols}
+        self._pending = set(symbols)
 
     def opening(self) -> Sequence[str]:
         return [_message("subscribe", symbols=",".join(self._symbols))]
@@ -101,25 +119,30 @@ class TwelveDataConversation(Conversation):
             if kind == "price":
                 return Reaction(has_data=True)
             status = _decode_status(frame)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except _UNDECODABLE:
             return Reaction()  # the loader decodes the same frame and rejects it with its reason
         if kind == "subscribe-status":
             return Reaction(notices=self._on_subscribe_status(status))
-        if status.status == "error":
+        if status.is_error:
             return Reaction(notices=(_complaint(status),))
         return Reaction()
 
     def _on_subscribe_status(self, status: _Status) -> tuple[Notice, ...]:
         notices: list[Notice] = []
-        if status.success:
-            acknowledged = tuple(item.symbol for item in status.success)
-            self._pending.difference_update(_bare(symbol) for symbol in acknowledged)
+        acknowledged = tuple(item.symbol for item in status.success or () if item.symbol)
+        if acknowledged:
             notices.append(Acknowledged(acknowledged))
-        if status.fails:
-            reasons = {item.symbol: item.message or "unknown symbol, or not in your plan" for item in status.fails}
-            self._pending.difference_update(_bare(symbol) for symbol in reasons)
+        reasons = {
+            item.symbol: item.message or "unknown symbol, or not in your plan"
+            for item in status.fails or ()
+            if item.symbol
+        }
+        if reasons:
             notices.append(SymbolsFailed(reasons))
-        if status.status == "error" and not notices:
+        # A status item names the bare symbol, in capitals, though the request may have named SYMBOL:EXCHANGE.
+        answered = {_bare(symbol) for symbol in (*acknowledged, *reasons)}
+        self._pending = {symbol for symbol in self._pending if _bare(symbol) not in answered}
+        if status.is_error and not notices:
             notices.append(_complaint(status))
         return tuple(notices)
 
@@ -133,16 +156,14 @@ class TwelveDataConnector(Connector):
         return Endpoint(self._url, headers, self._url.partition("?")[0])
 
     def refusal(self, answer: HandshakeAnswer) -> str | None:
-        body: dict[str, Any] = {}
         try:
-            decoded = msgspec.json.decode(answer.body) if answer.body else {}
-            body = decoded if isinstance(decoded, dict) else {}
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            pass
-        message = str(body.get("message", ""))
-        if answer.status in (401, 403) or body.get("code") in (401, 403) or _KEY_TROUBLE.search(message):
-            return f"Twelve Data refused the API key (HTTP {answer.status}{': ' + message if message else ''})"
-        return None
+            body = _decode_status(answer.body)
+        except _UNDECODABLE:
+            body = _Status()
+        message = body.message or ""
+        if answer.status >= 500 or not _is_about_the_key(message, answer.status, body.code):
+            return None
+        return f"Twelve Data refused the API key (HTTP {answer.status}{': ' + message if message else ''})"
 
     def converse(self) -> TwelveDataConversation:
         return TwelveDataConversation(self.symbols)
@@ -150,18 +171,20 @@ class TwelveDataConnector(Connector):
     def decode(self, frame: bytes) -> list[Event]:
         try:
             event = _decode_price(frame)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            return [Rejected(f"malformed frame: {error}", frame)]
+        except _UNDECODABLE as error:
+            return [_not_a_price(frame, error)]
         if event.event != "price":
+            if event.event is None and event.price is not None:
+                return [Rejected("a price without an event name", frame)]
             return [Control(event.event or "unnamed")]
-        if event.symbol is None or event.timestamp is None or event.price is None:
-            missing = [name for name in ("symbol", "timestamp", "price") if getattr(event, name) is None]
+        if not event.symbol or event.timestamp is None or event.price is None:
+            missing = [name for name in ("symbol", "timestamp", "price") if getattr(event, name) in (None, "")]
             return [Rejected(f"price event without {', '.join(missing)}", frame)]
-        volume = event.day_volume
+        timestamp, volume = event.timestamp, event.day_volume
         return [
             Tick(
                 event.symbol,
-                event.timestamp * _NANOSECONDS,
+                timestamp * _NANOSECONDS if isinstance(timestamp, int) else _nanoseconds(timestamp),
                 event.price,
                 None if volume is None else int(volume),
                 None,
@@ -171,15 +194,37 @@ class TwelveDataConnector(Connector):
         ]
 
 
+def _nanoseconds(seconds: float) -> int:
+    """Fractions of a second are not documented; the whole ones are kept exact, which one product would not."""
+    whole, fraction = divmod(seconds, 1.0)
+    return int(whole) * _NANOSECONDS + round(fraction * _NANOSECONDS)
+
+
+def _not_a_price(frame: bytes, error: Exception) -> Event:
+    """What a frame is that cannot be decoded as a price event; only those that claim to be one have to look like it."""
+    with contextlib.suppress(*_UNDECODABLE):
+        kind = _decode_kind(frame).event
+        if kind is not None and kind != "price":
+            return Control(kind)
+    return Rejected(f"malformed frame: {error}", frame)
+
+
 def _bare(symbol: str) -> str:
     return symbol.partition(":")[0].upper()
 
 
 def _complaint(status: _Status) -> Notice:
     message = "; ".join(status.messages or ()) or status.message or "unspecified error"
-    if status.code in (401, 403) or _KEY_TROUBLE.search(message):
+    if _is_about_the_key(message, status.code):
         return Refused(f"Twelve Data refused the API key ({message})")
     return ProviderError(message)
+
+
+def _is_about_the_key(message: str, *codes: int | None) -> bool:
+    # Being told to wait may mention the key too ("API credits"): that passes.
+    if 429 in codes:
+        return False
+    return 401 in codes or 403 in codes or _KEY_TROUBLE.search(message) is not None
 
 
 def _message(action: str, **params: str) -> str:
