@@ -20,12 +20,12 @@ def defs() -> dg.Definitions:
     feeds = [feed.name for feed in settings.feeds]
 
     tables = [
-        assets.stocks_real_time,
+        assets.stocks_real_time(),
         assets.company(settings),
-        assets.one_minute_candle,
-        assets.one_hour_candle,
+        assets.one_minute_candle(),
+        assets.one_hour_candle(),
     ]
-    policies = [assets.one_minute_candle_refresh_policy, assets.one_hour_candle_refresh_policy]
+    policies = [assets.one_minute_candle_refresh_policy(), assets.one_hour_candle_refresh_policy()]
     ingest = ingestion.ingest_job(feeds)
     database = DatabaseResource.from_environment()
     return dg.Definitions(

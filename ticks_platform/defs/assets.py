@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 
 OWNERS = ["team:market-data"]
 KINDS = {"timescaledb", "postgres"}
+MAX_RUNTIME = {"dagster/max_runtime": "3600"}
+"""Seconds after which run monitoring fails a run: one whose machine died would stay in flight, in the way, for ever."""
 REFRESH_POOL = "candle_refresh"
 """Refreshes take turns: two of one candle at once fail, and on some TimescaleDB releases give wrong candles."""
 
 
-def _definition(*files: str) -> dict[str, Any]:
-    statements = "\n".join(scripts.read(file) for file in files)
+def _definition(file: str) -> dict[str, Any]:
     return {
-        "definition": dg.MetadataValue.md(f"```sql\n{statements}\n```"),
-        "file": dg.MetadataValue.path(", ".join(f"sql/{file}" for file in files)),
+        "definition": dg.MetadataValue.md(f"```sql\n{scripts.read(file)}\n```"),
+        "file": dg.MetadataValue.path(f"sql/{file}"),
     }
 
 
@@ -41,25 +42,29 @@ def _table_metadata(cursor: "Cursor", table: str, row_count: int) -> dict[str, A
     }
 
 
-@dg.asset(
-    group_name="ticks",
-    owners=OWNERS,
-    kinds=KINDS,
-    metadata=_definition("schema/stocks_real_time.sql"),
-    description=(
-        "The ticks: one row per price event, in a TimescaleDB hypertable with chunks of one day. Materializing it "
-        "creates the table and the machinery of ingestion where they are missing; ingestion runs report here what they "
-        "load."
-    ),
-)
-def stocks_real_time(database: DatabaseResource) -> dg.MaterializeResult[None]:
-    """The hypertable of ticks."""
-    with database.transaction() as cursor:
-        scripts.apply(cursor, *scripts.HYPERTABLE, *scripts.MACHINERY)
-    with database.transaction() as cursor:
-        rows = tables.approximate_row_count(cursor, "stocks_real_time")
-        metadata = _table_metadata(cursor, "stocks_real_time", rows)
-    return dg.MaterializeResult(metadata={"database": database.database.description, **metadata})
+def stocks_real_time() -> dg.AssetsDefinition:
+    """The asset `stocks_real_time`, the hypertable of ticks."""
+
+    @dg.asset(
+        group_name="ticks",
+        owners=OWNERS,
+        kinds=KINDS,
+        metadata=_definition("schema/stocks_real_time.sql"),
+        description=(
+            "The ticks: one row per price event, in a TimescaleDB hypertable with chunks of one day. Materializing it "
+            "creates the table and the machinery of ingestion where they are missing; ingestion runs report here what "
+            "they load."
+        ),
+    )
+    def stocks_real_time(database: DatabaseResource) -> dg.MaterializeResult[None]:
+        with database.transaction() as cursor:
+            scripts.apply(cursor, *scripts.HYPERTABLE, *scripts.MACHINERY)
+        with database.transaction() as cursor:
+            rows = tables.approximate_row_count(cursor, "stocks_real_time")
+            metadata = _table_metadata(cursor, "stocks_real_time", rows)
+        return dg.MaterializeResult(metadata={"database": database.database.description, **metadata})
+
+    return stocks_real_time
 
 
 def company(settings: PlatformSettings) -> dg.AssetsDefinition:
@@ -81,7 +86,10 @@ def company(settings: PlatformSettings) -> dg.AssetsDefinition:
                 "INSERT INTO company (symbol, name) VALUES %s ON CONFLICT (symbol) DO UPDATE SET name = excluded.name",
                 sorted(names.items()),
             )
-            metadata = _table_metadata(cursor, "company", len(names))
+            # Symbols that have left feeds.yaml keep their names: their ticks are still there.
+            cursor.execute("SELECT count(*) FROM company")
+            (rows,) = cursor.fetchone() or (0,)
+            metadata = _table_metadata(cursor, "company", rows)
         return dg.MaterializeResult(metadata=metadata)
 
     return company
@@ -119,24 +127,29 @@ def _candle_asset(candle: Candle, *, source: str, description: str) -> dg.Assets
     return asset
 
 
-one_minute_candle = _candle_asset(
-    ONE_MINUTE,
-    source="stocks_real_time",
-    description=(
-        "OHLCV candles of one minute, a continuous aggregate over the ticks; buckets are UTC. Materializing it creates "
-        "the aggregate where it is missing and refreshes every closed minute that the ticks still cover."
-    ),
-)
+def one_minute_candle() -> dg.AssetsDefinition:
+    """The asset `one_minute_candle`."""
+    return _candle_asset(
+        ONE_MINUTE,
+        source="stocks_real_time",
+        description=(
+            "OHLCV candles of one minute, a continuous aggregate over the ticks; buckets are UTC. Materializing it "
+            "creates the aggregate where it is missing and refreshes every closed minute that the ticks still cover."
+        ),
+    )
 
-one_hour_candle = _candle_asset(
-    ONE_HOUR,
-    source="one_minute_candle",
-    description=(
-        "OHLCV candles of one hour, a continuous aggregate over the candles of one minute; buckets are UTC. "
-        "Materializing it creates the aggregate where it is missing and refreshes every closed hour that the ticks "
-        "still cover."
-    ),
-)
+
+def one_hour_candle() -> dg.AssetsDefinition:
+    """The asset `one_hour_candle`."""
+    return _candle_asset(
+        ONE_HOUR,
+        source="one_minute_candle",
+        description=(
+            "OHLCV candles of one hour, a continuous aggregate over the candles of one minute; buckets are UTC. "
+            "Materializing it creates the aggregate where it is missing and refreshes every closed hour that the ticks "
+            "still cover."
+        ),
+    )
 
 
 def _policy_asset(candle: Candle, *, description: str) -> dg.AssetsDefinition:
@@ -177,34 +190,42 @@ def _policy_asset(candle: Candle, *, description: str) -> dg.AssetsDefinition:
     return asset
 
 
-one_minute_candle_refresh_policy = _policy_asset(
-    ONE_MINUTE,
-    description=(
-        "Refreshes one_minute_candle every minute, four hours back. Materializing it creates the policy where it is "
-        "missing and, where the database has no scheduler of its own, runs it."
-    ),
-)
+def one_minute_candle_refresh_policy() -> dg.AssetsDefinition:
+    """The asset `one_minute_candle_refresh_policy`."""
+    return _policy_asset(
+        ONE_MINUTE,
+        description=(
+            "Refreshes one_minute_candle every minute, four hours back. Materializing it creates the policy where it "
+            "is missing and, where the database has no scheduler of its own, runs it."
+        ),
+    )
 
-one_hour_candle_refresh_policy = _policy_asset(
-    ONE_HOUR,
-    description=(
-        "Refreshes one_hour_candle every hour, from three hours to one hour ago, as in Timescale's tutorial. "
-        "Materializing it creates the policy where it is missing and, where the database has no scheduler of its own, "
-        "runs it."
-    ),
-)
+
+def one_hour_candle_refresh_policy() -> dg.AssetsDefinition:
+    """The asset `one_hour_candle_refresh_policy`."""
+    return _policy_asset(
+        ONE_HOUR,
+        description=(
+            "Refreshes one_hour_candle every hour, from three hours to one hour ago, as in Timescale's tutorial. "
+            "Materializing it creates the policy where it is missing and, where the database has no scheduler of its "
+            "own, runs it."
+        ),
+    )
+
 
 POLICIES = {f"{candle.name}_refresh_policy": candle for candle in (ONE_MINUTE, ONE_HOUR)}
 
 
 bring_up = dg.define_asset_job(
     "bring_up",
-    selection=dg.AssetSelection.all() - dg.AssetSelection.all_asset_checks(),
+    selection=dg.AssetSelection.all().without_checks(),
+    tags=MAX_RUNTIME,
     description="Creates whatever is missing in the database: hypertable, candles, policies. Changes nothing else.",
 )
 
 refresh_candles = dg.define_asset_job(
     "refresh_candles",
     selection=dg.AssetSelection.groups("policies"),
+    tags=MAX_RUNTIME,
     description="Runs the refresh policies of the candles; for databases without a scheduler of their own.",
 )

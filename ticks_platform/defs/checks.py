@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from ticks_platform.defs.assets import MAX_RUNTIME
 from ticks_platform.defs.resources import DatabaseResource
 from ticks_platform.feeds.settings import PlatformSettings
 from ticks_platform.timescale import quality
@@ -75,7 +76,7 @@ def ticks_are_fresh(settings: PlatformSettings) -> dg.AssetChecksDefinition:
                     {
                         "feed": feed,
                         "verdict": verdict,
-                        "last tick": str(row.last_received_at if row else None),
+                        "last tick": str((row and row.last_received_at) or "never"),
                         "age in seconds": -1.0 if age is None else round(age, 1),
                         "limit in seconds": limit,
                     }
@@ -98,5 +99,6 @@ def ticks_are_fresh(settings: PlatformSettings) -> dg.AssetChecksDefinition:
 check_quality = dg.define_asset_job(
     "check_quality",
     selection=dg.AssetSelection.all_asset_checks(),
+    tags=MAX_RUNTIME,
     description="Runs every asset check on the ticks and the candles.",
 )

@@ -28,13 +28,13 @@ FIRST_REPORT = 10.0
 """Seconds to the first report, so that a person who has just started sees something."""
 
 FENCE_INTERVAL = 5.0
-"""Seconds between looks at whether somebody else has declared this run finished."""
+"""Seconds between looks at whether somebody else has declared this run finished, or has changed its settings."""
 
 
 @dg.op(
     description=(
-        "Streams one feed into stocks_real_time until it is terminated, switched off, refused or taken over. Whatever "
-        "ends it, every tick that was received is committed first."
+        "Streams one feed into stocks_real_time until it is terminated, switched off, refused or taken over, or until "
+        "feeds.yaml says something else about it. Whatever ends it, every tick that was received is committed first."
     ),
 )
 def stream_ticks(context: dg.OpExecutionContext, ingestion: IngestionResource) -> None:
@@ -51,13 +51,14 @@ def stream_ticks(context: dg.OpExecutionContext, ingestion: IngestionResource) -
 
 
 def _stream(context: dg.OpExecutionContext, ingestion: IngestionResource, feed: str) -> None:
+    settings = ingestion.settings(feed)
     stream: Ingestion | None = None
     began = time.monotonic()
     reporter = _Reporter(context, feed)
     report_at, fence_at = began + FIRST_REPORT, began + FENCE_INTERVAL
     try:
         # This thread only waits: Dagster interrupts it, and it would not be heard in the middle of a database call.
-        with ingestion.stream(feed, owner=context.run_id) as stream:
+        with ingestion.stream(settings, owner=context.run_id) as stream:
             while not stream.wait(0.25):
                 now = time.monotonic()
                 if now >= report_at:
@@ -66,6 +67,9 @@ def _stream(context: dg.OpExecutionContext, ingestion: IngestionResource, feed: 
                 if now >= fence_at:
                     if _finished_by_somebody_else(context):
                         context.log.warning("this run was declared finished by somebody else; it stops now")
+                        break
+                    if ingestion.is_outdated(settings):
+                        context.log.info(f"feeds.yaml has changed; this run of feed '{feed}' ends, another one follows")
                         break
                     fence_at = now + FENCE_INTERVAL
             else:
@@ -81,7 +85,7 @@ def _finished_by_somebody_else(context: dg.OpExecutionContext) -> bool:
 
 
 class _Reporter:
-    """Turns progress into materializations of the hypertable, with the rate since the one before."""
+    """Turns progress into observations of the hypertable, with the rate since the one before."""
 
     def __init__(self, context: dg.OpExecutionContext, feed: str) -> None:
         self._context = context
@@ -109,7 +113,7 @@ class _Reporter:
         if progress.trouble:
             metadata["trouble"] = progress.trouble
         self._context.log_event(
-            dg.AssetMaterialization(
+            dg.AssetObservation(
                 asset_key="stocks_real_time",
                 description=f"feed {self._feed} {progress.state.value}: {progress.ticks} ticks in this run",
                 metadata=metadata,
@@ -126,7 +130,12 @@ def ingest_job(feeds: Sequence[str]) -> dg.JobDefinition:
             "Long-running: streams one feed, which is its partition. The sensor platform_supervisor keeps one run "
             "alive per feed; to stop a feed for good, launch disable_feed, since a terminated run is replaced."
         ),
-        partitions_def=dg.StaticPartitionsDefinition(list(feeds)),
+        # Whoever launches a run, the supervisor and the limits in dagster.yaml know it by its tag.
+        config=dg.PartitionedConfig(
+            partitions_def=dg.StaticPartitionsDefinition(list(feeds)),
+            run_config_for_partition_key_fn=lambda _feed: {},
+            tags_for_partition_key_fn=lambda feed: {FEED_TAG: feed},
+        ),
         executor_def=dg.in_process_executor,
         # The supervisor replaces a failed run; a retry beside it would make two.
         tags={"dagster/max_retries": "0"},

@@ -4,26 +4,31 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 import dagster as dg
+import psycopg2
 from pydantic import Field
 
-from ticks_platform.feeds.settings import load_settings
+from ticks_platform.feeds.settings import PlatformSettings, SettingsError, load_settings
 from ticks_platform.ingestion.stream import Ingestion
 from ticks_platform.standin import StandInProcess, StandInSettings
-from ticks_platform.timescale.database import Database
+from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 _URL_VARIABLE = "TICKS_DATABASE_URL"
 
+# psycopg2 raises InterfaceError when it rolls back on a connection that was lost in the middle of a transaction.
+UNREACHABLE = (DatabaseUnavailableError, psycopg2.OperationalError, psycopg2.InterfaceError)
+"""What is raised while the database is away: reasons for a sensor or a schedule to skip, not to fail."""
+
 
 class DatabaseResource(dg.ConfigurableResource[None]):
     """The TimescaleDB that holds ticks and candles."""
 
-    url: Optional[str] = Field(  # noqa: UP045  (Dagster's config reads this annotation)
+    url: str | None = Field(
         default=None,
         description=f"postgresql:// URL, from {_URL_VARIABLE}. Unset: the embedded TimescaleDB, started when needed.",
     )
@@ -53,20 +58,33 @@ class IngestionResource(dg.ConfigurableResource[None]):
     database: DatabaseResource
     feeds_file: str = Field(description="Path of feeds.yaml.")
 
+    def settings(self, feed: str) -> PlatformSettings:
+        """What feeds.yaml says about one feed. Raises SettingsError."""
+        settings = load_settings(Path(self.feeds_file))
+        return settings.model_copy(update={"feeds": (settings.feed(feed),)})
+
+    def is_outdated(self, settings: PlatformSettings) -> bool:
+        """Whether feeds.yaml says something else by now. A file that cannot be read, as one half written, does not."""
+        (feed,) = settings.feeds
+        try:
+            current = load_settings(Path(self.feeds_file))
+        except SettingsError:
+            return False
+        return feed not in current.feeds or settings.stand_in != current.stand_in
+
     @contextmanager
-    def stream(self, feed: str, *, owner: str) -> Iterator[Ingestion]:
+    def stream(self, settings: PlatformSettings, *, owner: str) -> Iterator[Ingestion]:
         """Stream a feed for as long as the context lasts; leaving it commits what was received.
 
         A feed whose endpoint is the stand-in gets a stand-in of its own, which ends with it. Raises SettingsError.
         """
-        settings = load_settings(Path(self.feeds_file))
-        feed_settings = settings.feed(feed)
+        (feed,) = settings.feeds
         with ExitStack() as stack:
             stand_in_url = None
-            if feed_settings.synthetic:
+            if feed.synthetic:
                 stand_in = StandInProcess(StandInSettings(rate=settings.stand_in.rate, seed=settings.stand_in.seed))
                 stand_in_url = stack.enter_context(stand_in).url("twelve_data", key=None)
-            connector = feed_settings.connector(stand_in_url=stand_in_url)
+            connector = feed.connector(stand_in_url=stand_in_url)
             yield stack.enter_context(
-                Ingestion(feed=feed_settings, connector=connector, database=self.database.database, owner=owner)
+                Ingestion(feed=feed, connector=connector, database=self.database.database, owner=owner)
             )

@@ -3,12 +3,10 @@
 from datetime import timedelta
 
 import dagster as dg
-import psycopg2
 
 from ticks_platform.defs import assets, checks
-from ticks_platform.defs.resources import DatabaseResource
+from ticks_platform.defs.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.timescale import policies
-from ticks_platform.timescale.database import DatabaseUnavailableError
 
 EVERY_MINUTE = timedelta(minutes=1)
 
@@ -30,7 +28,7 @@ def refresh_candles(context: dg.ScheduleEvaluationContext, database: DatabaseRes
             if policies.scheduler_is_running(cursor):
                 return dg.SkipReason("the database runs its policies itself")
             found = {name: policies.refresh_policy(cursor, candle.name) for name, candle in assets.POLICIES.items()}
-    except (DatabaseUnavailableError, psycopg2.OperationalError) as error:
+    except UNREACHABLE as error:
         return dg.SkipReason(f"the database cannot be reached: {str(error).strip()}")
     due = [
         dg.AssetKey(name)

@@ -1,20 +1,17 @@
 """The supervisor: brings up what is missing, and keeps one ingestion run alive per feed that is wanted."""
 
-import json
 import time
 from collections.abc import Sequence
 
 import dagster as dg
-import psycopg2
 
 from ticks_platform.defs.assets import bring_up
 from ticks_platform.defs.ingestion import FEED_TAG, REFUSED_TAG
-from ticks_platform.defs.resources import DatabaseResource
-from ticks_platform.defs.supervision import Act, Heartbeat, RunView, crash_delay, decide, observe
+from ticks_platform.defs.resources import UNREACHABLE, DatabaseResource
+from ticks_platform.defs.supervision import Act, RunView, Watch, crash_delay, decide
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion import switch
 from ticks_platform.timescale import tables
-from ticks_platform.timescale.database import DatabaseUnavailableError
 
 INTERVAL = 4
 """Seconds. Dagster's sensor loop turns every 5 s; an interval of 5 misses every other turn when one comes early."""
@@ -48,8 +45,9 @@ def platform_supervisor(*, ingest: dg.JobDefinition, feeds: Sequence[str], loade
     def supervisor(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SensorResult:
         try:
             return _evaluate(context, database, feeds, loaded_at)
-        except (DatabaseUnavailableError, psycopg2.OperationalError) as error:
-            return dg.SensorResult(skip_reason=f"the database cannot be reached: {str(error).strip()}")
+        except UNREACHABLE as error:
+            reason = f"the database cannot be reached: {str(error).strip()}"
+            return dg.SensorResult(skip_reason=reason, cursor=context.cursor)
 
     return supervisor
 
@@ -68,28 +66,29 @@ def _evaluate(
     if missing:
         return _result(requests, [f"missing in the database: {', '.join(missing)}"], context.cursor)
 
-    known = {feed: Heartbeat(*value) for feed, value in json.loads(context.cursor or "{}").items()}
+    in_flight = {feed: _runs(context, dg.RunsFilter(statuses=IN_FLIGHT, tags={FEED_TAG: feed})) for feed in feeds}
+    beats = {lease.owner: lease.heartbeat_at.isoformat() for lease in held.values() if lease is not None}
+    watch = Watch.resume(context.cursor, now=now)
+    started = [run.run_id for runs in in_flight.values() for run in runs if run.started]
+    watch = watch._replace(signs={run_id: watch.look(run_id, beats.get(run_id)) for run_id in started})
     notes = []
     for feed in feeds:
-        lease = held[feed]
-        if lease is not None:
-            known[feed] = observe(known.get(feed), owner=lease.owner, value=lease.heartbeat_at.isoformat(), now=now)
         decision = decide(
             now=now,
             wanted=feed not in off,
-            in_flight=_runs(context, IN_FLIGHT, tags={FEED_TAG: feed}),
-            finished=_runs(context, FINISHED, tags={FEED_TAG: feed}),
-            heartbeat=known.get(feed),
+            in_flight=in_flight[feed],
+            finished=_runs(context, dg.RunsFilter(statuses=FINISHED, tags={FEED_TAG: feed})),
+            watch=watch,
             loaded_at=loaded_at,
         )
         for run_id in decision.dead:
-            _report_dead(context, run_id, decision.reason)
+            _report_dead(context, run_id)
         if decision.act is not Act.NOTHING:
             context.log.info(f"feed '{feed}': {decision.reason}; launching a run")
             # No run key: it would be remembered for ever, and the feed could be launched only once.
             requests.append(dg.RunRequest(job_name="ingest", partition_key=feed, tags={FEED_TAG: feed}))
         notes.append(f"{feed}: {decision.reason}")
-    return _result(requests, notes, json.dumps({feed: list(known[feed]) for feed in feeds if feed in known}))
+    return _result(requests, notes, watch.dump())
 
 
 def _result(requests: list[dg.RunRequest], notes: Sequence[str], cursor: str | None) -> dg.SensorResult:
@@ -99,15 +98,14 @@ def _result(requests: list[dg.RunRequest], notes: Sequence[str], cursor: str | N
 
 
 def _bring_up(context: dg.SensorEvaluationContext, missing: Sequence[str], now: float) -> list[dg.RunRequest]:
-    tags = {"ticks/bring_up": "true"}
-    if _runs(context, IN_FLIGHT, tags=tags):
+    if _runs(context, dg.RunsFilter(job_name=bring_up.name, statuses=IN_FLIGHT)):
         return []
-    finished = _runs(context, FINISHED, tags=tags)
+    finished = _runs(context, dg.RunsFilter(job_name=bring_up.name, statuses=FINISHED))
     ended_at = finished[0].ended_at if finished else None
     if ended_at is not None and now < ended_at + crash_delay(finished):
         return []
     context.log.info(f"bringing up: {', '.join(missing)}")
-    return [dg.RunRequest(job_name="bring_up", tags=tags)]
+    return [dg.RunRequest(job_name=bring_up.name)]
 
 
 def _never_materialized(context: dg.SensorEvaluationContext) -> list[str]:
@@ -115,16 +113,15 @@ def _never_materialized(context: dg.SensorEvaluationContext) -> list[str]:
     definition = context.repository_def
     if definition is None:
         return []
-    keys = list(definition.asset_graph.materializable_asset_keys)
-    records = context.instance.get_asset_records(keys)
+    keys = {key for key, asset in definition.assets_defs_by_key.items() if asset.is_materializable}
+    records = context.instance.get_asset_records(list(keys))
     seen = {record.asset_entry.asset_key for record in records if record.asset_entry.last_materialization}
-    return sorted(key.to_user_string() for key in set(keys) - seen)
+    return sorted(key.to_user_string() for key in keys - seen)
 
 
-def _runs(
-    context: dg.SensorEvaluationContext, statuses: list[dg.DagsterRunStatus], *, tags: dict[str, str]
-) -> list[RunView]:
-    records = context.instance.get_run_records(dg.RunsFilter(statuses=statuses, tags=tags), limit=12)
+def _runs(context: dg.SensorEvaluationContext, wanted: dg.RunsFilter) -> list[RunView]:
+    """The latest of these runs, newest first; twelve are enough to count a crash loop up to its longest delay."""
+    records = context.instance.get_run_records(wanted, limit=12)
     return [
         RunView(
             run_id=record.dagster_run.run_id,
@@ -139,7 +136,8 @@ def _runs(
     ]
 
 
-def _report_dead(context: dg.SensorEvaluationContext, run_id: str, reason: str) -> None:
+def _report_dead(context: dg.SensorEvaluationContext, run_id: str) -> None:
     run = context.instance.get_run_by_id(run_id)
     if run is not None and not run.is_finished:
-        context.instance.report_run_failed(run, f"The supervisor takes this run for dead: {reason}.")
+        # Not declared public, but what Dagster's own run monitoring calls; there is no public way.
+        context.instance.report_run_failed(run, "The supervisor takes this run for dead: its heartbeat stands still.")

@@ -7,14 +7,18 @@ health check. So a run counts as alive while the heartbeat of its lease moves.
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
 START_GRACE = 60.0
-"""Seconds that a started run has until its first heartbeat."""
+"""Seconds that a started run has until its first heartbeat, and one that lost its lease has to end."""
 
 HEARTBEAT_GRACE = 30.0
-"""Seconds without a new heartbeat, as seen by this sensor, after which a run is taken for dead."""
+"""Seconds without a new heartbeat after which a run is taken for dead."""
+
+LONGEST_STEP = 10.0
+"""Seconds by which the watch's clock goes on between two looks, at the most."""
 
 SHORT_LIFE = 60.0
 """A run that failed before it was this many seconds old counts towards a crash loop."""
@@ -36,14 +40,53 @@ class RunView(NamedTuple):
     ended_at: float | None
 
 
-class Heartbeat(NamedTuple):
-    """The lease's heartbeat as this sensor has seen it move."""
+class Sign(NamedTuple):
+    """The last sign of life of a started run."""
 
-    owner: str
-    value: str
+    beat: str | None
+    """The heartbeat of the lease that it holds; None while it holds none."""
     seen_at: float
-    """When this value was first seen. The sensor's own clock counts only while it reaches the database, so that an
-    outage of the database does not make every run look dead afterwards."""
+    """When this was first seen, on the watch's clock."""
+
+
+class Watch(NamedTuple):
+    """What the supervisor remembers from look to look.
+
+    Its clock goes on only while it looks. In an outage of the database the supervisor cannot look and the runs cannot
+    beat: the silence of that time must not make every run look dead afterwards.
+    """
+
+    looked_at: float
+    """Seconds since the Unix epoch."""
+    clock: float
+    signs: dict[str, Sign]
+    """By run id."""
+
+    @classmethod
+    def resume(cls, cursor: str | None, *, now: float) -> Watch:
+        """Go on from where `dump` left off. Begins anew where there is nothing that could be gone on from."""
+        try:
+            looked_at, clock, signs = json.loads(cursor or "")
+            clock += min(max(now - looked_at, 0.0), LONGEST_STEP)
+            return cls(now, clock, {run_id: Sign(*sign) for run_id, sign in signs.items()})
+        except (ValueError, TypeError, AttributeError):
+            return cls(now, 0.0, {})
+
+    def dump(self) -> str:
+        """As a sensor's cursor."""
+        return json.dumps(self)
+
+    def look(self, run_id: str, beat: str | None) -> Sign:
+        """The last sign of life of a run, given its heartbeat now: a new one only where that has moved."""
+        sign = self.signs.get(run_id)
+        return sign if sign is not None and sign.beat == beat else Sign(beat, self.clock)
+
+    def is_dead(self, run_id: str) -> bool:
+        """Whether a run has been silent for too long. One that is not watched is not dead."""
+        sign = self.signs.get(run_id)
+        if sign is None:
+            return False
+        return self.clock - sign.seen_at > (START_GRACE if sign.beat is None else HEARTBEAT_GRACE)
 
 
 class Act(enum.Enum):
@@ -68,17 +111,18 @@ def decide(
     wanted: bool,
     in_flight: Sequence[RunView],
     finished: Sequence[RunView],
-    heartbeat: Heartbeat | None,
+    watch: Watch,
     loaded_at: float,
 ) -> Decision:
     """Decide about one feed. `finished` are its latest ended runs, newest first."""
-    dead = tuple(run.run_id for run in in_flight if _is_dead(run, heartbeat, now))
+    # Those that never start are failed by run monitoring.
+    dead = tuple(run.run_id for run in in_flight if run.started and watch.is_dead(run.run_id))
     if len(in_flight) > len(dead):
         return Decision(Act.NOTHING, "streaming" if wanted else "switched off, ending", dead)
     if not wanted:
         return Decision(Act.NOTHING, "switched off; the job enable_feed switches it on", dead)
     if dead:
-        return Decision(Act.REPLACE, f"no heartbeat of run {dead[0][:8]} for {HEARTBEAT_GRACE:.0f} s", dead)
+        return Decision(Act.REPLACE, f"run {dead[0][:8]} gives no sign of life", dead)
     if finished and finished[0].refused and finished[0].created_at > loaded_at:
         return Decision(Act.NOTHING, "refused; see its last run, correct the settings, then reload the code location")
     delay = crash_delay(finished)
@@ -96,22 +140,3 @@ def crash_delay(finished: Sequence[RunView]) -> float:
             break
         failures += 1
     return 0.0 if failures < 3 else min(LONGEST_DELAY, 10.0 * 2.0 ** min(failures - 3, 16))
-
-
-def observe(previous: Heartbeat | None, *, owner: str, value: str, now: float) -> Heartbeat:
-    """Note a heartbeat: the clock starts again only when it has moved."""
-    if previous is not None and (previous.owner, previous.value) == (owner, value):
-        return previous
-    return Heartbeat(owner, value, now)
-
-
-def _is_dead(run: RunView, heartbeat: Heartbeat | None, now: float) -> bool:
-    if not run.started:
-        return False  # run monitoring fails runs that never start
-    if run.started_at is None or now - run.started_at < START_GRACE:
-        beats = heartbeat is not None and heartbeat.owner == run.run_id
-        if not beats:
-            return False
-    if heartbeat is None or heartbeat.owner != run.run_id:
-        return True
-    return now - heartbeat.seen_at > HEARTBEAT_GRACE

@@ -1,0 +1,108 @@
+"""The platform as Dagster loads it, on a database and an instance of the tests' own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from ticks_platform import definitions
+from ticks_platform.timescale.database import Database
+
+FEEDS = """
+feeds:
+  stocks:
+    provider: twelve_data
+    endpoint: stand-in
+    symbols: {AAPL: Apple, MSFT: Microsoft}
+  crypto:
+    provider: twelve_data
+    endpoint: stand-in
+    stale_after_seconds: 300
+    symbols: {BTC/USD: Bitcoin}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, repository_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder with the platform's own SQL and a feeds.yaml that a test may change."""
+    (tmp_path / "sql").symlink_to(repository_root / "sql", target_is_directory=True)
+    (tmp_path / "feeds.yaml").write_text(FEEDS, encoding="utf-8")
+    monkeypatch.setenv("TICKS_PROJECT_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def load(project: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], dg.Definitions]:
+    """Loads the definitions of the project folder, as a code location does when it is loaded or reloaded."""
+    monkeypatch.setenv("TICKS_DATABASE_URL", database_url)
+    return definitions.defs
+
+
+@pytest.fixture
+def platform(load: Callable[[], dg.Definitions]) -> dg.Definitions:
+    """The definitions with two feeds."""
+    return load()
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """An instance that remembers for as long as the test lasts."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def run_job(platform: dg.Definitions, instance: dg.DagsterInstance) -> Callable[..., dg.ExecuteInProcessResult]:
+    """Runs a job of the platform; a failed one is returned like one that succeeded."""
+
+    def run(name: str, partition_key: str | None = None) -> dg.ExecuteInProcessResult:
+        return platform.resolve_job_def(name).execute_in_process(
+            instance=instance, partition_key=partition_key, raise_on_error=False
+        )
+
+    return run
+
+
+@pytest.fixture
+def no_scheduler(server_url: str | None) -> None:
+    """For what happens where the database does not run its policies by itself, as the embedded one never does."""
+    if server_url is not None:
+        pytest.skip("a native server runs its policies by itself")
+
+
+@pytest.fixture
+def scheduler(server_url: str | None) -> None:
+    """For what happens where the database runs its policies by itself, as a native server does."""
+    if server_url is None:
+        pytest.skip("the embedded database has no background workers")
+
+
+@pytest.fixture
+def fresh(empty_database: Database, server_url: str | None) -> Iterator[Database]:
+    """A database without the platform, for tests that make policies.
+
+    It is left without policies and with nobody at work on them: TimescaleDB 2.29.2 crashes the whole server when a
+    candle is dropped just as its policy begins.
+    """
+    yield empty_database
+    if server_url is None:
+        return
+    with empty_database.autocommit() as cursor:
+        cursor.execute("SELECT _timescaledb_functions.stop_background_workers()")
+        for _ in range(200):
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            if cursor.fetchone() == (0,):
+                break
+            cursor.execute("SELECT pg_sleep(0.05)")
+        else:
+            pytest.fail("the database's background workers do not stop")
+        cursor.execute(
+            "SELECT delete_job(job_id) FROM timescaledb_information.jobs "
+            "WHERE proc_name = 'policy_refresh_continuous_aggregate'"
+        )
+        cursor.execute("SELECT _timescaledb_functions.start_background_workers()")

@@ -1,0 +1,272 @@
+"""What the supervisor decides, case by case, and what it remembers from look to look."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ticks_platform.defs.supervision import (
+    HEARTBEAT_GRACE,
+    LONGEST_DELAY,
+    LONGEST_STEP,
+    START_GRACE,
+    Act,
+    Decision,
+    RunView,
+    Sign,
+    Watch,
+    crash_delay,
+    decide,
+)
+
+NOW = 1_000_000.0
+CLOCK = 500.0
+
+
+def started(run_id: str = "run", **fields: object) -> RunView:
+    return RunView(run_id, True, False, False, NOW - 900, NOW - 890, None)._replace(**fields)
+
+
+def queued(run_id: str = "run") -> RunView:
+    return RunView(run_id, False, False, False, NOW - 900, None, None)
+
+
+def ended(*, ago: float, life: float = 3600.0, failed: bool = False, refused: bool = False) -> RunView:
+    at = NOW - ago
+    return RunView("ended", False, failed, refused, at - life - 1, at - life, at)
+
+
+def watch(**silent: tuple[str | None, float]) -> Watch:
+    """A watch over runs, each given by its heartbeat and for how long that has not changed."""
+    return Watch(NOW, CLOCK, {run_id: Sign(beat, CLOCK - since) for run_id, (beat, since) in silent.items()})
+
+
+def decided(
+    in_flight: list[RunView] | None = None,
+    finished: list[RunView] | None = None,
+    watched: Watch | None = None,
+    *,
+    wanted: bool = True,
+    loaded_at: float = NOW - 10_000,
+) -> Decision:
+    return decide(
+        now=NOW,
+        wanted=wanted,
+        in_flight=in_flight or [],
+        finished=finished or [],
+        watch=watched or watch(),
+        loaded_at=loaded_at,
+    )
+
+
+CASES = {
+    "no run": (decided(), Act.LAUNCH, ()),
+    "the run before ended well": (decided(finished=[ended(ago=1)]), Act.LAUNCH, ()),
+    "terminated in the UI": (decided(finished=[ended(ago=1, life=3)]), Act.LAUNCH, ()),
+    "killed: replaced at once": (decided(finished=[ended(ago=1, failed=True)]), Act.LAUNCH, ()),
+    "alive": (decided([started()], watched=watch(run=("b", 2))), Act.NOTHING, ()),
+    "alive, heartbeat just late": (
+        decided([started()], watched=watch(run=("b", HEARTBEAT_GRACE))),
+        Act.NOTHING,
+        (),
+    ),
+    "young without heartbeat": (decided([started()], watched=watch(run=(None, START_GRACE))), Act.NOTHING, ()),
+    "never a heartbeat": (decided([started()], watched=watch(run=(None, START_GRACE + 1))), Act.REPLACE, ("run",)),
+    "stale heartbeat": (decided([started()], watched=watch(run=("b", HEARTBEAT_GRACE + 1))), Act.REPLACE, ("run",)),
+    "power loss: STARTED for ever": (
+        decided([started(started_at=NOW - 1e6)], [ended(ago=2e6)], watch(run=("b", 400))),
+        Act.REPLACE,
+        ("run",),
+    ),
+    "started before the supervisor's memory begins": (decided([started(started_at=NOW - 1e6)]), Act.NOTHING, ()),
+    "queued": (decided([queued()]), Act.NOTHING, ()),
+    "queued for long, beside a memory of it": (decided([queued()], watched=watch(run=(None, 400))), Act.NOTHING, ()),
+    "the dead one beside the living one": (
+        decided([started("new"), started("old")], watched=watch(new=("b", 1), old=(None, START_GRACE + 1))),
+        Act.NOTHING,
+        ("old",),
+    ),
+    "the dead one beside its successor in the queue": (
+        decided([queued("new"), started("old")], watched=watch(old=("b", HEARTBEAT_GRACE + 1))),
+        Act.NOTHING,
+        ("old",),
+    ),
+    "two dead ones": (
+        decided([started("a"), started("b")], watched=watch(a=("x", 400), b=(None, 400))),
+        Act.REPLACE,
+        ("a", "b"),
+    ),
+    "disabled without runs": (decided(wanted=False), Act.NOTHING, ()),
+    "disabled, run still ending": (
+        decided([started()], watched=watch(run=("b", 1)), wanted=False),
+        Act.NOTHING,
+        (),
+    ),
+    "disabled, run dead": (decided([started()], watched=watch(run=("b", 400)), wanted=False), Act.NOTHING, ("run",)),
+    "refused since the definitions were loaded": (
+        decided(finished=[ended(ago=600, life=2, failed=True, refused=True)]),
+        Act.NOTHING,
+        (),
+    ),
+    "refused before they were loaded again": (
+        decided(finished=[ended(ago=600, life=2, failed=True, refused=True)], loaded_at=NOW - 30),
+        Act.LAUNCH,
+        (),
+    ),
+    "refused earlier, but ran since": (
+        decided(finished=[ended(ago=5), ended(ago=600, life=2, failed=True, refused=True)]),
+        Act.LAUNCH,
+        (),
+    ),
+    "two failures at once": (decided(finished=[ended(ago=1, life=1, failed=True)] * 2), Act.LAUNCH, ()),
+    "three failures at once": (decided(finished=[ended(ago=1, life=1, failed=True)] * 3), Act.NOTHING, ()),
+    "three failures at once, waited": (decided(finished=[ended(ago=11, life=1, failed=True)] * 3), Act.LAUNCH, ()),
+    "twelve failures at once": (decided(finished=[ended(ago=299, life=1, failed=True)] * 12), Act.NOTHING, ()),
+    "twelve failures at once, waited": (decided(finished=[ended(ago=301, life=1, failed=True)] * 12), Act.LAUNCH, ()),
+    "dead after a crash loop": (
+        decided([started()], [ended(ago=1, life=1, failed=True)] * 12, watch(run=("b", 400))),
+        Act.REPLACE,
+        ("run",),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_decision(case: str) -> None:
+    decision, act, dead = CASES[case]
+    assert (decision.act, decision.dead) == (act, dead)
+
+
+@pytest.mark.parametrize(
+    ("decision", "says"),
+    [
+        (decided([started()], watched=watch(run=("b", 2))), "streaming"),
+        (decided(wanted=False), "enable_feed"),
+        (decided(finished=[ended(ago=600, life=2, failed=True, refused=True)]), "reload the code location"),
+        (decided(finished=[ended(ago=4, life=1, failed=True)] * 3), "next try in 6 s"),
+        (decided([started("0123456789")], watched=watch(**{"0123456789": ("b", 400)})), "run 01234567 "),
+    ],
+)
+def test_reason(decision: Decision, says: str) -> None:
+    assert says in decision.reason
+
+
+def test_crash_delay_grows_to_its_cap() -> None:
+    failure = ended(ago=1, life=1, failed=True)
+    delays = [crash_delay([failure] * count) for count in range(13)]
+    assert delays[:7] == [0.0, 0.0, 0.0, 10.0, 20.0, 40.0, 80.0]
+    assert delays == sorted(delays)
+    assert delays[-1] == LONGEST_DELAY
+    assert crash_delay([failure] * 10_000) == LONGEST_DELAY
+
+
+@pytest.mark.parametrize("between", [ended(ago=9), ended(ago=9, life=1), ended(ago=9, failed=True)])
+def test_crash_loop_is_over_after_a_run_that_worked(between: RunView) -> None:
+    failure = ended(ago=1, life=1, failed=True)
+    assert crash_delay([failure, failure, between, failure, failure, failure]) == 0.0
+
+
+def test_failures_before_the_start_count() -> None:
+    never_started = RunView("run", False, True, False, NOW - 5, None, NOW - 1)
+    assert crash_delay([never_started] * 3) == 10.0
+
+
+class Supervisor:
+    """Looks at one run, and keeps its memory in a cursor only, as the sensor does."""
+
+    def __init__(self) -> None:
+        self.cursor: str | None = None
+
+    def look(self, now: float, beat: str | None) -> bool:
+        """Look once; returns whether the run is taken for dead."""
+        watched = Watch.resume(self.cursor, now=now)
+        watched = watched._replace(signs={"run": watched.look("run", beat)})
+        self.cursor = watched.dump()
+        return watched.is_dead("run")
+
+
+def test_a_beating_run_is_never_dead() -> None:
+    supervisor = Supervisor()
+    assert not any(supervisor.look(NOW + 5 * turn, f"beat {turn}") for turn in range(200))
+
+
+@pytest.mark.parametrize(("beat", "grace"), [("a beat", HEARTBEAT_GRACE), (None, START_GRACE)])
+def test_a_silent_run_is_dead_after_its_grace(beat: str | None, grace: float) -> None:
+    supervisor = Supervisor()
+    dead_after = next(turn * 5 for turn in range(100) if supervisor.look(NOW + 5 * turn, beat))
+    assert grace < dead_after <= grace + 5
+
+
+def test_outage_of_the_database_makes_no_healthy_run_look_dead() -> None:
+    """While the database is away nobody looks and nobody beats; afterwards a run has time for its next heartbeat."""
+    supervisor = Supervisor()
+    supervisor.look(NOW, "before")
+    supervisor.look(NOW + 5, "before")
+    back = NOW + 5 + 7200
+    assert not supervisor.look(back, "before")
+    assert not supervisor.look(back + 5, "before")
+    assert not supervisor.look(back + 10, "after")
+
+
+def test_outage_at_the_start_makes_no_waiting_run_look_dead() -> None:
+    """A run waits for the database as long as it takes, and has no lease until then."""
+    supervisor = Supervisor()
+    supervisor.look(NOW, None)
+    assert not supervisor.look(NOW + 7200, None)
+    assert not supervisor.look(NOW + 7205, "first")
+
+
+def test_a_run_that_died_in_an_outage_is_found_afterwards() -> None:
+    supervisor = Supervisor()
+    supervisor.look(NOW, "last")
+    looks = [supervisor.look(NOW + 7200 + 5 * turn, "last") for turn in range(6)]
+    assert looks[-1]
+    assert not looks[0]
+
+
+def test_rare_looks_find_the_dead_too() -> None:
+    """A slow daemon looks less often; then it takes longer, but not for ever."""
+    supervisor = Supervisor()
+    looks = [supervisor.look(NOW + 60 * turn, "last") for turn in range(8)]
+    assert looks.index(True) == HEARTBEAT_GRACE // LONGEST_STEP + 1
+
+
+def test_losing_the_lease_gives_time_to_end() -> None:
+    """A run whose feed was taken over ends by itself; it is dead only if it does not."""
+    supervisor = Supervisor()
+    supervisor.look(NOW, "beat")
+    looks = [supervisor.look(NOW + 5 + 5 * turn, None) for turn in range(20)]
+    assert looks.index(True) * 5 > START_GRACE
+
+
+def test_clock_set_back_kills_nothing() -> None:
+    supervisor = Supervisor()
+    supervisor.look(NOW, "beat")
+    assert not supervisor.look(NOW - 86_400, "beat")
+    assert not supervisor.look(NOW - 86_395, "beat")
+
+
+def test_cursor_round_trip() -> None:
+    watched = watch(run=("2026-01-01T00:00:00+00:00", 7), other=(None, 3))
+    assert Watch.resume(watched.dump(), now=NOW) == watched
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        None,
+        "",
+        "no json",
+        "{}",
+        "5",
+        "[1, 2]",
+        '["a", "b", {}]',
+        '{"stocks": ["o", "v", 1]}',
+        "[1, 2, [3]]",
+        json.dumps([NOW, 1.0, {"run": ["b"]}]),
+        json.dumps([NOW, 1.0, {"run": 5}]),
+    ],
+)
+def test_unusable_cursor_begins_anew(cursor: str | None) -> None:
+    assert Watch.resume(cursor, now=NOW) == Watch(NOW, 0.0, {})
