@@ -30,7 +30,12 @@ def defs() -> dg.Definitions:
     database = DatabaseResource.from_environment()
     return dg.Definitions(
         assets=[*tables, *policies],
-        asset_checks=[*checks.ohlc_invariants, checks.ticks_are_fresh(settings)],
+        asset_checks=[
+            *checks.ohlc_invariants,
+            checks.ticks_are_fresh(settings),
+            checks.ledger_balances(settings),
+            checks.journal_has_room(settings),
+        ],
         jobs=[
             ingest,
             ingestion.switch_job(settings, enabled=True),

@@ -248,17 +248,14 @@ def test_one_run_per_feed_and_its_checks_pass(platform: Platform) -> None:
     data = platform.ask(
         """
         query($r: ID!) { logsForRun(runId: $r) { ... on EventConnection { events {
-            ... on AssetCheckEvaluationEvent { evaluation { checkName success } } } } } }
+            ... on AssetCheckEvaluationEvent { evaluation { checkName success description } } } } } }
         """,
         r=run_id,
     )
     verdicts = [event["evaluation"] for event in data["logsForRun"]["events"] if event.get("evaluation")]
-    assert sorted(verdict["checkName"] for verdict in verdicts) == [
-        "ohlc_invariants",
-        "ohlc_invariants",
-        "ticks_are_fresh",
-    ]
-    assert all(verdict["success"] for verdict in verdicts)
+    names = sorted(verdict["checkName"] for verdict in verdicts)
+    assert names == ["journal_has_room", "ledger_balances", "ohlc_invariants", "ohlc_invariants", "ticks_are_fresh"]
+    assert [verdict["description"] for verdict in verdicts if not verdict["success"]] == []
 
 
 def test_a_killed_run_is_replaced(platform: Platform) -> None:
@@ -297,10 +294,11 @@ def test_a_terminated_run_ends_in_seconds_with_every_received_tick_stored(platfo
     )
     entries = [event["metadataEntries"] for event in last["logsForRun"]["events"] if event.get("metadataEntries")][-1]
     numbers = {entry["label"]: entry.get("intValue") for entry in entries}
-    assert numbers["waiting bytes"] == 0
+    assert numbers["journal bytes waiting"] == 0
     assert numbers["ticks"] > 0
     assert (
-        platform.one("SELECT (SELECT count(*) FROM stocks_real_time) - ticks FROM ticks_platform.feed_checkpoint") == 0
+        platform.one("SELECT (SELECT count(*) FROM stocks_real_time) - sum(loaded) FROM ticks_platform.feed_ledger")
+        == 0
     )
 
 

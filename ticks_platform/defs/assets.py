@@ -3,12 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from psycopg2.extras import execute_values
 
 from ticks_platform.defs.resources import DatabaseResource
 from ticks_platform.feeds.settings import PlatformSettings
-from ticks_platform.timescale import candles, policies, scripts, tables
-from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE, Candle
+from ticks_platform.timescale import candles, companies, policies, scripts, tables
+from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE, Candle, CandleSummary
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -17,6 +16,8 @@ OWNERS = ["team:market-data"]
 KINDS = {"timescaledb", "postgres"}
 MAX_RUNTIME = {"dagster/max_runtime": "3600"}
 """Seconds after which run monitoring fails a run: one whose machine died would stay in flight, in the way, for ever."""
+LIVE = dg.DataVersion("live")
+"""The data version of tables that change all the time: a new tick must not mark everything downstream as unsynced."""
 REFRESH_POOL = "candle_refresh"
 """Refreshes take turns: two of one candle at once fail, and on some TimescaleDB releases give wrong candles."""
 
@@ -28,17 +29,27 @@ def _definition(file: str) -> dict[str, Any]:
     }
 
 
-def _table_metadata(cursor: "Cursor", table: str, row_count: int) -> dict[str, Any]:
+def _table_metadata(cursor: "Cursor", table: str) -> dict[str, Any]:
     schema = dg.TableSchema(
         columns=[
-            dg.TableColumn(column.name, column.type, constraints=dg.TableColumnConstraints(nullable=column.nullable))
+            dg.TableColumn(
+                column.name,
+                column.type,
+                description=column.comment,
+                constraints=dg.TableColumnConstraints(nullable=column.nullable),
+            )
             for column in tables.columns(cursor, table)
         ]
     )
+    return {"dagster/table_name": f"public.{table}", "dagster/column_schema": schema}
+
+
+def _candle_metadata(summary: CandleSummary) -> dict[str, Any]:
     return {
-        "dagster/table_name": f"public.{table}",
-        "dagster/column_schema": schema,
-        "dagster/row_count": row_count,
+        "candles": summary.rows,
+        "symbols": summary.symbols,
+        "first bucket": str(summary.first_bucket or "none yet"),
+        "last bucket": str(summary.last_bucket or "none yet"),
     }
 
 
@@ -60,9 +71,12 @@ def stocks_real_time() -> dg.AssetsDefinition:
         with database.transaction() as cursor:
             scripts.apply(cursor, *scripts.HYPERTABLE, *scripts.MACHINERY)
         with database.transaction() as cursor:
+            metadata = _table_metadata(cursor, "stocks_real_time")
             rows = tables.approximate_row_count(cursor, "stocks_real_time")
-            metadata = _table_metadata(cursor, "stocks_real_time", rows)
-        return dg.MaterializeResult(metadata={"database": database.database.description, **metadata})
+        return dg.MaterializeResult(
+            data_version=LIVE,
+            metadata={**metadata, "database": database.database.description, "rows, about": rows},
+        )
 
     return stocks_real_time
 
@@ -81,16 +95,9 @@ def company(settings: PlatformSettings) -> dg.AssetsDefinition:
     def company(database: DatabaseResource) -> dg.MaterializeResult[None]:
         with database.transaction() as cursor:
             scripts.apply(cursor, "schema/company.sql")
-            execute_values(
-                cursor,
-                "INSERT INTO company (symbol, name) VALUES %s ON CONFLICT (symbol) DO UPDATE SET name = excluded.name",
-                sorted(names.items()),
-            )
-            # Symbols that have left feeds.yaml keep their names: their ticks are still there.
-            cursor.execute("SELECT count(*) FROM company")
-            (rows,) = cursor.fetchone() or (0,)
-            metadata = _table_metadata(cursor, "company", rows)
-        return dg.MaterializeResult(metadata=metadata)
+            rows = companies.keep(cursor, names)
+            metadata = _table_metadata(cursor, "company")
+        return dg.MaterializeResult(metadata={**metadata, "dagster/row_count": rows})
 
     return company
 
@@ -114,15 +121,8 @@ def _candle_asset(candle: Candle, *, source: str, description: str) -> dg.Assets
         with database.autocommit() as cursor:
             candles.refresh_history(cursor, candle)
             summary = candles.summarize(cursor, candle)
-            metadata = _table_metadata(cursor, candle.name, summary.rows)
-        return dg.MaterializeResult(
-            metadata={
-                **metadata,
-                "symbols": summary.symbols,
-                "first bucket": str(summary.first_bucket or "none yet"),
-                "last bucket": str(summary.last_bucket or "none yet"),
-            }
-        )
+            metadata = _table_metadata(cursor, candle.name)
+        return dg.MaterializeResult(data_version=LIVE, metadata={**metadata, **_candle_metadata(summary)})
 
     return asset
 
@@ -165,7 +165,7 @@ def _policy_asset(candle: Candle, *, description: str) -> dg.AssetsDefinition:
         metadata=_definition(file),
         description=description,
     )
-    def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
+    def asset(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult[None]:
         with database.transaction() as cursor:
             scripts.apply(cursor, file)
         with database.autocommit() as cursor:
@@ -176,14 +176,13 @@ def _policy_asset(candle: Candle, *, description: str) -> dg.AssetsDefinition:
             if not by_database:
                 policies.run(cursor, policy.job_id)
             summary = candles.summarize(cursor, candle)
+        context.log_event(dg.AssetObservation(asset_key=candle.name, metadata=_candle_metadata(summary)))
         return dg.MaterializeResult(
             metadata={
                 "run by": "the database's own scheduler" if by_database else "the Dagster schedule refresh_candles",
                 "start offset": policy.start_offset or "none",
                 "end offset": policy.end_offset or "none",
                 "schedule interval": str(policy.schedule_interval),
-                "candles": summary.rows,
-                "last bucket": str(summary.last_bucket or "none yet"),
             }
         )
 

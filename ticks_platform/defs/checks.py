@@ -5,6 +5,8 @@ import dagster as dg
 from ticks_platform.defs.assets import MAX_RUNTIME
 from ticks_platform.defs.resources import DatabaseResource
 from ticks_platform.feeds.settings import PlatformSettings
+from ticks_platform.ingestion import audit
+from ticks_platform.ingestion.stream import journal_path
 from ticks_platform.timescale import quality
 from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE, Candle
 
@@ -91,6 +93,80 @@ def ticks_are_fresh(settings: PlatformSettings) -> dg.AssetChecksDefinition:
                 "feeds": dg.MetadataValue.table(rows),
                 **({"oldest in seconds": dg.MetadataValue.float(round(max(ages), 3))} if ages else {}),
             },
+        )
+
+    return check
+
+
+def ledger_balances(settings: PlatformSettings) -> dg.AssetChecksDefinition:
+    """The check `ledger_balances` over all feeds, and over the journals on this machine."""
+
+    @dg.asset_check(
+        asset="stocks_real_time",
+        name="ledger_balances",
+        description=(
+            "Every event that was received is accounted for: events = loaded + duplicate + rejected + control; as many "
+            "ticks as were loaded are in the table; and every frame that a journal took in is committed or waits in it."
+        ),
+    )
+    def check(database: DatabaseResource) -> dg.AssetCheckResult:
+        with database.autocommit() as cursor:
+            accounts = audit.accounts(cursor)
+            journals = [
+                account
+                for feed in settings.feeds
+                if (account := audit.journal_account(cursor, feed.name, journal_path(feed.name))) is not None
+            ]
+        problems = [problem for account in accounts for problem in account.problems()]
+        problems += [problem for account in journals for problem in account.problems()]
+        metadata: dict[str, dg.MetadataValue] = {
+            "events": dg.MetadataValue.int(sum(account.events for account in accounts)),
+            "loaded": dg.MetadataValue.int(sum(account.loaded for account in accounts)),
+            "rejected": dg.MetadataValue.int(sum(account.rejected for account in accounts)),
+        }
+        if accounts:
+            metadata["ledger"] = dg.MetadataValue.table([dg.TableRecord(account._asdict()) for account in accounts])
+        if journals:
+            metadata["journals"] = dg.MetadataValue.table([dg.TableRecord(account._asdict()) for account in journals])
+        return dg.AssetCheckResult(
+            passed=not problems,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description="; ".join(problems) or "every event is accounted for",
+            metadata=metadata,
+        )
+
+    return check
+
+
+def journal_has_room(settings: PlatformSettings) -> dg.AssetChecksDefinition:
+    """The check `journal_has_room` over the journals on this machine."""
+    budgets = {feed.name: feed.journal.max_megabytes << 20 for feed in settings.feeds}
+
+    @dg.asset_check(
+        asset="stocks_real_time",
+        name="journal_has_room",
+        description=(
+            "No feed's journal is more than half full. A journal fills while the database is away or slower than its "
+            "feed; when it is full, reading stops."
+        ),
+    )
+    def check(database: DatabaseResource) -> dg.AssetCheckResult:
+        shares, full = {}, False
+        with database.autocommit() as cursor:
+            for feed, budget in budgets.items():
+                account = audit.journal_account(cursor, feed, journal_path(feed))
+                if account is not None:
+                    shares[feed] = account.waiting_bytes / budget
+                    full = full or account.waiting_bytes >= budget
+        filling = [f"{feed}: {share:.0%}" for feed, share in shares.items() if share > 0.5]
+        advice = (
+            "see whether the database keeps up (its log, its disk, its load), or raise the feed's journal.max_megabytes"
+        )
+        return dg.AssetCheckResult(
+            passed=not filling,
+            severity=dg.AssetCheckSeverity.ERROR if full else dg.AssetCheckSeverity.WARN,
+            description=f"{', '.join(filling)} of its budget waits: {advice}" if filling else "journals have room",
+            metadata={feed: dg.MetadataValue.float(round(share, 4)) for feed, share in shares.items()},
         )
 
     return check

@@ -14,7 +14,9 @@ from ticks_platform.defs.resources import DatabaseResource, IngestionResource
 from ticks_platform.feeds.connection import FeedRefusedError
 from ticks_platform.feeds.settings import PlatformSettings, SettingsError
 from ticks_platform.ingestion import switch
+from ticks_platform.ingestion.journal import JournalError, JournalFencedError
 from ticks_platform.ingestion.lease import LeaseLostError, MixedDatabaseError
+from ticks_platform.ingestion.metrics import Counts, Metrics
 from ticks_platform.ingestion.stream import Ingestion, Progress
 
 FEED_TAG = "ticks/feed"
@@ -34,19 +36,20 @@ FENCE_INTERVAL = 5.0
 @dg.op(
     description=(
         "Streams one feed into stocks_real_time until it is terminated, switched off, refused or taken over, or until "
-        "feeds.yaml says something else about it. Whatever ends it, every tick that was received is committed first."
+        "feeds.yaml says something else about it. Whatever ends it, every tick that was received is committed, or "
+        "waits in the journal for the next run."
     ),
 )
 def stream_ticks(context: dg.OpExecutionContext, ingestion: IngestionResource) -> None:
     feed = context.partition_key
     try:
         _stream(context, ingestion, feed)
-    except (FeedRefusedError, SettingsError, MixedDatabaseError) as refused:
+    except (FeedRefusedError, SettingsError, MixedDatabaseError, JournalError) as refused:
         context.instance.add_run_tags(context.run_id, {REFUSED_TAG: "true"})
         raise dg.Failure(
             f"{refused}. This feed is not tried again until the code location is reloaded or `dagster dev` restarted."
         ) from refused
-    except LeaseLostError as lost:
+    except (LeaseLostError, JournalFencedError) as lost:
         raise dg.Failure(str(lost)) from lost
 
 
@@ -62,7 +65,7 @@ def _stream(context: dg.OpExecutionContext, ingestion: IngestionResource, feed: 
             while not stream.wait(0.25):
                 now = time.monotonic()
                 if now >= report_at:
-                    reporter.report(stream.progress())
+                    reporter.report(stream.progress(), stream.metrics)
                     report_at = now + REPORT_INTERVAL
                 if now >= fence_at:
                     if _finished_by_somebody_else(context):
@@ -76,7 +79,7 @@ def _stream(context: dg.OpExecutionContext, ingestion: IngestionResource, feed: 
                 context.log.info(f"feed '{feed}' is switched off; the job enable_feed switches it on")
     finally:
         if stream is not None:
-            reporter.report(stream.progress())
+            reporter.report(stream.progress(), stream.metrics)
 
 
 def _finished_by_somebody_else(context: dg.OpExecutionContext) -> bool:
@@ -90,32 +93,41 @@ class _Reporter:
     def __init__(self, context: dg.OpExecutionContext, feed: str) -> None:
         self._context = context
         self._feed = feed
-        self._ticks = 0
+        self._loaded = 0
+        self._latencies: Counts | None = None
         self._at = time.monotonic()
 
-    def report(self, progress: Progress) -> None:
+    def report(self, progress: Progress, metrics: Metrics) -> None:
         now = time.monotonic()
-        rate = (progress.ticks - self._ticks) / max(now - self._at, 1e-9)
-        self._ticks, self._at = progress.ticks, now
+        rate = (progress.loaded - self._loaded) / max(now - self._at, 1e-9)
+        latency = metrics.commit_latency
         metadata: dict[str, Any] = {
             "feed": self._feed,
             "state": progress.state.value,
-            "ticks": progress.ticks,
+            "ticks": progress.loaded,
             "ticks per second": round(rate, 1),
+            "frames": progress.frames,
             "rejected events": progress.rejected,
+            "control events": progress.control,
             "reconnects": max(0, progress.connections - 1),
-            "waiting bytes": progress.waiting_bytes,
+            "commit retries": progress.retries,
+            "journal bytes waiting": progress.waiting_bytes,
         }
-        if progress.lag_seconds is not None:
-            metadata["lag in seconds"] = round(progress.lag_seconds, 3)
+        for label, histogram in (("arrival to commit", latency), ("provider to arrival", metrics.provider_latency)):
+            since = self._latencies if histogram is latency else None
+            for fraction in (0.5, 0.99):
+                value = histogram.quantile(fraction, since=since)
+                if value is not None:
+                    metadata[f"{label}, p{fraction * 100:g}, seconds up to"] = value
         if progress.failed_symbols:
             metadata["symbols not subscribed"] = dg.MetadataValue.json(progress.failed_symbols)
         if progress.trouble:
             metadata["trouble"] = progress.trouble
+        self._loaded, self._at, self._latencies = progress.loaded, now, latency.counts
         self._context.log_event(
             dg.AssetObservation(
                 asset_key="stocks_real_time",
-                description=f"feed {self._feed} {progress.state.value}: {progress.ticks} ticks in this run",
+                description=f"feed {self._feed} {progress.state.value}: {progress.loaded} ticks in this run",
                 metadata=metadata,
             )
         )

@@ -6,7 +6,8 @@ import dagster as dg
 
 from ticks_platform.defs import assets, checks
 from ticks_platform.defs.resources import UNREACHABLE, DatabaseResource
-from ticks_platform.timescale import policies
+from ticks_platform.defs.sensors import OBJECTS
+from ticks_platform.timescale import policies, tables
 
 EVERY_MINUTE = timedelta(minutes=1)
 
@@ -40,10 +41,19 @@ def refresh_candles(context: dg.ScheduleEvaluationContext, database: DatabaseRes
     return dg.RunRequest(asset_selection=due)
 
 
-check_quality = dg.ScheduleDefinition(
+@dg.schedule(
     name="check_quality",
     job=checks.check_quality,
     cron_schedule="*/5 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Runs every asset check every five minutes.",
+    description="Runs every asset check every five minutes, once there is something to check.",
 )
+def check_quality(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
+    try:
+        with database.transaction() as cursor:
+            missing = tables.missing(cursor, OBJECTS)
+    except UNREACHABLE as error:
+        return dg.SkipReason(f"the database cannot be reached: {str(error).strip()}")
+    if missing:
+        return dg.SkipReason(f"missing in the database as yet: {', '.join(missing)}")
+    return dg.RunRequest()

@@ -6,15 +6,13 @@ far as the connection's life depends on it.
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import enum
 import logging
-import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import websocket
@@ -22,6 +20,7 @@ import websocket
 from ticks_platform.feeds.backoff import Backoff
 from ticks_platform.feeds.connector import Connector, Conversation, Endpoint, HandshakeAnswer
 from ticks_platform.feeds.events import Acknowledged, Frame, Notice, ProviderError, Refused, SymbolsFailed
+from ticks_platform.feeds.link import Link, LinkLostError, connect, describe
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +42,10 @@ GOODBYE_TIMEOUT = 0.7
 PROVEN_AFTER = 10.0
 """Seconds from a connection's first data after which it counts as a success, and waits begin small again. A provider
 that drops the oldest connection of a key serves each for a moment: two clients would chase each other without pause."""
+
+MAX_GROUP_FRAMES = 512
+MAX_GROUP_BYTES = 1 << 20
+"""What is handed over at a time, at the most."""
 
 _DATA = (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY)
 
@@ -79,27 +82,26 @@ class FeedRefusedError(Exception):
     """The provider refuses this client; trying again with the same settings cannot help."""
 
 
-class _ConnectionLostError(Exception):
-    """The connection ended, for the reason in the message; another may be tried."""
-
-
 class FeedConnection:
     """Streams one connector's frames until told to stop, across as many connections as it takes.
 
-    `on_frame` is called in the receiving thread with every data frame; it may block, which stops reading. `on_change`
-    is called in the same thread with every change of state and every notice.
+    `on_frames` is called in the receiving thread with frames of one connection, in order: with those that arrived
+    together, before more is asked of the system. It may block, which stops reading. `on_change` is called in the same
+    thread with every change of state and every notice.
     """
 
     def __init__(
         self,
         connector: Connector,
         *,
-        on_frame: Callable[[Frame], None],
+        on_frames: Callable[[Sequence[Frame]], None],
         on_change: Callable[[Change], None],
         backoff: Backoff | None = None,
     ) -> None:
         self._connector = connector
-        self._on_frame = on_frame
+        self._on_frames = on_frames
+        self._group: list[Frame] = []
+        self._group_bytes = 0
         self._on_change = on_change
         self._backoff = backoff or Backoff(base=0.5, cap=30.0)
         self._stop = threading.Event()
@@ -118,7 +120,7 @@ class FeedConnection:
                 self._connection += 1
                 try:
                     self._stream_once()
-                except _ConnectionLostError as lost:
+                except LinkLostError as lost:
                     if self._first_data is not None and time.monotonic() - self._first_data >= PROVEN_AFTER:
                         self._backoff.reset()
                     delay = self._backoff.next_delay()
@@ -138,46 +140,30 @@ class FeedConnection:
             return
         try:
             self._converse(link, self._connector.converse())
-        except _ConnectionLostError as lost:
+        except LinkLostError as lost:
             if isinstance(lost.__cause__, OSError):
                 self._take_in_what_arrived(link)
             raise
         finally:
             link.close()
+            self._hand_over()
 
-    def _connect(self, endpoint: Endpoint) -> _Link | None:
+    def _connect(self, endpoint: Endpoint) -> Link | None:
         """A WebSocket that is open, or None when told to stop."""
-        socket_ = websocket.WebSocket(
-            skip_utf8_validation=True,  # the bytes are kept as they came, and decoding validates them
-            sockopt=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)],
-        )
-        # In a thread of its own, since a name look-up and a TLS handshake cannot be interrupted, only left alone.
-        opening: concurrent.futures.Future[None] = concurrent.futures.Future()
-        threading.Thread(target=_open, args=(socket_, endpoint, opening), name="connect", daemon=True).start()
-        deadline = time.monotonic() + CONNECT_TIMEOUT
-        while not self._stop.is_set() and time.monotonic() < deadline:
-            if concurrent.futures.wait((opening,), timeout=_POLL).done:
-                break
-        if opening.cancel():
-            _wake(socket_)
-            if self._stop.is_set():
-                return None
-            raise _ConnectionLostError(f"cannot connect: not done within {CONNECT_TIMEOUT:g} s")
         try:
-            opening.result()
+            return connect(endpoint, timeout=CONNECT_TIMEOUT, stop=self._stop)
         except websocket.WebSocketBadStatusException as error:
             refusal = self._connector.refusal(HandshakeAnswer(error.status_code, error.resp_body or b""))
             if refusal:
                 raise FeedRefusedError(refusal) from None
-            raise _ConnectionLostError(f"handshake answered with HTTP {error.status_code}") from error
+            raise LinkLostError(f"handshake answered with HTTP {error.status_code}") from error
         except ssl.SSLCertVerificationError as error:
-            raise _ConnectionLostError(f"TLS certificate not accepted: {error.verify_message}") from error
+            raise LinkLostError(f"TLS certificate not accepted: {error.verify_message}") from error
         except (websocket.WebSocketException, OSError, ValueError, LookupError) as error:
             # The last two are what the library makes of a host or an answer that cannot be one.
-            raise _ConnectionLostError(f"cannot connect: {_describe(error)}") from error
-        return _Link(socket_)
+            raise LinkLostError(f"cannot connect: {describe(error)}") from error
 
-    def _converse(self, link: _Link, conversation: Conversation) -> None:
+    def _converse(self, link: Link, conversation: Conversation) -> None:
         for message in conversation.opening():
             link.send(message)
         link.poll_every(_POLL)  # only now: a long subscription may take its time on a slow line
@@ -189,38 +175,49 @@ class FeedConnection:
                 clock.heard()
                 opcode, data = received
                 if opcode in _DATA:
-                    self._on_frame(Frame(data, time.time_ns(), self._connection))
+                    self._take_in(data)
                     self._react(link, conversation, data)
                 elif opcode == websocket.ABNF.OPCODE_CLOSE:
-                    raise _ConnectionLostError(f"the provider closed the connection ({_close_reason(data)})")
+                    raise LinkLostError(f"the provider closed the connection ({_close_reason(data)})")
+            if not link.more_at_hand or self._group_bytes >= MAX_GROUP_BYTES or len(self._group) >= MAX_GROUP_FRAMES:
+                self._hand_over()
             if received is None or clock.due():
                 clock.keep_alive(link)
                 self._report_unacknowledged(clock, conversation)
         self._say_goodbye(link)
 
-    def _say_goodbye(self, link: _Link) -> None:
+    def _say_goodbye(self, link: Link) -> None:
         """Close cleanly, and take in what was on its way: it had reached the socket."""
         deadline = time.monotonic() + GOODBYE_TIMEOUT
-        with contextlib.suppress(_ConnectionLostError):
+        with contextlib.suppress(LinkLostError):
             link.send_close()
             while time.monotonic() < deadline:
                 received = link.receive()
-                if received is not None and not self._take_in(*received):
+                if received is not None and not self._still_open(*received):
                     return
 
-    def _take_in_what_arrived(self, link: _Link) -> None:
+    def _take_in_what_arrived(self, link: Link) -> None:
         """After a failed write, take in what the system had received before: it had reached the socket."""
-        with contextlib.suppress(_ConnectionLostError):
-            while (received := link.receive()) is not None and self._take_in(*received):
+        with contextlib.suppress(LinkLostError):
+            while (received := link.receive()) is not None and self._still_open(*received):
                 pass
 
-    def _take_in(self, opcode: int, data: bytes) -> bool:
-        """Hand a message on if it is a frame; returns whether more may follow."""
+    def _still_open(self, opcode: int, data: bytes) -> bool:
+        """Take a message in if it is a frame; returns whether more may follow."""
         if opcode in _DATA:
-            self._on_frame(Frame(data, time.time_ns(), self._connection))
+            self._take_in(data)
         return opcode != websocket.ABNF.OPCODE_CLOSE
 
-    def _react(self, link: _Link, conversation: Conversation, data: bytes) -> None:
+    def _take_in(self, data: bytes) -> None:
+        self._group.append(Frame(data, time.time_ns(), self._connection))
+        self._group_bytes += len(data)
+
+    def _hand_over(self) -> None:
+        if self._group:
+            group, self._group, self._group_bytes = self._group, [], 0
+            self._on_frames(group)
+
+    def _react(self, link: Link, conversation: Conversation, data: bytes) -> None:
         has_data, notices, replies = conversation.receive(data)
         if has_data and self._first_data is None:
             self._first_data = time.monotonic()
@@ -249,48 +246,6 @@ class FeedConnection:
         self._on_change(Change(state, time.time_ns(), self._connection, detail, notice))
 
 
-class _Link:
-    """An open WebSocket. Every failure of it is a _ConnectionLostError, and so never taken for one of a callback."""
-
-    def __init__(self, socket_: websocket.WebSocket) -> None:
-        self._socket = socket_
-
-    def poll_every(self, seconds: float) -> None:
-        """How long `receive` waits, and a write may be stuck."""
-        self._socket.settimeout(seconds)
-
-    def receive(self) -> tuple[int, bytes] | None:
-        """The next message with its opcode, or None when none was complete in time; pings are answered."""
-        try:
-            opcode, data = self._socket.recv_data(control_frame=True)
-        except websocket.WebSocketTimeoutException:
-            return None
-        except (websocket.WebSocketException, OSError) as error:
-            raise _lost(error) from error
-        return opcode, data
-
-    def send(self, message: str) -> None:
-        self._write(self._socket.send, message)
-
-    def ping(self) -> None:
-        self._write(self._socket.ping)
-
-    def send_close(self) -> None:
-        self._write(self._socket.send_close)
-
-    def _write(self, write: Callable[..., object], *arguments: object) -> None:
-        try:
-            write(*arguments)
-        except (websocket.WebSocketException, OSError) as error:
-            raise _lost(error) from error
-
-    def close(self) -> None:
-        """Free the socket, with a close frame where none was sent: it lets the provider free the slot at once."""
-        with contextlib.suppress(Exception):
-            self._socket.close(timeout=0)  # a peer that is gone must not delay us
-        self._socket.shutdown()  # type: ignore[no-untyped-call]  # `close` does nothing after a `send_close`
-
-
 class _Clock:
     """What is due when on one connection, on the monotonic clock."""
 
@@ -309,13 +264,13 @@ class _Clock:
     def due(self) -> bool:
         return self._heard >= min(self._ping_at, self._heartbeat_at, self._acknowledged_by)
 
-    def keep_alive(self, link: _Link) -> None:
-        """Send what is due. Raises _ConnectionLostError when the last ping went unanswered for too long."""
+    def keep_alive(self, link: Link) -> None:
+        """Send what is due. Raises LinkLostError when the last ping went unanswered for too long."""
         now = time.monotonic()
         if self._pinged is not None and self._heard >= self._pinged:
             self._pinged = None
         if self._pinged is not None and now - self._pinged > PONG_TIMEOUT:
-            raise _ConnectionLostError(f"no answer to a ping for {PONG_TIMEOUT:g} s")
+            raise LinkLostError(f"no answer to a ping for {PONG_TIMEOUT:g} s")
         if now >= self._heartbeat_at:
             link.send(self._conversation.heartbeat())
             self._heartbeat_at = now + (self._conversation.heartbeat_interval or float("inf"))
@@ -333,35 +288,6 @@ class _Clock:
         return True
 
 
-def _open(socket_: websocket.WebSocket, endpoint: Endpoint, opening: concurrent.futures.Future[None]) -> None:
-    """Connect, unless `opening` is cancelled meanwhile: then nobody wants the socket any more."""
-    with contextlib.suppress(concurrent.futures.InvalidStateError):
-        try:
-            socket_.connect(  # type: ignore[no-untyped-call]
-                endpoint.url,
-                header=endpoint.headers,
-                timeout=CONNECT_TIMEOUT,
-                redirect_limit=0,  # the headers would go along, and with them the key, to wherever it points
-            )
-        except Exception as error:  # noqa: BLE001  (raised again by whoever waits)
-            opening.set_exception(error)
-        else:
-            opening.set_result(None)
-            return
-    socket_.shutdown()  # type: ignore[no-untyped-call]
-
-
-def _wake(socket_: websocket.WebSocket) -> None:
-    """End the handshake that another thread is reading."""
-    if socket_.sock is not None:
-        with contextlib.suppress(OSError):
-            socket_.sock.shutdown(socket.SHUT_RDWR)
-
-
-def _lost(error: Exception) -> _ConnectionLostError:
-    return _ConnectionLostError(f"connection lost: {_describe(error)}")
-
-
 def _describe_notice(notice: Notice) -> str:
     if isinstance(notice, Acknowledged):
         return f"subscribed to {_enumerate(notice.symbols)}"
@@ -375,10 +301,6 @@ def _describe_notice(notice: Notice) -> str:
 def _enumerate(names: Collection[str]) -> str:
     more = len(names) - _NAMES_IN_A_LINE
     return ", ".join(list(names)[:_NAMES_IN_A_LINE]) + (f" and {more} more" if more > 0 else "")
-
-
-def _describe(error: Exception) -> str:
-    return str(error) or type(error).__name__
 
 
 def _close_reason(data: bytes) -> str:

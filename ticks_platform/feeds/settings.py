@@ -40,6 +40,15 @@ class StandInSettings(_Section):
     seed: int = 7
 
 
+class JournalSettings(_Section):
+    """The local log that keeps frames until they are committed."""
+
+    max_megabytes: Annotated[int, Field(gt=0)] = 2048
+    """What may wait in it; when it is full, reading stops until the database takes some of it."""
+    sync_milliseconds: Annotated[float, Field(gt=0, le=10_000)] = 10.0
+    """What a power cut may cost; a crash of the process costs nothing."""
+
+
 class SymbolSettings(_Section):
     """A symbol as the provider names it, and the name that people know it by."""
 
@@ -58,7 +67,10 @@ class FeedSettings(_Section):
     """Name of the environment variable that holds the API key."""
     symbols: tuple[SymbolSettings, ...]
     stale_after_seconds: Annotated[float, Field(gt=0)] = 60.0
-    """With no tick for this long, the check «ticks are fresh» warns."""
+    """With no tick for this long, the check «ticks are fresh» fails."""
+    journal: JournalSettings = JournalSettings()
+    metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    """Port on loopback at which Prometheus reads this feed's metrics while it is ingested; none by default."""
 
     # These say what is wanted and not what was found: it may be a key that was pasted into the wrong field.
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from itertools import compress
+from itertools import chain, compress
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.feeds.events import Control, Event, Rejected, Tick
-from ticks_platform.ingestion.buffer import PositionedFrame
+from ticks_platform.ingestion.journal import FrameGroup
 from ticks_platform.ingestion.tick_id import tick_ids
 from ticks_platform.timescale import copy
 
@@ -38,7 +37,7 @@ class RejectedEvent(NamedTuple):
 
 
 class TickBatch(NamedTuple):
-    """Ticks with their places in the stream; all three are of one length."""
+    """Ticks with their places in the journal; all three are of one length."""
 
     ticks: Sequence[Tick]
     positions: npt.NDArray[np.int64]
@@ -50,54 +49,83 @@ class TickBatch(NamedTuple):
 
 
 class DecodedBatch(NamedTuple):
-    """What a run of frames held: every event is a tick, a rejected one, or a control event."""
+    """What a run of frame groups held: every event is a tick, a rejected one, or a control event."""
 
-    frames: Sequence[PositionedFrame]
+    groups: Sequence[FrameGroup]
+    events_of: npt.NDArray[np.int64]
+    """How many events each group held."""
+    control_of: npt.NDArray[np.int64]
+    """How many of them carried no market data."""
     ticks: TickBatch
     rejected: list[RejectedEvent]
-    control: int
 
     @property
     def end(self) -> int:
         """The position after the last frame."""
-        last = self.frames[-1]
-        return last.position + max(1, len(last.data))
+        return self.groups[-1].end
+
+    @property
+    def symbols(self) -> int:
+        """How many different symbols its ticks have."""
+        return len(set(map(attrgetter("symbol"), self.ticks.ticks)))
+
+    @property
+    def frames(self) -> int:
+        """How many frames there were."""
+        return sum(len(group.frames) for group in self.groups)
+
+    def groups_of(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+        """Which group each position lies in."""
+        starts = np.fromiter(map(attrgetter("position"), self.groups), np.int64, len(self.groups))
+        return np.searchsorted(starts, positions, side="right") - 1
 
     def reject(self, position: int, received_at: int, reason: str) -> RejectedEvent:
         """A rejected event of this batch, with the bytes of the frame that it stands in."""
-        frame = self.frames[bisect_right(self.frames, position, key=attrgetter("position")) - 1]
-        return RejectedEvent(position, received_at, reason, frame.data)
+        group = self.groups[int(self.groups_of(np.array([position]))[0])]
+        frame = int(np.searchsorted(group.positions(), position, side="right")) - 1
+        return RejectedEvent(position, received_at, reason, group.frames[frame])
 
 
-def decode_frames(frames: Sequence[PositionedFrame], decode: Decode) -> DecodedBatch:
-    """Decode frames, which are in order and at least one."""
+def decode_groups(groups: Sequence[FrameGroup], decode: Decode) -> DecodedBatch:
+    """Decode groups of frames, which are in order and at least one."""
     events: list[Event] = []
-    counts = np.empty(len(frames), dtype=np.int64)
-    for number, frame in enumerate(frames):
-        decoded = decode(frame.data)
-        events += decoded
-        counts[number] = len(decoded)
-    firsts = np.repeat(np.cumsum(counts) - counts, counts)
-    starts = np.fromiter(map(attrgetter("position"), frames), np.int64, len(frames))
-    arrivals = np.fromiter(map(attrgetter("received_at"), frames), np.int64, len(frames))
-    positions = np.repeat(starts, counts) + np.arange(len(events)) - firsts
-    received_at = np.repeat(arrivals, counts)
+    counts: list[int] = []
+    events_of = np.empty(len(groups), dtype=np.int64)
+    for number, group in enumerate(groups):
+        before = len(events)
+        for frame in group.frames:
+            try:
+                decoded = decode(frame)
+            except Exception as error:  # noqa: BLE001  (a connector's bug must not stop its feed)
+                decoded = [Rejected(f"the connector failed: {type(error).__name__}: {error}", frame)]
+            events += decoded
+            counts.append(len(decoded))
+        events_of[number] = len(events) - before
+    events_per_frame = np.array(counts, dtype=np.int64)
+    firsts = np.repeat(np.cumsum(events_per_frame) - events_per_frame, events_per_frame)
+    starts = np.concatenate([group.positions() for group in groups])
+    arrivals = np.fromiter(chain.from_iterable(group.received_at for group in groups), np.int64, len(counts))
+    positions = np.repeat(starts, events_per_frame) + np.arange(len(events)) - firsts
+    received_at = np.repeat(arrivals, events_per_frame)
 
     rejected: list[RejectedEvent] = []
-    control = 0
+    control_of = np.zeros(len(groups), dtype=np.int64)
     # One look in C at the types of all events: almost every batch is ticks only.
     if set(map(type, events)) - {Tick}:
         is_tick = np.fromiter((type(event) is Tick for event in events), np.bool_, len(events))
         for place in np.flatnonzero(~is_tick).tolist():
             event = events[place]
-            if isinstance(event, Rejected):
-                rejected.append(RejectedEvent(int(positions[place]), int(received_at[place]), event.reason, event.raw))
-            elif isinstance(event, Control):
-                control += 1
+            at = (int(positions[place]), int(received_at[place]))
+            if isinstance(event, Control):
+                control_of[np.searchsorted(events_of.cumsum(), place, side="right")] += 1
+            elif isinstance(event, Rejected):
+                rejected.append(RejectedEvent(*at, event.reason, event.raw))
+            else:
+                rejected.append(RejectedEvent(*at, f"the connector made a {type(event).__name__} of it", b""))
         events = list(compress(events, is_tick.tolist()))
         positions, received_at = positions[is_tick], received_at[is_tick]
     ticks = TickBatch(events, positions, received_at)  # type: ignore[arg-type]  # only ticks are left
-    return _refuse_at_the_door(DecodedBatch(frames, ticks, rejected, control))
+    return _refuse_at_the_door(DecodedBatch(groups, events_of, control_of, ticks, rejected))
 
 
 def _refuse_at_the_door(batch: DecodedBatch) -> DecodedBatch:
@@ -105,7 +133,7 @@ def _refuse_at_the_door(batch: DecodedBatch) -> DecodedBatch:
     ticks = batch.ticks
     try:
         times = _times(ticks)
-    except (OverflowError, TypeError):
+    except (OverflowError, TypeError, ValueError):
         return batch  # the loader splits the batch until it has found the tick
     early, late = times < EARLIEST, times > ticks.received_at + FUTURE_TOLERANCE
     refused = early | late
@@ -121,8 +149,11 @@ def _refuse_at_the_door(batch: DecodedBatch) -> DecodedBatch:
     return batch._replace(ticks=remaining, rejected=rejected)
 
 
-def encode_ticks(batch: TickBatch, *, feed: str, feed_number: int) -> bytes:
-    """The batch as one binary COPY into stocks_real_time (`COLUMNS`)."""
+def encode_ticks(batch: TickBatch, *, feed: str, journal_number: int) -> bytes:
+    """The batch as one binary COPY into stocks_real_time (`COLUMNS`).
+
+    Raises OverflowError, TypeError or ValueError when a tick holds what its column cannot.
+    """
     ticks = batch.ticks
     times = _times(batch)
     symbols = list(map(attrgetter("symbol"), ticks))
@@ -136,7 +167,7 @@ def encode_ticks(batch: TickBatch, *, feed: str, feed_number: int) -> bytes:
             ),
             copy.float8(_floats(ticks, "price")),
             copy.int8(_floats(ticks, "day_volume")),
-            copy.Column(tick_ids(times, batch.positions, feed_number)),
+            copy.Column(tick_ids(times, batch.positions, journal_number)),
             copy.float8(_floats(ticks, "size")),
             copy.float8(_floats(ticks, "bid")),
             copy.float8(_floats(ticks, "ask")),

@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 
+def application_name(feed: str) -> str:
+    """What the connection that loads a feed is called in pg_stat_activity."""
+    return f"ticks_platform ingestion {feed}"
+
+
 class LeaseLostError(Exception):
     """Another owner took the feed over; this one must not write any more."""
 
@@ -21,11 +26,11 @@ class Lease(NamedTuple):
     """The right to write a feed, until somebody takes a higher epoch."""
 
     feed: str
-    feed_number: int
     epoch: int
     owner: str
+    journal_number: int
     position: int
-    """Where the feed's stream goes on: its checkpoint."""
+    """Where this owner's journal goes on: its checkpoint."""
 
 
 class LeaseStatus(NamedTuple):
@@ -37,10 +42,22 @@ class LeaseStatus(NamedTuple):
     released: bool
 
 
-def take(cursor: Cursor, *, feed: str, provider: str, synthetic: bool, owner: str) -> Lease:
+def take(
+    cursor: Cursor,
+    *,
+    feed: str,
+    provider: str,
+    synthetic: bool,
+    owner: str,
+    journal_id: str,
+    journal_start: int | None,
+    journal_frames: int,
+) -> Lease:
     """Take the feed over, whoever held it: the newest owner wins, and the one before cannot commit any more.
 
-    Raises MixedDatabaseError when the database holds ticks of the other kind, synthetic or live.
+    `journal_start` is the position at which the owner's journal begins, or None when nothing was ever in it, and
+    `journal_frames` how many frames it held before that. Raises MixedDatabaseError when the database holds ticks of the
+    other kind, synthetic or live.
     """
     cursor.execute("SELECT feed FROM ticks_platform.feed WHERE synthetic <> %s ORDER BY feed", (synthetic,))
     others = [row[0] for row in cursor.fetchall()]
@@ -56,11 +73,9 @@ def take(cursor: Cursor, *, feed: str, provider: str, synthetic: bool, owner: st
         """
         INSERT INTO ticks_platform.feed (feed, provider, synthetic) VALUES (%(feed)s, %(provider)s, %(synthetic)s)
         ON CONFLICT (feed) DO UPDATE SET provider = excluded.provider
-        RETURNING feed_number
         """,
         {"feed": feed, "provider": provider, "synthetic": synthetic},
     )
-    feed_number = _one(cursor)
     # The row lock waits for a commit of the owner before, and that commit's checkpoint is read after it.
     cursor.execute(
         """
@@ -72,17 +87,20 @@ def take(cursor: Cursor, *, feed: str, provider: str, synthetic: bool, owner: st
         """,
         {"feed": feed, "owner": owner},
     )
-    epoch = _one(cursor)
+    (epoch,) = _row(cursor)
+    # An empty journal begins after the feed's other ones, so that ticks of one time stamp still sort by arrival.
     cursor.execute(
         """
-        INSERT INTO ticks_platform.feed_checkpoint (feed, position, ticks, rejected, committed_at)
-        VALUES (%s, 0, 0, 0, clock_timestamp())
-        ON CONFLICT (feed) DO UPDATE SET committed_at = feed_checkpoint.committed_at
-        RETURNING position
+        INSERT INTO ticks_platform.feed_checkpoint (feed, journal_id, position, frames, frames_before, committed_at)
+        SELECT %(feed)s, %(journal_id)s, coalesce(%(journal_start)s, max(position), 0), 0, %(frames)s, clock_timestamp()
+        FROM ticks_platform.feed_checkpoint WHERE feed = %(feed)s
+        ON CONFLICT (journal_id) DO UPDATE SET committed_at = feed_checkpoint.committed_at
+        RETURNING journal_number, position
         """,
-        (feed,),
+        {"feed": feed, "journal_id": journal_id, "journal_start": journal_start, "frames": journal_frames},
     )
-    return Lease(feed, feed_number, epoch, owner, _one(cursor))
+    journal_number, position = _row(cursor)
+    return Lease(feed, epoch, owner, journal_number, position)
 
 
 def hold(cursor: Cursor, lease: Lease) -> bool:
@@ -123,7 +141,7 @@ def status(cursor: Cursor, feed: str) -> LeaseStatus | None:
     return LeaseStatus(*row) if row else None
 
 
-def _one(cursor: Cursor) -> int:
+def _row(cursor: Cursor) -> tuple[int, ...]:
     row = cursor.fetchone()
     assert row is not None
-    return int(row[0])
+    return row

@@ -1,4 +1,4 @@
-"""The loader: takes frames from the buffer and commits them, rows and checkpoint in one transaction."""
+"""The loader: takes frames from the journal and commits them; rows, ledger and checkpoint in one transaction."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import psycopg2
 from psycopg2.extras import execute_values
@@ -18,17 +19,20 @@ from psycopg2.extras import execute_values
 from ticks_platform.feeds.backoff import Backoff
 from ticks_platform.feeds.connection import Change
 from ticks_platform.ingestion import lease as leases
+from ticks_platform.ingestion import ledger
 from ticks_platform.ingestion.batch import (
     COLUMNS,
     Decode,
     DecodedBatch,
     RejectedEvent,
     TickBatch,
-    decode_frames,
+    decode_groups,
     encode_ticks,
 )
-from ticks_platform.ingestion.buffer import FrameBuffer, PositionedFrame
+from ticks_platform.ingestion.journal import Journal
 from ticks_platform.ingestion.lease import Lease
+from ticks_platform.ingestion.metrics import Metrics
+from ticks_platform.timescale.columnstore import DirectCompress
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 
 if TYPE_CHECKING:
@@ -39,11 +43,11 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-MAX_BATCH_FRAMES = 20_000
-"""Frames of one transaction at the most."""
+MAX_BATCH_BYTES = 6 << 20
+"""Bytes of frames of one transaction, about: some 40,000 ticks, so that a batch is worth direct compression."""
 
-LINGER = 0.1
-"""Seconds that the first frame of a batch waits for company."""
+LINGER = 0.08
+"""Seconds that the first frame of a batch waits for company; with the commit it has to stay below a quarter second."""
 
 HEARTBEAT_INTERVAL = 2.0
 """Seconds between heartbeats while there is nothing to load."""
@@ -58,32 +62,42 @@ class _AbandonedError(Exception):
     """The loader was told to stop retrying."""
 
 
+class _Prepared(NamedTuple):
+    """A batch on its way to the database, encoded already unless a tick in it cannot be."""
+
+    batch: DecodedBatch
+    encoded: bytes | None
+
+
+class _Stored(NamedTuple):
+    """What became of a batch's ticks."""
+
+    loaded: list[TickBatch]
+    refused: list[RejectedEvent]
+
+
 class Loader:
-    """Commits one feed's frames under one lease, for as long as it takes.
+    """Commits one feed's journal under one lease, for as long as it takes.
 
     Trouble with the database is retried for ever, with capped jittered back-off; bad events are set aside with their
-    reason. Counters are of this loader's life and are written by its thread only.
+    reason. While one batch is on its way to the database, the next one is decoded and encoded.
     """
 
-    def __init__(self, *, database: Database, lease: Lease, decode: Decode, buffer: FrameBuffer) -> None:
+    def __init__(self, *, database: Database, lease: Lease, decode: Decode, journal: Journal, metrics: Metrics) -> None:
         self._database = database
         self._lease = lease
         self._decode = decode
-        self._buffer = buffer
+        self._journal = journal
+        self.metrics = metrics
         self._changes: deque[Change] = deque()
         self._stored_changes = 0
         self._connection: Connection | None = None
+        self._direct_compress = DirectCompress()
         self._backoff = Backoff(base=0.2, cap=5.0)
         self._abandon = threading.Event()
         self._beat_at = 0.0
         self.wanted = True
-        self.ticks = 0
-        self.rejected = 0
-        self.control = 0
-        self.last_event_at: int | None = None
-        """Event time of the latest tick that was committed, in nanoseconds since the Unix epoch."""
-        self.last_lag_seconds: float | None = None
-        """From arrival to commit, of the oldest tick of the last batch."""
+        """Whether the feed is switched on, as of the last transaction."""
         self.trouble: str | None = None
         """What keeps the loader from committing now, or None."""
 
@@ -92,92 +106,148 @@ class Loader:
         self._changes.append(change)
 
     def abandon(self) -> None:
-        """Stop retrying, and leave what is not committed; for a stop that has run out of time."""
+        """Stop retrying, and leave what is not committed in the journal."""
         self._abandon.set()
 
     def run(self) -> None:
-        """Load until the buffer is closed and empty. Raises LeaseLostError when another owner took the feed over."""
-        with contextlib.suppress(_AbandonedError), contextlib.closing(self):
-            while not self._buffer.drained:
-                frames = self._buffer.take(max_frames=MAX_BATCH_FRAMES, linger=LINGER, wait=HEARTBEAT_INTERVAL / 4)
-                if frames:
-                    self._commit(frames)
+        """Load until the journal is closed and drained. Raises LeaseLostError when another owner took the feed over."""
+        with (
+            contextlib.suppress(_AbandonedError),
+            contextlib.closing(self),
+            ThreadPoolExecutor(1, thread_name_prefix=f"decode-{self._lease.feed}") as preparing,
+        ):
+            upcoming = preparing.submit(self._prepare)
+            while True:
+                prepared = upcoming.result()
+                finished = prepared is None and self._journal.drained
+                if not finished:
+                    upcoming = preparing.submit(self._prepare)
+                if prepared is not None:
+                    self._commit(prepared)
                 elif time.monotonic() >= self._beat_at:
                     self._until_done(self._hold)
+                if finished or self._abandon.is_set():
+                    break
             self._until_done(self._release)
 
-    def _commit(self, frames: Sequence[PositionedFrame]) -> None:
-        batch = decode_frames(frames, self._decode)
+    def close(self) -> None:
+        """Close the connection to the database; it is opened again when it is needed."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
-        def store(cursor: Cursor) -> list[RejectedEvent]:
+    def _prepare(self) -> _Prepared | None:
+        groups = self._journal.take(max_bytes=MAX_BATCH_BYTES, linger=LINGER, wait=HEARTBEAT_INTERVAL / 4)
+        if not groups:
+            return None
+        batch = decode_groups(groups, self._decode)
+        encoded = None
+        with contextlib.suppress(OverflowError, TypeError, ValueError):
+            encoded = self._encode(batch.ticks)
+        return _Prepared(batch, encoded)
+
+    def _encode(self, ticks: TickBatch) -> bytes:
+        return encode_ticks(ticks, feed=self._lease.feed, journal_number=self._lease.journal_number)
+
+    def _commit(self, prepared: _Prepared) -> None:
+        batch = prepared.batch
+
+        def store(cursor: Cursor) -> _Stored | None:
             self._hold(cursor)
             # After a lost connection it is not known whether the commit came through; the checkpoint knows.
-            cursor.execute("SELECT position FROM ticks_platform.feed_checkpoint WHERE feed = %s", (self._lease.feed,))
-            row = cursor.fetchone()
-            if row is None or row[0] >= batch.end:
-                return []
-            refused = self._copy(cursor, batch, batch.ticks)
-            self._store_rejected(cursor, batch.rejected + refused)
-            self._store_checkpoint(cursor, batch, refused)
-            return refused
+            cursor.execute(
+                """
+                UPDATE ticks_platform.feed_checkpoint
+                SET position = %(end)s, frames = frames + %(frames)s, committed_at = clock_timestamp()
+                WHERE journal_number = %(journal)s AND position < %(end)s
+                """,
+                {"end": batch.end, "frames": batch.frames, "journal": self._lease.journal_number},
+            )
+            if not cursor.rowcount:
+                return None
+            stored = self._copy(cursor, prepared)
+            rejected = batch.rejected + stored.refused
+            self._store_rejected(cursor, rejected)
+            entries = ledger.entries(batch, loaded=stored.loaded, rejected=rejected)
+            ledger.add(cursor, self._lease.feed, entries)
+            return stored
 
-        self._count(batch, refused=self._until_done(store))
+        stored = self._until_done(store)
+        self._journal.trim(batch.end)
+        self.metrics.committed(batch, refused=stored.refused if stored else (), at=time.time_ns())
 
-    def _copy(self, cursor: Cursor, batch: DecodedBatch, ticks: TickBatch) -> list[RejectedEvent]:
-        """Copy ticks of the batch in; those that cannot be rows come back, the others are stored."""
-        if not ticks.ticks:
-            return []
-        cursor.execute("SAVEPOINT batch")
+    def _copy(self, cursor: Cursor, prepared: _Prepared) -> _Stored:
+        """Copy the batch in; ticks that cannot be rows are found and come back, the others are stored."""
+        batch = prepared.batch
+        if not batch.ticks.ticks:
+            return _Stored([], [])
+        self._direct_compress.prepare(cursor, rows=len(batch.ticks.ticks), symbols=batch.symbols)
+        if prepared.encoded is not None:
+            cursor.execute("SAVEPOINT batch")
+            try:
+                self._copy_rows(cursor, prepared.encoded, len(batch.ticks.ticks))
+            except psycopg2.Error as error:
+                if not _is_bad_data(error):
+                    raise
+                cursor.execute("ROLLBACK TO SAVEPOINT batch")
+            else:
+                return _Stored([batch.ticks], [])
+        loaded: list[TickBatch] = []
+        refused: list[RejectedEvent] = []
+        self._copy_parts(cursor, batch, batch.ticks, loaded, refused)
+        return _Stored(loaded, refused)
+
+    def _copy_parts(
+        self,
+        cursor: Cursor,
+        batch: DecodedBatch,
+        part: TickBatch,
+        loaded: list[TickBatch],
+        refused: list[RejectedEvent],
+    ) -> None:
+        """Copy a part of the batch that may hold a bad tick, halving it until the bad ones are found."""
+        cursor.execute("SAVEPOINT part")
         try:
             # numpy refuses what its columns cannot hold, as the database refuses what its own cannot.
-            rows = encode_ticks(ticks, feed=self._lease.feed, feed_number=self._lease.feed_number)
-            cursor.copy_expert(_COPY, io.BytesIO(rows), size=1 << 20)
+            self._copy_rows(cursor, self._encode(part), len(part.ticks))
         except (psycopg2.Error, OverflowError, TypeError, ValueError) as error:
-            if isinstance(error, psycopg2.Error) and (error.pgcode or "")[:2] not in _BAD_DATA_CLASSES:
+            if isinstance(error, psycopg2.Error) and not _is_bad_data(error):
                 raise
-            cursor.execute("ROLLBACK TO SAVEPOINT batch")
-            if len(ticks.ticks) == 1:
+            cursor.execute("ROLLBACK TO SAVEPOINT part")
+            if len(part.ticks) == 1:
                 reason = str(error).strip().partition("\n")[0]
-                return [batch.reject(int(ticks.positions[0]), int(ticks.received_at[0]), reason)]
-            middle = len(ticks.ticks) // 2
-            first, second = ticks.part(0, middle), ticks.part(middle, len(ticks.ticks))
-            return self._copy(cursor, batch, first) + self._copy(cursor, batch, second)
-        cursor.execute("RELEASE SAVEPOINT batch")
-        return []
+                refused.append(batch.reject(int(part.positions[0]), int(part.received_at[0]), reason))
+                return
+            middle = len(part.ticks) // 2
+            self._copy_parts(cursor, batch, part.part(0, middle), loaded, refused)
+            self._copy_parts(cursor, batch, part.part(middle, len(part.ticks)), loaded, refused)
+            return
+        cursor.execute("RELEASE SAVEPOINT part")
+        loaded.append(part)
+
+    def _copy_rows(self, cursor: Cursor, encoded: bytes, rows: int) -> None:
+        cursor.copy_expert(_COPY, io.BytesIO(encoded), size=1 << 20)
+        if cursor.rowcount != rows:
+            raise psycopg2.InternalError(f"the database took {cursor.rowcount} of {rows} rows of a COPY")
 
     def _store_rejected(self, cursor: Cursor, rejected: Sequence[RejectedEvent]) -> None:
         if rejected:
             execute_values(
                 cursor,
-                "INSERT INTO ticks_platform.rejected_event (feed, position, received_at, reason, raw) VALUES %s",
+                "INSERT INTO ticks_platform.rejected_event (feed, journal_number, position, received_at, reason, raw) "
+                "VALUES %s",
                 [
-                    (self._lease.feed, event.position, _datetime(event.received_at), _text(event.reason), event.raw)
+                    (
+                        self._lease.feed,
+                        self._lease.journal_number,
+                        event.position,
+                        _datetime(event.received_at),
+                        _text(event.reason),
+                        event.raw,
+                    )
                     for event in rejected
                 ],
             )
-
-    def _store_checkpoint(self, cursor: Cursor, batch: DecodedBatch, refused: Sequence[RejectedEvent]) -> None:
-        cursor.execute(
-            """
-            UPDATE ticks_platform.feed_checkpoint
-            SET position = %s, ticks = ticks + %s, rejected = rejected + %s, committed_at = clock_timestamp()
-            WHERE feed = %s
-            """,
-            (
-                batch.end,
-                len(batch.ticks.ticks) - len(refused),
-                len(batch.rejected) + len(refused),
-                self._lease.feed,
-            ),
-        )
-
-    def _count(self, batch: DecodedBatch, *, refused: Sequence[RejectedEvent]) -> None:
-        self.ticks += len(batch.ticks.ticks) - len(refused)
-        self.rejected += len(batch.rejected) + len(refused)
-        self.control += batch.control
-        if batch.ticks.ticks:
-            self.last_event_at = batch.ticks.ticks[-1].time
-            self.last_lag_seconds = (time.time_ns() - int(batch.ticks.received_at[0])) / 1e9
 
     def _hold(self, cursor: Cursor) -> None:
         self.wanted = leases.hold(cursor, self._lease)
@@ -218,6 +288,7 @@ class Loader:
                 self.close()
                 delay = self._backoff.next_delay()
                 self.trouble = f"{self._database.description}: {str(error).strip()}"
+                self.metrics.retried()
                 logger.warning(
                     "feed %s cannot commit, trying again in %.1f s: %s", self._lease.feed, delay, self.trouble
                 )
@@ -234,14 +305,13 @@ class Loader:
 
     def _connected(self) -> Connection:
         if self._connection is None:
-            self._connection = self._database.connect(f"ticks_platform ingestion {self._lease.feed}")
+            self._connection = self._database.connect(leases.application_name(self._lease.feed))
+            self._direct_compress = DirectCompress()
         return self._connection
 
-    def close(self) -> None:
-        """Close the connection to the database; it is opened again when it is needed."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+
+def _is_bad_data(error: psycopg2.Error) -> bool:
+    return (error.pgcode or "")[:2] in _BAD_DATA_CLASSES
 
 
 def _text(value: str) -> str:

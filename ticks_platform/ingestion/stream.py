@@ -1,11 +1,12 @@
-"""One feed's ingestion: a receiving thread and a loading thread, started and stopped together."""
+"""One feed's ingestion: a receiving thread, a journal, and a loading thread, started and stopped together."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import psycopg2
@@ -16,54 +17,67 @@ from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Frame, SymbolsFailed
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import lease as leases
-from ticks_platform.ingestion.buffer import BufferClosedError, FrameBuffer
+from ticks_platform.ingestion.journal import Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.loader import Loader
+from ticks_platform.ingestion.metrics import Gauges, Metrics, serve
+from ticks_platform.paths import state_dir
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 
 logger = logging.getLogger(__name__)
 
-STOP_TIMEOUT = 20.0
-"""Seconds that a stop waits for the received frames to be committed."""
+STOP_TIMEOUT = 3.0
+"""Seconds that a stop gives the database to take what waits in the journal; the rest stays there for the next start."""
+
+
+RECEIVER_TIMEOUT = 2.0
+"""Seconds that a stop gives the connection to say goodbye and hand over its last frames; it takes one at the most."""
 
 
 class Progress(NamedTuple):
     """What an ingestion has done since it began, and how it is now."""
 
     state: State
-    ticks: int
+    frames: int
+    loaded: int
     rejected: int
     control: int
     connections: int
+    retries: int
     waiting_bytes: int
     last_event_at: int | None
-    lag_seconds: float | None
     trouble: str | None
     failed_symbols: dict[str, str]
-
-
-class NotStoredError(Exception):
-    """The ingestion had to stop while received frames were not committed yet."""
 
 
 class Ingestion:
     """Streams a feed into the hypertable until stopped, switched off, refused or taken over.
 
-    Use as a context manager; leaving it stops reading, commits what was received, and gives the feed up.
+    Use as a context manager; leaving it stops reading, commits what was received as far as the database takes it in
+    STOP_TIMEOUT, and gives the feed up. What was not committed waits in the journal for the next ingestion of the feed.
     """
 
-    def __init__(self, *, feed: FeedSettings, connector: Connector, database: Database, owner: str) -> None:
+    def __init__(
+        self,
+        *,
+        feed: FeedSettings,
+        connector: Connector,
+        database: Database,
+        owner: str,
+        journal_file: Path | None = None,
+    ) -> None:
         """`owner` names this ingestion in the lease, for example a Dagster run id."""
         self.feed = feed
+        self.metrics = Metrics()
         self._connector = connector
         self._database = database
         self._owner = owner
-        self._lease: Lease | None = None
-        self._buffer: FrameBuffer | None = None
+        self._journal_file = journal_file or journal_path(feed.name)
+        self._journal: Journal | None = None
         self._loader: Loader | None = None
-        self._connection = FeedConnection(connector, on_frame=self._receive, on_change=self._on_change)
+        self._epoch = 0
+        self._connection = FeedConnection(connector, on_frames=self._receive, on_change=self._on_change)
         self._state = State.CONNECTING
-        self._connections = 0
         self._failed_symbols: dict[str, str] = {}
         self._trouble: str | None = None
         self._stopping = threading.Event()
@@ -81,8 +95,8 @@ class Ingestion:
     def wait(self, seconds: float) -> bool:
         """Wait up to `seconds` for the ingestion to end by itself; returns whether it has.
 
-        Raises what ended it: FeedRefusedError, LeaseLostError, MixedDatabaseError, or whatever else went wrong. It ends
-        without an error when the feed was switched off.
+        Raises what ended it: FeedRefusedError, LeaseLostError, MixedDatabaseError, JournalError, or whatever else went
+        wrong. It ends without an error when the feed was switched off.
         """
         ended = self._ended.wait(seconds)
         if ended and self._failure is not None:
@@ -90,51 +104,70 @@ class Ingestion:
         return ended
 
     def stop(self) -> None:
-        """Stop reading, commit what was received, give the feed up.
-
-        Raises NotStoredError when the database did not take everything within STOP_TIMEOUT.
-        """
+        """Stop reading, commit what waits in the journal if the database takes it soon, give the feed up."""
         self._stopping.set()
         self._connection.stop()
         self._thread.join(STOP_TIMEOUT)
-        if self._thread.is_alive():
-            if self._loader is not None:
-                self._loader.abandon()
-            self._thread.join(5.0)
-            waiting = self._buffer.depth_bytes if self._buffer else 0
-            if waiting or self._loader is not None:
-                raise NotStoredError(
-                    f"feed '{self.feed.name}' was stopped while the database did not commit: about {waiting} bytes of "
-                    f"received frames are lost ({self.progress().trouble})"
-                )
+        if self._thread.is_alive() and self._loader is not None:
+            self._loader.abandon()
+            self._thread.join(STOP_TIMEOUT)
+            logger.warning(
+                "feed %s stopped while about %d bytes wait in its journal (%s); its next start loads them",
+                self.feed.name,
+                self.progress().waiting_bytes,
+                self.progress().trouble,
+            )
 
     def progress(self) -> Progress:
         """Counts since the start, and the state of things now. Safe from any thread."""
-        loader = self._loader
         return Progress(
             state=self._state,
-            ticks=loader.ticks if loader else 0,
-            rejected=loader.rejected if loader else 0,
-            control=loader.control if loader else 0,
-            connections=self._connections,
-            waiting_bytes=self._buffer.depth_bytes if self._buffer else 0,
-            last_event_at=loader.last_event_at if loader else None,
-            lag_seconds=loader.last_lag_seconds if loader else None,
-            trouble=loader.trouble if loader else self._trouble,
+            frames=self.metrics.frames,
+            loaded=self.metrics.loaded,
+            rejected=self.metrics.rejected,
+            control=self.metrics.control,
+            connections=self.metrics.connections,
+            retries=self.metrics.retries,
+            waiting_bytes=self._journal.bytes_waiting if self._journal else 0,
+            last_event_at=self.metrics.last_event_at,
+            trouble=self._current_trouble(),
             failed_symbols=dict(self._failed_symbols),
         )
 
+    def _current_trouble(self) -> str | None:
+        loading = self._loader.trouble if self._loader else self._trouble
+        if self._journal is not None and self._journal.full:
+            budget = self.feed.journal.max_megabytes
+            return (
+                f"the journal of feed '{self.feed.name}' is full ({budget} MB wait in {self._journal_file}): reading "
+                "has stopped until the database takes some of it. "
+                f"{loading or 'The database is slower than the feed'}. To hold out longer, raise "
+                "journal.max_megabytes in feeds.yaml"
+            )
+        return loading
+
     def _run(self) -> None:
         try:
-            lease = self._take_lease()
-            if lease is not None:
-                self._stream(lease)
+            with contextlib.ExitStack() as stack:
+                journal = self._journal = Journal(
+                    self._journal_file,
+                    feed=self.feed.name,
+                    max_bytes=self.feed.journal.max_megabytes << 20,
+                    sync_interval=self.feed.journal.sync_milliseconds / 1000,
+                )
+                stack.callback(journal.close)
+                if self.feed.metrics_port is not None:
+                    port = self.feed.metrics_port
+                    stack.callback(serve(port, feed=self.feed.name, metrics=self.metrics, gauges=self._gauges))
+                lease = self._take_lease(journal)
+                if lease is not None:
+                    self._stream(journal, lease)
         except BaseException as error:  # noqa: BLE001  (handed to whoever waits)
             self._failure = error
         finally:
             self._ended.set()
 
-    def _take_lease(self) -> Lease | None:
+    def _take_lease(self, journal: Journal) -> Lease | None:
         """Take the feed over, waiting for the database for as long as it takes; None when stopped before that."""
         backoff = Backoff(base=0.2, cap=5.0)
         while not self._stopping.is_set():
@@ -146,6 +179,9 @@ class Ingestion:
                         provider=self.feed.provider,
                         synthetic=self.feed.synthetic,
                         owner=self._owner,
+                        journal_id=journal.journal_id,
+                        journal_start=journal.start,
+                        journal_frames=journal.frames_trimmed,
                     )
             except (psycopg2.Error, DatabaseUnavailableError) as error:
                 self._trouble = f"{self._database.description}: {str(error).strip()}"
@@ -156,10 +192,15 @@ class Ingestion:
             return lease
         return None
 
-    def _stream(self, lease: Lease) -> None:
-        buffer = self._buffer = FrameBuffer(start=lease.position)
+    def _stream(self, journal: Journal, lease: Lease) -> None:
+        journal.seek(lease.position)
+        self._epoch = lease.epoch
         loader = self._loader = Loader(
-            database=self._database, lease=lease, decode=self._connector.decode, buffer=buffer
+            database=self._database,
+            lease=lease,
+            decode=self._connector.decode,
+            journal=journal,
+            metrics=self.metrics,
         )
         receiver = _Worker(self._connection.run, f"receive-{self.feed.name}")
         loading = _Worker(loader.run, f"load-{self.feed.name}")
@@ -168,29 +209,36 @@ class Ingestion:
         while receiver.is_alive() and loading.is_alive() and loader.wanted and not self._stopping.is_set():
             self._stopping.wait(0.1)
         self._connection.stop()
-        # A receiver that is stuck in a handshake has nothing to hand over; it must not hold up the commit.
-        receiver.join(2.0)
-        buffer.close()
+        journal.take_all()
+        receiver.join(RECEIVER_TIMEOUT)
+        journal.stop_appending()
         loading.join()
         for failure in (loading.failure, receiver.failure):
             if failure is not None:
                 raise failure
 
-    def _receive(self, frame: Frame) -> None:
-        assert self._buffer is not None
-        # Once closed, the ingestion has ended: what still arrives was never acknowledged to anybody.
-        with contextlib.suppress(BufferClosedError):
-            self._buffer.append(frame)
+    def _receive(self, frames: Sequence[Frame]) -> None:
+        assert self._journal is not None
+        self._journal.append(frames, epoch=self._epoch)
 
     def _on_change(self, change: Change) -> None:
         assert self._loader is not None
         self._state = change.state
-        self._connections = change.connection
+        self.metrics.connections = change.connection
         if change.state is State.CONNECTING:
             self._failed_symbols.clear()
         if isinstance(change.notice, SymbolsFailed):
             self._failed_symbols.update(change.notice.reasons)
         self._loader.record(change)
+
+    def _gauges(self) -> Gauges:
+        progress = self.progress()
+        return Gauges(progress.waiting_bytes, connected=progress.state is State.STREAMING)
+
+
+def journal_path(feed: str) -> Path:
+    """Where a feed's journal is: in the state folder, one file a feed."""
+    return state_dir() / "journal" / f"{feed}.sqlite3"
 
 
 class _Worker(threading.Thread):

@@ -69,6 +69,12 @@ class Database:
             )
         except psycopg2.OperationalError as error:
             raise DatabaseUnavailableError(f"cannot connect to {self.description}: {str(error).strip()}") from None
+        except psycopg2.ProgrammingError:
+            # Its message would repeat the URL, and the password with it.
+            raise DatabaseUnavailableError(
+                "TICKS_DATABASE_URL is not a URL that PostgreSQL understands; it has to look like "
+                "postgresql://user:password@host:5432/name, with special characters percent-encoded"
+            ) from None
 
     @contextmanager
     def transaction(self) -> Iterator[Cursor]:

@@ -14,6 +14,7 @@ MACHINERY = (
     "schema/feed.sql",
     "schema/feed_lease.sql",
     "schema/feed_checkpoint.sql",
+    "schema/feed_ledger.sql",
     "schema/feed_session.sql",
     "schema/rejected_event.sql",
 )

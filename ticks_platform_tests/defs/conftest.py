@@ -31,6 +31,7 @@ def project(tmp_path: Path, repository_root: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "sql").symlink_to(repository_root / "sql", target_is_directory=True)
     (tmp_path / "feeds.yaml").write_text(FEEDS, encoding="utf-8")
     monkeypatch.setenv("TICKS_PROJECT_DIR", str(tmp_path))
+    monkeypatch.setenv("TICKS_STATE_DIR", str(tmp_path / "state"))
     return tmp_path
 
 

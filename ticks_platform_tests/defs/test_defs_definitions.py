@@ -90,6 +90,8 @@ def test_what_there_is(platform: dg.Definitions) -> None:
     assert {schedule.name for schedule in repository.schedule_defs} == {"refresh_candles", "check_quality"}
     assert {(key.asset_key.to_user_string(), key.name) for key in repository.asset_graph.asset_check_keys} == {
         ("stocks_real_time", "ticks_are_fresh"),
+        ("stocks_real_time", "ledger_balances"),
+        ("stocks_real_time", "journal_has_room"),
         ("one_minute_candle", "ohlc_invariants"),
         ("one_hour_candle", "ohlc_invariants"),
     }
@@ -107,7 +109,7 @@ def test_everything_is_described(platform: dg.Definitions) -> None:
             described |= {f"op {op.name}": op.definition.description for op in job.nodes}
     described |= {f"sensor {sensor.name}": sensor.description for sensor in repository.sensor_defs}
     described |= {f"schedule {schedule.name}": schedule.description for schedule in repository.schedule_defs}
-    assert len(described) == 6 + 2 + len(JOBS) + 3 + 1 + 2, sorted(described)
+    assert len(described) == 6 + 4 + len(JOBS) + 3 + 1 + 2, sorted(described)
     assert [name for name, description in described.items() if not (description or "").strip()] == []
 
 

@@ -16,10 +16,10 @@ import pytest
 from ticks_platform.defs import ingestion, resources
 from ticks_platform.defs.ingestion import FEED_TAG, REFUSED_TAG
 from ticks_platform.feeds.settings import PlatformSettings, SettingsError, load_settings
-from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion import loader, switch
 from ticks_platform.standin import StandIn, StandInSettings
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.defs.helpers import take_over
 
 Execute = Callable[..., dg.ExecuteInProcessResult]
 
@@ -156,13 +156,13 @@ def test_streams_until_switched_off(
     assert result.success
     assert running.run.status is dg.DagsterRunStatus.SUCCESS
     assert one(database, "SELECT count(*) FROM stocks_real_time") == 500
-    assert one(database, "SELECT ticks FROM ticks_platform.feed_checkpoint") == 500
+    assert one(database, "SELECT sum(loaded)::int FROM ticks_platform.feed_ledger") == 500
     assert one(database, "SELECT count(DISTINCT tick_id) FROM stocks_real_time") == 500
     assert one(database, "SELECT released_at IS NOT NULL FROM ticks_platform.feed_lease")
     last = reports(instance, result.run_id)[-1]
     assert (last["feed"], last["ticks"], last["rejected events"], last["reconnects"]) == ("stocks", 500, 0, 0)
-    assert last["waiting bytes"] == 0
-    for name in ("ticks", "ticks per second", "rejected events", "reconnects", "waiting bytes", "lag in seconds"):
+    assert last["journal bytes waiting"] == 0
+    for name in ("ticks", "ticks per second", "frames", "rejected events", "reconnects", "journal bytes waiting"):
         assert isinstance(last[name], (int, float)), name
     assert REFUSED_TAG not in running.run.tags
 
@@ -182,7 +182,7 @@ def test_goes_on_where_the_run_before_ended(
     eventually("ticks of both", lambda: one(database, "SELECT count(*) FROM stocks_real_time") == 150)
     assert execute("disable_feed").success
     assert second.result().success
-    assert one(database, "SELECT ticks FROM ticks_platform.feed_checkpoint") == 150
+    assert one(database, "SELECT sum(loaded)::int FROM ticks_platform.feed_ledger") == 150
     assert one(database, "SELECT count(DISTINCT tick_id) FROM stocks_real_time") == 150
 
 
@@ -211,7 +211,7 @@ def test_terminated_run_stores_what_it_received(
     assert run is not None
     assert run.status is dg.DagsterRunStatus.CANCELED
     assert one(database, "SELECT count(*) FROM stocks_real_time") == 300
-    assert one(database, "SELECT ticks FROM ticks_platform.feed_checkpoint") == 300
+    assert one(database, "SELECT sum(loaded)::int FROM ticks_platform.feed_ledger") == 300
     assert one(database, "SELECT released_at IS NOT NULL FROM ticks_platform.feed_lease")
     assert reports(instance, result.run_id)[-1]["ticks"] == 300
 
@@ -226,7 +226,7 @@ def test_run_that_somebody_has_declared_failed_stops(
     instance.report_run_failed(running.run, "for the test")
     running.result()
     assert one(database, "SELECT released_at IS NOT NULL FROM ticks_platform.feed_lease")
-    assert one(database, "SELECT ticks FROM ticks_platform.feed_checkpoint") == 100
+    assert one(database, "SELECT sum(loaded)::int FROM ticks_platform.feed_ledger") == 100
 
 
 @pytest.mark.usefixtures("feeds")
@@ -236,7 +236,7 @@ def test_run_whose_feed_was_taken_over_fails(
     running = start()
     stream(database, stand_in, 100)
     with database.transaction() as cursor:
-        leases.take(cursor, feed="stocks", provider="twelve_data", synthetic=False, owner="another run")
+        take_over(cursor, "stocks", synthetic=False, owner="another run")
     result = running.result()
     assert not result.success
     assert "taken over by another owner" in failure(result)
@@ -304,7 +304,7 @@ def test_changed_symbols_end_the_run_cleanly(
     stream(database, stand_in, 100)
     write_feeds(feeds, stand_in.url(key=None), "{AAPL: Apple, TSLA: Tesla}")
     assert running.result().success
-    assert one(database, "SELECT ticks FROM ticks_platform.feed_checkpoint") == 100
+    assert one(database, "SELECT sum(loaded)::int FROM ticks_platform.feed_ledger") == 100
 
 
 def test_half_written_settings_end_nothing(
@@ -348,7 +348,7 @@ def test_feed_that_has_left_the_settings_ends(
 def test_switches(database: Database, execute: Execute, known: bool) -> None:
     if known:
         with database.transaction() as cursor:
-            leases.take(cursor, feed="stocks", provider="twelve_data", synthetic=False, owner="x")
+            take_over(cursor, "stocks", synthetic=False, owner="x")
     for job, enabled in (("disable_feed", False), ("disable_feed", False), ("enable_feed", True)):
         assert execute(job).success
         assert one(database, "SELECT enabled FROM ticks_platform.feed WHERE feed = 'stocks'") is enabled

@@ -17,6 +17,7 @@ from ticks_platform.defs.supervision import HEARTBEAT_GRACE, START_GRACE
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion import switch
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.defs.helpers import take_over
 
 UNREACHABLE = "postgresql://someone:s3cr3t-word@127.0.0.1:1/ticks"
 TURN = 5.0
@@ -93,7 +94,7 @@ def up(database: Database, supervisor: Supervisor) -> Supervisor:
 def take_lease(database: Database) -> Callable[[str, str], leases.Lease]:
     def take(feed: str, owner: str) -> leases.Lease:
         with database.transaction() as cursor:
-            return leases.take(cursor, feed=feed, provider="twelve_data", synthetic=True, owner=owner)
+            return take_over(cursor, feed, synthetic=True, owner=owner)
 
     return take
 

@@ -75,7 +75,7 @@ class Running:
         self._then = on_frame
         self._connection = FeedConnection(
             speaker,
-            on_frame=self._on_frame,
+            on_frames=self._on_frames,
             on_change=self._on_change,
             backoff=backoff or RecordedBackoff(),
         )
@@ -93,6 +93,10 @@ class Running:
             self._connection.run()
         except BaseException as error:  # noqa: BLE001  (looked at by the tests)
             self.failure = error
+
+    def _on_frames(self, frames: Sequence[Frame]) -> None:
+        for frame in frames:
+            self._on_frame(frame)
 
     def _on_frame(self, frame: Frame) -> None:
         self.threads.add(threading.current_thread().name)

@@ -1,9 +1,10 @@
-"""A feed, its lease and a loader, for the tests of ingestion."""
+"""A feed, its lease, a journal and a loader, for the tests of ingestion."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +12,13 @@ from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.twelve_data import TwelveDataConnector
 from ticks_platform.ingestion import lease as leases
-from ticks_platform.ingestion.buffer import FrameBuffer
+from ticks_platform.ingestion.batch import Decode
+from ticks_platform.ingestion.journal import Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.loader import Loader
+from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.ingestion.helpers import LoaderOf
 
 
 @pytest.fixture
@@ -26,26 +30,50 @@ def feed() -> FeedSettings:
 
 
 @pytest.fixture
-def take_lease(database: Database) -> Callable[[str], Lease]:
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """The journal of the feed `test`."""
+    opened = Journal(tmp_path / "journal.sqlite3", feed="test")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def take_lease(database: Database, journal: Journal) -> Callable[[str], Lease]:
     """Take the feed `test` over for an owner."""
 
     def take(owner: str) -> Lease:
         with database.transaction() as cursor:
-            return leases.take(cursor, feed="test", provider="twelve_data", synthetic=True, owner=owner)
+            return leases.take(
+                cursor,
+                feed="test",
+                provider="twelve_data",
+                synthetic=True,
+                owner=owner,
+                journal_id=journal.journal_id,
+                journal_start=journal.start,
+                journal_frames=journal.frames_trimmed,
+            )
 
     return take
 
 
 @pytest.fixture
-def make_loader(database: Database) -> Callable[[Lease, Sequence[bytes]], Loader]:
-    """A loader with all its frames before it and no more to come; `run` loads them."""
+def make_loader(database: Database, tmp_path: Path) -> Iterator[LoaderOf]:
+    """A loader with all its frames in the journal and no more to come; its `run` loads them."""
+    opened: list[Journal] = []
 
-    def make(lease: Lease, frames: Sequence[bytes]) -> Loader:
-        buffer = FrameBuffer(start=lease.position)
+    def make(lease: Lease, frames: Sequence[bytes], decode: Decode | None = None) -> Loader:
+        journal = Journal(tmp_path / "journal.sqlite3", feed="test")
+        opened.append(journal)
+        journal.seek(lease.position)
         for data in frames:
-            buffer.append(Frame(data, time.time_ns(), 1))
-        buffer.close()
+            journal.append([Frame(data, time.time_ns(), 1)], epoch=lease.epoch)
+        journal.stop_appending()
         connector = TwelveDataConnector(url="ws://127.0.0.1:1", api_key="k", symbols=["AAPL"])
-        return Loader(database=database, lease=lease, decode=connector.decode, buffer=buffer)
+        return Loader(
+            database=database, lease=lease, decode=decode or connector.decode, journal=journal, metrics=Metrics()
+        )
 
-    return make
+    yield make
+    for journal in opened:
+        journal.close()

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
+from ticks_platform.ingestion.batch import Decode
+from ticks_platform.ingestion.lease import Lease
+from ticks_platform.ingestion.loader import Loader
 from ticks_platform.timescale.database import Database
+
+TakeLease = Callable[[str], Lease]
+
+
+class LoaderOf(Protocol):
+    """Makes a loader of frames under a lease."""
+
+    def __call__(self, lease: Lease, frames: Sequence[bytes], decode: Decode | None = None) -> Loader: ...
 
 
 def price(symbol: str = "AAPL", **fields: Any) -> bytes:

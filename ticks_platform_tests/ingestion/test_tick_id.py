@@ -9,8 +9,8 @@ import numpy as np
 from ticks_platform.ingestion.tick_id import tick_ids
 
 
-def ids(times: list[int], positions: list[int], feed_number: int = 1) -> list[uuid.UUID]:
-    made = tick_ids(np.array(times, dtype=np.int64), np.array(positions, dtype=np.int64), feed_number)
+def ids(times: list[int], positions: list[int], journal_number: int = 1) -> list[uuid.UUID]:
+    made = tick_ids(np.array(times, dtype=np.int64), np.array(positions, dtype=np.int64), journal_number)
     return [uuid.UUID(bytes=bytes(value)) for value in made]
 
 
@@ -27,11 +27,11 @@ def test_it_sorts_by_event_time_then_by_arrival() -> None:
     assert len(set(made)) == 4
 
 
-def test_two_feeds_never_make_the_same_one() -> None:
+def test_two_journals_never_make_the_same_one() -> None:
     assert ids([10**18], [12345], 1) != ids([10**18], [12345], 2)
 
 
-def test_the_largest_position_keeps_variant_and_feed() -> None:
-    (made,) = ids([10**18], [2**52 - 1], 1023)
+def test_the_largest_position_keeps_variant_and_journal() -> None:
+    (made,) = ids([10**18], [2**46 - 1], 65535)
     assert (made.version, made.variant) == (7, uuid.RFC_4122)
-    assert made.int & 1023 == 1023
+    assert made.int & 65535 == 65535

@@ -39,7 +39,7 @@ def load(database: Database, ticks: list[tuple[int, Tick]]) -> None:
         np.full(len(ticks), arrived, dtype=np.int64),
     )
     with database.transaction() as cursor:
-        encoded = encode_ticks(batch, feed="test", feed_number=1)
+        encoded = encode_ticks(batch, feed="test", journal_number=1)
         cursor.copy_expert(
             f"COPY stocks_real_time ({', '.join(COLUMNS)}) FROM STDIN (FORMAT binary)", io.BytesIO(encoded)
         )

@@ -1,0 +1,22 @@
+-- SQLite, not PostgreSQL: the local, durable log of one feed's frames until they are committed in the database.
+CREATE TABLE IF NOT EXISTS journal (
+    feed        TEXT    NOT NULL,
+    -- Identifies this file for good, wherever it is moved to.
+    journal_id  TEXT    NOT NULL,
+    -- Who appends: every opening for writing takes the next one, and an append under an older one is refused.
+    generation  INTEGER NOT NULL,
+    -- Everything before this position is committed, and forgotten here; so many frames were before it.
+    trimmed_position  INTEGER NOT NULL,
+    trimmed_frames    INTEGER NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS frame_group (
+    -- How many bytes of frames came before the first frame of this group.
+    position    INTEGER PRIMARY KEY,
+    end         INTEGER NOT NULL,
+    -- How many frames came before, since the journal was made.
+    frames_before  INTEGER NOT NULL,
+    frames      INTEGER NOT NULL,
+    -- MessagePack: [epoch, connection, [received_at, ...], [frame, ...]].
+    data        BLOB    NOT NULL
+);

@@ -1,0 +1,167 @@
+"""One WebSocket, from connecting to closing: websocket-client with what it leaves to its user."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import websocket
+
+from ticks_platform.feeds.connector import Endpoint
+
+READ_SIZE = 1 << 18
+"""Bytes asked for at a time. websocket-client asks for two, then for the frame; each time costs a system call, and the
+interpreter changes hands, which is what limits reading while another thread decodes."""
+
+_POLL = 0.1
+
+
+class LinkLostError(Exception):
+    """The WebSocket has ended, for the reason in the message."""
+
+
+class Link:
+    """An open WebSocket. Every failure of it is a LinkLostError, and so never taken for one of a callback."""
+
+    def __init__(self, socket_: websocket.WebSocket) -> None:
+        self._socket = socket_
+        self._reader = _ReadAhead(socket_.sock)
+        socket_.sock = self._reader  # type: ignore[assignment]
+
+    def poll_every(self, seconds: float) -> None:
+        """How long `receive` waits, and a write may be stuck."""
+        self._socket.settimeout(seconds)
+
+    @property
+    def more_at_hand(self) -> bool:
+        """Whether `receive` has another message without asking the system."""
+        return self._reader.frame_at_hand
+
+    def receive(self) -> tuple[int, bytes] | None:
+        """The next message with its opcode, or None when none was complete in time; pings are answered."""
+        try:
+            opcode, data = self._socket.recv_data(control_frame=True)
+        except websocket.WebSocketTimeoutException:
+            return None
+        except (websocket.WebSocketException, OSError) as error:
+            raise _lost(error) from error
+        return opcode, data
+
+    def send(self, message: str) -> None:
+        self._write(self._socket.send, message)
+
+    def ping(self) -> None:
+        self._write(self._socket.ping)
+
+    def send_close(self) -> None:
+        self._write(self._socket.send_close)
+
+    def _write(self, write: Callable[..., object], *arguments: object) -> None:
+        try:
+            write(*arguments)
+        except (websocket.WebSocketException, OSError) as error:
+            raise _lost(error) from error
+
+    def close(self) -> None:
+        """Free the socket, with a close frame where none was sent: it lets the provider free the slot at once."""
+        with contextlib.suppress(Exception):
+            self._socket.close(timeout=0)  # a peer that is gone must not delay us
+        self._socket.shutdown()  # type: ignore[no-untyped-call]  # `close` does nothing after a `send_close`
+
+
+class _ReadAhead:
+    """A socket that reads far ahead, and is the socket it is made of for everything else."""
+
+    def __init__(self, socket_: Any) -> None:
+        self._socket = socket_
+        self._buffer = b""
+        self._at = 0
+
+    def recv(self, size: int) -> bytes:
+        if self._at >= len(self._buffer):
+            self._buffer = self._socket.recv(READ_SIZE)
+            self._at = 0
+        part = self._buffer[self._at : self._at + size]
+        self._at += len(part)
+        return part
+
+    @property
+    def frame_at_hand(self) -> bool:
+        """Whether a whole frame has been read ahead (RFC 6455, section 5.2; a server's frames are not masked)."""
+        left = len(self._buffer) - self._at
+        if left < 2:
+            return False
+        length, header = self._buffer[self._at + 1] & 0x7F, 2
+        if length >= 126:
+            header = 4 if length == 126 else 10
+            length = int.from_bytes(self._buffer[self._at + 2 : self._at + header], "big")
+        return left >= header + length
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+
+def connect(endpoint: Endpoint, *, timeout: float, stop: threading.Event) -> Link | None:
+    """An open WebSocket, or None when told to stop. `timeout` is for look-up, TCP, TLS and handshake together.
+
+    Raises LinkLostError when it is not open in time, and what websocket-client raises when it fails before.
+    """
+    socket_ = websocket.WebSocket(
+        skip_utf8_validation=True,  # the bytes are kept as they came, and decoding validates them
+        sockopt=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)],
+    )
+    # In a thread of its own, since a name look-up and a TLS handshake cannot be interrupted, only left alone.
+    opening: concurrent.futures.Future[None] = concurrent.futures.Future()
+    threading.Thread(target=_open, args=(socket_, endpoint, timeout, opening), name="connect", daemon=True).start()
+    deadline = time.monotonic() + timeout
+    while not stop.is_set() and time.monotonic() < deadline:
+        if concurrent.futures.wait((opening,), timeout=_POLL).done:
+            break
+    if opening.cancel():
+        _wake(socket_)
+        if stop.is_set():
+            return None
+        raise LinkLostError(f"cannot connect: not done within {timeout:g} s")
+    opening.result()
+    return Link(socket_)
+
+
+def _open(
+    socket_: websocket.WebSocket, endpoint: Endpoint, timeout: float, opening: concurrent.futures.Future[None]
+) -> None:
+    """Connect, unless `opening` is cancelled meanwhile: then nobody wants the socket any more."""
+    with contextlib.suppress(concurrent.futures.InvalidStateError):
+        try:
+            socket_.connect(  # type: ignore[no-untyped-call]
+                endpoint.url,
+                header=endpoint.headers,
+                timeout=timeout,
+                redirect_limit=0,  # the headers would go along, and with them the key, to wherever it points
+            )
+        except Exception as error:  # noqa: BLE001  (raised again by whoever waits)
+            opening.set_exception(error)
+        else:
+            opening.set_result(None)
+            return
+    socket_.shutdown()  # type: ignore[no-untyped-call]
+
+
+def _wake(socket_: websocket.WebSocket) -> None:
+    """End the handshake that another thread is reading."""
+    if socket_.sock is not None:
+        with contextlib.suppress(OSError):
+            socket_.sock.shutdown(socket.SHUT_RDWR)
+
+
+def describe(error: BaseException) -> str:
+    """What an error says, or else what it is."""
+    return str(error) or type(error).__name__
+
+
+def _lost(error: Exception) -> LinkLostError:
+    return LinkLostError(f"connection lost: {describe(error)}")

@@ -1,0 +1,141 @@
+"""What an ingestion counts and measures, and how Prometheus reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from ticks_platform.ingestion.batch import DecodedBatch, RejectedEvent
+
+BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Upper bounds of the latency histograms' buckets, in seconds."""
+
+
+Counts = npt.NDArray[np.int64]
+
+
+class Histogram:
+    """Latencies by bucket. Whole batches are added at once, which Prometheus' own histogram cannot."""
+
+    def __init__(self) -> None:
+        self.counts: npt.NDArray[np.int64] = np.zeros(len(BOUNDS) + 1, dtype=np.int64)
+        self.sum = 0.0
+
+    def add(self, seconds: npt.NDArray[np.float64]) -> None:
+        """Count these latencies."""
+        self.counts = self.counts + np.bincount(np.searchsorted(BOUNDS, seconds), minlength=len(BOUNDS) + 1)
+        self.sum += float(seconds.sum())
+
+    def quantile(self, fraction: float, since: Counts | None = None) -> float | None:
+        """The upper bound of the bucket in which the quantile lies, in seconds; None when nothing was counted.
+
+        `since` are the counts of an earlier moment, when only what came after it is asked for.
+        """
+        counts = self.counts if since is None else self.counts - since
+        total = int(counts.sum())
+        if not total:
+            return None
+        place = int(np.searchsorted(counts.cumsum(), fraction * total))
+        return BOUNDS[place] if place < len(BOUNDS) else float("inf")
+
+
+class Metrics:
+    """Counts of one ingestion since its start. Written by its threads, each its own part; read by anybody."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        """Frames committed."""
+        self.loaded = 0
+        self.rejected = 0
+        self.control = 0
+        self.retries = 0
+        """Transactions that had to be tried again because of trouble with the database."""
+        self.connections = 0
+        self.last_event_at: int | None = None
+        """Event time of the latest tick that was committed, in nanoseconds since the Unix epoch."""
+        self.commit_latency = Histogram()
+        """From arrival to commit."""
+        self.provider_latency = Histogram()
+        """From the provider's time stamp to arrival; Twelve Data's stamps are whole seconds."""
+
+    def committed(self, batch: DecodedBatch, *, refused: Sequence[RejectedEvent], at: int) -> None:
+        """Count a batch that was committed `at` nanoseconds since the Unix epoch."""
+        ticks = batch.ticks
+        self.frames += batch.frames
+        self.loaded += len(ticks.ticks) - len(refused)
+        self.rejected += len(batch.rejected) + len(refused)
+        self.control += int(batch.control_of.sum())
+        if ticks.ticks:
+            self.last_event_at = ticks.ticks[-1].time
+            self.commit_latency.add((at - ticks.received_at) / 1e9)
+            times = np.array([float(tick.time) for tick in (ticks.ticks[0], ticks.ticks[-1])])
+            self.provider_latency.add((ticks.received_at[[0, -1]] - times) / 1e9)
+
+    def retried(self) -> None:
+        """Count a transaction that has to be tried again."""
+        self.retries += 1
+
+
+class Gauges(NamedTuple):
+    """What is read anew at every scrape."""
+
+    waiting_bytes: int
+    connected: bool
+
+
+class _FeedCollector(Collector):
+    def __init__(self, feed: str, metrics: Metrics, gauges: Callable[[], Gauges]) -> None:
+        self._feed = feed
+        self._metrics = metrics
+        self._gauges = gauges
+
+    def collect(self) -> Iterable[Metric]:
+        metrics, gauges = self._metrics, self._gauges()
+        for name, text, count in (
+            ("ticks_frames_committed", "Frames committed.", metrics.frames),
+            ("ticks_loaded", "Ticks loaded into the hypertable.", metrics.loaded),
+            ("ticks_rejected", "Events rejected.", metrics.rejected),
+            ("ticks_control", "Events without market data.", metrics.control),
+            ("ticks_commit_retries", "Transactions tried again.", metrics.retries),
+            ("ticks_connections", "Connections opened to the provider.", metrics.connections),
+        ):
+            counter = CounterMetricFamily(name, text, labels=["feed"])
+            counter.add_metric([self._feed], count)
+            yield counter
+        for name, text, value in (
+            ("ticks_journal_waiting_bytes", "Bytes in the journal that are not committed.", gauges.waiting_bytes),
+            ("ticks_connected", "1 while data streams.", int(gauges.connected)),
+        ):
+            gauge = GaugeMetricFamily(name, text, labels=["feed"])
+            gauge.add_metric([self._feed], value)
+            yield gauge
+        for name, text, histogram in (
+            ("ticks_commit_latency_seconds", "From arrival to commit.", metrics.commit_latency),
+            ("ticks_provider_latency_seconds", "From the provider's stamp to arrival.", metrics.provider_latency),
+        ):
+            cumulative = histogram.counts.cumsum().tolist()
+            bounds = [*(str(bound) for bound in BOUNDS), "+Inf"]
+            family = HistogramMetricFamily(name, text, labels=["feed"])
+            family.add_metric([self._feed], list(zip(bounds, cumulative, strict=True)), histogram.sum)
+            yield family
+
+
+def serve(port: int, *, feed: str, metrics: Metrics, gauges: Callable[[], Gauges]) -> Callable[[], None]:
+    """Serve a feed's metrics on loopback, and return what ends it. Raises OSError when the port is taken."""
+    registry = CollectorRegistry()
+    registry.register(_FeedCollector(feed, metrics, gauges))
+    server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
+
+    def end() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return end
