@@ -8,6 +8,7 @@ READY := $(VENV)/.ready
 .DEFAULT_GOAL := dev
 
 dev: setup
+	@[ -n "$$TICKS_DATABASE_URL" ] || $(VENV)/bin/python -m ticks_platform.timescale.embedded start
 	$(VENV)/bin/dagster dev
 
 test: setup

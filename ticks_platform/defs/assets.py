@@ -72,10 +72,9 @@ def stocks_real_time() -> dg.AssetsDefinition:
             scripts.apply(cursor, *scripts.HYPERTABLE, *scripts.MACHINERY)
         with database.transaction() as cursor:
             metadata = _table_metadata(cursor, "stocks_real_time")
-            rows = tables.approximate_row_count(cursor, "stocks_real_time")
         return dg.MaterializeResult(
             data_version=LIVE,
-            metadata={**metadata, "database": database.database.description, "rows, about": rows},
+            metadata={**metadata, "database": database.database.description},
         )
 
     return stocks_real_time

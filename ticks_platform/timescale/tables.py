@@ -30,13 +30,6 @@ def columns(cursor: Cursor, table: str) -> list[ColumnInfo]:
     return [ColumnInfo(*row) for row in cursor.fetchall()]
 
 
-def approximate_row_count(cursor: Cursor, table: str) -> int:
-    """About how many rows a hypertable has, from statistics: milliseconds, however many there are."""
-    cursor.execute("SELECT approximate_row_count(%s::regclass)", (table,))
-    row = cursor.fetchone()
-    return int(row[0]) if row else 0
-
-
 def missing(cursor: Cursor, tables: Sequence[str]) -> list[str]:
     """Those of the named tables, schema-qualified or not, that do not exist."""
     cursor.execute("SELECT name FROM unnest(%s) AS name WHERE to_regclass(name) IS NULL", (list(tables),))
