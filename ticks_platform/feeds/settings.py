@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ticks_platform.feeds.connector import Connector
+from ticks_platform.feeds.events import Event
 from ticks_platform.feeds.twelve_data import URL as TWELVE_DATA_URL
 from ticks_platform.feeds.twelve_data import TwelveDataConnector
 
@@ -133,6 +134,11 @@ class FeedSettings(_Section):
     def synthetic(self) -> bool:
         """Whether this feed's prices are made up by the stand-in."""
         return self.endpoint == STAND_IN
+
+    def decoder(self) -> Callable[[bytes], list[Event]]:
+        """What decodes this feed's frames; needs neither a key nor a network."""
+        connector, url = _CONNECTORS[self.provider]
+        return connector(url=url, api_key=None, symbols=()).decode
 
     def connector(self, *, stand_in_url: str | None = None) -> Connector:
         """The connector that speaks to this feed's provider.

@@ -298,7 +298,9 @@ class Snapshot:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        (self.journal_id,) = connection.execute("SELECT journal_id FROM journal").fetchone()
+        self.feed: str
+        self.journal_id: str
+        self.feed, self.journal_id = connection.execute("SELECT feed, journal_id FROM journal").fetchone()
         self.end: int
         """The position after the last frame."""
         self.frames_appended: int
@@ -316,7 +318,9 @@ class Snapshot:
 
 @contextlib.contextmanager
 def snapshot(path: Path) -> Iterator[Snapshot]:
-    """Look into a journal, without disturbing its owner. Raises JournalError when it cannot be read."""
+    """Look into a journal, without disturbing its owner. Raises JournalError when it is not there or cannot be read."""
+    if not path.exists():
+        raise JournalError(f"there is no journal at {path}")
     try:
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as connection:
             _check_header(connection, path)

@@ -57,8 +57,10 @@ def take(
 
     `journal_start` is the position at which the owner's journal begins, or None when nothing was ever in it, and
     `journal_frames` how many frames it held before that. Raises MixedDatabaseError when the database holds ticks of the
-    other kind, synthetic or live.
+    other kind, synthetic or live, and psycopg2.errors.LockNotAvailable when the owner before is in the middle of a
+    transaction for too long: then `evict` it and try again.
     """
+    cursor.execute("SET LOCAL lock_timeout = '5s'")
     cursor.execute("SELECT feed FROM ticks_platform.feed WHERE synthetic <> %s ORDER BY feed", (synthetic,))
     others = [row[0] for row in cursor.fetchall()]
     if others:
@@ -101,6 +103,17 @@ def take(
     )
     journal_number, position = _row(cursor)
     return Lease(feed, epoch, owner, journal_number, position)
+
+
+def evict(cursor: Cursor, feed: str) -> None:
+    """End the connections that load a feed: an owner that was paused in the middle of a transaction holds its locks."""
+    cursor.execute(
+        """
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name = left(%s, 63) AND datname = current_database() AND pid <> pg_backend_pid()
+        """,
+        (application_name(feed),),
+    )
 
 
 def hold(cursor: Cursor, lease: Lease) -> bool:

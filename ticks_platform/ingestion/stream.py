@@ -183,6 +183,10 @@ class Ingestion:
                         journal_start=journal.start,
                         journal_frames=journal.frames_trimmed,
                     )
+            except psycopg2.errors.LockNotAvailable:
+                logger.warning("feed %s: its owner is stuck in a transaction, which is ended now", self.feed.name)
+                self._evict()
+                continue
             except (psycopg2.Error, DatabaseUnavailableError) as error:
                 self._trouble = f"{self._database.description}: {str(error).strip()}"
                 logger.warning("feed %s cannot take its lease: %s", self.feed.name, self._trouble)
@@ -191,6 +195,11 @@ class Ingestion:
             self._trouble = None
             return lease
         return None
+
+    def _evict(self) -> None:
+        # Should this fail, taking the lease does so too, and tells why.
+        with contextlib.suppress(psycopg2.Error, DatabaseUnavailableError), self._database.transaction() as cursor:
+            leases.evict(cursor, self.feed.name)
 
     def _stream(self, journal: Journal, lease: Lease) -> None:
         journal.seek(lease.position)

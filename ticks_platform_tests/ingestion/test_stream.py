@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import psycopg2
 import pytest
 import requests
 
 from ticks_platform.feeds.connection import FeedRefusedError, State
 from ticks_platform.feeds.settings import FeedSettings, JournalSettings
+from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion import switch
 from ticks_platform.ingestion.lease import Lease, LeaseLostError, MixedDatabaseError
 from ticks_platform.ingestion.stream import Ingestion
@@ -232,3 +234,27 @@ def unused_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+def test_an_owner_that_is_stuck_in_a_transaction_is_evicted(
+    ingest: Ingest,
+    feed: FeedSettings,
+    stand_in: StandIn,
+    database: Database,
+    take_lease: Callable[[str], Lease],
+    server_url: str | None,
+) -> None:
+    """As one that was paused between its heartbeat and its commit: its row lock is in the way of any successor."""
+    if server_url is None:
+        pytest.skip("the embedded server has one session, and ends an idle transaction by itself")
+    lease = take_lease("old")
+    paused = database.connect(leases.application_name("test"))
+    with paused.cursor() as cursor:
+        leases.hold(cursor, lease)
+        with ingest(feed, stand_in, database) as ingestion:
+            stand_in.wait_until_subscribed("AAPL", timeout_s=20)
+            stand_in.send_exactly(5, timeout_s=10)
+            await_ticks(ingestion, 5)
+        with pytest.raises(psycopg2.OperationalError):
+            cursor.execute("SELECT 1")
+    paused.close()

@@ -1,0 +1,49 @@
+"""``python -m ticks_platform.ingestion``: export a feed's journal, and replay one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ticks_platform.feeds.settings import SettingsError, load_settings
+from ticks_platform.ingestion.journal import JournalError, snapshot
+from ticks_platform.ingestion.lease import MixedDatabaseError
+from ticks_platform.ingestion.replay import export, replay
+from ticks_platform.ingestion.stream import journal_path
+from ticks_platform.paths import project_root
+from ticks_platform.timescale.database import Database, DatabaseUnavailableError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return the exit code: 0, or 1 with a message on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m ticks_platform.ingestion", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    exporting = commands.add_parser("export", help="copy what waits in a feed's journal into a file")
+    exporting.add_argument("feed", help="a feed of feeds.yaml")
+    exporting.add_argument("file", type=Path)
+    replaying = commands.add_parser("replay", help="load a journal file through the code that loads live frames")
+    replaying.add_argument("file", type=Path)
+    replaying.add_argument("--feed", help="load it as this feed of feeds.yaml; by default as the one it was made by")
+    chosen = parser.parse_args(arguments)
+    try:
+        settings = load_settings(project_root() / "feeds.yaml")
+        if chosen.command == "export":
+            frames = export(journal_path(settings.feed(chosen.feed).name), chosen.file)
+            print(f"{chosen.file}: {frames} frames")
+        else:
+            with snapshot(chosen.file) as journal:
+                name = chosen.feed or journal.feed
+            metrics = replay(chosen.file, feed=settings.feed(name), database=Database.from_environment())
+            print(
+                f"feed {name}: {metrics.frames} frames; {metrics.loaded} ticks loaded, {metrics.rejected} events "
+                f"rejected, {metrics.control} without market data"
+            )
+    except (SettingsError, JournalError, MixedDatabaseError, DatabaseUnavailableError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""Journals exported and replayed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from ticks_platform.feeds.events import Frame
+from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.ingestion import __main__ as command
+from ticks_platform.ingestion.journal import Journal, JournalError
+from ticks_platform.ingestion.replay import export, replay
+from ticks_platform.timescale.database import Database
+from ticks_platform_tests.ingestion.helpers import LoaderOf, TakeLease, price, rows
+
+
+def append(journal: Journal, *frames: bytes) -> None:
+    journal.append([Frame(data, time.time_ns(), 1) for data in frames], epoch=1)
+
+
+def test_an_exported_journal_is_loaded_once_however_often_it_is_replayed(
+    database: Database, feed: FeedSettings, journal: Journal, tmp_path: Path
+) -> None:
+    append(journal, price(), price(price=7.5), b"garbage")
+    exported = tmp_path / "exported.sqlite3"
+    assert export(journal.path, exported) == 3
+    append(journal, price())
+    content = exported.read_bytes()
+    first, second = (replay(exported, feed=feed, database=database) for _ in range(2))
+    assert (first.loaded, first.rejected, second.loaded) == (2, 1, 0)
+    assert rows(database, "SELECT count(*), count(DISTINCT tick_id) FROM stocks_real_time") == [(2, 2)]
+    assert exported.read_bytes() == content
+
+
+def test_the_feed_itself_goes_on_after_a_replay_of_its_journal(
+    database: Database,
+    feed: FeedSettings,
+    journal: Journal,
+    tmp_path: Path,
+    take_lease: TakeLease,
+    make_loader: LoaderOf,
+) -> None:
+    append(journal, price(), price())
+    export(journal.path, tmp_path / "exported.sqlite3")
+    replay(tmp_path / "exported.sqlite3", feed=feed, database=database)
+    make_loader(take_lease("live"), [price()]).run()
+    assert rows(database, "SELECT count(*), count(DISTINCT tick_id) FROM stocks_real_time") == [(3, 3)]
+
+
+def test_a_replay_as_another_feed(database: Database, feed: FeedSettings, journal: Journal, tmp_path: Path) -> None:
+    append(journal, price())
+    exported = tmp_path / "exported.sqlite3"
+    export(journal.path, exported)
+    other = feed.model_copy(update={"name": "other"})
+    for settings in (feed, other, other):
+        replay(exported, feed=settings, database=database)
+    assert rows(database, "SELECT feed, count(*) FROM stocks_real_time GROUP BY feed ORDER BY feed") == [
+        ("other", 1),
+        ("test", 1),
+    ]
+
+
+def test_an_export_overwrites_nothing(journal: Journal, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    with pytest.raises(JournalError, match="overwrites nothing"):
+        export(journal.path, tmp_path / "precious")
+    with pytest.raises(JournalError, match="no journal"):
+        export(tmp_path / "nowhere", tmp_path / "new")
+
+
+def test_what_is_not_a_journal_is_refused(database: Database, feed: FeedSettings, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("this is not a SQLite file, and it is long enough to be looked at as one" * 9)
+    with pytest.raises(JournalError, match="cannot be read"):
+        replay(tmp_path / "text", feed=feed, database=database)
+
+
+def test_the_command(
+    database: Database,
+    database_url: str,
+    tmp_path: Path,
+    repository_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "sql").symlink_to(repository_root / "sql")
+    (tmp_path / "feeds.yaml").write_text(
+        "feeds: {test: {provider: twelve_data, endpoint: stand-in, symbols: [AAPL]}}", encoding="utf-8"
+    )
+    monkeypatch.setenv("TICKS_PROJECT_DIR", str(tmp_path))
+    monkeypatch.setenv("TICKS_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("TICKS_DATABASE_URL", database_url)
+    journal = Journal(tmp_path / "state" / "journal" / "test.sqlite3", feed="test")
+    append(journal, price(), b"garbage")
+    journal.close()
+    exported = str(tmp_path / "exported.sqlite3")
+    assert command.main(["export", "test", exported]) == 0
+    assert command.main(["replay", exported]) == 0
+    assert "2 frames; 1 ticks loaded, 1 events rejected" in capsys.readouterr().out
+    assert command.main(["replay", str(tmp_path / "nothing")]) == 1
+    assert "no journal" in capsys.readouterr().err
+    assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(1,)]
