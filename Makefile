@@ -12,7 +12,7 @@ dev: setup
 	$(VENV)/bin/dagster dev
 
 test: setup
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	$(VENV)/bin/ruff check .
