@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: dev test lint clean setup
+.PHONY: dev test soak lint bench clean setup
 .DEFAULT_GOAL := dev
 
 dev: setup
@@ -14,10 +14,18 @@ dev: setup
 test: setup
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
+# Hundreds of faults in a row, and a count at the end. It prints its seed, which makes the same ones again.
+soak: export TICKS_SOAK_FAULTS ?= 300
+soak: setup
+	$(VENV)/bin/python -m pytest -s ticks_platform_tests/faults -k many_faults
+
 lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+bench: setup
+	$(VENV)/bin/python -m benchmarks
 
 setup: $(READY)
 

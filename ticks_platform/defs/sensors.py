@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import dagster as dg
 
@@ -11,7 +12,7 @@ from ticks_platform.defs.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.defs.supervision import Act, RunView, Watch, crash_delay, decide
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion import switch
-from ticks_platform.timescale import tables
+from ticks_platform.timescale import scripts, tables
 
 INTERVAL = 4
 """Seconds. Dagster's sensor loop turns every 5 s; an interval of 5 misses every other turn when one comes early."""
@@ -25,8 +26,14 @@ IN_FLIGHT = [
 ]
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
-OBJECTS = ("stocks_real_time", "company", "one_minute_candle", "one_hour_candle", "ticks_platform.rejected_event")
-"""Tables whose absence means that the platform has to be brought up; the last one of the machinery stands for it."""
+OBJECTS = (
+    "stocks_real_time",
+    "company",
+    "one_minute_candle",
+    "one_hour_candle",
+    *(f"ticks_platform.{Path(file).stem}" for file in scripts.MACHINERY[1:]),
+)
+"""Tables whose absence means that the platform has to be brought up. The first file of the machinery is its schema."""
 
 
 def platform_supervisor(*, ingest: dg.JobDefinition, feeds: Sequence[str], loaded_at: float) -> dg.SensorDefinition:

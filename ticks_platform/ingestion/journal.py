@@ -105,7 +105,8 @@ class Journal:
         """Open the journal of a feed, and make it where there is none; whoever appended to it before is fenced off.
 
         `max_bytes` bounds what waits in it. A damaged file is set aside under another name, and a new one is begun.
-        Raises JournalError when the file is another feed's, another program's or of a newer version.
+        Raises JournalError when the file is another feed's, another program's or of a newer version, or when it cannot
+        be opened now, as while another process holds its lock.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
@@ -117,6 +118,9 @@ class Journal:
             try:
                 self._writer = _connect(path)
                 self._claim(feed)
+            except sqlite3.OperationalError as error:
+                # Locked, unreadable, the disk full: the trouble is around the file, and its frames are still in it.
+                raise JournalError(f"the journal of feed {feed} ({path}) cannot be opened now: {error}") from error
             except sqlite3.DatabaseError as error:
                 aside = _set_aside(path)
                 logger.error(  # noqa: TRY400  (the message says it all)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -174,6 +175,29 @@ def test_a_damaged_journal_is_set_aside_and_a_new_one_begun(
     (aside,) = path.parent.glob("test.damaged-*.sqlite3")
     assert aside.read_bytes() == bytes(content), "nothing of it was overwritten"
     assert "set aside" in caplog.text
+
+
+def test_a_journal_that_is_locked_is_not_taken_for_damaged(
+    path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.append(frames(b"precious"), epoch=1)
+    connect = journals._connect
+
+    def connect_impatiently(to: Path) -> sqlite3.Connection:
+        connection = connect(to)
+        connection.execute("PRAGMA busy_timeout = 50")
+        return connection
+
+    monkeypatch.setattr(journals, "_connect", connect_impatiently)
+    # As the owner would, that was frozen or lost its disk in the middle of writing.
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as writing:
+        writing.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalError, match="locked"):
+            Journal(path, feed="test")
+    again = Journal(path, feed="test")
+    assert [group.frames for group in take(again)] == [[b"precious"]]
+    assert again.journal_id == journal.journal_id
+    again.close()
 
 
 def test_another_feeds_journal_is_refused(path: Path, journal: Journal) -> None:
