@@ -20,7 +20,7 @@ import websocket
 from ticks_platform.feeds.backoff import Backoff
 from ticks_platform.feeds.connector import Connector, Conversation, Endpoint, HandshakeAnswer
 from ticks_platform.feeds.events import Acknowledged, Frame, Notice, ProviderError, Refused, SymbolsFailed
-from ticks_platform.feeds.link import Link, LinkLostError, connect, describe
+from ticks_platform.feeds.link import DATA, Link, LinkLostError, connect, describe
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +46,6 @@ that drops the oldest connection of a key serves each for a moment: two clients 
 MAX_GROUP_FRAMES = 512
 MAX_GROUP_BYTES = 1 << 20
 """What is handed over at a time, at the most."""
-
-_DATA = (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY)
 
 _POLL = 0.1
 """Seconds that a read waits before the clock is looked at."""
@@ -174,7 +172,7 @@ class FeedConnection:
             if received is not None:
                 clock.heard()
                 opcode, data = received
-                if opcode in _DATA:
+                if opcode in DATA:
                     self._take_in(data)
                     self._react(link, conversation, data)
                 elif opcode == websocket.ABNF.OPCODE_CLOSE:
@@ -204,7 +202,7 @@ class FeedConnection:
 
     def _still_open(self, opcode: int, data: bytes) -> bool:
         """Take a message in if it is a frame; returns whether more may follow."""
-        if opcode in _DATA:
+        if opcode in DATA:
             self._take_in(data)
         return opcode != websocket.ABNF.OPCODE_CLOSE
 

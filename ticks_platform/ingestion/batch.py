@@ -182,5 +182,9 @@ def _times(batch: TickBatch) -> npt.NDArray[np.int64]:
 
 
 def _floats(ticks: Sequence[Tick], field: str) -> npt.NDArray[np.float64]:
+    values = list(map(attrgetter(field), ticks))
+    # A field that the provider never sends is all None, and numpy is slow at that.
+    if values and values[0] is None and values.count(None) == len(values):
+        return np.full(len(values), np.nan)
     # numpy takes None for NaN here, which the encoder then writes as NULL.
-    return np.array(list(map(attrgetter(field), ticks)), dtype=np.float64)
+    return np.array(values, dtype=np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import random
 import shutil
 import ssl
 import subprocess
@@ -557,6 +558,41 @@ def test_fragments_with_a_ping_between_them() -> None:
         wait_until(lambda: len(running.frames) == 2 and heard, "two messages and a pong")
         assert running.received(1) == [payload, price()]
         assert heard == [(PONG, b"between")]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_messages_parts_and_control_frames_cut_anywhere(seed: int) -> None:
+    """However the stream is cut into reads: what was read ahead whole takes another way than what was not."""
+    seeded = random.Random(seed)
+    expected, stream = [], b""
+    for number in range(400):
+        payload = price(price=float(number), filler="x" * seeded.choice([0, 0, 60, 70, 200, 70_000]))
+        expected.append(payload)
+        opcode = seeded.choice([TEXT, BINARY])
+        if seeded.random() < 0.2:
+            cut = seeded.randrange(len(payload))
+            stream += encode(payload[:cut], opcode, final=False)
+            if seeded.random() < 0.5:
+                stream += encode(b"ping", PING)
+            stream += encode(payload[cut:], CONTINUATION)
+        else:
+            stream += encode(payload, opcode)
+        if seeded.random() < 0.1:
+            stream += encode(b"pong", PONG)
+
+    def serve(peer: Peer) -> None:
+        peer.upgrade()
+        peer.hear()
+        at = 0
+        while at < len(stream):
+            size = seeded.choice([1, 2, 3, 7, 150, 3_000, 100_000])
+            peer.socket.sendall(stream[at : at + size])
+            at += size
+        peer.hear_until_end()
+
+    with PeerServer(serve) as server, Running(connector(server.url)) as running:
+        wait_until(lambda: len(running.frames) >= len(expected), "all messages")
+        assert running.received(1) == expected
 
 
 @pytest.mark.parametrize("filler", [0, 100, 300])

@@ -1,0 +1,57 @@
+"""``python -m benchmarks [name …]``: see benchmarks/README.md."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+from benchmarks import latency, memory, stages, symbols, throughput
+from benchmarks.report import Report
+from benchmarks.workbench import open_workbench
+
+_NAMES = (*throughput.PARTS, "latency", "memory", "symbols", "profile")
+
+
+def main() -> int:
+    """Run the benchmarks that are named, or all; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=f"Measure the platform beside its peers. Benchmarks: {', '.join(_NAMES)}; all by default.",
+    )
+    parser.add_argument("names", nargs="*", metavar="name", help="what to run")
+    parser.add_argument("--rows", type=int, help="ticks a run (default: 500,000; the backlog of memory: 5,000,000)")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each; the median counts (default: 3)")
+    parser.add_argument("--quick", action="store_true", help="a tenth of everything, once: to see that it works")
+    given = parser.parse_args()
+    unknown = set(given.names) - set(_NAMES)
+    if unknown:
+        parser.error(f"there is no benchmark named {', '.join(sorted(unknown))}")
+    logging.basicConfig(level=logging.ERROR)
+    names = given.names or _NAMES
+    repeats = 1 if given.quick else given.repeats
+    rows = given.rows or (60_000 if given.quick else 501_000)
+    backlog = given.rows or (500_000 if given.quick else 5_000_000)
+    with open_workbench() as workbench:
+        print(f"Server: {workbench.description}; {os.cpu_count()} cores; Python {sys.version.split()[0]}")
+        report = Report(workbench.description)
+        parts = [name for name in throughput.PARTS if name in names]
+        runs: dict[str, Callable[[], None]] = {
+            "latency": lambda: latency.run(workbench, report, seconds=3 if given.quick else 10, repeats=repeats),
+            "memory": lambda: memory.run(workbench, report, rows=backlog),
+            "symbols": lambda: symbols.run(workbench, report, rows=rows, repeats=repeats),
+            "profile": lambda: stages.run(report, rows=min(rows, 150_000), repeats=repeats),
+        }
+        if parts:
+            throughput.run(workbench, report, rows=rows, repeats=repeats, parts=parts)
+        for name, run in runs.items():
+            if name in names:
+                run()
+        report.print_json()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

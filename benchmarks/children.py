@@ -1,0 +1,65 @@
+"""Processes of the benchmark's own: whoever sends, loads or is compared has an interpreter to itself."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import traceback
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from typing import Any
+
+_TIMEOUT = 300.0
+
+
+class Child:
+    """Talks to a child process over a pipe."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+
+    def send(self, message: Any) -> None:
+        """Tell the child something."""
+        self._pipe.send(message)
+
+    def answer(self) -> Any:
+        """What the child says next. Raises RuntimeError with the child's traceback, or when it says nothing."""
+        if not self._pipe.poll(_TIMEOUT):
+            raise RuntimeError("a process of the benchmark did not answer in time")
+        answer = self._pipe.recv()
+        if isinstance(answer, _Failure):
+            raise RuntimeError(f"a process of the benchmark failed:\n{answer.text}")  # noqa: TRY004
+        return answer
+
+
+class _Failure:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+@contextlib.contextmanager
+def child(work: Callable[..., None], *arguments: Any) -> Iterator[Child]:
+    """Run `work(pipe, *arguments)` in a new process, which ends with the block at the latest."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_run, args=(work, theirs, arguments), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield Child(ours)
+    finally:
+        ours.close()
+        process.join(10.0)
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def _run(work: Callable[..., None], pipe: Connection, arguments: tuple[Any, ...]) -> None:
+    logging.basicConfig(level=logging.ERROR)
+    try:
+        work(pipe, *arguments)
+    except BaseException:  # noqa: BLE001  (handed to the parent)
+        with contextlib.suppress(OSError):
+            pipe.send(_Failure(traceback.format_exc()))

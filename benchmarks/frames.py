@@ -1,0 +1,75 @@
+"""The frames that are loaded: made up, the same for the same arguments in every process."""
+
+from __future__ import annotations
+
+import random
+import string
+from typing import NamedTuple
+
+from benchmarks.polygon_like import PolygonLikeConnector
+from ticks_platform.feeds.connector import Connector
+from ticks_platform.feeds.twelve_data import TwelveDataConnector
+
+_SPAN_MILLISECONDS = 600_000
+"""The ticks' times lie within this much before `until`."""
+
+
+class Tape(NamedTuple):
+    """What to make: so many events of so many symbols, with so many events in a frame.
+
+    One event a frame is a price event of Twelve Data, more are trades as Polygon.io sends them.
+    """
+
+    events: int
+    per_frame: int
+    symbols: int
+    until: int
+    """The time of the last tick, in milliseconds since the Unix epoch."""
+
+    def names(self) -> list[str]:
+        """The symbols: one to three letters, as stocks have them."""
+        return [symbol_name(number) for number in range(self.symbols)]
+
+    def frames(self) -> list[bytes]:
+        """All frames, in order."""
+        draw = random.Random(self.events).random  # noqa: S311
+        names = self.names()
+        make = _price if self.per_frame == 1 else _trade
+        begin, count = self.until - _SPAN_MILLISECONDS, self.events
+        made = [
+            make(names[int(draw() * len(names))], begin + number * _SPAN_MILLISECONDS // count, draw(), number)
+            for number in range(count)
+        ]
+        if self.per_frame == 1:
+            return [event.encode() for event in made]
+        return [f"[{','.join(made[at : at + self.per_frame])}]".encode() for at in range(0, len(made), self.per_frame)]
+
+    def connector(self, url: str) -> Connector:
+        """A connector that understands these frames."""
+        kind = TwelveDataConnector if self.per_frame == 1 else PolygonLikeConnector
+        return kind(url=url, api_key="benchmark", symbols=self.names())
+
+
+def symbol_name(number: int) -> str:
+    """A, B, … Z, AA, AB, …"""
+    name = ""
+    number += 1
+    while number:
+        number, letter = divmod(number - 1, 26)
+        name = string.ascii_uppercase[letter] + name
+    return name
+
+
+def _price(symbol: str, milliseconds: int, chance: float, number: int) -> str:
+    return (
+        f'{{"event":"price","symbol":"{symbol}","currency":"USD","exchange":"NASDAQ","mic_code":"XNGS",'
+        f'"type":"Common Stock","timestamp":{milliseconds // 1000},"price":{100 + 50 * chance:.3f},'
+        f'"day_volume":{1_000_000 + number}}}'
+    )
+
+
+def _trade(symbol: str, milliseconds: int, chance: float, number: int) -> str:
+    return (
+        f'{{"ev":"T","sym":"{symbol}","x":4,"i":"{number}","z":3,"p":{100 + 50 * chance:.3f},'
+        f'"s":{1 + number % 500},"c":[0,12],"t":{milliseconds},"q":{3_000_000 + number}}}'
+    )

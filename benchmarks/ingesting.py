@@ -1,0 +1,152 @@
+"""The platform's ingestion in a process of its own, measured from inside."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.children import Child, child
+from benchmarks.frames import Tape
+from ticks_platform.feeds.events import Frame
+from ticks_platform.feeds.settings import STAND_IN, FeedSettings, JournalSettings
+from ticks_platform.ingestion.batch import DecodedBatch
+from ticks_platform.ingestion.journal import Journal
+from ticks_platform.ingestion.stream import Ingestion
+from ticks_platform.timescale import columnstore
+from ticks_platform.timescale.database import Database
+
+FEED = "benchmark"
+
+_JOURNAL_MEGABYTES = 8192
+_GROUP = 512
+_SECONDS = 240.0
+
+
+class Task(NamedTuple):
+    """What to ingest, and how."""
+
+    tape: Tape
+    url: str
+    database_url: str
+    journal: Path
+    columnstore: bool
+    expected: int
+    """Ticks after which it is done."""
+
+
+class Outcome(NamedTuple):
+    """What an ingestion took."""
+
+    began: float
+    """When it was started, in seconds since the Unix epoch."""
+    ended: float
+    """When the last tick was committed."""
+    cpu_seconds: float
+    cpu_by_thread: dict[str, float]
+    peak_megabytes: float
+    base_megabytes: float
+    """Resident before it began, with everything imported."""
+    batches: int
+    latencies: npt.NDArray[np.float32]
+    """From arrival to commit, of every tick, in seconds."""
+
+
+@contextlib.contextmanager
+def ingestion(task: Task) -> Iterator[Child]:
+    """An ingestion in a process of its own. It answers with its `Outcome`."""
+    with child(_main, task) as process:
+        yield process
+
+
+def fill_journal(path: Path, frames: Sequence[bytes], *, times: int = 1) -> None:
+    """Put the frames into the journal, as if they had been received just now."""
+    journal = Journal(path, feed=FEED, max_bytes=_JOURNAL_MEGABYTES << 20)
+    try:
+        for _ in range(times):
+            for at in range(0, len(frames), _GROUP):
+                now = time.time_ns()
+                journal.append([Frame(data, now, 1) for data in frames[at : at + _GROUP]], epoch=1)
+    finally:
+        journal.close()
+
+
+def _main(pipe: Connection, task: Task) -> None:
+    if not task.columnstore:
+        # There is no setting for it: the loader decides by itself.
+        columnstore._is_supported = lambda cursor: False
+    settings = FeedSettings(
+        name=FEED,
+        provider="twelve_data",
+        endpoint=STAND_IN,
+        symbols=tuple(task.tape.names()),  # type: ignore[arg-type]
+        journal=JournalSettings(max_megabytes=_JOURNAL_MEGABYTES),
+    )
+    running = Ingestion(
+        feed=settings,
+        connector=task.tape.connector(task.url),
+        database=Database(task.database_url),
+        owner="benchmark",
+        journal_file=task.journal,
+    )
+    done = threading.Event()
+    commits: list[tuple[npt.NDArray[np.int64], int]] = []
+    count = running.metrics.committed
+
+    def committed(batch: DecodedBatch, *, refused: Sequence[Any], at: int) -> None:
+        count(batch, refused=refused, at=at)
+        commits.append((((at - batch.ticks.received_at) // 1000).astype(np.int32), at))
+        if running.metrics.loaded >= task.expected:
+            done.set()
+
+    running.metrics.committed = committed  # type: ignore[method-assign]
+    base = _status_megabytes("VmRSS")
+    cpu, began = time.process_time(), time.time()
+    with running:
+        deadline = time.monotonic() + _SECONDS
+        while not done.wait(0.1):
+            running.wait(0)
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"only {running.progress()} of {task.expected}")
+        used = time.process_time() - cpu
+        by_thread = _cpu_by_thread()
+    microseconds = np.concatenate([latencies for latencies, _ in commits])
+    pipe.send(
+        Outcome(
+            began,
+            commits[-1][1] / 1e9,
+            used,
+            by_thread,
+            _status_megabytes("VmHWM"),
+            base,
+            len(commits),
+            (microseconds / 1e6).astype(np.float32),
+        )
+    )
+
+
+def _cpu_by_thread() -> dict[str, float]:
+    """CPU seconds of each thread of this process."""
+    tick = os.sysconf("SC_CLK_TCK")
+    used = {}
+    for thread in threading.enumerate():
+        with contextlib.suppress(OSError):
+            stat = Path(f"/proc/self/task/{thread.native_id}/stat").read_text(encoding="ascii")
+            fields = stat.rpartition(")")[2].split()
+            used[thread.name] = (int(fields[11]) + int(fields[12])) / tick
+    return used
+
+
+def _status_megabytes(field: str) -> float:
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1024
+    return float("nan")

@@ -1,0 +1,105 @@
+"""What the platform is compared with: the database's own limit, and the tutorial's method."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+import psycopg2
+import websocket
+from psycopg2.extras import execute_values
+
+from benchmarks.children import Child, child
+from benchmarks.frames import Tape
+from benchmarks.workbench import Workbench
+from ticks_platform.ingestion.batch import COLUMNS, decode_groups, encode_ticks
+from ticks_platform.ingestion.journal import FrameGroup
+
+LIMIT_BATCH = 10_000
+TUTORIAL_BATCH = 100
+
+_COPY = f"COPY stocks_real_time ({', '.join(COLUMNS)}) FROM STDIN (FORMAT binary)"
+_INSERT = "INSERT INTO tutorial.stocks_real_time (time, symbol, price, day_volume) VALUES %s"
+
+
+def encode_tape(tape: Tape) -> list[bytes]:
+    """The tape's rows as binary COPYs of 10,000 rows each, ready to be sent."""
+    frames = tape.frames()
+    group = FrameGroup(0, sum(map(len, frames)), 1, 1, [time.time_ns()] * len(frames), frames)
+    ticks = decode_groups([group], tape.connector("ws://nowhere").decode).ticks
+    return [
+        encode_ticks(ticks.part(at, min(at + LIMIT_BATCH, len(ticks.ticks))), feed="benchmark", journal_number=1)
+        for at in range(0, len(ticks.ticks), LIMIT_BATCH)
+    ]
+
+
+def copy_all(workbench: Workbench, batches: list[bytes], *, direct_compress: bool) -> float:
+    """Copy the batches into the empty table, one transaction each; returns seconds."""
+    workbench.empty()
+    connection = workbench.database.connect("benchmark limit")
+    try:
+        if direct_compress:
+            with connection, connection.cursor() as cursor:
+                cursor.execute("SET timescaledb.enable_direct_compress_copy = on")
+        began = time.perf_counter()
+        for batch in batches:
+            with connection, connection.cursor() as cursor:
+                cursor.copy_expert(_COPY, io.BytesIO(batch), size=1 << 20)
+        return time.perf_counter() - began
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def tutorial(url: str, database_url: str, expected: int) -> Iterator[Child]:
+    """The tutorial's script in a process of its own. It answers with (time of the last commit, latencies)."""
+    with child(_tutorial, url, database_url, expected) as process:
+        yield process
+
+
+def _tutorial(pipe: Connection, url: str, database_url: str, expected: int) -> None:
+    """A plain loop: receive, json.loads, collect 100, execute_values, commit. Its frames may hold several events."""
+    connection = psycopg2.connect(database_url)
+    socket = websocket.create_connection(url, skip_utf8_validation=True)
+    socket.send('{"action":"subscribe","params":{"symbols":"A,B,C"}}')
+    rows: list[tuple[datetime, str, float, int | None]] = []
+    arrivals: list[int] = []
+    latencies: list[Any] = []
+    stored = 0
+    with connection.cursor() as cursor:
+        while stored < expected:
+            message = socket.recv()
+            arrived = time.time_ns()
+            decoded = json.loads(message)
+            for event in decoded if isinstance(decoded, list) else [decoded]:
+                row = _row(event)
+                if row is None:
+                    continue
+                rows.append(row)
+                arrivals.append(arrived)
+                if len(rows) == TUTORIAL_BATCH:
+                    execute_values(cursor, _INSERT, rows)
+                    connection.commit()
+                    stored += len(rows)
+                    latencies.append((time.time_ns() - np.array(arrivals)) / 1e9)
+                    rows, arrivals = [], []
+    ended = time.time()
+    pipe.send((ended, np.concatenate(latencies).astype(np.float32)))
+    connection.close()
+    socket.close()
+
+
+def _row(event: dict[str, Any]) -> tuple[datetime, str, float, int | None] | None:
+    if event.get("event") == "price":
+        at = datetime.fromtimestamp(event["timestamp"], tz=timezone.utc)
+        return at, event["symbol"], event["price"], event.get("day_volume")
+    if event.get("ev") == "T":
+        return datetime.fromtimestamp(event["t"] / 1000, tz=timezone.utc), event["sym"], event["p"], event["s"]
+    return None

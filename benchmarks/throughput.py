@@ -1,0 +1,149 @@
+"""`limit`, `tutorial`, `ours`, `backlog`: rows a second, side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from functools import partial
+
+from benchmarks.frames import Tape
+from benchmarks.ingesting import Outcome, Task, fill_journal, ingestion
+from benchmarks.peers import TUTORIAL_BATCH, copy_all, encode_tape, tutorial
+from benchmarks.report import Report, interleaved, middle, ratio, table
+from benchmarks.server import frame_server
+from benchmarks.workbench import Workbench
+from ticks_platform.standin import StandInProcess, StandInSettings
+
+PARTS = ("limit", "tutorial", "ours", "backlog")
+
+SYMBOLS = 100
+_TUTORIAL_SHARE = 5
+"""The tutorial's script gets one row in so many: its rate does not fall much with the number of rows."""
+
+LIMIT = "limit: COPY of ready rows"
+TUTORIAL = "tutorial: execute_values by 100"
+
+
+def run(workbench: Workbench, report: Report, *, rows: int, repeats: int, parts: Collection[str] = PARTS) -> None:
+    """Measure with 30 events a frame, then with one."""
+    for per_frame in (30, 1):
+        tape = Tape(rows - rows % 3000, per_frame, SYMBOLS, time.time_ns() // 1_000_000)
+        samples = interleaved(_contenders(workbench, tape, parts), repeats)
+        _print(report, tape, samples)
+
+
+def _contenders(workbench: Workbench, tape: Tape, parts: Collection[str]) -> dict[str, Callable[[], float]]:
+    stores = {"rows": False, "columnstore": True} if workbench.has_direct_compress else {"rows": False}
+    contenders: dict[str, Callable[[], float]] = {}
+    encoded = encode_tape(tape) if "limit" in parts else []
+    for store, compress in stores.items():
+        if "limit" in parts:
+            contenders[f"{LIMIT} → {store}"] = partial(_limit, workbench, tape, encoded, compress)
+        if "ours" in parts:
+            contenders[f"ours: socket → {store}"] = partial(_ours, workbench, tape, compress)
+        if "backlog" in parts:
+            contenders[f"ours: backlog → {store}"] = partial(_backlog, workbench, tape, compress)
+    if "ours" in parts and tape.per_frame == 1:
+        contenders["ours: stand-in's socket → rows"] = partial(_stand_in, workbench, tape)
+    if "tutorial" in parts:
+        small = tape._replace(events=tape.events // _TUTORIAL_SHARE // TUTORIAL_BATCH * TUTORIAL_BATCH)
+        contenders[TUTORIAL] = partial(_tutorial, workbench, small)
+    return contenders
+
+
+def _limit(workbench: Workbench, tape: Tape, encoded: list[bytes], compress: bool) -> float:
+    return tape.events / copy_all(workbench, encoded, direct_compress=compress)
+
+
+def _ours(workbench: Workbench, tape: Tape, compress: bool) -> float:
+    workbench.empty()
+    with frame_server(tape) as server:
+        task = Task(tape, server.url, workbench.url, workbench.journal_file(), compress, tape.events)
+        with ingestion(task) as process:
+            server.wait_for_client()
+            began = server.send_all()
+            outcome: Outcome = process.answer()
+    _check(workbench, task, outcome)
+    return tape.events / (outcome.ended - began)
+
+
+def _stand_in(workbench: Workbench, tape: Tape) -> float:
+    workbench.empty()
+    with StandInProcess(StandInSettings(rate=0, accept_any_symbol=True)) as server:
+        url = server.url(key=None)
+        task = Task(tape, url, workbench.url, workbench.journal_file(), columnstore=False, expected=tape.events)
+        with ingestion(task) as process:
+            server.wait_until_subscribed(*tape.names(), timeout_s=30.0)
+            began = time.time()
+            server.send_exactly(tape.events, timeout_s=120.0)
+            outcome: Outcome = process.answer()
+    _check(workbench, task, outcome)
+    return tape.events / (outcome.ended - began)
+
+
+def _backlog(workbench: Workbench, tape: Tape, compress: bool) -> float:
+    workbench.empty()
+    journal = workbench.journal_file()
+    fill_journal(journal, tape.frames())
+    outcome = load(workbench, Task(tape, "", workbench.url, journal, compress, tape.events))
+    journal.unlink()
+    return tape.events / (outcome.ended - outcome.began)
+
+
+def load(workbench: Workbench, task: Task) -> Outcome:
+    """Load a journal, while connected to a server that sends nothing."""
+    with frame_server(None) as server, ingestion(task._replace(url=server.url)) as process:
+        outcome: Outcome = process.answer()
+    _check(workbench, task, outcome)
+    return outcome
+
+
+def _tutorial(workbench: Workbench, tape: Tape) -> float:
+    workbench.empty()
+    with frame_server(tape) as server, tutorial(server.url, workbench.url, tape.events) as process:
+        server.wait_for_client()
+        began = server.send_all()
+        ended, _ = process.answer()
+    return float(tape.events / (ended - began))
+
+
+def _check(workbench: Workbench, task: Task, outcome: Outcome) -> None:
+    """Say what it took. Raises RuntimeError when the table does not hold what was sent."""
+    stored = workbench.count()
+    if stored != task.expected:
+        raise RuntimeError(f"{task.expected:,} ticks were sent, and {stored:,} are stored")
+    million = len(outcome.latencies) / 1e6
+    threads = ", ".join(
+        f"{name.rpartition('-')[0] or name} {seconds / million:.1f}"
+        for name, seconds in outcome.cpu_by_thread.items()
+        if seconds / million >= 0.05
+    )
+    print(
+        f"    CPU µs a tick {outcome.cpu_seconds / million:.1f} ({threads}); {outcome.batches} batches, "
+        f"peak {outcome.peak_megabytes:.0f} MB"
+    )
+
+
+def _print(report: Report, tape: Tape, samples: dict[str, list[float]]) -> None:
+    medians = {name: middle(values) for name, values in samples.items()}
+    benchmark = f"throughput, {tape.per_frame} a frame"
+    lines = []
+    for name, rate in medians.items():
+        report.add(benchmark, name, rate, "rows/s", samples[name])
+        # Against the limit of the same kind of storage; the tutorial's is rows.
+        kind = name.rpartition(" → ")[2] if " → " in name else "rows"
+        cells = []
+        for word, peer in (("limit", f"{LIMIT} → {kind}"), ("tutorial", TUTORIAL)):
+            if peer in samples:
+                times = ratio(samples[name], samples[peer])
+                cells.append(f"{times:.2f} x")
+                if peer != name:
+                    report.add(benchmark, f"{name} / {word}", times, "ratio")
+            else:
+                cells.append("")
+        low, high = min(samples[name]), max(samples[name])
+        lines.append([name, f"{rate:,.0f}", f"{low:,.0f} to {high:,.0f}", *cells])
+    title = (
+        f"{tape.events:,} ticks of {tape.symbols} symbols, {tape.per_frame} a frame (medians of {len(samples[name])})"
+    )
+    table(title, ["", "rows/s", "range", "of its limit", "of tutorial"], lines)

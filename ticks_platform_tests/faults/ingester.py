@@ -1,0 +1,330 @@
+"""The ingesting process of the fault test: the real ingestion, which can be told where to die and what to do wrong.
+
+Its first line of standard input is its order. It ends cleanly on SIGTERM, and when its standard input ends, so that it
+does not outlive the test. Whatever its journal takes in it notes in a side file, from which the test counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import logging
+import os
+import signal
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ticks_platform.feeds import connection as connections
+from ticks_platform.feeds.connection import FeedConnection
+from ticks_platform.feeds.connector import Endpoint
+from ticks_platform.feeds.events import Frame
+from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.feeds.twelve_data import TwelveDataConnector, TwelveDataConversation
+from ticks_platform.ingestion import lease as leases
+from ticks_platform.ingestion import ledger
+from ticks_platform.ingestion import loader as loaders
+from ticks_platform.ingestion.journal import FrameGroup, Journal, JournalFencedError
+from ticks_platform.ingestion.lease import LeaseLostError
+from ticks_platform.ingestion.loader import Loader
+from ticks_platform.ingestion.stream import Ingestion
+from ticks_platform.timescale.database import Database
+
+TAKEN_OVER = 3
+"""Exit code of an ingester that another one has replaced."""
+
+FEED = "faults"
+SYMBOLS = ("AAPL", "BTC/USD")
+
+
+class Order(msgspec.Struct, kw_only=True):
+    """What an ingester has to do."""
+
+    run: int
+    """Its number; the stand-in sees it among the symbols that it subscribes to."""
+    url: str
+    database: str
+    journal: str
+    side_file: str
+    max_megabytes: int
+    die: str | None = None
+    """A key of DEATHS."""
+    times: int = 1
+    """At which time of getting there it dies."""
+    freeze: str | None = None
+    """Instead of dying it stops there, as with SIGSTOP, after it has made this file."""
+    mutation: str | None = None
+    """A key of MUTATIONS."""
+
+
+class Claim(msgspec.Struct, tag=True):
+    """A line of the side file: this run was given this epoch."""
+
+    run: int
+    epoch: int
+    at: int
+
+
+class Group(msgspec.Struct, tag=True):
+    """A line of the side file: frames that are in the journal, appended together."""
+
+    position: int
+    end: int
+    epoch: int
+    connection: int
+    digests: list[str]
+
+
+def digest(frame: bytes) -> str:
+    """What stands for a frame in the side file."""
+    return blake2b(frame, digest_size=8).hexdigest()
+
+
+class MarkedConnector(TwelveDataConnector):
+    """Twelve Data's, which names the run and its connection among its symbols, so that the stand-in's account does."""
+
+    def __init__(self, *, run: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._run = run
+        self._connection = 0
+
+    def endpoint(self) -> Endpoint:
+        self._connection += 1
+        return super().endpoint()
+
+    def converse(self) -> TwelveDataConversation:
+        return TwelveDataConversation((*self.symbols, *markers(self._run, self._connection)))
+
+
+def markers(run: int, connection: int) -> tuple[str, str]:
+    """The symbols that name a run, and its connection."""
+    return f"RUN{run}", f"RUN{run}C{connection}"
+
+
+def take_notes(order: Order) -> None:
+    """Note each epoch that is given, and each group of frames that is seen in the journal, before anything follows.
+
+    A group is noted after it was appended, and again when it is taken out to be loaded: what was appended by a process
+    that was killed before it could say so is noted by the next one, and nothing is ever committed that was not noted.
+    """
+    descriptor = os.open(order.side_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def note(line: Claim | Group) -> None:
+        # A kill may cut a line short: the next one begins on a line of its own.
+        os.write(descriptor, b"\n" + msgspec.json.encode(line) + b"\n")
+
+    append, take, take_lease = Journal.append, Journal.take, leases.take
+
+    def append_and_note(journal: Journal, frames: Sequence[Frame], *, epoch: int) -> None:
+        append(journal, frames, epoch=epoch)
+        # Only this thread moves the end, so the group is what lies before it.
+        end = journal._end
+        size = sum(len(frame.data) or 1 for frame in frames)
+        note(Group(end - size, end, epoch, frames[0].connection, [digest(frame.data) for frame in frames]))
+
+    def take_and_note(journal: Journal, **limits: Any) -> list[FrameGroup]:
+        groups = take(journal, **limits)
+        for group in groups:
+            note(Group(group.position, group.end, group.epoch, group.connection, [*map(digest, group.frames)]))
+        return groups
+
+    def take_lease_and_note(*arguments: Any, **settings: Any) -> leases.Lease:
+        lease = take_lease(*arguments, **settings)
+        note(Claim(order.run, lease.epoch, time.time_ns()))
+        return lease
+
+    Journal.append, Journal.take, leases.take = append_and_note, take_and_note, take_lease_and_note  # type: ignore[method-assign, assignment]
+
+
+def _die() -> None:
+    if _frozen_file is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    else:
+        _frozen_file.touch()
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+_frozen_file: Path | None = None
+
+
+def _countdown(times: int) -> Callable[[], None]:
+    left = iter(range(times - 1, -1, -1))
+
+    def count() -> None:
+        if next(left, None) == 0:
+            _die()
+
+    return count
+
+
+def _around(owner: Any, name: str, times: int, *, before: bool) -> None:
+    original, count = getattr(owner, name), _countdown(times)
+
+    def replacement(*arguments: Any, **settings: Any) -> Any:
+        if before:
+            count()
+        result = original(*arguments, **settings)
+        if not before:
+            count()
+        return result
+
+    setattr(owner, name, replacement)
+
+
+def _in_the_middle_of_a_copy(times: int) -> None:
+    class Fatal(io.BytesIO):
+        """The rows of a COPY; the process dies when half of them are on their way."""
+
+        half = False
+
+        def read(self, _size: int | None = -1) -> bytes:
+            if not self.tell():
+                self.half = True
+                return super().read(len(self.getbuffer()) // 2)
+            if self.half:
+                self.half = False
+                _die()
+            return super().read()
+
+    original, copies = Loader._copy_rows, iter(range(1, 1 << 30))
+
+    def copy_rows(loader: Loader, cursor: Any, encoded: bytes, rows: int) -> None:
+        if next(copies) != times:
+            original(loader, cursor, encoded, rows)
+            return
+        cursor.copy_expert(loaders._COPY, Fatal(encoded))
+        assert cursor.rowcount == rows
+
+    Loader._copy_rows = copy_rows  # type: ignore[method-assign, assignment]
+
+
+DEATHS: dict[str, Callable[[int], None]] = {
+    "before the journal": lambda times: _around(Journal, "append", times, before=True),
+    # Under the notes, so that it dies before it has noted what the journal took in.
+    "after the journal": lambda times: _around(Journal, "append", times, before=False),
+    "in the middle of a COPY": _in_the_middle_of_a_copy,
+    "before the commit": lambda times: _around(ledger, "add", times, before=False),
+    # The first trim is that of the start.
+    "between commit and trim": lambda times: _around(Journal, "trim", times + 1, before=True),
+}
+"""Exact places to die at; each needs frames to come before it gets there."""
+
+
+class Mutation(msgspec.Struct):
+    """A defect put into a method's source: `old` becomes `new`."""
+
+    owner: Any
+    method: str
+    old: str
+    new: str
+
+    def apply(self) -> None:
+        """Replace the method. Raises AssertionError when it does not hold the old text: the mutation is out of date."""
+        function = getattr(self.owner, self.method)
+        source = getattr(function, "source", None) or textwrap.dedent(inspect.getsource(function))
+        assert source.count(self.old) == 1, f"{self.method} has changed: there is no {self.old!r} to replace"
+        source = source.replace(self.old, self.new)
+        made: dict[str, Any] = {}
+        exec(compile(source, "<mutation>", "exec"), function.__globals__, made)
+        made[self.method].source = source
+        setattr(self.owner, self.method, made[self.method])
+
+
+MUTATIONS = {
+    "rows stored twice": [
+        Mutation(Loader, "_commit", "stored = self._copy(", "self._copy(cursor, prepared); stored = self._copy("),
+    ],
+    "checkpoint ignored": [
+        Mutation(Loader, "_commit", " AND position < %(end)s", ""),
+        Mutation(Journal, "seek", "(position,)", "(0,)"),
+        Mutation(Journal, "seek", "self.trim(position)", "pass"),
+        # Their key would refuse the batch.
+        Mutation(Loader, "_store_rejected", "if rejected:", "if False:"),
+    ],
+    "trimmed before the commit": [
+        Mutation(
+            Loader, "_commit", "stored = self._until_done", "self._journal.trim(batch.end); stored = self._until_done"
+        )
+    ],
+    "rejected events dropped": [Mutation(Loader, "_store_rejected", "if rejected:", "if False:")],
+    "rejected events dropped and not counted": [
+        Mutation(Loader, "_commit", "rejected = batch.rejected + stored.refused", "rejected = []"),
+        Mutation(ledger, "entries", "events=int(batch.events_of[", "events=int((loaded_of + batch.control_of)["),
+    ],
+    "journal not fenced": [Mutation(Journal, "append", "WHERE generation = ?", "WHERE ? > 0")],
+    "nobody fenced off": [
+        Mutation(Journal, "append", "if not stored:", "if False:"),
+        Mutation(leases, "hold", " AND epoch = %s", " AND epoch >= %s"),
+    ],
+    "last frames not handed over": [
+        Mutation(FeedConnection, "_stream_once", "self._hand_over()", "self._group.clear()")
+    ],
+    "frames in the wrong order": [Mutation(FeedConnection, "_hand_over", "on_frames(group)", "on_frames(group[::-1])")],
+}
+"""Defects that the count has to find."""
+
+
+def main() -> int:
+    """Ingest as ordered; returns the exit code."""
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return 0
+    order = msgspec.json.decode(line, type=Order)
+    logging.basicConfig(level=logging.INFO, format=f"run {order.run} %(asctime)s %(message)s")
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+
+    def end_with_the_test() -> None:
+        # Unbuffered: a thread inside a buffered read would hold up the end of the interpreter.
+        while os.read(0, 1):
+            pass
+        stop.set()
+
+    threading.Thread(target=end_with_the_test, daemon=True).start()
+    # A provider that drops us again and again is what we are here for: waits begin small each time.
+    connections.PROVEN_AFTER = 0.0
+    for mutation in MUTATIONS[order.mutation] if order.mutation else ():
+        mutation.apply()
+    if order.die is not None:
+        global _frozen_file
+        _frozen_file = Path(order.freeze) if order.freeze else None
+        DEATHS[order.die](order.times)
+    take_notes(order)
+    feed = FeedSettings.model_validate(
+        {
+            "name": FEED,
+            "provider": "twelve_data",
+            "endpoint": "stand-in",
+            "symbols": list(SYMBOLS),
+            "journal": {"max_megabytes": order.max_megabytes},
+        }
+    )
+    ingestion = Ingestion(
+        feed=feed,
+        connector=MarkedConnector(run=order.run, url=order.url, api_key="faults", symbols=SYMBOLS),
+        database=Database(order.database),
+        owner=f"run {order.run}",
+        journal_file=Path(order.journal),
+    )
+    try:
+        with ingestion:
+            while not stop.is_set() and not ingestion.wait(0.02):
+                pass
+        ingestion.wait(0)
+    except (LeaseLostError, JournalFencedError) as error:
+        logging.warning("%s", error)
+        return TAKEN_OVER
+    return 0
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main())

@@ -1,0 +1,95 @@
+"""Every event that reached the journal is stored once, whatever fails in between; and this test can fail."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ticks_platform.timescale import scripts
+from ticks_platform.timescale.database import Database
+from ticks_platform_tests.faults.campaign import Campaign, CampaignError, EmbeddedServer, table
+from ticks_platform_tests.faults.ingester import MUTATIONS
+
+SOAK = os.environ.get("TICKS_SOAK_FAULTS")
+"""How many faults, when this is `make soak`."""
+
+FAULTS = int(SOAK or 28)
+SEED = int(os.environ.get("TICKS_SOAK_SEED") or (random.randrange(1_000_000) if SOAK else 7))
+
+
+@pytest.fixture
+def server(server_url: str | None, tmp_path: Path) -> Iterator[EmbeddedServer | None]:
+    """A server that may be killed, when the tests are not to use another one."""
+    if server_url is not None:
+        yield None
+        return
+    started = EmbeddedServer(tmp_path / "database")
+    try:
+        yield started
+    finally:
+        started.stop()
+
+
+@pytest.fixture
+def fault_database(server: EmbeddedServer | None, request: pytest.FixtureRequest) -> Database:
+    """The platform's tables, and nothing in them."""
+    if server is None:
+        database: Database = request.getfixturevalue("database")
+        return database
+    database = Database(server.url)
+    with database.transaction() as cursor:
+        scripts.apply(cursor, *scripts.HYPERTABLE, *scripts.MACHINERY)
+    return database
+
+
+def test_many_faults_lose_nothing_and_double_nothing(
+    fault_database: Database, server: EmbeddedServer | None, tmp_path: Path
+) -> None:
+    print(f"\nseed {SEED}, {FAULTS} faults")
+    began = time.monotonic()
+    with Campaign(folder=tmp_path, database=fault_database, server=server, seed=SEED) as campaign:
+        campaign.run(FAULTS)
+        count = campaign.count()
+    print(table(campaign, count, seed=SEED, seconds=time.monotonic() - began))
+    assert count.problems == []
+    assert set(campaign.faults) == set(campaign.kinds), "each kind at least once"
+    assert min(count.ticks, count.rejected, count.control) > 0
+
+
+# Which fault brings a defect to light, and what is said of it.
+CAUGHT = {
+    "rows stored twice": ("stopped and restarted", "ticks stored more than once"),
+    "checkpoint ignored": ("killed between commit and trim", "ticks stored more than once"),
+    "trimmed before the commit": ("killed before the commit", "ticks missing"),
+    "rejected events dropped": ("stopped and restarted", "rejected events missing"),
+    "rejected events dropped and not counted": ("stopped and restarted", "rejected events missing"),
+    "journal not fenced": ("frozen and taken over", "ended with 1"),
+    "nobody fenced off": ("frozen and taken over", "not within .* the end of run"),
+    "last frames not handed over": ("provider closes", "did not arrive"),
+    "frames in the wrong order": ("stopped and restarted", "not the one sent"),
+}
+
+
+def test_every_mutation_is_tried() -> None:
+    assert set(CAUGHT) == set(MUTATIONS)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_a_defect_is_found(mutation: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fault, said = CAUGHT[mutation]
+    if said.startswith("not within"):
+        monkeypatch.setattr("ticks_platform_tests.faults.campaign.PATIENCE", 5.0)
+    with Campaign(folder=tmp_path, database=database, server=None, seed=SEED, mutation=mutation) as campaign:
+        try:
+            campaign.make(fault)
+            campaign.make(fault)
+            problems = campaign.count().problems
+        except CampaignError as error:
+            problems = [str(error)]
+    assert any(re.search(said, problem) for problem in problems), problems
