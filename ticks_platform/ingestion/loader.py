@@ -46,8 +46,11 @@ logger = logging.getLogger(__name__)
 MAX_BATCH_BYTES = 6 << 20
 """Bytes of frames of one transaction, about: some 40,000 ticks, so that a batch is worth direct compression."""
 
-LINGER = 0.08
+SHORTEST_LINGER, LONGEST_LINGER = 0.01, 0.08
 """Seconds that the first frame of a batch waits for company; with the commit it has to stay below a quarter second."""
+
+LINGER_PER_COMMIT = 4.0
+"""How much longer that is than the last commit took: a fast database is asked often, a slow one has time to recover."""
 
 HEARTBEAT_INTERVAL = 2.0
 """Seconds between heartbeats while there is nothing to load."""
@@ -96,6 +99,7 @@ class Loader:
         self._backoff = Backoff(base=0.2, cap=5.0)
         self._abandon = threading.Event()
         self._beat_at = 0.0
+        self._linger = LONGEST_LINGER
         self.wanted = True
         """Whether the feed is switched on, as of the last transaction."""
         self.trouble: str | None = None
@@ -137,7 +141,7 @@ class Loader:
             self._connection = None
 
     def _prepare(self) -> _Prepared | None:
-        groups = self._journal.take(max_bytes=MAX_BATCH_BYTES, linger=LINGER, wait=HEARTBEAT_INTERVAL / 4)
+        groups = self._journal.take(max_bytes=MAX_BATCH_BYTES, linger=self._linger, wait=HEARTBEAT_INTERVAL / 4)
         if not groups:
             return None
         batch = decode_groups(groups, self._decode)
@@ -172,7 +176,10 @@ class Loader:
             ledger.add(cursor, self._lease.feed, entries)
             return stored
 
+        began = time.monotonic()
         stored = self._until_done(store)
+        took = time.monotonic() - began
+        self._linger = min(LONGEST_LINGER, max(SHORTEST_LINGER, LINGER_PER_COMMIT * took))
         self._journal.trim(batch.end)
         self.metrics.committed(batch, refused=stored.refused if stored else (), at=time.time_ns())
 
