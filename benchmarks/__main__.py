@@ -8,25 +8,28 @@ import os
 import sys
 from collections.abc import Callable
 
-from benchmarks import latency, memory, stages, symbols, throughput
+from benchmarks import endurance, latency, memory, stages, symbols, throughput
 from benchmarks.report import Report
 from benchmarks.workbench import open_workbench
 
 _NAMES = (*throughput.PARTS, "latency", "memory", "symbols", "profile")
+_ON_REQUEST = ("endurance",)
 
 
 def main() -> int:
     """Run the benchmarks that are named, or all; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description=f"Measure the platform beside its peers. Benchmarks: {', '.join(_NAMES)}; all by default.",
+        description=f"Measure the platform beside its peers. Benchmarks: {', '.join(_NAMES)}, all by default; "
+        f"on request: {', '.join(_ON_REQUEST)}.",
     )
     parser.add_argument("names", nargs="*", metavar="name", help="what to run")
     parser.add_argument("--rows", type=int, help="ticks a run (default: 500,000; the backlog of memory: 5,000,000)")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each; the median counts (default: 3)")
+    parser.add_argument("--minutes", type=int, default=60, help="of endurance (default: 60)")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything, once: to see that it works")
     given = parser.parse_args()
-    unknown = set(given.names) - set(_NAMES)
+    unknown = set(given.names) - {*_NAMES, *_ON_REQUEST}
     if unknown:
         parser.error(f"there is no benchmark named {', '.join(sorted(unknown))}")
     logging.basicConfig(level=logging.ERROR)
@@ -42,6 +45,7 @@ def main() -> int:
             "latency": lambda: latency.run(workbench, report, seconds=3 if given.quick else 10, repeats=repeats),
             "memory": lambda: memory.run(workbench, report, rows=backlog),
             "symbols": lambda: symbols.run(workbench, report, rows=rows, repeats=repeats),
+            "endurance": lambda: endurance.run(workbench, report, minutes=given.minutes),
             "profile": lambda: stages.run(report, rows=min(rows, 150_000), repeats=repeats),
         }
         if parts:
