@@ -78,9 +78,8 @@ def run(workbench: Workbench, report: Report, *, minutes: int) -> None:
         journal_account = audit.journal_account(cursor, feed.name, journal)
     assert journal_account is not None
     problems = account.problems() + journal_account.problems()
-    print(
-        f"\n  sent {sent:,}; {account.loaded:,} loaded, {account.rejected:,} rejected; {'; '.join(problems) or 'the ledger balances'}"
-    )
+    verdict = "; ".join(problems) or "the ledger balances"
+    print(f"\n  sent {sent:,}; {account.loaded:,} loaded, {account.rejected:,} rejected; {verdict}")
     assert not problems
     assert sent == account.loaded
 
