@@ -8,8 +8,9 @@ READY := $(VENV)/.ready
 .DEFAULT_GOAL := dev
 
 dev: setup
+	@[ -z "$$DAGSTER_HOME" ] || echo "DAGSTER_HOME is set in your environment; unset here, so that dagster.yaml and .dagster_home in this folder are used"
 	@[ -n "$$TICKS_DATABASE_URL" ] || $(VENV)/bin/python -m ticks_platform.timescale.embedded start
-	$(VENV)/bin/dagster dev
+	env -u DAGSTER_HOME $(VENV)/bin/dagster dev
 
 test: setup
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
@@ -39,4 +40,4 @@ $(READY): pyproject.toml
 
 clean:
 	@if [ -x $(VENV)/bin/python ]; then $(VENV)/bin/python -m ticks_platform.timescale.embedded stop || true; fi
-	rm -rf $(VENV) .ticks .dagster_home .tmp_dagster_home_* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .ticks/timescaledb .dagster_home .tmp_dagster_home_* .pytest_cache .mypy_cache .ruff_cache

@@ -42,10 +42,11 @@ def defs() -> dg.Definitions:
             ingestion.switch_job(settings, enabled=False),
             assets.bring_up,
             assets.refresh_candles,
+            assets.catch_up,
             checks.check_quality,
         ],
         sensors=[sensors.platform_supervisor(ingest=ingest, feeds=feeds, loaded_at=time.time())],
-        schedules=[schedules.refresh_candles, schedules.check_quality],
+        schedules=[schedules.refresh_candles, schedules.catch_up, schedules.check_quality],
         resources={
             "database": database,
             "ingestion": IngestionResource(database=database, feeds_file=str(feeds_file)),

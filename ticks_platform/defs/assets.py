@@ -221,6 +221,16 @@ bring_up = dg.define_asset_job(
     description="Creates whatever is missing in the database: hypertable, candles, policies. Changes nothing else.",
 )
 
+catch_up = dg.define_asset_job(
+    "catch_up",
+    selection=dg.AssetSelection.groups("candles").without_checks(),
+    tags=MAX_RUNTIME,
+    description=(
+        "Refreshes whatever closed candles have changed ticks, however old: those that came too late for the windows "
+        "of the refresh policies, as after an outage of the database."
+    ),
+)
+
 refresh_candles = dg.define_asset_job(
     "refresh_candles",
     selection=dg.AssetSelection.groups("policies"),

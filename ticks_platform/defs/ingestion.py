@@ -14,8 +14,9 @@ from ticks_platform.defs.resources import DatabaseResource, IngestionResource
 from ticks_platform.feeds.connection import FeedRefusedError
 from ticks_platform.feeds.settings import PlatformSettings, SettingsError
 from ticks_platform.ingestion import switch
-from ticks_platform.ingestion.journal import JournalError, JournalFencedError
+from ticks_platform.ingestion.journal import JournalError, JournalFencedError, JournalUnavailableError
 from ticks_platform.ingestion.lease import LeaseLostError, MixedDatabaseError
+from ticks_platform.ingestion.loader import CheckpointError
 from ticks_platform.ingestion.metrics import Counts, Metrics
 from ticks_platform.ingestion.stream import Ingestion, Progress
 
@@ -49,7 +50,7 @@ def stream_ticks(context: dg.OpExecutionContext, ingestion: IngestionResource) -
         raise dg.Failure(
             f"{refused}. This feed is not tried again until the code location is reloaded or `dagster dev` restarted."
         ) from refused
-    except (LeaseLostError, JournalFencedError) as lost:
+    except (LeaseLostError, JournalFencedError, JournalUnavailableError, CheckpointError) as lost:
         raise dg.Failure(str(lost)) from lost
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import psycopg2
+import psycopg2.errors
 from pydantic import Field
 
 from ticks_platform.feeds.settings import PlatformSettings, SettingsError, load_settings
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 _URL_VARIABLE = "TICKS_DATABASE_URL"
 
 # psycopg2 raises InterfaceError when it rolls back on a connection that was lost in the middle of a transaction.
-UNREACHABLE = (DatabaseUnavailableError, psycopg2.OperationalError, psycopg2.InterfaceError)
+UNREACHABLE = (
+    DatabaseUnavailableError,
+    psycopg2.OperationalError,
+    psycopg2.InterfaceError,
+    psycopg2.errors.ReadOnlySqlTransaction,
+)
 """What is raised while the database is away: reasons for a sensor or a schedule to skip, not to fail."""
 
 

@@ -42,6 +42,17 @@ def refresh_candles(context: dg.ScheduleEvaluationContext, database: DatabaseRes
 
 
 @dg.schedule(
+    name="catch_up",
+    job=assets.catch_up,
+    cron_schedule="20 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Once an hour, refreshes the candles of ticks that came too late for the refresh policies' windows.",
+)
+def catch_up(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
+    return _once_brought_up(database)
+
+
+@dg.schedule(
     name="check_quality",
     job=checks.check_quality,
     cron_schedule="*/5 * * * *",
@@ -49,6 +60,10 @@ def refresh_candles(context: dg.ScheduleEvaluationContext, database: DatabaseRes
     description="Runs every asset check every five minutes, once there is something to check.",
 )
 def check_quality(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
+    return _once_brought_up(database)
+
+
+def _once_brought_up(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
     try:
         with database.transaction() as cursor:
             missing = tables.missing(cursor, OBJECTS)

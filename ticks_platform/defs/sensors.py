@@ -66,15 +66,23 @@ def _evaluate(
     with database.transaction() as cursor:
         missing = tables.missing(cursor, OBJECTS)
         if not missing:
+            # Fails where nobody can write: then no run can beat, and silence says nothing.
+            cursor.execute("UPDATE ticks_platform.feed_lease SET heartbeat_at = heartbeat_at WHERE false")
             off = switch.disabled(cursor, feeds)
             held = {feed: leases.status(cursor, feed) for feed in feeds}
+            working = {feed for feed in feeds if leases.is_working(cursor, feed)}
     unseen = missing or _never_materialized(context)
     requests = _bring_up(context, unseen, now) if unseen else []
     if missing:
         return _result(requests, [f"missing in the database: {', '.join(missing)}"], context.cursor)
 
     in_flight = {feed: _runs(context, dg.RunsFilter(statuses=IN_FLIGHT, tags={FEED_TAG: feed})) for feed in feeds}
-    beats = {lease.owner: lease.heartbeat_at.isoformat() for lease in held.values() if lease is not None}
+    # A run that waits for a lock, or for a large commit, cannot beat either.
+    beats = {
+        lease.owner: f"at work at {now}" if feed in working else lease.heartbeat_at.isoformat()
+        for feed, lease in held.items()
+        if lease is not None
+    }
     watch = Watch.resume(context.cursor, now=now)
     started = [run.run_id for runs in in_flight.values() for run in runs if run.started]
     watch = watch._replace(signs={run_id: watch.look(run_id, beats.get(run_id)) for run_id in started})

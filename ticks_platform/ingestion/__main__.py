@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import sqlite3
 import sys
 from pathlib import Path
 
 from ticks_platform.feeds.settings import SettingsError, load_settings
-from ticks_platform.ingestion.journal import JournalError, snapshot
-from ticks_platform.ingestion.lease import MixedDatabaseError
+from ticks_platform.ingestion.journal import JournalError, JournalUnavailableError, snapshot
+from ticks_platform.ingestion.lease import LeaseLostError, MixedDatabaseError
 from ticks_platform.ingestion.replay import export, replay
 from ticks_platform.ingestion.stream import journal_path
 from ticks_platform.paths import project_root
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
+
+_TROUBLE = (
+    SettingsError,
+    JournalError,
+    JournalUnavailableError,
+    MixedDatabaseError,
+    LeaseLostError,
+    DatabaseUnavailableError,
+    OSError,
+    sqlite3.OperationalError,
+)
+"""What a person can do something about; anything else is a bug, and shows itself as one."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
                 f"feed {name}: {metrics.frames} frames; {metrics.loaded} ticks loaded, {metrics.rejected} events "
                 f"rejected, {metrics.control} without market data"
             )
-    except (SettingsError, JournalError, MixedDatabaseError, DatabaseUnavailableError) as error:
+    except _TROUBLE as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 
+_ROUNDS = 20
+"""Looks at a journal, each some milliseconds after the one before."""
+
+
 class Account(NamedTuple):
     """What the ledger says of a feed, and what is in the tables, as of one moment."""
 
@@ -75,11 +79,12 @@ def journal_account(cursor: Cursor, feed: str, path: Path) -> JournalAccount | N
     """The account of a feed's journal on this machine, or None when there is none or this database never saw it.
 
     Safe while the feed is ingested: the journal is held as of one moment while the database is asked, and asked again
-    when the commits have overtaken that moment. The caller must not be in a transaction. Raises JournalError.
+    when the commits have overtaken that moment. When they always have, the database has loaded what the journal does
+    not have, and the account shows it. The caller must not be in a transaction. Raises JournalError.
     """
     if not path.exists():
         return None
-    while True:
+    for _ in range(_ROUNDS):
         with journals.snapshot(path) as snapshot:
             cursor.execute(
                 "SELECT position, frames_before + frames FROM ticks_platform.feed_checkpoint WHERE journal_id = %s",
@@ -92,3 +97,4 @@ def journal_account(cursor: Cursor, feed: str, path: Path) -> JournalAccount | N
             if position <= snapshot.end:
                 waiting = snapshot.beyond(position)
                 return JournalAccount(feed, snapshot.frames_appended, committed, waiting.frames, waiting.bytes)
+    return JournalAccount(feed, snapshot.frames_appended, committed, 0, 0)

@@ -43,6 +43,10 @@ class JournalError(Exception):
     """The journal's file cannot be used as it is; the message says why, and what to do."""
 
 
+class JournalUnavailableError(Exception):
+    """The journal cannot be written or read just now: it is locked, or the disk is full. Its frames are still in it."""
+
+
 class JournalFencedError(Exception):
     """Another process has opened this journal for writing; this one must not append any more."""
 
@@ -119,8 +123,9 @@ class Journal:
                 self._writer = _connect(path)
                 self._claim(feed)
             except sqlite3.OperationalError as error:
-                # Locked, unreadable, the disk full: the trouble is around the file, and its frames are still in it.
-                raise JournalError(f"the journal of feed {feed} ({path}) cannot be opened now: {error}") from error
+                raise JournalUnavailableError(
+                    f"the journal of feed {feed} ({path}) cannot be opened now: {error}"
+                ) from error
             except sqlite3.DatabaseError as error:
                 aside = _set_aside(path)
                 logger.error(  # noqa: TRY400  (the message says it all)
@@ -132,6 +137,8 @@ class Journal:
         self._next_read = self._trimmed
         self._syncing = threading.Thread(target=self._sync, args=(sync_interval,), name=f"sync-{feed}", daemon=True)
         self._dirty = threading.Event()
+        self._ending = threading.Event()
+        self._sync_failure: OSError | None = None
         self._syncing.start()
 
     @property
@@ -191,10 +198,13 @@ class Journal:
     def append(self, frames: Sequence[Frame], *, epoch: int) -> None:
         """Append frames of one connection; when this returns, they survive the end of the process.
 
-        Waits while the journal is full, which stops the reading of the socket. Raises JournalFencedError.
+        Waits while the journal is full, which stops the reading of the socket. Raises JournalFencedError, and
+        JournalUnavailableError when the file can no longer be synced to its disk.
         """
         if not frames:
             return
+        if self._sync_failure is not None:
+            raise JournalUnavailableError(f"{self._path} cannot be synced: {self._sync_failure}")
         received_at, data = [frame.received_at for frame in frames], [frame.data for frame in frames]
         size = sum(map(_size, data))
         contents = _encode(_Contents(epoch, frames[0].connection, received_at, data))
@@ -240,10 +250,24 @@ class Journal:
                     break
         return groups
 
-    def seek(self, position: int) -> None:
-        """Take from this position on: where the database's checkpoint stands. An unused journal begins there."""
-        if self.start is None:
-            self._end = position
+    def seek(self, position: int, *, frames: int) -> None:
+        """Take from this position on: where the database's checkpoint stands, after so many frames of this journal.
+
+        A journal that ends before it begins again there: an unused one, one that lost its last frames in a power cut
+        after they were committed, or one that was restored from a copy. Appending at positions that the database has
+        seen already would make it take new frames for old ones.
+        """
+        if position > self._end:
+            if self.start is not None:
+                logger.warning(
+                    "%s ends before what the database has loaded out of it; it begins again there", self._path
+                )
+            with self._changed, self._writer:
+                self._writer.execute("DELETE FROM frame_group")
+                self._writer.execute("UPDATE journal SET trimmed_position = ?, trimmed_frames = ?", (position, frames))
+            self._end = self._trimmed = self._next_read = position
+            self._frames = frames
+            return
         row = self._reader.execute("SELECT min(position) FROM frame_group WHERE end > ?", (position,)).fetchone()
         self._next_read = self._end if row[0] is None else row[0]
         self.trim(position)
@@ -255,12 +279,14 @@ class Journal:
                 self._writer.execute(
                     """
                     UPDATE journal SET trimmed_position = max(trimmed_position, ?), trimmed_frames = coalesce(
-                        (SELECT frames_before + frames FROM frame_group WHERE end <= ? ORDER BY end DESC LIMIT 1),
+                        (SELECT frames_before + frames FROM frame_group
+                         WHERE position < ? ORDER BY position DESC LIMIT 1),
                         trimmed_frames)
                     """,
                     (position, position),
                 )
-                self._writer.execute("DELETE FROM frame_group WHERE end <= ?", (position,))
+                # A group is committed whole, so the key decides; a scan would hold up the reading of the socket.
+                self._writer.execute("DELETE FROM frame_group WHERE position < ?", (position,))
             self._trimmed = max(self._trimmed, position)
             self._changed.notify_all()
 
@@ -280,6 +306,7 @@ class Journal:
         """Close the file; what waits in it stays for the next owner."""
         self.take_all()
         self.stop_appending()
+        self._ending.set()
         self._dirty.set()
         self._syncing.join()
         self._reader.close()
@@ -288,11 +315,14 @@ class Journal:
     def _sync(self, interval: float) -> None:
         descriptor = os.open(f"{self._path}-wal", os.O_RDWR)
         try:
-            while not self._closing:
+            while not self._ending.is_set():
                 self._dirty.wait()
                 self._dirty.clear()
                 os.fdatasync(descriptor)
-                time.sleep(interval)
+                self._ending.wait(interval)
+        except OSError as error:
+            logger.exception("%s cannot be synced", self._path)
+            self._sync_failure = error
         finally:
             os.close(descriptor)
 

@@ -31,6 +31,8 @@ class Lease(NamedTuple):
     journal_number: int
     position: int
     """Where this owner's journal goes on: its checkpoint."""
+    frames: int
+    """How many frames of the journal came before that."""
 
 
 class LeaseStatus(NamedTuple):
@@ -90,19 +92,40 @@ def take(
         {"feed": feed, "owner": owner},
     )
     (epoch,) = _row(cursor)
-    # An empty journal begins after the feed's other ones, so that ticks of one time stamp still sort by arrival.
+    # Not one upsert: it would use up a journal number each time.
+    cursor.execute(
+        "SELECT journal_number, position, frames_before + frames FROM ticks_platform.feed_checkpoint "
+        "WHERE journal_id = %s",
+        (journal_id,),
+    )
+    known = cursor.fetchone()
+    if known is None:
+        # An empty journal begins after the feed's other ones, so that ticks of one time stamp still sort by arrival.
+        cursor.execute(
+            """
+            INSERT INTO ticks_platform.feed_checkpoint
+                (feed, journal_id, position, frames, frames_before, committed_at)
+            SELECT %(feed)s, %(journal_id)s, coalesce(%(start)s, max(position), 0), 0, %(frames)s, clock_timestamp()
+            FROM ticks_platform.feed_checkpoint WHERE feed = %(feed)s
+            RETURNING journal_number, position, frames_before
+            """,
+            {"feed": feed, "journal_id": journal_id, "start": journal_start, "frames": journal_frames},
+        )
+        known = _row(cursor)
+    return Lease(feed, epoch, owner, *known)
+
+
+def is_working(cursor: Cursor, feed: str) -> bool:
+    """Whether a connection that loads the feed is in the middle of a statement: busy or blocked, and not paused."""
     cursor.execute(
         """
-        INSERT INTO ticks_platform.feed_checkpoint (feed, journal_id, position, frames, frames_before, committed_at)
-        SELECT %(feed)s, %(journal_id)s, coalesce(%(journal_start)s, max(position), 0), 0, %(frames)s, clock_timestamp()
-        FROM ticks_platform.feed_checkpoint WHERE feed = %(feed)s
-        ON CONFLICT (journal_id) DO UPDATE SET committed_at = feed_checkpoint.committed_at
-        RETURNING journal_number, position
+        SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = left(%s, 63)
+                       AND datname = current_database() AND state = 'active' AND pid <> pg_backend_pid())
         """,
-        {"feed": feed, "journal_id": journal_id, "journal_start": journal_start, "frames": journal_frames},
+        (application_name(feed),),
     )
-    journal_number, position = _row(cursor)
-    return Lease(feed, epoch, owner, journal_number, position)
+    row = cursor.fetchone()
+    return bool(row and row[0])
 
 
 def evict(cursor: Cursor, feed: str) -> None:
@@ -120,15 +143,16 @@ def hold(cursor: Cursor, lease: Lease) -> bool:
     """Heartbeat, inside the loading transaction or on its own; returns whether the feed is still wanted (enabled).
 
     The updated row stays locked until the transaction ends, so nobody takes the feed over between this and the commit.
-    Raises LeaseLostError when somebody else has.
+    Raises LeaseLostError when somebody else has. The owner is compared too: a database that was restored from a copy
+    hands out the same epochs again.
     """
     cursor.execute(
         """
         UPDATE ticks_platform.feed_lease SET heartbeat_at = clock_timestamp()
-        WHERE feed = %s AND epoch = %s
+        WHERE feed = %s AND epoch = %s AND owner = %s
         RETURNING (SELECT enabled FROM ticks_platform.feed WHERE feed = feed_lease.feed)
         """,
-        (lease.feed, lease.epoch),
+        (lease.feed, lease.epoch, lease.owner),
     )
     row = cursor.fetchone()
     if row is None:
@@ -139,8 +163,9 @@ def hold(cursor: Cursor, lease: Lease) -> bool:
 def release(cursor: Cursor, lease: Lease) -> None:
     """Give the feed up; does nothing when somebody else has it."""
     cursor.execute(
-        "UPDATE ticks_platform.feed_lease SET released_at = clock_timestamp() WHERE feed = %s AND epoch = %s",
-        (lease.feed, lease.epoch),
+        "UPDATE ticks_platform.feed_lease SET released_at = clock_timestamp() "
+        "WHERE feed = %s AND epoch = %s AND owner = %s",
+        (lease.feed, lease.epoch, lease.owner),
     )
 
 

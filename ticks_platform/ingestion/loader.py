@@ -61,6 +61,10 @@ _COPY = f"COPY stocks_real_time ({', '.join(COLUMNS)}) FROM STDIN (FORMAT binary
 _BAD_DATA_CLASSES = ("22", "23")
 
 
+class CheckpointError(Exception):
+    """The database's checkpoint stands where it cannot: somebody else has moved it."""
+
+
 class _AbandonedError(Exception):
     """The loader was told to stop retrying."""
 
@@ -168,6 +172,7 @@ class Loader:
                 {"end": batch.end, "frames": batch.frames, "journal": self._lease.journal_number},
             )
             if not cursor.rowcount:
+                self._check_is_committed(cursor, batch)
                 return None
             stored = self._copy(cursor, prepared)
             rejected = batch.rejected + stored.refused
@@ -182,6 +187,19 @@ class Loader:
         self._linger = min(LONGEST_LINGER, max(SHORTEST_LINGER, LINGER_PER_COMMIT * took))
         self._journal.trim(batch.end)
         self.metrics.committed(batch, refused=stored.refused if stored else (), at=time.time_ns())
+
+    def _check_is_committed(self, cursor: Cursor, batch: DecodedBatch) -> None:
+        """Batches end at different positions, so that only this very batch can have left the checkpoint at its end."""
+        cursor.execute(
+            "SELECT position FROM ticks_platform.feed_checkpoint WHERE journal_number = %s",
+            (self._lease.journal_number,),
+        )
+        row = cursor.fetchone()
+        if row is None or row[0] != batch.end:
+            raise CheckpointError(
+                f"feed '{self._lease.feed}': the checkpoint of journal {self._lease.journal_number} is at "
+                f"{row and row[0]}, where no batch of this loader ends ({batch.end}); its frames stay in the journal"
+            )
 
     def _copy(self, cursor: Cursor, prepared: _Prepared) -> _Stored:
         """Copy the batch in; ticks that cannot be rows are found and come back, the others are stored."""

@@ -47,12 +47,12 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
                     feed=feed.name,
                     provider=feed.provider,
                     synthetic=feed.synthetic,
-                    owner="replay",
+                    owner=f"replay {uuid.uuid4()}",
                     journal_id=journal.journal_id,
                     journal_start=journal.start,
                     journal_frames=journal.frames_trimmed,
                 )
-            journal.seek(lease.position)
+            journal.seek(lease.position, frames=lease.frames)
             Loader(database=database, lease=lease, decode=feed.decoder(), journal=journal, metrics=metrics).run()
     return metrics
 

@@ -157,8 +157,7 @@ class Ingestion:
                 )
                 stack.callback(journal.close)
                 if self.feed.metrics_port is not None:
-                    port = self.feed.metrics_port
-                    stack.callback(serve(port, feed=self.feed.name, metrics=self.metrics, gauges=self._gauges))
+                    self._serve_metrics(self.feed.metrics_port, stack)
                 lease = self._take_lease(journal)
                 if lease is not None:
                     self._stream(journal, lease)
@@ -166,6 +165,13 @@ class Ingestion:
             self._failure = error
         finally:
             self._ended.set()
+
+    def _serve_metrics(self, port: int, stack: contextlib.ExitStack) -> None:
+        try:
+            stack.callback(serve(port, feed=self.feed.name, metrics=self.metrics, gauges=self._gauges))
+        except OSError as error:
+            # Ticks are worth more than their metrics; the port may be a paused predecessor's.
+            logger.warning("feed %s: no metrics on port %d: %s", self.feed.name, port, error.strerror)
 
     def _take_lease(self, journal: Journal) -> Lease | None:
         """Take the feed over, waiting for the database for as long as it takes; None when stopped before that."""
@@ -202,7 +208,7 @@ class Ingestion:
             leases.evict(cursor, self.feed.name)
 
     def _stream(self, journal: Journal, lease: Lease) -> None:
-        journal.seek(lease.position)
+        journal.seek(lease.position, frames=lease.frames)
         self._epoch = lease.epoch
         loader = self._loader = Loader(
             database=self._database,
@@ -221,6 +227,10 @@ class Ingestion:
         journal.take_all()
         receiver.join(RECEIVER_TIMEOUT)
         journal.stop_appending()
+        if receiver.failure is not None:
+            # Nothing more will come: what the database does not take soon waits in the journal for the next start.
+            loading.join(STOP_TIMEOUT)
+            loader.abandon()
         loading.join()
         for failure in (loading.failure, receiver.failure):
             if failure is not None:

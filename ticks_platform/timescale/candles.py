@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+import psycopg2
+import psycopg2.errors
 from psycopg2 import sql
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+
+REFRESH_ATTEMPTS = 10
+REFRESH_PAUSE = 2.0
+"""Seconds between attempts while another refresh of the same candle is at work."""
 
 
 class Candle(NamedTuple):
@@ -47,8 +55,18 @@ def refresh_history(cursor: Cursor, candle: Candle) -> None:
         (candle.bucket,),
     )
     start, end = cursor.fetchone() or (None, None)
-    if start is not None and end - start >= candle.bucket:
-        cursor.execute("CALL refresh_continuous_aggregate(%s::regclass, %s, %s)", (candle.name, start, end))
+    if start is None or end - start < candle.bucket:
+        return
+    for remaining in reversed(range(REFRESH_ATTEMPTS)):
+        try:
+            cursor.execute("CALL refresh_continuous_aggregate(%s::regclass, %s, %s)", (candle.name, start, end))
+        except psycopg2.errors.LockNotAvailable:
+            # The candle's policy is at work just now; it takes seconds.
+            if not remaining:
+                raise
+            time.sleep(REFRESH_PAUSE)
+        else:
+            return
 
 
 def summarize(cursor: Cursor, candle: Candle) -> CandleSummary:

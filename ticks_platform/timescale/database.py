@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 import sqlalchemy
+import sqlalchemy.exc
 from sqlalchemy.pool import NullPool
 
 from ticks_platform.timescale import embedded
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 10
 """Seconds."""
+
+
+_BAD_URL = (
+    "TICKS_DATABASE_URL is not a URL that PostgreSQL understands; it has to look like "
+    "postgresql://user:password@host:5432/name, with special characters percent-encoded"
+)
 
 
 class DatabaseUnavailableError(Exception):
@@ -47,7 +54,10 @@ class Database:
         """What to call this database in messages and in the UI; never has a password in it."""
         if self._url is None:
             return "embedded TimescaleDB (for trying, developing and testing)"
-        return sqlalchemy.make_url(self._url).render_as_string(hide_password=True)
+        try:
+            return sqlalchemy.make_url(self._url).render_as_string(hide_password=True)
+        except (sqlalchemy.exc.ArgumentError, ValueError):
+            return "the database of TICKS_DATABASE_URL"
 
     def url(self) -> str:
         """The URL for libpq, with its password. Raises DatabaseUnavailableError when the embedded one cannot start."""
@@ -56,8 +66,18 @@ class Database:
         except embedded.EmbeddedError as error:
             raise DatabaseUnavailableError(str(error)) from error
 
+    def _check_url(self) -> None:
+        """Refuse a URL whose password libpq would take for a host or a port, and then repeat in its message."""
+        if self._url is None:
+            return
+        authority, _, rest = self._url.partition("://")[2].partition("/")
+        credentials, _, _host = authority.rpartition("@")
+        if "@" in credentials or ("@" in rest and ":" in authority and not credentials):
+            raise DatabaseUnavailableError(_BAD_URL)
+
     def connect(self, application_name: str = "ticks_platform") -> Connection:
         """Open a connection of one's own. Raises DatabaseUnavailableError."""
+        self._check_url()
         try:
             return psycopg2.connect(
                 self.url(),
@@ -71,10 +91,7 @@ class Database:
             raise DatabaseUnavailableError(f"cannot connect to {self.description}: {str(error).strip()}") from None
         except psycopg2.ProgrammingError:
             # Its message would repeat the URL, and the password with it.
-            raise DatabaseUnavailableError(
-                "TICKS_DATABASE_URL is not a URL that PostgreSQL understands; it has to look like "
-                "postgresql://user:password@host:5432/name, with special characters percent-encoded"
-            ) from None
+            raise DatabaseUnavailableError(_BAD_URL) from None
 
     @contextmanager
     def transaction(self) -> Iterator[Cursor]:

@@ -15,7 +15,7 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 from ticks_platform import definitions
 from ticks_platform.feeds.settings import SettingsError
 
-JOBS = {"ingest", "enable_feed", "disable_feed", "bring_up", "refresh_candles", "check_quality"}
+JOBS = {"ingest", "enable_feed", "disable_feed", "bring_up", "refresh_candles", "catch_up", "check_quality"}
 
 
 def build_location(repository_root: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -87,7 +87,7 @@ def test_what_there_is(platform: dg.Definitions) -> None:
     repository = platform.get_repository_def()
     assert set(repository.job_names) >= JOBS
     assert [sensor.name for sensor in repository.sensor_defs] == ["platform_supervisor"]
-    assert {schedule.name for schedule in repository.schedule_defs} == {"refresh_candles", "check_quality"}
+    assert {schedule.name for schedule in repository.schedule_defs} == {"refresh_candles", "catch_up", "check_quality"}
     assert {(key.asset_key.to_user_string(), key.name) for key in repository.asset_graph.asset_check_keys} == {
         ("stocks_real_time", "ticks_are_fresh"),
         ("stocks_real_time", "ledger_balances"),
@@ -109,7 +109,7 @@ def test_everything_is_described(platform: dg.Definitions) -> None:
             described |= {f"op {op.name}": op.definition.description for op in job.nodes}
     described |= {f"sensor {sensor.name}": sensor.description for sensor in repository.sensor_defs}
     described |= {f"schedule {schedule.name}": schedule.description for schedule in repository.schedule_defs}
-    assert len(described) == 6 + 4 + len(JOBS) + 3 + 1 + 2, sorted(described)
+    assert len(described) == 6 + 4 + len(JOBS) + 3 + 1 + 3, sorted(described)
     assert [name for name, description in described.items() if not (description or "").strip()] == []
 
 

@@ -65,7 +65,7 @@ def make_loader(database: Database, tmp_path: Path) -> Iterator[LoaderOf]:
     def make(lease: Lease, frames: Sequence[bytes], decode: Decode | None = None) -> Loader:
         journal = Journal(tmp_path / "journal.sqlite3", feed="test")
         opened.append(journal)
-        journal.seek(lease.position)
+        journal.seek(lease.position, frames=lease.frames)
         for data in frames:
             journal.append([Frame(data, time.time_ns(), 1)], epoch=lease.epoch)
         journal.stop_appending()

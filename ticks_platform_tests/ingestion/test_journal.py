@@ -14,7 +14,13 @@ import pytest
 
 from ticks_platform.feeds.events import Frame
 from ticks_platform.ingestion import journal as journals
-from ticks_platform.ingestion.journal import FrameGroup, Journal, JournalError, JournalFencedError
+from ticks_platform.ingestion.journal import (
+    FrameGroup,
+    Journal,
+    JournalError,
+    JournalFencedError,
+    JournalUnavailableError,
+)
 
 
 @pytest.fixture
@@ -60,7 +66,7 @@ def test_what_is_not_trimmed_is_there_after_reopening(path: Path, journal: Journ
     take(journal)
     journal.trim(1)
     again = Journal(path, feed="test")
-    again.seek(1)
+    again.seek(1, frames=1)
     assert [group.frames for group in take(again)] == [[b"1"], [b"2"]]
     assert again.journal_id == journal.journal_id
     again.append(frames(b"3"), epoch=2)
@@ -74,7 +80,7 @@ def test_positions_go_on_after_everything_was_trimmed(path: Path, journal: Journ
     journal.trim(3)
     assert journal.bytes_waiting == 0
     again = Journal(path, feed="test")
-    again.seek(3)
+    again.seek(3, frames=1)
     assert take(again) == []
     again.append(frames(b"d"), epoch=1)
     assert [group.position for group in take(again)] == [3]
@@ -83,9 +89,23 @@ def test_positions_go_on_after_everything_was_trimmed(path: Path, journal: Journ
 
 def test_an_empty_journal_begins_where_the_checkpoint_stands(journal: Journal) -> None:
     assert journal.start is None
-    journal.seek(5_000)
+    journal.seek(5_000, frames=0)
     journal.append(frames(b"a"), epoch=1)
     assert [group.position for group in take(journal)] == [5_000]
+
+
+def test_a_journal_that_lost_its_end_goes_on_where_the_database_is(path: Path, journal: Journal) -> None:
+    """As after a power cut that came after the commit and before the sync, or with a journal restored from a copy."""
+    journal.append(frames(b"abc", b"de"), epoch=1)
+    again = Journal(path, feed="test")
+    again.seek(500, frames=40)
+    assert take(again) == []
+    assert again.bytes_waiting == 0
+    again.append(frames(b"new"), epoch=2)
+    assert [(group.position, group.frames) for group in take(again)] == [(500, [b"new"])]
+    again.close()
+    with journals.snapshot(path) as seen:
+        assert (seen.end, seen.frames_appended, seen.beyond(500)) == (503, 41, (1, 3))
 
 
 def test_an_old_owner_cannot_append_any_more(path: Path, journal: Journal) -> None:
@@ -192,7 +212,7 @@ def test_a_journal_that_is_locked_is_not_taken_for_damaged(
     # As the owner would, that was frozen or lost its disk in the middle of writing.
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as writing:
         writing.execute("BEGIN IMMEDIATE")
-        with pytest.raises(JournalError, match="locked"):
+        with pytest.raises(JournalUnavailableError, match="locked"):
             Journal(path, feed="test")
     again = Journal(path, feed="test")
     assert [group.frames for group in take(again)] == [[b"precious"]]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 import uuid
 from datetime import datetime, timezone
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -15,10 +17,10 @@ from ticks_platform.feeds.events import Frame, Tick
 from ticks_platform.ingestion import audit, ledger, switch
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.batch import decode_groups
-from ticks_platform.ingestion.journal import FrameGroup
+from ticks_platform.ingestion.journal import FrameGroup, Journal
 from ticks_platform.ingestion.lease import Lease, LeaseLostError
 from ticks_platform.ingestion.ledger import Entry
-from ticks_platform.ingestion.loader import _Prepared
+from ticks_platform.ingestion.loader import CheckpointError, _Prepared
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.ingestion.helpers import LoaderOf, TakeLease, price, rows
 
@@ -117,6 +119,55 @@ def test_a_batch_whose_commit_was_not_heard_of_is_not_stored_twice(
     assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(10,)]
     assert rows(database, "SELECT frames FROM ticks_platform.feed_checkpoint") == [(10,)]
     assert rows(database, "SELECT loaded FROM ticks_platform.feed_ledger") == [(10,)]
+
+
+def test_ticks_are_stored_although_the_journal_lost_its_end(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf, tmp_path: Path
+) -> None:
+    """Its next frames must not come to stand where the database has seen others, and be taken for those."""
+    make_loader(take_lease("one"), [price(), price(), price()]).run()
+    for file in tmp_path.glob("journal.sqlite3*"):
+        file.unlink()
+    lost = Journal(tmp_path / "journal.sqlite3", feed="test")
+    lost.append([Frame(price(), time.time_ns(), 1)], epoch=1)
+    lost.close()
+    with sqlite3.connect(tmp_path / "journal.sqlite3") as connection:
+        (journal_id,) = rows(database, "SELECT journal_id::text FROM ticks_platform.feed_checkpoint")[0]
+        connection.execute("UPDATE journal SET journal_id = ?", (journal_id,))
+    connection.close()
+    lease = take_lease("two")
+    make_loader(lease, [price(), price()]).run()
+    assert rows(database, "SELECT count(*), count(DISTINCT tick_id) FROM stocks_real_time") == [(5, 5)]
+    with database.autocommit() as cursor:
+        account = audit.journal_account(cursor, "test", tmp_path / "journal.sqlite3")
+    assert account is not None
+    assert account.problems() == []
+
+
+def test_a_checkpoint_that_somebody_moved_is_not_taken_for_a_commit(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf
+) -> None:
+    loader = make_loader(take_lease("one"), [price()])
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE ticks_platform.feed_checkpoint SET position = 10000000")
+    with pytest.raises(CheckpointError, match="stay in the journal"):
+        loader.run()
+    assert loader.metrics.loaded == 0
+
+
+def test_taking_a_feed_over_uses_up_no_journal_numbers(database: Database, take_lease: TakeLease) -> None:
+    assert [take_lease("one").journal_number for _ in range(5)] == [1] * 5
+    assert rows(database, "SELECT last_value FROM ticks_platform.feed_checkpoint_journal_number_seq") == [(1,)]
+
+
+def test_a_paused_owner_is_fenced_off_though_a_restored_database_hands_out_its_epoch_again(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf
+) -> None:
+    old = take_lease("old")
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE ticks_platform.feed_lease SET owner = 'new'")
+    with pytest.raises(LeaseLostError):
+        make_loader(old, [price()]).run()
 
 
 def test_a_new_owner_goes_on_where_the_old_one_left_off(

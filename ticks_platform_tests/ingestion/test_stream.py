@@ -258,3 +258,16 @@ def test_an_owner_that_is_stuck_in_a_transaction_is_evicted(
         with pytest.raises(psycopg2.OperationalError):
             cursor.execute("SELECT 1")
     paused.close()
+
+
+def test_a_metrics_port_that_is_taken_stops_nothing(
+    ingest: Ingest, feed: FeedSettings, stand_in: StandIn, database: Database
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with ingest(feed.model_copy(update={"metrics_port": port}), stand_in, database) as ingestion:
+            stand_in.wait_until_subscribed("AAPL", timeout_s=10)
+            stand_in.send_exactly(3, timeout_s=10)
+            await_ticks(ingestion, 3)
