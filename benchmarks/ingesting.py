@@ -69,7 +69,7 @@ def ingestion(task: Task) -> Iterator[Child]:
 
 def fill_journal(path: Path, frames: Sequence[bytes], *, times: int = 1) -> None:
     """Put the frames into the journal, as if they had been received just now."""
-    journal = Journal(path, feed=FEED, max_bytes=_JOURNAL_MEGABYTES << 20)
+    journal = Journal(path, feed=FEED, synthetic=True, max_bytes=_JOURNAL_MEGABYTES << 20)
     try:
         for _ in range(times):
             for at in range(0, len(frames), _GROUP):

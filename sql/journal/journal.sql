@@ -1,6 +1,8 @@
 -- SQLite, not PostgreSQL: the local, durable log of one feed's frames until they are committed in the database.
 CREATE TABLE IF NOT EXISTS journal (
     feed        TEXT    NOT NULL,
+    -- Whether its frames are made up by the stand-in: they must never be loaded as those of a market.
+    synthetic   INTEGER NOT NULL,
     -- Identifies this file for good, wherever it is moved to.
     journal_id  TEXT    NOT NULL,
     -- Who appends: every opening for writing takes the next one, and an append under an older one is refused.

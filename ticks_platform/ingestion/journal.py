@@ -103,14 +103,16 @@ class Journal:
         path: Path,
         *,
         feed: str,
+        synthetic: bool = False,
         max_bytes: int = 2 << 30,
         sync_interval: float = SYNC_INTERVAL,
     ) -> None:
         """Open the journal of a feed, and make it where there is none; whoever appended to it before is fenced off.
 
-        `max_bytes` bounds what waits in it. A damaged file is set aside under another name, and a new one is begun.
-        Raises JournalError when the file is another feed's, another program's or of a newer version, or when it cannot
-        be opened now, as while another process holds its lock.
+        `synthetic` tells whether its frames are made up by the stand-in. `max_bytes` bounds what waits in it. A damaged
+        file is set aside under another name, and a new one is begun. Raises JournalError when the file is another
+        feed's, another program's, of the other kind or of a newer version, and JournalUnavailableError when it cannot be
+        opened just now.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
@@ -121,7 +123,7 @@ class Journal:
         with _opening(path):
             try:
                 self._writer = _connect(path)
-                self._claim(feed)
+                self._claim(feed, synthetic)
             except sqlite3.OperationalError as error:
                 raise JournalUnavailableError(
                     f"the journal of feed {feed} ({path}) cannot be opened now: {error}"
@@ -132,7 +134,7 @@ class Journal:
                     "the journal of feed %s is damaged (%s): set aside as %s, a new one is begun", feed, error, aside
                 )
                 self._writer = _connect(path)
-                self._claim(feed)
+                self._claim(feed, synthetic)
         self._reader = _connect(path)
         self._next_read = self._trimmed
         self._syncing = threading.Thread(target=self._sync, args=(sync_interval,), name=f"sync-{feed}", daemon=True)
@@ -162,7 +164,7 @@ class Journal:
         with self._changed:
             return self._closing and self._next_read >= self._end
 
-    def _claim(self, feed: str) -> None:
+    def _claim(self, feed: str, synthetic: bool) -> None:
         connection = self._writer
         _check_header(connection, self._path)
         connection.executescript(scripts.read("journal/journal.sql"))
@@ -172,13 +174,19 @@ class Journal:
         with connection:
             row = connection.execute("SELECT * FROM journal").fetchone()
             if row is None:
-                row = (feed, str(uuid.uuid4()), 0, 0, 0)
-                connection.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", row)
-            owner, journal_id, generation, trimmed, frames_trimmed = row
+                row = (feed, synthetic, str(uuid.uuid4()), 0, 0, 0)
+                connection.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?)", row)
+            owner, was_synthetic, journal_id, generation, trimmed, frames_trimmed = row
             if owner != feed:
                 raise JournalError(
                     f"{self._path} is the journal of feed '{owner}', not of '{feed}': move it away, or give the feed "
                     "its old name back"
+                )
+            if bool(was_synthetic) is not synthetic:
+                kinds = ("live", "the stand-in's")
+                raise JournalError(
+                    f"{self._path} holds frames that are {kinds[bool(was_synthetic)]}, and feed '{feed}' is "
+                    f"{kinds[synthetic]} now: remove the journal, or give the feed another name"
                 )
             self._generation = generation + 1
             connection.execute("UPDATE journal SET generation = ?", (self._generation,))

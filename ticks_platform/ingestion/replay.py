@@ -39,7 +39,7 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
         path = Path(folder) / "journal.sqlite3"
         _copy(file, path)
         _rename(path, feed.name)
-        with contextlib.closing(Journal(path, feed=feed.name)) as journal:
+        with contextlib.closing(Journal(path, feed=feed.name, synthetic=feed.synthetic)) as journal:
             journal.stop_appending()
             with database.transaction() as cursor:
                 lease = leases.take(

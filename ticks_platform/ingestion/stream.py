@@ -152,6 +152,7 @@ class Ingestion:
                 journal = self._journal = Journal(
                     self._journal_file,
                     feed=self.feed.name,
+                    synthetic=self.feed.synthetic,
                     max_bytes=self.feed.journal.max_megabytes << 20,
                     sync_interval=self.feed.journal.sync_milliseconds / 1000,
                 )

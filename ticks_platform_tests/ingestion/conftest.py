@@ -32,7 +32,7 @@ def feed() -> FeedSettings:
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
     """The journal of the feed `test`."""
-    opened = Journal(tmp_path / "journal.sqlite3", feed="test")
+    opened = Journal(tmp_path / "journal.sqlite3", feed="test", synthetic=True)
     yield opened
     opened.close()
 
@@ -63,7 +63,7 @@ def make_loader(database: Database, tmp_path: Path) -> Iterator[LoaderOf]:
     opened: list[Journal] = []
 
     def make(lease: Lease, frames: Sequence[bytes], decode: Decode | None = None) -> Loader:
-        journal = Journal(tmp_path / "journal.sqlite3", feed="test")
+        journal = Journal(tmp_path / "journal.sqlite3", feed="test", synthetic=True)
         opened.append(journal)
         journal.seek(lease.position, frames=lease.frames)
         for data in frames:

@@ -128,7 +128,7 @@ def test_ticks_are_stored_although_the_journal_lost_its_end(
     make_loader(take_lease("one"), [price(), price(), price()]).run()
     for file in tmp_path.glob("journal.sqlite3*"):
         file.unlink()
-    lost = Journal(tmp_path / "journal.sqlite3", feed="test")
+    lost = Journal(tmp_path / "journal.sqlite3", feed="test", synthetic=True)
     lost.append([Frame(price(), time.time_ns(), 1)], epoch=1)
     lost.close()
     with sqlite3.connect(tmp_path / "journal.sqlite3") as connection:
@@ -396,3 +396,22 @@ def test_large_batches_go_straight_into_the_columnstore_where_the_server_can(
     compressed = rows(database, "SELECT is_compressed FROM timescaledb_information.chunks")
     assert compressed == [(server_url is not None,)], "the embedded release is too old to be relied on for this"
     assert rows(database, "SELECT sum(tick_count), max(close) FROM one_minute_candle") == [(12_000, 12_000.0)]
+
+
+def test_a_loader_that_is_in_the_middle_of_a_statement_is_seen_to_work(
+    database: Database, server_url: str | None
+) -> None:
+    """It cannot beat while it waits for a lock; the supervisor must not take that for its death."""
+    if server_url is None:
+        pytest.skip("the embedded server has one session, which is never waiting while it is asked")
+    connection = database.connect(leases.application_name("test"))
+    with connection.cursor() as cursor, database.autocommit() as asking:
+        assert not leases.is_working(asking, "test")
+        thread = threading.Thread(target=cursor.execute, args=("SELECT pg_sleep(1)",))
+        thread.start()
+        deadline = time.monotonic() + 5
+        while not leases.is_working(asking, "test"):
+            assert time.monotonic() < deadline
+        thread.join()
+        assert not leases.is_working(asking, "test")
+    connection.close()

@@ -91,7 +91,7 @@ def test_the_command(
     monkeypatch.setenv("TICKS_PROJECT_DIR", str(tmp_path))
     monkeypatch.setenv("TICKS_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("TICKS_DATABASE_URL", database_url)
-    journal = Journal(tmp_path / "state" / "journal" / "test.sqlite3", feed="test")
+    journal = Journal(tmp_path / "state" / "journal" / "test.sqlite3", feed="test", synthetic=True)
     append(journal, price(), b"garbage")
     journal.close()
     exported = str(tmp_path / "exported.sqlite3")
@@ -101,3 +101,15 @@ def test_the_command(
     assert command.main(["replay", str(tmp_path / "nothing")]) == 1
     assert "no journal" in capsys.readouterr().err
     assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(1,)]
+
+
+def test_synthetic_frames_are_not_replayed_as_live_ones(
+    database: Database, feed: FeedSettings, journal: Journal, tmp_path: Path
+) -> None:
+    append(journal, price())
+    exported = tmp_path / "exported.sqlite3"
+    export(journal.path, exported)
+    live = feed.model_copy(update={"endpoint": "wss://ws.twelvedata.com/v1/quotes/price"})
+    with pytest.raises(JournalError, match="the stand-in's"):
+        replay(exported, feed=live, database=database)
+    assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(0,)]
