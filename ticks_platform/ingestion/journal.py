@@ -111,8 +111,8 @@ class Journal:
 
         `synthetic` tells whether its frames are made up by the stand-in. `max_bytes` bounds what waits in it. A damaged
         file is set aside under another name, and a new one is begun. Raises JournalError when the file is another
-        feed's, another program's, of the other kind or of a newer version, and JournalUnavailableError when it cannot be
-        opened just now.
+        feed's, another program's, of the other kind or of a newer version, and JournalUnavailableError when it cannot
+        be opened just now.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
