@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -177,8 +178,19 @@ class Platform:
 
 
 @pytest.fixture(scope="module")
+def scratch() -> Iterator[Path]:
+    """A folder whose path is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="ticks-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
 def platform(
-    tmp_path_factory: pytest.TempPathFactory, repository_root: Path, server_url: str | None, database_url: str
+    tmp_path_factory: pytest.TempPathFactory,
+    repository_root: Path,
+    server_url: str | None,
+    database_url: str,
+    scratch: Path,
 ) -> Iterator[Platform]:
     """The shipped project, in a folder and with a database of its own."""
     folder = tmp_path_factory.mktemp("project")
@@ -187,6 +199,8 @@ def platform(
     (folder / "sql").symlink_to(repository_root / "sql")
     environment = {
         **os.environ,
+        # Dagster's sockets and temporary files, which it leaves behind when its power is cut.
+        "TMPDIR": str(scratch),
         "TICKS_PROJECT_DIR": str(folder),
         "TICKS_STATE_DIR": str(folder / ".ticks"),
         "PYTHONPATH": str(repository_root),

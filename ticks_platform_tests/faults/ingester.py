@@ -262,7 +262,7 @@ MUTATIONS = {
     "journal not fenced": [Mutation(Journal, "append", "WHERE generation = ?", "WHERE ? > 0")],
     "nobody fenced off": [
         Mutation(Journal, "append", "if not stored:", "if False:"),
-        Mutation(leases, "hold", " AND epoch = %s", " AND epoch >= %s"),
+        Mutation(leases, "hold", " AND epoch = %s AND owner = %s", " AND epoch >= %s AND %s <> ''"),
     ],
     "last frames not handed over": [
         Mutation(FeedConnection, "_stream_once", "self._hand_over()", "self._group.clear()")
