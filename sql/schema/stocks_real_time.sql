@@ -17,6 +17,8 @@ CREATE TABLE IF NOT EXISTS stocks_real_time (
     CONSTRAINT not_before_1990 CHECK (time >= '1990-01-01 00:00:00+00')
 );
 
+-- The index on time alone that this makes is kept. Without it COPY takes 1.3 times as many rows a second, but the newest tick
+-- of a feed takes a scan of its chunks (500,000 rows on 2.29.2: 48 ms against 0.2 ms; max(time): 20 ms against 0.7 ms).
 SELECT create_hypertable('stocks_real_time', by_range('time', INTERVAL '1 day'), if_not_exists => true);
 
 CREATE INDEX IF NOT EXISTS ix_symbol_time ON stocks_real_time (symbol, time DESC);
