@@ -47,7 +47,7 @@ class Tape(NamedTuple):
     def connector(self, url: str) -> Connector:
         """A connector that understands these frames."""
         kind = TwelveDataConnector if self.per_frame == 1 else PolygonLikeConnector
-        return kind(url=url, api_key="benchmark", symbols=self.names())
+        return kind(url=url, api_key="benchmark")
 
 
 def symbol_name(number: int) -> str:

@@ -101,8 +101,8 @@ def _main(pipe: Connection, task: Task) -> None:
     commits: list[tuple[npt.NDArray[np.int64], int]] = []
     count = running.metrics.committed
 
-    def committed(batch: DecodedBatch, *, refused: Sequence[Any], at: int) -> None:
-        count(batch, refused=refused, at=at)
+    def committed(batch: DecodedBatch, stored: Any, *, at: int) -> None:
+        count(batch, stored, at=at)
         commits.append((((at - batch.ticks.received_at) // 1000).astype(np.int32), at))
         if running.metrics.loaded >= task.expected:
             done.set()

@@ -19,13 +19,14 @@ from psycopg2.extras import execute_values
 from benchmarks.children import Child, child
 from benchmarks.frames import Tape
 from benchmarks.workbench import Workbench
-from ticks_platform.ingestion.batch import COLUMNS, decode_groups, encode_ticks
+from ticks_platform.ingestion.batch import decode_groups
+from ticks_platform.ingestion.destinations import TICKS
 from ticks_platform.ingestion.journal import FrameGroup
 
 LIMIT_BATCH = 10_000
 TUTORIAL_BATCH = 100
 
-_COPY = f"COPY stocks_real_time ({', '.join(COLUMNS)}) FROM STDIN (FORMAT binary)"
+_COPY = f"COPY stocks_real_time ({', '.join(TICKS.columns)}) FROM STDIN (FORMAT binary)"
 _INSERT = "INSERT INTO tutorial.stocks_real_time (time, symbol, price, day_volume) VALUES %s"
 
 
@@ -35,8 +36,8 @@ def encode_tape(tape: Tape) -> list[bytes]:
     group = FrameGroup(0, sum(map(len, frames)), 1, 1, [time.time_ns()] * len(frames), frames)
     ticks = decode_groups([group], tape.connector("ws://nowhere").decode).ticks
     return [
-        encode_ticks(ticks.part(at, min(at + LIMIT_BATCH, len(ticks.ticks))), feed="benchmark", journal_number=1)
-        for at in range(0, len(ticks.ticks), LIMIT_BATCH)
+        TICKS.encode(ticks.part(at, min(at + LIMIT_BATCH, len(ticks.events))), "benchmark", 1)
+        for at in range(0, len(ticks.events), LIMIT_BATCH)
     ]
 
 

@@ -1,64 +1,21 @@
-"""A connector for frames of many trades, as Polygon.io sends them, until the platform has its own.
-
-It speaks to the benchmark's own server only: no authentication, no control messages.
-"""
+"""Polygon's connector, speaking to the benchmark's own server, which knows neither keys nor acknowledgements."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
-from ticks_platform.feeds.connector import Connector, Conversation, Endpoint, HandshakeAnswer, Reaction
-from ticks_platform.feeds.events import Event, Rejected, Tick
-
-_NANOSECONDS_PER_MILLISECOND = 1_000_000
+from ticks_platform.feeds.polygon import PolygonConnector, PolygonConversation
 
 
-class _Trade(msgspec.Struct, gc=False):
-    """A stock trade: symbol, price, size, time in milliseconds."""
-
-    ev: str
-    sym: str
-    p: float
-    s: float
-    t: int
-
-
-_decode = msgspec.json.Decoder(list[_Trade]).decode
-
-
-class _Conversation(Conversation):
-    def __init__(self, symbols: Sequence[str]) -> None:
-        self._symbols = symbols
+class _Conversation(PolygonConversation):
+    authenticates = False
 
     def opening(self) -> Sequence[str]:
-        return [f'{{"action":"subscribe","params":"{",".join(f"T.{symbol}" for symbol in self._symbols)}"}}']
-
-    def receive(self, frame: bytes) -> Reaction:
-        return Reaction(has_data=True)
-
-    def unacknowledged(self) -> frozenset[str]:
-        return frozenset()
+        return ()
 
 
-class PolygonLikeConnector(Connector):
-    """Trades, some tens in one frame."""
+class PolygonLikeConnector(PolygonConnector):
+    """Decodes as Polygon's connector does; asks for no leave."""
 
-    requires_key = False
-
-    def endpoint(self) -> Endpoint:
-        return Endpoint(self._url, {}, self._url)
-
-    def refusal(self, answer: HandshakeAnswer) -> str | None:
-        return None
-
-    def converse(self) -> Conversation:
-        return _Conversation(self.symbols)
-
-    def decode(self, frame: bytes) -> list[Event]:
-        try:
-            trades = _decode(frame)
-        except msgspec.MsgspecError as error:
-            return [Rejected(str(error), frame)]
-        return [Tick(trade.sym, trade.t * _NANOSECONDS_PER_MILLISECOND, trade.p, None, trade.s) for trade in trades]
+    def converse(self) -> PolygonConversation:
+        return _Conversation("")

@@ -15,7 +15,8 @@ from benchmarks.server import FrameServer, frame_server
 from benchmarks.throughput import SYMBOLS
 from ticks_platform.feeds.connection import FeedConnection
 from ticks_platform.feeds.events import Frame
-from ticks_platform.ingestion.batch import DecodedBatch, decode_groups, encode_ticks
+from ticks_platform.ingestion.batch import DecodedBatch, decode_groups
+from ticks_platform.ingestion.destinations import TICKS
 from ticks_platform.ingestion.journal import FrameGroup, Journal
 from ticks_platform.ingestion.loader import MAX_BATCH_BYTES
 
@@ -64,8 +65,8 @@ def _measure(rows: int, per_frame: int, repeats: int) -> dict[str, float]:
         decoded: list[DecodedBatch] = []
         timed("decode_groups (with the connector)", lambda: decoded.extend(decode_groups(b, decode) for b in batches))  # noqa: B023
         timed(
-            "encode_ticks",
-            lambda: [encode_ticks(batch.ticks, feed="benchmark", journal_number=1) for batch in decoded],  # noqa: B023
+            "encode",
+            lambda: [TICKS.encode(batch.ticks, "benchmark", 1) for batch in decoded],  # noqa: B023
         )
         timed("json.loads, for comparison", lambda: [json.loads(frame) for frame in frames])
     return {stage: middle(values) for stage, values in samples.items()}
@@ -102,7 +103,9 @@ def _receive(tape: Tape, frames: list[bytes]) -> float:
             connection.stop()
 
     with frame_server(tape) as server:
-        connection = FeedConnection(tape.connector(server.url), on_frames=on_frames, on_change=lambda change: None)
+        connection = FeedConnection(
+            tape.connector(server.url), symbols=tape.names(), on_frames=on_frames, on_change=lambda change: None
+        )
         starter = threading.Thread(target=_start, args=(server,), daemon=True)
         starter.start()
         began = time.thread_time()

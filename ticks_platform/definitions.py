@@ -34,6 +34,7 @@ def defs() -> dg.Definitions:
             *checks.ohlc_invariants,
             checks.ticks_are_fresh(settings),
             checks.ledger_balances(settings),
+            checks.every_tick_is_there,
             checks.journal_has_room(settings),
         ],
         jobs=[
@@ -44,9 +45,15 @@ def defs() -> dg.Definitions:
             assets.refresh_candles,
             assets.catch_up,
             checks.check_quality,
+            checks.check_every_tick,
         ],
         sensors=[sensors.platform_supervisor(ingest=ingest, feeds=feeds, loaded_at=time.time())],
-        schedules=[schedules.refresh_candles, schedules.catch_up, schedules.check_quality],
+        schedules=[
+            schedules.refresh_candles,
+            schedules.catch_up,
+            schedules.check_quality,
+            schedules.check_every_tick,
+        ],
         resources={
             "database": database,
             "ingestion": IngestionResource(database=database, feeds_file=str(feeds_file)),

@@ -15,6 +15,7 @@ from ticks_platform.paths import project_root
 from ticks_platform.standin import StandIn, StandInSettings
 from ticks_platform.timescale import embedded, scripts
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.workers import stopped_workers
 
 CANDLES = ("candles/one_minute_candle.sql", "candles/one_hour_candle.sql")
 POLICIES = ("policies/one_minute_candle_refresh.sql", "policies/one_hour_candle_refresh.sql")
@@ -65,16 +66,17 @@ def _administer(url: str, statement: str) -> None:
 
 
 @pytest.fixture
-def empty_database(database_url: str) -> Database:
+def empty_database(database_url: str, server_url: str | None) -> Database:
     """A database without the platform, whatever an earlier test left."""
     database = Database(database_url)
     with database.autocommit() as cursor:
         cursor.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
-        for candle in ("one_hour_candle", "one_minute_candle"):
-            cursor.execute(f"DROP MATERIALIZED VIEW IF EXISTS {candle} CASCADE")
-        cursor.execute("DROP TABLE IF EXISTS stocks_real_time CASCADE")
-        cursor.execute("DROP TABLE IF EXISTS company")
-        cursor.execute("DROP SCHEMA IF EXISTS ticks_platform CASCADE")
+        with stopped_workers(cursor, native=server_url is not None):
+            for candle in ("one_hour_candle", "one_minute_candle"):
+                cursor.execute(f"DROP MATERIALIZED VIEW IF EXISTS {candle} CASCADE")
+            cursor.execute("DROP TABLE IF EXISTS stocks_real_time CASCADE")
+            cursor.execute("DROP TABLE IF EXISTS company")
+            cursor.execute("DROP SCHEMA IF EXISTS ticks_platform CASCADE")
     return database
 
 

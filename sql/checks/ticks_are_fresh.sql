@@ -1,16 +1,11 @@
--- Seconds since the last tick of each feed arrived, per feed that is wanted. The two days bound the chunks that are read.
+-- Seconds since the last tick of each feed arrived, as it was counted while it was loaded: no tick is read.
 SELECT
-    feed.feed,
-    feed.enabled,
-    last_tick.received_at AS last_received_at,
-    extract(epoch FROM now() - last_tick.received_at)::double precision AS age_seconds
+    feed,
+    enabled,
+    max(last_received_at) AS last_received_at,
+    extract(epoch FROM now() - max(last_received_at))::double precision AS age_seconds
 FROM ticks_platform.feed
-LEFT JOIN LATERAL (
-    SELECT received_at
-    FROM stocks_real_time
-    WHERE stocks_real_time.feed = feed.feed AND time > now() - INTERVAL '2 days'
-    ORDER BY time DESC
-    LIMIT 1
-) AS last_tick ON true
-WHERE feed.feed = ANY (%(feeds)s)
-ORDER BY feed.feed;
+LEFT JOIN ticks_platform.feed_hour USING (feed)
+WHERE feed = ANY (%(feeds)s)
+GROUP BY feed, enabled
+ORDER BY feed;

@@ -9,8 +9,10 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_ledger (
     frames             bigint      NOT NULL,
     -- Decoded items of those frames.
     events             bigint      NOT NULL,
-    -- Rows in stocks_real_time.
+    -- New rows in stocks_real_time, stock_quotes or stock_aggregates.
     loaded             bigint      NOT NULL,
+    -- Bars that have replaced an earlier one of their window.
+    replaced           bigint      NOT NULL DEFAULT 0,
     -- Events that the provider sent again.
     duplicate          bigint      NOT NULL,
     -- Rows in rejected_event.
@@ -18,5 +20,17 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_ledger (
     -- Events without market data: heartbeats, statuses.
     control            bigint      NOT NULL,
     PRIMARY KEY (feed, epoch, connection),
-    CONSTRAINT every_event_is_accounted_for CHECK (events = loaded + duplicate + rejected + control)
+    CONSTRAINT every_event_is_accounted_for CHECK (events = loaded + replaced + duplicate + rejected + control)
 );
+
+-- For ledgers that were begun before there were bars.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed_ledger'::regclass AND attname = 'replaced') THEN
+        ALTER TABLE ticks_platform.feed_ledger
+            ADD COLUMN replaced bigint NOT NULL DEFAULT 0,
+            DROP CONSTRAINT every_event_is_accounted_for,
+            ADD CONSTRAINT every_event_is_accounted_for CHECK (events = loaded + replaced + duplicate + rejected + control);
+    END IF;
+END
+$$;

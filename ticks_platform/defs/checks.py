@@ -1,5 +1,7 @@
 """Asset checks: is the data right, and is it there?"""
 
+from pathlib import Path
+
 import dagster as dg
 
 from ticks_platform.defs.assets import MAX_RUNTIME
@@ -100,42 +102,81 @@ def ticks_are_fresh(settings: PlatformSettings) -> dg.AssetChecksDefinition:
 
 def ledger_balances(settings: PlatformSettings) -> dg.AssetChecksDefinition:
     """The check `ledger_balances` over all feeds, and over the journals on this machine."""
+    feeds = [feed.name for feed in settings.feeds]
 
     @dg.asset_check(
         asset="stocks_real_time",
         name="ledger_balances",
         description=(
             "Every event that was received is accounted for: events = loaded + duplicate + rejected + control; as many "
-            "ticks as were loaded are in the table; and every frame that a journal took in is committed or waits in it."
+            "ticks as were loaded are in the table, in every hour that changed in the last two; and every frame that a "
+            "journal on this machine took in is committed or waits in it, for a feed that goes on with it."
         ),
     )
     def check(database: DatabaseResource) -> dg.AssetCheckResult:
         with database.autocommit() as cursor:
             accounts = audit.accounts(cursor)
-            journals = [
-                account
-                for feed in settings.feeds
-                if (account := audit.journal_account(cursor, feed.name, journal_path(feed.name))) is not None
-            ]
+            hours = audit.hours(cursor)
+            journals = audit.journal_folder(cursor, _journals(), feeds)
         problems = [problem for account in accounts for problem in account.problems()]
-        problems += [problem for account in journals for problem in account.problems()]
+        problems += hours.problems()
+        problems += [problem for account in journals.accounts for problem in account.problems()]
+        problems += [problem for orphan in journals.orphans for problem in orphan.problems()]
+        problems += journals.unreadable
         metadata: dict[str, dg.MetadataValue] = {
             "events": dg.MetadataValue.int(sum(account.events for account in accounts)),
             "loaded": dg.MetadataValue.int(sum(account.loaded for account in accounts)),
             "rejected": dg.MetadataValue.int(sum(account.rejected for account in accounts)),
+            **_hours_metadata(hours),
         }
         if accounts:
             metadata["ledger"] = dg.MetadataValue.table([dg.TableRecord(account._asdict()) for account in accounts])
-        if journals:
-            metadata["journals"] = dg.MetadataValue.table([dg.TableRecord(account._asdict()) for account in journals])
+        if journals.accounts:
+            metadata["journals"] = dg.MetadataValue.table(
+                [dg.TableRecord(account._asdict()) for account in journals.accounts]
+            )
         return dg.AssetCheckResult(
-            passed=not problems,
-            severity=dg.AssetCheckSeverity.ERROR,
-            description="; ".join(problems) or "every event is accounted for",
+            passed=not problems and not journals.damaged,
+            severity=dg.AssetCheckSeverity.ERROR if problems else dg.AssetCheckSeverity.WARN,
+            description="; ".join([*problems, *journals.notices()]) or "every event is accounted for",
             metadata=metadata,
         )
 
     return check
+
+
+@dg.asset_check(
+    asset="stocks_real_time",
+    name="every_tick_is_there",
+    description=(
+        "In every hour that retention has not dropped there are as many ticks of each feed as were loaded. Reads the "
+        "whole table; ledger_balances does the same for the hours that have just changed."
+    ),
+)
+def every_tick_is_there(database: DatabaseResource) -> dg.AssetCheckResult:
+    with database.autocommit() as cursor:
+        hours = audit.hours(cursor, everything=True)
+    return dg.AssetCheckResult(
+        passed=not hours.differing,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description="; ".join(hours.problems()) or f"all {hours.stored:,} ticks of {hours.compared:,} hours are there",
+        metadata=_hours_metadata(hours),
+    )
+
+
+def _journals() -> Path:
+    return journal_path("any").parent
+
+
+def _hours_metadata(hours: audit.Hours) -> dict[str, dg.MetadataValue]:
+    metadata: dict[str, dg.MetadataValue] = {
+        "hours compared": dg.MetadataValue.int(hours.compared),
+        "rows in those hours": dg.MetadataValue.int(hours.stored),
+        "hours that differ": dg.MetadataValue.int(hours.differing),
+    }
+    if hours.examples:
+        metadata["examples"] = dg.MetadataValue.table([dg.TableRecord(row) for row in hours.examples])
+    return metadata
 
 
 def journal_has_room(settings: PlatformSettings) -> dg.AssetChecksDefinition:
@@ -146,35 +187,51 @@ def journal_has_room(settings: PlatformSettings) -> dg.AssetChecksDefinition:
         asset="stocks_real_time",
         name="journal_has_room",
         description=(
-            "No feed's journal is more than half full. A journal fills while the database is away or slower than its "
-            "feed; when it is full, reading stops."
+            "No feed's journal is more than half full, and nothing waits in a journal that no feed goes on with. A "
+            "journal fills while the database is away or slower than its feed; when it is full, reading stops."
         ),
     )
     def check(database: DatabaseResource) -> dg.AssetCheckResult:
-        shares, full = {}, False
         with database.autocommit() as cursor:
-            for feed, budget in budgets.items():
-                account = audit.journal_account(cursor, feed, journal_path(feed))
-                if account is not None:
-                    shares[feed] = account.waiting_bytes / budget
-                    full = full or account.waiting_bytes >= budget
+            journals = audit.journal_folder(cursor, _journals(), budgets)
+        shares = {account.feed: account.waiting_bytes / budgets[account.feed] for account in journals.accounts}
         filling = [f"{feed}: {share:.0%}" for feed, share in shares.items() if share > 0.5]
-        advice = (
-            "see whether the database keeps up (its log, its disk, its load), or raise the feed's journal.max_megabytes"
-        )
+        problems = []
+        if filling:
+            problems.append(
+                f"{', '.join(filling)} of its budget waits: see whether the database keeps up (its log, its disk, its "
+                "load), or raise the feed's journal.max_megabytes"
+            )
+        problems += [problem for orphan in journals.orphans for problem in orphan.problems()]
+        problems += journals.unreadable
+        full = any(share >= 1 for share in shares.values())
+        metadata: dict[str, dg.MetadataValue] = {
+            feed: dg.MetadataValue.float(round(share, 4)) for feed, share in shares.items()
+        }
+        for orphan in journals.orphans:
+            metadata[f"bytes in {orphan.path.name}"] = dg.MetadataValue.int(orphan.waiting_bytes)
         return dg.AssetCheckResult(
-            passed=not filling,
+            passed=not problems,
             severity=dg.AssetCheckSeverity.ERROR if full else dg.AssetCheckSeverity.WARN,
-            description=f"{', '.join(filling)} of its budget waits: {advice}" if filling else "journals have room",
-            metadata={feed: dg.MetadataValue.float(round(share, 4)) for feed, share in shares.items()},
+            description="; ".join(problems) or "journals have room",
+            metadata=metadata,
         )
 
     return check
 
 
+_WHOLE_TABLE = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("stocks_real_time"), "every_tick_is_there"))
+
 check_quality = dg.define_asset_job(
     "check_quality",
-    selection=dg.AssetSelection.all_asset_checks(),
+    selection=dg.AssetSelection.all_asset_checks() - _WHOLE_TABLE,
     tags=MAX_RUNTIME,
-    description="Runs every asset check on the ticks and the candles.",
+    description="Runs every asset check on the ticks and the candles, but the one that reads the whole table.",
+)
+
+check_every_tick = dg.define_asset_job(
+    "check_every_tick",
+    selection=_WHOLE_TABLE,
+    tags=MAX_RUNTIME,
+    description="Runs the check every_tick_is_there, which reads the whole table of ticks.",
 )

@@ -5,8 +5,8 @@ downstream of it. Its run reports to the asset `stocks_real_time` instead, once 
 """
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import dagster as dg
 
@@ -14,11 +14,18 @@ from ticks_platform.defs.resources import DatabaseResource, IngestionResource
 from ticks_platform.feeds.connection import FeedRefusedError
 from ticks_platform.feeds.settings import PlatformSettings, SettingsError
 from ticks_platform.ingestion import switch
-from ticks_platform.ingestion.journal import JournalError, JournalFencedError, JournalUnavailableError
+from ticks_platform.ingestion.journal import (
+    JournalDamagedError,
+    JournalError,
+    JournalFencedError,
+    JournalUnavailableError,
+)
 from ticks_platform.ingestion.lease import LeaseLostError, MixedDatabaseError
 from ticks_platform.ingestion.loader import CheckpointError
 from ticks_platform.ingestion.metrics import Counts, Metrics
 from ticks_platform.ingestion.stream import Ingestion, Progress
+
+T = TypeVar("T")
 
 FEED_TAG = "ticks/feed"
 REFUSED_TAG = "ticks/refused"
@@ -50,7 +57,13 @@ def stream_ticks(context: dg.OpExecutionContext, ingestion: IngestionResource) -
         raise dg.Failure(
             f"{refused}. This feed is not tried again until the code location is reloaded or `dagster dev` restarted."
         ) from refused
-    except (LeaseLostError, JournalFencedError, JournalUnavailableError, CheckpointError) as lost:
+    except (
+        LeaseLostError,
+        JournalDamagedError,
+        JournalFencedError,
+        JournalUnavailableError,
+        CheckpointError,
+    ) as lost:
         raise dg.Failure(str(lost)) from lost
 
 
@@ -66,21 +79,30 @@ def _stream(context: dg.OpExecutionContext, ingestion: IngestionResource, feed: 
             while not stream.wait(0.25):
                 now = time.monotonic()
                 if now >= report_at:
-                    reporter.report(stream.progress(), stream.metrics)
                     report_at = now + REPORT_INTERVAL
+                    _try(context, "report its progress", reporter.report, stream.progress(), stream.metrics)
                 if now >= fence_at:
-                    if _finished_by_somebody_else(context):
+                    fence_at = now + FENCE_INTERVAL
+                    if _try(context, "see whether it is declared finished", _finished_by_somebody_else, context):
                         context.log.warning("this run was declared finished by somebody else; it stops now")
                         break
                     if ingestion.is_outdated(settings):
                         context.log.info(f"feeds.yaml has changed; this run of feed '{feed}' ends, another one follows")
                         break
-                    fence_at = now + FENCE_INTERVAL
             else:
                 context.log.info(f"feed '{feed}' is switched off; the job enable_feed switches it on")
     finally:
         if stream is not None:
-            reporter.report(stream.progress(), stream.metrics)
+            _try(context, "report its progress", reporter.report, stream.progress(), stream.metrics)
+
+
+def _try(context: dg.OpExecutionContext, what: str, work: Callable[..., T], *arguments: Any) -> T | None:
+    """Do what Dagster's storage is needed for; ticks are worth more than what it is told, or asked."""
+    try:
+        return work(*arguments)
+    except Exception as error:  # noqa: BLE001  (whatever its storage raises)
+        context.log.warning(f"this run could not {what}: {type(error).__name__}: {error}")
+        return None
 
 
 def _finished_by_somebody_else(context: dg.OpExecutionContext) -> bool:
@@ -108,6 +130,8 @@ class _Reporter:
             "ticks": progress.loaded,
             "ticks per second": round(rate, 1),
             "frames": progress.frames,
+            "bars replaced": progress.replaced,
+            "duplicate trades": progress.duplicate,
             "rejected events": progress.rejected,
             "control events": progress.control,
             "reconnects": max(0, progress.connections - 1),
@@ -120,8 +144,8 @@ class _Reporter:
                 value = histogram.quantile(fraction, since=since)
                 if value is not None:
                     metadata[f"{label}, p{fraction * 100:g}, seconds up to"] = value
-        if progress.failed_symbols:
-            metadata["symbols not subscribed"] = dg.MetadataValue.json(progress.failed_symbols)
+        if progress.failed_channels:
+            metadata["channels not subscribed"] = dg.MetadataValue.json(progress.failed_channels)
         if progress.trouble:
             metadata["trouble"] = progress.trouble
         self._loaded, self._at, self._latencies = progress.loaded, now, latency.counts

@@ -57,9 +57,22 @@ def catch_up(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
     job=checks.check_quality,
     cron_schedule="*/5 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Runs every asset check every five minutes, once there is something to check.",
+    description=(
+        "Runs every asset check every five minutes, once there is something to check; all but every_tick_is_there."
+    ),
 )
 def check_quality(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
+    return _once_brought_up(database)
+
+
+@dg.schedule(
+    name="check_every_tick",
+    job=checks.check_every_tick,
+    cron_schedule="40 4 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Once a day, runs the check every_tick_is_there, which reads the whole table of ticks.",
+)
+def check_every_tick(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
     return _once_brought_up(database)
 
 

@@ -46,7 +46,8 @@ def platform_supervisor(*, ingest: dg.JobDefinition, feeds: Sequence[str], loade
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
             "Launches bring_up while something is missing in the database, then keeps exactly one ingest run alive for "
-            "every feed that is switched on. A run counts as alive while the heartbeat of its lease moves."
+            "every feed that is switched on. A run counts as alive while the heartbeat of its lease moves. A feed that "
+            "somebody else ingests, such as another Dagster instance or a replay, is left alone for as long."
         ),
     )
     def supervisor(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SensorResult:
@@ -85,7 +86,12 @@ def _evaluate(
     }
     watch = Watch.resume(context.cursor, now=now)
     started = [run.run_id for runs in in_flight.values() for run in runs if run.started]
-    watch = watch._replace(signs={run_id: watch.look(run_id, beats.get(run_id)) for run_id in started})
+    foreign = {feed: lease for feed, lease in held.items() if lease is not None and _is_foreign(context, lease)}
+    signs = {run_id: watch.look(run_id, beats.get(run_id)) for run_id in started}
+    for feed, lease in foreign.items():
+        # What it last committed may be old where it is at work on a large batch.
+        signs[lease.owner] = watch.look(lease.owner, beats[lease.owner], age=0.0 if feed in working else lease.age)
+    watch = watch._replace(signs=signs)
     notes = []
     for feed in feeds:
         decision = decide(
@@ -95,6 +101,7 @@ def _evaluate(
             finished=_runs(context, dg.RunsFilter(statuses=FINISHED, tags={FEED_TAG: feed})),
             watch=watch,
             loaded_at=loaded_at,
+            foreign=foreign[feed].owner if feed in foreign else None,
         )
         for run_id in decision.dead:
             _report_dead(context, run_id)
@@ -149,6 +156,11 @@ def _runs(context: dg.SensorEvaluationContext, wanted: dg.RunsFilter) -> list[Ru
         )
         for record in records
     ]
+
+
+def _is_foreign(context: dg.SensorEvaluationContext, lease: leases.LeaseStatus) -> bool:
+    """Whether somebody holds the lease who is not known here, not even as a run that has ended."""
+    return not lease.released and context.instance.get_run_by_id(lease.owner) is None
 
 
 def _report_dead(context: dg.SensorEvaluationContext, run_id: str) -> None:

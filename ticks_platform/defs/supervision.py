@@ -1,7 +1,8 @@
 """What to do about a feed, given its runs and its lease: decisions only, so that every case can be tested.
 
 Dagster alone cannot tell: a run whose machine lost power stays STARTED for ever, since the default launcher has no
-health check. So a run counts as alive while the heartbeat of its lease moves.
+health check. So a run counts as alive while the heartbeat of its lease moves. The same goes for an owner that is not a
+run of this Dagster instance: two instances on one database would otherwise take a feed from each other for ever.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ START_GRACE = 60.0
 """Seconds that a started run has until its first heartbeat, and one that lost its lease has to end."""
 
 HEARTBEAT_GRACE = 30.0
-"""Seconds without a new heartbeat after which a run is taken for dead."""
+"""Seconds without a new heartbeat after which the owner of a lease is taken for dead."""
 
 LONGEST_STEP = 10.0
 """Seconds by which the watch's clock goes on between two looks, at the most."""
@@ -41,7 +42,7 @@ class RunView(NamedTuple):
 
 
 class Sign(NamedTuple):
-    """The last sign of life of a started run."""
+    """The last sign of life of a started run, or of an owner that is not a run of this Dagster instance."""
 
     beat: str | None
     """The heartbeat of the lease that it holds; None while it holds none."""
@@ -60,7 +61,7 @@ class Watch(NamedTuple):
     """Seconds since the Unix epoch."""
     clock: float
     signs: dict[str, Sign]
-    """By run id."""
+    """By run id, or by owner."""
 
     @classmethod
     def resume(cls, cursor: str | None, *, now: float) -> Watch:
@@ -76,14 +77,21 @@ class Watch(NamedTuple):
         """As a sensor's cursor."""
         return json.dumps(self)
 
-    def look(self, run_id: str, beat: str | None) -> Sign:
-        """The last sign of life of a run, given its heartbeat now: a new one only where that has moved."""
-        sign = self.signs.get(run_id)
-        return sign if sign is not None and sign.beat == beat else Sign(beat, self.clock)
+    def look(self, owner: str, beat: str | None, *, age: float = 0.0) -> Sign:
+        """The last sign of life of a run or an owner, given its heartbeat now: a new one only where that has moved.
 
-    def is_dead(self, run_id: str) -> bool:
-        """Whether a run has been silent for too long. One that is not watched is not dead."""
-        sign = self.signs.get(run_id)
+        `age` is how many seconds ago the database was given this heartbeat, by the database's clock. It counts at first
+        sight only: later, an old heartbeat may come from an outage in which nobody could beat.
+        """
+        sign = self.signs.get(owner)
+        if sign is None:
+            # Never in the future, not even where the database's clock was set back.
+            return Sign(beat, self.clock - max(age, 0.0))
+        return sign if sign.beat == beat else Sign(beat, self.clock)
+
+    def is_dead(self, owner: str) -> bool:
+        """Whether a run or an owner has been silent for too long. One that is not watched is not dead."""
+        sign = self.signs.get(owner)
         if sign is None:
             return False
         return self.clock - sign.seen_at > (START_GRACE if sign.beat is None else HEARTBEAT_GRACE)
@@ -113,14 +121,25 @@ def decide(
     finished: Sequence[RunView],
     watch: Watch,
     loaded_at: float,
+    foreign: str | None = None,
 ) -> Decision:
-    """Decide about one feed. `finished` are its latest ended runs, newest first."""
+    """Decide about one feed. `finished` are its latest ended runs, newest first.
+
+    `foreign` is the owner of its lease where that is not a run of this Dagster instance and has not given the feed up:
+    a run of another instance, a replay, or a run that this instance's history has been emptied of.
+    """
     # Those that never start are failed by run monitoring.
     dead = tuple(run.run_id for run in in_flight if run.started and watch.is_dead(run.run_id))
     if len(in_flight) > len(dead):
         return Decision(Act.NOTHING, "streaming" if wanted else "switched off, ending", dead)
     if not wanted:
         return Decision(Act.NOTHING, "switched off; the job enable_feed switches it on", dead)
+    if foreign is not None and not watch.is_dead(foreign):
+        reason = (
+            f"ingested by {foreign}, which is not a run of this Dagster instance; a run is launched here when that one "
+            f"gives the feed up, or is silent for {HEARTBEAT_GRACE:.0f} s"
+        )
+        return Decision(Act.NOTHING, reason, dead)
     if dead:
         return Decision(Act.REPLACE, f"run {dead[0][:8]} gives no sign of life", dead)
     if finished and finished[0].refused and finished[0].created_at > loaded_at:

@@ -7,20 +7,32 @@ far as the connection's life depends on it.
 from __future__ import annotations
 
 import contextlib
-import enum
+import itertools
 import logging
 import ssl
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
 
 import websocket
 
 from ticks_platform.feeds.backoff import Backoff
 from ticks_platform.feeds.connector import Connector, Conversation, Endpoint, HandshakeAnswer
-from ticks_platform.feeds.events import Acknowledged, Frame, Notice, ProviderError, Refused, SymbolsFailed
+from ticks_platform.feeds.events import (
+    Authenticated,
+    ChannelsFailed,
+    Frame,
+    HeardAgain,
+    Notice,
+    ProviderError,
+    Refused,
+    Silent,
+    TryLater,
+)
+from ticks_platform.feeds.life import Change, State, check_step, tell
 from ticks_platform.feeds.link import DATA, Link, LinkLostError, connect, describe
+from ticks_platform.feeds.liveness import Escalation, Liveness
+from ticks_platform.feeds.subscriptions import RateLimit, Subscriptions
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +45,8 @@ PING_INTERVAL = 15.0
 PONG_TIMEOUT = 10.0
 """Seconds without pong or any frame after a ping, after which the peer is taken for dead."""
 
-ACKNOWLEDGE_TIMEOUT = 10.0
-"""Seconds after which a symbol that was neither acknowledged nor failed is reported."""
+AUTHENTICATE_TIMEOUT = 10.0
+"""Seconds for the provider to let this client in."""
 
 GOODBYE_TIMEOUT = 0.7
 """Seconds for the provider to answer a close; frames that come before its answer are kept."""
@@ -43,6 +55,9 @@ PROVEN_AFTER = 10.0
 """Seconds from a connection's first data after which it counts as a success, and waits begin small again. A provider
 that drops the oldest connection of a key serves each for a moment: two clients would chase each other without pause."""
 
+LONGEST_DECODING = 30.0
+"""Seconds after a frame within which it may still wait to be decoded: silence is judged up to the last decoded one."""
+
 MAX_GROUP_FRAMES = 512
 MAX_GROUP_BYTES = 1 << 20
 """What is handed over at a time, at the most."""
@@ -50,38 +65,24 @@ MAX_GROUP_BYTES = 1 << 20
 _POLL = 0.1
 """Seconds that a read waits before the clock is looked at."""
 
-_NAMES_IN_A_LINE = 20
-"""Symbols that one line of log names; a subscription may have thousands."""
-
-
-class State(enum.Enum):
-    """Where a connection is in its life."""
-
-    CONNECTING = "connecting"
-    SUBSCRIBING = "subscribing"
-    STREAMING = "streaming"
-    BACKING_OFF = "backing off"
-    REFUSED = "refused"
-    CLOSED = "closed"
-
-
-class Change(NamedTuple):
-    """A step in a connection's life, or a notice from the provider while it lives."""
-
-    state: State
-    at: int
-    """Nanoseconds since the Unix epoch."""
-    connection: int
-    detail: str
-    notice: Notice | None = None
+_LOOK_INTERVAL = 1.0
+"""Seconds between looks at which symbols are silent."""
 
 
 class FeedRefusedError(Exception):
     """The provider refuses this client; trying again with the same settings cannot help."""
 
 
+class _TryLaterError(LinkLostError):
+    """The connection has ended, and another one makes sense only after a while."""
+
+    def __init__(self, reason: str, seconds: float) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
+
+
 class FeedConnection:
-    """Streams one connector's frames until told to stop, across as many connections as it takes.
+    """Streams some symbols' frames until told to stop, across as many connections as it takes.
 
     `on_frames` is called in the receiving thread with frames of one connection, in order: with those that arrived
     together, before more is asked of the system. It may block, which stops reading. `on_change` is called in the same
@@ -92,20 +93,42 @@ class FeedConnection:
         self,
         connector: Connector,
         *,
+        symbols: Sequence[str],
         on_frames: Callable[[Sequence[Frame]], None],
         on_change: Callable[[Change], None],
         backoff: Backoff | None = None,
+        liveness: Liveness | None = None,
+        numbers: Iterator[int] | None = None,
     ) -> None:
+        """`liveness` judges silence; without it, only a dead peer is noticed. `numbers` number the connections."""
         self._connector = connector
+        self._symbols = tuple(symbols)
         self._on_frames = on_frames
         self._group: list[Frame] = []
         self._group_bytes = 0
         self._on_change = on_change
         self._backoff = backoff or Backoff(base=0.5, cap=30.0)
+        self._liveness = liveness
+        self._escalation = Escalation(liveness) if liveness else None
+        self._numbers = numbers or itertools.count(1)
         self._stop = threading.Event()
         self._connection = 0
         self._state = State.CLOSED
         self._first_data: float | None = None
+
+    @property
+    def state(self) -> State:
+        """Where it is in its life."""
+        return self._state
+
+    @property
+    def unhealthy(self) -> frozenset[str]:
+        """Symbols that stay silent although everything was tried."""
+        return self._escalation.unhealthy if self._escalation else frozenset()
+
+    def want(self, symbols: Sequence[str]) -> None:
+        """Stream these symbols from now on, on the connection that stands. Safe from any thread."""
+        self._symbols = tuple(symbols)
 
     def stop(self) -> None:
         """Ask `run` to return; it does within a fraction of a second. Safe from any thread."""
@@ -115,13 +138,15 @@ class FeedConnection:
         """Stream until `stop`. Raises FeedRefusedError when the provider refuses this client."""
         try:
             while not self._stop.is_set():
-                self._connection += 1
+                self._connection = next(self._numbers)
                 try:
                     self._stream_once()
                 except LinkLostError as lost:
                     if self._first_data is not None and time.monotonic() - self._first_data >= PROVEN_AFTER:
                         self._backoff.reset()
                     delay = self._backoff.next_delay()
+                    if isinstance(lost, _TryLaterError):
+                        delay += lost.seconds
                     self._change(State.BACKING_OFF, f"{lost}; trying again in {delay:.1f} s")
                     self._stop.wait(delay)
         except FeedRefusedError as refused:
@@ -164,24 +189,22 @@ class FeedConnection:
     def _converse(self, link: Link, conversation: Conversation) -> None:
         for message in conversation.opening():
             link.send(message)
-        link.poll_every(_POLL)  # only now: a long subscription may take its time on a slow line
-        self._change(State.SUBSCRIBING, f"{len(self._connector.symbols)} symbols asked for")
-        clock = _Clock(conversation)
+        link.poll_every(_POLL)
+        talk = _Talk(self, link, conversation)
         while not self._stop.is_set():
             received = link.receive()
             if received is not None:
-                clock.heard()
+                talk.clock.heard()
                 opcode, data = received
                 if opcode in DATA:
                     self._take_in(data)
-                    self._react(link, conversation, data)
+                    talk.react(data)
                 elif opcode == websocket.ABNF.OPCODE_CLOSE:
                     raise LinkLostError(f"the provider closed the connection ({_close_reason(data)})")
             if not link.more_at_hand or self._group_bytes >= MAX_GROUP_BYTES or len(self._group) >= MAX_GROUP_FRAMES:
                 self._hand_over()
-            if received is None or clock.due():
-                clock.keep_alive(link)
-                self._report_unacknowledged(clock, conversation)
+            if received is None or talk.due():
+                talk.keep_going()
         self._say_goodbye(link)
 
     def _say_goodbye(self, link: Link) -> None:
@@ -215,33 +238,151 @@ class FeedConnection:
             group, self._group, self._group_bytes = self._group, [], 0
             self._on_frames(group)
 
-    def _react(self, link: Link, conversation: Conversation, data: bytes) -> None:
-        has_data, notices, replies = conversation.receive(data)
-        if has_data and self._first_data is None:
-            self._first_data = time.monotonic()
-            self._change(State.STREAMING, "first data")
-        for message in replies:
-            link.send(message)
-        for notice in notices:
-            if isinstance(notice, Refused):
-                raise FeedRefusedError(notice.reason)
-            self._change(self._state, _describe_notice(notice), notice)
-
-    def _report_unacknowledged(self, clock: _Clock, conversation: Conversation) -> None:
-        if clock.acknowledgement_overdue():
-            missing = conversation.unacknowledged()
-            if missing:
-                reason = f"not acknowledged within {ACKNOWLEDGE_TIMEOUT:g} s"
-                notice = SymbolsFailed(dict.fromkeys(sorted(missing), reason))
-                self._change(self._state, _describe_notice(notice), notice)
-
     def _change(self, state: State, detail: str, notice: Notice | None = None) -> None:
+        check_step(self._state, state)
         self._state = state
-        level = logging.WARNING if state in (State.BACKING_OFF, State.REFUSED) else logging.INFO
-        if isinstance(notice, SymbolsFailed | ProviderError):
+        level = logging.WARNING if state in (State.STALLED, State.BACKING_OFF, State.REFUSED) else logging.INFO
+        if isinstance(notice, ChannelsFailed | ProviderError | Silent):
             level = logging.WARNING
         logger.log(level, "connection %d %s: %s", self._connection, state.value, detail)
         self._on_change(Change(state, time.time_ns(), self._connection, detail, notice))
+
+
+class _Talk:
+    """What is said on one open connection: authentication, subscriptions, keep-alive, and what silence leads to."""
+
+    def __init__(self, feed: FeedConnection, link: Link, conversation: Conversation) -> None:
+        self._feed = feed
+        self._link = link
+        self._conversation = conversation
+        self._subscriptions = Subscriptions(conversation)
+        self._limit = RateLimit(feed._connector.messages_per_minute)
+        for _ in conversation.opening():
+            self._limit.sent(time.monotonic())
+        self.clock = _Clock(conversation)
+        self._symbols: tuple[str, ...] | None = None
+        self._subscribed_at = time.time()
+        self._data_at = time.time()
+        self._look_at = time.monotonic() + _LOOK_INTERVAL
+        self._authenticated = not conversation.authenticates
+        self._authenticated_by = time.monotonic() + AUTHENTICATE_TIMEOUT
+        if self._authenticated:
+            self._subscribe()
+        else:
+            feed._change(State.AUTHENTICATING, "key sent")
+
+    def due(self) -> bool:
+        """Whether something has to be done although frames keep coming."""
+        return self.clock.due() or self.clock.now >= min(self._look_at, self._subscriptions.next_deadline())
+
+    def react(self, data: bytes) -> None:
+        """Act upon a frame."""
+        feed = self._feed
+        has_data, notices, replies = self._conversation.receive(data)
+        if has_data:
+            self._data_at = time.time()
+            if feed._first_data is None:
+                feed._first_data = time.monotonic()
+                feed._change(State.STREAMING, "first data")
+            elif feed._state is State.STALLED:
+                feed._change(State.STREAMING, "data again")
+        for message in replies:
+            self._send(message)
+        for notice in notices:
+            self._heed(notice)
+
+    def _heed(self, notice: Notice) -> None:
+        feed = self._feed
+        if isinstance(notice, Refused):
+            raise FeedRefusedError(notice.reason)
+        if isinstance(notice, TryLater):
+            raise _TryLaterError(notice.reason, notice.seconds)
+        if isinstance(notice, Authenticated):
+            if not self._authenticated:
+                self._authenticated = True
+                self._subscribe()
+            return
+        self._subscriptions.answered(notice)
+        feed._change(feed._state, tell(notice), notice)
+
+    def keep_going(self) -> None:
+        """Send what is due, and judge what is missing. Raises LinkLostError when the peer seems dead."""
+        now = time.monotonic()
+        self.clock.keep_alive(self._link)
+        if not self._authenticated:
+            if now >= self._authenticated_by:
+                raise LinkLostError(f"not authenticated within {AUTHENTICATE_TIMEOUT:g} s")
+            return
+        unanswered = self._subscriptions.overdue(now)
+        if unanswered is not None:
+            self._feed._change(self._feed._state, tell(unanswered), unanswered)
+        if self._symbols is not self._feed._symbols:
+            self._want()
+        self._ask(now)
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_INTERVAL
+            self._look_for_silence()
+
+    def _subscribe(self) -> None:
+        self._feed._change(State.SUBSCRIBING, f"{len(self._feed._symbols)} symbols asked for")
+        self._want()
+        self._ask(time.monotonic())
+
+    def _want(self) -> None:
+        self._symbols = self._feed._symbols
+        connector = self._feed._connector
+        self._subscriptions.want(channel for symbol in self._symbols for channel in connector.channels(symbol))
+
+    def _ask(self, now: float) -> None:
+        messages = self._subscriptions.due(now, room=self._limit.room(now))
+        if messages:
+            self._link.poll_every(CONNECT_TIMEOUT)  # a long subscription may take its time on a slow line
+            for message in messages:
+                self._send(message)
+            self._link.poll_every(_POLL)
+
+    def _send(self, message: str) -> None:
+        self._link.send(message)
+        self._limit.sent(time.monotonic())
+
+    def _look_for_silence(self) -> None:
+        """Only while every frame is decoded: what waits in the journal is not silence."""
+        feed, liveness, escalation = self._feed, self._feed._liveness, self._feed._escalation
+        if liveness is None or escalation is None:
+            return
+        now = time.time()
+        self._look_for_stall(liveness, now)
+        if self._data_at > liveness.decoded_until and now - self._data_at < LONGEST_DECODING:
+            now = liveness.decoded_until
+        connector = feed._connector
+        names = {connector.symbol_of(symbol): symbol for symbol in self._symbols or ()}
+        steps = escalation.look(names, now, since=self._subscribed_at)
+        if steps.heard_again:
+            notice: Notice = HeardAgain(steps.heard_again)
+            feed._change(feed._state, tell(notice), notice)
+        if steps.noticed:
+            notice = Silent(steps.noticed)
+            feed._change(feed._state, tell(notice), notice)
+            self._subscriptions.ask_again(
+                channel for name in steps.noticed for channel in connector.channels(names[name])
+            )
+        if steps.unhealthy:
+            names_ = ", ".join(sorted(steps.unhealthy)[:10])
+            feed._change(feed._state, f"{names_}: silent although everything was tried")
+        if steps.reconnect:
+            feed._change(State.STALLED, steps.reconnect)
+            raise LinkLostError(steps.reconnect)
+
+    def _look_for_stall(self, liveness: Liveness, now: float) -> None:
+        """No data at all, of any symbol, while a market is open: subscribe anew, then reconnect."""
+        feed = self._feed
+        opened = liveness.any_open_since(now)
+        silence = 0.0 if opened is None else now - max(self._data_at, opened)
+        if silence > 1.5 * liveness.patience:
+            raise LinkLostError(f"no data for {silence:.0f} s, subscribed anew in vain")
+        if silence > liveness.patience and feed._state is not State.STALLED:
+            feed._change(State.STALLED, f"no data for {silence:.0f} s; subscribing anew")
+            self._subscriptions.ask_again(self._subscriptions.active)
 
 
 class _Clock:
@@ -254,13 +395,17 @@ class _Clock:
         self._ping_at = now + PING_INTERVAL
         self._pinged: float | None = None
         self._heartbeat_at = now + (conversation.heartbeat_interval or float("inf"))
-        self._acknowledged_by = now + ACKNOWLEDGE_TIMEOUT
 
     def heard(self) -> None:
         self._heard = time.monotonic()
 
+    @property
+    def now(self) -> float:
+        """The clock as of the last frame: it costs nothing to look at."""
+        return self._heard
+
     def due(self) -> bool:
-        return self._heard >= min(self._ping_at, self._heartbeat_at, self._acknowledged_by)
+        return self._heard >= min(self._ping_at, self._heartbeat_at)
 
     def keep_alive(self, link: Link) -> None:
         """Send what is due. Raises LinkLostError when the last ping went unanswered for too long."""
@@ -277,28 +422,6 @@ class _Clock:
             self._ping_at = now + PING_INTERVAL
             if self._pinged is None:
                 self._pinged = now
-
-    def acknowledgement_overdue(self) -> bool:
-        """True once, when the time for acknowledgements is over."""
-        if time.monotonic() < self._acknowledged_by:
-            return False
-        self._acknowledged_by = float("inf")
-        return True
-
-
-def _describe_notice(notice: Notice) -> str:
-    if isinstance(notice, Acknowledged):
-        return f"subscribed to {_enumerate(notice.symbols)}"
-    if isinstance(notice, SymbolsFailed):
-        return f"not subscribed to {_enumerate([f'{symbol} ({why})' for symbol, why in notice.reasons.items()])}"
-    if isinstance(notice, ProviderError):
-        return f"the provider says: {notice.message}"
-    return notice.reason
-
-
-def _enumerate(names: Collection[str]) -> str:
-    more = len(names) - _NAMES_IN_A_LINE
-    return ", ".join(list(names)[:_NAMES_IN_A_LINE]) + (f" and {more} more" if more > 0 else "")
 
 
 def _close_reason(data: bytes) -> str:

@@ -1,14 +1,17 @@
 """What a provider's protocol has to say, free of I/O: bytes in, actions and events out.
 
-A connector is subclassed once per provider. The transport (`ticks_platform.feeds.connection`) connects, pings,
-reconnects and watches the clock for all of them; a connector only knows what to say and what was said.
+A provider is one subclass of `Connector` and one of `Conversation`. The transport (`ticks_platform.feeds.connection`)
+connects, pings, reconnects, keeps to the rate limit, asks again for what was not acknowledged and watches the clock for
+all of them; a connector only knows what to say and what was said. See docs/connectors.md.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
 
 from ticks_platform.feeds.events import Event, Notice
 
@@ -42,40 +45,56 @@ class Conversation(abc.ABC):
     heartbeat_interval: float | None = None
     """Seconds between heartbeats that the client owes the provider, or None where it owes none."""
 
-    @abc.abstractmethod
+    authenticates: bool = False
+    """Whether the provider has to say `Authenticated` before it may be asked for data."""
+
     def opening(self) -> Sequence[str]:
-        """Messages to send as soon as the connection stands."""
+        """Messages to send as soon as the connection stands, such as the one that carries the key."""
+        return ()
+
+    @abc.abstractmethod
+    def subscribe(self, channels: Sequence[str]) -> Sequence[str]:
+        """Messages that ask for these channels."""
+
+    @abc.abstractmethod
+    def unsubscribe(self, channels: Sequence[str]) -> Sequence[str]:
+        """Messages that give these channels up."""
 
     @abc.abstractmethod
     def receive(self, frame: bytes) -> Reaction:
         """Look at a frame only as far as the connection's life depends on it. Never raises on bad input."""
-
-    @abc.abstractmethod
-    def unacknowledged(self) -> frozenset[str]:
-        """Symbols asked for that the provider has neither acknowledged nor failed."""
 
     def heartbeat(self) -> str:
         """The heartbeat message; called only where `heartbeat_interval` is set."""
         raise NotImplementedError
 
 
+class NoOptions(BaseModel):
+    """The options of a connector that has none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
 class Connector(abc.ABC):
     """One provider's protocol."""
 
-    requires_key: bool = True
+    requires_key: ClassVar[bool] = True
 
-    def __init__(self, *, url: str, api_key: str | None, symbols: Sequence[str]) -> None:
-        self._url = url
-        self._api_key = api_key
-        self.symbols = tuple(symbols)
+    messages_per_minute: ClassVar[int | None] = None
+    """How many messages the provider takes of one connection in a minute, or None where it sets no limit."""
 
+    Options: ClassVar[type[BaseModel]] = NoOptions
+    """What `options` of a feed in feeds.yaml may say to this connector."""
+
+    def __init__(self, *, url: str | None, api_key: str | None, options: Mapping[str, Any] | None = None) -> None:
+        """`url` is where to connect instead of the provider's own address. Raises pydantic.ValidationError."""
+        self.url = url or self.live_url(self.Options.model_validate(options or {}))
+        self.api_key = api_key
+
+    @classmethod
     @abc.abstractmethod
-    def endpoint(self) -> Endpoint:
-        """Where to connect and with which headers."""
-
-    @abc.abstractmethod
-    def refusal(self, answer: HandshakeAnswer) -> str | None:
-        """Why the provider refuses this client, when this answer means that; None when trying again may help."""
+    def live_url(cls, options: Any) -> str:
+        """The provider's own address, given the validated options."""
 
     @abc.abstractmethod
     def converse(self) -> Conversation:
@@ -87,3 +106,25 @@ class Connector(abc.ABC):
 
         What cannot be decoded comes back as `Rejected`, so that the caller can account for every byte; never raises.
         """
+
+    def endpoint(self) -> Endpoint:
+        """Where to connect and with which headers."""
+        return Endpoint(self.url, {}, self.url.partition("?")[0])
+
+    def refusal(self, answer: HandshakeAnswer) -> str | None:
+        """Why the provider refuses this client, when this answer means that; None when trying again may help."""
+        if answer.status in (401, 403):
+            return f"the provider refused this client (HTTP {answer.status})"
+        return None
+
+    def channels(self, symbol: str) -> tuple[str, ...]:
+        """What to subscribe to for a symbol, as the provider's acknowledgements name it."""
+        return (symbol,)
+
+    def symbol_of(self, symbol: str) -> str:
+        """What the ticks call a symbol of feeds.yaml."""
+        return symbol
+
+    def calendar(self, symbol: str) -> str:
+        """The calendar by which the silence of a symbol is judged, where feeds.yaml names none."""
+        return "always"

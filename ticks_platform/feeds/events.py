@@ -30,6 +30,40 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
     """Size of this trade, where the provider sends trades."""
     bid: float | None = None
     ask: float | None = None
+    exchange: str | None = None
+    """Where it traded, as the provider numbers or names it; with the TRF behind a slash for off-exchange trades."""
+    trade_id: str | None = None
+    """The provider's own identity of the trade: unique per symbol, exchange and day. A tick that has one is stored
+    once, however often it is sent."""
+
+
+class Quote(msgspec.Struct, frozen=True, gc=False):
+    """Best bid and offer of one symbol. A side that the provider left out, or sent as zero, is None."""
+
+    symbol: str
+    time: int
+    """Event time as stamped by the provider, in nanoseconds since the Unix epoch."""
+    bid: float | None = None
+    bid_size: float | None = None
+    ask: float | None = None
+    ask_size: float | None = None
+    exchange: str | None = None
+
+
+class Bar(msgspec.Struct, frozen=True, gc=False):
+    """An aggregate that the provider sent. The same symbol and window again is a correction: it replaces this one."""
+
+    symbol: str
+    start_time: int
+    """Begin of the window, in nanoseconds since the Unix epoch."""
+    end_time: int
+    open: float | None
+    high: float | None
+    low: float | None
+    close: float | None
+    volume: float | None = None
+    average_price: float | None = None
+    """Volume-weighted average price of the window."""
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):
@@ -45,19 +79,35 @@ class Control(msgspec.Struct, frozen=True, gc=False):
     kind: str
 
 
-Event = Tick | Rejected | Control
+Event = Tick | Quote | Bar | Rejected | Control
+
+
+class Authenticated(msgspec.Struct, frozen=True):
+    """The provider has let this client in; now it may be asked for data."""
 
 
 class Acknowledged(msgspec.Struct, frozen=True):
-    """The provider streams these symbols from now on."""
+    """The provider streams these channels from now on; named as they were asked for."""
 
-    symbols: tuple[str, ...]
+    channels: tuple[str, ...]
 
 
-class SymbolsFailed(msgspec.Struct, frozen=True):
-    """The provider will not stream these symbols; each has the provider's reason."""
+class ChannelsFailed(msgspec.Struct, frozen=True):
+    """The provider will not stream these channels; each has the reason."""
 
     reasons: dict[str, str]
+
+
+class Unsubscribed(msgspec.Struct, frozen=True):
+    """The provider streams these channels no more, as it was asked."""
+
+    channels: tuple[str, ...]
+
+
+class NotEntitled(msgspec.Struct, frozen=True):
+    """The provider refuses channels and does not say which: those of the oldest request that stay unanswered."""
+
+    reason: str
 
 
 class ProviderError(msgspec.Struct, frozen=True):
@@ -66,10 +116,40 @@ class ProviderError(msgspec.Struct, frozen=True):
     message: str
 
 
+class TryLater(msgspec.Struct, frozen=True):
+    """The provider ends this connection; another one makes sense only after a while."""
+
+    reason: str
+    seconds: float
+
+
 class Refused(msgspec.Struct, frozen=True):
     """The provider refuses this client: trying again with the same settings cannot help."""
 
     reason: str
 
 
-Notice = Acknowledged | SymbolsFailed | ProviderError | Refused
+class Silent(msgspec.Struct, frozen=True):
+    """Nothing came of these symbols for longer than their own pace and their calendar explain: seconds of silence."""
+
+    seconds: dict[str, float]
+
+
+class HeardAgain(msgspec.Struct, frozen=True):
+    """Symbols that had been reported as silent, and are no longer."""
+
+    symbols: tuple[str, ...]
+
+
+Notice = (
+    Authenticated
+    | Acknowledged
+    | ChannelsFailed
+    | Unsubscribed
+    | NotEntitled
+    | ProviderError
+    | TryLater
+    | Refused
+    | Silent
+    | HeardAgain
+)

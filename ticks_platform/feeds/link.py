@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import http.client
+import io
 import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import websocket
 
 from ticks_platform.feeds.connector import Endpoint
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 READ_SIZE = 1 << 18
 """Bytes asked for at a time. websocket-client asks for two, then for the frame; each time costs a system call, and the
@@ -22,6 +27,12 @@ DATA = (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY)
 
 _PLAIN_DATA = {0x80 | opcode: opcode for opcode in DATA}
 """First bytes of frames that are a whole message: final, no extension bits, text or binary."""
+
+ANSWER_TIMEOUT = 2.0
+"""Seconds for the rest of a body whose length the provider does not tell; what has come by then has to do."""
+
+MAX_ANSWER = 1 << 16
+"""Bytes that are read of such a body."""
 
 _POLL = 0.1
 
@@ -33,10 +44,9 @@ class LinkLostError(Exception):
 class Link:
     """An open WebSocket. Every failure of it is a LinkLostError, and so never taken for one of a callback."""
 
-    def __init__(self, socket_: websocket.WebSocket) -> None:
+    def __init__(self, socket_: _WebSocket, reader: _ReadAhead) -> None:
         self._socket = socket_
-        self._reader = _ReadAhead(socket_.sock)
-        socket_.sock = self._reader  # type: ignore[assignment]
+        self._reader = reader
         # Whether websocket-client is between messages, with no half-read frame and no first part of a message in hand.
         self._between_messages = True
 
@@ -95,6 +105,12 @@ class _ReadAhead:
         self._socket = socket_
         self._buffer = b""
         self._at = 0
+        self.stays_open = True
+        """Whether `close` does nothing: websocket-client closes a refused handshake before its answer is read."""
+
+    def close(self) -> None:
+        if not self.stays_open:
+            self._socket.close()
 
     def recv(self, size: int) -> bytes:
         if self._at >= len(self._buffer):
@@ -137,12 +153,92 @@ class _ReadAhead:
         return getattr(self._socket, name)
 
 
+class _WebSocket(websocket.WebSocket):
+    """websocket-client's WebSocket, which reads ahead from the first byte of the handshake's answer on.
+
+    websocket-client takes in the body of an answer only where a Content-Length announces it, and closes the socket.
+    Providers explain a refusal in a chunked body too: it is read before the socket is closed.
+    """
+
+    reader: _ReadAhead | None = None
+
+    @property
+    def sock(self) -> Any:
+        return self._sock
+
+    @sock.setter
+    def sock(self, socket_: Any) -> None:
+        self._sock = socket_
+        if socket_ is not None:
+            self._sock = self.reader = _ReadAhead(socket_)
+
+    def open(self, endpoint: Endpoint, timeout: float) -> None:
+        """Connect. Raises what websocket-client raises; a WebSocketBadStatusException has the answer's body."""
+        try:
+            self.connect(  # type: ignore[no-untyped-call]
+                endpoint.url,
+                header=endpoint.headers,
+                timeout=timeout,
+                redirect_limit=0,  # the headers would go along, and with them the key, to wherever it points
+            )
+        except websocket.WebSocketBadStatusException as error:
+            if error.resp_body is None and self.reader is not None:
+                error.resp_body = _rest_of_answer(self.reader, error)
+            raise
+        finally:
+            if self.reader is not None:
+                self.reader.stays_open = False
+                if not self.connected:
+                    self.reader.close()
+
+
+class _Rest(io.RawIOBase):
+    """A head of an answer, and behind it what a socket has still to give; http.client takes it for a socket."""
+
+    def __init__(self, head: bytes, reader: _ReadAhead) -> None:
+        self._head = head
+        self._reader = reader
+        self._until = time.monotonic() + ANSWER_TIMEOUT
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer)
+        part, self._head = self._head[: len(view)], self._head[len(view) :]
+        if not part:
+            left = self._until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self._reader.settimeout(left)
+            part = self._reader.recv(len(view))
+        view[: len(part)] = part
+        return len(part)
+
+
+def _rest_of_answer(reader: _ReadAhead, error: websocket.WebSocketBadStatusException) -> bytes:
+    """The body of a handshake's answer, behind its headers; what of it came in time, and not more than MAX_ANSWER."""
+    coding = (error.resp_headers or {}).get("transfer-encoding")
+    lines = [f"HTTP/1.1 {error.status_code} -", *([f"Transfer-Encoding: {coding}"] if coding else []), "", ""]
+    body = b""
+    with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+        rest = _Rest("\r\n".join(lines).encode(), reader)
+        answer = http.client.HTTPResponse(cast("socket.socket", rest))
+        answer.begin()
+        while part := answer.read1(MAX_ANSWER - len(body)):
+            body += part
+    return body
+
+
 def connect(endpoint: Endpoint, *, timeout: float, stop: threading.Event) -> Link | None:
     """An open WebSocket, or None when told to stop. `timeout` is for look-up, TCP, TLS and handshake together.
 
     Raises LinkLostError when it is not open in time, and what websocket-client raises when it fails before.
     """
-    socket_ = websocket.WebSocket(
+    socket_ = _WebSocket(
         skip_utf8_validation=True,  # the bytes are kept as they came, and decoding validates them
         sockopt=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)],
     )
@@ -159,21 +255,15 @@ def connect(endpoint: Endpoint, *, timeout: float, stop: threading.Event) -> Lin
             return None
         raise LinkLostError(f"cannot connect: not done within {timeout:g} s")
     opening.result()
-    return Link(socket_)
+    assert socket_.reader is not None
+    return Link(socket_, socket_.reader)
 
 
-def _open(
-    socket_: websocket.WebSocket, endpoint: Endpoint, timeout: float, opening: concurrent.futures.Future[None]
-) -> None:
+def _open(socket_: _WebSocket, endpoint: Endpoint, timeout: float, opening: concurrent.futures.Future[None]) -> None:
     """Connect, unless `opening` is cancelled meanwhile: then nobody wants the socket any more."""
     with contextlib.suppress(concurrent.futures.InvalidStateError):
         try:
-            socket_.connect(  # type: ignore[no-untyped-call]
-                endpoint.url,
-                header=endpoint.headers,
-                timeout=timeout,
-                redirect_limit=0,  # the headers would go along, and with them the key, to wherever it points
-            )
+            socket_.open(endpoint, timeout)
         except Exception as error:  # noqa: BLE001  (raised again by whoever waits)
             opening.set_exception(error)
         else:
@@ -182,11 +272,11 @@ def _open(
     socket_.shutdown()  # type: ignore[no-untyped-call]
 
 
-def _wake(socket_: websocket.WebSocket) -> None:
+def _wake(socket_: _WebSocket) -> None:
     """End the handshake that another thread is reading."""
-    if socket_.sock is not None:
+    if socket_.reader is not None:
         with contextlib.suppress(OSError):
-            socket_.sock.shutdown(socket.SHUT_RDWR)
+            socket_.reader.shutdown(socket.SHUT_RDWR)
 
 
 def describe(error: BaseException) -> str:

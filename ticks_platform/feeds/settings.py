@@ -10,17 +10,15 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from ticks_platform.feeds.calendars import ALWAYS, Calendar, calendar
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Event
-from ticks_platform.feeds.twelve_data import URL as TWELVE_DATA_URL
-from ticks_platform.feeds.twelve_data import TwelveDataConnector
+from ticks_platform.feeds.registry import find_connector
 
 STAND_IN = "stand-in"
 """The endpoint that means the local, synthetic feed server."""
-
-_CONNECTORS: dict[str, tuple[type[Connector], str]] = {"twelve_data": (TwelveDataConnector, TWELVE_DATA_URL)}
 
 _SECRET_IN_URL = re.compile(r"api[_-]?key|token=", re.IGNORECASE)
 
@@ -55,6 +53,13 @@ class SymbolSettings(_Section):
 
     symbol: Annotated[str, Field(min_length=1, pattern=r"^[^\s,]+$")]
     name: str | None = None
+    calendar: str | None = None
+    """The calendar by which its silence is judged, where it is not the feed's."""
+
+    @field_validator("calendar")
+    @classmethod
+    def _known_calendar(cls, value: str | None) -> str | None:
+        return None if value is None else calendar(value).name
 
 
 class FeedSettings(_Section):
@@ -62,13 +67,24 @@ class FeedSettings(_Section):
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
     provider: str
+    """``twelve_data``, ``polygon``, a name that a package has registered, or the dotted name of a connector's class."""
     endpoint: str = "live"
     """``live`` for the provider's own, ``stand-in`` for the local synthetic one, or a ws:// or wss:// URL."""
+    synthetic_endpoint: bool = False
+    """Set where `endpoint` is the URL of something that makes prices up."""
+    options: dict[str, Any] = {}
+    """What else the provider's connector wants to know, such as Polygon's market and channels."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the API key."""
     symbols: tuple[SymbolSettings, ...]
+    calendar: str | None = None
+    """``always``, ``24/5`` or an exchange's MIC such as XNYS: when silence means something. The connector knows a usual
+    one."""
+    symbols_per_connection: Annotated[int, Field(ge=1)] | None = None
+    """Symbols that one connection may carry; more are spread over several at once. No limit by default."""
     stale_after_seconds: Annotated[float, Field(gt=0)] = 60.0
-    """With no tick for this long, the check «ticks are fresh» fails."""
+    """With no tick for this long while its market is open, the feed counts as stalled, and the check «ticks are fresh»
+    fails."""
     journal: JournalSettings = JournalSettings()
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     """Port on loopback at which Prometheus reads this feed's metrics while it is ingested; none by default."""
@@ -78,9 +94,24 @@ class FeedSettings(_Section):
     @field_validator("provider")
     @classmethod
     def _known_provider(cls, value: str) -> str:
-        if value not in _CONNECTORS:
-            raise ValueError(f"there is no connector for it; there are: {', '.join(sorted(_CONNECTORS))}")
+        find_connector(value)
         return value
+
+    @field_validator("options")
+    @classmethod
+    def _usable_options(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        provider = info.data.get("provider")
+        if provider is not None:
+            try:
+                find_connector(provider).Options.model_validate(value)
+            except ValidationError as error:
+                raise ValueError("; ".join(_plainly(item) for item in error.errors(include_input=False))) from None
+        return value
+
+    @field_validator("calendar")
+    @classmethod
+    def _known_calendar(cls, value: str | None) -> str | None:
+        return None if value is None else calendar(value).name
 
     @field_validator("endpoint")
     @classmethod
@@ -132,13 +163,25 @@ class FeedSettings(_Section):
 
     @property
     def synthetic(self) -> bool:
-        """Whether this feed's prices are made up by the stand-in."""
-        return self.endpoint == STAND_IN
+        """Whether this feed's prices are made up, by the stand-in or something like it."""
+        return self.endpoint == STAND_IN or self.synthetic_endpoint
+
+    def symbol_names(self) -> tuple[str, ...]:
+        """The symbols, as the provider is asked for them."""
+        return tuple(item.symbol for item in self.symbols)
+
+    def calendars(self, connector: Connector) -> dict[str, Calendar]:
+        """The calendar of each symbol, by the name that its ticks have."""
+        return {
+            connector.symbol_of(item.symbol): calendar(
+                item.calendar or self.calendar or (ALWAYS if self.synthetic else connector.calendar(item.symbol))
+            )
+            for item in self.symbols
+        }
 
     def decoder(self) -> Callable[[bytes], list[Event]]:
         """What decodes this feed's frames; needs neither a key nor a network."""
-        connector, url = _CONNECTORS[self.provider]
-        return connector(url=url, api_key=None, symbols=()).decode
+        return find_connector(self.provider)(url=None, api_key=None, options=self.options).decode
 
     def connector(self, *, stand_in_url: str | None = None) -> Connector:
         """The connector that speaks to this feed's provider.
@@ -146,12 +189,11 @@ class FeedSettings(_Section):
         `stand_in_url` is where the stand-in listens; it is needed when the endpoint is the stand-in, and ignored else.
         Raises SettingsError when the endpoint needs an API key and the environment does not have it.
         """
-        connector, live_url = _CONNECTORS[self.provider]
-        symbols = [item.symbol for item in self.symbols]
-        if self.synthetic:
+        connector = find_connector(self.provider)
+        if self.endpoint == STAND_IN:
             if stand_in_url is None:
                 raise SettingsError(f"feed '{self.name}': its endpoint is the stand-in, which has not been started")
-            return connector(url=stand_in_url, api_key="stand-in", symbols=symbols)
+            return connector(url=stand_in_url, api_key="stand-in", options=self.options)
         key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
         if connector.requires_key and not key:
             remedy = (
@@ -163,8 +205,8 @@ class FeedSettings(_Section):
                 f"feed '{self.name}' has a live endpoint and no API key: {remedy}, or set `endpoint: {STAND_IN}` in "
                 "feeds.yaml for synthetic ticks"
             )
-        url = live_url if self.endpoint == "live" else self.endpoint
-        return connector(url=url, api_key=key or None, symbols=symbols)
+        url = None if self.endpoint == "live" else self.endpoint
+        return connector(url=url, api_key=key or None, options=self.options)
 
 
 class PlatformSettings(_Section):
@@ -241,6 +283,11 @@ def _describe(error: yaml.YAMLError) -> str:
         mark = error.problem_mark
         return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
     return f"{getattr(error, 'reason', None) or type(error).__name__}"
+
+
+def _plainly(item: Any) -> str:
+    place = ".".join(str(part) for part in item["loc"])
+    return f"{place}: {item['msg']}" if place else str(item["msg"])
 
 
 def _place(location: tuple[int | str, ...], content: Any) -> str:

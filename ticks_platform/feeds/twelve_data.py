@@ -11,7 +11,7 @@ import contextlib
 import re
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -19,14 +19,15 @@ from msgspec import Meta
 from ticks_platform.feeds.connector import Connector, Conversation, Endpoint, HandshakeAnswer, Reaction
 from ticks_platform.feeds.events import (
     Acknowledged,
+    ChannelsFailed,
     Control,
     Event,
     Notice,
     ProviderError,
     Refused,
     Rejected,
-    SymbolsFailed,
     Tick,
+    Unsubscribed,
 )
 
 URL = "wss://ws.twelvedata.com/v1/quotes/price"
@@ -61,6 +62,7 @@ class _Price(msgspec.Struct, gc=False):
 
 class _Item(msgspec.Struct):
     symbol: str | None = None
+    exchange: str | None = None
     message: str | None = None
 
 
@@ -103,18 +105,18 @@ class TwelveDataConversation(Conversation):
 
     heartbeat_interval = HEARTBEAT_INTERVAL
 
-    def __init__(self, symbols: Sequence[str]) -> None:
-        self._symbols = tuple(symbols)
-        self._pending = set(symbols)
+    def __init__(self) -> None:
+        self._asked: dict[str, None] = {}
 
-    def opening(self) -> Sequence[str]:
-        return [_message("subscribe", symbols=",".join(self._symbols))]
+    def subscribe(self, channels: Sequence[str]) -> Sequence[str]:
+        self._asked.update(dict.fromkeys(channels))
+        return [_message("subscribe", symbols=",".join(channels))]
+
+    def unsubscribe(self, channels: Sequence[str]) -> Sequence[str]:
+        return [_message("unsubscribe", symbols=",".join(channels))]
 
     def heartbeat(self) -> str:
         return '{"action":"heartbeat"}'
-
-    def unacknowledged(self) -> frozenset[str]:
-        return frozenset(self._pending)
 
     def receive(self, frame: bytes) -> Reaction:
         if frame.startswith(_PRICE_PREFIX):
@@ -128,37 +130,57 @@ class TwelveDataConversation(Conversation):
             return Reaction()  # the loader decodes the same frame and rejects it with its reason
         if kind == "subscribe-status":
             return Reaction(notices=self._on_subscribe_status(status))
+        if kind == "unsubscribe-status" and not status.is_error:
+            gone = tuple(channel for item in status.success or () for channel in self._named(item))
+            return Reaction(notices=(Unsubscribed(gone),) if gone else ())
         if status.is_error:
             return Reaction(notices=(_complaint(status),))
         return Reaction()
 
     def _on_subscribe_status(self, status: _Status) -> tuple[Notice, ...]:
         notices: list[Notice] = []
-        acknowledged = tuple(item.symbol for item in status.success or () if item.symbol)
+        acknowledged = tuple(channel for item in status.success or () for channel in self._named(item))
         if acknowledged:
             notices.append(Acknowledged(acknowledged))
         reasons = {
-            item.symbol: item.message or "unknown symbol, or not in your plan"
+            channel: item.message or "unknown symbol, or not in your plan"
             for item in status.fails or ()
-            if item.symbol
+            for channel in self._named(item)
         }
         if reasons:
-            notices.append(SymbolsFailed(reasons))
-        # A status item names the bare symbol, in capitals, though the request may have named SYMBOL:EXCHANGE.
-        answered = {_bare(symbol) for symbol in (*acknowledged, *reasons)}
-        self._pending = {symbol for symbol in self._pending if _bare(symbol) not in answered}
+            notices.append(ChannelsFailed(reasons))
         if status.is_error and not notices:
             notices.append(_complaint(status))
         return tuple(notices)
+
+    def _named(self, item: _Item) -> Sequence[str]:
+        """What a status item answers, as it was asked for.
+
+        It names the bare symbol, in capitals, though SYMBOL:EXCHANGE may have been asked for, in any letters.
+        """
+        if not item.symbol:
+            return ()
+        bare = _bare(item.symbol)
+        same = [channel for channel in self._asked if _bare(channel) == bare]
+        if len(same) > 1 and item.exchange:
+            exact = [channel for channel in same if channel.upper() == f"{bare}:{item.exchange.upper()}"]
+            return exact or [channel for channel in same if ":" not in channel] or same
+        return same or (item.symbol,)
 
 
 class TwelveDataConnector(Connector):
     """Real-time prices of stocks, indices, forex and crypto. One event a frame, stamped in whole seconds."""
 
+    messages_per_minute = 100  # the support's FAQ; the documentation says «up to 100 events from the client-side»
+
+    @classmethod
+    def live_url(cls, options: Any) -> str:
+        return URL
+
     def endpoint(self) -> Endpoint:
         # The key goes in the header that the documentation offers for it, so that no URL ever carries a secret.
-        headers = {"X-TD-APIKEY": self._api_key} if self._api_key else {}
-        return Endpoint(self._url, headers, self._url.partition("?")[0])
+        headers = {"X-TD-APIKEY": self.api_key} if self.api_key else {}
+        return Endpoint(self.url, headers, self.url.partition("?")[0])
 
     def refusal(self, answer: HandshakeAnswer) -> str | None:
         try:
@@ -171,7 +193,14 @@ class TwelveDataConnector(Connector):
         return f"Twelve Data refused the API key (HTTP {answer.status}{': ' + message if message else ''})"
 
     def converse(self) -> TwelveDataConversation:
-        return TwelveDataConversation(self.symbols)
+        return TwelveDataConversation()
+
+    def symbol_of(self, symbol: str) -> str:
+        return symbol.partition(":")[0]
+
+    def calendar(self, symbol: str) -> str:
+        # The list of symbols does not tell currencies from crypto; feeds.yaml may.
+        return "24/5" if "/" in symbol else "XNYS"
 
     def decode(self, frame: bytes) -> list[Event]:
         try:

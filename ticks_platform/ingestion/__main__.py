@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 from ticks_platform.feeds.settings import SettingsError, load_settings
-from ticks_platform.ingestion.journal import JournalError, JournalUnavailableError, snapshot
+from ticks_platform.ingestion.journal import JournalDamagedError, JournalError, JournalUnavailableError
 from ticks_platform.ingestion.lease import LeaseLostError, MixedDatabaseError
-from ticks_platform.ingestion.replay import export, replay
+from ticks_platform.ingestion.replay import FeedInUseError, export, replay
+from ticks_platform.ingestion.snapshot import snapshot
 from ticks_platform.ingestion.stream import journal_path
 from ticks_platform.paths import project_root
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
@@ -18,7 +19,9 @@ from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 _TROUBLE = (
     SettingsError,
     JournalError,
+    JournalDamagedError,
     JournalUnavailableError,
+    FeedInUseError,
     MixedDatabaseError,
     LeaseLostError,
     DatabaseUnavailableError,

@@ -10,13 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ticks_platform.feeds.events import Control, Event, Rejected, Tick
+from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick
+from ticks_platform.ingestion.destinations import BARS, DESTINATIONS, QUOTES, TICKS, Destination, Rows
 from ticks_platform.ingestion.journal import FrameGroup
-from ticks_platform.ingestion.tick_id import tick_ids
-from ticks_platform.timescale import copy
-
-COLUMNS = ("time", "symbol", "price", "day_volume", "tick_id", "size", "bid", "ask", "feed", "received_at")
-"""Columns of stocks_real_time in the order of `encode_ticks`."""
 
 FUTURE_TOLERANCE = 300 * 1_000_000_000
 """Nanoseconds that a tick may be ahead of its arrival; the table's CHECK allows the same."""
@@ -36,18 +32,6 @@ class RejectedEvent(NamedTuple):
     raw: bytes
 
 
-class TickBatch(NamedTuple):
-    """Ticks with their places in the journal; all three are of one length."""
-
-    ticks: Sequence[Tick]
-    positions: npt.NDArray[np.int64]
-    received_at: npt.NDArray[np.int64]
-
-    def part(self, begin: int, end: int) -> TickBatch:
-        """The ticks from `begin` up to `end`."""
-        return TickBatch(self.ticks[begin:end], self.positions[begin:end], self.received_at[begin:end])
-
-
 class DecodedBatch(NamedTuple):
     """What a run of frame groups held: every event is a tick, a rejected one, or a control event."""
 
@@ -56,8 +40,19 @@ class DecodedBatch(NamedTuple):
     """How many events each group held."""
     control_of: npt.NDArray[np.int64]
     """How many of them carried no market data."""
-    ticks: TickBatch
+    ticks: Rows
+    quotes: Rows
+    bars: Rows
     rejected: list[RejectedEvent]
+
+    @property
+    def tables(self) -> list[tuple[Destination, Rows]]:
+        """The rows by the table that they go to."""
+        return [
+            (destination, rows)
+            for destination, rows in ((TICKS, self.ticks), (QUOTES, self.quotes), (BARS, self.bars))
+            if rows.events
+        ]
 
     @property
     def end(self) -> int:
@@ -67,7 +62,7 @@ class DecodedBatch(NamedTuple):
     @property
     def symbols(self) -> int:
         """How many different symbols its ticks have."""
-        return len(set(map(attrgetter("symbol"), self.ticks.ticks)))
+        return len(set(map(attrgetter("symbol"), self.ticks.events)))
 
     @property
     def frames(self) -> int:
@@ -110,81 +105,66 @@ def decode_groups(groups: Sequence[FrameGroup], decode: Decode) -> DecodedBatch:
 
     rejected: list[RejectedEvent] = []
     control_of = np.zeros(len(groups), dtype=np.int64)
-    # One look in C at the types of all events: almost every batch is ticks only.
-    if set(map(type, events)) - {Tick}:
-        is_tick = np.fromiter((type(event) is Tick for event in events), np.bool_, len(events))
-        for place in np.flatnonzero(~is_tick).tolist():
-            event = events[place]
-            at = (int(positions[place]), int(received_at[place]))
-            if isinstance(event, Control):
-                control_of[np.searchsorted(events_of.cumsum(), place, side="right")] += 1
-            elif isinstance(event, Rejected):
-                rejected.append(RejectedEvent(*at, event.reason, event.raw))
-            else:
-                rejected.append(RejectedEvent(*at, f"the connector made a {type(event).__name__} of it", b""))
-        events = list(compress(events, is_tick.tolist()))
-        positions, received_at = positions[is_tick], received_at[is_tick]
-    ticks = TickBatch(events, positions, received_at)  # type: ignore[arg-type]  # only ticks are left
-    return _refuse_at_the_door(DecodedBatch(groups, events_of, control_of, ticks, rejected))
+    nothing = Rows([], positions[:0], received_at[:0])
+    rows: dict[type, Rows] = dict.fromkeys((Tick, Quote, Bar), nothing)
+    # One look in C at the types of all events: almost every batch is of one kind only.
+    kinds = set(map(type, events))
+    if len(kinds) == 1 and kinds <= rows.keys():
+        rows[kinds.pop()] = Rows(events, positions, received_at)
+    elif kinds:
+        rows.update(_sort_out(events, positions, received_at, events_of, control_of, rejected))
+    batch = DecodedBatch(groups, events_of, control_of, rows[Tick], rows[Quote], rows[Bar], rejected)
+    return _refuse_at_the_door(batch)
+
+
+def _sort_out(
+    events: list[Event],
+    positions: npt.NDArray[np.int64],
+    received_at: npt.NDArray[np.int64],
+    events_of: npt.NDArray[np.int64],
+    control_of: npt.NDArray[np.int64],
+    rejected: list[RejectedEvent],
+) -> dict[type, Rows]:
+    """Events of several kinds, apart; those that are no rows are counted in `control_of`, or put to `rejected`."""
+    types = list(map(type, events))
+    number_of: dict[type, int] = {Tick: 0, Quote: 1, Bar: 2}
+    kind = np.fromiter((number_of.get(type_, 3) for type_ in types), np.int8, len(events))
+    ends = events_of.cumsum()
+    for place in np.flatnonzero(kind == 3).tolist():
+        event = events[place]
+        at = (int(positions[place]), int(received_at[place]))
+        if isinstance(event, Control):
+            control_of[np.searchsorted(ends, place, side="right")] += 1
+        elif isinstance(event, Rejected):
+            rejected.append(RejectedEvent(*at, event.reason, event.raw))
+        else:
+            rejected.append(RejectedEvent(*at, f"the connector made a {type(event).__name__} of it", b""))
+    found: dict[type, Rows] = {}
+    for type_, number in number_of.items():
+        chosen = kind == number
+        if chosen.any():
+            found[type_] = Rows(list(compress(events, chosen.tolist())), positions[chosen], received_at[chosen])
+    return found
 
 
 def _refuse_at_the_door(batch: DecodedBatch) -> DecodedBatch:
-    """Set aside the ticks whose time the table would refuse, without a round trip."""
-    ticks = batch.ticks
-    try:
-        times = _times(ticks)
-    except (OverflowError, TypeError, ValueError):
-        return batch  # the loader splits the batch until it has found the tick
-    early, late = times < EARLIEST, times > ticks.received_at + FUTURE_TOLERANCE
-    refused = early | late
-    if not refused.any():
-        return batch
+    """Set aside the events whose time their table would refuse, without a round trip."""
     rejected = list(batch.rejected)
-    for place in np.flatnonzero(refused).tolist():
-        ahead = (int(times[place]) - int(ticks.received_at[place])) / 1e9
-        reason = "its time is before 1990" if early[place] else f"its time is {ahead:.0f} s after its arrival"
-        rejected.append(batch.reject(int(ticks.positions[place]), int(ticks.received_at[place]), reason))
-    kept = ~refused
-    remaining = TickBatch(list(compress(ticks.ticks, kept.tolist())), ticks.positions[kept], ticks.received_at[kept])
-    return batch._replace(ticks=remaining, rejected=rejected)
-
-
-def encode_ticks(batch: TickBatch, *, feed: str, journal_number: int) -> bytes:
-    """The batch as one binary COPY into stocks_real_time (`COLUMNS`).
-
-    Raises OverflowError, TypeError or ValueError when a tick holds what its column cannot.
-    """
-    ticks = batch.ticks
-    times = _times(batch)
-    symbols = list(map(attrgetter("symbol"), ticks))
-    words = list(dict.fromkeys(symbols))
-    code_of = {word: code for code, word in enumerate(words)}
-    return copy.encode(
-        (
-            copy.timestamptz(times),
-            copy.TextColumn(
-                np.fromiter(map(code_of.__getitem__, symbols), np.intp, len(ticks)), [word.encode() for word in words]
-            ),
-            copy.float8(_floats(ticks, "price")),
-            copy.int8(_floats(ticks, "day_volume")),
-            copy.Column(tick_ids(times, batch.positions, journal_number)),
-            copy.float8(_floats(ticks, "size")),
-            copy.float8(_floats(ticks, "bid")),
-            copy.float8(_floats(ticks, "ask")),
-            copy.TextColumn(np.zeros(len(ticks), np.intp), [feed.encode()]),
-            copy.timestamptz(batch.received_at),
-        )
-    )
-
-
-def _times(batch: TickBatch) -> npt.NDArray[np.int64]:
-    return np.fromiter(map(attrgetter("time"), batch.ticks), np.int64, len(batch.ticks))
-
-
-def _floats(ticks: Sequence[Tick], field: str) -> npt.NDArray[np.float64]:
-    values = list(map(attrgetter(field), ticks))
-    # A field that the provider never sends is all None, and numpy is slow at that.
-    if values and values[0] is None and values.count(None) == len(values):
-        return np.full(len(values), np.nan)
-    # numpy takes None for NaN here, which the encoder then writes as NULL.
-    return np.array(values, dtype=np.float64)
+    kept: list[Rows] = []
+    for destination, rows in zip(DESTINATIONS, (batch.ticks, batch.quotes, batch.bars), strict=True):
+        try:
+            times = rows.times(destination.time)
+        except (OverflowError, TypeError, ValueError):
+            kept.append(rows)  # the loader splits the batch until it has found the event
+            continue
+        early, late = times < EARLIEST, times > rows.received_at + FUTURE_TOLERANCE
+        refused = early | late
+        if not refused.any():
+            kept.append(rows)
+            continue
+        for place in np.flatnonzero(refused).tolist():
+            ahead = (int(times[place]) - int(rows.received_at[place])) / 1e9
+            reason = "its time is before 1990" if early[place] else f"its time is {ahead:.0f} s after its arrival"
+            rejected.append(batch.reject(int(rows.positions[place]), int(rows.received_at[place]), reason))
+        kept.append(rows.where(~refused))
+    return batch._replace(ticks=kept[0], quotes=kept[1], bars=kept[2], rejected=rejected)

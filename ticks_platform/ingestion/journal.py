@@ -3,52 +3,55 @@
 It is a SQLite file in WAL mode, one per feed. Frames come in groups, and a group is one row: appending releases the
 interpreter a few times a group and not a few times a frame, which decides how fast a socket can be read while another
 thread decodes. A group is handed to the operating system before its frames are looked at, so it survives any end of the
-process; a thread of its own syncs the file, so a power cut costs the last `sync_interval` at most.
+process; a thread of its own syncs the file, so a power cut costs the last `sync_interval` at most, as long as the disk
+takes the syncs.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
-import os
 import sqlite3
 import threading
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.feeds.events import Frame
+from ticks_platform.ingestion import journal_file
+from ticks_platform.ingestion.journal_file import (
+    HEAD,
+    Contents,
+    JournalDamagedError,
+    JournalError,
+    JournalFencedError,
+    JournalUnavailableError,
+    frame_size,
+)
+from ticks_platform.ingestion.journal_sync import Syncing
 from ticks_platform.timescale import scripts
 
+__all__ = [
+    "SYNC_INTERVAL",
+    "FrameGroup",
+    "Journal",
+    "JournalDamagedError",
+    "JournalError",
+    "JournalFencedError",
+    "JournalUnavailableError",
+]
+
 logger = logging.getLogger(__name__)
-
-APPLICATION_ID = 0x7469636B
-"""Marks a SQLite file as ours: "tick"."""
-
-VERSION = 1
-"""Version of the file's layout, kept in SQLite's user_version."""
 
 SYNC_INTERVAL = 0.01
 """Seconds between syncs to the disk."""
 
-
-class JournalError(Exception):
-    """The journal's file cannot be used as it is; the message says why, and what to do."""
-
-
-class JournalUnavailableError(Exception):
-    """The journal cannot be written or read just now: it is locked, or the disk is full. Its frames are still in it."""
-
-
-class JournalFencedError(Exception):
-    """Another process has opened this journal for writing; this one must not append any more."""
+_PATIENCE = 5.0
+"""Seconds that a write waits for whoever else has locked the file, before it counts as failed for now."""
 
 
 class FrameGroup(NamedTuple):
@@ -63,33 +66,8 @@ class FrameGroup(NamedTuple):
 
     def positions(self) -> npt.NDArray[np.int64]:
         """The position of each frame: how many bytes came before it."""
-        sizes = np.fromiter(map(_size, self.frames), np.int64, len(self.frames))
+        sizes = np.fromiter(map(frame_size, self.frames), np.int64, len(self.frames))
         return self.position + np.cumsum(sizes) - sizes
-
-
-class Waiting(NamedTuple):
-    """What waits in a journal beyond a position."""
-
-    frames: int
-    bytes: int
-
-
-class _Contents(msgspec.Struct, array_like=True):
-    epoch: int
-    connection: int
-    received_at: list[int]
-    frames: list[bytes]
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Contents).decode
-
-
-_HEAD = """
-    SELECT coalesce(max(end), trimmed_position), coalesce(max(frames_before + frames), trimmed_frames)
-    FROM journal LEFT JOIN frame_group
-"""
-# The position after the last frame, and how many frames came before it.
 
 
 class Journal:
@@ -110,38 +88,37 @@ class Journal:
         """Open the journal of a feed, and make it where there is none; whoever appended to it before is fenced off.
 
         `synthetic` tells whether its frames are made up by the stand-in. `max_bytes` bounds what waits in it. A damaged
-        file is set aside under another name, and a new one is begun. Raises JournalError when the file is another
-        feed's, another program's, of the other kind or of a newer version, and JournalUnavailableError when it cannot
-        be opened just now.
+        file is set aside, and a new one is begun. Raises JournalError when the file is another feed's, another
+        program's, of the other kind or of a newer version, and JournalUnavailableError when it cannot be opened now.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
+        self._feed = feed
         self._max_bytes = max_bytes
         self._changed = threading.Condition()
         self._closing = False
         self._unbounded = False
-        with _opening(path):
+        self._damage: JournalDamagedError | None = None
+        with journal_file.opening(path):
             try:
-                self._writer = _connect(path)
+                self._writer = journal_file.connect(path)
                 self._claim(feed, synthetic)
             except sqlite3.OperationalError as error:
                 raise JournalUnavailableError(
                     f"the journal of feed {feed} ({path}) cannot be opened now: {error}"
                 ) from error
             except sqlite3.DatabaseError as error:
-                aside = _set_aside(path)
                 logger.error(  # noqa: TRY400  (the message says it all)
-                    "the journal of feed %s is damaged (%s): set aside as %s, a new one is begun", feed, error, aside
+                    "%s. A new one is begun", journal_file.describe_damage(feed, error, journal_file.set_aside(path))
                 )
-                self._writer = _connect(path)
+                self._writer = journal_file.connect(path)
                 self._claim(feed, synthetic)
-        self._reader = _connect(path)
+            self._identity = journal_file.identity(path)
+        # From here on, a writer that has waited in vain keeps others of this process waiting, and tries again anyway.
+        self._writer.execute(f"PRAGMA busy_timeout = {_PATIENCE * 1000:.0f}")
+        self._reader = journal_file.connect(path)
         self._next_read = self._trimmed
-        self._syncing = threading.Thread(target=self._sync, args=(sync_interval,), name=f"sync-{feed}", daemon=True)
-        self._dirty = threading.Event()
-        self._ending = threading.Event()
-        self._sync_failure: OSError | None = None
-        self._syncing.start()
+        self._syncing = Syncing(path, interval=sync_interval, write_again=self._write_again)
 
     @property
     def path(self) -> Path:
@@ -166,10 +143,10 @@ class Journal:
 
     def _claim(self, feed: str, synthetic: bool) -> None:
         connection = self._writer
-        _check_header(connection, self._path)
+        journal_file.check_header(connection, self._path)
         connection.executescript(scripts.read("journal/journal.sql"))
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute(f"PRAGMA application_id = {journal_file.APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {journal_file.VERSION}")
         connection.execute("BEGIN IMMEDIATE")
         with connection:
             row = connection.execute("SELECT * FROM journal").fetchone()
@@ -190,7 +167,7 @@ class Journal:
                 )
             self._generation = generation + 1
             connection.execute("UPDATE journal SET generation = ?", (self._generation,))
-            end, frames = connection.execute(_HEAD).fetchone()
+            end, frames = connection.execute(HEAD).fetchone()
         self.journal_id: str = journal_id
         self.frames_trimmed: int = frames_trimmed
         """Frames that were committed and forgotten before it was opened."""
@@ -206,17 +183,18 @@ class Journal:
     def append(self, frames: Sequence[Frame], *, epoch: int) -> None:
         """Append frames of one connection; when this returns, they survive the end of the process.
 
-        Waits while the journal is full, which stops the reading of the socket. Raises JournalFencedError, and
-        JournalUnavailableError when the file can no longer be synced to its disk.
+        Waits while the journal is full, which stops the reading of the socket. Raises JournalUnavailableError when the
+        file cannot be written or synced just now: the frames are not in it, and may be appended again. Raises
+        JournalFencedError and JournalDamagedError.
         """
         if not frames:
             return
-        if self._sync_failure is not None:
-            raise JournalUnavailableError(f"{self._path} cannot be synced: {self._sync_failure}")
+        if self._syncing.failure is not None:
+            raise JournalUnavailableError(f"{self._path} cannot be synced: {self._syncing.failure}")
         received_at, data = [frame.received_at for frame in frames], [frame.data for frame in frames]
-        size = sum(map(_size, data))
-        contents = _encode(_Contents(epoch, frames[0].connection, received_at, data))
-        with self._changed:
+        size = sum(map(frame_size, data))
+        contents = journal_file.encode(Contents(epoch, frames[0].connection, received_at, data))
+        with self._in_words("written"), self._changed:
             self._changed.wait_for(lambda: self._unbounded or not self.full)
             with self._writer:
                 stored = self._writer.execute(
@@ -224,16 +202,17 @@ class Journal:
                     (self._end, self._end + size, self._frames, len(data), contents, self._generation),
                 ).rowcount
             if not stored:
-                raise JournalFencedError(f"{self._path} was opened by another process, which now appends to it")
+                raise self._fenced()
             self._end += size
             self._frames += len(data)
             self._changed.notify_all()
-        self._dirty.set()
+        self._syncing.due()
 
     def take(self, *, max_bytes: int, linger: float, wait: float) -> list[FrameGroup]:
         """The next groups, oldest first, up to about `max_bytes` of frames, but at least one when there is one.
 
         Waits up to `wait` seconds for the first, then `linger` for company. Taken groups stay until they are trimmed.
+        Raises JournalDamagedError when the next one cannot be read, JournalUnavailableError when it can later, perhaps.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._next_read < self._end or self._closing, wait)
@@ -242,61 +221,76 @@ class Journal:
             enough = self._next_read + max_bytes
             self._changed.wait_for(lambda: self._closing or self._end >= enough, linger)
         groups: list[FrameGroup] = []
+        with self._in_words("read"):
+            try:
+                for group in self._read():
+                    groups.append(group)
+                    self._next_read = group.end
+                    if group.end >= enough:
+                        break
+            except (sqlite3.DatabaseError, journal_file.UnreadableError):
+                # What stands before the trouble is good; the next call meets the trouble first.
+                if not groups:
+                    raise
+        return groups
+
+    def _read(self) -> Iterator[FrameGroup]:
         rows = self._reader.execute(
             "SELECT position, end, data FROM frame_group WHERE position >= ? ORDER BY position", (self._next_read,)
         )
         with contextlib.closing(rows):
             for position, end, data in rows:
-                contents = _decode(data)
-                groups.append(
-                    FrameGroup(
-                        position, end, contents.epoch, contents.connection, contents.received_at, contents.frames
-                    )
+                contents = journal_file.decode(data, position=position, end=end)
+                yield FrameGroup(
+                    position, end, contents.epoch, contents.connection, contents.received_at, contents.frames
                 )
-                self._next_read = end
-                if end >= enough:
-                    break
-        return groups
 
     def seek(self, position: int, *, frames: int) -> None:
         """Take from this position on: where the database's checkpoint stands, after so many frames of this journal.
 
         A journal that ends before it begins again there: an unused one, one that lost its last frames in a power cut
         after they were committed, or one that was restored from a copy. Appending at positions that the database has
-        seen already would make it take new frames for old ones.
+        seen already would make it take new frames for old ones. Raises JournalDamagedError and JournalUnavailableError.
         """
         if position > self._end:
             if self.start is not None:
                 logger.warning(
                     "%s ends before what the database has loaded out of it; it begins again there", self._path
                 )
-            with self._changed, self._writer:
+            with self._in_words("written"), self._changed, self._writer:
                 self._writer.execute("DELETE FROM frame_group")
                 self._writer.execute("UPDATE journal SET trimmed_position = ?, trimmed_frames = ?", (position, frames))
             self._end = self._trimmed = self._next_read = position
             self._frames = frames
             return
-        row = self._reader.execute("SELECT min(position) FROM frame_group WHERE end > ?", (position,)).fetchone()
+        with self._in_words("read"):
+            row = self._reader.execute("SELECT min(position) FROM frame_group WHERE end > ?", (position,)).fetchone()
         self._next_read = self._end if row[0] is None else row[0]
         self.trim(position)
 
     def trim(self, position: int) -> None:
-        """Forget the frames before this position: they are committed."""
-        with self._changed:
-            with self._writer:
-                self._writer.execute(
-                    """
-                    UPDATE journal SET trimmed_position = max(trimmed_position, ?), trimmed_frames = coalesce(
-                        (SELECT frames_before + frames FROM frame_group
-                         WHERE position < ? ORDER BY position DESC LIMIT 1),
-                        trimmed_frames)
-                    """,
-                    (position, position),
-                )
-                # A group is committed whole, so the key decides; a scan would hold up the reading of the socket.
-                self._writer.execute("DELETE FROM frame_group WHERE position < ?", (position,))
+        """Forget the frames before this position: they are committed. Raises JournalDamagedError."""
+        with self._in_words("trimmed"), self._changed:
+            try:
+                self._delete_before(position)
+            except sqlite3.OperationalError as error:
+                # A full disk does not even take a deletion. The next trim, or the next owner's, makes up for this one.
+                logger.warning("%s cannot be trimmed now: %s", self._path, error)
             self._trimmed = max(self._trimmed, position)
             self._changed.notify_all()
+
+    def _delete_before(self, position: int) -> None:
+        with self._writer:
+            self._writer.execute(
+                """
+                UPDATE journal SET trimmed_position = max(trimmed_position, ?), trimmed_frames = coalesce(
+                    (SELECT frames_before + frames FROM frame_group WHERE position < ? ORDER BY position DESC LIMIT 1),
+                    trimmed_frames)
+                """,
+                (position, position),
+            )
+            # A group is committed whole, so the key decides; a scan would hold up the reading of the socket.
+            self._writer.execute("DELETE FROM frame_group WHERE position < ?", (position,))
 
     def take_all(self) -> None:
         """From now on, append whatever the budget says: on a stop there is no other place for what has been read."""
@@ -314,102 +308,55 @@ class Journal:
         """Close the file; what waits in it stays for the next owner."""
         self.take_all()
         self.stop_appending()
-        self._ending.set()
-        self._dirty.set()
-        self._syncing.join()
+        self._syncing.end()
         self._reader.close()
         self._writer.close()
 
-    def _sync(self, interval: float) -> None:
-        descriptor = os.open(f"{self._path}-wal", os.O_RDWR)
+    @contextlib.contextmanager
+    def _in_words(self, done: str) -> Iterator[None]:
+        """Turn SQLite's errors into this module's, and set a file that is found damaged aside."""
         try:
-            while not self._ending.is_set():
-                self._dirty.wait()
-                self._dirty.clear()
-                os.fdatasync(descriptor)
-                self._ending.wait(interval)
-        except OSError as error:
-            logger.exception("%s cannot be synced", self._path)
-            self._sync_failure = error
-        finally:
-            os.close(descriptor)
+            yield
+        except sqlite3.OperationalError as error:
+            raise JournalUnavailableError(f"{self._path} cannot be {done}: {error}") from error
+        except (sqlite3.DatabaseError, journal_file.UnreadableError) as error:
+            if isinstance(error, sqlite3.Error) and not journal_file.is_damage(error):
+                raise
+            raise self._set_aside(error) from error
 
+    def _set_aside(self, error: Exception) -> JournalDamagedError | JournalFencedError:
+        """Give the damaged file another name if it is still this owner's, and return what to raise."""
+        with journal_file.opening(self._path):
+            if self._damage is None:
+                if not self._is_mine():
+                    return self._fenced()
+                aside = journal_file.set_aside(self._path)
+                self._damage = JournalDamagedError(
+                    f"{journal_file.describe_damage(self._feed, error, aside)}. The feed's next run begins a new one"
+                )
+            return self._damage
 
-class Snapshot:
-    """A journal as of one moment, seen from outside while its owner goes on."""
+    def _is_mine(self) -> bool:
+        if journal_file.identity(self._path) != self._identity:
+            return False
+        try:
+            # On a connection of its own: the reader's may be in the middle of an older state of the file.
+            with contextlib.closing(journal_file.connect_to_look(self._path)) as connection:
+                row = connection.execute("SELECT generation FROM journal").fetchone()
+        except sqlite3.DatabaseError as unreadable:
+            if not journal_file.is_damage(unreadable):
+                raise JournalUnavailableError(f"{self._path} cannot be read: {unreadable}") from unreadable
+            # Nobody else can have taken it over either, in this state.
+            return True
+        return row is None or row[0] == self._generation
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self.feed: str
-        self.journal_id: str
-        self.feed, self.journal_id = connection.execute("SELECT feed, journal_id FROM journal").fetchone()
-        self.end: int
-        """The position after the last frame."""
-        self.frames_appended: int
-        """Frames taken in since the journal was made."""
-        self.end, self.frames_appended = connection.execute(_HEAD).fetchone()
+    def _fenced(self) -> JournalFencedError:
+        return JournalFencedError(f"{self._path} was opened by another process, which now appends to it")
 
-    def beyond(self, position: int) -> Waiting:
-        """What stands at this position and after it."""
-        frames, size = self._connection.execute(
-            "SELECT coalesce(sum(frames), 0), coalesce(sum(end - position), 0) FROM frame_group WHERE end > ?",
-            (position,),
-        ).fetchone()
-        return Waiting(frames, size)
+    def _write_again(self) -> None:
+        """Copy what stands in SQLite's log into the file proper, after which the next append begins at its start.
 
-
-@contextlib.contextmanager
-def snapshot(path: Path) -> Iterator[Snapshot]:
-    """Look into a journal, without disturbing its owner. Raises JournalError when it is not there or cannot be read."""
-    if not path.exists():
-        raise JournalError(f"there is no journal at {path}")
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as connection:
-            _check_header(connection, path)
-            connection.execute("BEGIN")
-            yield Snapshot(connection)
-    except sqlite3.DatabaseError as error:
-        raise JournalError(f"{path} cannot be read: {error}") from error
-
-
-def _size(frame: bytes) -> int:
-    # An empty frame moves the position too, or the next one would stand at the same place.
-    return len(frame) or 1
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    # The file is synced by a thread of its own; SQLite itself syncs where the order of its writes depends on it.
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA journal_size_limit = 67108864")
-    return connection
-
-
-def _check_header(connection: sqlite3.Connection, path: Path) -> None:
-    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    if application_id != APPLICATION_ID and tables:
-        raise JournalError(f"{path} is a SQLite file of another program, not a journal: move it away")
-    if version > VERSION:
-        raise JournalError(
-            f"{path} was written by a newer version of ticks_platform (layout {version}; this one knows {VERSION}): "
-            "update, or move it away and replay it later"
-        )
-
-
-@contextlib.contextmanager
-def _opening(path: Path) -> Iterator[None]:
-    """One opener at a time, since setting a damaged file aside is not a transaction."""
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _set_aside(path: Path) -> Path:
-    aside = path.with_name(f"{path.stem}.damaged-{time.strftime('%Y%m%dT%H%M%S')}{path.suffix}")
-    for suffix in ("", "-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
-    return aside
+        A reader in the way leaves a part of it to a later checkpoint.
+        """
+        with self._changed:
+            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()

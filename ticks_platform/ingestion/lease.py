@@ -42,6 +42,8 @@ class LeaseStatus(NamedTuple):
     epoch: int
     heartbeat_at: datetime
     released: bool
+    age: float
+    """Seconds since the heartbeat, by the database's clock; negative when that was set back."""
 
 
 def take(
@@ -172,7 +174,11 @@ def release(cursor: Cursor, lease: Lease) -> None:
 def status(cursor: Cursor, feed: str) -> LeaseStatus | None:
     """Who holds the feed, or None when nobody ever did."""
     cursor.execute(
-        "SELECT owner, epoch, heartbeat_at, released_at IS NOT NULL FROM ticks_platform.feed_lease WHERE feed = %s",
+        """
+        SELECT owner, epoch, heartbeat_at, released_at IS NOT NULL,
+            extract(epoch FROM clock_timestamp() - heartbeat_at)::double precision
+        FROM ticks_platform.feed_lease WHERE feed = %s
+        """,
         (feed,),
     )
     row = cursor.fetchone()

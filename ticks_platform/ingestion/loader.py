@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import psycopg2
 from psycopg2.extras import execute_values
 
 from ticks_platform.feeds.backoff import Backoff
-from ticks_platform.feeds.connection import Change
+from ticks_platform.feeds.life import Change
+from ticks_platform.feeds.liveness import Liveness
+from ticks_platform.ingestion import channels, ledger
 from ticks_platform.ingestion import lease as leases
-from ticks_platform.ingestion import ledger
-from ticks_platform.ingestion.batch import (
-    COLUMNS,
-    Decode,
-    DecodedBatch,
-    RejectedEvent,
-    TickBatch,
-    decode_groups,
-    encode_ticks,
-)
+from ticks_platform.ingestion.batch import Decode, DecodedBatch, decode_groups
+from ticks_platform.ingestion.destinations import DESTINATIONS
+from ticks_platform.ingestion.duplicates import TradeMemory, stored_until
 from ticks_platform.ingestion.journal import Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
-from ticks_platform.timescale.columnstore import DirectCompress
+from ticks_platform.ingestion.store import Prepared, Store, Stored, prepare
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 
 if TYPE_CHECKING:
@@ -55,11 +49,6 @@ LINGER_PER_COMMIT = 4.0
 HEARTBEAT_INTERVAL = 2.0
 """Seconds between heartbeats while there is nothing to load."""
 
-_COPY = f"COPY stocks_real_time ({', '.join(COLUMNS)}) FROM STDIN (FORMAT binary)"
-
-# Data exceptions and integrity violations are the fault of the rows; everything else is the fault of the circumstances.
-_BAD_DATA_CLASSES = ("22", "23")
-
 
 class CheckpointError(Exception):
     """The database's checkpoint stands where it cannot: somebody else has moved it."""
@@ -69,20 +58,6 @@ class _AbandonedError(Exception):
     """The loader was told to stop retrying."""
 
 
-class _Prepared(NamedTuple):
-    """A batch on its way to the database, encoded already unless a tick in it cannot be."""
-
-    batch: DecodedBatch
-    encoded: bytes | None
-
-
-class _Stored(NamedTuple):
-    """What became of a batch's ticks."""
-
-    loaded: list[TickBatch]
-    refused: list[RejectedEvent]
-
-
 class Loader:
     """Commits one feed's journal under one lease, for as long as it takes.
 
@@ -90,7 +65,17 @@ class Loader:
     reason. While one batch is on its way to the database, the next one is decoded and encoded.
     """
 
-    def __init__(self, *, database: Database, lease: Lease, decode: Decode, journal: Journal, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        lease: Lease,
+        decode: Decode,
+        journal: Journal,
+        metrics: Metrics,
+        liveness: Liveness | None = None,
+    ) -> None:
+        """`liveness` is told which symbols the frames held."""
         self._database = database
         self._lease = lease
         self._decode = decode
@@ -99,7 +84,9 @@ class Loader:
         self._changes: deque[Change] = deque()
         self._stored_changes = 0
         self._connection: Connection | None = None
-        self._direct_compress = DirectCompress()
+        self._store = Store(lease)
+        self._memory = TradeMemory()
+        self._liveness = liveness
         self._backoff = Backoff(base=0.2, cap=5.0)
         self._abandon = threading.Event()
         self._beat_at = 0.0
@@ -124,6 +111,7 @@ class Loader:
             contextlib.closing(self),
             ThreadPoolExecutor(1, thread_name_prefix=f"decode-{self._lease.feed}") as preparing,
         ):
+            self._until_done(self._begin)
             upcoming = preparing.submit(self._prepare)
             while True:
                 prepared = upcoming.result()
@@ -144,23 +132,22 @@ class Loader:
             self._connection.close()
             self._connection = None
 
-    def _prepare(self) -> _Prepared | None:
+    def _prepare(self) -> Prepared | None:
         groups = self._journal.take(max_bytes=MAX_BATCH_BYTES, linger=self._linger, wait=HEARTBEAT_INTERVAL / 4)
         if not groups:
             return None
         batch = decode_groups(groups, self._decode)
-        encoded = None
-        with contextlib.suppress(OverflowError, TypeError, ValueError):
-            encoded = self._encode(batch.ticks)
-        return _Prepared(batch, encoded)
+        if self._liveness is not None:
+            until = groups[-1].received_at[-1] / 1e9
+            for _, rows in batch.tables:
+                self._liveness.saw(rows.column("symbol"), until=until)
+            self._liveness.caught_up(until)
+        return prepare(batch, self._memory, self._lease)
 
-    def _encode(self, ticks: TickBatch) -> bytes:
-        return encode_ticks(ticks, feed=self._lease.feed, journal_number=self._lease.journal_number)
-
-    def _commit(self, prepared: _Prepared) -> None:
+    def _commit(self, prepared: Prepared) -> None:
         batch = prepared.batch
 
-        def store(cursor: Cursor) -> _Stored | None:
+        def store(cursor: Cursor) -> Stored | None:
             self._hold(cursor)
             # After a lost connection it is not known whether the commit came through; the checkpoint knows.
             cursor.execute(
@@ -174,11 +161,19 @@ class Loader:
             if not cursor.rowcount:
                 self._check_is_committed(cursor, batch)
                 return None
-            stored = self._copy(cursor, prepared)
-            rejected = batch.rejected + stored.refused
-            self._store_rejected(cursor, rejected)
-            entries = ledger.entries(batch, loaded=stored.loaded, rejected=rejected)
+            stored = self._store.store(cursor, prepared)
+            entries = ledger.entries(
+                batch,
+                loaded=stored.loaded_rows,
+                replaced=stored.replaced,
+                duplicate=stored.duplicate,
+                rejected=batch.rejected + stored.refused,
+            )
             ledger.add(cursor, self._lease.feed, entries)
+            for destination in DESTINATIONS:
+                parts = [rows for table, rows in stored.loaded if table is destination]
+                hours = ledger.hours(parts, time=destination.time)
+                ledger.add_hours(cursor, self._lease.feed, destination.table, hours)
             return stored
 
         began = time.monotonic()
@@ -186,7 +181,7 @@ class Loader:
         took = time.monotonic() - began
         self._linger = min(LONGEST_LINGER, max(SHORTEST_LINGER, LINGER_PER_COMMIT * took))
         self._journal.trim(batch.end)
-        self.metrics.committed(batch, refused=stored.refused if stored else (), at=time.time_ns())
+        self.metrics.committed(batch, stored, at=time.time_ns())
 
     def _check_is_committed(self, cursor: Cursor, batch: DecodedBatch) -> None:
         """Batches end at different positions, so that only this very batch can have left the checkpoint at its end."""
@@ -201,78 +196,10 @@ class Loader:
                 f"{row and row[0]}, where no batch of this loader ends ({batch.end}); its frames stay in the journal"
             )
 
-    def _copy(self, cursor: Cursor, prepared: _Prepared) -> _Stored:
-        """Copy the batch in; ticks that cannot be rows are found and come back, the others are stored."""
-        batch = prepared.batch
-        if not batch.ticks.ticks:
-            return _Stored([], [])
-        self._direct_compress.prepare(cursor, rows=len(batch.ticks.ticks), symbols=batch.symbols)
-        if prepared.encoded is not None:
-            cursor.execute("SAVEPOINT batch")
-            try:
-                self._copy_rows(cursor, prepared.encoded, len(batch.ticks.ticks))
-            except psycopg2.Error as error:
-                if not _is_bad_data(error):
-                    raise
-                cursor.execute("ROLLBACK TO SAVEPOINT batch")
-            else:
-                return _Stored([batch.ticks], [])
-        loaded: list[TickBatch] = []
-        refused: list[RejectedEvent] = []
-        self._copy_parts(cursor, batch, batch.ticks, loaded, refused)
-        return _Stored(loaded, refused)
-
-    def _copy_parts(
-        self,
-        cursor: Cursor,
-        batch: DecodedBatch,
-        part: TickBatch,
-        loaded: list[TickBatch],
-        refused: list[RejectedEvent],
-    ) -> None:
-        """Copy a part of the batch that may hold a bad tick, halving it until the bad ones are found."""
-        cursor.execute("SAVEPOINT part")
-        try:
-            # numpy refuses what its columns cannot hold, as the database refuses what its own cannot.
-            self._copy_rows(cursor, self._encode(part), len(part.ticks))
-        except (psycopg2.Error, OverflowError, TypeError, ValueError) as error:
-            if isinstance(error, psycopg2.Error) and not _is_bad_data(error):
-                raise
-            cursor.execute("ROLLBACK TO SAVEPOINT part")
-            if len(part.ticks) == 1:
-                reason = str(error).strip().partition("\n")[0]
-                refused.append(batch.reject(int(part.positions[0]), int(part.received_at[0]), reason))
-                return
-            middle = len(part.ticks) // 2
-            self._copy_parts(cursor, batch, part.part(0, middle), loaded, refused)
-            self._copy_parts(cursor, batch, part.part(middle, len(part.ticks)), loaded, refused)
-            return
-        cursor.execute("RELEASE SAVEPOINT part")
-        loaded.append(part)
-
-    def _copy_rows(self, cursor: Cursor, encoded: bytes, rows: int) -> None:
-        cursor.copy_expert(_COPY, io.BytesIO(encoded), size=1 << 20)
-        if cursor.rowcount != rows:
-            raise psycopg2.InternalError(f"the database took {cursor.rowcount} of {rows} rows of a COPY")
-
-    def _store_rejected(self, cursor: Cursor, rejected: Sequence[RejectedEvent]) -> None:
-        if rejected:
-            execute_values(
-                cursor,
-                "INSERT INTO ticks_platform.rejected_event (feed, journal_number, position, received_at, reason, raw) "
-                "VALUES %s",
-                [
-                    (
-                        self._lease.feed,
-                        self._lease.journal_number,
-                        event.position,
-                        _datetime(event.received_at),
-                        _text(event.reason),
-                        event.raw,
-                    )
-                    for event in rejected
-                ],
-            )
+    def _begin(self, cursor: Cursor) -> None:
+        leases.hold(cursor, self._lease)
+        channels.forget(cursor, self._lease.feed)
+        self._memory.horizon = stored_until(cursor, self._lease.feed)
 
     def _hold(self, cursor: Cursor) -> None:
         self.wanted = leases.hold(cursor, self._lease)
@@ -300,15 +227,14 @@ class Loader:
                     for change in pending
                 ],
             )
+            channels.note(cursor, self._lease.feed, pending)
         self._stored_changes = len(pending)
 
     def _until_done(self, work: Callable[[Cursor], T]) -> T:
         """Do the work in one transaction, again and again until it is committed. Raises _AbandonedError."""
         while True:
             try:
-                connection = self._connected()
-                with connection, connection.cursor() as cursor:
-                    result = work(cursor)
+                result = self._transact(work)
             except (psycopg2.Error, DatabaseUnavailableError) as error:
                 self.close()
                 delay = self._backoff.next_delay()
@@ -317,26 +243,42 @@ class Loader:
                 logger.warning(
                     "feed %s cannot commit, trying again in %.1f s: %s", self._lease.feed, delay, self.trouble
                 )
+                if not isinstance(error, DatabaseUnavailableError):
+                    self._beat_in_between()
                 if self._abandon.wait(delay):
                     raise _AbandonedError from error
                 continue
-            for _ in range(self._stored_changes):
-                self._changes.popleft()
-            self._stored_changes = 0
-            self._beat_at = time.monotonic() + HEARTBEAT_INTERVAL
             self._backoff.reset()
             self.trouble = None
             return result
 
+    def _beat_in_between(self) -> None:
+        """Beat if it is time, after work that failed: a database may refuse the ticks for hours and still take this.
+
+        Without it the supervisor would take this owner for dead, and its successor would fare no better.
+        """
+        if time.monotonic() < self._beat_at or self._abandon.is_set():
+            return
+        try:
+            self._transact(self._hold)
+        except (psycopg2.Error, DatabaseUnavailableError):
+            self.close()
+
+    def _transact(self, work: Callable[[Cursor], T]) -> T:
+        connection = self._connected()
+        with connection, connection.cursor() as cursor:
+            result = work(cursor)
+        for _ in range(self._stored_changes):
+            self._changes.popleft()
+        self._stored_changes = 0
+        self._beat_at = time.monotonic() + HEARTBEAT_INTERVAL
+        return result
+
     def _connected(self) -> Connection:
         if self._connection is None:
             self._connection = self._database.connect(leases.application_name(self._lease.feed))
-            self._direct_compress = DirectCompress()
+            self._store = Store(self._lease)
         return self._connection
-
-
-def _is_bad_data(error: psycopg2.Error) -> bool:
-    return (error.pgcode or "")[:2] in _BAD_DATA_CLASSES
 
 
 def _text(value: str) -> str:

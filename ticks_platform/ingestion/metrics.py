@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from ticks_platform.ingestion.batch import DecodedBatch, RejectedEvent
+from ticks_platform.ingestion.batch import DecodedBatch
+from ticks_platform.ingestion.destinations import TICKS
+from ticks_platform.ingestion.store import Stored
 
 BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper bounds of the latency histograms' buckets, in seconds."""
@@ -53,6 +55,10 @@ class Metrics:
         self.frames = 0
         """Frames committed."""
         self.loaded = 0
+        self.replaced = 0
+        """Bars that have replaced an earlier one of their window."""
+        self.duplicate = 0
+        """Trades that the provider sent again."""
         self.rejected = 0
         self.control = 0
         self.retries = 0
@@ -65,18 +71,29 @@ class Metrics:
         self.provider_latency = Histogram()
         """From the provider's time stamp to arrival; Twelve Data's stamps are whole seconds."""
 
-    def committed(self, batch: DecodedBatch, *, refused: Sequence[RejectedEvent], at: int) -> None:
-        """Count a batch that was committed `at` nanoseconds since the Unix epoch."""
-        ticks = batch.ticks
+    def committed(self, batch: DecodedBatch, stored: Stored | None, *, at: int) -> None:
+        """Count a batch that was committed `at` nanoseconds since the Unix epoch.
+
+        `stored` is what became of it, or None when it was committed before and only the news of that was lost.
+        """
         self.frames += batch.frames
-        self.loaded += len(ticks.ticks) - len(refused)
-        self.rejected += len(batch.rejected) + len(refused)
         self.control += int(batch.control_of.sum())
-        if ticks.ticks:
-            self.last_event_at = ticks.ticks[-1].time
-            self.commit_latency.add((at - ticks.received_at) / 1e9)
-            times = np.array([float(tick.time) for tick in (ticks.ticks[0], ticks.ticks[-1])])
-            self.provider_latency.add((ticks.received_at[[0, -1]] - times) / 1e9)
+        refused = stored.refused if stored else []
+        replaced = sum(len(rows.events) for rows in stored.replaced) if stored else 0
+        duplicate = sum(len(rows.events) for rows in stored.duplicate) if stored else 0
+        events = sum(len(rows.events) for _, rows in batch.tables)
+        self.loaded += events - len(refused) - replaced - duplicate
+        self.replaced += replaced
+        self.duplicate += duplicate
+        self.rejected += len(batch.rejected) + len(refused)
+        for destination, rows in batch.tables:
+            self.commit_latency.add((at - rows.received_at) / 1e9)
+            if destination is TICKS:
+                self.last_event_at = rows.events[-1].time
+                # The first and the last stand for all: looking at every tick would cost a Python loop.
+                ends = sorted({0, len(rows.events) - 1})
+                times = np.array([float(rows.events[place].time) for place in ends])
+                self.provider_latency.add((rows.received_at[ends] - times) / 1e9)
 
     def retried(self) -> None:
         """Count a transaction that has to be tried again."""
@@ -100,7 +117,9 @@ class _FeedCollector(Collector):
         metrics, gauges = self._metrics, self._gauges()
         for name, text, count in (
             ("ticks_frames_committed", "Frames committed.", metrics.frames),
-            ("ticks_loaded", "Ticks loaded into the hypertable.", metrics.loaded),
+            ("ticks_loaded", "Ticks, quotes and bars loaded as new rows.", metrics.loaded),
+            ("ticks_replaced", "Bars that replaced an earlier one.", metrics.replaced),
+            ("ticks_duplicate", "Trades that were sent again, and stored once.", metrics.duplicate),
             ("ticks_rejected", "Events rejected.", metrics.rejected),
             ("ticks_control", "Events without market data.", metrics.control),
             ("ticks_commit_retries", "Transactions tried again.", metrics.retries),

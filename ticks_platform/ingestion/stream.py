@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,12 +13,14 @@ from typing import NamedTuple
 import psycopg2
 
 from ticks_platform.feeds.backoff import Backoff
-from ticks_platform.feeds.connection import Change, FeedConnection, State
+from ticks_platform.feeds.connections import FeedConnections
 from ticks_platform.feeds.connector import Connector
-from ticks_platform.feeds.events import Frame, SymbolsFailed
+from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Frame, Unsubscribed
+from ticks_platform.feeds.life import Change, State
+from ticks_platform.feeds.liveness import Liveness
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import lease as leases
-from ticks_platform.ingestion.journal import Journal
+from ticks_platform.ingestion.journal import Journal, JournalDamagedError, JournalUnavailableError
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Gauges, Metrics, serve
@@ -40,6 +43,10 @@ class Progress(NamedTuple):
     state: State
     frames: int
     loaded: int
+    replaced: int
+    """Bars that have replaced an earlier one of their window."""
+    duplicate: int
+    """Trades that the provider sent again."""
     rejected: int
     control: int
     connections: int
@@ -47,7 +54,9 @@ class Progress(NamedTuple):
     waiting_bytes: int
     last_event_at: int | None
     trouble: str | None
-    failed_symbols: dict[str, str]
+    failed_channels: dict[str, str]
+    silent_symbols: frozenset[str]
+    """Symbols that stay silent although everything was tried."""
 
 
 class Ingestion:
@@ -76,11 +85,22 @@ class Ingestion:
         self._journal: Journal | None = None
         self._loader: Loader | None = None
         self._epoch = 0
-        self._connection = FeedConnection(connector, on_frames=self._receive, on_change=self._on_change)
-        self._state = State.CONNECTING
-        self._failed_symbols: dict[str, str] = {}
+        self._liveness = Liveness(feed.calendars(connector), patience=feed.stale_after_seconds)
+        self._connection = FeedConnections(
+            connector,
+            symbols=feed.symbol_names(),
+            capacity=feed.symbols_per_connection,
+            on_frames=self._receive,
+            on_change=self._on_change,
+            liveness=self._liveness,
+        )
+        self._changing = threading.Lock()
+        self._failed_channels: dict[str, str] = {}
         self._trouble: str | None = None
+        self._journal_trouble: str | None = None
+        self._lost_frames = 0
         self._stopping = threading.Event()
+        self._reading_ends = threading.Event()
         self._ended = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"ingest-{feed.name}", daemon=True)
@@ -95,8 +115,8 @@ class Ingestion:
     def wait(self, seconds: float) -> bool:
         """Wait up to `seconds` for the ingestion to end by itself; returns whether it has.
 
-        Raises what ended it: FeedRefusedError, LeaseLostError, MixedDatabaseError, JournalError, or whatever else went
-        wrong. It ends without an error when the feed was switched off.
+        Raises what ended it: FeedRefusedError, LeaseLostError, MixedDatabaseError, JournalError, JournalDamagedError,
+        JournalUnavailableError, or whatever else went wrong. It ends without an error when the feed was switched off.
         """
         ended = self._ended.wait(seconds)
         if ended and self._failure is not None:
@@ -106,7 +126,7 @@ class Ingestion:
     def stop(self) -> None:
         """Stop reading, commit what waits in the journal if the database takes it soon, give the feed up."""
         self._stopping.set()
-        self._connection.stop()
+        self._end_reading()
         self._thread.join(STOP_TIMEOUT)
         if self._thread.is_alive() and self._loader is not None:
             self._loader.abandon()
@@ -118,12 +138,20 @@ class Ingestion:
                 self.progress().trouble,
             )
 
+    def want(self, feed: FeedSettings) -> None:
+        """Stream the symbols of these settings from now on, on the connections that stand."""
+        self.feed = feed
+        self._liveness.follow(feed.calendars(self._connector))
+        self._connection.want(feed.symbol_names())
+
     def progress(self) -> Progress:
         """Counts since the start, and the state of things now. Safe from any thread."""
         return Progress(
-            state=self._state,
+            state=self._connection.state,
             frames=self.metrics.frames,
             loaded=self.metrics.loaded,
+            replaced=self.metrics.replaced,
+            duplicate=self.metrics.duplicate,
             rejected=self.metrics.rejected,
             control=self.metrics.control,
             connections=self.metrics.connections,
@@ -131,11 +159,14 @@ class Ingestion:
             waiting_bytes=self._journal.bytes_waiting if self._journal else 0,
             last_event_at=self.metrics.last_event_at,
             trouble=self._current_trouble(),
-            failed_symbols=dict(self._failed_symbols),
+            failed_channels=dict(self._failed_channels),
+            silent_symbols=self._connection.unhealthy,
         )
 
     def _current_trouble(self) -> str | None:
         loading = self._loader.trouble if self._loader else self._trouble
+        if self._journal_trouble is not None:
+            return self._journal_trouble
         if self._journal is not None and self._journal.full:
             budget = self.feed.journal.max_megabytes
             return (
@@ -217,6 +248,7 @@ class Ingestion:
             decode=self._connector.decode,
             journal=journal,
             metrics=self.metrics,
+            liveness=self._liveness,
         )
         receiver = _Worker(self._connection.run, f"receive-{self.feed.name}")
         loading = _Worker(loader.run, f"load-{self.feed.name}")
@@ -224,7 +256,7 @@ class Ingestion:
         loading.start()
         while receiver.is_alive() and loading.is_alive() and loader.wanted and not self._stopping.is_set():
             self._stopping.wait(0.1)
-        self._connection.stop()
+        self._end_reading()
         journal.take_all()
         receiver.join(RECEIVER_TIMEOUT)
         journal.stop_appending()
@@ -236,19 +268,61 @@ class Ingestion:
         for failure in (loading.failure, receiver.failure):
             if failure is not None:
                 raise failure
+        if self._lost_frames:
+            raise JournalUnavailableError(
+                f"feed '{self.feed.name}' was stopped while its journal could not be written: {self._lost_frames} "
+                f"frames that had been read are lost. {self._journal_trouble}"
+            )
+
+    def _end_reading(self) -> None:
+        self._connection.stop()
+        self._reading_ends.set()
 
     def _receive(self, frames: Sequence[Frame]) -> None:
+        """Append to the journal, for as long as it takes; nothing is read meanwhile. On a stop, try just once more."""
         assert self._journal is not None
-        self._journal.append(frames, epoch=self._epoch)
+        backoff = Backoff(base=0.2, cap=5.0)
+        while True:
+            last_try = self._reading_ends.is_set()
+            try:
+                self._journal.append(frames, epoch=self._epoch)
+            except JournalUnavailableError as error:
+                if self._journal_trouble is None:
+                    logger.warning("feed %s: %s; it is tried again", self.feed.name, error)
+                self._journal_trouble = (
+                    f"the journal of feed '{self.feed.name}' takes no frames: {error}. Reading has stopped until it "
+                    "does; if its disk is full, free space there"
+                )
+                if last_try:
+                    # Its caller goes on to take in what is left of the connection: the disk may have room again.
+                    self._lose(frames)
+                    return
+                self._reading_ends.wait(backoff.next_delay())
+            except JournalDamagedError:
+                self._lose(frames)
+                raise
+            else:
+                self._journal_trouble = None
+                return
+
+    def _lose(self, frames: Sequence[Frame]) -> None:
+        """Say that frames which were read are in no journal, in the log and among the feed's sessions."""
+        assert self._loader is not None
+        with self._changing:
+            self._lost_frames += len(frames)
+        detail = f"{len(frames)} frames that were read are lost: the journal could not be written"
+        logger.error("feed %s: %s", self.feed.name, detail)
+        self._loader.record(Change(self._connection.state, time.time_ns(), frames[0].connection, detail))
 
     def _on_change(self, change: Change) -> None:
         assert self._loader is not None
-        self._state = change.state
-        self.metrics.connections = change.connection
-        if change.state is State.CONNECTING:
-            self._failed_symbols.clear()
-        if isinstance(change.notice, SymbolsFailed):
-            self._failed_symbols.update(change.notice.reasons)
+        with self._changing:
+            self.metrics.connections = max(self.metrics.connections, change.connection)
+            if isinstance(change.notice, ChannelsFailed):
+                self._failed_channels.update(change.notice.reasons)
+            elif isinstance(change.notice, Acknowledged | Unsubscribed):
+                for channel in change.notice.channels:
+                    self._failed_channels.pop(channel, None)
         self._loader.record(change)
 
     def _gauges(self) -> Gauges:

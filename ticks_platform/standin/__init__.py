@@ -5,8 +5,19 @@ It is the default feed while developing, and what the tests attack. Nothing that
 
 from ticks_platform.standin.account import Account, ConnectionAccount
 from ticks_platform.standin.commands import RawFrame, StandInError
+from ticks_platform.standin.misbehaviour import MalformedKind, Misbehaviour
 from ticks_platform.standin.process import StandInProcess
 from ticks_platform.standin.settings import StandInSettings
 from ticks_platform.standin.threaded import StandIn
 
-__all__ = ["Account", "ConnectionAccount", "RawFrame", "StandIn", "StandInError", "StandInProcess", "StandInSettings"]
+__all__ = [
+    "Account",
+    "ConnectionAccount",
+    "MalformedKind",
+    "Misbehaviour",
+    "RawFrame",
+    "StandIn",
+    "StandInError",
+    "StandInProcess",
+    "StandInSettings",
+]

@@ -16,6 +16,7 @@ import msgspec
 import pydantic
 
 from ticks_platform.standin.commands import StandInError
+from ticks_platform.standin.obeying import obey
 from ticks_platform.standin.process import Answer, Greeting, Order
 from ticks_platform.standin.server import FeedServer
 from ticks_platform.standin.settings import StandInSettings
@@ -86,7 +87,7 @@ def _take_orders(loop: asyncio.AbstractEventLoop, server: FeedServer, stop: asyn
 
 async def _obey(server: FeedServer, order: Order) -> None:
     try:
-        result = await server.control(order.command)
+        result = await obey(server, order.command)
         answer = Answer(order.number, msgspec.Raw(msgspec.json.encode(result)))
     except (StandInError, OSError) as error:
         answer = Answer(order.number, error=str(error))
@@ -106,6 +107,9 @@ def main() -> int:
         parser.error("; ".join(problems))
     try:
         asyncio.run(_serve(settings, exit_with_stdin=exit_with_stdin))
+    except StandInError as error:
+        print(error, file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"the stand-in cannot listen on {settings.host}:{settings.port}: {error}", file=sys.stderr)
         return 1

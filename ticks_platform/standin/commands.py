@@ -1,15 +1,16 @@
-"""The commands that make the stand-in misbehave, and the methods with which a test gives them."""
+"""The commands that make the stand-in misbehave, as they go from a test to the server."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from ticks_platform.standin.account import Account
+from ticks_platform.standin.misbehaviour import Misbehaviour
 
 Result = TypeVar("Result")
+Moment = Literal["connected", "subscribed"]
+Silence = Literal["never", "upgrade", "greeting"]
 
 
 class StandInError(RuntimeError):
@@ -30,18 +31,58 @@ class GetAccount(msgspec.Struct, tag=True):
 class DropConnections(msgspec.Struct, tag=True):
     """Answered with the number of connections."""
 
+    connection: int | None = None
+
+
+class DropNext(msgspec.Struct, tag=True):
+    """``connections`` to come are dropped; ``code`` None means without a close frame."""
+
+    connections: int
+    when: Moment
+    code: int | None
+
 
 class CloseConnections(msgspec.Struct, tag=True):
     """Answered with the number of connections."""
 
     code: int
     reason: str
+    connection: int | None = None
 
 
 class Mute(msgspec.Struct, tag=True):
     """``muted`` stops the ticks."""
 
     muted: bool
+    connection: int | None = None
+
+
+class Freeze(msgspec.Struct, tag=True):
+    """``frozen`` stops everything, in both directions."""
+
+    frozen: bool
+    connection: int | None = None
+
+
+class Hush(msgspec.Struct, tag=True):
+    """``symbols`` are silent from now on, besides those that are; none lets all be heard again."""
+
+    symbols: list[str]
+    connection: int | None = None
+
+
+class Drip(msgspec.Struct, tag=True):
+    """None lets the bytes flow."""
+
+    bytes_per_s: float | None
+    connection: int | None = None
+
+
+class Misbehave(msgspec.Struct, tag=True):
+    """None behaves."""
+
+    misbehaviour: Misbehaviour | None
+    connection: int | None = None
 
 
 class Accept(msgspec.Struct, tag=True):
@@ -50,16 +91,78 @@ class Accept(msgspec.Struct, tag=True):
     accepting: bool
 
 
+class AcceptSilently(msgspec.Struct, tag=True):
+    """What new connections never get."""
+
+    missing: Silence
+
+
+class GoAway(msgspec.Struct, tag=True):
+    """Answered when the port is closed."""
+
+    seconds: float
+
+
+class KillSlowConsumers(msgspec.Struct, tag=True):
+    """Answered with the number of connections."""
+
+    unread_bytes: int
+
+
+class LimitConnections(msgspec.Struct, tag=True):
+    """Answered with the number of connections over the limit."""
+
+    maximum: int
+
+
+class RevokeKeys(msgspec.Struct, tag=True):
+    """No keys means all; ``drop`` ends their connections."""
+
+    keys: list[str]
+    drop: bool
+
+
+class RestoreKeys(msgspec.Struct, tag=True):
+    """Takes all revocations back."""
+
+
 class Inject(msgspec.Struct, tag=True):
     """Answered with the number of connections reached."""
 
     frames: list[RawFrame]
+    connection: int | None = None
 
 
 class SendExactly(msgspec.Struct, tag=True):
     """Answered when all are sent."""
 
     ticks: int
+    timeout_s: float
+
+
+class SendBars(msgspec.Struct, tag=True):
+    """Answered with the number of bars."""
+
+
+class Load(msgspec.Struct, tag=True):
+    """A rate of 0 stops it."""
+
+    events_per_s: float
+
+
+class SendTape(msgspec.Struct, tag=True):
+    """Answered when all are sent."""
+
+    events: int
+    timeout_s: float
+
+
+class Replay(msgspec.Struct, tag=True):
+    """Answered with the number of frames sent."""
+
+    file: str
+    speed: float
+    data_only: bool
     timeout_s: float
 
 
@@ -71,69 +174,27 @@ class WaitUntilSubscribed(msgspec.Struct, tag=True):
 
 
 Command: TypeAlias = (
-    GetAccount | DropConnections | CloseConnections | Mute | Accept | Inject | SendExactly | WaitUntilSubscribed
+    GetAccount
+    | DropConnections
+    | DropNext
+    | CloseConnections
+    | Mute
+    | Freeze
+    | Hush
+    | Drip
+    | Misbehave
+    | Accept
+    | AcceptSilently
+    | GoAway
+    | KillSlowConsumers
+    | LimitConnections
+    | RevokeKeys
+    | RestoreKeys
+    | Inject
+    | SendExactly
+    | SendBars
+    | Load
+    | SendTape
+    | Replay
+    | WaitUntilSubscribed
 )
-
-
-class Controls(ABC):
-    """What a test can make a running stand-in do. Every method raises :class:`StandInError` if it can't be done.
-
-    Methods may be called from any thread, also while another one waits.
-    """
-
-    @abstractmethod
-    def _call(self, command: Command, result: type[Result], timeout_s: float = 10.0) -> Result: ...
-
-    def account(self) -> Account:
-        """What was sent so far, and to whom."""
-        return self._call(GetAccount(), Account)
-
-    def drop_connections(self) -> int:
-        """Drop every connection without a close frame; returns how many."""
-        return self._call(DropConnections(), int)
-
-    def close_connections(self, code: int = 1000, reason: str = "") -> int:
-        """Close every connection with a closing handshake of this code; returns how many."""
-        return self._call(CloseConnections(code, reason), int)
-
-    def go_mute(self) -> None:
-        """Send no more ticks, but still answer pings and actions."""
-        self._call(Mute(muted=True), type(None))
-
-    def unmute(self) -> None:
-        """Send ticks again, from now on."""
-        self._call(Mute(muted=False), type(None))
-
-    def pause_accepting(self) -> None:
-        """Close the port: new connections are refused by the system. Open ones stay."""
-        self._call(Accept(accepting=False), type(None))
-
-    def resume_accepting(self) -> None:
-        """Listen on the same port again."""
-        self._call(Accept(accepting=True), type(None))
-
-    def inject(self, *frames: bytes | str | RawFrame) -> int:
-        """Send these messages, in order and unchecked, to every connection that has a subscription; returns how many.
-
-        A str is sent as text, bytes as binary; :class:`RawFrame` also allows text that is not UTF-8.
-        """
-        raw = [
-            item
-            if isinstance(item, RawFrame)
-            else RawFrame(item, text=False)
-            if isinstance(item, bytes)
-            else RawFrame(item.encode(), text=True)
-            for item in frames
-        ]
-        return self._call(Inject(raw), int)
-
-    def send_exactly(self, ticks: int, timeout_s: float = 30.0) -> None:
-        """Send exactly this many ticks as fast as the slowest subscriber reads, then stop (``rate`` should be 0).
-
-        Each is of a symbol that somebody is subscribed to; waits while nobody is, for ``timeout_s`` seconds in all.
-        """
-        self._call(SendExactly(ticks, timeout_s), type(None), timeout_s + 5.0)
-
-    def wait_until_subscribed(self, *symbols: str, timeout_s: float = 10.0) -> None:
-        """Wait until each of these symbols has a subscriber."""
-        self._call(WaitUntilSubscribed(list(symbols), timeout_s), type(None), timeout_s + 5.0)

@@ -3,100 +3,227 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
 
-from websockets.asyncio.server import ServerConnection
 from websockets.frames import CloseCode
 from websockets.protocol import State
 
 from ticks_platform.standin.account import ConnectionAccount, Ending
+from ticks_platform.standin.framing import frame
+from ticks_platform.standin.misbehaviour import Frame, Mangler, Misbehaviour
+from ticks_platform.standin.session import Event, Farewell, Session
 from ticks_platform.standin.settings import StandInSettings
-from ticks_platform.standin.twelve_data import Session
+from ticks_platform.standin.wire import FeedSocket
 
-_TEXT, _BINARY = 0x81, 0x82
+__all__ = ["Connection", "frame"]
 
-
-def frame(payload: bytes, *, text: bool = True) -> bytes:
-    """A whole WebSocket message as the bytes of one unmasked frame (RFC 6455, section 5.2).
-
-    Framed here and not by ``websockets``: the same bytes go to every subscriber, many frames in one write.
-    """
-    opcode = _TEXT if text else _BINARY
-    size = len(payload)
-    if size < 126:
-        return bytes((opcode, size)) + payload
-    if size < 1 << 16:
-        return bytes((opcode, 126)) + size.to_bytes(2, "big") + payload
-    return bytes((opcode, 127)) + size.to_bytes(8, "big") + payload
+_REMEMBERED_EVENTS = 200
 
 
 class Connection:
     """Sends to one client and counts what it sent."""
 
-    def __init__(self, number: int, key: str, socket: ServerConnection, session: Session, settings: StandInSettings):
+    def __init__(self, number: int, socket: FeedSocket, session: Session, settings: StandInSettings) -> None:
         self.number = number
-        self.key = key
         self.session = session
+        self.frozen = False
+        """Nothing is sent, and nothing that the client says is heard."""
+        self.speechless = False
+        """Nothing is sent but pongs: no greeting, no answer, no event."""
+        self.leaving = False
+        """It was told to end."""
+        self.muted = False
+        """No event is sent."""
+        self.silent: set[str] = set()
+        """Symbols and channels of which no event is sent."""
+        self.recent: deque[Event] = deque(maxlen=_REMEMBERED_EVENTS)
+        """The last events that it was sent."""
         self._socket = socket
         self._settings = settings
-        self._idle: asyncio.TimerHandle | None = None
+        self._mangler: Mangler | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._aborted = False
+        self._events: list[Event] = []
         self._frames: list[bytes] = []
         self._payloads: list[bytes] = []
-        self._symbols: list[str] = []
+        self._names: list[str] = []
         self._frames_sent = 0
-        self._symbols_sent: Counter[str] = Counter()
+        self._names_sent: Counter[str] = Counter()
+        self._odd: list[tuple[str, str]] = []
+        self._odd_sent: Counter[tuple[str, str]] = Counter()
         self._sent: list[bytes] = []
+        self._malformed: list[bytes] = []
+        self._malformed_sent: list[bytes] = []
 
     @property
     def unread(self) -> int:
         """Bytes handed to the transport that the client's system has not yet taken."""
-        return self._socket.transport.get_write_buffer_size()
+        return self._socket.wire.get_write_buffer_size()
 
-    def queue(self, framed: bytes, payload: bytes, symbol: str | None = None) -> None:
-        """Put a frame in the next :meth:`flush`; ``symbol`` is that of a price event, None for any other frame."""
-        self._frames.append(framed)
-        if symbol is not None:
-            self._symbols.append(symbol)
+    @property
+    def is_open(self) -> bool:
+        """Whether anything can be sent."""
+        return self._socket.state is State.OPEN and not self._socket.wire.is_closing()
+
+    @property
+    def holds_up(self) -> bool:
+        """Whether sending as fast as it reads has to wait for it: one that is frozen is sent nothing."""
+        return self.is_open and not self.frozen
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether it may be sent frames that were made for others too: no event of them has to be left out or altered."""
+        return not (self.muted or self.frozen or self.speechless or self.silent or self._mangler)
+
+    def misbehave(self, misbehaviour: Misbehaviour | None, repeated: Iterable[Event] = ()) -> None:
+        """Make its stream wrong from now on, or right again; ``repeated`` are events of the connection before."""
+        self.release()
+        self._mangler = None
+        if misbehaviour is not None:
+            self._mangler = Mangler(misbehaviour, self.session, self.number)
+            self._mangler.repeat(repeated)
+
+    def offer(self, event: Event) -> None:
+        """Put an event in the next :meth:`flush`, unless none of its kind is to be sent."""
+        if self.muted or self.frozen or self.speechless:
+            return
+        if self.silent and (event.symbol in self.silent or event.name in self.silent):
+            return
+        self._events.append(event)
+
+    def queue(
+        self,
+        payload: bytes,
+        framed: bytes | None = None,
+        names: Sequence[str] = (),
+        odd: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Put a frame in the next :meth:`flush`; ``names`` are those of the market's events in it."""
+        self._frames.append(frame(payload) if framed is None else framed)
+        self._names += names
+        self._odd += odd
         if self._settings.record:
             self._payloads.append(payload)
 
     def flush(self) -> None:
         """Hand what is queued to the transport, and count it. Does nothing once the connection is ending."""
-        if self._socket.state is State.OPEN and not self._socket.transport.is_closing():
-            self._socket.transport.write(b"".join(self._frames))
+        events = self._events
+        if events:
+            if self._mangler is not None:
+                self._queue_frames(self._mangler.frames(events))
+            else:
+                self._queue_events(events)
+            self.recent.extend(events[-_REMEMBERED_EVENTS:])
+            events.clear()
+        if not self._frames:
+            return
+        if self.is_open and not self.frozen and not self.speechless:
+            self._socket.wire.write(b"".join(self._frames))
             self._frames_sent += len(self._frames)
-            self._symbols_sent.update(self._symbols)
+            self._names_sent.update(self._names)
+            self._odd_sent.update(self._odd)
             self._sent += self._payloads
-            if self.unread > self._settings.slow_consumer_bytes:
-                self.abort()
-        self._frames.clear()
-        self._symbols.clear()
-        self._payloads.clear()
+            self._malformed_sent += self._malformed
+        for queued in (self._frames, self._names, self._payloads, self._odd, self._malformed):
+            queued.clear()
+        if self.unread > self._settings.slow_consumer_bytes and not self.leaving:
+            self.leave(self.session.too_slow())
 
-    def send(self, payload: bytes) -> None:
-        """Send one text frame at once."""
-        self.queue(frame(payload), payload)
+    def release(self) -> None:
+        """Send what misbehaviour holds back."""
+        if self._mangler is not None:
+            self._queue_frames(self._mangler.released())
+            self.flush()
+
+    def _queue_events(self, events: list[Event]) -> None:
+        session, position = self.session, 0
+        self._odd += [(event.odd, event.name) for event in events if event.odd]
+        for size in session.batches(len(events)):
+            if size == 1 and session.provider == "twelve_data":
+                event = events[position]
+                event.framed = event.framed or frame(event.payload)
+                self.queue(event.payload, event.framed, (event.name,))
+            else:
+                part = events[position : position + size]
+                payload = session.wrap([event.payload for event in part])
+                self.queue(payload, names=[event.name for event in part])
+            position += size
+
+    def _queue_frames(self, frames: list[Frame]) -> None:
+        for made in frames:
+            self.queue(made.payload, frame(made.payload, text=made.text), made.names, made.odd)
+            if self._settings.record:
+                self._malformed += made.malformed
+
+    def send(self, *payloads: bytes) -> None:
+        """Send text frames at once."""
+        for payload in payloads:
+            self.queue(payload)
         self.flush()
+
+    def leave(self, farewell: Farewell) -> asyncio.Task[None] | None:
+        """Say the last words and end: in the task that is returned, if that takes a closing handshake."""
+        self.leaving = True
+        self._events.clear()
+        if farewell.frames and not (self.frozen or self.speechless):
+            self.send(*farewell.frames)
+        if farewell.code is not None:
+            return asyncio.ensure_future(self.close(farewell.code, ""))
+        if farewell.frames:
+            self.hang_up()
+        else:
+            self.abort()
+        return None
 
     def abort(self) -> None:
         """Drop the connection without a close frame, as Twelve Data's users report it (twelvedata-python 76 and 85)."""
         self._aborted = True
-        self._socket.transport.abort()
+        self._socket.wire.abort()
+
+    def hang_up(self) -> None:
+        """Drop the connection without a close frame once all is sent."""
+        self._aborted = True
+        self._socket.wire.close()
 
     async def close(self, code: int, reason: str) -> None:
         """Close with a closing handshake."""
+        self._events.clear()
         await self._socket.close(code, reason)
+
+    def freeze(self, *, frozen: bool) -> None:
+        """Neither send nor hear anything, as if the network had swallowed the connection; or go on."""
+        self.frozen = frozen
+        self._socket.freeze(frozen=frozen)
+
+    def drip(self, bytes_per_s: float | None) -> None:
+        """Let its bytes trickle at this rate, or flow again."""
+        self._socket.wire.drip(bytes_per_s)
 
     def heard(self) -> None:
         """Start the time without a message of the client anew; at its end the connection is dropped."""
-        self.stop_waiting()
-        self._idle = asyncio.get_running_loop().call_later(self._settings.idle_timeout_s, self.abort)
+        if self.session.idle_timeout_s is not None:
+            self._after("idle", self.session.idle_timeout_s, self.abort)
+
+    def expect_login(self) -> None:
+        """Start the time within which the client has to log in."""
+        if self.session.login_timeout_s is not None:
+            self._after("login", self.session.login_timeout_s, self._login_overdue)
+
+    def _login_overdue(self) -> None:
+        reply = self.session.overdue()
+        if reply is not None:
+            self.leave(Farewell(reply.frames, None))
+
+    def _after(self, name: str, seconds: float, what: Callable[[], None]) -> None:
+        if name in self._timers:
+            self._timers[name].cancel()
+        self._timers[name] = asyncio.get_running_loop().call_later(seconds, what)
 
     def stop_waiting(self) -> None:
-        """End the idle timeout."""
-        if self._idle is not None:
-            self._idle.cancel()
+        """End the timeouts."""
+        for timer in self._timers.values():
+            timer.cancel()
 
     def account(self) -> ConnectionAccount:
         """What was sent so far."""
@@ -105,12 +232,22 @@ class Connection:
             ending = "aborted"
         elif self._socket.state is State.CLOSED:
             ending = "lost" if self._socket.protocol.close_code == CloseCode.ABNORMAL_CLOSURE else "closed"
+        symbols: Counter[str] = Counter()
+        for name, count in self._names_sent.items():
+            symbols[name.partition(".")[2]] += count
+        odd: dict[str, dict[str, int]] = {}
+        for (kind, name), count in self._odd_sent.items():
+            odd.setdefault(kind, {})[name] = count
         return ConnectionAccount(
             number=self.number,
+            provider=self.session.provider,
             ending=ending,
-            subscribed=[instrument.symbol for instrument in self.session.subscribed],
+            subscribed=self.session.subscriptions(),
             frames=self._frames_sent,
-            price_events=self._symbols_sent.total(),
-            symbols=dict(self._symbols_sent),
+            price_events=self._names_sent.total(),
+            symbols=dict(symbols),
+            events=dict(self._names_sent),
+            odd=odd,
             sent=list(self._sent),
+            malformed=list(self._malformed_sent),
         )

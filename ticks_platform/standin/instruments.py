@@ -134,6 +134,10 @@ class Listings:
         for instrument in _listed():
             self._by_symbol.setdefault(instrument.symbol.upper(), []).append(instrument)
 
+    def all(self) -> list[Instrument]:
+        """Everything that is listed by now, also what was made up."""
+        return [instrument for listed in self._by_symbol.values() for instrument in listed]
+
     def find(
         self, symbol: str, *, exchange: str | None = None, mic_code: str | None = None, kind: Kind | None = None
     ) -> Instrument | None:

@@ -16,7 +16,8 @@ _SECONDS_PER_DAY = 86_400
 class Tick(msgspec.Struct, frozen=True, gc=False):
     """One price of one instrument.
 
-    ``timestamp`` is in whole UNIX seconds, UTC; ``day_volume`` is cumulative over the UTC day.
+    ``timestamp`` is in whole UNIX seconds, UTC; ``day_volume`` is cumulative over the UTC day; ``size`` is the traded
+    quantity, 0 where the instrument has no volume.
     """
 
     instrument: Instrument
@@ -25,6 +26,7 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
     bid: float | None
     ask: float | None
     day_volume: int | None
+    size: float = 0.0
 
 
 class _Walk:
@@ -48,6 +50,7 @@ class _Walk:
         smallest = 10.0**-instrument.decimals
         price = max(round(self._price, instrument.decimals), smallest)
         bid = ask = day_volume = None
+        size = 0.0
         if instrument.spread:
             half = max(price * instrument.spread / 2, smallest)
             bid = round(price - half, instrument.decimals)
@@ -57,9 +60,10 @@ class _Walk:
             if day > self._day:
                 self._day = day
                 self._traded = 0.0
-            self._traded += self._random.expovariate(1.0 / instrument.mean_size)
+            size = self._random.expovariate(1.0 / instrument.mean_size)
+            self._traded += size
             day_volume = math.ceil(self._traded)
-        return Tick(instrument, timestamp, price, bid, ask, day_volume)
+        return Tick(instrument, timestamp, price, bid, ask, day_volume, size)
 
 
 class Market:
@@ -76,13 +80,15 @@ class Market:
         Raises:
             IndexError: if nothing is traded.
         """
-        draw = self._random.random
-        number = len(traded)
-        made = []
-        for _ in range(count):
-            instrument = traded[int(draw() * number)]
-            walk = self._walks.get(instrument)
-            if walk is None:
-                walk = self._walks[instrument] = _Walk(instrument, self._seed)
-            made.append(walk.step(timestamp))
-        return made
+        return [self.tick(traded[self.draw(len(traded))], timestamp) for _ in range(count)]
+
+    def draw(self, number: int) -> int:
+        """One of ``number`` choices, each as likely as the others."""
+        return int(self._random.random() * number)
+
+    def tick(self, instrument: Instrument, timestamp: int) -> Tick:
+        """The next tick of an instrument, stamped ``timestamp`` (UNIX seconds)."""
+        walk = self._walks.get(instrument)
+        if walk is None:
+            walk = self._walks[instrument] = _Walk(instrument, self._seed)
+        return walk.step(timestamp)

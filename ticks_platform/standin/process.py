@@ -14,7 +14,8 @@ from typing import IO
 
 import msgspec
 
-from ticks_platform.standin.commands import Command, Controls, Result, StandInError
+from ticks_platform.standin.commands import Command, Result, StandInError
+from ticks_platform.standin.controls import Controls
 from ticks_platform.standin.settings import StandInSettings
 from ticks_platform.standin.urls import http_url, provider_url
 
@@ -105,9 +106,12 @@ class StandInProcess(Controls):
     ) -> None:
         self.close()
 
-    def url(self, provider: str = "twelve_data", key: str | None = "demo") -> str:
-        """WebSocket URL of a provider's feed; without the key if it is None, for a client that sends it in a header."""
-        return provider_url(self._where.host, self._where.port, provider, key)
+    def url(self, provider: str = "twelve_data", key: str | None = "demo", market: str = "stocks") -> str:
+        """WebSocket URL of a provider's feed; without the key if it is None, for a client that sends it in a header.
+
+        ``market`` is Polygon's, whose clients send the key in a message.
+        """
+        return provider_url(self._where.host, self._where.port, provider, key, market)
 
     @property
     def http_url(self) -> str:

@@ -1,13 +1,16 @@
-"""The stand-in feed server: connections in, ticks and answers out, faults on command."""
+"""The stand-in feed server: connections in, ticks and answers out."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import random
 import time
-from collections import Counter, deque
+from collections.abc import Coroutine, Iterable
 from http import HTTPStatus
-from typing import Any
+from pathlib import Path
+from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -16,15 +19,24 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from ticks_platform.standin import commands, twelve_data
-from ticks_platform.standin.account import Account, ConnectionAccount
-from ticks_platform.standin.connection import Connection, frame
-from ticks_platform.standin.instruments import Listings
+from ticks_platform.standin import polygon, twelve_data
+from ticks_platform.standin.account import Account
+from ticks_platform.standin.commands import Silence
+from ticks_platform.standin.connection import Connection
+from ticks_platform.standin.connections import Connections
+from ticks_platform.standin.instruments import Instrument, Listings
+from ticks_platform.standin.keys import Keys
+from ticks_platform.standin.load import LoadGenerator
 from ticks_platform.standin.market import Market
+from ticks_platform.standin.misbehaviour import Misbehaviour
+from ticks_platform.standin.polygon_events import EventMaker
+from ticks_platform.standin.replay import recorded, replay
+from ticks_platform.standin.session import Farewell, Session
 from ticks_platform.standin.settings import StandInSettings
 from ticks_platform.standin.stream import TickStream
+from ticks_platform.standin.tape import Tape
+from ticks_platform.standin.wire import Doorkeeper, FeedSocket
 
-_ENDED_CONNECTIONS_KEPT = 1_000
 _CLOSE_TIMEOUT_S = 2.0
 _POLL_S = 0.005
 
@@ -32,20 +44,30 @@ _logger = logging.getLogger(__name__)
 
 
 class FeedServer:
-    """The server itself, to be used on one asyncio loop: ``start``, then ``control`` as wanted, then ``stop``."""
+    """The server itself, to be used on one asyncio loop: ``start``, then use its parts as wanted, then ``stop``."""
 
     def __init__(self, settings: StandInSettings) -> None:
+        self.keys = Keys(settings)
+        self.polygon_events: EventMaker
+        self.stream: TickStream
+        self.connections = Connections(settings.max_connections, self.route)
+        self.silence: Silence = "never"
+        """What new connections never get."""
+        self.silent: set[str] = set()
+        """Symbols and channels of which nobody gets events."""
+        self.misbehaviour: Misbehaviour | None = None
+        """That of all connections, also those to come."""
         self._settings = settings
         self._listings = Listings(accept_any=settings.accept_any_symbol)
-        self._stream = TickStream(Market(settings.seed), settings.rate)
-        self._connections: dict[int, Connection] = {}
-        self._ended: deque[ConnectionAccount] = deque(maxlen=_ENDED_CONNECTIONS_KEPT)
-        self._ended_frames = 0
-        self._ended_symbols: Counter[str] = Counter()
-        self._connections_made = 0
+        self.polygon_events = EventMaker(settings, self._listings)
+        rate = 0.0 if settings.replay else settings.rate
+        self.stream = TickStream(Market(settings.seed), rate, [self.polygon_events])
+        self.load = LoadGenerator(self._tape, self.connections)
+        self._price_sources: dict[Instrument, twelve_data.PriceSource] = {}
+        self._doorkeeper = Doorkeeper()
         self._servers: list[Server] = []
         self._port = settings.port
-        self._running: asyncio.Task[None] | None = None
+        self._running: set[asyncio.Task[None]] = set()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -57,61 +79,63 @@ class FeedServer:
 
         Raises:
             OSError: if the port cannot be had.
+            StandInError: if the journal to replay cannot be read.
         """
-        await self._listen()
-        self._running = asyncio.create_task(self._stream.run())
+        tasks: list[Coroutine[Any, Any, None]] = [self.stream.run(), self.stream.run_bars(), self.load.run()]
+        if self._settings.replay:
+            frames = recorded(Path(self._settings.replay))
+            first = next(frames, None)
+            found = itertools.chain([] if first is None else [first], frames)
+            tasks.append(self._replay(found))
+        await self.listen()
+        self.load.set_rate(self._settings.load_rate)
+        self._running |= {asyncio.create_task(task) for task in tasks}
+
+    async def _replay(self, frames: Iterable[tuple[int, bytes]]) -> None:
+        await replay(frames, speed=self._settings.replay_speed, subscribers=self.subscribers)
+
+    def subscribers(self) -> list[Connection]:
+        """The connections that have a subscription."""
+        return [connection for connection in self.connections if connection.session.subscriptions()]
+
+    def _tape(self) -> Tape:
+        settings = self._settings
+        return Tape(
+            symbols=settings.load_symbols,
+            frame_max=settings.load_frame_max,
+            seed=settings.seed,
+            # Ids are unique per day, also over restarts on that day; those of the market's trades have fewer digits.
+            first_id=10**16 + (time.time_ns() // 1_000_000 % 86_400_000) * 10**7,
+            avoid=frozenset(instrument.symbol for instrument in self._listings.all()),
+        )
 
     async def stop(self) -> None:
         """Drop every connection and free the port."""
-        if self._running is not None:
-            self._running.cancel()
-        for connection in list(self._connections.values()):
+        for task in self._running:
+            task.cancel()
+        for connection in self.connections:
             connection.abort()
+        self._doorkeeper.abort_all()
         for server in self._servers:
             server.close()
         closing = [asyncio.ensure_future(server.wait_closed()) for server in self._servers]
-        # A client that has connected and says nothing would hold this up until its opening handshake times out.
         await asyncio.wait(closing, timeout=_CLOSE_TIMEOUT_S)
-
-    async def control(self, command: commands.Command) -> Any:
-        """Do what a command says, and return its answer.
-
-        Raises:
-            StandInError: if it can't be done, in time where there is a limit.
-        """
-        match command:
-            case commands.GetAccount():
-                return self.account()
-            case commands.DropConnections():
-                return self._drop()
-            case commands.CloseConnections(code, reason):
-                return await self._close(code, reason)
-            case commands.Mute(muted):
-                return self._stream.mute(muted=muted)
-            case commands.Accept(accepting):
-                return await (self._listen() if accepting else self._stop_listening())
-            case commands.Inject(frames):
-                return self._inject(frames)
-            case commands.SendExactly(ticks, timeout_s):
-                return await self._send_exactly(ticks, timeout_s)
-            case commands.WaitUntilSubscribed(symbols, timeout_s):
-                return await self._wait_until_subscribed(set(symbols), timeout_s)
 
     def account(self) -> Account:
         """What was sent since the start."""
-        live = [connection.account() for connection in self._connections.values()]
-        symbols = self._ended_symbols.copy()
-        for connection in live:
-            symbols.update(connection.symbols)
-        return Account(
-            ticks=self._stream.ticks,
-            frames=self._ended_frames + sum(connection.frames for connection in live),
-            price_events=symbols.total(),
-            symbols=dict(symbols),
-            connections=sorted([*self._ended, *live], key=lambda connection: connection.number),
-        )
+        return self.connections.account(self.stream.ticks + self.load.events)
 
-    async def _listen(self) -> None:
+    def route(self) -> None:
+        """Take note of changed subscriptions."""
+        self.stream.route(self.connections)
+
+    def leave_unheard(self, missing: Silence) -> None:
+        """Stay mute towards connections to come, or no longer."""
+        self.silence = missing
+        self._doorkeeper.silent = missing == "upgrade"
+
+    async def listen(self) -> None:
+        """Open the port, if it is closed. Raises OSError if it cannot be had."""
         if self._servers and self._servers[-1].is_serving():
             return
         server = await serve(
@@ -120,25 +144,45 @@ class FeedServer:
             self._port,
             process_request=self._process_request,
             compression=None,
-            # No ping of Twelve Data's server is documented: only clients ping.
+            # No ping of either provider's server is documented: only clients ping.
             ping_interval=None,
+            # How long a client may take, or is left waiting on purpose, is nothing to cut short.
+            open_timeout=None,
             close_timeout=_CLOSE_TIMEOUT_S,
             max_size=self._settings.max_message_bytes,
             logger=_logger,
+            create_connection=cast(type[ServerConnection], self._doorkeeper.socket),
         )
         self._servers.append(server)
         self._port = next(iter(server.sockets)).getsockname()[1]
 
-    async def _stop_listening(self) -> None:
+    async def stop_listening(self) -> None:
+        """Close the port; open connections stay."""
         server = self._servers[-1]
         server.close(close_connections=False)
         while server.is_serving():
             await asyncio.sleep(_POLL_S)
 
+    async def go_away(self, seconds: float) -> None:
+        """Close the port and drop all connections, and listen again after so many seconds."""
+        await self.stop_listening()
+        for connection in self.connections:
+            self.connections.drop(connection)
+        self._doorkeeper.abort_all()
+        coming_back = asyncio.create_task(self._come_back(seconds))
+        self._running.add(coming_back)
+        coming_back.add_done_callback(self._running.discard)
+
+    async def _come_back(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self.listen()
+
     def _process_request(self, socket: ServerConnection, request: Request) -> Response | None:
         path = urlsplit(request.path).path
+        if polygon.market_of(path) is not None:
+            return None
         if path == twelve_data.PATH:
-            if twelve_data.accepts_key(_key_of(request), self._settings):
+            if self.keys.accepts(_key_of(request)):
                 return None
             return _json_response(*twelve_data.refusal(self._settings.bad_key_mode))
         if path == "/technical_indicators":
@@ -146,85 +190,59 @@ class FeedServer:
             return _json_response(200, b'{"data":{},"status":"ok"}')
         if path == "/health":
             account = self.account()
-            unrecorded = [msgspec.structs.replace(connection, sent=[]) for connection in account.connections]
+            unrecorded = [msgspec.structs.replace(each, sent=[], malformed=[]) for each in account.connections]
             account = msgspec.structs.replace(account, connections=unrecorded)
             return _json_response(200, msgspec.json.encode({"status": "ok", "account": account}))
         return _json_response(404, b'{"code":404,"message":"there is nothing here","status":"error"}')
 
+    def _session(self, request: Request, number: int) -> Session:
+        market = polygon.market_of(urlsplit(request.path).path)
+        if market is None:
+            return twelve_data.Session(self._settings, self._listings, _key_of(request) or "", self._price_sources)
+        chances = random.Random(f"{self._settings.seed}/frames/{number}")  # noqa: S311
+        return polygon.Session(self._settings, self.polygon_events, self.keys, market, chances)
+
     async def _handle(self, socket: ServerConnection) -> None:
         assert socket.request is not None  # it was processed, or this would not run
-        key = _key_of(socket.request) or ""
-        self._make_room(key)
-        self._connections_made += 1
-        session = twelve_data.Session(self._settings, self._listings)
-        connection = Connection(self._connections_made, key, socket, session, self._settings)
-        self._connections[connection.number] = connection
-        connection.heard()
+        self.connections.made += 1
+        session = self._session(socket.request, self.connections.made)
+        connection = Connection(self.connections.made, cast(FeedSocket, socket), session, self._settings)
+        connection.speechless = self.silence == "greeting"
+        connection.silent = set(self.silent)
+        self.connections.add(connection)
         try:
+            connection.heard()
+            connection.expect_login()
+            connection.send(*session.greeting())
+            self.connections.make_room(connection)
+            self.connections.drop_if_due(connection, "connected")
             async for message in socket:
                 connection.heard()
-                answer = session.receive(message, time.monotonic())
-                connection.send(answer)
-                self._stream.route(self._connections.values())
+                self._answer(connection, message)
         except ConnectionClosed:
             pass
         finally:
             connection.stop_waiting()
-            self._end(connection)
+            self.connections.end(connection)
 
-    def _make_room(self, key: str) -> None:
-        # One connection too many closes the previous ones (docs, ws-overview); users see it as a drop without a close
-        # frame (twelvedata-python issues 76 and 85).
-        same_key = [connection for connection in self._connections.values() if connection.key == key]
-        for connection in same_key[: max(len(same_key) + 1 - self._settings.max_connections, 0)]:
-            connection.abort()
-            self._end(connection)
-
-    def _end(self, connection: Connection) -> None:
-        if self._connections.pop(connection.number, None) is None:
+    def _answer(self, connection: Connection, message: str | bytes) -> None:
+        session = connection.session
+        subscribed_before = bool(session.subscriptions())
+        reply = session.receive(message, time.monotonic())
+        if connection.leaving:
             return
-        account = connection.account()
-        self._ended.append(account)
-        self._ended_frames += account.frames
-        self._ended_symbols.update(account.symbols)
-        self._stream.route(self._connections.values())
-
-    def _drop(self) -> int:
-        dropped = list(self._connections.values())
-        for connection in dropped:
-            connection.abort()
-            self._end(connection)
-        return len(dropped)
-
-    async def _close(self, code: int, reason: str) -> int:
-        closed = list(self._connections.values())
-        await asyncio.gather(*(connection.close(code, reason) for connection in closed))
-        return len(closed)
-
-    def _inject(self, frames: list[commands.RawFrame]) -> int:
-        reached = [connection for connection in self._connections.values() if connection.session.subscribed]
-        for connection in reached:
-            for raw in frames:
-                connection.queue(frame(raw.payload, text=raw.text), raw.payload)
-            connection.flush()
-        return len(reached)
-
-    async def _send_exactly(self, ticks: int, timeout_s: float) -> None:
-        before = self._stream.ticks
-        try:
-            await asyncio.wait_for(self._stream.send_exactly(ticks), timeout_s)
-        except asyncio.TimeoutError:
-            sent = self._stream.ticks - before
-            raise commands.StandInError(
-                f"{sent} of {ticks} ticks sent in {timeout_s:g} s: nobody subscribed, or one of them does not read"
-            ) from None
-
-    async def _wait_until_subscribed(self, symbols: set[str], timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        while missing := symbols - self._stream.subscribed_symbols():
-            if time.monotonic() > deadline:
-                raise commands.StandInError(f"nobody subscribed to {', '.join(sorted(missing))} within {timeout_s:g} s")
-            await asyncio.sleep(_POLL_S)
+        if reply.drop:
+            self.connections.leave(connection, Farewell(reply.frames, None))
+            return
+        connection.send(*reply.frames)
+        if session.subscriptions() and not subscribed_before and self.misbehaviour is not None:
+            # Only now is its key known for sure, and what it wants to hear again.
+            misbehaviour, repeated = self.misbehaviour.without_times(), self.connections.recent_events(connection)
+            connection.misbehave(misbehaviour, repeated)
+        self.connections.make_room(connection)
+        if session.subscriptions():
+            self.connections.drop_if_due(connection, "subscribed")
+        self.route()
 
 
 def _key_of(request: Request) -> str | None:

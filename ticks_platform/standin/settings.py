@@ -9,6 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 BadKeyMode = Literal["401", "200+body", "403", "400"]
 StatusStyle = Literal["live", "documented"]
+PolygonBadKeyMode = Literal["auth_failed", "not_entitled", "auth_timeout"]
+AckFrames = Literal["one", "several"]
+CapVictim = Literal["old", "new", "either"]
+CapEnding = Literal["1008", "abort"]
+SlowStatus = Literal["both", "slow_consumer", "force_disconnect", "none"]
+
+# As captured in February 2026; of September 2026 there is "Maximum number of websocket connections exceeded. " alone.
+_CAP_TEXT = (
+    "Maximum number of websocket connections exceeded. You have reached the connection limit for your account. "
+    "Please contact support at https://polygon.io/contact to increase your limit."
+)
 
 
 class StandInSettings(BaseModel):
@@ -41,12 +52,16 @@ class StandInSettings(BaseModel):
     status_style: StatusStyle = Field(
         default="live", description="items of subscribe-status as seen live, or as documented"
     )
-    max_connections: int = Field(default=3, ge=1, description="connections per key; one more drops the oldest")
+    max_connections: int = Field(
+        default=3, ge=1, description="connections per key, of Polygon per market too; one more ends one of them"
+    )
     idle_timeout_s: float = Field(
-        default=300.0, gt=0, description="seconds without a message of the client until its connection is dropped"
+        default=300.0,
+        gt=0,
+        description="seconds without a message until a Twelve Data client is dropped",
     )
     events_per_minute: int = Field(
-        default=100, ge=1, description="messages a client may send per minute on one connection"
+        default=100, ge=1, description="messages a Twelve Data client may send per minute on one connection"
     )
     max_message_bytes: int = Field(
         default=1_000_000, ge=1, description="largest message accepted from a client, in bytes"
@@ -55,6 +70,85 @@ class StandInSettings(BaseModel):
         default=64 * 2**20, ge=1, description="bytes a client may leave unread until its connection is dropped"
     )
     record: bool = Field(default=False, description="keep every frame sent, in order, in the account")
+    batch_max: int = Field(
+        default=30, ge=1, le=5_000, description="most events in one frame of Polygon; the sizes are mixed"
+    )
+    load_rate: float = Field(
+        default=0.0,
+        ge=0,
+        description="trades per second of a full tape, sent to Polygon clients of stock trades besides",
+    )
+    load_symbols: int = Field(default=8_000, ge=1, le=100_000, description="made-up symbols on the full tape")
+    load_frame_max: int = Field(
+        default=300, ge=1, le=5_000, description="most trades in one frame of the full tape; the sizes are mixed"
+    )
+    replay: str = Field(
+        default="", description="journal whose frames are sent, once somebody subscribes, instead of made-up prices"
+    )
+    replay_speed: float = Field(
+        default=1.0, ge=0, description="multiple of the recorded pace; 0 is as fast as subscribers read"
+    )
+    polygon_bad_key_mode: PolygonBadKeyMode = Field(
+        default="auth_failed",
+        description="how Polygon refuses a wrong key: auth_failed, the same with the text on a missing plan, or "
+        "only by auth_timeout",
+    )
+    polygon_unentitled_markets: frozenset[str] = Field(
+        default=frozenset(), description="Polygon markets that no key's plan includes"
+    )
+    polygon_unauthorized_channels: frozenset[str] = Field(
+        default=frozenset(),
+        description="Polygon channels that are answered with 'not authorized': topics as Q, or channels as Q.AAPL",
+    )
+    polygon_auth_timeout_s: float = Field(
+        default=10.0, gt=0, description="seconds until a Polygon client that does not authenticate is dropped"
+    )
+    polygon_ack_frames: AckFrames = Field(
+        default="one", description="the statuses that answer one message of a Polygon client: in one frame, or several"
+    )
+    polygon_ack_unheld: bool = Field(
+        default=True, description="unsubscribing from a Polygon channel that is not held is acknowledged too"
+    )
+    polygon_cap_victim: CapVictim = Field(
+        default="old", description="the Polygon connection that ends when there is one too many; either is drawn"
+    )
+    polygon_cap_ending: CapEnding = Field(
+        default="1008", description="how it ends after the status max_connections: close code 1008, or no close frame"
+    )
+    polygon_cap_text: str = Field(default=_CAP_TEXT, description="message of the status max_connections")
+    polygon_slow_status: SlowStatus = Field(
+        default="both", description="statuses that a Polygon client gets before it is dropped as too slow"
+    )
+    polygon_bar_delay_s: float = Field(
+        default=0.0, ge=0, description="seconds from the end of a Polygon bar's window until the bar is sent"
+    )
+    polygon_bar_memory_s: float = Field(
+        default=960.0, ge=0, description="seconds for which late trades make a Polygon bar be sent again"
+    )
+    polygon_bar_end: bool = Field(default=True, description="bars of currencies carry e, which samples omit")
+    polygon_odd_z_share: float = Field(
+        default=0.05, ge=0, le=1, description="share of Polygon bars whose average size is not a whole number"
+    )
+    polygon_fractional_share: float = Field(
+        default=0.05, ge=0, le=1, description="share of Polygon stock trades of less or more than whole shares"
+    )
+    polygon_decimal_sizes: bool = Field(
+        default=True, description="Polygon stock trades and bars carry ds, dv and dav, as since February 2026"
+    )
+    polygon_participant_time: bool = Field(default=True, description="Polygon trades and quotes of stocks carry pt")
+    polygon_backward_q: float = Field(
+        default=0.0, ge=0, le=1, description="share of Polygon events whose q repeats, or steps back"
+    )
+    polygon_one_sided_share: float = Field(
+        default=0.02, ge=0, le=1, description="share of Polygon stock quotes in which one side is missing or zero"
+    )
+    polygon_numeric_crypto_ids: bool = Field(
+        default=False,
+        description="i of crypto trades is a number as in the docs' sample, not a string as on the wire",
+    )
+    polygon_numeric_forex_exchange: bool = Field(
+        default=False, description="x of forex quotes is a number as in the spec, and not a string as in its sample"
+    )
 
     @field_validator("host")
     @classmethod

@@ -3,55 +3,72 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
 
-from ticks_platform.standin.connection import Connection, frame
-from ticks_platform.standin.instruments import Instrument
+from ticks_platform.standin.connection import Connection
 from ticks_platform.standin.market import Market
-from ticks_platform.standin.twelve_data import price_event
+from ticks_platform.standin.misbehaviour import Misbehaviour
+from ticks_platform.standin.session import Event, Feed, Source
 
 _TURN_S = 0.002
 _BATCH = 500
 _CATCH_UP_S = 5.0
 _UNREAD_LIMIT = 1 << 20
+_BARS_TURN_S = 0.02
 
 
 class TickStream:
-    """Makes ticks of the symbols that somebody is subscribed to, and sends each to its subscribers.
+    """Makes ticks of what somebody is subscribed to, and sends each to its subscribers.
 
-    Symbols without a subscriber are not traded, so that the rate asked for is the rate sent.
+    What has no subscriber is not traded, so that the rate asked for is the rate sent.
     """
 
-    def __init__(self, market: Market, rate: float) -> None:
+    def __init__(self, market: Market, rate: float, feeds: Sequence[Feed]) -> None:
         self.ticks = 0
         self._market = market
         self._rate = rate
+        self._feeds = feeds
         self._muted = False
+        self._silent: set[str] = set()
         self._flowing = asyncio.Event()
-        self._subscribers: dict[Instrument, list[Connection]] = {}
-        self._traded: list[Instrument] = []
+        self._subscribers: dict[Hashable, list[Connection]] = {}
+        self._traded: list[Source] = []
         self._connections: list[Connection] = []
+        self._misbehaviour: Misbehaviour | None = None
+        self._chances = random.Random(0)  # noqa: S311
 
     def route(self, connections: Iterable[Connection]) -> None:
         """Take note of the subscriptions of all connections."""
-        self._connections = [connection for connection in connections if connection.session.subscribed]
+        self._connections = [connection for connection in connections if connection.session.subscriptions()]
         self._subscribers = {}
-        for connection in self._connections:
-            for instrument in connection.session.subscribed:
-                self._subscribers.setdefault(instrument, []).append(connection)
+        sources = {source for connection in self._connections for source in connection.session.sources()}
+        audible = (s for s in sources if s.instrument.symbol not in self._silent and s.name not in self._silent)
         # Clients subscribe in any order (the official one sends a set): the market's draws must not depend on it.
-        self._traded = sorted(self._subscribers, key=lambda instrument: (instrument.symbol, instrument.exchange or ""))
+        self._traded = sorted(audible, key=lambda source: source.order)
         self._set_flowing()
 
-    def subscribed_symbols(self) -> set[str]:
-        """The symbols that somebody is subscribed to."""
-        return {instrument.symbol for instrument in self._traded}
+    def subscribed(self) -> set[str]:
+        """The symbols that somebody is subscribed to, and the channels."""
+        held: set[str] = set()
+        for connection in self._connections:
+            held.update(connection.session.subscriptions(), connection.session.symbols())
+        return held
 
     def mute(self, *, muted: bool) -> None:
         """Stop the ticks, or let them flow again."""
         self._muted = muted
         self._set_flowing()
+
+    def silence(self, symbols: set[str]) -> None:
+        """Make no ticks of these symbols or channels, until others are named; :meth:`route` again afterwards."""
+        self._silent = symbols
+
+    def misbehave(self, misbehaviour: Misbehaviour | None) -> None:
+        """Give ticks the wrong times from now on, or the right ones."""
+        self._misbehaviour = misbehaviour
+        self._chances = random.Random(f"{misbehaviour.seed if misbehaviour else 0}/stream")  # noqa: S311
 
     def _set_flowing(self) -> None:
         if self._traded and not self._muted:
@@ -79,10 +96,27 @@ class TickStream:
                 delay = (sent + 1) / self._rate - elapsed
                 await asyncio.sleep(0 if due > _BATCH else max(delay, _TURN_S))
 
+    async def run_bars(self) -> None:
+        """Send the bars whose time has come, until cancelled."""
+        while True:
+            await asyncio.sleep(_BARS_TURN_S)
+            if not self._muted:
+                self.send_bars(unfinished=False)
+
+    def send_bars(self, *, unfinished: bool) -> int:
+        """Send the bars whose time has come, or all that are new or changed; returns how many."""
+        now_ms = time.time_ns() // 1_000_000
+        bars = [event for feed in self._feeds for event in feed.due(now_ms, unfinished=unfinished)]
+        if bars:
+            for event in bars:
+                self._deliver(event)
+            self._flush()
+        return len(bars)
+
     async def send_exactly(self, ticks: int) -> None:
         """Send this many ticks as fast as the slowest subscriber reads, besides those that the rate asks for.
 
-        Waits while nobody is subscribed, and while the stream is muted.
+        Waits while nobody is subscribed, and while the stream is muted. Nothing is held back at the end.
         """
         left = ticks
         while left:
@@ -90,18 +124,40 @@ class TickStream:
             count = min(left, _BATCH)
             self._emit(count)
             left -= count
-            await asyncio.sleep(0)
-            while any(connection.unread > _UNREAD_LIMIT for connection in self._connections):
-                await asyncio.sleep(_TURN_S)
+            await self.caught_up()
+        for connection in self._connections:
+            connection.release()
+
+    async def caught_up(self) -> None:
+        """Let others have their turn, and wait for subscribers that have much left to read."""
+        await asyncio.sleep(0)
+        while any(connection.unread > _UNREAD_LIMIT and connection.holds_up for connection in self._connections):
+            await asyncio.sleep(_TURN_S)
 
     def _emit(self, count: int) -> None:
-        subscribers = self._subscribers
-        for tick in self._market.ticks(self._traded, count, int(time.time())):
-            payload = price_event(tick)
-            framed = frame(payload)
-            instrument = tick.instrument
-            for connection in subscribers[instrument]:
-                connection.queue(framed, payload, instrument.symbol)
+        market, traded, how = self._market, self._traded, self._misbehaviour
+        now_ms = time.time_ns() // 1_000_000
+        odd = ""
+        for _ in range(count):
+            source = traded[market.draw(len(traded))]
+            at_ms = now_ms
+            if how is not None:
+                shift, odd = how.shift_ms(self._chances)
+                at_ms += shift
+            for event in source.events(market.tick(source.instrument, at_ms // 1_000), at_ms):
+                event.odd = odd
+                self._deliver(event)
+        self._flush()
+        self.ticks += count
+
+    def _deliver(self, event: Event) -> None:
+        subscribers = self._subscribers.get(event.topic)
+        if subscribers is None:
+            subscribers = [each for each in self._connections if each.session.wants(event.topic)]
+            self._subscribers[event.topic] = subscribers
+        for connection in subscribers:
+            connection.offer(event)
+
+    def _flush(self) -> None:
         for connection in self._connections:
             connection.flush()
-        self.ticks += count

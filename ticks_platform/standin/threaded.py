@@ -8,7 +8,9 @@ import threading
 from types import TracebackType
 from typing import Any
 
-from ticks_platform.standin.commands import Command, Controls, Result, StandInError
+from ticks_platform.standin.commands import Command, Result, StandInError
+from ticks_platform.standin.controls import Controls
+from ticks_platform.standin.obeying import obey
 from ticks_platform.standin.server import FeedServer
 from ticks_platform.standin.settings import StandInSettings
 from ticks_platform.standin.urls import http_url, provider_url
@@ -59,7 +61,7 @@ class StandIn(Controls):
         self._server = FeedServer(self._settings)
         try:
             await self._server.start()
-        except OSError as error:
+        except (OSError, StandInError) as error:
             self._ready.set_exception(error)
             return
         self._ready.set_result(self._server.address)
@@ -69,18 +71,19 @@ class StandIn(Controls):
     def _call(self, command: Command, result: type[Result], timeout_s: float = 10.0) -> Result:
         if self._thread is None or not self._thread.is_alive():
             raise StandInError("the stand-in is not running")
-        done: concurrent.futures.Future[Any] = asyncio.run_coroutine_threadsafe(
-            self._server.control(command), self._loop
-        )
+        done: concurrent.futures.Future[Any] = asyncio.run_coroutine_threadsafe(obey(self._server, command), self._loop)
         try:
             answer: Result = done.result(timeout_s)
         except concurrent.futures.TimeoutError as error:
             raise StandInError(f"the stand-in did not answer within {timeout_s:g} s") from error
         return answer
 
-    def url(self, provider: str = "twelve_data", key: str | None = "demo") -> str:
-        """WebSocket URL of a provider's feed; without the key if it is None, for a client that sends it in a header."""
-        return provider_url(*self._address(), provider, key)
+    def url(self, provider: str = "twelve_data", key: str | None = "demo", market: str = "stocks") -> str:
+        """WebSocket URL of a provider's feed; without the key if it is None, for a client that sends it in a header.
+
+        ``market`` is Polygon's, whose clients send the key in a message.
+        """
+        return provider_url(*self._address(), provider, key, market)
 
     @property
     def http_url(self) -> str:

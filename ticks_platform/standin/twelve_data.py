@@ -8,6 +8,7 @@ twelvedata-go 1.0.11, twelvedata-node 1.2.7); frames captured from the live serv
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,12 +16,13 @@ from msgspec import UNSET, UnsetType
 
 from ticks_platform.standin.instruments import Instrument, Kind, Listings
 from ticks_platform.standin.market import Tick
+from ticks_platform.standin.session import Event, Farewell, Reply, Victim
 from ticks_platform.standin.settings import BadKeyMode, StandInSettings
 
 PATH = "/v1/quotes/price"
 KEY_PARAMETER = "apikey"
 KEY_HEADER = "X-TD-APIKEY"
-ALWAYS_ACCEPTED_KEY = "demo"
+PROVIDER = "twelve_data"
 
 _CANT_PARSE = {"status": "error", "messages": ["Cant parse message"]}
 
@@ -96,11 +98,6 @@ def price_event(tick: Tick) -> bytes:
     )
 
 
-def accepts_key(key: str | None, settings: StandInSettings) -> bool:
-    """Whether a connection with this API key is let in."""
-    return bool(key) and (not settings.keys or key in settings.keys or key == ALWAYS_ACCEPTED_KEY)
-
-
 def refusal(mode: BadKeyMode) -> tuple[int, bytes]:
     """HTTP status and JSON body that refuse the upgrade of a wrong key.
 
@@ -112,20 +109,109 @@ def refusal(mode: BadKeyMode) -> tuple[int, bytes]:
     return status, _encoder.encode({"code": 401, "message": message, "status": "error"})
 
 
+class PriceSource:
+    """The price events of one instrument."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self.order = (instrument.symbol, instrument.exchange or "", PROVIDER)
+        self.name = f"price.{instrument.symbol}"
+
+    def events(self, tick: Tick, time_ms: int) -> list[Event]:
+        """One event a tick; ``time_ms`` is in the tick already, in the whole seconds that the provider gives."""
+        symbol = self.instrument.symbol
+        return [Event(price_event(tick), self.name, symbol, self.instrument)]
+
+
 class Session:
     """One client's conversation: its subscriptions, and the answer to each of its messages.
 
     ``subscribed`` holds the instruments in the order in which they were subscribed.
     """
 
-    def __init__(self, settings: StandInSettings, listings: Listings) -> None:
+    provider = PROVIDER
+    login_timeout_s = None
+
+    def __init__(
+        self,
+        settings: StandInSettings,
+        listings: Listings,
+        key: str = "",
+        sources: dict[Instrument, PriceSource] | None = None,
+    ) -> None:
+        """``sources`` are shared by all sessions: what two of them subscribe to ticks once."""
+        self.key = key
+        self.account: Hashable = (PROVIDER, key)
+        self.idle_timeout_s = settings.idle_timeout_s
         self.subscribed: dict[Instrument, None] = {}
+        self._sources = {} if sources is None else sources
         self._settings = settings
         self._listings = listings
         self._received_at: deque[float] = deque()
 
-    def receive(self, message: str | bytes, now: float) -> bytes:
-        """The one frame that answers a client's message; ``now`` is in seconds of a monotonic clock."""
+    def greeting(self) -> Sequence[bytes]:
+        """None: the server says nothing until the client acts."""
+        return ()
+
+    def overdue(self) -> Reply | None:
+        """None: the key came with the connection."""
+        return None
+
+    def subscriptions(self) -> list[str]:
+        """Symbols."""
+        return [instrument.symbol for instrument in self.subscribed]
+
+    def symbols(self) -> Iterable[str]:
+        """The same symbols."""
+        return self.subscriptions()
+
+    def wants(self, topic: Hashable) -> bool:
+        """The topic is the instrument itself: its symbol may be listed on several exchanges."""
+        return topic in self.subscribed
+
+    def has_channel(self, market: str, channel: str) -> bool:
+        """Never: it has neither."""
+        return False
+
+    def sources(self) -> Iterable[PriceSource]:
+        """One of each instrument."""
+        for instrument in self.subscribed:
+            source = self._sources.get(instrument)
+            if source is None:
+                source = self._sources[instrument] = PriceSource(instrument)
+            yield source
+
+    def batches(self, count: int) -> Sequence[int]:
+        """One event is one frame."""
+        return (1,) * count
+
+    def wrap(self, payloads: Sequence[bytes]) -> bytes:
+        """The event as it is."""
+        (payload,) = payloads
+        return payload
+
+    def unwrap(self, payload: bytes) -> Sequence[bytes]:
+        """The one event of a frame."""
+        msgspec.json.decode(payload, type=dict[str, Any])
+        return [payload]
+
+    def limit_victim(self) -> Victim:
+        """One connection too many closes the previous ones (docs, ws-overview)."""
+        return "old"
+
+    def evicted(self) -> Farewell:
+        """Without a word: users see a drop without a close frame (twelvedata-python issues 76 and 85)."""
+        return Farewell((), None)
+
+    def too_slow(self) -> Farewell:
+        """Without a word; the provider documents nothing."""
+        return Farewell((), None)
+
+    def receive(self, message: str | bytes, now: float) -> Reply:
+        """One frame answers a client's message; ``now`` is in seconds of a monotonic clock."""
+        return Reply([self._answer(message, now)])
+
+    def _answer(self, message: str | bytes, now: float) -> bytes:
         if not self._within_limit(now):
             return _encoder.encode(
                 {"status": "error", "code": 429, "message": "You have sent too many events. Wait for the next minute."}

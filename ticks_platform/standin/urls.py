@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from ticks_platform.standin import twelve_data
+from ticks_platform.standin import polygon, twelve_data
+from ticks_platform.standin.polygon_events import PROVIDER as POLYGON
 
-_PATHS = {"twelve_data": (twelve_data.PATH, twelve_data.KEY_PARAMETER)}
+PROVIDERS = (twelve_data.PROVIDER, POLYGON)
 
 
 def http_url(host: str, port: int) -> str:
@@ -14,20 +15,28 @@ def http_url(host: str, port: int) -> str:
     return f"http://{_bracketed(host)}:{port}"
 
 
-def provider_url(host: str, port: int, provider: str, key: str | None = None) -> str:
-    """WebSocket URL of a provider's feed, with the API key if one is given.
+def provider_url(host: str, port: int, provider: str, key: str | None = None, market: str = "stocks") -> str:
+    """WebSocket URL of a provider's feed, with the API key if one is given and the provider takes it there.
+
+    Polygon's clients send the key in a message; ``market`` is one of its markets.
 
     Raises:
-        KeyError: if the stand-in does not speak that provider's protocol.
+        KeyError: if the stand-in does not speak that provider's protocol, or does not have that market.
     """
-    path, parameter = _PATHS[provider]
-    query = "" if key is None else f"?{urlencode({parameter: key})}"
-    return f"ws://{_bracketed(host)}:{port}{path}{query}"
+    base = f"ws://{_bracketed(host)}:{port}"
+    if provider == POLYGON:
+        if market not in polygon.MARKETS:
+            raise KeyError(market)
+        return f"{base}/{market}"
+    if provider != twelve_data.PROVIDER:
+        raise KeyError(provider)
+    query = "" if key is None else f"?{urlencode({twelve_data.KEY_PARAMETER: key})}"
+    return f"{base}{twelve_data.PATH}{query}"
 
 
 def provider_urls(host: str, port: int) -> dict[str, str]:
     """WebSocket URL of each provider's feed, without a key."""
-    return {provider: provider_url(host, port, provider) for provider in _PATHS}
+    return {provider: provider_url(host, port, provider) for provider in PROVIDERS}
 
 
 def _bracketed(host: str) -> str:

@@ -30,7 +30,17 @@ class TextColumn(NamedTuple):
     """A column of text by dictionary: row i holds ``words[codes[i]]``."""
 
     codes: npt.NDArray[np.intp]
-    words: Sequence[bytes]
+    words: Sequence[bytes | None]
+
+
+class FreeTextColumn(NamedTuple):
+    """A column of text in which hardly any value comes twice: row i holds the first `lengths[i]` bytes of its line.
+
+    A length of -1 is NULL.
+    """
+
+    lines: npt.NDArray[np.uint8]
+    lengths: npt.NDArray[np.int64]
 
 
 def timestamptz(nanoseconds: npt.NDArray[np.int64]) -> Column:
@@ -52,7 +62,23 @@ def int8(values: npt.NDArray[np.float64]) -> Column:
     return Column(np.where(null, 0.0, values).astype(">i8"), null)
 
 
-def encode(columns: Sequence[Column | TextColumn]) -> bytes:
+def text(values: Sequence[str | None]) -> TextColumn | FreeTextColumn:
+    """A text column of many different values."""
+    if not values or (values[0] is None and values.count(None) == len(values)):
+        return TextColumn(np.zeros(len(values), np.intp), [None])
+    encoded = [b"" if value is None else value.encode() for value in values]
+    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+    width = max(int(lengths.max()), 1)
+    lines = np.array(encoded, dtype=f"S{width}").view(np.uint8).reshape(len(encoded), width)
+    if None in values:
+        lengths[np.fromiter((value is None for value in values), np.bool_, len(values))] = -1
+    return FreeTextColumn(lines, lengths)
+
+
+AnyColumn = Column | TextColumn | FreeTextColumn
+
+
+def encode(columns: Sequence[AnyColumn]) -> bytes:
     """The batch as one binary COPY. Rows of one layout come together: the order of the rows is not kept."""
     layouts, rows_of = _group_by_layout(columns)
     parts = [_HEADER]
@@ -63,7 +89,7 @@ def encode(columns: Sequence[Column | TextColumn]) -> bytes:
 
 
 def _group_by_layout(
-    columns: Sequence[Column | TextColumn],
+    columns: Sequence[AnyColumn],
 ) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[np.intp] | slice]]:
     """Rows of the same field lengths share a fixed-width record; tell the layouts apart and say which rows have which.
 
@@ -74,14 +100,19 @@ def _group_by_layout(
     varying = []
     for number, column in enumerate(columns):
         if isinstance(column, TextColumn):
-            word_lengths = np.fromiter(map(len, column.words), np.int64, len(column.words))
+            word_lengths = np.array([-1 if word is None else len(word) for word in column.words], dtype=np.int64)
             lengths[number] = word_lengths[column.codes]
             if len(set(word_lengths.tolist())) > 1:
                 varying.append(number)
-        else:
+        elif isinstance(column, FreeTextColumn):
+            lengths[number] = column.lengths
+            varying.append(number)
+        elif column.null is None:
             lengths[number] = column.values.dtype.itemsize
-            if column.null is not None:
-                lengths[number][column.null] = -1
+        else:
+            lengths[number] = np.where(column.null, -1, column.values.dtype.itemsize)
+            # A field that the provider never sends is NULL in all rows, which sorts none of them apart.
+            if not column.null.all():
                 varying.append(number)
     if not varying or not count:
         return lengths[:, :1].T, [slice(None)] if count else []
@@ -97,13 +128,13 @@ def _group_by_layout(
 
 
 def _encode_group(
-    columns: Sequence[Column | TextColumn], layout: npt.NDArray[np.int64], rows: npt.NDArray[np.intp] | slice
+    columns: Sequence[AnyColumn], layout: npt.NDArray[np.int64], rows: npt.NDArray[np.intp] | slice
 ) -> bytes:
     fields: list[tuple[str, str]] = [("count", ">i2")]
     for number, (column, length) in enumerate(zip(columns, layout.tolist(), strict=True)):
         fields.append((f"length{number}", ">i4"))
         if length > 0:
-            wire = f"V{length}" if isinstance(column, TextColumn) else column.values.dtype.str
+            wire = column.values.dtype.str if isinstance(column, Column) else f"V{length}"
             fields.append((f"value{number}", wire))
     size = len(columns[0][0][rows])
     records = np.empty(size, dtype=np.dtype(fields))
@@ -114,6 +145,9 @@ def _encode_group(
             continue
         if isinstance(column, TextColumn):
             records[f"value{number}"] = _words(column, length)[column.codes[rows]]
+        elif isinstance(column, FreeTextColumn):
+            lines = np.ascontiguousarray(column.lines[rows][:, :length])
+            records[f"value{number}"] = lines.view(f"V{length}").reshape(-1)
         else:
             records[f"value{number}"] = column.values[rows]
     return records.tobytes()
@@ -121,5 +155,5 @@ def _encode_group(
 
 def _words(column: TextColumn, length: int) -> npt.NDArray[np.void]:
     # Words of other lengths are never looked up in this group; padding keeps the codes valid as indices.
-    padded = b"".join(word if len(word) == length else bytes(length) for word in column.words)
+    padded = b"".join(word if word is not None and len(word) == length else bytes(length) for word in column.words)
     return np.frombuffer(padded, dtype=f"V{length}")

@@ -24,7 +24,7 @@ class BrokenCandles(NamedTuple):
 
 
 class Freshness(NamedTuple):
-    """When a feed's last tick arrived; None when it has none in the last two days."""
+    """When a feed's last tick arrived; None when none was ever loaded."""
 
     feed: str
     enabled: bool

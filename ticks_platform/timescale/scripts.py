@@ -15,12 +15,19 @@ MACHINERY = (
     "schema/feed_lease.sql",
     "schema/feed_checkpoint.sql",
     "schema/feed_ledger.sql",
+    "schema/feed_hour.sql",
     "schema/feed_session.sql",
+    "schema/feed_channel.sql",
     "schema/rejected_event.sql",
 )
 """What ingestion needs beside the hypertable, in the order of their references."""
 
-HYPERTABLE = ("schema/timescaledb.sql", "schema/stocks_real_time.sql")
+HYPERTABLE = (
+    "schema/timescaledb.sql",
+    "schema/stocks_real_time.sql",
+    "schema/stock_quotes.sql",
+    "schema/stock_aggregates.sql",
+)
 
 _DDL_LOCK = 0x7469636B  # "tick"
 

@@ -10,6 +10,7 @@ import pytest
 
 from ticks_platform import definitions
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.workers import stopped_workers
 
 FEEDS = """
 feeds:
@@ -83,27 +84,12 @@ def scheduler(server_url: str | None) -> None:
 
 @pytest.fixture
 def fresh(empty_database: Database, server_url: str | None) -> Iterator[Database]:
-    """A database without the platform, for tests that make policies.
-
-    It is left without policies and with nobody at work on them: TimescaleDB 2.29.2 crashes the whole server when a
-    candle is dropped just as its policy begins.
-    """
+    """A database without the platform, for tests that make policies; it is left without policies."""
     yield empty_database
     if server_url is None:
         return
-    with empty_database.autocommit() as cursor:
-        cursor.execute("SELECT _timescaledb_functions.stop_background_workers()")
-        for _ in range(200):
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-            if cursor.fetchone() == (0,):
-                break
-            cursor.execute("SELECT pg_sleep(0.05)")
-        else:
-            pytest.fail("the database's background workers do not stop")
+    with empty_database.autocommit() as cursor, stopped_workers(cursor, native=True):
         cursor.execute(
             "SELECT delete_job(job_id) FROM timescaledb_information.jobs "
             "WHERE proc_name = 'policy_refresh_continuous_aggregate'"
         )
-        cursor.execute("SELECT _timescaledb_functions.start_background_workers()")

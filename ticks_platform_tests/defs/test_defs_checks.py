@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from ticks_platform.ingestion import switch
+from ticks_platform.ingestion import ledger, switch
+from ticks_platform.ingestion.ledger import HourEntry
 from ticks_platform.timescale import candles
 from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE, Candle
 from ticks_platform.timescale.database import Database
+
+DAY = timedelta(days=1)
 
 CheckAll = Callable[[], dict[tuple[str, str], dg.AssetCheckEvaluation]]
 
@@ -168,10 +172,10 @@ def see_feed(database: Database, feed: str, *, age: float | None, enabled: bool 
     with database.transaction() as cursor:
         switch.switch(cursor, feed=feed, provider="twelve_data", synthetic=True, enabled=enabled)
         if age is not None:
-            cursor.execute(
-                "INSERT INTO stocks_real_time (time, symbol, price, tick_id, feed, received_at) "
-                "SELECT at, 'X', 1, gen_random_uuid(), %s, at FROM (SELECT now() - make_interval(secs => %s) AS at) t",
-                (feed, age),
+            at = datetime.now(timezone.utc) - timedelta(seconds=age)
+            hour = at.replace(minute=0, second=0, microsecond=0)
+            ledger.add_hours(
+                cursor, feed, "stocks_real_time", [HourEntry(hour, 1, at), HourEntry(hour - DAY, 1, at - DAY)]
             )
 
 
@@ -234,3 +238,13 @@ def test_ticks_of_another_feed_do_not_count(database: Database, check_all: Check
     assert not evaluation.passed
     assert set(feeds) == {"stocks", "crypto"}
     assert feeds["crypto"]["verdict"] == "stale"
+
+
+def test_freshness_reads_no_tick(database: Database, check_all: CheckAll) -> None:
+    """A silent feed would make it read days of them: what is in the table, and when, says nothing here."""
+    insert(database, 100, hours_ago=0)
+    see_feed(database, "stocks", age=90)
+    see_feed(database, "crypto", age=1)
+    evaluation, feeds = freshness(check_all)
+    assert not evaluation.passed
+    assert feeds["stocks"]["age in seconds"] >= 90

@@ -15,7 +15,17 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 from ticks_platform import definitions
 from ticks_platform.feeds.settings import SettingsError
 
-JOBS = {"ingest", "enable_feed", "disable_feed", "bring_up", "refresh_candles", "catch_up", "check_quality"}
+JOBS = {
+    "ingest",
+    "enable_feed",
+    "disable_feed",
+    "bring_up",
+    "refresh_candles",
+    "catch_up",
+    "check_quality",
+    "check_every_tick",
+}
+SCHEDULES = {"refresh_candles", "catch_up", "check_quality", "check_every_tick"}
 
 
 def build_location(repository_root: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -87,10 +97,11 @@ def test_what_there_is(platform: dg.Definitions) -> None:
     repository = platform.get_repository_def()
     assert set(repository.job_names) >= JOBS
     assert [sensor.name for sensor in repository.sensor_defs] == ["platform_supervisor"]
-    assert {schedule.name for schedule in repository.schedule_defs} == {"refresh_candles", "catch_up", "check_quality"}
+    assert {schedule.name for schedule in repository.schedule_defs} == SCHEDULES
     assert {(key.asset_key.to_user_string(), key.name) for key in repository.asset_graph.asset_check_keys} == {
         ("stocks_real_time", "ticks_are_fresh"),
         ("stocks_real_time", "ledger_balances"),
+        ("stocks_real_time", "every_tick_is_there"),
         ("stocks_real_time", "journal_has_room"),
         ("one_minute_candle", "ohlc_invariants"),
         ("one_hour_candle", "ohlc_invariants"),
@@ -109,7 +120,7 @@ def test_everything_is_described(platform: dg.Definitions) -> None:
             described |= {f"op {op.name}": op.definition.description for op in job.nodes}
     described |= {f"sensor {sensor.name}": sensor.description for sensor in repository.sensor_defs}
     described |= {f"schedule {schedule.name}": schedule.description for schedule in repository.schedule_defs}
-    assert len(described) == 6 + 4 + len(JOBS) + 3 + 1 + 3, sorted(described)
+    assert len(described) == 6 + 5 + len(JOBS) + 3 + 1 + len(SCHEDULES), sorted(described)
     assert [name for name, description in described.items() if not (description or "").strip()] == []
 
 
@@ -173,7 +184,7 @@ def test_runs_of_one_feed_are_known_by_its_tag(platform: dg.Definitions) -> None
     assert tags["ticks/feed"] == "crypto"
 
 
-@pytest.mark.parametrize("name", ["bring_up", "refresh_candles", "check_quality"])
+@pytest.mark.parametrize("name", ["bring_up", "refresh_candles", "check_quality", "check_every_tick"])
 def test_runs_that_died_do_not_stay_in_the_way(platform: dg.Definitions, name: str) -> None:
     assert float(platform.resolve_job_def(name).tags["dagster/max_runtime"]) <= 3600
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,11 +17,15 @@ import pytest
 
 from ticks_platform.defs import ingestion, resources
 from ticks_platform.defs.ingestion import FEED_TAG, REFUSED_TAG
+from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import PlatformSettings, SettingsError, load_settings
 from ticks_platform.ingestion import loader, switch
+from ticks_platform.ingestion.journal import Journal
+from ticks_platform.ingestion.stream import journal_path
 from ticks_platform.standin import StandIn, StandInSettings
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.defs.helpers import take_over
+from ticks_platform_tests.ingestion.helpers import damage_group
 
 Execute = Callable[..., dg.ExecuteInProcessResult]
 
@@ -365,3 +371,62 @@ def test_shipped_kind_of_feed_streams(
     assert one(database, "SELECT synthetic FROM ticks_platform.feed") is True
     turn_off(database)
     assert running.result().success
+
+
+@pytest.mark.parametrize("broken", ["_finished_by_somebody_else", "report"])
+@pytest.mark.usefixtures("feeds")
+def test_trouble_with_dagsters_own_storage_ends_nothing(
+    database: Database,
+    stand_in: StandIn,
+    start: Callable[[], Running],
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: str,
+) -> None:
+    failures: list[str] = []
+
+    def fail(*_arguments: object) -> None:
+        failures.append(broken)
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(ingestion, "REPORT_INTERVAL", 0.2)
+    monkeypatch.setattr(ingestion if broken != "report" else ingestion._Reporter, broken, fail)
+    running = start()
+    stream(database, stand_in, 100)
+    eventually("it has failed more than once", lambda: len(failures) > 2)
+    stand_in.send_exactly(20)
+    eventually("more ticks", lambda: one(database, "SELECT count(*) FROM stocks_real_time") == 120)
+    turn_off(database)
+    result = running.result()
+    assert result.success
+    warnings = [entry.user_message for entry in instance.all_logs(result.run_id) if entry.level == logging.WARNING]
+    assert any("database is locked" in warning for warning in warnings)
+
+
+@pytest.mark.usefixtures("feeds")
+def test_damaged_journal_is_no_refusal(
+    database: Database,
+    stand_in: StandIn,
+    start: Callable[[], Running],
+    execute: Execute,
+    instance: dg.DagsterInstance,
+) -> None:
+    """The supervisor starts the feed again, with a new journal."""
+    running = start()
+    stream(database, stand_in, 10)
+    turn_off(database)
+    assert running.result().success
+    journal = journal_path("stocks")
+    opened = Journal(journal, feed="stocks")
+    opened.append([Frame(b"{}", time.time_ns(), 1)], epoch=1)
+    opened.close()
+    damage_group(journal, 0)
+    assert execute("enable_feed").success
+    result = execute()
+    assert not result.success
+    assert "set aside" in failure(result)
+    assert "replay" in failure(result)
+    assert not journal.exists()
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert REFUSED_TAG not in run.tags

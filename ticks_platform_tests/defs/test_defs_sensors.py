@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -206,6 +207,112 @@ def test_dead_run_beside_its_successor(up: Supervisor, database: Database, take_
         assert requested(up.tick()) == []
     assert up.status(dead) is dg.DagsterRunStatus.FAILURE
     assert up.status(alive) is dg.DagsterRunStatus.STARTED
+
+
+def beat(database: Database, lease: leases.Lease) -> None:
+    with database.transaction() as cursor:
+        leases.hold(cursor, lease)
+
+
+def silence(database: Database, feed: str, seconds: float) -> None:
+    """As if the last heartbeat had been so long ago."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            "UPDATE ticks_platform.feed_lease SET heartbeat_at = clock_timestamp() - make_interval(secs => %s) "
+            "WHERE feed = %s",
+            (seconds, feed),
+        )
+
+
+@pytest.mark.parametrize("owner", [str(uuid.uuid4()), f"replay {uuid.uuid4()}"], ids=["run", "replay"])
+def test_feed_that_somebody_else_ingests_is_left_alone(
+    up: Supervisor, database: Database, take_lease: Callable[..., Any], owner: str
+) -> None:
+    """A run of another Dagster instance, or a replay."""
+    lease = take_lease("stocks", owner)
+    for _ in range(30):
+        beat(database, lease)
+        answer = up.tick()
+        assert requested(answer) == [("ingest", "crypto")]
+    up.start("crypto")
+    said = up.tick().skip_message
+    assert f"stocks: ingested by {owner}, which is not a run of this Dagster instance; " in said
+
+
+def test_somebody_else_who_gives_the_feed_up_is_followed(
+    up: Supervisor, database: Database, take_lease: Callable[..., Any]
+) -> None:
+    up.start("crypto")
+    lease = take_lease("stocks", "replay of something")
+    assert requested(up.tick()) == []
+    with database.transaction() as cursor:
+        leases.release(cursor, lease)
+    assert requested(up.tick()) == [("ingest", "stocks")]
+
+
+def test_somebody_else_who_falls_silent_is_replaced(
+    up: Supervisor, database: Database, take_lease: Callable[..., Any]
+) -> None:
+    up.start("crypto")
+    lease = take_lease("stocks", "another instance's run")
+    for _ in range(5):
+        beat(database, lease)
+        assert requested(up.tick()) == []
+    quiet = 0
+    while not requested(up.tick()):
+        quiet += 1
+        assert quiet < 100
+    assert HEARTBEAT_GRACE - TURN < quiet * TURN <= HEARTBEAT_GRACE + TURN
+
+
+def test_run_of_a_deleted_history_delays_the_start_by_the_rest_of_the_grace(
+    up: Supervisor, database: Database, take_lease: Callable[..., Any]
+) -> None:
+    up.start("crypto")
+    take_lease("stocks", "a run that nobody remembers")
+    silence(database, "stocks", 17.0)
+    ticks = [requested(up.tick()) for _ in range(4)]
+    assert ticks == [[], [], [], [("ingest", "stocks")]]
+
+
+def test_run_of_a_deleted_history_that_ended_long_ago_delays_nothing(
+    up: Supervisor, database: Database, take_lease: Callable[..., Any]
+) -> None:
+    up.start("crypto")
+    take_lease("stocks", "a run that nobody remembers")
+    silence(database, "stocks", HEARTBEAT_GRACE + 1)
+    assert requested(up.tick()) == [("ingest", "stocks")]
+
+
+def test_own_run_that_was_killed_is_replaced_at_once(up: Supervisor, take_lease: Callable[..., Any]) -> None:
+    """It has not given the feed up, and its heartbeat is fresh; but its end is known here."""
+    up.start("crypto")
+    killed = up.start("stocks")
+    take_lease("stocks", killed)
+    up.fail(killed)
+    up.clock.now = time.time()
+    assert requested(up.tick()) == [("ingest", "stocks")]
+
+
+def test_two_instances_settle_on_one_run_a_feed(
+    up: Supervisor, database: Database, take_lease: Callable[..., Any]
+) -> None:
+    """Both saw a feed without a run, and both launched one: the later one keeps it, and neither launches any more."""
+    with dg.DagsterInstance.ephemeral() as second:
+        for spec in up.platform.resolve_all_asset_specs():
+            second.report_runless_asset_event(dg.AssetMaterialization(asset_key=spec.key))
+        other = Supervisor(up.platform, second, SimpleNamespace(now=up.clock.now))
+        for instance in (up, other):
+            assert ("ingest", "stocks") in requested(instance.tick())
+            instance.start("crypto")
+        first, later = up.start("stocks"), other.start("stocks")
+        take_lease("stocks", first)
+        kept = take_lease("stocks", later)
+        up.fail(first)  # it finds that it was taken over
+        for _ in range(12):
+            beat(database, kept)
+            assert [requested(up.tick()), requested(other.tick())] == [[], []]
+        assert other.status(later) is dg.DagsterRunStatus.STARTED
 
 
 def test_outage_of_the_database_kills_no_run(

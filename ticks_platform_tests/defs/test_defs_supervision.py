@@ -49,6 +49,7 @@ def decided(
     *,
     wanted: bool = True,
     loaded_at: float = NOW - 10_000,
+    foreign: str | None = None,
 ) -> Decision:
     return decide(
         now=NOW,
@@ -57,6 +58,7 @@ def decided(
         finished=finished or [],
         watch=watched or watch(),
         loaded_at=loaded_at,
+        foreign=foreign,
     )
 
 
@@ -129,6 +131,57 @@ CASES = {
         Act.REPLACE,
         ("run",),
     ),
+    "a foreign owner beats": (decided(watched=watch(other=("b", 2)), foreign="other"), Act.NOTHING, ()),
+    "a foreign owner, heartbeat just late": (
+        decided(watched=watch(other=("b", HEARTBEAT_GRACE)), foreign="other"),
+        Act.NOTHING,
+        (),
+    ),
+    "a foreign owner stands still": (
+        decided(watched=watch(other=("b", HEARTBEAT_GRACE + 1)), foreign="other"),
+        Act.LAUNCH,
+        (),
+    ),
+    "a foreign owner took it from a run that ends": (
+        decided([started()], watched=watch(run=(None, 1), other=("b", 1)), foreign="other"),
+        Act.NOTHING,
+        (),
+    ),
+    "a foreign owner took it from a run that has ended": (
+        decided(finished=[ended(ago=1, failed=True)], watched=watch(other=("b", 1)), foreign="other"),
+        Act.NOTHING,
+        (),
+    ),
+    "a foreign owner took it from a run that hangs": (
+        decided([started()], watched=watch(run=(None, START_GRACE + 1), other=("b", 1)), foreign="other"),
+        Act.NOTHING,
+        ("run",),
+    ),
+    "a foreign owner and a run, both dead": (
+        decided([started()], watched=watch(run=(None, 400), other=("b", 400)), foreign="other"),
+        Act.REPLACE,
+        ("run",),
+    ),
+    "a foreign owner stands still, and a run is on its way": (
+        decided([queued()], watched=watch(other=("b", 400)), foreign="other"),
+        Act.NOTHING,
+        (),
+    ),
+    "a foreign owner beats, disabled": (
+        decided(watched=watch(other=("b", 2)), wanted=False, foreign="other"),
+        Act.NOTHING,
+        (),
+    ),
+    "a foreign owner stands still, disabled": (
+        decided(watched=watch(other=("b", 400)), wanted=False, foreign="other"),
+        Act.NOTHING,
+        (),
+    ),
+    "a foreign owner stands still, in a crash loop": (
+        decided(finished=[ended(ago=1, life=1, failed=True)] * 3, watched=watch(other=("b", 400)), foreign="other"),
+        Act.NOTHING,
+        (),
+    ),
 }
 
 
@@ -145,6 +198,11 @@ def test_decision(case: str) -> None:
         (decided(wanted=False), "enable_feed"),
         (decided(finished=[ended(ago=600, life=2, failed=True, refused=True)]), "reload the code location"),
         (decided(finished=[ended(ago=4, life=1, failed=True)] * 3), "next try in 6 s"),
+        (
+            decided(watched=watch(other=("b", 2)), foreign="other"),
+            "ingested by other, which is not a run of this Dagster instance; ",
+        ),
+        (decided(watched=watch(other=("b", 2)), wanted=False, foreign="other"), "enable_feed"),
         (decided([started("0123456789")], watched=watch(**{"0123456789": ("b", 400)})), "run 01234567 "),
     ],
 )
@@ -238,6 +296,66 @@ def test_losing_the_lease_gives_time_to_end() -> None:
     supervisor.look(NOW, "beat")
     looks = [supervisor.look(NOW + 5 + 5 * turn, None) for turn in range(20)]
     assert looks.index(True) * 5 > START_GRACE
+
+
+class Neighbour:
+    """Looks at an owner that is not a run of this instance, and keeps its memory in a cursor only."""
+
+    def __init__(self) -> None:
+        self.cursor: str | None = None
+
+    def look(self, now: float, beat: str, age: float) -> bool:
+        """Look once, at a heartbeat and its age by the database's clock; returns whether the owner is left alone."""
+        watched = Watch.resume(self.cursor, now=now)
+        watched = watched._replace(signs={"other": watched.look("other", beat, age=age)})
+        self.cursor = watched.dump()
+        return decided(watched=watched, foreign="other").act is Act.NOTHING
+
+
+@pytest.mark.parametrize("age", [HEARTBEAT_GRACE + 0.1, 86_400.0])
+def test_heartbeat_that_is_stale_at_first_sight_costs_no_time(age: float) -> None:
+    assert not Neighbour().look(NOW, "beat", age)
+
+
+@pytest.mark.parametrize("age", [0.0, 2.0, 17.0, HEARTBEAT_GRACE])
+def test_owner_that_is_dead_already_delays_by_what_is_left_of_the_grace(age: float) -> None:
+    """As after the history of this instance was deleted."""
+    neighbour = Neighbour()
+    delay = next(turn for turn in range(100) if not neighbour.look(NOW + turn, "beat", age + turn))
+    assert HEARTBEAT_GRACE - age < delay <= HEARTBEAT_GRACE - age + 1
+
+
+def test_owner_that_beats_is_left_alone_for_ever() -> None:
+    neighbour = Neighbour()
+    assert all(neighbour.look(NOW + 5 * turn, f"beat {turn}", 2.0) for turn in range(200))
+
+
+def test_owner_whose_heartbeats_come_late_but_come_is_left_alone() -> None:
+    """A large batch: its heartbeat is as old as its transaction when it becomes visible."""
+    neighbour = Neighbour()
+    neighbour.look(NOW, "first", 1.0)
+    assert all(neighbour.look(NOW + 5 * turn, f"beat {turn // 5}", 40.0) for turn in range(1, 50))
+
+
+def test_outage_of_the_database_gives_an_owner_time_for_its_next_heartbeat() -> None:
+    neighbour = Neighbour()
+    neighbour.look(NOW, "before", 1.0)
+    assert neighbour.look(NOW + 7200, "before", 7201.0)
+    assert neighbour.look(NOW + 7205, "before", 7206.0)
+    assert neighbour.look(NOW + 7210, "after", 1.0)
+
+
+def test_database_clock_set_back_gives_no_more_than_the_grace() -> None:
+    neighbour = Neighbour()
+    looks = [neighbour.look(NOW + 5 * turn, "beat", 5.0 * turn - 86_400) for turn in range(20)]
+    assert HEARTBEAT_GRACE < looks.index(False) * 5 <= HEARTBEAT_GRACE + 5
+
+
+def test_every_owner_has_a_grace_of_its_own() -> None:
+    watched = watch(one=("b", 400))
+    assert watched.look("another", "b", age=3.0) == Sign("b", CLOCK - 3)
+    assert watched.look("one", "b", age=3.0) == Sign("b", CLOCK - 400)
+    assert watched.look("one", "c", age=3.0) == Sign("c", CLOCK)
 
 
 def test_clock_set_back_kills_nothing() -> None:

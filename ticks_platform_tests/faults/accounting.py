@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from ticks_platform.ingestion import audit
-from ticks_platform.ingestion.journal import snapshot
+from ticks_platform.ingestion.snapshot import snapshot
 from ticks_platform.ingestion.tick_id import JOURNAL_BITS, POSITION_BITS
 from ticks_platform.standin import ConnectionAccount
 from ticks_platform_tests.faults.events import Fate, Row, Tape
@@ -35,9 +35,17 @@ class Count(NamedTuple):
     problems: list[str]
 
 
+class _Place(NamedTuple):
+    """Where a frame stands: two journals have the same positions."""
+
+    journal: str
+    position: int
+
+
 class _Noted(NamedTuple):
     groups: list[Group]
-    run_of: dict[int, int]
+    claims: dict[int, Claim]
+    """By epoch."""
     problems: list[str]
 
 
@@ -47,26 +55,32 @@ def count(
     tape: Tape,
     sent: Collection[ConnectionAccount],
     side_file: Path,
-    journal: Path,
+    journals: Collection[Path],
     broken_off: Collection[int],
 ) -> Count:
-    """Compare everything with everything. `broken_off` are the runs that did not end cleanly.
+    """Compare everything with everything, over all journals. `broken_off` are the runs that did not end cleanly.
 
     The cursor must not be in a transaction.
     """
     noted = _read(side_file)
-    problems = [*noted.problems, *_chain(noted.groups)]
+    problems = [*noted.problems, *_chain(noted)]
     frames = _match(noted, sent, broken_off, problems)
-    expected: dict[Fate | type[Row], dict[int, object]] = {Row: {}, Fate.REJECTED: {}, Fate.CONTROL: {}}
-    for position, payload in frames.items():
+    expected: dict[Fate | type[Row], dict[_Place, object]] = {Row: {}, Fate.REJECTED: {}, Fate.CONTROL: {}}
+    for place, payload in frames.items():
         fate = tape.fate(payload)
         if isinstance(fate, Row):
-            expected[Row][position] = fate
+            expected[Row][place] = fate
         else:
-            expected[fate][position] = payload
-    problems += _compare("ticks", expected[Row], _ticks(cursor))
-    problems += _compare("rejected events", expected[Fate.REJECTED], _rejected(cursor))
-    problems += _audit(cursor, journal, len(frames))
+            expected[fate][place] = payload
+    numbers = _numbers(cursor, journals)
+    problems += _compare("ticks", expected[Row], _ticks(cursor, numbers))
+    problems += _compare("rejected events", expected[Fate.REJECTED], _rejected(cursor, numbers))
+    problems += [problem for account in audit.accounts(cursor) for problem in account.problems()]
+    seen = Counter(place.journal for place in frames)
+    for journal in journals:
+        problems += _audit(cursor, journal, seen[str(journal)])
+    if sorted(numbers.values()) != sorted(map(str, journals)):
+        problems.append(f"the database knows the journals {numbers}")
     return Count(
         connections=len(sent),
         sent=sum(len(connection.sent) for connection in sent),
@@ -80,7 +94,7 @@ def count(
 
 def _read(side_file: Path) -> _Noted:
     """What the runs noted; the same group may have been noted several times, and has to be the same each time."""
-    groups: dict[int, Group] = {}
+    groups: dict[_Place, Group] = {}
     claims: list[Claim] = []
     problems = []
     for line in side_file.read_bytes().splitlines():
@@ -90,37 +104,43 @@ def _read(side_file: Path) -> _Noted:
             continue  # cut short by a kill: whoever came next noted it again
         if isinstance(note, Claim):
             claims.append(note)
-        elif groups.setdefault(note.position, note) != note:
-            problems.append(f"two different groups of frames stood in the journal at position {note.position}")
+        elif groups.setdefault(_Place(note.journal, note.position), note) != note:
+            problems.append(f"two different groups of frames stood in {note.journal} at position {note.position}")
     # An epoch whose transaction was rolled back is given again, to whoever comes next: the last one had it.
-    run_of = {claim.epoch: claim.run for claim in sorted(claims, key=lambda claim: claim.at)}
-    return _Noted([groups[position] for position in sorted(groups)], run_of, problems)
+    last = {claim.epoch: claim for claim in sorted(claims, key=lambda claim: claim.at)}
+    return _Noted([groups[place] for place in sorted(groups)], last, problems)
 
 
-def _chain(groups: Iterable[Group]) -> list[str]:
-    """Each group begins where the one before ended, or frames were in the journal that nobody has seen."""
-    end, problems = 0, []
-    for group in groups:
+def _chain(noted: _Noted) -> list[str]:
+    """Each group begins where the one before in its journal ended, or there were frames in it that nobody has seen.
+
+    The first one begins where the journal's first owner was told to, for a second journal goes on where the feed is.
+    """
+    ends = {claim.journal: claim.position for _, claim in sorted(noted.claims.items(), reverse=True)}
+    problems = []
+    for group in noted.groups:
+        end = ends.get(group.journal)
         if group.position != end:
-            problems.append(f"between {end} and {group.position} the journal held something else")
-        end = group.end
+            problems.append(f"between {end} and {group.position} {group.journal} held something else")
+        ends[group.journal] = group.end
     return problems
 
 
 def _match(
     noted: _Noted, sent: Collection[ConnectionAccount], broken_off: Collection[int], problems: list[str]
-) -> dict[int, bytes]:
-    """Every frame that reached the journal, by its position: of each connection a prefix of what was sent on it.
+) -> dict[_Place, bytes]:
+    """Every frame that reached a journal, by its place: of each connection a prefix of what was sent on it.
 
     All of it, if the connection was closed with a handshake and the run was there to the end.
     """
     arrived: dict[str, list[Group]] = defaultdict(list)
     for group in noted.groups:
-        arrived[f"RUN{noted.run_of.get(group.epoch)}C{group.connection}"].append(group)
+        claim = noted.claims.get(group.epoch)
+        arrived[f"RUN{claim and claim.run}C{group.connection}"].append(group)
     connections = {symbol: each for each in sent for symbol in each.subscribed if "C" in symbol and "RUN" in symbol}
     last = {name.partition("C")[0]: name for name in sorted(connections, key=_by_number)}
     exempt = {last[f"RUN{run}"] for run in broken_off if f"RUN{run}" in last}
-    frames: dict[int, bytes] = {}
+    frames: dict[_Place, bytes] = {}
     for name, connection in connections.items():
         groups = arrived.pop(name, [])
         payloads = iter(connection.sent)
@@ -129,7 +149,7 @@ def _match(
             for seen, payload in zip(group.digests, payloads, strict=False):
                 if seen != digest(payload):
                     problems.append(f"{name}: the journal's frame at {position} is not the one sent: {payload[:80]!r}")
-                frames[position] = payload
+                frames[_Place(group.journal, position)] = payload
                 position += len(payload) or 1
             if position != group.end:
                 problems.append(f"{name}: the journal's frames at {group.position} end at {group.end}, not {position}")
@@ -147,22 +167,35 @@ def _by_number(name: str) -> tuple[int, int]:
     return int(run), int(connection)
 
 
-def _ticks(cursor: Cursor) -> Counter[tuple[int, object]]:
+def _numbers(cursor: Cursor, journals: Collection[Path]) -> dict[int, str]:
+    """The journals that the database knows, by their number."""
+    files = {}
+    for journal in journals:
+        with snapshot(journal) as state:
+            files[state.journal_id] = str(journal)
+    cursor.execute("SELECT journal_number, journal_id FROM ticks_platform.feed_checkpoint")
+    return {number: files.get(journal_id, journal_id) for number, journal_id in cursor.fetchall()}
+
+
+def _ticks(cursor: Cursor, numbers: Mapping[int, str]) -> Counter[tuple[_Place, object]]:
     cursor.execute(
         "SELECT tick_id, symbol, price, (extract(epoch FROM time) * 1000000)::bigint, day_volume FROM stocks_real_time"
     )
-    mask = (1 << POSITION_BITS) - 1
+    found: Counter[tuple[_Place, object]] = Counter()
+    for tick_id, *row in cursor.fetchall():
+        rest, number = divmod(int(tick_id.replace("-", ""), 16), 1 << JOURNAL_BITS)
+        found[_Place(numbers.get(number, "?"), rest % (1 << POSITION_BITS)), Row(*row)] += 1
+    return found
+
+
+def _rejected(cursor: Cursor, numbers: Mapping[int, str]) -> Counter[tuple[_Place, object]]:
+    cursor.execute("SELECT journal_number, position, raw FROM ticks_platform.rejected_event")
     return Counter(
-        (int(tick_id.replace("-", ""), 16) >> JOURNAL_BITS & mask, Row(*row)) for tick_id, *row in cursor.fetchall()
+        (_Place(numbers.get(number, "?"), position), bytes(raw)) for number, position, raw in cursor.fetchall()
     )
 
 
-def _rejected(cursor: Cursor) -> Counter[tuple[int, object]]:
-    cursor.execute("SELECT position, raw FROM ticks_platform.rejected_event")
-    return Counter((position, bytes(raw)) for position, raw in cursor.fetchall())
-
-
-def _compare(what: str, expected: Mapping[int, object], found: Counter[tuple[int, object]]) -> list[str]:
+def _compare(what: str, expected: Mapping[_Place, object], found: Counter[tuple[_Place, object]]) -> list[str]:
     wanted = set(expected.items())
     kinds = {
         "missing": wanted - found.keys(),
@@ -177,19 +210,13 @@ def _compare(what: str, expected: Mapping[int, object], found: Counter[tuple[int
 
 
 def _audit(cursor: Cursor, journal: Path, frames: int) -> list[str]:
-    """What the platform says of itself has to be without problems too, and of the same numbers."""
-    problems = [problem for account in audit.accounts(cursor) for problem in account.problems()]
+    """What the platform says of a journal has to be without problems too, and of the same numbers."""
     account = audit.journal_account(cursor, FEED, journal)
     if account is None:
-        return [*problems, "the database does not know the journal"]
-    problems += account.problems()
+        return [f"the database does not know {journal}"]
+    problems = account.problems()
     if account.waiting:
-        problems.append(f"{account.waiting} frames wait in the journal")
-    cursor.execute("SELECT count(*) FROM ticks_platform.feed_checkpoint")
-    journals = cursor.fetchall()[0][0]
-    if journals != 1:
-        problems.append(f"there were {journals} journals, not one")
-    with snapshot(journal) as state:
-        if state.frames_appended != frames:
-            problems.append(f"the journal took in {state.frames_appended} frames, {frames} were seen in it")
+        problems.append(f"{account.waiting} frames wait in {journal}")
+    if account.appended != frames:
+        problems.append(f"{journal} took in {account.appended} frames, {frames} were seen in it")
     return problems

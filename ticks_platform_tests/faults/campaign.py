@@ -1,127 +1,28 @@
-"""The faults, one after the other, and what is needed to make them: processes to kill, a provider, a database."""
+"""The faults, one after the other, and the count at the end."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import random
 import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import msgspec
-import psycopg2
-
-from ticks_platform.ingestion import audit
-from ticks_platform.ingestion import journal as journals
-from ticks_platform.ingestion.journal import JournalError
 from ticks_platform.ingestion.lease import application_name
-from ticks_platform.paths import project_root
-from ticks_platform.standin import ConnectionAccount, RawFrame, StandIn, StandInError, StandInSettings
-from ticks_platform.timescale import embedded
-from ticks_platform.timescale.database import Database, DatabaseUnavailableError
+from ticks_platform.ingestion.snapshot import snapshot
+from ticks_platform.standin import StandInError
+from ticks_platform.timescale.database import Database
 from ticks_platform_tests.faults import accounting
-from ticks_platform_tests.faults.events import Tape
-from ticks_platform_tests.faults.ingester import DEATHS, FEED, TAKEN_OVER, Order, markers
-
-BUDGET_MEGABYTES = 2
-"""What may wait in the journal: little, so that a database that is away fills it soon."""
-
-PATIENCE = 60.0
-"""Seconds after which something that has to happen is taken for never happening."""
+from ticks_platform_tests.faults.ingester import DEATHS, FEED
+from ticks_platform_tests.faults.processes import CampaignError, EmbeddedServer, Ingester, wait_until
+from ticks_platform_tests.faults.rig import BUDGET_MEGABYTES, Rig, Written
 
 TAKEOVER = 8.0
 """Seconds after which a frozen owner is let go before it was replaced; to evict it takes five."""
 
-_LOOK = 0.01
 
-
-class CampaignError(AssertionError):
-    """Something did not happen that has to: a process did not end, or not as it should, or did not begin to stream."""
-
-
-class Ingester:
-    """A child process; it waits with all its modules loaded until it gets its order."""
-
-    def __init__(self, log: Path) -> None:
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "ticks_platform_tests.faults.ingester"],
-                cwd=project_root(),
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-            )
-        self.run = 0
-
-    def order(self, order: Order) -> None:
-        """Begin."""
-        assert self._process.stdin is not None
-        self.run = order.run
-        self._process.stdin.write(msgspec.json.encode(order) + b"\n")
-        self._process.stdin.flush()
-
-    @property
-    def exit_code(self) -> int | None:
-        """None while it is alive."""
-        return self._process.poll()
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        self._process.send_signal(number)
-
-    def end(self) -> None:
-        """Kill it, frozen or not, if it is alive."""
-        self._process.kill()
-        self._process.wait()
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-
-
-class EmbeddedServer:
-    """An embedded database that may be killed and frozen."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
-        self.url = embedded.ensure_running(data_dir)
-
-    def kill(self) -> None:
-        """`kill -9`, and wait until it is gone."""
-        pid = self._pid()
-        os.kill(pid, signal.SIGKILL)
-        _await("the end of the database", lambda: not _alive(pid))
-
-    def start(self) -> None:
-        """Start it again."""
-        assert embedded.ensure_running(self._data_dir) == self.url
-
-    @contextlib.contextmanager
-    def frozen(self) -> Iterator[None]:
-        """It does not run within the block."""
-        pid = self._pid()
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(pid, signal.SIGCONT)
-
-    def stop(self) -> None:
-        """End it for good."""
-        embedded.stop(self._data_dir)
-
-    def _pid(self) -> int:
-        pid = embedded.status(self._data_dir).pid
-        assert pid is not None
-        return pid
-
-
-class Campaign:
-    """A number of faults on one feed with one journal. Use as a context manager: leaving it ends every process.
+class Campaign(Rig):
+    """A number of faults on one feed. Use as a context manager: leaving it ends every process.
 
     One stand-in sends, one ingester at a time is meant to ingest; after each fault there is one that streams, but
     nothing waits until the trouble is over: faults meet the traces of those before.
@@ -137,27 +38,13 @@ class Campaign:
         mutation: str | None = None,
     ) -> None:
         """`server` is the database's server, if it may be killed. `mutation` is a defect that every ingester has."""
+        super().__init__(folder=folder, database=database, seed=seed, mutation=mutation)
         self.faults: Counter[str] = Counter()
         self.held_up = 0
         """Takeovers that had to wait until the frozen owner went on."""
-        self.log = folder / "ingesters.log"
-        self._journal = folder / "journal.sqlite3"
-        self._side_file = folder / "notes.jsonl"
-        self._database = database
+        self.kept_waiting = 0
+        """Frames that waited in the journal of an owner which another machine had replaced."""
         self._server = server
-        self._mutation = mutation
-        self._rng = random.Random(seed)
-        # Of its own, since it depends on the machine's speed how much is sent: the same seed gives the same faults.
-        self._tape = Tape(random.Random(f"{seed} events"))
-        self._stand_in = StandIn(
-            StandInSettings(rate=0, record=True, accept_any_symbol=True, max_connections=8, idle_timeout_s=3_600)
-        )
-        self._sent: dict[int, ConnectionAccount] = {}
-        self._runs = 0
-        self._broken_off: set[int] = set()
-        self._current: Ingester | None = None
-        self._all: list[Ingester] = []
-        self._spare: Ingester | None = None
         self.kinds: dict[str, Callable[[], None]] = {
             **{f"killed {place}": partial(self._die, place) for place in DEATHS},
             "killed at any time": self._killed_at_any_time,
@@ -165,6 +52,7 @@ class Campaign:
             "journal full": self._journal_full,
             "frozen and taken over": self._frozen_and_taken_over,
             "frozen at an exact place and taken over": self._frozen_at_a_place_and_taken_over,
+            "frozen and taken over by another machine": self._frozen_and_taken_over_elsewhere,
             "two owners at once": self._two_owners_at_once,
             "provider drops": self._provider_drops,
             "provider closes": self._provider_closes,
@@ -176,15 +64,6 @@ class Campaign:
         else:
             self.kinds["database killed"] = self._database_killed
             self.kinds["database frozen"] = self._database_frozen
-
-    def __enter__(self) -> Campaign:
-        self._stand_in.__enter__()
-        return self
-
-    def __exit__(self, *_exc_info: object) -> None:
-        for ingester in self._all:
-            ingester.end()
-        self._stand_in.__exit__(None, None, None)
 
     def run(self, faults: int) -> None:
         """So many faults, each kind as often as the others. Raises CampaignError."""
@@ -207,10 +86,10 @@ class Campaign:
     def count(self) -> accounting.Count:
         """Let everything come in, end the ingestion, and count."""
         try:
-            ingester = self._stream()
-            self._send()
-            _await("the journal is loaded", lambda: self._loaded() or ingester.exit_code is not None)
-            self._stop(ingester)
+            if self._elsewhere.exists():
+                self._stop(self._stream())
+                self._drain(self._elsewhere)
+            self._drain(self._journal)
         except CampaignError as error:
             raise CampaignError(f"at the end: {error}\n{self._last_words()}") from error
         self._remember_sent()
@@ -220,112 +99,9 @@ class Campaign:
                 tape=self._tape,
                 sent=self._sent.values(),
                 side_file=self._side_file,
-                journal=self._journal,
+                journals=[file for file in (self._journal, self._elsewhere) if file.exists()],
                 broken_off=self._broken_off,
             )
-
-    # What the faults are made of.
-
-    def _begin(self, *, die: str | None = None, times: int = 1, freeze: Path | None = None) -> Ingester:
-        ingester, self._spare = self._spare or self._child(), None
-        self._runs += 1
-        ingester.order(
-            Order(
-                run=self._runs,
-                url=self._stand_in.url("twelve_data", key=None),
-                database=self._database.url(),
-                journal=str(self._journal),
-                side_file=str(self._side_file),
-                max_megabytes=BUDGET_MEGABYTES,
-                die=die,
-                times=times,
-                freeze=str(freeze) if freeze else None,
-                mutation=self._mutation,
-            )
-        )
-        self._spare = self._child()  # it loads its modules while this one works
-        return ingester
-
-    def _child(self) -> Ingester:
-        ingester = Ingester(self.log)
-        self._all.append(ingester)
-        return ingester
-
-    def _stream(self) -> Ingester:
-        """The ingester that streams; a new one, if there is none."""
-        if self._current is None:
-            self._current = self._begin()
-        self._await_subscribed(self._current)
-        return self._current
-
-    def _await_subscribed(self, ingester: Ingester, seconds: float = PATIENCE) -> None:
-        deadline = time.monotonic() + seconds
-        while not self._subscribed(ingester):
-            if ingester.exit_code is not None:
-                raise CampaignError(f"run {ingester.run} ended with {ingester.exit_code}")
-            if time.monotonic() > deadline:
-                raise CampaignError(f"run {ingester.run} does not stream within {seconds:g} s")
-
-    def _subscribed(self, ingester: Ingester) -> bool:
-        with contextlib.suppress(StandInError):
-            self._stand_in.wait_until_subscribed(markers(ingester.run, 0)[0], timeout_s=0.1)
-            return True
-        return False
-
-    def _send(self, frames: list[RawFrame] | None = None) -> None:
-        """Send a burst to whoever is connected; large ones are worth direct compression."""
-        size = self._rng.choices([self._rng.randint(1, 30), self._rng.randint(100, 600), 12_000], [60, 38, 2])[0]
-        self._stand_in.inject(*(frames or self._tape.burst(size)))
-
-    def _remember_sent(self) -> None:
-        # The stand-in forgets connections that ended long ago.
-        self._sent |= {connection.number: connection for connection in self._stand_in.account().connections}
-
-    def _await_end(self, ingester: Ingester, *, while_sending: bool = False) -> int:
-        def ended() -> bool:
-            if while_sending:
-                self._stand_in.inject(*self._tape.burst(5))
-            return ingester.exit_code is not None
-
-        _await(f"the end of run {ingester.run}", ended)
-        assert ingester.exit_code is not None
-        if ingester is self._current:
-            self._current = None
-        return ingester.exit_code
-
-    def _killed(self, ingester: Ingester, code: int) -> None:
-        if code != -signal.SIGKILL:
-            raise CampaignError(f"run {ingester.run} ended with {code} before it was killed")
-        self._broken_off.add(ingester.run)
-
-    def _replaced(self, ingester: Ingester) -> None:
-        """It has to see that it is not the owner any more."""
-        code = self._await_end(ingester, while_sending=True)
-        if code != TAKEN_OVER:
-            raise CampaignError(f"run {ingester.run} was taken over, but ended with {code}")
-        self._broken_off.add(ingester.run)
-
-    def _stop(self, ingester: Ingester) -> None:
-        ingester.signal(signal.SIGTERM)
-        code = self._await_end(ingester)
-        if code != 0:
-            raise CampaignError(f"run {ingester.run} was told to stop and ended with {code}")
-
-    def _loaded(self) -> bool:
-        with contextlib.suppress(DatabaseUnavailableError, psycopg2.Error, JournalError):
-            with self._database.autocommit() as cursor:
-                account = audit.journal_account(cursor, FEED, self._journal)
-            return account is not None and account.waiting == 0
-        return False
-
-    def _last_words(self) -> str:
-        # Without the notices that the events themselves bring about.
-        lines = [line for line in self.log.read_text(errors="replace").splitlines() if "slow down" not in line]
-        return "\n".join(lines[-40:])
-
-    def _pause(self, at_most: float) -> None:
-        """Let things happen for a while, how long is part of the seed: the point is not to wait for anything."""
-        time.sleep(self._rng.uniform(0.0, at_most))
 
     # The faults.
 
@@ -355,7 +131,7 @@ class Campaign:
             cursor.execute("ALTER TABLE stocks_real_time RENAME TO away")
         try:
             self._stand_in.inject(*self._tape.heavy(2 * BUDGET_MEGABYTES))
-            _await("the journal is full", self._full)
+            wait_until("the journal is full", self._full)
             if self._rng.random() < 0.5:
                 ingester = self._stream()
                 ingester.signal(signal.SIGKILL)
@@ -365,8 +141,8 @@ class Campaign:
                 cursor.execute("ALTER TABLE away RENAME TO stocks_real_time")
 
     def _full(self) -> bool:
-        with journals.snapshot(self._journal) as snapshot:
-            return snapshot.beyond(0).bytes >= BUDGET_MEGABYTES << 20
+        with snapshot(self._journal) as journal:
+            return journal.beyond(0).bytes >= BUDGET_MEGABYTES << 20
 
     def _frozen_and_taken_over(self) -> None:
         old = self._stream()
@@ -386,7 +162,7 @@ class Campaign:
             self._stand_in.inject(*self._tape.burst(5))
             return frozen.exists()
 
-        _await(f"run {old.run} freezes {place}", stopped)
+        wait_until(f"run {old.run} freezes {place}", stopped)
         frozen.unlink()
         self._take_over(old)
 
@@ -404,6 +180,52 @@ class Campaign:
             old.signal(signal.SIGCONT)
         self._replaced(old)
 
+    def _frozen_and_taken_over_elsewhere(self) -> None:
+        """By an ingester with a journal of its own, so that nothing but the lease keeps the old one off the tables."""
+        old = self._stream()
+        # Not in the middle of a transaction, if it can be helped: that is for the other faults, and costs them seconds.
+        wait_until("the journal is loaded", lambda: self._loaded(self._journal) or old.exit_code is not None)
+        old.signal(signal.SIGSTOP)
+        try:
+            self._current = other = self._begin(self._elsewhere)
+            try:
+                self._await_subscribed(other, seconds=TAKEOVER)
+            except CampaignError:
+                self.held_up += 1
+                old.signal(signal.SIGCONT)
+                self._await_subscribed(other)
+            before = self._written(self._journal)
+            # The old one gets these too: they wait in its socket.
+            for _ in range(2):
+                self._send()
+                self._pause(0.2)
+            wait_until("the other machine stores", lambda: self._loaded(self._elsewhere) or other.exit_code is not None)
+        finally:
+            old.signal(signal.SIGCONT)
+        self._writes_nothing_more(old, before)
+        self._replaced(old)
+        self.kept_waiting += self._waiting(self._journal) or 0
+        # The feed comes back to this machine, and something may be left on the other one.
+        if self._rng.random() < 0.5:
+            other.signal(signal.SIGKILL)
+            self._killed(other, self._await_end(other))
+        else:
+            self._current = self._begin()
+            self._await_subscribed(self._current)
+            self._replaced(other)
+
+    def _writes_nothing_more(self, old: Ingester, before: Written) -> None:
+        """Until it has ended, and with frames coming in all the time."""
+
+        def over() -> bool:
+            self._stand_in.inject(*self._tape.burst(5))
+            return old.exit_code is not None or self._written(self._journal) != before
+
+        wait_until(f"the end of run {old.run}", over)
+        after = self._written(self._journal)
+        if after != before:
+            raise CampaignError(f"run {old.run} wrote after another machine had taken over: {before} became {after}")
+
     def _two_owners_at_once(self) -> None:
         """One of them takes over, or, when each was first in something, none: never two."""
         self._stop(self._stream())
@@ -414,7 +236,7 @@ class Campaign:
             alive = [ingester for ingester in both if ingester.exit_code is None]
             return not alive or (len(alive) == 1 and self._subscribed(alive[0]))
 
-        _await("one owner", settled)
+        wait_until("one owner", settled)
         for ingester in both:
             if ingester.exit_code is None:
                 self._current = ingester
@@ -478,22 +300,7 @@ def table(campaign: Campaign, count: accounting.Count, *, seed: int, seconds: fl
     counts = count._replace(problems=[])._asdict()
     lines += [f"  {number:9,} {name}" for name, number in counts.items() if name != "problems"]
     lines += [f"  {campaign.held_up:9,} takeovers that had to wait for the frozen owner"]
+    lines += [f"  {campaign.kept_waiting:9,} frames that waited for their machine to have the feed again"]
     lines += [f"  lost on the way to the journal, with their connection: {count.sent - count.journalled:,} frames"]
     lines += ["PROBLEMS:", *count.problems] if count.problems else ["every event once, and the ledger says the same"]
     return "\n".join(lines)
-
-
-def _await(what: str, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            raise CampaignError(f"not within {PATIENCE:g} s: {what}")
-        time.sleep(_LOOK)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -31,10 +31,12 @@ from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.twelve_data import TwelveDataConnector, TwelveDataConversation
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion import ledger
-from ticks_platform.ingestion import loader as loaders
+from ticks_platform.ingestion import store as stores
+from ticks_platform.ingestion.destinations import Destination
 from ticks_platform.ingestion.journal import FrameGroup, Journal, JournalFencedError
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.loader import Loader
+from ticks_platform.ingestion.store import Store
 from ticks_platform.ingestion.stream import Ingestion
 from ticks_platform.timescale.database import Database
 
@@ -66,16 +68,19 @@ class Order(msgspec.Struct, kw_only=True):
 
 
 class Claim(msgspec.Struct, tag=True):
-    """A line of the side file: this run was given this epoch."""
+    """A line of the side file: this run was given this epoch, to go on in its journal at this position."""
 
     run: int
     epoch: int
     at: int
+    journal: str
+    position: int
 
 
 class Group(msgspec.Struct, tag=True):
-    """A line of the side file: frames that are in the journal, appended together."""
+    """A line of the side file: frames that are in a journal, appended together."""
 
+    journal: str
     position: int
     end: int
     epoch: int
@@ -86,6 +91,15 @@ class Group(msgspec.Struct, tag=True):
 def digest(frame: bytes) -> str:
     """What stands for a frame in the side file."""
     return blake2b(frame, digest_size=8).hexdigest()
+
+
+class _MarkedConversation(TwelveDataConversation):
+    def __init__(self, marks: Sequence[str]) -> None:
+        super().__init__()
+        self._marks = marks
+
+    def subscribe(self, channels: Sequence[str]) -> Sequence[str]:
+        return super().subscribe([*channels, *self._marks])
 
 
 class MarkedConnector(TwelveDataConnector):
@@ -101,7 +115,7 @@ class MarkedConnector(TwelveDataConnector):
         return super().endpoint()
 
     def converse(self) -> TwelveDataConversation:
-        return TwelveDataConversation((*self.symbols, *markers(self._run, self._connection)))
+        return _MarkedConversation(markers(self._run, self._connection))
 
 
 def markers(run: int, connection: int) -> tuple[str, str]:
@@ -128,17 +142,19 @@ def take_notes(order: Order) -> None:
         # Only this thread moves the end, so the group is what lies before it.
         end = journal._end
         size = sum(len(frame.data) or 1 for frame in frames)
-        note(Group(end - size, end, epoch, frames[0].connection, [digest(frame.data) for frame in frames]))
+        digests = [digest(frame.data) for frame in frames]
+        note(Group(order.journal, end - size, end, epoch, frames[0].connection, digests))
 
     def take_and_note(journal: Journal, **limits: Any) -> list[FrameGroup]:
         groups = take(journal, **limits)
         for group in groups:
-            note(Group(group.position, group.end, group.epoch, group.connection, [*map(digest, group.frames)]))
+            digests = [*map(digest, group.frames)]
+            note(Group(order.journal, group.position, group.end, group.epoch, group.connection, digests))
         return groups
 
     def take_lease_and_note(*arguments: Any, **settings: Any) -> leases.Lease:
         lease = take_lease(*arguments, **settings)
-        note(Claim(order.run, lease.epoch, time.time_ns()))
+        note(Claim(order.run, lease.epoch, time.time_ns(), order.journal, lease.position))
         return lease
 
     Journal.append, Journal.take, leases.take = append_and_note, take_and_note, take_lease_and_note  # type: ignore[method-assign, assignment]
@@ -194,16 +210,17 @@ def _in_the_middle_of_a_copy(times: int) -> None:
                 _die()
             return super().read()
 
-    original, copies = Loader._copy_rows, iter(range(1, 1 << 30))
+    original, copies = stores._copy_in, iter(range(1, 1 << 30))
 
-    def copy_rows(loader: Loader, cursor: Any, encoded: bytes, rows: int) -> None:
+    def copy_in(cursor: Any, destination: Destination, encoded: bytes, rows: int) -> None:
         if next(copies) != times:
-            original(loader, cursor, encoded, rows)
+            original(cursor, destination, encoded, rows)
             return
-        cursor.copy_expert(loaders._COPY, Fatal(encoded))
+        columns = ", ".join(destination.columns)
+        cursor.copy_expert(f"COPY {destination.table} ({columns}) FROM STDIN (FORMAT binary)", Fatal(encoded))
         assert cursor.rowcount == rows
 
-    Loader._copy_rows = copy_rows  # type: ignore[method-assign, assignment]
+    stores._copy_in = copy_in
 
 
 DEATHS: dict[str, Callable[[int], None]] = {
@@ -240,28 +257,37 @@ class Mutation(msgspec.Struct):
 
 MUTATIONS = {
     "rows stored twice": [
-        Mutation(Loader, "_commit", "stored = self._copy(", "self._copy(cursor, prepared); stored = self._copy("),
+        Mutation(
+            Store,
+            "_copy",
+            "_copy_in(cursor,",
+            "_copy_in(cursor, destination, data, len(part.events)); _copy_in(cursor,",
+        ),
     ],
     "checkpoint ignored": [
         Mutation(Loader, "_commit", " AND position < %(end)s", ""),
         Mutation(Journal, "seek", "(position,)", "(0,)"),
         Mutation(Journal, "seek", "self.trim(position)", "pass"),
         # Their key would refuse the batch.
-        Mutation(Loader, "_store_rejected", "if rejected:", "if False:"),
+        Mutation(Store, "_store_rejected", "if rejected:", "if False:"),
     ],
     "trimmed before the commit": [
         Mutation(
             Loader, "_commit", "stored = self._until_done", "self._journal.trim(batch.end); stored = self._until_done"
         )
     ],
-    "rejected events dropped": [Mutation(Loader, "_store_rejected", "if rejected:", "if False:")],
+    "rejected events dropped": [Mutation(Store, "_store_rejected", "if rejected:", "if False:")],
     "rejected events dropped and not counted": [
-        Mutation(Loader, "_commit", "rejected = batch.rejected + stored.refused", "rejected = []"),
+        Mutation(Loader, "_commit", "rejected=batch.rejected + stored.refused", "rejected=[]"),
+        Mutation(Store, "_store_rejected", "if rejected:", "if False:"),
         Mutation(ledger, "entries", "events=int(batch.events_of[", "events=int((loaded_of + batch.control_of)["),
     ],
     "journal not fenced": [Mutation(Journal, "append", "WHERE generation = ?", "WHERE ? > 0")],
     "nobody fenced off": [
         Mutation(Journal, "append", "if not stored:", "if False:"),
+        Mutation(leases, "hold", " AND epoch = %s AND owner = %s", " AND epoch >= %s AND %s <> ''"),
+    ],
+    "lease not checked": [
         Mutation(leases, "hold", " AND epoch = %s AND owner = %s", " AND epoch >= %s AND %s <> ''"),
     ],
     "last frames not handed over": [
@@ -309,7 +335,7 @@ def main() -> int:
     )
     ingestion = Ingestion(
         feed=feed,
-        connector=MarkedConnector(run=order.run, url=order.url, api_key="faults", symbols=SYMBOLS),
+        connector=MarkedConnector(run=order.run, url=order.url, api_key="faults"),
         database=Database(order.database),
         owner=f"run {order.run}",
         journal_file=Path(order.journal),

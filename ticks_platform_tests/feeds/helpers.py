@@ -14,9 +14,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ticks_platform.feeds.backoff import Backoff
-from ticks_platform.feeds.connection import Change, FeedConnection, State
+from ticks_platform.feeds.connection import FeedConnection
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Frame, Notice
+from ticks_platform.feeds.life import Change, State
+from ticks_platform.feeds.liveness import Liveness
 from ticks_platform.feeds.twelve_data import TwelveDataConnector
 
 TIMEOUT = 8.0
@@ -33,9 +35,9 @@ def price(symbol: str = "AAPL", **fields: Any) -> bytes:
     return json.dumps({**event, **fields}).encode()
 
 
-def connector(url: str, symbols: Sequence[str] = ("AAPL", "BTC/USD"), *, key: str = KEY) -> TwelveDataConnector:
+def connector(url: str, *, key: str = KEY) -> TwelveDataConnector:
     """What speaks to a Twelve Data server at that address."""
-    return TwelveDataConnector(url=url, api_key=key, symbols=symbols)
+    return TwelveDataConnector(url=url, api_key=key)
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout: float = TIMEOUT) -> None:
@@ -65,7 +67,9 @@ class Running:
         self,
         speaker: Connector,
         *,
+        symbols: Sequence[str] = ("AAPL", "BTC/USD"),
         backoff: Backoff | None = None,
+        liveness: Liveness | None = None,
         on_frame: Callable[[Frame], None] | None = None,
     ) -> None:
         self.frames: list[Frame] = []
@@ -73,8 +77,10 @@ class Running:
         self.failure: BaseException | None = None
         self.threads: set[str] = set()
         self._then = on_frame
-        self._connection = FeedConnection(
+        self.connection = FeedConnection(
             speaker,
+            symbols=symbols,
+            liveness=liveness,
             on_frames=self._on_frames,
             on_change=self._on_change,
             backoff=backoff or RecordedBackoff(),
@@ -90,7 +96,7 @@ class Running:
 
     def _run(self) -> None:
         try:
-            self._connection.run()
+            self.connection.run()
         except BaseException as error:  # noqa: BLE001  (looked at by the tests)
             self.failure = error
 
@@ -111,7 +117,7 @@ class Running:
     def stop(self) -> float:
         """Stop it; how many seconds it took to end."""
         begin = time.monotonic()
-        self._connection.stop()
+        self.connection.stop()
         self._thread.join(TIMEOUT)
         assert not self._thread.is_alive(), "stop() was not heeded"
         return time.monotonic() - begin

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from ticks_platform.feeds import connection as connections
-from ticks_platform.feeds.connection import State
+from ticks_platform.feeds.life import State
 from ticks_platform.feeds.twelve_data import TwelveDataConversation
 from ticks_platform.standin import StandIn, StandInSettings
 from ticks_platform_tests.feeds.helpers import (
@@ -249,7 +249,7 @@ def test_a_handshake_that_never_ends(monkeypatch: pytest.MonkeyPatch, answer: by
 
 def test_stop_before_it_begins() -> None:
     running = Running(connector("ws://127.0.0.1:1"))
-    running._connection.stop()
+    running.connection.stop()
     with running:
         assert running.wait_for_end() is None
         assert running.states == [State.CLOSED]
@@ -259,7 +259,7 @@ def test_stop_from_a_callback() -> None:
     running: Running
 
     def stop(_: object) -> None:
-        running._connection.stop()
+        running.connection.stop()
 
     with StandIn(StandInSettings(rate=1_000)) as stand_in:
         running = Running(connector(stand_in.url(key=None)), on_frame=stop)

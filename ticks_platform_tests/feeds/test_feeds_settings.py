@@ -60,7 +60,7 @@ def test_the_shipped_file(repository_root: Path) -> None:
     assert settings.feeds
     assert all(feed.synthetic for feed in settings.feeds)
     for feed in settings.feeds:
-        assert feed.connector(stand_in_url="ws://127.0.0.1:1/v1/quotes/price").symbols
+        assert feed.connector(stand_in_url="ws://127.0.0.1:1/v1/quotes/price").endpoint()
 
 
 def test_the_feeds_that_the_shipped_file_suggests(repository_root: Path, load: Load) -> None:
@@ -125,7 +125,7 @@ def test_defaults(load: Load) -> None:
 @pytest.mark.parametrize(
     ("line", "field", "says"),
     [
-        ("provider: polygon", "provider", "twelve_data"),
+        ("provider: reuters", "provider", "twelve_data"),
         ("provider: ", "provider", "string"),
         ("endpoint: https://example.org/", "endpoint", "ws://"),
         ("endpoint: stand_in", "endpoint", "'stand-in'"),
@@ -200,7 +200,7 @@ def test_errors_above_a_feed(load: Load, text: str, place: str, says: str) -> No
 
 
 def test_all_errors_at_once(load: Load) -> None:
-    message = feed_refusal(load, "provider: polygon", "endpoint: nowhere", "symbols: []", "more: 1")
+    message = feed_refusal(load, "provider: reuters", "endpoint: nowhere", "symbols: []", "more: 1")
     assert len(message.splitlines()) == 5
 
 
@@ -290,7 +290,7 @@ def test_a_live_feed_with_its_key(load: Load, monkeypatch: pytest.MonkeyPatch, e
     monkeypatch.setenv("TICKS_TEST_KEY", f" {SECRET}\n")
     live = feed(load, f"endpoint: {endpoint}", "api_key_env: TICKS_TEST_KEY", "symbols: {AAPL: Apple, MSFT: }")
     speaker = live.connector(stand_in_url="ws://127.0.0.1:1/v1/quotes/price")
-    assert speaker.symbols == ("AAPL", "MSFT")
+    assert live.symbol_names() == ("AAPL", "MSFT")
     assert speaker.endpoint().url == url
     assert SECRET in speaker.endpoint().headers.values()
     assert SECRET not in repr(live)

@@ -7,13 +7,15 @@ import json
 import pytest
 
 from ticks_platform.feeds.connector import HandshakeAnswer, Reaction
-from ticks_platform.feeds.events import Acknowledged, Notice, ProviderError, Refused, SymbolsFailed
+from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Notice, ProviderError, Refused, Unsubscribed
 from ticks_platform.feeds.twelve_data import HEARTBEAT_INTERVAL, URL, TwelveDataConversation
 from ticks_platform_tests.feeds.helpers import KEY, connector, price
 
 
 def conversation(*symbols: str) -> TwelveDataConversation:
-    return connector("ws://127.0.0.1:1", symbols or ("AAPL", "BTC/USD")).converse()
+    talk = connector("ws://127.0.0.1:1").converse()
+    talk.subscribe(symbols or ("AAPL", "BTC/USD"))
+    return talk
 
 
 def notices(talk: TwelveDataConversation, frame: bytes) -> tuple[Notice, ...]:
@@ -23,9 +25,13 @@ def notices(talk: TwelveDataConversation, frame: bytes) -> tuple[Notice, ...]:
     return reaction.notices
 
 
-def test_opening_is_one_message_for_all_symbols() -> None:
-    (message,) = conversation("AAPL", "RY:TSX", "EUR/USD").opening()
+def test_one_message_for_all_symbols() -> None:
+    talk = connector("ws://127.0.0.1:1").converse()
+    assert talk.opening() == ()
+    (message,) = talk.subscribe(["AAPL", "RY:TSX", "EUR/USD"])
     assert json.loads(message) == {"action": "subscribe", "params": {"symbols": "AAPL,RY:TSX,EUR/USD"}}
+    (message,) = talk.unsubscribe(["AAPL", "EUR/USD"])
+    assert json.loads(message) == {"action": "unsubscribe", "params": {"symbols": "AAPL,EUR/USD"}}
 
 
 def test_heartbeat() -> None:
@@ -50,14 +56,12 @@ def test_prices_are_data_and_nothing_else() -> None:
 @pytest.mark.parametrize("fails", [b'"fails":null', b'"fails":[]', b'"mic":1'], ids=["null", "empty", "absent"])
 def test_all_subscribed(fails: bytes) -> None:
     talk = conversation()
-    assert talk.unacknowledged() == {"AAPL", "BTC/USD"}
     frame = (
         b'{"event":"subscribe-status","status":"ok","success":[{"symbol":"AAPL","exchange":"NASDAQ","mic_code":"XNGS",'
         b'"country":"United States","type":"Common Stock"},{"symbol":"BTC/USD","exchange":"Coinbase Pro",'
         b'"type":"DIGITAL_CURRENCY"}],' + fails + b"}"
     )
     assert notices(talk, frame) == (Acknowledged(("AAPL", "BTC/USD")),)
-    assert talk.unacknowledged() == frozenset()
 
 
 @pytest.mark.parametrize("success", [b'"success":null,', b'"success":[],', b""], ids=["null", "empty", "absent"])
@@ -65,10 +69,9 @@ def test_all_failed(success: bytes) -> None:
     talk = conversation("AAPL", "BTC")
     frame = b'{"event":"subscribe-status","status":"error",' + success + b'"fails":[{"symbol":"BTC"}]}'
     (failed,) = notices(talk, frame)
-    assert isinstance(failed, SymbolsFailed)
+    assert isinstance(failed, ChannelsFailed)
     assert list(failed.reasons) == ["BTC"]
     assert failed.reasons["BTC"]
-    assert talk.unacknowledged() == {"AAPL"}
 
 
 def test_partly_failed() -> None:
@@ -79,9 +82,8 @@ def test_partly_failed() -> None:
     )
     assert notices(talk, frame) == (
         Acknowledged(("AAPL",)),
-        SymbolsFailed({"1211": "You are not authorized to access XHKG data."}),
+        ChannelsFailed({"1211": "You are not authorized to access XHKG data."}),
     )
-    assert talk.unacknowledged() == {"MSFT"}
 
 
 def test_a_plan_that_ends_mid_life_is_no_refusal() -> None:
@@ -94,7 +96,7 @@ def test_a_plan_that_ends_mid_life_is_no_refusal() -> None:
         b'{"status":"error","message":"%s"}',
     ):
         (notice,) = notices(talk, frame % message.encode())
-        assert notice in (SymbolsFailed({"1211": message}), ProviderError(message))
+        assert notice in (ChannelsFailed({"1211": message}), ProviderError(message))
 
 
 @pytest.mark.parametrize("status", [b"error", b"Error", b"ERROR"])
@@ -102,7 +104,6 @@ def test_unparsable_request(status: bytes) -> None:
     talk = conversation()
     frame = b'{"event":"subscribe-status","status":"%s","messages":["Cant parse message"]}' % status
     assert notices(talk, frame) == (ProviderError("Cant parse message"),)
-    assert talk.unacknowledged() == {"AAPL", "BTC/USD"}
 
 
 @pytest.mark.parametrize(
@@ -119,9 +120,21 @@ def test_unparsable_request(status: bytes) -> None:
 def test_forms_of_an_item(asked: str, answered: str) -> None:
     for outcome in ("success", "fails"):
         talk = conversation("MSFT", asked)
-        assert asked in talk.unacknowledged()
-        assert notices(talk, f'{{"event":"subscribe-status","status":"ok","{outcome}":[{answered}]}}'.encode())
-        assert talk.unacknowledged() == {"MSFT"}
+        (notice,) = notices(talk, f'{{"event":"subscribe-status","status":"ok","{outcome}":[{answered}]}}'.encode())
+        assert isinstance(notice, Acknowledged | ChannelsFailed)
+        assert list(notice.channels if isinstance(notice, Acknowledged) else notice.reasons) == [asked]
+
+
+def test_the_exchange_tells_listings_apart() -> None:
+    talk = conversation("RY", "RY:TSX")
+    for exchange, asked in (("TSX", "RY:TSX"), ("NYSE", "RY")):
+        frame = f'{{"event":"subscribe-status","success":[{{"symbol":"RY","exchange":"{exchange}"}}]}}'
+        assert notices(talk, frame.encode()) == (Acknowledged((asked,)),)
+
+
+def test_unsubscribed() -> None:
+    frame = b'{"event":"unsubscribe-status","status":"ok","success":[{"symbol":"RY","exchange":"TSX"}],"fails":null}'
+    assert notices(conversation("AAPL", "RY:TSX"), frame) == (Unsubscribed(("RY:TSX",)),)
 
 
 def test_an_item_that_names_nothing_does_not_hide_the_others() -> None:
@@ -130,14 +143,13 @@ def test_an_item_that_names_nothing_does_not_hide_the_others() -> None:
         b'{"event":"subscribe-status","status":"ok","success":[{"exchange":"NYSE"},{"symbol":null},{"symbol":"AAPL"}]}'
     )
     assert notices(talk, frame) == (Acknowledged(("AAPL",)),)
-    assert talk.unacknowledged() == {"MSFT"}
 
 
 def test_answers_that_come_one_by_one() -> None:
     talk = conversation("AAPL", "MSFT")
-    for symbol, left in (("AAPL", {"MSFT"}), ("AAPL", {"MSFT"}), ("MSFT", set())):
-        notices(talk, f'{{"event":"subscribe-status","status":"ok","success":[{{"symbol":"{symbol}"}}]}}'.encode())
-        assert talk.unacknowledged() == left
+    for symbol in ("AAPL", "AAPL", "MSFT"):
+        frame = f'{{"event":"subscribe-status","status":"ok","success":[{{"symbol":"{symbol}"}}]}}'
+        assert notices(talk, frame.encode()) == (Acknowledged((symbol,)),)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +198,6 @@ def test_complaints_that_pass(frame: bytes) -> None:
 def test_nothing_to_say(frame: bytes) -> None:
     talk = conversation()
     assert talk.receive(frame) == Reaction()
-    assert talk.unacknowledged() == {"AAPL", "BTC/USD"}
 
 
 @pytest.mark.parametrize(

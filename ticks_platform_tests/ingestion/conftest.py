@@ -69,7 +69,7 @@ def make_loader(database: Database, tmp_path: Path) -> Iterator[LoaderOf]:
         for data in frames:
             journal.append([Frame(data, time.time_ns(), 1)], epoch=lease.epoch)
         journal.stop_appending()
-        connector = TwelveDataConnector(url="ws://127.0.0.1:1", api_key="k", symbols=["AAPL"])
+        connector = TwelveDataConnector(url="ws://127.0.0.1:1", api_key="k")
         return Loader(
             database=database, lease=lease, decode=decode or connector.decode, journal=journal, metrics=Metrics()
         )

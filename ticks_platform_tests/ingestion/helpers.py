@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from ticks_platform.ingestion.batch import Decode
@@ -32,3 +35,27 @@ def rows(database: Database, query: str) -> list[tuple[Any, ...]]:
     with database.transaction() as cursor:
         cursor.execute(query)
         return cursor.fetchall()
+
+
+def damage_group(path: Path, number: int) -> list[int]:
+    """Make the contents of a journal's n-th group undecodable; returns the positions of all of its groups."""
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        positions = [row[0] for row in connection.execute("SELECT position FROM frame_group ORDER BY position")]
+        connection.execute("UPDATE frame_group SET data = x'c1c1' WHERE position = ?", (positions[number],))
+    return positions
+
+
+def wreck_middle_page(path: Path) -> None:
+    """Overwrite one of the pages that hold a journal's groups, as a disk does that has lost a sector.
+
+    What stands in SQLite's log is moved into the file before.
+    """
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0, "somebody reads it"
+        (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    with path.open("r+b") as file:
+        file.seek(pages // 2 * page_size)
+        assert file.read(1) == b"\x0d", "a leaf of the table"
+        file.seek(pages // 2 * page_size)
+        file.write(b"\xa5" * page_size)

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from ticks_platform.feeds.events import Frame
-from ticks_platform.ingestion import journal as journals
+from ticks_platform.ingestion import journal_file
 from ticks_platform.ingestion.journal import (
     FrameGroup,
     Journal,
+    JournalDamagedError,
     JournalError,
     JournalFencedError,
     JournalUnavailableError,
 )
+from ticks_platform.ingestion.snapshot import snapshot
+from ticks_platform_tests.ingestion.helpers import damage_group, wreck_middle_page
 
 
 @pytest.fixture
@@ -104,7 +109,7 @@ def test_a_journal_that_lost_its_end_goes_on_where_the_database_is(path: Path, j
     again.append(frames(b"new"), epoch=2)
     assert [(group.position, group.frames) for group in take(again)] == [(500, [b"new"])]
     again.close()
-    with journals.snapshot(path) as seen:
+    with snapshot(path) as seen:
         assert (seen.end, seen.frames_appended, seen.beyond(500)) == (503, 41, (1, 3))
 
 
@@ -201,14 +206,14 @@ def test_a_journal_that_is_locked_is_not_taken_for_damaged(
     path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal.append(frames(b"precious"), epoch=1)
-    connect = journals._connect
+    connect = journal_file.connect
 
     def connect_impatiently(to: Path) -> sqlite3.Connection:
         connection = connect(to)
         connection.execute("PRAGMA busy_timeout = 50")
         return connection
 
-    monkeypatch.setattr(journals, "_connect", connect_impatiently)
+    monkeypatch.setattr(journal_file, "connect", connect_impatiently)
     # As the owner would, that was frozen or lost its disk in the middle of writing.
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as writing:
         writing.execute("BEGIN IMMEDIATE")
@@ -247,12 +252,162 @@ def test_another_programs_file_is_refused(path: Path) -> None:
 def test_it_is_seen_from_outside_as_of_one_moment(path: Path, journal: Journal) -> None:
     journal.append(frames(b"abc", b"de"), epoch=1)
     journal.append(frames(b"f"), epoch=1)
-    with journals.snapshot(path) as snapshot:
+    with snapshot(path) as seen:
         take(journal)
         journal.append(frames(b"g"), epoch=1)
         journal.trim(6)
-        assert (snapshot.journal_id, snapshot.end, snapshot.frames_appended) == (journal.journal_id, 6, 3)
-        assert snapshot.beyond(5) == (1, 1)
-        assert snapshot.beyond(0) == (3, 6)
-    with journals.snapshot(path) as later:
+        assert (seen.journal_id, seen.end, seen.frames_appended) == (journal.journal_id, 6, 3)
+        assert seen.beyond(5) == (1, 1)
+        assert seen.beyond(0) == (3, 6)
+    with snapshot(path) as later:
         assert (later.end, later.frames_appended, later.beyond(6)) == (7, 4, (1, 1))
+
+
+@pytest.mark.parametrize("name", ["a b", "50%", "what?", "#1", "%41", "tick#?%20 x"])
+def test_any_path_will_do(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name / f"{name}.sqlite3"
+    journal = Journal(path, feed="test")
+    journal.append(frames(b"abc"), epoch=1)
+    with snapshot(path) as seen:
+        assert seen.journal_id == journal.journal_id
+        assert seen.beyond(0) == (1, 3)
+    journal.close()
+
+
+def test_a_group_that_cannot_be_decoded_sets_the_journal_aside_once_what_stands_before_it_is_read(
+    path: Path, journal: Journal
+) -> None:
+    for number in range(4):
+        journal.append(frames(b"%d" % number), epoch=1)
+    damage_group(path, 2)
+    assert [group.frames for group in take(journal)] == [[b"0"], [b"1"]]
+    with pytest.raises(JournalDamagedError, match="set aside") as damaged:
+        take(journal)
+    (aside,) = path.parent.glob("test.damaged-*.sqlite3")
+    assert not path.exists()
+    assert str(aside) in str(damaged.value)
+    assert f"replay {aside}" in str(damaged.value)
+    with pytest.raises(JournalDamagedError):
+        take(journal)
+    journal.append(frames(b"late"), epoch=1)
+    again = Journal(path, feed="test")
+    assert again.journal_id != journal.journal_id
+    again.append(frames(b"new"), epoch=2)
+    journal.close()
+    assert [group.frames for group in take(again)] == [[b"new"]], "the old one's end does not touch it"
+    again.close()
+    with snapshot(aside) as seen:
+        assert (seen.journal_id, seen.frames_appended) == (journal.journal_id, 5), "late frames are in the old one"
+
+
+@pytest.mark.parametrize("use", ["take", "trim", "seek"])
+def test_a_page_that_is_damaged_while_in_use_sets_the_journal_aside(path: Path, journal: Journal, use: str) -> None:
+    for _ in range(200):
+        journal.append(frames(b"x" * 300), epoch=1)
+    journal.close()
+    uses: dict[str, Callable[[Journal], object]] = {
+        "take": lambda journal: take(journal) and take(journal),
+        "trim": lambda journal: journal.trim(200 * 300),
+        "seek": lambda journal: journal.seek(100 * 300, frames=100),
+    }
+    with contextlib.closing(Journal(path, feed="test")) as journal:
+        wreck_middle_page(path)
+        with pytest.raises(JournalDamagedError, match="replay"):
+            uses[use](journal)
+    assert len(list(path.parent.glob("test.damaged-*.sqlite3"))) == 1
+
+
+@pytest.mark.parametrize("other", ["opened it", "set it aside and began a new one"])
+def test_a_damaged_journal_is_left_alone_by_whoever_has_lost_it(path: Path, journal: Journal, other: str) -> None:
+    journal.append(frames(b"0"), epoch=1)
+    damage_group(path, 0)
+    new = Journal(path, feed="test")
+    if other != "opened it":
+        with pytest.raises(JournalDamagedError):
+            take(new)
+        new.close()
+        new = Journal(path, feed="test")
+    before = sorted(path.parent.glob("test.*sqlite3"))
+    with pytest.raises(JournalFencedError):
+        take(journal)
+    assert sorted(path.parent.glob("test.*sqlite3")) == before
+    new.append(frames(b"mine"), epoch=2)
+    new.close()
+
+
+def test_a_full_disk_fails_an_append_which_can_be_made_again(path: Path) -> None:
+    """The disk is a limit on the size of files, of a process of its own: writes beyond it fail as I/O errors."""
+    program = """
+import resource, sys
+from pathlib import Path
+from ticks_platform.feeds.events import Frame
+from ticks_platform.ingestion.journal import Journal, JournalUnavailableError
+journal = Journal(Path(sys.argv[1]), feed="test")
+taken = 0
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+try:
+    while True:
+        journal.append([Frame(b"%d" % taken + b"x" * 20_000, 1, 1)], epoch=1)
+        taken += 1
+except JournalUnavailableError as error:
+    assert "disk" in str(error), error
+assert len(journal.take(max_bytes=1 << 30, linger=0, wait=0)) == taken
+journal.trim(1)
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+for number in range(taken, taken + 20):
+    journal.append([Frame(b"%d" % number + b"x" * 20_000, 1, 1)], epoch=1)
+print(taken, flush=True)
+"""
+    result = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    taken = int(result.stdout)
+    assert taken > 3
+    assert "cannot be trimmed now" in result.stderr
+    with contextlib.closing(Journal(path, feed="test")) as journal:
+        journal.seek(1, frames=0)
+        found = [int(frame.rstrip(b"x")) for group in take(journal) for frame in group.frames]
+    assert found == list(range(1, taken + 20)), "the first one was trimmed"
+
+
+def test_a_sync_that_fails_for_a_while_stops_appending_for_that_while(
+    path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal.append(frames(b"before" * 1_000), epoch=1)
+    failing = threading.Event()
+    failing.set()
+    fdatasync = os.fdatasync
+
+    def fails(descriptor: int) -> None:
+        if failing.is_set():
+            raise OSError(5, "Input/output error")
+        fdatasync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", fails)
+    for _ in eventually("it is noticed"):
+        if journal._syncing.failure is not None:
+            break
+    with pytest.raises(JournalUnavailableError, match="Input/output error"):
+        journal.append(frames(b"not taken"), epoch=1)
+    failing.clear()
+    for _ in eventually("appending goes on"):
+        with contextlib.suppress(JournalUnavailableError):
+            journal.append(frames(b"after"), epoch=1)
+            break
+    assert "cannot be synced" in caplog.text
+    assert "can be synced again" in caplog.text
+    # What was written while syncs failed was written a second time: it is in the file itself, and not only in its log.
+    copied = path.parent / "without log.sqlite3"
+    copied.write_bytes(path.read_bytes())
+    with snapshot(copied) as seen:
+        assert seen.frames_appended >= 1
+    assert [group.frames for group in take(journal)] == [[b"before" * 1_000], [b"after"]]
+
+
+def eventually(what: str, seconds: float = 15.0) -> Iterator[None]:
+    """Attempts, until the time for them is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        yield
+        time.sleep(0.005)
+    pytest.fail(f"not within {seconds:g} s: {what}")

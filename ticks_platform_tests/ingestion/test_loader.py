@@ -12,15 +12,17 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from ticks_platform.feeds.connection import Change, State
 from ticks_platform.feeds.events import Frame, Tick
+from ticks_platform.feeds.life import Change, State
 from ticks_platform.ingestion import audit, ledger, switch
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.batch import decode_groups
+from ticks_platform.ingestion.duplicates import TradeMemory
 from ticks_platform.ingestion.journal import FrameGroup, Journal
 from ticks_platform.ingestion.lease import Lease, LeaseLostError
 from ticks_platform.ingestion.ledger import Entry
-from ticks_platform.ingestion.loader import CheckpointError, _Prepared
+from ticks_platform.ingestion.loader import CheckpointError
+from ticks_platform.ingestion.store import Store, prepare
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.ingestion.helpers import LoaderOf, TakeLease, price, rows
 
@@ -115,7 +117,7 @@ def test_a_batch_whose_commit_was_not_heard_of_is_not_stored_twice(
     # The connection died in the middle of a commit that came through: the loader tries the same batch again.
     loader = make_loader(lease, [])
     groups = [FrameGroup(0, sum(map(len, frames)), lease.epoch, 1, [time.time_ns()] * 10, frames)]
-    loader._commit(_Prepared(decode_groups(groups, loader._decode), encoded=None))
+    loader._commit(prepare(decode_groups(groups, loader._decode), TradeMemory(), lease))
     assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(10,)]
     assert rows(database, "SELECT frames FROM ticks_platform.feed_checkpoint") == [(10,)]
     assert rows(database, "SELECT loaded FROM ticks_platform.feed_ledger") == [(10,)]
@@ -304,7 +306,7 @@ def test_errors_of_circumstance_are_not_taken_for_bad_data(
 ) -> None:
     loader = make_loader(take_lease("one"), [price()])
     original, failures = (
-        loader._copy,
+        loader._store.store,
         iter([psycopg2.errors.DiskFull("no space"), psycopg2.errors.DeadlockDetected("dead")]),
     )
 
@@ -314,7 +316,7 @@ def test_errors_of_circumstance_are_not_taken_for_bad_data(
             raise failure
         return original(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loader, "_copy", copy_with_trouble)
+    monkeypatch.setattr(Store, "store", lambda _store, *arguments: copy_with_trouble(*arguments))
     loader.run()
     assert (loader.metrics.loaded, loader.metrics.rejected) == (1, 0)
 
@@ -349,7 +351,11 @@ def test_the_ledger_accounts_for_every_event_of_every_connection(
             "DELETE FROM stocks_real_time WHERE tick_id = (SELECT min(tick_id::text)::uuid FROM stocks_real_time)"
         )
         (account,) = audit.accounts(cursor)
-    assert account.problems() == ["feed test: 3 ticks loaded, but 2 rows in stocks_real_time"]
+        hours = audit.hours(cursor)
+    assert account.problems() == []
+    (problem,) = hours.problems()
+    assert problem.startswith("feed test: 3 ticks loaded of the hour ")
+    assert problem.endswith(" UTC, but 2 rows in stocks_real_time")
     assert rows(database, "SELECT count(*) FROM ticks_platform.rejected_event") == [(6,)]
 
 

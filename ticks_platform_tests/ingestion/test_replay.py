@@ -11,9 +11,9 @@ from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import __main__ as command
 from ticks_platform.ingestion.journal import Journal, JournalError
-from ticks_platform.ingestion.replay import export, replay
+from ticks_platform.ingestion.replay import FeedInUseError, export, replay
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.ingestion.helpers import LoaderOf, TakeLease, price, rows
+from ticks_platform_tests.ingestion.helpers import LoaderOf, TakeLease, damage_group, price, rows, wreck_middle_page
 
 
 def append(journal: Journal, *frames: bytes) -> None:
@@ -113,3 +113,43 @@ def test_synthetic_frames_are_not_replayed_as_live_ones(
     with pytest.raises(JournalError, match="the stand-in's"):
         replay(exported, feed=live, database=database)
     assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(0,)]
+
+
+def test_a_feed_that_is_being_ingested_is_not_taken_away_from_its_owner(
+    database: Database, feed: FeedSettings, journal: Journal, tmp_path: Path, take_lease: TakeLease
+) -> None:
+    append(journal, price())
+    exported = tmp_path / "exported.sqlite3"
+    export(journal.path, exported)
+    take_lease("live")
+    with pytest.raises(FeedInUseError, match="disable_feed"):
+        replay(exported, feed=feed, database=database)
+    assert rows(database, "SELECT owner, epoch FROM ticks_platform.feed_lease") == [("live", 1)]
+    replay(exported, feed=feed.model_copy(update={"name": "other"}), database=database)
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE ticks_platform.feed_lease SET heartbeat_at = heartbeat_at - INTERVAL '1 minute'")
+    assert replay(exported, feed=feed, database=database).loaded == 1, "an owner that is long dead is in nobody's way"
+
+
+def test_odd_paths(database: Database, feed: FeedSettings, journal: Journal, tmp_path: Path) -> None:
+    append(journal, price())
+    exported = tmp_path / "what? 50% #1.sqlite3"
+    assert export(journal.path, exported) == 1
+    assert replay(exported, feed=feed, database=database).loaded == 1
+
+
+def test_what_can_be_read_of_a_damaged_journal_is_loaded(
+    database: Database, feed: FeedSettings, journal: Journal, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(200):
+        append(journal, price(price=float(number + 1), padding="x" * 200))
+    journal.close()
+    positions = damage_group(journal.path, 3)
+    wreck_middle_page(journal.path)
+    metrics = replay(journal.path, feed=feed, database=database)
+    assert f"the frames at {positions[3]} are left out" in caplog.text
+    assert "cannot be found" in caplog.text
+    assert 150 <= metrics.loaded < 199
+    stored = rows(database, "SELECT min(price), max(price), count(DISTINCT price) FROM stocks_real_time")
+    assert stored == [(1.0, 200.0, metrics.loaded)]
+    assert replay(journal.path, feed=feed, database=database).loaded == 0, "it can be repeated"

@@ -14,7 +14,8 @@ import psycopg2
 import pytest
 import requests
 
-from ticks_platform.feeds.connection import FeedRefusedError, State
+from ticks_platform.feeds.connection import FeedRefusedError
+from ticks_platform.feeds.life import State
 from ticks_platform.feeds.settings import FeedSettings, JournalSettings
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion import switch
@@ -156,15 +157,15 @@ def test_it_waits_for_a_database_that_is_not_there_yet(ingest: Ingest, feed: Fee
         assert "secret" not in str(ingestion.progress().trouble)
 
 
-def test_failed_symbols_are_reported(ingest: Ingest, stand_in: StandIn, database: Database) -> None:
+def test_failed_channels_are_reported(ingest: Ingest, stand_in: StandIn, database: Database) -> None:
     feed = FeedSettings.model_validate(
         {"name": "test", "provider": "twelve_data", "endpoint": "stand-in", "symbols": ["AAPL", "NOSUCHTHING"]}
     )
     with ingest(feed, stand_in, database) as ingestion:
         with eventually("the failed symbol is seen") as not_yet:
-            while not_yet(bool(ingestion.progress().failed_symbols)):
+            while not_yet(bool(ingestion.progress().failed_channels)):
                 ingestion.wait(0.02)
-        assert list(ingestion.progress().failed_symbols) == ["NOSUCHTHING"]
+        assert list(ingestion.progress().failed_channels) == ["NOSUCHTHING"]
 
 
 def test_what_the_database_did_not_take_waits_in_the_journal_for_the_next_start(

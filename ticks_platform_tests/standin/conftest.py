@@ -55,6 +55,59 @@ class Client:
             return None
 
 
+class PolygonClient(Client):
+    """The same for Polygon's protocol: what is heard is frames of events."""
+
+    def send(self, action: str, params: str) -> None:
+        self.socket.send(json.dumps({"action": action, "params": params}))
+
+    def hear_statuses(self) -> list[tuple[str, str]]:
+        """Status and message of each status of the next frame that has any."""
+        while True:
+            frame = self.hear_events()
+            statuses = [(event["status"], event["message"]) for event in frame if event["ev"] == "status"]
+            if statuses:
+                return statuses
+
+    def hear_events(self) -> list[dict[str, Any]]:
+        frame: Any = self.hear()
+        assert isinstance(frame, list)
+        return frame
+
+    def hear_data(self, count: int, *channels: str) -> list[dict[str, Any]]:
+        """Read until there are so many events of these channels; statuses and others are left out."""
+        events: list[dict[str, Any]] = []
+        while len(events) < count:
+            events += [event for event in self.hear_events() if event["ev"] in channels]
+        assert len(events) == count
+        return events
+
+    def enter(self, *channels: str, key: str = "demo") -> PolygonClient:
+        """Greeting, authentication, and a subscription."""
+        assert self.hear_statuses() == [("connected", "Connected Successfully")]
+        self.send("auth", key)
+        assert self.hear_statuses() == [("auth_success", "authenticated")]
+        if channels:
+            self.send("subscribe", ",".join(channels))
+            assert self.hear_statuses() == [("success", f"subscribed to: {channel}") for channel in channels]
+        return self
+
+
+@pytest.fixture
+def connect_polygon() -> Iterator[Callable[..., PolygonClient]]:
+    """Opens clients of Polygon's protocol, and closes them when the test ends."""
+    clients = []
+
+    def open_client(url: str, **options: Any) -> PolygonClient:
+        client = PolygonClient(url, **options)
+        clients.append(client)
+        return client
+
+    yield open_client
+    for client in clients:
+        client.socket.shutdown()
+
+
 @pytest.fixture
 def connect() -> Iterator[Callable[..., Client]]:
     """Opens clients, and closes them when the test ends."""

@@ -9,6 +9,7 @@ import pytest
 
 from ticks_platform.standin import StandInSettings, twelve_data
 from ticks_platform.standin.instruments import Listings
+from ticks_platform.standin.keys import Keys
 from ticks_platform.standin.market import Tick
 
 AAPL = {
@@ -24,9 +25,14 @@ def session(**settings: Any) -> twelve_data.Session:
     return twelve_data.Session(StandInSettings(**settings), Listings())
 
 
+def answer(conversation: twelve_data.Session, message: str | bytes, now: float) -> bytes:
+    (frame,) = conversation.receive(message, now).frames
+    return frame
+
+
 def act(conversation: twelve_data.Session, action: str, symbols: Any = None) -> dict[str, Any]:
     message = {"action": action} if symbols is None else {"action": action, "params": {"symbols": symbols}}
-    return json.loads(conversation.receive(json.dumps(message), 0.0))
+    return json.loads(answer(conversation, json.dumps(message), 0.0))
 
 
 def subscribed(conversation: twelve_data.Session) -> list[tuple[str, str | None]]:
@@ -103,7 +109,7 @@ def test_price_event(symbol: str, exchange: str | None, numbers: Any, expected: 
 
 def test_subscribe_plain_live() -> None:
     conversation = session()
-    assert conversation.receive('{"action":"subscribe","params":{"symbols":"AAPL"}}', 0.0).decode() == (
+    assert answer(conversation, '{"action":"subscribe","params":{"symbols":"AAPL"}}', 0.0).decode() == (
         '{"event":"subscribe-status","status":"ok","success":[{"symbol":"AAPL","exchange":"NASDAQ","mic_code":"XNGS",'
         '"country":"United States","type":"Common Stock"}],"fails":null}'
     )
@@ -192,7 +198,7 @@ def test_subscribing_twice_is_one_subscription() -> None:
     ],
 )
 def test_what_cannot_be_parsed(message: str | bytes) -> None:
-    answer = session().receive(message, 0.0)
+    (answer,) = session().receive(message, 0.0).frames
     assert answer == b'{"event":"subscribe-status","status":"error","messages":["Cant parse message"]}'
 
 
@@ -218,13 +224,13 @@ def test_reset() -> None:
 
 
 def test_heartbeat() -> None:
-    assert session().receive('{"action": "heartbeat"}', 0.0) == b'{"event":"heartbeat","status":"ok"}'
+    assert answer(session(), '{"action": "heartbeat"}', 0.0) == b'{"event":"heartbeat","status":"ok"}'
 
 
 def test_more_events_a_minute_than_allowed_are_refused() -> None:
     conversation = session(events_per_minute=2)
     beat = '{"action":"heartbeat"}'
-    answers = [json.loads(conversation.receive(beat, now)) for now in (0.0, 30.0, 59.9, 60.0, 60.1)]
+    answers = [json.loads(answer(conversation, beat, now)) for now in (0.0, 30.0, 59.9, 60.0, 60.1)]
     assert [answer["status"] for answer in answers] == ["ok", "ok", "error", "ok", "error"]
     assert "event" not in answers[2]
 
@@ -241,4 +247,4 @@ def test_more_events_a_minute_than_allowed_are_refused() -> None:
     ],
 )
 def test_keys(keys: list[str], key: str | None, accepted: bool) -> None:
-    assert twelve_data.accepts_key(key, StandInSettings(keys=keys)) is accepted
+    assert Keys(StandInSettings(keys=keys)).accepts(key) is accepted

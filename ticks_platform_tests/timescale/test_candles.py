@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 
 from ticks_platform.feeds.events import Tick
-from ticks_platform.ingestion.batch import COLUMNS, TickBatch, encode_ticks
+from ticks_platform.ingestion.destinations import TICKS, Rows
 from ticks_platform.timescale import candles, policies, scripts
 from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE
 from ticks_platform.timescale.database import Database
@@ -33,15 +33,15 @@ GROUP BY bucket, symbol ORDER BY bucket, symbol
 def load(database: Database, ticks: list[tuple[int, Tick]]) -> None:
     """Store ticks, given with their positions, in the order given."""
     arrived = max(tick.time for _, tick in ticks)
-    batch = TickBatch(
+    batch = Rows(
         [tick for _, tick in ticks],
         np.array([position for position, _ in ticks], dtype=np.int64),
         np.full(len(ticks), arrived, dtype=np.int64),
     )
     with database.transaction() as cursor:
-        encoded = encode_ticks(batch, feed="test", journal_number=1)
+        encoded = TICKS.encode(batch, "test", 1)
         cursor.copy_expert(
-            f"COPY stocks_real_time ({', '.join(COLUMNS)}) FROM STDIN (FORMAT binary)", io.BytesIO(encoded)
+            f"COPY stocks_real_time ({', '.join(TICKS.columns)}) FROM STDIN (FORMAT binary)", io.BytesIO(encoded)
         )
 
 

@@ -83,3 +83,36 @@ def test_the_hourly_policy_is_the_tutorials(database: Database) -> None:
     assert hour.schedule_interval.total_seconds() == 3600
     assert minute is not None
     assert minute.schedule_interval.total_seconds() == 60
+
+
+def columnstore(database: Database) -> list[tuple[str, int | None, int | None]]:
+    """Columns that the columnstore groups by and is ordered by, with their places."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            "SELECT attname, segmentby_column_index, orderby_column_index "
+            "FROM timescaledb_information.compression_settings WHERE hypertable_name = 'stocks_real_time' ORDER BY 1"
+        )
+        return cursor.fetchall()
+
+
+def test_the_columnstore_is_set_up_and_a_users_own_choice_stays(database: Database) -> None:
+    assert columnstore(database) == [("symbol", 1, None), ("tick_id", None, 2), ("time", None, 1)]
+    with database.transaction() as cursor:
+        cursor.execute(
+            "ALTER TABLE stocks_real_time SET (timescaledb.compress, timescaledb.compress_segmentby = 'feed', "
+            "timescaledb.compress_orderby = 'time DESC')"
+        )
+    chosen = columnstore(database)
+    assert chosen == [("feed", 1, None), ("time", None, 1)]
+    with database.transaction() as cursor:
+        scripts.apply(cursor, *scripts.HYPERTABLE)
+    assert columnstore(database) == chosen
+
+
+def test_the_columnstore_is_set_up_where_an_older_version_had_none(database: Database) -> None:
+    with database.transaction() as cursor:
+        cursor.execute("ALTER TABLE stocks_real_time SET (timescaledb.compress = false)")
+    assert columnstore(database) == []
+    with database.transaction() as cursor:
+        scripts.apply(cursor, *scripts.HYPERTABLE)
+    assert len(columnstore(database)) == 3

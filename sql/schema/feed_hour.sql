@@ -1,0 +1,48 @@
+-- How many ticks of each UTC hour of event time were loaded, by feed and by the table they went to. It is added to in the
+-- transaction that stores the rows and nothing is ever taken away, so that it goes on agreeing with the ledger when
+-- retention drops chunks, and one hour of it can be compared with one hour of the table.
+DO $$
+BEGIN
+    IF to_regclass('ticks_platform.feed_hour') IS NOT NULL THEN
+        RETURN;
+    END IF;
+
+    CREATE TABLE ticks_platform.feed_hour (
+        feed              text        NOT NULL REFERENCES ticks_platform.feed,
+        -- The table that the rows are in.
+        destination       text        NOT NULL,
+        -- Begin of the hour; -infinity for what was loaded before this table was made and is no longer there.
+        hour              timestamptz NOT NULL,
+        loaded            bigint      NOT NULL CHECK (loaded > 0),
+        last_received_at  timestamptz NOT NULL,
+        -- When its first batch was counted. A chunk made later than that is not the one that those rows went to.
+        counted_since     timestamptz NOT NULL,
+        -- When its last batch was counted.
+        changed_at        timestamptz NOT NULL,
+        PRIMARY KEY (feed, destination, hour)
+    );
+
+    IF to_regclass('stocks_real_time') IS NULL THEN
+        RETURN;
+    END IF;
+    -- Loaders of an older version would go on without counting. Their leases end here: each run is followed by one of
+    -- this version. It waits for a batch that is being loaded, which is then counted below.
+    UPDATE ticks_platform.feed_lease SET epoch = epoch + 1;
+    INSERT INTO ticks_platform.feed_hour
+    SELECT feed, 'stocks_real_time', time_bucket(INTERVAL '1 hour', time), count(*), max(received_at),
+        clock_timestamp(), max(received_at)
+    FROM stocks_real_time
+    WHERE feed IN (SELECT feed.feed FROM ticks_platform.feed)
+    GROUP BY feed, time_bucket(INTERVAL '1 hour', time);
+    -- Nobody can tell any more whether the others were dropped or deleted, or when the last of them arrived.
+    INSERT INTO ticks_platform.feed_hour
+    SELECT ledger.feed, 'stocks_real_time', '-infinity', ledger.loaded - coalesce(hours.loaded, 0),
+        ledger.received_at, clock_timestamp(), ledger.received_at
+    FROM (
+        SELECT feed, sum(loaded) AS loaded, min(first_received_at) AS received_at
+        FROM ticks_platform.feed_ledger GROUP BY feed
+    ) AS ledger
+    LEFT JOIN (SELECT feed, sum(loaded) AS loaded FROM ticks_platform.feed_hour GROUP BY feed) AS hours USING (feed)
+    WHERE ledger.loaded > coalesce(hours.loaded, 0);
+END
+$$;

@@ -1,0 +1,67 @@
+"""When a market is open: exchange calendars, with holidays and half days, and the two that never look at a clock."""
+
+from __future__ import annotations
+
+import functools
+from bisect import bisect_right
+
+import exchange_calendars
+
+ALWAYS = "always"
+"""The calendar of what never closes."""
+
+
+class UnknownCalendarError(ValueError):
+    """There is no calendar of that name."""
+
+
+class Calendar:
+    """The sessions of one market. Times are seconds since the Unix epoch."""
+
+    def __init__(self, name: str) -> None:
+        """`name` is `always`, `24/5`, or an exchange's MIC such as XNYS. Raises UnknownCalendarError."""
+        self.name = name
+        self._opens: list[float] | None = None
+        self._closes: list[float] = []
+        if name == ALWAYS:
+            return
+        try:
+            calendar = exchange_calendars.get_calendar(name)
+        except exchange_calendars.errors.InvalidCalendarName:
+            raise UnknownCalendarError(
+                f"there is no calendar '{name}': name an exchange by its MIC, such as XNYS, or write 'always' or '24/5'"
+            ) from None
+        # Breaks at noon are times of silence too: a day with one counts as two sessions.
+        opens, closes = [], []
+        for begin, pause, again, end in calendar.schedule[["open", "break_start", "break_end", "close"]].itertuples(
+            index=False
+        ):
+            has_break = pause == pause  # NaT is not
+            opens += [begin.timestamp(), again.timestamp()] if has_break else [begin.timestamp()]
+            closes += [pause.timestamp(), end.timestamp()] if has_break else [end.timestamp()]
+        self._opens, self._closes = opens, closes
+
+    def open_since(self, at: float) -> float | None:
+        """When the session that goes on at this moment began; None while the market is closed."""
+        if self._opens is None:
+            return 0.0
+        place = bisect_right(self._opens, at) - 1
+        return self._opens[place] if place >= 0 and at < self._closes[place] else None
+
+    def sessions(self, begin: float, end: float) -> list[tuple[float, float]]:
+        """The parts of this interval in which the market is open."""
+        if self._opens is None:
+            return [(begin, end)] if begin < end else []
+        first = max(bisect_right(self._opens, begin) - 1, 0)
+        found = []
+        for place in range(first, bisect_right(self._opens, end)):
+            session = (max(begin, self._opens[place]), min(end, self._closes[place]))
+            if session[0] < session[1]:
+                found.append(session)
+        return found
+
+
+@functools.cache
+def calendar(name: str) -> Calendar:
+    """The calendar of that name, made once. Raises UnknownCalendarError."""
+    return Calendar(name)

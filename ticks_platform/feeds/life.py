@@ -1,0 +1,96 @@
+"""The life of a connection as explicit states: which there are, and which may follow which."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection
+from typing import NamedTuple
+
+from ticks_platform.feeds.events import (
+    Acknowledged,
+    Authenticated,
+    ChannelsFailed,
+    HeardAgain,
+    NotEntitled,
+    Notice,
+    ProviderError,
+    Silent,
+    Unsubscribed,
+)
+
+_NAMES_IN_A_LINE = 20
+"""Symbols that one line of log names; a subscription may have thousands."""
+
+
+class State(enum.Enum):
+    """Where a connection is in its life."""
+
+    CONNECTING = "connecting"
+    AUTHENTICATING = "authenticating"
+    SUBSCRIBING = "subscribing"
+    STREAMING = "streaming"
+    STALLED = "stalled"
+    BACKING_OFF = "backing off"
+    REFUSED = "refused"
+    CLOSED = "closed"
+
+
+_ENDS = frozenset((State.BACKING_OFF, State.REFUSED, State.CLOSED))
+
+STEPS: dict[State, frozenset[State]] = {
+    State.CLOSED: frozenset((State.CONNECTING, State.CLOSED)),
+    State.CONNECTING: _ENDS | {State.AUTHENTICATING, State.SUBSCRIBING},
+    # Data may come before the last answer does.
+    State.AUTHENTICATING: _ENDS | {State.AUTHENTICATING, State.SUBSCRIBING, State.STREAMING},
+    State.SUBSCRIBING: _ENDS | {State.SUBSCRIBING, State.STREAMING, State.STALLED},
+    State.STREAMING: _ENDS | {State.STREAMING, State.SUBSCRIBING, State.STALLED},
+    State.STALLED: _ENDS | {State.STALLED, State.STREAMING},
+    State.BACKING_OFF: frozenset((State.CONNECTING, State.CLOSED)),
+    State.REFUSED: frozenset(),
+}
+"""What may follow each state. A state that follows itself carries a notice."""
+
+
+class Change(NamedTuple):
+    """A step in a connection's life, or a notice from the provider while it lives."""
+
+    state: State
+    at: int
+    """Nanoseconds since the Unix epoch."""
+    connection: int
+    detail: str
+    notice: Notice | None = None
+
+
+def check_step(before: State, after: State) -> None:
+    """Raises AssertionError for a step that the table does not have: a bug in the transport."""
+    if after not in STEPS[before]:
+        raise AssertionError(f"a connection cannot go from {before.value} to {after.value}")
+
+
+def tell(notice: Notice) -> str:
+    """A notice in words."""
+    match notice:
+        case Authenticated():
+            return "authenticated"
+        case Acknowledged(channels):
+            return f"subscribed to {_enumerate(channels)}"
+        case Unsubscribed(channels):
+            return f"unsubscribed from {_enumerate(channels)}"
+        case ChannelsFailed(reasons):
+            return f"not subscribed to {_enumerate([f'{channel} ({why})' for channel, why in reasons.items()])}"
+        case ProviderError(message):
+            return f"the provider says: {message}"
+        case Silent(seconds):
+            return f"silent: {_enumerate([f'{symbol} ({gone:.0f} s)' for symbol, gone in seconds.items()])}"
+        case HeardAgain(symbols):
+            return f"heard again: {_enumerate(symbols)}"
+        case NotEntitled(reason):
+            return f"the provider says: {reason}"
+        case _:
+            return notice.reason
+
+
+def _enumerate(names: Collection[str]) -> str:
+    more = len(names) - _NAMES_IN_A_LINE
+    return ", ".join(list(names)[:_NAMES_IN_A_LINE]) + (f" and {more} more" if more > 0 else "")

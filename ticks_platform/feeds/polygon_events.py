@@ -1,0 +1,316 @@
+"""Frames of Polygon.io (Massive) as typed events; see `polygon` for the sources of the protocol facts.
+
+A frame is an array of events of any channels. Times are milliseconds in most channels, and nanoseconds or microseconds
+where the live service differs from its documentation: the magnitude tells them apart.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick
+
+_MILLISECOND, _SECOND, _MINUTE = 1_000_000, 1_000_000_000, 60_000_000_000
+
+_Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+_Int64 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+# A whole number written as 1.6e12 is one too; the service has been seen to do so with sizes.
+_Time = _Int64 | _Finite
+
+
+class _Trade(msgspec.Struct, tag_field="ev", tag="T", gc=False):
+    """`ds` is the exact size where shares are traded in fractions (since February 2026); `s` is then rounded down."""
+
+    sym: str | None = None
+    p: _Finite | None = None
+    t: _Time | None = None
+    s: _Finite | None = None
+    ds: _Finite | None = None
+    i: str | int | None = None
+    x: int | str | None = None
+    trfi: int | None = None
+
+
+class _Quote(msgspec.Struct, tag_field="ev", tag="Q", gc=False):
+    sym: str | None = None
+    t: _Time | None = None
+    bp: _Finite | None = None
+    bs: _Finite | None = None
+    ap: _Finite | None = None
+    # `as` is a keyword of Python.
+    as_: _Finite | None = msgspec.field(default=None, name="as")
+
+
+class _Window(msgspec.Struct, tag_field="ev", gc=False):
+    """What all bars have. `v` is an integer by the documentation, and has been seen with a fraction."""
+
+    o: _Finite | None = None
+    h: _Finite | None = None
+    l: _Finite | None = None  # noqa: E741
+    c: _Finite | None = None
+    s: _Time | None = None
+    e: _Time | None = None
+    v: _Finite | None = None
+    vw: _Finite | None = None
+    dv: _Finite | None = None
+
+
+class _SecondBar(_Window, tag="A"):
+    sym: str | None = None
+
+
+class _MinuteBar(_Window, tag="AM"):
+    sym: str | None = None
+
+
+class _CryptoTrade(msgspec.Struct, tag_field="ev", tag="XT", gc=False):
+    """`i` is a string on the wire and an integer in the documentation's sample."""
+
+    pair: str | None = None
+    p: _Finite | None = None
+    t: _Time | None = None
+    s: _Finite | None = None
+    i: str | int | None = None
+    x: int | str | None = None
+
+
+class _CryptoQuote(msgspec.Struct, tag_field="ev", tag="XQ", gc=False):
+    pair: str | None = None
+    t: _Time | None = None
+    bp: _Finite | None = None
+    bs: _Finite | None = None
+    ap: _Finite | None = None
+    as_: _Finite | None = msgspec.field(default=None, name="as")
+    x: int | str | None = None
+
+
+class _CryptoMinuteBar(_Window, tag="XA"):
+    pair: str | None = None
+
+
+class _CryptoSecondBar(_Window, tag="XAS"):
+    pair: str | None = None
+
+
+class _ForexQuote(msgspec.Struct, tag_field="ev", tag="C", gc=False):
+    """`p` is the pair, not a price; some frames call it `pair`."""
+
+    p: str | None = None
+    pair: str | None = None
+    a: _Finite | None = None
+    b: _Finite | None = None
+    t: _Time | None = None
+    x: int | str | None = None
+
+
+class _ForexMinuteBar(_Window, tag="CA"):
+    pair: str | None = None
+
+
+class _ForexSecondBar(_Window, tag="CAS"):
+    pair: str | None = None
+
+
+class _IndexValue(msgspec.Struct, tag_field="ev", tag="V", gc=False):
+    val: _Finite | None = None
+    T: str | None = None
+    t: _Time | None = None
+
+
+class _StatusEvent(msgspec.Struct, tag_field="ev", tag="status", gc=False):
+    pass
+
+
+_Known = (
+    _Trade
+    | _Quote
+    | _SecondBar
+    | _MinuteBar
+    | _CryptoTrade
+    | _CryptoQuote
+    | _CryptoMinuteBar
+    | _CryptoSecondBar
+    | _ForexQuote
+    | _ForexMinuteBar
+    | _ForexSecondBar
+    | _IndexValue
+    | _StatusEvent
+)
+
+
+class _Kind(msgspec.Struct):
+    ev: str | None = None
+
+
+# Numbers may come as strings (`ds` and `dv` always do), hence not strict.
+_decode_frame = msgspec.json.Decoder(list[_Known], strict=False).decode
+_decode_one = msgspec.json.Decoder(_Known, strict=False).decode
+_decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_kind = msgspec.json.Decoder(_Kind).decode
+
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+_KINDS = frozenset(
+    ("T", "Q", "A", "AM", "XT", "XQ", "XA", "XAS", "C", "CA", "CAS", "V", "status"),
+)
+
+
+class _IncompleteError(Exception):
+    """An event lacks what makes it one."""
+
+
+def decode(frame: bytes) -> list[Event]:
+    """The events of a frame, in order; what cannot be one comes back as `Rejected`, an unknown one as `Control`."""
+    try:
+        items = _decode_frame(frame)
+    except _UNDECODABLE:
+        return _decode_each(frame)
+    events: list[Event] = []
+    try:
+        for item in items:
+            events.append(_CONVERT[type(item)](item))
+    except (_IncompleteError, OverflowError):
+        return _decode_each(frame)
+    return events
+
+
+def _decode_each(frame: bytes) -> list[Event]:
+    """The slow way, event by event, for frames with something odd in them."""
+    try:
+        parts = _decode_raw(frame) if frame.lstrip()[:1] == b"[" else [msgspec.Raw(frame)]
+    except _UNDECODABLE as error:
+        return [Rejected(f"malformed frame: {error}", frame)]
+    return [_decode_part(bytes(part)) for part in parts]
+
+
+def _decode_part(part: bytes) -> Event:
+    try:
+        kind = _decode_kind(part).ev
+        if kind not in _KINDS:
+            return Control(kind) if kind else Rejected("an event without a type («ev»)", part)
+        item = _decode_one(part)
+        return _CONVERT[type(item)](item)
+    except _UNDECODABLE as error:
+        return Rejected(f"malformed event: {error}", part)
+    except (_IncompleteError, OverflowError) as error:
+        return Rejected(str(error), part)
+
+
+def _nanoseconds(value: float) -> int:
+    time = int(value)
+    if time < 100_000_000_000_000:  # milliseconds until the year 5138
+        return time * _MILLISECOND
+    return time * 1000 if time < 100_000_000_000_000_000 else time
+
+
+_NUMBERS = tuple(map(str, range(1024)))
+
+
+def _text(value: str | int | None) -> str | None:
+    if type(value) is int:
+        return _NUMBERS[value] if 0 <= value < 1024 else str(value)
+    return value  # type: ignore[return-value]
+
+
+def _trade(item: _Trade) -> Event:
+    time, size = item.t, item.ds
+    if time is None or item.p is None or not item.sym:
+        raise _missing("trade", sym=item.sym, p=item.p, t=time)
+    exchange = _text(item.x)
+    if item.trfi is not None:
+        exchange = f"{exchange}/{item.trfi}"
+    return Tick(
+        item.sym,
+        _nanoseconds(time),
+        item.p,
+        None,
+        item.s if size is None else size,
+        None,
+        None,
+        exchange,
+        _text(item.i),
+    )
+
+
+def _crypto_trade(item: _CryptoTrade) -> Event:
+    if item.t is None or item.p is None or not item.pair:
+        raise _missing("crypto trade", pair=item.pair, p=item.p, t=item.t)
+    return Tick(item.pair, _nanoseconds(item.t), item.p, None, item.s, None, None, _text(item.x), _text(item.i))
+
+
+def _forex_quote(item: _ForexQuote) -> Event:
+    """A tick at the middle of bid and ask: currencies have no trades here, and their candles want a price."""
+    pair = item.p or item.pair
+    if item.t is None or not pair:
+        raise _missing("currency quote", p=pair, t=item.t)
+    bid, ask = item.b or None, item.a or None
+    if bid is None or ask is None:
+        raise _missing("currency quote", a=ask, b=bid)
+    return Tick(pair, _nanoseconds(item.t), (bid + ask) / 2, None, None, bid, ask, _text(item.x))
+
+
+def _index_value(item: _IndexValue) -> Event:
+    if item.t is None or item.val is None or not item.T:
+        raise _missing("index value", T=item.T, val=item.val, t=item.t)
+    return Tick(item.T, _nanoseconds(item.t), item.val)
+
+
+def _quote(item: _Quote | _CryptoQuote) -> Event:
+    crypto = isinstance(item, _CryptoQuote)
+    symbol = item.pair if isinstance(item, _CryptoQuote) else item.sym
+    if item.t is None or not symbol:
+        raise _missing("quote", **{"pair" if crypto else "sym": symbol, "t": item.t})
+    bid, ask = item.bp or None, item.ap or None
+    return Quote(
+        symbol,
+        _nanoseconds(item.t),
+        bid,
+        item.bs if bid else None,
+        ask,
+        item.as_ if ask else None,
+        _text(item.x) if isinstance(item, _CryptoQuote) else None,
+    )
+
+
+def _bar(symbol_field: str, length: int) -> Callable[[Any], Event]:
+    def convert(item: Any) -> Event:
+        symbol = getattr(item, symbol_field)
+        if item.s is None or not symbol:
+            raise _missing("bar", **{symbol_field: symbol, "s": item.s})
+        start = _nanoseconds(item.s)
+        # Samples of some channels leave the end out.
+        end = start + length if item.e is None else _nanoseconds(item.e)
+        volume = item.v if item.dv is None else item.dv
+        return Bar(symbol, start, end, item.o, item.h, item.l, item.c, volume, item.vw)
+
+    return convert
+
+
+def _missing(what: str, **fields: object) -> _IncompleteError:
+    return _IncompleteError(
+        f"{what} without {', '.join(name for name, value in fields.items() if value in (None, ''))}"
+    )
+
+
+_STATUS = Control("status")
+
+_CONVERT: dict[type, Callable[[Any], Event]] = {
+    _Trade: _trade,
+    _Quote: _quote,
+    _SecondBar: _bar("sym", _SECOND),
+    _MinuteBar: _bar("sym", _MINUTE),
+    _CryptoTrade: _crypto_trade,
+    _CryptoQuote: _quote,
+    _CryptoMinuteBar: _bar("pair", _MINUTE),
+    _CryptoSecondBar: _bar("pair", _SECOND),
+    _ForexQuote: _forex_quote,
+    _ForexMinuteBar: _bar("pair", _MINUTE),
+    _ForexSecondBar: _bar("pair", _SECOND),
+    _IndexValue: _index_value,
+    _StatusEvent: lambda _item: _STATUS,
+}

@@ -1,0 +1,58 @@
+"""What is known of each channel of a feed, for people and checks to see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from psycopg2.extras import execute_values
+
+from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Silent, Unsubscribed
+from ticks_platform.feeds.life import Change
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+
+def forget(cursor: Cursor, feed: str) -> None:
+    """Begin anew: a new owner subscribes to everything again."""
+    cursor.execute("DELETE FROM ticks_platform.feed_channel WHERE feed = %s", (feed,))
+
+
+def note(cursor: Cursor, feed: str, changes: Iterable[Change]) -> None:
+    """Take note of what changes say about channels, and about symbols that are silent."""
+    states: dict[str, tuple[str, datetime, str] | None] = {}
+    for change in changes:
+        at = datetime.fromtimestamp(change.at / 1e9, tz=timezone.utc)
+        match change.notice:
+            case Acknowledged(channels):
+                states.update(dict.fromkeys(channels, ("subscribed", at, "")))
+            case HeardAgain(symbols):
+                states.update(dict.fromkeys(symbols, ("subscribed", at, "was silent")))
+            case ChannelsFailed(reasons):
+                states.update({channel: ("failed", at, reason) for channel, reason in reasons.items()})
+            case Silent(seconds):
+                states.update(
+                    {
+                        symbol: ("silent", at, f"for {gone:.0f} s when it was noticed")
+                        for symbol, gone in seconds.items()
+                    }
+                )
+            case Unsubscribed(channels):
+                states.update(dict.fromkeys(channels))
+    gone = [channel for channel, state in states.items() if state is None]
+    if gone:
+        cursor.execute("DELETE FROM ticks_platform.feed_channel WHERE feed = %s AND channel = ANY (%s)", (feed, gone))
+    known = [(feed, channel.replace("\0", "\\0"), *state) for channel, state in states.items() if state is not None]
+    if known:
+        execute_values(
+            cursor,
+            """
+            INSERT INTO ticks_platform.feed_channel (feed, channel, state, since, detail) VALUES %s
+            ON CONFLICT (feed, channel) DO UPDATE
+            SET state = excluded.state, since = excluded.since, detail = excluded.detail
+            """,
+            [(*row[:4], row[4].replace("\0", "\\0")) for row in known],
+            page_size=1000,
+        )

@@ -1,0 +1,180 @@
+"""Trades that the provider sends again: told apart by symbol, exchange, trade id and day, and stored once.
+
+Memory says which trades may have been stored before, and only those are looked up in the table; so an ordinary trade
+costs one look into a set, and nothing depends on how long the table is or how often the process was restarted.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from itertools import compress
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ticks_platform.ingestion.destinations import Rows
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+GENERATION = 500_000
+"""Trades in a generation; two are remembered, in some 100 MB. What is older is looked up in the table."""
+
+_DAY = 86_400 * 1_000_000_000
+
+_DAY_BEGINS = 5 * 3600 * 1_000_000_000
+"""05:00 UTC: no session of a US exchange, which numbers its trades anew each day, spans it in summer or in winter."""
+
+Key = tuple[str, str | None, str, int]
+"""Symbol, exchange, trade id, day."""
+
+
+class Suspect(NamedTuple):
+    """A trade that may have been stored before, by its place among the rows."""
+
+    place: int
+    key: Key
+    time: int
+    seen: bool
+    """Whether a trade with this key was seen by this process; otherwise it is merely too old for its memory."""
+
+
+class TradeMemory:
+    """Remembers the trades of one feed that have been decoded lately."""
+
+    def __init__(self) -> None:
+        self.horizon: int | None = None
+        """Event time, in nanoseconds, up to which trades may have been stored that are not remembered here."""
+        self._recent: set[int] = set()
+        self._older: set[int] = set()
+        self._recent_until = self._older_until = -(2**63)
+
+    def suspects(self, ticks: Rows) -> tuple[list[int], list[Suspect]]:
+        """Places of ticks that are in these rows twice, and those that may have been stored before. Remembers all."""
+        ids = ticks.column("trade_id")
+        if not ids or (ids[0] is None and ids.count(None) == len(ids)):
+            return [], []
+        times = ticks.times("time")
+        keys: list[Key] = list(
+            zip(
+                ticks.column("symbol"),
+                ticks.column("exchange"),
+                ids,
+                ((times - _DAY_BEGINS) // _DAY).tolist(),
+                strict=True,
+            )
+        )
+        hashes = list(map(hash, keys))
+        seen = np.fromiter(map(self._recent.__contains__, hashes), np.bool_, len(keys))
+        if self._older:
+            seen |= np.fromiter(map(self._older.__contains__, hashes), np.bool_, len(keys))
+        suspicious = seen if self.horizon is None else seen | (times <= self.horizon)
+        twice = self._twice(keys) if len(set(keys)) < len(keys) else []
+        found = [
+            Suspect(place, keys[place], int(times[place]), bool(seen[place]))
+            for place in np.flatnonzero(suspicious).tolist()
+            if ids[place] is not None
+        ]
+        self._remember(hashes, int(times.max()))
+        return twice, found
+
+    @staticmethod
+    def _twice(keys: list[Key]) -> list[int]:
+        before: set[Key] = set()
+        places = []
+        for place, key in enumerate(keys):
+            if key[2] is None:
+                continue
+            if key in before:
+                places.append(place)
+            before.add(key)
+        return places
+
+    def _remember(self, hashes: list[int], until: int) -> None:
+        self._recent.update(hashes)
+        self._recent_until = max(self._recent_until, until)
+        if len(self._recent) >= GENERATION:
+            if self._older:
+                self.horizon = max(self._older_until, self.horizon if self.horizon is not None else self._older_until)
+            self._older, self._older_until = self._recent, self._recent_until
+            self._recent, self._recent_until = set(), -(2**63)
+
+
+def stored_until(cursor: Cursor, feed: str) -> int | None:
+    """Event time of the latest tick of a feed in the table, in nanoseconds; None when there is none."""
+    cursor.execute(
+        """
+        SELECT (extract(epoch FROM time) * 1000000)::bigint * 1000 + 999 FROM stocks_real_time
+        WHERE feed = %(feed)s AND time >= (
+            SELECT max(hour) FROM ticks_platform.feed_hour WHERE feed = %(feed)s AND destination = 'stocks_real_time')
+        ORDER BY time DESC LIMIT 1
+        """,
+        {"feed": feed},
+    )
+    row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def stored_before(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[int]:
+    """The places of those suspects that are in the table. A trade that is sent again has the time that it had."""
+    if not suspects:
+        return []
+    found = set(_at_the_same_time(cursor, feed, suspects))
+    # A trade that was seen and is not there was rejected, or comes with another time now: only the day knows.
+    rest = [suspect for suspect in suspects if suspect.seen and suspect.place not in found]
+    if rest:
+        found.update(_on_the_same_day(cursor, feed, rest))
+    return sorted(found)
+
+
+def _at_the_same_time(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[int]:
+    cursor.execute(
+        """
+        SELECT place FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[], %s::timestamptz[])
+            AS asked (place, symbol, exchange, trade_id, time)
+        WHERE EXISTS (
+            SELECT FROM stocks_real_time AS stored
+            WHERE stored.symbol = asked.symbol AND stored.time = asked.time AND stored.trade_id = asked.trade_id
+                AND stored.exchange IS NOT DISTINCT FROM asked.exchange AND stored.feed = %s)
+        """,
+        (*_columns(suspects), [_datetime(suspect.time) for suspect in suspects], feed),
+    )
+    return [row[0] for row in cursor.fetchall()]
+
+
+def _on_the_same_day(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[int]:
+    cursor.execute(
+        """
+        SELECT place FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[], %s::timestamptz[])
+            AS asked (place, symbol, exchange, trade_id, begin)
+        WHERE EXISTS (
+            SELECT FROM stocks_real_time AS stored
+            WHERE stored.symbol = asked.symbol AND stored.trade_id = asked.trade_id
+                AND stored.time >= asked.begin AND stored.time < asked.begin + INTERVAL '1 day'
+                AND stored.exchange IS NOT DISTINCT FROM asked.exchange AND stored.feed = %s)
+        """,
+        (*_columns(suspects), [_datetime(suspect.key[3] * _DAY + _DAY_BEGINS) for suspect in suspects], feed),
+    )
+    return [row[0] for row in cursor.fetchall()]
+
+
+def _columns(suspects: list[Suspect]) -> tuple[list[int], list[str], list[str | None], list[str]]:
+    symbols, exchanges, ids = ([suspect.key[field] for suspect in suspects] for field in range(3))
+    return [suspect.place for suspect in suspects], symbols, exchanges, ids  # type: ignore[return-value]
+
+
+def _datetime(nanoseconds: int) -> datetime:
+    return datetime.fromtimestamp(nanoseconds // 1000 / 1e6, tz=timezone.utc)
+
+
+def without(ticks: Rows, places: list[int]) -> tuple[Rows, Rows]:
+    """The rows without those at `places`, and those."""
+    if not places:
+        return ticks, ticks.part(0, 0)
+    gone = np.zeros(len(ticks.events), dtype=np.bool_)
+    gone[places] = True
+    kept = ~gone
+    return (
+        Rows(list(compress(ticks.events, kept.tolist())), ticks.positions[kept], ticks.received_at[kept]),
+        Rows(list(compress(ticks.events, gone.tolist())), ticks.positions[gone], ticks.received_at[gone]),
+    )

@@ -1,0 +1,114 @@
+"""Bars of the trades that were made: by seconds and by minutes, sent again when a late trade changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+
+import msgspec
+
+SECOND_MS = 1_000
+MINUTE_MS = 60_000
+UNITS = 100_000_000
+"""Volumes are counted in this many parts of one, so that their sums are exact."""
+
+_DAY_MS = 86_400_000
+
+
+class Bar(msgspec.Struct, kw_only=True, gc=False):
+    """One window of one key. Times in milliseconds of UNIX time, volumes in 1/``UNITS``.
+
+    Its first and last trade are those of the least and greatest (time, arrival): a late trade may become either.
+    """
+
+    start: int
+    length: int
+    open: float
+    high: float
+    low: float
+    close: float
+    first: tuple[int, int]
+    last: tuple[int, int]
+    volume: int = 0
+    turnover: float = 0.0
+    trades: int = 0
+    times_sent: int = 0
+
+    @property
+    def end(self) -> int:
+        """Where the next window begins."""
+        return self.start + self.length
+
+
+class Day(msgspec.Struct, gc=False):
+    """What one key traded on one UTC day."""
+
+    number: int
+    open: float
+    volume: int = 0
+    turnover: float = 0.0
+
+
+class Bars:
+    """Takes trades in, and gives bars out when their window is over."""
+
+    def __init__(self, *, delay_ms: int, memory_ms: int) -> None:
+        """``delay_ms`` passes between the end of a window and its bar; later than ``memory_ms`` none is revised."""
+        self._delay_ms = delay_ms
+        self._memory_ms = memory_ms
+        self._bars: dict[tuple[int, int], dict[Hashable, Bar]] = {}
+        self._changed: dict[tuple[int, int], dict[Hashable, Bar]] = {}
+        self._days: dict[Hashable, Day] = {}
+        self._arrivals = 0
+        self._horizon = 0
+
+    def add(self, key: Hashable, price: float, volume: int, time_ms: int) -> None:
+        """Count a trade in; ``volume`` is in 1/``UNITS``."""
+        self._arrivals += 1
+        order = (time_ms, self._arrivals)
+        number = time_ms // _DAY_MS
+        day = self._days.get(key)
+        if day is None or number > day.number:
+            day = self._days[key] = Day(number, price)
+        if number == day.number:
+            day.volume += volume
+            day.turnover += price * volume
+        for length in (SECOND_MS, MINUTE_MS):
+            window = (length, time_ms - time_ms % length)
+            if window[1] + length < self._horizon:
+                # Its bar is forgotten: a new one of this trade alone would replace what is right by what is not.
+                continue
+            bars = self._bars.setdefault(window, {})
+            bar = bars.get(key)
+            if bar is None:
+                bar = bars[key] = Bar(
+                    start=window[1],
+                    length=length,
+                    open=price,
+                    high=price,
+                    low=price,
+                    close=price,
+                    first=order,
+                    last=order,
+                )
+            elif order < bar.first:
+                bar.open, bar.first = price, order
+            elif order > bar.last:
+                bar.close, bar.last = price, order
+            bar.high = max(bar.high, price)
+            bar.low = min(bar.low, price)
+            bar.volume += volume
+            bar.turnover += price * volume
+            bar.trades += 1
+            self._changed.setdefault(window, {})[key] = bar
+
+    def due(self, now_ms: int, *, unfinished: bool = False) -> Iterator[tuple[Hashable, Bar, Day]]:
+        """The bars that are new or revised and whose window is over; with ``unfinished``, also those still open."""
+        over = [window for window in self._changed if unfinished or window[1] + window[0] + self._delay_ms <= now_ms]
+        for window in sorted(over, key=lambda window: (window[1] + window[0], window[0])):
+            for key, bar in self._changed.pop(window).items():
+                bar.times_sent += 1
+                yield key, bar, self._days[key]
+        self._horizon = now_ms - self._memory_ms
+        for window in [window for window in self._bars if window[1] + window[0] < self._horizon]:
+            if window not in self._changed:
+                del self._bars[window]

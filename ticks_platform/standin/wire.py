@@ -1,0 +1,159 @@
+"""The lowest layer of a connection: where it can be frozen, slowed down and cut off below the WebSocket protocol."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from websockets.asyncio.server import ServerConnection
+
+_DRIP_S = 0.02
+_LAST_WORDS_S = 2.0
+
+
+class Wire:
+    """The transport of one connection, for all that is written to it: frames of ours, and those of ``websockets``."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._held = bytearray()
+        self._frozen = False
+        self._bytes_per_s: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._closing = False
+        self._at_end = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send, or hold back while frozen or dripping."""
+        if self._closing:
+            return
+        if self._frozen or self._bytes_per_s or self._held:
+            self._held += data
+            self._schedule()
+        else:
+            self._transport.write(data)
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that the client's system has not yet taken."""
+        return self._transport.get_write_buffer_size() + len(self._held)
+
+    def is_closing(self) -> bool:
+        """Whether nothing more will be sent."""
+        return self._closing or self._transport.is_closing()
+
+    def write_eof(self) -> None:
+        """End the sending once all is sent."""
+        if self._held:
+            self._at_end = True
+        else:
+            self._transport.write_eof()
+
+    def close(self) -> None:
+        """End the connection, without a close frame of its own, once all is sent; at the latest in two seconds."""
+        self._closing = True
+        if self._held:
+            self._schedule()
+        else:
+            self._transport.close()
+        asyncio.get_running_loop().call_later(_LAST_WORDS_S, self.abort)
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._closing = True
+        self._held.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._transport.abort()
+
+    def freeze(self, *, frozen: bool) -> None:
+        """Send nothing more, or again."""
+        self._frozen = frozen
+        self._schedule()
+
+    def drip(self, bytes_per_s: float | None) -> None:
+        """Let the bytes trickle at this rate; None sends as fast as the client reads again."""
+        self._bytes_per_s = bytes_per_s
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._timer is None and self._held and not self._frozen:
+            size = min(len(self._held), max(int((self._bytes_per_s or 0) * _DRIP_S), 1))
+            wait = size / self._bytes_per_s if self._bytes_per_s else 0.0
+            self._timer = asyncio.get_running_loop().call_later(wait, self._release, size)
+
+    def _release(self, size: int) -> None:
+        self._timer = None
+        if self._frozen or self._transport.is_closing():
+            return
+        # What a client does not take must stay here, or a slow one would be told from a dripping one by nobody.
+        if not self._bytes_per_s:
+            size = len(self._held)
+        self._transport.write(bytes(self._held[:size]))
+        del self._held[:size]
+        if self._held:
+            self._schedule()
+        elif self._closing:
+            self._transport.close()
+        elif self._at_end:
+            self._transport.write_eof()
+
+
+class Doorkeeper:
+    """Decides what happens to connections before the upgrade, and knows all of them."""
+
+    def __init__(self) -> None:
+        self.sockets: set[FeedSocket] = set()
+        self.silent = False
+        """Accept connections, and read nothing from them: they are never upgraded."""
+
+    def socket(self, *arguments: Any, **options: Any) -> FeedSocket:
+        """What ``websockets`` creates for each connection."""
+        socket = FeedSocket(*arguments, **options)
+        socket.doorkeeper = self
+        return socket
+
+    def abort_all(self) -> None:
+        """Cut off every connection, upgraded or not."""
+        for socket in list(self.sockets):
+            socket.wire.abort()
+
+
+class FeedSocket(ServerConnection):
+    """A server's connection whose client can be left unheard."""
+
+    wire: Wire
+    doorkeeper: Doorkeeper
+    _unheard: list[bytes] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection was accepted."""
+        self.wire = Wire(cast(asyncio.Transport, transport))
+        self.doorkeeper.sockets.add(self)
+        if self.doorkeeper.silent:
+            self._unheard = []
+        super().connection_made(cast(asyncio.Transport, self.wire))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self.doorkeeper.sockets.discard(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came: they wait while the connection is frozen, pings and close frames too."""
+        if self._unheard is None:
+            super().data_received(data)
+        else:
+            self._unheard.append(data)
+
+    def freeze(self, *, frozen: bool) -> None:
+        """Hear nothing and say nothing, or do both again, beginning with what has waited."""
+        self.wire.freeze(frozen=frozen)
+        if frozen:
+            self._unheard = [] if self._unheard is None else self._unheard
+            return
+        unheard, self._unheard = self._unheard or [], None
+        for data in unheard:
+            super().data_received(data)

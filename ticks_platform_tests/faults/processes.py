@@ -1,0 +1,119 @@
+"""What the faults are done to: ingesters and a database, each a process that can be killed and frozen."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from ticks_platform.paths import project_root
+from ticks_platform.timescale import embedded
+from ticks_platform_tests.faults.ingester import Order
+
+PATIENCE = 60.0
+"""Seconds after which something that has to happen is taken for never happening."""
+
+_LOOK = 0.01
+
+
+class CampaignError(AssertionError):
+    """Something did not happen that has to: a process did not end, or not as it should, or did not begin to stream."""
+
+
+class Ingester:
+    """A child process; it waits with all its modules loaded until it gets its order."""
+
+    def __init__(self, log: Path) -> None:
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "ticks_platform_tests.faults.ingester"],
+                cwd=project_root(),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+            )
+        self.run = 0
+
+    def order(self, order: Order) -> None:
+        """Begin."""
+        assert self._process.stdin is not None
+        self.run = order.run
+        self._process.stdin.write(msgspec.json.encode(order) + b"\n")
+        self._process.stdin.flush()
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it is alive."""
+        return self._process.poll()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def end(self) -> None:
+        """Kill it, frozen or not, if it is alive."""
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+
+class EmbeddedServer:
+    """An embedded database that may be killed and frozen."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self.url = embedded.ensure_running(data_dir)
+
+    def kill(self) -> None:
+        """`kill -9`, and wait until it is gone."""
+        pid = self._pid()
+        os.kill(pid, signal.SIGKILL)
+        wait_until("the end of the database", lambda: not _alive(pid))
+
+    def start(self) -> None:
+        """Start it again."""
+        assert embedded.ensure_running(self._data_dir) == self.url
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It does not run within the block."""
+        pid = self._pid()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End it for good."""
+        embedded.stop(self._data_dir)
+
+    def _pid(self) -> int:
+        pid = embedded.status(self._data_dir).pid
+        assert pid is not None
+        return pid
+
+
+def wait_until(what: str, condition: Callable[[], bool]) -> None:
+    """Wait until the condition holds. Raises CampaignError when it does not within PATIENCE."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise CampaignError(f"not within {PATIENCE:g} s: {what}")
+        time.sleep(_LOOK)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,246 @@
+"""The audit: it finds what is missing or too much, and takes neither retention nor strange files for a loss."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from ticks_platform.feeds.events import Frame
+from ticks_platform.ingestion import audit
+from ticks_platform.ingestion.audit import Hours, JournalFolder
+from ticks_platform.ingestion.journal import Journal
+from ticks_platform.timescale.database import Database
+from ticks_platform_tests.ingestion.helpers import LoaderOf, TakeLease, price, rows
+
+DAY = 86_400
+NOON = int(time.time()) // DAY * DAY - DAY // 2
+"""Yesterday's, so that hours around it are in the past and in one chunk of a day."""
+
+
+def compare(database: Database, *, everything: bool = False) -> Hours:
+    with database.autocommit() as cursor:
+        return audit.hours(cursor, everything=everything)
+
+
+def execute(database: Database, statement: str) -> None:
+    with database.transaction() as cursor:
+        cursor.execute(statement)
+
+
+@pytest.fixture
+def loaded(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> Database:
+    """Three ticks in each of the hours 11, 12 and 13 of the day before yesterday and of yesterday."""
+    frames = [
+        price(timestamp=NOON - DAY * day + 3600 * hour + second)
+        for day in (0, 1)
+        for hour in (-1, 0, 1)
+        for second in range(3)
+    ]
+    make_loader(take_lease("one"), frames).run()
+    return database
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_nothing_is_missing(loaded: Database, everything: bool) -> None:
+    assert compare(loaded, everything=everything) == Hours(6, 18, 0, [])
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_deleted_tick_is_missed(loaded: Database, everything: bool) -> None:
+    execute(loaded, f"DELETE FROM stocks_real_time WHERE time = to_timestamp({NOON})")
+    found = compare(loaded, everything=everything)
+    assert (found.compared, found.differing) == (6, 1)
+    at = time.strftime("%Y-%m-%d %H:%M", time.gmtime(NOON))
+    assert found.problems() == [
+        f"feed test: 3 ticks loaded of the hour {at} UTC, but 2 rows in stocks_real_time",
+    ]
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_chunk_that_was_emptied_is_missed(loaded: Database, everything: bool) -> None:
+    execute(loaded, f"DELETE FROM stocks_real_time WHERE time < to_timestamp({NOON - DAY // 2})")
+    assert compare(loaded, everything=everything).differing == 3
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_tick_too_many_is_found(loaded: Database, everything: bool) -> None:
+    execute(loaded, f"INSERT INTO stocks_real_time SELECT * FROM stocks_real_time WHERE time = to_timestamp({NOON})")
+    execute(
+        loaded,
+        "INSERT INTO stocks_real_time SELECT time, symbol, price, day_volume, tick_id, size, bid, ask, 'by hand', "
+        f"received_at FROM stocks_real_time WHERE time = to_timestamp({NOON + 3600})",
+    )
+    found = compare(loaded, everything=everything)
+    assert [(row["feed"], row["loaded"], row["stored"]) for row in found.examples] == [
+        ("by hand", 0, 1),
+        ("test", 3, 4),
+    ]
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_what_retention_drops_is_no_loss(loaded: Database, everything: bool) -> None:
+    execute(loaded, f"SELECT drop_chunks('stocks_real_time', to_timestamp({NOON - DAY // 2}))")
+    assert rows(loaded, "SELECT count(*) FROM stocks_real_time") == [(9,)]
+    assert compare(loaded, everything=everything) == Hours(3, 9, 0, [])
+    with loaded.autocommit() as cursor:
+        (account,) = audit.accounts(cursor)
+    assert (account.loaded, account.loaded_by_hour, account.problems()) == (18, 18, [])
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_late_tick_into_a_dropped_chunk_is_no_loss(
+    loaded: Database, take_lease: TakeLease, make_loader: LoaderOf, everything: bool
+) -> None:
+    """It brings the chunk back, but not what was in it."""
+    execute(loaded, f"SELECT drop_chunks('stocks_real_time', to_timestamp({NOON - DAY // 2}))")
+    late = [price(timestamp=NOON - DAY), price(timestamp=NOON - DAY + 7200)]
+    make_loader(take_lease("two"), late).run()
+    found = compare(loaded, everything=everything)
+    assert (found.compared, found.differing) == (4, 0), "the new hour of the new chunk is compared, the old ones not"
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_an_hour_that_retention_has_cut_through_is_left_alone(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf, everything: bool
+) -> None:
+    execute(database, "SELECT set_chunk_time_interval('stocks_real_time', INTERVAL '40 minutes')")
+    # 40 minutes begin at every full even hour, and in the middle of every odd one.
+    even = NOON - NOON % 7200
+    frames = [price(timestamp=even + 600 * number) for number in range(12)]
+    make_loader(take_lease("one"), frames).run()
+    assert compare(database, everything=everything) == Hours(2, 12, 0, [])
+    execute(database, f"SELECT drop_chunks('stocks_real_time', to_timestamp({even + 2400}))")
+    assert compare(database, everything=everything) == Hours(1, 6, 0, [])
+
+
+def test_hours_of_long_ago_are_left_to_the_check_of_everything(loaded: Database) -> None:
+    execute(loaded, "UPDATE ticks_platform.feed_hour SET changed_at = now() - INTERVAL '3 hours'")
+    execute(loaded, f"DELETE FROM stocks_real_time WHERE time = to_timestamp({NOON})")
+    assert compare(loaded) == Hours(0, 0, 0, [])
+    assert compare(loaded, everything=True).differing == 1
+
+
+def test_a_feed_is_compared_in_an_hour_that_another_one_changed(loaded: Database) -> None:
+    execute(loaded, "UPDATE ticks_platform.feed_hour SET changed_at = now() - INTERVAL '3 hours'")
+    execute(loaded, "INSERT INTO ticks_platform.feed SELECT 'other', provider, synthetic FROM ticks_platform.feed")
+    execute(
+        loaded,
+        "INSERT INTO ticks_platform.feed_hour SELECT 'other', destination, hour, 1, now(), now(), now() "
+        f"FROM ticks_platform.feed_hour WHERE hour = to_timestamp({NOON})",
+    )
+    execute(loaded, f"DELETE FROM stocks_real_time WHERE time = to_timestamp({NOON})")
+    found = compare(loaded)
+    assert [(row["feed"], row["loaded"], row["stored"]) for row in found.examples] == [("other", 1, 0), ("test", 3, 2)]
+
+
+def test_the_newest_examples_stand_for_the_others(loaded: Database) -> None:
+    execute(
+        loaded,
+        "INSERT INTO stocks_real_time SELECT time - number * INTERVAL '1 hour', symbol, price, day_volume, tick_id, "
+        "size, bid, ask, 'by hand', received_at FROM stocks_real_time CROSS JOIN generate_series(1, 13) AS number "
+        f"WHERE time = to_timestamp({NOON})",
+    )
+    found = compare(loaded, everything=True)
+    assert (found.differing, len(found.examples)) == (13, 10)
+    assert found.problems()[-1] == "and 3 more hours"
+
+
+def test_hours_that_the_ledger_does_not_know_are_found(loaded: Database) -> None:
+    execute(loaded, f"UPDATE ticks_platform.feed_hour SET loaded = 4 WHERE hour = to_timestamp({NOON})")
+    with loaded.autocommit() as cursor:
+        (account,) = audit.accounts(cursor)
+    assert account.problems() == ["feed test: 18 events loaded, but 19 in the hours of feed_hour"]
+
+
+# The folder of the journals.
+
+
+def look(database: Database, folder: Path, *feeds: str) -> JournalFolder:
+    with database.autocommit() as cursor:
+        return audit.journal_folder(cursor, folder, feeds)
+
+
+def make_journal(folder: Path, feed: str, frames: int) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{feed}.sqlite3"
+    journal = Journal(path, feed=feed, synthetic=True)
+    if frames:
+        journal.append([Frame(price(), time.time_ns(), 1) for _ in range(frames)], epoch=1)
+    journal.close()
+    return path
+
+
+def copy_journal(source: Path, target: Path) -> None:
+    """As SQLite copies a file that is in use: its write-ahead log is part of it."""
+    target.parent.mkdir(exist_ok=True)
+    with sqlite3.connect(source) as original, sqlite3.connect(target) as copy:
+        original.backup(copy)
+    original.close()
+    copy.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of journals, which is not there yet."""
+    return tmp_path / "journals"
+
+
+def test_no_folder_is_no_problem(database: Database, folder: Path) -> None:
+    assert look(database, folder, "test") == JournalFolder([], [], [], [])
+
+
+def test_frames_of_a_feed_that_nobody_knows_are_reported(database: Database, folder: Path) -> None:
+    path = make_journal(folder, "renamed", 5)
+    make_journal(folder, "drained", 0)
+    found = look(database, folder, "test")
+    assert {orphan.feed: orphan.waiting for orphan in found.orphans} == {"renamed": 5, "drained": 0}
+    (problem,) = [problem for orphan in found.orphans for problem in orphan.problems()]
+    assert problem.startswith(f"5 frames wait in {path}, a journal of feed renamed")
+    assert f"python -m ticks_platform.ingestion replay {path} --feed NAME" in problem
+    assert look(database, folder, "test", "renamed", "drained").orphans == []
+
+
+def test_committed_frames_of_a_removed_feed_wait_for_nobody(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf, tmp_path: Path, folder: Path
+) -> None:
+    """A copy still holds them, but the database has loaded them: the position in it decides, not the file."""
+    loader = make_loader(take_lease("one"), [price(), price()])
+    copy_journal(tmp_path / "journal.sqlite3", folder / "a.sqlite3")
+    assert [orphan.waiting for orphan in look(database, folder, "test").orphans] == [2]
+    loader.run()
+    (orphan,) = look(database, folder, "test").orphans
+    assert (orphan.feed, orphan.waiting, orphan.problems()) == ("test", 0, [])
+
+
+def test_the_account_of_a_known_feed_is_in_it(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf, tmp_path: Path, folder: Path
+) -> None:
+    make_loader(take_lease("one"), [price(), price()]).run()
+    copy_journal(tmp_path / "journal.sqlite3", folder / "test.sqlite3")
+    assert look(database, folder, "test") == JournalFolder([audit.JournalAccount("test", 2, 2, 0, 0)], [], [], [])
+    execute(database, "UPDATE ticks_platform.feed_checkpoint SET frames = 1")
+    (account,) = look(database, folder, "test").accounts
+    assert account.problems() == ["feed test: its journal took in 2 frames, but 1 are committed and 0 wait"]
+
+
+def test_what_cannot_be_read_is_reported_and_hides_nothing(database: Database, folder: Path) -> None:
+    shutil.copy(make_journal(folder, "renamed", 1), folder / "stocks.damaged-20260101T000000.sqlite3")
+    (folder / "a.sqlite3").write_bytes(b"this is no database" * 100)
+    (folder / "b.sqlite3").mkdir()
+    for name in ("c", "d"):
+        with sqlite3.connect(folder / f"{name}.sqlite3") as connection:
+            connection.execute("CREATE TABLE journal (feed, journal_id)")
+            connection.execute(f"PRAGMA application_id = {0x7469636B if name == 'c' else 1}")
+        connection.close()
+    found = look(database, folder, "test")
+    assert [orphan.feed for orphan in found.orphans] == ["renamed"]
+    assert len(found.unreadable) == 4
+    for name, reason in zip("abcd", found.unreadable, strict=True):
+        assert str(folder / f"{name}.sqlite3") in reason
+    assert found.damaged == [folder / "stocks.damaged-20260101T000000.sqlite3"]
+    (notice,) = found.notices()
+    assert "stocks.damaged-20260101T000000.sqlite3 was set aside as damaged" in notice
