@@ -21,6 +21,8 @@ def defs() -> dg.Definitions:
 
     tables = [
         assets.stocks_real_time(),
+        assets.stock_quotes(),
+        assets.stock_aggregates(),
         assets.company(settings),
         assets.one_minute_candle(),
         assets.one_hour_candle(),
@@ -33,6 +35,7 @@ def defs() -> dg.Definitions:
         asset_checks=[
             *checks.ohlc_invariants,
             checks.ticks_are_fresh(settings),
+            checks.channels_are_streaming(settings),
             checks.ledger_balances(settings),
             checks.every_tick_is_there,
             checks.journal_has_room(settings),

@@ -21,6 +21,9 @@ SELECT create_hypertable('stock_aggregates', by_range('start_time', INTERVAL '7 
 -- The window is part of the key: a bar of a second and one of a minute may begin together.
 CREATE UNIQUE INDEX IF NOT EXISTS stock_aggregates_key ON stock_aggregates (symbol, start_time DESC, end_time, feed);
 
+-- For who asks for all bars of an hour; see stock_quotes.
+CREATE INDEX IF NOT EXISTS stock_aggregates_start_time_idx ON stock_aggregates USING brin (start_time) WITH (autosummarize = on);
+
 COMMENT ON TABLE stock_aggregates IS 'Bars: aggregates as the provider sent them, in their latest correction.';
 COMMENT ON COLUMN stock_aggregates.symbol IS 'Symbol, as the provider names it.';
 COMMENT ON COLUMN stock_aggregates.start_time IS 'Begin of the window.';

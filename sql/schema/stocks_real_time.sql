@@ -20,7 +20,14 @@ CREATE TABLE IF NOT EXISTS stocks_real_time (
 );
 
 -- For tables that were made before providers with trades were known.
-ALTER TABLE stocks_real_time ADD COLUMN IF NOT EXISTS exchange text, ADD COLUMN IF NOT EXISTS trade_id text;
+-- The ALTER waits for every query on the table and lets none pass meanwhile, so it is left out where it has nothing to do.
+DO $$
+BEGIN
+    IF (SELECT count(*) FROM pg_attribute WHERE attrelid = 'stocks_real_time'::regclass AND attname IN ('exchange', 'trade_id')) < 2 THEN
+        ALTER TABLE stocks_real_time ADD COLUMN IF NOT EXISTS exchange text, ADD COLUMN IF NOT EXISTS trade_id text;
+    END IF;
+END
+$$;
 
 -- The index on time alone that this makes is kept. Without it COPY takes 1.3 times as many rows a second, but the newest tick
 -- of a feed takes a scan of its chunks (500,000 rows on 2.29.2: 48 ms against 0.2 ms; max(time): 20 ms against 0.7 ms).

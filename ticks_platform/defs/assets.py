@@ -68,8 +68,11 @@ def stocks_real_time() -> dg.AssetsDefinition:
         ),
     )
     def stocks_real_time(database: DatabaseResource) -> dg.MaterializeResult[None]:
+        # Two transactions: the machinery waits for the leases of loaders, which wait for the locks of the tables.
         with database.transaction() as cursor:
-            scripts.apply(cursor, *scripts.HYPERTABLE, *scripts.MACHINERY)
+            scripts.apply(cursor, *scripts.HYPERTABLE)
+        with database.transaction() as cursor:
+            scripts.apply(cursor, *scripts.MACHINERY)
         with database.transaction() as cursor:
             metadata = _table_metadata(cursor, "stocks_real_time")
         return dg.MaterializeResult(
@@ -78,6 +81,44 @@ def stocks_real_time() -> dg.AssetsDefinition:
         )
 
     return stocks_real_time
+
+
+def _table_asset(table: str, *, description: str) -> dg.AssetsDefinition:
+    file = f"schema/{table}.sql"
+
+    @dg.asset(
+        name=table,
+        group_name="ticks",
+        owners=OWNERS,
+        kinds=KINDS,
+        metadata=_definition(file),
+        description=description,
+    )
+    def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
+        with database.transaction() as cursor:
+            scripts.apply(cursor, "schema/timescaledb.sql", file)
+            metadata = _table_metadata(cursor, table)
+        return dg.MaterializeResult(data_version=LIVE, metadata=metadata)
+
+    return asset
+
+
+def stock_quotes() -> dg.AssetsDefinition:
+    """The asset `stock_quotes`."""
+    return _table_asset(
+        "stock_quotes", description="Best bids and offers, one row per quote, where a feed streams them."
+    )
+
+
+def stock_aggregates() -> dg.AssetsDefinition:
+    """The asset `stock_aggregates`."""
+    return _table_asset(
+        "stock_aggregates",
+        description=(
+            "Bars: aggregates as the provider sent them, where a feed streams them. A bar that is sent again replaces "
+            "the earlier one. Candles are ours and made from ticks; bars are the provider's."
+        ),
+    )
 
 
 def company(settings: PlatformSettings) -> dg.AssetsDefinition:

@@ -1,5 +1,6 @@
 """Asset checks: is the data right, and is it there?"""
 
+import time
 from pathlib import Path
 
 import dagster as dg
@@ -52,16 +53,18 @@ ohlc_invariants = [_ohlc_invariants(ONE_MINUTE), _ohlc_invariants(ONE_HOUR)]
 def ticks_are_fresh(settings: PlatformSettings) -> dg.AssetChecksDefinition:
     """The check `ticks_are_fresh` over the feeds of feeds.yaml."""
     limits = {feed.name: feed.stale_after_seconds for feed in settings.feeds}
+    calendars = {feed.name: set(feed.calendars().values()) for feed in settings.feeds}
 
     @dg.asset_check(
         asset="stocks_real_time",
         name="ticks_are_fresh",
         description=(
             "The last tick of every feed that is switched on arrived no longer ago than the feed's stale_after_seconds "
-            "in feeds.yaml."
+            "in feeds.yaml, counted while at least one of its markets is open."
         ),
     )
     def check(database: DatabaseResource) -> dg.AssetCheckResult:
+        now = time.time()
         with database.transaction() as cursor:
             seen = {row.feed: row for row in quality.freshness(cursor, list(limits))}
         stale, rows = [], []
@@ -69,12 +72,14 @@ def ticks_are_fresh(settings: PlatformSettings) -> dg.AssetChecksDefinition:
             row = seen.get(feed)
             age = row.age_seconds if row else None
             off = row is not None and not row.enabled
-            is_stale = not off and (age is None or age > limit)
+            opened = [since for calendar in calendars[feed] if (since := calendar.open_since(now)) is not None]
+            is_open_for = now - min(opened) if opened else 0.0
+            is_stale = not off and min(is_open_for, float("inf") if age is None else age) > limit
             if is_stale:
                 stale.append(
                     f"{feed} (last tick {'never' if age is None else f'{age:.0f} s ago'}, limit {limit:.0f} s)"
                 )
-            verdict = "switched off" if off else "stale" if is_stale else "fresh"
+            verdict = "switched off" if off else "stale" if is_stale else "fresh" if opened else "closed"
             rows.append(
                 dg.TableRecord(
                     {
@@ -94,6 +99,45 @@ def ticks_are_fresh(settings: PlatformSettings) -> dg.AssetChecksDefinition:
             metadata={
                 "feeds": dg.MetadataValue.table(rows),
                 **({"oldest in seconds": dg.MetadataValue.float(round(max(ages), 3))} if ages else {}),
+            },
+        )
+
+    return check
+
+
+def channels_are_streaming(settings: PlatformSettings) -> dg.AssetChecksDefinition:
+    """The check `channels_are_streaming` over the feeds of feeds.yaml."""
+    feeds = [feed.name for feed in settings.feeds]
+
+    @dg.asset_check(
+        asset="stocks_real_time",
+        name="channels_are_streaming",
+        description=(
+            "The provider streams every channel that a feed has asked for, and no symbol is silent for longer than its "
+            "own pace and its calendar explain."
+        ),
+    )
+    def check(database: DatabaseResource) -> dg.AssetCheckResult:
+        with database.transaction() as cursor:
+            found = quality.channels(cursor, feeds)
+        trouble = [
+            f"{row.feed}: {count} {what}"
+            for row in found
+            for count, what in ((row.failed, "not subscribed"), (row.silent, "silent"))
+            if count
+        ]
+        examples = [
+            dg.TableRecord({"feed": row.feed, **{key: str(value) for key, value in example.items()}})
+            for row in found
+            for example in row.examples
+        ]
+        return dg.AssetCheckResult(
+            passed=not trouble,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(trouble) or "every channel streams",
+            metadata={
+                "subscribed": dg.MetadataValue.int(sum(row.subscribed for row in found)),
+                **({"channels": dg.MetadataValue.table(examples)} if examples else {}),
             },
         )
 

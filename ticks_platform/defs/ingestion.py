@@ -86,9 +86,14 @@ def _stream(context: dg.OpExecutionContext, ingestion: IngestionResource, feed: 
                     if _try(context, "see whether it is declared finished", _finished_by_somebody_else, context):
                         context.log.warning("this run was declared finished by somebody else; it stops now")
                         break
-                    if ingestion.is_outdated(settings):
+                    current = ingestion.current(settings)
+                    if not _can_go_on(settings, current):
                         context.log.info(f"feeds.yaml has changed; this run of feed '{feed}' ends, another one follows")
                         break
+                    if current is not None and current.feeds != settings.feeds:
+                        context.log.info(f"the symbols of feed '{feed}' have changed in feeds.yaml")
+                        stream.want(current.feeds[0])
+                        settings = current
             else:
                 context.log.info(f"feed '{feed}' is switched off; the job enable_feed switches it on")
     finally:
@@ -103,6 +108,13 @@ def _try(context: dg.OpExecutionContext, what: str, work: Callable[..., T], *arg
     except Exception as error:  # noqa: BLE001  (whatever its storage raises)
         context.log.warning(f"this run could not {what}: {type(error).__name__}: {error}")
         return None
+
+
+def _can_go_on(settings: PlatformSettings, current: PlatformSettings | None) -> bool:
+    """Whether a run that began with these settings can stream what feeds.yaml says now: other symbols, at the most."""
+    if current is None or settings.stand_in != current.stand_in:
+        return False
+    return settings.feeds[0].only_symbols_differ(current.feeds[0])
 
 
 def _finished_by_somebody_else(context: dg.OpExecutionContext) -> bool:
@@ -144,6 +156,8 @@ class _Reporter:
                 value = histogram.quantile(fraction, since=since)
                 if value is not None:
                     metadata[f"{label}, p{fraction * 100:g}, seconds up to"] = value
+        if progress.silent_symbols:
+            metadata["silent symbols"] = dg.MetadataValue.json(sorted(progress.silent_symbols))
         if progress.failed_channels:
             metadata["channels not subscribed"] = dg.MetadataValue.json(progress.failed_channels)
         if progress.trouble:

@@ -11,7 +11,7 @@ import psycopg2
 import psycopg2.errors
 from pydantic import Field
 
-from ticks_platform.feeds.settings import PlatformSettings, SettingsError, load_settings
+from ticks_platform.feeds.settings import STAND_IN, FeedSettings, PlatformSettings, SettingsError, load_settings
 from ticks_platform.ingestion.stream import Ingestion
 from ticks_platform.standin import StandInProcess, StandInSettings
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
@@ -69,14 +69,18 @@ class IngestionResource(dg.ConfigurableResource[None]):
         settings = load_settings(Path(self.feeds_file))
         return settings.model_copy(update={"feeds": (settings.feed(feed),)})
 
-    def is_outdated(self, settings: PlatformSettings) -> bool:
-        """Whether feeds.yaml says something else by now. A file that cannot be read, as one half written, does not."""
+    def current(self, settings: PlatformSettings) -> PlatformSettings | None:
+        """What feeds.yaml says by now about the feed of these settings; None when it is no longer there.
+
+        A file that cannot be read, as one half written, changes nothing.
+        """
         (feed,) = settings.feeds
         try:
             current = load_settings(Path(self.feeds_file))
         except SettingsError:
-            return False
-        return feed not in current.feeds or settings.stand_in != current.stand_in
+            return settings
+        known = [other for other in current.feeds if other.name == feed.name]
+        return current.model_copy(update={"feeds": (known[0],)}) if known else None
 
     @contextmanager
     def stream(self, settings: PlatformSettings, *, owner: str) -> Iterator[Ingestion]:
@@ -87,10 +91,23 @@ class IngestionResource(dg.ConfigurableResource[None]):
         (feed,) = settings.feeds
         with ExitStack() as stack:
             stand_in_url = None
-            if feed.synthetic:
-                stand_in = StandInProcess(StandInSettings(rate=settings.stand_in.rate, seed=settings.stand_in.seed))
-                stand_in_url = stack.enter_context(stand_in).url("twelve_data", key=None)
+            if feed.endpoint == STAND_IN:
+                stand_in = stack.enter_context(
+                    StandInProcess(
+                        StandInSettings(
+                            rate=settings.stand_in.rate,
+                            seed=settings.stand_in.seed,
+                            accept_any_symbol=settings.stand_in.accept_any_symbol,
+                        )
+                    )
+                )
+                stand_in_url = stand_in.url(feed.provider, key=None, **_market(feed))
             connector = feed.connector(stand_in_url=stand_in_url)
             yield stack.enter_context(
                 Ingestion(feed=feed, connector=connector, database=self.database.database, owner=owner)
             )
+
+
+def _market(feed: FeedSettings) -> dict[str, str]:
+    """Where a provider serves each of its markets under an address of its own, which one the feed wants."""
+    return {"market": feed.options["market"]} if "market" in feed.options else {}

@@ -28,6 +28,8 @@ FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.Dagster
 
 OBJECTS = (
     "stocks_real_time",
+    "stock_quotes",
+    "stock_aggregates",
     "company",
     "one_minute_candle",
     "one_hour_candle",

@@ -37,6 +37,8 @@ class StandInSettings(_Section):
     rate: Annotated[float, Field(gt=0, le=1_000_000)] = 20.0
     """Ticks a second, over all symbols."""
     seed: int = 7
+    accept_any_symbol: bool = False
+    """Whether it makes up a stock for each symbol that it does not list."""
 
 
 class JournalSettings(_Section):
@@ -166,12 +168,17 @@ class FeedSettings(_Section):
         """Whether this feed's prices are made up, by the stand-in or something like it."""
         return self.endpoint == STAND_IN or self.synthetic_endpoint
 
+    def only_symbols_differ(self, other: FeedSettings) -> bool:
+        """Whether a running ingestion can go on with the other settings: their symbols are all that is different."""
+        return self.model_copy(update={"symbols": other.symbols}) == other
+
     def symbol_names(self) -> tuple[str, ...]:
         """The symbols, as the provider is asked for them."""
         return tuple(item.symbol for item in self.symbols)
 
-    def calendars(self, connector: Connector) -> dict[str, Calendar]:
+    def calendars(self) -> dict[str, Calendar]:
         """The calendar of each symbol, by the name that its ticks have."""
+        connector = self._keyless()
         return {
             connector.symbol_of(item.symbol): calendar(
                 item.calendar or self.calendar or (ALWAYS if self.synthetic else connector.calendar(item.symbol))
@@ -181,7 +188,10 @@ class FeedSettings(_Section):
 
     def decoder(self) -> Callable[[bytes], list[Event]]:
         """What decodes this feed's frames; needs neither a key nor a network."""
-        return find_connector(self.provider)(url=None, api_key=None, options=self.options).decode
+        return self._keyless().decode
+
+    def _keyless(self) -> Connector:
+        return find_connector(self.provider)(url=None, api_key=None, options=self.options)
 
     def connector(self, *, stand_in_url: str | None = None) -> Connector:
         """The connector that speaks to this feed's provider.

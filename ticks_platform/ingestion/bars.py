@@ -26,11 +26,11 @@ class StoredBars(NamedTuple):
 
 
 def store(cursor: Cursor, feed: str, bars: Rows) -> StoredBars:
-    """Insert or replace. Raises psycopg2.DataError or IntegrityError, or OverflowError, when one cannot be a row.
+    """Insert or replace. Raises psycopg2.DataError or IntegrityError, or one of UNSTORABLE, when one cannot be a row.
 
     Only the owner of the feed's lease calls this, so nobody else inserts its bars in between.
     """
-    windows = [(bar.symbol, _datetime(bar.start_time), _datetime(bar.end_time)) for bar in bars.events]
+    windows = [(_symbol(bar.symbol), _datetime(bar.start_time), _datetime(bar.end_time)) for bar in bars.events]
     cursor.execute(
         """
         SELECT symbol, start_time, end_time FROM stock_aggregates
@@ -61,12 +61,12 @@ def store(cursor: Cursor, feed: str, bars: Rows) -> StoredBars:
         [
             (
                 *window,
-                bar.open,
-                bar.high,
-                bar.low,
-                bar.close,
-                bar.volume,
-                bar.average_price,
+                _number(bar.open),
+                _number(bar.high),
+                _number(bar.low),
+                _number(bar.close),
+                _number(bar.volume),
+                _number(bar.average_price),
                 feed,
                 _datetime(int(bars.received_at[place])),
             )
@@ -76,6 +76,17 @@ def store(cursor: Cursor, feed: str, bars: Rows) -> StoredBars:
         page_size=1000,
     )
     return StoredBars(bars.where(new), bars.where(~new))
+
+
+def _symbol(value: object) -> str:
+    # psycopg2 takes what it cannot adapt for the fault of the circumstances.
+    if not isinstance(value, str):
+        raise TypeError(f"its symbol is a {type(value).__name__}")
+    return value
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _datetime(nanoseconds: int) -> datetime:

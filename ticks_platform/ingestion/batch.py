@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick
-from ticks_platform.ingestion.destinations import BARS, DESTINATIONS, QUOTES, TICKS, Destination, Rows
+from ticks_platform.ingestion.destinations import BARS, DESTINATIONS, QUOTES, TICKS, UNSTORABLE, Destination, Rows
 from ticks_platform.ingestion.journal import FrameGroup
 
 FUTURE_TOLERANCE = 300 * 1_000_000_000
@@ -154,9 +154,9 @@ def _refuse_at_the_door(batch: DecodedBatch) -> DecodedBatch:
     for destination, rows in zip(DESTINATIONS, (batch.ticks, batch.quotes, batch.bars), strict=True):
         try:
             times = rows.times(destination.time)
-        except (OverflowError, TypeError, ValueError):
-            kept.append(rows)  # the loader splits the batch until it has found the event
-            continue
+        except UNSTORABLE:
+            rows = _refuse_what_is_no_time(batch, destination, rows, rejected)  # noqa: PLW2901
+            times = rows.times(destination.time)
         early, late = times < EARLIEST, times > rows.received_at + FUTURE_TOLERANCE
         refused = early | late
         if not refused.any():
@@ -168,3 +168,18 @@ def _refuse_at_the_door(batch: DecodedBatch) -> DecodedBatch:
             rejected.append(batch.reject(int(rows.positions[place]), int(rows.received_at[place]), reason))
         kept.append(rows.where(~refused))
     return batch._replace(ticks=kept[0], quotes=kept[1], bars=kept[2], rejected=rejected)
+
+
+def _refuse_what_is_no_time(
+    batch: DecodedBatch, destination: Destination, rows: Rows, rejected: list[RejectedEvent]
+) -> Rows:
+    """Set aside the events whose time no column can hold. What looks at the times of all rows can rely on the others."""
+    kept = np.ones(len(rows.events), dtype=np.bool_)
+    for place in range(len(rows.events)):
+        try:
+            rows.part(place, place + 1).times(destination.time)
+        except UNSTORABLE as error:
+            kept[place] = False
+            reason = f"its time cannot be stored: {error}"
+            rejected.append(batch.reject(int(rows.positions[place]), int(rows.received_at[place]), reason))
+    return rows.where(kept)

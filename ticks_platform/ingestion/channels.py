@@ -10,6 +10,7 @@ from psycopg2.extras import execute_values
 
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Silent, Unsubscribed
 from ticks_platform.feeds.life import Change
+from ticks_platform.timescale.database import storable
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -25,26 +26,29 @@ def note(cursor: Cursor, feed: str, changes: Iterable[Change]) -> None:
     states: dict[str, tuple[str, datetime, str] | None] = {}
     for change in changes:
         at = datetime.fromtimestamp(change.at / 1e9, tz=timezone.utc)
+        # Names are made storable before they are compared: the same one twice in an INSERT … ON CONFLICT is an error.
         match change.notice:
             case Acknowledged(channels):
-                states.update(dict.fromkeys(channels, ("subscribed", at, "")))
+                states.update(dict.fromkeys(map(storable, channels), ("subscribed", at, "")))
             case HeardAgain(symbols):
-                states.update(dict.fromkeys(symbols, ("subscribed", at, "was silent")))
+                states.update(dict.fromkeys(map(storable, symbols), ("subscribed", at, "was silent")))
             case ChannelsFailed(reasons):
-                states.update({channel: ("failed", at, reason) for channel, reason in reasons.items()})
+                states.update(
+                    {storable(channel): ("failed", at, storable(reason)) for channel, reason in reasons.items()}
+                )
             case Silent(seconds):
                 states.update(
                     {
-                        symbol: ("silent", at, f"for {gone:.0f} s when it was noticed")
+                        storable(symbol): ("silent", at, f"for {gone:.0f} s when it was noticed")
                         for symbol, gone in seconds.items()
                     }
                 )
             case Unsubscribed(channels):
-                states.update(dict.fromkeys(channels))
+                states.update(dict.fromkeys(map(storable, channels)))
     gone = [channel for channel, state in states.items() if state is None]
     if gone:
         cursor.execute("DELETE FROM ticks_platform.feed_channel WHERE feed = %s AND channel = ANY (%s)", (feed, gone))
-    known = [(feed, channel.replace("\0", "\\0"), *state) for channel, state in states.items() if state is not None]
+    known = [(feed, channel, *state) for channel, state in states.items() if state is not None]
     if known:
         execute_values(
             cursor,
@@ -53,6 +57,6 @@ def note(cursor: Cursor, feed: str, changes: Iterable[Change]) -> None:
             ON CONFLICT (feed, channel) DO UPDATE
             SET state = excluded.state, since = excluded.since, detail = excluded.detail
             """,
-            [(*row[:4], row[4].replace("\0", "\\0")) for row in known],
+            known,
             page_size=1000,
         )

@@ -13,6 +13,9 @@ from ticks_platform.feeds.events import Bar, Quote, Tick
 from ticks_platform.ingestion.tick_id import tick_ids
 from ticks_platform.timescale import copy
 
+UNSTORABLE = (AttributeError, OverflowError, TypeError, ValueError)
+"""What is raised on the way to the database when an event holds what its column cannot."""
+
 
 class Rows(NamedTuple):
     """Events of one kind with their places in the journal; all three are of one length."""
@@ -51,8 +54,8 @@ class Destination(NamedTuple):
     """The field of the event that says which chunk it goes to."""
     columns: tuple[str, ...]
     encode: Callable[[Rows, str, int], bytes] | None
-    """Rows, feed and journal number as one binary COPY, or None where a row may replace another. Raises OverflowError,
-    TypeError or ValueError when an event holds what its column cannot."""
+    """Rows, feed and journal number as one binary COPY, or None where a row may replace another. Raises one of UNSTORABLE
+    when an event holds what its column cannot."""
 
 
 def _encode_ticks(rows: Rows, feed: str, journal_number: int) -> bytes:

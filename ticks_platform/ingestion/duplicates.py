@@ -6,6 +6,7 @@ costs one look into a set, and nothing depends on how long the table is or how o
 
 from __future__ import annotations
 
+from collections.abc import Set
 from datetime import datetime, timezone
 from itertools import compress
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,7 +27,7 @@ _DAY_BEGINS = 5 * 3600 * 1_000_000_000
 """05:00 UTC: no session of a US exchange, which numbers its trades anew each day, spans it in summer or in winter."""
 
 Key = tuple[str, str | None, str, int]
-"""Symbol, exchange, trade id, day."""
+"""Symbol, exchange, trade id, day. A trade whose id is None or empty is a duplicate of none."""
 
 
 class Suspect(NamedTuple):
@@ -55,15 +56,7 @@ class TradeMemory:
         if not ids or (ids[0] is None and ids.count(None) == len(ids)):
             return [], []
         times = ticks.times("time")
-        keys: list[Key] = list(
-            zip(
-                ticks.column("symbol"),
-                ticks.column("exchange"),
-                ids,
-                ((times - _DAY_BEGINS) // _DAY).tolist(),
-                strict=True,
-            )
-        )
+        keys = _keys(ticks)
         hashes = list(map(hash, keys))
         seen = np.fromiter(map(self._recent.__contains__, hashes), np.bool_, len(keys))
         if self._older:
@@ -73,7 +66,7 @@ class TradeMemory:
         found = [
             Suspect(place, keys[place], int(times[place]), bool(seen[place]))
             for place in np.flatnonzero(suspicious).tolist()
-            if ids[place] is not None
+            if ids[place]
         ]
         self._remember(hashes, int(times.max()))
         return twice, found
@@ -83,7 +76,7 @@ class TradeMemory:
         before: set[Key] = set()
         places = []
         for place, key in enumerate(keys):
-            if key[2] is None:
+            if not key[2]:
                 continue
             if key in before:
                 places.append(place)
@@ -101,13 +94,20 @@ class TradeMemory:
 
 
 def stored_until(cursor: Cursor, feed: str) -> int | None:
-    """Event time of the latest tick of a feed in the table, in nanoseconds; None when there is none."""
+    """Event time of the latest tick of a feed in the table, in nanoseconds; None when there is none.
+
+    It is sought in the last hour only that was loaded. When nothing is left of that, its end is the answer: the hours
+    before it may still be there.
+    """
     cursor.execute(
         """
-        SELECT (extract(epoch FROM time) * 1000000)::bigint * 1000 + 999 FROM stocks_real_time
-        WHERE feed = %(feed)s AND time >= (
-            SELECT max(hour) FROM ticks_platform.feed_hour WHERE feed = %(feed)s AND destination = 'stocks_real_time')
-        ORDER BY time DESC LIMIT 1
+        SELECT (extract(epoch FROM coalesce(
+            (SELECT time FROM stocks_real_time WHERE feed = %(feed)s AND time >= last.hour ORDER BY time DESC LIMIT 1),
+            last.hour + INTERVAL '1 hour')) * 1000000)::bigint * 1000 + 999
+        FROM (
+            SELECT max(hour) AS hour FROM ticks_platform.feed_hour
+            WHERE feed = %(feed)s AND destination = 'stocks_real_time' AND isfinite(hour)
+        ) AS last
         """,
         {"feed": feed},
     )
@@ -117,6 +117,7 @@ def stored_until(cursor: Cursor, feed: str) -> int | None:
 
 def stored_before(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[int]:
     """The places of those suspects that are in the table. A trade that is sent again has the time that it had."""
+    suspects = [suspect for suspect in suspects if _can_be_stored(suspect.key)]
     if not suspects:
         return []
     found = set(_at_the_same_time(cursor, feed, suspects))
@@ -128,6 +129,7 @@ def stored_before(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[in
 
 
 def _at_the_same_time(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[int]:
+    times = [_datetime(suspect.time) for suspect in suspects]
     cursor.execute(
         """
         SELECT place FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[], %s::timestamptz[])
@@ -135,14 +137,17 @@ def _at_the_same_time(cursor: Cursor, feed: str, suspects: list[Suspect]) -> lis
         WHERE EXISTS (
             SELECT FROM stocks_real_time AS stored
             WHERE stored.symbol = asked.symbol AND stored.time = asked.time AND stored.trade_id = asked.trade_id
+                -- For the planner, who can then leave out the other chunks.
+                AND stored.time >= %s AND stored.time <= %s
                 AND stored.exchange IS NOT DISTINCT FROM asked.exchange AND stored.feed = %s)
         """,
-        (*_columns(suspects), [_datetime(suspect.time) for suspect in suspects], feed),
+        (*_columns(suspects), times, min(times), max(times), feed),
     )
     return [row[0] for row in cursor.fetchall()]
 
 
 def _on_the_same_day(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[int]:
+    days = [_datetime(suspect.key[3] * _DAY + _DAY_BEGINS) for suspect in suspects]
     cursor.execute(
         """
         SELECT place FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[], %s::timestamptz[])
@@ -150,12 +155,22 @@ def _on_the_same_day(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list
         WHERE EXISTS (
             SELECT FROM stocks_real_time AS stored
             WHERE stored.symbol = asked.symbol AND stored.trade_id = asked.trade_id
-                AND stored.time >= asked.begin AND stored.time < asked.begin + INTERVAL '1 day'
+                -- Not «1 day», which is an hour more or less where the session's time zone changes its clocks.
+                AND stored.time >= asked.begin AND stored.time < asked.begin + INTERVAL '24 hours'
+                AND stored.time >= %s AND stored.time < %s::timestamptz + INTERVAL '24 hours'
                 AND stored.exchange IS NOT DISTINCT FROM asked.exchange AND stored.feed = %s)
         """,
-        (*_columns(suspects), [_datetime(suspect.key[3] * _DAY + _DAY_BEGINS) for suspect in suspects], feed),
+        (*_columns(suspects), days, min(days), max(days), feed),
     )
     return [row[0] for row in cursor.fetchall()]
+
+
+def _can_be_stored(key: Key) -> bool:
+    """Whether the database can be asked for it; if not, it will be refused, and has been each time before."""
+    try:
+        return "\0" not in "".join(part for part in key[:3] if part).encode().decode()
+    except (TypeError, UnicodeEncodeError):
+        return False
 
 
 def _columns(suspects: list[Suspect]) -> tuple[list[int], list[str], list[str | None], list[str]]:
@@ -165,6 +180,27 @@ def _columns(suspects: list[Suspect]) -> tuple[list[int], list[str], list[str | 
 
 def _datetime(nanoseconds: int) -> datetime:
     return datetime.fromtimestamp(nanoseconds // 1000 / 1e6, tz=timezone.utc)
+
+
+def instead_of(refused: Set[int], ticks: Rows, copies: Rows) -> tuple[Rows, Rows]:
+    """The first copy of each of those ticks that were refused, by position, and the other copies."""
+    if not refused or not copies.events:
+        return ticks.part(0, 0), copies
+    wanted = {
+        key for key, position in zip(_keys(ticks), ticks.positions.tolist(), strict=True) if position in refused
+    }
+    chosen = []
+    for place, key in enumerate(_keys(copies)):
+        if key in wanted:
+            wanted.remove(key)
+            chosen.append(place)
+    others, first = without(copies, chosen)
+    return first, others
+
+
+def _keys(ticks: Rows) -> list[Key]:
+    days = ((ticks.times("time") - _DAY_BEGINS) // _DAY).tolist()
+    return list(zip(ticks.column("symbol"), ticks.column("exchange"), ticks.column("trade_id"), days, strict=True))
 
 
 def without(ticks: Rows, places: list[int]) -> tuple[Rows, Rows]:

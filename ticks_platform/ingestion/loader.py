@@ -27,7 +27,7 @@ from ticks_platform.ingestion.journal import Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.store import Prepared, Store, Stored, prepare
-from ticks_platform.timescale.database import Database, DatabaseUnavailableError
+from ticks_platform.timescale.database import Database, DatabaseUnavailableError, storable
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -222,7 +222,7 @@ class Loader:
                         change.connection,
                         _datetime(change.at),
                         change.state.value,
-                        _text(change.detail),
+                        storable(change.detail),
                     )
                     for change in pending
                 ],
@@ -279,11 +279,6 @@ class Loader:
             self._connection = self._database.connect(leases.application_name(self._lease.feed))
             self._store = Store(self._lease)
         return self._connection
-
-
-def _text(value: str) -> str:
-    # PostgreSQL's text cannot hold NUL, which a provider's message may.
-    return value.replace("\0", "\\0")
 
 
 def _datetime(nanoseconds: int) -> datetime:

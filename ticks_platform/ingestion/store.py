@@ -12,10 +12,11 @@ from psycopg2.extras import execute_values
 
 from ticks_platform.ingestion import bars, duplicates
 from ticks_platform.ingestion.batch import DecodedBatch, RejectedEvent
-from ticks_platform.ingestion.destinations import BARS, TICKS, Destination, Rows
+from ticks_platform.ingestion.destinations import BARS, TICKS, UNSTORABLE, Destination, Rows
 from ticks_platform.ingestion.duplicates import Suspect, TradeMemory
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.timescale.columnstore import DirectCompress
+from ticks_platform.timescale.database import storable
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -53,15 +54,15 @@ def prepare(batch: DecodedBatch, memory: TradeMemory, lease: Lease) -> Prepared:
     """All that can be done without the database."""
     try:
         twice, suspects = memory.suspects(batch.ticks)
-    except (OverflowError, TypeError, ValueError):
-        twice, suspects = [], []  # something in it is no time, which is found when the batch is split
+    except UNSTORABLE:
+        twice, suspects = [], []  # something in it is no text, which is found when the batch is split
     encoded = {}
     for destination, rows in batch.tables:
         if destination.encode is not None:
             kept = duplicates.without(rows, twice)[0] if destination is TICKS else rows
             try:
                 encoded[destination.table] = destination.encode(kept, lease.feed, lease.journal_number)
-            except (OverflowError, TypeError, ValueError):
+            except UNSTORABLE:
                 continue
     return Prepared(batch, encoded, twice, suspects)
 
@@ -78,22 +79,35 @@ class Store:
         stored = Stored([], [], [], [])
         batch = prepared.batch
         for destination, rows in batch.tables:
-            encoded = prepared.encoded.get(destination.table)
             if destination is TICKS:
-                known = duplicates.stored_before(cursor, self._lease.feed, prepared.suspects)
-                rows, again = duplicates.without(rows, sorted({*prepared.twice, *known}))
-                if again.events:
-                    stored.duplicate.append(again)
-                if known:
-                    encoded = None
-                self._direct_compress.prepare(cursor, rows=len(rows.events), symbols=batch.symbols)
-            if destination is BARS:
+                self._store_ticks(cursor, prepared, stored)
+            elif destination is BARS:
                 self._store_bars(cursor, batch, rows, stored)
-            elif rows.events:
-                loaded = self._copy(cursor, batch, destination, rows, encoded, stored.refused)
+            else:
+                loaded = self._copy(
+                    cursor, batch, destination, rows, prepared.encoded.get(destination.table), stored.refused
+                )
                 stored.loaded.extend((destination, part) for part in loaded)
         self._store_rejected(cursor, batch.rejected + stored.refused)
         return stored
+
+    def _store_ticks(self, cursor: Cursor, prepared: Prepared, stored: Stored) -> None:
+        batch, ticks = prepared.batch, prepared.batch.ticks
+        known = duplicates.stored_before(cursor, self._lease.feed, prepared.suspects)
+        upcoming, _ = duplicates.without(ticks, sorted({*prepared.twice, *known}))
+        _, again = duplicates.without(ticks, known)
+        _, copies = duplicates.without(ticks, sorted({*prepared.twice}.difference(known)))
+        encoded = None if known else prepared.encoded.get(TICKS.table)
+        self._direct_compress.prepare(cursor, rows=len(upcoming.events), symbols=batch.symbols)
+        while upcoming.events:
+            before = len(stored.refused)
+            loaded = self._copy(cursor, batch, TICKS, upcoming, encoded, stored.refused)
+            stored.loaded.extend((TICKS, part) for part in loaded)
+            # Nothing is a duplicate of a trade that was refused: the next one of its kind takes its turn.
+            refused = {event.position for event in stored.refused[before:]}
+            upcoming, copies = duplicates.instead_of(refused, upcoming, copies)
+            encoded = None
+        stored.duplicate.extend(part for part in (again, copies) if part.events)
 
     def _store_bars(self, cursor: Cursor, batch: DecodedBatch, rows: Rows, stored: Stored) -> None:
         def store(part: Rows) -> None:
@@ -140,7 +154,7 @@ class Store:
         try:
             # numpy refuses what its columns cannot hold, as the database refuses what its own cannot.
             store(part)
-        except (psycopg2.Error, OverflowError, TypeError, ValueError) as error:
+        except (psycopg2.Error, *UNSTORABLE) as error:
             if isinstance(error, psycopg2.Error) and not _is_bad_data(error):
                 raise
             cursor.execute("ROLLBACK TO SAVEPOINT part")
@@ -166,7 +180,7 @@ class Store:
                         self._lease.journal_number,
                         event.position,
                         datetime.fromtimestamp(event.received_at / 1e9, tz=timezone.utc),
-                        event.reason.replace("\0", "\\0"),  # which PostgreSQL's text cannot hold
+                        storable(event.reason),
                         event.raw,
                     )
                     for event in rejected

@@ -85,7 +85,7 @@ class Ingestion:
         self._journal: Journal | None = None
         self._loader: Loader | None = None
         self._epoch = 0
-        self._liveness = Liveness(feed.calendars(connector), patience=feed.stale_after_seconds)
+        self._liveness = Liveness(feed.calendars(), patience=feed.stale_after_seconds)
         self._connection = FeedConnections(
             connector,
             symbols=feed.symbol_names(),
@@ -141,7 +141,7 @@ class Ingestion:
     def want(self, feed: FeedSettings) -> None:
         """Stream the symbols of these settings from now on, on the connections that stand."""
         self.feed = feed
-        self._liveness.follow(feed.calendars(self._connector))
+        self._liveness.follow(feed.calendars())
         self._connection.want(feed.symbol_names())
 
     def progress(self) -> Progress:

@@ -18,9 +18,10 @@ class ConnectionAccount(msgspec.Struct, frozen=True, kw_only=True):
 
     ``events`` counts the market's events by channel and symbol, as ``price.AAPL`` or ``T.AAPL``, ``price_events``
     all of them and ``symbols`` those of each symbol. Events sent a second time and malformed ones are not among them:
-    ``odd`` counts these (and frames that were replayed), by kind and then by event or by kind of malformation. Its other kinds (late, future,
-    reordered, fractional) tell of how many of the counted ``events`` were so. ``sent`` holds the payload of every frame
-    in the order of sending, and ``malformed`` the payload of each malformed event or frame, if the stand-in records.
+    ``odd`` counts these, and frames that were replayed, by kind and then by event or by kind of malformation. Its other
+    kinds (late, future, reordered, fractional) tell of how many of the counted ``events`` were so. ``sent`` holds the
+    payload of every frame in the order of sending, and ``malformed`` the payload of each malformed event or frame, if
+    the stand-in records.
     """
 
     number: int

@@ -73,7 +73,7 @@ class Connection:
 
     @property
     def takes_all(self) -> bool:
-        """Whether it may be sent frames that were made for others too: no event of them has to be left out or altered."""
+        """Whether it may be sent frames that were made for others too, since nothing in them has to be altered."""
         return not (self.muted or self.frozen or self.speechless or self.silent or self._mangler)
 
     def misbehave(self, misbehaviour: Misbehaviour | None, repeated: Iterable[Event] = ()) -> None:

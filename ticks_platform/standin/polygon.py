@@ -34,7 +34,6 @@ class _Message(msgspec.Struct):
 
 
 _messages = msgspec.json.Decoder(_Message)
-_raw_events = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def market_of(path: str) -> str | None:
@@ -176,10 +175,6 @@ class Session:
     def wrap(self, payloads: Sequence[bytes]) -> bytes:
         """An array of events."""
         return b"[" + b",".join(payloads) + b"]"
-
-    def unwrap(self, payload: bytes) -> Sequence[bytes]:
-        """The events of an array."""
-        return [bytes(raw) for raw in _raw_events.decode(payload)]
 
     def limit_victim(self) -> Victim:
         """Mostly an older one (rustrade); one probe saw either."""

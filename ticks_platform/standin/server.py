@@ -7,7 +7,7 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from http import HTTPStatus
 from pathlib import Path
 from typing import cast
@@ -81,15 +81,15 @@ class FeedServer:
             OSError: if the port cannot be had.
             StandInError: if the journal to replay cannot be read.
         """
-        tasks: list[Coroutine[Any, Any, None]] = [self.stream.run(), self.stream.run_bars(), self.load.run()]
+        frames: Iterable[tuple[int, bytes]] = ()
         if self._settings.replay:
-            frames = recorded(Path(self._settings.replay))
-            first = next(frames, None)
-            found = itertools.chain([] if first is None else [first], frames)
-            tasks.append(self._replay(found))
+            # The first one is read at once: a file that cannot be replayed is said now, and not to nobody later.
+            rest = recorded(Path(self._settings.replay))
+            frames = itertools.chain([first] if (first := next(rest, None)) else [], rest)
         await self.listen()
         self.load.set_rate(self._settings.load_rate)
-        self._running |= {asyncio.create_task(task) for task in tasks}
+        running = (self.stream.run(), self.stream.run_bars(), self.load.run(), self._replay(frames))
+        self._running |= {asyncio.create_task(each) for each in running}
 
     async def _replay(self, frames: Iterable[tuple[int, bytes]]) -> None:
         await replay(frames, speed=self._settings.replay_speed, subscribers=self.subscribers)

@@ -122,9 +122,6 @@ class Session(Protocol):
     def wrap(self, payloads: Sequence[bytes]) -> bytes:
         """One frame of the JSON of some events."""
 
-    def unwrap(self, payload: bytes) -> Sequence[bytes]:
-        """The JSON of each event of a frame. Raises msgspec.DecodeError if it is not one of this protocol's."""
-
     def limit_victim(self) -> Victim:
         """Which connection ends when there is one too many."""
 

@@ -190,11 +190,6 @@ class Session:
         (payload,) = payloads
         return payload
 
-    def unwrap(self, payload: bytes) -> Sequence[bytes]:
-        """The one event of a frame."""
-        msgspec.json.decode(payload, type=dict[str, Any])
-        return [payload]
-
     def limit_victim(self) -> Victim:
         """One connection too many closes the previous ones (docs, ws-overview)."""
         return "old"

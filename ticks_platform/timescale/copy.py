@@ -34,12 +34,13 @@ class TextColumn(NamedTuple):
 
 
 class FreeTextColumn(NamedTuple):
-    """A column of text in which hardly any value comes twice: row i holds the first `lengths[i]` bytes of its line.
+    """A column of text in which hardly any value comes twice: row i holds `lengths[i]` bytes of `data`, one row after
+    the other.
 
-    A length of -1 is NULL.
+    A length of -1 is NULL, and takes no bytes.
     """
 
-    lines: npt.NDArray[np.uint8]
+    data: bytes
     lengths: npt.NDArray[np.int64]
 
 
@@ -68,11 +69,9 @@ def text(values: Sequence[str | None]) -> TextColumn | FreeTextColumn:
         return TextColumn(np.zeros(len(values), np.intp), [None])
     encoded = [b"" if value is None else value.encode() for value in values]
     lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
-    width = max(int(lengths.max()), 1)
-    lines = np.array(encoded, dtype=f"S{width}").view(np.uint8).reshape(len(encoded), width)
     if None in values:
         lengths[np.fromiter((value is None for value in values), np.bool_, len(values))] = -1
-    return FreeTextColumn(lines, lengths)
+    return FreeTextColumn(b"".join(encoded), lengths)
 
 
 AnyColumn = Column | TextColumn | FreeTextColumn
@@ -95,7 +94,7 @@ def _group_by_layout(
 
     A layout is, for each column in turn, its length in bytes, or -1 where it is NULL.
     """
-    count = len(columns[0][0])
+    count = _rows(columns[0])
     lengths = np.empty((len(columns), count), dtype=np.int64)
     varying = []
     for number, column in enumerate(columns):
@@ -106,7 +105,8 @@ def _group_by_layout(
                 varying.append(number)
         elif isinstance(column, FreeTextColumn):
             lengths[number] = column.lengths
-            varying.append(number)
+            if count and column.lengths.min() != column.lengths.max():
+                varying.append(number)
         elif column.null is None:
             lengths[number] = column.values.dtype.itemsize
         else:
@@ -136,7 +136,7 @@ def _encode_group(
         if length > 0:
             wire = column.values.dtype.str if isinstance(column, Column) else f"V{length}"
             fields.append((f"value{number}", wire))
-    size = len(columns[0][0][rows])
+    size = _rows(columns[0]) if isinstance(rows, slice) else len(rows)
     records = np.empty(size, dtype=np.dtype(fields))
     records["count"] = len(columns)
     for number, (column, length) in enumerate(zip(columns, layout.tolist(), strict=True)):
@@ -144,16 +144,26 @@ def _encode_group(
         if length <= 0:
             continue
         if isinstance(column, TextColumn):
-            records[f"value{number}"] = _words(column, length)[column.codes[rows]]
+            words = [word or b"" for word in column.words]
+            begins = _begins(np.fromiter(map(len, words), np.int64, len(words)))
+            records[f"value{number}"] = _pieces(b"".join(words), length)[begins[column.codes[rows]]]
         elif isinstance(column, FreeTextColumn):
-            lines = np.ascontiguousarray(column.lines[rows][:, :length])
-            records[f"value{number}"] = lines.view(f"V{length}").reshape(-1)
+            records[f"value{number}"] = _pieces(column.data, length)[_begins(column.lengths)[rows]]
         else:
             records[f"value{number}"] = column.values[rows]
     return records.tobytes()
 
 
-def _words(column: TextColumn, length: int) -> npt.NDArray[np.void]:
-    # Words of other lengths are never looked up in this group; padding keeps the codes valid as indices.
-    padded = b"".join(word if word is not None and len(word) == length else bytes(length) for word in column.words)
-    return np.frombuffer(padded, dtype=f"V{length}")
+def _rows(column: AnyColumn) -> int:
+    return len(column.lengths if isinstance(column, FreeTextColumn) else column[0])
+
+
+def _begins(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Where each value begins in bytes that hold one after the other."""
+    taken = np.maximum(lengths, 0)
+    return np.cumsum(taken) - taken
+
+
+def _pieces(data: bytes, length: int) -> npt.NDArray[np.void]:
+    """All pieces of this length, by their beginnings. Overlapping views: one long value makes no other one longer."""
+    return np.ndarray((len(data) - length + 1,), dtype=f"V{length}", buffer=data, strides=(1,))

@@ -28,6 +28,11 @@ _BAD_URL = (
 )
 
 
+def storable(text: str) -> str:
+    """A text as the database can hold it: it has no NUL and no half of a surrogate pair, which messages may have."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
 class DatabaseUnavailableError(Exception):
     """The database cannot be reached; the message says which one, without its password."""
 

@@ -41,6 +41,23 @@ def broken_candles(cursor: Cursor, candle: Candle, *, days: int) -> BrokenCandle
     return BrokenCandles(*row)
 
 
+class Channels(NamedTuple):
+    """What is known of the channels that a feed has asked for."""
+
+    feed: str
+    subscribed: int
+    failed: int
+    silent: int
+    examples: list[dict[str, Any]]
+    """The newest in trouble: channel, state, since, detail."""
+
+
+def channels(cursor: Cursor, feeds: Sequence[str]) -> list[Channels]:
+    """The channels of those of these feeds that are switched on and have asked for any."""
+    cursor.execute(scripts.read("checks/channels_are_streaming.sql"), {"feeds": list(feeds)})
+    return [Channels(*row) for row in cursor.fetchall()]
+
+
 def freshness(cursor: Cursor, feeds: Sequence[str]) -> list[Freshness]:
     """When the last tick of each of these feeds arrived; feeds that the database has never seen are left out."""
     cursor.execute(scripts.read("checks/ticks_are_fresh.sql"), {"feeds": list(feeds)})

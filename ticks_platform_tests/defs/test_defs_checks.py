@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from ticks_platform.ingestion import ledger, switch
+from ticks_platform.feeds.calendars import Calendar
+from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Silent, Unsubscribed
+from ticks_platform.feeds.life import Change, State
+from ticks_platform.ingestion import channels, ledger, switch
 from ticks_platform.ingestion.ledger import HourEntry
 from ticks_platform.timescale import candles
 from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE, Candle
@@ -248,3 +253,45 @@ def test_freshness_reads_no_tick(database: Database, check_all: CheckAll) -> Non
     evaluation, feeds = freshness(check_all)
     assert not evaluation.passed
     assert feeds["stocks"]["age in seconds"] >= 90
+
+
+def test_channels_in_trouble_are_shown(database: Database, check_all: CheckAll) -> None:
+    assert check_all()["stocks_real_time", "channels_are_streaming"].passed
+    with database.transaction() as cursor:
+        switch.switch(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=True)
+        changes = [
+            Change(State.STREAMING, 1_700_000_000_000_000_000, 1, "", notice)
+            for notice in (
+                Acknowledged(("AAPL", "MSFT", "NVDA")),
+                ChannelsFailed({"XYZ": "unknown symbol"}),
+                Silent({"MSFT": 77.0, "NVDA": 80.0}),
+                HeardAgain(("NVDA",)),
+            )
+        ]
+        channels.note(cursor, "stocks", changes)
+    found = check_all()["stocks_real_time", "channels_are_streaming"]
+    assert not found.passed
+    assert found.description == "stocks: 1 not subscribed; stocks: 1 silent"
+    table = found.metadata["channels"]
+    assert isinstance(table, dg.TableMetadataValue)
+    assert {(row.data["channel"], row.data["state"]) for row in table.records} == {
+        ("XYZ", "failed"),
+        ("MSFT", "silent"),
+    }
+    with database.transaction() as cursor:
+        channels.note(
+            cursor, "stocks", [Change(State.STREAMING, 1_700_000_000_000_000_000, 1, "", Unsubscribed(("XYZ", "MSFT")))]
+        )
+    assert check_all()["stocks_real_time", "channels_are_streaming"].passed
+
+
+def test_a_silent_feed_of_a_closed_market_is_not_stale(
+    project: Path, database: Database, check_all: CheckAll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.transaction() as cursor:
+        for feed in ("stocks", "crypto"):
+            switch.switch(cursor, feed=feed, provider="twelve_data", synthetic=True, enabled=True)
+    closed, an_hour_old, open_now = None, time.time() - 3600, time.time() - 1
+    for opened, passed in ((closed, True), (an_hour_old, False), (open_now, True)):
+        monkeypatch.setattr(Calendar, "open_since", lambda _calendar, _at, opened=opened: opened)
+        assert check_all()["stocks_real_time", "ticks_are_fresh"].passed is passed

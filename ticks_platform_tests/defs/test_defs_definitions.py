@@ -100,6 +100,7 @@ def test_what_there_is(platform: dg.Definitions) -> None:
     assert {schedule.name for schedule in repository.schedule_defs} == SCHEDULES
     assert {(key.asset_key.to_user_string(), key.name) for key in repository.asset_graph.asset_check_keys} == {
         ("stocks_real_time", "ticks_are_fresh"),
+        ("stocks_real_time", "channels_are_streaming"),
         ("stocks_real_time", "ledger_balances"),
         ("stocks_real_time", "every_tick_is_there"),
         ("stocks_real_time", "journal_has_room"),
@@ -120,7 +121,7 @@ def test_everything_is_described(platform: dg.Definitions) -> None:
             described |= {f"op {op.name}": op.definition.description for op in job.nodes}
     described |= {f"sensor {sensor.name}": sensor.description for sensor in repository.sensor_defs}
     described |= {f"schedule {schedule.name}": schedule.description for schedule in repository.schedule_defs}
-    assert len(described) == 6 + 5 + len(JOBS) + 3 + 1 + len(SCHEDULES), sorted(described)
+    assert len(described) == 8 + 6 + len(JOBS) + 3 + 1 + len(SCHEDULES), sorted(described)
     assert [name for name, description in described.items() if not (description or "").strip()] == []
 
 
@@ -139,6 +140,8 @@ def test_dependencies(platform: dg.Definitions) -> None:
     assert upstream == {
         "company": set(),
         "stocks_real_time": set(),
+        "stock_quotes": set(),
+        "stock_aggregates": set(),
         "one_minute_candle": {"stocks_real_time"},
         "one_hour_candle": {"one_minute_candle"},
         "one_minute_candle_refresh_policy": {"one_minute_candle"},

@@ -302,13 +302,30 @@ def test_live_ticks_are_not_mixed_with_synthetic_ones(database: Database, execut
     assert "must not be mixed" in failure(result)
 
 
-def test_changed_symbols_end_the_run_cleanly(
+def test_changed_symbols_change_the_subscription_on_the_same_connection(
+    database: Database, feeds: Path, stand_in: StandIn, start: Callable[[], Running]
+) -> None:
+    running = start()
+    stream(database, stand_in, 100)
+    write_feeds(feeds, stand_in.url(key=None), "{AAPL: Apple, TSLA: Tesla}")
+    eventually("the new symbols", lambda: set(stand_in.account().connections[-1].subscribed) == {"AAPL", "TSLA"})
+    stand_in.send_exactly(50)
+    eventually("more ticks", lambda: one(database, "SELECT count(*) FROM stocks_real_time") == 150)
+    assert len(stand_in.account().connections) == 1
+    assert running.thread.is_alive()
+
+
+def test_other_changed_settings_end_the_run_cleanly(
     database: Database, feeds: Path, stand_in: StandIn, start: Callable[[], Running]
 ) -> None:
     """The supervisor launches the next one, which reads the new settings."""
     running = start()
     stream(database, stand_in, 100)
-    write_feeds(feeds, stand_in.url(key=None), "{AAPL: Apple, TSLA: Tesla}")
+    settings = (feeds / "feeds.yaml").read_text(encoding="utf-8")
+    (feeds / "feeds.yaml").write_text(
+        settings.replace("provider: twelve_data", "stale_after_seconds: 77, provider: twelve_data"),
+        encoding="utf-8",
+    )
     assert running.result().success
     assert one(database, "SELECT sum(loaded)::int FROM ticks_platform.feed_ledger") == 100
 
