@@ -19,6 +19,7 @@ import websocket
 from ticks_platform.feeds.backoff import Backoff
 from ticks_platform.feeds.connector import Connector, Conversation, Endpoint, HandshakeAnswer
 from ticks_platform.feeds.events import (
+    Acknowledged,
     Authenticated,
     ChannelsFailed,
     Frame,
@@ -28,6 +29,7 @@ from ticks_platform.feeds.events import (
     Refused,
     Silent,
     TryLater,
+    Unsubscribed,
 )
 from ticks_platform.feeds.life import Change, State, check_step, tell
 from ticks_platform.feeds.link import DATA, Link, LinkLostError, connect, describe
@@ -203,6 +205,7 @@ class FeedConnection:
                     raise LinkLostError(f"the provider closed the connection ({_close_reason(data)})")
             if not link.more_at_hand or self._group_bytes >= MAX_GROUP_BYTES or len(self._group) >= MAX_GROUP_FRAMES:
                 self._hand_over()
+                talk.tell_answers()
             if received is None or talk.due():
                 talk.keep_going()
         self._say_goodbye(link)
@@ -260,6 +263,7 @@ class _Talk:
         for _ in conversation.opening():
             self._limit.sent(time.monotonic())
         self.clock = _Clock(conversation)
+        self._answers: list[Acknowledged | Unsubscribed] = []
         self._symbols: tuple[str, ...] | None = None
         self._subscribed_at = time.time()
         self._data_at = time.time()
@@ -280,6 +284,7 @@ class _Talk:
         feed = self._feed
         has_data, notices, replies = self._conversation.receive(data)
         if has_data:
+            self.tell_answers()
             self._data_at = time.time()
             if feed._first_data is None:
                 feed._first_data = time.monotonic()
@@ -303,7 +308,21 @@ class _Talk:
                 self._subscribe()
             return
         self._subscriptions.answered(notice)
-        feed._change(feed._state, tell(notice), notice)
+        if isinstance(notice, Acknowledged | Unsubscribed):
+            # One line for all that come together: some providers answer channel by channel, thousands of them.
+            if self._answers and type(self._answers[-1]) is not type(notice):
+                self.tell_answers()
+            self._answers.append(notice)
+        else:
+            feed._change(feed._state, tell(notice), notice)
+
+    def tell_answers(self) -> None:
+        """Report what was acknowledged since the last time."""
+        if not self._answers:
+            return
+        answers, self._answers = self._answers, []
+        notice = type(answers[0])(tuple(channel for answer in answers for channel in answer.channels))
+        self._feed._change(self._feed._state, tell(notice), notice)
 
     def keep_going(self) -> None:
         """Send what is due, and judge what is missing. Raises LinkLostError when the peer seems dead."""
