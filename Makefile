@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: dev test soak lint bench clean setup
+.PHONY: dev test soak lint bench conformance clean setup
 .DEFAULT_GOAL := dev
 
 dev: setup
@@ -27,6 +27,10 @@ lint: setup
 
 bench: setup
 	$(VENV)/bin/python -m benchmarks
+
+# Our connectors and the providers' own clients in the same trouble, side by side: conformance/README.md.
+conformance: setup
+	$(VENV)/bin/python -m conformance
 
 setup: $(READY)
 

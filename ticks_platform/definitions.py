@@ -6,7 +6,7 @@ import time
 
 import dagster as dg
 
-from ticks_platform.defs import assets, checks, ingestion, schedules, sensors
+from ticks_platform.defs import assets, candle_checks, checks, ingestion, schedules, sensors
 from ticks_platform.defs.resources import DatabaseResource, IngestionResource
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.paths import project_root
@@ -26,14 +26,20 @@ def defs() -> dg.Definitions:
         assets.company(settings),
         assets.one_minute_candle(),
         assets.one_hour_candle(),
+        assets.one_day_candle(),
     ]
-    policies = [assets.one_minute_candle_refresh_policy(), assets.one_hour_candle_refresh_policy()]
+    policies = [
+        assets.one_minute_candle_refresh_policy(),
+        assets.one_hour_candle_refresh_policy(),
+        assets.one_day_candle_refresh_policy(),
+    ]
     ingest = ingestion.ingest_job(feeds)
     database = DatabaseResource.from_environment()
     return dg.Definitions(
         assets=[*tables, *policies],
         asset_checks=[
             *checks.ohlc_invariants,
+            *candle_checks.candles_equal_ticks,
             checks.ticks_are_fresh(settings),
             checks.channels_are_streaming(settings),
             checks.ledger_balances(settings),

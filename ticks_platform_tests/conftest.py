@@ -17,8 +17,12 @@ from ticks_platform.timescale import embedded, scripts
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.workers import stopped_workers
 
-CANDLES = ("candles/one_minute_candle.sql", "candles/one_hour_candle.sql")
-POLICIES = ("policies/one_minute_candle_refresh.sql", "policies/one_hour_candle_refresh.sql")
+CANDLES = ("candles/one_minute_candle.sql", "candles/one_hour_candle.sql", "candles/one_day_candle.sql")
+POLICIES = (
+    "policies/one_minute_candle_refresh.sql",
+    "policies/one_hour_candle_refresh.sql",
+    "policies/one_day_candle_refresh.sql",
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -72,9 +76,10 @@ def empty_database(database_url: str, server_url: str | None) -> Database:
     with database.autocommit() as cursor:
         cursor.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
         with stopped_workers(cursor, native=server_url is not None):
-            for candle in ("one_hour_candle", "one_minute_candle"):
+            for candle in ("one_day_candle", "one_hour_candle", "one_minute_candle"):
                 cursor.execute(f"DROP MATERIALIZED VIEW IF EXISTS {candle} CASCADE")
-            cursor.execute("DROP TABLE IF EXISTS stocks_real_time CASCADE")
+            for table in ("stocks_real_time", "stock_quotes", "stock_aggregates"):
+                cursor.execute(f"DROP TABLE IF EXISTS {table} CASCADE")
             cursor.execute("DROP TABLE IF EXISTS company")
             cursor.execute("DROP SCHEMA IF EXISTS ticks_platform CASCADE")
     return database

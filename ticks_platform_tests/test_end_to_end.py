@@ -28,8 +28,10 @@ ASSETS = {
     "company",
     "one_minute_candle",
     "one_hour_candle",
+    "one_day_candle",
     "one_minute_candle_refresh_policy",
     "one_hour_candle_refresh_policy",
+    "one_day_candle_refresh_policy",
 }
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 

@@ -17,7 +17,10 @@ LAYERS = {
     "timescale": set(),
     "standin": set(),
     "ingestion": {"feeds", "timescale"},
-    "defs": {"feeds", "ingestion", "timescale", "standin"},
+    "subscribing": {"feeds", "timescale", "standin"},
+    "pictures": set(),
+    "alerts": set(),
+    "defs": {"feeds", "ingestion", "timescale", "standin", "pictures", "alerts"},
 }
 """What each layer may import beside itself, and `paths`, which all may."""
 
@@ -117,6 +120,8 @@ def test_every_part_has_its_layer() -> None:
         ("ticks_platform.defs.x", "import dagster\nfrom ticks_platform.standin import StandIn", set()),
         ("ticks_platform.definitions", "import dagster\nfrom ticks_platform.defs import assets", set()),
         ("ticks_platform.paths", "import dagster", {"dagster"}),
+        ("ticks_platform.feeds.x", "from ticks_platform import subscribe", {"ticks_platform.subscribe"}),
+        ("ticks_platform.subscribing.x", "import ticks_platform.ingestion.x", {"ticks_platform.ingestion.x"}),
     ],
 )
 def test_a_wrong_import_is_found(module: str, source: str, wrong: set[str] | None) -> None:

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from ticks_platform.defs import charts
 from ticks_platform.defs.resources import DatabaseResource
 from ticks_platform.feeds.settings import PlatformSettings
 from ticks_platform.timescale import candles, companies, policies, scripts, tables
-from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE, Candle, CandleSummary
+from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle, CandleSummary
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -44,12 +45,13 @@ def _table_metadata(cursor: "Cursor", table: str) -> dict[str, Any]:
     return {"dagster/table_name": f"public.{table}", "dagster/column_schema": schema}
 
 
-def _candle_metadata(summary: CandleSummary) -> dict[str, Any]:
+def _candle_metadata(candle: Candle, summary: CandleSummary) -> dict[str, Any]:
     return {
         "candles": summary.rows,
         "symbols": summary.symbols,
         "first bucket": str(summary.first_bucket or "none yet"),
         "last bucket": str(summary.last_bucket or "none yet"),
+        **charts.numbers(candle, summary),
     }
 
 
@@ -161,8 +163,8 @@ def _candle_asset(candle: Candle, *, source: str, description: str) -> dg.Assets
         with database.autocommit() as cursor:
             candles.refresh_history(cursor, candle)
             summary = candles.summarize(cursor, candle)
-            metadata = _table_metadata(cursor, candle.name)
-        return dg.MaterializeResult(data_version=LIVE, metadata={**metadata, **_candle_metadata(summary)})
+            metadata = {**_table_metadata(cursor, candle.name), **charts.chart(cursor, candle, summary)}
+        return dg.MaterializeResult(data_version=LIVE, metadata={**metadata, **_candle_metadata(candle, summary)})
 
     return asset
 
@@ -192,6 +194,18 @@ def one_hour_candle() -> dg.AssetsDefinition:
     )
 
 
+def one_day_candle() -> dg.AssetsDefinition:
+    """The asset `one_day_candle`."""
+    return _candle_asset(
+        ONE_DAY,
+        source="one_hour_candle",
+        description=(
+            "OHLCV candles of one day, a continuous aggregate over the candles of one hour; days are UTC. Materializing "
+            "it creates the aggregate where it is missing and refreshes every closed day that the ticks still cover."
+        ),
+    )
+
+
 def _policy_asset(candle: Candle, *, description: str) -> dg.AssetsDefinition:
     file = f"policies/{candle.name}_refresh.sql"
 
@@ -216,7 +230,7 @@ def _policy_asset(candle: Candle, *, description: str) -> dg.AssetsDefinition:
             if not by_database:
                 policies.run(cursor, policy.job_id)
             summary = candles.summarize(cursor, candle)
-        context.log_event(dg.AssetObservation(asset_key=candle.name, metadata=_candle_metadata(summary)))
+        context.log_event(dg.AssetObservation(asset_key=candle.name, metadata=_candle_metadata(candle, summary)))
         return dg.MaterializeResult(
             metadata={
                 "run by": "the database's own scheduler" if by_database else "the Dagster schedule refresh_candles",
@@ -252,7 +266,18 @@ def one_hour_candle_refresh_policy() -> dg.AssetsDefinition:
     )
 
 
-POLICIES = {f"{candle.name}_refresh_policy": candle for candle in (ONE_MINUTE, ONE_HOUR)}
+def one_day_candle_refresh_policy() -> dg.AssetsDefinition:
+    """The asset `one_day_candle_refresh_policy`."""
+    return _policy_asset(
+        ONE_DAY,
+        description=(
+            "Refreshes one_day_candle every hour, three days back. Materializing it creates the policy where it is "
+            "missing and, where the database has no scheduler of its own, runs it."
+        ),
+    )
+
+
+POLICIES = {f"{candle.name}_refresh_policy": candle for candle in (ONE_MINUTE, ONE_HOUR, ONE_DAY)}
 
 
 bring_up = dg.define_asset_job(

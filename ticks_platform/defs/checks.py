@@ -11,7 +11,7 @@ from ticks_platform.feeds.settings import PlatformSettings
 from ticks_platform.ingestion import audit
 from ticks_platform.ingestion.stream import journal_path
 from ticks_platform.timescale import quality
-from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE, Candle
+from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
 
 CHECKED_DAYS = 7
 """Days of candles that a check looks back; with some hundred symbols a scan of them takes tenths of a second."""
@@ -47,7 +47,7 @@ def _ohlc_invariants(candle: Candle) -> dg.AssetChecksDefinition:
     return check
 
 
-ohlc_invariants = [_ohlc_invariants(ONE_MINUTE), _ohlc_invariants(ONE_HOUR)]
+ohlc_invariants = [_ohlc_invariants(candle) for candle in (ONE_MINUTE, ONE_HOUR, ONE_DAY)]
 
 
 def ticks_are_fresh(settings: PlatformSettings) -> dg.AssetChecksDefinition:
@@ -152,9 +152,10 @@ def ledger_balances(settings: PlatformSettings) -> dg.AssetChecksDefinition:
         asset="stocks_real_time",
         name="ledger_balances",
         description=(
-            "Every event that was received is accounted for: events = loaded + duplicate + rejected + control; as many "
-            "ticks as were loaded are in the table, in every hour that changed in the last two; and every frame that a "
-            "journal on this machine took in is committed or waits in it, for a feed that goes on with it."
+            "Every event that was received is accounted for: events = loaded + replaced + duplicate + rejected + "
+            "control; as many rows as were loaded are in the tables, in every hour that changed in the last two; and "
+            "every frame that a journal on this machine took in is committed or waits in it, for a feed that goes on "
+            "with it."
         ),
     )
     def check(database: DatabaseResource) -> dg.AssetCheckResult:

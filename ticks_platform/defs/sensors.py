@@ -33,6 +33,7 @@ OBJECTS = (
     "company",
     "one_minute_candle",
     "one_hour_candle",
+    "one_day_candle",
     *(f"ticks_platform.{Path(file).stem}" for file in scripts.MACHINERY[1:]),
 )
 """Tables whose absence means that the platform has to be brought up. The first file of the machinery is its schema."""

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import functools
 from bisect import bisect_right
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import exchange_calendars
 
 ALWAYS = "always"
 """The calendar of what never closes."""
+
+WEEKDAYS = "24/5"
+"""The calendar of currencies: from Sunday to Friday, both at 17:00 in New York. (Its namesake in exchange_calendars
+is open on Friday evening, when nobody trades.)"""
+
+_FIRST_SUNDAY = date(2000, 1, 2)
+_WEEKS = 5200
 
 
 class UnknownCalendarError(ValueError):
@@ -24,6 +33,9 @@ class Calendar:
         self._opens: list[float] | None = None
         self._closes: list[float] = []
         if name == ALWAYS:
+            return
+        if name == WEEKDAYS:
+            self._opens, self._closes = _currency_weeks()
             return
         try:
             calendar = exchange_calendars.get_calendar(name)
@@ -59,6 +71,13 @@ class Calendar:
             if session[0] < session[1]:
                 found.append(session)
         return found
+
+
+def _currency_weeks() -> tuple[list[float], list[float]]:
+    evening = datetime.combine(_FIRST_SUNDAY, time(17), ZoneInfo("America/New_York"))
+    # Adding days to it keeps the hour of the clock.
+    begins = [evening + timedelta(weeks=week) for week in range(_WEEKS)]
+    return [begin.timestamp() for begin in begins], [(begin + timedelta(days=5)).timestamp() for begin in begins]
 
 
 @functools.cache

@@ -12,7 +12,7 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import websocket
 
@@ -81,6 +81,10 @@ class _TryLaterError(LinkLostError):
     def __init__(self, reason: str, seconds: float) -> None:
         super().__init__(reason)
         self.seconds = seconds
+
+
+class _LeavingError(LinkLostError):
+    """It is this side that ends the connection, while data still flows on it."""
 
 
 class FeedConnection:
@@ -165,6 +169,9 @@ class FeedConnection:
             return
         try:
             self._converse(link, self._connector.converse())
+        except _LeavingError:
+            self._say_goodbye(link)
+            raise
         except LinkLostError as lost:
             if isinstance(lost.__cause__, OSError):
                 self._take_in_what_arrived(link)
@@ -265,7 +272,7 @@ class _Talk:
         self.clock = _Clock(conversation)
         self._answers: list[Acknowledged | Unsubscribed] = []
         self._symbols: tuple[str, ...] | None = None
-        self._subscribed_at = time.time()
+        self._subscribed_at: dict[str, float] = {}
         self._data_at = time.time()
         self._look_at = time.monotonic() + _LOOK_INTERVAL
         self._authenticated = not conversation.authenticates
@@ -286,11 +293,10 @@ class _Talk:
         if has_data:
             self.tell_answers()
             self._data_at = time.time()
+            if feed._state is not State.STREAMING:
+                feed._change(State.STREAMING, "first data" if feed._first_data is None else "data again")
             if feed._first_data is None:
                 feed._first_data = time.monotonic()
-                feed._change(State.STREAMING, "first data")
-            elif feed._state is State.STALLED:
-                feed._change(State.STREAMING, "data again")
         for message in replies:
             self._send(message)
         for notice in notices:
@@ -350,6 +356,8 @@ class _Talk:
     def _want(self) -> None:
         self._symbols = self._feed._symbols
         connector = self._feed._connector
+        now = time.time()
+        self._subscribed_at = {symbol: self._subscribed_at.get(symbol, now) for symbol in self._symbols}
         self._subscriptions.want(channel for symbol in self._symbols for channel in connector.channels(symbol))
 
     def _ask(self, now: float) -> None:
@@ -370,34 +378,37 @@ class _Talk:
         if liveness is None or escalation is None:
             return
         now = time.time()
-        self._look_for_stall(liveness, now)
+        names = {feed._connector.symbol_of(symbol): symbol for symbol in self._symbols or ()}
+        self._look_for_stall(liveness, names, now)
         if self._data_at > liveness.decoded_until and now - self._data_at < LONGEST_DECODING:
             now = liveness.decoded_until
-        connector = feed._connector
-        names = {connector.symbol_of(symbol): symbol for symbol in self._symbols or ()}
-        steps = escalation.look(names, now, since=self._subscribed_at)
+
+        def channels(name: str) -> tuple[str, ...]:
+            # A symbol that is no longer wanted may be heard of for a last time.
+            return feed._connector.channels(names.get(name, name))
+
+        steps = escalation.look({name: self._subscribed_at[symbol] for name, symbol in names.items()}, now)
         if steps.heard_again:
-            notice: Notice = HeardAgain(steps.heard_again)
+            notice: Notice = HeardAgain(tuple(itertools.chain.from_iterable(map(channels, steps.heard_again))))
             feed._change(feed._state, tell(notice), notice)
         if steps.noticed:
-            notice = Silent(steps.noticed)
+            notice = Silent({channel: gone for name, gone in steps.noticed.items() for channel in channels(name)})
             feed._change(feed._state, tell(notice), notice)
-            self._subscriptions.ask_again(
-                channel for name in steps.noticed for channel in connector.channels(names[name])
-            )
+            self._subscriptions.ask_again(notice.seconds)
         if steps.unhealthy:
             names_ = ", ".join(sorted(steps.unhealthy)[:10])
             feed._change(feed._state, f"{names_}: silent although everything was tried")
         if steps.reconnect:
             feed._change(State.STALLED, steps.reconnect)
-            raise LinkLostError(steps.reconnect)
+            raise _LeavingError(steps.reconnect)
 
-    def _look_for_stall(self, liveness: Liveness, now: float) -> None:
+    def _look_for_stall(self, liveness: Liveness, symbols: Iterable[str], now: float) -> None:
         """No data at all, of any symbol, while a market is open: subscribe anew, then reconnect."""
         feed = self._feed
-        opened = liveness.any_open_since(now)
-        silence = 0.0 if opened is None else now - max(self._data_at, opened)
-        if silence > 1.5 * liveness.patience:
+        # Other connections of the feed may have symbols of markets that are open when all of this one's are closed.
+        opened, any_opened = liveness.open_since(symbols, now), liveness.any_open_since(now)
+        silence = 0.0 if opened is None or any_opened is None else now - max(self._data_at, opened, any_opened)
+        if silence > 1.5 * liveness.patience and feed._state is State.STALLED:
             raise LinkLostError(f"no data for {silence:.0f} s, subscribed anew in vain")
         if silence > liveness.patience and feed._state is not State.STALLED:
             feed._change(State.STALLED, f"no data for {silence:.0f} s; subscribing anew")

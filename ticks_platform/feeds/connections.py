@@ -82,6 +82,8 @@ class FeedConnections:
     def want(self, symbols: Sequence[str]) -> None:
         """Stream these symbols from now on; connections that stand go on, and more are opened as they are needed."""
         with self._lock:
+            if self._stop.is_set():
+                return
             self._groups = spread(symbols, self._groups, capacity=self._capacity)
             for number, group in enumerate(self._groups):
                 if number < len(self._members):

@@ -130,15 +130,15 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Silent(msgspec.Struct, frozen=True):
-    """Nothing came of these symbols for longer than their own pace and their calendar explain: seconds of silence."""
+    """Nothing came by these channels for longer than their symbol's pace and calendar explain: seconds of silence."""
 
     seconds: dict[str, float]
 
 
 class HeardAgain(msgspec.Struct, frozen=True):
-    """Symbols that had been reported as silent, and are no longer."""
+    """Channels that had been reported as silent, and are no longer."""
 
-    symbols: tuple[str, ...]
+    channels: tuple[str, ...]
 
 
 Notice = (

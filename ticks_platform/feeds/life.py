@@ -83,8 +83,8 @@ def tell(notice: Notice) -> str:
             return f"the provider says: {message}"
         case Silent(seconds):
             return f"silent: {_enumerate([f'{symbol} ({gone:.0f} s)' for symbol, gone in seconds.items()])}"
-        case HeardAgain(symbols):
-            return f"heard again: {_enumerate(symbols)}"
+        case HeardAgain(channels):
+            return f"heard again: {_enumerate(channels)}"
         case NotEntitled(reason):
             return f"the provider says: {reason}"
         case _:

@@ -53,6 +53,7 @@ class Liveness:
         self._paces: dict[str, _Pace] = {}
         self._lock = threading.Lock()
         self._pending: Counter[str] = Counter()
+        self._pending_until = 0.0
         self._counted_until = 0.0
         self.decoded_until = 0.0
         """Arrival of the last frame that was decoded: silence after it may be a backlog."""
@@ -70,6 +71,7 @@ class Liveness:
         """Count ticks of these symbols, one each, that arrived up to `until`."""
         with self._lock:
             self._pending.update(symbols)
+            self._pending_until = max(self._pending_until, until)
 
     def caught_up(self, until: float) -> None:
         """Note that all that arrived up to `until` has been seen."""
@@ -81,14 +83,17 @@ class Liveness:
         """Turn what was seen lately into paces."""
         with self._lock:
             counts, self._pending = self._pending, Counter()
-            until = self._counted_until = self.decoded_until
+            until = self._counted_until = max(self.decoded_until, self._pending_until)
             for symbol, count in counts.items():
                 pace = self._paces.get(symbol)
                 if pace is None:
                     pace = self._paces[symbol] = _Pace(until)
-                # While a market is closed nothing is expected, so that time does not count against the pace.
+                # While a market is closed nothing is expected, so that time does not count against the pace; nor do
+                # the ticks of that time count for it, or a morning of early trading would add up to a fast pace.
                 pace.count *= math.exp(-self._open_seconds(symbol, pace.updated, until) / MEMORY)
-                pace.count += count
+                calendar = self._calendars.get(symbol)
+                if calendar is None or calendar.open_since(until) is not None:
+                    pace.count += count
                 pace.last = pace.updated = max(until, pace.last)
 
     def limit(self, symbol: str) -> float:
@@ -112,6 +117,11 @@ class Liveness:
             return 0.0
         pace = self._paces.get(symbol)
         return max(0.0, now - max(since, opened, pace.last if pace else 0.0))
+
+    def open_since(self, symbols: Iterable[str], now: float) -> float | None:
+        """Since when the market of at least one of these symbols has been open; None while all are closed."""
+        calendars = {self._calendars[symbol] for symbol in symbols if symbol in self._calendars}
+        return min((since for calendar in calendars if (since := calendar.open_since(now)) is not None), default=None)
 
     def any_open_since(self, now: float) -> float | None:
         """Since when at least one symbol's market has been open; None while all are closed."""
@@ -157,15 +167,16 @@ class Escalation:
         """Symbols that stay silent although everything was tried."""
         return frozenset(self._unhealthy)
 
-    def look(self, symbols: Iterable[str], now: float, *, since: float) -> Steps:
-        """Judge these symbols, which are subscribed to `since` then."""
+    def look(self, since: Mapping[str, float], now: float) -> Steps:
+        """Judge these symbols; the numbers are since when each is subscribed to."""
         liveness = self._liveness
         liveness.count()
-        wanted = list(symbols)
+        for symbol in self._noticed_at.keys() - since.keys():
+            self._forget((symbol,))
         silent: dict[str, float] = {}
-        for symbol in wanted:
+        for symbol, subscribed in since.items():
             # What was noticed before a reconnect stays noticed, although the new subscription is young.
-            begin = min(since, self._noticed_at.get(symbol, since))
+            begin = min(subscribed, self._noticed_at.get(symbol, subscribed))
             seconds = liveness.silence(symbol, now, since=begin)
             if seconds > liveness.limit(symbol):
                 silent[symbol] = seconds
@@ -174,26 +185,27 @@ class Escalation:
             for symbol, noticed in self._noticed_at.items()
             if symbol not in silent and (liveness.last_seen(symbol) or 0.0) > noticed
         )
-        for symbol in heard:
-            del self._noticed_at[symbol]
-        self._tried.difference_update(heard)
-        self._unhealthy.difference_update(heard)
+        self._forget(heard)
         noticed = {symbol: seconds for symbol, seconds in silent.items() if symbol not in self._noticed_at}
         self._noticed_at.update(dict.fromkeys(noticed, now))
 
         patience = liveness.patience / 2
-        stubborn = [
-            symbol
-            for symbol in silent
-            if now - max(self._noticed_at[symbol], since) > patience and symbol not in self._unhealthy
-        ]
+        stubborn = [symbol for symbol in silent if now - max(self._noticed_at[symbol], since[symbol]) > patience]
+        # One that had to wait for its reconnect is unhealthy meanwhile, and gets it as soon as there may be one again.
         untried = [symbol for symbol in stubborn if symbol not in self._tried]
-        pause = RECONNECT_PAUSE if 2 * len(silent) >= len(wanted) else MINORITY_RECONNECT_PAUSE
+        pause = RECONNECT_PAUSE if 2 * len(silent) >= len(since) else MINORITY_RECONNECT_PAUSE
         if untried and now - self._reconnected_at >= pause:
             self._reconnected_at = now
             self._tried.update(stubborn)
             longest = max(silent[symbol] for symbol in untried)
             names = ", ".join(sorted(untried)[:10])
             return Steps(noticed, heard, f"no data of {names} for {longest:.0f} s, subscribed anew in vain", ())
-        self._unhealthy.update(stubborn)
-        return Steps(noticed, heard, None, tuple(stubborn))
+        unhealthy = tuple(symbol for symbol in stubborn if symbol not in self._unhealthy)
+        self._unhealthy.update(unhealthy)
+        return Steps(noticed, heard, None, unhealthy)
+
+    def _forget(self, symbols: Iterable[str]) -> None:
+        for symbol in symbols:
+            self._noticed_at.pop(symbol, None)
+            self._tried.discard(symbol)
+            self._unhealthy.discard(symbol)

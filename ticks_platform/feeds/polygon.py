@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from ticks_platform.feeds import polygon_events
 from ticks_platform.feeds.connector import Connector, Conversation, Reaction
@@ -62,19 +62,22 @@ class PolygonOptions(BaseModel):
     """First part of the host: `socket` for real time, `delayed` for 15 minutes ago, and the others of your plan."""
     domain: Literal["massive.com", "polygon.io"] = "massive.com"
 
-    @model_validator(mode="after")
-    def _channels_of_the_market(self) -> PolygonOptions:
-        known = CHANNELS[self.market]
-        unknown = [channel for channel in self.channels if channel not in known]
+    @field_validator("channels")
+    @classmethod
+    def _channels_of_the_market(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        market = info.data.get("market")
+        known = CHANNELS.get(market, value) if market else value
+        unknown = [channel for channel in value if channel not in known]
         if unknown:
-            raise ValueError(f"{self.market} has no channel {', '.join(unknown)}; it has {', '.join(known)}")
-        return self
+            raise ValueError(f"{market} has no channel {', '.join(unknown)}; it has {', '.join(known)}")
+        return value
 
 
 class _Status(msgspec.Struct):
-    ev: str | None = None
-    status: str | None = None
-    message: str | None = None
+    # Whatever they are: an odd event must not hide a status beside it.
+    ev: Any = None
+    status: Any = None
+    message: Any = None
 
 
 _decode_statuses = msgspec.json.Decoder(list[_Status]).decode
@@ -137,12 +140,19 @@ class PolygonConnector(Connector):
         options = self._options
         return tuple(f"{channel}.{symbol}" for channel in options.channels or CHANNELS[options.market][:1])
 
+    def symbol_of(self, symbol: str) -> str:
+        # Pairs are subscribed to with a slash, a hyphen or neither; quotes always name them with a slash.
+        if self._options.market != "forex":
+            return symbol
+        plain = symbol.replace("-", "/")
+        return f"{plain[:3]}/{plain[3:]}" if len(plain) == 6 and plain.isalpha() else plain
+
     def calendar(self, symbol: str) -> str:
         return _CALENDARS.get(self._options.market, "XNYS")
 
 
 def _notice(event: _Status) -> Notice | None:
-    status, message = event.status or "", (event.message or "").strip()
+    status, message = str(event.status or ""), str(event.message or "").strip()
     if status == "connected":
         return None
     if status == "auth_success":

@@ -160,6 +160,10 @@ _KINDS = frozenset(
 )
 
 
+_LAST_MILLISECOND = 100_000_000_000_000
+"""Times below it are milliseconds, until the year 5138."""
+
+
 class _IncompleteError(Exception):
     """An event lacks what makes it one."""
 
@@ -171,9 +175,30 @@ def decode(frame: bytes) -> list[Event]:
     except _UNDECODABLE:
         return _decode_each(frame)
     events: list[Event] = []
+    append = events.append
     try:
         for item in items:
-            events.append(_CONVERT[type(item)](item))
+            # Nearly everything is a trade: their way is written out, since a call for each costs as much as the rest.
+            if type(item) is _Trade:
+                time, price, symbol, size, exchange, trade_id = item.t, item.p, item.sym, item.ds, item.x, item.i
+                if type(time) is not int or price is None or not symbol or item.trfi is not None:
+                    append(_trade(item))
+                    continue
+                append(
+                    Tick(
+                        symbol,
+                        time * _MILLISECOND if time < _LAST_MILLISECOND else _nanoseconds(time),
+                        price,
+                        None,
+                        item.s if size is None else size,
+                        None,
+                        None,
+                        _NUMBERS[exchange] if type(exchange) is int and 0 <= exchange < 1024 else _text(exchange),
+                        (trade_id or None) if type(trade_id) is str else _text(trade_id),
+                    )
+                )
+            else:
+                append(_CONVERT[type(item)](item))
     except (_IncompleteError, OverflowError):
         return _decode_each(frame)
     return events
@@ -203,7 +228,7 @@ def _decode_part(part: bytes) -> Event:
 
 def _nanoseconds(value: float) -> int:
     time = int(value)
-    if time < 100_000_000_000_000:  # milliseconds until the year 5138
+    if time < _LAST_MILLISECOND:
         return time * _MILLISECOND
     return time * 1000 if time < 100_000_000_000_000_000 else time
 
@@ -223,7 +248,7 @@ def _trade(item: _Trade) -> Event:
         raise _missing("trade", sym=item.sym, p=item.p, t=time)
     exchange = _text(item.x)
     if item.trfi is not None:
-        exchange = f"{exchange}/{item.trfi}"
+        exchange = f"{exchange or ''}/{item.trfi}"
     return Tick(
         item.sym,
         _nanoseconds(time),
@@ -233,14 +258,14 @@ def _trade(item: _Trade) -> Event:
         None,
         None,
         exchange,
-        _text(item.i),
+        _text(item.i) or None,
     )
 
 
 def _crypto_trade(item: _CryptoTrade) -> Event:
     if item.t is None or item.p is None or not item.pair:
         raise _missing("crypto trade", pair=item.pair, p=item.p, t=item.t)
-    return Tick(item.pair, _nanoseconds(item.t), item.p, None, item.s, None, None, _text(item.x), _text(item.i))
+    return Tick(item.pair, _nanoseconds(item.t), item.p, None, item.s, None, None, _text(item.x), _text(item.i) or None)
 
 
 def _forex_quote(item: _ForexQuote) -> Event:
@@ -251,7 +276,7 @@ def _forex_quote(item: _ForexQuote) -> Event:
     bid, ask = item.b or None, item.a or None
     if bid is None or ask is None:
         raise _missing("currency quote", a=ask, b=bid)
-    return Tick(pair, _nanoseconds(item.t), (bid + ask) / 2, None, None, bid, ask, _text(item.x))
+    return Tick(pair, _nanoseconds(item.t), bid / 2 + ask / 2, None, None, bid, ask, _text(item.x))
 
 
 def _index_value(item: _IndexValue) -> Event:

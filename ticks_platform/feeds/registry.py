@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from importlib.metadata import entry_points
 
 from ticks_platform.feeds.connector import Connector
@@ -27,19 +28,17 @@ def find_connector(provider: str) -> type[Connector]:
     if provider in _OURS:
         return _OURS[provider]
     registered = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    if provider not in registered and "." not in provider:
+        names = ", ".join(sorted({*_OURS, *registered}))
+        raise UnknownProviderError(f"there is no connector for it; there are: {names}; or name a class, as in a.b.C")
     try:
         if provider in registered:
             found = registered[provider].load()
-        elif "." in provider:
+        else:
             module, _, name = provider.rpartition(".")
             found = getattr(importlib.import_module(module), name)
-        else:
-            names = ", ".join(sorted({*_OURS, *registered}))
-            raise UnknownProviderError(
-                f"there is no connector for it; there are: {names}; or name a class, as in a.b.C"
-            )
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever the module raises while it is imported
         raise UnknownProviderError(f"its connector cannot be loaded: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Connector)):
+    if not (isinstance(found, type) and issubclass(found, Connector)) or inspect.isabstract(found):
         raise UnknownProviderError("what it names is not a subclass of ticks_platform.feeds.connector.Connector")
     return found

@@ -58,6 +58,8 @@ class Subscriptions:
         self._active: set[str] = set()
         self._settled: set[str] = set()
         self._again: dict[str, None] = {}
+        self._changed = False
+        """Whether `due` may have something to say; it is asked ten times a second, for thousands of channels."""
 
     @property
     def active(self) -> frozenset[str]:
@@ -72,26 +74,33 @@ class Subscriptions:
     def want(self, channels: Iterable[str]) -> None:
         """Make these the wanted channels, all others unwanted."""
         self._wanted = dict.fromkeys(channels)
+        self._changed = True
 
     def ask_again(self, channels: Iterable[str]) -> None:
         """Give these channels up and ask for them anew, with the next `due`."""
         self._again.update(dict.fromkeys(channel for channel in channels if channel in self._wanted))
+        self._changed = True
 
     def due(self, now: float, *, room: int) -> list[str]:
         """The messages to send now, as far as there is `room`. They count as sent."""
         messages: list[str] = []
+        if not self._changed or room <= 0:
+            return messages
         unwanted = [channel for channel in self._known() if channel not in self._wanted]
         gone = [*unwanted, *(channel for channel in self._again if channel in self._active)]
-        if gone and len(messages) < room:
+        if gone:
             messages += self._conversation.unsubscribe(gone)
             self._forget(gone)
         self._again.clear()
         asked = self._unasked()
-        if asked and len(messages) < room:
+        if asked and len(messages) >= room:
+            return messages
+        if asked:
             messages += self._conversation.subscribe(asked)
             for channel in asked:
                 self._attempts[channel] = self._attempts.get(channel, 0) + 1
             self._requests.append(_Request(asked, now))
+        self._changed = False
         return messages
 
     def answered(self, notice: Notice) -> None:
@@ -115,6 +124,7 @@ class Subscriptions:
         reasons: dict[str, str] = {}
         while self._requests and now - self._requests[0].at >= ACKNOWLEDGE_TIMEOUT:
             request = self._requests.pop(0)
+            self._changed = True
             for channel in sorted(request.open):
                 if request.refusal is not None:
                     reasons[channel] = f"{request.refusal} (the provider does not say which channel it means)"

@@ -106,10 +106,12 @@ class TwelveDataConversation(Conversation):
     heartbeat_interval = HEARTBEAT_INTERVAL
 
     def __init__(self) -> None:
-        self._asked: dict[str, None] = {}
+        self._asked: dict[str, dict[str, None]] = {}
+        # By bare symbol: answers name thousands of symbols at once.
 
     def subscribe(self, channels: Sequence[str]) -> Sequence[str]:
-        self._asked.update(dict.fromkeys(channels))
+        for channel in channels:
+            self._asked.setdefault(_bare(channel), {})[channel] = None
         return [_message("subscribe", symbols=",".join(channels))]
 
     def unsubscribe(self, channels: Sequence[str]) -> Sequence[str]:
@@ -161,7 +163,7 @@ class TwelveDataConversation(Conversation):
         if not item.symbol:
             return ()
         bare = _bare(item.symbol)
-        same = [channel for channel in self._asked if _bare(channel) == bare]
+        same = list(self._asked.get(bare, ()))
         if len(same) > 1 and item.exchange:
             exact = [channel for channel in same if channel.upper() == f"{bare}:{item.exchange.upper()}"]
             return exact or [channel for channel in same if ":" not in channel] or same

@@ -67,7 +67,7 @@ class Hours(NamedTuple):
     def problems(self) -> list[str]:
         """In words; empty when every hour has the rows that were loaded."""
         found = [
-            f"feed {row['feed']}: {row['loaded']:,} ticks loaded of the hour {row['hour']} UTC, but "
+            f"feed {row['feed']}: {row['loaded']:,} events loaded of the hour {row['hour']} UTC, but "
             f"{row['stored']:,} rows in {row['destination']}"
             for row in self.examples
         ]

@@ -155,7 +155,7 @@ def _refuse_at_the_door(batch: DecodedBatch) -> DecodedBatch:
         try:
             times = rows.times(destination.time)
         except UNSTORABLE:
-            rows = _refuse_what_is_no_time(batch, destination, rows, rejected)  # noqa: PLW2901
+            rows = _refuse_what_is_no_time(batch, destination, rows, rejected)
             times = rows.times(destination.time)
         early, late = times < EARLIEST, times > rows.received_at + FUTURE_TOLERANCE
         refused = early | late
@@ -173,7 +173,7 @@ def _refuse_at_the_door(batch: DecodedBatch) -> DecodedBatch:
 def _refuse_what_is_no_time(
     batch: DecodedBatch, destination: Destination, rows: Rows, rejected: list[RejectedEvent]
 ) -> Rows:
-    """Set aside the events whose time no column can hold. What looks at the times of all rows can rely on the others."""
+    """Set aside the events whose time no column can hold; the times of the others can be asked for all at once."""
     kept = np.ones(len(rows.events), dtype=np.bool_)
     for place in range(len(rows.events)):
         try:

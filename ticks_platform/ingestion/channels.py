@@ -30,8 +30,8 @@ def note(cursor: Cursor, feed: str, changes: Iterable[Change]) -> None:
         match change.notice:
             case Acknowledged(channels):
                 states.update(dict.fromkeys(map(storable, channels), ("subscribed", at, "")))
-            case HeardAgain(symbols):
-                states.update(dict.fromkeys(map(storable, symbols), ("subscribed", at, "was silent")))
+            case HeardAgain(channels):
+                states.update(dict.fromkeys(map(storable, channels), ("subscribed", at, "was silent")))
             case ChannelsFailed(reasons):
                 states.update(
                     {storable(channel): ("failed", at, storable(reason)) for channel, reason in reasons.items()}

@@ -54,8 +54,8 @@ class Destination(NamedTuple):
     """The field of the event that says which chunk it goes to."""
     columns: tuple[str, ...]
     encode: Callable[[Rows, str, int], bytes] | None
-    """Rows, feed and journal number as one binary COPY, or None where a row may replace another. Raises one of UNSTORABLE
-    when an event holds what its column cannot."""
+    """Rows, feed and journal number as one binary COPY, or None where a row may replace another. Raises one of
+    UNSTORABLE when an event holds what its column cannot."""
 
 
 def _encode_ticks(rows: Rows, feed: str, journal_number: int) -> bytes:

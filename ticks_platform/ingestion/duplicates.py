@@ -55,21 +55,31 @@ class TradeMemory:
         ids = ticks.column("trade_id")
         if not ids or (ids[0] is None and ids.count(None) == len(ids)):
             return [], []
-        times = ticks.times("time")
-        keys = _keys(ticks)
-        hashes = list(map(hash, keys))
-        seen = np.fromiter(map(self._recent.__contains__, hashes), np.bool_, len(keys))
-        if self._older:
-            seen |= np.fromiter(map(self._older.__contains__, hashes), np.bool_, len(keys))
-        suspicious = seen if self.horizon is None else seen | (times <= self.horizon)
-        twice = self._twice(keys) if len(set(keys)) < len(keys) else []
+        symbols, exchanges, times = ticks.column("symbol"), ticks.column("exchange"), ticks.times("time")
+        # The day is left out here: it only matters for the few that look suspicious.
+        hashes = list(map(hash, zip(symbols, exchanges, ids, strict=True)))
+        seen = (
+            set() if self._is_new(hashes) else set(self._recent.intersection(hashes)) | self._older.intersection(hashes)
+        )
+        before = len(self._recent)
+        self._recent.update(hashes)
+        has_twins = len(self._recent) - before < len(hashes)
+        old = [] if self.horizon is None else np.flatnonzero(times <= self.horizon).tolist()
+        if not has_twins and not seen and not old:
+            self._grow_old(int(times.max()))
+            return [], []
+        keys: list[Key] = list(zip(symbols, exchanges, ids, ((times - _DAY_BEGINS) // _DAY).tolist(), strict=True))
+        places = {*old, *(place for place, number in enumerate(hashes) if number in seen)} if seen else set(old)
         found = [
-            Suspect(place, keys[place], int(times[place]), bool(seen[place]))
-            for place in np.flatnonzero(suspicious).tolist()
-            if ids[place]
+            Suspect(place, keys[place], int(times[place]), hashes[place] in seen)
+            for place in sorted(places)
+            if ids[place] is not None
         ]
-        self._remember(hashes, int(times.max()))
-        return twice, found
+        self._grow_old(int(times.max()))
+        return self._twice(keys) if has_twins else [], found
+
+    def _is_new(self, hashes: list[int]) -> bool:
+        return self._recent.isdisjoint(hashes) and self._older.isdisjoint(hashes)
 
     @staticmethod
     def _twice(keys: list[Key]) -> list[int]:
@@ -83,8 +93,7 @@ class TradeMemory:
             before.add(key)
         return places
 
-    def _remember(self, hashes: list[int], until: int) -> None:
-        self._recent.update(hashes)
+    def _grow_old(self, until: int) -> None:
         self._recent_until = max(self._recent_until, until)
         if len(self._recent) >= GENERATION:
             if self._older:
@@ -186,9 +195,7 @@ def instead_of(refused: Set[int], ticks: Rows, copies: Rows) -> tuple[Rows, Rows
     """The first copy of each of those ticks that were refused, by position, and the other copies."""
     if not refused or not copies.events:
         return ticks.part(0, 0), copies
-    wanted = {
-        key for key, position in zip(_keys(ticks), ticks.positions.tolist(), strict=True) if position in refused
-    }
+    wanted = {key for key, position in zip(_keys(ticks), ticks.positions.tolist(), strict=True) if position in refused}
     chosen = []
     for place, key in enumerate(_keys(copies)):
         if key in wanted:

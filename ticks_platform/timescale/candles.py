@@ -28,6 +28,7 @@ class Candle(NamedTuple):
 
 ONE_MINUTE = Candle("one_minute_candle", timedelta(minutes=1))
 ONE_HOUR = Candle("one_hour_candle", timedelta(hours=1))
+ONE_DAY = Candle("one_day_candle", timedelta(days=1))
 
 
 class CandleSummary(NamedTuple):

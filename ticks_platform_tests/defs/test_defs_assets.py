@@ -13,8 +13,8 @@ from ticks_platform.timescale.database import Database
 
 Run = Callable[..., dg.ExecuteInProcessResult]
 
-TABLES = ("stocks_real_time", "company", "one_minute_candle", "one_hour_candle")
-POLICIES = ("one_minute_candle_refresh_policy", "one_hour_candle_refresh_policy")
+TABLES = ("stocks_real_time", "company", "one_minute_candle", "one_hour_candle", "one_day_candle")
+POLICIES = ("one_minute_candle_refresh_policy", "one_hour_candle_refresh_policy", "one_day_candle_refresh_policy")
 
 
 def rows(database: Database, query: str) -> list[tuple[Any, ...]]:
@@ -57,15 +57,19 @@ def test_materializing_everything_makes_everything(fresh: Database, run_job: Run
     assert made == {*TABLES, *POLICIES}
     missing = rows(
         fresh,
-        "SELECT name FROM unnest(ARRAY['stocks_real_time', 'company', 'one_minute_candle', 'one_hour_candle', "
-        "'ticks_platform.feed', 'ticks_platform.feed_lease', 'ticks_platform.feed_checkpoint', "
-        "'ticks_platform.feed_session', 'ticks_platform.rejected_event']) AS name WHERE to_regclass(name) IS NULL",
+        "SELECT name FROM unnest(ARRAY['stocks_real_time', 'stock_quotes', 'stock_aggregates', 'company', "
+        "'one_minute_candle', 'one_hour_candle', 'one_day_candle', 'ticks_platform.feed', 'ticks_platform.feed_lease', "
+        "'ticks_platform.feed_checkpoint', 'ticks_platform.feed_ledger', 'ticks_platform.feed_hour', "
+        "'ticks_platform.feed_session', 'ticks_platform.feed_channel', 'ticks_platform.rejected_event']) AS name "
+        "WHERE to_regclass(name) IS NULL",
     )
     assert missing == []
-    assert rows(fresh, "SELECT hypertable_name::text FROM timescaledb_information.hypertables") == [
-        ("stocks_real_time",)
+    assert rows(fresh, "SELECT hypertable_name::text FROM timescaledb_information.hypertables ORDER BY 1") == [
+        ("stock_aggregates",),
+        ("stock_quotes",),
+        ("stocks_real_time",),
     ]
-    assert len(jobs(fresh)) == 2
+    assert len(jobs(fresh)) == 3
     assert rows(fresh, "SELECT symbol, name FROM company ORDER BY symbol") == [
         ("AAPL", "Apple"),
         ("BTC/USD", "Bitcoin"),
@@ -106,6 +110,7 @@ def test_policies_show_their_terms(run_job: Run) -> None:
     terms = ("start offset", "end offset", "schedule interval")
     assert [shown[POLICIES[0]][term] for term in terms] == ["04:00:00", "00:01:00", "0:01:00"]
     assert [shown[POLICIES[1]][term] for term in terms] == ["03:00:00", "01:00:00", "1:00:00"]
+    assert [shown[POLICIES[2]][term] for term in terms] == ["3 days", "01:00:00", "1:00:00"]
 
 
 @pytest.mark.usefixtures("fresh", "no_scheduler")
@@ -131,8 +136,25 @@ def test_a_second_time_changes_nothing(fresh: Database, run_job: Run) -> None:
     assert rows(fresh, "SELECT count(*) FROM company") == [(3,)]
     assert rows(fresh, "SELECT count(*), sum(tick_count) FROM one_minute_candle") == [(180, 180)]
     shown = [metadata(result, "one_minute_candle") for result in results]
+    for each in shown:
+        assert each.pop("lag in seconds") >= 0
     assert shown[0] == shown[1]
     assert (shown[0]["candles"], shown[0]["symbols"]) == (180, 1)
+
+
+def test_an_old_database_gets_the_candles_of_days_and_keeps_the_others(fresh: Database, run_job: Run) -> None:
+    assert run_job("bring_up").success
+    insert_ticks(fresh)
+    with fresh.transaction() as cursor:
+        cursor.execute("DROP MATERIALIZED VIEW one_day_candle")
+    objects = "SELECT 'one_minute_candle'::regclass::oid, 'one_hour_candle'::regclass::oid"
+    before, policies = rows(fresh, objects), jobs(fresh)
+    assert len(policies) == 2
+    assert run_job("bring_up").success
+    assert rows(fresh, objects) == before
+    assert jobs(fresh)[:2] == policies
+    assert len(jobs(fresh)) == 3
+    assert rows(fresh, "SELECT sum(tick_count)::bigint FROM one_day_candle") == [(180,)]
 
 
 @pytest.mark.usefixtures("fresh", "scheduler")

@@ -58,7 +58,9 @@ def store(database: Database, ticks: int) -> None:
             SELECT 'stocks', 'stocks_real_time', date_trunc('hour', now()) - INTERVAL '2 hours', %(ticks)s, now(),
                 clock_timestamp(), clock_timestamp();
             INSERT INTO ticks_platform.feed_ledger
-            VALUES ('stocks', 1, 1, now(), now(), 0, %(ticks)s, %(ticks)s, 0, 0, 0);
+                (feed, epoch, connection, first_received_at, last_received_at,
+                 frames, events, loaded, replaced, duplicate, rejected, control)
+            VALUES ('stocks', 1, 1, now(), now(), 0, %(ticks)s, %(ticks)s, 0, 0, 0, 0);
             """,
             {"ticks": ticks},
         )
@@ -82,7 +84,7 @@ def test_a_deleted_tick_is_found(database: Database, check: Check, name: str) ->
     evaluation = check(name)
     assert not evaluation.passed
     assert evaluation.severity is dg.AssetCheckSeverity.ERROR
-    assert "5 ticks loaded of the hour" in (evaluation.description or "")
+    assert "5 events loaded of the hour" in (evaluation.description or "")
     assert "4 rows in stocks_real_time" in (evaluation.description or "")
     assert evaluation.metadata["hours that differ"].value == 1
 

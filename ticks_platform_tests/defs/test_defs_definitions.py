@@ -106,6 +106,7 @@ def test_what_there_is(platform: dg.Definitions) -> None:
         ("stocks_real_time", "journal_has_room"),
         ("one_minute_candle", "ohlc_invariants"),
         ("one_hour_candle", "ohlc_invariants"),
+        ("one_day_candle", "ohlc_invariants"),
     }
 
 
@@ -144,8 +145,10 @@ def test_dependencies(platform: dg.Definitions) -> None:
         "stock_aggregates": set(),
         "one_minute_candle": {"stocks_real_time"},
         "one_hour_candle": {"one_minute_candle"},
+        "one_day_candle": {"one_hour_candle"},
         "one_minute_candle_refresh_policy": {"one_minute_candle"},
         "one_hour_candle_refresh_policy": {"one_hour_candle"},
+        "one_day_candle_refresh_policy": {"one_day_candle"},
     }
 
 

@@ -10,6 +10,7 @@ import pytest
 
 MINUTE_POLICY = dg.AssetKey("one_minute_candle_refresh_policy")
 HOUR_POLICY = dg.AssetKey("one_hour_candle_refresh_policy")
+DAY_POLICY = dg.AssetKey("one_day_candle_refresh_policy")
 
 Evaluate = Callable[[datetime], dg.RunRequest | dg.SkipReason]
 
@@ -48,8 +49,8 @@ def test_policies_are_asked_for_when_due(run_job: Callable[..., dg.ExecuteInProc
     assert run_job("bring_up").success
     assert asked(evaluate(at(10, 1))) == {MINUTE_POLICY}
     assert asked(evaluate(at(10, 59))) == {MINUTE_POLICY}
-    assert asked(evaluate(at(11, 0))) == {MINUTE_POLICY, HOUR_POLICY}
-    assert asked(evaluate(at(0, 0))) == {MINUTE_POLICY, HOUR_POLICY}
+    assert asked(evaluate(at(11, 0))) == {MINUTE_POLICY, HOUR_POLICY, DAY_POLICY}
+    assert asked(evaluate(at(0, 0))) == {MINUTE_POLICY, HOUR_POLICY, DAY_POLICY}
 
 
 @pytest.mark.usefixtures("database", "no_scheduler")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from ticks_platform.ingestion import audit
 from ticks_platform.ingestion.batch import Decode
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.loader import Loader
@@ -28,6 +29,25 @@ def price(symbol: str = "AAPL", **fields: Any) -> bytes:
     """A Twelve Data price event as bytes; fields given replace those of a usual one."""
     event = {"event": "price", "symbol": symbol, "timestamp": int(time.time()), "price": 100.5, "day_volume": 7}
     return json.dumps({**event, **fields}).encode()
+
+
+def trade(trade_id: str | int | None = "1", *, at: float, symbol: str = "AAPL", **fields: Any) -> dict[str, Any]:
+    """A trade as Polygon sends it; `at` is its time in seconds."""
+    event = {"ev": "T", "sym": symbol, "p": 100.5, "s": 10, "t": round(at * 1000), "x": 4, "i": trade_id}
+    return {**event, **fields}
+
+
+def frame(*events: dict[str, Any]) -> bytes:
+    """A frame of Polygon's that holds these events."""
+    return json.dumps(events).encode()
+
+
+def unbalanced(database: Database) -> list[str]:
+    """What the accounts find wrong, hour by hour and over all."""
+    with database.autocommit() as cursor:
+        found = [problem for account in audit.accounts(cursor) for problem in account.problems()]
+        found += audit.hours(cursor).problems()
+        return found + audit.hours(cursor, everything=True).problems()
 
 
 def rows(database: Database, query: str) -> list[tuple[Any, ...]]:

@@ -56,7 +56,7 @@ def test_a_deleted_tick_is_missed(loaded: Database, everything: bool) -> None:
     assert (found.compared, found.differing) == (6, 1)
     at = time.strftime("%Y-%m-%d %H:%M", time.gmtime(NOON))
     assert found.problems() == [
-        f"feed test: 3 ticks loaded of the hour {at} UTC, but 2 rows in stocks_real_time",
+        f"feed test: 3 events loaded of the hour {at} UTC, but 2 rows in stocks_real_time",
     ]
 
 
@@ -71,8 +71,8 @@ def test_a_tick_too_many_is_found(loaded: Database, everything: bool) -> None:
     execute(loaded, f"INSERT INTO stocks_real_time SELECT * FROM stocks_real_time WHERE time = to_timestamp({NOON})")
     execute(
         loaded,
-        "INSERT INTO stocks_real_time SELECT time, symbol, price, day_volume, tick_id, size, bid, ask, 'by hand', "
-        f"received_at FROM stocks_real_time WHERE time = to_timestamp({NOON + 3600})",
+        "INSERT INTO stocks_real_time (time, symbol, tick_id, feed, received_at) SELECT time, symbol, tick_id, "
+        f"'by hand', received_at FROM stocks_real_time WHERE time = to_timestamp({NOON + 3600})",
     )
     found = compare(loaded, everything=everything)
     assert [(row["feed"], row["loaded"], row["stored"]) for row in found.examples] == [
@@ -140,9 +140,9 @@ def test_a_feed_is_compared_in_an_hour_that_another_one_changed(loaded: Database
 def test_the_newest_examples_stand_for_the_others(loaded: Database) -> None:
     execute(
         loaded,
-        "INSERT INTO stocks_real_time SELECT time - number * INTERVAL '1 hour', symbol, price, day_volume, tick_id, "
-        "size, bid, ask, 'by hand', received_at FROM stocks_real_time CROSS JOIN generate_series(1, 13) AS number "
-        f"WHERE time = to_timestamp({NOON})",
+        "INSERT INTO stocks_real_time (time, symbol, tick_id, feed, received_at) "
+        "SELECT time - number * INTERVAL '1 hour', symbol, tick_id, 'by hand', received_at "
+        f"FROM stocks_real_time CROSS JOIN generate_series(1, 13) AS number WHERE time = to_timestamp({NOON})",
     )
     found = compare(loaded, everything=True)
     assert (found.differing, len(found.examples)) == (13, 10)

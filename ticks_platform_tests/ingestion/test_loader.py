@@ -354,7 +354,7 @@ def test_the_ledger_accounts_for_every_event_of_every_connection(
         hours = audit.hours(cursor)
     assert account.problems() == []
     (problem,) = hours.problems()
-    assert problem.startswith("feed test: 3 ticks loaded of the hour ")
+    assert problem.startswith("feed test: 3 events loaded of the hour ")
     assert problem.endswith(" UTC, but 2 rows in stocks_real_time")
     assert rows(database, "SELECT count(*) FROM ticks_platform.rejected_event") == [(6,)]
 
@@ -362,8 +362,11 @@ def test_the_ledger_accounts_for_every_event_of_every_connection(
 def test_the_database_refuses_a_ledger_that_does_not_balance(database: Database, take_lease: TakeLease) -> None:
     lease = take_lease("one")
     now = datetime.now(timezone.utc)
+    entry = Entry(
+        lease.epoch, 1, now, now, frames=1, events=2, loaded=1, replaced=0, duplicate=0, rejected=0, control=0
+    )
     with pytest.raises(psycopg2.errors.CheckViolation), database.transaction() as cursor:
-        ledger.add(cursor, "test", [Entry(lease.epoch, 1, now, now, 1, 2, 1, 0, 0, 0)])
+        ledger.add(cursor, "test", [entry])
 
 
 def test_a_connector_that_fails_or_makes_nonsense_stops_nothing(

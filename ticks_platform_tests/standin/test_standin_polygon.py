@@ -148,7 +148,6 @@ def test_frames_are_of_mixed_sizes() -> None:
     assert min(sizes) == 1
     assert 30 < max(sizes) <= 40
     assert entered().wrap([b"{}", b"{}"]) == b"[{},{}]"
-    assert entered().unwrap(b'[{"a":1},{}]') == [b'{"a":1}', b"{}"]
 
 
 def test_trades() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from ticks_platform.feeds.events import Tick
 from ticks_platform.ingestion.destinations import TICKS, Rows
 from ticks_platform.timescale import candles, policies, scripts
-from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE
+from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE
 from ticks_platform.timescale.database import Database
 
 NANOSECONDS = 1_000_000_000
@@ -77,11 +77,15 @@ def test_candles_equal_plain_sql_though_many_ticks_share_a_second(database: Data
     load(database, many_ticks_a_second(datetime(2026, 1, 5, 22, 50, tzinfo=timezone.utc), 4500))
     assert candle_rows(database, "one_minute_candle") == truth(database, "minute"), "computed live"
     assert candle_rows(database, "one_hour_candle") == truth(database, "hour"), "computed live"
+    assert candle_rows(database, "one_day_candle") == truth(database, "day"), "computed live"
     with database.autocommit() as cursor:
         candles.refresh_history(cursor, ONE_MINUTE)
         candles.refresh_history(cursor, ONE_HOUR)
+        candles.refresh_history(cursor, ONE_DAY)
     assert candle_rows(database, "one_minute_candle") == truth(database, "minute"), "materialized"
     assert candle_rows(database, "one_hour_candle") == truth(database, "hour"), "materialized"
+    assert candle_rows(database, "one_day_candle") == truth(database, "day"), "materialized"
+    assert len(truth(database, "day")) == 4
     assert len(truth(database, "hour")) == 6
 
 

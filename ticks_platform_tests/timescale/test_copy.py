@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import random
+import tracemalloc
 from datetime import datetime, timezone
 
 import numpy as np
+import pytest
 
 from ticks_platform.timescale import copy
 from ticks_platform.timescale.database import Database
@@ -62,3 +64,64 @@ def test_microseconds_are_kept_and_nanoseconds_cut() -> None:
     nanoseconds = int(moment.timestamp()) * 1_000_000_000 + 123_456_789
     (value,) = copy.timestamptz(np.array([nanoseconds])).values.tolist()
     assert value == (moment - datetime(2000, 1, 1, tzinfo=timezone.utc)).total_seconds() * 1e6
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [],
+        [None],
+        [None, None, None],
+        [""],
+        ["", None, ""],
+        [None, "a"],
+        ["a", None, "bc", "", "Ж€", "🙂", None, " ", "a b\t\n\\.", "x" * 10_000, "a"],
+        ["12345678"] * 100,
+        [f"{number:08}" for number in range(1000)],
+        [str(number) if number % 7 else None for number in range(2000)],
+        ["naïve", "naive", "日本", "a" * 6],
+    ],
+)
+def test_free_text_arrives_as_it_was(database: Database, values: list[str | None]) -> None:
+    """With columns of other kinds at its sides, so that a wrong length would show."""
+    numbers = np.arange(len(values), dtype=np.float64)
+    words: list[bytes | None] = [b"even", b"", None]
+    encoded = copy.encode(
+        (
+            copy.int8(numbers),
+            copy.text(values),
+            copy.TextColumn(np.arange(len(values)) % 3, words),
+            copy.float8(np.where(numbers % 2 == 0, numbers, np.nan)),
+            copy.text([value and value[::-1] for value in values]),
+        )
+    )
+    with database.transaction() as cursor:
+        cursor.execute(
+            "CREATE TEMP TABLE arrived (number int8, value text, word text, half float8, back text) ON COMMIT DROP"
+        )
+        cursor.copy_expert("COPY arrived FROM STDIN (FORMAT binary)", io.BytesIO(encoded))
+        assert cursor.rowcount == len(values)
+        cursor.execute("SELECT * FROM arrived ORDER BY number")
+        arrived = cursor.fetchall()
+    assert arrived == [
+        (
+            number,
+            value,
+            ("even", "", None)[number % 3],
+            None if number % 2 else float(number),
+            value and value[::-1],
+        )
+        for number, value in enumerate(values)
+    ]
+
+
+def test_one_long_value_makes_the_others_no_longer() -> None:
+    """A frame may hold a megabyte of anything, and a batch tens of thousands of rows."""
+    values = ["x" * 1_000_000, *[str(number) for number in range(20_000)]]
+    column = np.arange(len(values))
+    tracemalloc.start()
+    encoded = copy.encode((copy.text(values), copy.TextColumn(column, [value.encode() for value in values])))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(encoded) < 3_000_000
+    assert peak < 50_000_000

@@ -19,8 +19,8 @@ INSERT = (
 def all_files(root: Path) -> list[str]:
     """Every file that makes an object, in an order that satisfies their references."""
     made = [*scripts.HYPERTABLE, *scripts.MACHINERY, "schema/company.sql"]
-    candles = ["candles/one_minute_candle.sql", "candles/one_hour_candle.sql"]
-    policy_files = ["policies/one_minute_candle_refresh.sql", "policies/one_hour_candle_refresh.sql"]
+    candles = [f"candles/one_{unit}_candle.sql" for unit in ("minute", "hour", "day")]
+    policy_files = [f"policies/one_{unit}_candle_refresh.sql" for unit in ("minute", "hour", "day")]
     found = {
         f"{file.parent.name}/{file.name}"
         for folder in ("schema", "candles", "policies")
@@ -41,7 +41,7 @@ def test_applying_everything_twice_changes_nothing(empty_database: Database, rep
             jobs = cursor.fetchall()
             found.append((jobs, tables.columns(cursor, "stocks_real_time"), tables.columns(cursor, "one_hour_candle")))
     assert found[0] == found[1]
-    assert sum(job[1] == "policy_refresh_continuous_aggregate" for job in found[0][0]) == 2
+    assert sum(job[1] == "policy_refresh_continuous_aggregate" for job in found[0][0]) == 3
 
 
 def test_the_tutorials_columns_come_first(database: Database) -> None:

@@ -1,0 +1,1 @@
+"""Connectors to copy from; see docs/connectors.md."""

@@ -1,0 +1,53 @@
+"""What a candle asset shows of its candles: numbers that Dagster plots over time, and a chart."""
+
+import base64
+import time
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from ticks_platform.pictures.candlesticks import Candlestick, Panel, draw
+from ticks_platform.timescale.candles import Candle, CandleSummary
+from ticks_platform.timescale.recent import recent
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+SYMBOLS = 4
+"""Panels of a chart. With 120 candles each, its Markdown has some 15 kB, which stay in the event log for ever."""
+
+
+def lag_seconds(candle: Candle, summary: CandleSummary) -> float | None:
+    """Seconds since the end of the newest candle; none while it is not over, None without candles."""
+    if summary.last_bucket is None:
+        return None
+    return round(max(0.0, time.time() - (summary.last_bucket + candle.bucket).timestamp()), 1)
+
+
+def numbers(candle: Candle, summary: CandleSummary) -> dict[str, dg.MetadataValue]:
+    """The newest bucket and the lag, as Dagster plots them; small enough for every observation."""
+    lag = lag_seconds(candle, summary)
+    if summary.last_bucket is None or lag is None:
+        return {}
+    return {
+        "last bucket at": dg.MetadataValue.timestamp(summary.last_bucket),
+        "lag in seconds": dg.MetadataValue.float(lag),
+    }
+
+
+def chart(cursor: "Cursor", candle: Candle, summary: CandleSummary) -> dict[str, dg.MetadataValue]:
+    """The chart, for materializations alone: an observation comes every minute and would fill the event log."""
+    if summary.last_bucket is None:
+        return {}
+    step, rows = recent(cursor, candle, summary.last_bucket, symbols=SYMBOLS)
+    by_symbol = groupby(rows, key=lambda row: row[0])
+    panels = [Panel(symbol, [Candlestick(*row[1:]) for row in group]) for symbol, group in by_symbol]
+    if not panels:
+        return {}
+    minutes = step.total_seconds() / 60
+    width = f"{minutes:.0f} min" if minutes < 60 else f"{minutes / 60:.0f} h"
+    image = base64.b64encode(draw(panels, step).encode()).decode()
+    names = ", ".join(panel.symbol for panel in panels)
+    text = f"Candles of {width}\n\n![{names}](data:image/svg+xml;base64,{image})"
+    return {"chart": dg.MetadataValue.md(text)}

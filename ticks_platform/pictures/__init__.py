@@ -1,0 +1,1 @@
+"""Pictures of candles, drawn without a plotting library."""

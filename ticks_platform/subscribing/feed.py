@@ -1,0 +1,270 @@
+"""The events of a feed, as they come from the provider."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta, timezone
+from typing import NamedTuple
+
+from ticks_platform.feeds.calendars import Calendar
+from ticks_platform.feeds.connections import FeedConnections
+from ticks_platform.feeds.connector import Connector
+from ticks_platform.feeds.events import Bar, Control, Event, Frame, Quote, Rejected, Tick
+from ticks_platform.feeds.life import Change as Step
+from ticks_platform.feeds.life import State
+from ticks_platform.feeds.liveness import Liveness
+from ticks_platform.feeds.settings import STAND_IN, FeedSettings, SettingsError, StandInSettings
+from ticks_platform.subscribing.subscription import Change, OnChange
+
+logger = logging.getLogger(__name__)
+
+OPEN_TIMEOUT = 10.0
+"""Seconds to wait for the provider to let this client in or to refuse it, before it goes on in the background."""
+
+GROUPS_WAITING = 16
+"""Groups of frames, of a megabyte at the most, that wait for a slow subscriber; then reading waits too."""
+
+BARS_REMEMBERED = 200_000
+"""Windows whose latest bar is remembered, to be told as the old row: minutes of the whole market, days of a few
+symbols. A correction of a window that has been forgotten comes as an addition alone."""
+
+_POLL = 0.1
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+_TRADING_DAY_BEGINS = timedelta(hours=5)
+"""After midnight UTC: no session of a US exchange, which numbers its trades anew each day, spans that hour."""
+
+_KNOWN = frozenset((State.SUBSCRIBING, State.STREAMING, State.STALLED, State.BACKING_OFF, State.REFUSED))
+"""States that tell whether the provider has let this client in."""
+
+
+class FrameKey(NamedTuple):
+    """Identifies an event that has no identity of its own, within one subscription."""
+
+    frame: int
+    """Number of the frame that brought it, from 1."""
+    place: int
+    """Its place in that frame, from 0."""
+
+
+class TradeKey(NamedTuple):
+    """The provider's identity of a trade. One that is sent again, as after a reconnect, is handed on again under it."""
+
+    symbol: str
+    exchange: str | None
+    trade_id: str
+    day: date
+
+
+class WindowKey(NamedTuple):
+    """The window of a bar; times in nanoseconds since the Unix epoch."""
+
+    symbol: str
+    start_time: int
+    end_time: int
+
+
+class _ReaderLiveness(Liveness):
+    """Takes no slow subscriber for a silent provider: a connection would be given up with data on its way."""
+
+    def __init__(
+        self, calendars: Mapping[str, Calendar], *, patience: float, waiting: queue.Queue[Sequence[Frame]]
+    ) -> None:
+        """`waiting` is what was read and has not been decoded."""
+        super().__init__(calendars, patience=patience)
+        self.reading_since = 0.0
+        """When reading last went on after it had waited for the subscriber; what came meanwhile is still to be read."""
+        self._waiting = waiting
+
+    def any_open_since(self, now: float) -> float | None:
+        opened = super().any_open_since(now)
+        return None if opened is None else max(opened, self.reading_since)
+
+    def silence(self, symbol: str, now: float, *, since: float) -> float:
+        if self._waiting.unfinished_tasks:
+            return 0.0
+        return super().silence(symbol, now, since=max(since, self.reading_since))
+
+
+class FeedSource:
+    """Reads a feed on threads of its own, and hands its events on in the order of their arrival."""
+
+    def __init__(self, feed: FeedSettings, stand_in: StandInSettings | None = None) -> None:
+        """`stand_in` is how the stand-in behaves, where the feed's endpoint is one."""
+        self.name = f"feed '{feed.name}'"
+        self._feed = feed
+        self._stand_in = stand_in or StandInSettings()
+        self._resources = contextlib.ExitStack()
+        self._groups: queue.Queue[Sequence[Frame]] = queue.Queue(GROUPS_WAITING)
+        self._stopping = threading.Event()
+        self._known = threading.Event()
+        self._connector: Connector
+        self._liveness: _ReaderLiveness
+        self._connections: FeedConnections | None = None
+        self._reader: threading.Thread | None = None
+        self._failure: BaseException | None = None
+        self._frames = 0
+        self._rejected = 0
+        self._bars: OrderedDict[WindowKey, Bar] = OrderedDict()
+
+    def open(self) -> None:
+        """Connect. Raises SettingsError, FeedRefusedError, StandInError."""
+        try:
+            feed = self._feed
+            stand_in_url = self._start_stand_in() if feed.endpoint == STAND_IN else None
+            self._connector = feed.connector(stand_in_url=stand_in_url)
+            self._liveness = _ReaderLiveness(feed.calendars(), patience=feed.stale_after_seconds, waiting=self._groups)
+            self._connections = FeedConnections(
+                self._connector,
+                symbols=feed.symbol_names(),
+                capacity=feed.symbols_per_connection,
+                on_frames=self._receive,
+                on_change=self._on_step,
+                liveness=self._liveness,
+            )
+            self._reader = threading.Thread(target=self._read, name=f"read-{feed.name}", daemon=True)
+            self._reader.start()
+            self._known.wait(OPEN_TIMEOUT)
+            if self._known.is_set() and self._state_is_final():
+                self._reader.join()
+            if self._failure is not None:
+                raise self._failure  # noqa: TRY301  (what the reader died of)
+        except BaseException:
+            self.stop()
+            self.close()
+            raise
+
+    def follow(self, hand_on: OnChange) -> None:
+        """Hand events on until `stop`. Raises FeedRefusedError when the provider refuses this client."""
+        assert self._reader is not None
+        while not self._stopping.is_set():
+            # Looked at before the queue is: what was read before the end is handed on before it is told.
+            reading = self._reader.is_alive()
+            try:
+                group = self._groups.get(timeout=_POLL)
+            except queue.Empty:
+                if reading:
+                    continue
+                if self._failure is not None:
+                    raise self._failure from None
+                return
+            for frame in group:
+                self._hand_on_frame(frame, hand_on)
+            self._liveness.caught_up(group[-1].received_at / 1e9)
+            self._groups.task_done()
+
+    def stop(self) -> None:
+        """Ask `follow` to return."""
+        self._stopping.set()
+        if self._connections is not None:
+            self._connections.stop()
+
+    def close(self) -> None:
+        """Wait until the connections are closed, and end the stand-in."""
+        if self._reader is not None:
+            self._reader.join()
+        self._resources.close()
+
+    def _start_stand_in(self) -> str:
+        # Only those who want it pay for importing a server.
+        from ticks_platform.standin import StandInProcess
+        from ticks_platform.standin import StandInSettings as ServerSettings
+
+        feed = self._feed
+        server = StandInProcess(ServerSettings(**self._stand_in.model_dump()))
+        self._resources.callback(server.close)
+        market = {"market": feed.options["market"]} if "market" in feed.options else {}
+        try:
+            return server.url(feed.provider, key=None, **market)
+        except KeyError:
+            raise SettingsError(
+                f"feed '{feed.name}': the stand-in does not speak for provider '{feed.provider}'"
+            ) from None
+
+    def _read(self) -> None:
+        assert self._connections is not None
+        try:
+            self._connections.run()
+        except BaseException as error:  # noqa: BLE001  (raised again by `open` or `follow`)
+            self._failure = error
+        finally:
+            self._known.set()
+
+    def _state_is_final(self) -> bool:
+        assert self._connections is not None
+        return self._connections.state in (State.REFUSED, State.CLOSED)
+
+    def _on_step(self, step: Step) -> None:
+        if step.state in _KNOWN:
+            self._known.set()
+
+    def _receive(self, frames: Sequence[Frame]) -> None:
+        """Called by the threads of the connections; waits while the subscriber is behind."""
+        try:
+            self._groups.put_nowait(frames)
+        except queue.Full:
+            while not self._stopping.is_set():
+                with contextlib.suppress(queue.Full):
+                    self._groups.put(frames, timeout=_POLL)
+                    break
+            self._liveness.reading_since = time.time()
+
+    def _hand_on_frame(self, frame: Frame, hand_on: OnChange) -> None:
+        self._frames += 1
+        try:
+            events = self._connector.decode(frame.data)
+        except Exception as error:  # noqa: BLE001  (a connector's bug must not stop its feed)
+            events = [Rejected(f"the connector failed: {type(error).__name__}: {error}", frame.data)]
+        self._liveness.saw(
+            [event.symbol for event in events if isinstance(event, Tick | Quote | Bar)], until=frame.received_at / 1e9
+        )
+        for place, event in enumerate(events):
+            for change in self._changes(event, FrameKey(self._frames, place)):
+                hand_on(change)
+
+    def _changes(self, event: Event, key: FrameKey) -> list[Change]:
+        try:
+            if isinstance(event, Bar):
+                return self._changes_of_bar(event)
+            if isinstance(event, Tick | Quote):
+                at = _datetime(event.time)
+                if isinstance(event, Tick) and event.trade_id:
+                    day = (at - _TRADING_DAY_BEGINS).date()
+                    return [Change(TradeKey(event.symbol, event.exchange, event.trade_id, day), event, at, True)]
+                return [Change(key, event, at, True)]
+        except (OverflowError, TypeError):
+            event = Rejected("its time is not one", repr(event).encode())
+        if not isinstance(event, Control):
+            self._reject(event)
+        return []
+
+    def _changes_of_bar(self, bar: Bar) -> list[Change]:
+        key = WindowKey(bar.symbol, bar.start_time, bar.end_time)
+        at = _datetime(bar.start_time)
+        before = self._bars.pop(key, None)
+        self._bars[key] = bar
+        if len(self._bars) > BARS_REMEMBERED:
+            self._bars.popitem(last=False)
+        addition = Change(key, bar, at, True)
+        if before is None:
+            return [addition]
+        # Sent again as it was: nothing has changed.
+        return [] if before == bar else [Change(key, before, at, False), addition]
+
+    def _reject(self, rejected: object) -> None:
+        """Say that an event could not be decoded: the first, the second, the fourth, and so on."""
+        self._rejected += 1
+        if self._rejected & (self._rejected - 1) == 0:
+            reason = rejected.reason if isinstance(rejected, Rejected) else f"the connector made {rejected!r} of it"
+            logger.warning("%s: event rejected (%d so far): %s", self.name, self._rejected, reason)
+
+
+def _datetime(nanoseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)

@@ -1,0 +1,162 @@
+"""Candles against their ticks: which differ, and making them right again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psycopg2.errors
+from psycopg2 import sql
+
+from ticks_platform.timescale import scripts
+from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE, REFRESH_ATTEMPTS, REFRESH_PAUSE, Candle
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+WINDOW = timedelta(hours=2)
+"""How far back every closed candle is compared, and how long ago an hour's ticks may have changed to be compared."""
+HEALING_ATTEMPTS = 3
+"""Ticks go on coming: a late one may make a candle differ again between its refresh and the comparison."""
+EXAMPLES = 10
+LEVELS = (
+    (ONE_MINUTE.name, ONE_MINUTE.bucket),
+    (ONE_HOUR.name, ONE_HOUR.bucket),
+    ("one_day_candle", timedelta(days=1)),
+)
+"""The hierarchy, each made from the one before it; those that the database does not have are passed over."""
+
+Span = tuple[datetime, datetime]
+
+
+class Comparison(NamedTuple):
+    """Candles that were compared with their ticks, and those that differ."""
+
+    candles: int = 0
+    differing: int = 0
+    buckets: tuple[datetime, ...] = ()
+    """Those with a candle that differs."""
+    examples: tuple[dict[str, Any], ...] = ()
+
+
+class Reconciliation(NamedTuple):
+    """What was found, and what became of it."""
+
+    found: Comparison
+    late: int
+    """Candles that the database knew to be behind their ticks; an ordinary refresh brought them up."""
+    wrong: Comparison
+    """Candles that an ordinary refresh leaves as they are, though their ticks say otherwise."""
+    left: Comparison
+    """Candles that still differ, whatever was done."""
+
+    @property
+    def healed(self) -> int:
+        """Candles that only a forced refresh made right."""
+        return max(self.wrong.differing - self.left.differing, 0)
+
+
+def reconcile(cursor: Cursor, candle: Candle, *, window: timedelta = WINDOW) -> Reconciliation:
+    """Compare recent candles with their ticks, and refresh those that differ in every level of the hierarchy.
+
+    The caller must not be in a transaction. Only closed buckets whose ticks are all still there are looked at: a refresh
+    of others would take the candles away that their ticks have left behind.
+    """
+    spans = _reconcilable(cursor, candle, window)
+    found = _compare(cursor, candle, spans)
+    wrong = found
+    if found.differing:
+        _refresh(cursor, candle, found.buckets, force=False)
+        wrong = _compare(cursor, candle, _spans(found.buckets, candle.bucket))
+    left = wrong
+    for _ in range(HEALING_ATTEMPTS):
+        if not left.differing:
+            break
+        _refresh(cursor, candle, left.buckets, force=True)
+        left = _compare(cursor, candle, _spans(left.buckets, candle.bucket))
+    return Reconciliation(found, max(found.differing - wrong.differing, 0), wrong, left)
+
+
+def _reconcilable(cursor: Cursor, candle: Candle, window: timedelta) -> list[Span]:
+    cursor.execute(scripts.read("checks/reconcilable_hours.sql"), {"width": candle.bucket, "window": window})
+    return _merged(cursor.fetchall())
+
+
+def _compare(cursor: Cursor, candle: Candle, spans: Sequence[Span]) -> Comparison:
+    """One statement a span, and so one moment: ticks that come meanwhile are in both sides of it or in neither."""
+    query = sql.SQL(scripts.read("checks/candles_equal_ticks.sql")).format(candle=sql.Identifier(candle.name))
+    total = Comparison()
+    for begin, end in reversed(spans):
+        cursor.execute(query, {"width": candle.bucket, "begin": begin, "end": end})
+        candles, differing, buckets, examples = cursor.fetchone() or (0, 0, [], [])
+        total = Comparison(
+            total.candles + candles,
+            total.differing + differing,
+            (*buckets, *total.buckets),
+            (*total.examples, *examples)[:EXAMPLES],
+        )
+    return total
+
+
+def _refresh(cursor: Cursor, candle: Candle, buckets: Sequence[datetime], *, force: bool) -> None:
+    """Refresh these buckets of a candle in all levels, the finest first, since each is made from the one before it."""
+    names = [name for name, _ in LEVELS]
+    cursor.execute(
+        "SELECT view_name FROM timescaledb_information.continuous_aggregates WHERE view_name = ANY (%s)", (names,)
+    )
+    present = {name for (name,) in cursor.fetchall()}
+    cursor.execute(
+        "SELECT coalesce(bool_or('force' = ANY (proargnames)), false) FROM pg_proc "
+        "WHERE proname = 'refresh_continuous_aggregate'"
+    )
+    (knows_force,) = cursor.fetchone() or (False,)
+    call = "CALL refresh_continuous_aggregate(%s::regclass, %s, %s" + (
+        ", force => true)" if force and knows_force else ")"
+    )
+    for name, width in LEVELS:
+        if name not in present:
+            continue
+        cursor.execute("SELECT time_bucket(%s, now())", (width,))
+        (now,) = cursor.fetchone() or (None,)
+        assert now is not None
+        wanted = []
+        for begin, end in _spans(buckets, candle.bucket):
+            cursor.execute(
+                "SELECT time_bucket(%(width)s, %(begin)s), time_bucket(%(width)s, %(last)s) + %(width)s",
+                {"width": width, "begin": begin, "last": end - timedelta(microseconds=1)},
+            )
+            wanted.append(cursor.fetchone() or (begin, end))
+        for begin, end in _merged(wanted):
+            # An open bucket must not be materialized: ticks that come to it later would stay hidden.
+            if begin < min(end, now):
+                _call(cursor, call, (name, begin, min(end, now)))
+
+
+def _call(cursor: Cursor, call: str, arguments: tuple[Any, ...]) -> None:
+    for remaining in reversed(range(REFRESH_ATTEMPTS)):
+        try:
+            cursor.execute(call, arguments)
+        except psycopg2.errors.LockNotAvailable:
+            # The candle's policy is at work just now; it takes seconds.
+            if not remaining:
+                raise
+            time.sleep(REFRESH_PAUSE)
+        else:
+            return
+
+
+def _spans(buckets: Iterable[datetime], width: timedelta) -> list[Span]:
+    return _merged((bucket, bucket + width) for bucket in buckets)
+
+
+def _merged(spans: Iterable[Span]) -> list[Span]:
+    """The same stretches of time, in order, with what touches or overlaps put together."""
+    merged: list[Span] = []
+    for begin, end in sorted(spans):
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((begin, end))
+    return merged
