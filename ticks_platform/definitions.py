@@ -6,7 +6,7 @@ import time
 
 import dagster as dg
 
-from ticks_platform.defs import assets, candle_checks, checks, ingestion, schedules, sensors
+from ticks_platform.defs import alerts, assets, candle_checks, checks, ingestion, refresh_checks, schedules, sensors
 from ticks_platform.defs.resources import DatabaseResource, IngestionResource
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.paths import project_root
@@ -27,6 +27,7 @@ def defs() -> dg.Definitions:
         assets.one_minute_candle(),
         assets.one_hour_candle(),
         assets.one_day_candle(),
+        catching_up.candle_refresh(),
     ]
     policies = [
         assets.one_minute_candle_refresh_policy(),
@@ -39,7 +40,8 @@ def defs() -> dg.Definitions:
         assets=[*tables, *policies],
         asset_checks=[
             *checks.ohlc_invariants,
-            *candle_checks.candles_equal_ticks,
+            *candle_checks.every_check(settings),
+            *refresh_checks.refreshes_keep_up,
             checks.ticks_are_fresh(settings),
             checks.channels_are_streaming(settings),
             checks.ledger_balances(settings),
@@ -52,11 +54,11 @@ def defs() -> dg.Definitions:
             ingestion.switch_job(settings, enabled=False),
             assets.bring_up,
             assets.refresh_candles,
-            assets.catch_up,
+            catching_up.catch_up,
             checks.check_quality,
             checks.check_every_tick,
         ],
-        sensors=[sensors.platform_supervisor(ingest=ingest, feeds=feeds, loaded_at=time.time())],
+        sensors=[sensors.platform_supervisor(ingest=ingest, feeds=feeds, loaded_at=time.time()), *alerts.sensors()],
         schedules=[
             schedules.refresh_candles,
             schedules.catch_up,
@@ -66,6 +68,7 @@ def defs() -> dg.Definitions:
         resources={
             "database": database,
             "ingestion": IngestionResource(database=database, feeds_file=str(feeds_file)),
+            **alerts.resources(),
         },
         executor=dg.in_process_executor,
     )

@@ -17,7 +17,12 @@ from ticks_platform.timescale import embedded, scripts
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.workers import stopped_workers
 
-CANDLES = ("candles/one_minute_candle.sql", "candles/one_hour_candle.sql", "candles/one_day_candle.sql")
+CANDLES = (
+    "candles/one_minute_candle.sql",
+    "candles/one_hour_candle.sql",
+    "candles/one_day_candle.sql",
+    "candles/one_minute_candle_volume.sql",
+)
 POLICIES = (
     "policies/one_minute_candle_refresh.sql",
     "policies/one_hour_candle_refresh.sql",
@@ -32,6 +37,7 @@ def _state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         patch.setenv("TICKS_STATE_DIR", str(tmp_path_factory.mktemp("state")))
         patch.delenv("TICKS_DATABASE_URL", raising=False)
         patch.delenv("DAGSTER_HOME", raising=False)
+        patch.delenv("TICKS_ALERT_WEBHOOK", raising=False)
         yield
 
 

@@ -23,7 +23,8 @@ REFRESH_POOL = "candle_refresh"
 """Refreshes take turns: two of one candle at once fail, and on some TimescaleDB releases give wrong candles."""
 
 
-def _definition(file: str) -> dict[str, Any]:
+def definition_metadata(file: str) -> dict[str, Any]:
+    """A file under sql/, for the UI."""
     return {
         "definition": dg.MetadataValue.md(f"```sql\n{scripts.read(file)}\n```"),
         "file": dg.MetadataValue.path(f"sql/{file}"),
@@ -62,7 +63,7 @@ def stocks_real_time() -> dg.AssetsDefinition:
         group_name="ticks",
         owners=OWNERS,
         kinds=KINDS,
-        metadata=_definition("schema/stocks_real_time.sql"),
+        metadata=definition_metadata("schema/stocks_real_time.sql"),
         description=(
             "The ticks: one row per price event, in a TimescaleDB hypertable with chunks of one day. Materializing it "
             "creates the table and the machinery of ingestion where they are missing; ingestion runs report here what "
@@ -93,7 +94,7 @@ def _table_asset(table: str, *, description: str) -> dg.AssetsDefinition:
         group_name="ticks",
         owners=OWNERS,
         kinds=KINDS,
-        metadata=_definition(file),
+        metadata=definition_metadata(file),
         description=description,
     )
     def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
@@ -131,7 +132,7 @@ def company(settings: PlatformSettings) -> dg.AssetsDefinition:
         group_name="ticks",
         owners=OWNERS,
         kinds=KINDS,
-        metadata=_definition("schema/company.sql"),
+        metadata=definition_metadata("schema/company.sql"),
         description="The symbols that the feeds stream and the names that people know them by, from feeds.yaml.",
     )
     def company(database: DatabaseResource) -> dg.MaterializeResult[None]:
@@ -144,7 +145,7 @@ def company(settings: PlatformSettings) -> dg.AssetsDefinition:
     return company
 
 
-def _candle_asset(candle: Candle, *, source: str, description: str) -> dg.AssetsDefinition:
+def _candle_asset(candle: Candle, *, source: str, description: str, views: tuple[str, ...] = ()) -> dg.AssetsDefinition:
     file = f"candles/{candle.name}.sql"
 
     @dg.asset(
@@ -154,12 +155,12 @@ def _candle_asset(candle: Candle, *, source: str, description: str) -> dg.Assets
         owners=OWNERS,
         kinds=KINDS,
         pool=REFRESH_POOL,
-        metadata=_definition(file),
+        metadata=definition_metadata(file),
         description=description,
     )
     def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
         with database.transaction() as cursor:
-            scripts.apply(cursor, file)
+            scripts.apply(cursor, file, *views)
         with database.autocommit() as cursor:
             candles.refresh_history(cursor, candle)
             summary = candles.summarize(cursor, candle)
@@ -176,8 +177,10 @@ def one_minute_candle() -> dg.AssetsDefinition:
         source="stocks_real_time",
         description=(
             "OHLCV candles of one minute, a continuous aggregate over the ticks; buckets are UTC. Materializing it "
-            "creates the aggregate where it is missing and refreshes every closed minute that the ticks still cover."
+            "creates the aggregate where it is missing and refreshes every closed minute that the ticks still cover. "
+            "The view one_minute_candle_volume on it derives volume where a feed has no trade sizes."
         ),
+        views=("candles/one_minute_candle_volume.sql",),
     )
 
 
@@ -200,8 +203,9 @@ def one_day_candle() -> dg.AssetsDefinition:
         ONE_DAY,
         source="one_hour_candle",
         description=(
-            "OHLCV candles of one day, a continuous aggregate over the candles of one hour; days are UTC. Materializing "
-            "it creates the aggregate where it is missing and refreshes every closed day that the ticks still cover."
+            "OHLCV candles of one day, a continuous aggregate over the candles of one hour; days are UTC. "
+            "Materializing it creates the aggregate where it is missing and refreshes every closed day that the ticks "
+            "still cover."
         ),
     )
 
@@ -216,7 +220,7 @@ def _policy_asset(candle: Candle, *, description: str) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds=KINDS,
         pool=REFRESH_POOL,
-        metadata=_definition(file),
+        metadata=definition_metadata(file),
         description=description,
     )
     def asset(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult[None]:
@@ -282,19 +286,9 @@ POLICIES = {f"{candle.name}_refresh_policy": candle for candle in (ONE_MINUTE, O
 
 bring_up = dg.define_asset_job(
     "bring_up",
-    selection=dg.AssetSelection.all().without_checks(),
+    selection=(dg.AssetSelection.all() - dg.AssetSelection.assets("candle_refresh")).without_checks(),
     tags=MAX_RUNTIME,
     description="Creates whatever is missing in the database: hypertable, candles, policies. Changes nothing else.",
-)
-
-catch_up = dg.define_asset_job(
-    "catch_up",
-    selection=dg.AssetSelection.groups("candles").without_checks(),
-    tags=MAX_RUNTIME,
-    description=(
-        "Refreshes whatever closed candles have changed ticks, however old: those that came too late for the windows "
-        "of the refresh policies, as after an outage of the database."
-    ),
 )
 
 refresh_candles = dg.define_asset_job(

@@ -101,7 +101,12 @@ class IngestionResource(dg.ConfigurableResource[None]):
                         )
                     )
                 )
-                stand_in_url = stand_in.url(feed.provider, key=None, **_market(feed))
+                try:
+                    stand_in_url = stand_in.url(feed.provider, key=None, **_market(feed))
+                except KeyError:
+                    raise SettingsError(
+                        f"feed '{feed.name}': the stand-in does not speak for provider '{feed.provider}'"
+                    ) from None
             connector = feed.connector(stand_in_url=stand_in_url)
             yield stack.enter_context(
                 Ingestion(feed=feed, connector=connector, database=self.database.database, owner=owner)

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import dagster as dg
 
-from ticks_platform.defs import assets, checks
+from ticks_platform.defs import assets, catching_up, checks
 from ticks_platform.defs.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.defs.sensors import OBJECTS
-from ticks_platform.timescale import policies, tables
+from ticks_platform.timescale import late_ticks, policies, tables
 
 EVERY_MINUTE = timedelta(minutes=1)
 
@@ -43,13 +43,26 @@ def refresh_candles(context: dg.ScheduleEvaluationContext, database: DatabaseRes
 
 @dg.schedule(
     name="catch_up",
-    job=assets.catch_up,
-    cron_schedule="20 * * * *",
+    job=catching_up.catch_up,
+    cron_schedule="*/5 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Once an hour, refreshes the candles of ticks that came too late for the refresh policies' windows.",
+    description=(
+        "Every five minutes, refreshes the candles of ticks that came too late for the refresh policies' windows. Skips "
+        "where there are none."
+    ),
 )
 def catch_up(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
-    return _once_brought_up(database)
+    answer = _once_brought_up(database)
+    if isinstance(answer, dg.SkipReason):
+        return answer
+    try:
+        with database.transaction() as cursor:
+            late = late_ticks.find(cursor)
+    except UNREACHABLE as error:
+        return dg.SkipReason(f"the database cannot be reached: {str(error).strip()}")
+    if not late.hours and not late.days:
+        return dg.SkipReason("no tick came too late for the refresh policies")
+    return dg.RunRequest()
 
 
 @dg.schedule(

@@ -34,6 +34,7 @@ OBJECTS = (
     "one_minute_candle",
     "one_hour_candle",
     "one_day_candle",
+    "one_minute_candle_volume",
     *(f"ticks_platform.{Path(file).stem}" for file in scripts.MACHINERY[1:]),
 )
 """Tables whose absence means that the platform has to be brought up. The first file of the machinery is its schema."""
@@ -138,7 +139,12 @@ def _never_materialized(context: dg.SensorEvaluationContext) -> list[str]:
     definition = context.repository_def
     if definition is None:
         return []
-    keys = {key for key, asset in definition.assets_defs_by_key.items() if asset.is_materializable}
+    # What has partitions is materialized by users.
+    keys = {
+        key
+        for key, asset in definition.assets_defs_by_key.items()
+        if asset.is_materializable and asset.partitions_def is None
+    }
     records = context.instance.get_asset_records(list(keys))
     seen = {record.asset_entry.asset_key for record in records if record.asset_entry.last_materialization}
     return sorted(key.to_user_string() for key in keys - seen)

@@ -60,6 +60,9 @@ that drops the oldest connection of a key serves each for a moment: two clients 
 LONGEST_DECODING = 30.0
 """Seconds after a frame within which it may still wait to be decoded: silence is judged up to the last decoded one."""
 
+UNREACHABLE_PAUSE = 4.0
+"""Longest wait while nobody answers at all, since trying burdens nobody: a provider that is back is found soon."""
+
 MAX_GROUP_FRAMES = 512
 MAX_GROUP_BYTES = 1 << 20
 """What is handed over at a time, at the most."""
@@ -75,16 +78,20 @@ class FeedRefusedError(Exception):
     """The provider refuses this client; trying again with the same settings cannot help."""
 
 
-class _TryLaterError(LinkLostError):
-    """The connection has ended, and another one makes sense only after a while."""
+class _LeavingError(LinkLostError):
+    """It is this side that ends the connection: what is on its way is still to be taken in."""
+
+
+class _TryLaterError(_LeavingError):
+    """Another connection makes sense only after a while."""
 
     def __init__(self, reason: str, seconds: float) -> None:
         super().__init__(reason)
         self.seconds = seconds
 
 
-class _LeavingError(LinkLostError):
-    """It is this side that ends the connection, while data still flows on it."""
+class _UnreachableError(LinkLostError):
+    """There is nobody to connect to."""
 
 
 class FeedConnection:
@@ -151,6 +158,8 @@ class FeedConnection:
                     if self._first_data is not None and time.monotonic() - self._first_data >= PROVEN_AFTER:
                         self._backoff.reset()
                     delay = self._backoff.next_delay()
+                    if isinstance(lost, _UnreachableError):
+                        delay %= UNREACHABLE_PAUSE  # as evenly spread as before, which a minimum would not be
                     if isinstance(lost, _TryLaterError):
                         delay += lost.seconds
                     self._change(State.BACKING_OFF, f"{lost}; trying again in {delay:.1f} s")
@@ -193,7 +202,9 @@ class FeedConnection:
             raise LinkLostError(f"TLS certificate not accepted: {error.verify_message}") from error
         except (websocket.WebSocketException, OSError, ValueError, LookupError) as error:
             # The last two are what the library makes of a host or an answer that cannot be one.
-            raise LinkLostError(f"cannot connect: {describe(error)}") from error
+            away = isinstance(error, OSError | websocket.WebSocketAddressException)
+            kind = _UnreachableError if away and not isinstance(error, ssl.SSLError) else LinkLostError
+            raise kind(f"cannot connect: {describe(error)}") from error
 
     def _converse(self, link: Link, conversation: Conversation) -> None:
         for message in conversation.opening():

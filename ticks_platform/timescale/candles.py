@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg2
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 REFRESH_ATTEMPTS = 10
 REFRESH_PAUSE = 2.0
 """Seconds between attempts while another refresh of the same candle is at work."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class Candle(NamedTuple):
@@ -40,27 +43,83 @@ class CandleSummary(NamedTuple):
     last_bucket: datetime | None
 
 
+class Span(NamedTuple):
+    """From one time to another."""
+
+    begin: datetime
+    end: datetime
+
+
 def refresh_history(cursor: Cursor, candle: Candle) -> None:
     """Materialize all closed buckets that the ticks still cover; the caller must not be in a transaction.
 
-    A policy only ever refreshes its own window, so what came before it would stay out of the candle. The window begins
-    at the oldest tick chunk, since a refresh over dropped ticks deletes their candles, and it ends with the last closed
-    bucket, since ticks that come to a materialized open bucket stay hidden.
+    A policy only ever refreshes its own window, so what came before it would stay out of the candle.
+    """
+    kept = kept_ranges(cursor)
+    if kept:
+        refresh_range(cursor, candle, kept, kept[0].begin, kept[-1].end)
+
+
+def refresh_range(cursor: Cursor, candle: Candle, kept: Sequence[Span], begin: datetime, end: datetime) -> None:
+    """Refresh the closed buckets from `begin` to `end` that the ticks still cover, as `kept_ranges` told.
+
+    Nothing before the oldest of them is refreshed, and of the candles made from ticks none where there are no ticks any
+    more: a refresh there deletes the candles.
+    """
+    spans = kept if candle is ONE_MINUTE else [Span(kept[0].begin, kept[-1].end)] if kept else []
+    for span in spans:
+        refresh(cursor, candle, max(begin, span.begin), min(end, span.end))
+
+
+def kept_ranges(cursor: Cursor) -> list[Span]:
+    """Where the chunks of the ticks are, in order, those side by side as one.
+
+    Left out are chunks that were made after ticks of theirs had been counted: retention dropped the first one, and a
+    late tick brought it back with nothing else in it.
     """
     cursor.execute(
         """
-        SELECT min(range_start), least(max(range_end), time_bucket(%s, now()))
+        SELECT range_start, range_end
         FROM timescaledb_information.chunks
         WHERE hypertable_schema = current_schema() AND hypertable_name = 'stocks_real_time'
-        """,
-        (candle.bucket,),
+            AND NOT EXISTS (
+                SELECT FROM ticks_platform.feed_hour
+                WHERE destination = 'stocks_real_time' AND isfinite(hour)
+                    AND hour + INTERVAL '1 hour' > range_start AND hour < range_end
+                    -- By name, for releases whose view does not have it.
+                    AND counted_since < (to_jsonb(chunks) ->> 'chunk_creation_time')::timestamptz
+            )
+        ORDER BY range_start
+        """
     )
-    start, end = cursor.fetchone() or (None, None)
-    if start is None or end - start < candle.bucket:
+    spans: list[Span] = []
+    for begin, end in cursor.fetchall():
+        if spans and spans[-1].end >= begin:
+            spans[-1] = Span(spans[-1].begin, end)
+        else:
+            spans.append(Span(begin, end))
+    return spans
+
+
+def floor(at: datetime, candle: Candle) -> datetime:
+    """Begin of the candle's bucket that this time is in."""
+    return _EPOCH + (at - _EPOCH) // candle.bucket * candle.bucket
+
+
+def refresh(cursor: Cursor, candle: Candle, begin: datetime, end: datetime) -> None:
+    """Refresh the closed buckets that lie wholly between two times; the caller must not be in a transaction.
+
+    Ticks that come to a materialized open bucket would stay hidden.
+    """
+    cursor.execute("SELECT now()")
+    (now,) = cursor.fetchone() or (end,)
+    begin = floor(begin + candle.bucket - timedelta(microseconds=1), candle)
+    end = floor(min(end, now), candle)
+    if begin >= end:
         return
     for remaining in reversed(range(REFRESH_ATTEMPTS)):
         try:
-            cursor.execute("CALL refresh_continuous_aggregate(%s::regclass, %s, %s)", (candle.name, start, end))
+            cursor.execute("CALL refresh_continuous_aggregate(%s::regclass, %s, %s)", (candle.name, begin, end))
         except psycopg2.errors.LockNotAvailable:
             # The candle's policy is at work just now; it takes seconds.
             if not remaining:
@@ -80,3 +139,13 @@ def summarize(cursor: Cursor, candle: Candle) -> CandleSummary:
     row = cursor.fetchone()
     assert row is not None
     return CandleSummary(*row)
+
+
+def count(cursor: Cursor, candle: Candle, begin: datetime, end: datetime) -> int:
+    """How many candles begin in this time."""
+    cursor.execute(
+        sql.SQL("SELECT count(*) FROM {} WHERE bucket >= %s AND bucket < %s").format(sql.Identifier(candle.name)),
+        (begin, end),
+    )
+    row = cursor.fetchone()
+    return int(row[0]) if row else 0

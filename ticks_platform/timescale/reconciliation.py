@@ -11,7 +11,7 @@ import psycopg2.errors
 from psycopg2 import sql
 
 from ticks_platform.timescale import scripts
-from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE, REFRESH_ATTEMPTS, REFRESH_PAUSE, Candle
+from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, REFRESH_ATTEMPTS, REFRESH_PAUSE, Candle
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -21,11 +21,7 @@ WINDOW = timedelta(hours=2)
 HEALING_ATTEMPTS = 3
 """Ticks go on coming: a late one may make a candle differ again between its refresh and the comparison."""
 EXAMPLES = 10
-LEVELS = (
-    (ONE_MINUTE.name, ONE_MINUTE.bucket),
-    (ONE_HOUR.name, ONE_HOUR.bucket),
-    ("one_day_candle", timedelta(days=1)),
-)
+LEVELS = (ONE_MINUTE, ONE_HOUR, ONE_DAY)
 """The hierarchy, each made from the one before it; those that the database does not have are passed over."""
 
 Span = tuple[datetime, datetime]
@@ -61,8 +57,8 @@ class Reconciliation(NamedTuple):
 def reconcile(cursor: Cursor, candle: Candle, *, window: timedelta = WINDOW) -> Reconciliation:
     """Compare recent candles with their ticks, and refresh those that differ in every level of the hierarchy.
 
-    The caller must not be in a transaction. Only closed buckets whose ticks are all still there are looked at: a refresh
-    of others would take the candles away that their ticks have left behind.
+    The caller must not be in a transaction. Only closed buckets whose ticks are all still there are looked at: a
+    refresh of others would take the candles away that their ticks have left behind.
     """
     spans = _reconcilable(cursor, candle, window)
     found = _compare(cursor, candle, spans)
@@ -102,7 +98,7 @@ def _compare(cursor: Cursor, candle: Candle, spans: Sequence[Span]) -> Compariso
 
 def _refresh(cursor: Cursor, candle: Candle, buckets: Sequence[datetime], *, force: bool) -> None:
     """Refresh these buckets of a candle in all levels, the finest first, since each is made from the one before it."""
-    names = [name for name, _ in LEVELS]
+    names = [level.name for level in LEVELS]
     cursor.execute(
         "SELECT view_name FROM timescaledb_information.continuous_aggregates WHERE view_name = ANY (%s)", (names,)
     )

@@ -16,6 +16,7 @@ MACHINERY = (
     "schema/feed_checkpoint.sql",
     "schema/feed_ledger.sql",
     "schema/feed_hour.sql",
+    "schema/candle_refresh.sql",
     "schema/feed_session.sql",
     "schema/feed_channel.sql",
     "schema/rejected_event.sql",

@@ -93,3 +93,19 @@ def fresh(empty_database: Database, server_url: str | None) -> Iterator[Database
             "SELECT delete_job(job_id) FROM timescaledb_information.jobs "
             "WHERE proc_name = 'policy_refresh_continuous_aggregate'"
         )
+
+
+@pytest.fixture
+def check_one(platform: dg.Definitions, instance: dg.DagsterInstance) -> Callable[..., dg.AssetCheckEvaluation]:
+    """Runs one check alone, as from the UI."""
+
+    def check(name: str, asset: str = "one_minute_candle") -> dg.AssetCheckEvaluation:
+        job = platform.resolve_job_def("check_quality")
+        key = dg.AssetCheckKey(dg.AssetKey(asset), name)
+        result = job.get_subset(asset_check_selection={key}, asset_selection=set()).execute_in_process(
+            instance=instance
+        )
+        (evaluation,) = result.get_asset_check_evaluations()
+        return evaluation
+
+    return check

@@ -1,12 +1,9 @@
-"""The checks of the candles: they pass on good candles, and find each fault that is put into the database."""
+"""Candles and their ticks: the check passes on good candles, catches each that is falsified, and heals it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any
 
-import dagster as dg
 import pytest
 
 from ticks_platform.ingestion import ledger, switch
@@ -14,84 +11,7 @@ from ticks_platform.ingestion.ledger import HourEntry
 from ticks_platform.timescale import candles
 from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE
 from ticks_platform.timescale.database import Database
-
-WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
-
-CheckOne = Callable[..., dg.AssetCheckEvaluation]
-
-
-@pytest.fixture
-def check_one(platform: dg.Definitions, instance: dg.DagsterInstance) -> CheckOne:
-    """Runs one check alone, as from the UI."""
-
-    def check(name: str, asset: str = "one_minute_candle") -> dg.AssetCheckEvaluation:
-        job = platform.resolve_job_def("check_quality")
-        key = dg.AssetCheckKey(dg.AssetKey(asset), name)
-        result = job.get_subset(asset_check_selection={key}, asset_selection=set()).execute_in_process(
-            instance=instance
-        )
-        (evaluation,) = result.get_asset_check_evaluations()
-        return evaluation
-
-    return check
-
-
-def insert(
-    database: Database,
-    *prices: object,
-    symbol: str = "AAPL",
-    ago: float = 30,
-    every: float = 1,
-    day_volume: str = "NULL",
-) -> None:
-    """Ticks `every` so many seconds, the first at the begin of the minute that was `ago` minutes ago."""
-    with database.transaction() as cursor:
-        cursor.execute(
-            f"""
-            INSERT INTO stocks_real_time (time, symbol, price, day_volume, tick_id, feed, received_at)
-            SELECT at, %(symbol)s, price::double precision, {day_volume},
-                   (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7000'
-                    || '8000' || lpad(number::text, 12, '0'))::uuid, 'stocks', at
-            FROM (SELECT price, number, date_trunc('minute', now()) - make_interval(secs => %(ago)s * 60)
-                                + (number - 1) * make_interval(secs => %(every)s) AS at
-                  FROM unnest(%(prices)s) WITH ORDINALITY AS given (price, number)) AS ticks
-            """,
-            {
-                "symbol": symbol,
-                "ago": ago,
-                "every": every,
-                "prices": [None if price is None else str(price) for price in prices],
-            },
-        )
-
-
-def refresh(database: Database) -> None:
-    with database.autocommit() as cursor:
-        for candle in (ONE_MINUTE, ONE_HOUR):
-            candles.refresh_history(cursor, candle)
-
-
-def tamper(database: Database, statement: str, candle: str = "one_minute_candle") -> int:
-    """A statement right on what is materialized, which it calls {table}; how many rows it touched."""
-    with database.transaction() as cursor:
-        cursor.execute(
-            "SELECT format('%%I.%%I', materialization_hypertable_schema, materialization_hypertable_name) "
-            "FROM timescaledb_information.continuous_aggregates WHERE view_name = %s",
-            (candle,),
-        )
-        (table,) = cursor.fetchone() or ("",)
-        cursor.execute(statement.format(table=table))
-        return int(cursor.rowcount)
-
-
-def number(evaluation: dg.AssetCheckEvaluation, name: str) -> Any:
-    return evaluation.metadata[name].value
-
-
-def examples(evaluation: dg.AssetCheckEvaluation) -> list[dict[str, Any]]:
-    value = evaluation.metadata["examples"]
-    assert isinstance(value, dg.TableMetadataValue)
-    return [dict(record.data) for record in value.records]
+from ticks_platform_tests.defs.candle_helpers import ERROR, WARN, CheckOne, examples, insert, number, refresh, tamper
 
 
 def change_hours(database: Database) -> None:
@@ -166,16 +86,21 @@ def test_falsified_hour_is_caught_and_healed(database: Database, check_one: Chec
     assert check_one("candles_equal_ticks", "one_hour_candle").passed
 
 
-def test_an_hour_made_of_falsified_minutes_is_healed_with_them(database: Database, check_one: CheckOne) -> None:
-    insert(database, 100, 103, 99, 101, ago=61)
+def test_every_level_made_of_falsified_minutes_is_healed_with_them(database: Database, check_one: CheckOne) -> None:
+    insert(database, 100, 103, 99, 101, ago=60 * 24 * 40)
+    change_hours(database)
     refresh(database)
     tamper(database, "UPDATE {table} SET high = 1000")
-    with database.autocommit() as cursor:
-        candles.refresh_history(cursor, ONE_HOUR)
-        cursor.execute("SELECT high FROM one_hour_candle")
-        assert cursor.fetchall() == [(1000,)]
+    # They spread with the next refreshes.
+    refresh(database)
+    with database.transaction() as cursor:
+        cursor.execute("SELECT high FROM one_hour_candle UNION ALL SELECT high FROM one_day_candle")
+        assert cursor.fetchall() == [(1000,), (1000,)]
     assert number(check_one("candles_equal_ticks"), "healed") == 1
     assert check_one("candles_equal_ticks", "one_hour_candle").passed
+    with database.transaction() as cursor:
+        cursor.execute("SELECT high FROM one_hour_candle UNION ALL SELECT high FROM one_day_candle")
+        assert cursor.fetchall() == [(103,), (103,)]
 
 
 def test_late_ticks_are_no_fault(database: Database, check_one: CheckOne) -> None:

@@ -107,6 +107,19 @@ def test_what_there_is(platform: dg.Definitions) -> None:
         ("one_minute_candle", "ohlc_invariants"),
         ("one_hour_candle", "ohlc_invariants"),
         ("one_day_candle", "ohlc_invariants"),
+        ("one_minute_candle", "candles_equal_ticks"),
+        ("one_hour_candle", "candles_equal_ticks"),
+        ("one_minute_candle", "no_ticks_from_the_future"),
+        ("stocks_real_time", "prices_are_positive_and_finite"),
+        ("one_minute_candle", "no_duplicate_bucket"),
+        ("one_hour_candle", "no_duplicate_bucket"),
+        ("one_day_candle", "no_duplicate_bucket"),
+        ("one_minute_candle", "day_volume_is_monotone"),
+        ("one_minute_candle", "prices_do_not_jump"),
+        ("one_minute_candle", "session_is_complete"),
+        ("one_minute_candle", "refreshes_keep_up"),
+        ("one_hour_candle", "refreshes_keep_up"),
+        ("one_day_candle", "refreshes_keep_up"),
     }
 
 

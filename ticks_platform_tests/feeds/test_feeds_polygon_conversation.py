@@ -11,8 +11,8 @@ from ticks_platform.feeds.connector import HandshakeAnswer, Reaction
 from ticks_platform.feeds.events import (
     Acknowledged,
     Authenticated,
-    Notice,
     NotEntitled,
+    Notice,
     ProviderError,
     Refused,
     TryLater,

@@ -1,0 +1,64 @@
+"""``python -m conformance [scenario …]``: see conformance/README.md."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+from conformance import cell
+from conformance.cell import Result, Scenario
+from conformance.clients import CLIENTS, OURS, provider_of
+from conformance.report import print_json, print_table
+from conformance.scenarios import SCENARIOS
+
+
+def run_all(scenarios: Sequence[Scenario], clients: Sequence[str]) -> dict[tuple[str, str], Result]:
+    """Each client in a thread of its own, its scenarios one after the other."""
+    results: dict[tuple[str, str], Result] = {}
+
+    def run(client: str) -> None:
+        for scenario in scenarios:
+            if provider_of(client) in scenario.providers:
+                results[scenario.name, client] = cell.run(scenario, client)
+                print(f"… {scenario.title}: {client}", file=sys.stderr, flush=True)
+
+    threads = [threading.Thread(target=run, args=(client,), name=client) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def main() -> int:
+    """Run the scenarios that are named, or all; returns the exit code: 1 if one of our clients is not fine."""
+    names = [scenario.name for scenario in SCENARIOS]
+    parser = argparse.ArgumentParser(
+        prog="python -m conformance", description=f"Put clients through trouble. Scenarios: {', '.join(names)}."
+    )
+    parser.add_argument("names", nargs="*", metavar="scenario", help="what to run; all by default")
+    parser.add_argument("--client", action="append", choices=CLIENTS, help="with whom; all four by default")
+    given = parser.parse_args()
+    if unknown := set(given.names) - set(names):
+        parser.error(f"there is no scenario named {', '.join(sorted(unknown))}")
+    scenarios = [scenario for scenario in SCENARIOS if not given.names or scenario.name in given.names]
+    clients = given.client or CLIENTS
+    began = time.monotonic()
+    results = run_all(scenarios, clients)
+    print_table(scenarios, clients, results)
+    in_order = [
+        results[scenario.name, client]
+        for scenario in scenarios
+        for client in clients
+        if (scenario.name, client) in results
+    ]
+    print_json(in_order)
+    print(f"{len(in_order)} cells in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    return int(any(not result.fine and result.client in OURS for result in in_order))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

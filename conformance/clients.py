@@ -1,0 +1,215 @@
+"""The four clients, each driven as its users would, in a process of its own that notes every event handed over.
+
+Everything here but `ClientProcess` runs in the child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+from conformance.keys import Key, price_key, trade_key
+
+OURS_TWELVE_DATA = "ours, Twelve Data"
+OFFICIAL_TWELVE_DATA = "twelvedata"
+OURS_POLYGON = "ours, Polygon"
+OFFICIAL_POLYGON = "massive"
+CLIENTS = (OURS_TWELVE_DATA, OFFICIAL_TWELVE_DATA, OURS_POLYGON, OFFICIAL_POLYGON)
+OURS = (OURS_TWELVE_DATA, OURS_POLYGON)
+
+PATIENCE = 2.0
+"""Seconds without data that our clients put up with: `stale_after_seconds` of a feed. The others have no such thing."""
+
+_HEARTBEAT = 10.0
+_ANSWER_TIMEOUT = 90.0
+_END_TIMEOUT = 5.0
+
+
+def provider_of(client: str) -> str:
+    """Whose protocol a client speaks."""
+    return "twelve_data" if client in (OURS_TWELVE_DATA, OFFICIAL_TWELVE_DATA) else "polygon"
+
+
+class Errand(NamedTuple):
+    """What a client is to do."""
+
+    url: str
+    http_url: str
+    key: str
+    symbols: Sequence[str]
+    """Of Twelve Data, or of Polygon: then their trades. A name with a dot is a channel of Polygon's."""
+    handling_s: float = 0.0
+    """Seconds that its user takes for each event."""
+
+
+class News(NamedTuple):
+    """What a client has handed to its user since it was last asked."""
+
+    events: list[tuple[float, Key]]
+    """When, in seconds since the epoch, and what."""
+    ended: str | None
+    """What it ended with, if it did."""
+
+
+class ClientProcess:
+    """A client at work, seen from outside."""
+
+    def __init__(self, client: str, errand: Errand) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(client, errand, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+        self.events: list[tuple[float, Key]] = []
+        self.ended: str | None = None
+
+    def look(self) -> None:
+        """Take in what is new. Raises RuntimeError when the process does not answer."""
+        try:
+            self._pipe.send(len(self.events))
+            if not self._pipe.poll(_ANSWER_TIMEOUT):
+                raise RuntimeError("the client's process does not answer")
+            news: News = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise RuntimeError("the client's process has ended") from error
+        self.events += news.events
+        self.ended = news.ended
+
+    def close(self) -> None:
+        """End the process, whatever the client is at."""
+        self._pipe.close()
+        self._process.join(_END_TIMEOUT)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+
+class _User:
+    """Who uses the client: notes each event, and takes a while for it."""
+
+    def __init__(self, handling_s: float) -> None:
+        self.events: list[tuple[float, Key]] = []
+        self.ended: str | None = None
+        self._handling_s = handling_s
+
+    def take(self, key: Key | None) -> None:
+        if key is not None:
+            self.events.append((time.time(), key))
+        if self._handling_s:
+            time.sleep(self._handling_s)
+
+    def run(self, stream: Callable[[], object]) -> None:
+        """Stream on a thread until it ends, and note what it ended with."""
+
+        def streaming() -> None:
+            try:
+                stream()
+            except BaseException as error:  # noqa: BLE001  (it is the finding)
+                self.ended = f"{type(error).__name__}: {error}"
+            else:
+                self.ended = "returned without a word"
+
+        threading.Thread(target=streaming, name="client", daemon=True).start()
+
+
+def _work(client: str, errand: Errand, pipe: Connection) -> None:
+    logging.disable(logging.CRITICAL)
+    user = _User(errand.handling_s)
+    start = {
+        OURS_TWELVE_DATA: _start_ours,
+        OFFICIAL_TWELVE_DATA: _start_twelvedata,
+        OURS_POLYGON: _start_ours,
+        OFFICIAL_POLYGON: _start_massive,
+    }[client]
+    look = start(user, errand) or (lambda: None)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            seen = pipe.recv()
+            look()
+            pipe.send(News(user.events[seen:], user.ended))
+    os._exit(0)  # clients leave threads that nothing else ends
+
+
+def _start_ours(user: _User, errand: Errand) -> None:
+    """As the ingestion does it, but for the journal: frames are decoded at once, in the receiving thread."""
+    from ticks_platform.feeds.calendars import calendar
+    from ticks_platform.feeds.connection import FeedConnection
+    from ticks_platform.feeds.connector import Connector
+    from ticks_platform.feeds.events import Frame, Tick
+    from ticks_platform.feeds.liveness import Liveness
+    from ticks_platform.feeds.polygon import PolygonConnector
+    from ticks_platform.feeds.twelve_data import TwelveDataConnector
+
+    trades = "/v1/" not in errand.url
+    kind = PolygonConnector if trades else TwelveDataConnector
+    connector: Connector = kind(url=errand.url, api_key=errand.key)
+    symbols = [symbol.rpartition(".")[2] if trades else symbol for symbol in errand.symbols]
+    liveness = Liveness(dict.fromkeys(symbols, calendar("always")), patience=PATIENCE)
+
+    def take(frames: Sequence[Frame]) -> None:
+        ticks = [event for frame in frames for event in connector.decode(frame.data) if isinstance(event, Tick)]
+        liveness.saw([tick.symbol for tick in ticks], until=time.time())
+        liveness.caught_up(time.time())
+        for tick in ticks:
+            if trades:
+                user.take(trade_key(tick.symbol, tick.trade_id))
+            else:
+                user.take(price_key(tick.symbol, tick.time // 1_000_000_000, tick.price, tick.day_volume))
+
+    feed = FeedConnection(connector, symbols=symbols, on_frames=take, on_change=lambda _: None, liveness=liveness)
+    user.run(feed.run)
+
+
+def _start_twelvedata(user: _User, errand: Errand) -> Callable[[], None]:
+    """With a heartbeat every ten seconds, which its users have to see to."""
+    from twelvedata import TDClient  # type: ignore[import-untyped]
+
+    quiet = logging.getLogger("twelvedata-conformance")
+    quiet.addHandler(logging.NullHandler())
+
+    def take(event: dict[str, Any]) -> None:
+        if isinstance(event, dict) and event.get("event") == "price" and isinstance(event.get("price"), float | int):
+            user.take(price_key(event["symbol"], event["timestamp"], event["price"], event.get("day_volume")))
+
+    client = TDClient(apikey=errand.key, base_url=errand.http_url)
+    socket = client.websocket(symbols=list(errand.symbols), on_event=take, logger=quiet)
+    socket.url = errand.url
+    socket.connect()
+
+    def beat() -> None:
+        while True:
+            time.sleep(_HEARTBEAT)
+            socket.heartbeat()
+
+    threading.Thread(target=beat, daemon=True).start()
+
+    def look() -> None:
+        """Its end shows only in that its receiving thread has ended, and no other one has begun."""
+        receiver = socket.event_receiver
+        if not receiver.is_alive():
+            time.sleep(0.05)
+            if receiver is socket.event_receiver and not receiver.is_alive():
+                user.ended = "its receiving thread ended without a word"
+
+    return look
+
+
+def _start_massive(user: _User, errand: Errand) -> None:
+    from massive import WebSocketClient  # type: ignore[import-untyped]
+
+    def take(messages: list[Any]) -> None:
+        for message in messages:
+            good = message.event_type == "T" and message.price is not None
+            user.take(trade_key(message.symbol, message.id) if good else None)
+
+    channels = [symbol if "." in symbol else f"T.{symbol}" for symbol in errand.symbols]
+    where = errand.http_url.removeprefix("http://")
+    client = WebSocketClient(errand.key, feed=where, market="stocks", secure=False, subscriptions=channels)
+    user.run(lambda: client.run(take))

@@ -1,0 +1,38 @@
+-- The volume of each minute: the sum of the trade sizes where the feed sends them; where it has only the day's volume so far,
+-- what that grew by since the candle before it (last minus first within a minute would lose what was traded between two
+-- ticks of different minutes). Empty where it has neither.
+-- A session begins where the day's volume falls below half of what it was. It is told by that and not by the clock, since
+-- neither the UTC day nor any one time zone is the session of every symbol. Smaller falls are corrections: the volume is
+-- zero until the old height is passed, so that it is never negative and a session's minutes add up to its day's volume.
+CREATE OR REPLACE VIEW one_minute_candle_volume AS
+SELECT
+    bucket,
+    symbol,
+    coalesce(
+        volume,
+        greatest(
+            day_volume_high - coalesce(
+                max(day_volume_high) OVER (
+                    PARTITION BY symbol, session ORDER BY bucket ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                ),
+                0
+            ),
+            0
+        )::double precision * CASE WHEN day_volume_high IS NOT NULL THEN 1 END
+    ) AS volume,
+    volume IS NULL AND day_volume_high IS NOT NULL AS derived
+FROM (
+    SELECT *, count(*) FILTER (WHERE day_volume_high < previous / 2.0) OVER (PARTITION BY symbol ORDER BY bucket) AS session
+    FROM (
+        SELECT bucket, symbol, volume, day_volume_high,
+            -- Those without a day's volume stand apart, so that the candle before is one that has it.
+            lag(day_volume_high) OVER (PARTITION BY symbol, day_volume_high IS NULL ORDER BY bucket) AS previous
+        FROM one_minute_candle
+    ) AS candles
+) AS sessions;
+
+COMMENT ON VIEW one_minute_candle_volume IS 'Volume of each minute, from trade sizes or else from the volume of the day.';
+COMMENT ON COLUMN one_minute_candle_volume.bucket IS 'Begin of the minute, UTC.';
+COMMENT ON COLUMN one_minute_candle_volume.symbol IS 'Symbol, as the provider names it.';
+COMMENT ON COLUMN one_minute_candle_volume.volume IS 'What was traded in the minute; empty where the provider tells neither sizes nor the volume of the day.';
+COMMENT ON COLUMN one_minute_candle_volume.derived IS 'Whether it was derived from the volume of the day.';

@@ -1,0 +1,58 @@
+"""A webhook on loopback that keeps what it is sent, and answers as it is told."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+SECRET = "T0000/s3cr3t-word"
+
+
+class Receiver:
+    """`answers` are the status codes to come; 200 when they are used up."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.texts: list[str] = []
+        self.attempts = 0
+        self.answers: list[int] = []
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    """A receiver for as long as the context lasts."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            receiver.attempts += 1
+            status = receiver.answers.pop(0) if receiver.answers else 200
+            if status == 200:
+                receiver.texts.append(body["text"])
+            self.send_response(status)
+            if status in (301, 302):
+                self.send_header("Location", f"http://127.0.0.1:{server.server_port}/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    receiver = Receiver(f"http://127.0.0.1:{server.server_port}/services/{SECRET}")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,145 @@
+"""compose.yaml and what it is made of, as far as it can be looked at without a container engine."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dagster._config import process_config, resolve_to_config_type
+from dagster._core.instance.config import dagster_instance_config
+from dagster._core.instance.ref import InstanceRef
+from dagster._serdes.config_class import ConfigurableClassData
+
+from ticks_platform.paths import project_root
+
+ROOT = project_root()
+DEPLOY = ROOT / "deploy"
+TEXT = (ROOT / "compose.yaml").read_text(encoding="utf-8")
+SERVICES: dict[str, Any] = yaml.safe_load(TEXT)["services"]
+DAGSTER = ("code", "webserver", "daemon")
+
+
+def read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def documented() -> dict[str, bool]:
+    """The variables of env.example, and whether each has to be set."""
+    lines = (DEPLOY / "env.example").read_text(encoding="utf-8").splitlines()
+    return {found[2]: not found[1] for line in lines if (found := re.fullmatch(r"(#?)([A-Z_]+)=", line))}
+
+
+def test_the_parts_are_there() -> None:
+    assert set(SERVICES) == {"timescaledb", "dagster-storage", *DAGSTER, "grafana"}
+    assert {SERVICES[name]["image"] for name in DAGSTER} == {"ticks_platform"}
+    assert [name for name in DAGSTER if "build" in SERVICES[name]] == ["code"]
+
+
+def test_files_that_are_mounted_exist() -> None:
+    declared = set(yaml.safe_load(TEXT)["volumes"])
+    for service in SERVICES.values():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            assert (ROOT / source).exists() if source.startswith("./") else source in declared, volume
+        for needed in service.get("depends_on", {}):
+            assert "healthcheck" in SERVICES[needed]
+
+
+def test_files_that_the_image_is_made_of_exist() -> None:
+    build = SERVICES["code"]["build"]
+    dockerfile = (ROOT / build["context"] / build["dockerfile"]).read_text(encoding="utf-8")
+    sources = [word for line in re.findall(r"^COPY (.+)$", dockerfile, re.MULTILINE) for word in line.split()[:-1]]
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    for source in sources:
+        assert (ROOT / source).exists(), source
+        assert f"!{source.split('/')[0]}" in ignored, source
+    extras = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert ".[deploy]" in dockerfile
+    assert re.search(r"^deploy = \[$", extras, re.MULTILINE)
+
+
+def test_variables_are_documented() -> None:
+    used = set(re.findall(r"\$\{(\w+):\?", TEXT))
+    assert used == set(re.findall(r"\$\{(\w+)", TEXT)), "a variable without a message for when it is missing"
+    assert used == {name for name, needed in documented().items() if needed}
+    assert "TICKS_ALERT_WEBHOOK" in documented()
+
+
+def test_no_password_is_in_it() -> None:
+    for service in SERVICES.values():
+        for name, value in service.get("environment", {}).items():
+            if "PASSWORD" in name:
+                assert re.fullmatch(r"\$\{\w+:\?[^}]+\}", value), name
+
+
+def test_nothing_is_published_to_the_network() -> None:
+    for service in SERVICES.values():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+
+
+def test_grafana_gets_what_its_files_name() -> None:
+    named = set()
+    for path in (ROOT / "grafana" / "provisioning").rglob("*.yaml"):
+        named |= set(re.findall(r"\$\{(\w+)\}", path.read_text(encoding="utf-8")))
+    assert named == {name for name in SERVICES["grafana"]["environment"] if name.startswith("TICKS_")}
+    mounted = [volume.split(":")[1] for volume in SERVICES["grafana"]["volumes"]]
+    assert SERVICES["grafana"]["environment"]["TICKS_GRAFANA_DASHBOARDS"] in mounted
+
+
+def test_the_code_location_is_where_the_workspace_says() -> None:
+    (entry,) = read(DEPLOY / "workspace.yaml")["load_from"]
+    server = entry["grpc_server"]
+    command = SERVICES[server["host"]]["command"]
+    assert command[command.index("--port") + 1] == str(server["port"])
+    (local,) = read(ROOT / "workspace.yaml")["load_from"]
+    assert server["location_name"] == local["python_module"]["location_name"]
+    assert command[command.index("--module-name") + 1] == local["python_module"]["module_name"]
+
+
+def test_the_instance_differs_in_where_history_is_kept_alone() -> None:
+    ours, local = read(DEPLOY / "dagster.yaml"), read(ROOT / "dagster.yaml")
+    for key in ("storage", "compute_logs"):
+        ours.pop(key)
+        local.pop(key)
+    assert ours == local
+
+
+def test_the_instance_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster takes the file, its classes are there, and they take their configuration."""
+    names = set(re.findall(r"env: (\w+)", (DEPLOY / "dagster.yaml").read_text(encoding="utf-8")))
+    for service in DAGSTER:
+        assert names <= set(SERVICES[service]["environment"])
+    for name in names:
+        monkeypatch.setenv(name, f"a-{name.lower()}")
+    shutil.copy(DEPLOY / "dagster.yaml", tmp_path)
+    dagster_instance_config(str(tmp_path))
+    reference = InstanceRef.from_dir(str(tmp_path))
+    made = [value for value in reference._asdict().values() if isinstance(value, ConfigurableClassData)]
+    assert "dagster_postgres" in {data.module_name for data in made}
+    for data in made:
+        module = __import__(data.module_name, fromlist=[data.class_name])
+        result = process_config(
+            resolve_to_config_type(getattr(module, data.class_name).config_type()), data.config_dict
+        )
+        assert result.success, result.errors
+
+
+def test_compose_itself_takes_it(tmp_path: Path) -> None:
+    docker = shutil.which("docker")
+    if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
+        pytest.skip("docker compose is not installed")
+    env = tmp_path / "env"
+    env.write_text("".join(f"{name}=x\n" for name in documented()), encoding="utf-8")
+    done = subprocess.run(
+        [docker, "compose", "--env-file", str(env), "-f", str(ROOT / "compose.yaml"), "config", "--quiet"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
