@@ -6,7 +6,17 @@ import time
 
 import dagster as dg
 
-from ticks_platform.defs import alerts, assets, candle_checks, checks, ingestion, refresh_checks, schedules, sensors
+from ticks_platform.defs import (
+    alerts,
+    assets,
+    candle_checks,
+    catching_up,
+    checks,
+    ingestion,
+    refresh_checks,
+    schedules,
+    sensors,
+)
 from ticks_platform.defs.resources import DatabaseResource, IngestionResource
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.paths import project_root

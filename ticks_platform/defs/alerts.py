@@ -1,5 +1,6 @@
 """Alerts: failed runs and failed checks, posted to one webhook; none without TICKS_ALERT_WEBHOOK."""
 
+import html
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -168,5 +169,6 @@ def _within(lines: list[str]) -> Iterable[str]:
 
 
 def _short(text: str) -> str:
+    """One line of bounded length, in which Slack finds no mention and no link."""
     text = " ".join(text.split())
-    return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 2] + " …"
+    return html.escape(text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 2] + " …", quote=False)

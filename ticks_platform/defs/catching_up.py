@@ -79,7 +79,6 @@ def candle_refresh() -> dg.AssetsDefinition:
         partitions_def=dg.DailyPartitionsDefinition(start_date=FIRST_DAY, end_offset=1),
         backfill_policy=dg.BackfillPolicy.single_run(),
         metadata=definition_metadata("schema/candle_refresh.sql"),
-        op_tags=MAX_RUNTIME,
         description=(
             "The candles of the days that are selected, UTC, in every level: whatever changed in them is refreshed, as "
             "far as the ticks are still there. Nothing has to be done here in everyday life: policies and catch_up "

@@ -19,7 +19,7 @@ def _problems(row: Refreshing, *, by_database: bool) -> tuple[list[str], list[st
     if row.job_id is None:
         broken.append("there is no refresh policy")
     elif row.scheduled is False:
-        broken.append(f"its refresh policy, job {row.job_id}, is stopped; alter_job(…, scheduled => true) starts it")
+        broken.append(f"its refresh policy, job {row.job_id}, is stopped: its job is not scheduled")
     if row.failed:
         broken.append(f"the last run of job {row.job_id} failed: {row.error or 'see the log of the database'}")
     if by_database and row.success_age_seconds is not None and row.interval_seconds is not None:

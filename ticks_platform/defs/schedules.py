@@ -47,8 +47,8 @@ def refresh_candles(context: dg.ScheduleEvaluationContext, database: DatabaseRes
     cron_schedule="*/5 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description=(
-        "Every five minutes, refreshes the candles of ticks that came too late for the refresh policies' windows. Skips "
-        "where there are none."
+        "Every five minutes, refreshes the candles of ticks that came too late for the refresh policies' windows. "
+        "Skips where there are none."
     ),
 )
 def catch_up(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:

@@ -142,6 +142,14 @@ def test_a_failed_run_is_posted(rig: Rig, receiver: Receiver) -> None:
     assert "no such symbol" in text
 
 
+def test_messages_are_one_short_line_without_mentions(rig: Rig, receiver: Receiver) -> None:
+    rig.run(ValueError("<!channel> look\nhere" + "x" * 5000))
+    (text,) = receiver.texts
+    assert "&lt;!channel&gt; look here" in text
+    assert len(text) < 1000
+    assert len(text.splitlines()) == 2
+
+
 def test_one_that_goes_on_failing_is_posted_once(rig: Rig, receiver: Receiver) -> None:
     for _ in range(3):
         rig.run(ValueError("broken"))

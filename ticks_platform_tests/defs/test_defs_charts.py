@@ -40,7 +40,7 @@ def picture(markdown: str) -> ET.Element:
 def test_a_candle_shows_its_last_session(fresh: Database, run_job: Callable[..., dg.ExecuteInProcessResult]) -> None:
     assert run_job("bring_up").success
     insert_ticks(fresh, minutes=390)
-    result = run_job("catch_up")
+    result = run_job("bring_up")
     assert result.success
     # 390 minutes in candles of five; the seven hours that they lie in.
     for asset, width, candles in (("one_minute_candle", "5 min", 78), ("one_hour_candle", "1 h", 7)):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from ticks_platform.feeds.registry import find_connector
 from ticks_platform.feeds.settings import FeedSettings, PlatformSettings, SettingsError, load_settings
 from ticks_platform.feeds.twelve_data import URL
 
@@ -66,10 +68,12 @@ def test_the_shipped_file(repository_root: Path) -> None:
 def test_the_feeds_that_the_shipped_file_suggests(repository_root: Path, load: Load) -> None:
     shipped = (repository_root / "feeds.yaml").read_text(encoding="utf-8").splitlines()
     suggested = [line.replace("  #", "", 1) for line in shipped if line.startswith("  #")]
-    text = "\n".join(line for line in suggested if not line.startswith(" Going live"))
+    text = "\n".join(line for line in suggested if re.match(r" [a-z]+:$|   ", line))  # what is no prose
     settings = load("feeds:\n" + textwrap.indent(textwrap.dedent(text), "  "))
-    assert [feed.name for feed in settings.feeds] == ["stocks", "crypto"]
-    assert all(feed.endpoint == "live" and feed.api_key_env for feed in settings.feeds)
+    assert [feed.name for feed in settings.feeds] == ["stocks", "crypto", "tape", "coins", "coinbase"]
+    for feed in settings.feeds:
+        assert feed.endpoint == "live"
+        assert feed.api_key_env or not find_connector(feed.provider).requires_key
 
 
 def test_forms_of_symbols(load: Load) -> None:

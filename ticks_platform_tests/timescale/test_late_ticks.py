@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
@@ -19,6 +20,7 @@ from ticks_platform.timescale.database import Database
 from ticks_platform_tests.conftest import POLICIES
 
 NANOSECONDS = 1_000_000_000
+ROUNDS, SEEDS_A_ROUND = 7, 50
 LEVELS = {"minute": ONE_MINUTE, "hour": ONE_HOUR, "day": ONE_DAY}
 TODAY = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
 
@@ -47,7 +49,9 @@ UNION ALL
 def loaded(database: Database) -> Database:
     """A database that knows the feed `test`."""
     with database.transaction() as cursor:
-        cursor.execute("INSERT INTO ticks_platform.feed (feed, provider, synthetic) VALUES ('test', 'twelve_data', true)")
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed (feed, provider, synthetic) VALUES ('test', 'twelve_data', true)"
+        )
     return database
 
 
@@ -209,16 +213,17 @@ def test_a_late_tick_of_a_dropped_day_does_not_replace_its_candles(loaded: Datab
     assert hours() == before
 
 
-def arrivals(seeded: random.Random, begin: datetime) -> Iterator[list[tuple[int, Tick]]]:
-    """Ticks of two days in batches: in any order, some twice as ticks of their own, some long after the others."""
+def arrivals(seed: int, begin: datetime) -> Iterator[list[tuple[int, Tick]]]:
+    """One symbol's ticks of two days in batches: in any order, some as two ticks, some long after the others."""
+    seeded = random.Random(seed)
     ticks = []
-    for position in range(1, seeded.randrange(20, 60)):
+    for position in range(1, seeded.randrange(15, 40)):
         second = begin + timedelta(seconds=seeded.choice([seeded.randrange(172_800), 86_340 + seeded.randrange(120)]))
-        ticks.append(tick(position, second, round(seeded.uniform(90, 110), 2), seeded.choice(["AAPL", "BTC/USD"])))
+        ticks.append(tick(position, second, round(seeded.uniform(90, 110), 2), f"S{seed}"))
     ticks += [(1000 + position, twin) for position, twin in seeded.sample(ticks, 5)]
     seeded.shuffle(ticks)
     while ticks:
-        size = seeded.randrange(1, 25)
+        size = seeded.randrange(1, 20)
         yield ticks[:size]
         del ticks[:size]
 
@@ -235,15 +240,13 @@ def refresh_something(database: Database, seeded: random.Random, begin: datetime
 
 
 def test_candles_are_those_of_the_ticks_whatever_the_order_of_arrival(loaded: Database) -> None:
-    """Each seed has two days of its own; the one of a failure is in its message."""
-    for seed in range(SEEDS):
-        seeded = random.Random(seed)
-        begin = TODAY - timedelta(days=3 * seed + 5)
-        for batch in arrivals(seeded, begin):
-            load(loaded, batch)
+    """Each seed is a symbol; those of one round share two days, and the refreshes in between."""
+    for number in range(ROUNDS):
+        seeded = random.Random(-1 - number)
+        begin = TODAY - timedelta(days=3 * number + 5)
+        seeds = range(number * SEEDS_A_ROUND, (number + 1) * SEEDS_A_ROUND)
+        for batches in itertools.zip_longest(*(arrivals(seed, begin) for seed in seeds), fillvalue=[]):
+            load(loaded, list(itertools.chain(*batches)))
             refresh_something(loaded, seeded, begin)
         catch_up(loaded)
-        assert differing(loaded, begin, begin + timedelta(days=2)) == [], f"seed {seed}"
-
-
-SEEDS = 100
+        assert differing(loaded, begin, begin + timedelta(days=2)) == [], f"seeds {seeds}, each the symbol of its name"
