@@ -113,9 +113,10 @@ def test_both_providers_at_once(connect: Connect, connect_polygon: Connect) -> N
 def test_bars_are_those_of_the_trades(connect_polygon: Connect) -> None:
     with on_command(polygon_fractional_share=0.3) as stand_in:
         client = connect_polygon(polygon(stand_in)).enter("T.AAPL", "T.MSFT", "A.AAPL", "A.MSFT", "AM.AAPL", "AM.MSFT")
+        second = int(time.time())
         for _ in range(4):
             stand_in.send_exactly(300)
-            time.sleep(0.3)
+            time.sleep(max(0.3, second + 1.05 - time.time()))  # so that they lie in two seconds at least
         stand_in.send_bars()
         trades: dict[tuple[str, int, str], list[dict[str, Any]]] = defaultdict(list)
         bars: dict[tuple[str, int, str], dict[str, Any]] = {}
