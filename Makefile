@@ -13,7 +13,7 @@ dev: setup
 	env -u DAGSTER_HOME $(VENV)/bin/dagster dev
 
 test: setup
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Hundreds of faults in a row, and a count at the end. It prints its seed, which makes the same ones again.
 soak: export TICKS_SOAK_FAULTS ?= 300

@@ -110,3 +110,9 @@ def stand_in() -> Iterator[StandIn]:
 def repository_root() -> Path:
     """The checkout."""
     return project_root()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, or one worker has them to itself at the end while the other one has nothing to do."""
+    long = ("test_end_to_end.py", "test_faults.py")
+    items.sort(key=lambda item: item.path.name not in long)

@@ -10,6 +10,7 @@ import pytest
 from ticks_platform.feeds import connection as connections
 from ticks_platform.feeds.life import State
 from ticks_platform.feeds.twelve_data import TwelveDataConversation
+from ticks_platform.ingestion.stream import RECEIVER_TIMEOUT
 from ticks_platform.standin import StandIn, StandInSettings
 from ticks_platform_tests.feeds.helpers import (
     PING,
@@ -186,7 +187,7 @@ def test_stop_while_a_peer_that_does_not_say_goodbye_sends_on() -> None:
 
     with PeerServer(serve) as server, Running(connector(server.url)) as running:
         running.wait_for(State.STREAMING)
-        assert running.stop() < 1.0
+        assert running.stop() < RECEIVER_TIMEOUT
 
 
 def test_stop_while_nothing_comes() -> None:
