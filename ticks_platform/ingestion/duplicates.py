@@ -6,7 +6,7 @@ costs one look into a set, and nothing depends on how long the table is or how o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Set
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -107,24 +107,32 @@ class _Generation:
         self._bits = np.zeros(1 << (_PLACE_BITS - 3), np.uint8)
 
     def add(self, hashes: npt.NDArray[np.int64]) -> None:
-        for places in _places(hashes):
-            np.bitwise_or.at(self._bits, places >> 3, np.left_shift(1, places & 7).astype(np.uint8))
+        """Add these."""
+        places = _places(hashes).reshape(-1)
+        byte, bit = places >> 3, _BIT[places & 7]
+        # Of two bits for one byte, one is lost in such an assignment; it finds its place in another round.
+        while len(byte):
+            self._bits[byte] |= bit
+            lost = self._bits[byte] & bit == 0
+            byte, bit = byte[lost], bit[lost]
         self.size += len(hashes)
 
     def holds(self, hashes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which of these may have been added before."""
         if not self.size:
             return np.zeros(len(hashes), np.bool_)
-        held = np.ones(len(hashes), np.bool_)
-        for places in _places(hashes):
-            held &= (self._bits[places >> 3] >> (places & 7).astype(np.uint8)) & 1 == 1
+        places = _places(hashes)
+        held: npt.NDArray[np.bool_] = (self._bits[places >> 3] & _BIT[places & 7] != 0).all(axis=0)
         return held
 
 
-def _places(hashes: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+_BIT = np.left_shift(1, np.arange(8)).astype(np.uint8)
+
+
+def _places(hashes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Four places of each, by double hashing (Kirsch and Mitzenmacher, 2006)."""
     first, step = hashes & _PLACE_MASK, (hashes >> 32) | 1
-    for number in range(4):
-        yield (first + number * step) & _PLACE_MASK
+    return np.stack([(first + number * step) & _PLACE_MASK for number in range(4)])
 
 
 def stored_until(cursor: Cursor, feed: str) -> int | None:
