@@ -33,6 +33,7 @@ class RestApis:
 
     def __init__(self, settings: StandInSettings, keys: Keys, listings: Listings, history: History) -> None:
         self._keys = keys
+        self._history = history
         self._apis: list[TwelveDataApi | PolygonApi] = [
             TwelveDataApi(settings, listings, history),
             PolygonApi(settings, history),
@@ -94,6 +95,9 @@ class RestApis:
         try:
             if not key or not self._keys.accepts(key):
                 raise api.unauthorized(key)
+            if not self._history.kept and question.path != CONSTRUCTOR:
+                # No data would be a lie: repaired by it, a gap would be closed.
+                raise RefusedError(501, "The stand-in keeps no history: give it a history_events above 0.")  # noqa: TRY301
             charged = api.admit(key, question)
             if fault is not None and fault.kind in ("status", "error_in_200"):
                 raise RefusedError(fault.status, f"The stand-in was told to answer with {fault.status}.")  # noqa: TRY301
