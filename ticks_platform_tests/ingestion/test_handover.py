@@ -137,7 +137,8 @@ def stored(database: Database) -> list[tuple[Any, ...]]:
 def check_event_by_event(database: Database, sent: list[dict[str, Any]]) -> None:
     """Wait until as many ticks have landed as were sent: they are the same ones, each symbol's in the same order."""
     eventually("all is loaded", lambda: count(database) >= len(sent))
-    events, found = [event(each) for each in sent], stored(database)
+    # In the order of arrival within each second, as the stamps are.
+    events, found = sorted(map(event, sent), key=lambda each: int(each[1])), stored(database)
     assert Counter(found) - Counter(events) == Counter(), "stored more than once"
     assert Counter(events) - Counter(found) == Counter(), "lost"
     for symbol in SYMBOLS:
