@@ -15,7 +15,7 @@ from ticks_platform.paths import project_root
 from ticks_platform.standin import StandIn, StandInSettings
 from ticks_platform.timescale import embedded, scripts
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.workers import stopped_workers
+from ticks_platform_tests.emptied import EmptiedPlatform
 
 CANDLES = (
     "candles/one_minute_candle.sql",
@@ -76,28 +76,23 @@ def _administer(url: str, statement: str) -> None:
         connection.close()
 
 
+@pytest.fixture(scope="session")
+def emptied_platform(database_url: str, server_url: str | None) -> EmptiedPlatform:
+    """The platform in this session's database, which every test has for itself."""
+    files = (*scripts.HYPERTABLE, *scripts.MACHINERY, "schema/company.sql", *CANDLES)
+    return EmptiedPlatform(Database(database_url), files, native=server_url is not None)
+
+
 @pytest.fixture
-def empty_database(database_url: str, server_url: str | None) -> Database:
+def empty_database(emptied_platform: EmptiedPlatform) -> Database:
     """A database without the platform, whatever an earlier test left."""
-    database = Database(database_url)
-    with database.autocommit() as cursor:
-        cursor.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
-        with stopped_workers(cursor, native=server_url is not None):
-            for candle in ("one_day_candle", "one_hour_candle", "one_minute_candle"):
-                cursor.execute(f"DROP MATERIALIZED VIEW IF EXISTS {candle} CASCADE")
-            for table in ("stocks_real_time", "stock_quotes", "stock_aggregates"):
-                cursor.execute(f"DROP TABLE IF EXISTS {table} CASCADE")
-            cursor.execute("DROP TABLE IF EXISTS company")
-            cursor.execute("DROP SCHEMA IF EXISTS ticks_platform CASCADE")
-    return database
+    return emptied_platform.drop()
 
 
 @pytest.fixture
-def database(empty_database: Database) -> Database:
+def database(emptied_platform: EmptiedPlatform) -> Database:
     """A database with hypertable, machinery and candles, and nothing in them. Policies are left to the tests."""
-    with empty_database.transaction() as cursor:
-        scripts.apply(cursor, *scripts.HYPERTABLE, *scripts.MACHINERY, "schema/company.sql", *CANDLES)
-    return empty_database
+    return emptied_platform.empty()
 
 
 @pytest.fixture
