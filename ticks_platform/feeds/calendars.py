@@ -8,8 +8,6 @@ from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-import exchange_calendars
-
 ALWAYS = "always"
 """The calendar of what never closes."""
 
@@ -49,6 +47,8 @@ class Calendar:
             self._opens, self._closes = _currency_weeks()
             self._openings = _currency_days()
             return
+        import exchange_calendars  # here, since it brings pandas along, which a feed that never closes can do without
+
         try:
             calendar = exchange_calendars.get_calendar(name)
         except exchange_calendars.errors.InvalidCalendarName:

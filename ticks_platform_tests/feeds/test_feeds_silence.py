@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime, timezone
 
@@ -336,3 +338,15 @@ def test_a_calendar_that_nobody_knows(name: str) -> None:
 
 def test_calendars_are_made_once() -> None:
     assert calendar("XNYS") is calendar("XNYS")
+
+
+def test_pandas_is_loaded_only_where_a_calendar_of_an_exchange_is_in_use() -> None:
+    # It is 40 MB of every ingestion process, and a good part of a second of its start.
+    script = (
+        "import sys, ticks_platform.ingestion.stream\n"
+        "from ticks_platform.feeds.calendars import calendar\n"
+        "for name in ('always', '24/5', 'XNYS'):\n"
+        "    print(calendar(name).name, 'pandas' in sys.modules)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
+    assert told.stdout.split("\n")[:3] == ["always False", "24/5 False", "XNYS True"]
