@@ -222,8 +222,10 @@ class Loader:
 
     def _commit(self, prepared: Prepared, left_out: Sequence[Rows] = ()) -> None:
         batch = prepared.batch
+        attempt: Stored | None = None
 
         def store(cursor: Cursor) -> Stored | None:
+            nonlocal attempt
             self._hold(cursor)
             # After a lost connection it is not known whether the commit came through; the checkpoint knows.
             cursor.execute(
@@ -236,7 +238,7 @@ class Loader:
             )
             if not cursor.rowcount:
                 self._check_is_committed(cursor, batch)
-                return None
+                return attempt
             stored = self._store.store(cursor, prepared)
             entries = ledger.entries(
                 batch,
@@ -250,6 +252,7 @@ class Loader:
                 parts = [rows for table, rows in stored.loaded if table is destination]
                 hours = ledger.hours(parts, time=destination.time)
                 ledger.add_hours(cursor, self._lease.feed, destination.table, hours)
+            attempt = stored
             return stored
 
         began = time.monotonic()
@@ -257,8 +260,9 @@ class Loader:
         took = time.monotonic() - began
         self._linger = min(LONGEST_LINGER, max(SHORTEST_LINGER, LINGER_PER_COMMIT * took))
         self._journal.trim(batch.end)
-        self.metrics.committed(batch, stored, at=time.time_ns())
-        self.metrics.duplicate += sum(len(rows.events) for rows in left_out)
+        if stored is not None:
+            self.metrics.committed(batch, stored, at=time.time_ns())
+            self.metrics.duplicate += sum(len(rows.events) for rows in left_out)
 
     def _check_is_committed(self, cursor: Cursor, batch: DecodedBatch) -> None:
         """Batches end at different positions, so that only this very batch can have left the checkpoint at its end."""

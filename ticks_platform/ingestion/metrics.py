@@ -78,21 +78,17 @@ class Metrics:
         self.provider_latency = Histogram()
         """From the provider's time stamp to arrival; Twelve Data's stamps are whole seconds."""
 
-    def committed(self, batch: DecodedBatch, stored: Stored | None, *, at: int) -> None:
-        """Count a batch that was committed `at` nanoseconds since the Unix epoch.
-
-        `stored` is what became of it, or None when it was committed before and only the news of that was lost.
-        """
+    def committed(self, batch: DecodedBatch, stored: Stored, *, at: int) -> None:
+        """Count a batch that was committed `at` nanoseconds since the Unix epoch; `stored` is what became of it."""
         self.frames += batch.frames
         self.control += int(batch.control_of.sum())
-        refused = stored.refused if stored else []
-        replaced = sum(len(rows.events) for rows in stored.replaced) if stored else 0
-        duplicate = sum(len(rows.events) for rows in stored.duplicate) if stored else 0
+        replaced = sum(len(rows.events) for rows in stored.replaced)
+        duplicate = sum(len(rows.events) for rows in stored.duplicate)
         events = sum(len(rows.events) for _, rows in batch.tables)
-        self.loaded += events - len(refused) - replaced - duplicate
+        self.loaded += events - len(stored.refused) - replaced - duplicate
         self.replaced += replaced
         self.duplicate += duplicate
-        self.rejected += len(batch.rejected) + len(refused)
+        self.rejected += len(batch.rejected) + len(stored.refused)
         for destination, rows in batch.tables:
             self.commit_latency.add((at - rows.received_at) / 1e9)
             if destination is TICKS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import psycopg2
 import pytest
 
 from ticks_platform.feeds import polygon_events
@@ -83,6 +84,30 @@ def test_a_bar_that_comes_again_replaces_the_one_before(
     assert closes(database) == [5.0, 7.0, 8.0]
     assert account(database) == (3, 4, 0, 3, 0)
     assert rows(database, "SELECT received_at FROM stock_aggregates WHERE close_price = 5") > before
+
+
+def test_a_commit_that_was_not_heard_of_counts_as_what_it_was(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trade = {"ev": "T", "sym": "AAPL", "i": "7", "x": 4, "p": 1.0, "s": 1, "t": MINUTE * 1000}
+    made = make_loader(take_lease("one"), [frame(bar(1), bar(2), trade, trade)], polygon_events.decode)
+    transact, unheard = made._transact, [None]
+
+    def lose_the_news(work: Any) -> Any:
+        """The connection dies between a commit and the answer to it."""
+        done = transact(work)
+        if made.metrics.frames == 0 and rows(database, "SELECT FROM ticks_platform.feed_ledger") and unheard:
+            unheard.pop()
+            raise psycopg2.OperationalError("server closed the connection unexpectedly")
+        return done
+
+    monkeypatch.setattr(made, "_transact", lose_the_news)
+    made.run()
+    assert unheard == []
+    counts = (made.metrics.frames, made.metrics.loaded, made.metrics.replaced, made.metrics.duplicate)
+    assert counts == (1, 2, 1, 1)
+    kept = "SELECT frames, loaded, replaced, duplicate FROM ticks_platform.feed_ledger"
+    assert rows(database, kept) == [counts]
 
 
 def test_what_is_another_window(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
