@@ -22,13 +22,13 @@ from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.life import Change, Life, State
 from ticks_platform.feeds.link import DATA, Link, connect, describe
 from ticks_platform.feeds.liveness import Escalation, Liveness
-from ticks_platform.feeds.talk import Talk
+from ticks_platform.feeds.talk import POLL, Talk
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for the name look-up, TCP, TLS and the WebSocket handshake together."""
 
 GOODBYE_TIMEOUT = 0.7
-"""Seconds for the provider to answer a close; frames that come before its answer are kept."""
+"""Seconds for saying goodbye: for a close frame, and for the provider's answer. Frames that come before it are kept."""
 
 PROVEN_AFTER = 10.0
 """Seconds from a connection's first data after which it counts as a success, and waits begin small again. A provider
@@ -186,7 +186,8 @@ class FeedConnection:
         deadline = time.monotonic() + GOODBYE_TIMEOUT
         with contextlib.suppress(LinkLostError):
             link.send_close()
-            while time.monotonic() < deadline:
+            while (left := deadline - time.monotonic()) > 0:
+                link.poll_every(min(left / 2, POLL))  # of which a read takes twice as much at the most
                 received = link.receive()
                 if received is not None and not self._still_open(*received):
                     return

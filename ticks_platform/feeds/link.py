@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import http.client
 import io
+import math
 import socket
 import threading
 import time
@@ -44,11 +45,13 @@ class Link:
     def __init__(self, socket_: _WebSocket, reader: _ReadAhead) -> None:
         self._socket = socket_
         self._reader = reader
+        self._patience = math.inf
         # Whether websocket-client is between messages, with no half-read frame and no first part of a message in hand.
         self._between_messages = True
 
     def poll_every(self, seconds: float) -> None:
         """How long `receive` waits, and a write may be stuck."""
+        self._patience = seconds
         self._socket.settimeout(seconds)
 
     @property
@@ -57,12 +60,16 @@ class Link:
         return self._reader.frame_at_hand
 
     def receive(self) -> tuple[int, bytes] | None:
-        """The next message with its opcode, or None when none was complete in time; pings are answered."""
+        """The next message with its opcode, or None when none was complete in time; pings are answered.
+
+        It takes twice what was set with `poll_every` at the most, however little of a message comes at a time.
+        """
         # A message that was read ahead whole needs none of the care of websocket-client, whose care takes 6 us.
         message = self._reader.take_message() if self._between_messages else None
         if message is not None:
             return message
         self._between_messages = False
+        self._reader.until = time.monotonic() + self._patience
         try:
             opcode, data = self._socket.recv_data(control_frame=True)
         except websocket.WebSocketTimeoutException:
@@ -102,6 +109,9 @@ class _ReadAhead:
         self._socket = socket_
         self._buffer = b""
         self._at = 0
+        self.until = math.inf
+        """Until when the system is asked for more, on the monotonic clock: websocket-client reads on for as long as
+        parts of a message come, which may be for ever."""
         self.stays_open = True
         """Whether `close` does nothing: websocket-client closes a refused handshake before its answer is read."""
 
@@ -111,6 +121,8 @@ class _ReadAhead:
 
     def recv(self, size: int) -> bytes:
         if self._at >= len(self._buffer):
+            if time.monotonic() >= self.until:
+                raise TimeoutError
             self._buffer = self._socket.recv(READ_SIZE)
             self._at = 0
         part = self._buffer[self._at : self._at + size]

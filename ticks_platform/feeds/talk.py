@@ -38,7 +38,7 @@ SUBSCRIBE_TIMEOUT = 10.0
 LONGEST_DECODING = 30.0
 """Seconds after a frame within which it may still wait to be decoded: silence is judged up to the last decoded one."""
 
-_POLL = 0.1
+POLL = 0.1
 """Seconds that a read waits before the clock is looked at."""
 
 _LOOK_INTERVAL = 1.0
@@ -68,7 +68,7 @@ class Talk:
         self._life = life
         self._escalation = escalation
         self._wanted = symbols
-        link.poll_every(_POLL)
+        link.poll_every(POLL)
         self._subscriptions = Subscriptions(conversation)
         self._limit = RateLimit(self._connector.messages_per_minute)
         for _ in conversation.opening():
@@ -167,7 +167,7 @@ class Talk:
             self._link.poll_every(SUBSCRIBE_TIMEOUT)
             for message in messages:
                 self._send(message)
-            self._link.poll_every(_POLL)
+            self._link.poll_every(POLL)
 
     def _send(self, message: str) -> None:
         self._link.send(message)

@@ -122,7 +122,7 @@ def acknowledge(peer: Peer, message: dict[str, str]) -> None:
 @pytest.fixture(autouse=True)
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(talk, "_LOOK_INTERVAL", 0.05)
-    monkeypatch.setattr(talk, "_POLL", 0.02)
+    monkeypatch.setattr(talk, "POLL", 0.02)
 
 
 # What may follow what.
@@ -421,13 +421,13 @@ def test_frames_that_wait_to_be_decoded_are_no_silence() -> None:
         decode = decoding(speaker, paces)
 
         def once(frame: Frame) -> None:
-            # The loader gets no further than the first thousand: the database is away.
-            if len(running.frames) < 1_000:
+            # The loader gets no further than the first hundred: the database is away.
+            if len(running.frames) < 100:
                 decode(frame)
 
         running = Running(speaker, symbols=("AAPL", "MSFT"), liveness=paces, on_frame=once)
         with running:
-            wait_until(lambda: len(running.frames) > 1_000, "decoded")
+            wait_until(lambda: len(running.frames) > 100, "decoded")
             decoded_at = time.time()
             wait_until(lambda: running.last_arrival(1) / 1e9 > decoded_at + 1.5, "frames that are not decoded")
             assert State.STALLED not in running.states
