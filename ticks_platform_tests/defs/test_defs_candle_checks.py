@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-
 import pytest
 
-from ticks_platform.ingestion import ledger, switch
-from ticks_platform.ingestion.ledger import HourEntry
 from ticks_platform.timescale import candles
 from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.defs.candle_helpers import ERROR, WARN, CheckOne, examples, insert, number, refresh, tamper
-
-
-def change_hours(database: Database) -> None:
-    """Count the ticks by hour, as loaded just now."""
-    with database.transaction() as cursor:
-        switch.switch(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=True)
-        cursor.execute("SELECT time_bucket('1 hour', time), count(*) FROM stocks_real_time GROUP BY 1")
-        now = datetime.now(timezone.utc)
-        entries = [HourEntry(hour, ticks, now) for hour, ticks in cursor.fetchall()]
-        ledger.add_hours(cursor, "stocks", "stocks_real_time", entries)
+from ticks_platform_tests.defs.candle_helpers import (
+    ERROR,
+    WARN,
+    CheckOne,
+    change_hours,
+    examples,
+    insert,
+    last_hour,
+    number,
+    refresh,
+    tamper,
+)
 
 
 @pytest.mark.parametrize("candle", [ONE_MINUTE, ONE_HOUR], ids=["minute", "hour"])
@@ -29,8 +26,8 @@ def test_candles_are_those_of_their_ticks(database: Database, check_one: CheckOn
     empty = check_one("candles_equal_ticks", candle.name)
     assert empty.passed
     assert number(empty, "candles") == 0
-    insert(database, 100, 103, 99, 101, "NaN", ago=62, every=0.25)
-    insert(database, 100, 103, 99, 101, ago=62, every=30, symbol="MSFT")
+    insert(database, 100, 103, 99, 101, "NaN", ago=30 if candle is ONE_MINUTE else last_hour(), every=0.25)
+    insert(database, 100, 103, 99, 101, ago=30 if candle is ONE_MINUTE else last_hour(), every=30, symbol="MSFT")
     assert check_one("candles_equal_ticks", candle.name).passed, "computed live"
     refresh(database)
     found = check_one("candles_equal_ticks", candle.name)
@@ -43,14 +40,14 @@ def test_candles_are_those_of_their_ticks(database: Database, check_one: CheckOn
 @pytest.mark.parametrize(
     ("statement", "problem"),
     [
-        ("UPDATE {table} SET close = 100.5", "the candle is not that of its ticks"),
-        ("UPDATE {table} SET open = 'NaN'", "the candle is not that of its ticks"),
-        ("UPDATE {table} SET tick_count = 3", "the candle is not that of its ticks"),
+        ("UPDATE {table} SET close = 100.5", "the candle is another one"),
+        ("UPDATE {table} SET open = 'NaN'", "the candle is another one"),
+        ("UPDATE {table} SET tick_count = 3", "the candle is another one"),
         ("DELETE FROM {table}", "there is no candle"),
         (
             "INSERT INTO {table} (bucket, symbol, open, high, low, close, tick_count) "
             "SELECT bucket, 'GHOST', 1, 1, 1, 1, 1 FROM {table}",
-            "there are no ticks",
+            "there is nothing to make it of",
         ),
     ],
     ids=["close", "open", "count", "lost", "made up"],
@@ -60,7 +57,7 @@ def test_falsified_candle_is_caught_and_healed(
     database: Database, check_one: CheckOne, statement: str, problem: str, changed: bool
 ) -> None:
     """Written by hand into what is materialized, which no ordinary refresh repairs."""
-    insert(database, 100, 103, 99, 101, ago=60 * 24 * 40 if changed else 61)
+    insert(database, 100, 103, 99, 101, ago=60 * 24 * 40 if changed else 30)
     if changed:
         change_hours(database)
     refresh(database)
@@ -77,7 +74,7 @@ def test_falsified_candle_is_caught_and_healed(
 
 
 def test_falsified_hour_is_caught_and_healed(database: Database, check_one: CheckOne) -> None:
-    insert(database, 100, 103, 99, 101, ago=61)
+    insert(database, 100, 103, 99, 101, ago=last_hour())
     refresh(database)
     assert tamper(database, "UPDATE {table} SET high = 1000", "one_hour_candle") == 1
     assert check_one("candles_equal_ticks").passed, "the minutes are right"
@@ -104,9 +101,9 @@ def test_every_level_made_of_falsified_minutes_is_healed_with_them(database: Dat
 
 
 def test_late_ticks_are_no_fault(database: Database, check_one: CheckOne) -> None:
-    insert(database, 100, 103, ago=61)
+    insert(database, 100, 103, ago=30)
     refresh(database)
-    insert(database, 110, 90, ago=61, every=2)
+    insert(database, 110, 90, ago=30, every=2)
     found = check_one("candles_equal_ticks")
     assert found.passed
     assert number(found, "late") == 1
@@ -119,7 +116,7 @@ def test_late_ticks_are_no_fault(database: Database, check_one: CheckOne) -> Non
 def test_what_cannot_be_healed_is_an_error(
     database: Database, check_one: CheckOne, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    insert(database, 100, 103, ago=61)
+    insert(database, 100, 103, ago=30)
     refresh(database)
     tamper(database, "UPDATE {table} SET high = 1000")
     monkeypatch.setattr("ticks_platform.timescale.reconciliation._call", lambda *_: None)
