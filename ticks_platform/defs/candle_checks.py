@@ -37,6 +37,7 @@ SHOWN_SYMBOLS = 50
 SESSION_ENOUGH = 60
 """Minutes in session that are needed to know what is usual for a symbol."""
 
+_RECONCILED_MINUTES = reconciliation.WINDOW.total_seconds() / 60
 _HEALING = (
     "Candles that only wait for late ticks are refreshed, which is no failure. Candles that the database takes for up "
     "to date and that are wrong fail the check as a warning even when a forced refresh of them, in every level, has "
@@ -71,27 +72,21 @@ def _reconciled(result: Reconciliation, *, right: str) -> dg.AssetCheckResult:
     )
 
 
-def _candles_equal_ticks(candle: Candle) -> dg.AssetChecksDefinition:
-    minutes = reconciliation.WINDOW.total_seconds() / 60
-
-    @dg.asset_check(
-        asset=candle.name,
-        name="candles_equal_ticks",
-        blocking=True,
-        pool=REFRESH_POOL,
-        op_tags=LAST,
-        description=(
-            f"Prices, volumes and tick count of every closed candle of the last {minutes:g} minutes, and of every hour "
-            f"that late ticks came to in the last {minutes:g}, are those of its ticks, as far as the ticks are still "
-            f"there. {_HEALING}"
-        ),
-    )
-    def check(database: DatabaseResource) -> dg.AssetCheckResult:
-        with database.autocommit() as cursor:
-            result = reconciliation.reconcile(cursor, candle)
-        return _reconciled(result, right="all {candles} candles are those of their ticks")
-
-    return check
+@dg.asset_check(
+    asset=ONE_MINUTE.name,
+    name="candles_equal_ticks",
+    blocking=True,
+    pool=REFRESH_POOL,
+    op_tags=LAST,
+    description=(
+        f"Prices, volumes and tick count of every closed minute of the last {_RECONCILED_MINUTES:g}, and of every hour "
+        f"that late ticks came to in that time, are those of its ticks, as far as the ticks are still there. {_HEALING}"
+    ),
+)
+def candles_equal_ticks(database: DatabaseResource) -> dg.AssetCheckResult:
+    with database.autocommit() as cursor:
+        result = reconciliation.reconcile(cursor)
+    return _reconciled(result, right="all {candles} candles are those of their ticks")
 
 
 def _candles_equal_finer(candle: Candle) -> dg.AssetChecksDefinition:
@@ -102,9 +97,9 @@ def _candles_equal_finer(candle: Candle) -> dg.AssetChecksDefinition:
         pool=REFRESH_POOL,
         op_tags=LAST,
         description=(
-            f"Every closed candle of the last {reconciliation.LEVELS_WINDOW.days} days is what the next finer candles "
-            "make of it, as far as the ticks are still there: a candle of any level that was written by hand is found "
-            f"here however old. {_HEALING}"
+            f"Every closed candle of the last {reconciliation.LEVELS_WINDOW.days} days, and of those that late ticks "
+            "came to in that time, is what the next finer candles make of it, as far as the ticks are still there. So "
+            f"a candle that was written by hand is found days later, in either level. {_HEALING}"
         ),
     )
     def check(database: DatabaseResource) -> dg.AssetCheckResult:
@@ -115,7 +110,6 @@ def _candles_equal_finer(candle: Candle) -> dg.AssetChecksDefinition:
     return check
 
 
-candles_equal_ticks = [_candles_equal_ticks(candle) for candle in reconciliation.LEVELS[:-1]]
 candles_equal_finer = [_candles_equal_finer(candle) for candle in reconciliation.LEVELS[1:]]
 
 
@@ -322,7 +316,7 @@ def session_is_complete(settings: PlatformSettings) -> dg.AssetChecksDefinition:
 def every_check(settings: PlatformSettings) -> list[dg.AssetChecksDefinition]:
     """All of this module."""
     return [
-        *candles_equal_ticks,
+        candles_equal_ticks,
         *candles_equal_finer,
         no_ticks_from_the_future,
         prices_are_positive_and_finite,

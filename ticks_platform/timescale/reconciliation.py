@@ -56,13 +56,13 @@ class Reconciliation(NamedTuple):
         return max(self.wrong.differing - self.left.differing, 0)
 
 
-def reconcile(cursor: Cursor, candle: Candle, *, window: timedelta = WINDOW) -> Reconciliation:
-    """Compare recent candles with their ticks, and refresh those that differ in every level of the hierarchy.
+def reconcile(cursor: Cursor, *, window: timedelta = WINDOW) -> Reconciliation:
+    """Compare recent minutes with their ticks, and refresh those that differ in every level of the hierarchy.
 
     The caller must not be in a transaction. Only closed buckets whose ticks are all still there are looked at: a
     refresh of others would take the candles away that their ticks have left behind.
     """
-    return _reconcile(cursor, candle, _of_ticks(candle), _reconcilable(cursor, candle, window))
+    return _reconcile(cursor, ONE_MINUTE, _of_ticks(), _reconcilable(cursor, ONE_MINUTE, window))
 
 
 def reconcile_levels(cursor: Cursor, candle: Candle, *, window: timedelta = LEVELS_WINDOW) -> Reconciliation:
@@ -83,7 +83,7 @@ def _reconcile_levels(cursor: Cursor, candle: Candle, spans: Sequence[Span]) -> 
         return Reconciliation(found, 0, Comparison(), Comparison())
     # From below: either one may be the wrong one, and a refresh would take what is wrong there over.
     below = (
-        _reconcile(cursor, finer, _of_ticks(finer), differing)
+        _reconcile(cursor, ONE_MINUTE, _of_ticks(), differing)
         if finer is ONE_MINUTE
         else _reconcile_levels(cursor, finer, differing)
     )
@@ -91,8 +91,8 @@ def _reconcile_levels(cursor: Cursor, candle: Candle, spans: Sequence[Span]) -> 
     return Reconciliation(found, below.late + above.late, _sum(below.wrong, above.wrong), _sum(below.left, above.left))
 
 
-def _of_ticks(candle: Candle) -> sql.Composed:
-    return _query(candle, sql.SQL(scripts.read("checks/recomputed_from_ticks.sql")))
+def _of_ticks() -> sql.Composed:
+    return _query(ONE_MINUTE, sql.SQL(scripts.read("checks/recomputed_from_ticks.sql")))
 
 
 def _sum(one: Comparison, other: Comparison) -> Comparison:

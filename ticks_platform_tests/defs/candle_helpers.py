@@ -48,11 +48,6 @@ def insert(
         )
 
 
-def last_hour() -> int:
-    """How many minutes ago the last closed hour began."""
-    return 60 + datetime.now(timezone.utc).minute
-
-
 def change_hours(database: Database) -> None:
     """Count the ticks by hour, as loaded just now."""
     with database.transaction() as cursor:

@@ -109,7 +109,6 @@ def test_what_there_is(platform: dg.Definitions) -> None:
         ("one_hour_candle", "ohlc_invariants"),
         ("one_day_candle", "ohlc_invariants"),
         ("one_minute_candle", "candles_equal_ticks"),
-        ("one_hour_candle", "candles_equal_ticks"),
         ("one_hour_candle", "candles_equal_finer"),
         ("one_day_candle", "candles_equal_finer"),
         ("one_minute_candle", "no_ticks_from_the_future"),

@@ -70,11 +70,11 @@ def test_buckets_of_a_time_zone_lose_candles_which_are_found_and_healed(
         (lost,) = cursor.fetchone() or (0,)
     if server_url is not None:
         assert lost > 0, "this release of TimescaleDB has repaired it"
-    found = check_one("candles_equal_ticks", ONE_HOUR.name)
+    found = check_one("candles_equal_finer", ONE_HOUR.name)
     assert found.passed is (lost == 0)
     assert number(found, "candles") == 41
     assert (number(found, "healed"), number(found, "not healed")) == (lost, 0)
-    assert check_one("candles_equal_ticks", ONE_HOUR.name).passed
+    assert check_one("candles_equal_finer", ONE_HOUR.name).passed
     with database.transaction() as cursor:
         cursor.execute("SELECT count(*) FROM one_hour_candle WHERE symbol = 'AAPL'")
         assert cursor.fetchone() == (40,)
