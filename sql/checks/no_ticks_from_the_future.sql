@@ -1,6 +1,7 @@
 -- What is dated later than %(tolerance)s from now: ticks, candles, and the watermarks up to which candles are materialized.
 -- A watermark that a tick from the future has moved stays there, even without the tick, and hides every tick before it from
--- the candles until it is refreshed. One row: how many watermarks were looked at, how much is ahead, and some of it.
+-- the candles until it is refreshed. One at the end of an open bucket, as refresh_continuous_aggregate(…, NULL, NULL) leaves it,
+-- hides the ticks that still come to it. One row: how many watermarks were looked at, how much is ahead, and some of it.
 WITH watermark AS (
     SELECT user_view_name::text AS name,
         CASE WHEN watermark > -210866803200000000 AND watermark < 9223371331200000000
@@ -18,10 +19,9 @@ ahead AS MATERIALIZED (
     FROM one_minute_candle
     WHERE bucket > now() + %(tolerance)s
     UNION ALL
-    -- It is the end of a bucket.
     SELECT 'watermark', name, at
     FROM watermark
-    WHERE at > now() + %(tolerance)s + %(widest)s
+    WHERE at > now() + %(tolerance)s
 )
 SELECT
     (SELECT count(*) FROM watermark) AS judged,

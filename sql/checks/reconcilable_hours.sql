@@ -1,7 +1,7 @@
--- Hours whose ticks can be compared with candles that are %(width)s wide: those of the last %(window)s, and those that a feed
--- has changed in that time (48 at most, the newest changes). Each ends no later than the last closed bucket. Hours that do not
--- lie wholly in the chunks that their ticks were loaded into are left out: retention took those ticks, and the candles are
--- all that is left of them.
+-- Stretches of time, of an hour at most, whose ticks can be compared with candles that are %(width)s wide: the last %(window)s, from
+-- the begin of a bucket to that of the open one; and the hours to which ticks came in that time when they were over already
+-- (48 at most, the newest changes). What does not lie wholly in the chunks that its ticks were loaded into is left out:
+-- retention took those ticks, and the candles are all that is left of them.
 WITH chunk AS MATERIALIZED (
     SELECT
         range_start,
@@ -17,33 +17,34 @@ WITH chunk AS MATERIALIZED (
 changed AS (
     SELECT hour
     FROM ticks_platform.feed_hour
-    WHERE destination = 'stocks_real_time' AND changed_at > now() - %(window)s AND isfinite(hour)
+    WHERE destination = 'stocks_real_time' AND isfinite(hour)
+        AND changed_at > now() - %(window)s AND changed_at > hour + INTERVAL '61 minutes'
     GROUP BY hour
     ORDER BY max(changed_at) DESC
     LIMIT 48
 ),
 wanted AS (
-    SELECT hour
-    FROM generate_series(time_bucket(INTERVAL '1 hour', now() - %(window)s), now(), INTERVAL '1 hour') AS hour
+    SELECT hour, greatest(hour, time_bucket(%(width)s, now() - %(window)s)) AS since
+    FROM generate_series(time_bucket(INTERVAL '1 hour', now() - %(window)s - %(width)s), now(), INTERVAL '1 hour') AS hour
     UNION
-    SELECT hour FROM changed
+    SELECT hour, hour FROM changed
 ),
 bounded AS (
-    SELECT hour, least(hour + INTERVAL '1 hour', time_bucket(%(width)s, now())) AS until
+    SELECT hour, since, least(hour + INTERVAL '1 hour', time_bucket(%(width)s, now())) AS until
     FROM wanted
 )
-SELECT hour, until
+SELECT since, until
 FROM bounded
-WHERE hour < until
-    AND until - hour = (
-        SELECT sum(least(range_end, until) - greatest(range_start, hour))
+WHERE since < until
+    AND until - since = (
+        SELECT sum(least(range_end, until) - greatest(range_start, since))
         FROM chunk
-        WHERE range_start < until AND range_end > hour
+        WHERE range_start < until AND range_end > since
     )
     AND NOT EXISTS (
         SELECT
         FROM ticks_platform.feed_hour
-        JOIN chunk ON range_start < until AND range_end > bounded.hour AND created_at > counted_since
+        JOIN chunk ON range_start < until AND range_end > since AND created_at > counted_since
         WHERE destination = 'stocks_real_time' AND feed_hour.hour = bounded.hour
     )
-ORDER BY hour;
+ORDER BY since;

@@ -6,34 +6,41 @@ WITH session AS MATERIALIZED (
     FROM unnest(%(symbols)s::text[], %(judged)s::boolean[], %(begins)s::timestamptz[], %(ends)s::timestamptz[])
         AS given (symbol, judged, begins, ends)
 ),
-candle AS MATERIALIZED (
-    SELECT DISTINCT bucket, symbol
-    FROM one_minute_candle
-    WHERE bucket >= %(begin)s AND bucket < %(end)s AND symbol = ANY (%(symbols)s)
+-- One look at a candle tells which session it is in, however many there are.
+opened AS MATERIALIZED (
+    SELECT
+        symbol,
+        coalesce(range_agg(tstzrange(begins, ends)) FILTER (WHERE judged), '{}') AS judged,
+        coalesce(range_agg(tstzrange(begins, ends)) FILTER (WHERE NOT judged), '{}') AS before
+    FROM session
+    GROUP BY symbol
 ),
-begun AS (SELECT symbol, min(bucket) AS first_bucket FROM candle GROUP BY symbol),
+present AS MATERIALIZED (
+    SELECT
+        symbol,
+        min(bucket) AS first_bucket,
+        count(*) FILTER (WHERE judged @> bucket) AS minutes,
+        count(*) FILTER (WHERE before @> bucket) AS minutes_before
+    FROM one_minute_candle
+    JOIN opened USING (symbol)
+    WHERE bucket >= %(begin)s AND bucket < %(end)s
+    GROUP BY symbol
+),
 expected AS (
     SELECT
         symbol,
         judged,
-        sum(extract(epoch FROM ends - greatest(begins, first_bucket)) / 60) FILTER (WHERE ends > first_bucket) AS minutes
+        CASE WHEN ends > first_bucket THEN extract(epoch FROM ends - greatest(begins, first_bucket)) / 60 END AS minutes
     FROM session
-    LEFT JOIN begun USING (symbol)
-    GROUP BY symbol, judged
-),
-present AS (
-    SELECT session.symbol, judged, count(*) AS minutes
-    FROM session
-    JOIN candle ON candle.symbol = session.symbol AND bucket >= begins AND bucket < ends
-    GROUP BY session.symbol, judged
+    LEFT JOIN present USING (symbol)
 )
 SELECT
     symbol,
     coalesce(sum(expected.minutes) FILTER (WHERE judged), 0)::double precision AS expected,
-    coalesce(sum(present.minutes) FILTER (WHERE judged), 0)::double precision AS present,
+    coalesce(max(present.minutes), 0)::double precision AS present,
     coalesce(sum(expected.minutes) FILTER (WHERE NOT judged), 0)::double precision AS usually_expected,
-    coalesce(sum(present.minutes) FILTER (WHERE NOT judged), 0)::double precision AS usually_present
+    coalesce(max(present.minutes_before), 0)::double precision AS usually_present
 FROM expected
-LEFT JOIN present USING (symbol, judged)
+LEFT JOIN present USING (symbol)
 GROUP BY symbol
 ORDER BY symbol;

@@ -17,6 +17,9 @@ INTERVAL = 30
 LONGEST_REASON = 500
 """Characters of one run's or one check's own message."""
 
+FAILED_CHECK = "DagsterAssetCheckFailedError"
+"""The error of a step whose blocking check failed."""
+
 INTERRUPTED = "Execution was interrupted"
 """What Dagster writes of a run that was ended from outside: Ctrl-C of `dagster dev`, SIGTERM at a deployment."""
 
@@ -54,13 +57,16 @@ def failed_runs() -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
             "Posts a run that failed. Not one that Ctrl-C or a terminating signal ended, although Dagster calls it "
-            "failed as well, and not one whose job (and feed) had failed the time before: that is known."
+            "failed as well, not one whose job (and feed) had failed the time before, which is known, and not one in "
+            "which nothing but checks failed: alert_failed_checks posts those."
         ),
     )
     def sensor(context: dg.RunFailureSensorContext, alerts: AlertsResource) -> dg.SkipReason | None:
         run, message = context.dagster_run, context.failure_event.message or ""
         if is_interruption(message):
             return dg.SkipReason(f"run {run.run_id[:8]} was interrupted")
+        if _only_checks_failed(context):
+            return dg.SkipReason(f"nothing but checks failed in run {run.run_id[:8]}")
         if _failed_before(context.instance, run):
             return dg.SkipReason(f"{_name(run)} had failed before as well")
         alerts.post(f":red_circle: *{_name(run)}* failed, run `{run.run_id}`\n{_short(_reason(context, message))}")
@@ -88,6 +94,11 @@ def _reason(context: dg.RunFailureSensorContext, message: str) -> str:
         if error is not None:
             return str(error.message)
     return message
+
+
+def _only_checks_failed(context: dg.RunFailureSensorContext) -> bool:
+    errors = [getattr(event.event_specific_data, "error", None) for event in context.get_step_failure_events()]
+    return bool(errors) and all(getattr(error, "cls_name", None) == FAILED_CHECK for error in errors)
 
 
 def _failed_before(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

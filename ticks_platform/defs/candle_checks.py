@@ -2,18 +2,18 @@
 
 import math
 import time
-from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import dagster as dg
 
 from ticks_platform.defs.assets import REFRESH_POOL
+from ticks_platform.defs.findings import LAST, examples, table
 from ticks_platform.defs.resources import DatabaseResource
 from ticks_platform.feeds.settings import PlatformSettings
 from ticks_platform.timescale import candle_quality, reconciliation
 from ticks_platform.timescale.candle_quality import Completeness, Finding, Session
-from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE, Candle
+from ticks_platform.timescale.candles import ONE_MINUTE, Candle
+from ticks_platform.timescale.reconciliation import Reconciliation
 
 FUTURE_TOLERANCE = timedelta(minutes=1)
 """Providers' clocks have been seen 16 seconds ahead."""
@@ -37,67 +37,80 @@ SHOWN_SYMBOLS = 50
 SESSION_ENOUGH = 60
 """Minutes in session that are needed to know what is usual for a symbol."""
 
-Metadata = dict[str, dg.MetadataValue]
+_RECONCILED_MINUTES = reconciliation.WINDOW.total_seconds() / 60
+_HEALING = (
+    "Candles that only wait for late ticks are refreshed, which is no failure. Candles that the database takes for up "
+    "to date and that are wrong fail the check as a warning even when a forced refresh of them, in every level, has "
+    "healed them: somebody may have read them, and something wrote them. The next run is green again. Those that stay "
+    "wrong are an error, and what is made from the candles is not materialized in the same run."
+)
 
 
-def _table(rows: Iterable[Mapping[str, Any]]) -> dg.TableMetadataValue:
-    return dg.MetadataValue.table(
-        [dg.TableRecord({key: "none" if value is None else str(value) for key, value in row.items()}) for row in rows]
+def _reconciled(result: Reconciliation, *, right: str) -> dg.AssetCheckResult:
+    wrong, left = result.wrong.differing, result.left.differing
+    parts = []
+    if result.healed:
+        parts.append(f"{result.healed} candles were wrong and are healed by a forced refresh")
+    if left:
+        parts.append(f"{left} candles are wrong and a forced refresh does not heal them")
+    if not wrong:
+        parts.append(right.format(candles=result.found.candles))
+    if result.late:
+        parts.append(f"{result.late} had late ticks and were refreshed")
+    return dg.AssetCheckResult(
+        passed=wrong == 0,
+        severity=dg.AssetCheckSeverity.ERROR if left else dg.AssetCheckSeverity.WARN,
+        description="; ".join(parts),
+        metadata={
+            "candles": dg.MetadataValue.int(result.found.candles),
+            "differing": dg.MetadataValue.int(result.found.differing),
+            "late": dg.MetadataValue.int(result.late),
+            "healed": dg.MetadataValue.int(result.healed),
+            "not healed": dg.MetadataValue.int(left),
+            **examples((*result.left.examples, *result.wrong.examples)[: reconciliation.EXAMPLES]),
+        },
     )
 
 
-def _examples(rows: Iterable[Mapping[str, Any]]) -> Metadata:
-    rows = list(rows)
-    return {"examples": _table(rows)} if rows else {}
+@dg.asset_check(
+    asset=ONE_MINUTE.name,
+    name="candles_equal_ticks",
+    blocking=True,
+    pool=REFRESH_POOL,
+    op_tags=LAST,
+    description=(
+        f"Prices, volumes and tick count of every closed minute of the last {_RECONCILED_MINUTES:g}, and of every hour "
+        f"that late ticks came to in that time, are those of its ticks, as far as the ticks are still there. {_HEALING}"
+    ),
+)
+def candles_equal_ticks(database: DatabaseResource) -> dg.AssetCheckResult:
+    with database.autocommit() as cursor:
+        result = reconciliation.reconcile(cursor)
+    return _reconciled(result, right="all {candles} candles are those of their ticks")
 
 
-def _candles_equal_ticks(candle: Candle) -> dg.AssetChecksDefinition:
-    hours = reconciliation.WINDOW.total_seconds() / 3600
-
+def _candles_equal_finer(candle: Candle) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=candle.name,
-        name="candles_equal_ticks",
+        name="candles_equal_finer",
+        blocking=True,
         pool=REFRESH_POOL,
+        op_tags=LAST,
         description=(
-            f"Open, high, low, close and tick count of every closed candle of the last {hours:g} hours, and of every "
-            f"hour whose ticks changed in the last {hours:g}, are those of its ticks, recomputed in plain SQL; as far "
-            "as the ticks are still there. Candles that only wait for late ticks are refreshed, which is no failure. "
-            "Candles that the database takes for up to date and that are wrong fail the check as a warning even when a "
-            "forced refresh of them, in every level, has healed them: somebody may have read them, and something wrote "
-            "them. The next run is green again. Those that stay wrong are an error."
+            f"Every closed candle of the last {reconciliation.LEVELS_WINDOW.days} days, and of those that late ticks "
+            "came to in that time, is what the next finer candles make of it, as far as the ticks are still there. So "
+            f"a candle that was written by hand is found days later, in either level. {_HEALING}"
         ),
     )
     def check(database: DatabaseResource) -> dg.AssetCheckResult:
         with database.autocommit() as cursor:
-            result = reconciliation.reconcile(cursor, candle)
-        wrong, left = result.wrong.differing, result.left.differing
-        parts = []
-        if result.healed:
-            parts.append(f"{result.healed} candles were wrong and are healed by a forced refresh")
-        if left:
-            parts.append(f"{left} candles are wrong and a forced refresh does not heal them")
-        if not wrong:
-            parts.append(f"all {result.found.candles} candles are those of their ticks")
-        if result.late:
-            parts.append(f"{result.late} had late ticks and were refreshed")
-        return dg.AssetCheckResult(
-            passed=wrong == 0,
-            severity=dg.AssetCheckSeverity.ERROR if left else dg.AssetCheckSeverity.WARN,
-            description="; ".join(parts),
-            metadata={
-                "candles": dg.MetadataValue.int(result.found.candles),
-                "differing": dg.MetadataValue.int(result.found.differing),
-                "late": dg.MetadataValue.int(result.late),
-                "healed": dg.MetadataValue.int(result.healed),
-                "not healed": dg.MetadataValue.int(left),
-                **_examples((*result.left.examples, *result.wrong.examples)[: reconciliation.EXAMPLES]),
-            },
-        )
+            result = reconciliation.reconcile_levels(cursor, candle)
+        return _reconciled(result, right="all {candles} candles are those of the finer ones")
 
     return check
 
 
-candles_equal_ticks = [_candles_equal_ticks(ONE_MINUTE), _candles_equal_ticks(ONE_HOUR)]
+candles_equal_finer = [_candles_equal_finer(candle) for candle in reconciliation.LEVELS[1:]]
 
 
 def _result(found: Finding, *, severity: dg.AssetCheckSeverity, good: str, bad: str) -> dg.AssetCheckResult:
@@ -108,7 +121,7 @@ def _result(found: Finding, *, severity: dg.AssetCheckSeverity, good: str, bad: 
         metadata={
             "judged": dg.MetadataValue.int(found.judged),
             "offending": dg.MetadataValue.int(found.offending),
-            **_examples(found.examples),
+            **examples(found.examples),
         },
     )
 
@@ -116,9 +129,11 @@ def _result(found: Finding, *, severity: dg.AssetCheckSeverity, good: str, bad: 
 @dg.asset_check(
     asset=ONE_MINUTE.name,
     name="no_ticks_from_the_future",
+    blocking=True,
     description=(
         f"No tick and no candle is dated more than {FUTURE_TOLERANCE.total_seconds():g} seconds ahead of now, and no "
-        "candle is materialized up to a time ahead of now, which would hide the ticks before it."
+        "candle is materialized up to a time ahead of now, be it the end of a bucket that is still open, which would "
+        "hide the ticks that come before it."
     ),
 )
 def no_ticks_from_the_future(database: DatabaseResource) -> dg.AssetCheckResult:
@@ -155,6 +170,7 @@ def _no_duplicate_bucket(candle: Candle) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=candle.name,
         name="no_duplicate_bucket",
+        blocking=True,
         description=f"In the last {DUPLICATES_WINDOW.days} days no symbol has two candles of the same bucket.",
     )
     def check(database: DatabaseResource) -> dg.AssetCheckResult:
@@ -290,7 +306,7 @@ def session_is_complete(settings: PlatformSettings) -> dg.AssetChecksDefinition:
                 "incomplete": dg.MetadataValue.int(len(incomplete)),
                 "minutes in session": dg.MetadataValue.int(round(sum(row.expected for row in found))),
                 "with a candle": dg.MetadataValue.int(round(sum(row.present for row in found))),
-                **({"symbols by name": _table(rows[:SHOWN_SYMBOLS])} if rows else {}),
+                **({"symbols by name": table(rows[:SHOWN_SYMBOLS])} if rows else {}),
             },
         )
 
@@ -300,7 +316,8 @@ def session_is_complete(settings: PlatformSettings) -> dg.AssetChecksDefinition:
 def every_check(settings: PlatformSettings) -> list[dg.AssetChecksDefinition]:
     """All of this module."""
     return [
-        *candles_equal_ticks,
+        candles_equal_ticks,
+        *candles_equal_finer,
         no_ticks_from_the_future,
         prices_are_positive_and_finite,
         *no_duplicate_bucket,

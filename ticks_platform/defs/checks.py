@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from ticks_platform.defs.assets import MAX_RUNTIME
+from ticks_platform.defs.findings import examples, table
 from ticks_platform.defs.resources import DatabaseResource
 from ticks_platform.feeds.settings import PlatformSettings
 from ticks_platform.ingestion import audit
@@ -21,6 +22,7 @@ def _ohlc_invariants(candle: Candle) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=candle.name,
         name="ohlc_invariants",
+        blocking=True,
         description=(
             f"Every candle of the last {CHECKED_DAYS} days can be the candle of some ticks: high is the highest, low "
             "is the lowest, prices are finite and positive, and there is at least one tick in it."
@@ -29,19 +31,15 @@ def _ohlc_invariants(candle: Candle) -> dg.AssetChecksDefinition:
     def check(database: DatabaseResource) -> dg.AssetCheckResult:
         with database.transaction() as cursor:
             found = quality.broken_candles(cursor, candle, days=CHECKED_DAYS)
-        metadata: dict[str, dg.MetadataValue] = {
-            "candles": dg.MetadataValue.int(found.candles),
-            "broken": dg.MetadataValue.int(found.broken),
-        }
-        if found.examples:
-            metadata["examples"] = dg.MetadataValue.table(
-                [dg.TableRecord({key: str(value) for key, value in row.items()}) for row in found.examples]
-            )
         return dg.AssetCheckResult(
             passed=found.broken == 0,
             severity=dg.AssetCheckSeverity.ERROR,
             description=f"{found.broken} of {found.candles} candles are broken",
-            metadata=metadata,
+            metadata={
+                "candles": dg.MetadataValue.int(found.candles),
+                "broken": dg.MetadataValue.int(found.broken),
+                **examples(found.examples),
+            },
         )
 
     return check
@@ -81,15 +79,13 @@ def ticks_are_fresh(settings: PlatformSettings) -> dg.AssetChecksDefinition:
                 )
             verdict = "switched off" if off else "stale" if is_stale else "fresh" if opened else "closed"
             rows.append(
-                dg.TableRecord(
-                    {
-                        "feed": feed,
-                        "verdict": verdict,
-                        "last tick": str((row and row.last_received_at) or "never"),
-                        "age in seconds": -1.0 if age is None else round(age, 1),
-                        "limit in seconds": limit,
-                    }
-                )
+                {
+                    "feed": feed,
+                    "verdict": verdict,
+                    "last tick": (row and row.last_received_at) or "never",
+                    "age in seconds": -1.0 if age is None else round(age, 1),
+                    "limit in seconds": limit,
+                }
             )
         ages = [row.age_seconds for row in seen.values() if row.enabled and row.age_seconds is not None]
         return dg.AssetCheckResult(
@@ -97,7 +93,7 @@ def ticks_are_fresh(settings: PlatformSettings) -> dg.AssetChecksDefinition:
             severity=dg.AssetCheckSeverity.ERROR,
             description=f"stale: {', '.join(stale)}" if stale else "every feed that is switched on is fresh",
             metadata={
-                "feeds": dg.MetadataValue.table(rows),
+                "feeds": table(rows),
                 **({"oldest in seconds": dg.MetadataValue.float(round(max(ages), 3))} if ages else {}),
             },
         )
@@ -126,18 +122,14 @@ def channels_are_streaming(settings: PlatformSettings) -> dg.AssetChecksDefiniti
             for count, what in ((row.failed, "not subscribed"), (row.silent, "silent"))
             if count
         ]
-        examples = [
-            dg.TableRecord({"feed": row.feed, **{key: str(value) for key, value in example.items()}})
-            for row in found
-            for example in row.examples
-        ]
+        channels = [{"feed": row.feed, **example} for row in found for example in row.examples]
         return dg.AssetCheckResult(
             passed=not trouble,
             severity=dg.AssetCheckSeverity.WARN,
             description="; ".join(trouble) or "every channel streams",
             metadata={
                 "subscribed": dg.MetadataValue.int(sum(row.subscribed for row in found)),
-                **({"channels": dg.MetadataValue.table(examples)} if examples else {}),
+                **examples(channels, "channels"),
             },
         )
 
@@ -173,13 +165,9 @@ def ledger_balances(settings: PlatformSettings) -> dg.AssetChecksDefinition:
             "loaded": dg.MetadataValue.int(sum(account.loaded for account in accounts)),
             "rejected": dg.MetadataValue.int(sum(account.rejected for account in accounts)),
             **_hours_metadata(hours),
+            **examples((account._asdict() for account in accounts), "ledger"),
+            **examples((account._asdict() for account in journals.accounts), "journals"),
         }
-        if accounts:
-            metadata["ledger"] = dg.MetadataValue.table([dg.TableRecord(account._asdict()) for account in accounts])
-        if journals.accounts:
-            metadata["journals"] = dg.MetadataValue.table(
-                [dg.TableRecord(account._asdict()) for account in journals.accounts]
-            )
         return dg.AssetCheckResult(
             passed=not problems and not journals.damaged,
             severity=dg.AssetCheckSeverity.ERROR if problems else dg.AssetCheckSeverity.WARN,
@@ -214,14 +202,12 @@ def _journals() -> Path:
 
 
 def _hours_metadata(hours: audit.Hours) -> dict[str, dg.MetadataValue]:
-    metadata: dict[str, dg.MetadataValue] = {
+    return {
         "hours compared": dg.MetadataValue.int(hours.compared),
         "rows in those hours": dg.MetadataValue.int(hours.stored),
         "hours that differ": dg.MetadataValue.int(hours.differing),
+        **examples(hours.examples),
     }
-    if hours.examples:
-        metadata["examples"] = dg.MetadataValue.table([dg.TableRecord(row) for row in hours.examples])
-    return metadata
 
 
 def journal_has_room(settings: PlatformSettings) -> dg.AssetChecksDefinition:

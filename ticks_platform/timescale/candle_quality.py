@@ -31,13 +31,7 @@ def _ask(cursor: Cursor, file: str, **parameters: Any) -> Finding:
 
 def from_the_future(cursor: Cursor, *, tolerance: timedelta) -> Finding:
     """Ticks, candles and watermarks that are ahead of now."""
-    return _ask(
-        cursor,
-        "no_ticks_from_the_future",
-        tolerance=tolerance,
-        candles=[level.name for level in LEVELS],
-        widest=max(level.bucket for level in LEVELS),
-    )
+    return _ask(cursor, "no_ticks_from_the_future", tolerance=tolerance, candles=[level.name for level in LEVELS])
 
 
 def impossible_prices(cursor: Cursor, *, window: timedelta) -> Finding:

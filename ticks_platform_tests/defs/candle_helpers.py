@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 import dagster as dg
 
+from ticks_platform.ingestion import ledger, switch
+from ticks_platform.ingestion.ledger import HourEntry
 from ticks_platform.timescale import candles
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.reconciliation import LEVELS
@@ -45,9 +48,19 @@ def insert(
         )
 
 
-def refresh(database: Database) -> None:
+def change_hours(database: Database) -> None:
+    """Count the ticks by hour, as loaded just now."""
+    with database.transaction() as cursor:
+        switch.switch(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=True)
+        cursor.execute("SELECT time_bucket('1 hour', time), count(*) FROM stocks_real_time GROUP BY 1")
+        now = datetime.now(timezone.utc)
+        entries = [HourEntry(hour, ticks, now) for hour, ticks in cursor.fetchall()]
+        ledger.add_hours(cursor, "stocks", "stocks_real_time", entries)
+
+
+def refresh(database: Database, levels: Sequence[candles.Candle] = LEVELS) -> None:
     with database.autocommit() as cursor:
-        for candle in LEVELS:
+        for candle in levels:
             candles.refresh_history(cursor, candle)
 
 

@@ -167,3 +167,16 @@ def test_ctrl_c_is_no_failure(rig: Rig, receiver: Receiver) -> None:
     assert receiver.texts == []
     rig.run(ValueError("broken"))
     assert len(receiver.texts) == 1
+
+
+def test_a_run_in_which_nothing_but_a_check_failed_is_left_to_the_check(rig: Rig, receiver: Receiver) -> None:
+    @dg.asset_check(asset="table", blocking=True)
+    def blocks() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=False)
+
+    defs = dg.Definitions(assets=rig.defs.assets, asset_checks=[blocks], executor=dg.in_process_executor)
+    job = defs.resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(instance=rig.instance, raise_on_error=False)
+    assert not result.success
+    assert isinstance(rig.report(result.run_id), dg.SkipReason)
+    assert receiver.texts == []

@@ -2,55 +2,63 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-
 import pytest
 
-from ticks_platform.ingestion import ledger, switch
-from ticks_platform.ingestion.ledger import HourEntry
 from ticks_platform.timescale import candles
-from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE
+from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.defs.candle_helpers import ERROR, WARN, CheckOne, examples, insert, number, refresh, tamper
+from ticks_platform_tests.defs.candle_helpers import (
+    ERROR,
+    WARN,
+    CheckOne,
+    change_hours,
+    examples,
+    insert,
+    number,
+    refresh,
+    tamper,
+)
 
 
-def change_hours(database: Database) -> None:
-    """Count the ticks by hour, as loaded just now."""
-    with database.transaction() as cursor:
-        switch.switch(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=True)
-        cursor.execute("SELECT time_bucket('1 hour', time), count(*) FROM stocks_real_time GROUP BY 1")
-        now = datetime.now(timezone.utc)
-        entries = [HourEntry(hour, ticks, now) for hour, ticks in cursor.fetchall()]
-        ledger.add_hours(cursor, "stocks", "stocks_real_time", entries)
-
-
-@pytest.mark.parametrize("candle", [ONE_MINUTE, ONE_HOUR], ids=["minute", "hour"])
-def test_candles_are_those_of_their_ticks(database: Database, check_one: CheckOne, candle: candles.Candle) -> None:
-    empty = check_one("candles_equal_ticks", candle.name)
+def test_candles_are_those_of_their_ticks(database: Database, check_one: CheckOne) -> None:
+    empty = check_one("candles_equal_ticks")
     assert empty.passed
     assert number(empty, "candles") == 0
-    insert(database, 100, 103, 99, 101, "NaN", ago=62, every=0.25)
-    insert(database, 100, 103, 99, 101, ago=62, every=30, symbol="MSFT")
-    assert check_one("candles_equal_ticks", candle.name).passed, "computed live"
+    insert(database, 100, 103, 99, 101, "NaN", every=0.25)
+    insert(database, 100, 103, 99, 101, every=30, symbol="MSFT")
+    assert check_one("candles_equal_ticks").passed, "computed live"
     refresh(database)
-    found = check_one("candles_equal_ticks", candle.name)
+    found = check_one("candles_equal_ticks")
     assert found.passed
-    assert number(found, "candles") >= (3 if candle is ONE_MINUTE else 2)
+    assert number(found, "candles") == 3
     assert number(found, "differing") == 0
     assert "examples" not in found.metadata
+
+
+@pytest.mark.parametrize("candle", [ONE_HOUR, ONE_DAY], ids=["hour", "day"])
+def test_candles_are_those_of_the_finer_ones(database: Database, check_one: CheckOne, candle: candles.Candle) -> None:
+    assert number(check_one("candles_equal_finer", candle.name), "candles") == 0
+    insert(database, 100, 103, 99, 101, "NaN", ago=60 * 72, every=1800, day_volume="number * 7")
+    insert(database, 100, 103, 99, 101, ago=60 * 24 * 10)
+    assert check_one("candles_equal_finer", candle.name).passed, "computed live"
+    refresh(database)
+    found = check_one("candles_equal_finer", candle.name)
+    assert found.passed
+    assert 0 < number(found, "candles") <= 3, "what is older than the window is not read"
+    assert number(found, "differing") == 0
 
 
 @pytest.mark.parametrize(
     ("statement", "problem"),
     [
-        ("UPDATE {table} SET close = 100.5", "the candle is not that of its ticks"),
-        ("UPDATE {table} SET open = 'NaN'", "the candle is not that of its ticks"),
-        ("UPDATE {table} SET tick_count = 3", "the candle is not that of its ticks"),
+        ("UPDATE {table} SET close = 100.5", "the candle is another one"),
+        ("UPDATE {table} SET open = 'NaN'", "the candle is another one"),
+        ("UPDATE {table} SET tick_count = 3", "the candle is another one"),
         ("DELETE FROM {table}", "there is no candle"),
         (
             "INSERT INTO {table} (bucket, symbol, open, high, low, close, tick_count) "
             "SELECT bucket, 'GHOST', 1, 1, 1, 1, 1 FROM {table}",
-            "there are no ticks",
+            "there is nothing to make it of",
         ),
     ],
     ids=["close", "open", "count", "lost", "made up"],
@@ -60,7 +68,7 @@ def test_falsified_candle_is_caught_and_healed(
     database: Database, check_one: CheckOne, statement: str, problem: str, changed: bool
 ) -> None:
     """Written by hand into what is materialized, which no ordinary refresh repairs."""
-    insert(database, 100, 103, 99, 101, ago=60 * 24 * 40 if changed else 61)
+    insert(database, 100, 103, 99, 101, ago=60 * 24 * 40 if changed else 30)
     if changed:
         change_hours(database)
     refresh(database)
@@ -76,16 +84,6 @@ def test_falsified_candle_is_caught_and_healed(
         assert cursor.fetchall() == [("AAPL", 100, 103, 99, 101, 4)]
 
 
-def test_falsified_hour_is_caught_and_healed(database: Database, check_one: CheckOne) -> None:
-    insert(database, 100, 103, 99, 101, ago=61)
-    refresh(database)
-    assert tamper(database, "UPDATE {table} SET high = 1000", "one_hour_candle") == 1
-    assert check_one("candles_equal_ticks").passed, "the minutes are right"
-    found = check_one("candles_equal_ticks", "one_hour_candle")
-    assert (found.passed, found.severity, number(found, "healed")) == (False, WARN, 1)
-    assert check_one("candles_equal_ticks", "one_hour_candle").passed
-
-
 def test_every_level_made_of_falsified_minutes_is_healed_with_them(database: Database, check_one: CheckOne) -> None:
     insert(database, 100, 103, 99, 101, ago=60 * 24 * 40)
     change_hours(database)
@@ -97,16 +95,16 @@ def test_every_level_made_of_falsified_minutes_is_healed_with_them(database: Dat
         cursor.execute("SELECT high FROM one_hour_candle UNION ALL SELECT high FROM one_day_candle")
         assert cursor.fetchall() == [(1000,), (1000,)]
     assert number(check_one("candles_equal_ticks"), "healed") == 1
-    assert check_one("candles_equal_ticks", "one_hour_candle").passed
+    assert check_one("candles_equal_finer", "one_hour_candle").passed
     with database.transaction() as cursor:
         cursor.execute("SELECT high FROM one_hour_candle UNION ALL SELECT high FROM one_day_candle")
         assert cursor.fetchall() == [(103,), (103,)]
 
 
 def test_late_ticks_are_no_fault(database: Database, check_one: CheckOne) -> None:
-    insert(database, 100, 103, ago=61)
+    insert(database, 100, 103, ago=30)
     refresh(database)
-    insert(database, 110, 90, ago=61, every=2)
+    insert(database, 110, 90, ago=30, every=2)
     found = check_one("candles_equal_ticks")
     assert found.passed
     assert number(found, "late") == 1
@@ -119,7 +117,7 @@ def test_late_ticks_are_no_fault(database: Database, check_one: CheckOne) -> Non
 def test_what_cannot_be_healed_is_an_error(
     database: Database, check_one: CheckOne, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    insert(database, 100, 103, ago=61)
+    insert(database, 100, 103, ago=30)
     refresh(database)
     tamper(database, "UPDATE {table} SET high = 1000")
     monkeypatch.setattr("ticks_platform.timescale.reconciliation._call", lambda *_: None)

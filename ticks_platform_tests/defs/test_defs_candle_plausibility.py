@@ -100,7 +100,7 @@ def test_duplicate_candle_is_found(database: Database, check_one: CheckOne, cand
     tamper(database, "INSERT INTO {table} SELECT * FROM {table} WHERE symbol = 'MSFT'", candle.name)
     found = check_one("no_duplicate_bucket", candle.name)
     assert (found.passed, found.severity) == (False, ERROR)
-    assert [(row["symbol"], row["candles"]) for row in examples(found)] == [("MSFT", "2")]
+    assert [(row["symbol"], row["candles"]) for row in examples(found)] == [("MSFT", 2)]
 
 
 VOLUMES = "(ARRAY[{}])[number]"
@@ -179,4 +179,4 @@ def test_jump_is_found(database: Database, check_one: CheckOne, times: float) ->
 def test_jump_of_a_price_that_stands_still_is_found(database: Database, check_one: CheckOne) -> None:
     insert(database, *[100] * 60, 100.01, *[100] * 20, 150, ago=95, every=60)
     found = check_one("prices_do_not_jump")
-    assert [row["to"] for row in examples(found)] == ["150"]
+    assert [row["to"] for row in examples(found)] == [150]

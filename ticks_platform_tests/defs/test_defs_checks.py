@@ -30,8 +30,8 @@ def check_all(run_job: Callable[..., dg.ExecuteInProcessResult]) -> CheckAll:
     """Runs the job of all checks; their evaluations by asset and check name."""
 
     def check() -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
+        # A blocking check that is an error fails the run, in which the others are made nevertheless.
         result = run_job("check_quality")
-        assert result.success
         return {
             (evaluation.asset_key.to_user_string(), evaluation.check_name): evaluation
             for evaluation in result.get_asset_check_evaluations()

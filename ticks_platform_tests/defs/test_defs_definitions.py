@@ -109,7 +109,8 @@ def test_what_there_is(platform: dg.Definitions) -> None:
         ("one_hour_candle", "ohlc_invariants"),
         ("one_day_candle", "ohlc_invariants"),
         ("one_minute_candle", "candles_equal_ticks"),
-        ("one_hour_candle", "candles_equal_ticks"),
+        ("one_hour_candle", "candles_equal_finer"),
+        ("one_day_candle", "candles_equal_finer"),
         ("one_minute_candle", "no_ticks_from_the_future"),
         ("stocks_real_time", "prices_are_positive_and_finite"),
         ("one_minute_candle", "no_duplicate_bucket"),
@@ -136,7 +137,7 @@ def test_everything_is_described(platform: dg.Definitions) -> None:
             described |= {f"op {op.name}": op.definition.description for op in job.nodes}
     described |= {f"sensor {sensor.name}": sensor.description for sensor in repository.sensor_defs}
     described |= {f"schedule {schedule.name}": schedule.description for schedule in repository.schedule_defs}
-    assert len(described) == 12 + 14 + len(JOBS) + 3 + 1 + len(SCHEDULES), sorted(described)
+    assert len(described) == 12 + 15 + len(JOBS) + 3 + 1 + len(SCHEDULES), sorted(described)
     assert [name for name, description in described.items() if not (description or "").strip()] == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import random
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
@@ -20,7 +21,9 @@ from ticks_platform.timescale.database import Database
 from ticks_platform_tests.conftest import POLICIES
 
 NANOSECONDS = 1_000_000_000
-ROUNDS, SEEDS_A_ROUND = 7, 50
+ROUNDS = int(os.environ.get("TICKS_CANDLE_ROUNDS", "7"))
+"""Each of as many seeds; 7 take seconds."""
+SEEDS_A_ROUND = 50
 LEVELS = {"minute": ONE_MINUTE, "hour": ONE_HOUR, "day": ONE_DAY}
 TODAY = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
 
