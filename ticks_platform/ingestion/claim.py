@@ -18,7 +18,7 @@ from ticks_platform.ingestion import handover
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.handover import Handover, HandoverFailedError
 from ticks_platform.ingestion.journal import Journal
-from ticks_platform.ingestion.lease import Lease
+from ticks_platform.ingestion.lease import Lease, LeaseStatus
 from ticks_platform.ingestion.loader import Source
 from ticks_platform.ingestion.slots import Journals
 from ticks_platform.ingestion.snapshot import snapshot
