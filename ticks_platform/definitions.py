@@ -64,6 +64,7 @@ def defs() -> dg.Definitions:
             ingest,
             ingestion.switch_job(settings, enabled=True),
             ingestion.switch_job(settings, enabled=False),
+            ingestion.hand_over_job(feeds),
             assets.bring_up,
             assets.refresh_candles,
             catching_up.catch_up,
@@ -71,7 +72,15 @@ def defs() -> dg.Definitions:
             checks.check_quality,
             checks.check_every_tick,
         ],
-        sensors=[sensors.platform_supervisor(ingest=ingest, feeds=feeds, loaded_at=time.time()), *alerts.sensors()],
+        sensors=[
+            sensors.platform_supervisor(
+                ingest=ingest,
+                feeds=feeds,
+                loaded_at=time.time(),
+                follow_reloads=[feed.name for feed in settings.feeds if feed.follows_reloads],
+            ),
+            *alerts.sensors(),
+        ],
         schedules=[
             schedules.refresh_candles,
             schedules.catch_up,

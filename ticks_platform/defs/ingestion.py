@@ -14,6 +14,7 @@ from ticks_platform.defs.resources import DatabaseResource, IngestionResource
 from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform.feeds.settings import PlatformSettings, SettingsError
 from ticks_platform.ingestion import switch
+from ticks_platform.ingestion.handover import HandoverFailedError
 from ticks_platform.ingestion.journal import (
     JournalDamagedError,
     JournalError,
@@ -31,6 +32,12 @@ FEED_TAG = "ticks/feed"
 REFUSED_TAG = "ticks/refused"
 """On a run that ended for a reason that only a change of settings can remove."""
 
+SUCCESSOR_TAG = "ticks/successor_wanted"
+"""On a run that is to be replaced while it goes on, with the reason."""
+
+FOLLOW_TAG = "ticks/follows_because"
+"""On a run that was launched to follow one that is at work, with the reason."""
+
 REPORT_INTERVAL = 60.0
 """Seconds between reports; each costs the event log some 5 KB for ever."""
 
@@ -43,9 +50,9 @@ FENCE_INTERVAL = 5.0
 
 @dg.op(
     description=(
-        "Streams one feed into stocks_real_time until it is terminated, switched off, refused or taken over, or until "
-        "feeds.yaml says something else about it. Whatever ends it, every tick that was received is committed, or "
-        "waits in the journal for the next run."
+        "Streams one feed into stocks_real_time until it is terminated, switched off, refused, or handed over to "
+        "another run. Whatever ends it, every tick that was received is committed, or waits in the journal for the "
+        "next run."
     ),
 )
 def stream_ticks(context: dg.OpExecutionContext, ingestion: IngestionResource) -> None:
@@ -63,6 +70,7 @@ def stream_ticks(context: dg.OpExecutionContext, ingestion: IngestionResource) -
         JournalFencedError,
         JournalUnavailableError,
         CheckpointError,
+        HandoverFailedError,
     ) as lost:
         raise dg.Failure(str(lost)) from lost
 
@@ -73,9 +81,11 @@ def _stream(context: dg.OpExecutionContext, ingestion: IngestionResource, feed: 
     began = time.monotonic()
     reporter = _Reporter(context, feed)
     report_at, fence_at = began + FIRST_REPORT, began + FENCE_INTERVAL
+    asked_for: PlatformSettings | None = None
     try:
         # This thread only waits: Dagster interrupts it, and it would not be heard in the middle of a database call.
-        with ingestion.stream(settings, owner=context.run_id) as stream:
+        follow = FOLLOW_TAG in context.run.tags
+        with ingestion.stream(settings, owner=context.run_id, follow=follow) as stream:
             while not stream.wait(0.25):
                 now = time.monotonic()
                 if now >= report_at:
@@ -87,15 +97,18 @@ def _stream(context: dg.OpExecutionContext, ingestion: IngestionResource, feed: 
                         context.log.warning("this run was declared finished by somebody else; it stops now")
                         break
                     current = ingestion.current(settings)
-                    if not _can_go_on(settings, current):
-                        context.log.info(f"feeds.yaml has changed; this run of feed '{feed}' ends, another one follows")
+                    if current is None:
+                        context.log.info(f"feed '{feed}' is not in feeds.yaml any more; this run ends")
                         break
-                    if current is not None and current.feeds != settings.feeds:
+                    if not _can_go_on(settings, current):
+                        if current != asked_for and _ask_for_successor(context, feed):
+                            asked_for = current
+                    elif current.feeds != settings.feeds:
                         context.log.info(f"the symbols of feed '{feed}' have changed in feeds.yaml")
                         stream.want(current.feeds[0])
                         settings = current
             else:
-                context.log.info(f"feed '{feed}' is switched off; the job enable_feed switches it on")
+                context.log.info(_last_words(stream, feed))
     finally:
         if stream is not None:
             _try(context, "report its progress", reporter.report, stream.progress(), stream.metrics)
@@ -110,11 +123,27 @@ def _try(context: dg.OpExecutionContext, what: str, work: Callable[..., T], *arg
         return None
 
 
-def _can_go_on(settings: PlatformSettings, current: PlatformSettings | None) -> bool:
+def _last_words(stream: Ingestion, feed: str) -> str:
+    if stream.successor is not None:
+        return f"feed '{feed}' is handed over: run {stream.successor} has taken over, and this one ends"
+    return f"feed '{feed}' is switched off; the job enable_feed switches it on"
+
+
+def _ask_for_successor(context: dg.OpExecutionContext, feed: str) -> bool:
+    """Have the supervisor launch a run that follows this one, which goes on until then. Returns whether it is asked."""
+    reason = f"feeds.yaml has changed, as seen at {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}"
+
+    def ask() -> bool:
+        context.instance.add_run_tags(context.run_id, {SUCCESSOR_TAG: reason})
+        context.log.info(f"{reason}; this run of feed '{feed}' goes on until another one has taken over")
+        return True
+
+    return bool(_try(context, "ask for its successor", ask))
+
+
+def _can_go_on(settings: PlatformSettings, current: PlatformSettings) -> bool:
     """Whether a run that began with these settings can stream what feeds.yaml says now: other symbols, at the most."""
-    if current is None or settings.stand_in != current.stand_in:
-        return False
-    return settings.feeds[0].only_symbols_differ(current.feeds[0])
+    return settings.stand_in == current.stand_in and settings.feeds[0].only_symbols_differ(current.feeds[0])
 
 
 def _finished_by_somebody_else(context: dg.OpExecutionContext) -> bool:
@@ -195,6 +224,37 @@ def ingest_job(feeds: Sequence[str]) -> dg.JobDefinition:
         stream_ticks()
 
     return ingest
+
+
+def hand_over_job(feeds: Sequence[str]) -> dg.JobDefinition:
+    """The job `hand_over`; each feed is a partition of it."""
+
+    @dg.op(description="Marks the feed's run as one to be followed by another; the supervisor launches that.")
+    def hand_over_op(context: dg.OpExecutionContext) -> None:
+        feed = context.partition_key
+        wanted = dg.RunsFilter(job_name="ingest", tags={FEED_TAG: feed}, statuses=[dg.DagsterRunStatus.STARTED])
+        runs = context.instance.get_runs(wanted)
+        for run in runs:
+            context.instance.add_run_tags(run.run_id, {SUCCESSOR_TAG: f"asked for by run {context.run_id}"})
+            context.log.info(
+                f"run {run.run_id} of feed '{feed}' goes on until a new one has taken over, within seconds"
+            )
+        if not runs:
+            context.log.info(f"no run of feed '{feed}' is streaming; the supervisor launches one if it is switched on")
+
+    @dg.job(
+        name="hand_over",
+        description=(
+            "Replaces the run of one feed, which is its partition, by a new one: with new code, and what feeds.yaml "
+            "says now. Where the feed allows an overlap, nothing is missed, and what both have received is stored once."
+        ),
+        partitions_def=dg.StaticPartitionsDefinition(list(feeds)),
+        executor_def=dg.in_process_executor,
+    )
+    def hand_over() -> None:
+        hand_over_op()
+
+    return hand_over
 
 
 def switch_job(settings: PlatformSettings, *, enabled: bool) -> dg.JobDefinition:

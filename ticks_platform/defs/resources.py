@@ -83,8 +83,10 @@ class IngestionResource(dg.ConfigurableResource[None]):
         return current.model_copy(update={"feeds": (known[0],)}) if known else None
 
     @contextmanager
-    def stream(self, settings: PlatformSettings, *, owner: str) -> Iterator[Ingestion]:
+    def stream(self, settings: PlatformSettings, *, owner: str, follow: bool = False) -> Iterator[Ingestion]:
         """Stream a feed for as long as the context lasts; leaving it commits what was received.
+
+        With `follow`, an owner that is at work goes on until this one is ready to take over.
 
         A feed whose endpoint is the stand-in gets a stand-in of its own, which ends with it. Raises SettingsError.
         """
@@ -109,7 +111,7 @@ class IngestionResource(dg.ConfigurableResource[None]):
                     ) from None
             connector = feed.connector(stand_in_url=stand_in_url)
             yield stack.enter_context(
-                Ingestion(feed=feed, connector=connector, database=self.database.database, owner=owner)
+                Ingestion(feed=feed, connector=connector, database=self.database.database, owner=owner, follow=follow)
             )
 
 

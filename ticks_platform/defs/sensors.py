@@ -1,13 +1,13 @@
 """The supervisor: brings up what is missing, and keeps one ingestion run alive per feed that is wanted."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import dagster as dg
 
 from ticks_platform.defs.assets import bring_up
-from ticks_platform.defs.ingestion import FEED_TAG, REFUSED_TAG
+from ticks_platform.defs.ingestion import FEED_TAG, FOLLOW_TAG, REFUSED_TAG, SUCCESSOR_TAG
 from ticks_platform.defs.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.defs.supervision import Act, RunView, Watch, crash_delay, decide
 from ticks_platform.ingestion import lease as leases
@@ -41,8 +41,11 @@ OBJECTS = (
 """Tables whose absence means that the platform has to be brought up. The first file of the machinery is its schema."""
 
 
-def platform_supervisor(*, ingest: dg.JobDefinition, feeds: Sequence[str], loaded_at: float) -> dg.SensorDefinition:
-    """The sensor. `loaded_at` is when the definitions were loaded: a refused feed is tried again after a reload."""
+def platform_supervisor(
+    *, ingest: dg.JobDefinition, feeds: Sequence[str], loaded_at: float, follow_reloads: Collection[str] = ()
+) -> dg.SensorDefinition:
+    """The sensor. `loaded_at` is when the definitions were loaded: a refused feed is tried again after a reload, and
+    the runs of the feeds `follow_reloads` are handed over to new ones."""
 
     @dg.sensor(
         name="platform_supervisor",
@@ -51,13 +54,15 @@ def platform_supervisor(*, ingest: dg.JobDefinition, feeds: Sequence[str], loade
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
             "Launches bring_up while something is missing in the database, then keeps exactly one ingest run alive for "
-            "every feed that is switched on. A run counts as alive while the heartbeat of its lease moves. A feed that "
-            "somebody else ingests, such as another Dagster instance or a replay, is left alone for as long."
+            "every feed that is switched on. A run counts as alive while the heartbeat of its lease moves. One that is "
+            "to be replaced, on the job hand_over, after a reload of the code or with other settings, goes on until "
+            "its successor has taken over. A feed that somebody else ingests, such as another Dagster instance or a "
+            "replay, is left alone for as long."
         ),
     )
     def supervisor(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SensorResult:
         try:
-            return _evaluate(context, database, feeds, loaded_at)
+            return _evaluate(context, database, feeds, loaded_at, follow_reloads)
         except UNREACHABLE as error:
             reason = f"the database cannot be reached: {str(error).strip()}"
             return dg.SensorResult(skip_reason=reason, cursor=context.cursor)
@@ -66,7 +71,11 @@ def platform_supervisor(*, ingest: dg.JobDefinition, feeds: Sequence[str], loade
 
 
 def _evaluate(
-    context: dg.SensorEvaluationContext, database: DatabaseResource, feeds: Sequence[str], loaded_at: float
+    context: dg.SensorEvaluationContext,
+    database: DatabaseResource,
+    feeds: Sequence[str],
+    loaded_at: float,
+    follow_reloads: Collection[str],
 ) -> dg.SensorResult:
     now = time.time()
     with database.transaction() as cursor:
@@ -107,13 +116,15 @@ def _evaluate(
             watch=watch,
             loaded_at=loaded_at,
             foreign=foreign[feed].owner if feed in foreign else None,
+            follows_reloads=feed in follow_reloads,
         )
         for run_id in decision.dead:
             _report_dead(context, run_id)
         if decision.act is not Act.NOTHING:
             context.log.info(f"feed '{feed}': {decision.reason}; launching a run")
             # No run key: it would be remembered for ever, and the feed could be launched only once.
-            requests.append(dg.RunRequest(job_name="ingest", partition_key=feed, tags={FEED_TAG: feed}))
+            tags = {FEED_TAG: feed} if decision.because is None else {FEED_TAG: feed, FOLLOW_TAG: decision.because}
+            requests.append(dg.RunRequest(job_name="ingest", partition_key=feed, tags=tags))
         notes.append(f"{feed}: {decision.reason}")
     return _result(requests, notes, watch.dump())
 
@@ -163,6 +174,8 @@ def _runs(context: dg.SensorEvaluationContext, wanted: dg.RunsFilter) -> list[Ru
             created_at=record.create_timestamp.timestamp(),
             started_at=record.start_time,
             ended_at=record.end_time,
+            wants_successor=record.dagster_run.tags.get(SUCCESSOR_TAG),
+            follows_because=record.dagster_run.tags.get(FOLLOW_TAG),
         )
         for record in records
     ]

@@ -24,6 +24,9 @@ LONGEST_STEP = 10.0
 SHORT_LIFE = 60.0
 """A run that failed before it was this many seconds old counts towards a crash loop."""
 
+ATTEMPTS = 3
+"""How many runs are launched one after another to follow the one that is there, for the same reason."""
+
 LONGEST_DELAY = 300.0
 """Seconds between tries in a crash loop, at the most."""
 
@@ -39,6 +42,10 @@ class RunView(NamedTuple):
     created_at: float
     started_at: float | None
     ended_at: float | None
+    wants_successor: str | None = None
+    """Why it is to be handed over, where somebody has asked for that."""
+    follows_because: str | None = None
+    """Why it was launched beside another one."""
 
 
 class Sign(NamedTuple):
@@ -103,6 +110,7 @@ class Act(enum.Enum):
     NOTHING = "nothing"
     LAUNCH = "launch"
     REPLACE = "replace"
+    HAND_OVER = "hand over"
 
 
 class Decision(NamedTuple):
@@ -111,6 +119,8 @@ class Decision(NamedTuple):
     act: Act
     reason: str
     dead: tuple[str, ...] = ()
+    because: str | None = None
+    """Why a run is launched beside the one that is there."""
 
 
 def decide(
@@ -122,16 +132,22 @@ def decide(
     watch: Watch,
     loaded_at: float,
     foreign: str | None = None,
+    follows_reloads: bool = False,
 ) -> Decision:
     """Decide about one feed. `finished` are its latest ended runs, newest first.
+
+    With `follows_reloads`, a run that was launched before the definitions were loaded is handed over to a new one.
 
     `foreign` is the owner of its lease where that is not a run of this Dagster instance and has not given the feed up:
     a run of another instance, a replay, or a run that this instance's history has been emptied of.
     """
     # Those that never start are failed by run monitoring.
     dead = tuple(run.run_id for run in in_flight if run.started and watch.is_dead(run.run_id))
-    if len(in_flight) > len(dead):
-        return Decision(Act.NOTHING, "streaming" if wanted else "switched off, ending", dead)
+    alive = [run for run in in_flight if run.run_id not in dead]
+    if alive:
+        if not wanted:
+            return Decision(Act.NOTHING, "switched off, ending", dead)
+        return _hand_over(alive, finished, watch, dead, loaded_at if follows_reloads else None)
     if not wanted:
         return Decision(Act.NOTHING, "switched off; the job enable_feed switches it on", dead)
     if foreign is not None and not watch.is_dead(foreign):
@@ -149,6 +165,30 @@ def decide(
         wait = finished[0].ended_at + delay - now
         return Decision(Act.NOTHING, f"failing at once again and again; next try in {wait:.0f} s")
     return Decision(Act.LAUNCH, "no run")
+
+
+def _hand_over(
+    alive: Sequence[RunView],
+    finished: Sequence[RunView],
+    watch: Watch,
+    dead: tuple[str, ...],
+    loaded_at: float | None,
+) -> Decision:
+    """Launch a successor beside the only run that is there, if there is a reason and that run holds the lease."""
+    streaming = Decision(Act.NOTHING, "streaming", dead)
+    if len(alive) > 1:
+        return streaming._replace(reason="streaming; one run follows another")
+    (run,) = alive
+    because = run.wants_successor
+    if because is None and loaded_at is not None and run.created_at < loaded_at:
+        because = f"the code location was reloaded at {loaded_at:.0f}"
+    sign = watch.signs.get(run.run_id)
+    if because is None or sign is None or sign.beat is None:
+        return streaming
+    if sum(other.follows_because == because for other in finished) >= ATTEMPTS:
+        reason = f"streaming; {ATTEMPTS} runs could not follow run {run.run_id[:8]} ({because}): see the last of them"
+        return streaming._replace(reason=reason)
+    return Decision(Act.HAND_OVER, f"run {run.run_id[:8]} is handed over: {because}", dead, because)
 
 
 def crash_delay(finished: Sequence[RunView]) -> float:

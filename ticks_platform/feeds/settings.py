@@ -87,6 +87,9 @@ class FeedSettings(_Section):
     overlap: bool | None = None
     """Whether the old run and the new one may both be connected for some seconds when one replaces the other, so that
     nothing is missed between them. By default where the provider lets everybody have more than one connection."""
+    hand_over_on_reload: bool | None = None
+    """Whether a run is replaced when the code location is reloaded, so that it runs on the new code. By default where
+    that costs nothing, which is where runs overlap."""
     stale_after_seconds: Annotated[float, Field(gt=0)] = 60.0
     """With no tick for this long while its market is open, the feed counts as stalled, and the check «ticks are fresh»
     fails."""
@@ -177,6 +180,11 @@ class FeedSettings(_Section):
         if self.overlap is not None:
             return self.overlap
         return self.synthetic or find_connector(self.provider).spare_connections
+
+    @property
+    def follows_reloads(self) -> bool:
+        """Whether a reload of the code location replaces its run."""
+        return self.overlaps if self.hand_over_on_reload is None else self.hand_over_on_reload
 
     def only_symbols_differ(self, other: FeedSettings) -> bool:
         """Whether a running ingestion can go on with the other settings: their symbols are all that is different."""

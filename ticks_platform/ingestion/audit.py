@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ticks_platform.ingestion.journal_file import JournalError
+from ticks_platform.ingestion.slots import slots
 from ticks_platform.ingestion.snapshot import Snapshot, snapshot
 from ticks_platform.timescale import scripts
 
@@ -117,7 +118,7 @@ class JournalFolder(NamedTuple):
     """All that lies in the folder of the journals."""
 
     accounts: list[JournalAccount]
-    """Those of the feeds in feeds.yaml."""
+    """Those of the feeds in feeds.yaml, each of which has one or two."""
     orphans: list[Orphan]
     unreadable: list[str]
     """Why a file cannot be read, for each that cannot."""
@@ -189,7 +190,7 @@ def journal_folder(cursor: Cursor, folder: Path, feeds: Collection[str]) -> Jour
         try:
             with snapshot(path) as journal:
                 feed = journal.feed
-            if path.stem == feed and feed in feeds:
+            if feed in feeds and path in slots(folder / f"{feed}{path.suffix}"):
                 account = journal_account(cursor, feed, path)
                 if account is not None:
                     found.accounts.append(account)

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import psycopg2
@@ -104,8 +105,9 @@ class Claim:
     def begin(self) -> tuple[Handover, Journal] | None:
         """Announce a planned hand-over, with the journal to receive into; None when there is nobody to follow.
 
-        Nor can an owner be followed whose journal is not on this machine. Raises MixedDatabaseError, LeaseLostError,
-        JournalError, and what opening a Journal raises.
+        Nor can an owner be followed whose journal is not on this machine. Raises HandoverFailedError when the owner has
+        not loaded yet what it found in the feed's journals, MixedDatabaseError, LeaseLostError, JournalError, and what
+        opening a Journal raises.
         """
         status = self._until_done(lambda cursor: leases.status(cursor, self._feed.name))
         if status is None or status.released or status.age > ALIVE_WITHIN:
@@ -119,20 +121,31 @@ class Claim:
             )
             return None
         journal = self._journals.open_beside(theirs)
-        begun, place, end = self._until_done(lambda cursor: self._announce(cursor, status, journal))
-        _, position, frames = place
+        self._begin_behind(journal, theirs, status)
+
+        def work(cursor: Cursor) -> Handover:
+            leases.enter(cursor, feed=self._feed.name, provider=self._feed.provider, synthetic=self._feed.synthetic)
+            return handover.begin(cursor, owner=self._owner, feed=self._feed.name, predecessor=status, journal=journal)
+
+        return self._until_done(work), journal
+
+    def _begin_behind(self, journal: Journal, theirs: Path, predecessor: LeaseStatus) -> None:
+        """Have the ticks of a journal sort after those of the predecessor's."""
+
+        def work(cursor: Cursor) -> tuple[int, int, int]:
+            _, position, frames = handover.place(cursor, self._feed.name, journal)
+            return position, frames, leases.last_position(cursor, self._feed.name)
+
+        position, frames, end = self._until_done(work)
         journal.seek(position, frames=frames)
         with snapshot(theirs) as predecessors:
-            journal.begin_behind(max(end, predecessors.end) + handover.ROOM)
-        return begun, journal
-
-    def _announce(
-        self, cursor: Cursor, status: LeaseStatus, journal: Journal
-    ) -> tuple[Handover, tuple[int, int, int], int]:
-        leases.enter(cursor, feed=self._feed.name, provider=self._feed.provider, synthetic=self._feed.synthetic)
-        begun = handover.begin(cursor, owner=self._owner, feed=self._feed.name, predecessor=status, journal=journal)
-        place = handover.place(cursor, self._feed.name, journal)
-        return begun, place, leases.last_position(cursor, self._feed.name)
+            end = max(end, predecessors.end)
+        journal.begin_behind(end + handover.ROOM)
+        if journal.bytes_waiting and journal.end < end:
+            raise HandoverFailedError(
+                f"feed '{self._feed.name}' cannot be handed over yet from {predecessor.owner}, which goes on: it is "
+                f"still loading what was left in {journal.path}"
+            )
 
     def follow_when_ready(self, begun: Handover, journal: Journal, is_ready: Callable[[], bool]) -> Claimed:
         """Take the feed over as planned after an overlap, which begins when everything is subscribed to.

@@ -18,7 +18,7 @@ from ticks_platform.ingestion import overlap
 from ticks_platform.ingestion.batch import Decode
 from ticks_platform.ingestion.journal import FrameGroup, Journal
 from ticks_platform.ingestion.lease import Lease, LeaseLostError, LeaseStatus
-from ticks_platform.ingestion.overlap import Overlap
+from ticks_platform.ingestion.overlap import Found, Overlap
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -157,21 +157,25 @@ def look(cursor: Cursor, journal_id: str) -> Overlap | Unsettled | None:
     return Unsettled(feed, epoch, journal_number, end) if positions is None else Overlap.load(bytes(positions))
 
 
-def settle(cursor: Cursor, unsettled: Unsettled, groups: Iterable[FrameGroup], decode: Decode) -> Overlap:
-    """Decide which events of these groups are stored already, and write it down: whoever loads them will obey."""
-    feed, epoch, journal_number, end = unsettled
-    if journal_number is None or end is None:
-        groups, journal_number, end = (), 0, 0
-    found = overlap.find(cursor, feed, groups, decode, journal_number=journal_number, end=end)
+def find(cursor: Cursor, unsettled: Unsettled, groups: Iterable[FrameGroup], decode: Decode) -> Found:
+    """Which events of these groups are stored already, as far as can be told by now."""
+    if unsettled.journal_number is None or unsettled.end is None:
+        return Found(Overlap.nothing(), 0)
+    return overlap.find(
+        cursor, unsettled.feed, groups, decode, journal_number=unsettled.journal_number, end=unsettled.end
+    )
+
+
+def settle(cursor: Cursor, unsettled: Unsettled, decided: Overlap) -> None:
+    """Write down what is stored already: whoever loads the journal will obey."""
     cursor.execute(
         """
         UPDATE ticks_platform.feed_handover
         SET settled_at = clock_timestamp(), left_out = %s, left_out_positions = %s
         WHERE feed = %s AND epoch = %s
         """,
-        (len(found.positions), found.dump(), feed, epoch),
+        (len(decided.positions), decided.dump(), unsettled.feed, unsettled.epoch),
     )
-    return found
 
 
 class Readiness:

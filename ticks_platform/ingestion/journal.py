@@ -131,6 +131,11 @@ class Journal:
         return self._end - self._trimmed
 
     @property
+    def end(self) -> int:
+        """The position after the last frame."""
+        return self._end
+
+    @property
     def full(self) -> bool:
         """Whether appending waits for room."""
         return self.bytes_waiting >= self._max_bytes

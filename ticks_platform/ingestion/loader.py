@@ -26,7 +26,7 @@ from ticks_platform.ingestion.duplicates import TradeMemory, stored_until
 from ticks_platform.ingestion.journal import Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
-from ticks_platform.ingestion.overlap import LAG, Overlap
+from ticks_platform.ingestion.overlap import Found, Overlap
 from ticks_platform.ingestion.store import Prepared, Store, Stored, prepare
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError, storable
 
@@ -49,6 +49,16 @@ LINGER_PER_COMMIT = 4.0
 
 HEARTBEAT_INTERVAL = 2.0
 """Seconds between heartbeats while there is nothing to load."""
+
+
+LONGEST_LAG = 10.0
+"""Seconds that a successor waits for the last events of its predecessor to arrive on its own connection."""
+
+LAG_OF_STRANGERS = 2.0
+"""The same where nothing at all has arrived on both: then the provider seems to send each of them something else."""
+
+_LOOK_INTERVAL = 0.25
+"""Seconds between looks at whether they have."""
 
 
 class CheckpointError(Exception):
@@ -149,24 +159,38 @@ class Loader:
         self._lease, self._journal = source
         self._store = Store(self._lease)
         found = self._until_done(lambda cursor: handover.look(cursor, self._journal.journal_id))
-        if isinstance(found, handover.Unsettled):
-            # An event that has just reached the predecessor may still be on its way to here.
-            if self._abandon.wait(LAG):
-                raise _AbandonedError
-            unsettled = found
-            found = self._until_done(lambda cursor: self._settle(cursor, unsettled))
-        self._overlap = found
+        self._overlap = self._settle(found) if isinstance(found, handover.Unsettled) else found
 
-    def _settle(self, cursor: Cursor, unsettled: handover.Unsettled) -> Overlap:
-        self._hold(cursor)
-        found = handover.settle(cursor, unsettled, self._journal.waiting(), self._decode)
-        logger.info(
-            "feed %s: %d events that were received twice are left out of %s",
+    def _settle(self, unsettled: handover.Unsettled) -> Overlap:
+        """Decide it when all that the predecessor received last has arrived here too, or is late beyond all measure."""
+        began = time.monotonic()
+        while True:
+            found = self._until_done(lambda cursor: self._find(cursor, unsettled))
+            patience = LONGEST_LAG if len(found.overlap.positions) else LAG_OF_STRANGERS
+            if not found.missing or time.monotonic() >= began + patience:
+                break
+            if self._abandon.wait(_LOOK_INTERVAL):
+                raise _AbandonedError
+        self._until_done(lambda cursor: self._write_down(cursor, unsettled, found.overlap))
+        level = logging.WARNING if found.missing else logging.INFO
+        logger.log(
+            level,
+            "feed %s: %d events that had been received twice are left out of %s; %d that its predecessor received last "
+            "have not arrived there",
             self._lease.feed,
-            len(found.positions),
+            len(found.overlap.positions),
             self._journal.path,
+            found.missing,
         )
-        return found
+        return found.overlap
+
+    def _find(self, cursor: Cursor, unsettled: handover.Unsettled) -> Found:
+        self._hold(cursor)
+        return handover.find(cursor, unsettled, self._journal.waiting(), self._decode)
+
+    def _write_down(self, cursor: Cursor, unsettled: handover.Unsettled, decided: Overlap) -> None:
+        self._hold(cursor)
+        handover.settle(cursor, unsettled, decided)
 
     def _load(self, preparing: ThreadPoolExecutor) -> None:
         upcoming = preparing.submit(self._prepare)

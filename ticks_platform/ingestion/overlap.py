@@ -12,7 +12,7 @@ other.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from itertools import islice
 from operator import attrgetter
@@ -28,8 +28,11 @@ from ticks_platform.ingestion.journal import FrameGroup
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-LAG = 1.0
-"""Seconds that an event may reach one connection later than the other."""
+_LAG = 10_000_000_000
+"""Nanoseconds that an event may reach one connection later than the other, at the most."""
+
+_LAST = 1_000_000_000
+"""Nanoseconds before the predecessor's end: what it received then, the successor was subscribed to as well."""
 
 _GROUPS = 500
 """Groups of frames that are decoded at a time."""
@@ -47,14 +50,14 @@ _STORED = {
         SELECT symbol, (extract(epoch FROM time) * 1000000)::bigint, price, day_volume, size, bid, ask, exchange,
             (extract(epoch FROM received_at) * 1000000)::bigint
         FROM stocks_real_time
-        WHERE time >= %(oldest)s AND time <= %(newest)s AND received_at >= %(since)s AND feed = %(feed)s
+        WHERE time >= %(oldest)s AND received_at >= %(since)s AND feed = %(feed)s
             AND coalesce(trade_id, '') = '' AND right(tick_id::text, 4) = %(journal)s
         """,
     QUOTES.table: """
         SELECT symbol, (extract(epoch FROM time) * 1000000)::bigint, bid_price, bid_size, ask_price, ask_size, exchange,
             (extract(epoch FROM received_at) * 1000000)::bigint
         FROM stock_quotes
-        WHERE time >= %(oldest)s AND time <= %(newest)s AND received_at >= %(since)s AND feed = %(feed)s
+        WHERE time >= %(oldest)s AND received_at >= %(since)s AND feed = %(feed)s
             AND right(quote_id::text, 4) = %(journal)s
         """,
 }
@@ -66,6 +69,11 @@ class Overlap:
 
     def __init__(self, positions: npt.NDArray[np.int64]) -> None:
         self.positions = positions
+
+    @classmethod
+    def nothing(cls) -> Overlap:
+        """No event at all."""
+        return cls(np.empty(0, dtype=np.int64))
 
     @classmethod
     def load(cls, data: bytes) -> Overlap:
@@ -101,6 +109,18 @@ class _Copies(NamedTuple):
     positions: list[int]
 
 
+_Events = dict[tuple[Any, ...], _Copies]
+"""By what they say."""
+
+
+class Found(NamedTuple):
+    """What is stored already, as far as can be told by now."""
+
+    overlap: Overlap
+    missing: int
+    """Events that the predecessor received last, and that have not reached the successor, or not yet."""
+
+
 def find(
     cursor: Cursor,
     feed: str,
@@ -109,31 +129,33 @@ def find(
     *,
     journal_number: int,
     end: int,
-) -> Overlap:
+) -> Found:
     """Which events of these groups, the successor's, are stored already out of the journal of that number.
 
     `end` is the arrival of the last frame of the predecessor, in nanoseconds; all that it has received is stored.
     """
     upcoming = iter(groups)
-    found: dict[str, dict[tuple[Any, ...], _Copies]] = {table: {} for table in _FIELDS}
+    events: dict[str, _Events] = {table: {} for table in _FIELDS}
     begin: int | None = None
     while part := list(islice(upcoming, _GROUPS)):
         begin = part[0].received_at[0] if begin is None else begin
         batch = decode_groups(part, decode)
         for destination, rows in ((TICKS, batch.ticks), (QUOTES, batch.quotes)):
-            _note(found[destination.table], destination, rows, until=end + round(LAG * 1e9))
-        if part[-1].received_at[0] > end + LAG * 1e9:
+            _note(events[destination.table], destination, rows, until=end + _LAG)
+        if part[-1].received_at[0] > end + _LAG:
             break
     positions: list[int] = []
-    for table, copies in found.items():
-        if copies and begin is not None:
-            since = begin - round(LAG * 1e9)
-            _look_up(cursor, feed, table, copies, journal_number=journal_number, since=since)
-            positions += _twice(copies.values(), begin=begin, end=end)
-    return Overlap(np.array(sorted(positions), dtype=np.int64))
+    missing = 0
+    for table, known in events.items():
+        if begin is not None:
+            _look_up(cursor, feed, table, known, journal_number=journal_number, since=begin - _LAG)
+            twice, not_here = _compare(list(known.values()), begin=begin, end=end)
+            positions += twice
+            missing += not_here
+    return Found(Overlap(np.array(sorted(positions), dtype=np.int64)), missing)
 
 
-def _note(found: dict[tuple[Any, ...], _Copies], destination: Destination, rows: Rows, *, until: int) -> None:
+def _note(events: _Events, destination: Destination, rows: Rows, *, until: int) -> None:
     """Take note of the successor's events that arrived up to `until`."""
     if not rows.events:
         return
@@ -143,47 +165,43 @@ def _note(found: dict[tuple[Any, ...], _Copies], destination: Destination, rows:
     for event, time, arrival, position in zip(rows.one_by_one(), times, arrivals, positions, strict=True):
         if arrival <= until and not getattr(event, "trade_id", None):
             symbol, *values = telling(event)
-            copies = found.setdefault(_key((symbol, time, *values)), _Copies([], [], []))
+            copies = events.setdefault(_key((symbol, time, *values)), _Copies([], [], []))
             copies.after.append(arrival)
             copies.positions.append(position)
 
 
-def _look_up(
-    cursor: Cursor,
-    feed: str,
-    table: str,
-    copies: dict[tuple[Any, ...], _Copies],
-    *,
-    journal_number: int,
-    since: int,
-) -> None:
-    """Add when the predecessor received these events."""
-    times = [key[1] for key in copies]
+def _look_up(cursor: Cursor, feed: str, table: str, events: _Events, *, journal_number: int, since: int) -> None:
+    """Add what the predecessor has received `since` then, in nanoseconds."""
+    oldest = min([since // 1000, *(key[1] for key in events)])
     cursor.execute(
         _STORED[table],
         {
             "feed": feed,
-            "oldest": _datetime(min(times)),
-            "newest": _datetime(max(times)),
+            "oldest": _datetime(oldest),
             "since": _datetime(since // 1000),
             "journal": f"{journal_number:04x}",
         },
     )
     for *key, arrival in cursor:
-        known = copies.get(_key(key))
-        if known is not None:
-            known.before.append(arrival * 1000)
-    for known in copies.values():
+        events.setdefault(_key(key), _Copies([], [], [])).before.append(arrival * 1000)
+    for known in events.values():
         known.before.sort()
 
 
-def _twice(copies: Iterable[_Copies], *, begin: int, end: int) -> Iterator[int]:
-    """The positions of the successor's copies that the predecessor has too."""
-    matched = [each for each in copies if each.before]
-    single = [each.after[0] - each.before[0] for each in matched if len(each.before) == len(each.after) == 1]
+def _compare(copies: list[_Copies], *, begin: int, end: int) -> tuple[list[int], int]:
+    """The positions of the successor's copies that the predecessor has too, and how many of the latter's last ones
+    are not among the successor's."""
+    single = [each.after[0] - each.before[0] for each in copies if len(each.before) == len(each.after) == 1]
     lag = int(np.median(single)) if single else 0
-    for each in matched:
-        yield from each.positions[: in_common(each.before, each.after, begin=begin, end=end, lag=lag)]
+    positions: list[int] = []
+    missing = 0
+    for each in copies:
+        if each.before:
+            number = in_common(each.before, each.after, begin=begin, end=end, lag=lag)
+            positions += each.positions[:number]
+            if each.before[-1] > max(begin, end - _LAST):
+                missing += max(0, sum(arrival >= begin for arrival in each.before) - number)
+    return positions, missing
 
 
 def in_common(before: list[int], after: list[int], *, begin: int, end: int, lag: int = 0) -> int:

@@ -19,6 +19,7 @@ JOBS = {
     "ingest",
     "enable_feed",
     "disable_feed",
+    "hand_over",
     "bring_up",
     "refresh_candles",
     "catch_up",
@@ -133,11 +134,11 @@ def test_everything_is_described(platform: dg.Definitions) -> None:
     for name in JOBS:
         job = repository.get_job(name)
         described[f"job {name}"] = job.description
-        if name in ("ingest", "enable_feed", "disable_feed"):
+        if name in ("ingest", "enable_feed", "disable_feed", "hand_over"):
             described |= {f"op {op.name}": op.definition.description for op in job.nodes}
     described |= {f"sensor {sensor.name}": sensor.description for sensor in repository.sensor_defs}
     described |= {f"schedule {schedule.name}": schedule.description for schedule in repository.schedule_defs}
-    assert len(described) == 12 + 15 + len(JOBS) + 3 + 1 + len(SCHEDULES), sorted(described)
+    assert len(described) == 12 + 15 + len(JOBS) + 4 + 1 + len(SCHEDULES), sorted(described)
     assert [name for name, description in described.items() if not (description or "").strip()] == []
 
 
@@ -185,7 +186,7 @@ def test_definition_shown_is_the_file(platform: dg.Definitions, repository_root:
 
 
 def test_feeds_are_the_partitions(platform: dg.Definitions) -> None:
-    for name in ("ingest", "enable_feed", "disable_feed"):
+    for name in ("ingest", "enable_feed", "disable_feed", "hand_over"):
         partitions = platform.resolve_job_def(name).partitions_def
         assert partitions is not None
         assert partitions.get_partition_keys() == ["stocks", "crypto"]

@@ -50,6 +50,7 @@ def decided(
     wanted: bool = True,
     loaded_at: float = NOW - 10_000,
     foreign: str | None = None,
+    follows_reloads: bool = False,
 ) -> Decision:
     return decide(
         now=NOW,
@@ -59,7 +60,12 @@ def decided(
         watch=watched or watch(),
         loaded_at=loaded_at,
         foreign=foreign,
+        follows_reloads=follows_reloads,
     )
+
+
+RELOADED = NOW - 100.0
+"""After `started` and `queued` were launched."""
 
 
 CASES = {
@@ -174,6 +180,80 @@ CASES = {
     ),
     "a foreign owner stands still, disabled": (
         decided(watched=watch(other=("b", 400)), wanted=False, foreign="other"),
+        Act.NOTHING,
+        (),
+    ),
+    "a successor is wanted": (
+        decided([started(wants_successor="x")], watched=watch(run=("b", 1))),
+        Act.HAND_OVER,
+        (),
+    ),
+    "a successor is wanted, but the feed is switched off": (
+        decided([started(wants_successor="x")], watched=watch(run=("b", 1)), wanted=False),
+        Act.NOTHING,
+        (),
+    ),
+    "a successor is wanted, and on its way": (
+        decided([queued("new"), started(wants_successor="x")], watched=watch(run=("b", 1))),
+        Act.NOTHING,
+        (),
+    ),
+    "a successor is wanted of a run that does not stream yet": (
+        decided([started(wants_successor="x")], watched=watch(run=(None, 1))),
+        Act.NOTHING,
+        (),
+    ),
+    "a successor is wanted of a run that is dead": (
+        decided([started(wants_successor="x")], watched=watch(run=("b", 400))),
+        Act.REPLACE,
+        ("run",),
+    ),
+    "a successor is wanted, the first was killed": (
+        decided(
+            [started(wants_successor="x")],
+            [ended(ago=1, life=2, failed=True)._replace(follows_because="x")],
+            watch(run=("b", 1)),
+        ),
+        Act.HAND_OVER,
+        (),
+    ),
+    "a successor is wanted, three have failed": (
+        decided(
+            [started(wants_successor="x")],
+            [ended(ago=1, life=2, failed=True)._replace(follows_because="x")] * 3,
+            watch(run=("b", 1)),
+        ),
+        Act.NOTHING,
+        (),
+    ),
+    "a successor is wanted again after three have failed": (
+        decided(
+            [started(wants_successor="y")],
+            [ended(ago=1, life=2, failed=True)._replace(follows_because="x")] * 3,
+            watch(run=("b", 1)),
+        ),
+        Act.HAND_OVER,
+        (),
+    ),
+    "the code was reloaded": (
+        decided([started()], watched=watch(run=("b", 1)), loaded_at=RELOADED, follows_reloads=True),
+        Act.HAND_OVER,
+        (),
+    ),
+    "the code was reloaded, which the feed does not follow": (
+        decided([started()], watched=watch(run=("b", 1)), loaded_at=RELOADED),
+        Act.NOTHING,
+        (),
+    ),
+    "the code was reloaded before the run was launched": (
+        decided(
+            [started(created_at=RELOADED + 1)], watched=watch(run=("b", 1)), loaded_at=RELOADED, follows_reloads=True
+        ),
+        Act.NOTHING,
+        (),
+    ),
+    "the predecessor is killed while its successor has no lease yet": (
+        decided([started("new")], [ended(ago=1, failed=True)], watch(new=(None, 3)), follows_reloads=True),
         Act.NOTHING,
         (),
     ),

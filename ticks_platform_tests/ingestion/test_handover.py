@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -11,14 +13,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import pytest
 
 from ticks_platform.feeds.connections import FeedConnections
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import claim, loader
+from ticks_platform.ingestion.slots import slots
+from ticks_platform.ingestion.snapshot import snapshot
 from ticks_platform.ingestion.stream import Ingestion
+from ticks_platform.paths import project_root
 from ticks_platform.standin import StandIn, StandInSettings
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.ingestion.follower import Order
 from ticks_platform_tests.ingestion.helpers import rows, unbalanced
 
 SYMBOLS = ("AAPL", "BTC/USD", "EUR/USD")
@@ -28,7 +35,6 @@ SYMBOLS = ("AAPL", "BTC/USD", "EUR/USD")
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Overlaps take seconds in real life."""
     monkeypatch.setattr(claim, "OVERLAP", 0.5)
-    monkeypatch.setattr(loader, "LAG", 0.3)
     monkeypatch.setattr(loader, "HEARTBEAT_INTERVAL", 0.2)
 
 
@@ -40,32 +46,92 @@ def feed() -> FeedSettings:
 
 
 @pytest.fixture
-def stand_in() -> Iterator[StandIn]:
-    """A market of a thousand ticks a second that records what it sends, and is mute at first."""
-    with StandIn(StandInSettings(rate=1000, record=True, max_connections=9)) as server:
+def rate() -> int:
+    """Ticks a second."""
+    return 300
+
+
+@pytest.fixture
+def stand_in(rate: int) -> Iterator[StandIn]:
+    """A market that records what it sends, and is mute at first."""
+    with StandIn(StandInSettings(rate=rate, record=True, max_connections=9)) as server:
         server.go_mute()
         yield server
 
 
 class Follow(Protocol):
-    def __call__(self, owner: str, **changes: Any) -> Ingestion: ...
+    def __call__(self, owner: str, *, planned: bool = True, **changes: Any) -> Ingestion: ...
 
 
 @pytest.fixture
-def follow(feed: FeedSettings, stand_in: StandIn, database: Database, tmp_path: Path) -> Follow:
-    """Makes an ingestion that follows as planned whoever has the feed."""
+def journal_file(tmp_path: Path) -> Path:
+    return tmp_path / "journal" / "test.sqlite3"
 
-    def make(owner: str, **changes: Any) -> Ingestion:
+
+@pytest.fixture
+def follow(feed: FeedSettings, stand_in: StandIn, database: Database, journal_file: Path) -> Follow:
+    """Makes an ingestion that follows whoever has the feed, as planned or else at once."""
+
+    def make(owner: str, *, planned: bool = True, **changes: Any) -> Ingestion:
         return Ingestion(
             feed=feed.model_copy(update=changes),
             connector=feed.connector(stand_in_url=stand_in.url("twelve_data", key=None)),
             database=database,
             owner=owner,
-            journal_file=tmp_path / "journal" / "test.sqlite3",
-            follow=True,
+            journal_file=journal_file,
+            follow=planned,
         )
 
     return make
+
+
+class Victim:
+    """An ingestion in a process of its own."""
+
+    def __init__(self, order: Order) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "ticks_platform_tests.ingestion.follower"],
+            cwd=project_root(),
+            stdin=subprocess.PIPE,
+        )
+        assert self._process.stdin is not None
+        self._process.stdin.write(msgspec.json.encode(order) + b"\n")
+        self._process.stdin.flush()
+
+    def wait(self) -> None:
+        """Wait for its end."""
+        self._process.wait(60)
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture
+def start(
+    feed: FeedSettings, stand_in: StandIn, database_url: str, journal_file: Path
+) -> Iterator[Callable[..., Victim]]:
+    """Starts an ingestion in a process of its own, which follows as planned."""
+    started: list[Victim] = []
+
+    def start(owner: str, *, overlap: float = 0.5, undecided: bool = False, dies_half_way: bool = False) -> Victim:
+        order = Order(
+            feed.model_dump(mode="json"),
+            stand_in.url("twelve_data", key=None),
+            database_url,
+            str(journal_file),
+            owner,
+            overlap,
+            undecided,
+            dies_half_way,
+        )
+        started.append(Victim(order))
+        return started[-1]
+
+    yield start
+    for victim in started:
+        victim.kill()
 
 
 @pytest.fixture
@@ -157,6 +223,7 @@ def repeat(stand_in: StandIn, times: int) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize("rate", [1000])
 def test_two_in_a_row_lose_nothing_and_double_nothing(
     follow: Follow, stand_in: StandIn, database: Database, witness: Callable[[], list[dict[str, Any]]]
 ) -> None:
@@ -181,7 +248,151 @@ def test_two_in_a_row_lose_nothing_and_double_nothing(
         check_event_by_event(database, witness())
     left_out = rows(database, "SELECT left_out, closed_at > taken_at FROM ticks_platform.feed_handover ORDER BY epoch")
     assert [closed for _, closed in left_out] == [True, True]
-    assert all(count > 300 for count, _ in left_out), "half a second of both"
+    assert all(twice > 50 for twice, _ in left_out), "half a second of both"
     assert rows(database, "SELECT sum(duplicate) FROM ticks_platform.feed_ledger") == [(sum(n for n, _ in left_out),)]
     for left in ingestions:
         assert left.progress().trouble is None
+
+
+def await_all_in_journal(stand_in: StandIn, connection: int, journal: Path) -> None:
+    """Wait until all that a muted stand-in has sent by this connection stands in a journal."""
+
+    def arrived() -> bool:
+        with snapshot(journal) as looked_at:
+            return looked_at.frames_appended == stand_in.account().connections[connection].frames
+
+    eventually("what was sent is journalled", arrived)
+
+
+def test_predecessor_is_killed_in_the_overlap(
+    follow: Follow,
+    start: Callable[..., Victim],
+    stand_in: StandIn,
+    database: Database,
+    witness: Callable[[], list[dict[str, Any]]],
+) -> None:
+    """The successor takes over as it would have, and finds in its predecessor's journal what it had not stored."""
+    victim = start("first")
+    await_subscribed(stand_in, 2)
+    stand_in.unmute()
+    eventually("ticks have landed", lambda: count(database) > 300)
+    with follow("second") as second:
+        await_subscribed(stand_in, 3)
+        victim.kill()
+        await_settled(database, "second")
+        loaded = second.progress().loaded
+        eventually("it loads", lambda: second.progress().loaded > loaded + 300)
+        stand_in.go_mute()
+        check_event_by_event(database, witness())
+    assert rows(database, "SELECT closed_at FROM ticks_platform.feed_handover") == [(None,)]
+
+
+def test_successor_is_killed_before_it_takes_over(
+    follow: Follow,
+    start: Callable[..., Victim],
+    stand_in: StandIn,
+    database: Database,
+    witness: Callable[[], list[dict[str, Any]]],
+) -> None:
+    """The predecessor goes on; what the dead one has in its journal is none of the next successor's."""
+    with ExitStack() as stack:
+        first = stack.enter_context(follow("first"))
+        await_subscribed(stand_in, 2)
+        stand_in.unmute()
+        victim = start("second", overlap=600.0)
+        await_subscribed(stand_in, 3)
+        stand_in.send_exactly(100)
+        victim.kill()
+        loaded = first.progress().loaded
+        eventually("the first one goes on", lambda: first.progress().loaded > loaded + 300)
+        assert owner(database) == "first"
+        stack.enter_context(follow("third"))
+        await_settled(database, "third")
+        assert first.wait(10)
+        stand_in.send_exactly(500)
+        stand_in.go_mute()
+        check_event_by_event(database, witness())
+
+
+def test_successor_is_killed_before_it_knows_what_was_received_twice(
+    follow: Follow,
+    start: Callable[..., Victim],
+    stand_in: StandIn,
+    database: Database,
+    witness: Callable[[], list[dict[str, Any]]],
+    journal_file: Path,
+) -> None:
+    """Whoever comes next decides it in its place."""
+    with ExitStack() as stack:
+        first = stack.enter_context(follow("first"))
+        await_subscribed(stand_in, 2)
+        stand_in.unmute()
+        eventually("ticks have landed", lambda: count(database) > 300)
+        victim = start("second", undecided=True)
+        eventually("the first one is followed", lambda: first.wait(0))
+        stand_in.send_exactly(500)
+        stand_in.go_mute()
+        await_all_in_journal(stand_in, 2, slots(journal_file)[1])
+        victim.kill()
+        stack.enter_context(follow("third", planned=False))
+        await_subscribed(stand_in, 2)
+        stand_in.unmute()
+        stand_in.send_exactly(500)
+        stand_in.go_mute()
+        check_event_by_event(database, witness())
+
+
+def test_successor_is_killed_half_way_through_the_overlap(
+    follow: Follow,
+    start: Callable[..., Victim],
+    stand_in: StandIn,
+    database: Database,
+    witness: Callable[[], list[dict[str, Any]]],
+    journal_file: Path,
+) -> None:
+    """What it had decided is written down: the next one goes on by it."""
+    with ExitStack() as stack:
+        first = stack.enter_context(follow("first"))
+        await_subscribed(stand_in, 2)
+        stand_in.unmute()
+        eventually("ticks have landed", lambda: count(database) > 300)
+        victim = start("second", dies_half_way=True)
+        eventually("the first one is followed", lambda: first.wait(0))
+        stand_in.go_mute()
+        await_all_in_journal(stand_in, 2, slots(journal_file)[1])
+        victim.wait()
+        ((duplicates, left_out),) = rows(
+            database,
+            "SELECT (SELECT sum(duplicate)::int FROM ticks_platform.feed_ledger), left_out "
+            "FROM ticks_platform.feed_handover",
+        )
+        assert 0 < duplicates < left_out
+        stack.enter_context(follow("third", planned=False))
+        await_subscribed(stand_in, 2)
+        stand_in.unmute()
+        stand_in.send_exactly(500)
+        stand_in.go_mute()
+        check_event_by_event(database, witness())
+    assert rows(database, "SELECT sum(duplicate) FROM ticks_platform.feed_ledger") == [(left_out,)]
+
+
+def test_where_one_connection_is_all_there_is_the_new_one_waits_for_the_end_of_the_old_one(
+    follow: Follow, stand_in: StandIn, database: Database, witness: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """Something is missed, but nothing that reached a socket."""
+    stand_in.limit_connections(2)
+    with ExitStack() as stack:
+        first = stack.enter_context(follow("first"))
+        await_subscribed(stand_in, 2)
+        stand_in.unmute()
+        eventually("ticks have landed", lambda: count(database) > 300)
+        stack.enter_context(follow("second", overlap=False))
+        eventually("the first one ends", lambda: first.wait(0))
+        assert first.successor == "second"
+        await_subscribed(stand_in, 2)
+        eventually("the second one has events", lambda: stand_in.account().connections[-1].price_events > 500)
+        stand_in.go_mute()
+        _, *used = stand_in.account().connections
+        assert len(used) == 2, "neither was ended by the provider, and came back"
+        check_event_by_event(database, [each for connection in used for each in connection.price_events_sent()])
+    assert len(witness()) > count(database)

@@ -1,0 +1,70 @@
+"""An ingestion of the feed `test` in a process of its own, which follows as planned and can be killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.ingestion import claim, loader
+from ticks_platform.ingestion.destinations import Rows
+from ticks_platform.ingestion.store import Prepared
+from ticks_platform.ingestion.stream import Ingestion
+from ticks_platform.timescale.database import Database
+
+
+class Order(msgspec.Struct):
+    """What it has to do."""
+
+    feed: dict[str, object]
+    url: str
+    database: str
+    journal: str
+    owner: str
+    overlap: float
+    """Seconds."""
+    undecided: bool = False
+    """Whether it never decides what was received twice."""
+    dies_half_way: bool = False
+    """Whether it kills itself when it has loaded a part of what was received twice."""
+
+
+def main(order: Order) -> None:
+    """Ingest until told to stop, or handed over."""
+    claim.OVERLAP = order.overlap
+    if order.undecided:
+        loader.Loader._settle = lambda *_arguments: threading.Event().wait()  # type: ignore[method-assign,assignment]
+    if order.dies_half_way:
+        loader.MAX_BATCH_BYTES = 20_000
+        commit = loader.Loader._commit
+
+        def commit_and_die(self: loader.Loader, prepared: Prepared, left_out: Sequence[Rows] = ()) -> None:
+            commit(self, prepared, left_out)
+            if left_out:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        loader.Loader._commit = commit_and_die  # type: ignore[method-assign]
+    feed = FeedSettings.model_validate(order.feed)
+    stopping = threading.Event()
+    # It does not outlive the test.
+    threading.Thread(target=lambda: (sys.stdin.read(), stopping.set()), daemon=True).start()
+    with Ingestion(
+        feed=feed,
+        connector=feed.connector(stand_in_url=order.url),
+        database=Database(order.database),
+        owner=order.owner,
+        journal_file=Path(order.journal),
+        follow=True,
+    ) as ingestion:
+        while not ingestion.wait(0.1) and not stopping.is_set():
+            pass
+
+
+if __name__ == "__main__":
+    main(msgspec.json.decode(sys.stdin.readline(), type=Order))
