@@ -90,7 +90,7 @@ def _watch(ingestion: Ingestion) -> list[npt.NDArray[np.float64]]:
     latencies: list[npt.NDArray[np.float64]] = []
     metrics, committed = ingestion.metrics, ingestion.metrics.committed
 
-    def keep(batch: DecodedBatch, stored: Stored | None, *, at: int) -> None:
+    def keep(batch: DecodedBatch, stored: Stored, *, at: int) -> None:
         latencies.append((at - batch.ticks.received_at) / 1e9)
         committed(batch, stored, at=at)
 

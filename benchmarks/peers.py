@@ -36,6 +36,7 @@ def encode_tape(tape: Tape) -> list[bytes]:
     group = FrameGroup(0, sum(map(len, frames)), 1, 1, [time.time_ns()] * len(frames), frames)
     connector = tape.connector("ws://nowhere")
     ticks = decode_groups([group], connector.decode, connector.decode_many).ticks
+    assert TICKS.encode is not None
     return [
         TICKS.encode(ticks.part(at, min(at + LIMIT_BATCH, len(ticks.events))), "benchmark", 1)
         for at in range(0, len(ticks.events), LIMIT_BATCH)

@@ -71,10 +71,12 @@ def _measure(rows: int, per_frame: int, repeats: int) -> dict[str, float]:
             "decode_groups (with the connector)",
             lambda: decoded.extend(decode_groups(b, decode, decode_many) for b in batches),  # noqa: B023
         )
+        encode = TICKS.encode
+        assert encode is not None
         timed("remember trades", lambda: [TradeMemory().suspects(batch.ticks) for batch in decoded])  # noqa: B023
         timed(
             "encode",
-            lambda: [TICKS.encode(batch.ticks, "benchmark", 1) for batch in decoded],  # noqa: B023
+            lambda: [encode(batch.ticks, "benchmark", 1) for batch in decoded],  # noqa: B023
         )
         timed("json.loads, for comparison", lambda: [json.loads(frame) for frame in frames])
     return {stage: middle(values) for stage, values in samples.items()}
