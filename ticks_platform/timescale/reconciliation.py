@@ -16,7 +16,7 @@ from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, REFR
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-WINDOW = timedelta(hours=1)
+WINDOW = timedelta(minutes=30)
 """How far back every closed candle is compared, and how long ago late ticks may have come to an hour to be compared."""
 LEVELS_WINDOW = timedelta(days=7)
 """How far back candles are compared with the next finer ones."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import dagster as dg
 import pytest
 
 from ticks_platform.timescale import candles
-from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR
+from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.defs.candle_helpers import (
     ERROR,
@@ -24,8 +27,8 @@ def test_candles_are_those_of_their_ticks(database: Database, check_one: CheckOn
     empty = check_one("candles_equal_ticks")
     assert empty.passed
     assert number(empty, "candles") == 0
-    insert(database, 100, 103, 99, 101, "NaN", every=0.25)
-    insert(database, 100, 103, 99, 101, every=30, symbol="MSFT")
+    insert(database, 100, 103, 99, 101, "NaN", ago=20, every=0.25)
+    insert(database, 100, 103, 99, 101, ago=20, every=30, symbol="MSFT")
     assert check_one("candles_equal_ticks").passed, "computed live"
     refresh(database)
     found = check_one("candles_equal_ticks")
@@ -68,7 +71,7 @@ def test_falsified_candle_is_caught_and_healed(
     database: Database, check_one: CheckOne, statement: str, problem: str, changed: bool
 ) -> None:
     """Written by hand into what is materialized, which no ordinary refresh repairs."""
-    insert(database, 100, 103, 99, 101, ago=60 * 24 * 40 if changed else 30)
+    insert(database, 100, 103, 99, 101, ago=60 * 24 * 40 if changed else 20)
     if changed:
         change_hours(database)
     refresh(database)
@@ -101,10 +104,26 @@ def test_every_level_made_of_falsified_minutes_is_healed_with_them(database: Dat
         assert cursor.fetchall() == [(103,), (103,)]
 
 
-def test_late_ticks_are_no_fault(database: Database, check_one: CheckOne) -> None:
-    insert(database, 100, 103, ago=30)
+def test_the_other_checks_of_a_run_see_what_one_of_them_heals(
+    database: Database, run_job: Callable[..., dg.ExecuteInProcessResult]
+) -> None:
+    insert(database, 100, 103, 99, 101, ago=20)
     refresh(database)
-    insert(database, 110, 90, ago=30, every=2)
+    tamper(database, "UPDATE {table} SET high = 1")
+    evaluations = run_job("check_quality").get_asset_check_evaluations()
+    failed = {
+        found.check_name for found in evaluations if found.asset_key.path[0] == ONE_MINUTE.name and not found.passed
+    }
+    assert failed >= {"ohlc_invariants", "candles_equal_ticks"}
+    with database.transaction() as cursor:
+        cursor.execute("SELECT high FROM one_minute_candle")
+        assert cursor.fetchall() == [(103,)]
+
+
+def test_late_ticks_are_no_fault(database: Database, check_one: CheckOne) -> None:
+    insert(database, 100, 103, ago=20)
+    refresh(database)
+    insert(database, 110, 90, ago=20, every=2)
     found = check_one("candles_equal_ticks")
     assert found.passed
     assert number(found, "late") == 1
@@ -117,7 +136,7 @@ def test_late_ticks_are_no_fault(database: Database, check_one: CheckOne) -> Non
 def test_what_cannot_be_healed_is_an_error(
     database: Database, check_one: CheckOne, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    insert(database, 100, 103, ago=30)
+    insert(database, 100, 103, ago=20)
     refresh(database)
     tamper(database, "UPDATE {table} SET high = 1000")
     monkeypatch.setattr("ticks_platform.timescale.reconciliation._call", lambda *_: None)
