@@ -105,7 +105,9 @@ def check_one(platform: dg.Definitions, instance: dg.DagsterInstance) -> Callabl
         result = job.get_subset(asset_check_selection={key}, asset_selection=set()).execute_in_process(
             instance=instance, raise_on_error=False
         )
-        (evaluation,) = result.get_asset_check_evaluations()
+        evaluations = result.get_asset_check_evaluations()
+        assert evaluations, [event.step_failure_data for event in result.all_events if event.is_step_failure]
+        (evaluation,) = evaluations
         return evaluation
 
     return check
