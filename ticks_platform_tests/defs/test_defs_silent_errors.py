@@ -150,16 +150,16 @@ def test_days_of_a_time_zone_on_utc_hours_are_found(database: Database, check_on
     assert number(found, "not healed") > 0
 
 
-@pytest.mark.parametrize("candle", LEVELS, ids=["minute", "hour", "day"])
 @pytest.mark.parametrize(
-    ("statement", "problem"),
+    ("candle", "statement", "problem"),
     [
-        ("UPDATE {table} SET volume = volume + 1", "the candle is another one"),
-        ("UPDATE {table} SET day_volume = 7", "the candle is another one"),
-        ("UPDATE {table} SET high = high + 1, close = high", "the candle is another one"),
-        ("DELETE FROM {table}", "there is no candle"),
+        (ONE_MINUTE, "UPDATE {table} SET volume = volume + 1", "the candle is another one"),
+        (ONE_MINUTE, "DELETE FROM {table}", "there is no candle"),
+        (ONE_HOUR, "UPDATE {table} SET day_volume = 7", "the candle is another one"),
+        (ONE_DAY, "UPDATE {table} SET high = high + 1, close = high", "the candle is another one"),
+        (ONE_DAY, "DELETE FROM {table}", "there is no candle"),
     ],
-    ids=["volume", "day volume", "prices", "lost"],
+    ids=["minute's volume", "minute lost", "hour's day volume", "day's prices", "day lost"],
 )
 def test_a_candle_written_by_hand_is_found_and_healed_days_later_in_every_level(
     database: Database, check_one: CheckOne, candle: Candle, statement: str, problem: str
