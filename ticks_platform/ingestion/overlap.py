@@ -200,7 +200,7 @@ def _compare(copies: list[_Copies], *, begin: int, end: int) -> tuple[list[int],
             number = in_common(each.before, each.after, begin=begin, end=end, lag=lag)
             positions += each.positions[:number]
             if each.before[-1] > max(begin, end - _LAST):
-                missing += max(0, sum(arrival >= begin for arrival in each.before) - number)
+                missing += max(0, sum(arrival >= begin - lag for arrival in each.before) - number)
     return positions, missing
 
 
