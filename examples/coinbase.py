@@ -56,6 +56,7 @@ class CoinbaseConversation(Conversation):
 
 class Coinbase(Connector):
     requires_key = False
+    spare_connections = True
 
     @classmethod
     def live_url(cls, options: Any) -> str:

@@ -11,7 +11,7 @@ from ticks_platform.feeds.settings import SettingsError, load_settings
 from ticks_platform.ingestion.journal import JournalDamagedError, JournalError, JournalUnavailableError
 from ticks_platform.ingestion.lease import LeaseLostError, MixedDatabaseError
 from ticks_platform.ingestion.replay import FeedInUseError, export, replay
-from ticks_platform.ingestion.slots import journal_path
+from ticks_platform.ingestion.slots import journal_path, slots
 from ticks_platform.ingestion.snapshot import snapshot
 from ticks_platform.paths import project_root
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command and return the exit code: 0, or 1 with a message on stderr."""
     parser = argparse.ArgumentParser(prog="python -m ticks_platform.ingestion", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    exporting = commands.add_parser("export", help="copy what waits in a feed's journal into a file")
+    exporting = commands.add_parser("export", help="copy what waits in a feed's journals into a file each")
     exporting.add_argument("feed", help="a feed of feeds.yaml")
     exporting.add_argument("file", type=Path)
     replaying = commands.add_parser("replay", help="load a journal file through the code that loads live frames")
@@ -45,8 +45,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = load_settings(project_root() / "feeds.yaml")
         if chosen.command == "export":
-            frames = export(journal_path(settings.feed(chosen.feed).name), chosen.file)
-            print(f"{chosen.file}: {frames} frames")
+            first = journal_path(settings.feed(chosen.feed).name)
+            for source, target in zip(slots(first), slots(chosen.file), strict=True):
+                # The second one is only there since a hand-over, and then one of the two is empty at most times.
+                if source == first or source.exists():
+                    print(f"{target}: {export(source, target)} frames")
         else:
             with snapshot(chosen.file) as journal:
                 name = chosen.feed or journal.feed

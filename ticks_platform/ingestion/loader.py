@@ -165,11 +165,13 @@ class Loader:
         """Decide it when all that the predecessor received last has arrived here too, or is late beyond all measure."""
         began = time.monotonic()
         while True:
+            looked_at = time.monotonic()
             found = self._until_done(lambda cursor: self._find(cursor, unsettled))
             patience = LONGEST_LAG if len(found.overlap.positions) else LAG_OF_STRANGERS
             if not found.missing or time.monotonic() >= began + patience:
                 break
-            if self._abandon.wait(_LOOK_INTERVAL):
+            # Not so often that the looking itself keeps them from arriving.
+            if self._abandon.wait(max(_LOOK_INTERVAL, 2 * (time.monotonic() - looked_at))):
                 raise _AbandonedError
         self._until_done(lambda cursor: self._write_down(cursor, unsettled, found.overlap))
         level = logging.WARNING if found.missing else logging.INFO

@@ -200,7 +200,7 @@ def _compare(copies: list[_Copies], *, begin: int, end: int) -> tuple[list[int],
             number = in_common(each.before, each.after, begin=begin, end=end, lag=lag)
             positions += each.positions[:number]
             if each.before[-1] > max(begin, end - _LAST):
-                missing += max(0, sum(arrival >= begin for arrival in each.before) - number)
+                missing += max(0, sum(arrival >= begin - lag for arrival in each.before) - number)
     return positions, missing
 
 
@@ -211,6 +211,11 @@ def in_common(before: list[int], after: list[int], *, begin: int, end: int, lag:
     the successor, `begin` and `end` the successor's first and the predecessor's last frame. Of all numbers, the one is
     chosen for which the arrivals differ least, where a copy counts that the other one should have had too.
     """
+    if len(before) == len(after) == 1:
+        # As almost all are; the rest of this would say the same.
+        first_at, second_at = before[0], after[0] - lag
+        apart = max(0, end - second_at) + max(0, first_at - (begin - lag))
+        return int(abs(second_at - first_at) <= apart)
     first = np.array(before, dtype=np.float64)
     second = np.array(after, dtype=np.float64) - lag
     missed_before = np.clip(end - second, 0, None)

@@ -16,10 +16,10 @@ import dagster as dg
 import pytest
 
 from ticks_platform.defs import ingestion, resources
-from ticks_platform.defs.ingestion import FEED_TAG, REFUSED_TAG
+from ticks_platform.defs.ingestion import FEED_TAG, FOLLOW_TAG, REFUSED_TAG, SUCCESSOR_TAG
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import PlatformSettings, SettingsError, load_settings
-from ticks_platform.ingestion import loader, switch
+from ticks_platform.ingestion import claim, loader, switch
 from ticks_platform.ingestion.journal import Journal
 from ticks_platform.ingestion.slots import journal_path
 from ticks_platform.standin import StandIn, StandInSettings
@@ -86,7 +86,8 @@ class Running:
 
     @property
     def run(self) -> dg.DagsterRun:
-        (record,) = self._instance.get_run_records(dg.RunsFilter(job_name="ingest"))
+        # The oldest one, where another one follows.
+        *_, record = self._instance.get_run_records(dg.RunsFilter(job_name="ingest"))
         return record.dagster_run
 
     def result(self) -> dg.ExecuteInProcessResult:
@@ -315,19 +316,64 @@ def test_changed_symbols_change_the_subscription_on_the_same_connection(
     assert running.thread.is_alive()
 
 
-def test_other_changed_settings_end_the_run_cleanly(
-    database: Database, feeds: Path, stand_in: StandIn, start: Callable[[], Running]
+def test_other_changed_settings_ask_for_a_successor_which_takes_over(
+    database: Database,
+    feeds: Path,
+    stand_in: StandIn,
+    start: Callable[[], Running],
+    instance: dg.DagsterInstance,
+    load: Callable[[], dg.Definitions],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The supervisor launches the next one, which reads the new settings."""
+    """The run goes on until then; every tick is stored once, and it ends as a success that says who came."""
+    monkeypatch.setattr(claim, "OVERLAP", 0.3)
     running = start()
     stream(database, stand_in, 100)
     settings = (feeds / "feeds.yaml").read_text(encoding="utf-8")
-    (feeds / "feeds.yaml").write_text(
-        settings.replace("provider: twelve_data", "stale_after_seconds: 77, provider: twelve_data"),
-        encoding="utf-8",
+    changed = settings.replace("provider: twelve_data", "stale_after_seconds: 77, overlap: true, provider: twelve_data")
+    (feeds / "feeds.yaml").write_text(changed, encoding="utf-8")
+    before = running.run
+    eventually("a successor is asked for", lambda: SUCCESSOR_TAG in running.run.tags)
+    stand_in.send_exactly(50)
+    eventually("it goes on", lambda: one(database, "SELECT count(*) FROM stocks_real_time") == 150)
+    job = load().resolve_job_def("ingest")
+    tags = {FOLLOW_TAG: running.run.tags[SUCCESSOR_TAG]}
+    after = Running(
+        lambda: job.execute_in_process(instance=instance, partition_key="stocks", tags=tags, raise_on_error=False),
+        instance,
     )
-    assert running.result().success
-    assert one(database, "SELECT sum(loaded)::int FROM ticks_platform.feed_ledger") == 100
+    eventually("both are subscribed", lambda: len(stand_in.account().connections) == 2)
+    stand_in.wait_until_subscribed("AAPL", "MSFT")
+    stand_in.send_exactly(50)
+    result = running.result()
+    assert result.success
+    stand_in.send_exactly(50)
+    eventually("ticks of both", lambda: one(database, "SELECT count(*) FROM stocks_real_time") >= 250)
+    turn_off(database)
+    follower = after.result()
+    assert follower.success
+    assert one(database, "SELECT count(*) FROM stocks_real_time") == 250
+    said = [entry.user_message for entry in instance.all_logs(before.run_id)]
+    assert any(f"run {follower.run_id} has taken over" in message for message in said)
+
+
+@pytest.mark.usefixtures("feeds")
+def test_hand_over_marks_the_run(
+    database: Database, stand_in: StandIn, start: Callable[[], Running], execute: Execute
+) -> None:
+    running = start()
+    stream(database, stand_in, 10)
+    asked = execute("hand_over")
+    assert asked.success
+    assert running.run.tags[SUCCESSOR_TAG] == f"asked for by run {asked.run_id}"
+    assert running.thread.is_alive()
+
+
+@pytest.mark.usefixtures("database", "feeds")
+def test_hand_over_of_a_feed_without_a_run_says_so(execute: Execute, instance: dg.DagsterInstance) -> None:
+    asked = execute("hand_over")
+    assert asked.success
+    assert any("no run of feed 'stocks'" in entry.user_message for entry in instance.all_logs(asked.run_id))
 
 
 def test_half_written_settings_end_nothing(

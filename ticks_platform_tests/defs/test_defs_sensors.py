@@ -13,8 +13,8 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
 from ticks_platform.defs import sensors
-from ticks_platform.defs.ingestion import FEED_TAG, REFUSED_TAG
-from ticks_platform.defs.supervision import HEARTBEAT_GRACE, START_GRACE
+from ticks_platform.defs.ingestion import FEED_TAG, FOLLOW_TAG, REFUSED_TAG, SUCCESSOR_TAG
+from ticks_platform.defs.supervision import ATTEMPTS, HEARTBEAT_GRACE, START_GRACE
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion import switch
 from ticks_platform.timescale.database import Database
@@ -167,6 +167,56 @@ def test_run_on_its_way_is_waited_for(up: Supervisor, status: str) -> None:
             remote_job_origin=location.get_job_origin("ingest"),
         )
     assert all(requested(up.tick()) == [] for _ in range(30))
+
+
+def test_run_that_is_to_be_handed_over_gets_one_successor(
+    up: Supervisor, database: Database, take_lease: Callable[..., Any]
+) -> None:
+    """It goes on beside it; when a successor is killed, another one is launched, but not for ever."""
+    held = [take_lease("crypto", up.start("crypto"))]
+    run = up.start("stocks")
+    held.append(take_lease("stocks", run))
+
+    def tick() -> Any:
+        for lease in held:
+            beat(database, lease)
+        return up.tick()
+
+    assert requested(tick()) == []
+    up.instance.add_run_tags(run, {SUCCESSOR_TAG: "asked for by run x"})
+    for _ in range(ATTEMPTS):
+        answer = tick()
+        assert requested(answer) == [("ingest", "stocks")]
+        (request,) = answer.run_requests
+        assert request.tags[FOLLOW_TAG] == "asked for by run x"
+        successor = up.start("stocks", **{FOLLOW_TAG: request.tags[FOLLOW_TAG]})
+        assert [requested(tick()) for _ in range(4)] == [[]] * 4
+        up.fail(successor)
+    assert requested(tick()) == []
+    assert "3 runs could not follow" in up.tick().skip_message
+    up.instance.add_run_tags(run, {SUCCESSOR_TAG: "asked for by run y"})
+    assert requested(tick()) == [("ingest", "stocks")]
+    successor = up.start("stocks", **{FOLLOW_TAG: "asked for by run y"})
+    held[1] = take_lease("stocks", successor)
+    up.report(run, dg.DagsterEventType.RUN_SUCCESS)
+    assert [requested(tick()) for _ in range(4)] == [[]] * 4
+    assert up.status(successor) is dg.DagsterRunStatus.STARTED
+
+
+def test_runs_follow_a_reload_of_the_code(
+    up: Supervisor, database: Database, take_lease: Callable[..., Any], load: Callable[[], dg.Definitions]
+) -> None:
+    held = [take_lease(feed, up.start(feed)) for feed in ("stocks", "crypto")]
+    for lease in held:
+        beat(database, lease)
+    assert requested(up.tick()) == []
+    up.platform = load()
+    for lease in held:
+        beat(database, lease)
+    assert requested(up.tick()) == [("ingest", "stocks"), ("ingest", "crypto")]
+    for feed in ("stocks", "crypto"):
+        up.start(feed)
+    assert requested(up.tick()) == []
 
 
 def test_run_of_a_machine_that_lost_power_is_replaced(up: Supervisor, take_lease: Callable[..., Any]) -> None:

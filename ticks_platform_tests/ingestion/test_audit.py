@@ -244,3 +244,14 @@ def test_what_cannot_be_read_is_reported_and_hides_nothing(database: Database, f
     assert found.damaged == [folder / "stocks.damaged-20260101T000000.sqlite3"]
     (notice,) = found.notices()
     assert "stocks.damaged-20260101T000000.sqlite3 was set aside as damaged" in notice
+
+
+def test_the_second_journal_of_a_feed_is_the_feeds_too(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf, tmp_path: Path, folder: Path
+) -> None:
+    make_loader(take_lease("one"), [price(), price()]).run()
+    copy_journal(tmp_path / "journal.sqlite3", folder / "test.2.sqlite3")
+    copy_journal(tmp_path / "journal.sqlite3", folder / "test.3.sqlite3")
+    found = look(database, folder, "test")
+    assert found.accounts == [audit.JournalAccount("test", 2, 2, 0, 0)]
+    assert [orphan.path.name for orphan in found.orphans] == ["test.3.sqlite3"]

@@ -144,7 +144,7 @@ def witness(feed: FeedSettings, stand_in: StandIn) -> Iterator[Callable[[], list
         on_frames=lambda _frames: None,
         on_change=lambda _change: None,
     )
-    thread = threading.Thread(target=connections.run)
+    thread = threading.Thread(target=connections.run, daemon=True)
     thread.start()
     await_subscribed(stand_in, 1)
     yield lambda: stand_in.account().connections[0].price_events_sent()
@@ -152,7 +152,7 @@ def witness(feed: FeedSettings, stand_in: StandIn) -> Iterator[Callable[[], list
     thread.join()
 
 
-def eventually(what: str, condition: Callable[[], Any], seconds: float = 60.0) -> None:
+def eventually(what: str, condition: Callable[[], Any], seconds: float = 100.0) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, f"not within {seconds:g} s: {what}"
@@ -233,7 +233,7 @@ def test_two_in_a_row_lose_nothing_and_double_nothing(
         await_subscribed(stand_in, 2)
         stand_in.unmute()
         eventually("ticks have landed", lambda: count(database) > 500)
-        repeating = threading.Thread(target=repeat, args=(stand_in, 200))
+        repeating = threading.Thread(target=repeat, args=(stand_in, 200), daemon=True)
         repeating.start()
         for successor in ("second", "third"):
             ingestions.append(stack.enter_context(follow(successor)))

@@ -411,3 +411,36 @@ def eventually(what: str, seconds: float = 15.0) -> Iterator[None]:
         yield
         time.sleep(0.005)
     pytest.fail(f"not within {seconds:g} s: {what}")
+
+
+def test_one_in_which_nothing_waits_goes_on_behind_another_one(path: Path) -> None:
+    """Also after it was opened again; what waits keeps its place."""
+    journal = Journal(path, feed="test")
+    journal.begin_behind(1000)
+    assert (journal.end, journal.bytes_waiting, journal.start) == (1000, 0, 1000)
+    journal.append([Frame(b"abc", 1, 1)], epoch=1)
+    journal.begin_behind(2000)
+    assert [(group.position, group.end) for group in journal.waiting()] == [(1000, 1003)]
+    journal.close()
+    journal = Journal(path, feed="test")
+    (group,) = journal.take(max_bytes=100, linger=0, wait=0)
+    journal.trim(group.end)
+    journal.begin_behind(2000)
+    journal.begin_behind(500)
+    assert (journal.end, journal.frames_trimmed) == (2000, 0)
+    journal.close()
+    with snapshot(path) as looked_at:
+        assert (looked_at.end, looked_at.frames_appended) == (2000, 1)
+
+
+def test_an_owner_takes_nothing_that_the_next_one_appends(path: Path) -> None:
+    first = Journal(path, feed="test")
+    first.append([Frame(b"first", 1, 1)], epoch=1)
+    second = Journal(path, feed="test")
+    second.append([Frame(b"second", 2, 1)], epoch=2)
+    assert [group.epoch for group in first.take(max_bytes=100, linger=0, wait=0)] == [1]
+    first.stop_appending()
+    assert first.drained
+    assert [group.epoch for group in second.take(max_bytes=100, linger=0, wait=0)] == [1, 2]
+    first.close()
+    second.close()
