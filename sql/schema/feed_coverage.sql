@@ -21,9 +21,10 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_coverage (
     CONSTRAINT ended_by_something CHECK ((ends_at IS NULL) = (ended_by IS NULL))
 );
 
-CREATE INDEX IF NOT EXISTS feed_coverage_ends_at_idx ON ticks_platform.feed_coverage (feed, symbol, ends_at);
+-- For who looks at what ends after some moment, or has not ended.
+CREATE INDEX IF NOT EXISTS feed_coverage_ends_at_idx ON ticks_platform.feed_coverage (feed, symbol, coalesce(ends_at, 'infinity'));
 
-CREATE INDEX IF NOT EXISTS feed_coverage_not_reckoned_idx ON ticks_platform.feed_coverage (feed, symbol) WHERE NOT reckoned;
+CREATE INDEX IF NOT EXISTS feed_coverage_not_reckoned_idx ON ticks_platform.feed_coverage (feed) WHERE NOT reckoned;
 
 -- Those whose end may still change.
 CREATE INDEX IF NOT EXISTS feed_coverage_open_idx ON ticks_platform.feed_coverage (feed, epoch, connection)

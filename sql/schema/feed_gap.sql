@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_gap (
     CONSTRAINT ends_after_it_begins CHECK (ends_at > begins_at)
 );
 
+CREATE INDEX IF NOT EXISTS feed_gap_ends_at_idx ON ticks_platform.feed_gap (feed, symbol, coalesce(ends_at, 'infinity'));
 CREATE INDEX IF NOT EXISTS feed_gap_open_idx ON ticks_platform.feed_gap (feed, begins_at) WHERE state = 'open';
 CREATE INDEX IF NOT EXISTS feed_gap_ongoing_idx ON ticks_platform.feed_gap (feed, symbol) WHERE ends_at IS NULL;
 
