@@ -265,7 +265,7 @@ class Coverage:
 def keep_wanted(cursor: Cursor, feed: str, wanted: Wanted) -> None:
     """Note which symbols of a feed are wanted from now on, and which are no longer."""
     cursor.execute(
-        scripts.read("coverage/wanted.sql"),
+        scripts.read("gaps/wanted.sql"),
         {
             "feed": feed,
             "at": _datetime(wanted.at),
@@ -280,9 +280,7 @@ def close_abandoned(cursor: Cursor, feed: str, *, until_epoch: int, ended_by: st
 
     The caller knows that they do not listen any more. What waits in their journals makes it longer: see `prolong`.
     """
-    cursor.execute(
-        scripts.read("coverage/close_abandoned.sql"), {"feed": feed, "epoch": until_epoch, "ended_by": ended_by}
-    )
+    cursor.execute(scripts.read("gaps/close_abandoned.sql"), {"feed": feed, "epoch": until_epoch, "ended_by": ended_by})
     return cursor.rowcount
 
 

@@ -106,12 +106,12 @@ def reckon(cursor: Cursor, feed: str, *, now: datetime) -> Reckoned:
     for symbol, begins_at in cursor.fetchall():
         first[symbol] = min(begins_at, first.get(symbol, begins_at))
     arguments: dict[str, Any] = {"feed": feed, "symbols": list(first), "begins": list(first.values())}
-    cursor.execute(scripts.read("coverage/to_reckon.sql"), arguments)
+    cursor.execute(scripts.read("gaps/to_reckon.sql"), arguments)
     since = {symbol: (moment, ended_by) for symbol, moment, ended_by in cursor.fetchall()}
     if not since:
         return Reckoned(0, 0, 0, 0)
     arguments = {"feed": feed, "symbols": list(since), "since": [moment for moment, _ in since.values()]}
-    cursor.execute(scripts.read("coverage/reckoning.sql"), arguments)
+    cursor.execute(scripts.read("gaps/reckoning.sql"), arguments)
     changes = _Changes([], [], [])
     until = _microseconds(now)
     for symbol, rows in groupby(cursor.fetchall(), key=lambda row: row[1]):
