@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,9 +15,12 @@ import pytest
 
 from ticks_platform.feeds import liveness
 from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.ingestion import switch
 from ticks_platform.ingestion.stream import Ingestion
 from ticks_platform.standin import StandIn
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.faults.ingester import Order
+from ticks_platform_tests.faults.processes import Ingester, wait_until
 from ticks_platform_tests.ingestion.helpers import price, rows
 
 SYMBOLS = ("AAPL", "BTC/USD")
@@ -247,3 +251,90 @@ def test_a_silent_symbol_has_a_gap_of_its_own(
     gaps = check(database, market.events)
     # Where it lasts long enough to be reconnected for, the other one has a short gap as well.
     assert [gap.cause for gap in gaps if gap.symbol == "AAPL"] == ["silent"]
+
+
+def test_a_symbol_that_is_added_and_given_up_has_gaps_only_while_it_is_wanted(
+    ingest: Ingest, feed: FeedSettings, stand_in: StandIn, market: Market, database: Database
+) -> None:
+    one = feed.model_copy(update={"symbols": feed.symbols[:1]})
+    with ingest() as ingestion:
+        await_covered(database)
+        let_flow(market, ingestion)
+        ingestion.want(one)
+        await_rows(
+            database,
+            "SELECT symbol FROM ticks_platform.feed_coverage WHERE ended_by = 'unsubscribed'",
+            lambda found: found == [("BTC/USD",)],
+        )
+        stand_in.go_away(0.3)
+        await_rows(
+            database,
+            "SELECT symbol FROM ticks_platform.feed_coverage WHERE ends_at IS NULL AND connection > 1",
+            lambda found: found == [("AAPL",)],
+        )
+        let_flow(market, ingestion)
+        ingestion.want(feed)
+        await_covered(database, 2)
+        let_flow(market, ingestion)
+    unwanted = rows(
+        database,
+        "SELECT wanted_until, lead(wanted_from) OVER (ORDER BY wanted_from) FROM ticks_platform.feed_symbol "
+        "WHERE symbol = 'BTC/USD' ORDER BY wanted_from LIMIT 1",
+    )
+    begin, end = (moment.timestamp() for moment in unwanted[0])
+    gaps = check(database, [event for event in market.events if event.symbol == "AAPL"])
+    assert [(gap.symbol, gap.cause) for gap in gaps] == [("AAPL", "disconnected")]
+    # From the subscription on nothing of the other one is missing either, and it was soon after it was wanted again.
+    lost = missing(database, market.events)
+    assert [run.symbol for run in lost] == ["AAPL", "BTC/USD"]
+    assert begin - SLACK < lost[1].begin
+    assert lost[1].end < end + SLACK
+
+
+def test_a_feed_that_is_switched_off_has_a_gap_that_nobody_has_to_close(
+    ingest: Ingest, market: Market, database: Database
+) -> None:
+    with ingest() as ingestion:
+        await_covered(database)
+        let_flow(market, ingestion)
+        with database.transaction() as cursor:
+            switch.switch(cursor, feed="test", provider="twelve_data", synthetic=True, enabled=False)
+        while not ingestion.wait(0.05):
+            pass
+    query = "SELECT DISTINCT cause, state FROM ticks_platform.feed_gap WHERE ends_at IS NULL"
+    assert rows(database, query) == [("switched_off", "ignored")]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["same machine", "another machine"])
+def test_kill_9_ends_coverage_with_what_is_in_the_journal(
+    elsewhere: bool, stand_in: StandIn, market: Market, database: Database, tmp_path: Path
+) -> None:
+    first, second = Ingester(tmp_path / "log"), Ingester(tmp_path / "log")
+
+    def order(run: int, journal: str) -> Order:
+        return Order(
+            run=run,
+            url=stand_in.url("twelve_data", key=None),
+            database=database.url(),
+            journal=str(tmp_path / journal),
+            side_file=str(tmp_path / "notes.jsonl"),
+            max_megabytes=16,
+        )
+
+    try:
+        first.order(order(1, "journal.sqlite3"))
+        await_covered(database)
+        loaded = "SELECT count(*) FROM stocks_real_time"
+        await_rows(database, loaded, lambda found: found[0][0] > 50)
+        first.signal(signal.SIGKILL)
+        second.order(order(2, "elsewhere.sqlite3" if elsewhere else "journal.sqlite3"))
+        await_covered(database, 2)
+        (before,) = rows(database, loaded)[0]
+        await_rows(database, loaded, lambda found: found[0][0] > before + 50)
+        second.signal(signal.SIGTERM)
+        wait_until("the end of the second", lambda: second.exit_code is not None)
+    finally:
+        first.end()
+        second.end()
+    gaps = check(database, market.events)
+    assert [gap.cause for gap in gaps] == ["killed"] * 2
