@@ -8,11 +8,11 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 WIDTH, LANE, BAR = 900, 18, 11
-LEFT, RIGHT, TOP = 120, 12, 34
+LEFT, RIGHT, TOP, LINE = 120, 12, 34, 16
 NARROWEST = 1.6
 """Pixels that a gap has at least: one of a second in a day would not show."""
 
-LONGEST_NAME = 16
+LONGEST_NAME = 13
 
 LISTENING, CLOSED, INK, GRID = "#cfe8dd", "#c9ced6", "#52606d", "#e4e7eb"
 
@@ -53,13 +53,14 @@ class Lane(NamedTuple):
 def draw(title: str, lanes: Sequence[Lane], *, begin: datetime, end: datetime) -> str:
     """An SVG of these lanes from `begin` to `end`; spans are cut off there."""
     bottom = TOP + len(lanes) * LANE
-    height = bottom + 46
+    legend, rows = _legend(lanes, bottom + 36)
+    height = bottom + 30 + rows * LINE
     body = "".join(
         (
             _text(8, 18, title, size=13, weight="bold", fill="#1f2933"),
             *_axis(begin, end, bottom),
             *(part for place, lane in enumerate(lanes) for part in _lane(lane, TOP + place * LANE, begin, end)),
-            *_legend(lanes, bottom + 36),
+            *legend,
         )
     )
     return (
@@ -110,17 +111,22 @@ def _axis(begin: datetime, end: datetime, bottom: float) -> Iterator[str]:
     yield _text(LEFT - 8, bottom + 15, "UTC", anchor="end")
 
 
-def _legend(lanes: Sequence[Lane], y: float) -> Iterator[str]:
+def _legend(lanes: Sequence[Lane], y: float) -> tuple[list[str], int]:
+    """What the colours mean that are used, and how many lines that takes."""
     used = {span.kind for lane in lanes for span in lane.spans}
     shown = [("listening", LISTENING), ("closed", CLOSED)]
     shown += [(kind, _colour(kind)) for kind in (*COLOURS, *STATES) if kind in used]
-    x = float(LEFT)
+    x, lines, parts = float(LEFT), 1, []
     for kind, colour in shown:
         if kind == "closed" and kind not in used:
             continue
-        yield f'<rect x="{x:.0f}" y="{y - 9:.0f}" width="10" height="10" fill="{colour}"/>'
-        yield _text(x + 14, y, kind.replace("_", " "))
-        x += 30 + 6.2 * len(kind)
+        width = 30 + 6.2 * len(kind)
+        if x + width > WIDTH:
+            x, y, lines = float(LEFT), y + LINE, lines + 1
+        parts.append(f'<rect x="{x:.0f}" y="{y - 9:.0f}" width="10" height="10" fill="{colour}"/>')
+        parts.append(_text(x + 14, y, kind.replace("_", " ")))
+        x += width
+    return parts, lines
 
 
 def _text(

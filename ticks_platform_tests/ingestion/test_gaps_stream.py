@@ -20,7 +20,7 @@ from ticks_platform.ingestion.stream import Ingestion
 from ticks_platform.standin import StandIn
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.faults.ingester import Order
-from ticks_platform_tests.faults.processes import Ingester, wait_until
+from ticks_platform_tests.faults.processes import PATIENCE, Ingester, wait_until
 from ticks_platform_tests.ingestion.helpers import price, rows
 
 SYMBOLS = ("AAPL", "BTC/USD")
@@ -52,7 +52,7 @@ class Market(threading.Thread):
         self.events: list[Event] = []
 
     def run(self) -> None:
-        while not self._ended.wait(0.01):
+        while not self._ended.wait(0.02):
             with self._lock:
                 for symbol in SYMBOLS:
                     event = Event(len(self.events) + 1, symbol, time.time())
@@ -90,7 +90,7 @@ def missing(database: Database, events: list[Event]) -> list[Missing]:
         mine = [event for event in events if event.symbol == symbol]
         there = [place for place, event in enumerate(mine) if event.number in stored]
         run: list[Event] = []
-        for event in mine[there[0] : there[-1] + 1]:
+        for event in mine[there[0] : there[-1] + 1] if there else ():
             if event.number not in stored:
                 run.append(event)
             elif run:
@@ -169,9 +169,9 @@ def market(stand_in: StandIn) -> Iterator[Market]:
 
 
 def await_rows(database: Database, query: str, wanted: Callable[[list[tuple[object, ...]]], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while not wanted(found := rows(database, query)):
-        assert time.monotonic() < deadline, f"not within 20 s: {query}: {found}"
+        assert time.monotonic() < deadline, f"not within {PATIENCE:g} s: {query}: {found}"
         time.sleep(0.05)
 
 
@@ -186,7 +186,7 @@ def await_covered(database: Database, count: int = 1) -> None:
 
 def let_flow(market: Market, ingestion: Ingestion) -> None:
     """Wait until some more events have been loaded."""
-    goal, deadline = ingestion.progress().loaded + 20, time.monotonic() + 20
+    goal, deadline = ingestion.progress().loaded + 20, time.monotonic() + PATIENCE
     while ingestion.progress().loaded < goal:
         assert time.monotonic() < deadline, "nothing is loaded any more"
         ingestion.wait(0.02)
