@@ -12,6 +12,7 @@ from ticks_platform.defs import (
     candle_checks,
     catching_up,
     checks,
+    gaps,
     ingestion,
     market_calendar,
     refresh_checks,
@@ -40,6 +41,7 @@ def defs() -> dg.Definitions:
         assets.one_hour_candle(),
         assets.one_day_candle(),
         catching_up.candle_refresh(),
+        gaps.feed_gaps(settings),
     ]
     policies = [
         assets.one_minute_candle_refresh_policy(),
@@ -59,6 +61,7 @@ def defs() -> dg.Definitions:
             checks.ledger_balances(settings),
             checks.every_tick_is_there,
             checks.journal_has_room(settings),
+            gaps.gaps_are_closed(settings),
         ],
         jobs=[
             ingest,
@@ -69,6 +72,7 @@ def defs() -> dg.Definitions:
             assets.refresh_candles,
             catching_up.catch_up,
             market_calendar.keep_market_calendar,
+            gaps.keep_gaps,
             checks.check_quality,
             checks.check_every_tick,
         ],
@@ -85,6 +89,7 @@ def defs() -> dg.Definitions:
             schedules.refresh_candles,
             schedules.catch_up,
             schedules.keep_market_calendar,
+            schedules.keep_gaps,
             schedules.check_quality,
             schedules.check_every_tick,
         ],

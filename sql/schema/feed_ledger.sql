@@ -19,11 +19,13 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_ledger (
     rejected           bigint      NOT NULL,
     -- Events without market data: heartbeats, statuses.
     control            bigint      NOT NULL,
+    -- When the last of its frames that held data arrived, or those that were read together with it began to.
+    last_data_at       timestamptz,
     PRIMARY KEY (feed, epoch, connection),
     CONSTRAINT every_event_is_accounted_for CHECK (events = loaded + replaced + duplicate + rejected + control)
 );
 
--- For ledgers that were begun before there were bars.
+-- For ledgers that were begun before there were bars, or coverage.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed_ledger'::regclass AND attname = 'replaced') THEN
@@ -31,6 +33,9 @@ BEGIN
             ADD COLUMN replaced bigint NOT NULL DEFAULT 0,
             DROP CONSTRAINT every_event_is_accounted_for,
             ADD CONSTRAINT every_event_is_accounted_for CHECK (events = loaded + replaced + duplicate + rejected + control);
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed_ledger'::regclass AND attname = 'last_data_at') THEN
+        ALTER TABLE ticks_platform.feed_ledger ADD COLUMN last_data_at timestamptz;
     END IF;
 END
 $$;

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from ticks_platform.defs import assets, catching_up, checks, market_calendar
+from ticks_platform.defs import assets, catching_up, checks, gaps, market_calendar
 from ticks_platform.defs.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.defs.sensors import OBJECTS
 from ticks_platform.timescale import late_ticks, policies, tables
@@ -97,6 +97,17 @@ def check_every_tick(database: DatabaseResource) -> dg.RunRequest | dg.SkipReaso
     description="Once a day, takes the exchanges' calendars in the database one day further.",
 )
 def keep_market_calendar(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
+    return _once_brought_up(database)
+
+
+@dg.schedule(
+    name="keep_gaps",
+    job=gaps.keep_gaps,
+    cron_schedule="*/15 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every quarter of an hour, brings the table of gaps up to date and draws it.",
+)
+def keep_gaps(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
     return _once_brought_up(database)
 
 

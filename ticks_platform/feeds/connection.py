@@ -37,6 +37,9 @@ that drops the oldest connection of a key serves each for a moment: two clients 
 UNREACHABLE_PAUSE = 4.0
 """Longest wait while nobody answers at all, since trying burdens nobody: a provider that is back is found soon."""
 
+QUIET_INTERVAL = 50_000_000
+"""Nanoseconds after which it is asked again whether everything that has arrived was read."""
+
 MAX_GROUP_FRAMES = 512
 MAX_GROUP_BYTES = 1 << 20
 """What is handed over at a time, at the most."""
@@ -176,10 +179,21 @@ class FeedConnection:
                     raise LinkLostError(f"the provider closed the connection ({_close_reason(data)})")
             if not link.more_at_hand or self._group_bytes >= MAX_GROUP_BYTES or len(self._group) >= MAX_GROUP_FRAMES:
                 self._hand_over()
+                self._note_quiet(link)
                 talk.tell_answers()
             if received is None or talk.due():
                 talk.keep_going()
         self._say_goodbye(link)
+
+    def _note_quiet(self, link: Link) -> None:
+        """Take note of a moment at which nothing waits that was not handed over: data after it proves the time before.
+
+        The arrival of the data itself would not: after a pause in reading, what comes first was sent before the pause,
+        and the provider may have gone in the middle of it.
+        """
+        now, before = time.time_ns(), self._life.quiet_at
+        if (before is None or now - before >= QUIET_INTERVAL) and link.nothing_waits:
+            self._life.quiet_at = now
 
     def _say_goodbye(self, link: Link) -> None:
         """Close cleanly, and take in what was on its way: it had reached the socket."""

@@ -132,6 +132,10 @@ class Connector(abc.ABC):
         """What to subscribe to for a symbol, as the provider's acknowledgements name it."""
         return (symbol,)
 
+    def tick_channels(self, symbol: str) -> tuple[str, ...]:
+        """Those of the channels of a symbol that bring its ticks, or all where none does: without them it is a gap."""
+        return self.channels(symbol)
+
     def symbol_of(self, symbol: str) -> str:
         """What the ticks call a symbol of feeds.yaml."""
         return symbol

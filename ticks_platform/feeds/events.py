@@ -133,12 +133,16 @@ class Silent(msgspec.Struct, frozen=True):
     """Nothing came by these channels for longer than their symbol's pace and calendar explain: seconds of silence."""
 
     seconds: dict[str, float]
+    heard_after: dict[str, float] = {}
+    """A moment before the last data of each, in seconds since the Unix epoch; 0 where there was none."""
 
 
 class HeardAgain(msgspec.Struct, frozen=True):
     """Channels that had been reported as silent, and are no longer."""
 
     channels: tuple[str, ...]
+    heard_by: dict[str, float] = {}
+    """By when the first new data of each had come, in seconds since the Unix epoch."""
 
 
 Notice = (

@@ -64,6 +64,9 @@ class Change(NamedTuple):
     connection: int
     detail: str
     notice: Notice | None = None
+    covered_until: int | None = None
+    """Up to when everything that was sent on this connection has surely been handed over, in nanoseconds since the Unix
+    epoch; None where that cannot be said of any moment. Only data proves it: what is lost is lost after that."""
 
 
 def check_step(before: State, after: State) -> None:
@@ -82,11 +85,18 @@ class Life:
         self.state = State.CLOSED
         self.first_data: float | None = None
         """When the connection brought its first data, on the monotonic clock."""
+        self.quiet_at: int | None = None
+        """A moment at which everything that had arrived was handed over, in nanoseconds since the Unix epoch."""
+        self._covered_until: int | None = None
 
     def begin(self, connection: int) -> None:
         """Go on with a new connection."""
         self.connection = connection
-        self.first_data = None
+        self.first_data = self.quiet_at = self._covered_until = None
+
+    def brought_data(self) -> None:
+        """Take note of data: whatever was sent before the last quiet moment has arrived."""
+        self._covered_until = self.quiet_at
 
     def change(self, state: State, detail: str, notice: Notice | None = None) -> None:
         """Take a step, and tell of it. Raises AssertionError for one that there cannot be."""
@@ -96,7 +106,7 @@ class Life:
         if isinstance(notice, ChannelsFailed | ProviderError | Silent):
             level = logging.WARNING
         logger.log(level, "connection %d %s: %s", self.connection, state.value, detail)
-        self._on_change(Change(state, time.time_ns(), self.connection, detail, notice))
+        self._on_change(Change(state, time.time_ns(), self.connection, detail, notice, self._covered_until))
 
     def remark(self, notice: Notice) -> None:
         """Tell of a notice; the state stays."""

@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import io
 import math
+import select
 import socket
 import threading
 import time
@@ -58,6 +59,11 @@ class Link:
     def more_at_hand(self) -> bool:
         """Whether `receive` has another message without asking the system."""
         return self._reader.frame_at_hand
+
+    @property
+    def nothing_waits(self) -> bool:
+        """Whether no message is at hand, and the system has nothing for us at this moment. Asks the system."""
+        return not self._reader.frame_at_hand and not self._reader.bytes_waiting
 
     def receive(self) -> tuple[int, bytes] | None:
         """The next message with its opcode, or None when none was complete in time; pings are answered.
@@ -133,6 +139,16 @@ class _ReadAhead:
     def frame_at_hand(self) -> bool:
         """Whether a whole frame has been read ahead."""
         return self._payload() is not None
+
+    @property
+    def bytes_waiting(self) -> bool:
+        """Whether the system has received more than was read."""
+        pending = getattr(self._socket, "pending", None)
+        if pending is not None and pending():
+            return True
+        poll = select.poll()  # not select(), which takes no descriptor beyond 1023
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(0))
 
     def take_message(self) -> tuple[int, bytes] | None:
         """The next frame with its opcode, if it was read ahead and is a whole message of data, unmasked and plain."""

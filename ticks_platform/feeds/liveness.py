@@ -35,10 +35,11 @@ MINORITY_RECONNECT_PAUSE = 3600.0
 
 
 class _Pace:
-    __slots__ = ("count", "last", "updated")
+    __slots__ = ("after", "count", "last", "updated")
 
     def __init__(self, at: float) -> None:
         self.count = 0.0
+        self.after = 0.0
         self.last = at
         self.updated = at
 
@@ -52,6 +53,7 @@ class Liveness:
         self._patience = patience
         self._paces: dict[str, _Pace] = {}
         self._lock = threading.Lock()
+        self._watched: dict[str, float] = {}
         self._pending: Counter[str] = Counter()
         self._pending_until = 0.0
         self._counted_until = 0.0
@@ -70,6 +72,10 @@ class Liveness:
     def saw(self, symbols: Iterable[str], *, until: float) -> None:
         """Count ticks of these symbols, one each, that arrived up to `until`."""
         with self._lock:
+            if self._watched:
+                symbols = list(symbols)
+                for symbol in self._watched.keys() & set(symbols):
+                    self._watched[symbol] = min(until, self._watched[symbol])
             self._pending.update(symbols)
             self._pending_until = max(self._pending_until, until)
 
@@ -83,6 +89,7 @@ class Liveness:
         """Turn what was seen lately into paces."""
         with self._lock:
             counts, self._pending = self._pending, Counter()
+            before = self._counted_until
             until = self._counted_until = max(self.decoded_until, self._pending_until)
             for symbol, count in counts.items():
                 pace = self._paces.get(symbol)
@@ -95,6 +102,7 @@ class Liveness:
                 if calendar is None or calendar.open_since(until) is not None:
                     pace.count += count
                 pace.last = pace.updated = max(until, pace.last)
+                pace.after = before
 
     def limit(self, symbol: str) -> float:
         """Seconds of silence that this symbol's pace explains."""
@@ -108,6 +116,21 @@ class Liveness:
         """When the last tick of a symbol arrived."""
         pace = self._paces.get(symbol)
         return pace.last if pace else None
+
+    def heard_after(self, symbol: str) -> float:
+        """A moment before a symbol's last tick arrived, by a second or by what was decoded at once; 0 without one."""
+        pace = self._paces.get(symbol)
+        return pace.after if pace else 0.0
+
+    def watch(self, symbols: Iterable[str]) -> None:
+        """Note exactly when these, which are silent, are heard again."""
+        with self._lock:
+            self._watched.update(dict.fromkeys(symbols, math.inf))
+
+    def heard_by(self, symbol: str) -> float:
+        """When a watched symbol had been heard again, and watch it no longer; infinity where it has not been."""
+        with self._lock:
+            return self._watched.pop(symbol, math.inf)
 
     def silence(self, symbol: str, now: float, *, since: float) -> float:
         """Seconds of the current session without a tick, counted from `since` at the earliest; 0 while it is closed."""
@@ -173,6 +196,7 @@ class Escalation:
         liveness.count()
         for symbol in self._noticed_at.keys() - since.keys():
             self._forget((symbol,))
+            liveness.heard_by(symbol)
         silent: dict[str, float] = {}
         for symbol, subscribed in since.items():
             # What was noticed before a reconnect stays noticed, although the new subscription is young.
@@ -188,6 +212,7 @@ class Escalation:
         self._forget(heard)
         noticed = {symbol: seconds for symbol, seconds in silent.items() if symbol not in self._noticed_at}
         self._noticed_at.update(dict.fromkeys(noticed, now))
+        liveness.watch(noticed)
 
         patience = liveness.patience / 2
         stubborn = [symbol for symbol in silent if now - max(self._noticed_at[symbol], since[symbol]) > patience]

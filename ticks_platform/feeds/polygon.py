@@ -44,6 +44,9 @@ CHANNELS: dict[str, tuple[str, ...]] = {
 }
 """The channels of each market that become rows; the first is the default."""
 
+_TICKS = ("T", "XT", "C", "V")
+"""The channels whose events become ticks."""
+
 _CALENDARS = {"crypto": "always", "forex": "24/5"}
 
 _SYMBOLS_IN_A_MESSAGE = 1000
@@ -143,6 +146,10 @@ class PolygonConnector(Connector):
     def channels(self, symbol: str) -> tuple[str, ...]:
         options = self._options
         return tuple(f"{channel}.{symbol}" for channel in options.channels or CHANNELS[options.market][:1])
+
+    def tick_channels(self, symbol: str) -> tuple[str, ...]:
+        channels = self.channels(symbol)
+        return tuple(channel for channel in channels if channel.partition(".")[0] in _TICKS) or channels
 
     def symbol_of(self, symbol: str) -> str:
         # Pairs are subscribed to with a slash, a hyphen or neither; quotes always name them with a slash.

@@ -96,6 +96,7 @@ class Talk:
         if has_data:
             self.tell_answers()
             self._data_at = time.time()
+            self._life.brought_data()
             if self._life.state is not State.STREAMING:
                 self._life.change(State.STREAMING, "first data" if self._life.first_data is None else "data again")
             if self._life.first_data is None:

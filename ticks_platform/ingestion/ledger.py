@@ -37,6 +37,8 @@ class Entry(NamedTuple):
     duplicate: int
     rejected: int
     control: int
+    last_data_at: datetime | None
+    """When the last of its frames with data arrived, or those that were read together with it began to."""
 
 
 class HourEntry(NamedTuple):
@@ -86,6 +88,9 @@ def entries(
             duplicate=int(duplicate_of[number]),
             rejected=int(rejected_of[number]),
             control=int(batch.control_of[number]),
+            last_data_at=(
+                _datetime(group.received_at[0]) if batch.events_of[number] > batch.control_of[number] else None
+            ),
         )
         found[key] = _sum(found[key], entry) if key in found else entry
     return list(found.values())
@@ -98,7 +103,7 @@ def add(cursor: Cursor, feed: str, added: Sequence[Entry]) -> None:
         """
         INSERT INTO ticks_platform.feed_ledger AS ledger
             (feed, epoch, connection, first_received_at, last_received_at,
-             frames, events, loaded, replaced, duplicate, rejected, control)
+             frames, events, loaded, replaced, duplicate, rejected, control, last_data_at)
         VALUES %s
         ON CONFLICT (feed, epoch, connection) DO UPDATE SET
             last_received_at = excluded.last_received_at,
@@ -108,7 +113,8 @@ def add(cursor: Cursor, feed: str, added: Sequence[Entry]) -> None:
             replaced = ledger.replaced + excluded.replaced,
             duplicate = ledger.duplicate + excluded.duplicate,
             rejected = ledger.rejected + excluded.rejected,
-            control = ledger.control + excluded.control
+            control = ledger.control + excluded.control,
+            last_data_at = coalesce(excluded.last_data_at, ledger.last_data_at)
         """,
         [(feed, *entry) for entry in added],
     )
@@ -160,6 +166,7 @@ def _sum(first: Entry, second: Entry) -> Entry:
         duplicate=first.duplicate + second.duplicate,
         rejected=first.rejected + second.rejected,
         control=first.control + second.control,
+        last_data_at=second.last_data_at or first.last_data_at,
     )
 
 

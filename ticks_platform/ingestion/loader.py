@@ -18,9 +18,10 @@ from psycopg2.extras import execute_values
 from ticks_platform.feeds.backoff import Backoff
 from ticks_platform.feeds.life import Change
 from ticks_platform.feeds.liveness import Liveness
-from ticks_platform.ingestion import channels, handover, ledger
+from ticks_platform.ingestion import channels, coverage, gaps, handover, ledger
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.batch import Decode, DecodedBatch, DecodeMany, decode_groups
+from ticks_platform.ingestion.coverage import Coverage
 from ticks_platform.ingestion.destinations import DESTINATIONS, Rows
 from ticks_platform.ingestion.duplicates import TradeMemory, stored_until
 from ticks_platform.ingestion.journal import Journal
@@ -59,6 +60,8 @@ LAG_OF_STRANGERS = 2.0
 
 _LOOK_INTERVAL = 0.25
 """Seconds between looks at whether they have."""
+REOPEN_AFTER = 10.0
+"""Seconds since the last heartbeat after which somebody may have taken this owner for dead."""
 
 
 class CheckpointError(Exception):
@@ -100,9 +103,11 @@ class Loader:
         metrics: Metrics,
         decode_many: DecodeMany | None = None,
         liveness: Liveness | None = None,
+        coverage: Coverage | None = None,
         before: Sequence[Source] = (),
     ) -> None:
         """`decode_many` does for ordinary frames what `decode` does, but faster. `liveness` is told their symbols.
+        `coverage` is told of all changes, and stored with them.
         `before` are journals to load before `journal`, to which nothing is appended any more; each is closed when it is
         drained.
         """
@@ -120,6 +125,10 @@ class Loader:
         self._store = Store(lease)
         self._memory = TradeMemory()
         self._liveness = liveness
+        self._coverage = coverage
+        self._reckon = False
+        self._reckon_at = 0.0
+        self._held_at = 0.0
         self._backoff = Backoff(base=0.2, cap=5.0)
         self._abandon = threading.Event()
         self._beat_at = 0.0
@@ -132,6 +141,8 @@ class Loader:
     def record(self, change: Change) -> None:
         """Keep a change of the connection's state, to be written with the next transaction. Safe from any thread."""
         self._changes.append(change)
+        if self._coverage is not None:
+            self._coverage.heed(change, switched_off=not self.wanted)
 
     def abandon(self) -> None:
         """Stop retrying, and leave what is not committed in the journal."""
@@ -153,6 +164,7 @@ class Loader:
                 if source is not self._sources[-1]:
                     source.journal.close()
             self._until_done(self._release)
+            self._reckon_gaps(None)
 
     def _turn_to(self, source: Source) -> None:
         """Go on with a journal. Of one that a successor began, it is decided first what is stored already."""
@@ -203,8 +215,10 @@ class Loader:
                 upcoming = preparing.submit(self._prepare)
             if batch is not None:
                 self._commit(*batch)
-            elif time.monotonic() >= self._beat_at:
+            elif time.monotonic() >= self._beat_at or (self._coverage is not None and self._coverage.waiting):
+                # A change of coverage is stored at once: lost in a crash, it makes a gap look longer than it was.
                 self._until_done(self._hold)
+            self._reckon_gaps(batch)
             if finished or self._abandon.is_set():
                 return
 
@@ -274,6 +288,9 @@ class Loader:
                 rejected=batch.rejected + stored.refused,
             )
             ledger.add(cursor, self._lease.feed, entries)
+            before = [entry for entry in entries if entry.epoch != self._lease.epoch]
+            if before:
+                coverage.prolong(cursor, self._lease.feed, before)
             for destination in DESTINATIONS:
                 parts = [rows for table, rows in stored.loaded if table is destination]
                 hours = ledger.hours(parts, time=destination.time)
@@ -306,14 +323,21 @@ class Loader:
     def _begin(self, cursor: Cursor) -> None:
         leases.hold(cursor, self._lease)
         channels.forget(cursor, self._lease.feed)
+        coverage.close_abandoned(cursor, self._lease.feed, until_epoch=self._lease.epoch - 1)
         self._memory.horizon = stored_until(cursor, self._lease.feed)
 
     def _hold(self, cursor: Cursor) -> None:
+        now = time.monotonic()
         self.wanted = leases.hold(cursor, self._lease)
+        if now - self._held_at > REOPEN_AFTER:
+            coverage.reopen(cursor, self._lease)
         self._store_changes(cursor)
+        self._held_at = now
 
     def _release(self, cursor: Cursor) -> None:
         self._store_changes(cursor)
+        # What no change has ended: its connection died of something that is not in its states.
+        coverage.close_abandoned(cursor, self._lease.feed, until_epoch=self._lease.epoch, ended_by="stopped")
         leases.release(cursor, self._lease)
 
     def _store_changes(self, cursor: Cursor, *, of_channels: bool = True) -> None:
@@ -337,6 +361,27 @@ class Loader:
             if of_channels:
                 channels.note(cursor, self._lease.feed, pending)
         self._stored_changes = len(pending)
+        if self._coverage is not None and self._coverage.waiting:
+            self._coverage.store(cursor, self._lease)
+            self._reckon = True
+
+    def _reckon_gaps(self, upcoming: _Upcoming | None) -> None:
+        """Bring the gaps up to date with the coverage, once what earlier owners left in the journals is loaded.
+
+        Ticks are worth more: what fails is tried again some seconds later, or by whoever looks at the gaps next.
+        """
+        if not self._reckon or self._journal is not self._sources[-1].journal or time.monotonic() < self._reckon_at:
+            return
+        if upcoming and any(group.epoch != self._lease.epoch for group in upcoming.prepared.batch.groups):
+            return
+        try:
+            self._transact(lambda cursor: gaps.reckon(cursor, self._lease.feed, now=datetime.now(timezone.utc)))
+        except (psycopg2.Error, DatabaseUnavailableError) as error:
+            self.close()
+            self._reckon_at = time.monotonic() + HEARTBEAT_INTERVAL
+            logger.warning("feed %s: its gaps cannot be reckoned now: %s", self._lease.feed, str(error).strip())
+        else:
+            self._reckon = False
 
     def _until_done(self, work: Callable[[Cursor], T]) -> T:
         """Do the work in one transaction, again and again until it is committed. Raises _AbandonedError."""
@@ -345,6 +390,7 @@ class Loader:
                 result = self._transact(work)
             except (psycopg2.Error, DatabaseUnavailableError) as error:
                 self.close()
+                self._held_at = 0.0
                 delay = self._backoff.next_delay()
                 self.trouble = f"{self._database.description}: {str(error).strip()}"
                 self.metrics.retried()
@@ -379,6 +425,8 @@ class Loader:
         for _ in range(self._stored_changes):
             self._changes.popleft()
         self._stored_changes = 0
+        if self._coverage is not None:
+            self._coverage.stored()
         self._beat_at = time.monotonic() + HEARTBEAT_INTERVAL
         return result
 

@@ -18,6 +18,7 @@ from ticks_platform.feeds.life import Change, State
 from ticks_platform.feeds.liveness import Liveness
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.claim import CLOSE_TIMEOUT, Claim, Claimed, StoppedError
+from ticks_platform.ingestion.coverage import Coverage
 from ticks_platform.ingestion.handover import Handover, HandoverFailedError, Readiness
 from ticks_platform.ingestion.journal import Journal, JournalDamagedError, JournalUnavailableError
 from ticks_platform.ingestion.lease import HandedOverError
@@ -98,6 +99,7 @@ class Ingestion:
         self._early: list[Change] = []
         self._epoch = 0
         self._liveness = Liveness(feed.calendars(), patience=feed.stale_after_seconds)
+        self._coverage = Coverage(connector, feed, at=time.time_ns())
         self._connection = FeedConnections(
             connector,
             symbols=feed.symbol_names(),
@@ -154,6 +156,7 @@ class Ingestion:
         """Stream the symbols of these settings from now on, on the connections that stand."""
         self.feed = feed
         self._liveness.follow(feed.calendars())
+        self._coverage.follow(feed, at=time.time_ns())
         self._connection.want(feed.symbol_names())
 
     def progress(self) -> Progress:
@@ -254,6 +257,7 @@ class Ingestion:
             before=claimed.before,
             metrics=self.metrics,
             liveness=self._liveness,
+            coverage=self._coverage,
         )
         with self._changing:
             self._loader = loader

@@ -24,10 +24,11 @@ JOBS = {
     "refresh_candles",
     "catch_up",
     "keep_market_calendar",
+    "keep_gaps",
     "check_quality",
     "check_every_tick",
 }
-SCHEDULES = {"refresh_candles", "catch_up", "keep_market_calendar", "check_quality", "check_every_tick"}
+SCHEDULES = {"refresh_candles", "catch_up", "keep_market_calendar", "keep_gaps", "check_quality", "check_every_tick"}
 
 
 def build_location(repository_root: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -123,6 +124,7 @@ def test_what_there_is(platform: dg.Definitions) -> None:
         ("one_minute_candle", "refreshes_keep_up"),
         ("one_hour_candle", "refreshes_keep_up"),
         ("one_day_candle", "refreshes_keep_up"),
+        ("feed_gaps", "gaps_are_closed"),
     }
 
 
@@ -138,7 +140,7 @@ def test_everything_is_described(platform: dg.Definitions) -> None:
             described |= {f"op {op.name}": op.definition.description for op in job.nodes}
     described |= {f"sensor {sensor.name}": sensor.description for sensor in repository.sensor_defs}
     described |= {f"schedule {schedule.name}": schedule.description for schedule in repository.schedule_defs}
-    assert len(described) == 12 + 15 + len(JOBS) + 4 + 1 + len(SCHEDULES), sorted(described)
+    assert len(described) == 13 + 17 + len(JOBS) + 4 + 1 + len(SCHEDULES), sorted(described)
     assert [name for name, description in described.items() if not (description or "").strip()] == []
 
 
@@ -164,6 +166,7 @@ def test_dependencies(platform: dg.Definitions) -> None:
         "one_hour_candle": {"one_minute_candle"},
         "one_day_candle": {"one_hour_candle"},
         "candle_refresh": {"one_day_candle"},
+        "feed_gaps": {"stocks_real_time", "one_minute_candle", "market_calendar"},
         "one_minute_candle_refresh_policy": {"one_minute_candle"},
         "one_hour_candle_refresh_policy": {"one_hour_candle"},
         "one_day_candle_refresh_policy": {"one_day_candle"},

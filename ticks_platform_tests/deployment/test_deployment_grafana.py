@@ -36,6 +36,7 @@ INSERT INTO ticks_platform.feed_hour
 VALUES ('stocks', 'stocks_real_time', date_trunc('hour', now()), 8, now(), now(), now());
 INSERT INTO ticks_platform.feed_session VALUES ('stocks', 1, 1, now(), 'streaming', 'ok');
 INSERT INTO ticks_platform.feed_channel VALUES ('stocks', 'AAPL', 'subscribed', now(), '');
+INSERT INTO ticks_platform.feed_gap (feed, symbol, begins_at, cause) VALUES ('stocks', 'AAPL', now(), 'stopped');
 INSERT INTO ticks_platform.rejected_event
 SELECT 'stocks', journal_number, 5, now(), 'no price', '\\x7b00ff' FROM ticks_platform.feed_checkpoint;
 INSERT INTO stocks_real_time (time, symbol, price, tick_id, feed, received_at)

@@ -1,0 +1,85 @@
+-- For each bucket of a symbol from one time to another: `candle` where there is one, else why there is none.
+--   not_wanted     no feed had the symbol yet, or any more
+--   not_over       it lies in the future, or has not ended
+--   market_closed  none of the feeds that have it expected a trade
+--   feed_gap       nobody listened for all of it, or for a part, and that has not been repaired
+--   no_trade       somebody listened all the while, and there was none
+-- A bucket is a multiple of minutes, UTC.
+CREATE OR REPLACE FUNCTION ticks_platform.candle_reasons(
+    of_symbol text, begins timestamptz, ends timestamptz, width interval DEFAULT '1 minute'
+) RETURNS TABLE (bucket timestamptz, reason text)
+LANGUAGE sql STABLE
+AS $$
+    WITH asked AS MATERIALIZED (
+        SELECT begin, begin + width AS until
+        FROM generate_series(time_bucket(width, begins), ends - INTERVAL '1 microsecond', width) AS series (begin)
+    ),
+    candle AS MATERIALIZED (
+        SELECT DISTINCT time_bucket(width, known.bucket) AS begin
+        FROM one_minute_candle AS known
+        WHERE known.symbol = of_symbol AND known.bucket >= time_bucket(width, begins) AND known.bucket < ends + width
+    ),
+    wanted AS MATERIALIZED (
+        SELECT feed, wanted_from, coalesce(wanted_until, 'infinity') AS wanted_until, calendar
+        FROM ticks_platform.feed_symbol AS known
+        WHERE known.symbol = of_symbol AND wanted_from < ends + width AND coalesce(wanted_until, 'infinity') > begins - width
+    ),
+    -- No session is longer than a week.
+    session AS MATERIALIZED (
+        SELECT calendar, opens_at, closes_at
+        FROM ticks_platform.market_session AS known
+        WHERE calendar IN (SELECT calendar FROM wanted)
+            AND opens_at > begins - width - INTERVAL '7 days' AND opens_at < ends + width AND closes_at > begins - width
+        UNION ALL
+        SELECT 'always', '-infinity', 'infinity'
+    ),
+    gap AS MATERIALIZED (
+        SELECT feed, begins_at, coalesce(ends_at, 'infinity') AS ends_at
+        FROM ticks_platform.feed_gap AS known
+        WHERE known.feed IN (SELECT feed FROM wanted) AND known.symbol = of_symbol AND state <> 'repaired'
+            AND coalesce(ends_at, 'infinity') > begins - width AND begins_at < ends + width
+        UNION ALL
+        -- Nobody has said yet when an owner that is dead stopped listening.
+        SELECT feed, heartbeat_at, 'infinity'
+        FROM ticks_platform.feed_lease
+        WHERE feed IN (SELECT feed FROM wanted) AND released_at IS NULL
+            AND heartbeat_at < clock_timestamp() - INTERVAL '30 seconds'
+    ),
+    judged AS (
+        SELECT
+            asked.begin,
+            asked.until,
+            count(wanted.feed) AS feeds,
+            count(*) FILTER (WHERE is_open) AS open,
+            count(*) FILTER (WHERE is_open AND NOT in_gap) AS listening
+        FROM asked
+        LEFT JOIN wanted ON wanted_from < until AND wanted_until > begin
+        LEFT JOIN LATERAL (
+            SELECT
+                EXISTS (
+                    SELECT FROM session
+                    WHERE session.calendar = wanted.calendar
+                        AND opens_at < least(until, wanted_until) AND closes_at > greatest(begin, wanted_from)
+                ) AS is_open,
+                EXISTS (
+                    SELECT FROM gap WHERE gap.feed = wanted.feed AND begins_at < until AND ends_at > begin
+                ) AS in_gap
+        ) AS state ON wanted.feed IS NOT NULL
+        GROUP BY asked.begin, asked.until
+    )
+    SELECT
+        judged.begin,
+        CASE
+            WHEN candle.begin IS NOT NULL THEN 'candle'
+            WHEN until > clock_timestamp() THEN 'not_over'
+            WHEN feeds = 0 THEN 'not_wanted'
+            WHEN open = 0 THEN 'market_closed'
+            WHEN listening = 0 THEN 'feed_gap'
+            ELSE 'no_trade'
+        END
+    FROM judged
+    LEFT JOIN candle ON candle.begin = judged.begin
+    ORDER BY judged.begin
+$$;
+
+COMMENT ON FUNCTION ticks_platform.candle_reasons IS 'For each bucket of a symbol: candle, no_trade, market_closed, feed_gap, not_wanted or not_over.';

@@ -1,0 +1,10 @@
+-- Ends the coverage that owners up to an epoch have left open: with the last data of its connection that is loaded.
+UPDATE ticks_platform.feed_coverage AS known
+SET
+    ends_at = greatest(known.begins_at, (
+        SELECT last_data_at FROM ticks_platform.feed_ledger AS ledger
+        WHERE ledger.feed = known.feed AND ledger.epoch = known.epoch AND ledger.connection = known.connection
+    )),
+    ended_by = %(ended_by)s,
+    reckoned = false
+WHERE feed = %(feed)s AND epoch <= %(epoch)s AND ends_at IS NULL;

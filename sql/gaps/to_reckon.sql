@@ -1,0 +1,53 @@
+-- The symbols of a feed whose gaps may have changed, each with the moment from which on they have to be reckoned anew, and with
+-- what ended the coverage at that moment, if anything did. Given are the symbols whose coverage has changed, each with the
+-- begin of the first interval that has. To them come those that nobody listens to, for which time is what has changed.
+-- The moment is an end of coverage, or the begin of a gap; NULL means from the beginning.
+WITH changed AS (
+    SELECT symbol, first_begin FROM unnest(%(symbols)s::text[], %(begins)s::timestamptz[]) AS given (symbol, first_begin)
+),
+uncovered AS (
+    SELECT symbol
+    FROM ticks_platform.feed_symbol AS wanted
+    WHERE feed = %(feed)s AND wanted_until IS NULL AND NOT EXISTS (
+        SELECT FROM ticks_platform.feed_coverage AS known
+        WHERE known.feed = %(feed)s AND known.symbol = wanted.symbol AND coalesce(known.ends_at, 'infinity') = 'infinity'
+    )
+    UNION
+    SELECT symbol FROM ticks_platform.feed_gap WHERE feed = %(feed)s AND ends_at IS NULL
+    EXCEPT
+    SELECT symbol FROM changed
+),
+since AS (
+    -- Owners overlap for moments only: the last end before is among those of the last few that began before.
+    SELECT symbol, before.since
+    FROM changed
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN count(*) > 0 THEN least(first_begin, max(ends_at)) END AS since
+        FROM (
+            SELECT ends_at
+            FROM ticks_platform.feed_coverage AS known
+            WHERE known.feed = %(feed)s AND known.symbol = changed.symbol AND known.begins_at < first_begin
+            ORDER BY known.begins_at DESC
+            LIMIT 10
+        ) AS last_few
+    ) AS before
+    UNION ALL
+    SELECT symbol, greatest(
+        (SELECT max(begins_at) FROM ticks_platform.feed_gap AS known WHERE feed = %(feed)s AND known.symbol = uncovered.symbol),
+        (
+            SELECT max(coalesce(ends_at, 'infinity'))
+            FROM ticks_platform.feed_coverage AS known
+            WHERE feed = %(feed)s AND known.symbol = uncovered.symbol
+        )
+    )
+    FROM uncovered
+)
+SELECT symbol, since, ended_by
+FROM since
+LEFT JOIN LATERAL (
+    SELECT ended_by
+    FROM ticks_platform.feed_coverage AS known
+    WHERE known.feed = %(feed)s AND known.symbol = since.symbol AND coalesce(known.ends_at, 'infinity') <= since.since
+    ORDER BY coalesce(known.ends_at, 'infinity') DESC
+    LIMIT 1
+) AS last ON true;

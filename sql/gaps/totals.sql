@@ -1,0 +1,8 @@
+-- How many gaps of feeds there are, how many go on, and how many seconds they have, by state.
+SELECT
+    state, count(*), count(*) FILTER (WHERE ends_at IS NULL),
+    sum(extract(epoch FROM coalesce(ends_at, %(now)s) - begins_at))::double precision, sum(rows_repaired)::bigint
+FROM ticks_platform.feed_gap
+WHERE feed = ANY (%(feeds)s)
+GROUP BY state
+ORDER BY state;

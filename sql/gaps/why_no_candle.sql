@@ -1,0 +1,11 @@
+-- Why there is no candle of a symbol in the bucket that begins at, or holds, this time; see candle_reasons for the answers.
+CREATE OR REPLACE FUNCTION ticks_platform.why_no_candle(
+    of_symbol text, at timestamptz, width interval DEFAULT '1 minute'
+) RETURNS text
+LANGUAGE sql STABLE
+AS $$
+    SELECT reason
+    FROM ticks_platform.candle_reasons(of_symbol, time_bucket(width, at), time_bucket(width, at) + width, width)
+$$;
+
+COMMENT ON FUNCTION ticks_platform.why_no_candle IS 'Why a symbol has no candle in a bucket: no_trade, market_closed, feed_gap, not_wanted, not_over; or candle.';

@@ -1,0 +1,318 @@
+"""When each symbol was listened to, out of the changes of its feed's connections; written with them.
+
+A symbol is covered from the acknowledgement of the channels that bring its ticks, until the last moment up to which
+all that was sent to its connection has surely arrived. What is in doubt is not covered: an interval that is too short
+makes a gap in which nothing is missing, one that is too long hides what is.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, NamedTuple
+
+from psycopg2.extras import execute_values
+
+from ticks_platform.feeds.connector import Connector
+from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Silent, Unsubscribed
+from ticks_platform.feeds.life import Change, State
+from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.ingestion.lease import Lease
+from ticks_platform.ingestion.ledger import Entry
+from ticks_platform.timescale import scripts
+from ticks_platform.timescale.database import storable
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+_ENDS = {State.BACKING_OFF: "disconnected", State.REFUSED: "refused", State.CLOSED: "stopped"}
+"""The states in which a connection is over, and what that ends coverage by."""
+
+
+class Period(NamedTuple):
+    """One interval of coverage as it stands; a later one of the same symbol, connection and begin replaces it."""
+
+    symbol: str
+    connection: int
+    begins_at: int
+    """Nanoseconds since the Unix epoch."""
+    ends_at: int | None = None
+    ended_by: str | None = None
+
+
+class Wanted(NamedTuple):
+    """What feeds.yaml says from some moment on."""
+
+    at: int
+    """Nanoseconds since the Unix epoch."""
+    calendars: dict[str, str]
+    """The calendar of each symbol, as the ticks call it."""
+
+
+class Coverage:
+    """The coverage of one feed under one lease. Safe from any thread."""
+
+    def __init__(self, connector: Connector, feed: FeedSettings, *, at: int) -> None:
+        """`at` is since when these settings hold, in nanoseconds since the Unix epoch."""
+        self._connector = connector
+        self._lock = threading.Lock()
+        self._acknowledged: dict[int, dict[str, int]] = {}
+        # By connection: each channel with the time of its acknowledgement.
+        self._stalled: set[int] = set()
+        self._silent: set[str] = set()
+        self._open: dict[tuple[int, str], int] = {}
+        self._periods: deque[Period] = deque()
+        self._refusals: dict[str, str | None] = {}
+        self._symbol_of: dict[str, str] = {}
+        self._channels: dict[str, list[frozenset[str]]] = {}
+        self._stored = 0
+        self._stored_refusals: dict[str, str | None] = {}
+        self._kept: Wanted | None = None
+        self._on_its_way: Wanted | None = None
+        self._wanted = self._want(feed, at)
+
+    def follow(self, feed: FeedSettings, *, at: int) -> None:
+        """Take over a changed list of symbols, before the connections do."""
+        with self._lock:
+            self._wanted = self._want(feed, at)
+            gone = [key for key in self._open if key[1] not in self._channels]
+            self._close(gone, at, "unsubscribed")
+            self._silent.intersection_update(self._channels)
+            # What was given up has to be acknowledged anew, although nobody may say that it ended.
+            for acknowledged in self._acknowledged.values():
+                for channel in acknowledged.keys() - self._symbol_of.keys():
+                    del acknowledged[channel]
+
+    def _want(self, feed: FeedSettings, at: int) -> Wanted:
+        connector = self._connector
+        self._symbol_of.clear()
+        self._channels.clear()
+        for name in feed.symbol_names():
+            symbol = storable(connector.symbol_of(name))
+            self._symbol_of.update(dict.fromkeys(connector.channels(name), symbol))
+            # Two names of feeds.yaml may bring the ticks of one symbol: any of them covers it.
+            self._channels.setdefault(symbol, []).append(frozenset(connector.tick_channels(name)))
+        return Wanted(at, {storable(symbol): calendar.name for symbol, calendar in feed.calendars().items()})
+
+    def heed(self, change: Change, *, switched_off: bool = False) -> None:
+        """Take note of what a change means; `switched_off` says why the feed is stopped, if it is."""
+        with self._lock:
+            self._heed_state(change, switched_off=switched_off)
+            self._heed_notice(change)
+
+    def _heed_state(self, change: Change, *, switched_off: bool) -> None:
+        number = change.connection
+        mine = [key for key in self._open if key[0] == number]
+        if change.state in _ENDS:
+            ended_by = "switched_off" if switched_off and change.state is State.CLOSED else _ENDS[change.state]
+            self._close(mine, change.covered_until, ended_by)
+            self._acknowledged.pop(number, None)
+            self._stalled.discard(number)
+            if change.state is State.REFUSED:
+                self._refusals.update(dict.fromkeys(self._channels, storable(change.detail)))
+        elif change.state is State.STALLED:
+            # All is asked for anew: until that is acknowledged, what still comes may end at any moment.
+            self._close(mine, change.covered_until, "stalled")
+            self._acknowledged.pop(number, None)
+            self._stalled.add(number)
+        elif number in self._stalled:
+            self._stalled.discard(number)
+            self._cover(self._symbols(self._acknowledged.get(number, ())), number, change.at)
+
+    def _heed_notice(self, change: Change) -> None:
+        number = change.connection
+        match change.notice:
+            case Acknowledged(channels):
+                self._acknowledged.setdefault(number, {}).update(dict.fromkeys(channels, change.at))
+                self._cover(self._symbols(channels), number, change.at)
+            case HeardAgain(channels, heard_by):
+                self._silent.difference_update(self._symbols(channels))
+                for channel in channels:
+                    at = int(min(heard_by.get(channel, math.inf), change.at / 1e9) * 1e9)
+                    self._cover(self._symbols((channel,)), number, at)
+            case Silent(seconds, heard_after):
+                self._forget(number, seconds)  # they are asked for anew
+                for channel in seconds:
+                    for symbol in self._symbols((channel,)):
+                        self._silent.add(symbol)
+                        end = int(heard_after.get(channel, 0.0) * 1e9)
+                        self._close([key for key in self._open if key[1] == symbol], end, "silent")
+            case Unsubscribed(channels):
+                self._forget(number, channels)
+                self._uncover(channels, change, "unsubscribed")
+            case ChannelsFailed(reasons):
+                self._forget(number, reasons)
+                self._uncover(reasons, change, "refused")
+                for channel, reason in reasons.items():
+                    self._refusals.update(dict.fromkeys(self._symbols((channel,)), storable(reason)))
+
+    def _symbols(self, channels: Iterable[str]) -> list[str]:
+        """The symbols that these channels belong to, each once."""
+        return list(dict.fromkeys(self._symbol_of[channel] for channel in channels if channel in self._symbol_of))
+
+    def _forget(self, number: int, channels: Iterable[str]) -> None:
+        acknowledged = self._acknowledged.get(number, {})
+        for channel in channels:
+            acknowledged.pop(channel, None)
+
+    def _cover(self, symbols: Iterable[str], number: int, at: int) -> None:
+        """Begin to cover those of the symbols of which nothing is missing, from `at` or from their acknowledgement."""
+        if number in self._stalled:
+            return
+        acknowledged = self._acknowledged.get(number, {})
+        for symbol in symbols:
+            key = (number, symbol)
+            if key in self._open or symbol in self._silent:
+                continue
+            since = [
+                max(acknowledged[channel] for channel in channels)
+                for channels in self._channels.get(symbol, ())
+                if channels <= acknowledged.keys()
+            ]
+            if since:
+                begin = self._open[key] = max(at, min(since))
+                self._periods.append(Period(symbol, number, begin))
+                self._refusals[symbol] = None
+
+    def _uncover(self, channels: Iterable[str], change: Change, ended_by: str) -> None:
+        """Close what is not acknowledged any more."""
+        number = change.connection
+        acknowledged = self._acknowledged.get(number, {}).keys()
+        lost = [
+            (number, symbol)
+            for symbol in self._symbols(channels)
+            if not any(needed <= acknowledged for needed in self._channels[symbol])
+        ]
+        self._close(lost, change.covered_until, ended_by)
+
+    def _close(self, keys: Iterable[tuple[int, str]], until: int | None, ended_by: str) -> None:
+        for key in keys:
+            begin = self._open.pop(key, None)
+            if begin is not None:
+                number, symbol = key
+                self._periods.append(Period(symbol, number, begin, max(begin, until or 0), ended_by))
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to store."""
+        return bool(self._periods or self._refusals) or self._wanted is not self._kept
+
+    def store(self, cursor: Cursor, lease: Lease) -> None:
+        """Store what has changed, in a transaction of the loader's; `stored` tells that it is committed."""
+        with self._lock:
+            periods, refusals = list(self._periods), dict(self._refusals)
+            wanted = self._wanted
+        if wanted is not self._kept:
+            keep_wanted(cursor, lease.feed, wanted)
+        if periods:
+            # The last word on each; an INSERT … ON CONFLICT cannot take one twice.
+            last = {(period.symbol, period.connection, period.begins_at): period for period in periods}
+            execute_values(
+                cursor,
+                """
+                INSERT INTO ticks_platform.feed_coverage AS known
+                    (feed, symbol, begins_at, ends_at, ended_by, epoch, connection) VALUES %s
+                ON CONFLICT (feed, symbol, begins_at, epoch, connection) DO UPDATE
+                SET ends_at = excluded.ends_at, ended_by = excluded.ended_by, reckoned = false
+                """,
+                [
+                    (
+                        lease.feed,
+                        period.symbol,
+                        _datetime(period.begins_at),
+                        None if period.ends_at is None else _datetime(period.ends_at),
+                        period.ended_by,
+                        lease.epoch,
+                        period.connection,
+                    )
+                    for period in last.values()
+                ],
+                page_size=1000,
+            )
+        if refusals:
+            execute_values(
+                cursor,
+                """
+                UPDATE ticks_platform.feed_symbol AS known SET refusal = given.refusal
+                FROM (VALUES %s) AS given (feed, symbol, refusal)
+                WHERE known.feed = given.feed AND known.symbol = given.symbol AND known.wanted_until IS NULL
+                    AND known.refusal IS DISTINCT FROM given.refusal
+                """,
+                [(lease.feed, *item) for item in refusals.items()],
+                template="(%s, %s, %s::text)",
+                page_size=1000,
+            )
+        self._stored, self._stored_refusals, self._on_its_way = len(periods), refusals, wanted
+
+    def stored(self) -> None:
+        """Forget what `store` has stored: it is committed."""
+        with self._lock:
+            for _ in range(self._stored):
+                self._periods.popleft()
+            for symbol, refusal in self._stored_refusals.items():
+                if self._refusals.get(symbol, "") == refusal:
+                    del self._refusals[symbol]
+        if self._on_its_way is not None:
+            self._kept = self._on_its_way
+        self._stored, self._stored_refusals = 0, {}
+
+
+def keep_wanted(cursor: Cursor, feed: str, wanted: Wanted) -> None:
+    """Note which symbols of a feed are wanted from now on, and which are no longer."""
+    cursor.execute(
+        scripts.read("gaps/wanted.sql"),
+        {
+            "feed": feed,
+            "at": _datetime(wanted.at),
+            "symbols": list(wanted.calendars),
+            "calendars": list(wanted.calendars.values()),
+        },
+    )
+
+
+def close_abandoned(cursor: Cursor, feed: str, *, until_epoch: int, ended_by: str = "killed") -> int:
+    """End what owners up to this epoch have left open, with the last data of theirs that is loaded; returns how many.
+
+    The caller knows that they do not listen any more. What waits in their journals makes it longer: see `prolong`.
+    """
+    cursor.execute(scripts.read("gaps/close_abandoned.sql"), {"feed": feed, "epoch": until_epoch, "ended_by": ended_by})
+    return cursor.rowcount
+
+
+def prolong(cursor: Cursor, feed: str, entries: Sequence[Entry]) -> None:
+    """Make the coverage of owners that were killed longer, by data that has been loaded out of their journals since."""
+    ends = [
+        (feed, entry.epoch, entry.connection, entry.last_data_at) for entry in entries if entry.last_data_at is not None
+    ]
+    if ends:
+        execute_values(
+            cursor,
+            """
+            UPDATE ticks_platform.feed_coverage AS known SET ends_at = given.last_data_at, reckoned = false
+            FROM (VALUES %s) AS given (feed, epoch, connection, last_data_at)
+            WHERE known.feed = given.feed AND known.epoch = given.epoch AND known.connection = given.connection
+                AND known.ended_by = 'killed' AND known.ends_at < given.last_data_at
+            """,
+            ends,
+            page_size=1000,
+        )
+
+
+def reopen(cursor: Cursor, lease: Lease) -> None:
+    """Take back that this owner was taken for dead: it could not reach the database, and has listened all the while."""
+    cursor.execute(
+        """
+        UPDATE ticks_platform.feed_coverage SET ends_at = NULL, ended_by = NULL, reckoned = false
+        WHERE feed = %s AND epoch = %s AND ended_by = 'killed'
+        """,
+        (lease.feed, lease.epoch),
+    )
+
+
+def _datetime(nanoseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)

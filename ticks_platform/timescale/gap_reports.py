@@ -1,0 +1,68 @@
+"""The gaps as people look at them: newest first, in numbers, and along time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from ticks_platform.timescale import scripts
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+
+class GapRow(NamedTuple):
+    """A gap; `ends_at` is None while it goes on, and `seconds` then counts up to now."""
+
+    feed: str
+    symbol: str
+    begins_at: datetime
+    ends_at: datetime | None
+    seconds: float
+    cause: str
+    state: str
+    rows_repaired: int
+    detail: str
+
+
+class Total(NamedTuple):
+    """The gaps of one state."""
+
+    gaps: int
+    going_on: int
+    seconds: float
+    """Summed over symbols."""
+    rows_repaired: int
+
+
+class Lane(NamedTuple):
+    """A symbol and its gaps within some time: begin, end, cause and state of each."""
+
+    symbol: str
+    calendar: str
+    wanted_from: datetime
+    gaps: list[tuple[datetime, datetime, str, str]]
+
+
+def newest(
+    cursor: Cursor, feeds: Sequence[str], *, now: datetime, limit: int, states: Sequence[str] | None = None
+) -> list[GapRow]:
+    """The newest gaps of these feeds, of all states or of some."""
+    arguments = {"feeds": list(feeds), "now": now, "limit": limit, "states": None if states is None else list(states)}
+    cursor.execute(scripts.read("gaps/newest.sql"), arguments)
+    return [GapRow(*row) for row in cursor.fetchall()]
+
+
+def totals(cursor: Cursor, feeds: Sequence[str], *, now: datetime) -> dict[str, Total]:
+    """The gaps of these feeds by state; a state that none is in is left out."""
+    cursor.execute(scripts.read("gaps/totals.sql"), {"feeds": list(feeds), "now": now})
+    return {state: Total(*rest) for state, *rest in cursor.fetchall()}
+
+
+def timeline(cursor: Cursor, feed: str, *, begin: datetime, end: datetime, symbols: int) -> tuple[list[Lane], int]:
+    """Those symbols of a feed that have the longest gaps within a time, and how many symbols there are in all."""
+    cursor.execute(scripts.read("gaps/timeline.sql"), {"feed": feed, "begin": begin, "end": end, "limit": symbols})
+    found = cursor.fetchall()
+    lanes = [Lane(row[0], row[1], row[2], list(zip(*row[3:7], strict=True))) for row in found]
+    return lanes, found[0][7] if found else 0
