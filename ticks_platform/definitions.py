@@ -14,6 +14,7 @@ from ticks_platform.defs import (
     checks,
     ingestion,
     market_calendar,
+    policies,
     refresh_checks,
     schedules,
     sensors,
@@ -21,6 +22,7 @@ from ticks_platform.defs import (
 from ticks_platform.defs.resources import DatabaseResource, IngestionResource
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.paths import project_root
+from ticks_platform.timescale.policy_settings import FILE
 
 
 @dg.definitions
@@ -41,19 +43,15 @@ def defs() -> dg.Definitions:
         assets.one_day_candle(),
         catching_up.candle_refresh(),
     ]
-    policies = [
-        assets.one_minute_candle_refresh_policy(),
-        assets.one_hour_candle_refresh_policy(),
-        assets.one_day_candle_refresh_policy(),
-    ]
     ingest = ingestion.ingest_job(feeds)
     database = DatabaseResource.from_environment()
     return dg.Definitions(
-        assets=[*tables, *policies],
+        assets=[*tables, *policies.policy_assets(project_root() / FILE)],
         asset_checks=[
             *checks.ohlc_invariants,
             *candle_checks.every_check(settings),
             *refresh_checks.refreshes_keep_up,
+            *policies.policy_checks(project_root() / FILE),
             checks.ticks_are_fresh(settings),
             checks.channels_are_streaming(settings),
             checks.ledger_balances(settings),
