@@ -9,6 +9,7 @@ from ticks_platform.defs.resources import DatabaseResource
 from ticks_platform.feeds.settings import PlatformSettings
 from ticks_platform.timescale import candles, companies, scripts, tables
 from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle, CandleSummary
+from ticks_platform.timescale.requirements import require_timescaledb
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -74,6 +75,7 @@ def stocks_real_time() -> dg.AssetsDefinition:
     def stocks_real_time(database: DatabaseResource) -> dg.MaterializeResult[None]:
         # Two transactions: the machinery waits for the leases of loaders, which wait for the locks of the tables.
         with database.transaction() as cursor:
+            require_timescaledb(cursor)
             scripts.apply(cursor, *scripts.HYPERTABLE)
         with database.transaction() as cursor:
             scripts.apply(cursor, *scripts.MACHINERY)
@@ -100,7 +102,8 @@ def _table_asset(table: str, *, description: str) -> dg.AssetsDefinition:
     )
     def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
         with database.transaction() as cursor:
-            scripts.apply(cursor, "schema/timescaledb.sql", file)
+            require_timescaledb(cursor)
+            scripts.apply(cursor, file)
             metadata = _table_metadata(cursor, table)
         return dg.MaterializeResult(data_version=LIVE, metadata=metadata)
 
