@@ -23,7 +23,7 @@ from ticks_platform.timescale.requirements import Server, UnusableDatabaseError,
         ("2.23.0-dev", "timescale", None),
         ("2.9.1", "timescale", "2.9.1 is too old: 2.13"),
         ("2.29.2", "apache", "Apache edition"),
-        ("2.29.2", None, "Apache edition"),
+        ("2.29.2", None, "installed but not loaded"),
     ],
 )
 def test_what_will_not_do_is_said(version: str, license_: str | None, words: str | None) -> None:
