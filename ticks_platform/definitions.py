@@ -10,11 +10,13 @@ from ticks_platform.defs import (
     alerts,
     assets,
     candle_checks,
+    candle_definitions,
     catching_up,
     checks,
     ingestion,
     market_calendar,
     policies,
+    readers,
     refresh_checks,
     schedules,
     sensors,
@@ -46,11 +48,17 @@ def defs() -> dg.Definitions:
     ingest = ingestion.ingest_job(feeds)
     database = DatabaseResource.from_environment()
     return dg.Definitions(
-        assets=[*tables, *policies.policy_assets(project_root() / FILE)],
+        assets=[
+            *tables,
+            *policies.policy_assets(project_root() / FILE),
+            *readers.reader_assets([key.to_user_string() for table in tables for key in table.keys]),
+        ],
         asset_checks=[
             *checks.ohlc_invariants,
             *candle_checks.every_check(settings),
             *refresh_checks.refreshes_keep_up,
+            *candle_definitions.definition_is_as_in_its_file,
+            *readers.only_its_owner_writes,
             *policies.policy_checks(project_root() / FILE),
             checks.ticks_are_fresh(settings),
             checks.channels_are_streaming(settings),
@@ -67,6 +75,7 @@ def defs() -> dg.Definitions:
             assets.refresh_candles,
             catching_up.catch_up,
             market_calendar.keep_market_calendar,
+            candle_definitions.rebuild_candle,
             checks.check_quality,
             checks.check_every_tick,
         ],

@@ -46,6 +46,7 @@ def _state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         patch.delenv("TICKS_DATABASE_URL", raising=False)
         patch.delenv("DAGSTER_HOME", raising=False)
         patch.delenv("TICKS_ALERT_WEBHOOK", raising=False)
+        patch.delenv("TICKS_READER_ROLE", raising=False)
         yield
 
 

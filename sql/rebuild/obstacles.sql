@@ -10,6 +10,6 @@ UNION ALL
 SELECT format('job %%s (%%s) is at work on it: remove it, and make it again afterwards', job_id, proc_name)
 FROM timescaledb_information.jobs
 JOIN timescaledb_information.continuous_aggregates
-    ON hypertable_name IN (view_name, materialization_hypertable_name)
+    ON jobs.hypertable_name IN (view_name, materialization_hypertable_name)
     AND jobs.hypertable_schema IN (view_schema, materialization_hypertable_schema)
 WHERE view_schema = current_schema() AND view_name = %(candle)s AND proc_name <> 'policy_refresh_continuous_aggregate';

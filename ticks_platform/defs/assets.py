@@ -7,7 +7,7 @@ import dagster as dg
 from ticks_platform.defs import charts
 from ticks_platform.defs.resources import DatabaseResource
 from ticks_platform.feeds.settings import PlatformSettings
-from ticks_platform.timescale import candles, companies, scripts, tables
+from ticks_platform.timescale import candle_definitions, candles, companies, scripts, tables
 from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle, CandleSummary
 from ticks_platform.timescale.requirements import require_timescaledb
 
@@ -164,12 +164,19 @@ def _candle_asset(candle: Candle, *, source: str, description: str, views: tuple
     )
     def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
         with database.transaction() as cursor:
-            scripts.apply(cursor, file, *views)
+            drift = candle_definitions.drift(cursor, candle)
+            # A changed file changes nothing by itself: the history has to come along, by the job rebuild_candle.
+            if drift is None:
+                scripts.apply(cursor, file, *views)
         with database.autocommit() as cursor:
             candles.refresh_history(cursor, candle)
             summary = candles.summarize(cursor, candle)
             metadata = {**_table_metadata(cursor, candle.name), **charts.chart(cursor, candle, summary)}
-        return dg.MaterializeResult(data_version=LIVE, metadata={**metadata, **candle_metadata(candle, summary)})
+        definition = "as in its file" if drift is None else f"{drift.words}: see the job rebuild_candle"
+        return dg.MaterializeResult(
+            data_version=LIVE,
+            metadata={**metadata, **candle_metadata(candle, summary), "definition in the database": definition},
+        )
 
     return asset
 

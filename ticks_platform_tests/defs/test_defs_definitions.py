@@ -24,6 +24,7 @@ JOBS = {
     "refresh_candles",
     "catch_up",
     "keep_market_calendar",
+    "rebuild_candle",
     "check_quality",
     "check_every_tick",
 }
@@ -132,6 +133,12 @@ def test_what_there_is(platform: dg.Definitions) -> None:
         ("one_minute_candle", "refreshes_keep_up"),
         ("one_hour_candle", "refreshes_keep_up"),
         ("one_day_candle", "refreshes_keep_up"),
+        ("one_minute_candle", "only_its_owner_writes"),
+        ("one_hour_candle", "only_its_owner_writes"),
+        ("one_day_candle", "only_its_owner_writes"),
+        ("one_minute_candle", "definition_is_as_in_its_file"),
+        ("one_hour_candle", "definition_is_as_in_its_file"),
+        ("one_day_candle", "definition_is_as_in_its_file"),
     } | {(policy, "policy_is_as_declared") for policy in POLICIES}
 
 
@@ -147,7 +154,7 @@ def test_everything_is_described(platform: dg.Definitions) -> None:
             described |= {f"op {op.name}": op.definition.description for op in job.nodes}
     described |= {f"sensor {sensor.name}": sensor.description for sensor in repository.sensor_defs}
     described |= {f"schedule {schedule.name}": schedule.description for schedule in repository.schedule_defs}
-    assert len(described) == 16 + 16 + len(JOBS) + 4 + 1 + len(SCHEDULES), sorted(described)
+    assert len(described) == 16 + 18 + len(JOBS) + 4 + 1 + len(SCHEDULES), sorted(described)
     assert [name for name, description in described.items() if not (description or "").strip()] == []
 
 
