@@ -1,4 +1,4 @@
--- What a rebuild would not bring over to the new candle in place of %(candle)s, in words.
+-- What a rebuild of the candles %(rebuilt)s would not bring over to the new one in place of %(candle)s, in words.
 SELECT format('it belongs to %%s: run this as that user', pg_get_userbyid(relowner))
 FROM pg_class
 WHERE oid = %(candle)s::regclass AND relowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user)
@@ -12,4 +12,14 @@ FROM timescaledb_information.jobs
 JOIN timescaledb_information.continuous_aggregates
     ON jobs.hypertable_name IN (view_name, materialization_hypertable_name)
     AND jobs.hypertable_schema IN (view_schema, materialization_hypertable_schema)
-WHERE view_schema = current_schema() AND view_name = %(candle)s AND proc_name <> 'policy_refresh_continuous_aggregate';
+WHERE view_schema = current_schema() AND view_name = %(candle)s AND proc_name <> 'policy_refresh_continuous_aggregate'
+UNION ALL
+SELECT format('%%I is made from it: drop it, and make it again afterwards', child.view_name)
+FROM timescaledb_information.continuous_aggregates AS child
+JOIN timescaledb_information.continuous_aggregates AS parent
+    ON child.hypertable_schema = parent.materialization_hypertable_schema
+    AND child.hypertable_name = parent.materialization_hypertable_name
+WHERE parent.view_schema = current_schema() AND parent.view_name = %(candle)s
+    AND (child.view_schema, child.view_name) NOT IN (
+        SELECT current_schema(), name FROM unnest(%(rebuilt)s) AS name
+    );

@@ -75,14 +75,14 @@ def plan(cursor: Cursor, candle: Candle) -> Plan:
     names = [level.name for level in rebuilt]
     obstacles, grants = [], []
     for name in names:
-        cursor.execute(scripts.read("rebuild/obstacles.sql"), {"candle": name})
+        cursor.execute(scripts.read("rebuild/obstacles.sql"), {"candle": name, "rebuilt": names})
         obstacles += [f"{name}: {obstacle}" for (obstacle,) in cursor.fetchall()]
         cursor.execute(scripts.read("rebuild/grants.sql"), {"candle": name})
         grants += [(name, *row) for row in cursor.fetchall()]
     views = []
     cursor.execute(scripts.read("rebuild/dependents.sql"), {"candles": names})
-    for name, plain_name, kind, aggregate, has_options, definition in cursor.fetchall():
-        if kind != "v" or aggregate or has_options:
+    for name, plain_name, kind, has_options, definition in cursor.fetchall():
+        if kind != "v" or has_options:
             obstacles.append(f"{name} reads it and cannot be altered: drop it, and make it again afterwards")
         else:
             views.append(View(name, _definition(plain_name, definition)))

@@ -199,7 +199,7 @@ def test_what_would_not_come_along_is_refused(database: Database, sql: Path) -> 
     try:
         with database.transaction() as cursor:
             planned = candle_rebuild.plan(cursor, ONE_DAY)
-        assert planned.obstacles == ("weekly reads it and cannot be altered: drop it, and make it again afterwards",)
+        assert planned.obstacles == ("one_day_candle: weekly is made from it: drop it, and make it again afterwards",)
         with pytest.raises(RebuildRefusedError, match="weekly"):
             candle_rebuild.rebuild(database, planned, load_policies(sql.parent / "policies.yaml"), lambda line: None)
     finally:
