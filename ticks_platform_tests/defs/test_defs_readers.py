@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 
 import dagster as dg
@@ -11,7 +12,8 @@ import pytest
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.defs.candle_helpers import ERROR, CheckOne
 
-ROLE = "ticks test reader"
+ROLE = f"ticks test reader {uuid.uuid4().hex[:8]}"
+"""Roles are the server's: other sessions of the tests may be at work there."""
 
 
 def tell(database: Database, statement: str, role: str | None = None) -> None:
@@ -45,7 +47,8 @@ def test_a_reader_reads_and_does_not_write(database: Database, role: str, grant:
     tell(database, f'GRANT INSERT ON one_minute_candle TO "{role}"')
     tell(database, writing, role)
     grant()
-    for table in ("stocks_real_time", "one_minute_candle", "one_minute_candle_volume", "ticks_platform.feed_ledger"):
+    tell(database, "SELECT * FROM one_minute_candle_volume", role)
+    for table in ("stocks_real_time", "one_minute_candle", "ticks_platform.feed_ledger"):
         tell(database, f"SELECT * FROM {table}", role)
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             tell(database, f"DELETE FROM {table}", role)
@@ -54,7 +57,7 @@ def test_a_reader_reads_and_does_not_write(database: Database, role: str, grant:
 
 
 def test_without_the_role_it_is_named(database: Database, grant: Callable[[], None]) -> None:
-    with pytest.raises(Exception, match="there is no role 'ticks test reader', which TICKS_READER_ROLE names"):
+    with pytest.raises(Exception, match=f"there is no role '{ROLE}', which TICKS_READER_ROLE names"):
         grant()
 
 
@@ -68,4 +71,4 @@ def test_whoever_may_write_to_a_candle_is_found(database: Database, role: str, c
     tell(database, f'GRANT INSERT, UPDATE ON one_hour_candle TO "{role}"')
     found = check_one("only_its_owner_writes", "one_hour_candle")
     assert (found.passed, found.severity) == (False, ERROR)
-    assert found.description == "ticks test reader may INSERT, UPDATE"
+    assert found.description == f"{ROLE} may INSERT, UPDATE"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from ticks_platform_tests.conftest import make_policies
 from ticks_platform_tests.workers import stopped_workers
 
 LEVELS = (ONE_MINUTE, ONE_HOUR, ONE_DAY)
+READER = f"ticks_test_reader_{uuid.uuid4().hex[:8]}"
+"""Roles are the server's: other sessions of the tests may be at work there."""
 
 
 @pytest.fixture
@@ -125,9 +128,8 @@ def test_what_is_changed_in_place_is_set_in_place(database: Database, sql: Path)
 
 def test_history_readers_rights_and_policies_come_along(database: Database, sql: Path) -> None:
     fill(database)
-    tell(database, "DROP ROLE IF EXISTS ticks_test_reader")
-    tell(database, "CREATE ROLE ticks_test_reader")
-    tell(database, "GRANT SELECT ON one_minute_candle, one_hour_candle TO ticks_test_reader")
+    tell(database, f"CREATE ROLE {READER}")
+    tell(database, f"GRANT SELECT ON one_minute_candle, one_hour_candle TO {READER}")
     tell(
         database,
         "CREATE VIEW last_closes AS SELECT symbol, last(close, bucket) AS close FROM one_hour_candle GROUP BY 1",
@@ -151,8 +153,8 @@ def test_history_readers_rights_and_policies_come_along(database: Database, sql:
         ]
         assert ask(
             database,
-            "SELECT has_table_privilege('ticks_test_reader', name, 'SELECT'), "
-            "has_table_privilege('ticks_test_reader', name, 'INSERT') "
+            f"SELECT has_table_privilege('{READER}', name, 'SELECT'), "
+            f"has_table_privilege('{READER}', name, 'INSERT') "
             "FROM unnest(ARRAY['one_minute_candle', 'one_hour_candle', 'one_day_candle']) AS name",
         ) == [(True, False), (True, False), (False, False)]
         assert ask(database, "SELECT close FROM last_closes") == [(before["one_hour_candle"][-1][5],)]
@@ -172,8 +174,8 @@ def test_history_readers_rights_and_policies_come_along(database: Database, sql:
         assert ask(database, "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'ticks_platform_%'") == [(0,)]
     finally:
         tell(database, "DROP VIEW last_closes")
-        tell(database, "DROP OWNED BY ticks_test_reader")
-        tell(database, "DROP ROLE ticks_test_reader")
+        tell(database, f"DROP OWNED BY {READER}")
+        tell(database, f"DROP ROLE {READER}")
 
 
 def test_only_the_levels_that_are_made_of_it_are_made_anew(database: Database, sql: Path) -> None:
