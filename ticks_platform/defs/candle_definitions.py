@@ -83,12 +83,12 @@ def _plan_metadata(planned: Plan) -> dict[str, dg.MetadataValue]:
 
 # An op and not an asset: it changes up to three candle assets, deliberately, and tells each of them what it did.
 @dg.op(
-    name="rebuild_candle",
+    name="make_candle_anew",
     pool=REFRESH_POOL,
     out=dg.Out(dg.Nothing),
     description="Makes a candle anew by its file beside the old one, with those made from it, and swaps them.",
 )
-def rebuild_candle_op(context: dg.OpExecutionContext, config: RebuildConfig, database: DatabaseResource) -> None:
+def make_candle_anew(context: dg.OpExecutionContext, config: RebuildConfig, database: DatabaseResource) -> None:
     """Say what a rebuild would do, and unless it is a dry run, do it."""
     candle = next(level for level in LEVELS if level.name == config.candle.value)
     with database.transaction() as cursor:
@@ -133,4 +133,4 @@ def rebuild_candle_op(context: dg.OpExecutionContext, config: RebuildConfig, dat
 )
 def rebuild_candle() -> None:
     """The job `rebuild_candle`."""
-    rebuild_candle_op()
+    make_candle_anew()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 _SHAPE = re.compile(
-    r"CREATE MATERIALIZED VIEW IF NOT EXISTS (?P<name>\w+)\s+WITH \((?P<options>[^)]*)\) AS\s+(?P<select>SELECT\b.*?)"
+    r"\bCREATE MATERIALIZED VIEW IF NOT EXISTS (?P<name>\w+)\s+WITH \((?P<options>[^)]*)\) AS\s+(?P<select>SELECT\b.*?)"
     r"\s+WITH NO DATA;",
     re.DOTALL,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
@@ -163,13 +164,12 @@ def _set_materialized_only(database: Database, planned: Plan) -> None:
 
 def _definition(view: str, stored: str) -> str:
     """How a view is made again: as its file says where it has one, which may have changed along with the candle."""
-    marker = f"CREATE OR REPLACE VIEW {view} AS\n"
     try:
         text = scripts.read(f"candles/{view}.sql")
     except FileNotFoundError:
-        return stored.rstrip().rstrip(";")
-    _, found, rest = text.partition(marker)
-    return rest.partition(";\n")[0] if found else stored.rstrip().rstrip(";")
+        text = ""
+    found = re.search(rf"\bCREATE OR REPLACE VIEW {re.escape(view)} AS\n(.*?);\n", text, re.DOTALL)
+    return found[1] if found else stored.rstrip().rstrip(";")
 
 
 def _make(cursor: Cursor, planned: Plan) -> None:

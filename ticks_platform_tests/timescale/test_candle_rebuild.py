@@ -140,7 +140,7 @@ def test_history_readers_rights_and_policies_come_along(database: Database, sql:
         with database.transaction() as cursor:
             planned = candle_rebuild.plan(cursor, ONE_MINUTE)
         assert planned.rebuilt == LEVELS
-        assert [view.name for view in planned.views] == ["last_closes", "one_minute_candle_volume"]
+        assert {view.name for view in planned.views} >= {"last_closes", "one_minute_candle_volume"}
         assert planned.carried["one_minute_candle"] > 20
         assert planned.obstacles == ()
         done = rebuild(database, sql, ONE_MINUTE)
