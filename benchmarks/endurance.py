@@ -15,15 +15,16 @@ from ticks_platform.ingestion import audit
 from ticks_platform.ingestion.batch import DecodedBatch
 from ticks_platform.ingestion.store import Stored
 from ticks_platform.ingestion.stream import Ingestion
+from ticks_platform.paths import project_root
 from ticks_platform.standin import StandInProcess, StandInSettings
-from ticks_platform.timescale import scripts
+from ticks_platform.timescale import policy_jobs
+from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE
+from ticks_platform.timescale.policy_settings import FILE, POLICIES, load_policies
 
 RATE = 5_000
 """Ticks a second."""
 
 SYMBOLS = 100
-
-_POLICIES = ("policies/one_minute_candle_refresh.sql", "policies/one_hour_candle_refresh.sql")
 
 
 def run(workbench: Workbench, report: Report, *, minutes: int) -> None:
@@ -33,7 +34,10 @@ def run(workbench: Workbench, report: Report, *, minutes: int) -> None:
     """
     workbench.empty()
     with workbench.database.transaction() as cursor:
-        scripts.apply(cursor, *_POLICIES)
+        settings = load_policies(project_root() / FILE)
+        for policy in POLICIES:
+            if policy.table in (ONE_MINUTE.name, ONE_HOUR.name):
+                policy_jobs.apply(cursor, policy, settings.terms(policy))
     feed = FeedSettings.model_validate(
         {
             "name": "endurance",

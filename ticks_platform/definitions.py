@@ -10,11 +10,14 @@ from ticks_platform.defs import (
     alerts,
     assets,
     candle_checks,
+    candle_definitions,
     catching_up,
     checks,
     gaps,
     ingestion,
     market_calendar,
+    policies,
+    readers,
     refresh_checks,
     schedules,
     sensors,
@@ -22,6 +25,7 @@ from ticks_platform.defs import (
 from ticks_platform.defs.resources import DatabaseResource, IngestionResource
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.paths import project_root
+from ticks_platform.timescale.policy_settings import FILE
 
 
 @dg.definitions
@@ -43,19 +47,21 @@ def defs() -> dg.Definitions:
         catching_up.candle_refresh(),
         gaps.feed_gaps(settings),
     ]
-    policies = [
-        assets.one_minute_candle_refresh_policy(),
-        assets.one_hour_candle_refresh_policy(),
-        assets.one_day_candle_refresh_policy(),
-    ]
     ingest = ingestion.ingest_job(feeds)
     database = DatabaseResource.from_environment()
     return dg.Definitions(
-        assets=[*tables, *policies],
+        assets=[
+            *tables,
+            *policies.policy_assets(project_root() / FILE),
+            *readers.reader_assets([key.to_user_string() for table in tables for key in table.keys]),
+        ],
         asset_checks=[
             *checks.ohlc_invariants,
             *candle_checks.every_check(settings),
             *refresh_checks.refreshes_keep_up,
+            *candle_definitions.definition_is_as_in_its_file,
+            *readers.only_its_owner_writes,
+            *policies.policy_checks(project_root() / FILE),
             checks.ticks_are_fresh(settings),
             checks.channels_are_streaming(settings),
             checks.ledger_balances(settings),
@@ -73,6 +79,7 @@ def defs() -> dg.Definitions:
             catching_up.catch_up,
             market_calendar.keep_market_calendar,
             gaps.keep_gaps,
+            candle_definitions.rebuild_candle,
             checks.check_quality,
             checks.check_every_tick,
         ],

@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg2
 import pytest
@@ -13,9 +14,13 @@ import sqlalchemy
 
 from ticks_platform.paths import project_root
 from ticks_platform.standin import StandIn, StandInSettings
-from ticks_platform.timescale import embedded, scripts
+from ticks_platform.timescale import embedded, policy_jobs, scripts
 from ticks_platform.timescale.database import Database
+from ticks_platform.timescale.policy_settings import POLICIES, load_policies
 from ticks_platform_tests.emptied import EmptiedPlatform
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 CANDLES = (
     "candles/one_minute_candle.sql",
@@ -24,11 +29,13 @@ CANDLES = (
     "candles/one_minute_candle_volume.sql",
     "candles/session_day_candle.sql",
 )
-POLICIES = (
-    "policies/one_minute_candle_refresh.sql",
-    "policies/one_hour_candle_refresh.sql",
-    "policies/one_day_candle_refresh.sql",
-)
+
+
+def make_policies(cursor: Cursor) -> None:
+    """All policies, as the shipped policies.yaml declares them."""
+    settings = load_policies(project_root() / "policies.yaml")
+    for policy in POLICIES:
+        policy_jobs.apply(cursor, policy, settings.terms(policy))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,6 +46,7 @@ def _state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         patch.delenv("TICKS_DATABASE_URL", raising=False)
         patch.delenv("DAGSTER_HOME", raising=False)
         patch.delenv("TICKS_ALERT_WEBHOOK", raising=False)
+        patch.delenv("TICKS_READER_ROLE", raising=False)
         yield
 
 

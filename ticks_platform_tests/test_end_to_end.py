@@ -196,7 +196,7 @@ def platform(
 ) -> Iterator[Platform]:
     """The shipped project, in a folder and with a database of its own."""
     folder = tmp_path_factory.mktemp("project")
-    for name in ("dagster.yaml", "workspace.yaml", "feeds.yaml"):
+    for name in ("dagster.yaml", "workspace.yaml", "feeds.yaml", "policies.yaml"):
         shutil.copy(repository_root / name, folder)
     (folder / "sql").symlink_to(repository_root / "sql")
     environment = {

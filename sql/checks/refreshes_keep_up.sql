@@ -10,7 +10,7 @@ WITH candle AS (
     JOIN timescaledb_information.continuous_aggregates
         ON view_schema = user_view_schema AND view_name = user_view_name
     LEFT JOIN _timescaledb_catalog.continuous_aggs_watermark USING (mat_hypertable_id)
-    WHERE user_view_name = %(candle)s
+    WHERE user_view_schema = current_schema() AND user_view_name = %(candle)s
 ),
 policy AS (
     SELECT

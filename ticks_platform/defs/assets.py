@@ -1,4 +1,4 @@
-"""Assets: the hypertable, the candles, their refresh policies. Each one makes the database agree with its SQL file."""
+"""Assets: the hypertable and the candles. Each one makes the database agree with its SQL file."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,8 +7,9 @@ import dagster as dg
 from ticks_platform.defs import charts
 from ticks_platform.defs.resources import DatabaseResource
 from ticks_platform.feeds.settings import PlatformSettings
-from ticks_platform.timescale import candles, companies, policies, scripts, tables
+from ticks_platform.timescale import candle_definitions, candles, companies, scripts, tables
 from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle, CandleSummary
+from ticks_platform.timescale.requirements import require_timescaledb
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -46,7 +47,8 @@ def _table_metadata(cursor: "Cursor", table: str) -> dict[str, Any]:
     return {"dagster/table_name": f"public.{table}", "dagster/column_schema": schema}
 
 
-def _candle_metadata(candle: Candle, summary: CandleSummary) -> dict[str, Any]:
+def candle_metadata(candle: Candle, summary: CandleSummary) -> dict[str, Any]:
+    """What a candle table holds, for the UI."""
     return {
         "candles": summary.rows,
         "symbols": summary.symbols,
@@ -73,6 +75,7 @@ def stocks_real_time() -> dg.AssetsDefinition:
     def stocks_real_time(database: DatabaseResource) -> dg.MaterializeResult[None]:
         # Two transactions: the machinery waits for the leases of loaders, which wait for the locks of the tables.
         with database.transaction() as cursor:
+            require_timescaledb(cursor)
             scripts.apply(cursor, *scripts.HYPERTABLE)
         with database.transaction() as cursor:
             scripts.apply(cursor, *scripts.MACHINERY)
@@ -99,7 +102,8 @@ def _table_asset(table: str, *, description: str) -> dg.AssetsDefinition:
     )
     def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
         with database.transaction() as cursor:
-            scripts.apply(cursor, "schema/timescaledb.sql", file)
+            require_timescaledb(cursor)
+            scripts.apply(cursor, file)
             metadata = _table_metadata(cursor, table)
         return dg.MaterializeResult(data_version=LIVE, metadata=metadata)
 
@@ -160,12 +164,19 @@ def _candle_asset(candle: Candle, *, source: str, description: str, views: tuple
     )
     def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
         with database.transaction() as cursor:
-            scripts.apply(cursor, file, *views)
+            drift = candle_definitions.drift(cursor, candle)
+            # A changed file changes nothing by itself: the history has to come along, by the job rebuild_candle.
+            if drift is None:
+                scripts.apply(cursor, file, *views)
         with database.autocommit() as cursor:
             candles.refresh_history(cursor, candle)
             summary = candles.summarize(cursor, candle)
             metadata = {**_table_metadata(cursor, candle.name), **charts.chart(cursor, candle, summary)}
-        return dg.MaterializeResult(data_version=LIVE, metadata={**metadata, **_candle_metadata(candle, summary)})
+        definition = "as in its file" if drift is None else f"{drift.words}: see the job rebuild_candle"
+        return dg.MaterializeResult(
+            data_version=LIVE,
+            metadata={**metadata, **candle_metadata(candle, summary), "definition in the database": definition},
+        )
 
     return asset
 
@@ -211,80 +222,6 @@ def one_day_candle() -> dg.AssetsDefinition:
     )
 
 
-def _policy_asset(candle: Candle, *, description: str) -> dg.AssetsDefinition:
-    file = f"policies/{candle.name}_refresh.sql"
-
-    @dg.asset(
-        name=f"{candle.name}_refresh_policy",
-        deps=[candle.name],
-        group_name="policies",
-        owners=OWNERS,
-        kinds=KINDS,
-        pool=REFRESH_POOL,
-        metadata=definition_metadata(file),
-        description=description,
-    )
-    def asset(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult[None]:
-        with database.transaction() as cursor:
-            scripts.apply(cursor, file)
-        with database.autocommit() as cursor:
-            policy = policies.refresh_policy(cursor, candle.name)
-            if policy is None:
-                raise dg.Failure(f"{candle.name} has no refresh policy although sql/{file} was applied")
-            by_database = policies.scheduler_is_running(cursor)
-            if not by_database:
-                policies.run(cursor, policy.job_id)
-            summary = candles.summarize(cursor, candle)
-        context.log_event(dg.AssetObservation(asset_key=candle.name, metadata=_candle_metadata(candle, summary)))
-        return dg.MaterializeResult(
-            metadata={
-                "run by": "the database's own scheduler" if by_database else "the Dagster schedule refresh_candles",
-                "start offset": policy.start_offset or "none",
-                "end offset": policy.end_offset or "none",
-                "schedule interval": str(policy.schedule_interval),
-            }
-        )
-
-    return asset
-
-
-def one_minute_candle_refresh_policy() -> dg.AssetsDefinition:
-    """The asset `one_minute_candle_refresh_policy`."""
-    return _policy_asset(
-        ONE_MINUTE,
-        description=(
-            "Refreshes one_minute_candle every minute, four hours back. Materializing it creates the policy where it "
-            "is missing and, where the database has no scheduler of its own, runs it."
-        ),
-    )
-
-
-def one_hour_candle_refresh_policy() -> dg.AssetsDefinition:
-    """The asset `one_hour_candle_refresh_policy`."""
-    return _policy_asset(
-        ONE_HOUR,
-        description=(
-            "Refreshes one_hour_candle every hour, from three hours to one hour ago, as in Timescale's tutorial. "
-            "Materializing it creates the policy where it is missing and, where the database has no scheduler of its "
-            "own, runs it."
-        ),
-    )
-
-
-def one_day_candle_refresh_policy() -> dg.AssetsDefinition:
-    """The asset `one_day_candle_refresh_policy`."""
-    return _policy_asset(
-        ONE_DAY,
-        description=(
-            "Refreshes one_day_candle every hour, three days back. Materializing it creates the policy where it is "
-            "missing and, where the database has no scheduler of its own, runs it."
-        ),
-    )
-
-
-POLICIES = {f"{candle.name}_refresh_policy": candle for candle in (ONE_MINUTE, ONE_HOUR, ONE_DAY)}
-
-
 bring_up = dg.define_asset_job(
     "bring_up",
     selection=(dg.AssetSelection.all() - dg.AssetSelection.assets("candle_refresh")).without_checks(),
@@ -296,5 +233,5 @@ refresh_candles = dg.define_asset_job(
     "refresh_candles",
     selection=dg.AssetSelection.groups("policies"),
     tags=MAX_RUNTIME,
-    description="Runs the refresh policies of the candles; for databases without a scheduler of their own.",
+    description="Runs the policies; for databases without a scheduler of their own.",
 )

@@ -1,13 +1,15 @@
-"""Schedules: the refresh policies where the database does not run them, and the checks."""
+"""Schedules: the policies where the database does not run them, and the checks."""
 
 from datetime import timedelta
 
 import dagster as dg
 
 from ticks_platform.defs import assets, catching_up, checks, gaps, market_calendar
+from ticks_platform.defs.policies import ONLY_RUN
 from ticks_platform.defs.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.defs.sensors import OBJECTS
-from ticks_platform.timescale import late_ticks, policies, tables
+from ticks_platform.timescale import late_ticks, policies, policy_jobs, tables
+from ticks_platform.timescale.policy_settings import POLICIES
 
 EVERY_MINUTE = timedelta(minutes=1)
 
@@ -18,7 +20,7 @@ EVERY_MINUTE = timedelta(minutes=1)
     cron_schedule="* * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description=(
-        "Runs the candles' refresh policies, each at its own interval, where the database has no scheduler of its own, "
+        "Runs the policies, each at its own interval, where the database has no scheduler of its own, "
         "as the embedded one has not. Skips where it has."
     ),
 )
@@ -28,17 +30,17 @@ def refresh_candles(context: dg.ScheduleEvaluationContext, database: DatabaseRes
         with database.transaction() as cursor:
             if policies.scheduler_is_running(cursor):
                 return dg.SkipReason("the database runs its policies itself")
-            found = {name: policies.refresh_policy(cursor, candle.name) for name, candle in assets.POLICIES.items()}
+            found = {policy.name: policy_jobs.find(cursor, policy) for policy in POLICIES}
     except UNREACHABLE as error:
         return dg.SkipReason(f"the database cannot be reached: {str(error).strip()}")
     due = [
         dg.AssetKey(name)
-        for name, policy in found.items()
-        if policy is not None and policies.is_due(policy.schedule_interval, at, at - EVERY_MINUTE)
+        for name, jobs in found.items()
+        if any(policies.is_due(job.schedule_interval, at, at - EVERY_MINUTE) for job in jobs)
     ]
     if not due:
-        return dg.SkipReason("no refresh policy is due")
-    return dg.RunRequest(asset_selection=due)
+        return dg.SkipReason("no policy is due")
+    return dg.RunRequest(asset_selection=due, tags={ONLY_RUN: "true"})
 
 
 @dg.schedule(

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from ticks_platform.feeds.calendars import ALWAYS, Calendar, calendar
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Event
 from ticks_platform.feeds.registry import find_connector
+from ticks_platform.settings_file import SettingsError as SettingsError
+from ticks_platform.settings_file import read_settings
 
 STAND_IN = "stand-in"
 """The endpoint that means the local, synthetic feed server."""
 
 _SECRET_IN_URL = re.compile(r"api[_-]?key|token=", re.IGNORECASE)
-
-
-class SettingsError(Exception):
-    """feeds.yaml or the environment has to be changed; the message says where and how."""
 
 
 class _Section(BaseModel):
@@ -274,14 +271,7 @@ class PlatformSettings(_Section):
 
 def load_settings(path: Path) -> PlatformSettings:
     """Read and check feeds.yaml. Raises SettingsError, naming the file and each field that is wrong."""
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  (it is a SafeLoader)
-    except OSError as error:
-        raise SettingsError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path} is not UTF-8: byte {error.start} cannot be read") from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not valid YAML: {_describe(error)}") from None
+    content = read_settings(path)
     try:
         return PlatformSettings.model_validate(content)
     except ValidationError as error:
@@ -290,27 +280,6 @@ def load_settings(path: Path) -> PlatformSettings:
             for item in error.errors(include_input=False, include_url=False)
         ]
         raise SettingsError(f"{path} has settings that cannot be used:\n" + "\n".join(lines)) from None
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML of which no line is lost: a key that stands twice in a mapping is an error, not the last one's victory."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[tuple[str, str]] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in seen:
-                    raise yaml.constructor.ConstructorError(problem="the same key twice", problem_mark=key.start_mark)
-                seen.add((key.tag, key.value))
-        return super().construct_mapping(node, deep)
-
-
-def _describe(error: yaml.YAMLError) -> str:
-    """What is wrong and where, without the line itself, which PyYAML would quote."""
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
-    return f"{getattr(error, 'reason', None) or type(error).__name__}"
 
 
 def _plainly(item: Any) -> str:

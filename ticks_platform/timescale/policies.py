@@ -29,7 +29,9 @@ def refresh_policy(cursor: Cursor, candle: str) -> RefreshPolicy | None:
         FROM timescaledb_information.jobs AS jobs
         JOIN timescaledb_information.continuous_aggregates AS candles
           ON jobs.hypertable_name IN (candles.view_name, candles.materialization_hypertable_name)
-        WHERE jobs.proc_name = 'policy_refresh_continuous_aggregate' AND candles.view_name = %s
+         AND jobs.hypertable_schema IN (candles.view_schema, candles.materialization_hypertable_schema)
+        WHERE jobs.proc_name = 'policy_refresh_continuous_aggregate'
+          AND candles.view_schema = current_schema() AND candles.view_name = %s
         ORDER BY jobs.job_id
         """,
         (candle,),

@@ -36,6 +36,13 @@ HYPERTABLE = (
     "schema/stock_aggregates.sql",
 )
 
+RETENTION = (
+    "schema/droppable_chunks.sql",
+    "schema/candles_behind.sql",
+    "schema/drop_old_chunks.sql",
+)
+"""What drops old chunks, and not before their candles are up to them."""
+
 _DDL_LOCK = 0x7469636B  # "tick"
 
 

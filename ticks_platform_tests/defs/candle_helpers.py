@@ -77,6 +77,38 @@ def tamper(database: Database, statement: str, candle: str = "one_minute_candle"
         return int(cursor.rowcount)
 
 
+def account_run(database: Database, job: int, *, minutes_ago: float, error: str | None = None) -> None:
+    """What the database's scheduler writes down of a run."""
+    parameters = {"job": job, "ago": minutes_ago, "success": error is None, "error": error}
+    with database.transaction() as cursor:
+        cursor.execute(
+            """
+            DELETE FROM _timescaledb_internal.bgw_job_stat WHERE job_id = %(job)s;
+            INSERT INTO _timescaledb_internal.bgw_job_stat (
+                job_id, last_start, last_finish, next_start, last_successful_finish, last_run_success, total_runs,
+                total_duration, total_duration_failures, total_successes, total_failures, total_crashes,
+                consecutive_failures, consecutive_crashes
+            )
+            SELECT %(job)s, at, at, at + INTERVAL '1 minute', CASE WHEN %(success)s THEN at ELSE '-infinity' END,
+                   %(success)s, 1, INTERVAL '1 s', INTERVAL '0', 1, 0, 0, 0, 0
+            FROM (SELECT now() - make_interval(secs => %(ago)s * 60) AS at) AS run
+            """,
+            parameters,
+        )
+        if error is not None:
+            cursor.execute(
+                """
+                INSERT INTO _timescaledb_internal.bgw_job_stat_history
+                    (job_id, pid, succeeded, execution_start, execution_finish, data)
+                VALUES (%(job)s, 1, false, now() - make_interval(secs => %(ago)s * 60), now(), jsonb_build_object(
+                    'job', jsonb_build_object(
+                        'owner', current_user, 'proc_name', 'policy_refresh_continuous_aggregate'),
+                    'error_data', jsonb_build_object('message', %(error)s, 'sqlerrcode', '53100')))
+                """,
+                parameters,
+            )
+
+
 def number(evaluation: dg.AssetCheckEvaluation, name: str) -> Any:
     return evaluation.metadata[name].value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,9 +29,10 @@ feeds:
 
 @pytest.fixture
 def project(tmp_path: Path, repository_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project folder with the platform's own SQL and a feeds.yaml that a test may change."""
+    """A project folder with the platform's own SQL, and a feeds.yaml and a policies.yaml that a test may change."""
     (tmp_path / "sql").symlink_to(repository_root / "sql", target_is_directory=True)
     (tmp_path / "feeds.yaml").write_text(FEEDS, encoding="utf-8")
+    shutil.copy(repository_root / "policies.yaml", tmp_path)
     monkeypatch.setenv("TICKS_PROJECT_DIR", str(tmp_path))
     monkeypatch.setenv("TICKS_STATE_DIR", str(tmp_path / "state"))
     return tmp_path
@@ -91,7 +93,7 @@ def fresh(empty_database: Database, server_url: str | None) -> Iterator[Database
     with empty_database.autocommit() as cursor, stopped_workers(cursor, native=True):
         cursor.execute(
             "SELECT delete_job(job_id) FROM timescaledb_information.jobs "
-            "WHERE proc_name = 'policy_refresh_continuous_aggregate'"
+            "WHERE hypertable_name IS NOT NULL OR proc_schema = 'ticks_platform'"
         )
 
 

@@ -14,7 +14,14 @@ from ticks_platform.timescale.database import Database
 Run = Callable[..., dg.ExecuteInProcessResult]
 
 TABLES = ("stocks_real_time", "company", "one_minute_candle", "one_hour_candle", "one_day_candle")
-POLICIES = ("one_minute_candle_refresh_policy", "one_hour_candle_refresh_policy", "one_day_candle_refresh_policy")
+REFRESHES = ("one_minute_candle_refresh_policy", "one_hour_candle_refresh_policy", "one_day_candle_refresh_policy")
+POLICIES = (
+    *REFRESHES,
+    "stocks_real_time_columnstore_policy",
+    "stocks_real_time_retention_policy",
+    "stock_quotes_retention_policy",
+    "stock_aggregates_retention_policy",
+)
 
 
 def rows(database: Database, query: str) -> list[tuple[Any, ...]]:
@@ -108,21 +115,24 @@ def test_policies_show_their_terms(run_job: Run) -> None:
     result = run_job("bring_up")
     shown = {policy: metadata(result, policy) for policy in POLICIES}
     terms = ("start offset", "end offset", "schedule interval")
-    assert [shown[POLICIES[0]][term] for term in terms] == ["04:00:00", "00:01:00", "0:01:00"]
-    assert [shown[POLICIES[1]][term] for term in terms] == ["03:00:00", "01:00:00", "1:00:00"]
-    assert [shown[POLICIES[2]][term] for term in terms] == ["3 days", "01:00:00", "1:00:00"]
+    assert [shown[REFRESHES[0]][term] for term in terms] == ["4:00:00", "0:01:00", "0:01:00"]
+    assert [shown[REFRESHES[1]][term] for term in terms] == ["3:00:00", "1:00:00", "1:00:00"]
+    assert [shown[REFRESHES[2]][term] for term in terms] == ["3 days, 0:00:00", "1:00:00", "1:00:00"]
+    columnstore = shown["stocks_real_time_columnstore_policy"]
+    assert (columnstore["compress after"], columnstore["schedule interval"]) == ("7 days, 0:00:00", "12:00:00")
+    assert [shown[policy]["outcome"] for policy in POLICIES] == ["created"] * 4 + ["off"] * 3
 
 
 @pytest.mark.usefixtures("fresh", "no_scheduler")
 def test_policies_show_that_dagster_runs_them(run_job: Run) -> None:
     result = run_job("bring_up")
-    assert {metadata(result, policy)["run by"] for policy in POLICIES} == {"the Dagster schedule refresh_candles"}
+    assert {metadata(result, policy)["run by"] for policy in REFRESHES} == {"the Dagster schedule refresh_candles"}
 
 
 @pytest.mark.usefixtures("fresh", "scheduler")
 def test_policies_show_that_the_database_runs_them(run_job: Run) -> None:
     result = run_job("bring_up")
-    assert {metadata(result, policy)["run by"] for policy in POLICIES} == {"the database's own scheduler"}
+    assert {metadata(result, policy)["run by"] for policy in REFRESHES} == {"the database's own scheduler"}
 
 
 def test_a_second_time_changes_nothing(fresh: Database, run_job: Run) -> None:

@@ -25,8 +25,18 @@ JOBS = {
     "catch_up",
     "keep_market_calendar",
     "keep_gaps",
+    "rebuild_candle",
     "check_quality",
     "check_every_tick",
+}
+POLICIES = {
+    "one_minute_candle_refresh_policy",
+    "one_hour_candle_refresh_policy",
+    "one_day_candle_refresh_policy",
+    "stocks_real_time_columnstore_policy",
+    "stocks_real_time_retention_policy",
+    "stock_quotes_retention_policy",
+    "stock_aggregates_retention_policy",
 }
 SCHEDULES = {"refresh_candles", "catch_up", "keep_market_calendar", "keep_gaps", "check_quality", "check_every_tick"}
 
@@ -125,7 +135,13 @@ def test_what_there_is(platform: dg.Definitions) -> None:
         ("one_hour_candle", "refreshes_keep_up"),
         ("one_day_candle", "refreshes_keep_up"),
         ("feed_gaps", "gaps_are_closed"),
-    }
+        ("one_minute_candle", "only_its_owner_writes"),
+        ("one_hour_candle", "only_its_owner_writes"),
+        ("one_day_candle", "only_its_owner_writes"),
+        ("one_minute_candle", "definition_is_as_in_its_file"),
+        ("one_hour_candle", "definition_is_as_in_its_file"),
+        ("one_day_candle", "definition_is_as_in_its_file"),
+    } | {(policy, "policy_is_as_declared") for policy in POLICIES}
 
 
 def test_everything_is_described(platform: dg.Definitions) -> None:
@@ -140,7 +156,7 @@ def test_everything_is_described(platform: dg.Definitions) -> None:
             described |= {f"op {op.name}": op.definition.description for op in job.nodes}
     described |= {f"sensor {sensor.name}": sensor.description for sensor in repository.sensor_defs}
     described |= {f"schedule {schedule.name}": schedule.description for schedule in repository.schedule_defs}
-    assert len(described) == 13 + 17 + len(JOBS) + 4 + 1 + len(SCHEDULES), sorted(described)
+    assert len(described) == 17 + 20 + len(JOBS) + 5 + 1 + len(SCHEDULES), sorted(described)
     assert [name for name, description in described.items() if not (description or "").strip()] == []
 
 
@@ -170,6 +186,10 @@ def test_dependencies(platform: dg.Definitions) -> None:
         "one_minute_candle_refresh_policy": {"one_minute_candle"},
         "one_hour_candle_refresh_policy": {"one_hour_candle"},
         "one_day_candle_refresh_policy": {"one_day_candle"},
+        "stocks_real_time_columnstore_policy": {"stocks_real_time"},
+        "stocks_real_time_retention_policy": {"stocks_real_time"},
+        "stock_quotes_retention_policy": {"stock_quotes", "stocks_real_time"},
+        "stock_aggregates_retention_policy": {"stock_aggregates", "stocks_real_time"},
     }
 
 

@@ -7,8 +7,8 @@ import pytest
 from ticks_platform.timescale import policies, scripts
 from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.conftest import CANDLES, POLICIES
-from ticks_platform_tests.defs.candle_helpers import ERROR, WARN, CheckOne, insert, number, refresh
+from ticks_platform_tests.conftest import CANDLES, make_policies
+from ticks_platform_tests.defs.candle_helpers import ERROR, WARN, CheckOne, account_run, insert, number, refresh
 
 LEVELS = pytest.mark.parametrize("candle", [ONE_MINUTE, ONE_HOUR, ONE_DAY], ids=["minute", "hour", "day"])
 
@@ -17,7 +17,8 @@ LEVELS = pytest.mark.parametrize("candle", [ONE_MINUTE, ONE_HOUR, ONE_DAY], ids=
 def database(fresh: Database) -> Database:
     """Candles with their policies, which do not begin by themselves for the time of a test."""
     with fresh.transaction() as cursor:
-        scripts.apply(cursor, *scripts.HYPERTABLE, *scripts.MACHINERY, *CANDLES, *POLICIES)
+        scripts.apply(cursor, *scripts.HYPERTABLE, *scripts.MACHINERY, *CANDLES)
+        make_policies(cursor)
     return fresh
 
 
@@ -29,34 +30,7 @@ def job(database: Database, candle: Candle) -> int:
 
 
 def account(database: Database, candle: Candle, *, minutes_ago: float, error: str | None = None) -> None:
-    """What the database's scheduler writes down of a run."""
-    parameters = {"job": job(database, candle), "ago": minutes_ago, "success": error is None, "error": error}
-    with database.transaction() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO _timescaledb_internal.bgw_job_stat (
-                job_id, last_start, last_finish, next_start, last_successful_finish, last_run_success, total_runs,
-                total_duration, total_duration_failures, total_successes, total_failures, total_crashes,
-                consecutive_failures, consecutive_crashes
-            )
-            SELECT %(job)s, at, at, at + INTERVAL '1 minute', CASE WHEN %(success)s THEN at ELSE '-infinity' END,
-                   %(success)s, 1, INTERVAL '1 s', INTERVAL '0', 1, 0, 0, 0, 0
-            FROM (SELECT now() - make_interval(secs => %(ago)s * 60) AS at) AS run
-            """,
-            parameters,
-        )
-        if error is not None:
-            cursor.execute(
-                """
-                INSERT INTO _timescaledb_internal.bgw_job_stat_history
-                    (job_id, pid, succeeded, execution_start, execution_finish, data)
-                VALUES (%(job)s, 1, false, now() - make_interval(secs => %(ago)s * 60), now(), jsonb_build_object(
-                    'job', jsonb_build_object(
-                        'owner', current_user, 'proc_name', 'policy_refresh_continuous_aggregate'),
-                    'error_data', jsonb_build_object('message', %(error)s, 'sqlerrcode', '53100')))
-                """,
-                parameters,
-            )
+    account_run(database, job(database, candle), minutes_ago=minutes_ago, error=error)
 
 
 @LEVELS

@@ -1,4 +1,4 @@
-"""The schedules: which refresh policies are due, and when nothing is to be done."""
+"""The schedules: which policies are due, and when nothing is to be done."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 MINUTE_POLICY = dg.AssetKey("one_minute_candle_refresh_policy")
 HOUR_POLICY = dg.AssetKey("one_hour_candle_refresh_policy")
+COLUMNSTORE_POLICY = dg.AssetKey("stocks_real_time_columnstore_policy")
 DAY_POLICY = dg.AssetKey("one_day_candle_refresh_policy")
 
 Evaluate = Callable[[datetime], dg.RunRequest | dg.SkipReason]
@@ -50,14 +51,14 @@ def test_policies_are_asked_for_when_due(run_job: Callable[..., dg.ExecuteInProc
     assert asked(evaluate(at(10, 1))) == {MINUTE_POLICY}
     assert asked(evaluate(at(10, 59))) == {MINUTE_POLICY}
     assert asked(evaluate(at(11, 0))) == {MINUTE_POLICY, HOUR_POLICY, DAY_POLICY}
-    assert asked(evaluate(at(0, 0))) == {MINUTE_POLICY, HOUR_POLICY, DAY_POLICY}
+    assert asked(evaluate(at(12, 0))) == {MINUTE_POLICY, HOUR_POLICY, DAY_POLICY, COLUMNSTORE_POLICY}
 
 
 @pytest.mark.usefixtures("database", "no_scheduler")
 def test_policies_that_are_not_there_are_not_asked_for(evaluate: Evaluate) -> None:
     answer = evaluate(at(11, 0))
     assert isinstance(answer, dg.SkipReason)
-    assert answer.skip_message == "no refresh policy is due"
+    assert answer.skip_message == "no policy is due"
 
 
 @pytest.mark.usefixtures("database", "scheduler")

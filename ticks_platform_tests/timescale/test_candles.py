@@ -11,9 +11,10 @@ import numpy as np
 
 from ticks_platform.feeds.events import Tick
 from ticks_platform.ingestion.destinations import TICKS, Rows
-from ticks_platform.timescale import candles, policies, scripts
+from ticks_platform.timescale import candles, policies
 from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.conftest import make_policies
 
 NANOSECONDS = 1_000_000_000
 
@@ -123,7 +124,7 @@ def test_the_minute_policy_materializes_the_last_hours(database: Database) -> No
     recent = datetime.now(timezone.utc) - timedelta(hours=2)
     load(database, many_ticks_a_second(recent.replace(second=0, microsecond=0), 120))
     with database.transaction() as cursor:
-        scripts.apply(cursor, "policies/one_minute_candle_refresh.sql")
+        make_policies(cursor)
     with database.autocommit() as cursor:
         policy = policies.refresh_policy(cursor, "one_minute_candle")
         assert policy is not None

@@ -9,6 +9,7 @@ import pytest
 
 from ticks_platform.timescale import policies, scripts, tables
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.conftest import make_policies
 
 INSERT = (
     "INSERT INTO stocks_real_time (time, symbol, price, tick_id, feed, received_at) "
@@ -18,17 +19,16 @@ INSERT = (
 
 def all_files(root: Path) -> list[str]:
     """Every file that makes an object, in an order that satisfies their references."""
-    made = [*scripts.HYPERTABLE, *scripts.MACHINERY, "schema/company.sql"]
+    made = [*scripts.HYPERTABLE, *scripts.MACHINERY, *scripts.RETENTION, "schema/company.sql"]
     candles = [f"candles/one_{unit}_candle.sql" for unit in ("minute", "hour", "day")]
     candles += ["candles/one_minute_candle_volume.sql", "candles/session_day_candle.sql"]
-    policy_files = [f"policies/one_{unit}_candle_refresh.sql" for unit in ("minute", "hour", "day")]
     found = {
         f"{file.parent.name}/{file.name}"
-        for folder in ("schema", "candles", "policies")
+        for folder in ("schema", "candles")
         for file in (root / "sql" / folder).glob("*.sql")
     }
-    assert set(made + candles + policy_files) == found, "a file under sql/ is applied by nobody, or one is missing"
-    return made + candles + policy_files
+    assert set(made + candles) == found, "a file under sql/ is applied by nobody, or one is missing"
+    return made + candles
 
 
 def test_applying_everything_twice_changes_nothing(empty_database: Database, repository_root: Path) -> None:
@@ -37,6 +37,7 @@ def test_applying_everything_twice_changes_nothing(empty_database: Database, rep
     for _ in range(2):
         with empty_database.transaction() as cursor:
             scripts.apply(cursor, *files)
+            make_policies(cursor)
         with empty_database.transaction() as cursor:
             cursor.execute("SELECT job_id, proc_name, config::text FROM timescaledb_information.jobs ORDER BY job_id")
             jobs = cursor.fetchall()
@@ -74,7 +75,7 @@ def test_a_time_that_cannot_be_is_refused_by_the_table(database: Database, time:
 
 def test_the_hourly_policy_is_the_tutorials(database: Database) -> None:
     with database.transaction() as cursor:
-        scripts.apply(cursor, "policies/one_minute_candle_refresh.sql", "policies/one_hour_candle_refresh.sql")
+        make_policies(cursor)
     with database.transaction() as cursor:
         hour = policies.refresh_policy(cursor, "one_hour_candle")
         minute = policies.refresh_policy(cursor, "one_minute_candle")

@@ -1,0 +1,9 @@
+-- What the old candle has outside of the spans that were made anew, since what it was made of is gone.
+INSERT INTO {new} ({columns})
+SELECT {columns}
+FROM {old}
+WHERE bucket < %(until)s
+    AND NOT EXISTS (
+        SELECT FROM unnest(%(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS span (begins_at, ends_at)
+        WHERE bucket >= begins_at AND bucket < ends_at
+    );

@@ -1,0 +1,2 @@
+DROP SCHEMA IF EXISTS ticks_platform_new;
+DROP SCHEMA IF EXISTS ticks_platform_old;

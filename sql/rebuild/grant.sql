@@ -1,0 +1,1 @@
+GRANT {privilege} ON {candle} TO {grantee};

@@ -1,0 +1,8 @@
+-- Who else than its owner may do what with the candle %(candle)s.
+SELECT
+    CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
+    privilege_type,
+    is_grantable
+FROM pg_class, aclexplode(relacl)
+WHERE pg_class.oid = %(candle)s::regclass AND grantee <> relowner
+ORDER BY 1, 2;

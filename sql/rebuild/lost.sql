@@ -1,0 +1,13 @@
+-- Candles of the old table that cannot be seen in the new candle: those carried over, and those made anew.
+SELECT
+    count(*) FILTER (WHERE NOT made_anew),
+    count(*) FILTER (WHERE made_anew)
+FROM (
+    SELECT EXISTS (
+        SELECT FROM unnest(%(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS span (begins_at, ends_at)
+        WHERE old.bucket >= begins_at AND old.bucket < ends_at
+    ) AS made_anew
+    FROM {old} AS old
+    LEFT JOIN {new} AS new ON new.bucket = old.bucket AND new.symbol = old.symbol
+    WHERE old.bucket < %(until)s AND new.symbol IS NULL
+) AS missing;

@@ -1,0 +1,1 @@
+SELECT alter_job(%(job)s, scheduled => %(scheduled)s);

@@ -1,0 +1,1 @@
+ALTER MATERIALIZED VIEW {candle} SET (timescaledb.materialized_only = {value});

@@ -1,0 +1,46 @@
+"""Settings files in YAML, read so that nothing written in them is lost, and no line of them is repeated in an error."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class SettingsError(Exception):
+    """A settings file or the environment has to be changed; the message says where and how."""
+
+
+def read_settings(path: Path) -> Any:
+    """What is in a YAML file. Raises SettingsError, naming the file and the place."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  (it is a SafeLoader)
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not UTF-8: byte {error.start} cannot be read") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is not valid YAML: {_describe(error)}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML of which no line is lost: a key that stands twice in a mapping is an error, not the last one's victory."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise yaml.constructor.ConstructorError(problem="the same key twice", problem_mark=key.start_mark)
+                seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
+def _describe(error: yaml.YAMLError) -> str:
+    """What is wrong and where, without the line itself, which PyYAML would quote."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    return f"{getattr(error, 'reason', None) or type(error).__name__}"

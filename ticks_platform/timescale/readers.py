@@ -1,0 +1,41 @@
+"""Who may read what the platform has, and that nobody else writes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psycopg2 import sql
+
+from ticks_platform.timescale import scripts
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+
+class NoSuchRoleError(Exception):
+    """The role that is to read does not exist; the message says how to make it."""
+
+
+def let_read(cursor: Cursor, role: str) -> int:
+    """Let a role read all of the platform's tables and write none; how many there are. Raises NoSuchRoleError."""
+    cursor.execute("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)", (role,))
+    if cursor.fetchone() != (True,):
+        raise NoSuchRoleError(
+            f"there is no role '{role}', which TICKS_READER_ROLE names: let an administrator make it, as in "
+            f'CREATE ROLE "{role}" LOGIN PASSWORD …, or unset the variable'
+        )
+    cursor.execute("SELECT current_schema()")
+    (schema,) = cursor.fetchone() or ("public",)
+    cursor.execute(scripts.read("grants/tables.sql"))
+    tables = [sql.Identifier(*name) for name in cursor.fetchall()]
+    query = sql.SQL(scripts.read("grants/reader.sql"))
+    cursor.execute(
+        query.format(role=sql.Identifier(role), schema=sql.Identifier(schema), tables=sql.SQL(", ").join(tables))
+    )
+    return len(tables)
+
+
+def writers(cursor: Cursor, candle: str) -> list[tuple[str, str]]:
+    """Who else than its owner may write to a candle, and how."""
+    cursor.execute(scripts.read("grants/writers.sql"), {"candle": candle})
+    return [(role, privileges) for role, privileges in cursor.fetchall()]

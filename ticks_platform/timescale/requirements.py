@@ -1,0 +1,85 @@
+"""What the platform needs of a database, asked before anything else, so that what is missing is said by its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import psycopg2.errors
+
+from ticks_platform.timescale import scripts
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+OLDEST = (2, 13)
+
+_NOT_LOADED = (
+    "TimescaleDB is installed but not loaded: add timescaledb to shared_preload_libraries in the server's "
+    "postgresql.conf, and restart the server"
+)
+
+
+class UnusableDatabaseError(Exception):
+    """The database lacks what the platform needs; the message says what, and what to do."""
+
+
+class Server(NamedTuple):
+    """What a database says of its TimescaleDB."""
+
+    version: str
+    license: str | None
+    """`timescale` for the community edition, `apache` for the other one; None where it is not loaded."""
+
+
+def require_timescaledb(cursor: Cursor) -> None:
+    """Make sure of the extension in its community edition. Raises UnusableDatabaseError."""
+    # Where it is not loaded, CREATE EXTENSION would end the session. The second setting is its loader's.
+    cursor.execute(
+        """
+        SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb'),
+            EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')
+            OR current_setting('timescaledb.disable_load', true) IS NOT NULL
+        """
+    )
+    available, loaded = cursor.fetchone() or (False, False)
+    if not available:
+        raise UnusableDatabaseError(
+            "this PostgreSQL has no TimescaleDB: install the extension timescaledb on the server, or set "
+            "TICKS_DATABASE_URL to one that has it"
+        )
+    if not loaded:
+        raise UnusableDatabaseError(_NOT_LOADED)
+    try:
+        scripts.apply(cursor, "schema/timescaledb.sql")
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise UnusableDatabaseError(
+            "the user of TICKS_DATABASE_URL may not create the extension timescaledb: let an administrator run "
+            f"CREATE EXTENSION timescaledb in this database ({str(error).strip()})"
+        ) from error
+    cursor.execute(
+        "SELECT extversion, current_setting('timescaledb.license', true) FROM pg_extension "
+        "WHERE extname = 'timescaledb'"
+    )
+    problem = shortcoming(Server(*(cursor.fetchone() or ("0", None))))
+    if problem:
+        raise UnusableDatabaseError(problem)
+
+
+def shortcoming(server: Server) -> str | None:
+    """What is wrong with this TimescaleDB, for people; None when it will do."""
+    release = tuple(int(part) for part in server.version.partition("-")[0].split(".")[:2])
+    if release < OLDEST:
+        wanted = ".".join(str(part) for part in OLDEST)
+        return (
+            f"TimescaleDB {server.version} is too old: {wanted} is the oldest that will do. Install a newer one, then "
+            "run ALTER EXTENSION timescaledb UPDATE"
+        )
+    if server.license is None:
+        return _NOT_LOADED
+    if server.license != "timescale":
+        return (
+            f"this is the {server.license.capitalize()} edition of TimescaleDB, which has neither "
+            "continuous aggregates, which candles are, nor policies, nor the columnstore: use the community edition "
+            "(timescaledb.license = timescale in the server's postgresql.conf, and a restart), or another server"
+        )
+    return None
