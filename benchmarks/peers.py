@@ -34,7 +34,8 @@ def encode_tape(tape: Tape) -> list[bytes]:
     """The tape's rows as binary COPYs of 10,000 rows each, ready to be sent."""
     frames = tape.frames()
     group = FrameGroup(0, sum(map(len, frames)), 1, 1, [time.time_ns()] * len(frames), frames)
-    ticks = decode_groups([group], tape.connector("ws://nowhere").decode).ticks
+    connector = tape.connector("ws://nowhere")
+    ticks = decode_groups([group], connector.decode, connector.decode_many).ticks
     return [
         TICKS.encode(ticks.part(at, min(at + LIMIT_BATCH, len(ticks.events))), "benchmark", 1)
         for at in range(0, len(ticks.events), LIMIT_BATCH)

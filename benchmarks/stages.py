@@ -17,6 +17,7 @@ from ticks_platform.feeds.connection import FeedConnection
 from ticks_platform.feeds.events import Frame
 from ticks_platform.ingestion.batch import DecodedBatch, decode_groups
 from ticks_platform.ingestion.destinations import TICKS
+from ticks_platform.ingestion.duplicates import TradeMemory
 from ticks_platform.ingestion.journal import FrameGroup, Journal
 from ticks_platform.ingestion.loader import MAX_BATCH_BYTES
 
@@ -43,7 +44,9 @@ def run(report: Report, *, rows: int, repeats: int) -> None:
 def _measure(rows: int, per_frame: int, repeats: int) -> dict[str, float]:
     tape = Tape(rows, per_frame, SYMBOLS, time.time_ns() // 1_000_000)
     frames = tape.frames()
-    decode = tape.connector("ws://nowhere").decode
+    connector = tape.connector("ws://nowhere")
+    decode, decode_many = connector.decode, connector.decode_many
+    runs = [frames[at : at + _GROUP] for at in range(0, len(frames), _GROUP)]
     samples: dict[str, list[float]] = {}
 
     def timed(stage: str, work: Callable[[], object]) -> None:
@@ -63,7 +66,12 @@ def _measure(rows: int, per_frame: int, repeats: int) -> dict[str, float]:
         timed("decode (connector)", lambda: [decode(frame) for frame in frames])
         batches = _batches(groups)
         decoded: list[DecodedBatch] = []
-        timed("decode_groups (with the connector)", lambda: decoded.extend(decode_groups(b, decode) for b in batches))  # noqa: B023
+        timed("decode (connector, many at once)", lambda: [decode_many(run) for run in runs])
+        timed(
+            "decode_groups (with the connector)",
+            lambda: decoded.extend(decode_groups(b, decode, decode_many) for b in batches),  # noqa: B023
+        )
+        timed("remember trades", lambda: [TradeMemory().suspects(batch.ticks) for batch in decoded])  # noqa: B023
         timed(
             "encode",
             lambda: [TICKS.encode(batch.ticks, "benchmark", 1) for batch in decoded],  # noqa: B023

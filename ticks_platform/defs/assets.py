@@ -205,8 +205,9 @@ def one_day_candle() -> dg.AssetsDefinition:
         description=(
             "OHLCV candles of one day, a continuous aggregate over the candles of one hour; days are UTC. "
             "Materializing it creates the aggregate where it is missing and refreshes every closed day that the ticks "
-            "still cover."
+            "still cover. The view session_day_candle has the trading days of each symbol's exchange instead."
         ),
+        views=("candles/session_day_candle.sql",),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import dagster as dg
 
 from ticks_platform.defs.resources import DatabaseResource, IngestionResource
-from ticks_platform.feeds.connection import FeedRefusedError
+from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform.feeds.settings import PlatformSettings, SettingsError
 from ticks_platform.ingestion import switch
 from ticks_platform.ingestion.journal import (

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from ticks_platform.defs import assets, catching_up, checks
+from ticks_platform.defs import assets, catching_up, checks, market_calendar
 from ticks_platform.defs.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.defs.sensors import OBJECTS
 from ticks_platform.timescale import late_ticks, policies, tables
@@ -86,6 +86,17 @@ def check_quality(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
     description="Once a day, runs the check every_tick_is_there, which reads the whole table of ticks.",
 )
 def check_every_tick(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
+    return _once_brought_up(database)
+
+
+@dg.schedule(
+    name="keep_market_calendar",
+    job=market_calendar.keep_market_calendar,
+    cron_schedule="20 0 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Once a day, takes the exchanges' calendars in the database one day further.",
+)
+def keep_market_calendar(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
     return _once_brought_up(database)
 
 

@@ -35,6 +35,7 @@ OBJECTS = (
     "one_hour_candle",
     "one_day_candle",
     "one_minute_candle_volume",
+    "session_day_candle",
     *(f"ticks_platform.{Path(file).stem}" for file in scripts.MACHINERY[1:]),
 )
 """Tables whose absence means that the platform has to be brought up. The first file of the machinery is its schema."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from datetime import date, datetime, time, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import exchange_calendars
@@ -24,6 +25,15 @@ class UnknownCalendarError(ValueError):
     """There is no calendar of that name."""
 
 
+class Opening(NamedTuple):
+    """A time in which a market is open, and the trading day that it belongs to."""
+
+    opens: float
+    closes: float
+    session: date
+    """The day as the exchange dates it: one that opens in the evening has the date of the next day."""
+
+
 class Calendar:
     """The sessions of one market. Times are seconds since the Unix epoch."""
 
@@ -32,10 +42,12 @@ class Calendar:
         self.name = name
         self._opens: list[float] | None = None
         self._closes: list[float] = []
+        self._openings: list[Opening] = []
         if name == ALWAYS:
             return
         if name == WEEKDAYS:
             self._opens, self._closes = _currency_weeks()
+            self._openings = _currency_days()
             return
         try:
             calendar = exchange_calendars.get_calendar(name)
@@ -44,14 +56,14 @@ class Calendar:
                 f"there is no calendar '{name}': name an exchange by its MIC, such as XNYS, or write 'always' or '24/5'"
             ) from None
         # Breaks at noon are times of silence too: a day with one counts as two sessions.
-        opens, closes = [], []
-        for begin, pause, again, end in calendar.schedule[["open", "break_start", "break_end", "close"]].itertuples(
-            index=False
-        ):
+        for day, begin, pause, again, end in calendar.schedule[
+            ["open", "break_start", "break_end", "close"]
+        ].itertuples():
             has_break = pause == pause  # NaT is not
-            opens += [begin.timestamp(), again.timestamp()] if has_break else [begin.timestamp()]
-            closes += [pause.timestamp(), end.timestamp()] if has_break else [end.timestamp()]
-        self._opens, self._closes = opens, closes
+            for opens, closes in ((begin, pause), (again, end)) if has_break else ((begin, end),):
+                self._openings.append(Opening(opens.timestamp(), closes.timestamp(), day.date()))
+        self._opens = [opening.opens for opening in self._openings]
+        self._closes = [opening.closes for opening in self._openings]
 
     def open_since(self, at: float) -> float | None:
         """When the session that goes on at this moment began; None while the market is closed."""
@@ -72,12 +84,29 @@ class Calendar:
                 found.append(session)
         return found
 
+    def openings(self, begin: float, end: float) -> list[Opening]:
+        """What opens in this interval, each whole and with its trading day; nothing for `always`, which has no days.
+
+        Currencies are open all week, and their days begin where the week does, at 17:00 in New York.
+        """
+        first = bisect_left(self._openings, (begin,))
+        return self._openings[first : bisect_left(self._openings, (end,))]
+
 
 def _currency_weeks() -> tuple[list[float], list[float]]:
+    days = _currency_days()
+    return [day.opens for day in days[::5]], [day.closes for day in days[4::5]]
+
+
+@functools.cache
+def _currency_days() -> list[Opening]:
     evening = datetime.combine(_FIRST_SUNDAY, time(17), ZoneInfo("America/New_York"))
     # Adding days to it keeps the hour of the clock.
-    begins = [evening + timedelta(weeks=week) for week in range(_WEEKS)]
-    return [begin.timestamp() for begin in begins], [(begin + timedelta(days=5)).timestamp() for begin in begins]
+    evenings = [evening + timedelta(weeks=week, days=day) for week in range(_WEEKS) for day in range(5)]
+    return [
+        Opening(begin.timestamp(), end.timestamp(), end.date())
+        for begin, end in ((begin, begin + timedelta(days=1)) for begin in evenings)
+    ]
 
 
 @functools.cache

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection
+import logging
+import time
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from ticks_platform.feeds.events import (
@@ -17,6 +19,8 @@ from ticks_platform.feeds.events import (
     Silent,
     Unsubscribed,
 )
+
+logger = logging.getLogger(__name__)
 
 _NAMES_IN_A_LINE = 20
 """Symbols that one line of log names; a subscription may have thousands."""
@@ -66,6 +70,37 @@ def check_step(before: State, after: State) -> None:
     """Raises AssertionError for a step that the table does not have: a bug in the transport."""
     if after not in STEPS[before]:
         raise AssertionError(f"a connection cannot go from {before.value} to {after.value}")
+
+
+class Life:
+    """The life of a feed's connections, one after the other: where it is, and who is told of each step."""
+
+    def __init__(self, on_change: Callable[[Change], None]) -> None:
+        self._on_change = on_change
+        self.connection = 0
+        """Number of the connection that it is about."""
+        self.state = State.CLOSED
+        self.first_data: float | None = None
+        """When the connection brought its first data, on the monotonic clock."""
+
+    def begin(self, connection: int) -> None:
+        """Go on with a new connection."""
+        self.connection = connection
+        self.first_data = None
+
+    def change(self, state: State, detail: str, notice: Notice | None = None) -> None:
+        """Take a step, and tell of it. Raises AssertionError for one that there cannot be."""
+        check_step(self.state, state)
+        self.state = state
+        level = logging.WARNING if state in (State.STALLED, State.BACKING_OFF, State.REFUSED) else logging.INFO
+        if isinstance(notice, ChannelsFailed | ProviderError | Silent):
+            level = logging.WARNING
+        logger.log(level, "connection %d %s: %s", self.connection, state.value, detail)
+        self._on_change(Change(state, time.time_ns(), self.connection, detail, notice))
+
+    def remark(self, notice: Notice) -> None:
+        """Tell of a notice; the state stays."""
+        self.change(self.state, tell(notice), notice)
 
 
 def tell(notice: Notice) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import websocket
 
 from ticks_platform.feeds.connector import Endpoint
+from ticks_platform.feeds.errors import LinkLostError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -35,10 +36,6 @@ MAX_ANSWER = 1 << 16
 """Bytes that are read of such a body."""
 
 _POLL = 0.1
-
-
-class LinkLostError(Exception):
-    """The WebSocket has ended, for the reason in the message."""
 
 
 class Link:

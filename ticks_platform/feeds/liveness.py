@@ -156,7 +156,7 @@ class Escalation:
     """
 
     def __init__(self, liveness: Liveness) -> None:
-        self._liveness = liveness
+        self.liveness = liveness
         self._noticed_at: dict[str, float] = {}
         self._tried: set[str] = set()
         self._unhealthy: set[str] = set()
@@ -169,7 +169,7 @@ class Escalation:
 
     def look(self, since: Mapping[str, float], now: float) -> Steps:
         """Judge these symbols; the numbers are since when each is subscribed to."""
-        liveness = self._liveness
+        liveness = self.liveness
         liveness.count()
         for symbol in self._noticed_at.keys() - since.keys():
             self._forget((symbol,))

@@ -15,6 +15,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from ticks_platform.feeds import polygon_events
+from ticks_platform.feeds.columns import Decoded
 from ticks_platform.feeds.connector import Connector, Conversation, Reaction
 from ticks_platform.feeds.events import (
     Acknowledged,
@@ -136,6 +137,9 @@ class PolygonConnector(Connector):
 
     def decode(self, frame: bytes) -> list[Event]:
         return polygon_events.decode(frame)
+
+    def decode_many(self, frames: Sequence[bytes]) -> Decoded | None:
+        return polygon_events.decode_many(frames)
 
     def channels(self, symbol: str) -> tuple[str, ...]:
         options = self._options

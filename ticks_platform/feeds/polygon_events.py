@@ -7,12 +7,16 @@ where the live service differs from its documentation: the magnitude tells them 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
+from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 
+from ticks_platform.feeds.columns import Decoded, TickColumns, decode_lines, floats
 from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick
 
 _MILLISECOND, _SECOND, _MINUTE = 1_000_000, 1_000_000_000, 60_000_000_000
@@ -148,7 +152,8 @@ class _Kind(msgspec.Struct):
 
 
 # Numbers may come as strings (`ds` and `dv` always do), hence not strict.
-_decode_frame = msgspec.json.Decoder(list[_Known], strict=False).decode
+_frame_decoder = msgspec.json.Decoder(list[_Known], strict=False)
+_decode_frame = _frame_decoder.decode
 _decode_one = msgspec.json.Decoder(_Known, strict=False).decode
 _decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_kind = msgspec.json.Decoder(_Kind).decode
@@ -174,34 +179,54 @@ def decode(frame: bytes) -> list[Event]:
         items = _decode_frame(frame)
     except _UNDECODABLE:
         return _decode_each(frame)
-    events: list[Event] = []
-    append = events.append
     try:
-        for item in items:
-            # Nearly everything is a trade: their way is written out, since a call for each costs as much as the rest.
-            if type(item) is _Trade:
-                time, price, symbol, size, exchange, trade_id = item.t, item.p, item.sym, item.ds, item.x, item.i
-                if type(time) is not int or price is None or not symbol or item.trfi is not None:
-                    append(_trade(item))
-                    continue
-                append(
-                    Tick(
-                        symbol,
-                        time * _MILLISECOND if time < _LAST_MILLISECOND else _nanoseconds(time),
-                        price,
-                        None,
-                        item.s if size is None else size,
-                        None,
-                        None,
-                        _NUMBERS[exchange] if type(exchange) is int and 0 <= exchange < 1024 else _text(exchange),
-                        (trade_id or None) if type(trade_id) is str else _text(trade_id),
-                    )
-                )
-            else:
-                append(_CONVERT[type(item)](item))
+        return [_CONVERT[type(item)](item) for item in items]
     except (_IncompleteError, OverflowError):
         return _decode_each(frame)
-    return events
+
+
+def decode_many(frames: Sequence[bytes]) -> Decoded | None:
+    """The events of many frames at once, by column where all of them are trades; None when one of them is odd."""
+    items_of = decode_lines(_frame_decoder.decode_lines, frames)
+    if items_of is None:
+        return None
+    items = list(chain.from_iterable(items_of))
+    counts = list(map(len, items_of))
+    if set(map(type, items)) == {_Trade}:
+        trades = _trades(items)
+        if trades is not None:
+            return Decoded(trades, counts)
+    try:
+        return Decoded([_CONVERT[type(item)](item) for item in items], counts)
+    except (_IncompleteError, OverflowError):
+        return None
+
+
+def _trades(items: list[_Trade]) -> TickColumns | None:
+    """What `_trade` makes of each of them; None where one is not complete, or not stamped in whole milliseconds."""
+    symbols, times, prices = (list(map(attrgetter(field), items)) for field in ("sym", "t", "p"))
+    if not all(symbols) or set(map(type, times)) != {int} or max(times) >= _LAST_MILLISECOND or None in prices:
+        return None
+    size, exact = (floats(list(map(attrgetter(field), items))) for field in ("s", "ds"))
+    if size is None or exact is None:
+        size = size if exact is None else exact
+    else:
+        size = np.where(np.isnan(exact), size, exact)
+    # Few exchanges, many trades: each is named once.
+    places = list(map(attrgetter("x", "trfi"), items))
+    name_of = {place: _exchange(*place) for place in set(places)}
+    exchanges = None if set(name_of.values()) == {None} else list(map(name_of.__getitem__, places))
+    ids = list(map(attrgetter("i"), items))
+    if set(map(type, ids)) != {str} or "" in ids:
+        ids = [_text(trade_id) or None for trade_id in ids]
+    return TickColumns(
+        symbols,
+        np.array(times, np.int64) * _MILLISECOND,
+        np.array(prices, np.float64),
+        size=size,
+        exchange=exchanges,
+        trade_id=ids,
+    )
 
 
 def _decode_each(frame: bytes) -> list[Event]:
@@ -246,9 +271,6 @@ def _trade(item: _Trade) -> Event:
     time, size = item.t, item.ds
     if time is None or item.p is None or not item.sym:
         raise _missing("trade", sym=item.sym, p=item.p, t=time)
-    exchange = _text(item.x)
-    if item.trfi is not None:
-        exchange = f"{exchange or ''}/{item.trfi}"
     return Tick(
         item.sym,
         _nanoseconds(time),
@@ -257,9 +279,14 @@ def _trade(item: _Trade) -> Event:
         item.s if size is None else size,
         None,
         None,
-        exchange,
+        _exchange(item.x, item.trfi),
         _text(item.i) or None,
     )
+
+
+def _exchange(exchange: str | int | None, trf: int | None) -> str | None:
+    name = _text(exchange)
+    return name if trf is None else f"{name or ''}/{trf}"
 
 
 def _crypto_trade(item: _CryptoTrade) -> Event:

@@ -11,11 +11,14 @@ import contextlib
 import re
 import sys
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 
+from ticks_platform.feeds.columns import Decoded, TickColumns, decode_lines, floats
 from ticks_platform.feeds.connector import Connector, Conversation, Endpoint, HandshakeAnswer, Reaction
 from ticks_platform.feeds.events import (
     Acknowledged,
@@ -87,7 +90,8 @@ class _Kind(msgspec.Struct):
     event: str | None = None
 
 
-_decode_price = msgspec.json.Decoder(_Price, strict=False).decode
+_price_decoder = msgspec.json.Decoder(_Price, strict=False)
+_decode_price = _price_decoder.decode
 _decode_status = msgspec.json.Decoder(_Status, strict=False).decode
 _decode_kind = msgspec.json.Decoder(_Kind).decode
 _encode = msgspec.json.Encoder().encode
@@ -232,6 +236,26 @@ class TwelveDataConnector(Connector):
                 event.ask,
             )
         ]
+
+    def decode_many(self, frames: Sequence[bytes]) -> Decoded | None:
+        items = decode_lines(_price_decoder.decode_lines, frames)
+        if items is None or set(map(attrgetter("event"), items)) != {"price"}:
+            return None
+        symbols, times, prices = (list(map(attrgetter(field), items)) for field in ("symbol", "timestamp", "price"))
+        if not all(symbols) or set(map(type, times)) != {int} or None in prices:
+            return None
+        volume, bid, ask = (floats(list(map(attrgetter(field), items))) for field in ("day_volume", "bid", "ask"))
+        return Decoded(
+            TickColumns(
+                symbols,
+                np.array(times, np.int64) * _NANOSECONDS,
+                np.array(prices, np.float64),
+                day_volume=None if volume is None else np.trunc(volume),
+                bid=bid,
+                ask=ask,
+            ),
+            [1] * len(items),
+        )
 
 
 def _nanoseconds(seconds: float) -> int:

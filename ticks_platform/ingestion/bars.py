@@ -30,7 +30,8 @@ def store(cursor: Cursor, feed: str, bars: Rows) -> StoredBars:
 
     Only the owner of the feed's lease calls this, so nobody else inserts its bars in between.
     """
-    windows = [(_symbol(bar.symbol), _datetime(bar.start_time), _datetime(bar.end_time)) for bar in bars.events]
+    events = bars.one_by_one()
+    windows = [(_symbol(bar.symbol), _datetime(bar.start_time), _datetime(bar.end_time)) for bar in events]
     cursor.execute(
         """
         SELECT symbol, start_time, end_time FROM stock_aggregates
@@ -71,7 +72,7 @@ def store(cursor: Cursor, feed: str, bars: Rows) -> StoredBars:
                 _datetime(int(bars.received_at[place])),
             )
             for window, place in latest.items()
-            for bar in (bars.events[place],)
+            for bar in (events[place],)
         ],
         page_size=1000,
     )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
-from itertools import chain, compress
+from itertools import chain
 from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ticks_platform.feeds.columns import Decoded, TickColumns
 from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick
 from ticks_platform.ingestion.destinations import BARS, DESTINATIONS, QUOTES, TICKS, UNSTORABLE, Destination, Rows
 from ticks_platform.ingestion.journal import FrameGroup
+from ticks_platform.ingestion.journal_file import frame_size
 
 FUTURE_TOLERANCE = 300 * 1_000_000_000
 """Nanoseconds that a tick may be ahead of its arrival; the table's CHECK allows the same."""
@@ -20,7 +23,12 @@ FUTURE_TOLERANCE = 300 * 1_000_000_000
 EARLIEST = 631_152_000 * 1_000_000_000
 """1990-01-01 in nanoseconds since the Unix epoch; the table's CHECK begins there too."""
 
+_DECODED_AT_ONCE = 128 << 10
+"""Bytes of frames: enough for a call to cost nothing beside them, and few enough that it holds the interpreter for a
+millisecond at the most, and that one odd frame has few neighbours."""
+
 Decode = Callable[[bytes], list[Event]]
+DecodeMany = Callable[[Sequence[bytes]], Decoded | None]
 
 
 class RejectedEvent(NamedTuple):
@@ -62,7 +70,7 @@ class DecodedBatch(NamedTuple):
     @property
     def symbols(self) -> int:
         """How many different symbols its ticks have."""
-        return len(set(map(attrgetter("symbol"), self.ticks.events)))
+        return len(set(self.ticks.column("symbol")))
 
     @property
     def frames(self) -> int:
@@ -81,70 +89,100 @@ class DecodedBatch(NamedTuple):
         return RejectedEvent(position, received_at, reason, group.frames[frame])
 
 
-def decode_groups(groups: Sequence[FrameGroup], decode: Decode) -> DecodedBatch:
+def decode_groups(groups: Sequence[FrameGroup], decode: Decode, decode_many: DecodeMany | None = None) -> DecodedBatch:
     """Decode groups of frames, which are in order and at least one."""
-    events: list[Event] = []
-    counts: list[int] = []
-    events_of = np.empty(len(groups), dtype=np.int64)
-    for number, group in enumerate(groups):
-        before = len(events)
-        for frame in group.frames:
-            try:
-                decoded = decode(frame)
-            except Exception as error:  # noqa: BLE001  (a connector's bug must not stop its feed)
-                decoded = [Rejected(f"the connector failed: {type(error).__name__}: {error}", frame)]
-            events += decoded
-            counts.append(len(decoded))
-        events_of[number] = len(events) - before
-    events_per_frame = np.array(counts, dtype=np.int64)
+    frames = list(chain.from_iterable(group.frames for group in groups))
+    ends = np.cumsum(np.fromiter(map(frame_size, frames), np.int64, len(frames)))
+    runs: list[Decoded] = []
+    begin = 0
+    while begin < len(frames):
+        until = (ends[begin - 1] if begin else 0) + _DECODED_AT_ONCE
+        end = max(int(np.searchsorted(ends, until, side="right")), begin + 1)
+        runs.append(_decode_run(frames[begin:end], decode, decode_many))
+        begin = end
+    events_per_frame = np.fromiter(chain.from_iterable(run.counts for run in runs), np.int64, len(frames))
+    events = int(events_per_frame.sum())
     firsts = np.repeat(np.cumsum(events_per_frame) - events_per_frame, events_per_frame)
     starts = np.concatenate([group.positions() for group in groups])
-    arrivals = np.fromiter(chain.from_iterable(group.received_at for group in groups), np.int64, len(counts))
-    positions = np.repeat(starts, events_per_frame) + np.arange(len(events)) - firsts
+    arrivals = np.fromiter(chain.from_iterable(group.received_at for group in groups), np.int64, len(frames))
+    positions = np.repeat(starts, events_per_frame) + np.arange(events) - firsts
     received_at = np.repeat(arrivals, events_per_frame)
+    group_begins = np.cumsum([0, *(len(group.frames) for group in groups[:-1])])
+    events_of = np.add.reduceat(events_per_frame, group_begins)
 
     rejected: list[RejectedEvent] = []
     control_of = np.zeros(len(groups), dtype=np.int64)
+    parts: dict[type, list[Rows]] = {Tick: [], Quote: [], Bar: []}
+    at = 0
+    for run in runs:
+        rows = Rows(run.events, positions[at : at + len(run.events)], received_at[at : at + len(run.events)])
+        if isinstance(run.events, TickColumns):
+            parts[Tick].append(rows)
+        else:
+            _sort_out(rows, at, events_of, control_of, rejected, parts)
+        at += len(run.events)
     nothing = Rows([], positions[:0], received_at[:0])
-    rows: dict[type, Rows] = dict.fromkeys((Tick, Quote, Bar), nothing)
-    # One look in C at the types of all events: almost every batch is of one kind only.
-    kinds = set(map(type, events))
-    if len(kinds) == 1 and kinds <= rows.keys():
-        rows[kinds.pop()] = Rows(events, positions, received_at)
-    elif kinds:
-        rows.update(_sort_out(events, positions, received_at, events_of, control_of, rejected))
-    batch = DecodedBatch(groups, events_of, control_of, rows[Tick], rows[Quote], rows[Bar], rejected)
-    return _refuse_at_the_door(batch)
+    ticks, quotes, bars = (Rows.joined(parts[kind]) if parts[kind] else nothing for kind in (Tick, Quote, Bar))
+    return _refuse_at_the_door(DecodedBatch(groups, events_of, control_of, ticks, quotes, bars, rejected))
+
+
+def _decode_run(frames: Sequence[bytes], decode: Decode, decode_many: DecodeMany | None) -> Decoded:
+    if decode_many is not None:
+        # A bug of the connector in this must not stop its feed, and is found again frame by frame, or not at all.
+        with contextlib.suppress(Exception):
+            decoded = decode_many(frames)
+            if (
+                decoded is not None
+                and len(decoded.counts) == len(frames)
+                and sum(decoded.counts) == len(decoded.events)
+            ):
+                return decoded
+    events: list[Event] = []
+    counts = []
+    for frame in frames:
+        try:
+            of_frame = decode(frame)
+        except Exception as error:  # noqa: BLE001  (a connector's bug must not stop its feed)
+            of_frame = [Rejected(f"the connector failed: {type(error).__name__}: {error}", frame)]
+        events += of_frame
+        counts.append(len(of_frame))
+    return Decoded(events, counts)
 
 
 def _sort_out(
-    events: list[Event],
-    positions: npt.NDArray[np.int64],
-    received_at: npt.NDArray[np.int64],
+    rows: Rows,
+    first: int,
     events_of: npt.NDArray[np.int64],
     control_of: npt.NDArray[np.int64],
     rejected: list[RejectedEvent],
-) -> dict[type, Rows]:
-    """Events of several kinds, apart; those that are no rows are counted in `control_of`, or put to `rejected`."""
-    types = list(map(type, events))
+    parts: dict[type, list[Rows]],
+) -> None:
+    """Put events that may be of several kinds to the `parts` of their kind.
+
+    Those that are no rows are counted in `control_of`, or put to `rejected`. `first` is the place of the first event in
+    the batch.
+    """
+    events = rows.one_by_one()
+    kinds = set(map(type, events))
+    if len(kinds) == 1 and kinds <= parts.keys():
+        parts[kinds.pop()].append(rows)
+        return
     number_of: dict[type, int] = {Tick: 0, Quote: 1, Bar: 2}
-    kind = np.fromiter((number_of.get(type_, 3) for type_ in types), np.int8, len(events))
+    kind = np.fromiter((number_of.get(type(event), 3) for event in events), np.int8, len(events))
     ends = events_of.cumsum()
     for place in np.flatnonzero(kind == 3).tolist():
         event = events[place]
-        at = (int(positions[place]), int(received_at[place]))
+        at = (int(rows.positions[place]), int(rows.received_at[place]))
         if isinstance(event, Control):
-            control_of[np.searchsorted(ends, place, side="right")] += 1
+            control_of[np.searchsorted(ends, first + place, side="right")] += 1
         elif isinstance(event, Rejected):
             rejected.append(RejectedEvent(*at, event.reason, event.raw))
         else:
             rejected.append(RejectedEvent(*at, f"the connector made a {type(event).__name__} of it", b""))
-    found: dict[type, Rows] = {}
     for type_, number in number_of.items():
         chosen = kind == number
         if chosen.any():
-            found[type_] = Rows(list(compress(events, chosen.tolist())), positions[chosen], received_at[chosen])
-    return found
+            parts[type_].append(rows.where(chosen))
 
 
 def _refuse_at_the_door(batch: DecodedBatch) -> DecodedBatch:

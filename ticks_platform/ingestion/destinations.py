@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain, compress
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ticks_platform.feeds.columns import TickColumns, floats, texts
 from ticks_platform.feeds.events import Bar, Quote, Tick
 from ticks_platform.ingestion.tick_id import tick_ids
 from ticks_platform.timescale import copy
@@ -20,29 +22,77 @@ UNSTORABLE = (AttributeError, OverflowError, TypeError, ValueError)
 class Rows(NamedTuple):
     """Events of one kind with their places in the journal; all three are of one length."""
 
-    events: Sequence[Any]
+    events: list[Any] | TickColumns
     positions: npt.NDArray[np.int64]
     received_at: npt.NDArray[np.int64]
 
     def part(self, begin: int, end: int) -> Rows:
         """The events from `begin` up to `end`."""
-        return Rows(self.events[begin:end], self.positions[begin:end], self.received_at[begin:end])
+        events = self.events
+        part = events.part(begin, end) if isinstance(events, TickColumns) else events[begin:end]
+        return Rows(part, self.positions[begin:end], self.received_at[begin:end])
 
     def where(self, kept: npt.NDArray[np.bool_]) -> Rows:
         """The events for which `kept` is true."""
-        return Rows(
-            [self.events[place] for place in np.flatnonzero(kept).tolist()],
-            self.positions[kept],
-            self.received_at[kept],
+        events = self.events
+        chosen = events.where(kept) if isinstance(events, TickColumns) else list(compress(events, kept.tolist()))
+        return Rows(chosen, self.positions[kept], self.received_at[kept])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Rows]) -> Rows:
+        """One after the other; at least one."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            _joined([part.events for part in parts]),
+            np.concatenate([part.positions for part in parts]),
+            np.concatenate([part.received_at for part in parts]),
         )
 
+    def one_by_one(self) -> list[Any]:
+        """The events, as they were decoded."""
+        return self.events.ticks() if isinstance(self.events, TickColumns) else self.events
+
     def column(self, field: str) -> list[Any]:
-        """One field of every event."""
-        return list(map(attrgetter(field), self.events))
+        """A field that is text, of every event; None where an event has none."""
+        values = self.texts(field)
+        return [None] * len(self.events) if values is None else values
+
+    def texts(self, field: str) -> list[str | None] | None:
+        """A field that is text, of every event; None where no event has it."""
+        if isinstance(self.events, TickColumns):
+            column: list[str | None] | None = getattr(self.events, field)
+            return column
+        return texts(list(map(attrgetter(field), self.events)))
+
+    def numbers(self, field: str) -> npt.NDArray[np.float64] | None:
+        """A field that is a number, of every event, with NaN for None; None where no event has it.
+
+        Raises OverflowError, TypeError or ValueError.
+        """
+        if isinstance(self.events, TickColumns):
+            column: npt.NDArray[np.float64] | None = getattr(self.events, field)
+            return column
+        return floats(list(map(attrgetter(field), self.events)))
 
     def times(self, field: str) -> npt.NDArray[np.int64]:
         """A field that is a time, in nanoseconds. Raises OverflowError or TypeError."""
+        if isinstance(self.events, TickColumns):
+            column: npt.NDArray[np.int64] = getattr(self.events, field)
+            return column
         return np.fromiter(map(attrgetter(field), self.events), np.int64, len(self.events))
+
+
+def _joined(parts: Sequence[list[Any] | TickColumns]) -> list[Any] | TickColumns:
+    if any(isinstance(part, TickColumns) for part in parts):
+        try:
+            return TickColumns.joined(
+                [part if isinstance(part, TickColumns) else TickColumns.of(part) for part in parts]
+            )
+        except UNSTORABLE:
+            # One of them is no tick that could be stored, which is found when the batch is split.
+            pass
+    return list(chain.from_iterable(part.ticks() if isinstance(part, TickColumns) else part for part in parts))
 
 
 class Destination(NamedTuple):
@@ -63,15 +113,15 @@ def _encode_ticks(rows: Rows, feed: str, journal_number: int) -> bytes:
     return copy.encode(
         (
             copy.timestamptz(times),
-            _words(rows.column("symbol")),
-            copy.float8(_floats(rows, "price")),
-            copy.int8(_floats(rows, "day_volume")),
+            _words(rows, "symbol"),
+            _float8(rows, "price"),
+            _int8(rows, "day_volume"),
             copy.Column(tick_ids(times, rows.positions, journal_number)),
-            copy.float8(_floats(rows, "size")),
-            copy.float8(_floats(rows, "bid")),
-            copy.float8(_floats(rows, "ask")),
-            _words(rows.column("exchange")),
-            copy.text(rows.column("trade_id")),
+            _float8(rows, "size"),
+            _float8(rows, "bid"),
+            _float8(rows, "ask"),
+            _words(rows, "exchange"),
+            _text(rows, "trade_id"),
             _constant(feed, rows),
             copy.timestamptz(rows.received_at),
         )
@@ -83,13 +133,13 @@ def _encode_quotes(rows: Rows, feed: str, journal_number: int) -> bytes:
     return copy.encode(
         (
             copy.timestamptz(times),
-            _words(rows.column("symbol")),
-            copy.float8(_floats(rows, "bid")),
-            copy.float8(_floats(rows, "bid_size")),
-            copy.float8(_floats(rows, "ask")),
-            copy.float8(_floats(rows, "ask_size")),
+            _words(rows, "symbol"),
+            _float8(rows, "bid"),
+            _float8(rows, "bid_size"),
+            _float8(rows, "ask"),
+            _float8(rows, "ask_size"),
             copy.Column(tick_ids(times, rows.positions, journal_number)),
-            _words(rows.column("exchange")),
+            _words(rows, "exchange"),
             _constant(feed, rows),
             copy.timestamptz(rows.received_at),
         )
@@ -159,24 +209,37 @@ BARS = Destination(
 DESTINATIONS = (TICKS, QUOTES, BARS)
 
 
-def _words(values: Sequence[str | None]) -> copy.TextColumn:
+def _words(rows: Rows, field: str) -> copy.AnyColumn:
+    """A text column in which values come again and again."""
+    values = rows.texts(field)
+    if values is None:
+        return copy.Null(len(rows.events))
     words = list(dict.fromkeys(values))
     if len(words) == 1:
-        codes = np.zeros(len(values), np.intp)
-    else:
-        code_of = {word: code for code, word in enumerate(words)}
-        codes = np.fromiter(map(code_of.__getitem__, values), np.intp, len(values))
-    return copy.TextColumn(codes, [None if word is None else word.encode() for word in words])
+        return copy.TextColumn(np.zeros(len(values), np.intp), [_encoded(words[0])])
+    code_of = {word: code for code, word in enumerate(words)}
+    codes = np.fromiter(map(code_of.__getitem__, values), np.intp, len(values))
+    return copy.TextColumn(codes, list(map(_encoded, words)))
+
+
+def _encoded(word: str | None) -> bytes | None:
+    return None if word is None else word.encode()
+
+
+def _text(rows: Rows, field: str) -> copy.AnyColumn:
+    values = rows.texts(field)
+    return copy.Null(len(rows.events)) if values is None else copy.text(values)
+
+
+def _float8(rows: Rows, field: str) -> copy.AnyColumn:
+    values = rows.numbers(field)
+    return copy.Null(len(rows.events)) if values is None else copy.float8(values)
+
+
+def _int8(rows: Rows, field: str) -> copy.AnyColumn:
+    values = rows.numbers(field)
+    return copy.Null(len(rows.events)) if values is None else copy.int8(values)
 
 
 def _constant(value: str, rows: Rows) -> copy.TextColumn:
     return copy.TextColumn(np.zeros(len(rows.events), np.intp), [value.encode()])
-
-
-def _floats(rows: Rows, field: str) -> npt.NDArray[np.float64]:
-    values = rows.column(field)
-    # A field that the provider never sends is all None, and numpy is slow at that.
-    if values and values[0] is None and values.count(None) == len(values):
-        return np.full(len(values), np.nan)
-    # numpy takes None for NaN here, which the encoder then writes as NULL.
-    return np.array(values, dtype=np.float64)

@@ -89,11 +89,11 @@ class Metrics:
         for destination, rows in batch.tables:
             self.commit_latency.add((at - rows.received_at) / 1e9)
             if destination is TICKS:
-                self.last_event_at = rows.events[-1].time
-                # The first and the last stand for all: looking at every tick would cost a Python loop.
-                ends = sorted({0, len(rows.events) - 1})
-                times = np.array([float(rows.events[place].time) for place in ends])
-                self.provider_latency.add((rows.received_at[ends] - times) / 1e9)
+                times = rows.times("time")
+                self.last_event_at = int(times[-1])
+                # The first and the last stand for all.
+                ends = sorted({0, len(times) - 1})
+                self.provider_latency.add((rows.received_at[ends] - times[ends]) / 1e9)
 
     def retried(self) -> None:
         """Count a transaction that has to be tried again."""

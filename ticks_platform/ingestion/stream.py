@@ -246,6 +246,7 @@ class Ingestion:
             database=self._database,
             lease=lease,
             decode=self._connector.decode,
+            decode_many=self._connector.decode_many,
             journal=journal,
             metrics=self.metrics,
             liveness=self._liveness,

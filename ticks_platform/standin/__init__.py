@@ -3,7 +3,7 @@
 It is the default feed while developing, and what the tests attack. Nothing that it sends is a market's.
 """
 
-from ticks_platform.standin.account import Account, ConnectionAccount
+from ticks_platform.standin.account import Account, ConnectionAccount, MadeEvent, MadeEvents, RestRequest, Undelivered
 from ticks_platform.standin.commands import RawFrame, StandInError
 from ticks_platform.standin.misbehaviour import MalformedKind, Misbehaviour
 from ticks_platform.standin.process import StandInProcess
@@ -13,11 +13,15 @@ from ticks_platform.standin.threaded import StandIn
 __all__ = [
     "Account",
     "ConnectionAccount",
+    "MadeEvent",
+    "MadeEvents",
     "MalformedKind",
     "Misbehaviour",
     "RawFrame",
+    "RestRequest",
     "StandIn",
     "StandInError",
     "StandInProcess",
     "StandInSettings",
+    "Undelivered",
 ]

@@ -1,7 +1,9 @@
-"""The account that the stand-in keeps: what it sent, to whom."""
+"""The account that the stand-in keeps: what it made, what it sent, to whom, and what it was asked."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import groupby
 from typing import Any, Literal
 
 import msgspec
@@ -82,3 +84,99 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     events: dict[str, int] = {}
     odd: dict[str, dict[str, int]] = {}
     connections: list[ConnectionAccount]
+
+
+class MadeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One event that the market made, whoever listened.
+
+    ``name`` is channel and symbol as in the counts of the account, ``made_ms`` the time at which it was made and
+    ``time_ns`` its own, both of UNIX time; they differ if it was late or of the future on purpose. ``sent_on`` lists
+    the connections to whose transport it was handed. ``number`` counts the events in the order of making.
+    """
+
+    number: int
+    name: str
+    symbol: str
+    made_ms: int
+    time_ns: int
+    sent_on: list[int]
+    payload: bytes = b""
+
+    def decoded(self) -> dict[str, Any]:
+        """The event itself, if payloads were asked for."""
+        event: dict[str, Any] = msgspec.json.decode(self.payload)
+        return event
+
+
+class Undelivered(msgspec.Struct, frozen=True, kw_only=True):
+    """Events of one channel that came one after the other, and of which none was sent.
+
+    Of whoever lost them the gap begins after ``after_ms`` and not after ``first_ms``, and ends not before ``last_ms``
+    and before ``before_ms``: the first and last undelivered event, and those that were sent before and after, by the
+    time of making; None if there was none.
+    """
+
+    name: str
+    symbol: str
+    after_ms: int | None
+    first_ms: int
+    last_ms: int
+    before_ms: int | None
+    numbers: list[int]
+
+
+class MadeEvents(msgspec.Struct, frozen=True, kw_only=True):
+    """Events that the market made, in the order of making; ``forgotten`` are no longer kept, of all there ever were."""
+
+    events: list[MadeEvent]
+    forgotten: int
+
+    def undelivered(self, connections: Collection[int] | None = None) -> list[Undelivered]:
+        """What was sent on none of these connections, or on none at all; by channel, and then by time."""
+        by_name: dict[str, list[MadeEvent]] = {}
+        for event in self.events:
+            by_name.setdefault(event.name, []).append(event)
+        found = []
+        for _, events in sorted(by_name.items()):
+            runs = [(sent, list(run)) for sent, run in groupby(events, lambda event: _is_sent(event, connections))]
+            for place, (sent, run) in enumerate(runs):
+                if not sent:
+                    found.append(
+                        Undelivered(
+                            name=run[0].name,
+                            symbol=run[0].symbol,
+                            after_ms=runs[place - 1][1][-1].made_ms if place else None,
+                            first_ms=run[0].made_ms,
+                            last_ms=run[-1].made_ms,
+                            before_ms=runs[place + 1][1][0].made_ms if place + 1 < len(runs) else None,
+                            numbers=[event.number for event in run],
+                        )
+                    )
+        return found
+
+
+def _is_sent(event: MadeEvent, connections: Collection[int] | None) -> bool:
+    return bool(event.sent_on if connections is None else set(event.sent_on) & set(connections))
+
+
+class RestRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One request that was answered by HTTP, or not.
+
+    ``asked`` is its query without the key, and of a page that follows another one what the first page was asked.
+    ``begins_ns`` and ``ends_ns`` are the half-open interval asked for, of a following page what was left of it;
+    ``first_ns`` and ``last_ns`` the times of the first and last of the ``results``, by time. Nanoseconds of UNIX time;
+    a bar's is that of its beginning. ``fault`` names what was done to the answer on command.
+    """
+
+    number: int
+    at_ms: int
+    provider: str
+    path: str
+    asked: dict[str, str]
+    status: int
+    fault: str = ""
+    results: int = 0
+    begins_ns: int | None = None
+    ends_ns: int | None = None
+    first_ns: int | None = None
+    last_ns: int | None = None

@@ -11,6 +11,7 @@ from ticks_platform.standin.misbehaviour import Misbehaviour
 Result = TypeVar("Result")
 Moment = Literal["connected", "subscribed"]
 Silence = Literal["never", "upgrade", "greeting"]
+RestFaultKind = Literal["status", "error_in_200", "hang", "cut", "garbage", "short_page", "truncated"]
 
 
 class StandInError(RuntimeError):
@@ -22,6 +23,50 @@ class RawFrame(msgspec.Struct):
 
     payload: bytes
     text: bool
+
+
+class RestFault(msgspec.Struct, tag=True):
+    """What happens to the next ``requests`` requests whose path begins with ``path``."""
+
+    kind: RestFaultKind
+    requests: int
+    path: str
+    status: int
+    seconds: float
+
+
+class HealRest(msgspec.Struct, tag=True):
+    """Takes all :class:`RestFault` back that are left."""
+
+
+class DelayRest(msgspec.Struct, tag=True):
+    """In place of the settings' delay; None for both providers."""
+
+    seconds: float
+    provider: str | None
+
+
+class GetRequests(msgspec.Struct, tag=True):
+    """Answered with each :class:`RestRequest` whose path begins with ``path``."""
+
+    path: str
+
+
+class GetMade(msgspec.Struct, tag=True):
+    """Answered with :class:`MadeEvents`; milliseconds of UNIX time."""
+
+    channels: list[str]
+    begins_ms: int
+    ends_ms: int
+    payloads: bool
+
+
+class TradeUnheard(msgspec.Struct, tag=True):
+    """Milliseconds of UNIX time."""
+
+    ticks: int
+    begins_ms: int
+    ends_ms: int
 
 
 class GetAccount(msgspec.Struct, tag=True):
@@ -196,5 +241,11 @@ Command: TypeAlias = (
     | Load
     | SendTape
     | Replay
+    | RestFault
+    | HealRest
+    | DelayRest
+    | GetRequests
+    | GetMade
+    | TradeUnheard
     | WaitUntilSubscribed
 )

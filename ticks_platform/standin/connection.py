@@ -11,6 +11,7 @@ from websockets.protocol import State
 
 from ticks_platform.standin.account import ConnectionAccount, Ending
 from ticks_platform.standin.framing import frame
+from ticks_platform.standin.history import History
 from ticks_platform.standin.misbehaviour import Frame, Mangler, Misbehaviour
 from ticks_platform.standin.session import Event, Farewell, Session
 from ticks_platform.standin.settings import StandInSettings
@@ -24,7 +25,10 @@ _REMEMBERED_EVENTS = 200
 class Connection:
     """Sends to one client and counts what it sent."""
 
-    def __init__(self, number: int, socket: FeedSocket, session: Session, settings: StandInSettings) -> None:
+    def __init__(
+        self, number: int, socket: FeedSocket, session: Session, settings: StandInSettings, history: History
+    ) -> None:
+        """``history`` is told which events were sent."""
         self.number = number
         self.session = session
         self.frozen = False
@@ -41,6 +45,7 @@ class Connection:
         """The last events that it was sent."""
         self._socket = socket
         self._settings = settings
+        self._history = history
         self._mangler: Mangler | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._aborted = False
@@ -48,6 +53,7 @@ class Connection:
         self._frames: list[bytes] = []
         self._payloads: list[bytes] = []
         self._names: list[str] = []
+        self._numbers: list[int] = []
         self._frames_sent = 0
         self._names_sent: Counter[str] = Counter()
         self._odd: list[tuple[str, str]] = []
@@ -98,11 +104,16 @@ class Connection:
         framed: bytes | None = None,
         names: Sequence[str] = (),
         odd: Sequence[tuple[str, str]] = (),
+        numbers: Sequence[int] = (),
     ) -> None:
-        """Put a frame in the next :meth:`flush`; ``names`` are those of the market's events in it."""
+        """Put a frame in the next :meth:`flush`; ``names`` are those of the market's events in it.
+
+        ``numbers`` are those of these events in the history.
+        """
         self._frames.append(frame(payload) if framed is None else framed)
         self._names += names
         self._odd += odd
+        self._numbers += numbers
         if self._settings.record:
             self._payloads.append(payload)
 
@@ -125,7 +136,8 @@ class Connection:
             self._odd_sent.update(self._odd)
             self._sent += self._payloads
             self._malformed_sent += self._malformed
-        for queued in (self._frames, self._names, self._payloads, self._odd, self._malformed):
+            self._history.sent(self.number, self._numbers)
+        for queued in (self._frames, self._names, self._payloads, self._odd, self._malformed, self._numbers):
             queued.clear()
         if self.unread > self._settings.slow_consumer_bytes and not self.leaving:
             self.leave(self.session.too_slow())
@@ -143,16 +155,16 @@ class Connection:
             if size == 1 and session.provider == "twelve_data":
                 event = events[position]
                 event.framed = event.framed or frame(event.payload)
-                self.queue(event.payload, event.framed, (event.name,))
+                self.queue(event.payload, event.framed, (event.name,), numbers=(event.number,))
             else:
                 part = events[position : position + size]
                 payload = session.wrap([event.payload for event in part])
-                self.queue(payload, names=[event.name for event in part])
+                self.queue(payload, names=[event.name for event in part], numbers=[event.number for event in part])
             position += size
 
     def _queue_frames(self, frames: list[Frame]) -> None:
         for made in frames:
-            self.queue(made.payload, frame(made.payload, text=made.text), made.names, made.odd)
+            self.queue(made.payload, frame(made.payload, text=made.text), made.names, made.odd, made.numbers)
             if self._settings.record:
                 self._malformed += made.malformed
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from datetime import datetime
 from pathlib import Path
 
 from ticks_platform.standin import commands
-from ticks_platform.standin.account import Account
-from ticks_platform.standin.commands import Command, Moment, RawFrame, Result, Silence
+from ticks_platform.standin.account import Account, MadeEvents, RestRequest
+from ticks_platform.standin.commands import Command, Moment, RawFrame, RestFaultKind, Result, Silence
 from ticks_platform.standin.misbehaviour import Misbehaviour
 
 _NOTHING = type(None)
+
+
+def _ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1_000)
 
 
 class Controls(ABC):
@@ -26,6 +31,59 @@ class Controls(ABC):
     def account(self) -> Account:
         """What was sent so far, and to whom."""
         return self._call(commands.GetAccount(), Account)
+
+    def made(
+        self,
+        *channels: str,
+        begins: datetime | None = None,
+        ends: datetime | None = None,
+        payloads: bool = False,
+    ) -> MadeEvents:
+        """What the market made in a half-open interval, and to whom each event was sent; needs ``history_events``.
+
+        ``channels`` are symbols or channels as in ``T.AAPL``, all if none is named; the interval is one of the time of
+        making, and without its ends, ends nowhere.
+        """
+        bounds = (0 if begins is None else _ms(begins), 2**63 - 1 if ends is None else _ms(ends))
+        return self._call(commands.GetMade(list(channels), *bounds, payloads), MadeEvents, 60.0)
+
+    def trade_unheard(self, ticks: int, begins: datetime, ends: datetime) -> None:
+        """Trade this many ticks evenly over a past half-open interval, and send them to nobody.
+
+        Of what was ever subscribed, or is ``traded``; needs ``history_events``. An interval before what was traded
+        already is possible, but gives prices and day volumes that go on from there.
+        """
+        self._call(commands.TradeUnheard(ticks, _ms(begins), _ms(ends)), _NOTHING, 60.0)
+
+    def requests(self, path: str = "") -> list[RestRequest]:
+        """The last REST requests, up to 10,000, whose path begins with ``path``, in the order of coming."""
+        return self._call(commands.GetRequests(path), list[RestRequest])
+
+    def fail_requests(
+        self,
+        kind: RestFaultKind = "status",
+        requests: int = 1,
+        path: str = "",
+        *,
+        status: int = 500,
+        seconds: float = 30.0,
+    ) -> None:
+        """Spoil the answers to the next so many REST requests whose path begins with ``path``.
+
+        They are: an error of this HTTP ``status``, or of this status but in a body that comes with 200
+        (``error_in_200``); silence for so many ``seconds`` before the answer (``hang``); half a body (``cut``), or one
+        that is no JSON (``garbage``); half a page, whose rest another page gives (``short_page``), or none does
+        (``truncated``). Twelve Data has no pages: both of the last give half of the bars.
+        """
+        self._call(commands.RestFault(kind, requests, path, status, seconds), _NOTHING)
+
+    def heal_requests(self) -> None:
+        """Spoil no more answers."""
+        self._call(commands.HealRest(), _NOTHING)
+
+    def delay_rest(self, seconds: float, provider: str | None = None) -> None:
+        """Let REST serve what is newest only after so many seconds from now on, as the settings of this do."""
+        self._call(commands.DelayRest(seconds, provider), _NOTHING)
 
     def drop_connections(self, connection: int | None = None) -> int:
         """Drop connections without a close frame; returns how many."""

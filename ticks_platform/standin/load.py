@@ -6,8 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 
+import msgspec
+
+from ticks_platform.standin.bars import UNITS
 from ticks_platform.standin.connection import Connection
 from ticks_platform.standin.framing import frame
+from ticks_platform.standin.history import History, now_ms
 from ticks_platform.standin.session import Event
 from ticks_platform.standin.tape import Tape, TapeFrame
 
@@ -20,11 +24,23 @@ _UNREAD_LIMIT = 4 << 20
 _EVERYTHING = ("stocks", "T", "*")
 
 
+class _Taken(msgspec.Struct, gc=False):
+    """What bars take of a trade."""
+
+    p: float
+    t: int
+    ds: str
+
+
+_taken = msgspec.json.Decoder(_Taken).decode
+
+
 class LoadGenerator:
     """Sends trades of a tape: whole frames to clients of ``T.*``, and to others those that they want of them."""
 
-    def __init__(self, tape: Callable[[], Tape], connections: Iterable[Connection]) -> None:
+    def __init__(self, tape: Callable[[], Tape], connections: Iterable[Connection], history: History) -> None:
         """``tape`` is made when it is first needed."""
+        self._history = history
         self.events = 0
         self._make_tape = tape
         self._tape: Tape | None = None
@@ -39,7 +55,10 @@ class LoadGenerator:
         self._changed.set()
 
     async def run(self) -> None:
-        """Send at the rate, until cancelled; while nobody wants trades, none is made."""
+        """Send at the rate, until cancelled; while nobody wants trades, none is made.
+
+        But with a history, the tape goes on once somebody has wanted it.
+        """
         while True:
             self._changed.clear()
             if not self._rate:
@@ -48,7 +67,7 @@ class LoadGenerator:
             start, sent = time.monotonic(), 0
             while not self._changed.is_set():
                 due = int((time.monotonic() - start) * self._rate) - sent
-                if not self._audience():
+                if not self._is_wanted():
                     await asyncio.sleep(_POLL_S)
                     start, sent = time.monotonic(), 0
                 elif due > self._rate * _CATCH_UP_S:
@@ -62,7 +81,7 @@ class LoadGenerator:
         left = events
         while left:
             audience = self._audience()
-            if not audience:
+            if not self._is_wanted():
                 await asyncio.sleep(_POLL_S)
             elif any(each.unread > _UNREAD_LIMIT and each.holds_up for each in audience):
                 await asyncio.sleep(_TURN_S)
@@ -71,6 +90,9 @@ class LoadGenerator:
                 await asyncio.sleep(0)
         for connection in self._audience():
             connection.release()
+
+    def _is_wanted(self) -> bool:
+        return bool(self._audience()) or (self._history.kept and self._tape is not None)
 
     def _audience(self) -> list[Connection]:
         return [each for each in self._connections if each.session.has_channel("stocks", "T")]
@@ -83,26 +105,34 @@ class LoadGenerator:
         whole = [each for each in audience if each.takes_all and each.session.wants(_EVERYTHING)]
         part = [each for each in audience if each not in whole]
         names = self._names
-        for made in self._tape.frames(count, time.time_ns() // 1_000_000):
+        now = now_ms()
+        for made in self._tape.frames(count, now):
+            events = self._events(made) if part or self._history.kept else []
+            for event in events:
+                self._history.keep(event, now)
             if whole:
                 payload = f"[{','.join(made.trades)}]".encode()
                 framed, sent = frame(payload), [names[symbol] for symbol in made.symbols]
+                numbers = [event.number for event in events]
                 for connection in whole:
-                    connection.queue(payload, framed, sent)
-            if part:
-                self._offer(part, made)
+                    connection.queue(payload, framed, sent, numbers=numbers)
+            for event in events:
+                for connection in part:
+                    if connection.session.wants(event.topic):
+                        connection.offer(event)
         for connection in audience:
             connection.flush()
         self.events += count
         return count
 
-    def _offer(self, connections: list[Connection], made: TapeFrame) -> None:
+    def _events(self, made: TapeFrame) -> list[Event]:
         assert self._tape is not None
-        symbols = self._tape.symbols
+        symbols, events = self._tape.symbols, []
         for trade, number in zip(made.trades, made.symbols, strict=True):
-            topic = ("stocks", "T", symbols[number])
-            wanting = [each for each in connections if each.session.wants(topic)]
-            if wanting:
-                event = Event(trade.encode(), self._names[number], symbols[number], topic)
-                for connection in wanting:
-                    connection.offer(event)
+            payload, symbol = trade.encode(), symbols[number]
+            event = Event(payload, self._names[number], symbol, ("stocks", "T", symbol))
+            if self._history.kept:
+                taken = _taken(payload)
+                event.time_ns, event.price, event.volume = taken.t * 1_000_000, taken.p, round(float(taken.ds) * UNITS)
+            events.append(event)
+        return events

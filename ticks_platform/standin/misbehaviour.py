@@ -93,18 +93,23 @@ class Misbehaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Frame(NamedTuple):
-    """A frame to send; ``names`` are those of its good events, ``odd`` what else there is to account for."""
+    """A frame to send; ``names`` are those of its good events, ``odd`` what else there is to account for.
+
+    ``numbers`` are those of its events in the history, of repeated ones too.
+    """
 
     payload: bytes
     names: list[str]
     odd: list[tuple[str, str]]
     malformed: list[bytes]
     text: bool = True
+    numbers: Sequence[int] = ()
 
 
 class _Item(NamedTuple):
     payload: bytes
     name: str
+    number: int
     odd: tuple[tuple[str, str], ...] = ()
 
 
@@ -122,7 +127,7 @@ class Mangler:
         """Events of an earlier connection, of which a share is sent again, with the next frames."""
         for event in events:
             if self._random.random() < self._how.duplicate_after_reconnect and self._session.wants(event.topic):
-                self._later.append(_again(_Item(event.payload, event.name)))
+                self._later.append(_again(_Item(event.payload, event.name, event.number)))
 
     def frames(self, events: Sequence[Event]) -> list[Frame]:
         """The frames of these events, as wrong as wanted, and those of events that were held back before."""
@@ -165,7 +170,7 @@ class Mangler:
         if self._random.random() < self._how.fractional and event.name.startswith("price."):
             payload = _edited(payload, _fractional_day_volume)
             marks.append(("fractional", event.name))
-        return _Item(payload, event.name, tuple(marks))
+        return _Item(payload, event.name, event.number, tuple(marks))
 
     def _bundled(self, items: list[_Item]) -> list[Frame]:
         made, position = [], 0
@@ -177,7 +182,8 @@ class Mangler:
                 self._random.shuffle(part)
                 odd += [("reordered", item.name) for item in part if item.name]
             names = [item.name for item in part if item.name]
-            made.append(Frame(self._session.wrap([item.payload for item in part]), names, odd, []))
+            payload = self._session.wrap([item.payload for item in part])
+            made.append(Frame(payload, names, odd, [], numbers=[item.number for item in part]))
         return made
 
     def _spoil(self, made: list[Frame], event: Event) -> None:
@@ -196,7 +202,7 @@ class Mangler:
             if frame.payload[:1] != b"[" or any(mark[0] == "malformed" for mark in frame.odd):
                 made.append(Frame(self._session.wrap([payload]), [], odd, [payload]))
             else:
-                made[at] = Frame(whole, frame.names, [*frame.odd, *odd], [payload])
+                made[at] = frame._replace(payload=whole, odd=[*frame.odd, *odd], malformed=[payload])
 
 
 def restamped(payload: bytes, shift_ms: int) -> bytes:
@@ -215,7 +221,7 @@ def restamped(payload: bytes, shift_ms: int) -> bytes:
 
 
 def _again(item: _Item) -> _Item:
-    return _Item(item.payload, "", (("duplicate", item.name),))
+    return _Item(item.payload, "", item.number, (("duplicate", item.name),))
 
 
 def _edited(payload: bytes, edit: Callable[[dict[str, Any]], None]) -> bytes:

@@ -95,7 +95,35 @@ async def _obey_on_access(server: FeedServer, command: commands.Command) -> Any:
                     connections.drop(each)
         case commands.RestoreKeys():
             server.keys.restore()
+        case _:
+            return _obey_on_history(server, command)
     return None
+
+
+def _obey_on_history(server: FeedServer, command: commands.Command) -> Any:
+    """The commands on what was made, and on REST that serves it."""
+    match command:
+        case commands.RestFault():
+            server.rest.fail(command)
+        case commands.HealRest():
+            server.rest.heal()
+        case commands.DelayRest(seconds, provider):
+            server.rest.delay(seconds, provider)
+        case commands.GetRequests(path):
+            return server.rest.requests(path)
+        case commands.GetMade(channels, begins_ms, ends_ms, payloads):
+            _need_history(server)
+            return server.history.account(channels, begins_ms, ends_ms, payloads=payloads)
+        case commands.TradeUnheard(ticks, begins_ms, ends_ms):
+            _need_history(server)
+            if not server.stream.trade_unheard(ticks, begins_ms, ends_ms):
+                raise commands.StandInError("nothing is traded: no channel was ever subscribed or named by traded")
+    return None
+
+
+def _need_history(server: FeedServer) -> None:
+    if not server.history.kept:
+        raise commands.StandInError("the stand-in keeps no history: give it a history_events above 0")
 
 
 def _hush(server: FeedServer, symbols: list[str], connection: int | None) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -70,6 +70,14 @@ class Trade(msgspec.Struct, tag_field="ev", tag="T", kw_only=True, gc=False):
     trft: int | UnsetType = UNSET
 
 
+class _Made(NamedTuple):
+    """An event's JSON, and the price and volume (in 1/``UNITS``) that bars take of it; a price of 0 is none."""
+
+    payload: bytes
+    price: float = 0.0
+    volume: int = 0
+
+
 class Source:
     """One channel of one instrument that ticks."""
 
@@ -81,6 +89,7 @@ class Source:
         self.topic = (market, channel, self.symbol)
         self.market = market
         self.sequence = 0
+        self._maker = maker
         self._make = {
             "T": maker.trade,
             "Q": maker.quote,
@@ -92,7 +101,15 @@ class Source:
 
     def events(self, tick: Tick, time_ms: int) -> list[Event]:
         """One event a tick."""
-        return [Event(self._make(self, tick, time_ms), self.name, self.symbol, self.topic)]
+        made = self._make(self, tick, time_ms)
+        if made.price:
+            self._maker.count_in(self, made.price, made.volume, time_ms)
+        time_ns = time_ms * 1_000_000
+        return [
+            Event(
+                made.payload, self.name, self.symbol, self.topic, time_ns=time_ns, price=made.price, volume=made.volume
+            )
+        ]
 
 
 def ticker(instrument: Instrument, market: str) -> str:
@@ -128,6 +145,11 @@ class EventMaker:
     def be_fractional(self, share: float) -> None:
         """Let at least this share of the stock trades to come be of other than whole shares."""
         self._fractional_share = max(share, self._settings.polygon_fractional_share)
+
+    def count_in(self, source: Source, price: float, volume: int, time_ms: int) -> None:
+        """Let the bars of a source know of a trade, if it has any."""
+        if source in self._with_bars:
+            self._bars.add(source, price, volume, time_ms)
 
     def sources(self, market: str, channel: str, symbol: str) -> list[Source]:
         """What has to tick for a subscription; nothing does for a ticker that is not known, and for options."""
@@ -165,7 +187,7 @@ class EventMaker:
         source.sequence += step
         return source.sequence
 
-    def trade(self, source: Source, tick: Tick, time_ms: int) -> bytes:
+    def trade(self, source: Source, tick: Tick, time_ms: int) -> _Made:
         """A trade of a stock."""
         settings, draw = self._settings, self._random.random
         volume = max(round(tick.size), 1) * UNITS
@@ -177,11 +199,9 @@ class EventMaker:
         conditions = [12] if draw() < 0.2 else []
         if size < 100:
             conditions.append(_ODD_LOT)
-        if source in self._with_bars:
-            self._bars.add(source, tick.price, volume, time_ms)
         self._next_id += 1
         off_exchange = exchange == _TRF
-        return _encode(
+        payload = _encode(
             Trade(
                 sym=source.symbol,
                 x=exchange,
@@ -198,8 +218,9 @@ class EventMaker:
                 trft=time_ms - int(draw() * 40) if off_exchange else UNSET,
             )
         )
+        return _Made(payload, tick.price, volume)
 
-    def quote(self, source: Source, tick: Tick, time_ms: int) -> bytes:
+    def quote(self, source: Source, tick: Tick, time_ms: int) -> _Made:
         """The best bid and offer of a stock; one side may be missing, or zero."""
         draw = self._random.random
         half = max(tick.price * 1e-4, 0.01)
@@ -227,25 +248,22 @@ class EventMaker:
         if self._settings.polygon_participant_time:
             quote["pt"] = time_ms - int(draw() * 3)
         quote |= {"q": self._sequence(source), "z": _tape(source.instrument)}
-        return _encode(quote)
+        return _Made(_encode(quote))
 
-    def forex_quote(self, source: Source, tick: Tick, time_ms: int) -> bytes:
+    def forex_quote(self, source: Source, tick: Tick, time_ms: int) -> _Made:
         """A quote of a currency pair; ``p`` is the pair, not a price."""
         assert tick.bid is not None
-        if source in self._with_bars:
-            # Bars of currencies are of quotes; that it is the bid which they follow is an assumption.
-            self._bars.add(source, tick.bid, UNITS, time_ms)
         exchange = 48 if self._settings.polygon_numeric_forex_exchange else "48"
-        return _encode({"ev": "C", "p": source.symbol, "x": exchange, "a": tick.ask, "b": tick.bid, "t": time_ms})
+        quote = {"ev": "C", "p": source.symbol, "x": exchange, "a": tick.ask, "b": tick.bid, "t": time_ms}
+        # Bars of currencies are of quotes; that it is the bid which they follow is an assumption.
+        return _Made(_encode(quote), tick.bid, UNITS)
 
-    def crypto_trade(self, source: Source, tick: Tick, time_ms: int) -> bytes:
+    def crypto_trade(self, source: Source, tick: Tick, time_ms: int) -> _Made:
         """A trade of a crypto currency: sizes have up to eight decimals, condition 1 is a sell, 2 a buy."""
         draw = self._random.random
         volume = max(round(tick.size * UNITS), 1)
-        if source in self._with_bars:
-            self._bars.add(source, tick.price, volume, time_ms)
         self._next_id += 1
-        return _encode(
+        payload = _encode(
             {
                 "ev": "XT",
                 "pair": source.symbol,
@@ -258,13 +276,14 @@ class EventMaker:
                 "r": time_ms + int(draw() * 150),
             }
         )
+        return _Made(payload, tick.price, volume)
 
-    def crypto_quote(self, source: Source, tick: Tick, time_ms: int) -> bytes:
+    def crypto_quote(self, source: Source, tick: Tick, time_ms: int) -> _Made:
         """The best bid and offer of one crypto exchange."""
         draw = self._random.random
         bid = tick.price if tick.bid is None else tick.bid
         ask = tick.price if tick.ask is None else tick.ask
-        return _encode(
+        payload = _encode(
             {
                 "ev": "XQ",
                 "pair": source.symbol,
@@ -277,12 +296,11 @@ class EventMaker:
                 "r": time_ms + int(draw() * 150),
             }
         )
+        return _Made(payload)
 
-    def value(self, source: Source, tick: Tick, time_ms: int) -> bytes:
+    def value(self, source: Source, tick: Tick, time_ms: int) -> _Made:
         """The value of an index; its ticker is ``T``, as in no other event but LULD and NOI."""
-        if source in self._with_bars:
-            self._bars.add(source, tick.price, 0, time_ms)
-        return _encode({"ev": "V", "val": tick.price, "T": source.symbol, "t": time_ms})
+        return _Made(_encode({"ev": "V", "val": tick.price, "T": source.symbol, "t": time_ms}), tick.price)
 
     def due(self, now_ms: int, *, unfinished: bool = False) -> list[Event]:
         """The bars that are to be sent by now, new ones and such that late trades have changed."""
@@ -297,7 +315,8 @@ class EventMaker:
         channel = _BAR_NAMES[market][bar.length == MINUTE_MS]
         make = {"stocks": self._stock_bar, "indices": self._index_bar}.get(market, self._pair_bar)
         payload = _encode({"ev": channel, **make(source, bar, day)})
-        return Event(payload, f"{channel}.{source.symbol}", source.symbol, (market, channel, source.symbol))
+        topic = (market, channel, source.symbol)
+        return Event(payload, f"{channel}.{source.symbol}", source.symbol, topic, time_ns=bar.start * 1_000_000)
 
     def _average(self, volume: int, trades: int) -> float:
         average = volume / trades / UNITS

@@ -7,31 +7,31 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import Iterable
-from http import HTTPStatus
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from ticks_platform.standin import polygon, twelve_data
 from ticks_platform.standin.account import Account
-from ticks_platform.standin.commands import Silence
+from ticks_platform.standin.commands import Silence, StandInError
 from ticks_platform.standin.connection import Connection
 from ticks_platform.standin.connections import Connections
+from ticks_platform.standin.history import History
 from ticks_platform.standin.instruments import Instrument, Listings
 from ticks_platform.standin.keys import Keys
 from ticks_platform.standin.load import LoadGenerator
 from ticks_platform.standin.market import Market
 from ticks_platform.standin.misbehaviour import Misbehaviour
-from ticks_platform.standin.polygon_events import EventMaker
+from ticks_platform.standin.polygon_events import CHANNELS, EventMaker
 from ticks_platform.standin.replay import recorded, replay
-from ticks_platform.standin.session import Farewell, Session
+from ticks_platform.standin.rest import RestApis, http_response
+from ticks_platform.standin.session import Farewell, Session, Source
 from ticks_platform.standin.settings import StandInSettings
 from ticks_platform.standin.stream import TickStream
 from ticks_platform.standin.tape import Tape
@@ -61,13 +61,29 @@ class FeedServer:
         self._listings = Listings(accept_any=settings.accept_any_symbol)
         self.polygon_events = EventMaker(settings, self._listings)
         rate = 0.0 if settings.replay else settings.rate
-        self.stream = TickStream(Market(settings.seed), rate, [self.polygon_events])
-        self.load = LoadGenerator(self._tape, self.connections)
         self._price_sources: dict[Instrument, twelve_data.PriceSource] = {}
+        self.history = History(settings.history_events)
+        self.stream = TickStream(Market(settings.seed), rate, [self.polygon_events], self.history, self._traded())
+        self.load = LoadGenerator(self._tape, self.connections, self.history)
+        self.rest = RestApis(settings, self.keys, self._listings, self.history)
         self._doorkeeper = Doorkeeper()
         self._servers: list[Server] = []
         self._port = settings.port
         self._running: set[asyncio.Task[None]] = set()
+
+    def _traded(self) -> Iterator[Source]:
+        """What is traded from the start. Raises StandInError if a channel of the settings is not one."""
+        for channel in sorted(self._settings.traded):
+            topic, _, symbol = channel.partition(".")
+            market = next((name for name, topics in CHANNELS.items() if topic in topics), None)
+            sources: list[Source] = []
+            if market is not None:
+                sources += self.polygon_events.sources(market, topic, symbol)
+            elif topic == "price" and (instrument := self._listings.find(symbol)):
+                sources.append(self._price_sources.setdefault(instrument, twelve_data.PriceSource(instrument)))
+            if not sources:
+                raise StandInError(f"nothing is traded on channel {channel}, which the setting traded names")
+            yield from sources
 
     @property
     def address(self) -> tuple[str, int]:
@@ -111,6 +127,7 @@ class FeedServer:
 
     async def stop(self) -> None:
         """Drop every connection and free the port."""
+        self.rest.stop()
         for task in self._running:
             task.cancel()
         for connection in self.connections:
@@ -177,23 +194,21 @@ class FeedServer:
         await asyncio.sleep(seconds)
         await self.listen()
 
-    def _process_request(self, socket: ServerConnection, request: Request) -> Response | None:
+    async def _process_request(self, socket: ServerConnection, request: Request) -> Response | None:
         path = urlsplit(request.path).path
         if polygon.market_of(path) is not None:
             return None
         if path == twelve_data.PATH:
             if self.keys.accepts(_key_of(request)):
                 return None
-            return _json_response(*twelve_data.refusal(self._settings.bad_key_mode))
-        if path == "/technical_indicators":
-            # The constructor of the official Python client asks for it (twelvedata-python 1.4.0).
-            return _json_response(200, b'{"data":{},"status":"ok"}')
+            return http_response(*twelve_data.refusal(self._settings.bad_key_mode))
         if path == "/health":
             account = self.account()
             unrecorded = [msgspec.structs.replace(each, sent=[], malformed=[]) for each in account.connections]
             account = msgspec.structs.replace(account, connections=unrecorded)
-            return _json_response(200, msgspec.json.encode({"status": "ok", "account": account}))
-        return _json_response(404, b'{"code":404,"message":"there is nothing here","status":"error"}')
+            return http_response(200, msgspec.json.encode({"status": "ok", "account": account}))
+        answered = await self.rest.respond(request, self.address)
+        return answered or http_response(404, b'{"code":404,"message":"there is nothing here","status":"error"}')
 
     def _session(self, request: Request, number: int) -> Session:
         market = polygon.market_of(urlsplit(request.path).path)
@@ -206,7 +221,7 @@ class FeedServer:
         assert socket.request is not None  # it was processed, or this would not run
         self.connections.made += 1
         session = self._session(socket.request, self.connections.made)
-        connection = Connection(self.connections.made, cast(FeedSocket, socket), session, self._settings)
+        connection = Connection(self.connections.made, cast(FeedSocket, socket), session, self._settings, self.history)
         connection.speechless = self.silence == "greeting"
         connection.silent = set(self.silent)
         self.connections.add(connection)
@@ -248,8 +263,3 @@ class FeedServer:
 def _key_of(request: Request) -> str | None:
     given = parse_qs(urlsplit(request.path).query).get(twelve_data.KEY_PARAMETER)
     return given[0] if given else request.headers.get(twelve_data.KEY_HEADER)
-
-
-def _json_response(status: int, body: bytes) -> Response:
-    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"})
-    return Response(status, HTTPStatus(status).phrase, headers, body)

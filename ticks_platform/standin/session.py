@@ -18,7 +18,9 @@ class Event(msgspec.Struct, gc=False):
 
     ``name`` is what the account counts it as: channel and symbol, as in ``T.AAPL`` or ``price.AAPL``; ``topic`` decides
     who gets it; ``framed`` holds the frame of an event that is a frame of its own, made once for all subscribers;
-    ``odd`` is late or future when its time is wrong on purpose.
+    ``odd`` is late or future when its time is wrong on purpose. ``time_ns`` is its own time, in nanoseconds of UNIX
+    time, which makes it late or future too; ``price`` and ``volume`` (in 1/``UNITS`` of bars.py) are what bars take of
+    it: an event that no bar takes anything of has a price of 0. ``number`` and ``made_ms`` are the history's.
     """
 
     payload: bytes
@@ -27,6 +29,11 @@ class Event(msgspec.Struct, gc=False):
     topic: Hashable
     framed: bytes = b""
     odd: str = ""
+    time_ns: int = 0
+    price: float = 0.0
+    volume: int = 0
+    number: int = 0
+    made_ms: int = 0
 
 
 class Source(Protocol):

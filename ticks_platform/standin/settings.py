@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 BadKeyMode = Literal["401", "200+body", "403", "400"]
 StatusStyle = Literal["live", "documented"]
@@ -14,6 +14,8 @@ AckFrames = Literal["one", "several"]
 CapVictim = Literal["old", "new", "either"]
 CapEnding = Literal["1008", "abort"]
 SlowStatus = Literal["both", "slow_consumer", "force_disconnect", "none"]
+NoData = Literal["400", "empty"]
+Overfull = Literal["by_order", "newest"]
 
 # As captured in February 2026; of September 2026 there is "Maximum number of websocket connections exceeded. " alone.
 _CAP_TEXT = (
@@ -69,7 +71,46 @@ class StandInSettings(BaseModel):
     slow_consumer_bytes: int = Field(
         default=64 * 2**20, ge=1, description="bytes a client may leave unread until its connection is dropped"
     )
+    history_events: int = Field(
+        default=0,
+        ge=0,
+        description="events of the market that are kept, for REST and for the account of what was not sent; the market "
+        "then goes on while nobody listens, or is mute; 0 keeps none",
+    )
+    traded: frozenset[str] = Field(
+        default=frozenset(),
+        description="channels that are traded from the start whoever listens, as T.AAPL or price.AAPL; what is "
+        "subscribed is traded from then on anyway; needs history_events",
+    )
+    rest_minute_s: float = Field(
+        default=60.0, gt=0, description="length of the minute by which REST requests are limited, in seconds"
+    )
+    rest_open_bar: bool = Field(
+        default=False, description="REST serves the bar that is not over as well, unless it serves bars with a delay"
+    )
     record: bool = Field(default=False, description="keep every frame sent, in order, in the account")
+    twelve_data_credits_per_minute: int = Field(
+        default=0, ge=0, description="API credits of a Twelve Data key per minute, one for each symbol; 0 is no limit"
+    )
+    twelve_data_credits_per_day: int = Field(
+        default=0, ge=0, description="API credits of a Twelve Data key per UTC day; 0 is no limit"
+    )
+    twelve_data_rest_delay_s: float = Field(
+        default=0.0, ge=0, description="seconds from the end of a bar until Twelve Data's REST API serves it"
+    )
+    twelve_data_errors_in_200: bool = Field(
+        default=False, description="errors of Twelve Data's REST API come with HTTP status 200"
+    )
+    twelve_data_no_data: NoData = Field(
+        default="400", description="how Twelve Data answers for an interval without bars: an error, or no values"
+    )
+    twelve_data_end_inclusive: bool = Field(
+        default=True, description="the bar that begins at Twelve Data's end_date belongs to the answer"
+    )
+    twelve_data_overfull: Overfull = Field(
+        default="by_order",
+        description="which of more bars than outputsize Twelve Data gives: the first by order, or always the newest",
+    )
     batch_max: int = Field(
         default=30, ge=1, le=5_000, description="most events in one frame of Polygon; the sizes are mixed"
     )
@@ -149,6 +190,26 @@ class StandInSettings(BaseModel):
     polygon_numeric_forex_exchange: bool = Field(
         default=False, description="x of forex quotes is a number as in the spec, and not a string as in its sample"
     )
+
+    polygon_requests_per_minute: int = Field(
+        default=0, ge=0, description="REST requests of a Polygon key per minute, 5 on the free plan; 0 is no limit"
+    )
+    polygon_rest_delay_s: float = Field(
+        default=0.0, ge=0, description="seconds from a trade, or the end of a bar, until Polygon's REST API serves it"
+    )
+    polygon_rest_unentitled: frozenset[str] = Field(
+        default=frozenset(), description="what no key's plan includes of Polygon's REST API: trades, aggs"
+    )
+    polygon_rest_timezone: str = Field(
+        default="America/New_York",
+        description="time zone of the dates, and of the bars of a day, in Polygon's REST API",
+    )
+
+    @model_validator(mode="after")
+    def _history_of_what_is_traded(self) -> StandInSettings:
+        if self.traded and not self.history_events:
+            raise ValueError("traded needs a history_events above 0: without a history only what is heard is traded")
+        return self
 
     @field_validator("host")
     @classmethod

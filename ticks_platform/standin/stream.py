@@ -8,6 +8,7 @@ import time
 from collections.abc import Hashable, Iterable, Sequence
 
 from ticks_platform.standin.connection import Connection
+from ticks_platform.standin.history import History, now_ms
 from ticks_platform.standin.market import Market
 from ticks_platform.standin.misbehaviour import Misbehaviour
 from ticks_platform.standin.session import Event, Feed, Source
@@ -22,11 +23,17 @@ _BARS_TURN_S = 0.02
 class TickStream:
     """Makes ticks of what somebody is subscribed to, and sends each to its subscribers.
 
-    What has no subscriber is not traded, so that the rate asked for is the rate sent.
+    What has no subscriber is not traded, so that the rate asked for is the rate sent. But while a history is kept, the
+    market goes on by itself: what was subscribed once, or is ``traded`` from the start, is traded whoever listens, and
+    a stream or symbol that is mute is made, kept, and not sent.
     """
 
-    def __init__(self, market: Market, rate: float, feeds: Sequence[Feed]) -> None:
+    def __init__(
+        self, market: Market, rate: float, feeds: Sequence[Feed], history: History, traded: Iterable[Source] = ()
+    ) -> None:
         self.ticks = 0
+        self._history = history
+        self._ever_traded = set(traded)
         self._market = market
         self._rate = rate
         self._feeds = feeds
@@ -34,17 +41,22 @@ class TickStream:
         self._silent: set[str] = set()
         self._flowing = asyncio.Event()
         self._subscribers: dict[Hashable, list[Connection]] = {}
-        self._traded: list[Source] = []
+        self._traded: list[Source] = sorted(self._ever_traded, key=lambda source: source.order)
         self._connections: list[Connection] = []
         self._misbehaviour: Misbehaviour | None = None
         self._chances = random.Random(0)  # noqa: S311
+        self._set_flowing()
 
     def route(self, connections: Iterable[Connection]) -> None:
         """Take note of the subscriptions of all connections."""
         self._connections = [connection for connection in connections if connection.session.subscriptions()]
         self._subscribers = {}
         sources = {source for connection in self._connections for source in connection.session.sources()}
-        audible = (s for s in sources if s.instrument.symbol not in self._silent and s.name not in self._silent)
+        if self._history.kept:
+            self._ever_traded |= sources
+            audible = iter(self._ever_traded)
+        else:
+            audible = (s for s in sources if s.instrument.symbol not in self._silent and s.name not in self._silent)
         # Clients subscribe in any order (the official one sends a set): the market's draws must not depend on it.
         self._traded = sorted(audible, key=lambda source: source.order)
         self._set_flowing()
@@ -57,7 +69,7 @@ class TickStream:
         return held
 
     def mute(self, *, muted: bool) -> None:
-        """Stop the ticks, or let them flow again."""
+        """Stop the ticks, or let them flow again; of a market that goes on by itself, the sending alone."""
         self._muted = muted
         self._set_flowing()
 
@@ -71,7 +83,7 @@ class TickStream:
         self._chances = random.Random(f"{misbehaviour.seed if misbehaviour else 0}/stream")  # noqa: S311
 
     def _set_flowing(self) -> None:
-        if self._traded and not self._muted:
+        if self._traded and (self._history.kept or not self._muted):
             self._flowing.set()
         else:
             self._flowing.clear()
@@ -100,15 +112,16 @@ class TickStream:
         """Send the bars whose time has come, until cancelled."""
         while True:
             await asyncio.sleep(_BARS_TURN_S)
-            if not self._muted:
+            if self._history.kept or not self._muted:
                 self.send_bars(unfinished=False)
 
     def send_bars(self, *, unfinished: bool) -> int:
         """Send the bars whose time has come, or all that are new or changed; returns how many."""
-        now_ms = time.time_ns() // 1_000_000
-        bars = [event for feed in self._feeds for event in feed.due(now_ms, unfinished=unfinished)]
+        now = now_ms()
+        bars = [event for feed in self._feeds for event in feed.due(now, unfinished=unfinished)]
         if bars:
             for event in bars:
+                self._history.keep(event, now)
                 self._deliver(event)
             self._flush()
         return len(bars)
@@ -116,7 +129,8 @@ class TickStream:
     async def send_exactly(self, ticks: int) -> None:
         """Send this many ticks as fast as the slowest subscriber reads, besides those that the rate asks for.
 
-        Waits while nobody is subscribed, and while the stream is muted. Nothing is held back at the end.
+        Waits while nobody is subscribed, and while the stream is muted, unless the market goes on by itself. Nothing is
+        held back at the end.
         """
         left = ticks
         while left:
@@ -128,6 +142,25 @@ class TickStream:
         for connection in self._connections:
             connection.release()
 
+    def trade_unheard(self, ticks: int, begins_ms: int, ends_ms: int) -> bool:
+        """Make this many ticks evenly over a half-open interval that is past, and send them to nobody.
+
+        Returns whether anything is traded.
+        """
+        market, traded = self._market, self._traded
+        if not traded:
+            return False
+        for number in range(ticks):
+            source = traded[market.draw(len(traded))]
+            at_ms = begins_ms + (ends_ms - begins_ms) * number // ticks
+            for event in source.events(market.tick(source.instrument, at_ms // 1_000), at_ms):
+                self._history.keep(event, at_ms)
+        self.ticks += ticks
+        for feed in self._feeds:
+            for event in feed.due(ends_ms):
+                self._history.keep(event, ends_ms)
+        return True
+
     async def caught_up(self) -> None:
         """Let others have their turn, and wait for subscribers that have much left to read."""
         await asyncio.sleep(0)
@@ -136,21 +169,24 @@ class TickStream:
 
     def _emit(self, count: int) -> None:
         market, traded, how = self._market, self._traded, self._misbehaviour
-        now_ms = time.time_ns() // 1_000_000
+        now, keep = now_ms(), self._history.keep
         odd = ""
         for _ in range(count):
             source = traded[market.draw(len(traded))]
-            at_ms = now_ms
+            at_ms = now
             if how is not None:
                 shift, odd = how.shift_ms(self._chances)
                 at_ms += shift
             for event in source.events(market.tick(source.instrument, at_ms // 1_000), at_ms):
                 event.odd = odd
+                keep(event, now)
                 self._deliver(event)
         self._flush()
         self.ticks += count
 
     def _deliver(self, event: Event) -> None:
+        if self._muted and self._history.kept:
+            return
         subscribers = self._subscribers.get(event.topic)
         if subscribers is None:
             subscribers = [each for each in self._connections if each.session.wants(event.topic)]

@@ -58,8 +58,8 @@ class StandIn(Controls):
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        self._server = FeedServer(self._settings)
         try:
+            self._server = FeedServer(self._settings)
             await self._server.start()
         except (OSError, StandInError) as error:
             self._ready.set_exception(error)

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from ticks_platform.standin.bars import UNITS
 from ticks_platform.standin.instruments import Instrument, Kind, Listings
 from ticks_platform.standin.market import Tick
 from ticks_platform.standin.session import Event, Farewell, Reply, Victim
@@ -26,7 +27,7 @@ PROVIDER = "twelve_data"
 
 _CANT_PARSE = {"status": "error", "messages": ["Cant parse message"]}
 
-_KINDS = {
+KINDS = {
     "stock": Kind.STOCK,
     "common stock": Kind.STOCK,
     "etf": Kind.ETF,
@@ -116,11 +117,27 @@ class PriceSource:
         self.instrument = instrument
         self.order = (instrument.symbol, instrument.exchange or "", PROVIDER)
         self.name = f"price.{instrument.symbol}"
+        self._day_volume = 0
 
     def events(self, tick: Tick, time_ms: int) -> list[Event]:
         """One event a tick; ``time_ms`` is in the tick already, in the whole seconds that the provider gives."""
-        symbol = self.instrument.symbol
-        return [Event(price_event(tick), self.name, symbol, self.instrument)]
+        volume = 0
+        if tick.day_volume is not None:
+            # Less than before is the first of another day.
+            volume = tick.day_volume - (self._day_volume if tick.day_volume >= self._day_volume else 0)
+            self._day_volume = tick.day_volume
+        time_ns = tick.timestamp * 1_000_000_000
+        return [
+            Event(
+                price_event(tick),
+                self.name,
+                self.instrument.symbol,
+                self.instrument,
+                time_ns=time_ns,
+                price=tick.price,
+                volume=volume * UNITS,
+            )
+        ]
 
 
 class Session:
@@ -239,7 +256,7 @@ class Session:
     def _find(self, asked: _SymbolObject) -> Instrument | None:
         kind = None
         if asked.type is not None:
-            kind = _KINDS.get(asked.type.lower())
+            kind = KINDS.get(asked.type.lower())
             if kind is None:
                 return None
         return self._listings.find(asked.symbol, exchange=asked.exchange, mic_code=asked.mic_code, kind=kind)

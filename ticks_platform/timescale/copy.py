@@ -44,6 +44,12 @@ class FreeTextColumn(NamedTuple):
     lengths: npt.NDArray[np.int64]
 
 
+class Null(NamedTuple):
+    """A column that is NULL in all of its `rows`."""
+
+    rows: int
+
+
 def timestamptz(nanoseconds: npt.NDArray[np.int64]) -> Column:
     """A timestamptz column of nanoseconds since the Unix epoch; the database keeps microseconds."""
     return Column((nanoseconds // 1000 - _EPOCH_2000).astype(">i8"))
@@ -63,18 +69,22 @@ def int8(values: npt.NDArray[np.float64]) -> Column:
     return Column(np.where(null, 0.0, values).astype(">i8"), null)
 
 
-def text(values: Sequence[str | None]) -> TextColumn | FreeTextColumn:
+def text(values: Sequence[str | None]) -> FreeTextColumn:
     """A text column of many different values."""
-    if not values or (values[0] is None and values.count(None) == len(values)):
-        return TextColumn(np.zeros(len(values), np.intp), [None])
-    encoded = [b"" if value is None else value.encode() for value in values]
-    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
     if None in values:
-        lengths[np.fromiter((value is None for value in values), np.bool_, len(values))] = -1
-    return FreeTextColumn(b"".join(encoded), lengths)
+        lengths = np.fromiter((-1 if value is None else len(value) for value in values), np.int64, len(values))
+        values = [value or "" for value in values]
+    else:
+        lengths = np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]
+    joined = "".join(values)  # type: ignore[arg-type]
+    if joined.isascii():
+        return FreeTextColumn(joined.encode(), lengths)
+    encoded = [value.encode() for value in values]  # type: ignore[union-attr]
+    sizes = np.fromiter(map(len, encoded), np.int64, len(encoded))
+    return FreeTextColumn(b"".join(encoded), np.where(lengths < 0, -1, sizes))
 
 
-AnyColumn = Column | TextColumn | FreeTextColumn
+AnyColumn = Column | TextColumn | FreeTextColumn | Null
 
 
 def encode(columns: Sequence[AnyColumn]) -> bytes:
@@ -95,36 +105,64 @@ def _group_by_layout(
     A layout is, for each column in turn, its length in bytes, or -1 where it is NULL.
     """
     count = _rows(columns[0])
-    lengths = np.empty((len(columns), count), dtype=np.int64)
-    varying = []
-    for number, column in enumerate(columns):
-        if isinstance(column, TextColumn):
-            word_lengths = np.array([-1 if word is None else len(word) for word in column.words], dtype=np.int64)
-            lengths[number] = word_lengths[column.codes]
-            if len(set(word_lengths.tolist())) > 1:
-                varying.append(number)
-        elif isinstance(column, FreeTextColumn):
-            lengths[number] = column.lengths
-            if count and column.lengths.min() != column.lengths.max():
-                varying.append(number)
-        elif column.null is None:
-            lengths[number] = column.values.dtype.itemsize
-        else:
-            lengths[number] = np.where(column.null, -1, column.values.dtype.itemsize)
-            # A field that the provider never sends is NULL in all rows, which sorts none of them apart.
-            if not column.null.all():
-                varying.append(number)
-    if not varying or not count:
-        return lengths[:, :1].T, [slice(None)] if count else []
+    if not count:
+        return np.empty((0, len(columns)), np.int64), []
     key = np.zeros(count, dtype=np.int64)
-    for number in varying:
-        # Ranks keep the key small whatever the lengths are, so that no number of columns overflows it in practice.
-        distinct, rank = np.unique(lengths[number], return_inverse=True)
-        key = key * len(distinct) + rank
-    _, first, group = np.unique(key, return_index=True, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    borders = np.searchsorted(group[order], np.arange(1, len(first)))
-    return lengths[:, first].T, list(np.split(order, borders))
+    kinds = 1
+    layout_of_first = np.empty(len(columns), np.int64)
+    varying: list[tuple[int, npt.NDArray[np.int64]]] = []
+    for number, column in enumerate(columns):
+        lengths = _lengths(column)
+        layout_of_first[number] = lengths if isinstance(lengths, int) else lengths[0]
+        if isinstance(lengths, int):
+            continue
+        varying.append((number, lengths))
+        rank, distinct = _ranks(lengths)
+        key = key * distinct + rank
+        kinds *= distinct
+        if kinds > 1 << 15:
+            # Ranks of the ranks keep the key small, whatever the lengths are and however many columns vary.
+            key, kinds = _ranks(key)
+    if not varying:
+        return layout_of_first[None, :], [slice(None)]
+    rank, kinds = _ranks(key)
+    # Small numbers are sorted by radix, which takes no comparisons.
+    order = np.argsort(rank.astype(np.uint16) if kinds <= 1 << 16 else rank, kind="stable")
+    borders = np.cumsum(np.bincount(rank, minlength=kinds))[:-1]
+    rows_of = np.split(order, borders)
+    layouts = np.repeat(layout_of_first[None, :], kinds, axis=0)
+    for number, lengths in varying:
+        layouts[:, number] = lengths[[rows[0] for rows in rows_of]]
+    return layouts, list(rows_of)
+
+
+def _lengths(column: AnyColumn) -> npt.NDArray[np.int64] | int:
+    """How many bytes each value takes, -1 for NULL; one number where it is the same in all rows."""
+    if isinstance(column, Null):
+        return -1
+    if isinstance(column, Column):
+        size = column.values.dtype.itemsize
+        return size if column.null is None else _one_or_all(np.where(column.null, -1, size))
+    if isinstance(column, FreeTextColumn):
+        return _one_or_all(column.lengths)
+    of_words = _one_or_all(np.array([-1 if word is None else len(word) for word in column.words], dtype=np.int64))
+    return of_words if isinstance(of_words, int) else _one_or_all(of_words[column.codes])
+
+
+def _one_or_all(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | int:
+    first = int(lengths[0])
+    return first if (lengths == first).all() else lengths
+
+
+def _ranks(numbers: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], int]:
+    """The rank of each number among the different ones, and how many of those there are."""
+    low, high = int(numbers.min()), int(numbers.max())
+    if high - low < 1 << 16:
+        taken = np.zeros(high - low + 1, np.int64)
+        taken[numbers - low] = 1
+        return (np.cumsum(taken) - 1)[numbers - low], int(taken.sum())
+    distinct, rank = np.unique(numbers, return_inverse=True)
+    return rank.astype(np.int64), len(distinct)
 
 
 def _encode_group(
@@ -143,6 +181,7 @@ def _encode_group(
         records[f"length{number}"] = length
         if length <= 0:
             continue
+        assert not isinstance(column, Null)
         if isinstance(column, TextColumn):
             words = [word or b"" for word in column.words]
             begins = _begins(np.fromiter(map(len, words), np.int64, len(words)))
@@ -155,6 +194,8 @@ def _encode_group(
 
 
 def _rows(column: AnyColumn) -> int:
+    if isinstance(column, Null):
+        return column.rows
     return len(column.lengths if isinstance(column, FreeTextColumn) else column[0])
 
 

@@ -20,6 +20,8 @@ MACHINERY = (
     "schema/feed_session.sql",
     "schema/feed_channel.sql",
     "schema/rejected_event.sql",
+    "schema/market_session.sql",
+    "schema/symbol_calendar.sql",
 )
 """What ingestion needs beside the hypertable, in the order of their references."""
 

@@ -22,10 +22,11 @@ JOBS = {
     "bring_up",
     "refresh_candles",
     "catch_up",
+    "keep_market_calendar",
     "check_quality",
     "check_every_tick",
 }
-SCHEDULES = {"refresh_candles", "catch_up", "check_quality", "check_every_tick"}
+SCHEDULES = {"refresh_candles", "catch_up", "keep_market_calendar", "check_quality", "check_every_tick"}
 
 
 def build_location(repository_root: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -135,7 +136,7 @@ def test_everything_is_described(platform: dg.Definitions) -> None:
             described |= {f"op {op.name}": op.definition.description for op in job.nodes}
     described |= {f"sensor {sensor.name}": sensor.description for sensor in repository.sensor_defs}
     described |= {f"schedule {schedule.name}": schedule.description for schedule in repository.schedule_defs}
-    assert len(described) == 11 + 14 + len(JOBS) + 3 + 1 + len(SCHEDULES), sorted(described)
+    assert len(described) == 12 + 14 + len(JOBS) + 3 + 1 + len(SCHEDULES), sorted(described)
     assert [name for name, description in described.items() if not (description or "").strip()] == []
 
 
@@ -153,6 +154,7 @@ def test_dependencies(platform: dg.Definitions) -> None:
     }
     assert upstream == {
         "company": set(),
+        "market_calendar": {"stocks_real_time"},
         "stocks_real_time": set(),
         "stock_quotes": set(),
         "stock_aggregates": set(),

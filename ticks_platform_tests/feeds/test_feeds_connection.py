@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from ticks_platform.feeds import connection as connections
-from ticks_platform.feeds import subscriptions
-from ticks_platform.feeds.connection import FeedRefusedError
+from ticks_platform.feeds import subscriptions, talk
+from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Frame, ProviderError, Tick
 from ticks_platform.feeds.life import State
 from ticks_platform.standin import ConnectionAccount, RawFrame, StandIn, StandInSettings
@@ -114,7 +114,7 @@ def test_a_stop_amid_the_flow_loses_nothing() -> None:
 
 def test_a_slow_goodbye_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     # What is on its way when we say goodbye may take longer than one poll.
-    monkeypatch.setattr(connections, "_POLL", 0.02)
+    monkeypatch.setattr(talk, "_POLL", 0.02)
 
     def serve(peer: Peer) -> None:
         peer.upgrade()
@@ -421,7 +421,7 @@ def test_thousands_of_symbols_in_one_line_of_log(caplog: pytest.LogCaptureFixtur
 
 
 def test_a_long_subscription_on_a_slow_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "_POLL", 0.02)
+    monkeypatch.setattr(talk, "_POLL", 0.02)
     symbols = [f"SYMBOL{number}" for number in range(800_000)]
     sizes = []
 
@@ -600,7 +600,7 @@ def test_messages_parts_and_control_frames_cut_anywhere(seed: int) -> None:
 @pytest.mark.parametrize("filler", [0, 100, 300])
 def test_a_frame_that_comes_byte_by_byte(monkeypatch: pytest.MonkeyPatch, filler: int) -> None:
     # Every read of it times out, amid the header, the length and the payload.
-    monkeypatch.setattr(connections, "_POLL", 0.002)
+    monkeypatch.setattr(talk, "_POLL", 0.002)
     payload = b'{"event":"price"}'
     payload += b" " * filler
     wire = encode(payload) + encode(b"next")

@@ -11,14 +11,13 @@ from typing import Any, get_args
 
 import pytest
 
-from ticks_platform.feeds import connection as connections
 from ticks_platform.feeds import liveness as livenesses
 from ticks_platform.feeds import polygon as polygons
-from ticks_platform.feeds import subscriptions
+from ticks_platform.feeds import subscriptions, talk
 from ticks_platform.feeds.calendars import Calendar, calendar
-from ticks_platform.feeds.connection import FeedRefusedError
 from ticks_platform.feeds.connections import FeedConnections, spread
 from ticks_platform.feeds.connector import Connector
+from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform.feeds.events import (
     Acknowledged,
     Authenticated,
@@ -122,8 +121,8 @@ def acknowledge(peer: Peer, message: dict[str, str]) -> None:
 
 @pytest.fixture(autouse=True)
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "_LOOK_INTERVAL", 0.05)
-    monkeypatch.setattr(connections, "_POLL", 0.02)
+    monkeypatch.setattr(talk, "_LOOK_INTERVAL", 0.05)
+    monkeypatch.setattr(talk, "_POLL", 0.02)
 
 
 # What may follow what.
@@ -216,7 +215,7 @@ def test_a_provider_that_does_not_see_the_key(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("flood", [False, True])
 def test_a_provider_that_says_nothing_of_the_key(monkeypatch: pytest.MonkeyPatch, flood: bool) -> None:
-    monkeypatch.setattr(connections, "AUTHENTICATE_TIMEOUT", 0.4)
+    monkeypatch.setattr(talk, "AUTHENTICATE_TIMEOUT", 0.4)
 
     def serve(peer: Peer) -> None:
         peer.upgrade()
@@ -350,7 +349,7 @@ def test_a_feed_that_goes_mute() -> None:
 
 
 def test_a_closed_market_is_not_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "PING_INTERVAL", 0.05)
+    monkeypatch.setattr(talk, "PING_INTERVAL", 0.05)
     heard = []
 
     def serve(peer: Peer) -> None:
@@ -372,7 +371,7 @@ def test_a_closed_market_is_not_stalled(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_nothing_wanted_is_not_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "PING_INTERVAL", 0.05)
+    monkeypatch.setattr(talk, "PING_INTERVAL", 0.05)
     heard = []
 
     def serve(peer: Peer) -> None:

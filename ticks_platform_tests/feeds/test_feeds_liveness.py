@@ -8,6 +8,7 @@ import time
 import pytest
 
 from ticks_platform.feeds import connection as connections
+from ticks_platform.feeds import talk
 from ticks_platform.feeds.life import State
 from ticks_platform.feeds.twelve_data import TwelveDataConversation
 from ticks_platform.ingestion.stream import RECEIVER_TIMEOUT
@@ -70,7 +71,7 @@ def test_without_heartbeats_it_is_dropped_and_comes_back(monkeypatch: pytest.Mon
 
 def test_no_heartbeats_where_none_are_owed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TwelveDataConversation, "heartbeat_interval", None)
-    monkeypatch.setattr(connections, "PING_INTERVAL", 0.05)
+    monkeypatch.setattr(talk, "PING_INTERVAL", 0.05)
     heard: list[tuple[int, bytes]] = []
 
     def serve(peer: Peer) -> None:
@@ -86,18 +87,18 @@ def test_no_heartbeats_where_none_are_owed(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_peer_that_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "PING_INTERVAL", 0.3)
-    monkeypatch.setattr(connections, "PONG_TIMEOUT", 0.4)
+    monkeypatch.setattr(talk, "PING_INTERVAL", 0.3)
+    monkeypatch.setattr(talk, "PONG_TIMEOUT", 0.4)
     with PeerServer(silent) as server, Running(connector(server.url)) as running:
         seconds = seconds_between(running, State.SUBSCRIBING, State.BACKING_OFF)
-        assert 0.65 < seconds < 0.7 + 2 * connections._POLL + 0.3
+        assert 0.65 < seconds < 0.7 + 2 * talk._POLL + 0.3
         assert "no answer to a ping for 0.4 s" in running.wait_for(State.BACKING_OFF).detail
         running.wait_for(State.BACKING_OFF, times=2)
 
 
 def test_a_peer_that_falls_silent_after_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "PING_INTERVAL", 0.2)
-    monkeypatch.setattr(connections, "PONG_TIMEOUT", 0.3)
+    monkeypatch.setattr(talk, "PING_INTERVAL", 0.2)
+    monkeypatch.setattr(talk, "PONG_TIMEOUT", 0.3)
 
     def serve(peer: Peer) -> None:
         peer.upgrade()
@@ -110,14 +111,14 @@ def test_a_peer_that_falls_silent_after_data(monkeypatch: pytest.MonkeyPatch) ->
     with PeerServer(serve) as server, Running(connector(server.url)) as running:
         running.wait_for(State.BACKING_OFF)
         silence = (running.wait_for(State.BACKING_OFF).at - running.last_arrival(1)) / 1e9
-        assert silence < 0.5 + 2 * connections._POLL + 0.3
+        assert silence < 0.5 + 2 * talk._POLL + 0.3
         assert len(running.received(1)) == 10
 
 
 def test_pongs_alone_keep_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     # A quiet market: nothing is traded, and the provider is well.
-    monkeypatch.setattr(connections, "PING_INTERVAL", 0.1)
-    monkeypatch.setattr(connections, "PONG_TIMEOUT", 0.15)
+    monkeypatch.setattr(talk, "PING_INTERVAL", 0.1)
+    monkeypatch.setattr(talk, "PONG_TIMEOUT", 0.15)
     pings = []
 
     def serve(peer: Peer) -> None:
@@ -135,8 +136,8 @@ def test_pongs_alone_keep_the_connection(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_data_alone_keeps_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     # A server that sends much may answer a ping late; what arrives shows that it lives.
-    monkeypatch.setattr(connections, "PING_INTERVAL", 0.1)
-    monkeypatch.setattr(connections, "PONG_TIMEOUT", 0.15)
+    monkeypatch.setattr(talk, "PING_INTERVAL", 0.1)
+    monkeypatch.setattr(talk, "PONG_TIMEOUT", 0.15)
 
     def serve(peer: Peer) -> None:
         peer.upgrade()
@@ -150,8 +151,8 @@ def test_data_alone_keeps_the_connection(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_callback_that_blocks_is_not_the_peers_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "PING_INTERVAL", 0.05)
-    monkeypatch.setattr(connections, "PONG_TIMEOUT", 0.1)
+    monkeypatch.setattr(talk, "PING_INTERVAL", 0.05)
+    monkeypatch.setattr(talk, "PONG_TIMEOUT", 0.1)
 
     def block(_: object) -> None:
         time.sleep(0.4)

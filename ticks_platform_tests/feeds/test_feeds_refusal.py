@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from ticks_platform.feeds import link
-from ticks_platform.feeds.connection import FeedRefusedError
+from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform.feeds.life import State
 from ticks_platform_tests.feeds.helpers import KEY, Peer, PeerServer, Running, connector
 

@@ -214,7 +214,7 @@ def test_memory_is_bounded_and_the_table_knows_the_rest(
     sent = [frame(*[trade(str(i), at=NOON + i) for i in range(begin, begin + 10)]) for begin in range(0, 500, 10)]
     made = make_loader(take_lease("one"), [*sent, sent[0], sent[25], sent[49], sent[10]], polygon_events.decode)
     made.run()
-    assert len(made._memory._recent) + len(made._memory._older) <= 2 * (50 + 10)
+    assert made._memory._recent.size + made._memory._older.size <= 2 * (50 + 10)
     assert made._memory.horizon is not None
     assert account(database) == (500, 40, 0, 500, 0)
 

@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 import requests
 
-from ticks_platform.feeds.connection import FeedRefusedError
+from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform.feeds.life import State
 from ticks_platform.feeds.settings import FeedSettings, JournalSettings
 from ticks_platform.ingestion import lease as leases

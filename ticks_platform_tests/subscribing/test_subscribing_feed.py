@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import ticks_platform
-from ticks_platform.feeds.connection import FeedRefusedError
+from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform.feeds.events import Bar, Quote, Tick
 from ticks_platform.feeds.settings import FeedSettings, SettingsError
 from ticks_platform.standin import StandIn, StandInSettings

@@ -20,7 +20,7 @@ def all_files(root: Path) -> list[str]:
     """Every file that makes an object, in an order that satisfies their references."""
     made = [*scripts.HYPERTABLE, *scripts.MACHINERY, "schema/company.sql"]
     candles = [f"candles/one_{unit}_candle.sql" for unit in ("minute", "hour", "day")]
-    candles.append("candles/one_minute_candle_volume.sql")
+    candles += ["candles/one_minute_candle_volume.sql", "candles/session_day_candle.sql"]
     policy_files = [f"policies/one_{unit}_candle_refresh.sql" for unit in ("minute", "hour", "day")]
     found = {
         f"{file.parent.name}/{file.name}"

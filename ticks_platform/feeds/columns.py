@@ -1,0 +1,148 @@
+"""Many frames decoded at once, and their ticks by column: no object for each tick, no Python loop over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain, compress
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ticks_platform.feeds.events import Event, Tick
+
+Floats = npt.NDArray[np.float64]
+
+_NUMBERS = ("day_volume", "size", "bid", "ask")
+_TEXTS = ("exchange", "trade_id")
+
+
+@dataclass(frozen=True, slots=True)
+class TickColumns:
+    """Ticks in order, as the fields of `Tick` by column; all columns are of one length.
+
+    NaN and None stand for what a tick does not have, and a column is None where no tick has it.
+    """
+
+    symbol: list[str]
+    time: npt.NDArray[np.int64]
+    price: Floats
+    day_volume: Floats | None = None
+    """Whole numbers, exact up to 2^53."""
+    size: Floats | None = None
+    bid: Floats | None = None
+    ask: Floats | None = None
+    exchange: list[str | None] | None = None
+    trade_id: list[str | None] | None = None
+
+    @classmethod
+    def of(cls, ticks: Sequence[Tick]) -> TickColumns:
+        """Ticks by column. Raises OverflowError, TypeError or ValueError when a column cannot hold one of them."""
+        columns = {field: list(map(attrgetter(field), ticks)) for field in Tick.__struct_fields__}
+        optional: dict[str, Any] = {field: floats(columns[field]) for field in _NUMBERS}
+        optional |= {field: texts(columns[field]) for field in _TEXTS}
+        return cls(
+            columns["symbol"], np.array(columns["time"], np.int64), np.array(columns["price"], np.float64), **optional
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[TickColumns]) -> TickColumns:
+        """One after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        optional: dict[str, Any] = {}
+        for fields, join in ((_NUMBERS, _joined_floats), (_TEXTS, _joined_texts)):
+            for field in fields:
+                optional[field] = join([(getattr(part, field), len(part)) for part in parts])
+        return cls(
+            list(chain.from_iterable(part.symbol for part in parts)),
+            np.concatenate([part.time for part in parts]),
+            np.concatenate([part.price for part in parts]),
+            **optional,
+        )
+
+    def __len__(self) -> int:
+        return len(self.symbol)
+
+    def part(self, begin: int, end: int) -> TickColumns:
+        """The ticks from `begin` up to `end`."""
+        return self._of_columns(lambda column: column[begin:end])
+
+    def where(self, kept: npt.NDArray[np.bool_]) -> TickColumns:
+        """The ticks for which `kept` is true."""
+        chosen = kept.tolist()
+        return self._of_columns(
+            lambda column: column[kept] if isinstance(column, np.ndarray) else list(compress(column, chosen))
+        )
+
+    def ticks(self) -> list[Tick]:
+        """The ticks, one by one."""
+        nothing = [None] * len(self)
+        columns = [
+            nothing if column is None else column.tolist() if isinstance(column, np.ndarray) else column
+            for column in self._columns()
+        ]
+        rows: list[list[Any]] = [
+            [None if value != value else value for value in row] for row in zip(*columns, strict=True)
+        ]
+        return [Tick(*row) for row in rows]
+
+    def _of_columns(self, change: Callable[[Any], Any]) -> TickColumns:
+        columns: list[Any] = [None if column is None else change(column) for column in self._columns()]
+        return TickColumns(*columns)
+
+    def _columns(self) -> list[Any]:
+        return [getattr(self, field) for field in Tick.__struct_fields__]
+
+
+class Decoded(NamedTuple):
+    """What a run of frames held."""
+
+    events: TickColumns | list[Event]
+    """By column where all of them are ticks, else one by one."""
+    counts: Sequence[int]
+    """How many events each frame held."""
+
+
+def decode_lines(decode: Callable[[bytes], list[Any]], frames: Sequence[bytes]) -> list[Any] | None:
+    """Decode frames, each of them one JSON value, in one call of a msgspec decoder's `decode_lines`.
+
+    Returns a value for each frame; None when one of them is not just one such value, or not of the decoder's type.
+    """
+    lines = b"\n".join(frames)
+    # A frame with a line break of its own might hold two values, or half of one.
+    if lines.count(b"\n") != len(frames) - 1:
+        return None
+    try:
+        values = decode(lines)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return values if len(values) == len(frames) else None
+
+
+def floats(values: Sequence[float | None]) -> Floats | None:
+    """A column of numbers, with NaN for None; None where all of them are."""
+    # numpy is slow at a column of nothing but None.
+    if (not values or values[0] is None) and values.count(None) == len(values):
+        return None
+    return np.array(values, np.float64)
+
+
+def texts(values: list[str | None]) -> list[str | None] | None:
+    """A column of texts; None where all of them are None."""
+    return None if (not values or values[0] is None) and values.count(None) == len(values) else values
+
+
+def _joined_floats(parts: Sequence[tuple[Floats | None, int]]) -> Floats | None:
+    if all(column is None for column, _ in parts):
+        return None
+    return np.concatenate([np.full(length, np.nan) if column is None else column for column, length in parts])
+
+
+def _joined_texts(parts: Sequence[tuple[list[str | None] | None, int]]) -> list[str | None] | None:
+    if all(column is None for column, _ in parts):
+        return None
+    return list(chain.from_iterable([None] * length if column is None else column for column, length in parts))

@@ -1,0 +1,27 @@
+"""Why a connection ends, or a feed."""
+
+from __future__ import annotations
+
+
+class FeedRefusedError(Exception):
+    """The provider refuses this client; trying again with the same settings cannot help."""
+
+
+class LinkLostError(Exception):
+    """The WebSocket has ended, for the reason in the message."""
+
+
+class LeavingError(LinkLostError):
+    """It is this side that ends the connection: what is on its way is still to be taken in."""
+
+
+class TryLaterError(LeavingError):
+    """Another connection makes sense only after a while."""
+
+    def __init__(self, reason: str, seconds: float) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
+
+
+class UnreachableError(LinkLostError):
+    """There is nobody to connect to."""
