@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_repair_request (
     request_id  bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     -- Provider and the name of the key's variable: what limits hold for.
     account     text        NOT NULL,
-    repair_id   bigint      NOT NULL REFERENCES ticks_platform.feed_repair ON DELETE CASCADE,
+    repair_id   bigint      NOT NULL REFERENCES ticks_platform.feed_repair,
     -- Who made it.
     owner       text        NOT NULL,
     at          timestamptz NOT NULL,

@@ -64,6 +64,25 @@ def take(
     other kind, synthetic or live, and psycopg2.errors.LockNotAvailable when the owner before is in the middle of a
     transaction for too long: then `evict` it and try again.
     """
+    enter(cursor, feed=feed, provider=provider, synthetic=synthetic)
+    # The row lock waits for a commit of the owner before, and that commit's checkpoint is read after it.
+    cursor.execute(
+        """
+        INSERT INTO ticks_platform.feed_lease (feed, epoch, owner, taken_at, heartbeat_at)
+        VALUES (%(feed)s, 1, %(owner)s, clock_timestamp(), clock_timestamp())
+        ON CONFLICT (feed) DO UPDATE SET epoch = feed_lease.epoch + 1, owner = excluded.owner,
+            taken_at = excluded.taken_at, heartbeat_at = excluded.heartbeat_at, released_at = NULL
+        RETURNING epoch
+        """,
+        {"feed": feed, "owner": owner},
+    )
+    (epoch,) = _row(cursor)
+    place = locate(cursor, feed, journal_id=journal_id, journal_start=journal_start, journal_frames=journal_frames)
+    return Lease(feed, epoch, owner, *place)
+
+
+def enter(cursor: Cursor, *, feed: str, provider: str, synthetic: bool) -> None:
+    """Make a feed known, and wait for locks only a few seconds from now on. Raises MixedDatabaseError."""
     cursor.execute("SET LOCAL lock_timeout = '5s'")
     cursor.execute("SELECT feed FROM ticks_platform.feed WHERE synthetic <> %s ORDER BY feed", (synthetic,))
     others = [row[0] for row in cursor.fetchall()]
@@ -82,18 +101,15 @@ def take(
         """,
         {"feed": feed, "provider": provider, "synthetic": synthetic},
     )
-    # The row lock waits for a commit of the owner before, and that commit's checkpoint is read after it.
-    cursor.execute(
-        """
-        INSERT INTO ticks_platform.feed_lease (feed, epoch, owner, taken_at, heartbeat_at)
-        VALUES (%(feed)s, 1, %(owner)s, clock_timestamp(), clock_timestamp())
-        ON CONFLICT (feed) DO UPDATE SET epoch = feed_lease.epoch + 1, owner = excluded.owner,
-            taken_at = excluded.taken_at, heartbeat_at = excluded.heartbeat_at, released_at = NULL
-        RETURNING epoch
-        """,
-        {"feed": feed, "owner": owner},
-    )
-    (epoch,) = _row(cursor)
+
+
+def locate(
+    cursor: Cursor, feed: str, *, journal_id: str, journal_start: int | None, journal_frames: int
+) -> tuple[int, int, int]:
+    """The number of a journal, its checkpoint, and how many frames came before; makes a checkpoint where it has none.
+
+    The arguments are those of `take`.
+    """
     # Not one upsert: it would use up a journal number each time.
     cursor.execute(
         "SELECT journal_number, position, frames_before + frames FROM ticks_platform.feed_checkpoint "
@@ -114,7 +130,8 @@ def take(
             {"feed": feed, "journal_id": journal_id, "start": journal_start, "frames": journal_frames},
         )
         known = _row(cursor)
-    return Lease(feed, epoch, owner, *known)
+    number, position, frames = known
+    return number, position, frames
 
 
 def is_working(cursor: Cursor, feed: str) -> bool:
