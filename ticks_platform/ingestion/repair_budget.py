@@ -50,7 +50,7 @@ class Budget(NamedTuple):
             (self.account,),
         )
         (pause,) = cursor.fetchone() or (0.0,)
-        return max(0.0, pause, *waits)
+        return max(0.0, float(pause), *waits)
 
     def _window(self, cursor: Cursor, limit: int, seconds: float) -> float:
         """How long until fewer than `limit` requests lie in the last so many seconds."""
