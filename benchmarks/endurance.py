@@ -13,6 +13,7 @@ from benchmarks.workbench import Workbench
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings
 from ticks_platform.ingestion import audit
 from ticks_platform.ingestion.batch import DecodedBatch
+from ticks_platform.ingestion.store import Stored
 from ticks_platform.ingestion.stream import Ingestion
 from ticks_platform.standin import StandInProcess, StandInSettings
 from ticks_platform.timescale import scripts
@@ -89,9 +90,9 @@ def _watch(ingestion: Ingestion) -> list[npt.NDArray[np.float64]]:
     latencies: list[npt.NDArray[np.float64]] = []
     metrics, committed = ingestion.metrics, ingestion.metrics.committed
 
-    def keep(batch: DecodedBatch, *, refused: object, at: int) -> None:
+    def keep(batch: DecodedBatch, stored: Stored | None, *, at: int) -> None:
         latencies.append((at - batch.ticks.received_at) / 1e9)
-        committed(batch, refused=refused, at=at)  # type: ignore[arg-type]
+        committed(batch, stored, at=at)
 
     metrics.committed = keep  # type: ignore[method-assign]
     return latencies

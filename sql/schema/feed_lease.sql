@@ -5,5 +5,16 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_lease (
     owner         text        NOT NULL,
     taken_at      timestamptz NOT NULL,
     heartbeat_at  timestamptz NOT NULL,
-    released_at   timestamptz
+    released_at   timestamptz,
+    -- The journal that the owner appends to, among those that the feed has on its machine.
+    journal_id    uuid
 );
+
+-- For leases that were taken before a feed had more than one journal on a machine.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed_lease'::regclass AND attname = 'journal_id') THEN
+        ALTER TABLE ticks_platform.feed_lease ADD COLUMN journal_id uuid;
+    END IF;
+END
+$$;

@@ -9,7 +9,7 @@ from ticks_platform.defs.assets import MAX_RUNTIME
 from ticks_platform.defs.resources import DatabaseResource
 from ticks_platform.feeds.settings import PlatformSettings
 from ticks_platform.ingestion import audit
-from ticks_platform.ingestion.stream import journal_path
+from ticks_platform.ingestion.slots import journal_path
 from ticks_platform.timescale import quality
 from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
 

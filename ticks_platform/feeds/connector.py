@@ -85,6 +85,9 @@ class Connector(abc.ABC):
     messages_per_minute: ClassVar[int | None] = None
     """How many messages the provider takes of one connection in a minute, or None where it sets no limit."""
 
+    spare_connections: ClassVar[bool] = False
+    """Whether the provider lets every client have a second connection for the same data, with any plan."""
+
     Options: ClassVar[type[BaseModel]] = NoOptions
     """What `options` of a feed in feeds.yaml may say to this connector."""
 

@@ -99,6 +99,9 @@ class FeedSettings(_Section):
     one."""
     symbols_per_connection: Annotated[int, Field(ge=1)] | None = None
     """Symbols that one connection may carry; more are spread over several at once. No limit by default."""
+    overlap: bool | None = None
+    """Whether the old run and the new one may both be connected for some seconds when one replaces the other, so that
+    nothing is missed between them. By default where the provider lets everybody have more than one connection."""
     stale_after_seconds: Annotated[float, Field(gt=0)] = 60.0
     """With no tick for this long while its market is open, the feed counts as stalled, and the check «ticks are fresh»
     fails."""
@@ -183,6 +186,13 @@ class FeedSettings(_Section):
     def synthetic(self) -> bool:
         """Whether this feed's prices are made up, by the stand-in or something like it."""
         return self.endpoint == STAND_IN or self.synthetic_endpoint
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether a run that replaces another one connects before that has ended."""
+        if self.overlap is not None:
+            return self.overlap
+        return self.synthetic or find_connector(self.provider).spare_connections
 
     def only_symbols_differ(self, other: FeedSettings) -> bool:
         """Whether a running ingestion can go on with the other settings: their symbols are all that is different."""

@@ -236,7 +236,9 @@ class Journal:
 
     def _read(self) -> Iterator[FrameGroup]:
         rows = self._reader.execute(
-            "SELECT position, end, data FROM frame_group WHERE position >= ? ORDER BY position", (self._next_read,)
+            # What a next owner appends behind the end that is known here is not for this one.
+            "SELECT position, end, data FROM frame_group WHERE position >= ? AND position < ? ORDER BY position",
+            (self._next_read, self._end),
         )
         with contextlib.closing(rows):
             for position, end, data in rows:
@@ -263,10 +265,26 @@ class Journal:
             self._end = self._trimmed = self._next_read = position
             self._frames = frames
             return
-        with self._in_words("read"):
+        with self._in_words("read"), self._changed:
             row = self._reader.execute("SELECT min(position) FROM frame_group WHERE end > ?", (position,)).fetchone()
-        self._next_read = self._end if row[0] is None else row[0]
+            self._next_read = self._end if row[0] is None else row[0]
         self.trim(position)
+
+    def begin_behind(self, position: int) -> None:
+        """Append behind this position from now on, if nothing waits in here: its frames then sort after others'.
+
+        Raises JournalUnavailableError and JournalDamagedError.
+        """
+        if self.bytes_waiting or position <= self._end:
+            return
+        with self._in_words("written"), self._changed, self._writer:
+            self._writer.execute("UPDATE journal SET trimmed_position = ?", (position,))
+        self._end = self._trimmed = self._next_read = position
+
+    def waiting(self) -> Iterator[FrameGroup]:
+        """What is still to be taken, oldest first, without taking it. Raises as `take` does."""
+        with self._in_words("read"):
+            yield from self._read()
 
     def trim(self, position: int) -> None:
         """Forget the frames before this position: they are committed. Raises JournalDamagedError."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -16,6 +16,14 @@ def application_name(feed: str) -> str:
 
 class LeaseLostError(Exception):
     """Another owner took the feed over; this one must not write any more."""
+
+
+class HandedOverError(LeaseLostError):
+    """The feed was handed over as planned: its new owner has received all that this one has not stored."""
+
+    def __init__(self, feed: str, successor: str) -> None:
+        super().__init__(f"feed '{feed}' was handed over to {successor}")
+        self.successor = successor
 
 
 class MixedDatabaseError(Exception):
@@ -44,6 +52,8 @@ class LeaseStatus(NamedTuple):
     released: bool
     age: float
     """Seconds since the heartbeat, by the database's clock; negative when that was set back."""
+    journal_id: str | None
+    """The journal that the holder appends to."""
 
 
 def take(
@@ -68,13 +78,18 @@ def take(
     # The row lock waits for a commit of the owner before, and that commit's checkpoint is read after it.
     cursor.execute(
         """
-        INSERT INTO ticks_platform.feed_lease (feed, epoch, owner, taken_at, heartbeat_at)
-        VALUES (%(feed)s, 1, %(owner)s, clock_timestamp(), clock_timestamp())
-        ON CONFLICT (feed) DO UPDATE SET epoch = feed_lease.epoch + 1, owner = excluded.owner,
-            taken_at = excluded.taken_at, heartbeat_at = excluded.heartbeat_at, released_at = NULL
+        INSERT INTO ticks_platform.feed_lease (feed, epoch, owner, taken_at, heartbeat_at, journal_id)
+        VALUES (%(feed)s, 1, %(owner)s, clock_timestamp(), clock_timestamp(), %(journal_id)s)
+        ON CONFLICT (feed) DO UPDATE SET
+            -- Not one that is reserved for a successor: frames were received under it.
+            epoch = 1 + greatest(feed_lease.epoch, (
+                SELECT max(planned.epoch) FROM ticks_platform.feed_handover AS planned
+                WHERE planned.feed = feed_lease.feed)),
+            owner = excluded.owner, taken_at = excluded.taken_at, heartbeat_at = excluded.heartbeat_at,
+            released_at = NULL, journal_id = excluded.journal_id
         RETURNING epoch
         """,
-        {"feed": feed, "owner": owner},
+        {"feed": feed, "owner": owner, "journal_id": journal_id},
     )
     (epoch,) = _row(cursor)
     place = locate(cursor, feed, journal_id=journal_id, journal_start=journal_start, journal_frames=journal_frames)
@@ -134,6 +149,32 @@ def locate(
     return number, position, frames
 
 
+def last_position(cursor: Cursor, feed: str) -> int:
+    """How far the feed's journals have been loaded, the farthest of them."""
+    cursor.execute("SELECT coalesce(max(position), 0) FROM ticks_platform.feed_checkpoint WHERE feed = %s", (feed,))
+    (position,) = _row(cursor)
+    return int(position)
+
+
+def latest_journal(cursor: Cursor, feed: str) -> str | None:
+    """Which journal the feed's frames were last appended to: its owner's, or that of a successor which never took over.
+
+    Nobody can take the feed over between this and the end of the transaction. Raises as `take` does.
+    """
+    cursor.execute("SET LOCAL lock_timeout = '5s'")
+    cursor.execute(
+        """
+        SELECT coalesce((SELECT planned.journal_id FROM ticks_platform.feed_handover AS planned
+                         WHERE planned.feed = feed_lease.feed AND planned.epoch > feed_lease.epoch
+                         ORDER BY planned.epoch DESC LIMIT 1), journal_id)
+        FROM ticks_platform.feed_lease WHERE feed = %s FOR UPDATE
+        """,
+        (feed,),
+    )
+    row = cursor.fetchone()
+    return row[0] if row else None
+
+
 def is_working(cursor: Cursor, feed: str) -> bool:
     """Whether a connection that loads the feed is in the middle of a statement: busy or blocked, and not paused."""
     cursor.execute(
@@ -162,8 +203,8 @@ def hold(cursor: Cursor, lease: Lease) -> bool:
     """Heartbeat, inside the loading transaction or on its own; returns whether the feed is still wanted (enabled).
 
     The updated row stays locked until the transaction ends, so nobody takes the feed over between this and the commit.
-    Raises LeaseLostError when somebody else has. The owner is compared too: a database that was restored from a copy
-    hands out the same epochs again.
+    Raises LeaseLostError when somebody else has, and HandedOverError when that was planned. The owner is compared too:
+    a database that was restored from a copy hands out the same epochs again.
     """
     cursor.execute(
         """
@@ -175,6 +216,14 @@ def hold(cursor: Cursor, lease: Lease) -> bool:
     )
     row = cursor.fetchone()
     if row is None:
+        cursor.execute(
+            "SELECT successor FROM ticks_platform.feed_handover "
+            "WHERE feed = %s AND predecessor_epoch = %s AND predecessor = %s AND taken_at IS NOT NULL",
+            (lease.feed, lease.epoch, lease.owner),
+        )
+        planned = cursor.fetchone()
+        if planned is not None:
+            raise HandedOverError(lease.feed, planned[0])
         raise LeaseLostError(f"feed '{lease.feed}' was taken over by another owner; epoch {lease.epoch} is over")
     return bool(row[0])
 
@@ -193,7 +242,7 @@ def status(cursor: Cursor, feed: str) -> LeaseStatus | None:
     cursor.execute(
         """
         SELECT owner, epoch, heartbeat_at, released_at IS NOT NULL,
-            extract(epoch FROM clock_timestamp() - heartbeat_at)::double precision
+            extract(epoch FROM clock_timestamp() - heartbeat_at)::double precision, journal_id
         FROM ticks_platform.feed_lease WHERE feed = %s
         """,
         (feed,),
@@ -202,7 +251,7 @@ def status(cursor: Cursor, feed: str) -> LeaseStatus | None:
     return LeaseStatus(*row) if row else None
 
 
-def _row(cursor: Cursor) -> tuple[int, ...]:
+def _row(cursor: Cursor) -> tuple[Any, ...]:
     row = cursor.fetchone()
     assert row is not None
     return row

@@ -7,10 +7,10 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import psycopg2
 from psycopg2.extras import execute_values
@@ -18,14 +18,15 @@ from psycopg2.extras import execute_values
 from ticks_platform.feeds.backoff import Backoff
 from ticks_platform.feeds.life import Change
 from ticks_platform.feeds.liveness import Liveness
-from ticks_platform.ingestion import channels, ledger
+from ticks_platform.ingestion import channels, handover, ledger
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.batch import Decode, DecodedBatch, DecodeMany, decode_groups
-from ticks_platform.ingestion.destinations import DESTINATIONS
+from ticks_platform.ingestion.destinations import DESTINATIONS, Rows
 from ticks_platform.ingestion.duplicates import TradeMemory, stored_until
 from ticks_platform.ingestion.journal import Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
+from ticks_platform.ingestion.overlap import LAG, Overlap
 from ticks_platform.ingestion.store import Prepared, Store, Stored, prepare
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError, storable
 
@@ -58,6 +59,20 @@ class _AbandonedError(Exception):
     """The loader was told to stop retrying."""
 
 
+class Source(NamedTuple):
+    """A journal, and the lease under which it is loaded: where it goes on stands there."""
+
+    lease: Lease
+    journal: Journal
+
+
+class _Upcoming(NamedTuple):
+    """A batch on its way to the database, and the events that were left out of it since they are stored already."""
+
+    prepared: Prepared
+    left_out: list[Rows]
+
+
 class Loader:
     """Commits one feed's journal under one lease, for as long as it takes.
 
@@ -75,13 +90,19 @@ class Loader:
         metrics: Metrics,
         decode_many: DecodeMany | None = None,
         liveness: Liveness | None = None,
+        before: Sequence[Source] = (),
     ) -> None:
-        """`decode_many` does for ordinary frames what `decode` does, but faster. `liveness` is told their symbols."""
+        """`decode_many` does for ordinary frames what `decode` does, but faster. `liveness` is told their symbols.
+        `before` are journals to load before `journal`, to which nothing is appended any more; each is closed when it is
+        drained.
+        """
         self._database = database
         self._lease = lease
         self._decode = decode
         self._decode_many = decode_many
         self._journal = journal
+        self._sources = (*before, Source(lease, journal))
+        self._overlap: Overlap | None = None
         self.metrics = metrics
         self._changes: deque[Change] = deque()
         self._stored_changes = 0
@@ -114,19 +135,67 @@ class Loader:
             ThreadPoolExecutor(1, thread_name_prefix=f"decode-{self._lease.feed}") as preparing,
         ):
             self._until_done(self._begin)
-            upcoming = preparing.submit(self._prepare)
-            while True:
-                prepared = upcoming.result()
-                finished = prepared is None and self._journal.drained
-                if not finished:
-                    upcoming = preparing.submit(self._prepare)
-                if prepared is not None:
-                    self._commit(prepared)
-                elif time.monotonic() >= self._beat_at:
-                    self._until_done(self._hold)
-                if finished or self._abandon.is_set():
+            for source in self._sources:
+                self._turn_to(source)
+                self._load(preparing)
+                if self._abandon.is_set():
                     break
+                if source is not self._sources[-1]:
+                    source.journal.close()
             self._until_done(self._release)
+
+    def _turn_to(self, source: Source) -> None:
+        """Go on with a journal. Of one that a successor began, it is decided first what is stored already."""
+        self._lease, self._journal = source
+        self._store = Store(self._lease)
+        found = self._until_done(lambda cursor: handover.look(cursor, self._journal.journal_id))
+        if isinstance(found, handover.Unsettled):
+            # An event that has just reached the predecessor may still be on its way to here.
+            if self._abandon.wait(LAG):
+                raise _AbandonedError
+            unsettled = found
+            found = self._until_done(lambda cursor: self._settle(cursor, unsettled))
+        self._overlap = found
+
+    def _settle(self, cursor: Cursor, unsettled: handover.Unsettled) -> Overlap:
+        self._hold(cursor)
+        found = handover.settle(cursor, unsettled, self._journal.waiting(), self._decode)
+        logger.info(
+            "feed %s: %d events that were received twice are left out of %s",
+            self._lease.feed,
+            len(found.positions),
+            self._journal.path,
+        )
+        return found
+
+    def _load(self, preparing: ThreadPoolExecutor) -> None:
+        upcoming = preparing.submit(self._prepare)
+        while True:
+            batch = upcoming.result()
+            finished = batch is None and self._journal.drained
+            if not finished:
+                upcoming = preparing.submit(self._prepare)
+            if batch is not None:
+                self._commit(*batch)
+            elif time.monotonic() >= self._beat_at:
+                self._until_done(self._hold)
+            if finished or self._abandon.is_set():
+                return
+
+    def bid_farewell(self) -> None:
+        """After a planned hand-over, once: write the end of the connection's life, and tell the successor of it."""
+
+        def work(cursor: Cursor) -> None:
+            # The channels are the successor's by now.
+            self._store_changes(cursor, of_channels=False)
+            handover.note_closed(cursor, self._lease)
+
+        try:
+            self._transact(work)
+        except (psycopg2.Error, DatabaseUnavailableError) as error:
+            logger.warning("feed %s: its successor is not told of the end: %s", self._lease.feed, error)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Close the connection to the database; it is opened again when it is needed."""
@@ -134,7 +203,7 @@ class Loader:
             self._connection.close()
             self._connection = None
 
-    def _prepare(self) -> Prepared | None:
+    def _prepare(self) -> _Upcoming | None:
         groups = self._journal.take(max_bytes=MAX_BATCH_BYTES, linger=self._linger, wait=HEARTBEAT_INTERVAL / 4)
         if not groups:
             return None
@@ -144,9 +213,14 @@ class Loader:
             for _, rows in batch.tables:
                 self._liveness.saw(rows.column("symbol"), until=until)
             self._liveness.caught_up(until)
-        return prepare(batch, self._memory, self._lease)
+        left_out: list[Rows] = []
+        if self._overlap is not None:
+            batch, left_out = self._overlap.leave_out(batch)
+            if self._overlap.is_behind(batch.end):
+                self._overlap = None
+        return _Upcoming(prepare(batch, self._memory, self._lease), left_out)
 
-    def _commit(self, prepared: Prepared) -> None:
+    def _commit(self, prepared: Prepared, left_out: Sequence[Rows] = ()) -> None:
         batch = prepared.batch
 
         def store(cursor: Cursor) -> Stored | None:
@@ -168,7 +242,7 @@ class Loader:
                 batch,
                 loaded=stored.loaded_rows,
                 replaced=stored.replaced,
-                duplicate=stored.duplicate,
+                duplicate=[*stored.duplicate, *left_out],
                 rejected=batch.rejected + stored.refused,
             )
             ledger.add(cursor, self._lease.feed, entries)
@@ -184,6 +258,7 @@ class Loader:
         self._linger = min(LONGEST_LINGER, max(SHORTEST_LINGER, LINGER_PER_COMMIT * took))
         self._journal.trim(batch.end)
         self.metrics.committed(batch, stored, at=time.time_ns())
+        self.metrics.duplicate += sum(len(rows.events) for rows in left_out)
 
     def _check_is_committed(self, cursor: Cursor, batch: DecodedBatch) -> None:
         """Batches end at different positions, so that only this very batch can have left the checkpoint at its end."""
@@ -211,7 +286,7 @@ class Loader:
         self._store_changes(cursor)
         leases.release(cursor, self._lease)
 
-    def _store_changes(self, cursor: Cursor) -> None:
+    def _store_changes(self, cursor: Cursor, *, of_channels: bool = True) -> None:
         pending = list(self._changes)
         if pending:
             execute_values(
@@ -229,7 +304,8 @@ class Loader:
                     for change in pending
                 ],
             )
-            channels.note(cursor, self._lease.feed, pending)
+            if of_channels:
+                channels.note(cursor, self._lease.feed, pending)
         self._stored_changes = len(pending)
 
     def _until_done(self, work: Callable[[Cursor], T]) -> T:

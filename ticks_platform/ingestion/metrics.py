@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -15,6 +17,11 @@ from prometheus_client.registry import Collector
 from ticks_platform.ingestion.batch import DecodedBatch
 from ticks_platform.ingestion.destinations import TICKS
 from ticks_platform.ingestion.store import Stored
+
+logger = logging.getLogger(__name__)
+
+_PORT_INTERVAL = 2.0
+"""Seconds between attempts at a port that is taken."""
 
 BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper bounds of the latency histograms' buckets, in seconds."""
@@ -158,3 +165,33 @@ def serve(port: int, *, feed: str, metrics: Metrics, gauges: Callable[[], Gauges
         thread.join()
 
     return end
+
+
+class MetricsPort:
+    """The port at which a feed's metrics are read. Ticks are worth more: one that is taken is tried again and again."""
+
+    def __init__(self, port: int, feed: str, metrics: Metrics, gauges: Callable[[], Gauges]) -> None:
+        self._port = port
+        self._feed = feed
+        self._metrics = metrics
+        self._gauges = gauges
+        self._end: Callable[[], None] | None = None
+        self._due_at = 0.0
+        self.open_if_due()
+
+    def open_if_due(self) -> None:
+        """Serve, if that is not so yet and the last attempt was some seconds ago."""
+        if self._end is not None or time.monotonic() < self._due_at:
+            return
+        try:
+            self._end = serve(self._port, feed=self._feed, metrics=self._metrics, gauges=self._gauges)
+        except OSError as error:
+            # It may be a predecessor's, which is about to end, or is paused.
+            if not self._due_at:
+                logger.warning("feed %s: no metrics on port %d yet: %s", self._feed, self._port, error.strerror)
+            self._due_at = time.monotonic() + _PORT_INTERVAL
+
+    def close(self) -> None:
+        """Serve no more."""
+        if self._end is not None:
+            self._end()

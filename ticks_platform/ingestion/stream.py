@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import psycopg2
-
 from ticks_platform.feeds.backoff import Backoff
 from ticks_platform.feeds.connections import FeedConnections
 from ticks_platform.feeds.connector import Connector
@@ -19,13 +17,14 @@ from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Frame, Uns
 from ticks_platform.feeds.life import Change, State
 from ticks_platform.feeds.liveness import Liveness
 from ticks_platform.feeds.settings import FeedSettings
-from ticks_platform.ingestion import lease as leases
+from ticks_platform.ingestion.claim import CLOSE_TIMEOUT, Claim, Claimed, StoppedError
+from ticks_platform.ingestion.handover import Handover, HandoverFailedError, Readiness
 from ticks_platform.ingestion.journal import Journal, JournalDamagedError, JournalUnavailableError
-from ticks_platform.ingestion.lease import Lease
+from ticks_platform.ingestion.lease import HandedOverError
 from ticks_platform.ingestion.loader import Loader
-from ticks_platform.ingestion.metrics import Gauges, Metrics, serve
-from ticks_platform.paths import state_dir
-from ticks_platform.timescale.database import Database, DatabaseUnavailableError
+from ticks_platform.ingestion.metrics import Gauges, Metrics, MetricsPort
+from ticks_platform.ingestion.slots import Journals, journal_path
+from ticks_platform.timescale.database import Database
 
 logger = logging.getLogger(__name__)
 
@@ -74,16 +73,28 @@ class Ingestion:
         database: Database,
         owner: str,
         journal_file: Path | None = None,
+        follow: bool = False,
     ) -> None:
-        """`owner` names this ingestion in the lease, for example a Dagster run id."""
+        """`owner` names this ingestion in the lease, for example a Dagster run id. `journal_file` is the first of the
+        feed's two journals. With `follow`, an owner that is at work is followed as planned, as `feed.overlaps` allows;
+        else, and where there is none, the feed is taken at once.
+        """
         self.feed = feed
         self.metrics = Metrics()
         self._connector = connector
         self._database = database
         self._owner = owner
+        self.successor: str | None = None
+        """Who has followed as planned, when that is how it ended."""
+        self._follow = follow
         self._journal_file = journal_file or journal_path(feed.name)
         self._journal: Journal | None = None
+        self._claim: Claim | None = None
         self._loader: Loader | None = None
+        self._receiver: _Worker | None = None
+        self._port: MetricsPort | None = None
+        self._readiness = Readiness()
+        self._early: list[Change] = []
         self._epoch = 0
         self._liveness = Liveness(feed.calendars(), patience=feed.stale_after_seconds)
         self._connection = FeedConnections(
@@ -96,7 +107,6 @@ class Ingestion:
         )
         self._changing = threading.Lock()
         self._failed_channels: dict[str, str] = {}
-        self._trouble: str | None = None
         self._journal_trouble: str | None = None
         self._lost_frames = 0
         self._stopping = threading.Event()
@@ -115,8 +125,9 @@ class Ingestion:
     def wait(self, seconds: float) -> bool:
         """Wait up to `seconds` for the ingestion to end by itself; returns whether it has.
 
-        Raises what ended it: FeedRefusedError, LeaseLostError, MixedDatabaseError, JournalError, JournalDamagedError,
-        JournalUnavailableError, or whatever else went wrong. It ends without an error when the feed was switched off.
+        Raises what ended it: FeedRefusedError, LeaseLostError, MixedDatabaseError, HandoverFailedError, JournalError,
+        JournalDamagedError, JournalUnavailableError, or whatever else went wrong. It ends without an error when the
+        feed was switched off, or handed over: then there is a `successor`.
         """
         ended = self._ended.wait(seconds)
         if ended and self._failure is not None:
@@ -164,13 +175,14 @@ class Ingestion:
         )
 
     def _current_trouble(self) -> str | None:
-        loading = self._loader.trouble if self._loader else self._trouble
+        at_work = self._loader or self._claim
+        loading = at_work.trouble if at_work else None
         if self._journal_trouble is not None:
             return self._journal_trouble
         if self._journal is not None and self._journal.full:
             budget = self.feed.journal.max_megabytes
             return (
-                f"the journal of feed '{self.feed.name}' is full ({budget} MB wait in {self._journal_file}): reading "
+                f"the journal of feed '{self.feed.name}' is full ({budget} MB wait in {self._journal.path}): reading "
                 "has stopped until the database takes some of it. "
                 f"{loading or 'The database is slower than the feed'}. To hold out longer, raise "
                 "journal.max_megabytes in feeds.yaml"
@@ -180,83 +192,79 @@ class Ingestion:
     def _run(self) -> None:
         try:
             with contextlib.ExitStack() as stack:
-                journal = self._journal = Journal(
-                    self._journal_file,
-                    feed=self.feed.name,
-                    synthetic=self.feed.synthetic,
-                    max_bytes=self.feed.journal.max_megabytes << 20,
-                    sync_interval=self.feed.journal.sync_milliseconds / 1000,
-                )
-                stack.callback(journal.close)
+                journals = Journals(self._journal_file, self.feed)
+                stack.callback(journals.close)
+                # An appending thread must have ended before.
+                stack.callback(self._leave)
                 if self.feed.metrics_port is not None:
-                    self._serve_metrics(self.feed.metrics_port, stack)
-                lease = self._take_lease(journal)
-                if lease is not None:
-                    self._stream(journal, lease)
+                    self._port = MetricsPort(self.feed.metrics_port, self.feed.name, self.metrics, self._gauges)
+                    stack.callback(self._port.close)
+                claim = self._claim = Claim(
+                    feed=self.feed,
+                    owner=self._owner,
+                    database=self._database,
+                    journals=journals,
+                    stopping=self._stopping,
+                )
+                with contextlib.suppress(StoppedError):
+                    begun = claim.begin() if self._follow else None
+                    self._stream(claim.take() if begun is None else self._succeed(claim, *begun))
         except BaseException as error:  # noqa: BLE001  (handed to whoever waits)
             self._failure = error
         finally:
             self._ended.set()
 
-    def _serve_metrics(self, port: int, stack: contextlib.ExitStack) -> None:
-        try:
-            stack.callback(serve(port, feed=self.feed.name, metrics=self.metrics, gauges=self._gauges))
-        except OSError as error:
-            # Ticks are worth more than their metrics; the port may be a paused predecessor's.
-            logger.warning("feed %s: no metrics on port %d: %s", self.feed.name, port, error.strerror)
+    def _succeed(self, claim: Claim, begun: Handover, journal: Journal) -> Claimed:
+        """Receive beside the predecessor for a while, if the provider allows that, then take the feed over."""
+        self._journal, self._epoch = journal, begun.epoch
+        if not self.feed.overlaps:
+            return claim.follow(begun, journal, closed_within=CLOSE_TIMEOUT)
+        receiver = self._receive_from_now_on()
+        channels = [channel for symbol in self.feed.symbol_names() for channel in self._connector.channels(symbol)]
 
-    def _take_lease(self, journal: Journal) -> Lease | None:
-        """Take the feed over, waiting for the database for as long as it takes; None when stopped before that."""
-        backoff = Backoff(base=0.2, cap=5.0)
-        while not self._stopping.is_set():
-            try:
-                with self._database.transaction() as cursor:
-                    lease = leases.take(
-                        cursor,
-                        feed=self.feed.name,
-                        provider=self.feed.provider,
-                        synthetic=self.feed.synthetic,
-                        owner=self._owner,
-                        journal_id=journal.journal_id,
-                        journal_start=journal.start,
-                        journal_frames=journal.frames_trimmed,
-                    )
-            except psycopg2.errors.LockNotAvailable:
-                logger.warning("feed %s: its owner is stuck in a transaction, which is ended now", self.feed.name)
-                self._evict()
-                continue
-            except (psycopg2.Error, DatabaseUnavailableError) as error:
-                self._trouble = f"{self._database.description}: {str(error).strip()}"
-                logger.warning("feed %s cannot take its lease: %s", self.feed.name, self._trouble)
-                self._stopping.wait(backoff.next_delay())
-                continue
-            self._trouble = None
-            return lease
-        return None
+        def is_ready() -> bool:
+            if not receiver.is_alive():
+                raise receiver.failure or HandoverFailedError(f"feed '{begun.feed}': its connections have ended")
+            with self._changing:
+                return self._readiness.covers(channels)
 
-    def _evict(self) -> None:
-        # Should this fail, taking the lease does so too, and tells why.
-        with contextlib.suppress(psycopg2.Error, DatabaseUnavailableError), self._database.transaction() as cursor:
-            leases.evict(cursor, self.feed.name)
+        return claim.follow_when_ready(begun, journal, is_ready)
 
-    def _stream(self, journal: Journal, lease: Lease) -> None:
-        journal.seek(lease.position, frames=lease.frames)
-        self._epoch = lease.epoch
-        loader = self._loader = Loader(
+    def _receive_from_now_on(self) -> _Worker:
+        if self._receiver is None:
+            self._receiver = _Worker(self._connection.run, f"receive-{self.feed.name}")
+            self._receiver.start()
+        return self._receiver
+
+    def _leave(self) -> None:
+        self._end_reading()
+        if self._receiver is not None:
+            self._receiver.join(RECEIVER_TIMEOUT)
+
+    def _stream(self, claimed: Claimed) -> None:
+        journal, lease = claimed.journal, claimed.lease
+        self._journal, self._epoch = journal, lease.epoch
+        loader = Loader(
             database=self._database,
             lease=lease,
             decode=self._connector.decode,
             decode_many=self._connector.decode_many,
             journal=journal,
+            before=claimed.before,
             metrics=self.metrics,
             liveness=self._liveness,
         )
-        receiver = _Worker(self._connection.run, f"receive-{self.feed.name}")
+        with self._changing:
+            self._loader = loader
+            for change in self._early:
+                loader.record(change)
+        receiver = self._receive_from_now_on()
         loading = _Worker(loader.run, f"load-{self.feed.name}")
-        receiver.start()
         loading.start()
         while receiver.is_alive() and loading.is_alive() and loader.wanted and not self._stopping.is_set():
             self._stopping.wait(0.1)
+            if self._port is not None:
+                self._port.open_if_due()
         self._end_reading()
         journal.take_all()
         receiver.join(RECEIVER_TIMEOUT)
@@ -266,6 +274,11 @@ class Ingestion:
             loading.join(STOP_TIMEOUT)
             loader.abandon()
         loading.join()
+        if isinstance(loading.failure, HandedOverError):
+            # Whatever this one could not append any more, the successor has received too.
+            self.successor = loading.failure.successor
+            loader.bid_farewell()
+            return
         for failure in (loading.failure, receiver.failure):
             if failure is not None:
                 raise failure
@@ -308,32 +321,33 @@ class Ingestion:
 
     def _lose(self, frames: Sequence[Frame]) -> None:
         """Say that frames which were read are in no journal, in the log and among the feed's sessions."""
-        assert self._loader is not None
-        with self._changing:
-            self._lost_frames += len(frames)
         detail = f"{len(frames)} frames that were read are lost: the journal could not be written"
         logger.error("feed %s: %s", self.feed.name, detail)
-        self._loader.record(Change(self._connection.state, time.time_ns(), frames[0].connection, detail))
+        with self._changing:
+            self._lost_frames += len(frames)
+            self._record(Change(self._connection.state, time.time_ns(), frames[0].connection, detail))
 
     def _on_change(self, change: Change) -> None:
-        assert self._loader is not None
         with self._changing:
+            self._readiness.note(change)
             self.metrics.connections = max(self.metrics.connections, change.connection)
             if isinstance(change.notice, ChannelsFailed):
                 self._failed_channels.update(change.notice.reasons)
             elif isinstance(change.notice, Acknowledged | Unsubscribed):
                 for channel in change.notice.channels:
                     self._failed_channels.pop(channel, None)
-        self._loader.record(change)
+            self._record(change)
+
+    def _record(self, change: Change) -> None:
+        # A successor has no loader yet: it writes nothing before it has the feed.
+        if self._loader is None:
+            self._early.append(change)
+        else:
+            self._loader.record(change)
 
     def _gauges(self) -> Gauges:
         progress = self.progress()
         return Gauges(progress.waiting_bytes, connected=progress.state is State.STREAMING)
-
-
-def journal_path(feed: str) -> Path:
-    """Where a feed's journal is: in the state folder, one file a feed."""
-    return state_dir() / "journal" / f"{feed}.sqlite3"
 
 
 class _Worker(threading.Thread):

@@ -3,7 +3,15 @@
 It is the default feed while developing, and what the tests attack. Nothing that it sends is a market's.
 """
 
-from ticks_platform.standin.account import Account, ConnectionAccount, MadeEvent, MadeEvents, RestRequest, Undelivered
+from ticks_platform.standin.account import (
+    Account,
+    ConnectionAccount,
+    MadeEvent,
+    MadeEvents,
+    RestRequest,
+    Undelivered,
+    fetched_twice,
+)
 from ticks_platform.standin.commands import RawFrame, StandInError
 from ticks_platform.standin.misbehaviour import MalformedKind, Misbehaviour
 from ticks_platform.standin.process import StandInProcess
@@ -24,4 +32,5 @@ __all__ = [
     "StandInProcess",
     "StandInSettings",
     "Undelivered",
+    "fetched_twice",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from http import HTTPStatus
 from itertools import groupby
 from typing import Any, Literal
 
@@ -162,16 +163,18 @@ def _is_sent(event: MadeEvent, connections: Collection[int] | None) -> bool:
 class RestRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One request that was answered by HTTP, or not.
 
-    ``asked`` is its query without the key, and of a page that follows another one what the first page was asked.
-    ``begins_ns`` and ``ends_ns`` are the half-open interval asked for, of a following page what was left of it;
-    ``first_ns`` and ``last_ns`` the times of the first and last of the ``results``, by time. Nanoseconds of UNIX time;
-    a bar's is that of its beginning. ``fault`` names what was done to the answer on command.
+    ``subject`` is what it is of, whatever the interval, as ``/v3/trades/AAPL``; empty if it was refused. ``asked`` is
+    its query without the key, and of a page that follows another one what the first page was asked. ``begins_ns`` and
+    ``ends_ns`` are the half-open interval asked for, of a following page what was left of it; ``first_ns`` and
+    ``last_ns`` the times of the first and last of the ``results``, by time. Nanoseconds of UNIX time; a bar's is that
+    of its beginning. ``fault`` names what was done to the answer on command.
     """
 
     number: int
     at_ms: int
     provider: str
     path: str
+    subject: str
     asked: dict[str, str]
     status: int
     fault: str = ""
@@ -180,3 +183,18 @@ class RestRequest(msgspec.Struct, frozen=True, kw_only=True):
     ends_ns: int | None = None
     first_ns: int | None = None
     last_ns: int | None = None
+
+
+def fetched_twice(requests: Iterable[RestRequest]) -> list[tuple[RestRequest, RestRequest]]:
+    """Pairs of answers, as they should be, to requests on one subject whose results lie in overlapping intervals."""
+    answers = [each for each in requests if each.results and each.status == HTTPStatus.OK and not each.fault]
+    answers.sort(key=lambda each: (each.subject, each.first_ns or 0))
+    pairs = []
+    for _, group in groupby(answers, lambda each: each.subject):
+        widest: RestRequest | None = None
+        for answer in group:
+            if widest is not None and (answer.first_ns or 0) <= (widest.last_ns or 0):
+                pairs.append((widest, answer))
+            if widest is None or (answer.last_ns or 0) > (widest.last_ns or 0):
+                widest = answer
+    return pairs

@@ -159,7 +159,8 @@ class Connection:
             else:
                 part = events[position : position + size]
                 payload = session.wrap([event.payload for event in part])
-                self.queue(payload, names=[event.name for event in part], numbers=[event.number for event in part])
+                numbers = [event.number for event in part] if self._history.kept else ()
+                self.queue(payload, names=[event.name for event in part], numbers=numbers)
             position += size
 
     def _queue_frames(self, frames: list[Frame]) -> None:

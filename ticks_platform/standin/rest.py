@@ -117,6 +117,7 @@ class RestApis:
                 at_ms=question.now_ms,
                 provider=api.provider,
                 path=question.path,
+                subject=answer.subject,
                 asked=answer.asked or {n: v for n, v in question.query.items() if n not in _KEY_PARAMETERS},
                 status=answer.status,
                 fault=question.fault.kind if question.fault is not None else "",

@@ -22,11 +22,12 @@ class Question(NamedTuple):
 
 
 class Answer(msgspec.Struct, kw_only=True):
-    """What follows; ``asked`` and what comes after it are for the account, see :class:`RestRequest`."""
+    """What follows; ``subject`` and what comes after it are for the account, see :class:`RestRequest`."""
 
     body: bytes
     status: int = 200
     headers: dict[str, str] = {}
+    subject: str = ""
     asked: dict[str, str] = {}
     results: int = 0
     begins_ns: int | None = None

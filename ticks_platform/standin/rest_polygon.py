@@ -123,9 +123,6 @@ class PolygonApi:
         if what in self._settings.polygon_rest_unentitled:
             raise RefusedError(403, _NOT_ENTITLED, "NOT_AUTHORIZED")
 
-    def _served_until_ms(self, question: Question) -> int:
-        return question.now_ms - round(self.delay_s * 1_000)
-
     def _trades(self, ticker: str, question: Question) -> Answer:
         after = None
         asked = {name: text for name, text in question.query.items() if name not in ("apiKey", "cursor")}
@@ -140,7 +137,8 @@ class PolygonApi:
             begins_ns, ends_ns = (begins_ns, after.time_ns) if descending else (after.time_ns, ends_ns)
         market, symbol = _named(ticker)
         topic = (market, _TRADE_CHANNELS.get(market), symbol)
-        until_ns = min(ends_ns, (self._served_until_ms(question) + 1) * _MS)
+        # Without a delay all is served that was made, also what is of the future on purpose.
+        until_ns = min(ends_ns, (question.now_ms - round(self.delay_s * 1_000) + 1) * _MS) if self.delay_s else ends_ns
         # The last one of the page before may have had company at its very nanosecond.
         made = self._history.between(topic, begins_ns, until_ns + (after is not None and descending))
         if descending:
@@ -161,6 +159,7 @@ class PolygonApi:
         times = [event.time_ns for event in page]
         return Answer(
             body=_encode(body),
+            subject=f"/v3/trades/{ticker}",
             asked=asked,
             results=len(page),
             begins_ns=begins_ns,
@@ -275,6 +274,7 @@ class PolygonApi:
         starts = [bar.start_ms * _MS for bar in page]
         return Answer(
             body=_encode(body),
+            subject=f"/v2/aggs/ticker/{ticker}/range/{count}/{span}",
             results=len(page),
             begins_ns=first_ms * _MS,
             ends_ns=(last_ms + 1) * _MS,

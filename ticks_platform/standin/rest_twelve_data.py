@@ -102,7 +102,7 @@ class TwelveDataApi:
         one = self._time_series if question.path == TIME_SERIES else self._price
         if len(symbols) == 1:
             return one(symbols[0], question)
-        whole = Answer(body=b"", headers={"Is_batch": "true"})
+        whole = Answer(body=b"", headers={"Is_batch": "true"}, subject=_subject(question))
         bodies: dict[str, msgspec.Raw] = {}
         for symbol in symbols:
             try:
@@ -171,6 +171,7 @@ class TwelveDataApi:
         body = {"meta": _meta(instrument, interval, own_zone), "values": values, "status": "ok"}
         return Answer(
             body=_encode(body),
+            subject=_subject(question),
             results=len(bars),
             begins_ns=None if begins is None else begins * _MS,
             ends_ns=None if ends is None else (last_ms + 1) * _MS,
@@ -192,6 +193,10 @@ def _of_both(choose: Callable[..., int], one: int | None, other: int | None) -> 
 
 def _symbols(question: Question) -> list[str]:
     return [symbol.strip() for symbol in question.query.get("symbol", "").split(",") if symbol.strip()]
+
+
+def _subject(question: Question) -> str:
+    return f"{question.path} {','.join(_symbols(question))} {question.query.get('interval', '')}".strip()
 
 
 def _error(refused: RefusedError) -> dict[str, Any]:

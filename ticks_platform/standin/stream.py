@@ -169,7 +169,8 @@ class TickStream:
 
     def _emit(self, count: int) -> None:
         market, traded, how = self._market, self._traded, self._misbehaviour
-        now, keep = now_ms(), self._history.keep
+        now, history = now_ms(), self._history
+        kept = history.kept
         odd = ""
         for _ in range(count):
             source = traded[market.draw(len(traded))]
@@ -179,7 +180,8 @@ class TickStream:
                 at_ms += shift
             for event in source.events(market.tick(source.instrument, at_ms // 1_000), at_ms):
                 event.odd = odd
-                keep(event, now)
+                if kept:
+                    history.keep(event, now)
                 self._deliver(event)
         self._flush()
         self.ticks += count

@@ -13,6 +13,7 @@ MACHINERY = (
     "schema/ticks_platform.sql",
     "schema/feed.sql",
     "schema/feed_lease.sql",
+    "schema/feed_handover.sql",
     "schema/feed_checkpoint.sql",
     "schema/feed_ledger.sql",
     "schema/feed_hour.sql",

@@ -21,7 +21,7 @@ from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import PlatformSettings, SettingsError, load_settings
 from ticks_platform.ingestion import loader, switch
 from ticks_platform.ingestion.journal import Journal
-from ticks_platform.ingestion.stream import journal_path
+from ticks_platform.ingestion.slots import journal_path
 from ticks_platform.standin import StandIn, StandInSettings
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.defs.helpers import take_over

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -59,6 +61,24 @@ def test_the_market_goes_on_while_nobody_listens(connect_polygon: Connect) -> No
         client = RESTClient("demo", base=stand_in.http_url)
         served = [trade.id for symbol in ("AAPL", "MSFT") for trade in client.list_trades(symbol, limit=37)]
         assert sorted(served) == sorted(in_order), "REST has what was never received"
+
+
+def test_what_was_sent_is_what_was_received_over_cuts_in_the_flow(connect_polygon: Connect) -> None:
+    received: list[str] = []
+    with on_command(rate=1_000) as stand_in:
+        for cut in (stand_in.drop_connections, lambda: stand_in.close_connections(1011), stand_in.drop_connections):
+            client = connect_polygon(stand_in.url("polygon")).enter("T.AAPL", "T.MSFT")
+            while len(client.heard) < 40:
+                client.hear_events()
+            cutting = threading.Thread(target=cut)
+            cutting.start()
+            client.hear_end()
+            client.socket.shutdown()
+            cutting.join()
+            received += [event["i"] for frame in client.heard for event in json.loads(frame) if event["ev"] == "T"]
+        made = stand_in.made(payloads=True)
+        assert [event.decoded()["i"] for event in made.events if event.sent_on] == received
+        assert {each.name for each in made.undelivered()} == {"T.AAPL", "T.MSFT"}
 
 
 def test_a_rate_is_held_without_anybody() -> None:

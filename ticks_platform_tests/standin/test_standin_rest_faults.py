@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ticks_platform.standin import StandIn, StandInSettings
+from ticks_platform.standin import StandIn, StandInSettings, fetched_twice
 
 NOON = datetime(2026, 3, 11, 16, tzinfo=timezone.utc)
 TRADES = "/v3/trades/AAPL?apiKey=demo&order=asc&limit=100"
@@ -102,6 +102,29 @@ def test_the_account_of_requests_tells_intervals(stand_in: StandIn) -> None:
     assert trades.results == len(mine)
     assert trades.asked["timestamp.gte"] == f"{begin}000000000"
     assert "apiKey" not in trades.asked
+
+
+def test_what_is_fetched_twice(stand_in: StandIn) -> None:
+    stand_in.fail_requests("cut")
+    with pytest.raises(http.client.IncompleteRead):
+        get(stand_in, TRADES)
+    page = get(stand_in, TRADES)[1]
+    while "next_url" in page:
+        page = get(stand_in, page["next_url"].removeprefix(stand_in.http_url) + "&apiKey=demo")[1]
+    get(stand_in, SERIES)
+    get(stand_in, SERIES.replace("1min", "5min"))
+    assert {request.subject for request in stand_in.requests()} == {
+        "/v3/trades/AAPL",
+        "/time_series AAPL 1min",
+        "/time_series AAPL 5min",
+    }
+    assert fetched_twice(stand_in.requests()) == []
+    get(stand_in, TRADES.replace("limit=100", "limit=1"))
+    get(stand_in, SERIES)
+    assert [(one.subject, other.number) for one, other in fetched_twice(stand_in.requests())] == [
+        ("/time_series AAPL 1min", len(stand_in.requests())),
+        ("/v3/trades/AAPL", len(stand_in.requests()) - 1),
+    ]
 
 
 def test_nobody_waits_when_the_stand_in_stops() -> None:

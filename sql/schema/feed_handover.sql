@@ -1,0 +1,23 @@
+-- Planned hand-overs of a feed from one owner to the next: both receive for some seconds, and what both have is stored once.
+CREATE TABLE IF NOT EXISTS ticks_platform.feed_handover (
+    feed                 text        NOT NULL REFERENCES ticks_platform.feed,
+    -- The successor's: reserved at its begin, since what it receives from then on is accounted for under it.
+    epoch                bigint      NOT NULL,
+    successor            text        NOT NULL,
+    journal_id           uuid        NOT NULL,
+    predecessor          text        NOT NULL,
+    predecessor_epoch    bigint      NOT NULL,
+    predecessor_journal  uuid,
+    begun_at             timestamptz NOT NULL,
+    -- When the successor took the lease; before that, and when it never did, the predecessor goes on.
+    taken_at             timestamptz,
+    -- When the predecessor had closed its connection; not there where it was killed.
+    closed_at            timestamptz,
+    -- When it was decided which events of the successor's journal the predecessor has stored already.
+    settled_at           timestamptz,
+    -- How many there are, and their positions: 8 bytes each, little-endian, ascending, compressed by zlib.
+    left_out             bigint,
+    left_out_positions   bytea,
+    PRIMARY KEY (feed, epoch)
+);
+CREATE INDEX IF NOT EXISTS feed_handover_journal_idx ON ticks_platform.feed_handover (journal_id, epoch DESC);

@@ -1,0 +1,215 @@
+"""What two owners of a feed have both received while one followed the other: found event by event, and stored once.
+
+An event is told by what it says: symbol, time and values. Where the provider sends the very same more than once, such
+as one price twice within a second, the copies are told apart by when they arrived: the predecessor has the earlier ones
+up to its end, the successor the later ones from its begin, and the division is the one that fits the arrivals best.
+What is assumed is that both connections carry the same events, at a lag that is about the same for all of them. An
+event that only one of them got is stored; where nothing matches, as when the provider sends each connection something
+else, nothing is left out. Trades with an id are not looked at here, since `duplicates` knows them; bars replace each
+other.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta, timezone
+from itertools import islice
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ticks_platform.ingestion.batch import Decode, DecodedBatch, decode_groups
+from ticks_platform.ingestion.destinations import QUOTES, TICKS, Destination, Rows
+from ticks_platform.ingestion.journal import FrameGroup
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+LAG = 1.0
+"""Seconds that an event may reach one connection later than the other."""
+
+_GROUPS = 500
+"""Groups of frames that are decoded at a time."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+_FIELDS = {
+    TICKS.table: ("price", "day_volume", "size", "bid", "ask", "exchange"),
+    QUOTES.table: ("bid", "bid_size", "ask", "ask_size", "exchange"),
+}
+"""The fields of an event that tell it from others, beside its symbol and its time."""
+
+_STORED = {
+    TICKS.table: """
+        SELECT symbol, (extract(epoch FROM time) * 1000000)::bigint, price, day_volume, size, bid, ask, exchange,
+            (extract(epoch FROM received_at) * 1000000)::bigint
+        FROM stocks_real_time
+        WHERE time >= %(oldest)s AND time <= %(newest)s AND received_at >= %(since)s AND feed = %(feed)s
+            AND coalesce(trade_id, '') = '' AND right(tick_id::text, 4) = %(journal)s
+        """,
+    QUOTES.table: """
+        SELECT symbol, (extract(epoch FROM time) * 1000000)::bigint, bid_price, bid_size, ask_price, ask_size, exchange,
+            (extract(epoch FROM received_at) * 1000000)::bigint
+        FROM stock_quotes
+        WHERE time >= %(oldest)s AND time <= %(newest)s AND received_at >= %(since)s AND feed = %(feed)s
+            AND right(quote_id::text, 4) = %(journal)s
+        """,
+}
+"""The rows of one journal, whose number is the end of their identity, in the order of `_FIELDS`."""
+
+
+class Overlap:
+    """Events of a journal that are stored already, by position."""
+
+    def __init__(self, positions: npt.NDArray[np.int64]) -> None:
+        self.positions = positions
+
+    @classmethod
+    def load(cls, data: bytes) -> Overlap:
+        """What `dump` made."""
+        return cls(np.frombuffer(zlib.decompress(data), dtype="<i8").astype(np.int64))
+
+    def dump(self) -> bytes:
+        """As the database keeps it."""
+        return zlib.compress(self.positions.astype("<i8").tobytes())
+
+    def is_behind(self, position: int) -> bool:
+        """Whether none of them is at this position or after it."""
+        return not len(self.positions) or int(self.positions[-1]) < position
+
+    def leave_out(self, batch: DecodedBatch) -> tuple[DecodedBatch, list[Rows]]:
+        """The batch without those events, and what was left out of it."""
+        left_out = []
+        kept: list[Rows] = []
+        for rows in (batch.ticks, batch.quotes):
+            twice = np.isin(rows.positions, self.positions, assume_unique=True)
+            if twice.any():
+                left_out.append(rows.where(twice))
+                rows = rows.where(~twice)
+            kept.append(rows)
+        return batch._replace(ticks=kept[0], quotes=kept[1]), left_out
+
+
+class _Copies(NamedTuple):
+    """Arrivals of one and the same event, in nanoseconds, and its positions in the successor's journal."""
+
+    before: list[int]
+    after: list[int]
+    positions: list[int]
+
+
+def find(
+    cursor: Cursor,
+    feed: str,
+    groups: Iterable[FrameGroup],
+    decode: Decode,
+    *,
+    journal_number: int,
+    end: int,
+) -> Overlap:
+    """Which events of these groups, the successor's, are stored already out of the journal of that number.
+
+    `end` is the arrival of the last frame of the predecessor, in nanoseconds; all that it has received is stored.
+    """
+    upcoming = iter(groups)
+    found: dict[str, dict[tuple[Any, ...], _Copies]] = {table: {} for table in _FIELDS}
+    begin: int | None = None
+    while part := list(islice(upcoming, _GROUPS)):
+        begin = part[0].received_at[0] if begin is None else begin
+        batch = decode_groups(part, decode)
+        for destination, rows in ((TICKS, batch.ticks), (QUOTES, batch.quotes)):
+            _note(found[destination.table], destination, rows, until=end + round(LAG * 1e9))
+        if part[-1].received_at[0] > end + LAG * 1e9:
+            break
+    positions: list[int] = []
+    for table, copies in found.items():
+        if copies and begin is not None:
+            since = begin - round(LAG * 1e9)
+            _look_up(cursor, feed, table, copies, journal_number=journal_number, since=since)
+            positions += _twice(copies.values(), begin=begin, end=end)
+    return Overlap(np.array(sorted(positions), dtype=np.int64))
+
+
+def _note(found: dict[tuple[Any, ...], _Copies], destination: Destination, rows: Rows, *, until: int) -> None:
+    """Take note of the successor's events that arrived up to `until`."""
+    if not rows.events:
+        return
+    telling = attrgetter("symbol", *_FIELDS[destination.table])
+    times = (rows.times("time") // 1000).tolist()
+    arrivals, positions = rows.received_at.tolist(), rows.positions.tolist()
+    for event, time, arrival, position in zip(rows.one_by_one(), times, arrivals, positions, strict=True):
+        if arrival <= until and not getattr(event, "trade_id", None):
+            symbol, *values = telling(event)
+            copies = found.setdefault(_key((symbol, time, *values)), _Copies([], [], []))
+            copies.after.append(arrival)
+            copies.positions.append(position)
+
+
+def _look_up(
+    cursor: Cursor,
+    feed: str,
+    table: str,
+    copies: dict[tuple[Any, ...], _Copies],
+    *,
+    journal_number: int,
+    since: int,
+) -> None:
+    """Add when the predecessor received these events."""
+    times = [key[1] for key in copies]
+    cursor.execute(
+        _STORED[table],
+        {
+            "feed": feed,
+            "oldest": _datetime(min(times)),
+            "newest": _datetime(max(times)),
+            "since": _datetime(since // 1000),
+            "journal": f"{journal_number:04x}",
+        },
+    )
+    for *key, arrival in cursor:
+        known = copies.get(_key(key))
+        if known is not None:
+            known.before.append(arrival * 1000)
+    for known in copies.values():
+        known.before.sort()
+
+
+def _twice(copies: Iterable[_Copies], *, begin: int, end: int) -> Iterator[int]:
+    """The positions of the successor's copies that the predecessor has too."""
+    matched = [each for each in copies if each.before]
+    single = [each.after[0] - each.before[0] for each in matched if len(each.before) == len(each.after) == 1]
+    lag = int(np.median(single)) if single else 0
+    for each in matched:
+        yield from each.positions[: in_common(each.before, each.after, begin=begin, end=end, lag=lag)]
+
+
+def in_common(before: list[int], after: list[int], *, begin: int, end: int, lag: int = 0) -> int:
+    """How many of the successor's copies of an event, the first ones, are the predecessor's last ones.
+
+    `before` and `after` are their arrivals there and here, ascending, in nanoseconds, `lag` how much later they reach
+    the successor, `begin` and `end` the successor's first and the predecessor's last frame. Of all numbers, the one is
+    chosen for which the arrivals differ least, where a copy counts that the other one should have had too.
+    """
+    first = np.array(before, dtype=np.float64)
+    second = np.array(after, dtype=np.float64) - lag
+    missed_before = np.clip(end - second, 0, None)
+    missed_after = np.clip(first - (begin - lag), 0, None)
+    best, lowest = 0, float("inf")
+    for number in range(min(len(first), len(second)) + 1):
+        split = len(first) - number
+        cost = np.abs(second[:number] - first[split:]).sum() + missed_before[number:].sum() + missed_after[:split].sum()
+        if cost <= lowest:
+            best, lowest = number, cost
+    return best
+
+
+def _key(values: Iterable[Any]) -> tuple[Any, ...]:
+    # NaN is NULL in the database, and not equal to itself.
+    return tuple(None if value != value else value for value in values)
+
+
+def _datetime(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
