@@ -9,12 +9,14 @@ import dagster as dg
 from ticks_platform.defs import (
     alerts,
     assets,
+    bar_checks,
     candle_checks,
     catching_up,
     checks,
     ingestion,
     market_calendar,
     refresh_checks,
+    repair,
     schedules,
     sensors,
 )
@@ -40,6 +42,8 @@ def defs() -> dg.Definitions:
         assets.one_hour_candle(),
         assets.one_day_candle(),
         catching_up.candle_refresh(),
+        repair.gap_repair(settings),
+        repair.history_backfill(settings),
     ]
     policies = [
         assets.one_minute_candle_refresh_policy(),
@@ -54,6 +58,7 @@ def defs() -> dg.Definitions:
             *checks.ohlc_invariants,
             *candle_checks.every_check(settings),
             *refresh_checks.refreshes_keep_up,
+            bar_checks.candles_equal_bars(settings),
             checks.ticks_are_fresh(settings),
             checks.channels_are_streaming(settings),
             checks.ledger_balances(settings),
@@ -67,11 +72,16 @@ def defs() -> dg.Definitions:
             assets.bring_up,
             assets.refresh_candles,
             catching_up.catch_up,
+            repair.repair_job,
             market_calendar.keep_market_calendar,
             checks.check_quality,
             checks.check_every_tick,
         ],
-        sensors=[sensors.platform_supervisor(ingest=ingest, feeds=feeds, loaded_at=time.time()), *alerts.sensors()],
+        sensors=[
+            sensors.platform_supervisor(ingest=ingest, feeds=feeds, loaded_at=time.time()),
+            repair.repair_gaps_sensor(settings),
+            *alerts.sensors(),
+        ],
         schedules=[
             schedules.refresh_candles,
             schedules.catch_up,

@@ -107,6 +107,8 @@ class FeedSettings(_Section):
     fails."""
     journal: JournalSettings = JournalSettings()
     repair: RepairSettings = RepairSettings()
+    bar_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """By what part our candles may differ from the provider's bars of the same minute, before a check says so."""
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     """Port on loopback at which Prometheus reads this feed's metrics while it is ingested; none by default."""
 
@@ -196,8 +198,13 @@ class FeedSettings(_Section):
 
     def only_symbols_differ(self, other: FeedSettings) -> bool:
         """Whether a running ingestion can go on with the other settings: their symbols are all that is different."""
-        # How gaps are repaired is not the ingestion's business.
-        return self.model_copy(update={"symbols": other.symbols, "repair": other.repair}) == other
+        # How gaps are repaired, and candles judged, is not the ingestion's business.
+        return (
+            self.model_copy(
+                update={"symbols": other.symbols, "repair": other.repair, "bar_tolerance": other.bar_tolerance}
+            )
+            == other
+        )
 
     def symbol_names(self) -> tuple[str, ...]:
         """The symbols, as the provider is asked for them."""

@@ -49,6 +49,8 @@ ATTEMPTS = 4
 _LATER = 900.0
 """Seconds until something is asked for again that the provider did not have yet."""
 _LONGEST_LATER = 3600.0
+_SOON = 60.0
+"""Seconds that a run may begin with waiting."""
 _BEAT = 5.0
 """Seconds between heartbeats while it waits."""
 
@@ -287,3 +289,29 @@ def limits_of(feed: FeedSettings, history: History) -> Limits:
 
 def _nanoseconds(at: datetime) -> int:
     return (at - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+class Due(NamedTuple):
+    """Whether a repair of a feed has something to do now."""
+
+    is_due: bool
+    reason: str
+
+
+def due(database: Database, feed: FeedSettings, history: History | None, folder: Path | None = None) -> Due:
+    """Whether there are gaps to settle or ranges to go on with, and the budget allows the next request soon."""
+    with database.transaction() as cursor:
+        if history is None:
+            gaps = repair_gaps.open_gaps(cursor, feed.name)
+            return Due(bool(gaps), f"{len(gaps)} open gaps of which there is no history" if gaps else "no open gap")
+        limits = limits_of(feed, history)
+        ripe = repair_gaps.ripe(cursor, feed.name, history, limits, folder or state_dir() / "journal")
+        wanted = repair_ranges.due(cursor, feed.name)
+        if repair_ranges.unsettled(cursor, feed.name):
+            return Due(True, "what was fetched is to be settled")
+        if not ripe and wanted is None:
+            return Due(False, "nothing to repair")
+        wait = budget(feed, history).wait(cursor)
+    if wait > _SOON:
+        return Due(False, f"its budget allows the next request in {wait:.0f} s")
+    return Due(True, f"{len(ripe)} gaps can be repaired" if ripe else "what was begun goes on")

@@ -243,3 +243,31 @@ def touched(cursor: Cursor, feed: str) -> list[Interval]:
         (feed,),
     )
     return [(begin, end) for begin, end in cursor.fetchall()]
+
+
+class Totals(NamedTuple):
+    """How a feed's repair stands."""
+
+    requests: int
+    """In the last 24 hours."""
+    left: int
+    """Ranges that are not fetched to their end."""
+    trouble: str
+    """Of the range that was in trouble last and is not done; empty when none is."""
+
+
+def totals(cursor: Cursor, feed: str) -> Totals:
+    """How the repair of a feed stands."""
+    cursor.execute(
+        """
+        SELECT
+            (SELECT count(*) FROM ticks_platform.feed_repair_request JOIN ticks_platform.feed_repair USING (repair_id)
+                WHERE feed = %(feed)s AND at > now() - INTERVAL '24 hours'),
+            (SELECT count(*) FROM ticks_platform.feed_repair WHERE feed = %(feed)s AND state = 'wanted'),
+            coalesce((SELECT error FROM ticks_platform.feed_repair
+                WHERE feed = %(feed)s AND state IN ('wanted', 'failed') AND error <> ''
+                ORDER BY changed_at DESC LIMIT 1), '')
+        """,
+        {"feed": feed},
+    )
+    return Totals(*(cursor.fetchone() or (0, 0, "")))

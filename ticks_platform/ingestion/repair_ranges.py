@@ -186,3 +186,12 @@ def left(cursor: Cursor, feed: str) -> int:
     cursor.execute("SELECT count(*) FROM ticks_platform.feed_repair WHERE feed = %s AND state = 'wanted'", (feed,))
     (count,) = cursor.fetchone() or (0,)
     return int(count)
+
+
+def unsettled(cursor: Cursor, feed: str) -> int:
+    """How many are fetched, and their gaps not settled."""
+    cursor.execute(
+        "SELECT count(*) FROM ticks_platform.feed_repair WHERE feed = %s AND state IN ('fetched', 'loaded')", (feed,)
+    )
+    (count,) = cursor.fetchone() or (0,)
+    return int(count)

@@ -1,4 +1,4 @@
-"""What the tests of repairs share: feeds whose history the stand-in serves, live frames, gaps, and a process to kill."""
+"""What the tests of repairs share: feeds with a history at the stand-in, live frames, gaps, a process to kill."""
 
 from __future__ import annotations
 

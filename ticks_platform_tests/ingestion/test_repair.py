@@ -165,7 +165,7 @@ def test_killed_repair_goes_on_where_it_was(
     assert unbalanced(database) == []
     # Those that were answered and had arrived are not asked for again; one was under way at each kill.
     asked_for = Counter(
-        (request.begins_ns, request.ends_ns) for request in stand_in.requests() if not request.fault == "hang"
+        (request.begins_ns, request.ends_ns) for request in stand_in.requests() if request.fault != "hang"
     )
     assert asked_for.most_common(1)[0][1] == 1
     assert rows(database, "SELECT sum(results)::int FROM ticks_platform.feed_repair") == [(600,)]
