@@ -38,6 +38,8 @@ INTERVAL = 30
 
 MAX_RUNTIME = {"dagster/max_runtime": "3600"}
 
+_AFTER_TICKS = {"ticks": dg.AssetIn("stocks_real_time", dagster_type=dg.Nothing)}
+
 _GIVEN_UP = (
     KeyRefusedError,
     SettingsError,
@@ -96,6 +98,7 @@ def _history(feed: FeedSettings) -> History | None:
 
 
 @dg.op(
+    ins={"start": dg.In(dg.Nothing)},
     out=dg.Out(dg.Nothing),
     description=(
         "Asks the provider's history for the open gaps of a feed that are old enough, within its budget, and loads the "
@@ -109,6 +112,7 @@ def fetch_gaps(context: dg.OpExecutionContext, database: DatabaseResource, inges
 
 
 @dg.op(
+    ins={"start": dg.In(dg.Nothing)},
     out=dg.Out(dg.Nothing),
     description="Asks the provider's history for the selected days of the selected feeds, and loads the answers.",
 )
@@ -196,6 +200,7 @@ def gap_repair(settings: PlatformSettings) -> dg.AssetsDefinition:
 
     @dg.graph_asset(
         name="gap_repair",
+        ins=_AFTER_TICKS,
         partitions_def=dg.StaticPartitionsDefinition([feed.name for feed in settings.feeds]),
         group_name="repair",
         owners=OWNERS,
@@ -207,8 +212,8 @@ def gap_repair(settings: PlatformSettings) -> dg.AssetsDefinition:
             "it by itself. What is wanted, fetched and spent is in ticks_platform.feed_repair and feed_repair_request."
         ),
     )
-    def asset() -> Any:
-        return settle_gaps(start=fetch_gaps())
+    def asset(ticks: Any) -> Any:
+        return settle_gaps(start=fetch_gaps(start=ticks))
 
     return asset
 
@@ -218,6 +223,7 @@ def history_backfill(settings: PlatformSettings) -> dg.AssetsDefinition:
 
     @dg.graph_asset(
         name="history_backfill",
+        ins=_AFTER_TICKS,
         partitions_def=dg.MultiPartitionsDefinition(
             {
                 "feed": dg.StaticPartitionsDefinition([feed.name for feed in settings.feeds]),
@@ -235,8 +241,8 @@ def history_backfill(settings: PlatformSettings) -> dg.AssetsDefinition:
             "by gap_repair."
         ),
     )
-    def asset() -> Any:
-        return settle_gaps(start=fetch_days())
+    def asset(ticks: Any) -> Any:
+        return settle_gaps(start=fetch_days(start=ticks))
 
     return asset
 

@@ -137,7 +137,7 @@ def test_everything_is_described(platform: dg.Definitions) -> None:
             described |= {f"op {op.name}": op.definition.description for op in job.nodes}
     described |= {f"sensor {sensor.name}": sensor.description for sensor in repository.sensor_defs}
     described |= {f"schedule {schedule.name}": schedule.description for schedule in repository.schedule_defs}
-    assert len(described) == 12 + 14 + len(JOBS) + 3 + 1 + len(SCHEDULES), sorted(described)
+    assert len(described) == 14 + 15 + len(JOBS) + 3 + 2 + len(SCHEDULES), sorted(described)
     assert [name for name, description in described.items() if not (description or "").strip()] == []
 
 
@@ -163,8 +163,8 @@ def test_dependencies(platform: dg.Definitions) -> None:
         "one_hour_candle": {"one_minute_candle"},
         "one_day_candle": {"one_hour_candle"},
         "candle_refresh": {"one_day_candle"},
-        "gap_repair": set(),
-        "history_backfill": set(),
+        "gap_repair": {"stocks_real_time"},
+        "history_backfill": {"stocks_real_time"},
         "one_minute_candle_refresh_policy": {"one_minute_candle"},
         "one_hour_candle_refresh_policy": {"one_hour_candle"},
         "one_day_candle_refresh_policy": {"one_day_candle"},

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -67,27 +66,32 @@ def minutes_ago(count: float) -> datetime:
 
 def load_live(database: Database, feed: FeedSettings, events: Iterable[MadeEvent], folder: Path) -> Metrics:
     """Load these events as if the feed's ingestion had received them now, each in a frame of its own."""
-    metrics = Metrics()
     frames = [event.payload if feed.provider == "twelve_data" else b"[" + event.payload + b"]" for event in events]
     with contextlib.closing(Journal(folder / f"{feed.name}.sqlite3", feed=feed.name, synthetic=True)) as journal:
-        with database.transaction() as cursor:
-            lease = leases.take(
-                cursor,
-                feed=feed.name,
-                provider=feed.provider,
-                synthetic=True,
-                owner=str(uuid.uuid4()),
-                journal_id=journal.journal_id,
-                journal_start=journal.start,
-                journal_frames=journal.frames_trimmed,
-            )
-        journal.seek(lease.position, frames=lease.frames)
+        loader = live_loader(database, feed, journal)
         if frames:
             now = time.time_ns()
-            journal.append([Frame(data, now, 1) for data in frames], epoch=lease.epoch)
+            journal.append([Frame(data, now, 1) for data in frames], epoch=1)
         journal.stop_appending()
-        Loader(database=database, lease=lease, decode=feed.decoder(), journal=journal, metrics=metrics).run()
-    return metrics
+        loader.run()
+        return loader.metrics
+
+
+def live_loader(database: Database, feed: FeedSettings, journal: Journal) -> Loader:
+    """A loader of a feed's own journal, which takes the feed's lease."""
+    with database.transaction() as cursor:
+        lease = leases.take(
+            cursor,
+            feed=feed.name,
+            provider=feed.provider,
+            synthetic=True,
+            owner=str(uuid.uuid4()),
+            journal_id=journal.journal_id,
+            journal_start=journal.start,
+            journal_frames=journal.frames_trimmed,
+        )
+    journal.seek(lease.position, frames=lease.frames)
+    return Loader(database=database, lease=lease, decode=feed.decoder(), journal=journal, metrics=Metrics())
 
 
 def add_gap(database: Database, feed: FeedSettings, symbol: str, begin: datetime, end: datetime | None) -> int:
@@ -126,16 +130,6 @@ def main() -> None:
     """Repair a feed, in a process that may be killed; its arguments are the database, the folder and the feed."""
     url, folder, feed = sys.argv[1:]
     repair(Database(url), FeedSettings.model_validate_json(feed), Path(folder))
-
-
-@contextlib.contextmanager
-def key_in_environment() -> Iterator[None]:
-    """The key that the stand-in takes."""
-    os.environ[KEY] = "demo"
-    try:
-        yield
-    finally:
-        del os.environ[KEY]
 
 
 def settings_json(feed: FeedSettings) -> str:
