@@ -21,7 +21,6 @@ from ticks_platform.feeds.history import History, Page
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion import repair_lease, repair_ranges
-from ticks_platform.ingestion.duplicates import stored_until
 from ticks_platform.ingestion.journal import Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.loader import Loader
@@ -52,9 +51,8 @@ class _RepairLoader(Loader):
 
     def _begin(self, cursor: Cursor) -> None:
         self._hold(cursor)
-        if stored_until(cursor, self._lease.feed) is not None:
-            # All trades are looked up: the feed's ingestion goes on storing others meanwhile.
-            self._memory.horizon = _BEYOND
+        # All trades are looked up: the feed's ingestion goes on storing others meanwhile.
+        self._memory.horizon = _BEYOND
 
     def _hold(self, cursor: Cursor) -> None:
         # The feed's ingestion holds this lock when it commits: so of a trade that both bring, one sees the other's.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ticks_platform.feeds.history import History
+from ticks_platform.ingestion.journal_file import JournalError
 from ticks_platform.ingestion.repair_ranges import Interval, Stretch, joined, rest
 from ticks_platform.ingestion.snapshot import snapshot
 
@@ -111,12 +112,15 @@ def loaded_until(cursor: Cursor, feed: str, folder: Path, *, now: datetime) -> d
 
 
 def _is_loaded(cursor: Cursor, path: Path) -> bool:
-    with snapshot(path) as journal:
-        cursor.execute(
-            "SELECT position FROM ticks_platform.feed_checkpoint WHERE journal_id = %s", (journal.journal_id,)
-        )
-        row = cursor.fetchone()
-        return not journal.beyond(row[0] if row else 0).frames
+    try:
+        with snapshot(path) as journal:
+            cursor.execute(
+                "SELECT position FROM ticks_platform.feed_checkpoint WHERE journal_id = %s", (journal.journal_id,)
+            )
+            row = cursor.fetchone()
+            return not journal.beyond(row[0] if row else 0).frames
+    except JournalError:
+        return False
 
 
 def give_up_old(cursor: Cursor, feed: str, limits: Limits) -> int:

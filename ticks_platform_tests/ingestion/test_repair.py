@@ -230,24 +230,24 @@ def test_budget_outlives_the_run_that_spent_it(database: Database, tmp_path: Pat
     assert len(ticks(database)) == 75, "what was fetched is loaded"
 
 
-@pytest.mark.parametrize(
-    ("kind", "options"),
-    [("status", {"status": 429}), ("status", {"status": 500}), ("cut", {}), ("garbage", {})],
-)
-def test_trouble_that_passes(
-    database: Database, tmp_path: Path, stand_in: StandIn, kind: Any, options: dict[str, Any]
-) -> None:
+def test_trouble_that_passes(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
     trade(stand_in, 100)
     feed = polygon(stand_in)
-    add_gap(database, feed, "AAPL", minutes_ago(20), minutes_ago(10))
     load_live(database, feed, [], tmp_path)
-    stand_in.fail_requests(kind, requests=2, **options)
-    began = time.monotonic()
-    report = repair(database, feed, tmp_path, minute=0.3)
-    assert (report.requests, report.loaded, report.left) == (3, 100, 0)
-    if options.get("status") == 429:
-        assert time.monotonic() - began > 0.6, "twice the minute that it implies"
-    assert settle(database, feed).repaired == 1
+    troubles: list[tuple[Any, int]] = [("status", 429), ("status", 500), ("cut", 0), ("garbage", 0)]
+    for place, (kind, status) in enumerate(troubles):
+        begin = minutes_ago(20 - 2 * place)
+        add_gap(database, feed, "AAPL", begin + 15 * SECOND, begin + 60 * SECOND)
+        stand_in.fail_requests(kind, requests=2, status=status)
+        began = time.monotonic()
+        report = repair(database, feed, tmp_path, minute=0.3)
+        assert (report.requests, report.left) == (3, 0), kind
+        assert report.loaded > 0
+        if status == 429:
+            assert time.monotonic() - began > 0.6, "twice the minute that it implies"
+    assert settle(database, feed).repaired == len(troubles)
+    outcomes = rows(database, "SELECT outcome FROM ticks_platform.feed_repair_request ORDER BY request_id")
+    assert [("429" in outcomes[0][0]), ("500" in outcomes[3][0])] == [True, True]
 
 
 def test_trouble_that_lasts_is_left_for_later(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
@@ -315,21 +315,17 @@ def test_gap_waits_for_the_provider_and_for_its_own_loader(
     assert repair(database, soon, tmp_path).wanted == 1
 
 
-def test_old_gap_is_given_up(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
+def test_old_gap_is_given_up_and_one_repairs_at_a_time(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
     feed = polygon(stand_in, give_up_after_days=1)
     add_gap(database, feed, "AAPL", minutes_ago(3000), minutes_ago(2990))
     assert repair(database, feed, tmp_path).requests == 0
     ((found, detail, _),) = state(database)
     assert found == "unrepairable"
     assert "1 days" in detail
-
-
-def test_one_at_a_time(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
-    feed = polygon(stand_in)
-    add_gap(database, feed, "AAPL", minutes_ago(20), minutes_ago(10))
     with database.transaction() as cursor:
         cursor.execute(
-            "INSERT INTO ticks_platform.feed_repair_lease VALUES ('tape', 7, 'run of another', now(), now(), NULL)"
+            "UPDATE ticks_platform.feed_repair_lease "
+            "SET owner = 'run of another', heartbeat_at = now(), released_at = NULL"
         )
     with pytest.raises(RepairInUseError, match="run of another"):
         repair(database, feed, tmp_path)
