@@ -9,6 +9,7 @@ import dagster as dg
 from ticks_platform.defs import (
     alerts,
     assets,
+    bar_checks,
     candle_checks,
     candle_definitions,
     catching_up,
@@ -19,6 +20,7 @@ from ticks_platform.defs import (
     policies,
     readers,
     refresh_checks,
+    repair,
     schedules,
     sensors,
 )
@@ -46,6 +48,8 @@ def defs() -> dg.Definitions:
         assets.one_day_candle(),
         catching_up.candle_refresh(),
         gaps.feed_gaps(settings),
+        repair.gap_repair(settings),
+        repair.history_backfill(settings),
     ]
     ingest = ingestion.ingest_job(feeds)
     database = DatabaseResource.from_environment()
@@ -62,6 +66,7 @@ def defs() -> dg.Definitions:
             *candle_definitions.definition_is_as_in_its_file,
             *readers.only_its_owner_writes,
             *policies.policy_checks(project_root() / FILE),
+            bar_checks.candles_equal_bars(settings),
             checks.ticks_are_fresh(settings),
             checks.channels_are_streaming(settings),
             checks.ledger_balances(settings),
@@ -77,6 +82,7 @@ def defs() -> dg.Definitions:
             assets.bring_up,
             assets.refresh_candles,
             catching_up.catch_up,
+            repair.repair_job,
             market_calendar.keep_market_calendar,
             gaps.keep_gaps,
             candle_definitions.rebuild_candle,
@@ -90,6 +96,7 @@ def defs() -> dg.Definitions:
                 loaded_at=time.time(),
                 follow_reloads=[feed.name for feed in settings.feeds if feed.follows_reloads],
             ),
+            repair.repair_gaps_sensor(settings),
             *alerts.sensors(),
         ],
         schedules=[

@@ -27,6 +27,7 @@ CANDLES = (
     "candles/one_hour_candle.sql",
     "candles/one_day_candle.sql",
     "candles/one_minute_candle_volume.sql",
+    "candles/one_minute_candle_filled.sql",
     "candles/session_day_candle.sql",
 )
 

@@ -189,9 +189,10 @@ def one_minute_candle() -> dg.AssetsDefinition:
         description=(
             "OHLCV candles of one minute, a continuous aggregate over the ticks; buckets are UTC. Materializing it "
             "creates the aggregate where it is missing and refreshes every closed minute that the ticks still cover. "
-            "The view one_minute_candle_volume on it derives volume where a feed has no trade sizes."
+            "The view one_minute_candle_volume on it derives volume where a feed has no trade sizes, and "
+            "one_minute_candle_filled has the provider's bars in the minutes of gaps, with a column that says so."
         ),
-        views=("candles/one_minute_candle_volume.sql",),
+        views=("candles/one_minute_candle_volume.sql", "candles/one_minute_candle_filled.sql"),
     )
 
 
@@ -224,7 +225,9 @@ def one_day_candle() -> dg.AssetsDefinition:
 
 bring_up = dg.define_asset_job(
     "bring_up",
-    selection=(dg.AssetSelection.all() - dg.AssetSelection.assets("candle_refresh")).without_checks(),
+    selection=(
+        dg.AssetSelection.all() - dg.AssetSelection.assets("candle_refresh", "gap_repair", "history_backfill")
+    ).without_checks(),
     tags=MAX_RUNTIME,
     description="Creates whatever is missing in the database: hypertable, candles, policies. Changes nothing else.",
 )

@@ -10,6 +10,7 @@ from ticks_platform.defs.findings import examples, table
 from ticks_platform.defs.resources import DatabaseResource
 from ticks_platform.feeds.settings import PlatformSettings
 from ticks_platform.ingestion import audit
+from ticks_platform.ingestion.repair_filing import journals_of_repairs
 from ticks_platform.ingestion.slots import journal_path
 from ticks_platform.timescale import quality
 from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
@@ -155,6 +156,7 @@ def ledger_balances(settings: PlatformSettings) -> dg.AssetChecksDefinition:
             accounts = audit.accounts(cursor)
             hours = audit.hours(cursor)
             journals = audit.journal_folder(cursor, _journals(), feeds)
+            journals = journals.joined(audit.journal_folder(cursor, journals_of_repairs(), feeds))
         problems = [problem for account in accounts for problem in account.problems()]
         problems += hours.problems()
         problems += [problem for account in journals.accounts for problem in account.problems()]

@@ -35,6 +35,7 @@ OBJECTS = (
     "one_hour_candle",
     "one_day_candle",
     "one_minute_candle_volume",
+    "one_minute_candle_filled",
     "session_day_candle",
     *(f"ticks_platform.{Path(file).stem}" for file in scripts.MACHINERY[1:]),
 )

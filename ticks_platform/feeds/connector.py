@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ticks_platform.feeds.columns import Decoded
 from ticks_platform.feeds.events import Event, Notice
+from ticks_platform.feeds.history import History
 
 
 class Endpoint(NamedTuple):
@@ -143,3 +144,7 @@ class Connector(abc.ABC):
     def calendar(self, symbol: str) -> str:
         """The calendar by which the silence of a symbol is judged, where feeds.yaml names none."""
         return "always"
+
+    def history(self) -> History | None:
+        """What can be asked of the provider about the past, or None where nothing can."""
+        return None

@@ -28,6 +28,7 @@ from ticks_platform.feeds.events import (
     TryLater,
     Unsubscribed,
 )
+from ticks_platform.feeds.polygon_history import PolygonHistory
 
 MAX_CONNECTIONS_PAUSE = 60.0
 """Seconds to wait after `max_connections`. The status comes after a successful authentication, and the provider may end
@@ -160,6 +161,20 @@ class PolygonConnector(Connector):
 
     def calendar(self, symbol: str) -> str:
         return _CALENDARS.get(self._options.market, "XNYS")
+
+    def history(self) -> PolygonHistory | None:
+        options = self._options
+        channels = options.channels or CHANNELS[options.market][:1]
+        if {"Q", "XQ", "A", "XAS", "CAS"}.issuperset(channels):
+            return None
+        return PolygonHistory(
+            url=self.url,
+            api_key=self.api_key,
+            market=options.market,
+            domain=options.domain,
+            cluster=options.cluster,
+            kind="trades" if {"T", "XT"}.intersection(channels) else "bars",
+        )
 
 
 def _notice(event: _Status) -> Notice | None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from ticks_platform.feeds.calendars import ALWAYS, Calendar, calendar
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Event
+from ticks_platform.feeds.history import History
 from ticks_platform.feeds.registry import find_connector
 from ticks_platform.settings_file import SettingsError as SettingsError
 from ticks_platform.settings_file import read_settings
@@ -45,6 +46,20 @@ class JournalSettings(_Section):
     """What may wait in it; when it is full, reading stops until the database takes some of it."""
     sync_milliseconds: Annotated[float, Field(gt=0, le=10_000)] = 10.0
     """What a power cut may cost; a crash of the process costs nothing."""
+
+
+class RepairSettings(_Section):
+    """How gaps are repaired out of the provider's history; what is left out is as in the provider's smallest plan."""
+
+    enabled: bool = True
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """Requests in any minute, of all feeds that have the same provider and key."""
+    requests_per_day: Annotated[int, Field(ge=1)] | None = None
+    """Requests in any 24 hours; with Twelve Data each one costs a credit."""
+    delay_seconds: Annotated[float, Field(ge=0)] | None = None
+    """Age from which on the provider has an event; what is younger is asked for later."""
+    give_up_after_days: Annotated[float, Field(gt=0)] | None = None
+    """Age from which on a gap counts as unrepairable."""
 
 
 class SymbolSettings(_Section):
@@ -91,6 +106,9 @@ class FeedSettings(_Section):
     """With no tick for this long while its market is open, the feed counts as stalled, and the check «ticks are fresh»
     fails."""
     journal: JournalSettings = JournalSettings()
+    repair: RepairSettings = RepairSettings()
+    bar_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """By what part our candles may differ from the provider's bars of the same minute, before a check says so."""
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     """Port on loopback at which Prometheus reads this feed's metrics while it is ingested; none by default."""
 
@@ -185,7 +203,13 @@ class FeedSettings(_Section):
 
     def only_symbols_differ(self, other: FeedSettings) -> bool:
         """Whether a running ingestion can go on with the other settings: their symbols are all that is different."""
-        return self.model_copy(update={"symbols": other.symbols}) == other
+        # How gaps are repaired, and candles judged, is not the ingestion's business.
+        return (
+            self.model_copy(
+                update={"symbols": other.symbols, "repair": other.repair, "bar_tolerance": other.bar_tolerance}
+            )
+            == other
+        )
 
     def symbol_names(self) -> tuple[str, ...]:
         """The symbols, as the provider is asked for them."""
@@ -204,6 +228,18 @@ class FeedSettings(_Section):
     def decoder(self) -> Callable[[bytes], list[Event]]:
         """What decodes this feed's frames; needs neither a key nor a network."""
         return self._keyless().decode
+
+    def history(self) -> History | None:
+        """What can be asked of the provider about the past; None where nothing can, as of the stand-in.
+
+        Raises SettingsError when that needs an API key and the environment does not have it.
+        """
+        return None if self.endpoint == STAND_IN else self.connector().history()
+
+    def asked_symbols(self) -> dict[str, str]:
+        """The symbols as the ticks call them, and what the provider is asked for."""
+        connector = self._keyless()
+        return {connector.symbol_of(item.symbol): item.symbol for item in self.symbols}
 
     def _keyless(self) -> Connector:
         return find_connector(self.provider)(url=None, api_key=None, options=self.options)

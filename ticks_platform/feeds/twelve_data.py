@@ -32,6 +32,7 @@ from ticks_platform.feeds.events import (
     Tick,
     Unsubscribed,
 )
+from ticks_platform.feeds.twelve_data_history import TwelveDataHistory
 
 URL = "wss://ws.twelvedata.com/v1/quotes/price"
 
@@ -207,6 +208,9 @@ class TwelveDataConnector(Connector):
     def calendar(self, symbol: str) -> str:
         # The list of symbols does not tell currencies from crypto; feeds.yaml may.
         return "24/5" if "/" in symbol else "XNYS"
+
+    def history(self) -> TwelveDataHistory:
+        return TwelveDataHistory(url=self.url, api_key=self.api_key)
 
     def decode(self, frame: bytes) -> list[Event]:
         try:

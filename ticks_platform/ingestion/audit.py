@@ -125,6 +125,10 @@ class JournalFolder(NamedTuple):
     damaged: list[Path]
     """Files that were set aside."""
 
+    def joined(self, other: JournalFolder) -> JournalFolder:
+        """What lies in this folder and in another one."""
+        return JournalFolder(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
     def notices(self) -> list[str]:
         """What is known of files that were set aside as damaged, with what to do."""
         return [

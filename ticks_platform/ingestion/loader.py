@@ -430,9 +430,12 @@ class Loader:
         self._beat_at = time.monotonic() + HEARTBEAT_INTERVAL
         return result
 
+    def _application_name(self) -> str:
+        return leases.application_name(self._lease.feed)
+
     def _connected(self) -> Connection:
         if self._connection is None:
-            self._connection = self._database.connect(leases.application_name(self._lease.feed))
+            self._connection = self._database.connect(self._application_name())
             self._store = Store(self._lease)
         return self._connection
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -97,6 +97,32 @@ def completeness(cursor: Cursor, sessions: Sequence[Session]) -> list[Completene
         },
     )
     return [Completeness(*row) for row in cursor.fetchall()]
+
+
+class AgainstBars(NamedTuple):
+    """Our candles of a minute beside the provider's bars."""
+
+    minutes: int
+    differing: int
+    share: float | None
+    """The part of the bars' volume that our ticks have; None where there are no volumes."""
+    examples: list[dict[str, Any]]
+
+
+def against_bars(
+    cursor: Cursor, tolerances: Mapping[str, float], *, window: timedelta, settling: timedelta
+) -> AgainstBars:
+    """Compare the candles of the last `window`, up to `settling` ago; `tolerances` are relative, by feed."""
+    cursor.execute(
+        scripts.read("checks/candles_equal_bars.sql"),
+        {
+            "feeds": list(tolerances),
+            "tolerances": list(tolerances.values()),
+            "window": window,
+            "settling": settling,
+        },
+    )
+    return AgainstBars(*(cursor.fetchone() or (0, 0, None, [])))
 
 
 class Refreshing(NamedTuple):

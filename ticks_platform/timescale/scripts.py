@@ -24,6 +24,9 @@ MACHINERY = (
     "schema/feed_coverage.sql",
     "schema/feed_gap.sql",
     "schema/rejected_event.sql",
+    "schema/feed_repair.sql",
+    "schema/feed_repair_lease.sql",
+    "schema/feed_repair_request.sql",
     "schema/market_session.sql",
     "schema/symbol_calendar.sql",
 )

@@ -109,7 +109,7 @@ def test_wrong_settings_fail_the_location(repository_root: Path, project: Path) 
 def test_what_there_is(platform: dg.Definitions) -> None:
     repository = platform.get_repository_def()
     assert set(repository.job_names) >= JOBS
-    assert [sensor.name for sensor in repository.sensor_defs] == ["platform_supervisor"]
+    assert {sensor.name for sensor in repository.sensor_defs} == {"platform_supervisor", "repair_gaps"}
     assert {schedule.name for schedule in repository.schedule_defs} == SCHEDULES
     assert {(key.asset_key.to_user_string(), key.name) for key in repository.asset_graph.asset_check_keys} == {
         ("stocks_real_time", "ticks_are_fresh"),
@@ -131,6 +131,7 @@ def test_what_there_is(platform: dg.Definitions) -> None:
         ("one_minute_candle", "day_volume_is_monotone"),
         ("one_minute_candle", "prices_do_not_jump"),
         ("one_minute_candle", "session_is_complete"),
+        ("one_minute_candle", "candles_equal_bars"),
         ("one_minute_candle", "refreshes_keep_up"),
         ("one_hour_candle", "refreshes_keep_up"),
         ("one_day_candle", "refreshes_keep_up"),
@@ -156,13 +157,13 @@ def test_everything_is_described(platform: dg.Definitions) -> None:
             described |= {f"op {op.name}": op.definition.description for op in job.nodes}
     described |= {f"sensor {sensor.name}": sensor.description for sensor in repository.sensor_defs}
     described |= {f"schedule {schedule.name}": schedule.description for schedule in repository.schedule_defs}
-    assert len(described) == 17 + 20 + len(JOBS) + 5 + 1 + len(SCHEDULES), sorted(described)
+    assert len(described) == 19 + 21 + len(JOBS) + 5 + 2 + len(SCHEDULES), sorted(described)
     assert [name for name, description in described.items() if not (description or "").strip()] == []
 
 
 def test_assets_say_whose_they_are(platform: dg.Definitions) -> None:
     for spec in platform.resolve_all_asset_specs():
-        assert spec.group_name in {"ticks", "candles", "policies"}, spec.key
+        assert spec.group_name in {"ticks", "candles", "policies", "repair"}, spec.key
         assert spec.owners, spec.key
         assert spec.kinds, spec.key
 
@@ -183,6 +184,8 @@ def test_dependencies(platform: dg.Definitions) -> None:
         "one_day_candle": {"one_hour_candle"},
         "candle_refresh": {"one_day_candle"},
         "feed_gaps": {"stocks_real_time", "one_minute_candle", "market_calendar"},
+        "gap_repair": {"stocks_real_time"},
+        "history_backfill": {"stocks_real_time"},
         "one_minute_candle_refresh_policy": {"one_minute_candle"},
         "one_hour_candle_refresh_policy": {"one_hour_candle"},
         "one_day_candle_refresh_policy": {"one_day_candle"},

@@ -21,7 +21,9 @@ def all_files(root: Path) -> list[str]:
     """Every file that makes an object, in an order that satisfies their references."""
     made = [*scripts.HYPERTABLE, *scripts.MACHINERY, *scripts.RETENTION, "schema/company.sql"]
     candles = [f"candles/one_{unit}_candle.sql" for unit in ("minute", "hour", "day")]
-    candles += ["candles/one_minute_candle_volume.sql", "candles/session_day_candle.sql"]
+    candles += [
+        f"candles/{name}.sql" for name in ("one_minute_candle_volume", "one_minute_candle_filled", "session_day_candle")
+    ]
     found = {
         f"{file.parent.name}/{file.name}"
         for folder in ("schema", "candles")

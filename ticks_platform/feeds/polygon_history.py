@@ -1,0 +1,215 @@
+"""Polygon.io's (Massive's) REST API of the past: trades, and bars of a minute where a feed has no trades.
+
+Facts are from the official OpenAPI description and clients (massive-com/client-python 2.9.1), the knowledge base
+(how-do-i-page-through-all-the-trades), polygon-io/issues 41 (milliseconds on the WebSocket, nanoseconds here) and 303
+(429), and error bodies as users published them.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from ticks_platform.feeds.events import Bar, Event, Rejected, Tick
+from ticks_platform.feeds.history import (
+    UNDECODABLE,
+    Header,
+    History,
+    HistoryAnswer,
+    HistoryRequest,
+    KeyRefusedError,
+    Kind,
+    NotEntitledError,
+    NotYetAvailableError,
+    Page,
+    PermanentError,
+    RateLimitedError,
+    Span,
+    TransientError,
+    UnknownSymbolError,
+    base_url,
+    frames,
+    seconds_to_next_minute,
+)
+
+_MILLISECOND, _MINUTE = 1_000_000, 60_000_000_000
+_LIMIT = 50_000
+"""Results of a page, at the most that the provider gives."""
+_DELAYED = 900.0
+"""Seconds by which the cluster `delayed` is late."""
+
+_Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+_Time = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class _Trade(msgspec.Struct, gc=False):
+    """`decimal_size` is the exact size of fractions of shares. Crypto has no SIP, hence no time of one."""
+
+    price: _Finite | None = None
+    size: _Finite | None = None
+    decimal_size: _Finite | None = None
+    id: str | int | None = None
+    exchange: int | None = None
+    trf_id: int | None = None
+    sip_timestamp: _Time | None = None
+    participant_timestamp: _Time | None = None
+
+
+class _Bar(msgspec.Struct, gc=False):
+    t: _Time | None = None
+    o: _Finite | None = None
+    h: _Finite | None = None
+    l: _Finite | None = None  # noqa: E741
+    c: _Finite | None = None
+    v: _Finite | None = None
+    vw: _Finite | None = None
+
+
+class _Body(msgspec.Struct):
+    """`message` and `error` say the same: which of them there is depends on the error."""
+
+    status: str | None = None
+    results: list[msgspec.Raw] | None = None
+    next_url: str | None = None
+    message: str | None = None
+    error: str | None = None
+
+
+# `decimal_size` is a string, hence not strict.
+_decode_trade = msgspec.json.Decoder(_Trade, strict=False).decode
+_decode_bar = msgspec.json.Decoder(_Bar, strict=False).decode
+_decode_body = msgspec.json.Decoder(_Body).decode
+
+_TRADES, _BARS = "polygon trades", "polygon bars"
+
+
+class PolygonHistory(History):
+    """`/v3/trades`, or `/v2/aggs` in place of ticks that are not trades: forex and indices."""
+
+    requests_per_minute = 5  # the free plan
+    delay = 60.0
+    reach_days = 730.0  # the free plan has two years
+
+    def __init__(self, *, url: str, api_key: str | None, market: str, domain: str, cluster: str, kind: Kind) -> None:
+        self.kind = kind
+        self._base = base_url(url, f"https://api.{domain}", "massive.com", "polygon.io")
+        self._api_key = api_key or ""
+        self._market = market
+        self.lag = _DELAYED if cluster == "delayed" else 0.0
+        # Between an event's time and its arrival lie a network and two clocks.
+        self.margin = 10.0 if self.kind == "trades" else 0.0
+        # A page has room for what is traded in minutes; a bar costs next to nothing.
+        self.joins_within = 60.0 if self.kind == "trades" else 86_400.0
+
+    def first(self, span: Span) -> str:
+        ticker = quote(self._ticker(span.asked), safe="")
+        if self.kind == "trades":
+            query = {
+                "timestamp.gte": span.begin,
+                "timestamp.lt": span.end,
+                "order": "asc",
+                "sort": "timestamp",
+                "limit": _LIMIT,
+            }
+            return f"/v3/trades/{ticker}?{urlencode(query)}"
+        begin, end = span.begin // _MILLISECOND, (span.end - 1) // _MILLISECOND
+        query = {"adjusted": "false", "sort": "asc", "limit": _LIMIT}
+        return f"/v2/aggs/ticker/{ticker}/range/1/minute/{begin}/{end}?{urlencode(query)}"
+
+    def request(self, span: Span, cursor: str) -> HistoryRequest:
+        return HistoryRequest(self._base + cursor, {"Authorization": f"Bearer {self._api_key}"})
+
+    def page(self, span: Span, cursor: str, answer: HistoryAnswer) -> Page:
+        try:
+            body = _decode_body(answer.body)
+        except UNDECODABLE as error:
+            if answer.status == 200:
+                raise TransientError(f"Polygon's answer is not what it should be: {error}") from None
+            body = _Body()
+        if answer.status != 200:
+            raise _trouble(answer, body, span)
+        upcoming = _cursor(body.next_url) if body.next_url else None
+        if upcoming == cursor:
+            raise TransientError("Polygon named the page that it had sent as the next one")
+        results = body.results or []
+        header = Header(_TRADES if self.kind == "trades" else _BARS, span.symbol)
+        return Page(frames(header, results), len(results), upcoming)
+
+    def decode(self, header: Header, results: list[msgspec.Raw]) -> list[Event]:
+        convert = _bar if header.history == _BARS else _trade
+        return [convert(header.symbol, bytes(result)) for result in results]
+
+    def _ticker(self, symbol: str) -> str:
+        """What REST calls a symbol: X:BTCUSD where the WebSocket has BTC-USD, C:EURUSD for EUR/USD."""
+        if self._market in ("crypto", "forex"):
+            plain = symbol.replace("-", "").replace("/", "")
+            return f"{'X' if self._market == 'crypto' else 'C'}:{plain}"
+        return symbol
+
+
+def _trade(symbol: str, raw: bytes) -> Event:
+    """As `polygon_events` makes it of the WebSocket's: a trade has one identity and one time by either way."""
+    try:
+        item = _decode_trade(raw)
+    except UNDECODABLE as error:
+        return Rejected(f"malformed trade: {error}", raw)
+    time = item.participant_timestamp if item.sip_timestamp is None else item.sip_timestamp
+    if time is None or item.price is None:
+        return Rejected("a trade without a time or a price", raw)
+    exchange = None if item.exchange is None else str(item.exchange)
+    if item.trf_id is not None:
+        exchange = f"{exchange or ''}/{item.trf_id}"
+    size = item.size if item.decimal_size is None else item.decimal_size
+    # The WebSocket has whole milliseconds, and a trade that both bring is known by its time.
+    return Tick(
+        symbol,
+        time // _MILLISECOND * _MILLISECOND,
+        item.price,
+        None,
+        size,
+        None,
+        None,
+        exchange,
+        None if item.id is None else str(item.id) or None,
+    )
+
+
+def _bar(symbol: str, raw: bytes) -> Event:
+    try:
+        item = _decode_bar(raw)
+    except UNDECODABLE as error:
+        return Rejected(f"malformed bar: {error}", raw)
+    if item.t is None:
+        return Rejected("a bar without a time", raw)
+    begin = item.t * _MILLISECOND
+    return Bar(symbol, begin, begin + _MINUTE, item.o, item.h, item.l, item.c, item.v, item.vw)
+
+
+def _cursor(next_url: str) -> str:
+    """Path and query of the next page. The host is left out: the key must not go to another one."""
+    parts = urlsplit(next_url)
+    query = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name.lower() != "apikey"])
+    return f"{parts.path}?{query}"
+
+
+def _trouble(answer: HistoryAnswer, body: _Body, span: Span) -> Exception:
+    reason = f"Polygon answered {answer.status}: {body.message or body.error or body.status or 'nothing more'}"
+    lower = reason.lower()
+    if answer.status == 429:
+        return RateLimitedError(reason, seconds=seconds_to_next_minute(answer))
+    if answer.status in (401, 403):
+        if "timeframe" in lower:
+            # Plans without real time have what is older: minutes or, on the free plan, a day.
+            return NotYetAvailableError(reason)
+        if answer.status == 403 or "not_authorized" in lower or "not entitled" in lower:
+            return NotEntitledError(f"{span.symbol}: {reason}")
+        return KeyRefusedError(reason)
+    if answer.status == 404:
+        return UnknownSymbolError(f"{span.symbol}: {reason}")
+    if answer.status in (408, 413, 425, 499) or answer.status >= 500:
+        return TransientError(reason)
+    return PermanentError(f"{span.symbol}: {reason}")

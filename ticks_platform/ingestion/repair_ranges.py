@@ -1,0 +1,197 @@
+"""What is to be fetched out of a provider's history and what was: the rows of `feed_repair`, which never overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+from psycopg2.extras import execute_values
+
+from ticks_platform.timescale.database import storable
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+Interval = tuple[datetime, datetime]
+
+
+class Stretch(NamedTuple):
+    """A symbol, as the ticks call it, in a half-open interval of event time."""
+
+    symbol: str
+    begin: datetime
+    end: datetime
+
+
+class Range(NamedTuple):
+    """A row that is not fetched to its end."""
+
+    repair_id: int
+    stretch: Stretch
+    cursor: str | None
+    """Where the next page begins; None before the first one."""
+    pages: int
+    failures: int
+
+
+class Turned(NamedTuple):
+    """That a page of a range is in the journal, and where the next one begins: nowhere after the last one."""
+
+    repair_id: int
+    page: int
+    """1 for the first one."""
+    results: int
+    cursor: str | None
+
+
+def joined(stretches: Iterable[Stretch], within: timedelta) -> list[Stretch]:
+    """The same, with those of one symbol put together that are not further apart than this."""
+    found: list[Stretch] = []
+    for stretch in sorted(stretches):
+        last = found[-1] if found else None
+        if last is not None and last.symbol == stretch.symbol and stretch.begin <= last.end + within:
+            found[-1] = last._replace(end=max(last.end, stretch.end))
+        else:
+            found.append(stretch)
+    return found
+
+
+def rest(interval: Interval, taken: Iterable[Interval]) -> list[Interval]:
+    """The parts of an interval that none of these cover."""
+    begin, end = interval
+    parts = []
+    for first, last in sorted(taken):
+        if first > begin:
+            parts.append((begin, min(first, end)))
+        begin = max(begin, last)
+    parts.append((begin, end))
+    return [(first, last) for first, last in parts if first < last]
+
+
+def want(cursor: Cursor, feed: str, kind: str, stretches: Sequence[Stretch]) -> int:
+    """Add what is not there yet of these, and return how many rows that made. Only the owner of the repair calls it.
+
+    What has failed is wanted again.
+    """
+    wanted = joined(stretches, timedelta(0))
+    if not wanted:
+        return 0
+    cursor.execute(
+        """
+        SELECT symbol, begins_at, ends_at FROM ticks_platform.feed_repair
+        WHERE feed = %s AND kind = %s AND state <> 'failed' AND symbol = ANY (%s) AND ends_at > %s AND begins_at < %s
+        ORDER BY symbol
+        """,
+        (
+            feed,
+            kind,
+            list({stretch.symbol for stretch in wanted}),
+            min(stretch.begin for stretch in wanted),
+            max(stretch.end for stretch in wanted),
+        ),
+    )
+    taken = {symbol: [row[1:] for row in rows] for symbol, rows in groupby(cursor.fetchall(), key=lambda row: row[0])}
+    added = [
+        (feed, stretch.symbol, kind, *part)
+        for stretch in wanted
+        for part in rest((stretch.begin, stretch.end), taken.get(stretch.symbol, []))
+    ]
+    if added:
+        execute_values(
+            cursor,
+            "INSERT INTO ticks_platform.feed_repair (feed, symbol, kind, begins_at, ends_at) VALUES %s",
+            added,
+        )
+    return len(added)
+
+
+def due(cursor: Cursor, feed: str) -> Range | None:
+    """The oldest one to go on with, or None."""
+    cursor.execute(
+        """
+        SELECT repair_id, symbol, begins_at, ends_at, cursor, pages, failures FROM ticks_platform.feed_repair
+        WHERE feed = %s AND state = 'wanted' AND coalesce(retry_at <= clock_timestamp(), true)
+        ORDER BY pages = 0, begins_at, symbol LIMIT 1
+        """,
+        (feed,),
+    )
+    row = cursor.fetchone()
+    return Range(row[0], Stretch(*row[1:4]), *row[4:]) if row else None
+
+
+def turn(cursor: Cursor, journal_id: str, turned: Turned) -> None:
+    """Take note of a page that is in this journal. A page that has been noted changes nothing."""
+    cursor.execute(
+        """
+        UPDATE ticks_platform.feed_repair SET
+            state = CASE WHEN %(cursor)s::text IS NULL THEN 'fetched' ELSE 'wanted' END,
+            cursor = %(cursor)s, pages = %(page)s, results = results + %(results)s, journal_id = %(journal)s,
+            error = '', failures = 0, retry_at = NULL, changed_at = clock_timestamp()
+        WHERE repair_id = %(id)s AND pages = %(page)s - 1
+        """,
+        {
+            "cursor": turned.cursor,
+            "page": turned.page,
+            "results": turned.results,
+            "journal": journal_id,
+            "id": turned.repair_id,
+        },
+    )
+
+
+def loaded(cursor: Cursor, feed: str, journal_id: str) -> None:
+    """All that this journal held is in its table."""
+    cursor.execute(
+        "UPDATE ticks_platform.feed_repair SET state = 'loaded', changed_at = clock_timestamp() "
+        "WHERE feed = %s AND journal_id = %s AND state = 'fetched'",
+        (feed, journal_id),
+    )
+
+
+def begin_again(cursor: Cursor, feed: str, journal_id: str) -> int:
+    """Fetch anew what was not loaded out of another journal than this: it was damaged, or is on another machine."""
+    cursor.execute(
+        """
+        UPDATE ticks_platform.feed_repair
+        SET state = 'wanted', cursor = NULL, pages = 0, results = 0, journal_id = NULL, changed_at = clock_timestamp()
+        WHERE feed = %s AND journal_id <> %s AND state IN ('wanted', 'fetched')
+        """,
+        (feed, journal_id),
+    )
+    return cursor.rowcount
+
+
+def postpone(cursor: Cursor, repair_id: int, *, seconds: float, reason: str) -> None:
+    """Not now: there is trouble with it that may pass."""
+    cursor.execute(
+        "UPDATE ticks_platform.feed_repair SET failures = failures + 1, error = %s, changed_at = clock_timestamp(), "
+        "retry_at = clock_timestamp() + make_interval(secs => %s) WHERE repair_id = %s",
+        (storable(reason), seconds, repair_id),
+    )
+
+
+def fail(cursor: Cursor, repair_id: int, reason: str) -> None:
+    """Never: asking again cannot help."""
+    cursor.execute(
+        "UPDATE ticks_platform.feed_repair SET state = 'failed', error = %s, changed_at = clock_timestamp() "
+        "WHERE repair_id = %s",
+        (storable(reason), repair_id),
+    )
+
+
+def left(cursor: Cursor, feed: str) -> int:
+    """How many are not fetched to their end."""
+    cursor.execute("SELECT count(*) FROM ticks_platform.feed_repair WHERE feed = %s AND state = 'wanted'", (feed,))
+    (count,) = cursor.fetchone() or (0,)
+    return int(count)
+
+
+def unsettled(cursor: Cursor, feed: str) -> int:
+    """How many are fetched, and their gaps not settled."""
+    cursor.execute(
+        "SELECT count(*) FROM ticks_platform.feed_repair WHERE feed = %s AND state IN ('fetched', 'loaded')", (feed,)
+    )
+    (count,) = cursor.fetchone() or (0,)
+    return int(count)
