@@ -25,7 +25,7 @@ from ticks_platform.ingestion.loader import CheckpointError
 from ticks_platform.ingestion.repair_lease import RepairInUseError
 from ticks_platform.ingestion.repair_ranges import Stretch
 from ticks_platform.timescale import late_ticks, reconciliation, tables
-from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE
+from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR
 
 REPAIR_TAG = "ticks/repair"
 """On runs that repair a feed: its name."""
@@ -174,10 +174,11 @@ def _settle(database: DatabaseResource, feed: FeedSettings, history: History) ->
         days = repair_gaps.touched(cursor, feed.name)
         for begin, end in days:
             late_ticks.refresh_days(cursor, begin, end)
-        for candle in (ONE_MINUTE, ONE_HOUR) if days else ():
-            result = reconciliation.reconcile(cursor, candle)
-            compared += result.found.candles
-            differing += result.left.differing
+        if days:
+            results = [reconciliation.reconcile(cursor)]
+            results += [reconciliation.reconcile_levels(cursor, candle) for candle in (ONE_HOUR, ONE_DAY)]
+            compared = sum(result.found.candles for result in results)
+            differing = sum(result.left.differing for result in results)
     with database.transaction() as cursor:
         settled = repair_gaps.settle(cursor, feed.name, history)
         totals = repair_gaps.totals(cursor, feed.name)

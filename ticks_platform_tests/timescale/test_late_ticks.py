@@ -15,10 +15,10 @@ import pytest
 from ticks_platform.feeds.events import Tick
 from ticks_platform.ingestion import ledger
 from ticks_platform.ingestion.destinations import TICKS, Rows
-from ticks_platform.timescale import candles, late_ticks, scripts
+from ticks_platform.timescale import candles, late_ticks
 from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.conftest import POLICIES
+from ticks_platform_tests.conftest import make_policies
 
 NANOSECONDS = 1_000_000_000
 ROUNDS = int(os.environ.get("TICKS_CANDLE_ROUNDS", "7"))
@@ -154,7 +154,7 @@ def test_ticks_hours_and_days_late_reach_every_level_and_nothing_else_is_refresh
 
 def test_what_the_policies_reach_is_left_to_them(loaded: Database) -> None:
     with loaded.transaction() as cursor:
-        scripts.apply(cursor, *POLICIES)
+        make_policies(cursor)
     now = datetime.now(timezone.utc)
     inside = [now - timedelta(hours=1, minutes=5), now - timedelta(minutes=1)]
     outside = now - timedelta(hours=5)
