@@ -36,6 +36,9 @@ RUN_SECONDS = 1500.0
 INTERVAL = 30
 """Seconds between looks at what there is to repair."""
 
+COMPARED = timedelta(hours=2)
+"""Of what time the candles are compared with their ticks after a repair; older hours are because they have changed."""
+
 MAX_RUNTIME = {"dagster/max_runtime": "3600"}
 
 _AFTER_TICKS = {"ticks": dg.AssetIn("stocks_real_time", dagster_type=dg.Nothing)}
@@ -175,7 +178,7 @@ def _settle(database: DatabaseResource, feed: FeedSettings, history: History) ->
         for begin, end in days:
             late_ticks.refresh_days(cursor, begin, end)
         if days:
-            results = [reconciliation.reconcile(cursor)]
+            results = [reconciliation.reconcile(cursor, window=COMPARED)]
             results += [reconciliation.reconcile_levels(cursor, candle) for candle in (ONE_HOUR, ONE_DAY)]
             compared = sum(result.found.candles for result in results)
             differing = sum(result.left.differing for result in results)

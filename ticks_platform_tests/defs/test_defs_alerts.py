@@ -92,7 +92,7 @@ def rig(instance: dg.DagsterInstance, receiver: Receiver) -> Rig:
 def test_off_by_default(load: Callable[[], dg.Definitions]) -> None:
     assert alerts.sensors() == []
     assert alerts.resources() == {}
-    assert {sensor.name for sensor in load().get_repository_def().sensor_defs} == {"platform_supervisor"}
+    assert {sensor.name for sensor in load().get_repository_def().sensor_defs} == {"platform_supervisor", "repair_gaps"}
 
 
 def test_on_by_the_variable(load: Callable[[], dg.Definitions], receiver: Receiver) -> None:

@@ -61,7 +61,7 @@ def test_materializing_everything_makes_everything(fresh: Database, run_job: Run
     result = run_job("bring_up")
     assert result.success
     made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key}
-    assert made == {*TABLES, *POLICIES, "stock_quotes", "stock_aggregates", "market_calendar"}
+    assert made == {*TABLES, *POLICIES, "stock_quotes", "stock_aggregates", "market_calendar", "feed_gaps"}
     missing = rows(
         fresh,
         "SELECT name FROM unnest(ARRAY['stocks_real_time', 'stock_quotes', 'stock_aggregates', 'company', "
@@ -156,7 +156,7 @@ def test_an_old_database_gets_the_candles_of_days_and_keeps_the_others(fresh: Da
     assert run_job("bring_up").success
     insert_ticks(fresh)
     with fresh.transaction() as cursor:
-        cursor.execute("DROP MATERIALIZED VIEW one_day_candle")
+        cursor.execute("DROP MATERIALIZED VIEW one_day_candle CASCADE")
     objects = "SELECT 'one_minute_candle'::regclass::oid, 'one_hour_candle'::regclass::oid"
     before, policies = rows(fresh, objects), jobs(fresh)
     assert len(policies) == 2

@@ -38,6 +38,13 @@ def write_feeds(project: Path, url: str, symbols: str = "{AAPL: Apple, MSFT: Mic
     )
 
 
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """An instance on disk: several threads write to it here, and in memory one of them may find a table locked."""
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports, looks at the fence and heartbeats are seconds apart in real life."""

@@ -14,7 +14,7 @@ import yaml
 from ticks_platform.defs.repair import REPAIR_TAG
 from ticks_platform.standin import StandIn
 from ticks_platform.timescale import candles, reconciliation
-from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE
+from ticks_platform.timescale.candles import ONE_HOUR
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.defs.candle_helpers import WARN, CheckOne, examples, number
 from ticks_platform_tests.ingestion.helpers import rows, unbalanced
@@ -109,8 +109,8 @@ def test_gaps_of_a_feed_with_trades(
     assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(len(made),)]
     assert unbalanced(database) == []
     with database.autocommit() as cursor:
-        for candle in (ONE_MINUTE, ONE_HOUR):
-            assert reconciliation.reconcile(cursor, candle).found.differing == 0
+        assert reconciliation.reconcile(cursor, window=timedelta(hours=3)).found.differing == 0
+        assert reconciliation.reconcile_levels(cursor, ONE_HOUR).found.differing == 0
     assert rows(database, "SELECT DISTINCT source FROM one_minute_candle_filled") == [("ticks",)]
     assert "tape: nothing to repair" in tick_sensor().skip_message
 

@@ -11,10 +11,11 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from ticks_platform.timescale import candles, late_ticks, policies, scripts
+from ticks_platform.timescale import candles, late_ticks, policies
 from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.reconciliation import LEVELS
+from ticks_platform_tests.conftest import make_policies
 from ticks_platform_tests.defs.candle_helpers import (
     ERROR,
     WARN,
@@ -86,7 +87,7 @@ def test_the_tutorials_policy_fills_no_history_and_the_platform_does(database: D
     insert(database, *[100] * 11, ago=(datetime.now(timezone.utc) - now).total_seconds() // 60 + 600, every=3600)
     change_hours(database)
     with database.transaction() as cursor:
-        scripts.apply(cursor, "policies/one_hour_candle_refresh.sql")
+        make_policies(cursor)
 
     def hours() -> int:
         with database.autocommit() as cursor:
