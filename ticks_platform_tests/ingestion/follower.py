@@ -31,6 +31,8 @@ class Order(msgspec.Struct):
     """Seconds."""
     undecided: bool = False
     """Whether it never decides what was received twice."""
+    planned: bool = True
+    """Whether it follows an owner that is at work as planned, or takes the feed at once."""
     dies_half_way: bool = False
     """Whether it kills itself when it has loaded a part of what was received twice."""
 
@@ -60,7 +62,7 @@ def main(order: Order) -> None:
         database=Database(order.database),
         owner=order.owner,
         journal_file=Path(order.journal),
-        follow=True,
+        follow=order.planned,
     ) as ingestion:
         while not ingestion.wait(0.1) and not stopping.is_set():
             pass
