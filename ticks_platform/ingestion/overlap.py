@@ -12,16 +12,15 @@ other.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta, timezone
-from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ticks_platform.ingestion.batch import Decode, DecodedBatch, decode_groups
+from ticks_platform.ingestion.batch import FUTURE_TOLERANCE, Decode, DecodedBatch, decode_groups
 from ticks_platform.ingestion.destinations import QUOTES, TICKS, Destination, Rows
 from ticks_platform.ingestion.journal import FrameGroup
 
@@ -50,14 +49,14 @@ _STORED = {
         SELECT symbol, (extract(epoch FROM time) * 1000000)::bigint, price, day_volume, size, bid, ask, exchange,
             (extract(epoch FROM received_at) * 1000000)::bigint
         FROM stocks_real_time
-        WHERE time >= %(oldest)s AND received_at >= %(since)s AND feed = %(feed)s
+        WHERE time BETWEEN %(oldest)s AND %(newest)s AND received_at BETWEEN %(since)s AND %(until)s AND feed = %(feed)s
             AND coalesce(trade_id, '') = '' AND right(tick_id::text, 4) = %(journal)s
         """,
     QUOTES.table: """
         SELECT symbol, (extract(epoch FROM time) * 1000000)::bigint, bid_price, bid_size, ask_price, ask_size, exchange,
             (extract(epoch FROM received_at) * 1000000)::bigint
         FROM stock_quotes
-        WHERE time >= %(oldest)s AND received_at >= %(since)s AND feed = %(feed)s
+        WHERE time BETWEEN %(oldest)s AND %(newest)s AND received_at BETWEEN %(since)s AND %(until)s AND feed = %(feed)s
             AND right(quote_id::text, 4) = %(journal)s
         """,
 }
@@ -134,25 +133,66 @@ def find(
 
     `end` is the arrival of the last frame of the predecessor, in nanoseconds; all that it has received is stored.
     """
-    upcoming = iter(groups)
-    events: dict[str, _Events] = {table: {} for table in _FIELDS}
-    begin: int | None = None
-    while part := list(islice(upcoming, _GROUPS)):
-        begin = part[0].received_at[0] if begin is None else begin
-        batch = decode_groups(part, decode)
-        for destination, rows in ((TICKS, batch.ticks), (QUOTES, batch.quotes)):
-            _note(events[destination.table], destination, rows, until=end + _LAG)
-        if part[-1].received_at[0] > end + _LAG:
-            break
     positions: list[int] = []
     missing = 0
-    for table, known in events.items():
-        if begin is not None:
-            _look_up(cursor, feed, table, known, journal_number=journal_number, since=begin - _LAG)
-            twice, not_here = _compare(list(known.values()), begin=begin, end=end)
+    stretch = _Stretch()
+    for part, goes_on in _parts(groups, until=end + _LAG):
+        if not goes_on:
+            missing += stretch.compare(cursor, feed, positions, journal_number=journal_number, end=end)
+            stretch = _Stretch()
+        stretch.note(part, decode, until=end + _LAG)
+    missing += stretch.compare(cursor, feed, positions, journal_number=journal_number, end=end)
+    return Found(Overlap(np.array(sorted(positions), dtype=np.int64)), missing)
+
+
+def _parts(groups: Iterable[FrameGroup], *, until: int) -> Iterator[tuple[list[FrameGroup], bool]]:
+    """Groups up to a time, some at once, and whether they go on where those before ended.
+
+    They do not where a successor was killed before it took over, and another one came after a while.
+    """
+    part: list[FrameGroup] = []
+    goes_on, last = False, None
+    for group in groups:
+        if group.received_at[0] > until:
+            break
+        breaks_off = last is not None and group.received_at[0] > last + 2 * _LAG
+        if part and (breaks_off or len(part) >= _GROUPS):
+            yield part, goes_on
+            part, goes_on = [], not breaks_off
+        part.append(group)
+        last = group.received_at[-1]
+    if part:
+        yield part, goes_on
+
+
+class _Stretch:
+    """What a successor received without a break."""
+
+    def __init__(self) -> None:
+        self._begin = self._last = 0
+        self._events: dict[str, _Events] = {table: {} for table in _FIELDS}
+
+    def note(self, part: list[FrameGroup], decode: Decode, *, until: int) -> None:
+        """Take note of what it received up to a time."""
+        self._begin = self._begin or part[0].received_at[0]
+        self._last = part[-1].received_at[-1]
+        batch = decode_groups(part, decode)
+        for destination, rows in ((TICKS, batch.ticks), (QUOTES, batch.quotes)):
+            _note(self._events[destination.table], destination, rows, until=until)
+
+    def compare(self, cursor: Cursor, feed: str, positions: list[int], *, journal_number: int, end: int) -> int:
+        """Add the positions of what is stored already; returns how many events the predecessor has received last that
+        are not here."""
+        if not self._begin:
+            return 0
+        missing = 0
+        since, until = self._begin - _LAG, max(self._begin, min(self._last, end)) + _LAG
+        for table, events in self._events.items():
+            _look_up(cursor, feed, table, events, journal_number=journal_number, since=since, until=until)
+            twice, not_here = _compare(list(events.values()), begin=self._begin, end=end)
             positions += twice
             missing += not_here
-    return Found(Overlap(np.array(sorted(positions), dtype=np.int64)), missing)
+        return missing
 
 
 def _note(events: _Events, destination: Destination, rows: Rows, *, until: int) -> None:
@@ -170,15 +210,19 @@ def _note(events: _Events, destination: Destination, rows: Rows, *, until: int) 
             copies.positions.append(position)
 
 
-def _look_up(cursor: Cursor, feed: str, table: str, events: _Events, *, journal_number: int, since: int) -> None:
-    """Add what the predecessor has received `since` then, in nanoseconds."""
+def _look_up(
+    cursor: Cursor, feed: str, table: str, events: _Events, *, journal_number: int, since: int, until: int
+) -> None:
+    """Add what the predecessor has received in a time, which is given in nanoseconds."""
     oldest = min([since // 1000, *(key[1] for key in events)])
     cursor.execute(
         _STORED[table],
         {
             "feed": feed,
             "oldest": _datetime(oldest),
+            "newest": _datetime((until + FUTURE_TOLERANCE) // 1000),
             "since": _datetime(since // 1000),
+            "until": _datetime(until // 1000),
             "journal": f"{journal_number:04x}",
         },
     )

@@ -1,10 +1,24 @@
-"""Which copies of one and the same event two connections have in common."""
+"""What two connections have in common: whole sequences, and copies of one and the same event."""
 
 from __future__ import annotations
 
+import time
+
+import numpy as np
 import pytest
 
-from ticks_platform.ingestion.overlap import in_common
+from ticks_platform.feeds.events import Frame
+from ticks_platform.feeds.twelve_data import TwelveDataConnector
+from ticks_platform.ingestion import overlap
+from ticks_platform.ingestion.journal import FrameGroup, Journal
+from ticks_platform.ingestion.lease import Lease
+from ticks_platform.ingestion.loader import Loader
+from ticks_platform.ingestion.metrics import Metrics
+from ticks_platform.ingestion.overlap import Overlap, in_common
+from ticks_platform.timescale.database import Database
+from ticks_platform_tests.ingestion.helpers import TakeLease, price
+
+NS = 1_000_000_000
 
 BEGIN, END = 0.0, 3.0
 """The successor's first and the predecessor's last frame, in seconds."""
@@ -32,12 +46,83 @@ CASES = {
 def test_in_common(case: str, lag: float) -> None:
     """Also where all reaches the successor later."""
     before, after, number = CASES[case]
-    ns = 1_000_000_000
     found = in_common(
-        [round(at * ns) for at in before],
-        [round((at + lag) * ns) for at in after],
-        begin=round((BEGIN + lag) * ns),
-        end=round(END * ns),
-        lag=round(lag * ns),
+        [round(at * NS) for at in before],
+        [round((at + lag) * NS) for at in after],
+        begin=round((BEGIN + lag) * NS),
+        end=round(END * NS),
+        lag=round(lag * NS),
     )
     assert found == number
+
+
+BASE = (int(time.time()) - 3600) * NS
+
+
+def at(seconds: float) -> int:
+    return BASE + round(seconds * NS)
+
+
+def said(number: int) -> bytes:
+    """The n-th of the prices."""
+    return price(timestamp=BASE // NS, price=float(number))
+
+
+@pytest.fixture
+def stored(journal: Journal, take_lease: TakeLease, database: Database) -> Lease:
+    """What a predecessor has loaded: the n-th price, received in the n-th second, but the 66th for some reason not."""
+    lease = take_lease("predecessor")
+    journal.seek(lease.position, frames=lease.frames)
+    frames = [Frame(said(number), at(number), 1) for number in range(1, 101) if number != 66]
+    journal.append(frames, epoch=lease.epoch)
+    journal.stop_appending()
+    decode = TwelveDataConnector(url="ws://127.0.0.1:1", api_key="k").decode
+    Loader(database=database, lease=lease, decode=decode, journal=journal, metrics=Metrics()).run()
+    return lease
+
+
+def find(database: Database, lease: Lease, received: dict[int, float], *, end: float = 100.0) -> overlap.Found:
+    """What is found of a successor that received these prices in these seconds, each a position of its own."""
+    groups = [
+        FrameGroup(number * 1000, number * 1000 + len(said(number)), 2, 1, [at(second)], [said(number)])
+        for number, second in received.items()
+    ]
+    decode = TwelveDataConnector(url="ws://127.0.0.1:1", api_key="k").decode
+    with database.transaction() as cursor:
+        return overlap.find(cursor, "test", groups, decode, journal_number=lease.journal_number, end=at(end))
+
+
+def test_what_both_have_is_found(database: Database, stored: Lease) -> None:
+    found = find(database, stored, {number: number + 0.1 for number in range(60, 120)})
+    assert found.overlap.positions.tolist() == [number * 1000 for number in range(60, 101) if number != 66]
+    assert found.missing == 0
+
+
+def test_what_is_still_on_its_way_is_told(database: Database, stored: Lease) -> None:
+    found = find(database, stored, {number: number + 0.1 for number in range(60, 100)})
+    assert len(found.overlap.positions) == 39
+    assert found.missing == 1
+
+
+def test_what_was_received_with_a_break_is_looked_at_apart(database: Database, stored: Lease) -> None:
+    """A successor that was killed before it took over, and another one later, into the same journal."""
+    received = {number: number + 0.1 for number in (10, 11, 12, *range(60, 105))}
+    found = find(database, stored, received)
+    wanted = [10, 11, 12, *(number for number in range(60, 101) if number != 66)]
+    assert found.overlap.positions.tolist() == [number * 1000 for number in wanted]
+    assert found.missing == 0
+
+
+def test_connections_that_have_nothing_in_common(database: Database, stored: Lease) -> None:
+    found = find(database, stored, {number: number - 900.0 for number in range(990, 1010)})
+    assert found.overlap.positions.tolist() == []
+    assert found.missing > 0
+
+
+def test_what_was_decided_can_be_written_down() -> None:
+    decided = Overlap(np.array([3, 7, 1 << 45], dtype=np.int64))
+    again = Overlap.load(decided.dump())
+    assert again.positions.tolist() == [3, 7, 1 << 45]
+    assert not again.is_behind(1 << 45)
+    assert again.is_behind((1 << 45) + 1)
+    assert Overlap.nothing().is_behind(0)
