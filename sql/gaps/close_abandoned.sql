@@ -1,8 +1,9 @@
--- Ends the coverage that owners up to an epoch have left open: with the last data of its connection that is loaded.
+-- Ends the coverage that owners up to an epoch have left open: with the last data of its connection that is loaded, less the
+-- time that a frame may be on its way.
 UPDATE ticks_platform.feed_coverage AS known
 SET
     ends_at = greatest(known.begins_at, (
-        SELECT last_data_at FROM ticks_platform.feed_ledger AS ledger
+        SELECT last_data_at - %(in_flight)s FROM ticks_platform.feed_ledger AS ledger
         WHERE ledger.feed = known.feed AND ledger.epoch = known.epoch AND ledger.connection = known.connection
     )),
     ended_by = %(ended_by)s,

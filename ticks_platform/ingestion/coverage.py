@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
+IN_FLIGHT = 250_000_000
+"""Nanoseconds that a frame may be on its way: one that is lost with its connection was sent before the last that came
+was stamped, by as much as that. Coverage ends so much earlier."""
+
+_IN_FLIGHT = timedelta(microseconds=IN_FLIGHT // 1000)
+
 _ENDS = {State.BACKING_OFF: "disconnected", State.REFUSED: "refused", State.CLOSED: "stopped"}
 """The states in which a connection is over, and what that ends coverage by."""
 
@@ -81,7 +87,8 @@ class Coverage:
         with self._lock:
             self._wanted = self._want(feed, at)
             gone = [key for key in self._open if key[1] not in self._channels]
-            self._close(gone, at, "unsubscribed")
+            # The connection stays: what is on its way arrives.
+            self._close(gone, at + IN_FLIGHT, "unsubscribed")
             self._silent.intersection_update(self._channels)
             # What was given up has to be acknowledged anew, although nobody may say that it ended.
             for acknowledged in self._acknowledged.values():
@@ -195,7 +202,7 @@ class Coverage:
             begin = self._open.pop(key, None)
             if begin is not None:
                 number, symbol = key
-                self._periods.append(Period(symbol, number, begin, max(begin, until or 0), ended_by))
+                self._periods.append(Period(symbol, number, begin, max(begin, (until or 0) - IN_FLIGHT), ended_by))
 
     @property
     def waiting(self) -> bool:
@@ -280,23 +287,26 @@ def close_abandoned(cursor: Cursor, feed: str, *, until_epoch: int, ended_by: st
 
     The caller knows that they do not listen any more. What waits in their journals makes it longer: see `prolong`.
     """
-    cursor.execute(scripts.read("gaps/close_abandoned.sql"), {"feed": feed, "epoch": until_epoch, "ended_by": ended_by})
+    arguments = {"feed": feed, "epoch": until_epoch, "ended_by": ended_by, "in_flight": _IN_FLIGHT}
+    cursor.execute(scripts.read("gaps/close_abandoned.sql"), arguments)
     return cursor.rowcount
 
 
 def prolong(cursor: Cursor, feed: str, entries: Sequence[Entry]) -> None:
     """Make the coverage of owners that were killed longer, by data that has been loaded out of their journals since."""
     ends = [
-        (feed, entry.epoch, entry.connection, entry.last_data_at) for entry in entries if entry.last_data_at is not None
+        (feed, entry.epoch, entry.connection, entry.last_data_at - _IN_FLIGHT)
+        for entry in entries
+        if entry.last_data_at is not None
     ]
     if ends:
         execute_values(
             cursor,
             """
-            UPDATE ticks_platform.feed_coverage AS known SET ends_at = given.last_data_at, reckoned = false
-            FROM (VALUES %s) AS given (feed, epoch, connection, last_data_at)
+            UPDATE ticks_platform.feed_coverage AS known SET ends_at = given.ends_at, reckoned = false
+            FROM (VALUES %s) AS given (feed, epoch, connection, ends_at)
             WHERE known.feed = given.feed AND known.epoch = given.epoch AND known.connection = given.connection
-                AND known.ended_by = 'killed' AND known.ends_at < given.last_data_at
+                AND known.ended_by = 'killed' AND known.ends_at < given.ends_at
             """,
             ends,
             page_size=1000,

@@ -9,7 +9,7 @@ import pytest
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Notice, Silent, Unsubscribed
 from ticks_platform.feeds.life import Change, State
 from ticks_platform.feeds.settings import FeedSettings
-from ticks_platform.ingestion.coverage import Coverage, Period
+from ticks_platform.ingestion.coverage import IN_FLIGHT, Coverage, Period
 
 SECOND = 1_000_000_000
 
@@ -34,11 +34,11 @@ class Story:
         self, at: float, state: State, *, until: float | None = None, connection: int = 1, off: bool = False
     ) -> None:
         self._states[connection] = state
-        covered = None if until is None else int(until * SECOND)
+        covered = None if until is None else int(until * SECOND) + IN_FLIGHT
         self._coverage.heed(Change(state, int(at * SECOND), connection, "", None, covered), switched_off=off)
 
     def notice(self, at: float, notice: Notice, *, until: float | None = None, connection: int = 1) -> None:
-        covered = None if until is None else int(until * SECOND)
+        covered = None if until is None else int(until * SECOND) + IN_FLIGHT
         state = self._states.get(connection, State.STREAMING)
         self._coverage.heed(Change(state, int(at * SECOND), connection, "", notice, covered))
 
@@ -107,7 +107,7 @@ def test_a_stall_lasts_until_data_comes_by_what_was_acknowledged_anew() -> None:
 def test_a_silent_symbol_is_covered_again_when_it_is_heard_and_acknowledged() -> None:
     story = Story(settings("A", "B"))
     story.notice(1, Acknowledged(("A", "B")))
-    story.notice(60, Silent({"A": 50.0}, {"A": 9.0}))
+    story.notice(60, Silent({"A": 50.0}, {"A": 9.25}))
     story.notice(61, Unsubscribed(("A",)))
     story.notice(62, Acknowledged(("A",)))
     assert story.told() == [("A", 1, 9, "silent"), ("B", 1, None, None)]
@@ -121,7 +121,7 @@ def test_a_silent_symbol_is_covered_again_when_it_is_heard_and_acknowledged() ->
 def test_heard_again_before_it_is_acknowledged_anew_counts_from_the_acknowledgement() -> None:
     story = Story(settings("A"))
     story.notice(1, Acknowledged(("A",)))
-    story.notice(60, Silent({"A": 50.0}, {"A": 9.0}))
+    story.notice(60, Silent({"A": 50.0}, {"A": 9.25}))
     story.notice(62, Acknowledged(("A",)))
     story.notice(63, HeardAgain(("A",), {"A": 60.5}))
     assert story.told()[1:] == [("A", 62, None, None)]

@@ -234,7 +234,7 @@ def test_a_dead_owner_listens_no_more(database: Database, lease: Any) -> None:
     with database.transaction() as cursor:
         cursor.execute("UPDATE ticks_platform.feed_lease SET heartbeat_at = heartbeat_at - INTERVAL '1 minute'")
     reckon(database, 90)
-    assert stored(database) == [("A", 29, None, "killed", "open")]
+    assert stored(database) == [("A", 28.75, None, "killed", "open")]
     # It was only cut off from the database.
     with database.transaction() as cursor:
         coverage.reopen(cursor, lease)

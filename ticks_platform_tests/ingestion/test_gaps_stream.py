@@ -305,36 +305,31 @@ def test_a_feed_that_is_switched_off_has_a_gap_that_nobody_has_to_close(
     assert rows(database, query) == [("switched_off", "ignored")]
 
 
-@pytest.mark.parametrize("elsewhere", [False, True], ids=["same machine", "another machine"])
 def test_kill_9_ends_coverage_with_what_is_in_the_journal(
-    elsewhere: bool, stand_in: StandIn, market: Market, database: Database, tmp_path: Path
+    stand_in: StandIn, market: Market, database: Database, tmp_path: Path
 ) -> None:
-    first, second = Ingester(tmp_path / "log"), Ingester(tmp_path / "log")
-
-    def order(run: int, journal: str) -> Order:
-        return Order(
-            run=run,
-            url=stand_in.url("twelve_data", key=None),
-            database=database.url(),
-            journal=str(tmp_path / journal),
-            side_file=str(tmp_path / "notes.jsonl"),
-            max_megabytes=16,
-        )
-
+    # The second one goes on with the journal of the first; the third one is on another machine.
+    ingesters = [Ingester(tmp_path / "log") for _ in range(3)]
+    loaded = "SELECT count(*) FROM stocks_real_time"
     try:
-        first.order(order(1, "journal.sqlite3"))
-        await_covered(database)
-        loaded = "SELECT count(*) FROM stocks_real_time"
-        await_rows(database, loaded, lambda found: found[0][0] > 50)
-        first.signal(signal.SIGKILL)
-        second.order(order(2, "elsewhere.sqlite3" if elsewhere else "journal.sqlite3"))
-        await_covered(database, 2)
-        (before,) = rows(database, loaded)[0]
-        await_rows(database, loaded, lambda found: found[0][0] > before + 50)
-        second.signal(signal.SIGTERM)
-        wait_until("the end of the second", lambda: second.exit_code is not None)
+        for run, (ingester, folder) in enumerate(zip(ingesters, ("here", "here", "elsewhere"), strict=True), start=1):
+            ingester.order(
+                Order(
+                    run=run,
+                    url=stand_in.url("twelve_data", key=None),
+                    database=database.url(),
+                    journal=str(tmp_path / folder / "journal.sqlite3"),
+                    side_file=str(tmp_path / "notes.jsonl"),
+                    max_megabytes=16,
+                )
+            )
+            await_covered(database, run)
+            (before,) = rows(database, loaded)[0]
+            await_rows(database, loaded, lambda found, before=before: found[0][0] > before + 20)
+            ingester.signal(signal.SIGTERM if folder == "elsewhere" else signal.SIGKILL)
+            wait_until("the end of an ingester", lambda ingester=ingester: ingester.exit_code is not None)
     finally:
-        first.end()
-        second.end()
+        for ingester in ingesters:
+            ingester.end()
     gaps = check(database, market.events)
-    assert [gap.cause for gap in gaps] == ["killed"] * 2
+    assert [gap.cause for gap in gaps] == ["killed"] * 4

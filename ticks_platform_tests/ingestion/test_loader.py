@@ -363,7 +363,18 @@ def test_the_database_refuses_a_ledger_that_does_not_balance(database: Database,
     lease = take_lease("one")
     now = datetime.now(timezone.utc)
     entry = Entry(
-        lease.epoch, 1, now, now, frames=1, events=2, loaded=1, replaced=0, duplicate=0, rejected=0, control=0
+        lease.epoch,
+        1,
+        now,
+        now,
+        frames=1,
+        events=2,
+        loaded=1,
+        replaced=0,
+        duplicate=0,
+        rejected=0,
+        control=0,
+        last_data_at=now,
     )
     with pytest.raises(psycopg2.errors.CheckViolation), database.transaction() as cursor:
         ledger.add(cursor, "test", [entry])
