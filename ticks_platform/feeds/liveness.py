@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ticks_platform.feeds.calendars import Calendar
@@ -69,13 +69,17 @@ class Liveness:
         """Take over a changed list of symbols."""
         self._calendars = dict(calendars)
 
-    def saw(self, symbols: Iterable[str], *, until: float) -> None:
-        """Count ticks of these symbols, one each, that arrived up to `until`."""
+    def saw(self, symbols: Iterable[str], *, until: float, arrivals: Callable[[], Sequence[int]] | None = None) -> None:
+        """Count ticks of these symbols, one each, that arrived up to `until`.
+
+        `arrivals` tells when each of them did, in nanoseconds; it is asked when a symbol that was silent is among them.
+        """
         with self._lock:
             if self._watched:
                 symbols = list(symbols)
                 for symbol in self._watched.keys() & set(symbols):
-                    self._watched[symbol] = min(until, self._watched[symbol])
+                    at = until if arrivals is None else arrivals()[symbols.index(symbol)] / 1e9
+                    self._watched[symbol] = min(at, self._watched[symbol])
             self._pending.update(symbols)
             self._pending_until = max(self._pending_until, until)
 

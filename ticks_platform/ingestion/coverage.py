@@ -241,6 +241,7 @@ class Coverage:
                 ],
                 page_size=1000,
             )
+            _find_last_ticks(cursor, lease, [period for period in last.values() if period.ended_by == "silent"])
         if refusals:
             execute_values(
                 cursor,
@@ -267,6 +268,22 @@ class Coverage:
         if self._on_its_way is not None:
             self._kept = self._on_its_way
         self._stored, self._stored_refusals = 0, {}
+
+
+def _find_last_ticks(cursor: Cursor, lease: Lease, silent: Sequence[Period]) -> None:
+    """Prolong what a silence has ended, which is known by the second, to the last tick in the table.
+
+    That one came before the silence: what came since is loaded after this.
+    """
+    if silent:
+        arguments = {
+            "feed": lease.feed,
+            "epoch": lease.epoch,
+            "symbols": [period.symbol for period in silent],
+            "begins": [_datetime(period.begins_at) for period in silent],
+            "in_flight": _IN_FLIGHT,
+        }
+        cursor.execute(scripts.read("gaps/last_ticks.sql"), arguments)
 
 
 def keep_wanted(cursor: Cursor, feed: str, wanted: Wanted) -> None:

@@ -251,7 +251,7 @@ class Loader:
         if self._liveness is not None:
             until = groups[-1].received_at[-1] / 1e9
             for _, rows in batch.tables:
-                self._liveness.saw(rows.column("symbol"), until=until)
+                self._liveness.saw(rows.column("symbol"), until=until, arrivals=rows.received_at.tolist)
             self._liveness.caught_up(until)
         left_out: list[Rows] = []
         if self._overlap is not None:
