@@ -31,10 +31,10 @@ class Order(msgspec.Struct):
     """Seconds."""
     undecided: bool = False
     """Whether it never decides what was received twice."""
-    planned: bool = True
-    """Whether it follows an owner that is at work as planned, or takes the feed at once."""
     dies_half_way: bool = False
     """Whether it kills itself when it has loaded a part of what was received twice."""
+    planned: bool = True
+    """Whether it follows an owner that is at work as planned, or takes the feed at once."""
 
 
 def main(order: Order) -> None:

@@ -123,8 +123,8 @@ def start(
             str(journal_file),
             owner,
             overlap,
-            undecided,
-            dies_half_way,
+            undecided=undecided,
+            dies_half_way=dies_half_way,
         )
         started.append(Victim(order))
         return started[-1]
