@@ -27,6 +27,7 @@ since AS (
             SELECT ends_at
             FROM ticks_platform.feed_coverage AS known
             WHERE known.feed = %(feed)s AND known.symbol = changed.symbol AND known.begins_at < first_begin
+                AND known.ends_at IS DISTINCT FROM known.begins_at
             ORDER BY known.begins_at DESC
             LIMIT 10
         ) AS last_few
@@ -37,7 +38,7 @@ since AS (
         (
             SELECT max(coalesce(ends_at, 'infinity'))
             FROM ticks_platform.feed_coverage AS known
-            WHERE feed = %(feed)s AND known.symbol = uncovered.symbol
+            WHERE feed = %(feed)s AND known.symbol = uncovered.symbol AND known.ends_at IS DISTINCT FROM known.begins_at
         )
     )
     FROM uncovered
@@ -48,6 +49,7 @@ LEFT JOIN LATERAL (
     SELECT ended_by
     FROM ticks_platform.feed_coverage AS known
     WHERE known.feed = %(feed)s AND known.symbol = since.symbol AND coalesce(known.ends_at, 'infinity') <= since.since
+        AND known.ends_at > known.begins_at
     ORDER BY coalesce(known.ends_at, 'infinity') DESC
     LIMIT 1
 ) AS last ON true;

@@ -97,6 +97,12 @@ def reckon(cursor: Cursor, feed: str, *, now: datetime) -> Reckoned:
     cursor.execute("SELECT FROM ticks_platform.feed_lease WHERE feed = %s FOR NO KEY UPDATE", (feed,))
     if not held.released and held.age > DEAD_AFTER:
         coverage.close_abandoned(cursor, feed, until_epoch=held.epoch)
+    # Connections that brought nothing, of which a flapping provider makes many.
+    cursor.execute(
+        "DELETE FROM ticks_platform.feed_coverage "
+        "WHERE feed = %s AND NOT reckoned AND ends_at = begins_at AND ended_by <> 'killed'",
+        (feed,),
+    )
     cursor.execute(
         "UPDATE ticks_platform.feed_coverage SET reckoned = true WHERE feed = %s AND NOT reckoned "
         "RETURNING symbol, begins_at",
@@ -161,6 +167,8 @@ def _holes(covered: Iterable[Span], *, since: int, ended_by: str | None) -> Iter
     """What no interval of coverage covers, with what ended the coverage before; the last one has no end."""
     end, by = since, ended_by or ""
     for span in sorted(covered):
+        if span.begin == span.end:
+            continue  # no moment of it is proven
         if span.begin > end:
             yield Span(end, span.begin, by)
         if span.end >= end:

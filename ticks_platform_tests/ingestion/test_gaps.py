@@ -79,6 +79,11 @@ def test_a_first_subscription_that_comes_soon_is_no_gap() -> None:
     assert found([], until=11, refusal="not in your plan") == [(0, None, "refused")]
 
 
+def test_a_connection_that_brought_nothing_does_not_part_a_gap() -> None:
+    covered = [(1, 20, "stalled"), (25, 25, "disconnected"), (30, None, "")]
+    assert found(covered) == [(20, 30, "stalled")]
+
+
 def test_what_was_not_wanted_is_no_gap() -> None:
     wanted = [(0, 30), (60, None)]
     assert found([(1, 20, "disconnected"), (61, None, "")], wanted=wanted) == [(20, 30, "disconnected")]
@@ -184,6 +189,22 @@ def test_a_gap_becomes_shorter_when_more_is_loaded(database: Database, lease: An
     cover(database, ("A", 1, 20, "killed"))
     assert reckon(database, 60).removed == 1
     assert stored(database) == []
+
+
+@pytest.mark.parametrize("by", ["disconnected", "killed"])
+def test_one_gap_while_the_provider_flaps(database: Database, lease: Any, by: str) -> None:
+    want(database, "A")
+    cover(database, ("A", 1, 10, "stalled"))
+    for begin in (20, 30, 40):
+        cover(database, ("A", begin, None, None))
+        reckon(database, begin + 1)
+        assert stored(database) == [("A", 10, begin, "stalled", "open")]
+        cover(database, ("A", begin, begin, by))
+        reckon(database, begin + 3)
+        assert stored(database) == [("A", 10, None, "stalled", "open")]
+    cover(database, ("A", 50, None, None))
+    reckon(database, 60)
+    assert stored(database) == [("A", 10, 50, "stalled", "open")]
 
 
 def test_what_is_switched_off_is_ignored(database: Database, lease: Any) -> None:

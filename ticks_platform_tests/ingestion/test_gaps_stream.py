@@ -185,8 +185,8 @@ def await_covered(database: Database, count: int = 1) -> None:
 
 
 def let_flow(market: Market, ingestion: Ingestion) -> None:
-    """Wait until some more events have been loaded."""
-    goal, deadline = ingestion.progress().loaded + 20, time.monotonic() + PATIENCE
+    """Wait until so many more events have been loaded that something is covered for sure."""
+    goal, deadline = ingestion.progress().loaded + 80, time.monotonic() + PATIENCE
     while ingestion.progress().loaded < goal:
         assert time.monotonic() < deadline, "nothing is loaded any more"
         ingestion.wait(0.02)
@@ -325,7 +325,7 @@ def test_kill_9_ends_coverage_with_what_is_in_the_journal(
             )
             await_covered(database, run)
             (before,) = rows(database, loaded)[0]
-            await_rows(database, loaded, lambda found, before=before: found[0][0] > before + 20)
+            await_rows(database, loaded, lambda found, before=before: found[0][0] > before + 80)
             ingester.signal(signal.SIGTERM if folder == "elsewhere" else signal.SIGKILL)
             wait_until("the end of an ingester", lambda ingester=ingester: ingester.exit_code is not None)
     finally:
