@@ -290,7 +290,8 @@ def test_a_killed_run_is_replaced(platform: Platform) -> None:
         "another run streams",
         30,
         lambda: (
-            platform.streams_since(moment) and platform.one("SELECT (SELECT owner FROM ticks_platform.feed_lease)") != run_id
+            platform.streams_since(moment)
+            and platform.one("SELECT (SELECT owner FROM ticks_platform.feed_lease)") != run_id
         ),
     )
     took = time.monotonic() - killed
