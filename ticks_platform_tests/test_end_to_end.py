@@ -340,7 +340,7 @@ def test_a_feed_can_be_switched_off_and_on(platform: Platform) -> None:
 
 def test_a_run_that_a_power_cut_left_started_is_replaced(platform: Platform) -> None:
     run_id = eventually("the feed streams", 60, platform.streaming_run)
-    eventually("its lease", 30, lambda: platform.one("SELECT (SELECT owner FROM ticks_platform.feed_lease)") == run_id)
+    eventually("its lease", 90, lambda: platform.one("SELECT (SELECT owner FROM ticks_platform.feed_lease)") == run_id)
     platform.lose_power()
     platform.start()
     assert platform.status(run_id) == "STARTED", "Dagster itself never notices"
