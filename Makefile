@@ -17,8 +17,10 @@ test: setup
 
 # Hundreds of faults in a row, and a count at the end. It prints its seed, which makes the same ones again.
 soak: export TICKS_SOAK_FAULTS ?= 300
+soak: export TICKS_GAP_FAULTS ?= 48
 soak: setup
 	$(VENV)/bin/python -m pytest -s --basetemp=.test_runs_soak ticks_platform_tests/faults -k many_faults
+	$(VENV)/bin/python -m pytest -s --basetemp=.test_runs_soak ticks_platform_tests/ingestion/test_gaps_campaign.py
 
 lint: setup
 	$(VENV)/bin/ruff check .

@@ -1,7 +1,8 @@
 """Feeds that are cut, muted, killed and handed over at random: every gap is known, and repaired to the last tick.
 
-The short form is part of every run of the tests. TICKS_GAP_FAULTS=60 makes it as many faults, TICKS_GAP_SEED another
-sequence of them; the long form also repairs the feed that has bars only, whose minutes have to be over for that.
+`make soak` runs it, or TICKS_GAP_FAULTS=6, which is how many faults there are; TICKS_GAP_SEED makes others. More than six
+also repair the feed that has bars only, whose minutes have to be over for that. A busy machine is no place for it: what
+arrives later than a second counts as a gap without cause.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ from ticks_platform_tests.ingestion.follower import Order
 from ticks_platform_tests.ingestion.helpers import rows, unbalanced
 from ticks_platform_tests.ingestion.repairing import KEY, polygon, repair, settle, twelve_data
 
-FAULTS = int(os.environ.get("TICKS_GAP_FAULTS", "6"))
+FAULTS = int(os.environ.get("TICKS_GAP_FAULTS", "0"))
 SEED = int(os.environ.get("TICKS_GAP_SEED", "20261125"))
+
+pytestmark = pytest.mark.skipif(not FAULTS, reason="TICKS_GAP_FAULTS is not set: test_gaps_stream has each fault alone")
 
 PATIENCE = 60.0
 
