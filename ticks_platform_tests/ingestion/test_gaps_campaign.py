@@ -1,8 +1,8 @@
 """Feeds that are cut, muted, killed and handed over at random: every gap is known, and repaired to the last tick.
 
 `make soak` runs it, or TICKS_GAP_FAULTS=6, which is how many faults there are; TICKS_GAP_SEED makes others. More than
-six also repair the feed that has bars only, whose minutes have to be over for that. A busy machine is no place for it: what
-arrives later than a second counts as a gap without cause.
+six also repair the feed that has bars only, whose minutes have to be over for that. A busy machine is no place for it:
+what arrives later than a second counts as a gap without cause.
 """
 
 from __future__ import annotations
