@@ -97,10 +97,20 @@ def reckon(cursor: Cursor, feed: str, *, now: datetime) -> Reckoned:
     cursor.execute("SELECT FROM ticks_platform.feed_lease WHERE feed = %s FOR NO KEY UPDATE", (feed,))
     if not held.released and held.age > DEAD_AFTER:
         coverage.close_abandoned(cursor, feed, until_epoch=held.epoch)
-    # Connections that brought nothing, of which a flapping provider makes many.
+    # Connections that brought nothing, of which a flapping provider makes many; the first one shows what was missed.
     cursor.execute(
-        "DELETE FROM ticks_platform.feed_coverage "
-        "WHERE feed = %s AND NOT reckoned AND ends_at = begins_at AND ended_by <> 'killed'",
+        """
+        DELETE FROM ticks_platform.feed_coverage AS known
+        WHERE feed = %s AND NOT reckoned AND ends_at = begins_at AND ended_by <> 'killed' AND EXISTS (
+            SELECT FROM ticks_platform.feed_coverage AS earlier
+            WHERE earlier.feed = known.feed AND earlier.symbol = known.symbol AND earlier.begins_at < known.begins_at
+                AND earlier.begins_at >= (
+                    SELECT max(wanted_from) FROM ticks_platform.feed_symbol AS wanted
+                    WHERE wanted.feed = known.feed AND wanted.symbol = known.symbol
+                        AND wanted.wanted_from <= known.begins_at
+                )
+        )
+        """,
         (feed,),
     )
     cursor.execute(
@@ -144,16 +154,21 @@ def gaps(
     covered: Iterable[Span], wanted: Iterable[WantedSpan], *, since: int, until: int, ended_by: str | None
 ) -> Iterator[Gap]:
     """The gaps of one symbol from `since` to `until`, in order; `ended_by` is what ended the coverage before it."""
-    wanted = sorted(wanted)
+    covered, wanted = sorted(covered), sorted(wanted)
     for hole in _holes(covered, since=since, ended_by=ended_by):
         for span in wanted:
             begin, end = max(hole.begin, span.begin), min(hole.end, span.end)
             if begin >= min(end, until):
                 continue
             is_first = hole.begin < span.begin or not hole.ended_by
-            if is_first and begin == span.begin and min(end, until) - begin < FIRST_TIME:
-                continue
             cause, detail = "not_subscribed" if is_first else hole.ended_by, ""
+            if is_first and begin == span.begin:
+                # Also one that brought nothing: what its connection missed is known to be missing.
+                first = next((each for each in covered if each.begin >= begin), None)
+                if first is not None and first.begin - begin < FIRST_TIME:
+                    begin, cause = first.begin, first.ended_by or cause
+                if begin >= end or (first is None and min(end, until) - begin < FIRST_TIME):
+                    continue
             if span.refusal is not None and (end == _FOREVER or is_first):
                 cause, detail = "refused", span.refusal
             for opens, closes in span.calendar.sessions(begin / 1e6, min(end, until) / 1e6):
@@ -166,7 +181,7 @@ def gaps(
 def _holes(covered: Iterable[Span], *, since: int, ended_by: str | None) -> Iterator[Span]:
     """What no interval of coverage covers, with what ended the coverage before; the last one has no end."""
     end, by = since, ended_by or ""
-    for span in sorted(covered):
+    for span in covered:
         if span.begin == span.end:
             continue  # no moment of it is proven
         if span.begin > end:

@@ -84,6 +84,16 @@ def test_a_connection_that_brought_nothing_does_not_part_a_gap() -> None:
     assert found(covered) == [(20, 30, "stalled")]
 
 
+def test_what_the_very_first_connection_missed_is_a_gap() -> None:
+    """However soon it was lost, it was subscribed: ticks may have come, and others have not."""
+    assert found([(1, 1, "disconnected"), (3, None, "")]) == [(1, 3, "disconnected")]
+    assert found([(1, 1, "disconnected")], until=5) == [(1, None, "disconnected")]
+    wanted = [(0, 30), (60, None)]
+    covered = [(1, 30, "unsubscribed"), (61, 61, "stalled"), (65, None, "")]
+    assert found(covered, wanted=wanted) == [(61, 65, "stalled")]
+    assert found([(11, 11, "disconnected"), (12, None, "")]) == [(0, 12, "not_subscribed")]
+
+
 def test_what_was_not_wanted_is_no_gap() -> None:
     wanted = [(0, 30), (60, None)]
     assert found([(1, 20, "disconnected"), (61, None, "")], wanted=wanted) == [(20, 30, "disconnected")]
@@ -189,6 +199,18 @@ def test_a_gap_becomes_shorter_when_more_is_loaded(database: Database, lease: An
     cover(database, ("A", 1, 20, "killed"))
     assert reckon(database, 60).removed == 1
     assert stored(database) == []
+
+
+def test_the_first_connection_is_remembered_although_it_brought_nothing(database: Database, lease: Any) -> None:
+    want(database, "A")
+    cover(database, ("A", 1, 1, "disconnected"))
+    reckon(database, 2)
+    cover(database, ("A", 3, 3, "disconnected"))
+    reckon(database, 4)
+    cover(database, ("A", 5, None, None))
+    reckon(database, 6)
+    assert stored(database) == [("A", 1, 5, "disconnected", "open")]
+    assert rows(database, "SELECT count(*) FROM ticks_platform.feed_coverage") == [(2,)]
 
 
 @pytest.mark.parametrize("by", ["disconnected", "killed"])
