@@ -235,8 +235,15 @@ def _look_up(
 def _compare(copies: list[_Copies], *, begin: int, end: int) -> tuple[list[int], int]:
     """The positions of the successor's copies that the predecessor has too, and how many of the latter's last ones
     are not among the successor's."""
-    single = [each.after[0] - each.before[0] for each in copies if len(each.before) == len(each.after) == 1]
-    lag = int(np.median(single)) if single else 0
+    # Only of what came while both received: else, two events may be alike, and say nothing of the lag.
+    lags = [
+        each.after[0] - each.before[0]
+        for each in copies
+        if len(each.before) == len(each.after) == 1
+        and min(each.before[0], each.after[0]) >= begin
+        and max(each.before[0], each.after[0]) <= end
+    ]
+    lag = int(np.median(lags)) if lags else 0
     positions: list[int] = []
     missing = 0
     for each in copies:

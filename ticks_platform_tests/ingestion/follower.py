@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,12 +15,14 @@ import msgspec
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import claim, loader
 from ticks_platform.ingestion.destinations import Rows
+from ticks_platform.ingestion.handover import Unsettled
+from ticks_platform.ingestion.overlap import Overlap
 from ticks_platform.ingestion.store import Prepared
 from ticks_platform.ingestion.stream import Ingestion
 from ticks_platform.timescale.database import Database
 
 
-class Order(msgspec.Struct):
+class Order(msgspec.Struct, kw_only=True):
     """What it has to do."""
 
     feed: dict[str, object]
@@ -29,19 +32,31 @@ class Order(msgspec.Struct):
     owner: str
     overlap: float
     """Seconds."""
-    undecided: bool = False
-    """Whether it never decides what was received twice."""
-    dies_half_way: bool = False
-    """Whether it kills itself when it has loaded a part of what was received twice."""
+    decides_after: str | None = None
+    """A file that has to be there before it decides what was received twice."""
     planned: bool = True
     """Whether it follows an owner that is at work as planned, or takes the feed at once."""
+    dies_half_way: bool = False
+    """Whether it kills itself when it has loaded a part of what was received twice."""
+
+
+def wait_before_deciding(file: Path) -> None:
+    """From now on, decide nothing before this file is there."""
+    settle = loader.Loader._settle
+
+    def wait_and_settle(self: loader.Loader, unsettled: Unsettled) -> Overlap:
+        while not file.exists():
+            time.sleep(0.05)
+        return settle(self, unsettled)
+
+    loader.Loader._settle = wait_and_settle  # type: ignore[method-assign]
 
 
 def main(order: Order) -> None:
     """Ingest until told to stop, or handed over."""
     claim.OVERLAP = order.overlap
-    if order.undecided:
-        loader.Loader._settle = lambda *_arguments: threading.Event().wait()  # type: ignore[method-assign,assignment]
+    if order.decides_after is not None:
+        wait_before_deciding(Path(order.decides_after))
     if order.dies_half_way:
         loader.MAX_BATCH_BYTES = 20_000
         commit = loader.Loader._commit

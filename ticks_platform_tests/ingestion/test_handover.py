@@ -115,15 +115,17 @@ def start(
     """Starts an ingestion in a process of its own, which follows as planned."""
     started: list[Victim] = []
 
-    def start(owner: str, *, overlap: float = 0.5, undecided: bool = False, dies_half_way: bool = False) -> Victim:
+    def start(
+        owner: str, *, overlap: float = 0.5, decides_after: Path | None = None, dies_half_way: bool = False
+    ) -> Victim:
         order = Order(
-            feed.model_dump(mode="json"),
-            stand_in.url("twelve_data", key=None),
-            database_url,
-            str(journal_file),
-            owner,
-            overlap,
-            undecided=undecided,
+            feed=feed.model_dump(mode="json"),
+            url=stand_in.url("twelve_data", key=None),
+            database=database_url,
+            journal=str(journal_file),
+            owner=owner,
+            overlap=overlap,
+            decides_after=None if decides_after is None else str(decides_after),
             dies_half_way=dies_half_way,
         )
         started.append(Victim(order))
@@ -321,6 +323,7 @@ def test_successor_is_killed_before_it_knows_what_was_received_twice(
     database: Database,
     witness: Callable[[], list[dict[str, Any]]],
     journal_file: Path,
+    tmp_path: Path,
 ) -> None:
     """Whoever comes next decides it in its place."""
     with ExitStack() as stack:
@@ -328,7 +331,7 @@ def test_successor_is_killed_before_it_knows_what_was_received_twice(
         await_subscribed(stand_in, 2)
         stand_in.unmute()
         eventually("ticks have landed", lambda: count(database) > 300)
-        victim = start("second", undecided=True)
+        victim = start("second", decides_after=tmp_path / "never")
         eventually("the first one is followed", lambda: first.wait(0))
         stand_in.send_exactly(500)
         stand_in.go_mute()
@@ -349,6 +352,7 @@ def test_successor_is_killed_half_way_through_the_overlap(
     database: Database,
     witness: Callable[[], list[dict[str, Any]]],
     journal_file: Path,
+    tmp_path: Path,
 ) -> None:
     """What it had decided is written down: the next one goes on by it."""
     with ExitStack() as stack:
@@ -356,10 +360,11 @@ def test_successor_is_killed_half_way_through_the_overlap(
         await_subscribed(stand_in, 2)
         stand_in.unmute()
         eventually("ticks have landed", lambda: count(database) > 300)
-        victim = start("second", dies_half_way=True)
+        victim = start("second", decides_after=tmp_path / "now", dies_half_way=True)
         eventually("the first one is followed", lambda: first.wait(0))
         stand_in.go_mute()
         await_all_in_journal(stand_in, 2, slots(journal_file)[1])
+        (tmp_path / "now").touch()
         victim.wait()
         ((duplicates, left_out),) = rows(
             database,

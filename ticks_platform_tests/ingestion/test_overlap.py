@@ -113,6 +113,13 @@ def test_what_was_received_with_a_break_is_looked_at_apart(database: Database, s
     assert found.missing == 0
 
 
+def test_events_like_those_before_are_others_where_nothing_overlaps(database: Database, stored: Lease) -> None:
+    """All have one stamp, and prices come back: a successor that began after the end has none of them twice."""
+    found = find(database, stored, {number: 100.2 + number / 1000 for number in range(80, 101)})
+    assert found.overlap.positions.tolist() == []
+    assert found.missing == 0
+
+
 def test_connections_that_have_nothing_in_common(database: Database, stored: Lease) -> None:
     found = find(database, stored, {number: number - 900.0 for number in range(990, 1010)})
     assert found.overlap.positions.tolist() == []
