@@ -22,6 +22,7 @@ from ticks_platform.feeds import subscriptions, talk
 from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Frame, ProviderError, Tick
 from ticks_platform.feeds.life import State
+from ticks_platform.ingestion.stream import RECEIVER_TIMEOUT
 from ticks_platform.standin import ConnectionAccount, RawFrame, StandIn, StandInSettings
 from ticks_platform_tests.feeds.helpers import (
     BINARY,
@@ -105,7 +106,7 @@ def test_a_stop_amid_the_flow_loses_nothing() -> None:
     with StandIn(StandInSettings(rate=8_000, record=True)) as stand_in:
         with Running(connector(address(stand_in))) as running:
             wait_until(lambda: len(running.frames) > 1_000, "1,000 frames")
-            assert running.stop() < 1.0
+            assert running.stop() < RECEIVER_TIMEOUT
         (account,) = accounts(stand_in, ended=1)
         assert account.ending == "closed"
         assert running.received(1) == account.sent
@@ -127,7 +128,7 @@ def test_a_slow_goodbye_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with PeerServer(serve) as server, Running(connector(server.url)) as running:
         running.wait_for(State.SUBSCRIBING)
-        assert running.stop() < 1.0
+        assert running.stop() < RECEIVER_TIMEOUT
         assert running.received(1) == [price(price=number) for number in range(3)]
 
 

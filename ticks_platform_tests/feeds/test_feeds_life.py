@@ -36,6 +36,7 @@ from ticks_platform.feeds.events import (
 from ticks_platform.feeds.life import STEPS, Change, State, check_step, tell
 from ticks_platform.feeds.liveness import Liveness
 from ticks_platform.feeds.polygon import PolygonConnector
+from ticks_platform.ingestion.stream import RECEIVER_TIMEOUT
 from ticks_platform.standin import StandIn, StandInSettings
 from ticks_platform_tests.feeds.helpers import (
     CLOSE,
@@ -287,7 +288,7 @@ def test_a_wait_for_room_can_be_stopped() -> None:
 
     with PeerServer(serve) as server, Running(polygon(server.url)) as running:
         assert "trying again in 60." in running.wait_for(State.BACKING_OFF).detail
-        assert running.stop() < 1.0
+        assert running.stop() < RECEIVER_TIMEOUT
 
 
 def test_channels_that_are_not_in_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from ticks_platform.feeds import connection as connections
 from ticks_platform.feeds import talk
 from ticks_platform.feeds.life import State
 from ticks_platform.feeds.twelve_data import TwelveDataConversation
+from ticks_platform.ingestion.stream import RECEIVER_TIMEOUT
 from ticks_platform.standin import StandIn, StandInSettings
 from ticks_platform_tests.feeds.helpers import (
     PING,
@@ -175,7 +176,7 @@ def test_a_callback_that_blocks_is_not_the_peers_silence(monkeypatch: pytest.Mon
 def test_stop_while_data_flows() -> None:
     with StandIn(StandInSettings(rate=2_000)) as stand_in, Running(connector(stand_in.url(key=None))) as running:
         running.wait_for(State.STREAMING)
-        assert running.stop() < 1.0
+        assert running.stop() < RECEIVER_TIMEOUT
         assert running.states[-1] is State.CLOSED
 
 
@@ -187,7 +188,7 @@ def test_stop_while_a_peer_that_does_not_say_goodbye_sends_on() -> None:
 
     with PeerServer(serve) as server, Running(connector(server.url)) as running:
         running.wait_for(State.STREAMING)
-        assert running.stop() < 1.0
+        assert running.stop() < RECEIVER_TIMEOUT
 
 
 @pytest.mark.parametrize("part", [b"\x00\x01x", b"x"])
@@ -203,14 +204,14 @@ def test_stop_while_a_message_comes_that_never_ends(part: bytes) -> None:
 
     with PeerServer(serve) as server, Running(connector(server.url)) as running:
         running.wait_for(State.STREAMING)
-        assert running.stop() < 1.0
+        assert running.stop() < RECEIVER_TIMEOUT
         assert running.received(1) == [price()]
 
 
 def test_stop_while_nothing_comes() -> None:
     with PeerServer(silent) as server, Running(connector(server.url)) as running:
         running.wait_for(State.SUBSCRIBING)
-        assert running.stop() < 1.0
+        assert running.stop() < RECEIVER_TIMEOUT
         assert running.states[-1] is State.CLOSED
 
 
@@ -234,7 +235,7 @@ def test_stop_while_connecting(scheme: str) -> None:
 
     with PeerServer(serve) as server, Running(connector(server.url.replace("ws", scheme, 1))) as running:
         assert arrived.wait(5.0)
-        assert running.stop() < 1.0
+        assert running.stop() < RECEIVER_TIMEOUT
         assert running.states == [State.CONNECTING, State.CLOSED]
         assert running.failure is None
 

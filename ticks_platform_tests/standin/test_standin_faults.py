@@ -102,7 +102,7 @@ def test_gone_for_a_while_altogether(connect: Connect) -> None:
 
 def test_inject(connect: Connect) -> None:
     with StandIn(StandInSettings(rate=0, record=True)) as stand_in:
-        subscriber, idler = connect(stand_in.url(), skip_utf8_validation=True), connect(stand_in.url())
+        subscriber, idler = connect(stand_in.url()), connect(stand_in.url())
         subscriber.act("subscribe", "AAPL")
         forged = '{"event":"price","symbol":"AAPL","timestamp":1,"price":1e308}'
         long = "x" * 70_000

@@ -24,9 +24,9 @@ class Bench:
 
     def __init__(self, stand_in: StandIn, connect: Connect, connect_polygon: Connect) -> None:
         self.stand_in = stand_in
-        self.prices = connect(stand_in.url(), skip_utf8_validation=True)
+        self.prices = connect(stand_in.url())
         self.prices.act("subscribe", "AAPL,MSFT")
-        self.trades = connect_polygon(stand_in.url("polygon"), skip_utf8_validation=True).enter("T.AAPL", "T.MSFT")
+        self.trades = connect_polygon(stand_in.url("polygon")).enter("T.AAPL", "T.MSFT")
 
     def all_frames(self) -> tuple[list[bytes], list[bytes]]:
         """What each of them heard, compared with the account."""
