@@ -7,6 +7,7 @@ what arrives later than a second counts as a gap without cause.
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import subprocess
@@ -40,7 +41,7 @@ pytestmark = pytest.mark.skipif(not FAULTS, reason="TICKS_GAP_FAULTS is not set:
 PATIENCE = 60.0
 
 SLACK = timedelta(seconds=1)
-"""By how much a gap may be longer than what is missing in it."""
+"""For how long nothing may be missing at either end of a gap, or within it."""
 
 SLACK_OF_SILENCE = timedelta(seconds=2.5)
 """The same where a symbol was silent, whose pace is looked at once a second."""
@@ -180,11 +181,10 @@ class Campaign:
 
 
 class Missing(NamedTuple):
-    """Events of one symbol that came one after the other and are not in the table, by when they were made."""
+    """An event that is not in the table, by when it was made."""
 
     symbol: str
-    begin: datetime
-    end: datetime
+    at: datetime
 
 
 def told(event: MadeEvent) -> tuple[object, ...]:
@@ -207,7 +207,7 @@ def stored(database: Database) -> Counter[tuple[object, ...]]:
 
 
 def missing(made: list[MadeEvent], there: Counter[tuple[object, ...]]) -> list[Missing]:
-    """Runs of events that are not there, between those that are."""
+    """Those that are not there, of what was made between the first and the last of its symbol that is."""
     count = Counter(told(event) for event in made)
     assert there <= count, f"in the table, and never made, or twice: {list(there - count)[:5]}"
     by_symbol: dict[str, list[tuple[MadeEvent, bool]]] = {}
@@ -219,18 +219,12 @@ def missing(made: list[MadeEvent], there: Counter[tuple[object, ...]]) -> list[M
     found = []
     for symbol, events in by_symbol.items():
         places = [place for place, (_, is_there) in enumerate(events) if is_there]
-        run: list[MadeEvent] = []
-        for event, is_there in events[places[0] : places[-1] + 1]:
-            if not is_there:
-                run.append(event)
-            elif run:
-                found.append(Missing(symbol, _at(run[0]), _at(run[-1])))
-                run = []
+        found += [
+            Missing(symbol, datetime.fromtimestamp(event.made_ms / 1000, timezone.utc))
+            for event, is_there in events[places[0] : places[-1] + 1]
+            if not is_there
+        ]
     return found
-
-
-def _at(event: MadeEvent) -> datetime:
-    return datetime.fromtimestamp(event.made_ms / 1000, timezone.utc)
 
 
 def check_gaps(database: Database, lost: list[Missing]) -> int:
@@ -241,21 +235,21 @@ def check_gaps(database: Database, lost: list[Missing]) -> int:
         "WHERE ends_at IS NOT NULL ORDER BY begins_at",
     )
     millisecond = timedelta(milliseconds=1)  # of which the stand-in makes its events
-    inside: dict[int, list[Missing]] = {}
-    for run in lost:
+    inside: dict[int, list[datetime]] = {place: [] for place in range(len(known))}
+    for symbol, at in lost:
         around = [
             place
-            for place, (symbol, begin, end, _) in enumerate(known)
-            if symbol == run.symbol and begin <= run.begin + millisecond and run.end <= end
+            for place, (of, begin, end, _) in enumerate(known)
+            if of == symbol and begin <= at + millisecond and at <= end
         ]
-        assert around, f"missing, and in no gap: {run}, of {known}"
-        inside.setdefault(around[0], []).append(run)
+        assert around, f"missing, and in no gap: {symbol} at {at}, of {[gap for gap in known if gap[0] == symbol]}"
+        for place in around:
+            inside[place].append(at)
     for place, (symbol, begin, end, cause) in enumerate(known):
-        runs = inside.get(place, [])
-        first = min((run.begin for run in runs), default=end)
-        last = max((run.end for run in runs), default=end)
         slack = SLACK_OF_SILENCE if cause == "silent" else SLACK
-        assert (first - begin) + (end - last) <= slack, f"a gap without cause: {symbol}, {begin}, {end}, {cause}"
+        edges = [begin, *sorted(inside[place]), end]
+        longest = max(later - earlier for earlier, later in itertools.pairwise(edges))
+        assert longest <= slack, f"a gap without cause: {symbol}, {begin}, {end}, {cause}, {longest}"
     return len(known)
 
 
@@ -279,7 +273,7 @@ def test_every_gap_is_known_and_repaired(database: Database, tmp_path: Path) -> 
         there = stored(database)
         lost = missing(everything.events, there)
         found = check_gaps(database, lost)
-        print(f"{len(everything.events)} made, {there.total()} stored, {len(lost)} runs missing, {found} gaps")
+        print(f"{len(everything.events)} made, {there.total()} stored, {len(lost)} missing, {found} gaps")
         assert unbalanced(database) == []
 
         _repair(database, campaign.tape, tmp_path)

@@ -90,6 +90,31 @@ def test_candles_equal_plain_sql_though_many_ticks_share_a_second(database: Data
     assert len(truth(database, "hour")) == 6
 
 
+def test_a_compressed_chunk_makes_the_same_candles(database: Database) -> None:
+    """timescaledb#1620: compressing sorts rows anew, and first() and last() by time pick others of one second then."""
+    begin = datetime(2026, 1, 5, 22, 50, tzinfo=timezone.utc)
+    load(database, many_ticks_a_second(begin, 4500))
+    with database.autocommit() as cursor:
+        for candle in (ONE_MINUTE, ONE_HOUR, ONE_DAY):
+            candles.refresh_history(cursor, candle)
+        by_time = "SELECT time_bucket('1 minute', time), symbol, first(price, time), last(price, time) {} GROUP BY 1, 2"
+        by_time = by_time.format("FROM stocks_real_time") + " ORDER BY 1, 2"
+        cursor.execute(by_time)
+        before = cursor.fetchall()
+        cursor.execute("SELECT count(compress_chunk(chunk)) FROM show_chunks('stocks_real_time') AS chunk")
+        assert cursor.fetchone() == (2,)
+        cursor.execute(by_time)
+        assert cursor.fetchall() != before, "these ticks would not show it"
+        for candle in (ONE_MINUTE, ONE_HOUR, ONE_DAY):
+            cursor.execute(
+                "CALL refresh_continuous_aggregate(%s::regclass, %s, %s, force => true)",
+                (candle.name, begin - timedelta(days=1), begin + timedelta(days=3)),
+            )
+    assert candle_rows(database, "one_minute_candle") == truth(database, "minute")
+    assert candle_rows(database, "one_hour_candle") == truth(database, "hour")
+    assert candle_rows(database, "one_day_candle") == truth(database, "day")
+
+
 def test_late_ticks_reach_the_candles_with_the_next_refresh(database: Database) -> None:
     begin = datetime(2026, 1, 5, 22, 50, tzinfo=timezone.utc)
     ticks = many_ticks_a_second(begin, 600)
