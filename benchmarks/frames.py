@@ -10,7 +10,7 @@ from benchmarks.polygon_like import PolygonLikeConnector
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.twelve_data import TwelveDataConnector
 
-_SPAN_MILLISECONDS = 600_000
+SPAN_MILLISECONDS = 600_000
 """The ticks' times lie within this much before `until`."""
 
 
@@ -25,6 +25,8 @@ class Tape(NamedTuple):
     symbols: int
     until: int
     """The time of the last tick, in milliseconds since the Unix epoch."""
+    first: int = 0
+    """The number of the first one: trades of other numbers are other trades."""
 
     def names(self) -> list[str]:
         """The symbols: one to three letters, as stocks have them."""
@@ -35,9 +37,14 @@ class Tape(NamedTuple):
         draw = random.Random(self.events).random  # noqa: S311
         names = self.names()
         make = _price if self.per_frame == 1 else _trade
-        begin, count = self.until - _SPAN_MILLISECONDS, self.events
+        begin, count = self.until - SPAN_MILLISECONDS, self.events
         made = [
-            make(names[int(draw() * len(names))], begin + number * _SPAN_MILLISECONDS // count, draw(), number)
+            make(
+                names[int(draw() * len(names))],
+                begin + number * SPAN_MILLISECONDS // count,
+                draw(),
+                self.first + number,
+            )
             for number in range(count)
         ]
         if self.per_frame == 1:

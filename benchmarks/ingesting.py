@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,14 +68,14 @@ def ingestion(task: Task) -> Iterator[Child]:
         yield process
 
 
-def fill_journal(path: Path, frames: Sequence[bytes], *, times: int = 1) -> None:
+def fill_journal(path: Path, frames: Iterable[bytes]) -> None:
     """Put the frames into the journal, as if they had been received just now."""
+    left = iter(frames)
     journal = Journal(path, feed=FEED, synthetic=True, max_bytes=_JOURNAL_MEGABYTES << 20)
     try:
-        for _ in range(times):
-            for at in range(0, len(frames), _GROUP):
-                now = time.time_ns()
-                journal.append([Frame(data, now, 1) for data in frames[at : at + _GROUP]], epoch=1)
+        while group := list(itertools.islice(left, _GROUP)):
+            now = time.time_ns()
+            journal.append([Frame(data, now, 1) for data in group], epoch=1)
     finally:
         journal.close()
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
-from benchmarks.frames import Tape
+from benchmarks.frames import SPAN_MILLISECONDS, Tape
 from benchmarks.ingesting import Task, fill_journal
 from benchmarks.report import Report, table
 from benchmarks.throughput import SYMBOLS, load
 from benchmarks.workbench import Workbench
 
-_DISTINCT = 100_000
+_PIECE = 100_000
+"""Events that are made at a time."""
 
 
 def run(workbench: Workbench, report: Report, *, rows: int) -> None:
@@ -19,13 +21,18 @@ def run(workbench: Workbench, report: Report, *, rows: int) -> None:
     for per_frame in (30, 1):
         peaks = {}
         for events in (max(rows // 100, 3000), rows):
-            distinct = min(_DISTINCT, events)
-            tape = Tape(distinct - distinct % per_frame, per_frame, SYMBOLS, time.time_ns() // 1_000_000)
-            times = max(events // tape.events, 1)
-            total = times * tape.events
+            piece = min(_PIECE, events)
+            tape = Tape(piece - piece % per_frame, per_frame, SYMBOLS, time.time_ns() // 1_000_000)
+            pieces = max(events // tape.events, 1)
+            total = pieces * tape.events
+            # As a feed has them: each trade once, and none older than those before it.
+            tapes = (
+                tape._replace(first=number * tape.events, until=tape.until - (pieces - 1 - number) * SPAN_MILLISECONDS)
+                for number in range(pieces)
+            )
             workbench.empty()
             journal = workbench.journal_file()
-            fill_journal(journal, tape.frames(), times=times)
+            fill_journal(journal, itertools.chain.from_iterable(each.frames() for each in tapes))
             size = journal.stat().st_size / 2**20
             outcome = load(workbench, Task(tape, "", workbench.url, journal, columnstore=True, expected=total))
             journal.unlink()

@@ -69,7 +69,11 @@ class Coverage:
         self._lock = threading.Lock()
         self._acknowledged: dict[int, dict[str, int]] = {}
         # By connection: each channel with the time of its acknowledgement.
-        self._stalled: set[int] = set()
+        self._states: dict[int, State] = {}
+        self._stalled: dict[int, set[str]] = {}
+        # By connection: its symbols, which are covered again from its next data on.
+        self._unheard: set[str] = set()
+        # Whose connection was given up while it was stalled: the provider acknowledged, and sent nothing.
         self._silent: set[str] = set()
         self._open: dict[tuple[int, str], int] = {}
         self._periods: deque[Period] = deque()
@@ -90,6 +94,7 @@ class Coverage:
             # The connection stays: what is on its way arrives.
             self._close(gone, at + IN_FLIGHT, "unsubscribed")
             self._silent.intersection_update(self._channels)
+            self._unheard.intersection_update(self._channels)
             # What was given up has to be acknowledged anew, although nobody may say that it ended.
             for acknowledged in self._acknowledged.values():
                 for channel in acknowledged.keys() - self._symbol_of.keys():
@@ -119,24 +124,33 @@ class Coverage:
             ended_by = "switched_off" if switched_off and change.state is State.CLOSED else _ENDS[change.state]
             self._close(mine, change.covered_until, ended_by)
             self._acknowledged.pop(number, None)
-            self._stalled.discard(number)
+            self._states.pop(number, None)
+            self._unheard |= self._stalled.pop(number, set())
             if change.state is State.REFUSED:
                 self._refusals.update(dict.fromkeys(self._channels, storable(change.detail)))
-        elif change.state is State.STALLED:
+            return
+        before, self._states[number] = self._states.get(number), change.state
+        if change.state is before:
+            return  # a notice
+        if change.state is State.STALLED:
             # All is asked for anew: until that is acknowledged, what still comes may end at any moment.
             self._close(mine, change.covered_until, "stalled")
-            self._acknowledged.pop(number, None)
-            self._stalled.add(number)
-        elif number in self._stalled:
-            self._stalled.discard(number)
-            self._cover(self._symbols(self._acknowledged.get(number, ())), number, change.at)
+            self._stalled.setdefault(number, set()).update(self._symbols(self._acknowledged.pop(number, ())))
+        elif change.state is State.STREAMING:
+            self._stalled.pop(number, None)
+            symbols = self._symbols(self._acknowledged.get(number, ()))
+            self._unheard.difference_update(symbols)
+            self._cover(symbols, number, change.at)
 
     def _heed_notice(self, change: Change) -> None:
         number = change.connection
         match change.notice:
             case Acknowledged(channels):
                 self._acknowledged.setdefault(number, {}).update(dict.fromkeys(channels, change.at))
-                self._cover(self._symbols(channels), number, change.at)
+                symbols = self._symbols(channels)
+                if change.state is not State.STREAMING and not self._unheard.isdisjoint(symbols):
+                    self._stalled.setdefault(number, set()).update(symbols)
+                self._cover(symbols, number, change.at)
             case HeardAgain(channels, heard_by):
                 self._silent.difference_update(self._symbols(channels))
                 for channel in channels:

@@ -104,6 +104,36 @@ def test_a_stall_lasts_until_data_comes_by_what_was_acknowledged_anew() -> None:
     assert story.told()[3:] == [("A", 22, None, None), ("B", 22, None, None)]
 
 
+def test_what_is_acknowledged_in_turn_during_a_stall_is_covered_together() -> None:
+    story = Story(settings("A", "B"))
+    story.notice(1, Acknowledged(("A", "B")))
+    story.state(9, State.STALLED, until=5)
+    story.notice(10, Acknowledged(("A",)))
+    story.notice(11, Acknowledged(("B",)))
+    story.state(22, State.STREAMING)
+    assert story.told()[2:] == [("A", 22, None, None), ("B", 22, None, None)]
+
+
+def test_a_stall_goes_on_in_the_next_connection_until_data_comes() -> None:
+    """A provider that acknowledges and sends nothing does so to the next connection as well."""
+    story = Story(settings("A", "B"))
+    story.notice(1, Acknowledged(("A", "B")))
+    story.state(9, State.STALLED, until=5)
+    story.state(12, State.BACKING_OFF)
+    story.state(13, State.SUBSCRIBING, connection=2)
+    story.notice(14, Acknowledged(("A", "B")), connection=2)
+    story.state(15, State.BACKING_OFF, connection=2)
+    story.state(16, State.SUBSCRIBING, connection=3)
+    story.notice(17, Acknowledged(("A", "B")), connection=3)
+    assert story.told()[2:] == []
+    story.state(18, State.STREAMING, connection=3)
+    assert story.told()[2:] == [("A", 18, None, None), ("B", 18, None, None)]
+    story.state(19, State.BACKING_OFF, connection=3, until=19)
+    story.state(20, State.SUBSCRIBING, connection=4)
+    story.notice(21, Acknowledged(("A", "B")), connection=4)
+    assert story.told()[4:] == [("A", 21, None, None), ("B", 21, None, None)]
+
+
 def test_a_silent_symbol_is_covered_again_when_it_is_heard_and_acknowledged() -> None:
     story = Story(settings("A", "B"))
     story.notice(1, Acknowledged(("A", "B")))

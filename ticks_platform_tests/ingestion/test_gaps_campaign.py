@@ -47,6 +47,10 @@ SLACK_OF_SILENCE = timedelta(seconds=2.5)
 """The same where a symbol was silent, whose pace is looked at once a second."""
 
 
+COVERED = timedelta(seconds=1)
+"""After which a connection that has data has ended the gap before it: what was in flight is no longer in doubt."""
+
+
 class Owner:
     """An ingestion of a feed in a process of its own."""
 
@@ -110,8 +114,8 @@ class Campaign:
             done = []
             for fault in order[:faults]:
                 self._let_flow()
-                done.append(fault())
-            self._let_flow()
+                done.append(f"{datetime.now(timezone.utc):%H:%M:%S.%f} {fault()}")
+            self._let_flow(COVERED)
             return done
         finally:
             for owner in self._owners.values():
@@ -123,9 +127,9 @@ class Campaign:
         self._owners[feed.name] = owner
         return owner
 
-    def _let_flow(self) -> None:
-        """Until each symbol has something that was made after this moment."""
-        since = datetime.now(timezone.utc)
+    def _let_flow(self, after: timedelta = timedelta()) -> None:
+        """Until each symbol has something that arrived so much later than now."""
+        since = datetime.now(timezone.utc) + after
         deadline = time.monotonic() + PATIENCE
         while (
             len(rows(self.database, f"SELECT DISTINCT symbol FROM stocks_real_time WHERE received_at > '{since}'")) < 4
@@ -242,15 +246,33 @@ def check_gaps(database: Database, lost: list[Missing]) -> int:
             for place, (of, begin, end, _) in enumerate(known)
             if of == symbol and begin <= at + millisecond and at <= end
         ]
-        assert around, f"missing, and in no gap: {symbol} at {at}, of {[gap for gap in known if gap[0] == symbol]}"
+        assert around, f"missing, and in no gap: {symbol} at {at}\n{_neighbourhood(database, symbol, at)}"
         for place in around:
             inside[place].append(at)
     for place, (symbol, begin, end, cause) in enumerate(known):
         slack = SLACK_OF_SILENCE if cause == "silent" else SLACK
         edges = [begin, *sorted(inside[place]), end]
         longest = max(later - earlier for earlier, later in itertools.pairwise(edges))
-        assert longest <= slack, f"a gap without cause: {symbol}, {begin}, {end}, {cause}, {longest}"
+        assert longest <= slack, f"nothing is missing for {longest} in {begin} to {end}, {cause}\n" + _neighbourhood(
+            database, symbol, end
+        )
     return len(known)
+
+
+def _neighbourhood(database: Database, symbol: str, at: datetime) -> str:
+    """What the database says of a symbol around a time, for whoever has to find out."""
+    where = f"symbol = '{symbol}' AND coalesce(ends_at, 'infinity') > '{at}'::timestamptz - INTERVAL '10 s'"
+    found = [
+        *rows(database, f"SELECT 'coverage', * FROM ticks_platform.feed_coverage WHERE {where} ORDER BY begins_at"),
+        *rows(database, f"SELECT 'gap', * FROM ticks_platform.feed_gap WHERE {where} ORDER BY begins_at"),
+        *rows(
+            database,
+            f"SELECT 'tick', time, received_at, tick_id::text, price FROM stocks_real_time WHERE symbol = '{symbol}' "
+            f"AND received_at BETWEEN '{at}'::timestamptz - INTERVAL '1 s' AND '{at}'::timestamptz + INTERVAL '1 s' "
+            "ORDER BY received_at",
+        ),
+    ]
+    return "\n".join(" ".join(map(str, row)) for row in found)
 
 
 @pytest.fixture(autouse=True)
