@@ -115,6 +115,7 @@ class Campaign:
             for fault in order[:faults]:
                 self._let_flow()
                 done.append(f"{datetime.now(timezone.utc):%H:%M:%S.%f} {fault()}")
+            self._let_flow()
             self._let_flow(COVERED)
             return done
         finally:
@@ -154,11 +155,9 @@ class Campaign:
         return f"away for {seconds:.1f} s"
 
     def _mute(self) -> str:
-        since = len(rows(self.database, "SELECT FROM ticks_platform.feed_coverage WHERE ended_by = 'stalled'"))
         self.stand_in.go_mute()
         deadline = time.monotonic() + PATIENCE
-        query = "SELECT FROM ticks_platform.feed_coverage WHERE ended_by = 'stalled'"
-        while len(rows(self.database, query)) < since + 4:
+        while rows(self.database, "SELECT FROM ticks_platform.feed_coverage WHERE ends_at IS NULL"):
             assert time.monotonic() < deadline, "nobody takes note of the silence"
             time.sleep(0.05)
         self.stand_in.unmute()
