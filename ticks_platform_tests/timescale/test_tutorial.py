@@ -1,7 +1,12 @@
-"""The statements of Timescale's financial-ticks tutorial, as they are pasted into a session, against plain Python."""
+"""The statements of Timescale's tutorials, as they are pasted into a session, against plain Python.
+
+They are those of "Query your time-series data" (get started) and of "Ingest real-time websocket data" (financial
+ticks), but for the days, which are more where a tick of ours lies on their edge, and for ETH/USD, which is TSLA here.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
@@ -114,6 +119,12 @@ def test_the_tutorials_statements_give_what_the_tutorial_shows(paste: Query) -> 
         (symbol, *((prices := [tick.price for tick in recent if tick.symbol == symbol])[0], prices[-1]))
         for symbol in sorted(NAMES)
     ]
+    ((average,),) = paste(
+        "SELECT avg(price) FROM stocks_real_time srt JOIN company c ON c.symbol = srt.symbol "
+        "WHERE c.name = 'Apple' AND time > now() - INTERVAL '4.1 days';"
+    )
+    apple = [tick.price for tick in recent if tick.symbol == "AAPL"]
+    assert average == pytest.approx(sum(apple) / len(apple))
     averages = paste(
         "SELECT time_bucket('1 day', time) AS bucket, symbol, avg(price) FROM stocks_real_time srt "
         "WHERE time > now() - INTERVAL '7.1 days' GROUP BY bucket, symbol ORDER BY bucket, symbol;"
@@ -143,6 +154,26 @@ def test_the_tutorials_candles_are_ours(paste: Query) -> None:
     paste("CALL refresh_continuous_aggregate('one_hour_candle', NULL, now() - INTERVAL '1 hour')")
     paste("CALL refresh_continuous_aggregate('one_day_candle', NULL, now() - INTERVAL '1 day')")
     assert [row[:7] for row in paste(statement)] == bitcoin, "materialized"
+    hours = paste(
+        "SELECT * FROM one_hour_candle WHERE symbol = 'BTC/USD' AND bucket >= NOW() - INTERVAL '2 day' ORDER BY bucket"
+    )
+    begin = datetime.now(timezone.utc) - timedelta(2)
+    assert [(row[0], row[2]) for row in hours] == [
+        (hour, tick.price)
+        for tick in sorted(TICKS)
+        if tick.symbol == "BTC/USD" and (hour := tick.time.replace(minute=0, second=0)) >= begin
+    ]
+    changes = paste(
+        'SELECT *, ("close" - LAG("close", 1) OVER (PARTITION BY symbol ORDER BY bucket)) / "close" AS change_pct '
+        "FROM one_day_candle WHERE symbol IN ('BTC/USD', 'TSLA') AND bucket >= NOW() - INTERVAL '14 days' "
+        "ORDER BY bucket"
+    )
+    for symbol in ("BTC/USD", "TSLA"):
+        closes = [row[5] for row in truth if row[1] == symbol and row[0] >= datetime.now(timezone.utc) - timedelta(14)]
+        assert [row[-1] for row in changes if row[1] == symbol] == [
+            None,
+            *((close - before) / close for before, close in itertools.pairwise(closes)),
+        ]
     # The tutorial's own aggregate beside ours: another name, since ours has its name already.
     paste(
         """
