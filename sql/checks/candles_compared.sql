@@ -36,7 +36,7 @@ SELECT
     (SELECT count(*) FROM compared) AS candles,
     (SELECT count(problem) FROM compared) AS differing,
     (SELECT coalesce(array_agg(DISTINCT bucket ORDER BY bucket), '{{}}') FROM compared WHERE problem IS NOT NULL) AS buckets,
-    (SELECT coalesce(jsonb_agg(to_jsonb(worst)), '[]')
+    (SELECT coalesce(json_agg(to_json(worst)), '[]')
         FROM (
             SELECT
                 bucket,

@@ -43,7 +43,7 @@ SELECT
     (SELECT count(*) FROM compared) AS minutes,
     (SELECT count(problem) FROM compared) AS differing,
     (SELECT sum(coalesce(least(volume, bar_volume), 0)) / nullif(sum(bar_volume), 0) FROM compared JOIN sized USING (symbol)) AS share,
-    (SELECT coalesce(jsonb_agg(to_jsonb(worst)), '[]')
+    (SELECT coalesce(json_agg(to_json(worst)), '[]')
         FROM (
             SELECT feed, symbol, bucket, problem, ours AS "candle (open high low close volume)", theirs AS "the provider's bar"
             FROM compared WHERE problem IS NOT NULL ORDER BY bucket DESC, symbol LIMIT 10

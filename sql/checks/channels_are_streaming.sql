@@ -5,7 +5,7 @@ SELECT
     count(*) FILTER (WHERE state = 'failed') AS failed,
     count(*) FILTER (WHERE state = 'silent') AS silent,
     coalesce(
-        (array_agg(jsonb_build_object('channel', channel, 'state', state, 'since', since, 'detail', detail)
+        (array_agg(json_build_object('channel', channel, 'state', state, 'since', since, 'detail', detail)
             ORDER BY since DESC) FILTER (WHERE state <> 'subscribed'))[1:10],
         '{}'
     ) AS examples

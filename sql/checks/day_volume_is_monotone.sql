@@ -30,7 +30,7 @@ judged AS MATERIALIZED (
 SELECT
     (SELECT count(*) FROM judged) AS judged,
     (SELECT count(*) FROM judged WHERE is_wrong) AS offending,
-    (SELECT coalesce(jsonb_agg(to_jsonb(worst)), '[]')
+    (SELECT coalesce(json_agg(to_json(worst)), '[]')
         FROM (
             SELECT bucket, symbol, before AS "from", after AS "to"
             FROM judged WHERE is_wrong ORDER BY bucket DESC, symbol LIMIT 10

@@ -92,7 +92,7 @@ SELECT
     (SELECT count(*) FROM compared) AS hours,
     (SELECT coalesce(sum(stored), 0)::bigint FROM compared) AS stored,
     (SELECT count(*) FROM compared WHERE loaded <> stored) AS differing,
-    (SELECT coalesce(jsonb_agg(to_jsonb(worst)), '[]')
+    (SELECT coalesce(json_agg(to_json(worst)), '[]')
         FROM (
             SELECT feed, destination, to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') AS hour, loaded, stored
             FROM compared WHERE loaded <> stored ORDER BY compared.hour DESC, feed LIMIT 10

@@ -11,5 +11,5 @@ WITH repeated AS MATERIALIZED (
 SELECT
     (SELECT count(*) FROM {candle} WHERE bucket >= now() - %(window)s) AS judged,
     (SELECT count(*) FROM repeated) AS offending,
-    (SELECT coalesce(jsonb_agg(to_jsonb(worst)), '[]')
+    (SELECT coalesce(json_agg(to_json(worst)), '[]')
         FROM (SELECT bucket, symbol, candles FROM repeated ORDER BY bucket DESC, symbol LIMIT 10) AS worst) AS examples;

@@ -26,7 +26,7 @@ ahead AS MATERIALIZED (
 SELECT
     (SELECT count(*) FROM watermark) AS judged,
     (SELECT count(*) FROM ahead) AS offending,
-    (SELECT coalesce(jsonb_agg(to_jsonb(worst)), '[]')
+    (SELECT coalesce(json_agg(to_json(worst)), '[]')
         FROM (
             SELECT what, name, at, round(extract(epoch FROM at - now())) AS "seconds ahead"
             FROM ahead ORDER BY what = 'watermark' DESC, at DESC LIMIT 10

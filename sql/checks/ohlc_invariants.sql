@@ -21,5 +21,5 @@ WITH broken AS MATERIALIZED (
 SELECT
     (SELECT count(*) FROM {candle} WHERE bucket >= now() - make_interval(days => %(days)s)) AS candles,
     (SELECT count(*) FROM broken) AS broken,
-    (SELECT coalesce(jsonb_agg(to_jsonb(worst)), '[]')
+    (SELECT coalesce(json_agg(to_json(worst)), '[]')
         FROM (SELECT * FROM broken ORDER BY bucket DESC, symbol LIMIT 10) AS worst) AS examples;

@@ -14,7 +14,7 @@ WITH judged AS MATERIALIZED (
 SELECT
     (SELECT count(*) FROM stocks_real_time WHERE time >= now() - %(window)s) AS judged,
     (SELECT count(*) FROM judged) AS offending,
-    (SELECT coalesce(jsonb_agg(to_jsonb(worst)), '[]')
+    (SELECT coalesce(json_agg(to_json(worst)), '[]')
         FROM (
             SELECT time, symbol, price::text AS price, feed, problem FROM judged ORDER BY time DESC, symbol LIMIT 10
         ) AS worst) AS examples;

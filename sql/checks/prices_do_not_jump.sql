@@ -40,7 +40,7 @@ judged AS MATERIALIZED (
 SELECT
     (SELECT count(*) FROM judged) AS judged,
     (SELECT count(*) FROM judged WHERE z > %(limit)s) AS offending,
-    (SELECT coalesce(jsonb_agg(to_jsonb(worst)), '[]')
+    (SELECT coalesce(json_agg(to_json(worst)), '[]')
         FROM (
             SELECT bucket, symbol, previous AS "from", close AS "to", round(z::numeric, 1) AS z
             FROM judged WHERE z > %(limit)s ORDER BY judged.z DESC LIMIT 10
