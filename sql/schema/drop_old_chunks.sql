@@ -37,6 +37,12 @@ BEGIN
         FROM timescaledb_information.continuous_aggregates
         WHERE view_schema = current_schema() AND view_name = 'one_minute_candle';
         FOR behind IN SELECT * FROM ticks_platform.droppable_chunks(hypertable, cutoff) LOOP
+            -- A tick that comes now would be dropped without having been counted: it waits, and finds no chunk or makes a new one.
+            EXECUTE (
+                SELECT format('LOCK TABLE %I.%I IN SHARE MODE', chunk_schema, chunk_name)
+                FROM timescaledb_information.chunks
+                WHERE hypertable_schema = current_schema() AND hypertable_name = hypertable AND range_start = behind.begins_at
+            );
             SELECT count(*) INTO loaded FROM stocks_real_time WHERE time >= behind.begins_at AND time < behind.ends_at;
             EXECUTE format('SELECT coalesce(sum(tick_count), 0) FROM %s WHERE bucket >= $1 AND bucket < $2', materialization)
             INTO taken_in USING behind.begins_at, behind.ends_at;

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -241,6 +243,42 @@ def test_retention_counts_ticks_and_does_not_trust_the_books(database: Database)
     with pytest.raises(psycopg2.errors.RaiseException, match="one_minute_candle has 0 of the 1 ticks"):
         run_retention(database)
     assert counts(database)[0] == 2
+
+
+def await_lock(database: Database) -> None:
+    """Until somebody waits for a lock in this database."""
+    deadline = time.monotonic() + 30
+    while True:
+        with database.autocommit() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks WHERE NOT granted "
+                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+            (waiting,) = cursor.fetchone() or (0,)
+        if waiting:
+            return
+        assert time.monotonic() < deadline, "nobody waits"
+        time.sleep(0.02)
+
+
+def test_a_tick_that_comes_while_retention_counts_is_counted(database: Database, server_url: str | None) -> None:
+    if server_url is None:
+        pytest.skip("the embedded database has one session: nothing comes while it counts")
+    insert(database, timedelta(days=49), timedelta(days=4))
+    apply(database, RETENTION, FOR_A_MONTH)
+    with database.autocommit() as cursor:
+        candles.refresh_history(cursor, ONE_MINUTE)
+    with ThreadPoolExecutor() as pool:
+        with database.transaction() as late:
+            late.execute(
+                "INSERT INTO stocks_real_time SELECT * FROM stocks_real_time WHERE time < now() - INTERVAL '40 days'"
+            )
+            retention = pool.submit(run_retention, database)
+            await_lock(database)
+        with pytest.raises(psycopg2.errors.RaiseException, match="one_minute_candle has 1 of the 2 ticks"):
+            retention.result(30)
+    run_retention(database)
+    assert counts(database) == (1, 3)
 
 
 def test_late_ticks_to_dropped_chunks_do_not_hold_retention_up(database: Database) -> None:
