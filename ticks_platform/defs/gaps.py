@@ -18,7 +18,7 @@ from ticks_platform.timescale.gap_reports import GapRow
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-SHOWN = timedelta(hours=24)
+SHOWN_AT_LEAST, SHOWN = timedelta(hours=1), timedelta(hours=24)
 SYMBOLS = 12
 """Lanes of a timeline; its Markdown stays in the event log for ever."""
 ROWS = 25
@@ -125,6 +125,9 @@ def _timeline(cursor: "Cursor", feed: str, now: datetime) -> dg.MetadataValue | 
     lanes, symbols = gap_reports.timeline(cursor, feed, begin=begin, end=now, symbols=SYMBOLS)
     if not lanes:
         return None
+    # A feed that is younger than that has the width for itself.
+    known_from = min(lane.wanted_from for lane in lanes)
+    begin = max(begin, min(known_from, *(gap[0] for lane in lanes for gap in lane.gaps), now - SHOWN_AT_LEAST))
     drawn = []
     for lane in lanes:
         spans = [
@@ -136,7 +139,8 @@ def _timeline(cursor: "Cursor", feed: str, now: datetime) -> dg.MetadataValue | 
             spans.append(timeline.Span(begin, lane.wanted_from, "not wanted"))
         drawn.append(timeline.Lane(lane.symbol, spans))
     more = f", {len(lanes)} of {symbols} symbols" if symbols > len(lanes) else ""
-    image = timeline.draw(f"{feed}: the last 24 hours{more}", drawn, begin=begin, end=now)
+    title = f"{feed}: since {begin:%b %d %H:%M}{more}"
+    image = timeline.draw(title, drawn, begin=begin, end=now)
     encoded = base64.b64encode(image.encode()).decode()
     return dg.MetadataValue.md(f"![gaps of {feed}](data:image/svg+xml;base64,{encoded})")
 
