@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import pytest
 import requests
 
+from ticks_platform.standin import lasting
 from ticks_platform.timescale.database import Database
 
 T = TypeVar("T")
@@ -220,12 +221,14 @@ def platform(
             finally:
                 running.stop()
                 stop_embedded()
+                lasting.stop(folder / ".ticks" / "stand-in" / "stand_in.json")
     else:
         running = Platform(folder, Database(database_url), {**environment, "TICKS_DATABASE_URL": database_url})
         try:
             yield running
         finally:
             running.stop()
+            lasting.stop(folder / ".ticks" / "stand-in" / "stand_in.json")
 
 
 def stop_embedded() -> None:

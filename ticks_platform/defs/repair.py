@@ -12,7 +12,7 @@ from ticks_platform.defs.resources import UNREACHABLE, DatabaseResource, Ingesti
 from ticks_platform.defs.sensors import FINISHED, IN_FLIGHT, OBJECTS
 from ticks_platform.defs.supervision import RunView, crash_delay
 from ticks_platform.feeds.history import History, KeyRefusedError
-from ticks_platform.feeds.settings import STAND_IN, FeedSettings, PlatformSettings, SettingsError
+from ticks_platform.feeds.settings import FeedSettings, PlatformSettings, SettingsError
 from ticks_platform.ingestion import repair, repair_gaps
 from ticks_platform.ingestion.journal import (
     JournalDamagedError,
@@ -41,7 +41,6 @@ COMPARED = timedelta(hours=2)
 
 MAX_RUNTIME = {"dagster/max_runtime": "3600"}
 
-_AFTER_TICKS = {"ticks": dg.AssetIn("stocks_real_time", dagster_type=dg.Nothing)}
 
 _GIVEN_UP = (
     KeyRefusedError,
@@ -58,8 +57,6 @@ _GIVEN_UP = (
 
 
 def _no_history(feed: FeedSettings) -> str:
-    if feed.endpoint == STAND_IN:
-        return "the stand-in of `endpoint: stand-in` keeps no history"
     return f"provider {feed.provider} offers no history of what this feed streams"
 
 
@@ -67,10 +64,9 @@ def _fetch(
     context: dg.OpExecutionContext,
     database: DatabaseResource,
     feed: FeedSettings,
+    history: History | None,
     stretches: list[Stretch],
-    owner: str,
 ) -> None:
-    history = _history(feed)
     if history is None:
         reason = _no_history(feed)
         with database.transaction() as cursor:
@@ -81,7 +77,7 @@ def _fetch(
         context.log.info(f"feed '{feed.name}': repair is switched off in feeds.yaml (repair.enabled)")
         return
     try:
-        report = repair.Repair(feed=feed, history=history, database=database.database, owner=owner).run(
+        report = repair.Repair(feed=feed, history=history, database=database.database, owner=context.run_id).run(
             seconds=RUN_SECONDS, stretches=stretches
         )
     except _GIVEN_UP as error:
@@ -93,9 +89,9 @@ def _fetch(
     )
 
 
-def _history(feed: FeedSettings) -> History | None:
+def _history(ingestion: IngestionResource, feed: FeedSettings) -> History | None:
     try:
-        return feed.history()
+        return ingestion.history(feed)
     except SettingsError as error:
         raise dg.Failure(str(error)) from error
 
@@ -111,7 +107,7 @@ def _history(feed: FeedSettings) -> History | None:
 def fetch_gaps(context: dg.OpExecutionContext, database: DatabaseResource, ingestion: IngestionResource) -> None:
     """What is not done within the run is left to the next one."""
     feed = ingestion.settings(context.partition_key).feeds[0]
-    _fetch(context, database, feed, [], context.run_id)
+    _fetch(context, database, feed, _history(ingestion, feed), [])
 
 
 @dg.op(
@@ -123,17 +119,13 @@ def fetch_days(context: dg.OpExecutionContext, database: DatabaseResource, inges
     """What is not done within the run is left to the repair of gaps, which goes on by itself."""
     for name, days in _selected(context).items():
         feed = ingestion.settings(name).feeds[0]
-        history = _history(feed)
+        history = _history(ingestion, feed)
         if history is None:
             raise dg.Failure(f"feed '{name}': {_no_history(feed)}")
-        newest = datetime.now(timezone.utc) - repair.limits_of(feed, history).youngest
-        stretches = [
-            Stretch(symbol, day, min(day + timedelta(days=1), repair_gaps.minute(newest)))
-            for day in days
-            for symbol in feed.asked_symbols()
-            if day < repair_gaps.minute(newest)
-        ]
-        _fetch(context, database, feed, stretches, context.run_id)
+        first, last = repair.whole_minutes(feed, history)
+        spans = [(max(day, first), min(day + timedelta(days=1), last)) for day in days]
+        stretches = [Stretch(symbol, *span) for span in spans for symbol in feed.asked_symbols() if span[0] < span[1]]
+        _fetch(context, database, feed, history, stretches)
 
 
 def _selected(context: dg.OpExecutionContext) -> dict[str, list[datetime]]:
@@ -160,7 +152,7 @@ def settle_gaps(context: dg.OpExecutionContext, database: DatabaseResource, inge
     metadata: dict[str, Any] = {}
     for name in names:
         feed = ingestion.settings(name).feeds[0]
-        history = _history(feed)
+        history = _history(ingestion, feed)
         if history is not None:
             found = _settle(database, feed, history)
             metadata |= found if len(names) == 1 else {f"{name}: {label}": value for label, value in found.items()}
@@ -204,7 +196,7 @@ def gap_repair(settings: PlatformSettings) -> dg.AssetsDefinition:
 
     @dg.graph_asset(
         name="gap_repair",
-        ins=_AFTER_TICKS,
+        ins={"gaps": dg.AssetIn("feed_gaps", dagster_type=dg.Nothing)},
         partitions_def=dg.StaticPartitionsDefinition([feed.name for feed in settings.feeds]),
         group_name="repair",
         owners=OWNERS,
@@ -216,8 +208,8 @@ def gap_repair(settings: PlatformSettings) -> dg.AssetsDefinition:
             "it by itself. What is wanted, fetched and spent is in ticks_platform.feed_repair and feed_repair_request."
         ),
     )
-    def asset(ticks: Any) -> Any:
-        return settle_gaps(start=fetch_gaps(start=ticks))
+    def asset(gaps: Any) -> Any:
+        return settle_gaps(start=fetch_gaps(start=gaps))
 
     return asset
 
@@ -227,7 +219,7 @@ def history_backfill(settings: PlatformSettings) -> dg.AssetsDefinition:
 
     @dg.graph_asset(
         name="history_backfill",
-        ins=_AFTER_TICKS,
+        ins={"ticks": dg.AssetIn("stocks_real_time", dagster_type=dg.Nothing)},
         partitions_def=dg.MultiPartitionsDefinition(
             {
                 "feed": dg.StaticPartitionsDefinition([feed.name for feed in settings.feeds]),
@@ -272,13 +264,15 @@ def repair_gaps_sensor(settings: PlatformSettings) -> dg.SensorDefinition:
             "have what they lack, and its budget allows a request. Failing runs are followed at growing distances."
         ),
     )
-    def repair_gaps(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SensorResult:
+    def repair_gaps(
+        context: dg.SensorEvaluationContext, database: DatabaseResource, ingestion: IngestionResource
+    ) -> dg.SensorResult:
         try:
             with database.transaction() as cursor:
                 missing = tables.missing(cursor, OBJECTS)
             if missing:
                 return dg.SensorResult(skip_reason=f"missing in the database: {', '.join(missing)}")
-            decisions = {feed.name: _decide(context, database, feed) for feed in settings.feeds}
+            decisions = {feed.name: _decide(context, database, ingestion, feed) for feed in settings.feeds}
         except UNREACHABLE as error:
             return dg.SensorResult(skip_reason=f"the database cannot be reached: {str(error).strip()}")
         # No run key: it would be remembered for ever.
@@ -294,7 +288,9 @@ def repair_gaps_sensor(settings: PlatformSettings) -> dg.SensorDefinition:
     return repair_gaps
 
 
-def _decide(context: dg.SensorEvaluationContext, database: DatabaseResource, feed: FeedSettings) -> tuple[bool, str]:
+def _decide(
+    context: dg.SensorEvaluationContext, database: DatabaseResource, ingestion: IngestionResource, feed: FeedSettings
+) -> tuple[bool, str]:
     if not feed.repair.enabled:
         return False, "repair is switched off"
     if context.instance.get_run_records(dg.RunsFilter(statuses=IN_FLIGHT, tags={REPAIR_TAG: feed.name}), limit=1):
@@ -304,7 +300,7 @@ def _decide(context: dg.SensorEvaluationContext, database: DatabaseResource, fee
     if wait > 0:
         return False, f"failing again and again; next try in {wait:.0f} s"
     try:
-        history = feed.history()
+        history = ingestion.history(feed)
     except SettingsError as error:
         return False, str(error)
     found = repair.due(database.database, feed, history)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +11,20 @@ import psycopg2
 import psycopg2.errors
 from pydantic import Field
 
+from ticks_platform.feeds.history import History
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings, PlatformSettings, SettingsError, load_settings
 from ticks_platform.ingestion.stream import Ingestion
-from ticks_platform.standin import StandInProcess, StandInSettings
+from ticks_platform.paths import state_dir
+from ticks_platform.standin import LastingStandIn, StandInSettings, lasting
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 _URL_VARIABLE = "TICKS_DATABASE_URL"
+
+STAND_IN_HISTORY = 100_000
+"""Events that the stand-in of a feed keeps for repair, in some 80 MB: the last 80 minutes at 20 a second."""
 
 # psycopg2 raises InterfaceError when it rolls back on a connection that was lost in the middle of a transaction.
 UNREACHABLE = (
@@ -88,33 +93,50 @@ class IngestionResource(dg.ConfigurableResource[None]):
 
         With `follow`, an owner that is at work goes on until this one is ready to take over.
 
-        A feed whose endpoint is the stand-in gets a stand-in of its own, which ends with it. Raises SettingsError.
+        A feed whose endpoint is the stand-in gets one of its own, or the one that its last run had: it goes on for some
+        minutes without one. Raises SettingsError.
         """
         (feed,) = settings.feeds
-        with ExitStack() as stack:
-            stand_in_url = None
-            if feed.endpoint == STAND_IN:
-                stand_in = stack.enter_context(
-                    StandInProcess(
-                        StandInSettings(
-                            rate=settings.stand_in.rate,
-                            seed=settings.stand_in.seed,
-                            accept_any_symbol=settings.stand_in.accept_any_symbol,
-                        )
-                    )
-                )
-                try:
-                    stand_in_url = stand_in.url(feed.provider, key=None, **_market(feed))
-                except KeyError:
-                    raise SettingsError(
-                        f"feed '{feed.name}': the stand-in does not speak for provider '{feed.provider}'"
-                    ) from None
-            connector = feed.connector(stand_in_url=stand_in_url)
-            yield stack.enter_context(
-                Ingestion(feed=feed, connector=connector, database=self.database.database, owner=owner, follow=follow)
+        stand_in_url = None
+        if feed.endpoint == STAND_IN:
+            wanted = StandInSettings(
+                rate=settings.stand_in.rate,
+                seed=settings.stand_in.seed,
+                accept_any_symbol=settings.stand_in.accept_any_symbol,
+                history_events=STAND_IN_HISTORY,
+                # Those of a run and of its successor, which may be as many as there are symbols.
+                max_connections=1_000,
             )
+            stand_in_url = _url(feed, lasting.ensure_running(stand_in_file(feed.name), wanted))
+        connector = feed.connector(stand_in_url=stand_in_url)
+        with Ingestion(
+            feed=feed, connector=connector, database=self.database.database, owner=owner, follow=follow
+        ) as ingestion:
+            yield ingestion
+
+    def history(self, feed: FeedSettings) -> History | None:
+        """What can be asked of a feed's provider about the past; None where nothing can.
+
+        Raises SettingsError when that needs an API key that is missing, or a stand-in that does not run.
+        """
+        if feed.endpoint != STAND_IN:
+            return feed.history()
+        stand_in = lasting.find(stand_in_file(feed.name))
+        history = feed.history(stand_in_url=None if stand_in is None else _url(feed, stand_in))
+        if history is not None and stand_in is not None:
+            history.since = stand_in.history_since_ms / 1_000
+        return history
 
 
-def _market(feed: FeedSettings) -> dict[str, str]:
-    """Where a provider serves each of its markets under an address of its own, which one the feed wants."""
-    return {"market": feed.options["market"]} if "market" in feed.options else {}
+def stand_in_file(feed: str) -> Path:
+    """The file that says where the stand-in of a feed listens."""
+    return state_dir() / "stand-in" / f"{feed}.json"
+
+
+def _url(feed: FeedSettings, stand_in: LastingStandIn) -> str:
+    # Where a provider serves each of its markets under an address of its own, the feed says which one it wants.
+    market = {"market": feed.options["market"]} if "market" in feed.options else {}
+    try:
+        return stand_in.url(feed.provider, key=None, **market)
+    except KeyError:
+        raise SettingsError(f"feed '{feed.name}': the stand-in does not speak for provider '{feed.provider}'") from None

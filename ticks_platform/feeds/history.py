@@ -112,6 +112,9 @@ class History(abc.ABC):
     reach_days: float = 365.0
     """How many days back it goes."""
 
+    since: float = 0.0
+    """Where it begins at a certain moment: when, in seconds since the Unix epoch. Nothing that came before is in it."""
+
     lag: float = 0.0
     """Seconds by which the feed's events are older than their arrival, where it streams with a delay."""
 

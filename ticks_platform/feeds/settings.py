@@ -229,12 +229,12 @@ class FeedSettings(_Section):
         """What decodes this feed's frames; needs neither a key nor a network."""
         return self._keyless().decode
 
-    def history(self) -> History | None:
-        """What can be asked of the provider about the past; None where nothing can, as of the stand-in.
+    def history(self, *, stand_in_url: str | None = None) -> History | None:
+        """What can be asked of the provider about the past; None where nothing can.
 
-        Raises SettingsError when that needs an API key and the environment does not have it.
+        Raises SettingsError as `connector` does.
         """
-        return None if self.endpoint == STAND_IN else self.connector().history()
+        return self.connector(stand_in_url=stand_in_url).history()
 
     def asked_symbols(self) -> dict[str, str]:
         """The symbols as the ticks call them, and what the provider is asked for."""

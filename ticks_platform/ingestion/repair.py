@@ -153,6 +153,7 @@ class Repair:
             wanted = list(stretches)
             if gaps:
                 repair_gaps.give_up_old(cursor, feed, limits)
+                repair_gaps.give_up_unknown(cursor, feed, self._history)
                 ripe = repair_gaps.ripe(cursor, feed, self._history, limits, self._folder)
                 wanted += repair_gaps.wanted(ripe, self._history)
             return repair_ranges.want(cursor, feed, self._history.kind, wanted)
@@ -285,6 +286,12 @@ def limits_of(feed: FeedSettings, history: History) -> Limits:
     settings = feed.repair
     delay = history.delay if settings.delay_seconds is None else settings.delay_seconds
     return Limits(timedelta(seconds=delay), timedelta(days=settings.give_up_after_days or history.reach_days))
+
+
+def whole_minutes(feed: FeedSettings, history: History) -> tuple[datetime, datetime]:
+    """From when to when all minutes can be asked for by now."""
+    since = repair_gaps.minute(_EPOCH + timedelta(seconds=history.since, minutes=1, microseconds=-1))
+    return since, repair_gaps.minute(datetime.now(timezone.utc) - limits_of(feed, history).youngest)
 
 
 def _nanoseconds(at: datetime) -> int:

@@ -80,8 +80,10 @@ def open_gaps(cursor: Cursor, feed: str) -> list[OpenGap]:
 def ripe(cursor: Cursor, feed: str, history: History, limits: Limits, folder: Path) -> list[OpenGap]:
     """The open gaps that can be asked for by now.
 
-    Of trades, that is when all is loaded that came by the feed's own sockets in the margin after the gap: what a
-    loader has still before it does not know what a repair has stored meanwhile, and would store it a second time.
+    Of trades, that is when all is loaded that came by the feed's own sockets in twice the margin after the gap: what a
+    loader has still before it does not know what a repair has stored meanwhile, and would store it a second time, but
+    for what is so late that it looks it up (see `duplicates.LATE`). What is asked for happened by one margin after the
+    gap, and comes within another.
     """
     gaps = open_gaps(cursor, feed)
     if not gaps:
@@ -91,7 +93,7 @@ def ripe(cursor: Cursor, feed: str, history: History, limits: Limits, folder: Pa
     assert now is not None
     loaded = now if history.kind == "bars" else loaded_until(cursor, feed, folder, now=now)
     margin = timedelta(seconds=history.margin)
-    return [gap for gap in gaps if needed(gap, history).end + limits.youngest <= now and gap.end + margin <= loaded]
+    return [gap for gap in gaps if needed(gap, history).end + limits.youngest <= now and gap.end + 2 * margin <= loaded]
 
 
 def loaded_until(cursor: Cursor, feed: str, folder: Path, *, now: datetime) -> datetime:
@@ -132,6 +134,18 @@ def give_up_old(cursor: Cursor, feed: str, limits: Limits) -> int:
         f"it is older than {days:g} days, and the provider's history does not reach it (give_up_after_days)",
         "feed = %s AND ends_at < now() - %s::interval",
         (feed, limits.oldest),
+    )
+
+
+def give_up_unknown(cursor: Cursor, feed: str, history: History) -> int:
+    """Settle the open gaps that began before the provider's history does; returns how many."""
+    since = _EPOCH + timedelta(seconds=history.since)
+    return _settle(
+        cursor,
+        "unrepairable",
+        f"the provider's history begins at {since:%Y-%m-%d %H:%M:%S} UTC only, as that of a stand-in that was started",
+        "feed = %s AND ends_at IS NOT NULL AND begins_at < %s",
+        (feed, since),
     )
 
 

@@ -13,6 +13,7 @@ from ticks_platform.standin.account import (
     fetched_twice,
 )
 from ticks_platform.standin.commands import RawFrame, StandInError
+from ticks_platform.standin.lasting import LastingStandIn
 from ticks_platform.standin.misbehaviour import MalformedKind, Misbehaviour
 from ticks_platform.standin.process import StandInProcess
 from ticks_platform.standin.settings import StandInSettings
@@ -21,6 +22,7 @@ from ticks_platform.standin.threaded import StandIn
 __all__ = [
     "Account",
     "ConnectionAccount",
+    "LastingStandIn",
     "MadeEvent",
     "MadeEvents",
     "MalformedKind",

@@ -10,12 +10,14 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pydantic
 
 from ticks_platform.standin.commands import StandInError
+from ticks_platform.standin.lasting import serve_while_wanted
 from ticks_platform.standin.obeying import obey
 from ticks_platform.standin.process import Answer, Greeting, Order
 from ticks_platform.standin.server import FeedServer
@@ -44,6 +46,11 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="take orders from standard input, one JSON a line, and end when it ends",
     )
+    parser.add_argument(
+        "--announce-in",
+        type=Path,
+        help="file to say in where it listens; it ends when that is removed, or when nobody connects for long",
+    )
     return parser
 
 
@@ -56,7 +63,7 @@ def _print(line: Any) -> None:
     sys.stdout.buffer.flush()
 
 
-async def _serve(settings: StandInSettings, *, exit_with_stdin: bool) -> None:
+async def _serve(settings: StandInSettings, *, exit_with_stdin: bool, announce_in: Path | None) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -68,6 +75,8 @@ async def _serve(settings: StandInSettings, *, exit_with_stdin: bool) -> None:
     if exit_with_stdin:
         obeying = threading.Thread(target=_take_orders, args=(loop, server, stop), daemon=True)
         obeying.start()
+    if announce_in is not None:
+        await serve_while_wanted(server, settings, announce_in, stop)
     await stop.wait()
     await server.stop()
 
@@ -99,14 +108,14 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING)
     parser = _parser()
     given = vars(parser.parse_args())
-    exit_with_stdin = given.pop("exit_with_stdin")
+    exit_with_stdin, announce_in = given.pop("exit_with_stdin"), given.pop("announce_in")
     try:
         settings = StandInSettings(**given)
     except pydantic.ValidationError as error:
         problems = (f"--{'-'.join(map(str, e['loc'])).replace('_', '-')}: {e['msg']}" for e in error.errors())
         parser.error("; ".join(problems))
     try:
-        asyncio.run(_serve(settings, exit_with_stdin=exit_with_stdin))
+        asyncio.run(_serve(settings, exit_with_stdin=exit_with_stdin, announce_in=announce_in))
     except StandInError as error:
         print(error, file=sys.stderr)
         return 1

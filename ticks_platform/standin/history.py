@@ -32,6 +32,8 @@ class History:
         """Whether there is a history at all."""
         self.forgotten = 0
         """How many events are no longer kept."""
+        self.since_ms = now_ms()
+        """From when on all is kept that was made, in milliseconds of UNIX time."""
         self._events = events
         self._last = 0
         self._by_topic: dict[Hashable, list[Event]] = {}
@@ -62,11 +64,15 @@ class History:
 
     def _forget(self, number: int) -> None:
         self.forgotten = number
+        gone = (event.made_ms for made in self._by_topic.values() for event in made if event.number <= number)
+        self.since_ms = max(self.since_ms, max(gone, default=0) + 1)
         for topic, made in self._by_topic.items():
             self._by_topic[topic] = [event for event in made if event.number > number]
-        self._sent = {
-            connection: array("Q", (each for each in sent if each > number)) for connection, sent in self._sent.items()
-        }
+        kept = (
+            (connection, array("Q", (each for each in sent if each > number)))
+            for connection, sent in self._sent.items()
+        )
+        self._sent = {connection: sent for connection, sent in kept if sent}
 
     def sent(self, connection: int, numbers: Sequence[int]) -> None:
         """Take note of what was handed to the transport of a connection."""

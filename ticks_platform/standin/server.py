@@ -70,6 +70,10 @@ class FeedServer:
         self._servers: list[Server] = []
         self._port = settings.port
         self._running: set[asyncio.Task[None]] = set()
+        self.started_ns = time.time_ns()
+        """When it was made, in nanoseconds of UNIX time: no other server of a machine was at that moment."""
+        self.heard_at = time.monotonic()
+        """When somebody connected last, or asked something by HTTP, on the monotonic clock."""
 
     def _traded(self) -> Iterator[Source]:
         """What is traded from the start. Raises StandInError if a channel of the settings is not one."""
@@ -195,6 +199,7 @@ class FeedServer:
         await self.listen()
 
     async def _process_request(self, socket: ServerConnection, request: Request) -> Response | None:
+        self.heard_at = time.monotonic()
         path = urlsplit(request.path).path
         if polygon.market_of(path) is not None:
             return None
@@ -206,7 +211,8 @@ class FeedServer:
             account = self.account()
             unrecorded = [msgspec.structs.replace(each, sent=[], malformed=[]) for each in account.connections]
             account = msgspec.structs.replace(account, connections=unrecorded)
-            return http_response(200, msgspec.json.encode({"status": "ok", "account": account}))
+            since = {"started_ns": self.started_ns, "history_since_ms": self.history.since_ms}
+            return http_response(200, msgspec.json.encode({"status": "ok", **since, "account": account}))
         answered = await self.rest.respond(request, self.address)
         return answered or http_response(404, b'{"code":404,"message":"there is nothing here","status":"error"}')
 

@@ -150,6 +150,7 @@ class TickStream:
         market, traded = self._market, self._traded
         if not traded:
             return False
+        self._history.since_ms = min(self._history.since_ms, begins_ms)
         for number in range(ticks):
             source = traded[market.draw(len(traded))]
             at_ms = begins_ms + (ends_ms - begins_ms) * number // ticks

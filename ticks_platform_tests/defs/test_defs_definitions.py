@@ -184,7 +184,7 @@ def test_dependencies(platform: dg.Definitions) -> None:
         "one_day_candle": {"one_hour_candle"},
         "candle_refresh": {"one_day_candle"},
         "feed_gaps": {"stocks_real_time", "one_minute_candle", "market_calendar"},
-        "gap_repair": {"stocks_real_time"},
+        "gap_repair": {"feed_gaps"},
         "history_backfill": {"stocks_real_time"},
         "one_minute_candle_refresh_policy": {"one_minute_candle"},
         "one_hour_candle_refresh_policy": {"one_hour_candle"},

@@ -17,12 +17,13 @@ import pytest
 
 from ticks_platform.defs import ingestion, resources
 from ticks_platform.defs.ingestion import FEED_TAG, FOLLOW_TAG, REFUSED_TAG, SUCCESSOR_TAG
+from ticks_platform.defs.resources import stand_in_file
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import PlatformSettings, SettingsError, load_settings
 from ticks_platform.ingestion import claim, loader, switch
 from ticks_platform.ingestion.journal import Journal
 from ticks_platform.ingestion.slots import journal_path
-from ticks_platform.standin import StandIn, StandInSettings
+from ticks_platform.standin import StandIn, StandInSettings, lasting
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.defs.helpers import take_over
 from ticks_platform_tests.ingestion.helpers import damage_group
@@ -434,13 +435,24 @@ def test_switches(database: Database, execute: Execute, known: bool) -> None:
 def test_shipped_kind_of_feed_streams(
     database: Database, project: Path, load: Callable[[], dg.Definitions], instance: dg.DagsterInstance
 ) -> None:
-    """The endpoint `stand-in` brings a stand-in of its own, and marks its ticks as synthetic."""
+    """The endpoint `stand-in` brings a stand-in, which the next run has too; its ticks are marked as synthetic."""
     job = load().resolve_job_def("ingest")
-    running = Running(lambda: job.execute_in_process(instance=instance, partition_key="stocks"), instance)
-    eventually("a tick has landed", lambda: one(database, "SELECT count(*) FROM stocks_real_time"))
-    assert one(database, "SELECT synthetic FROM ticks_platform.feed") is True
-    turn_off(database)
-    assert running.result().success
+    ticks = "SELECT count(*) FROM ticks_platform.feed_lease JOIN stocks_real_time ON received_at > taken_at"
+    found = []
+    try:
+        for _ in range(2):
+            running = Running(lambda: job.execute_in_process(instance=instance, partition_key="stocks"), instance)
+            eventually("a tick has landed", lambda: one(database, ticks))
+            assert one(database, "SELECT synthetic FROM ticks_platform.feed") is True
+            turn_off(database)
+            assert running.result().success
+            found.append(lasting.find(stand_in_file("stocks")))
+            with database.transaction() as cursor:
+                switch.switch(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=True)
+    finally:
+        lasting.stop(stand_in_file("stocks"))
+    assert found[0] is not None
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("broken", ["_finished_by_somebody_else", "report"])

@@ -9,10 +9,12 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import requests
 import yaml
 
 from ticks_platform.defs.repair import REPAIR_TAG
-from ticks_platform.standin import StandIn
+from ticks_platform.defs.resources import stand_in_file
+from ticks_platform.standin import StandIn, lasting
 from ticks_platform.timescale import candles, reconciliation
 from ticks_platform.timescale.candles import ONE_HOUR
 from ticks_platform.timescale.database import Database
@@ -42,7 +44,7 @@ def stand_in() -> Iterator[StandIn]:
 
 @pytest.fixture
 def project(project: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with a feed of trades, a feed of prices, and one that has no history."""
+    """A project with a feed of trades, one of prices, one of the shipped kind, and one that has no history."""
     monkeypatch.setenv(KEY, "demo")
     feeds: dict[str, Any] = {}
     for feed in (polygon(stand_in), twelve_data(stand_in, symbols=["MSFT"])):
@@ -51,7 +53,8 @@ def project(project: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -
             for name, value in feed.model_dump(mode="json", exclude_unset=True).items()
             if name not in ("name", "symbols")
         } | {"symbols": list(feed.symbol_names())}
-    feeds["demo"] = {"provider": "twelve_data", "endpoint": "stand-in", "symbols": ["AAPL"]}
+    feeds["demo"] = {"provider": "twelve_data", "endpoint": "stand-in", "symbols": ["MSFT"]}
+    feeds["quotes"] = {**feeds["tape"], "options": {"channels": ["Q"]}}
     (project / "feeds.yaml").write_text(yaml.safe_dump({"feeds": feeds}), encoding="utf-8")
     return project
 
@@ -150,11 +153,39 @@ def test_gaps_of_a_feed_without_trades(database: Database, stand_in: StandIn, fo
 
 
 def test_feed_without_a_history(database: Database, run_job: Run, stand_in: StandIn) -> None:
-    feed = polygon(stand_in).model_copy(update={"name": "demo"})
+    feed = polygon(stand_in).model_copy(update={"name": "quotes"})
     add_gap(database, feed, "AAPL", minutes_ago(20), minutes_ago(10))
-    assert run_job("repair", "demo").success
+    assert run_job("repair", "quotes").success
     ((state, detail),) = rows(database, "SELECT state, detail FROM ticks_platform.feed_gap")
-    assert (state, "keeps no history" in detail) == ("unrepairable", True)
+    assert (state, "offers no history" in detail) == ("unrepairable", True)
+
+
+def test_gaps_of_the_shipped_kind_of_feed(
+    database: Database, project: Path, stand_in: StandIn, run_job: Run, tick_sensor: Callable[[], Any]
+) -> None:
+    """Its stand-in is asked, which outlives the runs: for what it has made itself, and only while it is there."""
+    feed = twelve_data(stand_in, symbols=["MSFT"]).model_copy(update={"name": "demo"})
+    add_gap(database, feed, "MSFT", minutes_ago(45), minutes_ago(39))
+    add_gap(database, feed, "MSFT", minutes_ago(35), minutes_ago(32) + timedelta(seconds=1))
+    assert "which has not been started" in tick_sensor().skip_message
+    started_ns = requests.get(f"{stand_in.http_url}/health", timeout=5).json()["started_ns"]
+    file = stand_in_file("demo")
+    file.parent.mkdir(parents=True)
+    port = int(stand_in.http_url.rpartition(":")[2])
+    lasting.announce(file, lasting.Announcement("127.0.0.1", port, started_ns - 1, []))
+    assert "which has not been started" in tick_sensor().skip_message, "another one has its port"
+    lasting.announce(file, lasting.Announcement("127.0.0.1", port, started_ns, []))
+    (request,) = tick_sensor().run_requests
+    assert request.partition_key == "demo"
+    assert materialized(run_job("repair", "demo"), "gap_repair")["gaps repaired"] == 1
+    ((early, reason), (late, _)) = rows(
+        database, "SELECT state, detail FROM ticks_platform.feed_gap ORDER BY begins_at"
+    )
+    assert (early, late) == ("unrepairable", "repaired")
+    assert "history begins at" in reason, "no bars would be a lie: prices were made then, by another one"
+    assert rows(database, "SELECT bucket FROM one_minute_candle_filled WHERE source = 'bars' ORDER BY bucket") == [
+        (minutes_ago(count),) for count in (35, 34, 33, 32)
+    ]
 
 
 def test_days_by_the_button(
