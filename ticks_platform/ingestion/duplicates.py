@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 GENERATION = 500_000
 """Trades in a generation; two are remembered, in 16 MB. What is older is looked up in the table."""
 
+LATE = 5_000_000_000
+"""Nanoseconds by which a trade may be later than those of its feed are at the least, until it is looked up in the table:
+a repair may have stored it meanwhile, which nobody here remembers."""
+
 _PLACE_BITS = 26
 _PLACE_MASK = (1 << _PLACE_BITS) - 1
 
@@ -49,6 +53,8 @@ class TradeMemory:
     def __init__(self) -> None:
         self.horizon: int | None = None
         """Event time, in nanoseconds, up to which trades may have been stored that are not remembered here."""
+        self._least_lag = 0
+        self._is_first = True
         self._recent, self._older = _Generation(), _Generation()
         self._recent_until = self._older_until = -(2**63)
 
@@ -63,7 +69,9 @@ class TradeMemory:
         seen = self._recent.holds(hashes) | self._older.holds(hashes)
         self._recent.add(hashes)
         has_twins = len(np.unique(hashes)) < len(hashes)
-        suspicious = seen if self.horizon is None else seen | (times <= self.horizon)
+        suspicious = seen | self._late(ticks.received_at - times)
+        if self.horizon is not None:
+            suspicious |= times <= self.horizon
         self._grow_old(int(times.max()))
         if not has_twins and not suspicious.any():
             return [], []
@@ -74,6 +82,14 @@ class TradeMemory:
             if ids[place] is not None
         ]
         return self._twice(keys) if has_twins else [], found
+
+    def _late(self, lags: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which of these are late, judged by what came before; at the begin none is expected to be streamed late."""
+        late: npt.NDArray[np.bool_] = lags > self._least_lag + LATE
+        least = int(lags.min())
+        self._least_lag = least if self._is_first else min(least, self._least_lag)
+        self._is_first = False
+        return late
 
     @staticmethod
     def _twice(keys: list[Key]) -> list[int]:

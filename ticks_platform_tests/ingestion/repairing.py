@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import os
+import signal
 import sys
 import time
 import uuid
@@ -15,11 +18,12 @@ from typing import Any
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import lease as leases
-from ticks_platform.ingestion import repair_gaps
+from ticks_platform.ingestion import repair_gaps, repair_ranges
 from ticks_platform.ingestion.journal import Journal
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.repair import Repair, Report
+from ticks_platform.ingestion.repair_filing import Filing
 from ticks_platform.ingestion.repair_gaps import Settled
 from ticks_platform.standin import StandIn, StandInSettings
 from ticks_platform.standin.account import MadeEvent
@@ -126,9 +130,36 @@ def settle(database: Database, feed: FeedSettings) -> Settled:
         return repair_gaps.settle(cursor, feed.name, history)
 
 
+PLACES = {
+    "appended": (Filing, "_sync"),
+    "noted": (Filing, "load"),
+    "committed": (repair_ranges, "loaded"),
+}
+"""Where a repair can be told to die: a page is in its journal and not noted; it is noted and not loaded; all is loaded
+and that is not noted."""
+
+
+def die(place: str, *, at: int) -> None:
+    """From now on, die where it comes to this place for the `at`-th time."""
+    where, name = PLACES[place]
+    work, calls = getattr(where, name), itertools.count(1)
+
+    def work_or_die(*arguments: Any) -> Any:
+        if next(calls) == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return work(*arguments)
+
+    setattr(where, name, work_or_die)
+
+
 def main() -> None:
-    """Repair a feed, in a process that may be killed; its arguments are the database, the folder and the feed."""
-    url, folder, feed = sys.argv[1:]
+    """Repair a feed, in a process that may be killed.
+
+    Its arguments are the database, the folder and the feed, and where to kill itself at which time, if it shall.
+    """
+    url, folder, feed, *end = sys.argv[1:]
+    if end:
+        die(end[0], at=int(end[1]))
     repair(Database(url), FeedSettings.model_validate_json(feed), Path(folder))
 
 

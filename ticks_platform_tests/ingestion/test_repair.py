@@ -179,6 +179,41 @@ def test_killed_repair_goes_on_where_it_was(
     assert rows(database, "SELECT sum(results)::int FROM ticks_platform.feed_repair") == [(600,)]
 
 
+def test_repair_killed_between_any_two_steps_fetches_and_stores_all_once(
+    database: Database, database_url: str, tmp_path: Path, stand_in: StandIn
+) -> None:
+    """Between the append of a page and its note, the note and the load, the load and its note."""
+    trade(stand_in)
+    feed = polygon(stand_in)
+    add_gap(database, feed, "AAPL", minutes_ago(20), minutes_ago(10))
+    load_live(database, feed, [], tmp_path)
+    stand_in.fail_requests("short_page", requests=3)
+    requests, known = [], []
+    for place, at in (("appended", 1), ("appended", 2), ("noted", 1), ("committed", 1)):
+        command = [sys.executable, "-m", repairing.__name__, database_url, str(tmp_path)]
+        child = subprocess.run([*command, repairing.settings_json(feed), place, str(at)], timeout=60, check=False)
+        assert child.returncode == -signal.SIGKILL, place
+        requests.append(len(stand_in.requests()))
+        known += rows(database, "SELECT pages, state, results::int FROM ticks_platform.feed_repair")
+        expire(database)
+    # The first page that each of the first two has appended last is one that nobody has noted.
+    assert requests == [1, 3, 4, 4]
+    assert [(pages, state) for pages, state, _ in known] == [
+        (0, "wanted"),
+        (2, "wanted"),
+        (4, "fetched"),
+        (4, "fetched"),
+    ]
+    report = repair(database, feed, tmp_path)
+    assert (report.requests, report.loaded, report.left) == (0, 0, 0)
+    assert rows(database, "SELECT pages, state, results::int FROM ticks_platform.feed_repair") == [(4, "loaded", 600)]
+    assert len(ticks(database)) == 600
+    assert len(set(ticks(database))) == 600
+    assert unbalanced(database) == []
+    assert rows(database, "SELECT sum(duplicate)::int FROM ticks_platform.feed_ledger") == [(0,)]
+    assert sum(request.results for request in stand_in.requests()) == 600
+
+
 def expire(database: Database) -> None:
     """As if the owner before had been silent for long."""
     with database.transaction() as cursor:
@@ -382,6 +417,37 @@ def test_live_ticks_go_on_beside_a_repair(database: Database, tmp_path: Path, st
         loading.join()
     assert len(ticks(database)) == len({row[-1] for row in ticks(database)}) == 400
     assert loader.metrics.loaded == len(after) - 50
+    assert unbalanced(database) == []
+
+
+@pytest.mark.parametrize("lag", [0.0, 900.0], ids=["as they happen", "15 minutes late"])
+def test_trade_that_comes_by_itself_after_its_repair(
+    database: Database, tmp_path: Path, stand_in: StandIn, lag: float
+) -> None:
+    """The provider was in trouble, and sends it now, on the connection after the gap: it is in the table already."""
+    trade(stand_in, 100)
+    feed = polygon(stand_in)
+    before, missed, after = (lambda made: (made[:49], made[49], made[50:]))(
+        stand_in.made("T.AAPL", payloads=True).events
+    )
+    moment = datetime.fromtimestamp(missed.made_ms / 1000, timezone.utc)
+    path = tmp_path / "tape.sqlite3"
+    with contextlib.closing(Journal(path, feed="tape", synthetic=True)) as journal:
+        loader = live_loader(database, feed, journal)
+        loading = threading.Thread(target=loader.run)
+        loading.start()
+        for event in before + after:
+            arrival = event.time_ns + int(lag * 1e9)
+            journal.append([Frame(b"[" + event.payload + b"]", arrival, 1)], epoch=1)
+        wait_until(lambda: len(ticks(database)) == 99, "the others are loaded")
+        add_gap(database, feed, "AAPL", moment - SECOND, moment + SECOND)
+        assert repair(database, feed, tmp_path).loaded == 1
+        arrival = missed.time_ns + int(lag * 1e9) + 100 * 10**9
+        journal.append([Frame(b"[" + missed.payload + b"]", arrival, 1)], epoch=1)
+        journal.stop_appending()
+        loading.join()
+    assert len(ticks(database)) == 100
+    assert loader.metrics.duplicate == 1
     assert unbalanced(database) == []
 
 
