@@ -126,6 +126,18 @@ class Liveness:
         pace = self._paces.get(symbol)
         return pace.after if pace else 0.0
 
+    def fell_silent_before(self, symbol: str, until: float) -> float | None:
+        """The same of a symbol whose silence at `until` its pace did not explain; None where it did, or nobody knows.
+
+        Patience does not count here: this changes nothing that goes on, but tells what may be missing before an end.
+        """
+        self.count()
+        pace = self._paces.get(symbol)
+        if pace is None or pace.count < 1.0:
+            return None
+        silence = self._open_seconds(symbol, pace.last, min(until, self.decoded_until))
+        return pace.after if silence > EXPECTED_TICKS * MEMORY / pace.count else None
+
     def watch(self, symbols: Iterable[str]) -> None:
         """Note exactly when these, which are silent, are heard again."""
         with self._lock:

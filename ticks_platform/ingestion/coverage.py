@@ -19,6 +19,7 @@ from psycopg2.extras import execute_values
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Silent, Unsubscribed
 from ticks_platform.feeds.life import Change, State
+from ticks_platform.feeds.liveness import Liveness
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.ledger import Entry
@@ -63,9 +64,12 @@ class Wanted(NamedTuple):
 class Coverage:
     """The coverage of one feed under one lease. Safe from any thread."""
 
-    def __init__(self, connector: Connector, feed: FeedSettings, *, at: int) -> None:
-        """`at` is since when these settings hold, in nanoseconds since the Unix epoch."""
+    def __init__(self, connector: Connector, feed: FeedSettings, *, at: int, liveness: Liveness | None = None) -> None:
+        """`at` is since when these settings hold, in nanoseconds since the Unix epoch. `liveness` knows which symbols
+        were silent already when their connection ended.
+        """
         self._connector = connector
+        self._liveness = liveness
         self._lock = threading.Lock()
         self._acknowledged: dict[int, dict[str, int]] = {}
         # By connection: each channel with the time of its acknowledgement.
@@ -122,7 +126,7 @@ class Coverage:
         mine = [key for key in self._open if key[0] == number]
         if change.state in _ENDS:
             ended_by = "switched_off" if switched_off and change.state is State.CLOSED else _ENDS[change.state]
-            self._close(mine, change.covered_until, ended_by)
+            self._end(mine, change.covered_until, ended_by)
             self._acknowledged.pop(number, None)
             self._states.pop(number, None)
             self._unheard |= self._stalled.pop(number, set())
@@ -134,7 +138,7 @@ class Coverage:
             return  # a notice
         if change.state is State.STALLED:
             # All is asked for anew: until that is acknowledged, what still comes may end at any moment.
-            self._close(mine, change.covered_until, "stalled")
+            self._end(mine, change.covered_until, "stalled")
             self._stalled.setdefault(number, set()).update(self._symbols(self._acknowledged.pop(number, ())))
         elif change.state is State.STREAMING:
             self._stalled.pop(number, None)
@@ -210,6 +214,20 @@ class Coverage:
             if not any(needed <= acknowledged for needed in self._channels[symbol])
         ]
         self._close(lost, change.covered_until, ended_by)
+
+    def _end(self, keys: Iterable[tuple[int, str]], until: int | None, ended_by: str) -> None:
+        """Close what a connection has covered; symbols that had fallen silent before it ended, with their last ticks.
+
+        That silence was too short to be noticed by itself, and may as well be by chance: it is in doubt.
+        """
+        for key in keys:
+            heard = None
+            if self._liveness is not None and until is not None:
+                heard = self._liveness.fell_silent_before(key[1], until / 1e9)
+            if heard is None:
+                self._close([key], until, ended_by)
+            else:
+                self._close([key], int(heard * 1e9), "silent")
 
     def _close(self, keys: Iterable[tuple[int, str]], until: int | None, ended_by: str) -> None:
         for key in keys:

@@ -22,8 +22,8 @@ GENERATION = 500_000
 """Trades in a generation; two are remembered, in 16 MB. What is older is looked up in the table."""
 
 LATE = 5_000_000_000
-"""Nanoseconds by which a trade may be later than those of its feed are at the least, until it is looked up in the table:
-a repair may have stored it meanwhile, which nobody here remembers."""
+"""Nanoseconds by which a trade may be later than those of its feed are at the least; one that is later is looked up in
+the table: a repair may have stored it meanwhile, which nobody here remembers."""
 
 _PLACE_BITS = 26
 _PLACE_MASK = (1 << _PLACE_BITS) - 1

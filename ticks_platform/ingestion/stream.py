@@ -99,7 +99,7 @@ class Ingestion:
         self._early: list[Change] = []
         self._epoch = 0
         self._liveness = Liveness(feed.calendars(), patience=feed.stale_after_seconds)
-        self._coverage = Coverage(connector, feed, at=time.time_ns())
+        self._coverage = Coverage(connector, feed, at=time.time_ns(), liveness=self._liveness)
         self._connection = FeedConnections(
             connector,
             symbols=feed.symbol_names(),

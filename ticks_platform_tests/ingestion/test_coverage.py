@@ -8,6 +8,7 @@ import pytest
 
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Notice, Silent, Unsubscribed
 from ticks_platform.feeds.life import Change, State
+from ticks_platform.feeds.liveness import Liveness
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.coverage import IN_FLIGHT, Coverage, Period
 
@@ -24,10 +25,10 @@ POLYGON = {"provider": "polygon", "options": {"market": "stocks", "channels": ["
 class Story:
     """Tells a coverage what happens, second by second."""
 
-    def __init__(self, feed: FeedSettings) -> None:
+    def __init__(self, feed: FeedSettings, liveness: Liveness | None = None) -> None:
         self._feed = feed
         self._connector = feed._keyless()
-        self._coverage = Coverage(self._connector, feed, at=0)
+        self._coverage = Coverage(self._connector, feed, at=0, liveness=liveness)
         self._states: dict[int, State] = {}
 
     def state(
@@ -191,3 +192,40 @@ def test_each_connection_covers_its_own() -> None:
     story.notice(2, Acknowledged(("B",)), connection=2)
     story.state(9, State.BACKING_OFF, until=8, connection=2)
     assert story.told() == [("A", 1, None, None), ("B", 2, 8, "disconnected")]
+
+
+@pytest.mark.parametrize(
+    ("state", "ended_by"), [(State.BACKING_OFF, "disconnected"), (State.STALLED, "stalled"), (State.CLOSED, "stopped")]
+)
+def test_a_symbol_that_was_silent_before_its_connection_ended_ends_with_its_last_tick(
+    state: State, ended_by: str
+) -> None:
+    """A busy one, which comes ten times a second; of a slow one, and of one that came just now, nothing is said."""
+    feed = settings("A", "B", "C", "D", calendar="always")
+    liveness = Liveness(feed.calendars(), patience=60)
+    story = Story(feed, liveness)
+    story.notice(1, Acknowledged(("A", "B", "C", "D")))
+    for second in range(2, 1000):
+        busy = ["A"] * 10 if second < 990 else []
+        slow = ["C"] if second % 60 == 0 else []
+        liveness.saw([*busy, *["B"] * 10, *slow], until=second)
+        liveness.caught_up(second)
+    story.state(1001, state, until=1000)
+    assert story.told() == [
+        ("A", 1, pytest.approx(988, abs=1), "silent"),
+        ("B", 1, 1000, ended_by),
+        ("C", 1, 1000, ended_by),
+        ("D", 1, 1000, ended_by),
+    ]
+
+
+def test_what_is_not_decoded_yet_is_no_silence() -> None:
+    feed = settings("A", calendar="always")
+    liveness = Liveness(feed.calendars(), patience=60)
+    story = Story(feed, liveness)
+    story.notice(1, Acknowledged(("A",)))
+    for second in range(2, 1000):
+        liveness.saw(["A"] * 10, until=second)
+        liveness.caught_up(second)
+    story.state(2001, State.BACKING_OFF, until=2000)
+    assert story.told() == [("A", 1, 2000, "disconnected")]

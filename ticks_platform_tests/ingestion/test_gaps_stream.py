@@ -253,6 +253,31 @@ def test_a_silent_symbol_has_a_gap_of_its_own(
     assert [gap.cause for gap in gaps if gap.symbol == "AAPL"] == ["silent"]
 
 
+def test_a_silence_that_a_cut_has_ended_is_in_the_gap(
+    feed: FeedSettings,
+    ingest: Ingest,
+    stand_in: StandIn,
+    market: Market,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Too short to be noticed while the connection stood, and longer than its pace explains."""
+    monkeypatch.setattr(liveness, "EXPECTED_TICKS", 0.2)
+    feed.__dict__["stale_after_seconds"] = 60.0
+    with ingest() as ingestion:
+        await_covered(database)
+        let_flow(market, ingestion)
+        market.withhold("AAPL")
+        for _ in range(3):
+            let_flow(market, ingestion)
+        stand_in.go_away(0.3)
+        market.withhold()
+        await_covered(database, 2)
+        let_flow(market, ingestion)
+    gaps = check(database, market.events)
+    assert [(gap.symbol, gap.cause) for gap in gaps] == [("AAPL", "silent"), ("BTC/USD", "disconnected")]
+
+
 def test_a_symbol_that_is_added_and_given_up_has_gaps_only_while_it_is_wanted(
     ingest: Ingest, feed: FeedSettings, stand_in: StandIn, market: Market, database: Database
 ) -> None:
