@@ -22,3 +22,11 @@ CREATE TABLE IF NOT EXISTS frame_group (
     -- MessagePack: [epoch, connection, [received_at, ...], [frame, ...]].
     data        BLOB    NOT NULL
 );
+
+-- Changes of coverage that the database does not have yet: see coverage_notes.py.
+CREATE TABLE IF NOT EXISTS coverage_note (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,
+    epoch       INTEGER NOT NULL,
+    -- MessagePack: [[symbol, connection, begins_at, ends_at, ended_by], ...].
+    periods     BLOB    NOT NULL
+);

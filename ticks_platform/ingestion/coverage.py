@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +21,7 @@ from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain
 from ticks_platform.feeds.life import Change, State
 from ticks_platform.feeds.liveness import Liveness
 from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.ingestion.coverage_notes import CoverageNotes, Period
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.ledger import Entry
 from ticks_platform.timescale import scripts
@@ -39,17 +40,6 @@ _IN_FLIGHT = timedelta(microseconds=IN_FLIGHT // 1000)
 
 _ENDS = {State.BACKING_OFF: "disconnected", State.REFUSED: "refused", State.CLOSED: "stopped"}
 """The states in which a connection is over, and what that ends coverage by."""
-
-
-class Period(NamedTuple):
-    """One interval of coverage as it stands; a later one of the same symbol, connection and begin replaces it."""
-
-    symbol: str
-    connection: int
-    begins_at: int
-    """Nanoseconds since the Unix epoch."""
-    ends_at: int | None = None
-    ended_by: str | None = None
 
 
 class Wanted(NamedTuple):
@@ -81,6 +71,8 @@ class Coverage:
         self._silent: set[str] = set()
         self._open: dict[tuple[int, str], int] = {}
         self._periods: deque[Period] = deque()
+        self._notes: CoverageNotes | None = None
+        self._noted = self._stored_notes = 0
         self._refusals: dict[str, str | None] = {}
         self._symbol_of: dict[str, str] = {}
         self._channels: dict[str, list[frozenset[str]]] = {}
@@ -89,6 +81,28 @@ class Coverage:
         self._kept: Wanted | None = None
         self._on_its_way: Wanted | None = None
         self._wanted = self._want(feed, at)
+
+    def keep(self, notes: CoverageNotes) -> None:
+        """Note all changes from now on, until they are stored."""
+        with self._lock:
+            self._notes = notes
+            self._note()
+
+    def _note(self) -> None:
+        unnoted = list(self._periods)[self._noted :]
+        if self._notes is not None and unnoted:
+            self._notes.write(unnoted)
+            self._noted = len(self._periods)
+
+    def adopt(self, cursor: Cursor, lease: Lease) -> None:
+        """Store what earlier owners have noted and could not store any more; `adopted` tells that it is committed."""
+        for epoch, periods in self._notes.left() if self._notes is not None else ():
+            _store(cursor, lease._replace(epoch=epoch), periods)
+
+    def adopted(self) -> None:
+        """Forget what `adopt` has stored: it is committed."""
+        if self._notes is not None:
+            self._notes.forget_left()
 
     def follow(self, feed: FeedSettings, *, at: int) -> None:
         """Take over a changed list of symbols, before the connections do."""
@@ -103,6 +117,7 @@ class Coverage:
             for acknowledged in self._acknowledged.values():
                 for channel in acknowledged.keys() - self._symbol_of.keys():
                     del acknowledged[channel]
+            self._note()
 
     def _want(self, feed: FeedSettings, at: int) -> Wanted:
         connector = self._connector
@@ -120,6 +135,7 @@ class Coverage:
         with self._lock:
             self._heed_state(change, switched_off=switched_off)
             self._heed_notice(change)
+            self._note()
 
     def _heed_state(self, change: Change, *, switched_off: bool) -> None:
         number = change.connection
@@ -246,34 +262,12 @@ class Coverage:
         with self._lock:
             periods, refusals = list(self._periods), dict(self._refusals)
             wanted = self._wanted
+            self._stored_notes = self._notes.last if self._notes is not None else 0
         if wanted is not self._kept:
             keep_wanted(cursor, lease.feed, wanted)
         if periods:
-            # The last word on each; an INSERT … ON CONFLICT cannot take one twice.
-            last = {(period.symbol, period.connection, period.begins_at): period for period in periods}
-            execute_values(
-                cursor,
-                """
-                INSERT INTO ticks_platform.feed_coverage AS known
-                    (feed, symbol, begins_at, ends_at, ended_by, epoch, connection) VALUES %s
-                ON CONFLICT (feed, symbol, begins_at, epoch, connection) DO UPDATE
-                SET ends_at = excluded.ends_at, ended_by = excluded.ended_by, reckoned = false
-                """,
-                [
-                    (
-                        lease.feed,
-                        period.symbol,
-                        _datetime(period.begins_at),
-                        None if period.ends_at is None else _datetime(period.ends_at),
-                        period.ended_by,
-                        lease.epoch,
-                        period.connection,
-                    )
-                    for period in last.values()
-                ],
-                page_size=1000,
-            )
-            _find_last_ticks(cursor, lease, [period for period in last.values() if period.ended_by == "silent"])
+            last = _store(cursor, lease, periods)
+            _find_last_ticks(cursor, lease, [period for period in last if period.ended_by == "silent"])
         if refusals:
             execute_values(
                 cursor,
@@ -294,12 +288,44 @@ class Coverage:
         with self._lock:
             for _ in range(self._stored):
                 self._periods.popleft()
+            self._noted = max(0, self._noted - self._stored)
+            if self._stored and self._notes is not None:
+                self._notes.forget(self._stored_notes)
             for symbol, refusal in self._stored_refusals.items():
                 if self._refusals.get(symbol, "") == refusal:
                     del self._refusals[symbol]
         if self._on_its_way is not None:
             self._kept = self._on_its_way
         self._stored, self._stored_refusals = 0, {}
+
+
+def _store(cursor: Cursor, lease: Lease, periods: Sequence[Period]) -> Collection[Period]:
+    """Store the last word on each period, and return those words."""
+    # An INSERT … ON CONFLICT cannot take one twice.
+    last = {(period.symbol, period.connection, period.begins_at): period for period in periods}
+    execute_values(
+        cursor,
+        """
+        INSERT INTO ticks_platform.feed_coverage AS known
+            (feed, symbol, begins_at, ends_at, ended_by, epoch, connection) VALUES %s
+        ON CONFLICT (feed, symbol, begins_at, epoch, connection) DO UPDATE
+        SET ends_at = excluded.ends_at, ended_by = excluded.ended_by, reckoned = false
+        """,
+        [
+            (
+                lease.feed,
+                period.symbol,
+                _datetime(period.begins_at),
+                None if period.ends_at is None else _datetime(period.ends_at),
+                period.ended_by,
+                lease.epoch,
+                period.connection,
+            )
+            for period in last.values()
+        ],
+        page_size=1000,
+    )
+    return last.values()
 
 
 def _find_last_ticks(cursor: Cursor, lease: Lease, silent: Sequence[Period]) -> None:

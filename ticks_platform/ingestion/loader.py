@@ -156,6 +156,8 @@ class Loader:
             ThreadPoolExecutor(1, thread_name_prefix=f"decode-{self._lease.feed}") as preparing,
         ):
             self._until_done(self._begin)
+            if self._coverage is not None:
+                self._coverage.adopted()
             for source in self._sources:
                 self._turn_to(source)
                 self._load(preparing)
@@ -323,6 +325,8 @@ class Loader:
     def _begin(self, cursor: Cursor) -> None:
         leases.hold(cursor, self._lease)
         channels.forget(cursor, self._lease.feed)
+        if self._coverage is not None:
+            self._coverage.adopt(cursor, self._lease)
         coverage.close_abandoned(cursor, self._lease.feed, until_epoch=self._lease.epoch - 1)
         self._memory.horizon = stored_until(cursor, self._lease.feed)
 

@@ -19,12 +19,13 @@ from ticks_platform.feeds.liveness import Liveness
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.claim import CLOSE_TIMEOUT, Claim, Claimed, StoppedError
 from ticks_platform.ingestion.coverage import Coverage
+from ticks_platform.ingestion.coverage_notes import CoverageNotes
 from ticks_platform.ingestion.handover import Handover, HandoverFailedError, Readiness
 from ticks_platform.ingestion.journal import Journal, JournalDamagedError, JournalUnavailableError
 from ticks_platform.ingestion.lease import HandedOverError
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Gauges, Metrics, MetricsPort
-from ticks_platform.ingestion.slots import Journals, journal_path
+from ticks_platform.ingestion.slots import Journals, journal_path, slots
 from ticks_platform.timescale.database import Database
 
 logger = logging.getLogger(__name__)
@@ -248,6 +249,7 @@ class Ingestion:
     def _stream(self, claimed: Claimed) -> None:
         journal, lease = claimed.journal, claimed.lease
         self._journal, self._epoch = journal, lease.epoch
+        self._coverage.keep(CoverageNotes(journal.path, epoch=lease.epoch, journals=slots(self._journal_file)))
         loader = Loader(
             database=self._database,
             lease=lease,

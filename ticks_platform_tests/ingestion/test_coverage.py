@@ -10,7 +10,8 @@ from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain
 from ticks_platform.feeds.life import Change, State
 from ticks_platform.feeds.liveness import Liveness
 from ticks_platform.feeds.settings import FeedSettings
-from ticks_platform.ingestion.coverage import IN_FLIGHT, Coverage, Period
+from ticks_platform.ingestion.coverage import IN_FLIGHT, Coverage
+from ticks_platform.ingestion.coverage_notes import Period
 
 SECOND = 1_000_000_000
 
