@@ -49,6 +49,9 @@ def feed_gaps(settings: PlatformSettings) -> dg.AssetsDefinition:
         with database.transaction() as cursor:
             scripts.apply(cursor, "gaps/candle_reasons.sql", "gaps/why_no_candle.sql")
         _reckon(database, feeds, now)
+        for feed in feeds:
+            with database.transaction() as cursor:
+                gaps.forget_old(cursor, feed, now=now)
         with database.transaction() as cursor:
             rows = gap_reports.newest(cursor, feeds, now=now, limit=ROWS)
             totals = gap_reports.totals(cursor, feeds, now=now)

@@ -28,6 +28,12 @@ DEAD_AFTER = 30.0
 FIRST_TIME = 10_000_000
 """Microseconds from when a symbol is first wanted; a first subscription within them is no gap, but where all begins."""
 
+COVERAGE_KEPT = timedelta(days=7)
+"""How long coverage is kept after its end; the gaps that follow from it stay."""
+
+_FORGOTTEN_AT_ONCE = 50_000
+"""Rows of coverage that one transaction forgets at the most."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 _FOREVER = 1 << 62
@@ -148,6 +154,16 @@ def reckon(cursor: Cursor, feed: str, *, now: datetime) -> Reckoned:
         _compare(symbol, found, [gap for gap in known if gap.begin >= begin], changes)
     _write(cursor, feed, changes)
     return Reckoned(len(since), len(changes.found), len(changes.changed), len(changes.removed))
+
+
+def forget_old(cursor: Cursor, feed: str, *, now: datetime) -> None:
+    """Forget coverage that ended long ago, of which a flapping connection makes much; no gap changes by it."""
+    # Nobody reckons meanwhile.
+    cursor.execute("SELECT FROM ticks_platform.feed_lease WHERE feed = %s FOR NO KEY UPDATE", (feed,))
+    cursor.execute(
+        scripts.read("gaps/forget_old.sql"),
+        {"feed": feed, "before": now - COVERAGE_KEPT, "limit": _FORGOTTEN_AT_ONCE},
+    )
 
 
 def gaps(

@@ -286,6 +286,51 @@ def test_a_dead_owner_listens_no_more(database: Database, lease: Any) -> None:
     assert stored(database) == []
 
 
+def forget(database: Database, seconds: float) -> list[tuple[str, int, int]]:
+    """Forget what is old by then; returns symbol, number of intervals and begin of the first, of what is left."""
+    with database.transaction() as cursor:
+        gaps.forget_old(cursor, "test", now=at(seconds) + gaps.COVERAGE_KEPT)
+    return [
+        (symbol, count, round((begin - BEGIN).total_seconds()))
+        for symbol, count, begin in rows(
+            database,
+            "SELECT symbol, count(*), min(begins_at) FROM ticks_platform.feed_coverage GROUP BY symbol ORDER BY symbol",
+        )
+    ]
+
+
+def test_old_coverage_is_forgotten_and_no_gap_changes(database: Database, lease: Any) -> None:
+    """Whatever comes to light afterwards, also of the oldest that is kept, or of what is forgotten."""
+    want(database, "A", "B", "C")
+    flapping = [(name, begin, begin + 10.0, "killed") for name in "AC" for begin in range(1, 301, 15)]
+    cover(database, *flapping, ("A", 301, None, None), ("B", 1, None, None))
+    cover(database, ("C", 100, 295, "stopped"), epoch=2)
+    assert forget(database, 400)[0] == ("A", 21, 1), "nothing of it is reckoned"
+    reckon(database, 310)
+    before = stored(database, "gap_id, cause")
+    assert len([gap for gap in before if gap[0] == "A"]) == 20
+    # Of C, one overlaps those that came after it, and is not as old as they are.
+    assert forget(database, 150) == [("A", 11, 151), ("B", 1, 1), ("C", 14, 100)]
+    assert forget(database, 400) == [("A", 10, 166), ("B", 1, 1), ("C", 10, 151)]
+    assert forget(database, 400) == [("A", 10, 166), ("B", 1, 1), ("C", 10, 151)]
+    reckon(database, 320)
+    assert stored(database, "gap_id, cause") == before
+    cover(database, ("A", 166, 178, "killed"), ("A", 301, 305, "stalled"), ("A", 310, None, None))
+    reckon(database, 330)
+    after = stored(database, "gap_id, cause")
+    changed = {gap[1]: gap for gap in after if gap not in before}
+    assert {begin: gap[2] for begin, gap in changed.items()} == {178: 181, 305: 310}
+    assert [gap for gap in before if gap not in after] == [next(gap for gap in before if gap[:2] == ("A", 176))]
+    # An owner on another machine had listened as well; that is told too late to make a gap shorter, and makes none.
+    cover(database, ("A", 20, 40, "killed"), epoch=3)
+    reckon(database, 340)
+    cover(database, ("A", 166, 179, "killed"))
+    reckon(database, 350)
+    assert [gap[:3] for gap in stored(database) if gap[0] == "A" and gap[1] < 176] == [
+        gap[:3] for gap in before if gap[0] == "A" and gap[1] < 176
+    ]
+
+
 def test_why_there_is_no_candle(database: Database, lease: Any) -> None:
     with database.transaction() as cursor:
         scripts.apply(cursor, "gaps/candle_reasons.sql", "gaps/why_no_candle.sql")
