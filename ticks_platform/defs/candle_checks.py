@@ -252,7 +252,7 @@ def _sessions(settings: PlatformSettings, feeds: set[str], now: float) -> list[S
 def _verdict(row: Completeness) -> tuple[str, float]:
     """What to say of a symbol, and how many minutes it had to have."""
     if row.expected < 1:
-        return ("closed" if row.usually_expected else "no candle yet"), 0.0
+        return ("closed, or in a gap" if row.usually_expected else "no candle yet"), 0.0
     if row.usually_expected < SESSION_ENOUGH:
         return "too new to judge", 0.0
     usual = min(row.usually_present / row.usually_expected, 1.0)
@@ -272,13 +272,13 @@ def session_is_complete(settings: PlatformSettings) -> dg.AssetChecksDefinition:
             f"Of the minutes of the last {SESSION_WINDOW.total_seconds() / 3600:g} hours in which its market was open, "
             f"every symbol of the feeds that are switched on has a candle in at least {SESSION_TOLERANCE:.0%} of the "
             f"share that was usual for it in the {SESSION_BASELINE.days} days before; a little less for symbols that "
-            "trade rarely, whose share varies by chance."
+            "trade rarely, whose share varies by chance. Minutes in gaps do not count: gaps_are_closed tells of them."
         ),
     )
     def check(database: DatabaseResource) -> dg.AssetCheckResult:
         with database.transaction() as cursor:
-            sessions = _sessions(settings, candle_quality.enabled_feeds(cursor, names), time.time())
-            found = candle_quality.completeness(cursor, sessions)
+            feeds = candle_quality.enabled_feeds(cursor, names)
+            found = candle_quality.completeness(cursor, feeds, _sessions(settings, feeds, time.time()))
         judged = [(row, *_verdict(row)) for row in found]
         incomplete = [row.symbol for row, verdict, _ in judged if verdict == "incomplete"]
         rows = [

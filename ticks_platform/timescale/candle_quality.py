@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -81,13 +81,14 @@ def enabled_feeds(cursor: Cursor, feeds: Sequence[str]) -> set[str]:
     return {feed for (feed,) in cursor.fetchall()}
 
 
-def completeness(cursor: Cursor, sessions: Sequence[Session]) -> list[Completeness]:
-    """How many minutes of these sessions have a candle, by symbol."""
+def completeness(cursor: Cursor, feeds: Collection[str], sessions: Sequence[Session]) -> list[Completeness]:
+    """How many minutes of these sessions have a candle, by symbol; those in gaps of the feeds are left out."""
     if not sessions:
         return []
     cursor.execute(
         scripts.read("checks/session_is_complete.sql"),
         {
+            "feeds": list(feeds),
             "symbols": [session.symbol for session in sessions],
             "judged": [session.judged for session in sessions],
             "begins": [session.begin for session in sessions],

@@ -69,6 +69,24 @@ def test_a_symbol_that_has_just_begun_is_not_judged(database: Database, check_on
     assert verdicts(found)["AAPL"] == "too new to judge"
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_minutes_in_a_gap_do_not_count(database: Database, check_one: CheckOne, *, ends: bool) -> None:
+    """Also where it goes on; a gap of another symbol excuses nothing."""
+    minutes(database, "AAPL", since=360, until=200)
+    if ends:
+        minutes(database, "AAPL", since=60, until=0)
+    minutes(database, "MSFT", since=360, until=60)
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed_gap (feed, symbol, begins_at, ends_at, cause, state) SELECT 'stocks', "
+            "'AAPL', now() - INTERVAL '199.5 minutes', CASE WHEN %s THEN now() - INTERVAL '60.5 minutes' END, "
+            "'killed', 'unrepairable'",
+            (ends,),
+        )
+    found = check_one("session_is_complete")
+    assert verdicts(found) == {"AAPL": "complete" if ends else "closed, or in a gap", "MSFT": "incomplete"}
+
+
 def test_closed_markets_lack_nothing(database: Database, check_one: CheckOne, monkeypatch: pytest.MonkeyPatch) -> None:
     minutes(database, "AAPL", since=420, until=135)
     assert not check_one("session_is_complete").passed
@@ -81,7 +99,7 @@ def test_closed_markets_lack_nothing(database: Database, check_one: CheckOne, mo
     )
     found = check_one("session_is_complete")
     assert found.passed
-    assert verdicts(found)["AAPL"] == "closed"
+    assert verdicts(found)["AAPL"] == "closed, or in a gap"
 
 
 def test_a_feed_that_is_switched_off_is_not_judged(database: Database, check_one: CheckOne) -> None:
