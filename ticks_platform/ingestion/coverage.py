@@ -89,9 +89,8 @@ class Coverage:
             self._note()
 
     def _note(self) -> None:
-        unnoted = list(self._periods)[self._noted :]
-        if self._notes is not None and unnoted:
-            self._notes.write(unnoted)
+        if self._notes is not None and len(self._periods) > self._noted:
+            self._notes.write(list(self._periods)[self._noted :])
             self._noted = len(self._periods)
 
     def adopt(self, cursor: Cursor, lease: Lease) -> None:
@@ -237,9 +236,7 @@ class Coverage:
         That silence was too short to be noticed by itself, and may as well be by chance: it is in doubt.
         """
         for key in keys:
-            heard = None
-            if self._liveness is not None and until is not None:
-                heard = self._liveness.fell_silent_before(key[1], until / 1e9)
+            heard = self._liveness.fell_silent_before(key[1], until / 1e9) if self._liveness and until else None
             if heard is None:
                 self._close([key], until, ended_by)
             else:
