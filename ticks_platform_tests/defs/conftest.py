@@ -11,6 +11,7 @@ import pytest
 
 from ticks_platform import definitions
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.defs.helpers import checked
 from ticks_platform_tests.workers import stopped_workers
 
 FEEDS = """
@@ -51,11 +52,18 @@ def platform(load: Callable[[], dg.Definitions]) -> dg.Definitions:
     return load()
 
 
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    """An instance that remembers for as long as the test lasts."""
+@pytest.fixture(scope="session")
+def one_instance() -> Iterator[dg.DagsterInstance]:
+    """Dagster migrates the storage of each new one, which takes longer than most tests."""
     with dg.DagsterInstance.ephemeral() as instance:
         yield instance
+
+
+@pytest.fixture
+def instance(one_instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    """An instance that knows of no run and no asset, and remembers for as long as the test lasts."""
+    one_instance.wipe()
+    return one_instance
 
 
 @pytest.fixture
@@ -102,14 +110,7 @@ def check_one(platform: dg.Definitions, instance: dg.DagsterInstance) -> Callabl
     """Runs one check alone, as from the UI. Where it is a blocking one and an error, its run fails, as it should."""
 
     def check(name: str, asset: str = "one_minute_candle") -> dg.AssetCheckEvaluation:
-        job = platform.resolve_job_def("check_quality")
-        key = dg.AssetCheckKey(dg.AssetKey(asset), name)
-        result = job.get_subset(asset_check_selection={key}, asset_selection=set()).execute_in_process(
-            instance=instance, raise_on_error=False
-        )
-        evaluations = result.get_asset_check_evaluations()
-        assert evaluations, [event.step_failure_data for event in result.all_events if event.is_step_failure]
-        (evaluation,) = evaluations
+        (evaluation,) = checked(platform, instance, name, asset)
         return evaluation
 
     return check

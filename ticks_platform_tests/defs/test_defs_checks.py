@@ -17,27 +17,20 @@ from ticks_platform.feeds.life import Change, State
 from ticks_platform.ingestion import channels, ledger, switch
 from ticks_platform.ingestion.ledger import HourEntry
 from ticks_platform.timescale import candles
-from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE, Candle
+from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.defs.helpers import checked
 
 DAY = timedelta(days=1)
 
-CheckAll = Callable[[], dict[tuple[str, str], dg.AssetCheckEvaluation]]
+Invariants = Callable[[], list[dg.AssetCheckEvaluation]]
+CheckOne = Callable[..., dg.AssetCheckEvaluation]
 
 
 @pytest.fixture
-def check_all(run_job: Callable[..., dg.ExecuteInProcessResult]) -> CheckAll:
-    """Runs the job of all checks; their evaluations by asset and check name."""
-
-    def check() -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
-        # A blocking check that is an error fails the run, in which the others are made nevertheless.
-        result = run_job("check_quality")
-        return {
-            (evaluation.asset_key.to_user_string(), evaluation.check_name): evaluation
-            for evaluation in result.get_asset_check_evaluations()
-        }
-
-    return check
+def invariants(platform: dg.Definitions, instance: dg.DagsterInstance) -> Invariants:
+    """Runs the check ohlc_invariants of the candles of minutes and of hours."""
+    return lambda: checked(platform, instance, "ohlc_invariants", ONE_MINUTE.name, ONE_HOUR.name)
 
 
 def insert(database: Database, *prices: str | float, symbol: str = "AAPL", hours_ago: float = 5) -> None:
@@ -62,10 +55,6 @@ def refresh(database: Database) -> None:
             candles.refresh_history(cursor, candle)
 
 
-def invariants(found: dict[tuple[str, str], dg.AssetCheckEvaluation], candle: Candle) -> dg.AssetCheckEvaluation:
-    return found[candle.name, "ohlc_invariants"]
-
-
 def examples(evaluation: dg.AssetCheckEvaluation) -> list[dict[str, Any]]:
     value = evaluation.metadata["examples"]
     assert isinstance(value, dg.TableMetadataValue)
@@ -73,23 +62,20 @@ def examples(evaluation: dg.AssetCheckEvaluation) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("database")
-def test_no_candles_are_good_candles(check_all: CheckAll) -> None:
-    found = check_all()
-    for candle in (ONE_MINUTE, ONE_HOUR):
-        assert invariants(found, candle).passed
-        assert invariants(found, candle).metadata["candles"].value == 0
+def test_no_candles_are_good_candles(invariants: Invariants) -> None:
+    for evaluation in invariants():
+        assert evaluation.passed
+        assert evaluation.metadata["candles"].value == 0
 
 
 @pytest.mark.parametrize("materialized", [True, False], ids=["materialized", "real-time"])
-def test_good_candles_pass(database: Database, check_all: CheckAll, materialized: bool) -> None:
+def test_good_candles_pass(database: Database, invariants: Invariants, materialized: bool) -> None:
     insert(database, 100, 101.5, 99.5, 0.0001)
     insert(database, 7, symbol="MSFT", hours_ago=4)
     insert(database, 7, symbol="MSFT", hours_ago=3)
     if materialized:
         refresh(database)
-    found = check_all()
-    for candle in (ONE_MINUTE, ONE_HOUR):
-        evaluation = invariants(found, candle)
+    for evaluation in invariants():
         assert evaluation.passed
         assert evaluation.metadata["candles"].value == 3
         assert evaluation.metadata["broken"].value == 0
@@ -108,15 +94,13 @@ def test_good_candles_pass(database: Database, check_all: CheckAll, materialized
     ],
 )
 def test_impossible_price_is_found(
-    database: Database, check_all: CheckAll, price: str | float, problem: str, materialized: bool
+    database: Database, invariants: Invariants, price: str | float, problem: str, materialized: bool
 ) -> None:
     insert(database, 100, price, 101, symbol="BAD")
     insert(database, 100, 102, 101, symbol="GOOD")
     if materialized:
         refresh(database)
-    found = check_all()
-    for candle in (ONE_MINUTE, ONE_HOUR):
-        evaluation = invariants(found, candle)
+    for evaluation in invariants():
         assert not evaluation.passed
         assert evaluation.severity is dg.AssetCheckSeverity.ERROR
         assert evaluation.metadata["candles"].value == 2
@@ -136,7 +120,7 @@ def test_impossible_price_is_found(
         ("tick_count = 0", "no tick in it"),
     ],
 )
-def test_tampered_candle_is_found(database: Database, check_all: CheckAll, fault: str, problem: str) -> None:
+def test_tampered_candle_is_found(database: Database, invariants: Invariants, fault: str, problem: str) -> None:
     """Faults that no tick can cause, put right into what is materialized."""
     insert(database, 100, 102, 101)
     refresh(database)
@@ -150,24 +134,24 @@ def test_tampered_candle_is_found(database: Database, check_all: CheckAll, fault
         (table,) = cursor.fetchone() or ("",)
         cursor.execute(f"UPDATE {table} SET {fault}")
         assert cursor.rowcount == 1
-    evaluation = invariants(check_all(), ONE_MINUTE)
+    evaluation = invariants()[0]
     assert not evaluation.passed
     assert [example["problem"] for example in examples(evaluation)] == [problem]
 
 
-def test_examples_are_few_and_the_newest(database: Database, check_all: CheckAll) -> None:
+def test_examples_are_few_and_the_newest(database: Database, invariants: Invariants) -> None:
     for hours_ago in range(2, 16):
         insert(database, -1, hours_ago=hours_ago)
-    evaluation = invariants(check_all(), ONE_MINUTE)
+    evaluation = invariants()[0]
     assert evaluation.metadata["broken"].value == 14
     buckets = [example["bucket"] for example in examples(evaluation)]
     assert len(buckets) == 10
     assert buckets == sorted(buckets, reverse=True)
 
 
-def test_candles_of_long_ago_are_left_alone(database: Database, check_all: CheckAll) -> None:
+def test_candles_of_long_ago_are_left_alone(database: Database, invariants: Invariants) -> None:
     insert(database, -1, hours_ago=24 * 8)
-    evaluation = invariants(check_all(), ONE_MINUTE)
+    evaluation = invariants()[0]
     assert evaluation.passed
     assert evaluation.metadata["candles"].value == 0
 
@@ -184,18 +168,18 @@ def see_feed(database: Database, feed: str, *, age: float | None, enabled: bool 
             )
 
 
-def freshness(check_all: CheckAll) -> tuple[dg.AssetCheckEvaluation, dict[str, dict[str, Any]]]:
-    evaluation = check_all()["stocks_real_time", "ticks_are_fresh"]
+def freshness(check_one: CheckOne) -> tuple[dg.AssetCheckEvaluation, dict[str, dict[str, Any]]]:
+    evaluation = check_one("ticks_are_fresh", "stocks_real_time")
     table = evaluation.metadata["feeds"]
     assert isinstance(table, dg.TableMetadataValue)
     return evaluation, {str(record.data["feed"]): dict(record.data) for record in table.records}
 
 
-def test_fresh(database: Database, check_all: CheckAll) -> None:
+def test_fresh(database: Database, check_one: CheckOne) -> None:
     """stocks may be 60 s old, by default; crypto 300 s, as its settings say."""
     see_feed(database, "stocks", age=20)
     see_feed(database, "crypto", age=200)
-    evaluation, feeds = freshness(check_all)
+    evaluation, feeds = freshness(check_one)
     assert evaluation.passed
     assert {feed: row["verdict"] for feed, row in feeds.items()} == {"stocks": "fresh", "crypto": "fresh"}
     assert 20 <= feeds["stocks"]["age in seconds"] < 50
@@ -204,10 +188,10 @@ def test_fresh(database: Database, check_all: CheckAll) -> None:
     assert 200 <= oldest < 230
 
 
-def test_stale(database: Database, check_all: CheckAll) -> None:
+def test_stale(database: Database, check_one: CheckOne) -> None:
     see_feed(database, "stocks", age=90)
     see_feed(database, "crypto", age=90)
-    evaluation, feeds = freshness(check_all)
+    evaluation, feeds = freshness(check_one)
     assert not evaluation.passed
     assert evaluation.severity is dg.AssetCheckSeverity.ERROR
     assert {feed: row["verdict"] for feed, row in feeds.items()} == {"stocks": "stale", "crypto": "fresh"}
@@ -216,47 +200,47 @@ def test_stale(database: Database, check_all: CheckAll) -> None:
 
 
 @pytest.mark.parametrize("age", [90, None])
-def test_switched_off_is_not_stale(database: Database, check_all: CheckAll, age: float | None) -> None:
+def test_switched_off_is_not_stale(database: Database, check_one: CheckOne, age: float | None) -> None:
     see_feed(database, "stocks", age=age, enabled=False)
     see_feed(database, "crypto", age=1)
-    evaluation, feeds = freshness(check_all)
+    evaluation, feeds = freshness(check_one)
     assert evaluation.passed
     assert feeds["stocks"]["verdict"] == "switched off"
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["feed known", "feed never seen"])
-def test_never_a_tick_is_stale(database: Database, check_all: CheckAll, known: bool) -> None:
+def test_never_a_tick_is_stale(database: Database, check_one: CheckOne, known: bool) -> None:
     see_feed(database, "crypto", age=1)
     if known:
         see_feed(database, "stocks", age=None)
-    evaluation, feeds = freshness(check_all)
+    evaluation, feeds = freshness(check_one)
     assert not evaluation.passed
     assert feeds["stocks"]["verdict"] == "stale"
     assert feeds["stocks"]["last tick"] == "never"
     assert "stocks (last tick never" in (evaluation.description or "")
 
 
-def test_ticks_of_another_feed_do_not_count(database: Database, check_all: CheckAll) -> None:
+def test_ticks_of_another_feed_do_not_count(database: Database, check_one: CheckOne) -> None:
     see_feed(database, "stocks", age=1)
     see_feed(database, "elsewhere", age=1)
-    evaluation, feeds = freshness(check_all)
+    evaluation, feeds = freshness(check_one)
     assert not evaluation.passed
     assert set(feeds) == {"stocks", "crypto"}
     assert feeds["crypto"]["verdict"] == "stale"
 
 
-def test_freshness_reads_no_tick(database: Database, check_all: CheckAll) -> None:
+def test_freshness_reads_no_tick(database: Database, check_one: CheckOne) -> None:
     """A silent feed would make it read days of them: what is in the table, and when, says nothing here."""
     insert(database, 100, hours_ago=0)
     see_feed(database, "stocks", age=90)
     see_feed(database, "crypto", age=1)
-    evaluation, feeds = freshness(check_all)
+    evaluation, feeds = freshness(check_one)
     assert not evaluation.passed
     assert feeds["stocks"]["age in seconds"] >= 90
 
 
-def test_channels_in_trouble_are_shown(database: Database, check_all: CheckAll) -> None:
-    assert check_all()["stocks_real_time", "channels_are_streaming"].passed
+def test_channels_in_trouble_are_shown(database: Database, check_one: CheckOne) -> None:
+    assert check_one("channels_are_streaming", "stocks_real_time").passed
     with database.transaction() as cursor:
         switch.switch(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=True)
         changes = [
@@ -269,7 +253,7 @@ def test_channels_in_trouble_are_shown(database: Database, check_all: CheckAll) 
             )
         ]
         channels.note(cursor, "stocks", changes)
-    found = check_all()["stocks_real_time", "channels_are_streaming"]
+    found = check_one("channels_are_streaming", "stocks_real_time")
     assert not found.passed
     assert found.description == "stocks: 1 not subscribed; stocks: 1 silent"
     table = found.metadata["channels"]
@@ -282,11 +266,11 @@ def test_channels_in_trouble_are_shown(database: Database, check_all: CheckAll) 
         channels.note(
             cursor, "stocks", [Change(State.STREAMING, 1_700_000_000_000_000_000, 1, "", Unsubscribed(("XYZ", "MSFT")))]
         )
-    assert check_all()["stocks_real_time", "channels_are_streaming"].passed
+    assert check_one("channels_are_streaming", "stocks_real_time").passed
 
 
 def test_a_silent_feed_of_a_closed_market_is_not_stale(
-    project: Path, database: Database, check_all: CheckAll, monkeypatch: pytest.MonkeyPatch
+    project: Path, database: Database, check_one: CheckOne, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with database.transaction() as cursor:
         for feed in ("stocks", "crypto"):
@@ -294,4 +278,4 @@ def test_a_silent_feed_of_a_closed_market_is_not_stale(
     closed, an_hour_old, open_now = None, time.time() - 3600, time.time() - 1
     for opened, passed in ((closed, True), (an_hour_old, False), (open_now, True)):
         monkeypatch.setattr(Calendar, "open_since", lambda _calendar, _at, opened=opened: opened)
-        assert check_all()["stocks_real_time", "ticks_are_fresh"].passed is passed
+        assert check_one("ticks_are_fresh", "stocks_real_time").passed is passed

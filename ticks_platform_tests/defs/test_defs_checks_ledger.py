@@ -12,18 +12,21 @@ import pytest
 from ticks_platform.feeds.events import Frame
 from ticks_platform.ingestion.journal import Journal
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.defs.helpers import checked
 
 Check = Callable[[str], dg.AssetCheckEvaluation]
+CheckOne = Callable[..., dg.AssetCheckEvaluation]
 
 
 @pytest.fixture
-def check(run_job: Callable[..., dg.ExecuteInProcessResult]) -> Check:
-    """Runs the job that a check belongs to, and returns its evaluation."""
+def check(platform: dg.Definitions, instance: dg.DagsterInstance, check_one: CheckOne) -> Check:
+    """Runs a check of the account, and returns its evaluation."""
 
     def run(name: str) -> dg.AssetCheckEvaluation:
-        result = run_job("check_every_tick" if name == "every_tick_is_there" else "check_quality")
-        assert result.success
-        (evaluation,) = [found for found in result.get_asset_check_evaluations() if found.check_name == name]
+        if name != "every_tick_is_there":
+            return check_one(name, "stocks_real_time")
+        result = platform.resolve_job_def("check_every_tick").execute_in_process(instance=instance)
+        (evaluation,) = result.get_asset_check_evaluations()
         return evaluation
 
     return run
@@ -152,6 +155,7 @@ def test_a_filling_journal_is_found(
     project: Path,
     journals: Path,
     load: Callable[[], dg.Definitions],
+    instance: dg.DagsterInstance,
     megabytes: int,
     passed: bool,
     severity: dg.AssetCheckSeverity | None,
@@ -171,8 +175,7 @@ def test_a_filling_journal_is_found(
         ),
         encoding="utf-8",
     )
-    result = load().resolve_job_def("check_quality").execute_in_process()
-    (evaluation,) = [each for each in result.get_asset_check_evaluations() if each.check_name == "journal_has_room"]
+    (evaluation,) = checked(load(), instance, "journal_has_room", "stocks_real_time")
     assert evaluation.passed is passed
     if severity is not None:
         assert evaluation.severity is severity
