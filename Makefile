@@ -19,7 +19,7 @@ test: setup
 soak: export TICKS_SOAK_FAULTS ?= 300
 soak: export TICKS_GAP_FAULTS ?= 48
 soak: setup
-	$(VENV)/bin/python -m pytest -s --basetemp=.test_runs_soak ticks_platform_tests/faults -k many_faults
+	$(VENV)/bin/python -m pytest -s --basetemp=.test_runs_soak ticks_platform_tests/faults
 	$(VENV)/bin/python -m pytest -s --basetemp=.test_runs_soak ticks_platform_tests/ingestion/test_gaps_campaign.py
 
 lint: setup

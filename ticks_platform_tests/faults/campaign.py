@@ -20,6 +20,9 @@ from ticks_platform_tests.faults.rig import BUDGET_MEGABYTES, Rig, Written
 TAKEOVER = 8.0
 """Seconds after which a frozen owner is let go before it was replaced; to evict it takes five."""
 
+TAKEOVER_EMBEDDED = 2.0
+"""The same on the embedded database, whose one session is an owner's who is frozen within a transaction."""
+
 
 class Campaign(Rig):
     """A number of faults on one feed. Use as a context manager: leaving it ends every process.
@@ -45,6 +48,7 @@ class Campaign(Rig):
         self.kept_waiting = 0
         """Frames that waited in the journal of an owner which another machine had replaced."""
         self._server = server
+        self._takeover = TAKEOVER if server is None else TAKEOVER_EMBEDDED
         self.kinds: dict[str, Callable[[], None]] = {
             **{f"killed {place}": partial(self._die, place) for place in DEATHS},
             "killed at any time": self._killed_at_any_time,
@@ -52,6 +56,7 @@ class Campaign(Rig):
             "journal full": self._journal_full,
             "frozen and taken over": self._frozen_and_taken_over,
             "frozen at an exact place and taken over": self._frozen_at_a_place_and_taken_over,
+            "frozen with frames in its socket and taken over": self._frozen_with_frames_and_taken_over,
             "frozen and taken over by another machine": self._frozen_and_taken_over_elsewhere,
             "two owners at once": self._two_owners_at_once,
             "provider drops": self._provider_drops,
@@ -151,6 +156,14 @@ class Campaign(Rig):
         old.signal(signal.SIGSTOP)
         self._take_over(old)
 
+    def _frozen_with_frames_and_taken_over(self) -> None:
+        """Nothing reaches its successor until the old one has met the journal again, which is not its own any more."""
+        old = self._stream()
+        wait_until("the journal is loaded", lambda: self._loaded(self._journal) or old.exit_code is not None)
+        old.signal(signal.SIGSTOP)
+        self._send()
+        self._take_over(old, while_sending=False)
+
     def _frozen_at_a_place_and_taken_over(self) -> None:
         """Frozen with a transaction open, or with a commit that it has not heard of."""
         self._stop(self._stream())
@@ -166,19 +179,20 @@ class Campaign(Rig):
         frozen.unlink()
         self._take_over(old)
 
-    def _take_over(self, old: Ingester) -> None:
+    def _take_over(self, old: Ingester, *, while_sending: bool = True) -> None:
         try:
             self._current = self._begin()
             # Frozen within a transaction, the old one is evicted, which takes a while. Only in the middle of a COPY or
             # of a write to the journal it may have to be let go first.
             try:
-                self._await_subscribed(self._current, seconds=TAKEOVER)
+                self._await_subscribed(self._current, seconds=self._takeover)
             except CampaignError:
                 self.held_up += 1
-            self._send()
+            if while_sending:
+                self._send()
         finally:
             old.signal(signal.SIGCONT)
-        self._replaced(old)
+        self._replaced(old, while_sending=while_sending)
 
     def _frozen_and_taken_over_elsewhere(self) -> None:
         """By an ingester with a journal of its own, so that nothing but the lease keeps the old one off the tables."""
@@ -189,7 +203,7 @@ class Campaign(Rig):
         try:
             self._current = other = self._begin(self._elsewhere)
             try:
-                self._await_subscribed(other, seconds=TAKEOVER)
+                self._await_subscribed(other, seconds=self._takeover)
             except CampaignError:
                 self.held_up += 1
                 old.signal(signal.SIGCONT)

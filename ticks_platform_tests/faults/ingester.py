@@ -1,20 +1,17 @@
 """The ingesting process of the fault test: the real ingestion, which can be told where to die and what to do wrong.
 
-Its first line of standard input is its order. It ends cleanly on SIGTERM, and when its standard input ends, so that it
-does not outlive the test. Whatever its journal takes in it notes in a side file, from which the test counts.
+It ends cleanly on SIGTERM, and with the test, which it does not outlive. Whatever its journal takes in it notes in a
+side file, from which the test counts.
 """
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import io
 import logging
 import os
 import signal
-import sys
 import textwrap
-import threading
 import time
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
@@ -39,6 +36,7 @@ from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.store import Store
 from ticks_platform.ingestion.stream import Ingestion
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.children import told_to_end
 
 TAKEN_OVER = 3
 """Exit code of an ingester that another one has replaced."""
@@ -298,23 +296,10 @@ MUTATIONS = {
 """Defects that the count has to find."""
 
 
-def main() -> int:
+def main(order: Order) -> int:
     """Ingest as ordered; returns the exit code."""
-    line = sys.stdin.buffer.readline()
-    if not line:
-        return 0
-    order = msgspec.json.decode(line, type=Order)
     logging.basicConfig(level=logging.INFO, format=f"run {order.run} %(asctime)s %(message)s")
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-
-    def end_with_the_test() -> None:
-        # Unbuffered: a thread inside a buffered read would hold up the end of the interpreter.
-        while os.read(0, 1):
-            pass
-        stop.set()
-
-    threading.Thread(target=end_with_the_test, daemon=True).start()
+    stop = told_to_end()
     # A provider that drops us again and again is what we are here for: waits begin small each time.
     connections.PROVEN_AFTER = 0.0
     for mutation in MUTATIONS[order.mutation] if order.mutation else ():
@@ -349,8 +334,3 @@ def main() -> int:
         logging.warning("%s", error)
         return TAKEN_OVER
     return 0
-
-
-if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(main())

@@ -5,17 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgspec
-
-from ticks_platform.paths import project_root
 from ticks_platform.timescale import embedded
-from ticks_platform_tests.faults.ingester import Order
+from ticks_platform_tests.children import Child
+from ticks_platform_tests.faults.ingester import Order, main
 
 PATIENCE = 60.0
 """Seconds after which something that has to happen is taken for never happening."""
@@ -27,42 +23,12 @@ class CampaignError(AssertionError):
     """Something did not happen that has to: a process did not end, or not as it should, or did not begin to stream."""
 
 
-class Ingester:
-    """A child process; it waits with all its modules loaded until it gets its order."""
+class Ingester(Child):
+    """A process that ingests."""
 
-    def __init__(self, log: Path) -> None:
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "ticks_platform_tests.faults.ingester"],
-                cwd=project_root(),
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-            )
-        self.run = 0
-
-    def order(self, order: Order) -> None:
-        """Begin."""
-        assert self._process.stdin is not None
+    def __init__(self, order: Order, log: Path) -> None:
+        super().__init__(main, order, log=log)
         self.run = order.run
-        self._process.stdin.write(msgspec.json.encode(order) + b"\n")
-        self._process.stdin.flush()
-
-    @property
-    def exit_code(self) -> int | None:
-        """None while it is alive."""
-        return self._process.poll()
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        self._process.send_signal(number)
-
-    def end(self) -> None:
-        """Kill it, frozen or not, if it is alive."""
-        self._process.kill()
-        self._process.wait()
-        assert self._process.stdin is not None
-        self._process.stdin.close()
 
 
 class EmbeddedServer:

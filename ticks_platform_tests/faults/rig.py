@@ -58,7 +58,6 @@ class Rig:
         self._broken_off: set[int] = set()
         self._current: Ingester | None = None
         self._all: list[Ingester] = []
-        self._spare: Ingester | None = None
 
     def __enter__(self) -> Self:
         self._stand_in.__enter__()
@@ -66,16 +65,15 @@ class Rig:
 
     def __exit__(self, *_exc_info: object) -> None:
         for ingester in self._all:
-            ingester.end()
+            ingester.kill()
         self._stand_in.__exit__(None, None, None)
 
     def _begin(
         self, journal: Path | None = None, *, die: str | None = None, times: int = 1, freeze: Path | None = None
     ) -> Ingester:
         """An ingester on this machine, or on the one that the journal is on."""
-        ingester, self._spare = self._spare or self._child(), None
         self._runs += 1
-        ingester.order(
+        ingester = Ingester(
             Order(
                 run=self._runs,
                 url=self._stand_in.url("twelve_data", key=None),
@@ -87,13 +85,9 @@ class Rig:
                 times=times,
                 freeze=str(freeze) if freeze else None,
                 mutation=self._mutation,
-            )
+            ),
+            self.log,
         )
-        self._spare = self._child()  # it loads its modules while this one works
-        return ingester
-
-    def _child(self) -> Ingester:
-        ingester = Ingester(self.log)
         self._all.append(ingester)
         return ingester
 
@@ -144,9 +138,9 @@ class Rig:
             raise CampaignError(f"run {ingester.run} ended with {code} before it was killed")
         self._broken_off.add(ingester.run)
 
-    def _replaced(self, ingester: Ingester) -> None:
+    def _replaced(self, ingester: Ingester, *, while_sending: bool = True) -> None:
         """It has to see that it is not the owner any more."""
-        code = self._await_end(ingester, while_sending=True)
+        code = self._await_end(ingester, while_sending=while_sending)
         if code != TAKEN_OVER:
             raise CampaignError(f"run {ingester.run} was taken over, but ended with {code}")
         self._broken_off.add(ingester.run)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ from ticks_platform.ingestion.overlap import Overlap
 from ticks_platform.ingestion.store import Prepared
 from ticks_platform.ingestion.stream import Ingestion
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.children import told_to_end
 
 
 class Order(msgspec.Struct, kw_only=True):
@@ -68,9 +67,7 @@ def main(order: Order) -> None:
 
         loader.Loader._commit = commit_and_die  # type: ignore[method-assign]
     feed = FeedSettings.model_validate(order.feed)
-    stopping = threading.Event()
-    # It does not outlive the test.
-    threading.Thread(target=lambda: (sys.stdin.read(), stopping.set()), daemon=True).start()
+    stop = told_to_end()
     with Ingestion(
         feed=feed,
         connector=feed.connector(stand_in_url=order.url),
@@ -79,9 +76,5 @@ def main(order: Order) -> None:
         journal_file=Path(order.journal),
         follow=order.planned,
     ) as ingestion:
-        while not ingestion.wait(0.1) and not stopping.is_set():
+        while not ingestion.wait(0.1) and not stop.is_set():
             pass
-
-
-if __name__ == "__main__":
-    main(msgspec.json.decode(sys.stdin.readline(), type=Order))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 import signal
-import sys
 import time
 import uuid
 from collections.abc import Iterable
@@ -152,21 +150,9 @@ def die(place: str, *, at: int) -> None:
     setattr(where, name, work_or_die)
 
 
-def main() -> None:
-    """Repair a feed, in a process that may be killed.
-
-    Its arguments are the database, the folder and the feed, and where to kill itself at which time, if it shall.
-    """
-    url, folder, feed, *end = sys.argv[1:]
-    if end:
-        die(end[0], at=int(end[1]))
-    repair(Database(url), FeedSettings.model_validate_json(feed), Path(folder))
-
-
-def settings_json(feed: FeedSettings) -> str:
-    """A feed as `main` takes it."""
-    return json.dumps(feed.model_dump(mode="json"))
-
-
-if __name__ == "__main__":
-    main()
+def main(url: str, folder: Path, feed: dict[str, object], end: tuple[str, int] | None = None) -> None:
+    """Repair a feed, in a process that may be killed, or kills itself where and at which time `end` says."""
+    if end is not None:
+        place, at = end
+        die(place, at=at)
+    repair(Database(url), FeedSettings.model_validate(feed), folder)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
-import subprocess
-import sys
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -19,16 +18,16 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import pytest
 
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import gaps, repair_gaps
-from ticks_platform.paths import project_root
 from ticks_platform.standin import MadeEvent, StandIn, StandInSettings
 from ticks_platform.timescale import candles, late_ticks, reconciliation
 from ticks_platform.timescale.candles import ONE_MINUTE
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.children import Child
+from ticks_platform_tests.ingestion import follower
 from ticks_platform_tests.ingestion.follower import Order
 from ticks_platform_tests.ingestion.helpers import rows, unbalanced
 from ticks_platform_tests.ingestion.repairing import KEY, polygon, repair, settle, twelve_data
@@ -51,38 +50,27 @@ COVERED = timedelta(seconds=1)
 """After which a connection that has data has ended the gap before it: what was in flight is no longer in doubt."""
 
 
-class Owner:
+class Owner(Child):
     """An ingestion of a feed in a process of its own."""
 
     def __init__(self, feed: FeedSettings, database: Database, folder: Path, owner: str, *, planned: bool) -> None:
-        order = Order(
-            feed=feed.model_dump(mode="json"),
-            url="",
-            database=database.url(),
-            journal=str(folder / f"{feed.name}.sqlite3"),
-            owner=owner,
-            overlap=0.5,
-            planned=planned,
+        super().__init__(
+            follower.main,
+            Order(
+                feed=feed.model_dump(mode="json"),
+                url="",
+                database=database.url(),
+                journal=str(folder / f"{feed.name}.sqlite3"),
+                owner=owner,
+                overlap=0.5,
+                planned=planned,
+            ),
         )
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "ticks_platform_tests.ingestion.follower"], cwd=project_root(), stdin=subprocess.PIPE
-        )
-        assert self._process.stdin is not None
-        self._process.stdin.write(msgspec.json.encode(order) + b"\n")
-        self._process.stdin.flush()
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.communicate()
 
     def stop(self) -> None:
         """Let it commit what it has, and end."""
-        self._process.communicate(timeout=PATIENCE)
-
-    def wait(self) -> None:
-        """Until it has handed over."""
-        self._process.wait(PATIENCE)
-        self._process.communicate()
+        self.signal(signal.SIGTERM)
+        self.wait(PATIENCE)
 
 
 class Campaign:
@@ -179,7 +167,7 @@ class Campaign:
         feed = self._feed()
         before = self._owners[feed.name]
         self._begin(feed, planned=True)
-        before.wait()
+        before.wait(PATIENCE)
         return f"{feed.name} handed over"
 
 

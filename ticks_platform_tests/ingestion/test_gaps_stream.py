@@ -20,7 +20,7 @@ from ticks_platform.ingestion.stream import Ingestion
 from ticks_platform.standin import StandIn
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.faults.ingester import Order
-from ticks_platform_tests.faults.processes import PATIENCE, Ingester, wait_until
+from ticks_platform_tests.faults.processes import PATIENCE, Ingester
 from ticks_platform_tests.ingestion.helpers import price, rows
 
 SYMBOLS = ("AAPL", "BTC/USD")
@@ -334,27 +334,24 @@ def test_kill_9_ends_coverage_with_what_is_in_the_journal(
     stand_in: StandIn, market: Market, database: Database, tmp_path: Path
 ) -> None:
     # The second one goes on with the journal of the first; the third one is on another machine.
-    ingesters = [Ingester(tmp_path / "log") for _ in range(3)]
     loaded = "SELECT count(*) FROM stocks_real_time"
-    try:
-        for run, (ingester, folder) in enumerate(zip(ingesters, ("here", "here", "elsewhere"), strict=True), start=1):
-            ingester.order(
-                Order(
-                    run=run,
-                    url=stand_in.url("twelve_data", key=None),
-                    database=database.url(),
-                    journal=str(tmp_path / folder / "journal.sqlite3"),
-                    side_file=str(tmp_path / "notes.jsonl"),
-                    max_megabytes=16,
-                )
-            )
+    for run, folder in enumerate(("here", "here", "elsewhere"), start=1):
+        order = Order(
+            run=run,
+            url=stand_in.url("twelve_data", key=None),
+            database=database.url(),
+            journal=str(tmp_path / folder / "journal.sqlite3"),
+            side_file=str(tmp_path / "notes.jsonl"),
+            max_megabytes=16,
+        )
+        ingester = Ingester(order, tmp_path / "log")
+        try:
             await_covered(database, run)
             (before,) = rows(database, loaded)[0]
             await_rows(database, loaded, lambda found, before=before: found[0][0] > before + 80)
             ingester.signal(signal.SIGTERM if folder == "elsewhere" else signal.SIGKILL)
-            wait_until("the end of an ingester", lambda ingester=ingester: ingester.exit_code is not None)
-    finally:
-        for ingester in ingesters:
-            ingester.end()
+            ingester.wait(PATIENCE)
+        finally:
+            ingester.kill()
     gaps = check(database, market.events)
     assert [gap.cause for gap in gaps] == ["killed"] * 4

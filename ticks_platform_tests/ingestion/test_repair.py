@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -26,6 +23,7 @@ from ticks_platform.ingestion.repair_lease import RepairInUseError
 from ticks_platform.ingestion.repair_ranges import Stretch
 from ticks_platform.standin import StandIn
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.children import Child
 from ticks_platform_tests.ingestion import repairing
 from ticks_platform_tests.ingestion.helpers import rows, unbalanced
 from ticks_platform_tests.ingestion.repairing import (
@@ -157,14 +155,11 @@ def test_killed_repair_goes_on_where_it_was(
         stand_in.fail_requests("short_page", requests=2)
         stand_in.fail_requests("hang", requests=1)
         asked = len(stand_in.requests())
-        child = subprocess.Popen(
-            [sys.executable, "-m", repairing.__name__, database_url, str(tmp_path), repairing.settings_json(feed)]
-        )
+        child = Child(repairing.main, database_url, tmp_path, feed.model_dump(mode="json"))
         try:
             wait_until(lambda asked=asked: len(stand_in.requests()) >= asked + 3, f"the child asks, {number}")
         finally:
-            child.send_signal(signal.SIGKILL)
-            child.wait()
+            child.kill()
         expire(database)
     stand_in.heal_requests()
     report = repair(database, feed, tmp_path)
@@ -190,9 +185,9 @@ def test_repair_killed_between_any_two_steps_fetches_and_stores_all_once(
     stand_in.fail_requests("short_page", requests=3)
     requests, known = [], []
     for place, at in (("appended", 1), ("appended", 2), ("noted", 1), ("committed", 1)):
-        command = [sys.executable, "-m", repairing.__name__, database_url, str(tmp_path)]
-        child = subprocess.run([*command, repairing.settings_json(feed), place, str(at)], timeout=60, check=False)
-        assert child.returncode == -signal.SIGKILL, place
+        child = Child(repairing.main, database_url, tmp_path, feed.model_dump(mode="json"), (place, at))
+        child.wait(60)
+        assert child.exit_code == -signal.SIGKILL, place
         requests.append(len(stand_in.requests()))
         known += rows(database, "SELECT pages, state, results::int FROM ticks_platform.feed_repair")
         expire(database)
