@@ -76,7 +76,21 @@ line (line) AS (
 SELECT md5(string_agg(line, ';' ORDER BY line)) FROM line
 """
 """All that may differ from when it was made but has no rows of the platform's own, as one value: a row of the system's
-catalogs that is written anew gets another xmin. Candles belong to it, since a refresh cannot be taken back."""
+catalogs that is written anew gets another xmin."""
+
+_CANDLES = """
+SELECT string_agg(format('TRUNCATE %I.%I', user_view_schema, user_view_name), '; ')
+FROM _timescaledb_catalog.continuous_agg
+"""
+
+_REFRESHES = (
+    "_timescaledb_catalog.continuous_aggs_invalidation_threshold",
+    "_timescaledb_catalog.continuous_aggs_watermark",
+    "_timescaledb_catalog.continuous_aggs_materialization_invalidation_log",
+)
+"""How far candles were refreshed, and what of them is to be refreshed again."""
+
+_Refreshes = dict[str, list[tuple[int, ...]]]
 
 
 class EmptiedPlatform:
@@ -88,6 +102,7 @@ class EmptiedPlatform:
         self._files = files
         self._native = native
         self._structure: str | None = None
+        self._refreshes: _Refreshes = {}
 
     def drop(self) -> Database:
         """The database without the platform, whatever an earlier test left."""
@@ -109,7 +124,7 @@ class EmptiedPlatform:
             self.drop()
             with self._database.transaction() as cursor:
                 scripts.apply(cursor, *self._files)
-                self._structure = _structure(cursor)
+                self._structure, self._refreshes = _structure(cursor), _refreshes(cursor)
         return self._database
 
     def _emptied(self) -> bool:
@@ -125,11 +140,30 @@ class EmptiedPlatform:
                 (touched,) = cursor.fetchone() or (None,)
                 if touched:
                     cursor.execute(f"TRUNCATE {touched} RESTART IDENTITY CASCADE")
-                    # It says that all candles have to be refreshed, which of new ones nobody has to say.
-                    cursor.execute("DELETE FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log")
+                if _refreshes(cursor) != self._refreshes:
+                    self._take_refreshes_back(cursor)
+                # All that is emptied is to be refreshed, which of new candles nobody has to say.
+                cursor.execute("DELETE FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log")
                 return _structure(cursor) == self._structure
-        except psycopg2.ProgrammingError:
+        except (psycopg2.ProgrammingError, psycopg2.IntegrityError):
             return False  # something is not what it was, and cannot be emptied
+
+    def _take_refreshes_back(self, cursor: Cursor) -> None:
+        cursor.execute(_CANDLES)
+        (statements,) = cursor.fetchone() or ("",)
+        cursor.execute(statements)
+        for table, rows in self._refreshes.items():
+            cursor.execute(f"DELETE FROM {table}")
+            for row in rows:
+                cursor.execute(f"INSERT INTO {table} VALUES %s", (row,))
+
+
+def _refreshes(cursor: Cursor) -> _Refreshes:
+    found = {}
+    for table in _REFRESHES:
+        cursor.execute(f"SELECT * FROM {table} ORDER BY 1, 2")
+        found[table] = cursor.fetchall()
+    return found
 
 
 def _structure(cursor: Cursor) -> str:

@@ -40,6 +40,10 @@ def rows(database: Database) -> object:
     )
 
 
+def candles(database: Database) -> tuple[object, ...]:
+    return tuple(one(database, f"SELECT count(*) FROM {candle}") for candle in ("one_minute_candle", "one_hour_candle"))
+
+
 def test_rows_are_gone_and_the_tables_stay(database: Database, emptied_platform: EmptiedPlatform) -> None:
     made = identity(database)
     numbers = []
@@ -52,10 +56,26 @@ def test_rows_are_gone_and_the_tables_stay(database: Database, emptied_platform:
     assert numbers == [1, 1]
 
 
+def test_refreshes_are_taken_back(database: Database, emptied_platform: EmptiedPlatform) -> None:
+    made = identity(database)
+    for _ in range(2):
+        with database.autocommit() as cursor:
+            cursor.execute(TICKS)
+            assert candles(database) == (100, 2), "computed live"
+            cursor.execute("DELETE FROM stocks_real_time WHERE time = '2024-05-06 12:05:00+00'")
+            assert candles(database) == (99, 2)
+            for candle in ("one_minute_candle", "one_hour_candle"):
+                cursor.execute(f"CALL refresh_continuous_aggregate('{candle}', NULL, '2024-05-07')")
+            cursor.execute("DELETE FROM stocks_real_time")
+        assert candles(database) == (99, 2), "materialized"
+        assert rows(emptied_platform.empty()) == 0
+        assert candles(database) == (0, 0)
+    assert identity(database) == made
+
+
 @pytest.mark.parametrize(
     "statement",
     [
-        "CALL refresh_continuous_aggregate('one_minute_candle', NULL, '2024-05-07')",
         "ALTER TABLE ticks_platform.feed ADD COLUMN more text",
         "ALTER TABLE stocks_real_time DROP CONSTRAINT not_before_1990",
         "ALTER MATERIALIZED VIEW one_hour_candle SET (timescaledb.materialized_only = true)",
@@ -63,6 +83,7 @@ def test_rows_are_gone_and_the_tables_stay(database: Database, emptied_platform:
         "DROP TABLE ticks_platform.rejected_event",
         "SELECT add_retention_policy('stocks_real_time', INTERVAL '100 years')",
         "CREATE INDEX another ON stocks_real_time (price)",
+        "DROP MATERIALIZED VIEW one_minute_candle CASCADE",
     ],
 )
 def test_all_is_made_anew_where_more_has_changed(
