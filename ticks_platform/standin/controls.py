@@ -226,6 +226,6 @@ class Controls(ABC):
         command = commands.Replay(str(file), speed, data_only, timeout_s)
         return self._call(command, int, timeout_s + 5.0)
 
-    def wait_until_subscribed(self, *symbols: str, timeout_s: float = 10.0) -> None:
+    def wait_until_subscribed(self, *symbols: str, timeout_s: float = 60.0) -> None:
         """Wait until each of these symbols, or channels as in ``T.AAPL``, has a subscriber."""
         self._call(commands.WaitUntilSubscribed(list(symbols), timeout_s), _NOTHING, timeout_s + 5.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,15 +29,23 @@ feeds:
 """
 
 
+@pytest.fixture(scope="session")
+def project_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the project of one test after the other is."""
+    return tmp_path_factory.mktemp("projects") / "project"
+
+
 @pytest.fixture
-def project(tmp_path: Path, repository_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(project_folder: Path, repository_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A project folder with the platform's own SQL, and a feeds.yaml and a policies.yaml that a test may change."""
-    (tmp_path / "sql").symlink_to(repository_root / "sql", target_is_directory=True)
-    (tmp_path / "feeds.yaml").write_text(FEEDS, encoding="utf-8")
-    shutil.copy(repository_root / "policies.yaml", tmp_path)
-    monkeypatch.setenv("TICKS_PROJECT_DIR", str(tmp_path))
-    monkeypatch.setenv("TICKS_STATE_DIR", str(tmp_path / "state"))
-    return tmp_path
+    project_folder.mkdir()
+    (project_folder / "sql").symlink_to(repository_root / "sql", target_is_directory=True)
+    (project_folder / "feeds.yaml").write_text(FEEDS, encoding="utf-8")
+    shutil.copy(repository_root / "policies.yaml", project_folder)
+    monkeypatch.setenv("TICKS_PROJECT_DIR", str(project_folder))
+    monkeypatch.setenv("TICKS_STATE_DIR", str(project_folder / "state"))
+    yield project_folder
+    shutil.rmtree(project_folder)
 
 
 @pytest.fixture
@@ -46,15 +55,25 @@ def load(project: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> C
     return definitions.defs
 
 
-@pytest.fixture
-def platform(load: Callable[[], dg.Definitions]) -> dg.Definitions:
-    """The definitions with two feeds."""
-    return load()
-
-
 @pytest.fixture(scope="session")
+def loaded() -> dict[object, dg.Definitions]:
+    """Definitions by all that they are made of."""
+    return {}
+
+
+@pytest.fixture
+def platform(project: Path, load: Callable[[], dg.Definitions], loaded: dict[object, dg.Definitions]) -> dg.Definitions:
+    """The definitions with two feeds, or with those that a test has written before it asks for them."""
+    files = [(project / name).read_bytes() for name in ("feeds.yaml", "policies.yaml")]
+    key = (*files, *sorted(item for item in os.environ.items() if item[0].startswith("TICKS_")))
+    if key not in loaded:
+        loaded[key] = load()
+    return loaded[key]
+
+
+@pytest.fixture(scope="module")
 def one_instance() -> Iterator[dg.DagsterInstance]:
-    """Dagster migrates the storage of each new one, which takes longer than most tests."""
+    """An instance for one test after the other; Dagster takes longer to make one than most tests take."""
     with dg.DagsterInstance.ephemeral() as instance:
         yield instance
 

@@ -39,8 +39,8 @@ def write_feeds(project: Path, url: str, symbols: str = "{AAPL: Apple, MSFT: Mic
     )
 
 
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
+@pytest.fixture(scope="module")
+def one_instance() -> Iterator[dg.DagsterInstance]:
     """An instance on disk: several threads write to it here, and in memory one of them may find a table locked."""
     with dg.instance_for_test() as instance:
         yield instance
@@ -99,7 +99,7 @@ class Running:
         return record.dagster_run
 
     def result(self) -> dg.ExecuteInProcessResult:
-        return self._result.result(timeout=20)
+        return self._result.result(timeout=60)
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def start(execute: Execute, instance: dg.DagsterInstance, database: Database) ->
     if any(running.thread.is_alive() for running in started):
         turn_off(database)
     for running in started:
-        running.thread.join(20)
+        running.thread.join(60)
 
 
 def turn_off(database: Database) -> None:
@@ -130,7 +130,7 @@ def one(database: Database, query: str) -> Any:
         return row and row[0]
 
 
-def eventually(what: str, condition: Callable[[], Any], seconds: float = 15.0) -> None:
+def eventually(what: str, condition: Callable[[], Any], seconds: float = 60.0) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, f"not within {seconds} s: {what}"
