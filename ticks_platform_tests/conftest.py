@@ -119,5 +119,14 @@ def repository_root() -> Path:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, or one worker has them to itself at the end while the other one has nothing to do."""
-    long = ("test_end_to_end.py", "test_faults.py")
-    items.sort(key=lambda item: item.path.name not in long)
+    long = (
+        "test_end_to_end.py",
+        "test_faults.py",
+        "test_handover.py",
+        "test_defs_ingestion.py",
+        "test_gaps_stream.py",
+        "test_lifecycle.py",
+        "test_feeds_life.py",
+    )
+    rank = {name: place for place, name in enumerate(long)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(long)))

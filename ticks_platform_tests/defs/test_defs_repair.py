@@ -122,7 +122,8 @@ def test_gaps_of_a_feed_without_trades(database: Database, stand_in: StandIn, fo
     """The provider's bars stand in the minutes of the gap, and in no other one; the candles themselves are ours."""
     feed = twelve_data(stand_in, symbols=["MSFT"])
     made = stand_in.made("price.MSFT", payloads=True).events
-    begin, end = minutes_ago(35) + timedelta(seconds=20), minutes_ago(32) + timedelta(seconds=20)
+    minute = minutes_ago(35)
+    begin, end = minute + timedelta(seconds=20), minute + timedelta(minutes=3, seconds=20)
     missed = [event for event in made if begin.timestamp() <= event.made_ms / 1000 < end.timestamp()]
     load_live(database, feed, [event for event in made if event not in missed], folder)
     add_gap(database, feed, "MSFT", begin, end)
@@ -133,7 +134,7 @@ def test_gaps_of_a_feed_without_trades(database: Database, stand_in: StandIn, fo
         "SELECT bucket, source, open, high, low, close, tick_count FROM one_minute_candle_filled ORDER BY bucket",
     )
     assert len(filled) == 20
-    in_gap = [minutes_ago(count) for count in (35, 34, 33, 32)]
+    in_gap = [minute + count * MINUTE for count in range(4)]
     assert [row[0] for row in filled if row[1] == "bars"] == in_gap
     bars = rows(
         database,
