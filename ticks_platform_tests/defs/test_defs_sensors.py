@@ -24,6 +24,9 @@ UNREACHABLE = "postgresql://someone:s3cr3t-word@127.0.0.1:1/ticks"
 TURN = 5.0
 """Seconds of Dagster's sensor loop."""
 
+LONG = int(max(START_GRACE, HEARTBEAT_GRACE) / TURN) + 3
+"""Turns that take longer than anything which the supervisor waits for."""
+
 
 class Supervisor:
     """The sensor, its cursor, and a clock that goes on by one turn of Dagster's loop with every tick."""
@@ -145,7 +148,7 @@ def test_each_feed_gets_a_run(up: Supervisor) -> None:
 
 def test_run_that_beats_is_left_alone(up: Supervisor, database: Database, take_lease: Callable[..., Any]) -> None:
     held = {feed: take_lease(feed, up.start(feed)) for feed in ("stocks", "crypto")}
-    for _ in range(30):
+    for _ in range(LONG):
         with database.transaction() as cursor:
             for lease in held.values():
                 leases.hold(cursor, lease)
@@ -166,7 +169,7 @@ def test_run_on_its_way_is_waited_for(up: Supervisor, status: str) -> None:
             status=dg.DagsterRunStatus[status],
             remote_job_origin=location.get_job_origin("ingest"),
         )
-    assert all(requested(up.tick()) == [] for _ in range(30))
+    assert all(requested(up.tick()) == [] for _ in range(LONG))
 
 
 def test_run_that_is_to_be_handed_over_gets_one_successor(
@@ -280,7 +283,7 @@ def test_feed_that_somebody_else_ingests_is_left_alone(
 ) -> None:
     """A run of another Dagster instance, or a replay."""
     lease = take_lease("stocks", owner)
-    for _ in range(30):
+    for _ in range(LONG):
         beat(database, lease)
         answer = up.tick()
         assert requested(answer) == [("ingest", "crypto")]

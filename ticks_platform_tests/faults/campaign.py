@@ -37,10 +37,12 @@ class Campaign(Rig):
         folder: Path,
         database: Database,
         server: EmbeddedServer | None,
+        evicts: bool,
         seed: int,
         mutation: str | None = None,
     ) -> None:
-        """`server` is the database's server, if it may be killed. `mutation` is a defect that every ingester has."""
+        """`server` is the database's server, if it may be killed; `evicts` says whether the database can end the
+        transaction of somebody who is frozen. `mutation` is a defect that every ingester has."""
         super().__init__(folder=folder, database=database, seed=seed, mutation=mutation)
         self.faults: Counter[str] = Counter()
         self.held_up = 0
@@ -48,7 +50,7 @@ class Campaign(Rig):
         self.kept_waiting = 0
         """Frames that waited in the journal of an owner which another machine had replaced."""
         self._server = server
-        self._takeover = TAKEOVER if server is None else TAKEOVER_EMBEDDED
+        self._takeover = TAKEOVER if evicts else TAKEOVER_EMBEDDED
         self.kinds: dict[str, Callable[[], None]] = {
             **{f"killed {place}": partial(self._die, place) for place in DEATHS},
             "killed at any time": self._killed_at_any_time,
