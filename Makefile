@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
+# Every run of Dagster is a process of its own, which would have to compile our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: dev test soak lint bench conformance clean setup
 .DEFAULT_GOAL := dev
 
