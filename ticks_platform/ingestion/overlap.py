@@ -134,14 +134,14 @@ def find(
     `end` is the arrival of the last frame of the predecessor, in nanoseconds; all that it has received is stored.
     """
     positions: list[int] = []
-    missing = 0
     stretch = _Stretch()
     for part, goes_on in _parts(groups, until=end + _LAG):
         if not goes_on:
-            missing += stretch.compare(cursor, feed, positions, journal_number=journal_number, end=end)
+            # What such a one has not received does not come any more.
+            stretch.compare(cursor, feed, positions, journal_number=journal_number, end=end)
             stretch = _Stretch()
         stretch.note(part, decode, until=end + _LAG)
-    missing += stretch.compare(cursor, feed, positions, journal_number=journal_number, end=end)
+    missing = stretch.compare(cursor, feed, positions, journal_number=journal_number, end=end)
     return Found(Overlap(np.array(sorted(positions), dtype=np.int64)), missing)
 
 
@@ -155,12 +155,14 @@ def _parts(groups: Iterable[FrameGroup], *, until: int) -> Iterator[tuple[list[F
     for group in groups:
         if group.received_at[0] > until:
             break
-        breaks_off = last is not None and group.received_at[0] > last + 2 * _LAG
+        breaks_off = last is not None and (
+            group.epoch != last.epoch or group.received_at[0] > last.received_at[-1] + 2 * _LAG
+        )
         if part and (breaks_off or len(part) >= _GROUPS):
             yield part, goes_on
             part, goes_on = [], not breaks_off
         part.append(group)
-        last = group.received_at[-1]
+        last = group
     if part:
         yield part, goes_on
 

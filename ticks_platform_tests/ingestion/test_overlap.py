@@ -81,11 +81,15 @@ def stored(journal: Journal, take_lease: TakeLease, database: Database) -> Lease
     return lease
 
 
-def find(database: Database, lease: Lease, received: dict[int, float], *, end: float = 100.0) -> overlap.Found:
-    """What is found of a successor that received these prices in these seconds, each a position of its own."""
+def find(database: Database, lease: Lease, *received: dict[int, float], end: float = 100.0) -> overlap.Found:
+    """What is found of successors that received these prices in these seconds, each a position of its own.
+
+    All of them but the last one were killed before they took over.
+    """
     groups = [
-        FrameGroup(number * 1000, number * 1000 + len(said(number)), 2, 1, [at(second)], [said(number)])
-        for number, second in received.items()
+        FrameGroup(number * 1000, number * 1000 + len(said(number)), epoch, 1, [at(second)], [said(number)])
+        for epoch, by_one in enumerate(received, start=2)
+        for number, second in by_one.items()
     ]
     decode = TwelveDataConnector(url="ws://127.0.0.1:1", api_key="k").decode
     with database.transaction() as cursor:
@@ -110,6 +114,15 @@ def test_what_was_received_with_a_break_is_looked_at_apart(database: Database, s
     found = find(database, stored, received)
     wanted = [10, 11, 12, *(number for number in range(60, 101) if number != 66)]
     assert found.overlap.positions.tolist() == [number * 1000 for number in wanted]
+    assert found.missing == 0
+
+
+def test_the_time_between_two_successors_is_none_in_which_both_received(database: Database, stored: Lease) -> None:
+    """The 93rd price came between them; what says the same after the predecessor's end is another event."""
+    killed = {number: number + 0.1 for number in range(60, 76) if number != 66}
+    received = {**{number: number + 0.1 for number in range(95, 101)}, 93: 100.9}
+    found = find(database, stored, killed, received)
+    assert found.overlap.positions.tolist() == [number * 1000 for number in (*killed, *range(95, 101))]
     assert found.missing == 0
 
 
