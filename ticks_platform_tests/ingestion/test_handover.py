@@ -202,10 +202,11 @@ def repeat(stand_in: StandIn, times: int) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize("rate", [1000])
 def test_two_in_a_row_lose_nothing_and_double_nothing(
     follow: Follow, stand_in: StandIn, database: Database, witness: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    """Among the ticks the same ones again and again."""
+    """At a thousand ticks a second, among them the same ones again and again."""
     with ExitStack() as stack:
         ingestions = [stack.enter_context(follow("first"))]
         await_subscribed(stand_in, 2)
