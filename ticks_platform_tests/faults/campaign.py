@@ -58,7 +58,7 @@ class Campaign(Rig):
             "journal full": self._journal_full,
             "frozen and taken over": self._frozen_and_taken_over,
             "frozen at an exact place and taken over": self._frozen_at_a_place_and_taken_over,
-            "frozen with frames in its socket and taken over": self._frozen_with_frames_and_taken_over,
+            "frozen before the journal and taken over": self._frozen_before_the_journal_and_taken_over,
             "frozen and taken over by another machine": self._frozen_and_taken_over_elsewhere,
             "two owners at once": self._two_owners_at_once,
             "provider drops": self._provider_drops,
@@ -158,19 +158,22 @@ class Campaign(Rig):
         old.signal(signal.SIGSTOP)
         self._take_over(old)
 
-    def _frozen_with_frames_and_taken_over(self) -> None:
-        """Nothing reaches its successor until the old one has met the journal again, which is not its own any more."""
-        old = self._stream()
-        wait_until("the journal is loaded", lambda: self._loaded(self._journal) or old.exit_code is not None)
-        old.signal(signal.SIGSTOP)
-        self._send()
-        self._take_over(old, while_sending=False)
+    def _frozen_before_the_journal_and_taken_over(self) -> None:
+        """Nothing reaches its successor until the old one has met the journal, which is not its own any more."""
+        held_up = -1
+        # One that was frozen within a transaction may have to be let go before it is replaced: then another one is.
+        while held_up < self.held_up:
+            held_up = self.held_up
+            self._take_over(self._freeze("before the journal"), while_sending=False)
 
     def _frozen_at_a_place_and_taken_over(self) -> None:
         """Frozen with a transaction open, or with a commit that it has not heard of."""
+        self._take_over(self._freeze(self._rng.choice(sorted(DEATHS))))
+
+    def _freeze(self, place: str) -> Ingester:
+        """A new ingester, frozen at an exact place."""
         self._stop(self._stream())
         frozen = self._journal.with_suffix(".frozen")
-        place = self._rng.choice(sorted(DEATHS))
         self._current = old = self._begin(die=place, times=self._rng.randint(1, 3), freeze=frozen)
 
         def stopped() -> bool:
@@ -179,7 +182,7 @@ class Campaign(Rig):
 
         wait_until(f"run {old.run} freezes {place}", stopped)
         frozen.unlink()
-        self._take_over(old)
+        return old
 
     def _take_over(self, old: Ingester, *, while_sending: bool = True) -> None:
         try:

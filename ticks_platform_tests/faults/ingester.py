@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
@@ -30,7 +31,7 @@ from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion import ledger
 from ticks_platform.ingestion import store as stores
 from ticks_platform.ingestion.destinations import Destination
-from ticks_platform.ingestion.journal import FrameGroup, Journal, JournalFencedError
+from ticks_platform.ingestion.journal import FrameGroup, Journal, JournalFencedError, JournalUnavailableError
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.store import Store
@@ -136,7 +137,14 @@ def take_notes(order: Order) -> None:
     append, take, take_lease = Journal.append, Journal.take, leases.take
 
     def append_and_note(journal: Journal, frames: Sequence[Frame], *, epoch: int) -> None:
-        append(journal, frames, epoch=epoch)
+        try:
+            append(journal, frames, epoch=epoch)
+        except (JournalFencedError, JournalUnavailableError):
+            raise
+        except Exception:
+            # At once, or that the lease is lost may be the first reason to end that is told.
+            logging.exception("what must not happen to a journal")
+            os._exit(1)
         # Only this thread moves the end, so the group is what lies before it.
         end = journal._end
         size = sum(len(frame.data) or 1 for frame in frames)
@@ -163,7 +171,8 @@ def _die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     else:
         _frozen_file.touch()
-        os.kill(os.getpid(), signal.SIGSTOP)
+        # Sent to the process as a whole, it would let this thread go on for a moment.
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 _frozen_file: Path | None = None

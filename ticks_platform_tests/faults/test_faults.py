@@ -77,7 +77,7 @@ CAUGHT = {
     "trimmed before the commit": ("killed before the commit", "ticks missing"),
     "rejected events dropped": ("stopped and restarted", "rejected events missing"),
     "rejected events dropped and not counted": ("stopped and restarted", "rejected events missing"),
-    "journal not fenced": ("frozen with frames in its socket and taken over", "ended with 1"),
+    "journal not fenced": ("frozen before the journal and taken over", "ended with 1"),
     # Two that append and load side by side: either one finds the checkpoint where it cannot be, or neither ever ends.
     "nobody fenced off": ("frozen and taken over", "ended with 1|not within .* the end of run"),
     # Its own journal does not fence it: nobody else has opened that.
