@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 dev: setup
 	@[ -z "$$DAGSTER_HOME" ] || echo "DAGSTER_HOME is set in your environment; unset here, so that dagster.yaml and .dagster_home in this folder are used"
-	@[ -n "$$TICKS_DATABASE_URL" ] || $(VENV)/bin/python -m ticks_platform.timescale.embedded start
+	@[ -n "$$TICKS_DATABASE_URL" ] || $(VENV)/bin/python -m embedded_timescale start
 	env -u DAGSTER_HOME $(VENV)/bin/dagster dev
 
 test: setup
@@ -23,7 +23,7 @@ soak: export TICKS_SOAK_FAULTS ?= 300
 soak: export TICKS_GAP_FAULTS ?= 48
 soak: setup
 	$(VENV)/bin/python -m pytest -s --basetemp=.test_runs_soak ticks_platform_tests/faults
-	$(VENV)/bin/python -m pytest -s --basetemp=.test_runs_soak ticks_platform_tests/ingestion/test_gaps_campaign.py
+	$(VENV)/bin/python -m pytest -s --basetemp=.test_runs_soak ticks_platform_tests/ingestion/gaps/test_campaign.py
 
 lint: setup
 	$(VENV)/bin/ruff check .
@@ -48,5 +48,5 @@ $(READY): pyproject.toml
 	@touch $@
 
 clean:
-	@if [ -x $(VENV)/bin/python ]; then $(VENV)/bin/python -m ticks_platform.timescale.embedded stop || true; fi
+	@if [ -x $(VENV)/bin/python ]; then $(VENV)/bin/python -m embedded_timescale stop || true; fi
 	rm -rf $(VENV) .ticks/timescaledb .dagster_home .tmp_dagster_home_* .pytest_cache .mypy_cache .ruff_cache

@@ -12,14 +12,14 @@ from benchmarks.report import Report
 from benchmarks.workbench import Workbench
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings
 from ticks_platform.ingestion import audit
-from ticks_platform.ingestion.batch import DecodedBatch
-from ticks_platform.ingestion.store import Stored
-from ticks_platform.ingestion.stream import Ingestion
+from ticks_platform.ingestion.rows.decode import DecodedBatch
+from ticks_platform.ingestion.rows.store import Stored
+from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.paths import project_root
-from ticks_platform.standin import StandInProcess, StandInSettings
-from ticks_platform.timescale import policy_jobs
-from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE
-from ticks_platform.timescale.policy_settings import FILE, POLICIES, load_policies
+from ticks_platform.timescale.candles.candles import ONE_HOUR, ONE_MINUTE
+from ticks_platform.timescale.policies import jobs as policy_jobs
+from ticks_platform.timescale.policies.settings import FILE, POLICIES, load_policies
+from ticks_standin import StandInProcess, StandInSettings
 
 RATE = 5_000
 """Ticks a second."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from benchmarks.polygon_like import PolygonLikeConnector
 from ticks_platform.feeds.connector import Connector
-from ticks_platform.feeds.twelve_data import TwelveDataConnector
+from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 
 SPAN_MILLISECONDS = 600_000
 """The ticks' times lie within this much before `until`."""

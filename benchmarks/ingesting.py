@@ -19,9 +19,9 @@ from benchmarks.children import Child, child
 from benchmarks.frames import Tape
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings, JournalSettings
-from ticks_platform.ingestion.batch import DecodedBatch
-from ticks_platform.ingestion.journal import Journal
-from ticks_platform.ingestion.stream import Ingestion
+from ticks_platform.ingestion.journal.journal import Journal
+from ticks_platform.ingestion.rows.decode import DecodedBatch
+from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale import columnstore
 from ticks_platform.timescale.database import Database
 

@@ -11,7 +11,7 @@ from benchmarks.peers import TUTORIAL_BATCH, tutorial
 from benchmarks.report import Report, middle, table
 from benchmarks.throughput import SYMBOLS
 from benchmarks.workbench import Workbench
-from ticks_platform.standin import StandInProcess, StandInSettings
+from ticks_standin import StandInProcess, StandInSettings
 
 RATES = (1_000, 20_000)
 

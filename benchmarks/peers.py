@@ -19,9 +19,9 @@ from psycopg2.extras import execute_values
 from benchmarks.children import Child, child
 from benchmarks.frames import Tape
 from benchmarks.workbench import Workbench
-from ticks_platform.ingestion.batch import decode_groups
-from ticks_platform.ingestion.destinations import TICKS
-from ticks_platform.ingestion.journal import FrameGroup
+from ticks_platform.ingestion.journal.journal import FrameGroup
+from ticks_platform.ingestion.rows.decode import decode_groups
+from ticks_platform.ingestion.rows.tables import TICKS
 
 LIMIT_BATCH = 10_000
 TUTORIAL_BATCH = 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ticks_platform.feeds.polygon import PolygonConnector, PolygonConversation
+from ticks_platform.feeds.polygon.connector import PolygonConnector, PolygonConversation
 
 
 class _Conversation(PolygonConversation):

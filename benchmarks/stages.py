@@ -13,13 +13,13 @@ from benchmarks.frames import Tape
 from benchmarks.report import Report, middle, table
 from benchmarks.server import FrameServer, frame_server
 from benchmarks.throughput import SYMBOLS
-from ticks_platform.feeds.connection import FeedConnection
 from ticks_platform.feeds.events import Frame
-from ticks_platform.ingestion.batch import DecodedBatch, decode_groups
-from ticks_platform.ingestion.destinations import TICKS
-from ticks_platform.ingestion.duplicates import TradeMemory
-from ticks_platform.ingestion.journal import FrameGroup, Journal
+from ticks_platform.feeds.transport.reconnect import FeedConnection
+from ticks_platform.ingestion.journal.journal import FrameGroup, Journal
 from ticks_platform.ingestion.loader import MAX_BATCH_BYTES
+from ticks_platform.ingestion.rows.decode import DecodedBatch, decode_groups
+from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
+from ticks_platform.ingestion.rows.tables import TICKS
 
 _GROUP = 512
 

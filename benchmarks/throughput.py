@@ -12,7 +12,7 @@ from benchmarks.peers import TUTORIAL_BATCH, copy_all, encode_tape, tutorial
 from benchmarks.report import Report, interleaved, middle, ratio, table
 from benchmarks.server import frame_server
 from benchmarks.workbench import Workbench
-from ticks_platform.standin import StandInProcess, StandInSettings
+from ticks_standin import StandInProcess, StandInSettings
 
 PARTS = ("limit", "tutorial", "ours", "backlog")
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import psycopg2
 import sqlalchemy
 
-from ticks_platform.timescale import columnstore, embedded, scripts
+import embedded_timescale
+from ticks_platform.timescale import columnstore, sql_files
 from ticks_platform.timescale.database import Database
 
 _CANDLES = ("candles/one_minute_candle.sql", "candles/one_hour_candle.sql")
@@ -33,11 +34,11 @@ class Workbench:
         self.database = Database(url)
         self.is_embedded = is_embedded
         with self.database.transaction() as cursor:
-            scripts.apply(cursor, *scripts.HYPERTABLE, *scripts.MACHINERY)
+            sql_files.apply(cursor, *sql_files.HYPERTABLE, *sql_files.MACHINERY)
             cursor.execute((Path(__file__).parent / "tutorial.sql").read_text(encoding="utf-8"))
         with self.database.autocommit() as cursor:
             for candle in _CANDLES:
-                cursor.execute(scripts.read(candle))
+                cursor.execute(sql_files.read(candle))
             cursor.execute(
                 "SELECT extversion, current_setting('server_version') FROM pg_extension WHERE extname = 'timescaledb'"
             )
@@ -74,9 +75,9 @@ def open_workbench() -> Iterator[Workbench]:
         if not server:
             data = folder / "timescaledb"
             try:
-                yield Workbench(embedded.ensure_running(data), folder, is_embedded=True)
+                yield Workbench(embedded_timescale.ensure_running(data), folder, is_embedded=True)
             finally:
-                embedded.stop(data)
+                embedded_timescale.stop(data)
             return
         database = f"bench_{uuid.uuid4().hex[:12]}"
         _administer(server, f'CREATE DATABASE "{database}"')

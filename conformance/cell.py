@@ -13,7 +13,7 @@ import websocket
 
 from conformance.clients import OURS, ClientProcess, Errand, provider_of
 from conformance.keys import Key, sent_keys
-from ticks_platform.standin import ConnectionAccount, StandInProcess, StandInSettings
+from ticks_standin import ConnectionAccount, StandInProcess, StandInSettings
 
 RATE = 200.0
 """Events a second that the stand-in makes."""

@@ -140,12 +140,12 @@ def _work(client: str, errand: Errand, pipe: Connection) -> None:
 def _start_ours(user: _User, errand: Errand) -> None:
     """As the ingestion does it, but for the journal: frames are decoded at once, in the receiving thread."""
     from ticks_platform.feeds.calendars import calendar
-    from ticks_platform.feeds.connection import FeedConnection
     from ticks_platform.feeds.connector import Connector
     from ticks_platform.feeds.events import Frame, Tick
-    from ticks_platform.feeds.liveness import Liveness
-    from ticks_platform.feeds.polygon import PolygonConnector
-    from ticks_platform.feeds.twelve_data import TwelveDataConnector
+    from ticks_platform.feeds.polygon.connector import PolygonConnector
+    from ticks_platform.feeds.transport.reconnect import FeedConnection
+    from ticks_platform.feeds.transport.silence import Liveness
+    from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 
     trades = "/v1/" not in errand.url
     kind = PolygonConnector if trades else TwelveDataConnector

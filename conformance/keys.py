@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ticks_platform.standin import ConnectionAccount
+from ticks_standin import ConnectionAccount
 
 Key = str
 

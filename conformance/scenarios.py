@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 
 from conformance.cell import Cell, Scenario, Well
-from ticks_platform.standin import Misbehaviour, RawFrame
-from ticks_platform.standin.commands import Moment, Silence
+from ticks_standin import Misbehaviour, RawFrame
+from ticks_standin.commands import Moment, Silence
 
 _OUTAGE = 5.0
 _TIMED_OUT = 11.0

@@ -27,7 +27,7 @@ from ticks_platform.defs import (
 from ticks_platform.defs.resources import DatabaseResource, IngestionResource
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.paths import project_root
-from ticks_platform.timescale.policy_settings import FILE
+from ticks_platform.timescale.policies.settings import FILE
 
 
 @dg.definitions

@@ -16,12 +16,3 @@ def state_dir() -> Path:
     """Folder of what must survive a restart, such as the embedded database: ``TICKS_STATE_DIR``, or ``.ticks``."""
     configured = os.environ.get("TICKS_STATE_DIR")
     return Path(configured).expanduser().resolve() if configured else project_root() / ".ticks"
-
-
-def cache_dir() -> Path:
-    """Per-user folder of what can be fetched or made again: ``TICKS_CACHE_DIR``, or else the XDG cache."""
-    configured = os.environ.get("TICKS_CACHE_DIR")
-    if configured:
-        return Path(configured).expanduser().resolve()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "ticks_platform"

@@ -12,12 +12,14 @@ import psycopg2
 import pytest
 import sqlalchemy
 
+import embedded_timescale
 from ticks_platform.paths import project_root
-from ticks_platform.standin import StandIn, StandInSettings
-from ticks_platform.timescale import embedded, policy_jobs, scripts
+from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
-from ticks_platform.timescale.policy_settings import POLICIES, load_policies
-from ticks_platform_tests.emptied import EmptiedPlatform
+from ticks_platform.timescale.policies import jobs as policy_jobs
+from ticks_platform.timescale.policies.settings import POLICIES, load_policies
+from ticks_platform_tests.support.emptied import EmptiedPlatform
+from ticks_standin import StandIn, StandInSettings
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -63,9 +65,9 @@ def database_url(server_url: str | None, tmp_path_factory: pytest.TempPathFactor
     if server_url is None:
         data_dir = tmp_path_factory.mktemp("timescaledb") / "data"
         try:
-            yield embedded.ensure_running(data_dir)
+            yield embedded_timescale.ensure_running(data_dir)
         finally:
-            embedded.stop(data_dir)
+            embedded_timescale.stop(data_dir)
         return
     name = f"ticks_test_{uuid.uuid4().hex[:12]}"
     _administer(server_url, f'CREATE DATABASE "{name}"')
@@ -88,7 +90,7 @@ def _administer(url: str, statement: str) -> None:
 @pytest.fixture(scope="session")
 def emptied_platform(database_url: str, server_url: str | None) -> EmptiedPlatform:
     """The platform in this session's database, which every test has for itself."""
-    files = (*scripts.HYPERTABLE, *scripts.MACHINERY, "schema/company.sql", *CANDLES)
+    files = (*sql_files.HYPERTABLE, *sql_files.MACHINERY, "schema/company.sql", *CANDLES)
     return EmptiedPlatform(Database(database_url), files, native=server_url is not None)
 
 
@@ -124,9 +126,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "test_faults.py",
         "test_handover.py",
         "test_defs_ingestion.py",
-        "test_gaps_stream.py",
+        "test_gaps_of_a_run.py",
         "test_lifecycle.py",
-        "test_feeds_life.py",
+        "test_state.py",
     )
     rank = {name: place for place, name in enumerate(long)}
     items.sort(key=lambda item: rank.get(item.path.name, len(long)))

@@ -20,8 +20,8 @@ import pytest
 import requests
 
 from ticks_platform.defs.supervision import HEARTBEAT_GRACE
-from ticks_platform.standin import lasting
 from ticks_platform.timescale.database import Database
+from ticks_standin import daemon
 
 T = TypeVar("T")
 
@@ -217,19 +217,19 @@ def platform(
             finally:
                 running.lose_power()
                 stop_embedded()
-                lasting.stop(folder / ".ticks" / "stand-in" / "stand_in.json")
+                daemon.stop(folder / ".ticks" / "stand-in" / "stand_in.json")
     else:
         running = Platform(folder, Database(database_url), {**environment, "TICKS_DATABASE_URL": database_url})
         try:
             yield running
         finally:
             running.lose_power()
-            lasting.stop(folder / ".ticks" / "stand-in" / "stand_in.json")
+            daemon.stop(folder / ".ticks" / "stand-in" / "stand_in.json")
 
 
 def stop_embedded() -> None:
     """Stop the embedded database of the current TICKS_STATE_DIR."""
-    subprocess.run([sys.executable, "-m", "ticks_platform.timescale.embedded", "stop"], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "embedded_timescale", "stop"], check=True, timeout=60)
 
 
 def test_without_a_click_ticks_become_candles_and_all_assets_are_materialized(platform: Platform) -> None:

@@ -9,22 +9,27 @@ from pathlib import Path
 
 import pytest
 
+import embedded_timescale
 import ticks_platform
+import ticks_standin
 
-PACKAGE = Path(ticks_platform.__file__).parent
+PACKAGES = tuple(Path(package.__file__).parent for package in (ticks_platform, ticks_standin, embedded_timescale))
+NAMES = {package.name for package in PACKAGES}
 LAYERS = {
     "feeds": set(),
-    "timescale": set(),
-    "standin": set(),
+    "timescale": {"embedded_timescale"},
     "ingestion": {"feeds", "timescale"},
-    "subscribing": {"feeds", "timescale", "standin"},
+    "subscribing": {"feeds", "timescale", "ticks_standin"},
     "pictures": set(),
     "alerts": set(),
-    "defs": {"feeds", "ingestion", "timescale", "standin", "pictures", "alerts"},
+    "defs": {"feeds", "ingestion", "timescale", "ticks_standin", "pictures", "alerts"},
 }
-"""What each layer may import beside itself and what is below all layers."""
+"""What each layer of ticks_platform may import beside itself and what is below all layers."""
 
-BELOW = {"paths", "settings_file"}
+BELOW = {"paths", "settings_file", "backoff"}
+
+ABOVE = {"definitions", "standin"}
+"""Modules that no layer may import; `standin` is an old name."""
 
 DAGSTER = {"defs", "definitions"}
 """The parts that may import Dagster."""
@@ -37,12 +42,13 @@ DDL = re.compile(
 
 
 def modules() -> list[Path]:
-    return sorted(PACKAGE.rglob("*.py"))
+    return sorted(path for package in PACKAGES for path in package.rglob("*.py"))
 
 
 def name_of(path: Path) -> str:
     """Dotted name of a module; that of a package ends with `__init__`."""
-    return ".".join((PACKAGE.name, *path.relative_to(PACKAGE).with_suffix("").parts))
+    package = next(package for package in PACKAGES if path.is_relative_to(package))
+    return ".".join((package.name, *path.relative_to(package).with_suffix("").parts))
 
 
 def imports(source: str, module: str) -> set[str]:
@@ -60,15 +66,25 @@ def imports(source: str, module: str) -> set[str]:
 
 def forbidden(source: str, module: str) -> set[str]:
     """Imports of a module that its layer must not have."""
-    part = module.split(".")[1]
+    package, part = module.split(".")[:2]
     wrong = set()
     for name in imports(source, module):
         first, _, rest = name.partition(".")
         other = rest.partition(".")[0]
         if first == "dagster" or first.startswith("dagster_"):
-            if part not in DAGSTER:
+            if package != "ticks_platform" or part not in DAGSTER:
                 wrong.add(name)
-        elif first == PACKAGE.name and part in LAYERS and other not in LAYERS[part] | BELOW | {part, ""}:
+        elif first not in NAMES:
+            continue
+        elif package != "ticks_platform":
+            # Packages of their own: they serve without the platform.
+            if first != package:
+                wrong.add(name)
+        elif part in LAYERS:
+            allowed = LAYERS[part] | BELOW | {part, ""}
+            if first not in allowed and (first != "ticks_platform" or other not in allowed):
+                wrong.add(name)
+        elif part in BELOW and other not in BELOW:
             wrong.add(name)
     return wrong
 
@@ -102,8 +118,9 @@ def test_python_holds_no_ddl(path: Path) -> None:
 
 
 def test_every_part_has_its_layer() -> None:
-    parts = {path.relative_to(PACKAGE).parts[0] for path in modules() if path.parent != PACKAGE}
-    assert parts == set(LAYERS)
+    platform = PACKAGES[0]
+    parts = {path.relative_to(platform).parts[0].removesuffix(".py") for path in platform.rglob("*.py")}
+    assert parts == {*LAYERS, *BELOW, *ABOVE, "__init__"}
 
 
 @pytest.mark.parametrize(
@@ -114,12 +131,20 @@ def test_every_part_has_its_layer() -> None:
         ("ticks_platform.feeds.x", "from ..defs import assets", {"ticks_platform.defs", "ticks_platform.defs.assets"}),
         ("ticks_platform.timescale.x", "def f():\n    import dagster as dg", {"dagster"}),
         ("ticks_platform.ingestion.x", "if TYPE_CHECKING:\n    import dagster_graphql.x", {"dagster_graphql.x"}),
-        ("ticks_platform.standin.x", "from ticks_platform.feeds import events", None),
+        ("ticks_standin.x", "from ticks_platform.feeds import events", None),
         ("ticks_platform.feeds.x", "from ticks_platform import definitions", {"ticks_platform.definitions"}),
-        ("ticks_platform.timescale.embedded.x", "from ...feeds import events", None),
-        ("ticks_platform.timescale.embedded.__init__", "from .. import copy", set()),
-        ("ticks_platform.feeds.x", "from ticks_platform.paths import cache_dir", set()),
-        ("ticks_platform.defs.x", "import dagster\nfrom ticks_platform.standin import StandIn", set()),
+        ("ticks_standin.x", "from ticks_platform import paths", None),
+        ("ticks_standin.x", "import embedded_timescale.server", {"embedded_timescale.server"}),
+        ("ticks_standin.x", "import dagster", {"dagster"}),
+        ("embedded_timescale.x", "from ticks_platform.feeds import events", None),
+        ("embedded_timescale.__init__", "from . import control", set()),
+        ("ticks_platform.ingestion.x", "import ticks_standin", {"ticks_standin"}),
+        ("ticks_platform.timescale.x", "import embedded_timescale.server", set()),
+        ("ticks_platform.timescale.policies.x", "from ...feeds import events", None),
+        ("ticks_platform.timescale.policies.__init__", "from .. import copy", set()),
+        ("ticks_platform.feeds.x", "from ticks_platform.paths import project_root", set()),
+        ("ticks_platform.defs.x", "import dagster\nfrom ticks_standin import StandIn", set()),
+        ("ticks_platform.paths", "from ticks_platform.feeds import events", None),
         ("ticks_platform.definitions", "import dagster\nfrom ticks_platform.defs import assets", set()),
         ("ticks_platform.paths", "import dagster", {"dagster"}),
         ("ticks_platform.feeds.x", "from ticks_platform import subscribe", {"ticks_platform.subscribe"}),

@@ -7,8 +7,10 @@ import dagster as dg
 from ticks_platform.defs import charts
 from ticks_platform.defs.resources import DatabaseResource
 from ticks_platform.feeds.settings import PlatformSettings
-from ticks_platform.timescale import candle_definitions, candles, companies, scripts, tables
-from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle, CandleSummary
+from ticks_platform.timescale import companies, sql_files, tables
+from ticks_platform.timescale.candles import candles
+from ticks_platform.timescale.candles import definitions as candle_definitions
+from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle, CandleSummary
 from ticks_platform.timescale.requirements import require_timescaledb
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ REFRESH_POOL = "candle_refresh"
 def definition_metadata(file: str) -> dict[str, Any]:
     """A file under sql/, for the UI."""
     return {
-        "definition": dg.MetadataValue.md(f"```sql\n{scripts.read(file)}\n```"),
+        "definition": dg.MetadataValue.md(f"```sql\n{sql_files.read(file)}\n```"),
         "file": dg.MetadataValue.path(f"sql/{file}"),
     }
 
@@ -76,9 +78,9 @@ def stocks_real_time() -> dg.AssetsDefinition:
         # Two transactions: the machinery waits for the leases of loaders, which wait for the locks of the tables.
         with database.transaction() as cursor:
             require_timescaledb(cursor)
-            scripts.apply(cursor, *scripts.HYPERTABLE)
+            sql_files.apply(cursor, *sql_files.HYPERTABLE)
         with database.transaction() as cursor:
-            scripts.apply(cursor, *scripts.MACHINERY)
+            sql_files.apply(cursor, *sql_files.MACHINERY)
         with database.transaction() as cursor:
             metadata = _table_metadata(cursor, "stocks_real_time")
         return dg.MaterializeResult(
@@ -103,7 +105,7 @@ def _table_asset(table: str, *, description: str) -> dg.AssetsDefinition:
     def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
         with database.transaction() as cursor:
             require_timescaledb(cursor)
-            scripts.apply(cursor, file)
+            sql_files.apply(cursor, file)
             metadata = _table_metadata(cursor, table)
         return dg.MaterializeResult(data_version=LIVE, metadata=metadata)
 
@@ -141,7 +143,7 @@ def company(settings: PlatformSettings) -> dg.AssetsDefinition:
     )
     def company(database: DatabaseResource) -> dg.MaterializeResult[None]:
         with database.transaction() as cursor:
-            scripts.apply(cursor, "schema/company.sql")
+            sql_files.apply(cursor, "schema/company.sql")
             rows = companies.keep(cursor, names)
             metadata = _table_metadata(cursor, "company")
         return dg.MaterializeResult(metadata={**metadata, "dagster/row_count": rows})
@@ -167,7 +169,7 @@ def _candle_asset(candle: Candle, *, source: str, description: str, views: tuple
             drift = candle_definitions.drift(cursor, candle)
             # A changed file changes nothing by itself: the history has to come along, by the job rebuild_candle.
             if drift is None:
-                scripts.apply(cursor, file, *views)
+                sql_files.apply(cursor, file, *views)
         with database.autocommit() as cursor:
             candles.refresh_history(cursor, candle)
             summary = candles.summarize(cursor, candle)

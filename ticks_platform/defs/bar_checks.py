@@ -7,7 +7,7 @@ import dagster as dg
 from ticks_platform.defs.resources import DatabaseResource
 from ticks_platform.feeds.settings import PlatformSettings
 from ticks_platform.timescale import candle_quality
-from ticks_platform.timescale.candles import ONE_MINUTE
+from ticks_platform.timescale.candles.candles import ONE_MINUTE
 
 WINDOW = timedelta(hours=2)
 SETTLING = timedelta(minutes=15)

@@ -10,10 +10,11 @@ from ticks_platform.defs.assets import REFRESH_POOL
 from ticks_platform.defs.findings import LAST, examples, table
 from ticks_platform.defs.resources import DatabaseResource
 from ticks_platform.feeds.settings import PlatformSettings
-from ticks_platform.timescale import candle_quality, reconciliation
+from ticks_platform.timescale import candle_quality
 from ticks_platform.timescale.candle_quality import Completeness, Finding, Session
-from ticks_platform.timescale.candles import ONE_MINUTE, Candle
-from ticks_platform.timescale.reconciliation import Reconciliation
+from ticks_platform.timescale.candles import reconciliation
+from ticks_platform.timescale.candles.candles import ONE_MINUTE, Candle
+from ticks_platform.timescale.candles.reconciliation import Reconciliation
 
 FUTURE_TOLERANCE = timedelta(minutes=1)
 """Providers' clocks have been seen 16 seconds ahead."""

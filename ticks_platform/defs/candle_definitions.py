@@ -8,11 +8,12 @@ from pydantic import Field
 from ticks_platform.defs.assets import REFRESH_POOL
 from ticks_platform.defs.resources import DatabaseResource
 from ticks_platform.paths import project_root
-from ticks_platform.timescale import candle_definitions, candle_rebuild
-from ticks_platform.timescale.candle_definitions import DefinitionError
-from ticks_platform.timescale.candle_rebuild import LEVELS, Plan, RebuildRefusedError
-from ticks_platform.timescale.candles import Candle
-from ticks_platform.timescale.policy_settings import FILE, load_policies
+from ticks_platform.timescale.candles import definitions as candle_definitions
+from ticks_platform.timescale.candles import rebuild as candle_rebuild
+from ticks_platform.timescale.candles.candles import Candle
+from ticks_platform.timescale.candles.definitions import DefinitionError
+from ticks_platform.timescale.candles.rebuild import LEVELS, Plan, RebuildRefusedError
+from ticks_platform.timescale.policies.settings import FILE, load_policies
 
 
 class CandleName(Enum):

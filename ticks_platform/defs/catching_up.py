@@ -6,9 +6,9 @@ import dagster as dg
 
 from ticks_platform.defs.assets import KINDS, MAX_RUNTIME, OWNERS, REFRESH_POOL, definition_metadata
 from ticks_platform.defs.resources import DatabaseResource
-from ticks_platform.timescale import late_ticks
-from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE
-from ticks_platform.timescale.late_ticks import Bucket, Late
+from ticks_platform.timescale.candles import late_ticks
+from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE
+from ticks_platform.timescale.candles.late_ticks import Bucket, Late
 
 FIRST_DAY = "2015-01-01"
 """The oldest day that can be selected for a backfill."""

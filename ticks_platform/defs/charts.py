@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from ticks_platform.pictures.candlesticks import Candlestick, Panel, draw
-from ticks_platform.timescale.candles import Candle, CandleSummary
-from ticks_platform.timescale.recent import recent
+from ticks_platform.timescale.candles.candles import Candle, CandleSummary
+from ticks_platform.timescale.candles.chart_query import recent
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812

@@ -10,10 +10,10 @@ from ticks_platform.defs.findings import examples, table
 from ticks_platform.defs.resources import DatabaseResource
 from ticks_platform.feeds.settings import PlatformSettings
 from ticks_platform.ingestion import audit
-from ticks_platform.ingestion.repair_filing import journals_of_repairs
-from ticks_platform.ingestion.slots import journal_path
+from ticks_platform.ingestion.journal.journal_pair import journal_path
+from ticks_platform.ingestion.repair.filing import journals_of_repairs
 from ticks_platform.timescale import quality
-from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
+from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
 
 CHECKED_DAYS = 7
 """Days of candles that a check looks back; with some hundred symbols a scan of them takes tenths of a second."""

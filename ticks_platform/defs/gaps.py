@@ -10,9 +10,9 @@ from ticks_platform.defs.assets import KINDS, LIVE, MAX_RUNTIME, OWNERS, definit
 from ticks_platform.defs.resources import DatabaseResource
 from ticks_platform.feeds.calendars import calendar
 from ticks_platform.feeds.settings import PlatformSettings
-from ticks_platform.ingestion import gaps
+from ticks_platform.ingestion.gaps import gaps
 from ticks_platform.pictures import timeline
-from ticks_platform.timescale import gap_reports, scripts
+from ticks_platform.timescale import gap_reports, sql_files
 from ticks_platform.timescale.gap_reports import GapRow
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def feed_gaps(settings: PlatformSettings) -> dg.AssetsDefinition:
     def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
         now = datetime.now(timezone.utc)
         with database.transaction() as cursor:
-            scripts.apply(cursor, "gaps/candle_reasons.sql", "gaps/why_no_candle.sql")
+            sql_files.apply(cursor, "gaps/candle_reasons.sql", "gaps/why_no_candle.sql")
         _reckon(database, feeds, now)
         for feed in feeds:
             with database.transaction() as cursor:

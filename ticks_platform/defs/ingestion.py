@@ -14,8 +14,8 @@ from ticks_platform.defs.resources import DatabaseResource, IngestionResource
 from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform.feeds.settings import PlatformSettings, SettingsError
 from ticks_platform.ingestion import switch
-from ticks_platform.ingestion.handover import HandoverFailedError
-from ticks_platform.ingestion.journal import (
+from ticks_platform.ingestion.handover.handover import HandoverFailedError
+from ticks_platform.ingestion.journal.journal import (
     JournalDamagedError,
     JournalError,
     JournalFencedError,
@@ -24,7 +24,7 @@ from ticks_platform.ingestion.journal import (
 from ticks_platform.ingestion.lease import LeaseLostError, MixedDatabaseError
 from ticks_platform.ingestion.loader import CheckpointError
 from ticks_platform.ingestion.metrics import Counts, Metrics
-from ticks_platform.ingestion.stream import Ingestion, Progress
+from ticks_platform.ingestion.run import Ingestion, Progress
 
 T = TypeVar("T")
 

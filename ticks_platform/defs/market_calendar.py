@@ -8,7 +8,7 @@ from ticks_platform.defs.assets import KINDS, MAX_RUNTIME, OWNERS, definition_me
 from ticks_platform.defs.resources import DatabaseResource
 from ticks_platform.feeds.calendars import Calendar
 from ticks_platform.feeds.settings import PlatformSettings
-from ticks_platform.timescale import scripts
+from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.market_calendar import Session, horizon, keep
 
 
@@ -44,7 +44,7 @@ def market_calendar(settings: PlatformSettings) -> dg.AssetsDefinition:
             (feed.name, symbol): calendar for feed in settings.feeds for symbol, calendar in feed.calendars().items()
         }
         with database.transaction() as cursor:
-            scripts.apply(
+            sql_files.apply(
                 cursor,
                 "schema/ticks_platform.sql",
                 "schema/market_session.sql",

@@ -8,10 +8,12 @@ import dagster as dg
 
 from ticks_platform.defs.assets import KINDS, OWNERS, REFRESH_POOL, candle_metadata
 from ticks_platform.defs.resources import DatabaseResource
-from ticks_platform.timescale import candles, policies, policy_jobs
-from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE
-from ticks_platform.timescale.policy_jobs import Applied
-from ticks_platform.timescale.policy_settings import FILE, POLICIES, Kind, Policy, Terms, load_policies
+from ticks_platform.timescale.candles import candles
+from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE
+from ticks_platform.timescale.policies import jobs as policy_jobs
+from ticks_platform.timescale.policies import policies
+from ticks_platform.timescale.policies.jobs import Applied
+from ticks_platform.timescale.policies.settings import FILE, POLICIES, Kind, Policy, Terms, load_policies
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812

@@ -8,8 +8,8 @@ import dagster as dg
 from ticks_platform.defs.assets import KINDS, OWNERS, definition_metadata
 from ticks_platform.defs.resources import DatabaseResource
 from ticks_platform.timescale import readers
-from ticks_platform.timescale.candles import Candle
-from ticks_platform.timescale.reconciliation import LEVELS
+from ticks_platform.timescale.candles.candles import Candle
+from ticks_platform.timescale.candles.reconciliation import LEVELS
 
 ROLE_VARIABLE = "TICKS_READER_ROLE"
 

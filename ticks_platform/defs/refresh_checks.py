@@ -5,9 +5,11 @@ from datetime import timedelta
 import dagster as dg
 
 from ticks_platform.defs.resources import DatabaseResource
-from ticks_platform.timescale import candle_quality, policies, reconciliation
+from ticks_platform.timescale import candle_quality
 from ticks_platform.timescale.candle_quality import Refreshing
-from ticks_platform.timescale.candles import Candle
+from ticks_platform.timescale.candles import reconciliation
+from ticks_platform.timescale.candles.candles import Candle
+from ticks_platform.timescale.policies import policies
 
 SLACK = timedelta(minutes=2)
 """What a refresh may take beside what its policy allows for."""

@@ -13,8 +13,7 @@ from ticks_platform.defs.sensors import FINISHED, IN_FLIGHT, OBJECTS
 from ticks_platform.defs.supervision import RunView, crash_delay
 from ticks_platform.feeds.history import History, KeyRefusedError
 from ticks_platform.feeds.settings import FeedSettings, PlatformSettings, SettingsError
-from ticks_platform.ingestion import repair, repair_gaps
-from ticks_platform.ingestion.journal import (
+from ticks_platform.ingestion.journal.journal import (
     JournalDamagedError,
     JournalError,
     JournalFencedError,
@@ -22,10 +21,13 @@ from ticks_platform.ingestion.journal import (
 )
 from ticks_platform.ingestion.lease import LeaseLostError, MixedDatabaseError
 from ticks_platform.ingestion.loader import CheckpointError
-from ticks_platform.ingestion.repair_lease import RepairInUseError
-from ticks_platform.ingestion.repair_ranges import Stretch
-from ticks_platform.timescale import late_ticks, reconciliation, tables
-from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR
+from ticks_platform.ingestion.repair import gaps as repair_gaps
+from ticks_platform.ingestion.repair import repair
+from ticks_platform.ingestion.repair.lease import RepairInUseError
+from ticks_platform.ingestion.repair.ranges import Stretch
+from ticks_platform.timescale import tables
+from ticks_platform.timescale.candles import late_ticks, reconciliation
+from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR
 
 REPAIR_TAG = "ticks/repair"
 """On runs that repair a feed: its name."""

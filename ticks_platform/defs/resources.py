@@ -13,10 +13,10 @@ from pydantic import Field
 
 from ticks_platform.feeds.history import History
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings, PlatformSettings, SettingsError, load_settings
-from ticks_platform.ingestion.stream import Ingestion
+from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.paths import state_dir
-from ticks_platform.standin import LastingStandIn, StandInSettings, lasting
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
+from ticks_standin import LastingStandIn, StandInSettings, daemon
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -107,7 +107,7 @@ class IngestionResource(dg.ConfigurableResource[None]):
                 # Those of a run and of its successor, which may be as many as there are symbols.
                 max_connections=1_000,
             )
-            stand_in_url = _url(feed, lasting.ensure_running(stand_in_file(feed.name), wanted))
+            stand_in_url = _url(feed, daemon.ensure_running(stand_in_file(feed.name), wanted))
         connector = feed.connector(stand_in_url=stand_in_url)
         with Ingestion(
             feed=feed, connector=connector, database=self.database.database, owner=owner, follow=follow
@@ -121,7 +121,7 @@ class IngestionResource(dg.ConfigurableResource[None]):
         """
         if feed.endpoint != STAND_IN:
             return feed.history()
-        stand_in = lasting.find(stand_in_file(feed.name))
+        stand_in = daemon.find(stand_in_file(feed.name))
         history = feed.history(stand_in_url=None if stand_in is None else _url(feed, stand_in))
         if history is not None and stand_in is not None:
             history.since = stand_in.history_since_ms / 1_000

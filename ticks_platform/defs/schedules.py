@@ -8,8 +8,11 @@ from ticks_platform.defs import assets, catching_up, checks, gaps, market_calend
 from ticks_platform.defs.policies import ONLY_RUN
 from ticks_platform.defs.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.defs.sensors import OBJECTS
-from ticks_platform.timescale import late_ticks, policies, policy_jobs, tables
-from ticks_platform.timescale.policy_settings import POLICIES
+from ticks_platform.timescale import tables
+from ticks_platform.timescale.candles import late_ticks
+from ticks_platform.timescale.policies import jobs as policy_jobs
+from ticks_platform.timescale.policies import policies
+from ticks_platform.timescale.policies.settings import POLICIES
 
 EVERY_MINUTE = timedelta(minutes=1)
 

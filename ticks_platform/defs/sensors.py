@@ -12,7 +12,7 @@ from ticks_platform.defs.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.defs.supervision import Act, RunView, Watch, crash_delay, decide
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion import switch
-from ticks_platform.timescale import scripts, tables
+from ticks_platform.timescale import sql_files, tables
 
 INTERVAL = 4
 """Seconds. Dagster's sensor loop turns every 5 s; an interval of 5 misses every other turn when one comes early."""
@@ -37,7 +37,7 @@ OBJECTS = (
     "one_minute_candle_volume",
     "one_minute_candle_filled",
     "session_day_candle",
-    *(f"ticks_platform.{Path(file).stem}" for file in scripts.MACHINERY[1:]),
+    *(f"ticks_platform.{Path(file).stem}" for file in sql_files.MACHINERY[1:]),
 )
 """Tables whose absence means that the platform has to be brought up. The first file of the machinery is its schema."""
 

@@ -1,6 +1,6 @@
 """What a provider's protocol has to say, free of I/O: bytes in, actions and events out.
 
-A provider is one subclass of `Connector` and one of `Conversation`. The transport (`ticks_platform.feeds.connection`)
+A provider is one subclass of `Connector` and one of `Conversation`. The transport (`ticks_platform.feeds.transport`)
 connects, pings, reconnects, keeps to the rate limit, asks again for what was not acknowledged and watches the clock for
 all of them; a connector only knows what to say and what was said. See docs/connectors.md.
 """

@@ -7,8 +7,8 @@ import inspect
 from importlib.metadata import entry_points
 
 from ticks_platform.feeds.connector import Connector
-from ticks_platform.feeds.polygon import PolygonConnector
-from ticks_platform.feeds.twelve_data import TwelveDataConnector
+from ticks_platform.feeds.polygon.connector import PolygonConnector
+from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 
 ENTRY_POINTS = "ticks_platform.connectors"
 """The entry point group in which a package registers its connectors by the name of the provider."""

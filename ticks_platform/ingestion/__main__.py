@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from ticks_platform.feeds.settings import SettingsError, load_settings
-from ticks_platform.ingestion.journal import JournalDamagedError, JournalError, JournalUnavailableError
+from ticks_platform.ingestion.journal.journal import JournalDamagedError, JournalError, JournalUnavailableError
+from ticks_platform.ingestion.journal.journal_pair import journal_path, slots
+from ticks_platform.ingestion.journal.journal_view import snapshot
 from ticks_platform.ingestion.lease import LeaseLostError, MixedDatabaseError
 from ticks_platform.ingestion.replay import FeedInUseError, export, replay
-from ticks_platform.ingestion.slots import journal_path, slots
-from ticks_platform.ingestion.snapshot import snapshot
 from ticks_platform.paths import project_root
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 

@@ -6,10 +6,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ticks_platform.ingestion.journal_file import JournalError
-from ticks_platform.ingestion.slots import slots
-from ticks_platform.ingestion.snapshot import Snapshot, snapshot
-from ticks_platform.timescale import scripts
+from ticks_platform.ingestion.journal.file import JournalError
+from ticks_platform.ingestion.journal.journal_pair import slots
+from ticks_platform.ingestion.journal.journal_view import Snapshot, snapshot
+from ticks_platform.timescale import sql_files
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -145,7 +145,7 @@ class JournalFolder(NamedTuple):
 
 def accounts(cursor: Cursor) -> list[Account]:
     """The account of every feed that has received or stored anything."""
-    cursor.execute(scripts.read("checks/ledger_balances.sql"))
+    cursor.execute(sql_files.read("checks/ledger_balances.sql"))
     return [Account(*row) for row in cursor.fetchall()]
 
 
@@ -154,7 +154,7 @@ def hours(cursor: Cursor, *, everything: bool = False) -> Hours:
 
     A difference is looked at twice: a chunk that is made after the query was planned has no rows in it yet.
     """
-    query = scripts.read("checks/hours_are_complete.sql")
+    query = sql_files.read("checks/hours_are_complete.sql")
     for _ in range(2):
         cursor.execute(query, {"everything": everything})
         row = cursor.fetchone()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from psycopg2.extras import execute_values
 
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Silent, Unsubscribed
-from ticks_platform.feeds.life import Change
+from ticks_platform.feeds.transport.state import Change
 from ticks_platform.timescale.database import storable
 
 if TYPE_CHECKING:

@@ -15,20 +15,23 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import psycopg2
 from psycopg2.extras import execute_values
 
-from ticks_platform.feeds.backoff import Backoff
-from ticks_platform.feeds.life import Change
-from ticks_platform.feeds.liveness import Liveness
-from ticks_platform.ingestion import channels, coverage, gaps, handover, ledger
+from ticks_platform.backoff import Backoff
+from ticks_platform.feeds.transport.silence import Liveness
+from ticks_platform.feeds.transport.state import Change
+from ticks_platform.ingestion import channels
 from ticks_platform.ingestion import lease as leases
-from ticks_platform.ingestion.batch import Decode, DecodedBatch, DecodeMany, decode_groups
-from ticks_platform.ingestion.coverage import Coverage
-from ticks_platform.ingestion.destinations import DESTINATIONS, Rows
-from ticks_platform.ingestion.duplicates import TradeMemory, stored_until
-from ticks_platform.ingestion.journal import Journal
+from ticks_platform.ingestion.gaps import coverage, gaps
+from ticks_platform.ingestion.gaps.coverage import Coverage
+from ticks_platform.ingestion.handover import handover
+from ticks_platform.ingestion.handover.received_twice import Found, Overlap
+from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
-from ticks_platform.ingestion.overlap import Found, Overlap
-from ticks_platform.ingestion.store import Prepared, Store, Stored, prepare
+from ticks_platform.ingestion.rows import ledger
+from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, decode_groups
+from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory, stored_until
+from ticks_platform.ingestion.rows.store import Prepared, Store, Stored, prepare
+from ticks_platform.ingestion.rows.tables import DESTINATIONS, Rows
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError, storable
 
 if TYPE_CHECKING:

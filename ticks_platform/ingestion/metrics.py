@@ -14,9 +14,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from ticks_platform.ingestion.batch import DecodedBatch
-from ticks_platform.ingestion.destinations import TICKS
-from ticks_platform.ingestion.store import Stored
+from ticks_platform.ingestion.rows.decode import DecodedBatch
+from ticks_platform.ingestion.rows.store import Stored
+from ticks_platform.ingestion.rows.tables import TICKS
 
 logger = logging.getLogger(__name__)
 

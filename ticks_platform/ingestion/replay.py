@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ticks_platform.feeds.settings import FeedSettings
-from ticks_platform.ingestion import journal_file
 from ticks_platform.ingestion import lease as leases
-from ticks_platform.ingestion.journal import Journal, JournalError
+from ticks_platform.ingestion.journal import file as journal_file
+from ticks_platform.ingestion.journal.journal import Journal, JournalError
+from ticks_platform.ingestion.journal.journal_view import snapshot
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Metrics
-from ticks_platform.ingestion.snapshot import snapshot
-from ticks_platform.timescale import scripts
+from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _copy_what_can_be_read(source: Path, target: Path, *, feed: str) -> None:
             name, synthetic, journal_id, *rest = original.execute("SELECT * FROM journal").fetchone()
             if name != feed:
                 journal_id = str(uuid.uuid5(uuid.UUID(journal_id), feed))
-            copy.executescript(scripts.read("journal/journal.sql"))
+            copy.executescript(sql_files.read("journal/journal.sql"))
             copy.execute(f"PRAGMA application_id = {journal_file.APPLICATION_ID}")
             copy.execute(f"PRAGMA user_version = {journal_file.VERSION}")
             with copy:

@@ -35,7 +35,7 @@ def subscribe(
     `feeds_file` is read instead of the project's feeds.yaml.
 
     Raises, where it is known at once: SettingsError when there is no such feed or table or the feed has no key;
-    FeedRefusedError when the provider refuses this client; DatabaseUnavailableError; ticks_platform.standin's
+    FeedRefusedError when the provider refuses this client; DatabaseUnavailableError; ticks_standin's
     StandInError when the stand-in does not start. What happens later is the handle's `error`.
     """
     source: Source

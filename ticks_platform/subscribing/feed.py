@@ -13,13 +13,13 @@ from datetime import date, datetime, timedelta, timezone
 from typing import NamedTuple
 
 from ticks_platform.feeds.calendars import Calendar
-from ticks_platform.feeds.connections import FeedConnections
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Bar, Control, Event, Frame, Quote, Rejected, Tick
-from ticks_platform.feeds.life import Change as Step
-from ticks_platform.feeds.life import State
-from ticks_platform.feeds.liveness import Liveness
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings, SettingsError, StandInSettings
+from ticks_platform.feeds.transport.pool import FeedConnections
+from ticks_platform.feeds.transport.silence import Liveness
+from ticks_platform.feeds.transport.state import Change as Step
+from ticks_platform.feeds.transport.state import State
 from ticks_platform.subscribing.subscription import Change, OnChange
 
 logger = logging.getLogger(__name__)
@@ -174,8 +174,8 @@ class FeedSource:
 
     def _start_stand_in(self) -> str:
         # Only those who want it pay for importing a server.
-        from ticks_platform.standin import StandInProcess
-        from ticks_platform.standin import StandInSettings as ServerSettings
+        from ticks_standin import StandInProcess
+        from ticks_standin import StandInSettings as ServerSettings
 
         feed = self._feed
         server = StandInProcess(ServerSettings(**self._stand_in.model_dump()))

@@ -14,7 +14,7 @@ import psycopg2
 import psycopg2.errors
 from psycopg2 import sql
 
-from ticks_platform.feeds.backoff import Backoff
+from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.settings import SettingsError
 from ticks_platform.subscribing.subscription import Change, OnChange
 from ticks_platform.timescale import tables

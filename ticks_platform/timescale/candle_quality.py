@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg2 import sql
 
-from ticks_platform.timescale import scripts
-from ticks_platform.timescale.candles import Candle
-from ticks_platform.timescale.reconciliation import LEVELS
+from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.candles.candles import Candle
+from ticks_platform.timescale.candles.reconciliation import LEVELS
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -25,7 +25,7 @@ class Finding(NamedTuple):
 
 
 def _ask(cursor: Cursor, file: str, **parameters: Any) -> Finding:
-    cursor.execute(scripts.read(f"checks/{file}.sql"), parameters)
+    cursor.execute(sql_files.read(f"checks/{file}.sql"), parameters)
     return Finding(*(cursor.fetchone() or (0, 0, [])))
 
 
@@ -41,7 +41,7 @@ def impossible_prices(cursor: Cursor, *, window: timedelta) -> Finding:
 
 def duplicate_buckets(cursor: Cursor, candle: Candle, *, window: timedelta) -> Finding:
     """Recent candles that are there more than once."""
-    query = sql.SQL(scripts.read("checks/no_duplicate_bucket.sql")).format(candle=sql.Identifier(candle.name))
+    query = sql.SQL(sql_files.read("checks/no_duplicate_bucket.sql")).format(candle=sql.Identifier(candle.name))
     cursor.execute(query, {"window": window})
     return Finding(*(cursor.fetchone() or (0, 0, [])))
 
@@ -77,7 +77,7 @@ class Completeness(NamedTuple):
 
 def enabled_feeds(cursor: Cursor, feeds: Sequence[str]) -> set[str]:
     """Those of these feeds that are switched on."""
-    cursor.execute(scripts.read("checks/enabled_feeds.sql"), {"feeds": list(feeds)})
+    cursor.execute(sql_files.read("checks/enabled_feeds.sql"), {"feeds": list(feeds)})
     return {feed for (feed,) in cursor.fetchall()}
 
 
@@ -86,7 +86,7 @@ def completeness(cursor: Cursor, feeds: Collection[str], sessions: Sequence[Sess
     if not sessions:
         return []
     cursor.execute(
-        scripts.read("checks/session_is_complete.sql"),
+        sql_files.read("checks/session_is_complete.sql"),
         {
             "feeds": list(feeds),
             "symbols": [session.symbol for session in sessions],
@@ -115,7 +115,7 @@ def against_bars(
 ) -> AgainstBars:
     """Compare the candles of the last `window`, up to `settling` ago; `tolerances` are relative, by feed."""
     cursor.execute(
-        scripts.read("checks/candles_equal_bars.sql"),
+        sql_files.read("checks/candles_equal_bars.sql"),
         {
             "feeds": list(tolerances),
             "tolerances": list(tolerances.values()),
@@ -146,6 +146,6 @@ class Refreshing(NamedTuple):
 def refreshing(cursor: Cursor, candle: Candle, *, slack: timedelta) -> list[Refreshing]:
     """How the refresh policies of a candle fare; empty when there is no such candle."""
     cursor.execute(
-        scripts.read("checks/refreshes_keep_up.sql"), {"candle": candle.name, "width": candle.bucket, "slack": slack}
+        sql_files.read("checks/refreshes_keep_up.sql"), {"candle": candle.name, "width": candle.bucket, "slack": slack}
     )
     return [Refreshing(*row) for row in cursor.fetchall()]

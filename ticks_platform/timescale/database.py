@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import psycopg2
 import sqlalchemy
 import sqlalchemy.exc
-from sqlalchemy.pool import NullPool
 
-from ticks_platform.timescale import embedded
+import embedded_timescale
+from ticks_platform.paths import state_dir
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -67,8 +67,8 @@ class Database:
     def url(self) -> str:
         """The URL for libpq, with its password. Raises DatabaseUnavailableError when the embedded one cannot start."""
         try:
-            return self._url or embedded.ensure_running()
-        except embedded.EmbeddedError as error:
+            return self._url or embedded_timescale.ensure_running(state_dir() / "timescaledb")
+        except embedded_timescale.EmbeddedError as error:
             raise DatabaseUnavailableError(str(error)) from error
 
     def _check_url(self) -> None:
@@ -118,8 +118,3 @@ class Database:
                 yield cursor
         finally:
             connection.close()
-
-    def engine(self) -> sqlalchemy.Engine:
-        """A SQLAlchemy engine without a pool: the embedded server stops some time after its last client has gone."""
-        url = sqlalchemy.make_url(self.url()).set(drivername="postgresql+psycopg2")
-        return sqlalchemy.create_engine(url, poolclass=NullPool)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg2 import sql
 
-from ticks_platform.timescale import scripts
-from ticks_platform.timescale.candles import Candle
+from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.candles.candles import Candle
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -34,7 +34,7 @@ class Freshness(NamedTuple):
 
 def broken_candles(cursor: Cursor, candle: Candle, *, days: int) -> BrokenCandles:
     """Candles of the last `days` days that break an OHLC invariant."""
-    query = sql.SQL(scripts.read("checks/ohlc_invariants.sql")).format(candle=sql.Identifier(candle.name))
+    query = sql.SQL(sql_files.read("checks/ohlc_invariants.sql")).format(candle=sql.Identifier(candle.name))
     cursor.execute(query, {"days": days})
     row = cursor.fetchone()
     assert row is not None
@@ -54,11 +54,11 @@ class Channels(NamedTuple):
 
 def channels(cursor: Cursor, feeds: Sequence[str]) -> list[Channels]:
     """The channels of those of these feeds that are switched on and have asked for any."""
-    cursor.execute(scripts.read("checks/channels_are_streaming.sql"), {"feeds": list(feeds)})
+    cursor.execute(sql_files.read("checks/channels_are_streaming.sql"), {"feeds": list(feeds)})
     return [Channels(*row) for row in cursor.fetchall()]
 
 
 def freshness(cursor: Cursor, feeds: Sequence[str]) -> list[Freshness]:
     """When the last tick of each of these feeds arrived; feeds that the database has never seen are left out."""
-    cursor.execute(scripts.read("checks/ticks_are_fresh.sql"), {"feeds": list(feeds)})
+    cursor.execute(sql_files.read("checks/ticks_are_fresh.sql"), {"feeds": list(feeds)})
     return [Freshness(*row) for row in cursor.fetchall()]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from psycopg2 import sql
 
-from ticks_platform.timescale import scripts
+from ticks_platform.timescale import sql_files
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -26,9 +26,9 @@ def let_read(cursor: Cursor, role: str) -> int:
         )
     cursor.execute("SELECT current_schema()")
     (schema,) = cursor.fetchone() or ("public",)
-    cursor.execute(scripts.read("grants/tables.sql"))
+    cursor.execute(sql_files.read("grants/tables.sql"))
     tables = [sql.Identifier(*name) for name in cursor.fetchall()]
-    query = sql.SQL(scripts.read("grants/reader.sql"))
+    query = sql.SQL(sql_files.read("grants/reader.sql"))
     cursor.execute(
         query.format(role=sql.Identifier(role), schema=sql.Identifier(schema), tables=sql.SQL(", ").join(tables))
     )
@@ -37,5 +37,5 @@ def let_read(cursor: Cursor, role: str) -> int:
 
 def writers(cursor: Cursor, candle: str) -> list[tuple[str, str]]:
     """Who else than its owner may write to a candle, and how."""
-    cursor.execute(scripts.read("grants/writers.sql"), {"candle": candle})
+    cursor.execute(sql_files.read("grants/writers.sql"), {"candle": candle})
     return [(role, privileges) for role, privileges in cursor.fetchall()]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg2.errors
 
-from ticks_platform.timescale import scripts
+from ticks_platform.timescale import sql_files
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -50,7 +50,7 @@ def require_timescaledb(cursor: Cursor) -> None:
     if not loaded:
         raise UnusableDatabaseError(_NOT_LOADED)
     try:
-        scripts.apply(cursor, "schema/timescaledb.sql")
+        sql_files.apply(cursor, "schema/timescaledb.sql")
     except psycopg2.errors.InsufficientPrivilege as error:
         raise UnusableDatabaseError(
             "the user of TICKS_DATABASE_URL may not create the extension timescaledb: let an administrator run "

@@ -12,8 +12,8 @@ import pytest
 
 from ticks_platform import definitions
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.defs.helpers import checked
-from ticks_platform_tests.workers import stopped_workers
+from ticks_platform_tests.support.dagster import checked
+from ticks_platform_tests.support.workers import stopped_workers
 
 FEEDS = """
 feeds:

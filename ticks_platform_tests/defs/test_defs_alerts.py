@@ -11,7 +11,7 @@ import pytest
 from ticks_platform.alerts import webhook
 from ticks_platform.alerts.webhook import WebhookError
 from ticks_platform.defs import alerts
-from ticks_platform_tests.alerts.receiver import Receiver, receiving
+from ticks_platform_tests.support.webhook_receiver import Receiver, receiving
 
 
 @pytest.fixture

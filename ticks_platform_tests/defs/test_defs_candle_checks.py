@@ -7,10 +7,10 @@ from collections.abc import Callable
 import dagster as dg
 import pytest
 
-from ticks_platform.timescale import candles
-from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE
+from ticks_platform.timescale.candles import candles
+from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.defs.candle_helpers import (
+from ticks_platform_tests.support.candles import (
     ERROR,
     WARN,
     CheckOne,
@@ -139,7 +139,7 @@ def test_what_cannot_be_healed_is_an_error(
     insert(database, 100, 103, ago=20)
     refresh(database)
     tamper(database, "UPDATE {table} SET high = 1000")
-    monkeypatch.setattr("ticks_platform.timescale.reconciliation._call", lambda *_: None)
+    monkeypatch.setattr("ticks_platform.timescale.candles.reconciliation._call", lambda *_: None)
     found = check_one("candles_equal_ticks")
     assert (found.passed, found.severity) == (False, ERROR)
     assert found.description == "1 candles are wrong and a forced refresh does not heal them"

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.defs.candle_helpers import ERROR, CheckOne
+from ticks_platform_tests.support.candles import ERROR, CheckOne
 
 CHECK = "definition_is_as_in_its_file"
 

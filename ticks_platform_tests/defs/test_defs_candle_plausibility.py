@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ticks_platform.timescale import candles
+from ticks_platform.timescale.candles import candles
+from ticks_platform.timescale.candles.reconciliation import LEVELS
 from ticks_platform.timescale.database import Database
-from ticks_platform.timescale.reconciliation import LEVELS
-from ticks_platform_tests.defs.candle_helpers import (
-    ERROR,
-    WARN,
-    CheckOne,
-    examples,
-    insert,
-    number,
-    refresh,
-    tamper,
-)
+from ticks_platform_tests.support.candles import ERROR, WARN, CheckOne, examples, insert, number, refresh, tamper
 
 
 def insert_ahead(database: Database, *, seconds: float) -> None:

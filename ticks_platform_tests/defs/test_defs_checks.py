@@ -13,13 +13,14 @@ import pytest
 
 from ticks_platform.feeds.calendars import Calendar
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Silent, Unsubscribed
-from ticks_platform.feeds.life import Change, State
-from ticks_platform.ingestion import channels, ledger, switch
-from ticks_platform.ingestion.ledger import HourEntry
-from ticks_platform.timescale import candles
-from ticks_platform.timescale.candles import ONE_HOUR, ONE_MINUTE
+from ticks_platform.feeds.transport.state import Change, State
+from ticks_platform.ingestion import channels, switch
+from ticks_platform.ingestion.rows import ledger
+from ticks_platform.ingestion.rows.ledger import HourEntry
+from ticks_platform.timescale.candles import candles
+from ticks_platform.timescale.candles.candles import ONE_HOUR, ONE_MINUTE
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.defs.helpers import checked
+from ticks_platform_tests.support.dagster import checked
 
 DAY = timedelta(days=1)
 

@@ -10,9 +10,9 @@ import dagster as dg
 import pytest
 
 from ticks_platform.feeds.events import Frame
-from ticks_platform.ingestion.journal import Journal
+from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.defs.helpers import checked
+from ticks_platform_tests.support.dagster import checked
 
 Check = Callable[[str], dg.AssetCheckEvaluation]
 CheckOne = Callable[..., dg.AssetCheckEvaluation]

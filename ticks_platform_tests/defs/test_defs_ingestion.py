@@ -20,13 +20,14 @@ from ticks_platform.defs.ingestion import FEED_TAG, FOLLOW_TAG, REFUSED_TAG, SUC
 from ticks_platform.defs.resources import stand_in_file
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import PlatformSettings, SettingsError, load_settings
-from ticks_platform.ingestion import claim, loader, switch
-from ticks_platform.ingestion.journal import Journal
-from ticks_platform.ingestion.slots import journal_path
-from ticks_platform.standin import StandIn, StandInSettings, lasting
+from ticks_platform.ingestion import loader, switch
+from ticks_platform.ingestion.handover import takeover
+from ticks_platform.ingestion.journal.journal import Journal
+from ticks_platform.ingestion.journal.journal_pair import journal_path
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.defs.helpers import take_over
-from ticks_platform_tests.ingestion.helpers import damage_group
+from ticks_platform_tests.support.dagster import take_over
+from ticks_platform_tests.support.ingestion import damage_group
+from ticks_standin import StandIn, StandInSettings, daemon
 
 Execute = Callable[..., dg.ExecuteInProcessResult]
 
@@ -334,7 +335,7 @@ def test_other_changed_settings_ask_for_a_successor_which_takes_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The run goes on until then; every tick is stored once, and it ends as a success that says who came."""
-    monkeypatch.setattr(claim, "OVERLAP", 0.3)
+    monkeypatch.setattr(takeover, "OVERLAP", 0.3)
     running = start()
     stream(database, stand_in, 100)
     settings = (feeds / "feeds.yaml").read_text(encoding="utf-8")
@@ -446,11 +447,11 @@ def test_shipped_kind_of_feed_streams(
             assert one(database, "SELECT synthetic FROM ticks_platform.feed") is True
             turn_off(database)
             assert running.result().success
-            found.append(lasting.find(stand_in_file("stocks")))
+            found.append(daemon.find(stand_in_file("stocks")))
             with database.transaction() as cursor:
                 switch.switch(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=True)
     finally:
-        lasting.stop(stand_in_file("stocks"))
+        daemon.stop(stand_in_file("stocks"))
     assert found[0] is not None
     assert found[0] == found[1]
 

@@ -10,10 +10,10 @@ import dagster as dg
 import pytest
 
 from ticks_platform.defs.policies import ONLY_RUN
-from ticks_platform.timescale import scripts
+from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.conftest import CANDLES, make_policies
-from ticks_platform_tests.defs.candle_helpers import ERROR, WARN, CheckOne, account_run
+from ticks_platform_tests.support.candles import ERROR, WARN, CheckOne, account_run
 
 MINUTES = "one_minute_candle_refresh_policy"
 COLUMNSTORE = "stocks_real_time_columnstore_policy"
@@ -24,7 +24,7 @@ RETENTION = "stocks_real_time_retention_policy"
 def made(fresh: Database) -> Database:
     """Candles with their policies."""
     with fresh.transaction() as cursor:
-        scripts.apply(cursor, *scripts.HYPERTABLE, *scripts.MACHINERY, *CANDLES)
+        sql_files.apply(cursor, *sql_files.HYPERTABLE, *sql_files.MACHINERY, *CANDLES)
         make_policies(cursor)
     return fresh
 

@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.defs.candle_helpers import ERROR, CheckOne
+from ticks_platform_tests.support.candles import ERROR, CheckOne
 
 ROLE = f"ticks test reader {uuid.uuid4().hex[:8]}"
 """Roles are the server's: other sessions of the tests may be at work there."""

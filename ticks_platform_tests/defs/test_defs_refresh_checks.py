@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ticks_platform.timescale import policies, scripts
-from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
+from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
 from ticks_platform.timescale.database import Database
+from ticks_platform.timescale.policies import policies
 from ticks_platform_tests.conftest import CANDLES, make_policies
-from ticks_platform_tests.defs.candle_helpers import ERROR, WARN, CheckOne, account_run, insert, number, refresh
+from ticks_platform_tests.support.candles import ERROR, WARN, CheckOne, account_run, insert, number, refresh
 
 LEVELS = pytest.mark.parametrize("candle", [ONE_MINUTE, ONE_HOUR, ONE_DAY], ids=["minute", "hour", "day"])
 
@@ -17,7 +18,7 @@ LEVELS = pytest.mark.parametrize("candle", [ONE_MINUTE, ONE_HOUR, ONE_DAY], ids=
 def database(fresh: Database) -> Database:
     """Candles with their policies, which do not begin by themselves for the time of a test."""
     with fresh.transaction() as cursor:
-        scripts.apply(cursor, *scripts.HYPERTABLE, *scripts.MACHINERY, *CANDLES)
+        sql_files.apply(cursor, *sql_files.HYPERTABLE, *sql_files.MACHINERY, *CANDLES)
         make_policies(cursor)
     return fresh
 

@@ -14,13 +14,12 @@ import yaml
 
 from ticks_platform.defs.repair import REPAIR_TAG
 from ticks_platform.defs.resources import stand_in_file
-from ticks_platform.standin import StandIn, lasting
-from ticks_platform.timescale import candles, reconciliation
-from ticks_platform.timescale.candles import ONE_HOUR
+from ticks_platform.timescale.candles import candles, reconciliation
+from ticks_platform.timescale.candles.candles import ONE_HOUR
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.defs.candle_helpers import WARN, CheckOne, examples, number
-from ticks_platform_tests.ingestion.helpers import rows, unbalanced
-from ticks_platform_tests.ingestion.repairing import (
+from ticks_platform_tests.support.candles import WARN, CheckOne, examples, number
+from ticks_platform_tests.support.ingestion import rows, unbalanced
+from ticks_platform_tests.support.repairing import (
     KEY,
     MINUTE,
     add_gap,
@@ -30,6 +29,7 @@ from ticks_platform_tests.ingestion.repairing import (
     polygon,
     twelve_data,
 )
+from ticks_standin import StandIn, daemon
 
 Run = Callable[..., dg.ExecuteInProcessResult]
 
@@ -173,9 +173,9 @@ def test_gaps_of_the_shipped_kind_of_feed(
     file = stand_in_file("demo")
     file.parent.mkdir(parents=True)
     port = int(stand_in.http_url.rpartition(":")[2])
-    lasting.announce(file, lasting.Announcement("127.0.0.1", port, started_ns - 1, []))
+    daemon.announce(file, daemon.Announcement("127.0.0.1", port, started_ns - 1, []))
     assert "which has not been started" in tick_sensor().skip_message, "another one has its port"
-    lasting.announce(file, lasting.Announcement("127.0.0.1", port, started_ns, []))
+    daemon.announce(file, daemon.Announcement("127.0.0.1", port, started_ns, []))
     (request,) = tick_sensor().run_requests
     assert request.partition_key == "demo"
     assert materialized(run_job("repair", "demo"), "gap_repair")["gaps repaired"] == 1

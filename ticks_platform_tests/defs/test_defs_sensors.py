@@ -18,7 +18,7 @@ from ticks_platform.defs.supervision import ATTEMPTS, HEARTBEAT_GRACE, START_GRA
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion import switch
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.defs.helpers import take_over
+from ticks_platform_tests.support.dagster import take_over
 
 UNREACHABLE = "postgresql://someone:s3cr3t-word@127.0.0.1:1/ticks"
 TURN = 5.0

@@ -8,7 +8,7 @@ import pytest
 from ticks_platform.feeds.calendars import Calendar
 from ticks_platform.ingestion import switch
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.defs.candle_helpers import WARN, CheckOne, insert, number
+from ticks_platform_tests.support.candles import WARN, CheckOne, insert, number
 
 
 @pytest.fixture

@@ -11,12 +11,13 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from ticks_platform.timescale import candles, late_ticks, policies
-from ticks_platform.timescale.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
+from ticks_platform.timescale.candles import candles, late_ticks
+from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
+from ticks_platform.timescale.candles.reconciliation import LEVELS
 from ticks_platform.timescale.database import Database
-from ticks_platform.timescale.reconciliation import LEVELS
+from ticks_platform.timescale.policies import policies
 from ticks_platform_tests.conftest import make_policies
-from ticks_platform_tests.defs.candle_helpers import (
+from ticks_platform_tests.support.candles import (
     ERROR,
     WARN,
     CheckOne,

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from ticks_platform.ingestion import audit
-from ticks_platform.ingestion.snapshot import snapshot
-from ticks_platform.ingestion.tick_id import JOURNAL_BITS, POSITION_BITS
-from ticks_platform.standin import ConnectionAccount
+from ticks_platform.ingestion.journal.journal_view import snapshot
+from ticks_platform.ingestion.rows.tick_id import JOURNAL_BITS, POSITION_BITS
 from ticks_platform_tests.faults.events import Fate, Row, Tape
 from ticks_platform_tests.faults.ingester import FEED, Claim, Group, digest
+from ticks_standin import ConnectionAccount
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from ticks_platform.ingestion.journal.journal_view import snapshot
 from ticks_platform.ingestion.lease import application_name
-from ticks_platform.ingestion.snapshot import snapshot
-from ticks_platform.standin import StandInError
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.faults import accounting
 from ticks_platform_tests.faults.ingester import DEATHS, FEED
 from ticks_platform_tests.faults.processes import CampaignError, EmbeddedServer, Ingester, wait_until
 from ticks_platform_tests.faults.rig import BUDGET_MEGABYTES, Rig, Written
+from ticks_standin import StandInError
 
 TAKEOVER = 8.0
 """Seconds after which a frozen owner is let go before it was replaced; to evict it takes five."""

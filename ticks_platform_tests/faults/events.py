@@ -8,7 +8,7 @@ import random
 import time
 from typing import Any, NamedTuple
 
-from ticks_platform.standin import RawFrame
+from ticks_standin import RawFrame
 
 SYMBOLS = ("AAPL", "BTC/USD", "EUR/USD", "BRK.B", "Ærø😀", "A" * 300)
 

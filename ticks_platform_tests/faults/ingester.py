@@ -21,23 +21,23 @@ from typing import Any
 
 import msgspec
 
-from ticks_platform.feeds import connection as connections
-from ticks_platform.feeds.connection import FeedConnection
 from ticks_platform.feeds.connector import Endpoint
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
-from ticks_platform.feeds.twelve_data import TwelveDataConnector, TwelveDataConversation
+from ticks_platform.feeds.transport import reconnect as connections
+from ticks_platform.feeds.transport.reconnect import FeedConnection
+from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector, TwelveDataConversation
 from ticks_platform.ingestion import lease as leases
-from ticks_platform.ingestion import ledger
-from ticks_platform.ingestion import store as stores
-from ticks_platform.ingestion.destinations import Destination
-from ticks_platform.ingestion.journal import FrameGroup, Journal, JournalFencedError, JournalUnavailableError
+from ticks_platform.ingestion.journal.journal import FrameGroup, Journal, JournalFencedError, JournalUnavailableError
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.loader import Loader
-from ticks_platform.ingestion.store import Store
-from ticks_platform.ingestion.stream import Ingestion
+from ticks_platform.ingestion.rows import ledger
+from ticks_platform.ingestion.rows import store as stores
+from ticks_platform.ingestion.rows.store import Store
+from ticks_platform.ingestion.rows.tables import Destination
+from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.children import told_to_end
+from ticks_platform_tests.support.children import told_to_end
 
 TAKEN_OVER = 3
 """Exit code of an ingester that another one has replaced."""

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ticks_platform.timescale import embedded
-from ticks_platform_tests.children import Child
+import embedded_timescale
 from ticks_platform_tests.faults.ingester import Order, main
+from ticks_platform_tests.support.children import Child
 
 PATIENCE = 60.0
 """Seconds after which something that has to happen is taken for never happening."""
@@ -36,7 +36,7 @@ class EmbeddedServer:
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
-        self.url = embedded.ensure_running(data_dir)
+        self.url = embedded_timescale.ensure_running(data_dir)
 
     def kill(self) -> None:
         """`kill -9`, and wait until it is gone."""
@@ -46,7 +46,7 @@ class EmbeddedServer:
 
     def start(self) -> None:
         """Start it again."""
-        assert embedded.ensure_running(self._data_dir) == self.url
+        assert embedded_timescale.ensure_running(self._data_dir) == self.url
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
@@ -60,10 +60,10 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """End it for good."""
-        embedded.stop(self._data_dir)
+        embedded_timescale.stop(self._data_dir)
 
     def _pid(self) -> int:
-        pid = embedded.status(self._data_dir).pid
+        pid = embedded_timescale.status(self._data_dir).pid
         assert pid is not None
         return pid
 

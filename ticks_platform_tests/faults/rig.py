@@ -12,13 +12,13 @@ from typing import NamedTuple, Self
 import psycopg2
 
 from ticks_platform.ingestion import audit
-from ticks_platform.ingestion.journal import JournalError
-from ticks_platform.ingestion.snapshot import snapshot
-from ticks_platform.standin import ConnectionAccount, RawFrame, StandIn, StandInError, StandInSettings
+from ticks_platform.ingestion.journal.journal import JournalError
+from ticks_platform.ingestion.journal.journal_view import snapshot
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 from ticks_platform_tests.faults.events import Tape
 from ticks_platform_tests.faults.ingester import FEED, TAKEN_OVER, Order, markers
 from ticks_platform_tests.faults.processes import PATIENCE, CampaignError, Ingester, wait_until
+from ticks_standin import ConnectionAccount, RawFrame, StandIn, StandInError, StandInSettings
 
 BUDGET_MEGABYTES = 2
 """What may wait in the journal: little, so that a database that is away fills it soon."""

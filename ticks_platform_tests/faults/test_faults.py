@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ticks_platform.timescale import scripts
+from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.faults.campaign import Campaign, table
 from ticks_platform_tests.faults.ingester import MUTATIONS
@@ -51,7 +51,7 @@ def fault_database(server: EmbeddedServer | None, request: pytest.FixtureRequest
         return database
     database = Database(server.url)
     with database.transaction() as cursor:
-        scripts.apply(cursor, *scripts.HYPERTABLE, *scripts.MACHINERY)
+        sql_files.apply(cursor, *sql_files.HYPERTABLE, *sql_files.MACHINERY)
     return database
 
 

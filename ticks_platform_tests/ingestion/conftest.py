@@ -10,15 +10,15 @@ import pytest
 
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
-from ticks_platform.feeds.twelve_data import TwelveDataConnector
+from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 from ticks_platform.ingestion import lease as leases
-from ticks_platform.ingestion.batch import Decode
-from ticks_platform.ingestion.journal import Journal
+from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Metrics
+from ticks_platform.ingestion.rows.decode import Decode
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.ingestion.helpers import LoaderOf
+from ticks_platform_tests.support.ingestion import LoaderOf
 
 
 @pytest.fixture

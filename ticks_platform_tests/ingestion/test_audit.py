@@ -12,9 +12,9 @@ import pytest
 from ticks_platform.feeds.events import Frame
 from ticks_platform.ingestion import audit
 from ticks_platform.ingestion.audit import Hours, JournalFolder
-from ticks_platform.ingestion.journal import Journal
+from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.ingestion.helpers import LoaderOf, TakeLease, price, rows
+from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, price, rows
 
 DAY = 86_400
 NOON = int(time.time()) // DAY * DAY - DAY // 2

@@ -13,10 +13,10 @@ from ticks_platform.feeds.events import (
     Silent,
     Unsubscribed,
 )
-from ticks_platform.feeds.life import Change, State
+from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.ingestion import channels
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.ingestion.helpers import LoaderOf, TakeLease, price, rows
+from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, price, rows
 
 AT = 1_767_225_600
 

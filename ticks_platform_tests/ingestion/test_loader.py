@@ -13,18 +13,19 @@ import psycopg2
 import pytest
 
 from ticks_platform.feeds.events import Frame, Tick
-from ticks_platform.feeds.life import Change, State
-from ticks_platform.ingestion import audit, ledger, switch
+from ticks_platform.feeds.transport.state import Change, State
+from ticks_platform.ingestion import audit, switch
 from ticks_platform.ingestion import lease as leases
-from ticks_platform.ingestion.batch import decode_groups
-from ticks_platform.ingestion.duplicates import TradeMemory
-from ticks_platform.ingestion.journal import FrameGroup, Journal
+from ticks_platform.ingestion.journal.journal import FrameGroup, Journal
 from ticks_platform.ingestion.lease import Lease, LeaseLostError
-from ticks_platform.ingestion.ledger import Entry
 from ticks_platform.ingestion.loader import CheckpointError
-from ticks_platform.ingestion.store import Store, prepare
+from ticks_platform.ingestion.rows import ledger
+from ticks_platform.ingestion.rows.decode import decode_groups
+from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
+from ticks_platform.ingestion.rows.ledger import Entry
+from ticks_platform.ingestion.rows.store import Store, prepare
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.ingestion.helpers import LoaderOf, TakeLease, price, rows
+from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, price, rows
 
 
 def test_ticks_and_checkpoint_arrive_together(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:

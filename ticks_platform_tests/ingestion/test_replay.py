@@ -10,10 +10,10 @@ import pytest
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import __main__ as command
-from ticks_platform.ingestion.journal import Journal, JournalError
+from ticks_platform.ingestion.journal.journal import Journal, JournalError
 from ticks_platform.ingestion.replay import FeedInUseError, export, replay
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.ingestion.helpers import LoaderOf, TakeLease, damage_group, price, rows, wreck_middle_page
+from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, damage_group, price, rows, wreck_middle_page
 
 
 def append(journal: Journal, *frames: bytes) -> None:

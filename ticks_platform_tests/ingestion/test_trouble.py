@@ -14,13 +14,13 @@ import pytest
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import audit, loader, switch
-from ticks_platform.ingestion.journal import Journal, JournalDamagedError, JournalUnavailableError
+from ticks_platform.ingestion.journal.journal import Journal, JournalDamagedError, JournalUnavailableError
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.replay import replay
-from ticks_platform.ingestion.stream import Ingestion
-from ticks_platform.standin import StandIn
+from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.ingestion.helpers import LoaderOf, TakeLease, damage_group, price, rows
+from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, damage_group, price, rows
+from ticks_standin import StandIn
 
 Begin = Callable[[], Ingestion]
 

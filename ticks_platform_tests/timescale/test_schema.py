@@ -7,8 +7,9 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from ticks_platform.timescale import policies, scripts, tables
+from ticks_platform.timescale import sql_files, tables
 from ticks_platform.timescale.database import Database
+from ticks_platform.timescale.policies import policies
 from ticks_platform_tests.conftest import make_policies
 
 INSERT = (
@@ -19,7 +20,7 @@ INSERT = (
 
 def all_files(root: Path) -> list[str]:
     """Every file that makes an object, in an order that satisfies their references."""
-    made = [*scripts.HYPERTABLE, *scripts.MACHINERY, *scripts.RETENTION, "schema/company.sql"]
+    made = [*sql_files.HYPERTABLE, *sql_files.MACHINERY, *sql_files.RETENTION, "schema/company.sql"]
     candles = [f"candles/one_{unit}_candle.sql" for unit in ("minute", "hour", "day")]
     candles += [
         f"candles/{name}.sql" for name in ("one_minute_candle_volume", "one_minute_candle_filled", "session_day_candle")
@@ -38,7 +39,7 @@ def test_applying_everything_twice_changes_nothing(empty_database: Database, rep
     found = []
     for _ in range(2):
         with empty_database.transaction() as cursor:
-            scripts.apply(cursor, *files)
+            sql_files.apply(cursor, *files)
             make_policies(cursor)
         with empty_database.transaction() as cursor:
             cursor.execute("SELECT job_id, proc_name, config::text FROM timescaledb_information.jobs ORDER BY job_id")
@@ -109,7 +110,7 @@ def test_the_columnstore_is_set_up_and_a_users_own_choice_stays(database: Databa
     chosen = columnstore(database)
     assert chosen == [("feed", 1, None), ("time", None, 1)]
     with database.transaction() as cursor:
-        scripts.apply(cursor, *scripts.HYPERTABLE)
+        sql_files.apply(cursor, *sql_files.HYPERTABLE)
     assert columnstore(database) == chosen
 
 
@@ -118,5 +119,5 @@ def test_the_columnstore_is_set_up_where_an_older_version_had_none(database: Dat
         cursor.execute("ALTER TABLE stocks_real_time SET (timescaledb.compress = false)")
     assert columnstore(database) == []
     with database.transaction() as cursor:
-        scripts.apply(cursor, *scripts.HYPERTABLE)
+        sql_files.apply(cursor, *sql_files.HYPERTABLE)
     assert len(columnstore(database)) == 3

@@ -1,0 +1,274 @@
+"""Exactly one server per data directory: start it, join it, ask it, stop it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import filelock
+
+from embedded_timescale import control
+from embedded_timescale.data_directory import DataDirectory
+from embedded_timescale.errors import EmbeddedError
+from embedded_timescale.install import ensure_engine
+from embedded_timescale.node import run_bridge
+from embedded_timescale.paths import cache_dir, default_data_dir
+
+DEFAULT_TCP_PORT = 54329
+_SOCKET_NAME = ".s.PGSQL.5432"  # the name that libpq makes of a directory and its default port
+_MAX_SOCKET_PATH_BYTES = 103  # the shortest limit of the systems that matter (macOS); Linux has 107
+_START_SECONDS = 120.0
+_LOOK_SECONDS = 0.02
+_LOG_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is known of a data directory's server. All but the first two are ``None`` when it does not run."""
+
+    data_dir: Path
+    running: bool
+    pid: int | None = None
+    url: str | None = None
+    tcp_url: str | None = None
+    """URL with the password, for clients that cannot use a Unix socket; ``None`` unless TCP was asked for."""
+    version: str | None = None
+    """Version of TimescaleDB; like ``clients`` and ``waiting``, ``None`` while the server is busy with a statement."""
+    clients: int | None = None
+    waiting: int | None = None
+    """Clients that wait for their turn at the one session."""
+
+
+def ensure_running(data_dir: Path | None = None, *, tcp_port: int | None = None) -> str:
+    """URL of the one server of ``data_dir``, which is started when none is alive.
+
+    The URL reads ``postgresql://postgres@/postgres?host=<socket directory>``: the database and the user are both called
+    ``postgres``. With ``tcp_port`` the server also listens there, on loopback only; see :attr:`Status.tcp_url`.
+    Raises :class:`EmbeddedError`.
+    """
+    directory = _directory(data_dir)
+    socket_path = _listening_at(directory)
+    if socket_path is None:
+        socket_path = _start_or_join(directory)
+    if tcp_port is not None:
+        answer = _ask(directory, socket_path, f"tcp:{tcp_port}")
+        if "error" in answer:
+            raise EmbeddedError(f"The embedded TimescaleDB cannot listen on port {tcp_port}: {answer['error']}.")
+        if tcp_port not in (0, answer["tcp_port"]):
+            raise EmbeddedError(
+                f"The embedded TimescaleDB of {directory.root} listens on TCP port {answer['tcp_port']} already. "
+                "Use that one, or stop the server first."
+            )
+    return _socket_url(socket_path)
+
+
+def stop(data_dir: Path | None = None, *, timeout_seconds: float = 30.0) -> bool:
+    """Stops the server of ``data_dir``; clients are sent away, open transactions rolled back. False when none ran.
+
+    A server that has not ended after ``timeout_seconds`` (a long statement) is killed: nothing committed is lost.
+    """
+    directory = _directory(data_dir)
+    if not directory.server_lock.exists():
+        return False
+    with _locked_for_start(directory):
+        if not _lock_is_held(directory):
+            return False
+        info = _read_info(directory)
+        deadline = time.monotonic() + timeout_seconds
+        if info is not None:
+            with contextlib.suppress(OSError):  # it is about to end already, or too busy to answer
+                control.request(Path(info["socket"]), "stop", timeout_seconds)
+        if not _wait_for_lock(directory, deadline):
+            # The lock is held, so the process that wrote the file is alive, and its pid is still its own.
+            if info is None:
+                raise EmbeddedError(
+                    f"The server of {directory.root} neither answers nor says who it is. "
+                    f"`fuser {directory.server_lock}` names the process to end."
+                )
+            os.kill(info["pid"], signal.SIGKILL)
+            _wait_for_lock(directory, time.monotonic() + 10.0)
+        directory.info.unlink(missing_ok=True)
+    return True
+
+
+def status(data_dir: Path | None = None, *, timeout_seconds: float = 5.0) -> Status:
+    """What is known of the server of ``data_dir``; starts nothing. Raises :class:`EmbeddedError` for a foreign one."""
+    directory = _directory(data_dir)
+    directory.check()
+    info = _read_info(directory)
+    if info is None:
+        return Status(directory.root, running=False)
+    socket_path = Path(info["socket"])
+    try:
+        # Not a plain connection: looking at an idle server must not keep it from stopping.
+        info |= control.request(socket_path, "status", timeout_seconds)
+    except TimeoutError:
+        pass  # busy with a statement
+    except OSError:
+        return Status(directory.root, running=False)
+    return Status(
+        directory.root,
+        running=True,
+        pid=info["pid"],
+        url=_socket_url(socket_path),
+        tcp_url=_tcp_url(directory, info["tcp_port"]),
+        version=info.get("version"),
+        clients=info.get("clients"),
+        waiting=info.get("waiting"),
+    )
+
+
+def _directory(data_dir: Path | None) -> DataDirectory:
+    return DataDirectory((data_dir or default_data_dir()).expanduser().resolve())
+
+
+def _start_or_join(directory: DataDirectory) -> Path:
+    directory.check()
+    directory.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked_for_start(directory):
+        deadline = time.monotonic() + _START_SECONDS
+        while _lock_is_held(directory):
+            # It has been started in the meantime, or still is by a process that was killed, or it is stopping.
+            socket_path = _listening_at(directory)
+            if socket_path is not None:
+                return socket_path
+            if time.monotonic() > deadline:
+                raise EmbeddedError(
+                    f"A server of {directory.root} is alive and does not listen. "
+                    f"`python -m embedded_timescale stop --data-dir {directory.root}` ends it."
+                )
+            time.sleep(_LOOK_SECONDS)
+        return _start(directory)
+
+
+def _start(directory: DataDirectory) -> Path:
+    socket_path = _socket_path(directory)
+    engine = ensure_engine()
+    directory.prepare()
+    directory.info.unlink(missing_ok=True)
+    if directory.log.exists() and directory.log.stat().st_size > _LOG_BYTES:
+        directory.log.replace(directory.log.with_suffix(".log.1"))
+    with directory.server_lock.open("ab") as lock, directory.log.open("ab") as log:
+        # The lock belongs to the open file, which the server inherits: the kernel frees it when the process is gone,
+        # however that came about, and no reused pid can look like a live server.
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        options = {
+            "engine": str(engine),
+            "data": str(directory.cluster),
+            "socket": str(socket_path),
+            "info": str(directory.info),
+            "password": str(directory.password),
+            "idle": _seconds_setting("TICKS_EMBEDDED_IDLE_SECONDS", 300),
+            "max-wait": _seconds_setting("TICKS_EMBEDDED_WAIT_SECONDS", 120),
+        }
+        _make_private(socket_path.parent)
+        try:
+            run_bridge("serve", options, log, keep_fds=[lock.fileno()], timeout_seconds=_START_SECONDS)
+        except EmbeddedError:
+            shutil.rmtree(socket_path.parent, ignore_errors=True)
+            raise
+    return socket_path
+
+
+def _socket_path(directory: DataDirectory) -> Path:
+    name = hashlib.sha256(os.fsencode(directory.root)).hexdigest()[:16]
+    path = cache_dir() / "run" / name / _SOCKET_NAME
+    if len(os.fsencode(path)) > _MAX_SOCKET_PATH_BYTES:
+        raise EmbeddedError(
+            f"The path of the embedded TimescaleDB's socket is too long for a Unix socket ({path}). "
+            "Set TICKS_CACHE_DIR to a folder with a shorter path."
+        )
+    return path
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise EmbeddedError(f"{folder} belongs to another user. Set TICKS_CACHE_DIR to a folder of your own.")
+    folder.chmod(0o700)
+
+
+@contextlib.contextmanager
+def _locked_for_start(directory: DataDirectory) -> Iterator[None]:
+    try:
+        with filelock.FileLock(directory.start_lock, timeout=2 * _START_SECONDS):
+            yield
+    except filelock.Timeout as error:
+        raise EmbeddedError(
+            f"Another process has been starting the server of {directory.root} for too long."
+        ) from error
+
+
+def _lock_is_held(directory: DataDirectory) -> bool:
+    with directory.server_lock.open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _wait_for_lock(directory: DataDirectory, deadline: float) -> bool:
+    while _lock_is_held(directory):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_LOOK_SECONDS)
+    return True
+
+
+def _listening_at(directory: DataDirectory) -> Path | None:
+    info = _read_info(directory)
+    if info is None:
+        return None
+    socket_path = Path(info["socket"])
+    return socket_path if control.accepts(socket_path) else None
+
+
+def _read_info(directory: DataDirectory) -> dict[str, Any] | None:
+    try:
+        info: dict[str, Any] = json.loads(directory.info.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return info
+
+
+def _ask(directory: DataDirectory, socket_path: Path, what: str) -> dict[str, Any]:
+    try:
+        return control.request(socket_path, what, 30.0)
+    except OSError as error:
+        raise EmbeddedError(
+            f"The server of {directory.root} does not answer ({error}). Try again, or stop it."
+        ) from error
+
+
+def _socket_url(socket_path: Path) -> str:
+    return f"postgresql://postgres@/postgres?host={quote(str(socket_path.parent), safe='')}"
+
+
+def _tcp_url(directory: DataDirectory, port: int | None) -> str | None:
+    if port is None:
+        return None
+    password = directory.password.read_text(encoding="utf-8").strip()
+    return f"postgresql://postgres:{quote(password, safe='')}@127.0.0.1:{port}/postgres"
+
+
+def _seconds_setting(name: str, default: int) -> str:
+    text = os.environ.get(name, "").strip() or str(default)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 1_000_000:
+        raise EmbeddedError(f"{name} is {text!r}: it has to be a number of seconds, 0 for no limit.")
+    return str(seconds)

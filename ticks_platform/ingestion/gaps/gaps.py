@@ -1,0 +1,286 @@
+"""The gaps of a feed: when a symbol was wanted, its market was open, and nobody listened. Kept in `feed_gap`.
+
+They follow from the coverage, the wanted symbols and the calendars. Only what follows from changes since the last time
+is reckoned anew, so that the cost does not grow with the history. What became of a gap is never forgotten: its state
+stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from psycopg2.extras import execute_values
+
+from ticks_platform.feeds.calendars import Calendar, calendar
+from ticks_platform.ingestion import lease as leases
+from ticks_platform.ingestion.gaps import coverage
+from ticks_platform.timescale import sql_files
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+DEAD_AFTER = 30.0
+"""Seconds without a heartbeat after which nobody is taken to listen any more."""
+
+FIRST_TIME = 10_000_000
+"""Microseconds from when a symbol is first wanted; a first subscription within them is no gap, but where all begins."""
+
+COVERAGE_KEPT = timedelta(days=7)
+"""How long coverage is kept after its end; the gaps that follow from it stay."""
+
+_FORGOTTEN_AT_ONCE = 50_000
+"""Rows of coverage that one transaction forgets at the most."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+_FOREVER = 1 << 62
+
+
+class Span(NamedTuple):
+    """Coverage. Times are microseconds since the Unix epoch; an end may be _FOREVER."""
+
+    begin: int
+    end: int
+    ended_by: str
+
+
+class WantedSpan(NamedTuple):
+    """An interval in which a symbol was wanted."""
+
+    begin: int
+    end: int
+    calendar: Calendar
+    refusal: str | None
+
+
+class KnownGap(NamedTuple):
+    """A row of feed_gap."""
+
+    begin: int
+    end: int
+    gap_id: int
+    state: str
+    cause: str
+
+
+class Gap(NamedTuple):
+    """A gap as it is reckoned; the end is _FOREVER while it goes on."""
+
+    begin: int
+    end: int
+    cause: str
+    detail: str = ""
+
+
+class Reckoned(NamedTuple):
+    """What has changed in the table of gaps."""
+
+    symbols: int
+    """How many symbols were looked at."""
+    found: int
+    changed: int
+    removed: int
+
+
+class _Changes(NamedTuple):
+    found: list[tuple[str, Gap]]
+    changed: list[tuple[int, Gap]]
+    removed: list[int]
+
+
+def reckon(cursor: Cursor, feed: str, *, now: datetime) -> Reckoned:
+    """Bring the gaps of a feed up to date, in one transaction; `now` is the end of a gap that goes on.
+
+    May be called by anybody, at any time and as often as one likes.
+    """
+    held = leases.status(cursor, feed)
+    if held is None:
+        return Reckoned(0, 0, 0, 0)
+    # Whoever loads this feed takes the same lock first, and so does anybody else who reckons.
+    cursor.execute("SELECT FROM ticks_platform.feed_lease WHERE feed = %s FOR NO KEY UPDATE", (feed,))
+    if not held.released and held.age > DEAD_AFTER:
+        coverage.close_abandoned(cursor, feed, until_epoch=held.epoch)
+    # Connections that brought nothing, of which a flapping provider makes many; the first one shows what was missed.
+    cursor.execute(
+        """
+        DELETE FROM ticks_platform.feed_coverage AS known
+        WHERE feed = %s AND NOT reckoned AND ends_at = begins_at AND ended_by <> 'killed' AND EXISTS (
+            SELECT FROM ticks_platform.feed_coverage AS earlier
+            WHERE earlier.feed = known.feed AND earlier.symbol = known.symbol AND earlier.begins_at < known.begins_at
+                AND earlier.begins_at >= (
+                    SELECT max(wanted_from) FROM ticks_platform.feed_symbol AS wanted
+                    WHERE wanted.feed = known.feed AND wanted.symbol = known.symbol
+                        AND wanted.wanted_from <= known.begins_at
+                )
+        )
+        """,
+        (feed,),
+    )
+    cursor.execute(
+        "UPDATE ticks_platform.feed_coverage SET reckoned = true WHERE feed = %s AND NOT reckoned "
+        "RETURNING symbol, begins_at",
+        (feed,),
+    )
+    first: dict[str, datetime] = {}
+    for symbol, begins_at in cursor.fetchall():
+        first[symbol] = min(begins_at, first.get(symbol, begins_at))
+    arguments: dict[str, Any] = {"feed": feed, "symbols": list(first), "begins": list(first.values())}
+    cursor.execute(sql_files.read("gaps/to_reckon.sql"), arguments)
+    since = {symbol: (moment, ended_by) for symbol, moment, ended_by in cursor.fetchall()}
+    if not since:
+        return Reckoned(0, 0, 0, 0)
+    arguments = {"feed": feed, "symbols": list(since), "since": [moment for moment, _ in since.values()]}
+    cursor.execute(sql_files.read("gaps/reckoning.sql"), arguments)
+    changes = _Changes([], [], [])
+    until = _microseconds(now)
+    for symbol, rows in groupby(cursor.fetchall(), key=lambda row: row[1]):
+        spans: list[Span] = []
+        wanted: list[WantedSpan] = []
+        known: list[KnownGap] = []
+        for kind, _, begin, end, word, detail, gap_id in rows:
+            times = (_microseconds(begin), _FOREVER if end is None else _microseconds(end))
+            if kind == "coverage":
+                spans.append(Span(*times, word or ""))
+            elif kind == "wanted":
+                wanted.append(WantedSpan(*times, calendar(word), detail))
+            else:
+                known.append(KnownGap(*times, gap_id, word, detail))
+        moment, ended_by = since[symbol]
+        begin = 0 if moment is None else _microseconds(moment)
+        found = list(gaps(spans, wanted, since=begin, until=until, ended_by=ended_by))
+        _compare(symbol, found, [gap for gap in known if gap.begin >= begin], changes)
+    _write(cursor, feed, changes)
+    return Reckoned(len(since), len(changes.found), len(changes.changed), len(changes.removed))
+
+
+def forget_old(cursor: Cursor, feed: str, *, now: datetime) -> None:
+    """Forget coverage that ended long ago, of which a flapping connection makes much; no gap changes by it."""
+    # Nobody reckons meanwhile.
+    cursor.execute("SELECT FROM ticks_platform.feed_lease WHERE feed = %s FOR NO KEY UPDATE", (feed,))
+    cursor.execute(
+        sql_files.read("gaps/forget_old.sql"),
+        {"feed": feed, "before": now - COVERAGE_KEPT, "limit": _FORGOTTEN_AT_ONCE},
+    )
+
+
+def gaps(
+    covered: Iterable[Span], wanted: Iterable[WantedSpan], *, since: int, until: int, ended_by: str | None
+) -> Iterator[Gap]:
+    """The gaps of one symbol from `since` to `until`, in order; `ended_by` is what ended the coverage before it."""
+    covered, wanted = sorted(covered), sorted(wanted)
+    for hole in _holes(covered, since=since, ended_by=ended_by):
+        for span in wanted:
+            begin, end = max(hole.begin, span.begin), min(hole.end, span.end)
+            if begin >= min(end, until):
+                continue
+            is_first = hole.begin < span.begin or not hole.ended_by
+            cause, detail = "not_subscribed" if is_first else hole.ended_by, ""
+            if is_first and begin == span.begin:
+                # Also one that brought nothing: what its connection missed is known to be missing.
+                first = next((each for each in covered if each.begin >= begin), None)
+                if first is not None and first.begin - begin < FIRST_TIME:
+                    begin, cause = first.begin, first.ended_by or cause
+                if begin >= end or (first is None and min(end, until) - begin < FIRST_TIME):
+                    continue
+            if span.refusal is not None and (end == _FOREVER or is_first):
+                cause, detail = "refused", span.refusal
+            for opens, closes in span.calendar.sessions(begin / 1e6, min(end, until) / 1e6):
+                piece = (max(begin, round(opens * 1e6)), min(end, until, round(closes * 1e6)))
+                goes_on = end == _FOREVER and piece[1] == until
+                if piece[0] < piece[1]:
+                    yield Gap(piece[0], _FOREVER if goes_on else piece[1], cause, detail)
+
+
+def _holes(covered: Iterable[Span], *, since: int, ended_by: str | None) -> Iterator[Span]:
+    """What no interval of coverage covers, with what ended the coverage before; the last one has no end."""
+    end, by = since, ended_by or ""
+    for span in covered:
+        if span.begin == span.end:
+            continue  # no moment of it is proven
+        if span.begin > end:
+            yield Span(end, span.begin, by)
+        if span.end >= end:
+            end, by = span.end, span.ended_by or by
+    if end < _FOREVER:
+        yield Span(end, _FOREVER, by)
+
+
+def _compare(symbol: str, found: Sequence[Gap], known: Sequence[KnownGap], changes: _Changes) -> None:
+    """What has to be done so that the known gaps of a symbol become those that were found."""
+    # What has been dealt with stays as it was dealt with; only what goes beyond it is a gap that is open.
+    settled = [gap for gap in known if gap.state != "open" and gap.end != _FOREVER]
+    upcoming = [rest for gap in found for rest in _without(gap, settled)]
+    kept = {gap.begin: gap for gap in known if gap not in settled}
+    for gap in upcoming:
+        # The same one, or the one that it overlaps: its begin moves when more is loaded out of a journal.
+        old = kept.get(gap.begin) or next(
+            (other for other in kept.values() if other.begin < gap.end and gap.begin < other.end), None
+        )
+        if old is None:
+            changes.found.append((symbol, gap))
+            continue
+        del kept[old.begin]
+        cause = gap.cause if old.cause == "not_subscribed" or old.begin != gap.begin else old.cause
+        if (old.begin, old.end, old.cause) != (gap.begin, gap.end, cause):
+            changes.changed.append((old.gap_id, gap._replace(cause=cause)))
+    changes.removed.extend(gap.gap_id for gap in kept.values())
+
+
+def _without(gap: Gap, settled: Iterable[KnownGap]) -> Iterator[Gap]:
+    begin = gap.begin
+    for other in sorted(settled):
+        if other.end <= begin or other.begin >= gap.end:
+            continue
+        if other.begin > begin:
+            yield gap._replace(begin=begin, end=other.begin)
+        begin = other.end
+    if begin < gap.end:
+        yield gap._replace(begin=begin)
+
+
+def _write(cursor: Cursor, feed: str, changes: _Changes) -> None:
+    if changes.removed:
+        cursor.execute("DELETE FROM ticks_platform.feed_gap WHERE gap_id = ANY (%s)", (changes.removed,))
+    if changes.changed:
+        execute_values(
+            cursor,
+            """
+            UPDATE ticks_platform.feed_gap AS known
+            SET begins_at = given.begins_at, ends_at = given.ends_at, cause = given.cause,
+                changed_at = clock_timestamp()
+            FROM (VALUES %s) AS given (gap_id, begins_at, ends_at, cause)
+            WHERE known.gap_id = given.gap_id
+            """,
+            [(gap_id, _datetime(gap.begin), _datetime(gap.end), gap.cause) for gap_id, gap in changes.changed],
+            template="(%s, %s, %s::timestamptz, %s)",
+            page_size=1000,
+        )
+    if changes.found:
+        execute_values(
+            cursor,
+            "INSERT INTO ticks_platform.feed_gap (feed, symbol, begins_at, ends_at, cause, detail, state) VALUES %s",
+            [
+                (
+                    feed,
+                    symbol,
+                    _datetime(gap.begin),
+                    _datetime(gap.end),
+                    gap.cause,
+                    gap.detail,
+                    "ignored" if gap.cause == "switched_off" else "open",
+                )
+                for symbol, gap in changes.found
+            ],
+            page_size=1000,
+        )
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def _datetime(microseconds: int) -> datetime | None:
+    return None if microseconds == _FOREVER else _EPOCH + timedelta(microseconds=microseconds)

@@ -1,0 +1,204 @@
+"""Planned hand-overs: the next owner of a feed receives beside the one before, then takes the feed over without a gap.
+
+The successor announces itself, connects, and appends to a journal of its own, while the predecessor goes on. When it
+has streamed everything for a while it takes the lease, loads what the predecessor's journal still holds, decides which
+of its own events the predecessor has stored too, writes that down, and loads the others. The predecessor need not do
+anything for that: it may be killed at any moment, and so may the successor, before it has taken the lease and after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Unsubscribed
+from ticks_platform.feeds.transport.state import Change, State
+from ticks_platform.ingestion import lease as leases
+from ticks_platform.ingestion.handover import received_twice
+from ticks_platform.ingestion.handover.received_twice import Found, Overlap
+from ticks_platform.ingestion.journal.journal import FrameGroup, Journal
+from ticks_platform.ingestion.lease import Lease, LeaseLostError, LeaseStatus
+from ticks_platform.ingestion.rows.decode import Decode
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+ROOM = 1 << 30
+"""Positions that are left for what the predecessor still appends, so that the successor's ticks sort after them."""
+
+
+class HandoverFailedError(Exception):
+    """The successor could not take the feed over; its predecessor goes on."""
+
+
+class Handover(NamedTuple):
+    """A hand-over that has begun."""
+
+    feed: str
+    epoch: int
+    """The successor's, under which it receives already."""
+    successor: str
+    predecessor: str
+    predecessor_epoch: int
+
+
+class Unsettled(NamedTuple):
+    """A journal of a successor's of which it is not decided yet what is stored already."""
+
+    feed: str
+    epoch: int
+    journal_number: int | None
+    """The predecessor's; None where that never loaded anything."""
+    end: int | None
+    """When its last frame arrived, in nanoseconds since the Unix epoch."""
+
+
+def begin(cursor: Cursor, *, owner: str, feed: str, predecessor: LeaseStatus, journal: Journal) -> Handover:
+    """Announce that `owner` follows the holder of the lease, and receives into this journal."""
+    cursor.execute(
+        """
+        INSERT INTO ticks_platform.feed_handover
+            (feed, epoch, successor, journal_id, predecessor, predecessor_epoch, predecessor_journal, begun_at)
+        SELECT lease.feed,
+            1 + greatest(lease.epoch, (SELECT max(reserved.epoch) FROM ticks_platform.feed_handover AS reserved
+                                       WHERE reserved.feed = lease.feed)),
+            %(owner)s, %(journal)s, lease.owner, lease.epoch, lease.journal_id, clock_timestamp()
+        FROM ticks_platform.feed_lease AS lease WHERE lease.feed = %(feed)s AND lease.epoch = %(epoch)s
+        RETURNING epoch
+        """,
+        {"owner": owner, "journal": journal.journal_id, "feed": feed, "epoch": predecessor.epoch},
+    )
+    row = cursor.fetchone()
+    if row is None:
+        raise overtaken(feed)
+    return Handover(feed, row[0], owner, predecessor.owner, predecessor.epoch)
+
+
+def take(cursor: Cursor, handover: Handover, journal: Journal) -> Lease:
+    """Take the feed over; the predecessor cannot commit any more.
+
+    Raises LeaseLostError when the predecessor does not hold it any more, but somebody else, and
+    psycopg2.errors.LockNotAvailable as `lease.take` does.
+    """
+    cursor.execute("SET LOCAL lock_timeout = '5s'")
+    cursor.execute(
+        """
+        UPDATE ticks_platform.feed_lease SET epoch = %s, owner = %s, journal_id = %s, taken_at = clock_timestamp(),
+            heartbeat_at = clock_timestamp(), released_at = NULL
+        WHERE feed = %s AND epoch = %s
+        """,
+        (handover.epoch, handover.successor, journal.journal_id, handover.feed, handover.predecessor_epoch),
+    )
+    if not cursor.rowcount:
+        raise overtaken(handover.feed)
+    cursor.execute(
+        "UPDATE ticks_platform.feed_handover SET taken_at = clock_timestamp() WHERE feed = %s AND epoch = %s",
+        (handover.feed, handover.epoch),
+    )
+    return Lease(handover.feed, handover.epoch, handover.successor, *place(cursor, handover.feed, journal))
+
+
+def overtaken(feed: str) -> LeaseLostError:
+    """What to raise when somebody else has taken the feed in the middle of a hand-over."""
+    return LeaseLostError(f"feed '{feed}' was taken over by another owner, before it could be handed over as planned")
+
+
+def place(cursor: Cursor, feed: str, journal: Journal) -> tuple[int, int, int]:
+    """The number of a journal of the feed, its checkpoint, and how many frames came before."""
+    return leases.locate(
+        cursor,
+        feed,
+        journal_id=journal.journal_id,
+        journal_start=journal.start,
+        journal_frames=journal.frames_trimmed,
+    )
+
+
+def note_closed(cursor: Cursor, lease: Lease) -> None:
+    """Tell the successor of this lease that its connection is closed."""
+    cursor.execute(
+        "UPDATE ticks_platform.feed_handover SET closed_at = clock_timestamp() "
+        "WHERE feed = %s AND predecessor_epoch = %s AND predecessor = %s AND taken_at IS NOT NULL",
+        (lease.feed, lease.epoch, lease.owner),
+    )
+
+
+def is_closed(cursor: Cursor, handover: Handover) -> bool:
+    """Whether the predecessor has told that its connection is closed."""
+    cursor.execute(
+        "SELECT closed_at IS NOT NULL FROM ticks_platform.feed_handover WHERE feed = %s AND epoch = %s",
+        (handover.feed, handover.epoch),
+    )
+    row = cursor.fetchone()
+    return bool(row and row[0])
+
+
+def look(cursor: Cursor, journal_id: str) -> Overlap | Unsettled | None:
+    """What of a journal is stored already, or that this has to be decided; None where no other owner had received it.
+
+    To be asked when what the predecessor's journal holds is loaded.
+    """
+    cursor.execute(
+        """
+        SELECT planned.feed, planned.epoch, planned.left_out_positions, checkpoint.journal_number,
+            (SELECT (extract(epoch FROM max(last_received_at)) * 1000000)::bigint * 1000
+             FROM ticks_platform.feed_ledger AS ledger
+             WHERE ledger.feed = planned.feed AND ledger.epoch = planned.predecessor_epoch)
+        FROM ticks_platform.feed_handover AS planned
+        LEFT JOIN ticks_platform.feed_checkpoint AS checkpoint ON checkpoint.journal_id = planned.predecessor_journal
+        WHERE planned.journal_id = %s ORDER BY planned.epoch DESC LIMIT 1
+        """,
+        (journal_id,),
+    )
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    feed, epoch, positions, journal_number, end = row
+    return Unsettled(feed, epoch, journal_number, end) if positions is None else Overlap.load(bytes(positions))
+
+
+def find(cursor: Cursor, unsettled: Unsettled, groups: Iterable[FrameGroup], decode: Decode) -> Found:
+    """Which events of these groups are stored already, as far as can be told by now."""
+    if unsettled.journal_number is None or unsettled.end is None:
+        return Found(Overlap.nothing(), 0)
+    return received_twice.find(
+        cursor, unsettled.feed, groups, decode, journal_number=unsettled.journal_number, end=unsettled.end
+    )
+
+
+def settle(cursor: Cursor, unsettled: Unsettled, decided: Overlap) -> None:
+    """Write down what is stored already: whoever loads the journal will obey."""
+    cursor.execute(
+        """
+        UPDATE ticks_platform.feed_handover
+        SET settled_at = clock_timestamp(), left_out = %s, left_out_positions = %s
+        WHERE feed = %s AND epoch = %s
+        """,
+        (len(decided.positions), decided.dump(), unsettled.feed, unsettled.epoch),
+    )
+
+
+class Readiness:
+    """Whether every channel that is wanted has been answered on the connections that stand."""
+
+    def __init__(self) -> None:
+        self._answered: dict[int, set[str]] = {}
+
+    def note(self, change: Change) -> None:
+        """Take a change of a connection's life into account."""
+        if change.state in (State.CONNECTING, State.BACKING_OFF, State.CLOSED, State.REFUSED):
+            self._answered.pop(change.connection, None)
+            return
+        answered = self._answered.setdefault(change.connection, set())
+        match change.notice:
+            case Acknowledged(channels):
+                answered.update(channels)
+            case ChannelsFailed(reasons):
+                answered.update(reasons)
+            case Unsubscribed(channels):
+                answered.difference_update(channels)
+
+    def covers(self, channels: Iterable[str]) -> bool:
+        """Whether all of these are among the answered ones."""
+        answered = set().union(*list(self._answered.values()))
+        return all(channel in answered for channel in channels)

@@ -1,0 +1,291 @@
+"""Gaps and what repairs them: which can be asked for by now, and which are closed by what was fetched.
+
+A gap is an interval of arrival, and a provider is asked by event time: its events lie in an interval that is wider by a
+margin, and earlier where the feed is streamed with a delay. Trades in the margin that are known already are duplicates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ticks_platform.feeds.history import History
+from ticks_platform.ingestion.journal.file import JournalError
+from ticks_platform.ingestion.journal.journal_view import snapshot
+from ticks_platform.ingestion.repair.ranges import Interval, Stretch, joined, rest
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+CONNECTION = 0
+"""The connection of repaired frames in the ledger; those of a feed's sockets count from 1."""
+
+_MINUTE = timedelta(minutes=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+class OpenGap(NamedTuple):
+    """A row of feed_gap that is open and over."""
+
+    gap_id: int
+    symbol: str
+    begin: datetime
+    end: datetime
+
+
+class Limits(NamedTuple):
+    """Of what age events can be asked for."""
+
+    youngest: timedelta
+    oldest: timedelta
+
+
+class Settled(NamedTuple):
+    """What became of gaps."""
+
+    repaired: int = 0
+    unrepairable: int = 0
+    rows: int = 0
+    """Rows that lie in the repaired ones because of the repair."""
+    left: int = 0
+    """Open ones that remain."""
+
+
+def needed(gap: OpenGap, history: History) -> Stretch:
+    """In what event time a gap's events lie; of bars, the minutes that it touches."""
+    lag, margin = timedelta(seconds=history.lag), timedelta(seconds=history.margin)
+    begin, end = gap.begin - lag - margin, gap.end - lag + margin
+    if history.kind == "bars":
+        begin, end = minute(begin), minute(end + _MINUTE - timedelta(microseconds=1))
+    return Stretch(gap.symbol, begin, end)
+
+
+def minute(at: datetime) -> datetime:
+    """The begin of a minute."""
+    return at - (at - _EPOCH) % _MINUTE
+
+
+def open_gaps(cursor: Cursor, feed: str) -> list[OpenGap]:
+    """The gaps of a feed that are open and over, oldest first."""
+    cursor.execute(
+        "SELECT gap_id, symbol, begins_at, ends_at FROM ticks_platform.feed_gap "
+        "WHERE feed = %s AND state = 'open' AND ends_at IS NOT NULL ORDER BY begins_at, symbol",
+        (feed,),
+    )
+    return [OpenGap(*row) for row in cursor.fetchall()]
+
+
+def ripe(cursor: Cursor, feed: str, history: History, limits: Limits, folder: Path) -> list[OpenGap]:
+    """The open gaps that can be asked for by now.
+
+    Of trades, that is when all is loaded that came by the feed's own sockets in twice the margin after the gap: what a
+    loader has still before it does not know what a repair has stored meanwhile, and would store it a second time, but
+    for what is so late that it looks it up (see `duplicates.LATE`). What is asked for happened by one margin after the
+    gap, and comes within another.
+    """
+    gaps = open_gaps(cursor, feed)
+    if not gaps:
+        return []
+    cursor.execute("SELECT clock_timestamp()")
+    (now,) = cursor.fetchone() or (None,)
+    assert now is not None
+    loaded = now if history.kind == "bars" else loaded_until(cursor, feed, folder, now=now)
+    margin = timedelta(seconds=history.margin)
+    return [gap for gap in gaps if needed(gap, history).end + limits.youngest <= now and gap.end + 2 * margin <= loaded]
+
+
+def loaded_until(cursor: Cursor, feed: str, folder: Path, *, now: datetime) -> datetime:
+    """Until when all that arrived by a feed's sockets is loaded: until `now` if nothing waits in its journals here."""
+    journals = [
+        path
+        for path in folder.glob(f"{feed}*.sqlite3")
+        if path.name.partition(".")[0] == feed and ".damaged-" not in path.name
+    ]
+    if journals and all(_is_loaded(cursor, path) for path in journals):
+        return now
+    cursor.execute(
+        "SELECT max(last_received_at) FROM ticks_platform.feed_ledger WHERE feed = %s AND connection <> %s",
+        (feed, CONNECTION),
+    )
+    (until,) = cursor.fetchone() or (None,)
+    return until or _EPOCH
+
+
+def _is_loaded(cursor: Cursor, path: Path) -> bool:
+    try:
+        with snapshot(path) as journal:
+            cursor.execute(
+                "SELECT position FROM ticks_platform.feed_checkpoint WHERE journal_id = %s", (journal.journal_id,)
+            )
+            row = cursor.fetchone()
+            return not journal.beyond(row[0] if row else 0).frames
+    except JournalError:
+        return False
+
+
+def give_up_old(cursor: Cursor, feed: str, limits: Limits) -> int:
+    """Settle the open gaps that the provider's history does not reach; returns how many."""
+    days = limits.oldest / timedelta(days=1)
+    return _settle(
+        cursor,
+        "unrepairable",
+        f"it is older than {days:g} days, and the provider's history does not reach it (give_up_after_days)",
+        "feed = %s AND ends_at < now() - %s::interval",
+        (feed, limits.oldest),
+    )
+
+
+def give_up_unknown(cursor: Cursor, feed: str, history: History) -> int:
+    """Settle the open gaps that began before the provider's history does; returns how many."""
+    since = _EPOCH + timedelta(seconds=history.since)
+    return _settle(
+        cursor,
+        "unrepairable",
+        f"the provider's history begins at {since:%Y-%m-%d %H:%M:%S} UTC only, as that of a stand-in that was started",
+        "feed = %s AND ends_at IS NOT NULL AND begins_at < %s",
+        (feed, since),
+    )
+
+
+def give_up_all(cursor: Cursor, feed: str, reason: str) -> int:
+    """Settle all open gaps of a feed of which there is no history; returns how many."""
+    return _settle(cursor, "unrepairable", reason, "feed = %s AND ends_at IS NOT NULL", (feed,))
+
+
+def _settle(cursor: Cursor, state: str, detail: str, which: str, arguments: tuple[object, ...], rows: int = 0) -> int:
+    cursor.execute(
+        "UPDATE ticks_platform.feed_gap SET state = %s, detail = %s, rows_repaired = %s, "  # noqa: S608  (ours)
+        f"changed_at = clock_timestamp() WHERE state = 'open' AND {which}",
+        (state, detail, rows, *arguments),
+    )
+    return cursor.rowcount
+
+
+def wanted(gaps: Sequence[OpenGap], history: History) -> list[Stretch]:
+    """What to ask for, for these gaps."""
+    return joined([needed(gap, history) for gap in gaps], timedelta(seconds=history.joins_within))
+
+
+def settle(cursor: Cursor, feed: str, history: History) -> Settled:
+    """Close the open gaps for which all is loaded, and those that cannot be repaired; the candles are up to date."""
+    gaps = open_gaps(cursor, feed)
+    loaded, failed = _fetched(cursor, feed, history)
+    settled = Settled()
+    for gap in gaps:
+        stretch = needed(gap, history)
+        interval = (stretch.begin, stretch.end)
+        which, arguments = "gap_id = %s", (gap.gap_id,)
+        if not rest(interval, loaded.get(gap.symbol, [])):
+            rows = _rows(cursor, feed, history, stretch)
+            what = "trades" if history.kind == "trades" else "the provider's bars; the ticks are lost"
+            if _settle(cursor, "repaired", f"repaired by {rows} {what}", which, arguments, rows):
+                settled = settled._replace(repaired=settled.repaired + 1, rows=settled.rows + rows)
+            continue
+        reason = next(
+            (error for begin, end, error in failed.get(gap.symbol, []) if begin < stretch.end and end > stretch.begin),
+            None,
+        )
+        if reason is None:
+            settled = settled._replace(left=settled.left + 1)
+        elif _settle(cursor, "unrepairable", reason, which, arguments):
+            settled = settled._replace(unrepairable=settled.unrepairable + 1)
+    cursor.execute(
+        "UPDATE ticks_platform.feed_repair SET state = 'done', changed_at = clock_timestamp() "
+        "WHERE feed = %s AND state = 'loaded'",
+        (feed,),
+    )
+    return settled
+
+
+def _fetched(
+    cursor: Cursor, feed: str, history: History
+) -> tuple[dict[str, list[Interval]], dict[str, list[tuple[datetime, datetime, str]]]]:
+    """By symbol, where all is loaded; and what has failed and is not wanted again, with the reason."""
+    cursor.execute(
+        """
+        SELECT symbol, begins_at, ends_at, state, error FROM ticks_platform.feed_repair AS repair
+        WHERE feed = %(feed)s AND kind = %(kind)s AND state <> 'wanted' AND NOT (state = 'failed' AND EXISTS (
+            SELECT FROM ticks_platform.feed_repair AS other
+            WHERE other.feed = repair.feed AND other.kind = repair.kind AND other.symbol = repair.symbol
+                AND other.state <> 'failed' AND other.begins_at < repair.ends_at AND other.ends_at > repair.begins_at))
+        ORDER BY repair_id DESC
+        """,
+        {"feed": feed, "kind": history.kind},
+    )
+    loaded: dict[str, list[Interval]] = {}
+    failed: dict[str, list[tuple[datetime, datetime, str]]] = {}
+    for symbol, begin, end, state, error in cursor.fetchall():
+        if state in ("loaded", "done"):
+            loaded.setdefault(symbol, []).append((begin, end))
+        elif state == "failed":
+            failed.setdefault(symbol, []).append((begin, end, error))
+    return loaded, failed
+
+
+def _rows(cursor: Cursor, feed: str, history: History, stretch: Stretch) -> int:
+    """Rows in a stretch that are there because of repairs: ticks by the number of their journal, or all bars."""
+    if history.kind == "bars":
+        cursor.execute(
+            "SELECT count(*) FROM stock_aggregates WHERE feed = %s AND symbol = %s AND start_time >= %s "
+            "AND start_time < %s AND end_time = start_time + INTERVAL '1 minute'",
+            (feed, *stretch),
+        )
+    else:
+        cursor.execute(
+            """
+            SELECT count(*) FROM stocks_real_time
+            WHERE feed = %s AND symbol = %s AND time >= %s AND time < %s AND right(tick_id::text, 4) IN (
+                SELECT lpad(to_hex(journal_number), 4, '0') FROM ticks_platform.feed_checkpoint
+                WHERE journal_id IN (SELECT journal_id FROM ticks_platform.feed_repair WHERE feed = %s))
+            """,
+            (feed, *stretch, feed),
+        )
+    (count,) = cursor.fetchone() or (0,)
+    return int(count)
+
+
+def touched(cursor: Cursor, feed: str) -> list[Interval]:
+    """The UTC days of whose ticks some were fetched, and whose candles are not known to be up to date."""
+    cursor.execute(
+        """
+        SELECT DISTINCT day, day + INTERVAL '24 hours'
+        FROM ticks_platform.feed_repair,
+            generate_series(
+                time_bucket(INTERVAL '1 day', begins_at), ends_at - INTERVAL '1 microsecond', INTERVAL '24 hours'
+            ) AS day
+        WHERE feed = %s AND state = 'loaded' AND kind = 'trades'
+        ORDER BY day
+        """,
+        (feed,),
+    )
+    return [(begin, end) for begin, end in cursor.fetchall()]
+
+
+class Totals(NamedTuple):
+    """How a feed's repair stands."""
+
+    requests: int
+    """In the last 24 hours."""
+    left: int
+    """Ranges that are not fetched to their end."""
+    trouble: str
+    """Of the range that was in trouble last and is not done; empty when none is."""
+
+
+def totals(cursor: Cursor, feed: str) -> Totals:
+    """How the repair of a feed stands."""
+    cursor.execute(
+        """
+        SELECT
+            (SELECT count(*) FROM ticks_platform.feed_repair_request JOIN ticks_platform.feed_repair USING (repair_id)
+                WHERE feed = %(feed)s AND at > now() - INTERVAL '24 hours'),
+            (SELECT count(*) FROM ticks_platform.feed_repair WHERE feed = %(feed)s AND state = 'wanted'),
+            coalesce((SELECT error FROM ticks_platform.feed_repair
+                WHERE feed = %(feed)s AND state IN ('wanted', 'failed') AND error <> ''
+                ORDER BY changed_at DESC LIMIT 1), '')
+        """,
+        {"feed": feed},
+    )
+    return Totals(*(cursor.fetchone() or (0, 0, "")))

@@ -1,0 +1,223 @@
+"""From frames to columns: decode, refuse at the door what cannot be a tick, lay out the rest for COPY."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from itertools import chain
+from operator import attrgetter
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ticks_platform.feeds.columns import Decoded, TickColumns
+from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick
+from ticks_platform.ingestion.journal.file import frame_size
+from ticks_platform.ingestion.journal.journal import FrameGroup
+from ticks_platform.ingestion.rows.tables import BARS, DESTINATIONS, QUOTES, TICKS, UNSTORABLE, Destination, Rows
+
+FUTURE_TOLERANCE = 300 * 1_000_000_000
+"""Nanoseconds that a tick may be ahead of its arrival; the table's CHECK allows the same."""
+
+EARLIEST = 631_152_000 * 1_000_000_000
+"""1990-01-01 in nanoseconds since the Unix epoch; the table's CHECK begins there too."""
+
+_DECODED_AT_ONCE = 128 << 10
+"""Bytes of frames: enough for a call to cost nothing beside them, and few enough that it holds the interpreter for a
+millisecond at the most, and that one odd frame has few neighbours."""
+
+Decode = Callable[[bytes], list[Event]]
+DecodeMany = Callable[[Sequence[bytes]], Decoded | None]
+
+
+class RejectedEvent(NamedTuple):
+    """A row of rejected_event."""
+
+    position: int
+    received_at: int
+    reason: str
+    raw: bytes
+
+
+class DecodedBatch(NamedTuple):
+    """What a run of frame groups held: every event is a tick, a rejected one, or a control event."""
+
+    groups: Sequence[FrameGroup]
+    events_of: npt.NDArray[np.int64]
+    """How many events each group held."""
+    control_of: npt.NDArray[np.int64]
+    """How many of them carried no market data."""
+    ticks: Rows
+    quotes: Rows
+    bars: Rows
+    rejected: list[RejectedEvent]
+
+    @property
+    def tables(self) -> list[tuple[Destination, Rows]]:
+        """The rows by the table that they go to."""
+        return [
+            (destination, rows)
+            for destination, rows in ((TICKS, self.ticks), (QUOTES, self.quotes), (BARS, self.bars))
+            if rows.events
+        ]
+
+    @property
+    def end(self) -> int:
+        """The position after the last frame."""
+        return self.groups[-1].end
+
+    @property
+    def symbols(self) -> int:
+        """How many different symbols its ticks have."""
+        return len(set(self.ticks.column("symbol")))
+
+    @property
+    def frames(self) -> int:
+        """How many frames there were."""
+        return sum(len(group.frames) for group in self.groups)
+
+    def groups_of(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+        """Which group each position lies in."""
+        starts = np.fromiter(map(attrgetter("position"), self.groups), np.int64, len(self.groups))
+        return np.searchsorted(starts, positions, side="right") - 1
+
+    def reject(self, position: int, received_at: int, reason: str) -> RejectedEvent:
+        """A rejected event of this batch, with the bytes of the frame that it stands in."""
+        group = self.groups[int(self.groups_of(np.array([position]))[0])]
+        frame = int(np.searchsorted(group.positions(), position, side="right")) - 1
+        return RejectedEvent(position, received_at, reason, group.frames[frame])
+
+
+def decode_groups(groups: Sequence[FrameGroup], decode: Decode, decode_many: DecodeMany | None = None) -> DecodedBatch:
+    """Decode groups of frames, which are in order and at least one."""
+    frames = list(chain.from_iterable(group.frames for group in groups))
+    ends = np.cumsum(np.fromiter(map(frame_size, frames), np.int64, len(frames)))
+    runs: list[Decoded] = []
+    begin = 0
+    while begin < len(frames):
+        until = (ends[begin - 1] if begin else 0) + _DECODED_AT_ONCE
+        end = max(int(np.searchsorted(ends, until, side="right")), begin + 1)
+        runs.append(_decode_run(frames[begin:end], decode, decode_many))
+        begin = end
+    events_per_frame = np.fromiter(chain.from_iterable(run.counts for run in runs), np.int64, len(frames))
+    events = int(events_per_frame.sum())
+    firsts = np.repeat(np.cumsum(events_per_frame) - events_per_frame, events_per_frame)
+    starts = np.concatenate([group.positions() for group in groups])
+    arrivals = np.fromiter(chain.from_iterable(group.received_at for group in groups), np.int64, len(frames))
+    positions = np.repeat(starts, events_per_frame) + np.arange(events) - firsts
+    received_at = np.repeat(arrivals, events_per_frame)
+    group_begins = np.cumsum([0, *(len(group.frames) for group in groups[:-1])])
+    events_of = np.add.reduceat(events_per_frame, group_begins)
+
+    rejected: list[RejectedEvent] = []
+    control_of = np.zeros(len(groups), dtype=np.int64)
+    parts: dict[type, list[Rows]] = {Tick: [], Quote: [], Bar: []}
+    at = 0
+    for run in runs:
+        rows = Rows(run.events, positions[at : at + len(run.events)], received_at[at : at + len(run.events)])
+        if isinstance(run.events, TickColumns):
+            parts[Tick].append(rows)
+        else:
+            _sort_out(rows, at, events_of, control_of, rejected, parts)
+        at += len(run.events)
+    nothing = Rows([], positions[:0], received_at[:0])
+    ticks, quotes, bars = (Rows.joined(parts[kind]) if parts[kind] else nothing for kind in (Tick, Quote, Bar))
+    return _refuse_at_the_door(DecodedBatch(groups, events_of, control_of, ticks, quotes, bars, rejected))
+
+
+def _decode_run(frames: Sequence[bytes], decode: Decode, decode_many: DecodeMany | None) -> Decoded:
+    if decode_many is not None:
+        # A bug of the connector in this must not stop its feed, and is found again frame by frame, or not at all.
+        with contextlib.suppress(Exception):
+            decoded = decode_many(frames)
+            if (
+                decoded is not None
+                and len(decoded.counts) == len(frames)
+                and sum(decoded.counts) == len(decoded.events)
+            ):
+                return decoded
+    events: list[Event] = []
+    counts = []
+    for frame in frames:
+        try:
+            of_frame = decode(frame)
+        except Exception as error:  # noqa: BLE001  (a connector's bug must not stop its feed)
+            of_frame = [Rejected(f"the connector failed: {type(error).__name__}: {error}", frame)]
+        events += of_frame
+        counts.append(len(of_frame))
+    return Decoded(events, counts)
+
+
+def _sort_out(
+    rows: Rows,
+    first: int,
+    events_of: npt.NDArray[np.int64],
+    control_of: npt.NDArray[np.int64],
+    rejected: list[RejectedEvent],
+    parts: dict[type, list[Rows]],
+) -> None:
+    """Put events that may be of several kinds to the `parts` of their kind.
+
+    Those that are no rows are counted in `control_of`, or put to `rejected`. `first` is the place of the first event in
+    the batch.
+    """
+    events = rows.one_by_one()
+    kinds = set(map(type, events))
+    if len(kinds) == 1 and kinds <= parts.keys():
+        parts[kinds.pop()].append(rows)
+        return
+    number_of: dict[type, int] = {Tick: 0, Quote: 1, Bar: 2}
+    kind = np.fromiter((number_of.get(type(event), 3) for event in events), np.int8, len(events))
+    ends = events_of.cumsum()
+    for place in np.flatnonzero(kind == 3).tolist():
+        event = events[place]
+        at = (int(rows.positions[place]), int(rows.received_at[place]))
+        if isinstance(event, Control):
+            control_of[np.searchsorted(ends, first + place, side="right")] += 1
+        elif isinstance(event, Rejected):
+            rejected.append(RejectedEvent(*at, event.reason, event.raw))
+        else:
+            rejected.append(RejectedEvent(*at, f"the connector made a {type(event).__name__} of it", b""))
+    for type_, number in number_of.items():
+        chosen = kind == number
+        if chosen.any():
+            parts[type_].append(rows.where(chosen))
+
+
+def _refuse_at_the_door(batch: DecodedBatch) -> DecodedBatch:
+    """Set aside the events whose time their table would refuse, without a round trip."""
+    rejected = list(batch.rejected)
+    kept: list[Rows] = []
+    for destination, rows in zip(DESTINATIONS, (batch.ticks, batch.quotes, batch.bars), strict=True):
+        try:
+            times = rows.times(destination.time)
+        except UNSTORABLE:
+            rows = _refuse_what_is_no_time(batch, destination, rows, rejected)
+            times = rows.times(destination.time)
+        early, late = times < EARLIEST, times > rows.received_at + FUTURE_TOLERANCE
+        refused = early | late
+        if not refused.any():
+            kept.append(rows)
+            continue
+        for place in np.flatnonzero(refused).tolist():
+            ahead = (int(times[place]) - int(rows.received_at[place])) / 1e9
+            reason = "its time is before 1990" if early[place] else f"its time is {ahead:.0f} s after its arrival"
+            rejected.append(batch.reject(int(rows.positions[place]), int(rows.received_at[place]), reason))
+        kept.append(rows.where(~refused))
+    return batch._replace(ticks=kept[0], quotes=kept[1], bars=kept[2], rejected=rejected)
+
+
+def _refuse_what_is_no_time(
+    batch: DecodedBatch, destination: Destination, rows: Rows, rejected: list[RejectedEvent]
+) -> Rows:
+    """Set aside the events whose time no column can hold; the times of the others can be asked for all at once."""
+    kept = np.ones(len(rows.events), dtype=np.bool_)
+    for place in range(len(rows.events)):
+        try:
+            rows.part(place, place + 1).times(destination.time)
+        except UNSTORABLE as error:
+            kept[place] = False
+            reason = f"its time cannot be stored: {error}"
+            rejected.append(batch.reject(int(rows.positions[place]), int(rows.received_at[place]), reason))
+    return rows.where(kept)

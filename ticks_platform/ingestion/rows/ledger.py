@@ -1,0 +1,175 @@
+"""The ledger: what was received, and what became of it, per feed and connection; what was loaded, per hour too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from psycopg2.extras import execute_values
+
+from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent
+from ticks_platform.ingestion.rows.tables import Rows
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+_HOUR = 3600 * 1_000_000_000
+"""Nanoseconds."""
+
+
+class Entry(NamedTuple):
+    """What one batch adds to the account of one connection."""
+
+    epoch: int
+    connection: int
+    first_received_at: datetime
+    last_received_at: datetime
+    frames: int
+    events: int
+    loaded: int
+    replaced: int
+    duplicate: int
+    rejected: int
+    control: int
+    last_data_at: datetime | None
+    """When the last of its frames with data arrived, or those that were read together with it began to."""
+
+
+class HourEntry(NamedTuple):
+    """What a batch adds to one UTC hour of event time."""
+
+    hour: datetime
+    loaded: int
+    last_received_at: datetime
+
+
+def entries(
+    batch: DecodedBatch,
+    *,
+    loaded: Sequence[Rows],
+    rejected: Sequence[RejectedEvent],
+    replaced: Sequence[Rows] = (),
+    duplicate: Sequence[Rows] = (),
+) -> list[Entry]:
+    """What a batch adds, when this is what became of its events.
+
+    Each number is counted from what it counts, not made up from the others: the table's CHECK compares them.
+    """
+    size = len(batch.groups)
+
+    def by_group(parts: Sequence[Rows]) -> npt.NDArray[np.int64]:
+        counts = np.zeros(size, np.int64)
+        for part in parts:
+            counts += np.bincount(batch.groups_of(part.positions), minlength=size)
+        return counts
+
+    loaded_of, replaced_of, duplicate_of = by_group(loaded), by_group(replaced), by_group(duplicate)
+    rejected_of = np.zeros(size, np.int64)
+    if rejected:
+        positions = np.array([event.position for event in rejected], dtype=np.int64)
+        rejected_of += np.bincount(batch.groups_of(positions), minlength=size)
+    found: dict[tuple[int, int], Entry] = {}
+    for number, group in enumerate(batch.groups):
+        key = (group.epoch, group.connection)
+        entry = Entry(
+            *key,
+            first_received_at=_datetime(group.received_at[0]),
+            last_received_at=_datetime(group.received_at[-1]),
+            frames=len(group.frames),
+            events=int(batch.events_of[number]),
+            loaded=int(loaded_of[number]),
+            replaced=int(replaced_of[number]),
+            duplicate=int(duplicate_of[number]),
+            rejected=int(rejected_of[number]),
+            control=int(batch.control_of[number]),
+            last_data_at=(
+                _datetime(group.received_at[0]) if batch.events_of[number] > batch.control_of[number] else None
+            ),
+        )
+        found[key] = _sum(found[key], entry) if key in found else entry
+    return list(found.values())
+
+
+def add(cursor: Cursor, feed: str, added: Sequence[Entry]) -> None:
+    """Add a batch's entries to the ledger, in the transaction that stores the batch."""
+    execute_values(
+        cursor,
+        """
+        INSERT INTO ticks_platform.feed_ledger AS ledger
+            (feed, epoch, connection, first_received_at, last_received_at,
+             frames, events, loaded, replaced, duplicate, rejected, control, last_data_at)
+        VALUES %s
+        ON CONFLICT (feed, epoch, connection) DO UPDATE SET
+            last_received_at = excluded.last_received_at,
+            frames = ledger.frames + excluded.frames,
+            events = ledger.events + excluded.events,
+            loaded = ledger.loaded + excluded.loaded,
+            replaced = ledger.replaced + excluded.replaced,
+            duplicate = ledger.duplicate + excluded.duplicate,
+            rejected = ledger.rejected + excluded.rejected,
+            control = ledger.control + excluded.control,
+            last_data_at = coalesce(excluded.last_data_at, ledger.last_data_at)
+        """,
+        [(feed, *entry) for entry in added],
+    )
+
+
+def hours(loaded: Sequence[Rows], *, time: str = "time") -> list[HourEntry]:
+    """How many of these events lie in each hour of event time, which is their field `time`; usually one or two."""
+    if not any(part.events for part in loaded):
+        return []
+    hour = np.concatenate([part.times(time) // _HOUR for part in loaded])
+    # Sorted by hour, the ticks of each one stand together, and no hour costs a look at all ticks.
+    order = np.argsort(hour, kind="stable")
+    distinct, first, count = np.unique(hour[order], return_index=True, return_counts=True)
+    last = np.maximum.reduceat(np.concatenate([part.received_at for part in loaded])[order], first)
+    return [
+        HourEntry(_datetime(begin * _HOUR), ticks, _datetime(received_at))
+        for begin, ticks, received_at in zip(distinct.tolist(), count.tolist(), last.tolist(), strict=True)
+    ]
+
+
+def add_hours(cursor: Cursor, feed: str, destination: str, added: Sequence[HourEntry]) -> None:
+    """Add to the hours of the table `destination`, in the transaction that stores the rows."""
+    if not added:
+        return
+    execute_values(
+        cursor,
+        """
+        INSERT INTO ticks_platform.feed_hour AS counted
+            (feed, destination, hour, loaded, last_received_at, counted_since, changed_at)
+        VALUES %s
+        ON CONFLICT (feed, destination, hour) DO UPDATE SET
+            loaded = counted.loaded + excluded.loaded,
+            last_received_at = greatest(counted.last_received_at, excluded.last_received_at),
+            changed_at = excluded.changed_at
+        """,
+        [(feed, destination, *entry) for entry in added],
+        template="(%s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp())",
+        page_size=1000,
+    )
+
+
+def _sum(first: Entry, second: Entry) -> Entry:
+    return first._replace(
+        last_received_at=second.last_received_at,
+        frames=first.frames + second.frames,
+        events=first.events + second.events,
+        loaded=first.loaded + second.loaded,
+        replaced=first.replaced + second.replaced,
+        duplicate=first.duplicate + second.duplicate,
+        rejected=first.rejected + second.rejected,
+        control=first.control + second.control,
+        last_data_at=second.last_data_at or first.last_data_at,
+    )
+
+
+def _datetime(nanoseconds: int) -> datetime:
+    # As the binary COPY has it: whole microseconds, the rest cut off. A float would round.
+    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)

@@ -1,0 +1,245 @@
+"""Where the rows of each kind of event go, and as what columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import chain, compress
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ticks_platform.feeds.columns import TickColumns, floats, texts
+from ticks_platform.feeds.events import Bar, Quote, Tick
+from ticks_platform.ingestion.rows.tick_id import tick_ids
+from ticks_platform.timescale import copy
+
+UNSTORABLE = (AttributeError, OverflowError, TypeError, ValueError)
+"""What is raised on the way to the database when an event holds what its column cannot."""
+
+
+class Rows(NamedTuple):
+    """Events of one kind with their places in the journal; all three are of one length."""
+
+    events: list[Any] | TickColumns
+    positions: npt.NDArray[np.int64]
+    received_at: npt.NDArray[np.int64]
+
+    def part(self, begin: int, end: int) -> Rows:
+        """The events from `begin` up to `end`."""
+        events = self.events
+        part = events.part(begin, end) if isinstance(events, TickColumns) else events[begin:end]
+        return Rows(part, self.positions[begin:end], self.received_at[begin:end])
+
+    def where(self, kept: npt.NDArray[np.bool_]) -> Rows:
+        """The events for which `kept` is true."""
+        events = self.events
+        chosen = events.where(kept) if isinstance(events, TickColumns) else list(compress(events, kept.tolist()))
+        return Rows(chosen, self.positions[kept], self.received_at[kept])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Rows]) -> Rows:
+        """One after the other; at least one."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            _joined([part.events for part in parts]),
+            np.concatenate([part.positions for part in parts]),
+            np.concatenate([part.received_at for part in parts]),
+        )
+
+    def one_by_one(self) -> list[Any]:
+        """The events, as they were decoded."""
+        return self.events.ticks() if isinstance(self.events, TickColumns) else self.events
+
+    def column(self, field: str) -> list[Any]:
+        """A field that is text, of every event; None where an event has none."""
+        values = self.texts(field)
+        return [None] * len(self.events) if values is None else values
+
+    def texts(self, field: str) -> list[str | None] | None:
+        """A field that is text, of every event; None where no event has it."""
+        if isinstance(self.events, TickColumns):
+            column: list[str | None] | None = getattr(self.events, field)
+            return column
+        return texts(list(map(attrgetter(field), self.events)))
+
+    def numbers(self, field: str) -> npt.NDArray[np.float64] | None:
+        """A field that is a number, of every event, with NaN for None; None where no event has it.
+
+        Raises OverflowError, TypeError or ValueError.
+        """
+        if isinstance(self.events, TickColumns):
+            column: npt.NDArray[np.float64] | None = getattr(self.events, field)
+            return column
+        return floats(list(map(attrgetter(field), self.events)))
+
+    def times(self, field: str) -> npt.NDArray[np.int64]:
+        """A field that is a time, in nanoseconds. Raises OverflowError or TypeError."""
+        if isinstance(self.events, TickColumns):
+            column: npt.NDArray[np.int64] = getattr(self.events, field)
+            return column
+        return np.fromiter(map(attrgetter(field), self.events), np.int64, len(self.events))
+
+
+def _joined(parts: Sequence[list[Any] | TickColumns]) -> list[Any] | TickColumns:
+    if any(isinstance(part, TickColumns) for part in parts):
+        try:
+            return TickColumns.joined(
+                [part if isinstance(part, TickColumns) else TickColumns.of(part) for part in parts]
+            )
+        except UNSTORABLE:
+            # One of them is no tick that could be stored, which is found when the batch is split.
+            pass
+    return list(chain.from_iterable(part.ticks() if isinstance(part, TickColumns) else part for part in parts))
+
+
+class Destination(NamedTuple):
+    """A table for one kind of event."""
+
+    table: str
+    event: type
+    time: str
+    """The field of the event that says which chunk it goes to."""
+    columns: tuple[str, ...]
+    encode: Callable[[Rows, str, int], bytes] | None
+    """Rows, feed and journal number as one binary COPY, or None where a row may replace another. Raises one of
+    UNSTORABLE when an event holds what its column cannot."""
+
+
+def _encode_ticks(rows: Rows, feed: str, journal_number: int) -> bytes:
+    times = rows.times("time")
+    return copy.encode(
+        (
+            copy.timestamptz(times),
+            _words(rows, "symbol"),
+            _float8(rows, "price"),
+            _int8(rows, "day_volume"),
+            copy.Column(tick_ids(times, rows.positions, journal_number)),
+            _float8(rows, "size"),
+            _float8(rows, "bid"),
+            _float8(rows, "ask"),
+            _words(rows, "exchange"),
+            _text(rows, "trade_id"),
+            _constant(feed, rows),
+            copy.timestamptz(rows.received_at),
+        )
+    )
+
+
+def _encode_quotes(rows: Rows, feed: str, journal_number: int) -> bytes:
+    times = rows.times("time")
+    return copy.encode(
+        (
+            copy.timestamptz(times),
+            _words(rows, "symbol"),
+            _float8(rows, "bid"),
+            _float8(rows, "bid_size"),
+            _float8(rows, "ask"),
+            _float8(rows, "ask_size"),
+            copy.Column(tick_ids(times, rows.positions, journal_number)),
+            _words(rows, "exchange"),
+            _constant(feed, rows),
+            copy.timestamptz(rows.received_at),
+        )
+    )
+
+
+TICKS = Destination(
+    "stocks_real_time",
+    Tick,
+    "time",
+    (
+        "time",
+        "symbol",
+        "price",
+        "day_volume",
+        "tick_id",
+        "size",
+        "bid",
+        "ask",
+        "exchange",
+        "trade_id",
+        "feed",
+        "received_at",
+    ),
+    _encode_ticks,
+)
+
+QUOTES = Destination(
+    "stock_quotes",
+    Quote,
+    "time",
+    (
+        "time",
+        "symbol",
+        "bid_price",
+        "bid_size",
+        "ask_price",
+        "ask_size",
+        "quote_id",
+        "exchange",
+        "feed",
+        "received_at",
+    ),
+    _encode_quotes,
+)
+
+BARS = Destination(
+    "stock_aggregates",
+    Bar,
+    "start_time",
+    (
+        "symbol",
+        "start_time",
+        "end_time",
+        "open_price",
+        "high_price",
+        "low_price",
+        "close_price",
+        "volume",
+        "average_price",
+        "feed",
+        "received_at",
+    ),
+    None,
+)
+
+DESTINATIONS = (TICKS, QUOTES, BARS)
+
+
+def _words(rows: Rows, field: str) -> copy.AnyColumn:
+    """A text column in which values come again and again."""
+    values = rows.texts(field)
+    if values is None:
+        return copy.Null(len(rows.events))
+    words = list(dict.fromkeys(values))
+    if len(words) == 1:
+        return copy.TextColumn(np.zeros(len(values), np.intp), [_encoded(words[0])])
+    code_of = {word: code for code, word in enumerate(words)}
+    codes = np.fromiter(map(code_of.__getitem__, values), np.intp, len(values))
+    return copy.TextColumn(codes, list(map(_encoded, words)))
+
+
+def _encoded(word: str | None) -> bytes | None:
+    return None if word is None else word.encode()
+
+
+def _text(rows: Rows, field: str) -> copy.AnyColumn:
+    values = rows.texts(field)
+    return copy.Null(len(rows.events)) if values is None else copy.text(values)
+
+
+def _float8(rows: Rows, field: str) -> copy.AnyColumn:
+    values = rows.numbers(field)
+    return copy.Null(len(rows.events)) if values is None else copy.float8(values)
+
+
+def _int8(rows: Rows, field: str) -> copy.AnyColumn:
+    values = rows.numbers(field)
+    return copy.Null(len(rows.events)) if values is None else copy.int8(values)
+
+
+def _constant(value: str, rows: Rows) -> copy.TextColumn:
+    return copy.TextColumn(np.zeros(len(rows.events), np.intp), [value.encode()])

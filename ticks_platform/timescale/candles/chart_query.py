@@ -1,0 +1,54 @@
+"""The newest candles of the busiest symbols, as a chart shows them."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, NamedTuple
+
+from psycopg2 import sql
+
+from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.candles.candles import Candle
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+MOST_CANDLES = 120
+"""More do not fit into a panel."""
+COMBINED = (1, 5, 15, 30, 60)
+"""How many candles may be combined to one, for fewer."""
+
+Row = tuple[str, datetime, float, float, float, float]
+
+
+class Recent(NamedTuple):
+    """Candles of `step` each; rows are symbol, begin, open, high, low, close, the busiest symbol first."""
+
+    step: timedelta
+    rows: list[Row]
+
+
+def recent(cursor: Cursor, candle: Candle, last_bucket: datetime, *, symbols: int) -> Recent:
+    """What the table has of the last session: the UTC day that its newest candle is in.
+
+    Candles of an hour and more are too few in a session; of those it is the last hundred buckets and twenty.
+    """
+    start = last_bucket.astimezone(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
+    if candle.bucket >= timedelta(hours=1):
+        start = last_bucket - (MOST_CANDLES - 1) * candle.bucket
+    name = sql.Identifier(candle.name)
+    cursor.execute(sql.SQL("SELECT min(bucket) FROM {} WHERE bucket >= %s").format(name), (start,))
+    (first,) = cursor.fetchone() or (None,)
+    if first is None:
+        return Recent(candle.bucket, [])
+    count = (last_bucket - first) / candle.bucket + 1
+    step = candle.bucket * next((many for many in COMBINED if count <= many * MOST_CANDLES), COMBINED[-1])
+    query = sql.SQL(sql_files.read("charts/last_candles.sql")).format(candle=name)
+    cursor.execute(query, {"start": start, "step": step, "symbols": symbols})
+    # A price that is missing is none that could be drawn.
+    rows = []
+    for symbol, at, *prices in cursor.fetchall():
+        opened, high, low, closed = (math.nan if price is None else price for price in prices)
+        rows.append((symbol, at, opened, high, low, closed))
+    return Recent(step, rows)

@@ -1,0 +1,101 @@
+"""Whether the database has candles as their files say. The database itself compares them; no SQL is parsed here."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import psycopg2
+from psycopg2 import sql
+
+from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.candles.candles import Candle
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+_SHAPE = re.compile(
+    r"\bCREATE MATERIALIZED VIEW IF NOT EXISTS (?P<name>\w+)\s+WITH \((?P<options>[^)]*)\) AS\s+(?P<select>SELECT\b.*?)"
+    r"\s+WITH NO DATA;",
+    re.DOTALL,
+)
+_LIVE = re.compile(r"\btimescaledb\.materialized_only\s*=\s*false\b")
+
+
+class DefinitionError(Exception):
+    """A candle's file that cannot be used; the message says why."""
+
+
+class Found(NamedTuple):
+    """A candle as the database has it."""
+
+    select: str
+    materialized_only: bool
+    materialization: str
+    """The table that holds it, quoted."""
+
+
+class Drift(NamedTuple):
+    """In what a candle is otherwise than its file says."""
+
+    select: list[str]
+    """The lines of a unified diff of the two definitions, as the database writes them; empty when they are the same."""
+    materialized_only: bool | None
+    """What the database has, when the file says the opposite."""
+
+    @property
+    def words(self) -> str:
+        """For people, in a line."""
+        parts = ["its SELECT is not that of its file"] if self.select else []
+        if self.materialized_only is not None:
+            file = str(not self.materialized_only).lower()
+            parts.append(f"materialized_only is {str(self.materialized_only).lower()}, in its file {file}")
+        return "; ".join(parts)
+
+
+def file_of(candle: Candle) -> str:
+    """The file under sql/ that defines a candle."""
+    return f"candles/{candle.name}.sql"
+
+
+def find(cursor: Cursor, name: str, *, schema: str | None = None) -> Found | None:
+    """A candle as the database has it; None when it does not have it. Without a schema, the current one is meant."""
+    cursor.execute(sql_files.read("rebuild/definition.sql"), {"candle": name, "schema": schema})
+    row = cursor.fetchone()
+    return Found(*row) if row else None
+
+
+def drift(cursor: Cursor, candle: Candle) -> Drift | None:
+    """In what a candle differs from its file; None when it does not, or when there is no such candle as yet.
+
+    The cursor has to be in a transaction; nothing that is done in it stays. Raises DefinitionError.
+    """
+    found = find(cursor, candle.name)
+    if found is None:
+        return None
+    shape = _SHAPE.search(sql_files.read(file_of(candle)))
+    if shape is None or shape["name"] != candle.name:
+        raise DefinitionError(
+            f"sql/{file_of(candle)} has to define {candle.name} by CREATE MATERIALIZED VIEW IF NOT EXISTS … WITH (…) "
+            "AS SELECT … WITH NO DATA;"
+        )
+    query = sql.SQL(sql_files.read("rebuild/wanted_definition.sql")).format(select=sql.SQL(shape["select"]))
+    cursor.execute("SAVEPOINT wanted_candle")
+    try:
+        cursor.execute(query)
+        (wanted,) = cursor.fetchone() or ("",)
+    except psycopg2.ProgrammingError as error:
+        raise DefinitionError(f"sql/{file_of(candle)} cannot be used: {str(error).strip()}") from error
+    finally:
+        cursor.execute("ROLLBACK TO SAVEPOINT wanted_candle")
+    lines = list(
+        difflib.unified_diff(
+            found.select.splitlines(), wanted.splitlines(), "in the database", f"sql/{file_of(candle)}", lineterm=""
+        )
+    )
+    live = _LIVE.search(shape["options"]) is not None
+    differs = found.materialized_only is live
+    if not lines and not differs:
+        return None
+    return Drift(lines, found.materialized_only if differs else None)

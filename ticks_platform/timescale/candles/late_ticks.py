@@ -1,0 +1,143 @@
+"""Candles of ticks that came too late for the refresh policies: which they are, and bringing them up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from ticks_platform.timescale.candles import candles
+from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
+from ticks_platform.timescale.policies import policies
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+_EVERYTHING = timedelta(days=36_500)
+
+
+class Bucket(NamedTuple):
+    """A bucket of a candle, and how many of its ticks had been loaded when it was found."""
+
+    begin: datetime
+    loaded: int
+
+
+class Late(NamedTuple):
+    """The hours and days that have ticks which no refresh has taken in."""
+
+    hours: list[Bucket]
+    days: list[Bucket]
+
+
+def find(cursor: Cursor) -> Late:
+    """The closed hours and days outside of the policies' windows whose number of ticks is not the one last refreshed.
+
+    Those that retention has begun to drop are left alone: a refresh would replace the candle by one of the late ticks.
+    """
+    window = _window(cursor)
+    kept = candles.kept_ranges(cursor)
+    if not kept:
+        return Late([], [])
+    return Late(
+        [
+            bucket
+            for bucket in _changed(cursor, ONE_HOUR, window)
+            if any(begin <= bucket.begin and bucket.begin + ONE_HOUR.bucket <= end for begin, end in kept)
+        ],
+        [bucket for bucket in _changed(cursor, ONE_DAY, window) if bucket.begin >= kept[0].begin],
+    )
+
+
+def refresh(cursor: Cursor) -> Late:
+    """Refresh what `find` finds, day by day: minutes, then their hours, then the day. Returns what it refreshed.
+
+    The caller must not be in a transaction. Each day is recorded when it is done: an interrupted refresh goes on there.
+    """
+    late = find(cursor)
+    hours: dict[datetime, list[Bucket]] = {}
+    for hour in late.hours:
+        hours.setdefault(candles.floor(hour.begin, ONE_DAY), []).append(hour)
+    days = {day.begin: day for day in late.days}
+    for begin in sorted(hours.keys() | days.keys()):
+        for first, end in _spans(hours.get(begin, [])):
+            candles.refresh(cursor, ONE_MINUTE, first, end)
+            candles.refresh(cursor, ONE_HOUR, first, end)
+        _record(cursor, ONE_HOUR, hours.get(begin, []))
+        if begin in days:
+            candles.refresh(cursor, ONE_DAY, begin, begin + ONE_DAY.bucket)
+            _record(cursor, ONE_DAY, [days[begin]])
+    return late
+
+
+def _window(cursor: Cursor) -> timedelta:
+    """How far back every one of the policies of minutes and hours reaches: what is younger is theirs to refresh."""
+    reach = _EVERYTHING
+    for candle in (ONE_MINUTE, ONE_HOUR):
+        policy = policies.refresh_policy(cursor, candle.name)
+        if policy is None:
+            return timedelta(0)
+        if policy.start_offset is not None:
+            cursor.execute("SELECT %s::interval", (policy.start_offset,))
+            row = cursor.fetchone()
+            assert row is not None
+            reach = min(reach, row[0])
+    return reach
+
+
+def _changed(cursor: Cursor, candle: Candle, window: timedelta) -> list[Bucket]:
+    cursor.execute(
+        """
+        SELECT counted.bucket, counted.loaded
+        FROM (
+            SELECT time_bucket(%(width)s, hour) AS bucket, sum(loaded)::bigint AS loaded
+            FROM ticks_platform.feed_hour
+            WHERE destination = 'stocks_real_time' AND isfinite(hour)
+            GROUP BY time_bucket(%(width)s, hour)
+        ) AS counted
+        LEFT JOIN ticks_platform.candle_refresh AS done ON done.candle = %(candle)s AND done.bucket = counted.bucket
+        WHERE counted.loaded IS DISTINCT FROM done.loaded
+            AND counted.bucket + %(width)s <= now()
+            AND counted.bucket + greatest(%(width)s - INTERVAL '1 hour', INTERVAL '0') < now() - %(window)s
+        ORDER BY counted.bucket
+        """,
+        {"width": candle.bucket, "candle": candle.name, "window": window},
+    )
+    return [Bucket(*row) for row in cursor.fetchall()]
+
+
+def _spans(hours: Sequence[Bucket]) -> Iterator[tuple[datetime, datetime]]:
+    """Hours that follow one another, as one span."""
+    begin = end = None
+    for hour in hours:
+        if begin is not None and end is not None and hour.begin != end:
+            yield begin, end
+            begin = None
+        begin = begin or hour.begin
+        end = hour.begin + ONE_HOUR.bucket
+    if begin is not None and end is not None:
+        yield begin, end
+
+
+def _record(cursor: Cursor, candle: Candle, buckets: Sequence[Bucket]) -> None:
+    cursor.execute(
+        """
+        INSERT INTO ticks_platform.candle_refresh (candle, bucket, loaded, refreshed_at)
+        SELECT %s, begin, loaded, now() FROM unnest(%s::timestamptz[], %s::bigint[]) AS done (begin, loaded)
+        ON CONFLICT (candle, bucket) DO UPDATE SET loaded = excluded.loaded, refreshed_at = excluded.refreshed_at
+        """,
+        (candle.name, [bucket.begin for bucket in buckets], [bucket.loaded for bucket in buckets]),
+    )
+
+
+def refresh_days(cursor: Cursor, begin: datetime, end: datetime) -> dict[str, int]:
+    """Refresh these UTC days in every level, and return how many candles each level has there.
+
+    The caller must not be in a transaction. What the ticks no longer cover stays as it is.
+    """
+    kept = candles.kept_ranges(cursor)
+    counted = {}
+    for candle in (ONE_MINUTE, ONE_HOUR, ONE_DAY):
+        candles.refresh_range(cursor, candle, kept, begin, end)
+        counted[candle.name] = candles.count(cursor, candle, begin, end)
+    return counted

@@ -1,0 +1,336 @@
+"""A candle whose definition has changed is made anew beside the old one, and takes its place when it is complete."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psycopg2
+from psycopg2 import sql
+
+from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.candles import candles
+from ticks_platform.timescale.candles import definitions as candle_definitions
+from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle, Span
+from ticks_platform.timescale.candles.definitions import Drift, Found, file_of
+from ticks_platform.timescale.policies import jobs as policy_jobs
+from ticks_platform.timescale.policies.settings import Kind, Policy, PolicySettings
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+    from ticks_platform.timescale.database import Database
+
+LEVELS = (ONE_MINUTE, ONE_HOUR, ONE_DAY)
+"""The hierarchy, each made from the one before it: whoever changes one has those after it made anew as well."""
+NEW, OLD = "ticks_platform_new", "ticks_platform_old"
+"""Schemas in which a new candle is made, under the old one's name, and an old one waits to be dropped."""
+LOCK_SECONDS = 10
+"""How long a swap waits for readers and writers, whom it holds up meanwhile; after that it gives up."""
+DRAIN_SECONDS = 120
+"""How long a policy that is at work may take to come to its end."""
+_STEP = timedelta(days=1)
+
+
+class RebuildRefusedError(Exception):
+    """A rebuild that would lose something, or cannot be done; the message says what, and what to do."""
+
+
+class View(NamedTuple):
+    """A view that reads a candle, and will have to read the new one."""
+
+    name: str
+    definition: str
+
+
+class Plan(NamedTuple):
+    """What a rebuild does."""
+
+    drift: Drift | None
+    rebuilt: tuple[Candle, ...]
+    """The finest first."""
+    views: tuple[View, ...]
+    grants: tuple[tuple[str, str, str, bool], ...]
+    """Candle, role, privilege, and whether the role may pass it on."""
+    kept: tuple[Span, ...]
+    """Where there are ticks, from which minutes are made anew."""
+    carried: dict[str, int]
+    """How many candles of each level are carried over, since what they were made of is gone."""
+    obstacles: tuple[str, ...]
+
+
+class Rebuilt(NamedTuple):
+    """What a rebuild did."""
+
+    carried: dict[str, int]
+    gone: dict[str, int]
+    """Candles that the ticks no longer make, by level."""
+
+
+def plan(cursor: Cursor, candle: Candle) -> Plan:
+    """What a rebuild of this candle would do, in a transaction that the caller may commit. Raises DefinitionError."""
+    present = {level: found for level in LEVELS if (found := candle_definitions.find(cursor, level.name)) is not None}
+    if candle not in present:
+        raise RebuildRefusedError(f"there is no {candle.name}: materialize it, which makes it as its file says")
+    rebuilt = tuple(level for level in LEVELS[LEVELS.index(candle) :] if level in present)
+    names = [level.name for level in rebuilt]
+    obstacles, grants = [], []
+    for name in names:
+        cursor.execute(sql_files.read("rebuild/obstacles.sql"), {"candle": name, "rebuilt": names})
+        obstacles += [f"{name}: {obstacle}" for (obstacle,) in cursor.fetchall()]
+        cursor.execute(sql_files.read("rebuild/grants.sql"), {"candle": name})
+        grants += [(name, *row) for row in cursor.fetchall()]
+    views = []
+    cursor.execute(sql_files.read("rebuild/dependents.sql"), {"candles": names})
+    for name, plain_name, kind, has_options, definition in cursor.fetchall():
+        if kind != "v" or has_options:
+            obstacles.append(f"{name} reads it and cannot be altered: drop it, and make it again afterwards")
+        else:
+            views.append(View(name, _definition(plain_name, definition)))
+    kept = _up_to_now(cursor, candles.kept_ranges(cursor))
+    carried = {}
+    for level in rebuilt:
+        query = sql.SQL(sql_files.read("rebuild/uncovered.sql")).format(old=sql.SQL(present[level].materialization))
+        cursor.execute(query, _parameters(_spans(cursor, level, kept), _until(cursor, level)))
+        (carried[level.name], _first, _last) = cursor.fetchone() or (0, None, None)
+    drift = candle_definitions.drift(cursor, candle)
+    return Plan(drift, rebuilt, tuple(views), tuple(grants), kept, carried, tuple(obstacles))
+
+
+def try_out(database: Database, planned: Plan) -> None:
+    """Make the new candles and put them into their places, empty, and take it all back: whether the database lets us.
+
+    Raises RebuildRefusedError with the database's own words where it does not.
+    """
+    with database.transaction() as cursor:
+        try:
+            _make(cursor, planned)
+            _swap(cursor, planned)
+        except psycopg2.Error as error:
+            raise RebuildRefusedError(f"the database refuses it: {str(error).strip()}") from error
+        finally:
+            cursor.connection.rollback()
+
+
+def rebuild(database: Database, planned: Plan, settings: PolicySettings, say: Callable[[str], None]) -> Rebuilt:
+    """Do what is planned. What fails before the swap leaves the old candles as they were, with their policies at work.
+
+    Readers see the old candles until the new ones are complete. Raises RebuildRefusedError, psycopg2.Error.
+    """
+    if planned.obstacles:
+        raise RebuildRefusedError("; ".join(planned.obstacles))
+    if planned.drift is not None and not planned.drift.select:
+        _set_materialized_only(database, planned)
+        return Rebuilt({}, {})
+    names = [level.name for level in planned.rebuilt]
+    policies = [Policy(Kind.REFRESH, name) for name in names]
+    paused: list[int] = []
+    _discard(database)
+    try:
+        with database.transaction() as cursor:
+            _make(cursor, planned)
+        for level in planned.rebuilt:
+            _fill(database, level, planned.kept, say)
+        say(f"the refresh policies of {', '.join(names)} pause")
+        _pause(database, policies, paused)
+        # What came meanwhile; then the new ones are complete.
+        for level in planned.rebuilt:
+            _refresh(database, level, planned.kept)
+        done = _verify(database, planned)
+        with database.transaction() as cursor:
+            _swap(cursor, planned)
+            for policy in policies:
+                policy_jobs.apply(cursor, policy, settings.terms(policy))
+        say("the new candles are in their places")
+    except BaseException:
+        with database.transaction() as cursor:
+            for job_id in paused:
+                cursor.execute(sql_files.read("rebuild/schedule.sql"), {"job": job_id, "scheduled": True})
+        _discard(database)
+        raise
+    _discard(database)
+    return done
+
+
+def _set_materialized_only(database: Database, planned: Plan) -> None:
+    """That alone can be changed in place."""
+    assert planned.drift is not None
+    query = sql.SQL(sql_files.read("rebuild/set_materialized_only.sql")).format(
+        candle=sql.Identifier(planned.rebuilt[0].name), value=sql.SQL(str(not planned.drift.materialized_only).lower())
+    )
+    with database.transaction() as cursor:
+        cursor.execute(query)
+
+
+def _definition(view: str, stored: str) -> str:
+    """How a view is made again: as its file says where it has one, which may have changed along with the candle."""
+    try:
+        text = sql_files.read(f"candles/{view}.sql")
+    except FileNotFoundError:
+        text = ""
+    found = re.search(rf"\bCREATE OR REPLACE VIEW {re.escape(view)} AS\n(.*?);\n", text, re.DOTALL)
+    return found[1] if found else stored.rstrip().rstrip(";")
+
+
+def _make(cursor: Cursor, planned: Plan) -> None:
+    """The new candles, empty, by their own files in a schema of their own, where what they name is looked for first."""
+    cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+    cursor.execute(sql_files.read("rebuild/schemas.sql"))
+    cursor.execute(
+        "SELECT current_setting('search_path'), set_config('search_path', %s || ', ' || "
+        "current_setting('search_path'), true)",
+        (NEW,),
+    )
+    (path, _) = cursor.fetchone() or ("public", None)
+    for level in planned.rebuilt:
+        cursor.execute(sql_files.read(file_of(level)))
+    cursor.execute("SELECT set_config('search_path', %s, true)", (path,))
+
+
+def _swap(cursor: Cursor, planned: Plan) -> None:
+    cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+    cursor.execute("SELECT current_schema()")
+    (schema,) = cursor.fetchone() or ("public",)
+    for level in planned.rebuilt:
+        query = sql.SQL(sql_files.read("rebuild/swap.sql"))
+        cursor.execute(query.format(schema=sql.Identifier(schema), candle=sql.Identifier(level.name)))
+    for view in planned.views:
+        query = sql.SQL(sql_files.read("rebuild/replace_view.sql"))
+        cursor.execute(query.format(view=sql.SQL(view.name), definition=sql.SQL(view.definition)))
+    for candle, role, privilege, grantable in planned.grants:
+        grantee = role + (" WITH GRANT OPTION" if grantable else "")
+        query = sql.SQL(sql_files.read("rebuild/grant.sql"))
+        cursor.execute(
+            query.format(privilege=sql.SQL(privilege), candle=sql.Identifier(candle), grantee=sql.SQL(grantee))
+        )
+
+
+def _fill(database: Database, level: Candle, kept: Sequence[Span], say: Callable[[str], None]) -> None:
+    """Everything that can be made anew, then what cannot, and then what is needed for it to be seen."""
+    _refresh(database, level, kept, say)
+    with database.transaction() as cursor:
+        old, new = _tables(cursor, level)
+        cursor.execute(
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped "
+            "AND attname IN (SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 "
+            "AND NOT attisdropped) ORDER BY attnum",
+            (new.materialization, old.materialization),
+        )
+        columns = sql.SQL(", ").join(sql.Identifier(name) for (name,) in cursor.fetchall())
+        query = sql.SQL(sql_files.read("rebuild/carry_over.sql")).format(
+            new=sql.SQL(new.materialization), old=sql.SQL(old.materialization), columns=columns
+        )
+        cursor.execute(query, _parameters(_spans(cursor, level, kept), _until(cursor, level)))
+        say(f"{level.name}: {cursor.rowcount} candles carried over")
+
+
+def _refresh(database: Database, level: Candle, kept: Sequence[Span], say: Callable[[str], None] | None = None) -> None:
+    """In steps of a day: a transaction for all the history would be a long one."""
+    with database.autocommit() as cursor:
+        for span in _spans(cursor, level, kept):
+            begin = span.begin
+            while begin < span.end:
+                end = min(max(begin + _STEP, begin + 2 * level.bucket), span.end)
+                candles.refresh(cursor, Candle(f"{NEW}.{level.name}", level.bucket), begin, end)
+                begin = end
+            if say is not None:
+                say(f"{level.name}: made anew from {span.begin} to {span.end}")
+
+
+def _spans(cursor: Cursor, level: Candle, kept: Sequence[Span]) -> list[Span]:
+    """Where a level can be made anew: minutes where there are ticks, the others where there are candles for it."""
+    until = _until(cursor, level)
+    if level is ONE_MINUTE:
+        return [Span(span.begin, min(span.end, until)) for span in kept if span.begin < until]
+    source = LEVELS[LEVELS.index(level) - 1]
+    # Of the old one: the new one will have all of it.
+    cursor.execute(sql.SQL("SELECT min(bucket) FROM {}").format(sql.Identifier(source.name)))
+    (first,) = cursor.fetchone() or (None,)
+    # The first bucket may have been made of more than there is, unless ticks are there from its begin on.
+    begin = None if first is None else candles.floor(first + level.bucket - timedelta(microseconds=1), level)
+    if begin is not None and kept and begin > kept[0].begin:
+        begin = candles.floor(kept[0].begin, level)
+    return [Span(begin, until)] if begin is not None and begin < until else []
+
+
+def _up_to_now(cursor: Cursor, kept: Sequence[Span]) -> tuple[Span, ...]:
+    """The same ranges, the newest without an end where it has not come to it: a rebuild may take longer than that."""
+    cursor.execute("SELECT now()")
+    (now,) = cursor.fetchone() or (None,)
+    if not kept or now is None or kept[-1].end <= now:
+        return tuple(kept)
+    return (*kept[:-1], kept[-1]._replace(end=datetime.max.replace(tzinfo=timezone.utc)))
+
+
+def _until(cursor: Cursor, level: Candle) -> datetime:
+    cursor.execute("SELECT now()")
+    (now,) = cursor.fetchone() or (None,)
+    assert now is not None
+    return candles.floor(now, level)
+
+
+def _tables(cursor: Cursor, level: Candle) -> tuple[Found, Found]:
+    """The old candle and the new one."""
+    old = candle_definitions.find(cursor, level.name)
+    new = candle_definitions.find(cursor, level.name, schema=NEW)
+    assert old is not None
+    assert new is not None
+    return old, new
+
+
+def _verify(database: Database, planned: Plan) -> Rebuilt:
+    """What of the old candles is missing in the new ones. Raises RebuildRefusedError when history would be lost."""
+    gone = {}
+    with database.transaction() as cursor:
+        for level in planned.rebuilt:
+            old, _new = _tables(cursor, level)
+            query = sql.SQL(sql_files.read("rebuild/lost.sql")).format(
+                old=sql.SQL(old.materialization), new=sql.Identifier(NEW, level.name)
+            )
+            cursor.execute(query, _parameters(_spans(cursor, level, planned.kept), _until(cursor, level)))
+            lost, gone[level.name] = cursor.fetchone() or (0, 0)
+            if lost:
+                raise RebuildRefusedError(
+                    f"{level.name}: {lost} candles whose ticks are gone would not be seen in the new one, since "
+                    "nothing after them can be materialized as yet. Try again when there are ticks of a whole bucket"
+                )
+    return Rebuilt(planned.carried, gone)
+
+
+def _pause(database: Database, policies: Sequence[Policy], paused: list[int]) -> None:
+    """Stop the policies of the old candles: a server may crash that drops a candle just as its policy begins."""
+    with database.transaction() as cursor:
+        for policy in policies:
+            for job in policy_jobs.find(cursor, policy):
+                if job.scheduled:
+                    cursor.execute(sql_files.read("rebuild/schedule.sql"), {"job": job.job_id, "scheduled": False})
+                    paused.append(job.job_id)
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while True:
+        with database.transaction() as cursor:
+            cursor.execute(sql_files.read("rebuild/running.sql"), {"jobs": paused})
+            (running,) = cursor.fetchone() or (0,)
+        if not running:
+            return
+        if time.monotonic() > deadline:
+            raise RebuildRefusedError("a refresh policy of the old candles does not come to its end")
+        time.sleep(1)
+
+
+def _discard(database: Database) -> None:
+    """Whatever is left in the two schemas of this rebuild's own, or of one that came to an end halfway."""
+    with database.transaction() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_namespace WHERE nspname IN (%s, %s)", (NEW, OLD))
+        if cursor.fetchone() == (0,):
+            return
+        for level in reversed(LEVELS):
+            query = sql.SQL(sql_files.read("rebuild/discard.sql"))
+            cursor.execute(query.format(candle=sql.Identifier(level.name)))
+        cursor.execute(sql_files.read("rebuild/discard_schemas.sql"))
+
+
+def _parameters(spans: Sequence[Span], until: datetime) -> dict[str, Any]:
+    return {"begins": [span.begin for span in spans], "ends": [span.end for span in spans], "until": until}

@@ -1,0 +1,219 @@
+"""Candles against their ticks, and against finer candles: which differ, and making them right again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psycopg2.errors
+from psycopg2 import sql
+
+from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.candles import candles
+from ticks_platform.timescale.candles.candles import (
+    ONE_DAY,
+    ONE_HOUR,
+    ONE_MINUTE,
+    REFRESH_ATTEMPTS,
+    REFRESH_PAUSE,
+    Candle,
+)
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+WINDOW = timedelta(minutes=30)
+"""How far back every closed candle is compared, and how long ago late ticks may have come to an hour to be compared."""
+LEVELS_WINDOW = timedelta(days=7)
+"""How far back candles are compared with the next finer ones."""
+HEALING_ATTEMPTS = 3
+"""Ticks go on coming: a late one may make a candle differ again between its refresh and the comparison."""
+EXAMPLES = 10
+LEVELS = (ONE_MINUTE, ONE_HOUR, ONE_DAY)
+"""The hierarchy, each made from the one before it; those that the database does not have are passed over."""
+
+Span = tuple[datetime, datetime]
+
+
+class Comparison(NamedTuple):
+    """Candles that were compared with what they should be, and those that differ."""
+
+    candles: int = 0
+    differing: int = 0
+    buckets: tuple[datetime, ...] = ()
+    """Those with a candle that differs."""
+    examples: tuple[dict[str, Any], ...] = ()
+
+
+class Reconciliation(NamedTuple):
+    """What was found, and what became of it."""
+
+    found: Comparison
+    late: int
+    """Candles that the database knew to be behind; an ordinary refresh brought them up."""
+    wrong: Comparison
+    """Candles that an ordinary refresh leaves as they are, though they should be others."""
+    left: Comparison
+    """Candles that still differ, whatever was done."""
+
+    @property
+    def healed(self) -> int:
+        """Candles that only a forced refresh made right."""
+        return max(self.wrong.differing - self.left.differing, 0)
+
+
+def reconcile(cursor: Cursor, *, window: timedelta = WINDOW) -> Reconciliation:
+    """Compare recent minutes with their ticks, and refresh those that differ in every level of the hierarchy.
+
+    The caller must not be in a transaction. Only closed buckets whose ticks are all still there are looked at: a
+    refresh of others would take the candles away that their ticks have left behind.
+    """
+    return _reconcile(cursor, ONE_MINUTE, _of_ticks(), _reconcilable(cursor, ONE_MINUTE, window))
+
+
+def reconcile_levels(cursor: Cursor, candle: Candle, *, window: timedelta = LEVELS_WINDOW) -> Reconciliation:
+    """Compare candles with the next finer ones, and make those that differ anew, from the ticks up.
+
+    As `reconcile` does, but some hundred times cheaper, and so over a much longer time.
+    """
+    return _reconcile_levels(cursor, candle, _reconcilable(cursor, candle, window))
+
+
+def _reconcile_levels(cursor: Cursor, candle: Candle, spans: Sequence[Span]) -> Reconciliation:
+    finer = LEVELS[LEVELS.index(candle) - 1]
+    recomputed = sql.SQL(sql_files.read("checks/recomputed_from_finer.sql")).format(finer=sql.Identifier(finer.name))
+    query = _query(candle, recomputed)
+    found = _compare(cursor, candle, query, spans)
+    differing = _spans(found.buckets, candle.bucket)
+    if not differing:
+        return Reconciliation(found, 0, Comparison(), Comparison())
+    # From below: either one may be the wrong one, and a refresh would take what is wrong there over.
+    below = (
+        _reconcile(cursor, ONE_MINUTE, _of_ticks(), differing)
+        if finer is ONE_MINUTE
+        else _reconcile_levels(cursor, finer, differing)
+    )
+    above = _reconcile(cursor, candle, query, differing)
+    return Reconciliation(found, below.late + above.late, _sum(below.wrong, above.wrong), _sum(below.left, above.left))
+
+
+def _of_ticks() -> sql.Composed:
+    return _query(ONE_MINUTE, sql.SQL(sql_files.read("checks/recomputed_from_ticks.sql")))
+
+
+def _sum(one: Comparison, other: Comparison) -> Comparison:
+    return Comparison(
+        one.candles + other.candles,
+        one.differing + other.differing,
+        (*one.buckets, *other.buckets),
+        (*one.examples, *other.examples)[:EXAMPLES],
+    )
+
+
+def _query(candle: Candle, recomputed: sql.Composable) -> sql.Composed:
+    text = sql.SQL(sql_files.read("checks/candles_compared.sql"))
+    return text.format(candle=sql.Identifier(candle.name), recomputed=recomputed)
+
+
+def _reconcile(cursor: Cursor, candle: Candle, query: sql.Composed, spans: Sequence[Span]) -> Reconciliation:
+    found = _compare(cursor, candle, query, spans)
+    wrong = found
+    if found.differing:
+        _refresh(cursor, candle, found.buckets, force=False)
+        wrong = _compare(cursor, candle, query, _spans(found.buckets, candle.bucket))
+    left = wrong
+    for _ in range(HEALING_ATTEMPTS):
+        if not left.differing:
+            break
+        _refresh(cursor, candle, left.buckets, force=True)
+        left = _compare(cursor, candle, query, _spans(left.buckets, candle.bucket))
+    return Reconciliation(found, max(found.differing - wrong.differing, 0), wrong, left)
+
+
+def _reconcilable(cursor: Cursor, candle: Candle, window: timedelta) -> list[Span]:
+    """The stretches of time to compare, in whole buckets."""
+    cursor.execute(sql_files.read("checks/reconcilable_hours.sql"), {"width": candle.bucket, "window": window})
+    whole = [
+        (candles.floor(begin + candle.bucket - timedelta(microseconds=1), candle), candles.floor(end, candle))
+        for begin, end in _merged(cursor.fetchall())
+    ]
+    return [(begin, end) for begin, end in whole if begin < end]
+
+
+def _compare(cursor: Cursor, candle: Candle, query: sql.Composed, spans: Sequence[Span]) -> Comparison:
+    """One statement a span, and so one moment: ticks that come meanwhile are in both sides of it or in neither."""
+    total = Comparison()
+    for begin, end in reversed(spans):
+        cursor.execute(query, {"width": candle.bucket, "begin": begin, "end": end})
+        compared, differing, buckets, examples = cursor.fetchone() or (0, 0, [], [])
+        total = _sum(total, Comparison(compared, differing, tuple(buckets), tuple(examples)))
+    return total
+
+
+def _refresh(cursor: Cursor, candle: Candle, buckets: Sequence[datetime], *, force: bool) -> None:
+    """Refresh these buckets of a candle in all levels, the finest first, since each is made from the one before it."""
+    names = [level.name for level in LEVELS]
+    cursor.execute(
+        "SELECT view_name FROM timescaledb_information.continuous_aggregates WHERE view_name = ANY (%s)", (names,)
+    )
+    present = {name for (name,) in cursor.fetchall()}
+    cursor.execute(
+        "SELECT coalesce(bool_or('force' = ANY (proargnames)), false), "
+        "coalesce(bool_or('options' = ANY (proargnames)), false) "
+        "FROM pg_proc WHERE proname = 'refresh_continuous_aggregate'"
+    )
+    knows_force, knows_options = cursor.fetchone() or (False, False)
+    call = "CALL refresh_continuous_aggregate(%s::regclass, %s, %s"
+    if force and knows_force:
+        call += ", force => true"
+    if knows_options:
+        # All at once: ten buckets at a time, as newer releases do by themselves, take many times as long.
+        call += """, options => '{"buckets_per_batch": 0}'"""
+    call += ")"
+    for name, width in LEVELS:
+        if name not in present:
+            continue
+        cursor.execute("SELECT time_bucket(%s, now())", (width,))
+        (now,) = cursor.fetchone() or (None,)
+        assert now is not None
+        wanted = []
+        for begin, end in _spans(buckets, candle.bucket):
+            cursor.execute(
+                "SELECT time_bucket(%(width)s, %(begin)s), time_bucket(%(width)s, %(last)s) + %(width)s",
+                {"width": width, "begin": begin, "last": end - timedelta(microseconds=1)},
+            )
+            wanted.append(cursor.fetchone() or (begin, end))
+        for begin, end in _merged(wanted):
+            # An open bucket must not be materialized: ticks that come to it later would stay hidden.
+            if begin < min(end, now):
+                _call(cursor, call, (name, begin, min(end, now)))
+
+
+def _call(cursor: Cursor, call: str, arguments: tuple[Any, ...]) -> None:
+    for remaining in reversed(range(REFRESH_ATTEMPTS)):
+        try:
+            cursor.execute(call, arguments)
+        except psycopg2.errors.LockNotAvailable:
+            # The candle's policy is at work just now; it takes seconds.
+            if not remaining:
+                raise
+            time.sleep(REFRESH_PAUSE)
+        else:
+            return
+
+
+def _spans(buckets: Iterable[datetime], width: timedelta) -> list[Span]:
+    return _merged((bucket, bucket + width) for bucket in buckets)
+
+
+def _merged(spans: Iterable[Span]) -> list[Span]:
+    """The same stretches of time, in order, with what touches or overlaps put together."""
+    merged: list[Span] = []
+    for begin, end in sorted(spans):
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((begin, end))
+    return merged

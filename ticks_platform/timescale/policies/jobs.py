@@ -1,0 +1,222 @@
+"""Declared policies and the database's jobs: what differs, and making it agree with the least disturbance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.candles import candles
+from ticks_platform.timescale.candles.candles import ONE_MINUTE
+from ticks_platform.timescale.policies.settings import FILE, Kind, Policy, Terms
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+_PROCEDURES = {
+    Kind.REFRESH: ["_timescaledb_functions.policy_refresh_continuous_aggregate"],
+    Kind.COLUMNSTORE: ["_timescaledb_functions.policy_compression"],
+    Kind.RETENTION: ["ticks_platform.drop_old_chunks", "_timescaledb_functions.policy_retention"],
+}
+"""What the jobs of each kind call; the first is what ours call."""
+
+_TERMS = {
+    Kind.REFRESH: ["start_offset", "end_offset"],
+    Kind.COLUMNSTORE: ["compress_after"],
+    Kind.RETENTION: ["drop_after"],
+}
+"""The intervals in the configuration of a job."""
+
+LONGEST_RETRY = timedelta(hours=1)
+"""How long a job that failed waits at most; one that runs more often waits as long as between its runs."""
+MAX_RETRIES = -1
+MAX_RUNTIME = timedelta(0)
+"""No limit of either, as where a policy is made."""
+
+
+class PolicyRefusedError(Exception):
+    """A policy that would destroy candles; the message says why and what to do."""
+
+
+class Job(NamedTuple):
+    """A job of the database that is at work as a policy."""
+
+    job_id: int
+    own: bool
+    """Whether it calls what a declared policy calls, and not what somebody made in its place."""
+    scheduled: bool
+    schedule_interval: timedelta
+    retry_period: timedelta
+    max_runtime: timedelta
+    max_retries: int
+    terms: Mapping[str, timedelta | None]
+    surplus: Mapping[str, Any]
+    """What else is in its configuration."""
+
+
+class Applied(NamedTuple):
+    """What was done to a policy: created, unchanged, altered, removed, off or not compared; and in detail."""
+
+    outcome: str
+    changes: list[str]
+    job_id: int | None
+
+
+def find(cursor: Cursor, policy: Policy) -> list[Job]:
+    """The jobs that are at work as this policy, whoever made them."""
+    parameters = {
+        "table": policy.table,
+        "procedures": _PROCEDURES[policy.kind],
+        "terms": _TERMS[policy.kind],
+    }
+    cursor.execute(sql_files.read("policies/jobs.sql"), parameters)
+    jobs = [Job(*row) for row in cursor.fetchall()]
+    return [job._replace(terms={key: _interval(value) for key, value in job.terms.items()}) for job in jobs]
+
+
+def differences(job: Job, terms: Terms) -> list[str]:
+    """What a job has otherwise than declared, each in words."""
+    pairs: list[tuple[str, object, object]] = [
+        ("schedule_interval", job.schedule_interval, terms.schedule_interval),
+        *((key, job.terms.get(key), value) for key, value in terms.offsets.items()),
+        ("scheduled", job.scheduled, True),
+        ("retry_period", job.retry_period, _retry_period(terms)),
+        ("max_retries", job.max_retries, MAX_RETRIES),
+        ("max_runtime", job.max_runtime, MAX_RUNTIME),
+        *((key, value, None) for key, value in job.surplus.items()),
+    ]
+    return [f"{name} is {_word(found)}, declared {_word(wanted)}" for name, found, wanted in pairs if found != wanted]
+
+
+def drift(cursor: Cursor, policy: Policy, terms: Terms | None) -> list[str]:
+    """In what the database differs from the declaration, in words; empty when it does not."""
+    jobs = find(cursor, policy)
+    if terms is None:
+        return [f"job {job.job_id} is there, and {policy.kind.value} of {policy.table} is off" for job in jobs]
+    kept = _kept(jobs, terms)
+    if kept is None:
+        found = ["it is missing"]
+    else:
+        found = [f"job {kept.job_id}: {difference}" for difference in differences(kept, terms)]
+    return found + [f"job {job.job_id} is not declared" for job in jobs if job is not kept]
+
+
+def apply(cursor: Cursor, policy: Policy, terms: Terms | None) -> Applied:
+    """Make the database's jobs agree with the declaration, in the cursor's transaction.
+
+    A job that differs is altered and not made anew: its history and its next start stay. Raises PolicyRefusedError
+    where a refresh would delete candles whose ticks are gone.
+    """
+    jobs = find(cursor, policy)
+    kept = _kept(jobs, terms) if terms is not None else None
+    changes = []
+    for job in jobs:
+        if job is not kept:
+            cursor.execute(sql_files.read("policies/remove.sql"), {"job_id": job.job_id})
+            changes.append(f"removed job {job.job_id}, which is not declared")
+    if terms is None:
+        return Applied("removed" if changes else "off", changes, None)
+    if kept is None:
+        _refuse_to_delete(cursor, policy, terms)
+        if policy.kind is Kind.RETENTION:
+            sql_files.apply(cursor, *sql_files.RETENTION)
+        parameters = {"table": policy.table, "schedule_interval": terms.schedule_interval, **terms.offsets}
+        cursor.execute(sql_files.read(f"policies/add_{policy.kind.value}.sql"), parameters)
+        (job_id,) = cursor.fetchone() or (None,)
+        (kept,) = [job for job in find(cursor, policy) if job.job_id == job_id]
+        if differences(kept, terms):
+            _alter(cursor, kept, terms)
+        return Applied("created", changes, kept.job_id)
+    differing = differences(kept, terms)
+    if differing:
+        _refuse_to_delete(cursor, policy, terms)
+        _alter(cursor, kept, terms)
+        changes += differing
+    return Applied("altered" if changes else "unchanged", changes, kept.job_id)
+
+
+def left(cursor: Cursor, policy: Policy) -> Applied:
+    """The job of a policy as it is, compared with nothing."""
+    jobs = find(cursor, policy)
+    return Applied("not compared", [], jobs[0].job_id if jobs else None)
+
+
+class LastRun(NamedTuple):
+    """How the last run of a job by the database's own scheduler went."""
+
+    job_id: int
+    failed: bool
+    error: str | None
+    """The database's own text of the newest error it remembers, be it past or not."""
+    success_age_seconds: float | None
+
+
+def last_runs(cursor: Cursor, jobs: Sequence[Job]) -> list[LastRun]:
+    """How the last runs of these jobs went; those that never ran are left out."""
+    cursor.execute(sql_files.read("policies/last_runs.sql"), {"jobs": [job.job_id for job in jobs]})
+    return [LastRun(*row) for row in cursor.fetchall()]
+
+
+def candles_without_ticks(cursor: Cursor, policy: Policy, start_offset: timedelta) -> str | None:
+    """What a refresh from so long ago on would delete, in words; None when nothing.
+
+    Only the candles of minutes are made of ticks: hours and days are made of candles, which stay.
+    """
+    if policy != Policy(Kind.REFRESH, ONE_MINUTE.name):
+        return None
+    kept = candles.kept_ranges(cursor)
+    cursor.execute(
+        sql_files.read("policies/candles_without_ticks.sql"),
+        {"start_offset": start_offset, "begins": [span.begin for span in kept], "ends": [span.end for span in kept]},
+    )
+    number, first, last = cursor.fetchone() or (0, None, None)
+    if not number:
+        return None
+    return f"{number} candles from {first} to {last} have no ticks any more, and a refresh of them deletes them"
+
+
+def _refuse_to_delete(cursor: Cursor, policy: Policy, terms: Terms) -> None:
+    if "start_offset" not in terms.offsets:
+        return
+    lost = candles_without_ticks(cursor, policy, terms.offsets["start_offset"])
+    if lost:
+        raise PolicyRefusedError(
+            f"{policy.name} is left as it is: {lost}. Choose a shorter start_offset for refresh.{policy.table} in "
+            f"{FILE}, one that ends before them"
+        )
+
+
+def _kept(jobs: list[Job], terms: Terms) -> Job | None:
+    """Of several jobs, the one that is closest to the declaration."""
+    own = [job for job in jobs if job.own]
+    return min(own, key=lambda job: (len(differences(job, terms)), job.job_id), default=None)
+
+
+def _alter(cursor: Cursor, job: Job, terms: Terms) -> None:
+    cursor.execute(
+        sql_files.read("policies/alter.sql"),
+        {
+            "job_id": job.job_id,
+            "schedule_interval": terms.schedule_interval,
+            "retry_period": _retry_period(terms),
+            "max_runtime": MAX_RUNTIME,
+            "max_retries": MAX_RETRIES,
+            "terms": list(terms.offsets),
+            "offsets": list(terms.offsets.values()),
+        },
+    )
+
+
+def _retry_period(terms: Terms) -> timedelta:
+    return min(terms.schedule_interval, LONGEST_RETRY)
+
+
+def _interval(seconds: Any) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=float(seconds))
+
+
+def _word(value: object) -> str:
+    if value is None:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)

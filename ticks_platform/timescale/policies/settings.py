@@ -1,0 +1,180 @@
+"""``policies.yaml``: the refresh, columnstore and retention policies that the database is to have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+
+from ticks_platform.settings_file import SettingsError, read_settings
+from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE
+
+FILE = "policies.yaml"
+
+_PART = re.compile(r"\s*(\d+)\s*(second|minute|hour|day|week)s?\b")
+
+
+class Kind(Enum):
+    """What a policy does."""
+
+    REFRESH = "refresh"
+    COLUMNSTORE = "columnstore"
+    RETENTION = "retention"
+
+
+class Terms(NamedTuple):
+    """When a policy runs, and on what."""
+
+    schedule_interval: timedelta
+    offsets: Mapping[str, timedelta]
+    """By the names that they have in the configuration of the database's job."""
+
+
+class Policy(NamedTuple):
+    """One policy on one table, whether it is wanted or not."""
+
+    kind: Kind
+    table: str
+
+    @property
+    def name(self) -> str:
+        """What its asset is called."""
+        return f"{self.table}_{self.kind.value}_policy"
+
+
+POLICIES = (
+    *(Policy(Kind.REFRESH, candle.name) for candle in (ONE_MINUTE, ONE_HOUR, ONE_DAY)),
+    Policy(Kind.COLUMNSTORE, "stocks_real_time"),
+    *(Policy(Kind.RETENTION, table) for table in ("stocks_real_time", "stock_quotes", "stock_aggregates")),
+)
+"""All that the file can declare, in the order in which they are made."""
+
+
+def _interval(value: Any) -> Any:
+    """A text such as `1 day 12 hours`; months are refused, since they have no fixed length."""
+    if isinstance(value, timedelta):
+        return value
+    text = str(value)
+    parts = [(int(number), unit) for number, unit in _PART.findall(text)]
+    total = sum((timedelta(**{f"{unit}s": number}) for number, unit in parts), timedelta())
+    if _PART.sub("", text).strip() or not total:
+        raise ValueError("has to be a number of seconds, minutes, hours, days or weeks, such as '90 minutes'")
+    return total
+
+
+Interval = Annotated[timedelta, BeforeValidator(_interval)]
+
+
+def _off(value: Any) -> Any:
+    # YAML reads a bare `off` as a boolean.
+    return None if value is False or value == "off" else value
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RefreshTerms(_Section):
+    """Which candles a run refreshes, and how often."""
+
+    start_offset: Interval
+    end_offset: Interval
+    schedule_interval: Interval
+
+
+class ColumnstoreTerms(_Section):
+    """From which age on chunks are stored by column, and how often that is looked after."""
+
+    after: Interval
+    schedule_interval: Interval
+
+
+class RetentionTerms(_Section):
+    """From which age on chunks are dropped, and how often that is looked after."""
+
+    drop_after: Interval
+    schedule_interval: Interval
+
+
+class _Refresh(_Section):
+    one_minute_candle: RefreshTerms
+    one_hour_candle: RefreshTerms
+    one_day_candle: RefreshTerms
+
+    @model_validator(mode="after")
+    def _two_buckets(self) -> _Refresh:
+        # The database asks for it when a policy is made, and not when one is altered.
+        for candle in (ONE_MINUTE, ONE_HOUR, ONE_DAY):
+            terms: RefreshTerms = getattr(self, candle.name)
+            if terms.start_offset - terms.end_offset < 2 * candle.bucket:
+                raise ValueError(
+                    f"{candle.name}: start_offset has to be at least two buckets ({2 * candle.bucket}) further back "
+                    "than end_offset, or a run may find no whole bucket between them"
+                )
+        return self
+
+
+class _Columnstore(_Section):
+    stocks_real_time: Annotated[ColumnstoreTerms | None, BeforeValidator(_off)] = None
+
+
+class _Retention(_Section):
+    stocks_real_time: Annotated[RetentionTerms | None, BeforeValidator(_off)] = None
+    stock_quotes: Annotated[RetentionTerms | None, BeforeValidator(_off)] = None
+    stock_aggregates: Annotated[RetentionTerms | None, BeforeValidator(_off)] = None
+
+
+class PolicySettings(_Section):
+    """The whole of policies.yaml. What it leaves out of columnstore and retention is off."""
+
+    refresh: _Refresh
+    columnstore: _Columnstore = _Columnstore()
+    retention: _Retention = _Retention()
+
+    @model_validator(mode="after")
+    def _ticks_stay_as_long_as_candles_need_them(self) -> PolicySettings:
+        # Hours and days are made from candles, which stay.
+        window = self.refresh.one_minute_candle.start_offset + ONE_MINUTE.bucket
+        kept = self.retention.stocks_real_time
+        if kept and kept.drop_after < window:
+            raise ValueError(
+                f"retention.stocks_real_time: drop_after ({kept.drop_after}) has to be at least {window}, the "
+                "start_offset of refresh.one_minute_candle and a bucket: a refresh of candles whose ticks are gone "
+                "deletes them"
+            )
+        columnstore = self.columnstore.stocks_real_time
+        if columnstore and columnstore.after < window:
+            raise ValueError(
+                f"columnstore.stocks_real_time: after ({columnstore.after}) has to be at least {window}, the "
+                "start_offset of refresh.one_minute_candle and a bucket: until then late ticks are usual"
+            )
+        return self
+
+    def terms(self, policy: Policy) -> Terms | None:
+        """The terms of a policy; None when it is off."""
+        found = getattr(getattr(self, policy.kind.value), policy.table)
+        if isinstance(found, RefreshTerms):
+            return Terms(found.schedule_interval, {"start_offset": found.start_offset, "end_offset": found.end_offset})
+        if isinstance(found, ColumnstoreTerms):
+            return Terms(found.schedule_interval, {"compress_after": found.after})
+        if isinstance(found, RetentionTerms):
+            return Terms(found.schedule_interval, {"drop_after": found.drop_after})
+        return None
+
+
+def load_policies(path: Path) -> PolicySettings:
+    """Read and check policies.yaml. Raises SettingsError, naming the file and each field that is wrong."""
+    content = read_settings(path)
+    try:
+        return PolicySettings.model_validate(content)
+    except ValidationError as error:
+        lines = []
+        for item in error.errors(include_input=False, include_url=False):
+            place = ".".join(str(part) for part in item["loc"])
+            lines.append(f"  {place}: {item['msg']}" if place else f"  {item['msg']}")
+        raise SettingsError(f"{path} has settings that cannot be used:\n" + "\n".join(lines)) from None

@@ -1,0 +1,75 @@
+"""Posting to a webhook: bounded, retried a little, and never telling where it is."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+import traceback
+
+import pytest
+
+from ticks_platform.alerts import webhook
+from ticks_platform.alerts.webhook import WebhookError
+from ticks_platform_tests.support.webhook_receiver import SECRET, receiving
+
+QUICK = (0.01, 0.01)
+
+
+def refusal(url: str, **options: float) -> str:
+    """The error of a post that fails, as a log would show it; the secret is not in it."""
+    with pytest.raises(WebhookError) as error:
+        webhook.post(url, "text", pauses=QUICK, **options)
+    shown = "".join(traceback.format_exception(error.value))
+    assert "s3cr3t-word" not in shown
+    return str(error.value)
+
+
+def test_a_text_arrives() -> None:
+    with receiving() as receiver:
+        webhook.post(receiver.url, 'a "text" of 1 €')
+    assert receiver.texts == ['a "text" of 1 €']
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_passing_trouble_is_overcome(status: int) -> None:
+    with receiving() as receiver:
+        receiver.answers = [status, status]
+        webhook.post(receiver.url, "text", pauses=QUICK)
+    assert (receiver.attempts, receiver.texts) == (3, ["text"])
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(404, 1), (403, 1), (302, 1), (500, 3)])
+def test_lasting_trouble_is_told(status: int, attempts: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with receiving() as receiver:
+        receiver.answers = [status] * 5
+        assert f"HTTP {status}" in refusal(receiver.url)
+    assert receiver.attempts == attempts
+    assert "s3cr3t-word" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "url", [SECRET, f"file:///{SECRET}", f"http://[{SECRET}", f"http://127.0.0.1:{SECRET}", f"http://host/{SECRET} x\n"]
+)
+def test_what_is_no_address_is_told(url: str) -> None:
+    assert webhook.VARIABLE in refusal(url)
+
+
+def test_nobody_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert "ConnectionRefusedError" in refusal(f"http://127.0.0.1:{port}/{SECRET}")
+
+
+def test_one_who_never_answers_is_not_waited_for() -> None:
+    began = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        refusal(f"http://127.0.0.1:{server.getsockname()[1]}/{SECRET}", timeout=0.2)
+    assert time.monotonic() - began < 10
+
+
+def test_long_texts_are_cut() -> None:
+    with receiving() as receiver:
+        webhook.post(receiver.url, "x" * 10_000)
+    assert len(receiver.texts[0]) == webhook.LONGEST_TEXT

@@ -1,0 +1,262 @@
+"""feeds.yaml and its connectors: which there are, what their options may say, which calendars count."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ConfigDict
+
+from ticks_platform.feeds import registry
+from ticks_platform.feeds.calendars import calendar
+from ticks_platform.feeds.connector import Connector, Conversation, Reaction
+from ticks_platform.feeds.events import Control, Event, Tick
+from ticks_platform.feeds.polygon.connector import CHANNELS, PolygonConnector, PolygonOptions
+from ticks_platform.feeds.registry import UnknownProviderError, find_connector
+from ticks_platform.feeds.settings import FeedSettings, SettingsError, load_settings
+from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
+
+HERE = __name__
+
+
+class Mute(Conversation):
+    """Has nothing to say."""
+
+    def subscribe(self, channels: Sequence[str]) -> Sequence[str]:
+        return ()
+
+    def unsubscribe(self, channels: Sequence[str]) -> Sequence[str]:
+        return ()
+
+    def receive(self, frame: bytes) -> Reaction:
+        return Reaction()
+
+
+class DepthOptions(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    depth: int = 5
+
+
+class Kraken(Connector):
+    """A connector as a package of somebody else's might have it."""
+
+    requires_key = False
+    Options = DepthOptions
+
+    @classmethod
+    def live_url(cls, options: DepthOptions) -> str:
+        return f"wss://kraken.example/{options.depth}"
+
+    def converse(self) -> Conversation:
+        return Mute()
+
+    def decode(self, frame: bytes) -> list[Event]:
+        return [Control("nothing")]
+
+
+class HalfConnector(Connector):
+    """Lacks what makes it one."""
+
+
+NOT_ONE = object()
+
+
+class Entry:
+    """An entry point, as far as it is looked at."""
+
+    def __init__(self, name: str, found: Any) -> None:
+        self.name = name
+        self._found = found
+
+    def load(self) -> Any:
+        if isinstance(self._found, Exception):
+            raise self._found
+        return self._found
+
+
+def feed(**fields: Any) -> FeedSettings:
+    return FeedSettings.model_validate({"name": "prices", "provider": "polygon", "symbols": ["AAPL"], **fields})
+
+
+def complaints(tmp_path: Path, lines: str) -> list[tuple[str, str]]:
+    """Place and text of each complaint about a feed with these lines."""
+    path = tmp_path / "feeds.yaml"
+    text = "provider: polygon\nsymbols: [AAPL]\n" if "provider:" not in lines else "symbols: [AAPL]\n"
+    path.write_text("feeds:\n  prices:\n" + textwrap.indent(text + lines, "    "), encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+    told = [line.strip().partition(": ") for line in str(caught.value).splitlines()[1:]]
+    return [(place, text) for place, _, text in told]
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "says"),
+    [
+        ("options: {market: futures}", "options", "market: "),
+        ("options: {market: stocks, channels: [T, XT]}", "options", "channels: "),
+        ("options: {market: stocks, channels: [T, XT]}", "options", "stocks has no channel XT; it has T, Q, A, AM"),
+        ("options: {channels: [LULD]}", "options", "stocks has no channel LULD"),
+        ("options: {channels: T}", "options", "channels: "),
+        ("options: {cluster: 'evil.example/'}", "options", "cluster: "),
+        ("options: {domain: example.org}", "options", "domain: "),
+        ("options: {chanels: [T]}", "options", "chanels: "),
+        (
+            "options: {market: crypto, channels: [T, Q]}",
+            "options",
+            "crypto has no channel T, Q; it has XT, XQ, XA, XAS",
+        ),
+        ("options: [T]", "options", "dictionary"),
+        ("options: {depth: 5}\nprovider: twelve_data", "options", "depth: "),
+        ("options: {depth: deep}\nprovider: " + HERE + ".Kraken", "options", "depth: "),
+        ("provider: iex", "provider", "polygon, twelve_data"),
+        ("provider: no_such_module.Kraken", "provider", "cannot be loaded"),
+        ("provider: " + HERE + ".NoSuchClass", "provider", "cannot be loaded"),
+        ("provider: " + HERE + ".NOT_ONE", "provider", "not a subclass"),
+        ("provider: " + HERE + ".HalfConnector", "provider", "not a subclass"),
+        ("provider: ticks_platform.feeds.connector.Connector", "provider", "not a subclass"),
+        ("provider: json.loads", "provider", "not a subclass"),
+        ("provider: .Kraken", "provider", "cannot be loaded"),
+        ("provider: '.'", "provider", "cannot be loaded"),
+        ("provider: a..b", "provider", "cannot be loaded"),
+        ("provider: ''", "provider", "there is no connector"),
+        ("calendar: MARS", "calendar", "'always' or '24/5'"),
+        ("calendar: ''", "calendar", "'always' or '24/5'"),
+        ("symbols_per_connection: 0", "symbols_per_connection", "greater than or equal to 1"),
+        ("symbols_per_connection: 1.5", "symbols_per_connection", "integer"),
+        ("synthetic_endpoint: perhaps", "synthetic_endpoint", "boolean"),
+        ("metrics_port: 0", "metrics_port", "greater than or equal to 1"),
+    ],
+)
+def test_each_error_names_the_field(tmp_path: Path, line: str, place: str, says: str) -> None:
+    ((found, text),) = complaints(tmp_path, line)
+    assert found == f"feeds.prices.{place}"
+    assert says in text
+
+
+def test_a_calendar_of_one_symbol(tmp_path: Path) -> None:
+    path = tmp_path / "feeds.yaml"
+    path.write_text(
+        "feeds: {prices: {provider: polygon, symbols: [AAPL, {symbol: SHEL, calendar: MARS}]}}", encoding="utf-8"
+    )
+    with pytest.raises(SettingsError, match=r"feeds\.prices\.symbols\.1\.calendar: .*MARS"):
+        load_settings(path)
+
+
+def test_what_was_pasted_into_the_wrong_field_is_not_repeated(tmp_path: Path) -> None:
+    secret = "3b6f0c1d2e4f5a6978c0d1e2f3a4b5c6"
+    for line in (f"options: {{cluster: '{secret.upper()}'}}", f"options: {{domain: {secret}}}", f"provider: {secret}"):
+        ((_, text),) = complaints(tmp_path, line)
+        assert secret not in text.lower()
+
+
+def test_polygon_in_feeds_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYGON_KEY", "the-key")
+    usual = feed(api_key_env="POLYGON_KEY").connector()
+    assert isinstance(usual, PolygonConnector)
+    assert usual.endpoint().url == "wss://socket.massive.com/stocks"
+    assert usual.channels("AAPL") == ("T.AAPL",)
+    options = {"market": "crypto", "channels": ["XT", "XAS"], "cluster": "delayed", "domain": "polygon.io"}
+    other = feed(api_key_env="POLYGON_KEY", options=options).connector()
+    assert other.endpoint().url == "wss://delayed.polygon.io/crypto"
+    assert other.channels("BTC-USD") == ("XT.BTC-USD", "XAS.BTC-USD")
+    local = feed(endpoint="stand-in").connector(stand_in_url="ws://127.0.0.1:1/stocks")
+    assert local.endpoint().url == "ws://127.0.0.1:1/stocks"
+    with pytest.raises(SettingsError, match="API key"):
+        feed().connector()
+
+
+def test_every_channel_of_every_market() -> None:
+    for market, channels in CHANNELS.items():
+        assert PolygonOptions.model_validate({"market": market, "channels": channels}).channels == channels
+
+
+def test_decoders_need_no_key() -> None:
+    frame = b'[{"ev":"T","sym":"AAPL","p":1.5,"t":1536036818784}]'
+    assert feed().decoder()(frame) == [Tick("AAPL", 1536036818784 * 10**6, 1.5)]
+
+
+def test_a_connector_by_the_name_of_its_class() -> None:
+    own = feed(provider=f"{HERE}.Kraken", options={"depth": 10})
+    found = own.connector()
+    assert isinstance(found, Kraken)
+    assert found.endpoint().url == "wss://kraken.example/10"
+    assert own.decoder()(b"") == [Control("nothing")]
+    assert feed(provider=f"{HERE}.Kraken", endpoint="ws://127.0.0.1:1/x").connector().url == "ws://127.0.0.1:1/x"
+
+
+def test_connectors_of_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [
+        Entry("kraken", Kraken),
+        Entry("half", HalfConnector),
+        Entry("gone", ModuleNotFoundError("No module named 'gone'")),
+        Entry("broken", NameError("name 'x' is not defined")),
+        Entry("polygon", Kraken),
+        Entry("dotted.name", Kraken),
+    ]
+    monkeypatch.setattr(registry, "entry_points", lambda group: entries if group == registry.ENTRY_POINTS else [])
+    assert find_connector("kraken") is Kraken
+    assert find_connector("dotted.name") is Kraken
+    # Nobody takes the place of those that come along.
+    assert find_connector("polygon") is PolygonConnector
+    assert find_connector("twelve_data") is TwelveDataConnector
+    for name, says in (
+        ("half", "not a subclass"),
+        ("gone", "No module named 'gone'"),
+        ("broken", "not defined"),
+        ("iex", "there are: broken, dotted.name, gone, half, kraken, polygon, twelve_data"),
+    ):
+        with pytest.raises(UnknownProviderError, match=says):
+            find_connector(name)
+
+
+def test_a_module_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "feed_that_fails.py").write_text("1 / 0\n", encoding="utf-8")
+    (tmp_path / "feed_of_no_syntax.py").write_text("class\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    for module in ("feed_that_fails", "feed_of_no_syntax"):
+        with pytest.raises(UnknownProviderError, match="cannot be loaded"):
+            find_connector(f"{module}.Feed")
+
+
+def test_which_calendar_counts() -> None:
+    def names(**fields: Any) -> dict[str, str]:
+        return {symbol: each.name for symbol, each in feed(**fields).calendars().items()}
+
+    assert names() == {"AAPL": "XNYS"}
+    assert names(options={"market": "crypto"}, symbols=["BTC-USD"]) == {"BTC-USD": "always"}
+    assert names(options={"market": "forex"}, symbols=["EUR-USD"]) == {"EUR/USD": "24/5"}
+    assert names(provider="twelve_data", symbols=["RY:TSX", "EUR/USD"]) == {"RY": "XNYS", "EUR/USD": "24/5"}
+    mixed = ["AAPL", {"symbol": "SHEL", "calendar": "XLON"}]
+    assert names(symbols=mixed) == {"AAPL": "XNYS", "SHEL": "XLON"}
+    assert names(symbols=mixed, calendar="XTKS") == {"AAPL": "XTKS", "SHEL": "XLON"}
+    # Made-up prices know no night, unless somebody says so.
+    assert names(endpoint="stand-in") == {"AAPL": "always"}
+    assert names(endpoint="stand-in", calendar="XNYS") == {"AAPL": "XNYS"}
+    assert feed().calendars()["AAPL"] is calendar("XNYS")
+
+
+def test_made_up_prices_by_url() -> None:
+    by_url = feed(endpoint="ws://127.0.0.1:1/stocks", synthetic_endpoint=True)
+    assert by_url.synthetic
+    assert by_url.calendars()["AAPL"].name == "always"
+    assert not feed(endpoint="ws://127.0.0.1:1/stocks").synthetic
+    assert feed(endpoint="stand-in").synthetic
+    assert not feed().synthetic
+
+
+def test_how_many_symbols_a_connection_carries() -> None:
+    assert feed().symbols_per_connection is None
+    assert feed(symbols_per_connection=1).symbols_per_connection == 1
+
+
+def test_what_a_running_ingestion_can_take_over() -> None:
+    one = feed()
+    assert one.only_symbols_differ(feed(symbols=["MSFT", {"symbol": "SHEL", "calendar": "XLON"}]))
+    assert one.only_symbols_differ(one)
+    for other in (feed(options={"channels": ["Q"]}), feed(calendar="XLON"), feed(symbols_per_connection=3)):
+        assert not one.only_symbols_differ(other)
+        assert not other.only_symbols_differ(one)

@@ -1,0 +1,44 @@
+"""Leaving a connection of our own accord, and coming back when nobody was there."""
+
+from __future__ import annotations
+
+import socket
+
+from ticks_platform.backoff import Backoff
+from ticks_platform.feeds.polygon.connector import PolygonConnector
+from ticks_platform.feeds.transport.reconnect import UNREACHABLE_PAUSE
+from ticks_platform.feeds.transport.state import State
+from ticks_platform_tests.support.feeds import Peer, PeerServer, Running, encode
+
+
+def status(name: str, message: str) -> bytes:
+    return f'[{{"ev":"status","status":"{name}","message":"{message}"}}]'.encode()
+
+
+def test_what_is_on_its_way_is_taken_in_before_leaving() -> None:
+    trades = [f'[{{"ev":"T","sym":"AAPL","p":1.5,"i":"{number}"}}]'.encode() for number in range(3)]
+
+    def serve(peer: Peer) -> None:
+        peer.upgrade()
+        peer.send(status("connected", ""))
+        peer.hear()
+        peer.send(status("auth_success", ""))
+        peer.hear()
+        frames = (trades[0], status("max_connections", "one too many"), *trades[1:])
+        peer.socket.sendall(b"".join(map(encode, frames)))
+        peer.hear_until_end()
+
+    with PeerServer(serve) as server:
+        connector = PolygonConnector(url=server.url, api_key="key")
+        with Running(connector, symbols=("AAPL",)) as running:
+            running.wait_for(State.BACKING_OFF)
+            assert [frame for frame in running.received(1) if b'"T"' in frame] == trades
+
+
+def test_a_provider_that_is_away_is_asked_for_again_soon() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    connector = PolygonConnector(url=f"ws://127.0.0.1:{port}/stocks", api_key="key")
+    with Running(connector, symbols=("AAPL",), backoff=Backoff(base=1e6, cap=1e6, seed=1)) as running:
+        detail = running.wait_for(State.BACKING_OFF).detail
+    assert float(detail.split()[-2]) <= UNREACHABLE_PAUSE

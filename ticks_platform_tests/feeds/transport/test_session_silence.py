@@ -1,0 +1,352 @@
+"""When silence means something, and what follows; all clocks are invented."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+import pytest
+
+from ticks_platform.feeds.calendars import Calendar, UnknownCalendarError, calendar
+from ticks_platform.feeds.transport.silence import (
+    LONGEST_PATIENCE,
+    MINORITY_RECONNECT_PAUSE,
+    RECONNECT_PAUSE,
+    Escalation,
+    Liveness,
+    Steps,
+)
+
+PATIENCE = 60.0
+HOUR, DAY = 3_600.0, 86_400.0
+
+
+def at(text: str) -> float:
+    """A moment, in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp()
+
+
+# A Wednesday, with the market open.
+NOON = at("2025-11-19 17:00")
+
+
+class Story:
+    """A feed over invented time: symbols tick, and every second (or less often) somebody looks."""
+
+    def __init__(self, calendars: dict[str, str], *, begin: float = NOON) -> None:
+        self.now = begin
+        self.liveness = Liveness({name: calendar(each) for name, each in calendars.items()}, patience=PATIENCE)
+        self.escalation = Escalation(self.liveness)
+        self.since = dict.fromkeys(calendars, begin)
+        self.steps: list[tuple[float, Steps]] = []
+
+    def go_on(self, seconds: float, every: dict[str, float], *, look: float = 1.0) -> list[tuple[float, Steps]]:
+        """Let time pass, with a tick of each of these symbols every so many seconds; the steps that were taken."""
+        begin, taken = self.now, len(self.steps)
+        count = dict.fromkeys(every, 0)
+        while self.now < begin + seconds:
+            self.now += look
+            for symbol, pace in every.items():
+                ticks = int((self.now - begin) / pace) - count[symbol]
+                count[symbol] += ticks
+                self.liveness.saw([symbol] * ticks, until=self.now)
+            self.liveness.caught_up(self.now)
+            steps = self.escalation.look(self.since, self.now)
+            if any(steps):
+                self.steps.append((self.now, steps))
+            if steps.reconnect:
+                self.since = dict.fromkeys(self.since, self.now + 2.0)
+        return self.steps[taken:]
+
+    def reconnects(self) -> list[float]:
+        return [moment for moment, steps in self.steps if steps.reconnect]
+
+
+@pytest.mark.parametrize(
+    ("begin", "days"),
+    [
+        ("2025-11-19 20:00", 1.0),  # a night
+        ("2025-11-21 20:00", 3.0),  # a weekend
+        ("2025-11-26 20:00", 2.0),  # Thanksgiving
+        ("2025-11-28 17:00", 3.0),  # a half day, and the weekend after it
+        ("2025-12-24 16:00", 2.0),  # another one, and Christmas
+    ],
+)
+def test_quiet_while_closed_is_no_alarm(begin: str, days: float) -> None:
+    sessions = calendar("XNYS").sessions(at(begin), at(begin) + days * DAY)
+    story = Story({"AAPL": "XNYS", "SLOW": "XNYS"}, begin=at(begin))
+    end = at(begin) + days * DAY
+    for opens, closes in [*sessions, (end, end)]:
+        story.go_on(opens - story.now, {}, look=30.0)
+        story.go_on(closes - story.now, {"AAPL": 1.0, "SLOW": 300.0}, look=30.0)
+    assert len(sessions) >= 2
+    assert story.steps == []
+
+
+def test_silence_on_a_half_day_counts_until_it_ends() -> None:
+    story = Story({"AAPL": "XNYS"}, begin=at("2025-11-28 17:00"))
+    story.go_on(1_800.0, {"AAPL": 0.5})
+    # It falls silent 20 s before the end, or two minutes.
+    story.go_on(1_780.0, {"AAPL": 0.5})
+    assert story.go_on(HOUR, {}) == []
+    assert story.now > at("2025-11-28 18:30")
+    early = Story({"AAPL": "XNYS"}, begin=at("2025-11-28 17:00"))
+    early.go_on(3_480.0, {"AAPL": 0.5})
+    assert early.go_on(HOUR, {})[0][1].noticed.keys() == {"AAPL"}
+
+
+def test_nothing_on_the_morning_after() -> None:
+    # It is not the night that counts, but the minutes since the opening bell.
+    story = Story({"AAPL": "XNYS"}, begin=at("2025-11-19 20:00"))
+    story.go_on(HOUR, {"AAPL": 0.5})
+    story.go_on(at("2025-11-20 14:30") - story.now, {}, look=60.0)
+    assert story.go_on(55.0, {}) == []
+    assert story.go_on(10.0, {})[0][1].noticed["AAPL"] == pytest.approx(61.0, abs=1.5)
+
+
+def test_step_by_step() -> None:
+    story = Story({"BTC": "always"})
+    assert story.go_on(1_200.0, {"BTC": 0.2}) == []
+    (noticed_at, noticed), (reconnect_at, reconnect), (unhealthy_at, unhealthy) = story.go_on(1_000.0, {})
+    silent_since = NOON + 1_200.0
+    assert noticed_at - silent_since == pytest.approx(PATIENCE, abs=2.0)
+    assert noticed.noticed.keys() == {"BTC"}
+    assert noticed.reconnect is None
+    assert reconnect_at - noticed_at == pytest.approx(PATIENCE / 2, abs=2.0)
+    assert reconnect.reconnect is not None
+    assert "BTC" in reconnect.reconnect
+    assert not reconnect.unhealthy
+    assert PATIENCE / 2 < unhealthy_at - reconnect_at < 2 * PATIENCE
+    assert unhealthy.unhealthy == ("BTC",)
+    assert story.escalation.unhealthy == {"BTC"}
+
+    ((_, heard),) = story.go_on(120.0, {"BTC": 0.2})
+    assert heard == Steps({}, ("BTC",), None, ())
+    assert story.escalation.unhealthy == frozenset()
+    # And it may fall silent again.
+    assert [steps.noticed.keys() for _, steps in story.go_on(70.0, {})] == [{"BTC"}]
+
+
+def test_a_new_subscription_helps() -> None:
+    story = Story({"BTC": "always", "ETH": "always"})
+    story.go_on(1_200.0, {"BTC": 0.2, "ETH": 0.2})
+    (_, noticed), *_ = story.go_on(70.0, {"ETH": 0.2})
+    assert noticed.noticed.keys() == {"BTC"}
+    ((_, heard),) = story.go_on(HOUR, {"BTC": 0.2, "ETH": 0.2})
+    assert heard.heard_again == ("BTC",)
+    assert story.reconnects() == []
+
+
+def test_a_halt_does_not_cut_off_the_others_again_and_again() -> None:
+    names = [f"S{number}" for number in range(10)]
+    story = Story(dict.fromkeys(names, "always"))
+    all_tick = dict.fromkeys(names, 1.0)
+    story.go_on(1_200.0, all_tick, look=2.0)
+    halted: set[str] = set()
+    # One after the other is halted; four hours later they all are back.
+    for name in names[:4]:
+        halted.add(name)
+        story.go_on(HOUR / 3, {each: pace for each, pace in all_tick.items() if each not in halted}, look=5.0)
+    story.go_on(4 * HOUR, {each: pace for each, pace in all_tick.items() if each not in halted}, look=10.0)
+    reconnects = story.reconnects()
+    assert all(later - earlier >= MINORITY_RECONNECT_PAUSE for earlier, later in itertools.pairwise(reconnects))
+    # The first one at once; the others, which had to wait, all with the next.
+    assert len(reconnects) == 2
+    assert story.escalation.unhealthy == halted
+    (*_, (_, heard)) = story.go_on(60.0, all_tick)
+    assert set(heard.heard_again) <= halted
+    assert story.escalation.unhealthy == frozenset()
+
+
+def test_many_that_are_silent_reconnect_sooner() -> None:
+    story = Story({"A": "always", "B": "always"})
+    both = {"A": 0.2, "B": 0.2}
+    for _ in range(3):
+        story.go_on(900.0, both)
+        story.go_on(120.0, {})
+    assert len(story.reconnects()) == 3
+    assert RECONNECT_PAUSE < 1_020.0
+
+
+def test_a_slow_symbol_is_left_in_peace() -> None:
+    story = Story({"SLOW": "always", "BUSY": "always"})
+    assert story.go_on(DAY, {"SLOW": 300.0, "BUSY": 1.0}, look=5.0) == []
+    assert story.liveness.limit("SLOW") > 20 * 300.0
+    assert story.liveness.limit("BUSY") == PATIENCE
+
+
+def test_chance_is_no_alarm() -> None:
+    chance = random.Random(3)
+    story = Story({"X": "always"})
+    for _ in range(3_000):
+        assert story.go_on(max(1.0, chance.expovariate(1 / 12.0)), {}) == []
+        story.liveness.saw(["X"], until=story.now)
+        story.liveness.caught_up(story.now)
+
+
+def test_a_symbol_that_was_never_heard_of() -> None:
+    story = Story({"NOPE": "always", "BTC": "always"})
+    assert story.go_on(LONGEST_PATIENCE - 10.0, {"BTC": 1.0}, look=5.0) == []
+    ((_, noticed), *_) = story.go_on(60.0, {"BTC": 1.0}, look=5.0)
+    assert noticed.noticed.keys() == {"NOPE"}
+
+
+def test_a_symbol_that_was_added_late_has_its_time() -> None:
+    story = Story({"BTC": "always"})
+    story.go_on(3 * HOUR, {"BTC": 1.0}, look=5.0)
+    story.liveness.follow({"BTC": calendar("always"), "ETH": calendar("always")})
+    story.since["ETH"] = story.now
+    assert story.go_on(HOUR, {"BTC": 1.0, "ETH": 600.0}, look=5.0) == []
+
+
+def test_a_symbol_that_nobody_wants_any_more_is_forgotten() -> None:
+    story = Story({"A": "always", "B": "always", "C": "always"})
+    rest = {"B": 1.0, "C": 1.0}
+    story.go_on(1_200.0, {**rest, "A": 0.2})
+    story.go_on(HOUR, rest)
+    assert story.escalation.unhealthy == {"A"}
+    del story.since["A"]
+    story.go_on(2.0, rest)
+    assert story.escalation.unhealthy == frozenset()
+
+
+def test_early_trading_makes_no_fast_pace() -> None:
+    # From 9:00 to 14:30 UTC a tick a minute; then fewer, with the market open.
+    story = Story({"SLOW": "XNYS"}, begin=at("2025-11-19 09:00"))
+    story.go_on(at("2025-11-19 14:30") - story.now, {"SLOW": 60.0}, look=5.0)
+    assert story.liveness.limit("SLOW") == LONGEST_PATIENCE
+    assert story.go_on(600.0, {"SLOW": 290.0}, look=5.0) == []
+
+
+def test_a_night_does_not_slow_the_pace() -> None:
+    story = Story({"AAPL": "XNYS"}, begin=at("2025-11-19 20:00"))
+    story.go_on(HOUR - 10.0, {"AAPL": 0.5})
+    story.go_on(at("2025-11-20 14:30") - story.now, {}, look=60.0)
+    story.go_on(5.0, {"AAPL": 0.5})
+    assert story.liveness.limit("AAPL") == PATIENCE
+
+
+def test_pace_and_limit() -> None:
+    story = Story({"X": "always"})
+    assert story.liveness.limit("X") == story.liveness.limit("unheard of") == LONGEST_PATIENCE
+    story.go_on(6_000.0, {"X": 10.0})
+    # 30 ticks were to be expected, one in ten seconds.
+    assert story.liveness.limit("X") == pytest.approx(300.0, rel=0.1)
+    assert story.liveness.last_seen("X") == story.now
+    assert story.liveness.last_seen("unheard of") is None
+    assert story.liveness.patience == PATIENCE
+    assert story.liveness.silence("X", story.now + 50.0, since=0.0) == 50.0
+    assert story.liveness.silence("X", story.now + 50.0, since=story.now + 20.0) == 30.0
+    assert story.liveness.silence("unheard of", story.now, since=0.0) == 0.0
+
+
+def test_ticks_that_are_counted_before_their_batch_is_done() -> None:
+    # Another thread may look between the two calls.
+    liveness = Liveness({"X": calendar("always")}, patience=PATIENCE)
+    liveness.saw(["X"] * 100, until=NOON)
+    liveness.count()
+    assert liveness.last_seen("X") == NOON
+    liveness.caught_up(NOON)
+    liveness.saw(["X"] * 100, until=NOON + 1.0)
+    liveness.caught_up(NOON + 1.0)
+    assert liveness.limit("X") == pytest.approx(30.0 * 600.0 / 200.0, rel=0.01)
+
+
+def test_which_market_is_open() -> None:
+    liveness = Liveness({"AAPL": calendar("XNYS"), "BTC": calendar("always")}, patience=PATIENCE)
+    night = at("2025-11-20 03:00")
+    assert liveness.any_open_since(night) == 0.0
+    assert liveness.open_since(["AAPL"], night) is None
+    assert liveness.open_since(["AAPL", "BTC"], night) == 0.0
+    assert liveness.open_since(["AAPL"], NOON) == at("2025-11-19 14:30")
+    assert liveness.open_since([], NOON) is None
+    assert liveness.open_since(["unheard of"], NOON) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "moment", "opened"),
+    [
+        ("always", "2025-12-25 03:00", "1970-01-01 00:00"),
+        ("XNYS", "2025-11-19 14:29:59", None),
+        ("XNYS", "2025-11-19 14:30", "2025-11-19 14:30"),
+        ("XNYS", "2025-11-19 20:59:59", "2025-11-19 14:30"),
+        ("XNYS", "2025-11-19 21:00", None),
+        ("XNYS", "2025-07-15 13:30", "2025-07-15 13:30"),  # summer
+        ("XNYS", "2025-11-22 17:00", None),  # a Saturday
+        ("XNYS", "2025-11-27 17:00", None),  # Thanksgiving
+        ("XNYS", "2025-11-28 17:59", "2025-11-28 14:30"),  # a half day
+        ("XNYS", "2025-11-28 18:00", None),
+        ("XTKS", "2025-11-25 02:29", "2025-11-25 00:00"),
+        ("XTKS", "2025-11-25 02:30", None),  # lunch
+        ("XTKS", "2025-11-25 03:29", None),
+        ("XTKS", "2025-11-25 03:30", "2025-11-25 03:30"),
+        ("XTKS", "2025-11-25 06:29", "2025-11-25 03:30"),
+        ("XTKS", "2025-11-24 01:00", None),  # Labour Thanksgiving
+        ("24/5", "2025-11-19 03:00", "2025-11-16 22:00"),
+        ("24/5", "2025-11-21 21:59", "2025-11-16 22:00"),
+        ("24/5", "2025-11-21 22:00", None),  # Friday, 17:00 in New York
+        ("24/5", "2025-11-22 12:00", None),
+        ("24/5", "2025-11-23 21:59", None),
+        ("24/5", "2025-11-23 22:00", "2025-11-23 22:00"),
+        ("24/5", "2025-07-13 21:00", "2025-07-13 21:00"),  # summer
+        ("24/5", "2025-07-18 21:00", None),
+        ("24/5", "2045-06-14 12:00", "2045-06-11 21:00"),
+        ("XNYS", "1990-06-13 17:00", None),
+    ],
+)
+def test_calendars(name: str, moment: str, opened: str | None) -> None:
+    assert calendar(name).open_since(at(moment)) == (None if opened is None else at(opened))
+
+
+def test_sessions() -> None:
+    begin, end = at("2025-11-24 00:00"), at("2025-11-26 02:00")
+    day, next_day = at("2025-11-25 00:00"), at("2025-11-26 00:00")
+    assert calendar("XTKS").sessions(begin, end) == [
+        (day, day + 2.5 * HOUR),
+        (day + 3.5 * HOUR, day + 6.5 * HOUR),
+        (next_day, end),
+    ]
+    assert calendar("XTKS").sessions(day + HOUR, day + 2 * HOUR) == [(day + HOUR, day + 2 * HOUR)]
+    assert calendar("XTKS").sessions(day + 3 * HOUR, day + 3.2 * HOUR) == []
+    assert calendar("always").sessions(begin, end) == [(begin, end)]
+    assert calendar("always").sessions(end, begin) == calendar("XNYS").sessions(end, begin) == []
+
+
+def days_of(name: str) -> Iterator[float]:
+    begin = at("2025-01-01 00:00")
+    for day in range(365):
+        yield sum(
+            closes - opens for opens, closes in calendar(name).sessions(begin + day * DAY, begin + (day + 1) * DAY)
+        )
+
+
+@pytest.mark.parametrize(("name", "hours"), [("always", 8_760.0), ("24/5", 52 * 120.0 + 2.0), ("XNYS", 1_616.0)])
+def test_hours_of_a_year(name: str, hours: float) -> None:
+    assert math.fsum(days_of(name)) / HOUR == pytest.approx(hours, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["NOPE", "", "nyse", "24/7 "])
+def test_a_calendar_that_nobody_knows(name: str) -> None:
+    with pytest.raises(UnknownCalendarError, match="MIC"):
+        Calendar(name)
+
+
+def test_calendars_are_made_once() -> None:
+    assert calendar("XNYS") is calendar("XNYS")
+
+
+def test_pandas_is_loaded_only_where_a_calendar_of_an_exchange_is_in_use() -> None:
+    # It is 40 MB of every ingestion process, and a good part of a second of its start.
+    script = (
+        "import sys, ticks_platform.ingestion.run\n"
+        "from ticks_platform.feeds.calendars import calendar\n"
+        "for name in ('always', '24/5', 'XNYS'):\n"
+        "    print(calendar(name).name, 'pandas' in sys.modules)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
+    assert told.stdout.split("\n")[:3] == ["always False", "24/5 False", "XNYS True"]

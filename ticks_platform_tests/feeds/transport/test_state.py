@@ -1,0 +1,619 @@
+"""The life of connections to Polygon.io over real sockets: let in, stalled, sent away, changed while they stand."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, get_args
+
+import pytest
+
+from ticks_platform.feeds.calendars import Calendar, calendar
+from ticks_platform.feeds.connector import Connector
+from ticks_platform.feeds.errors import FeedRefusedError
+from ticks_platform.feeds.events import (
+    Acknowledged,
+    Authenticated,
+    ChannelsFailed,
+    Frame,
+    HeardAgain,
+    NotEntitled,
+    Notice,
+    ProviderError,
+    Refused,
+    Silent,
+    Tick,
+    TryLater,
+    Unsubscribed,
+)
+from ticks_platform.feeds.polygon import connector as polygons
+from ticks_platform.feeds.polygon.connector import PolygonConnector
+from ticks_platform.feeds.transport import session, subscriptions
+from ticks_platform.feeds.transport import silence as livenesses
+from ticks_platform.feeds.transport.pool import FeedConnections, spread
+from ticks_platform.feeds.transport.silence import Liveness
+from ticks_platform.feeds.transport.state import STEPS, Change, State, check_step, tell
+from ticks_platform.ingestion.run import RECEIVER_TIMEOUT
+from ticks_platform_tests.support.feeds import (
+    CLOSE,
+    KEY,
+    PING,
+    PONG,
+    TEXT,
+    TIMEOUT,
+    Peer,
+    PeerServer,
+    Running,
+    wait_until,
+)
+from ticks_standin import StandIn, StandInSettings
+
+PATIENCE = 1.0
+GREETING = b'[{"ev":"status","status":"connected","message":"Connected Successfully"}]'
+LET_IN = b'[{"ev":"status","status":"auth_success","message":"authenticated"}]'
+TRADE = b'[{"ev":"T","sym":"AAPL","p":227.5,"s":100,"t":1536036818784}]'
+
+
+class Closed(Calendar):
+    """A market that is never open."""
+
+    def __init__(self) -> None:
+        super().__init__("always")
+
+    def open_since(self, at: float) -> float | None:
+        return None
+
+
+def polygon(url: str, *, key: str = KEY, **options: Any) -> PolygonConnector:
+    return PolygonConnector(url=url, api_key=key, options=options)
+
+
+def at(stand_in: StandIn, **options: Any) -> PolygonConnector:
+    return polygon(stand_in.url("polygon", market=options.get("market", "stocks")), **options)
+
+
+def liveness(*symbols: str, patience: float = PATIENCE) -> Liveness:
+    return Liveness(dict.fromkeys(symbols, calendar("always")), patience=patience)
+
+
+def decoding(speaker: Connector, paces: Liveness) -> Callable[[Frame], None]:
+    """Does with frames what the loader does, as far as silence is judged by it."""
+
+    def decode(frame: Frame) -> None:
+        until = frame.received_at / 1e9
+        paces.saw([event.symbol for event in speaker.decode(frame.data) if isinstance(event, Tick)], until=until)
+        paces.caught_up(until)
+
+    return decode
+
+
+def watched(speaker: Connector, *symbols: str, patience: float = PATIENCE) -> Running:
+    """A connection whose silence is judged."""
+    paces = liveness(*symbols, patience=patience)
+    return Running(speaker, symbols=symbols, liveness=paces, on_frame=decoding(speaker, paces))
+
+
+def said(peer: Peer) -> dict[str, str]:
+    """The client's next message, whatever pings come before it."""
+    while True:
+        opcode, payload = peer.hear()
+        if opcode == TEXT:
+            message: dict[str, str] = json.loads(payload)
+            return message
+
+
+def let_in(peer: Peer) -> None:
+    peer.upgrade()
+    peer.send(GREETING)
+    assert said(peer) == {"action": "auth", "params": KEY}
+    peer.send(LET_IN)
+
+
+def acknowledge(peer: Peer, message: dict[str, str]) -> None:
+    verb = {"subscribe": "subscribed to: ", "unsubscribe": "unsubscribed to: "}[message["action"]]
+    statuses = [
+        {"ev": "status", "status": "success", "message": verb + channel} for channel in message["params"].split(",")
+    ]
+    peer.send(json.dumps(statuses).encode())
+
+
+@pytest.fixture(autouse=True)
+def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_LOOK_INTERVAL", 0.05)
+    monkeypatch.setattr(session, "POLL", 0.02)
+
+
+# What may follow what.
+
+
+def test_steps() -> None:
+    assert STEPS.keys() == set(State)
+    for before, allowed in STEPS.items():
+        for after in State:
+            if after in allowed:
+                check_step(before, after)
+            else:
+                with pytest.raises(AssertionError, match=rf"from {before.value} to {after.value}"):
+                    check_step(before, after)
+
+
+def test_every_state_is_reached_and_left() -> None:
+    reached, new = {State.CLOSED}, {State.CLOSED}
+    while new:
+        new = set().union(*(STEPS[state] for state in new)) - reached
+        reached |= new
+    assert reached == set(State)
+    # Nothing comes after a refusal, everything else can be ended.
+    assert {state for state, after in STEPS.items() if not after} == {State.REFUSED}
+    assert all(State.CLOSED in after for state, after in STEPS.items() if after)
+
+
+def test_every_notice_in_words() -> None:
+    notices: list[Notice] = [
+        *(Authenticated(), Acknowledged(("A", "B")), Unsubscribed(("A",)), ChannelsFailed({"A": "why"})),
+        *(NotEntitled("why"), ProviderError("why"), TryLater("why", 1.0), Refused("why")),
+        *(Silent({"A": 61.4}), HeardAgain(("A",))),
+    ]
+    assert {type(notice) for notice in notices} == set(get_args(Notice))
+    assert [tell(notice) for notice in notices] == [
+        "authenticated",
+        "subscribed to A, B",
+        "unsubscribed from A",
+        "not subscribed to A (why)",
+        "the provider says: why",
+        "the provider says: why",
+        "why",
+        "why",
+        "silent: A (61 s)",
+        "heard again: A",
+    ]
+    many = tell(Silent({f"S{number}": 61.4 for number in range(5_000)}))
+    assert many.endswith("and 4980 more")
+    assert len(many) < 500
+
+
+# Let in, or not.
+
+
+def test_from_the_key_to_the_data() -> None:
+    with StandIn(StandInSettings(rate=0, record=True)) as stand_in:
+        speaker = at(stand_in, channels=["T", "Q"])
+        with Running(speaker, symbols=("AAPL", "MSFT")) as running:
+            stand_in.wait_until_subscribed("T.AAPL", "Q.AAPL", "T.MSFT", "Q.MSFT")
+            stand_in.send_exactly(500)
+            (account,) = stand_in.account().connections
+            assert len(account.events_sent("T", "Q")) == 500
+            wait_until(lambda: len(running.received(1)) >= len(account.sent), "all frames")
+            assert running.received(1) == account.sent
+        assert running.states == [
+            *(State.CONNECTING, State.AUTHENTICATING, State.SUBSCRIBING, State.STREAMING, State.CLOSED)
+        ]
+        named = [name for notice in running.notices if isinstance(notice, Acknowledged) for name in notice.channels]
+        assert named == ["T.AAPL", "Q.AAPL", "T.MSFT", "Q.MSFT"]
+
+
+@pytest.mark.parametrize("mode", ["auth_failed", "not_entitled"])
+def test_a_key_that_is_refused(mode: str, caplog: pytest.LogCaptureFixture) -> None:
+    options: dict[str, Any] = {"polygon_bad_key_mode": mode}
+    with StandIn(StandInSettings(keys=frozenset({"good"}), **options)) as stand_in, Running(at(stand_in)) as running:
+        assert isinstance(running.wait_for_end(), FeedRefusedError)
+        assert running.states == [State.CONNECTING, State.AUTHENTICATING, State.REFUSED]
+    assert KEY not in caplog.text
+
+
+def test_a_provider_that_does_not_see_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(polygons, "AUTH_TIMEOUT_PAUSE", 0.3)
+    options: dict[str, Any] = {"polygon_bad_key_mode": "auth_timeout", "polygon_auth_timeout_s": 0.2}
+    with StandIn(StandInSettings(keys=frozenset({"good"}), **options)) as stand_in, Running(at(stand_in)) as running:
+        again = running.wait_for(State.CONNECTING, times=2)
+        away = running.wait_for(State.BACKING_OFF)
+        assert "did not see the API key in time" in away.detail
+        assert again.at - away.at >= 0.3e9
+
+
+@pytest.mark.parametrize("flood", [False, True])
+def test_a_provider_that_says_nothing_of_the_key(monkeypatch: pytest.MonkeyPatch, flood: bool) -> None:
+    monkeypatch.setattr(session, "AUTHENTICATE_TIMEOUT", 0.4)
+
+    def serve(peer: Peer) -> None:
+        peer.upgrade()
+        peer.send(GREETING)
+        while flood:
+            peer.send(GREETING)
+        peer.hear_until_end()
+
+    with PeerServer(serve) as server, Running(polygon(server.url)) as running:
+        away = running.wait_for(State.BACKING_OFF)
+        assert "not authenticated within 0.4 s" in away.detail
+        assert 0.3e9 < away.at - running.wait_for(State.AUTHENTICATING).at < 2e9
+        assert State.SUBSCRIBING not in running.states
+        running.wait_for(State.CONNECTING, times=2)
+
+
+def test_nothing_is_asked_for_before_it_is_let_in() -> None:
+    heard: list[dict[str, str]] = []
+    go_on = threading.Event()
+
+    def serve(peer: Peer) -> None:
+        peer.upgrade()
+        heard.append(said(peer))
+        peer.send(GREETING)
+        # Not documented; whatever it means, it is data.
+        peer.send(TRADE)
+        assert go_on.wait(TIMEOUT)
+        heard.append({"action": "let in"})
+        peer.send(LET_IN)
+        heard.append(said(peer))
+        peer.send(TRADE)
+        peer.hear_until_end()
+
+    with PeerServer(serve) as server, Running(polygon(server.url), symbols=["AAPL"]) as running:
+        running.wait_for(State.STREAMING)
+        go_on.set()
+        running.wait_for(State.STREAMING, times=2)
+        assert [message["action"] for message in heard] == ["auth", "let in", "subscribe"]
+        assert State.BACKING_OFF not in running.states
+
+
+@pytest.mark.parametrize("ending", ["1008", "abort"])
+def test_too_many_connections_wait(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    monkeypatch.setattr(polygons, "MAX_CONNECTIONS_PAUSE", 0.7)
+
+    def serve(peer: Peer) -> None:
+        let_in(peer)
+        acknowledge(peer, said(peer))
+        peer.send(TRADE)
+        peer.send(b'[{"ev":"status","status":"max_connections","message":"Maximum number of connections exceeded. "}]')
+        if ending == "1008":
+            peer.send((1008).to_bytes(2, "big"), CLOSE)
+
+    with PeerServer(serve) as server, Running(polygon(server.url), symbols=["AAPL"]) as running:
+        for attempt in (1, 2):
+            away = running.wait_for(State.BACKING_OFF, times=attempt)
+            assert "allows no more connections" in away.detail
+            again = running.wait_for(State.CONNECTING, times=attempt + 1)
+            assert again.at - away.at >= 0.7e9
+        # The status did not swallow the data before it.
+        assert TRADE in running.received(1)
+        assert running.failure is None
+
+
+def test_a_wait_for_room_can_be_stopped() -> None:
+    def serve(peer: Peer) -> None:
+        let_in(peer)
+        peer.send(b'[{"ev":"status","status":"max_connections"}]')
+
+    with PeerServer(serve) as server, Running(polygon(server.url)) as running:
+        assert "trying again in 60." in running.wait_for(State.BACKING_OFF).detail
+        assert running.stop() < RECEIVER_TIMEOUT
+
+
+def test_channels_that_are_not_in_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscriptions, "ACKNOWLEDGE_TIMEOUT", 0.3)
+    options: dict[str, Any] = {"polygon_unauthorized_channels": frozenset({"Q"})}
+    with StandIn(StandInSettings(rate=200, **options)) as stand_in:
+        with Running(at(stand_in, channels=["T", "Q"]), symbols=["AAPL", "MSFT"]) as running:
+            failed = running.wait_for_notice(ChannelsFailed)
+            assert failed.reasons.keys() == {"Q.AAPL", "Q.MSFT"}
+            assert all("plan" in reason for reason in failed.reasons.values())
+            running.wait_for(State.STREAMING)
+            seen = len(running.frames)
+            wait_until(lambda: len(running.frames) > seen + 100, "trades go on")
+        assert State.BACKING_OFF not in running.states
+        assert sum(isinstance(notice, ChannelsFailed) for notice in running.notices) == 1
+
+
+# Silence.
+
+
+def test_stalled_and_subscribed_anew() -> None:
+    heard: list[tuple[str, str]] = []
+
+    def serve(peer: Peer) -> None:
+        let_in(peer)
+        for _ in range(3):
+            message = said(peer)
+            heard.append((message["action"], message["params"]))
+            acknowledge(peer, message)
+            if message["action"] == "subscribe":
+                peer.send(TRADE)
+        peer.hear_until_end()
+
+    with PeerServer(serve) as server, watched(polygon(server.url), "AAPL") as running:
+        running.wait_for(State.STREAMING, times=2)
+        stalled = running.wait_for(State.STALLED)
+        assert stalled.at - running.wait_for(State.STREAMING).at >= PATIENCE * 1e9 * 0.95
+        assert heard == [("subscribe", "T.AAPL"), ("unsubscribe", "T.AAPL"), ("subscribe", "T.AAPL")]
+        assert running.states[:6] == [
+            *(State.CONNECTING, State.AUTHENTICATING, State.SUBSCRIBING),
+            *(State.STREAMING, State.STALLED, State.STREAMING),
+        ]
+
+
+def test_a_feed_that_goes_mute() -> None:
+    with StandIn(StandInSettings(rate=300)) as stand_in, watched(at(stand_in), "AAPL", "MSFT") as running:
+        running.wait_for(State.STREAMING)
+        stand_in.go_mute()
+        stalled = running.wait_for(State.STALLED)
+        away = running.wait_for(State.BACKING_OFF)
+        silence = (away.at - running.last_arrival(1)) / 1e9
+        assert "subscribed anew in vain" in away.detail
+        assert (away.at - stalled.at) / 1e9 > 0.4 * PATIENCE
+        # Answers to the new subscription are no data, and do not prolong it.
+        assert silence < 1.5 * PATIENCE + 2.0
+        before = running.states.count(State.STREAMING)
+        stand_in.unmute()
+        running.wait_for(State.STREAMING, times=before + 1)
+
+
+def test_a_closed_market_is_not_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "PING_INTERVAL", 0.05)
+    heard = []
+
+    def serve(peer: Peer) -> None:
+        let_in(peer)
+        acknowledge(peer, said(peer))
+        while True:
+            heard.append(peer.hear())
+            peer.send(heard[-1][1], PONG)
+
+    # Another connection of the same feed has a symbol whose market is open.
+    paces = Liveness({"AAPL": Closed(), "BTC-USD": calendar("always")}, patience=0.2)
+    with PeerServer(serve) as server:
+        with Running(polygon(server.url), symbols=["AAPL"], liveness=paces) as running:
+            wait_until(lambda: len(heard) > 15, "pings")
+            assert all(opcode == PING for opcode, _ in heard)
+            assert running.states == [State.CONNECTING, State.AUTHENTICATING, State.SUBSCRIBING]
+        with Running(polygon(server.url), symbols=["BTC-USD"], liveness=paces) as running:
+            running.wait_for(State.STALLED)
+
+
+def test_nothing_wanted_is_not_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "PING_INTERVAL", 0.05)
+    heard = []
+
+    def serve(peer: Peer) -> None:
+        let_in(peer)
+        while True:
+            heard.append(peer.hear())
+            peer.send(heard[-1][1], PONG)
+
+    paces = liveness("AAPL", patience=0.2)
+    with PeerServer(serve) as server, Running(polygon(server.url), symbols=[], liveness=paces) as running:
+        wait_until(lambda: len(heard) > 15, "pings")
+        assert all(opcode == PING for opcode, _ in heard)
+        assert running.states == [State.CONNECTING, State.AUTHENTICATING, State.SUBSCRIBING]
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    # One tick makes a symbol busy.
+    monkeypatch.setattr(livenesses, "EXPECTED_TICKS", 1e-6)
+    monkeypatch.setattr(livenesses, "COUNTING_INTERVAL", 0.02)
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_one_symbol_of_two_falls_silent() -> None:
+    with StandIn(StandInSettings(rate=300)) as stand_in, watched(at(stand_in), "AAPL", "MSFT") as running:
+        running.wait_for(State.STREAMING)
+        stand_in.wait_until_subscribed("T.AAPL", "T.MSFT")
+        wait_until(lambda: len(running.frames) > 50, "both")
+        stand_in.silence("T.MSFT")
+        assert running.wait_for_notice(Silent).seconds.keys() == {"T.MSFT"}
+        stalled = running.wait_for(State.STALLED)
+        assert "MSFT" in stalled.detail
+        assert "AAPL" not in stalled.detail
+        running.wait_for(State.CONNECTING, times=2)
+        wait_until(lambda: running.connection.unhealthy == {"MSFT"}, "unhealthy")
+        stand_in.unsilence()
+        assert running.wait_for_notice(HeardAgain).channels == ("T.MSFT",)
+        wait_until(lambda: running.connection.unhealthy == frozenset(), "healthy")
+        assert running.states.count(State.CONNECTING) == 2
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_frames_that_wait_to_be_decoded_are_no_silence() -> None:
+    paces = liveness("AAPL", "MSFT", patience=0.3)
+    with StandIn(StandInSettings(rate=500)) as stand_in:
+        speaker = at(stand_in)
+        decode = decoding(speaker, paces)
+
+        def once(frame: Frame) -> None:
+            # The loader gets no further than the first hundred: the database is away.
+            if len(running.frames) < 100:
+                decode(frame)
+
+        running = Running(speaker, symbols=("AAPL", "MSFT"), liveness=paces, on_frame=once)
+        with running:
+            wait_until(lambda: len(running.frames) > 100, "decoded")
+            decoded_at = time.time()
+            wait_until(lambda: running.last_arrival(1) / 1e9 > decoded_at + 1.5, "frames that are not decoded")
+            assert State.STALLED not in running.states
+            assert not any(isinstance(notice, Silent) for notice in running.notices)
+
+
+# Changed while it stands.
+
+
+def test_symbols_change_on_an_open_connection() -> None:
+    with StandIn(StandInSettings(rate=500)) as stand_in, Running(at(stand_in), symbols=["AAPL", "MSFT"]) as running:
+        running.wait_for(State.STREAMING)
+        running.connection.want(["MSFT", "NVDA"])
+        stand_in.wait_until_subscribed("T.NVDA")
+        wait_until(
+            lambda: any(isinstance(each, Acknowledged) and each.channels == ("T.NVDA",) for each in running.notices),
+            "acknowledged",
+        )
+        (account,) = stand_in.account().connections
+        assert sorted(account.subscribed) == ["T.MSFT", "T.NVDA"]
+        assert Unsubscribed(("T.AAPL",)) in running.notices
+        seen = len(running.frames)
+        wait_until(lambda: len(running.frames) > seen + 200, "data")
+        late = b"".join(frame.data for frame in running.frames[seen + 100 :])
+        assert b'"NVDA"' in late
+        assert b'"AAPL"' not in late
+        assert running.states.count(State.CONNECTING) == 1
+
+
+def test_symbols_change_before_it_is_let_in() -> None:
+    go_on = threading.Event()
+    heard = []
+
+    def serve(peer: Peer) -> None:
+        peer.upgrade()
+        said(peer)
+        assert go_on.wait(TIMEOUT)
+        peer.send(LET_IN)
+        heard.append(said(peer))
+        acknowledge(peer, heard[-1])
+        peer.hear_until_end()
+
+    with PeerServer(serve) as server, Running(polygon(server.url), symbols=["AAPL", "MSFT"]) as running:
+        running.wait_for(State.AUTHENTICATING)
+        running.connection.want(["NVDA"])
+        go_on.set()
+        running.wait_for_notice(Acknowledged)
+        assert heard == [{"action": "subscribe", "params": "T.NVDA"}]
+
+
+def test_a_symbol_that_is_added_late_is_not_silent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(livenesses, "LONGEST_PATIENCE", 1.0)
+    with StandIn(StandInSettings(rate=300)) as stand_in:
+        speaker, paces = at(stand_in), liveness("AAPL", "NVDA", patience=0.5)
+        running = Running(speaker, symbols=["AAPL"], liveness=paces, on_frame=decoding(speaker, paces))
+        with running:
+            begin = running.wait_for(State.STREAMING).at
+            wait_until(lambda: running.last_arrival(1) > begin + 1.5e9, "a while")
+            stand_in.silence("T.NVDA")
+            running.connection.want(["AAPL", "NVDA"])
+            stand_in.wait_until_subscribed("T.NVDA")
+            added = time.time()
+            assert running.wait_for_notice(Silent).seconds.keys() == {"T.NVDA"}
+            (noticed,) = [change.at for change in running.changes if isinstance(change.notice, Silent)]
+            assert noticed / 1e9 - added > 0.7
+
+
+# Several connections.
+
+
+def test_spread() -> None:
+    assert spread("ABCDE", [], capacity=None) == [list("ABCDE")]
+    groups = spread("ABCDE", [], capacity=2)
+    assert groups == [["A", "B"], ["C", "D"], ["E"]]
+    assert spread("EDCBA", groups, capacity=2) == groups
+    # What is gone leaves room, and nobody moves.
+    groups = spread("BCDEFG", groups, capacity=2)
+    assert groups == [["B", "F"], ["C", "D"], ["E", "G"]]
+    assert spread("B", groups, capacity=2) == [["B"], [], []]
+    assert spread("BXYZ", [["B"], [], []], capacity=2) == [["B", "X"], ["Y", "Z"], []]
+    assert spread("", [], capacity=2) == []
+
+
+class Several:
+    """FeedConnections at work on a thread of their own."""
+
+    def __init__(self, speaker: Connector, symbols: Sequence[str], capacity: int | None) -> None:
+        self.frames: list[Frame] = []
+        self.changes: list[Change] = []
+        self.failure: BaseException | None = None
+        self.feed = FeedConnections(
+            speaker,
+            symbols=symbols,
+            capacity=capacity,
+            on_frames=self.frames.extend,
+            on_change=self.changes.append,
+        )
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        try:
+            self.feed.run()
+        except FeedRefusedError as error:
+            self.failure = error
+
+    def states(self, state: State) -> int:
+        return sum(change.state is state and change.notice is None for change in list(self.changes))
+
+    def join(self) -> None:
+        self.thread.join(TIMEOUT)
+        assert not self.thread.is_alive(), "it goes on"
+
+
+@contextmanager
+def several(speaker: Connector, symbols: Sequence[str], capacity: int | None) -> Iterator[Several]:
+    running = Several(speaker, symbols, capacity)
+    running.thread.start()
+    try:
+        yield running
+    finally:
+        running.feed.stop()
+        running.join()
+
+
+def held(stand_in: StandIn) -> list[list[str]]:
+    """What each open connection is subscribed to."""
+    return sorted(sorted(each.subscribed) for each in stand_in.account().connections if each.ending is None)
+
+
+def test_as_many_connections_as_it_takes() -> None:
+    with StandIn(StandInSettings(rate=500, max_connections=10)) as stand_in:
+        with several(at(stand_in), ["AAPL", "MSFT", "NVDA", "AMZN", "TSLA"], 2) as running:
+            first = [["T.AAPL", "T.MSFT"], ["T.AMZN", "T.NVDA"], ["T.TSLA"]]
+            wait_until(lambda: held(stand_in) == first, "spread")
+            wait_until(lambda: running.feed.state is State.STREAMING, "streaming")
+            wait_until(lambda: {frame.connection for frame in running.frames} == {1, 2, 3}, "data of all")
+
+            running.feed.want(["TSLA", "MSFT", "NVDA", "AMZN", "GOOGL", "META", "AMD"])
+            then = [["T.AMD"], ["T.AMZN", "T.NVDA"], ["T.GOOGL", "T.MSFT"], ["T.META", "T.TSLA"]]
+            wait_until(lambda: held(stand_in) == then, "spread anew")
+            wait_until(lambda: running.feed.state is State.STREAMING, "streaming")
+            assert running.states(State.CONNECTING) == 4
+            assert running.feed.unhealthy == frozenset()
+        assert running.feed.state is State.CLOSED
+        assert running.states(State.BACKING_OFF) == 0
+        assert running.states(State.CLOSED) == 4
+
+
+def test_one_connection_where_there_is_no_limit() -> None:
+    with StandIn(StandInSettings(rate=200)) as stand_in:
+        with several(at(stand_in), ["AAPL", "MSFT", "NVDA"], None) as running:
+            wait_until(lambda: held(stand_in) == [["T.AAPL", "T.MSFT", "T.NVDA"]], "one")
+            running.feed.want(["AAPL"])
+            wait_until(lambda: held(stand_in) == [["T.AAPL"]], "one")
+            running.feed.want([])
+            wait_until(lambda: held(stand_in) == [[]], "none")
+            running.feed.want(["AMD"])
+            wait_until(lambda: held(stand_in) == [["T.AMD"]], "one")
+        assert running.states(State.CONNECTING) == 1
+
+
+def test_a_refusal_of_one_ends_all() -> None:
+    with (
+        StandIn(StandInSettings(keys=frozenset({"good"}))) as stand_in,
+        several(at(stand_in), ["AAPL", "MSFT", "NVDA"], 1) as running,
+    ):
+        running.join()
+        assert isinstance(running.failure, FeedRefusedError)
+
+
+def test_no_connection_is_opened_after_the_stop() -> None:
+    with StandIn(StandInSettings(rate=0, max_connections=10)) as stand_in:
+        with several(at(stand_in), ["AAPL"], 1) as running:
+            wait_until(lambda: held(stand_in) == [["T.AAPL"]], "one")
+            running.feed.stop()
+            running.feed.want(["AAPL", "MSFT", "NVDA"])
+            running.join()
+            running.feed.want(["AMZN", "TSLA"])
+        wait_until(lambda: held(stand_in) == [], "none")
+        assert running.states(State.CONNECTING) == 1
+
+
+def test_a_stop_before_the_start() -> None:
+    running = Several(polygon("ws://127.0.0.1:1"), ["AAPL", "MSFT"], 1)
+    running.feed.stop()
+    running.thread.start()
+    running.join()
+    assert running.states(State.CONNECTING) == 0

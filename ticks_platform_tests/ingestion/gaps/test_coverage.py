@@ -1,0 +1,232 @@
+"""Coverage out of the changes of connections: what ends it, and when it may begin again. No database is needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Notice, Silent, Unsubscribed
+from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.feeds.transport.silence import Liveness
+from ticks_platform.feeds.transport.state import Change, State
+from ticks_platform.ingestion.gaps.coverage import IN_FLIGHT, Coverage
+from ticks_platform.ingestion.gaps.coverage_notes import Period
+
+SECOND = 1_000_000_000
+
+
+def settings(*symbols: str, **more: Any) -> FeedSettings:
+    return FeedSettings.model_validate({"name": "test", "provider": "twelve_data", "symbols": list(symbols), **more})
+
+
+POLYGON = {"provider": "polygon", "options": {"market": "stocks", "channels": ["T", "AM"]}}
+
+
+class Story:
+    """Tells a coverage what happens, second by second."""
+
+    def __init__(self, feed: FeedSettings, liveness: Liveness | None = None) -> None:
+        self._feed = feed
+        self._connector = feed._keyless()
+        self._coverage = Coverage(self._connector, feed, at=0, liveness=liveness)
+        self._states: dict[int, State] = {}
+
+    def state(
+        self, at: float, state: State, *, until: float | None = None, connection: int = 1, off: bool = False
+    ) -> None:
+        self._states[connection] = state
+        covered = None if until is None else int(until * SECOND) + IN_FLIGHT
+        self._coverage.heed(Change(state, int(at * SECOND), connection, "", None, covered), switched_off=off)
+
+    def notice(self, at: float, notice: Notice, *, until: float | None = None, connection: int = 1) -> None:
+        covered = None if until is None else int(until * SECOND) + IN_FLIGHT
+        state = self._states.get(connection, State.STREAMING)
+        self._coverage.heed(Change(state, int(at * SECOND), connection, "", notice, covered))
+
+    def want(self, at: float, *symbols: str) -> None:
+        feed = self._feed.model_copy(update={"symbols": settings(*symbols).symbols})
+        self._coverage.follow(feed, at=int(at * SECOND))
+
+    def told(self) -> list[tuple[str, float, float | None, str | None]]:
+        """Symbol, begin, end and what ended it, of each interval."""
+        last: dict[tuple[str, int, int], Period] = {}
+        for period in self._coverage._periods:
+            last[period.symbol, period.connection, period.begins_at] = period
+        return [
+            (
+                each.symbol,
+                each.begins_at / SECOND,
+                None if each.ends_at is None else each.ends_at / SECOND,
+                each.ended_by,
+            )
+            for each in last.values()
+        ]
+
+
+def test_from_acknowledgement_to_the_last_moment_that_is_proven() -> None:
+    story = Story(settings("A", "B"))
+    story.notice(1, Acknowledged(("A", "B")))
+    story.state(9, State.BACKING_OFF, until=7)
+    story.notice(12, Acknowledged(("A",)), connection=2)
+    story.state(20, State.CLOSED, until=19, connection=2, off=True)
+    assert story.told() == [
+        ("A", 1, 7, "disconnected"),
+        ("B", 1, 7, "disconnected"),
+        ("A", 12, 19, "switched_off"),
+    ]
+
+
+def test_without_data_nothing_is_covered() -> None:
+    story = Story(settings("A"))
+    story.notice(1, Acknowledged(("A",)))
+    story.state(9, State.BACKING_OFF)
+    assert story.told() == [("A", 1, 1, "disconnected")]
+
+
+def test_acknowledged_again_goes_on() -> None:
+    story = Story(settings("A"))
+    story.notice(1, Acknowledged(("A",)))
+    story.notice(3, Acknowledged(("A",)))
+    assert story.told() == [("A", 1, None, None)]
+
+
+def test_a_stall_lasts_until_data_comes_by_what_was_acknowledged_anew() -> None:
+    story = Story(settings("A", "B"))
+    story.notice(1, Acknowledged(("A", "B")))
+    story.state(9, State.STALLED, until=5)
+    # It may be from before the provider is done with the unsubscribing.
+    story.state(10, State.STREAMING)
+    story.notice(11, Acknowledged(("A",)))
+    assert story.told()[2:] == [("A", 11, None, None)]
+    story.state(20, State.STALLED, until=19)
+    story.notice(21, Acknowledged(("A", "B")))
+    assert story.told()[2:] == [("A", 11, 19, "stalled")]
+    story.state(22, State.STREAMING)
+    assert story.told()[3:] == [("A", 22, None, None), ("B", 22, None, None)]
+
+
+def test_what_is_acknowledged_in_turn_during_a_stall_is_covered_together() -> None:
+    story = Story(settings("A", "B"))
+    story.notice(1, Acknowledged(("A", "B")))
+    story.state(9, State.STALLED, until=5)
+    story.notice(10, Acknowledged(("A",)))
+    story.notice(11, Acknowledged(("B",)))
+    story.state(22, State.STREAMING)
+    assert story.told()[2:] == [("A", 22, None, None), ("B", 22, None, None)]
+
+
+def test_a_stall_goes_on_in_the_next_connection_until_data_comes() -> None:
+    """A provider that acknowledges and sends nothing does so to the next connection as well."""
+    story = Story(settings("A", "B"))
+    story.notice(1, Acknowledged(("A", "B")))
+    story.state(9, State.STALLED, until=5)
+    story.state(12, State.BACKING_OFF)
+    story.state(13, State.SUBSCRIBING, connection=2)
+    story.notice(14, Acknowledged(("A", "B")), connection=2)
+    story.state(15, State.BACKING_OFF, connection=2)
+    story.state(16, State.SUBSCRIBING, connection=3)
+    story.notice(17, Acknowledged(("A", "B")), connection=3)
+    assert story.told()[2:] == []
+    story.state(18, State.STREAMING, connection=3)
+    assert story.told()[2:] == [("A", 18, None, None), ("B", 18, None, None)]
+    story.state(19, State.BACKING_OFF, connection=3, until=19)
+    story.state(20, State.SUBSCRIBING, connection=4)
+    story.notice(21, Acknowledged(("A", "B")), connection=4)
+    assert story.told()[4:] == [("A", 21, None, None), ("B", 21, None, None)]
+
+
+def test_a_silent_symbol_is_covered_again_when_it_is_heard_and_acknowledged() -> None:
+    story = Story(settings("A", "B"))
+    story.notice(1, Acknowledged(("A", "B")))
+    story.notice(60, Silent({"A": 50.0}, {"A": 9.25}))
+    story.notice(61, Unsubscribed(("A",)))
+    story.notice(62, Acknowledged(("A",)))
+    assert story.told() == [("A", 1, 9, "silent"), ("B", 1, None, None)]
+    story.state(70, State.BACKING_OFF, until=69)
+    story.notice(71, Acknowledged(("A", "B")), connection=2)
+    assert story.told()[2:] == [("B", 71, None, None)]
+    story.notice(80, HeardAgain(("A",), {"A": 79.5}), connection=2)
+    assert story.told()[3:] == [("A", 79.5, None, None)]
+
+
+def test_heard_again_before_it_is_acknowledged_anew_counts_from_the_acknowledgement() -> None:
+    story = Story(settings("A"))
+    story.notice(1, Acknowledged(("A",)))
+    story.notice(60, Silent({"A": 50.0}, {"A": 9.25}))
+    story.notice(62, Acknowledged(("A",)))
+    story.notice(63, HeardAgain(("A",), {"A": 60.5}))
+    assert story.told()[1:] == [("A", 62, None, None)]
+
+
+def test_ticks_are_covered_by_the_channels_that_bring_them() -> None:
+    story = Story(settings("AAPL", **POLYGON))
+    story.notice(1, Acknowledged(("AM.AAPL",)))
+    assert story.told() == []
+    story.notice(2, Acknowledged(("T.AAPL",)))
+    story.notice(3, ChannelsFailed({"AM.AAPL": "not in your plan"}))
+    assert story.told() == [("AAPL", 2, None, None)]
+    story.notice(4, ChannelsFailed({"T.AAPL": "not in your plan"}), until=3.5)
+    assert story.told() == [("AAPL", 2, 3.5, "refused")]
+
+
+@pytest.mark.parametrize(("channels", "ticks"), [(["Q"], ("Q.A",)), (["T", "Q", "A", "AM"], ("T.A",))])
+def test_channels_of_ticks(channels: list[str], ticks: tuple[str, ...]) -> None:
+    feed = settings("A", provider="polygon", options={"market": "stocks", "channels": channels})
+    assert feed._keyless().tick_channels("A") == ticks
+
+
+def test_a_symbol_that_is_given_up_ends_before_it_is_unsubscribed_and_has_to_be_acknowledged_anew() -> None:
+    story = Story(settings("A", "B:NYSE"))
+    story.notice(1, Acknowledged(("A", "B:NYSE")))
+    story.want(5, "A")
+    assert story.told() == [("A", 1, None, None), ("B", 1, 5, "unsubscribed")]
+    story.want(6, "A", "B:NYSE")
+    assert len(story.told()) == 2
+    story.notice(7, Acknowledged(("B:NYSE",)))
+    assert story.told()[2:] == [("B", 7, None, None)]
+
+
+def test_each_connection_covers_its_own() -> None:
+    story = Story(settings("A", "B"))
+    story.notice(1, Acknowledged(("A",)), connection=1)
+    story.notice(2, Acknowledged(("B",)), connection=2)
+    story.state(9, State.BACKING_OFF, until=8, connection=2)
+    assert story.told() == [("A", 1, None, None), ("B", 2, 8, "disconnected")]
+
+
+@pytest.mark.parametrize(
+    ("state", "ended_by"), [(State.BACKING_OFF, "disconnected"), (State.STALLED, "stalled"), (State.CLOSED, "stopped")]
+)
+def test_a_symbol_that_was_silent_before_its_connection_ended_ends_with_its_last_tick(
+    state: State, ended_by: str
+) -> None:
+    """A busy one, which comes ten times a second; of a slow one, and of one that came just now, nothing is said."""
+    feed = settings("A", "B", "C", "D", calendar="always")
+    liveness = Liveness(feed.calendars(), patience=60)
+    story = Story(feed, liveness)
+    story.notice(1, Acknowledged(("A", "B", "C", "D")))
+    for second in range(2, 1000):
+        busy = ["A"] * 10 if second < 990 else []
+        slow = ["C"] if second % 60 == 0 else []
+        liveness.saw([*busy, *["B"] * 10, *slow], until=second)
+        liveness.caught_up(second)
+    story.state(1001, state, until=1000)
+    assert story.told() == [
+        ("A", 1, pytest.approx(988, abs=1), "silent"),
+        ("B", 1, 1000, ended_by),
+        ("C", 1, 1000, ended_by),
+        ("D", 1, 1000, ended_by),
+    ]
+
+
+def test_what_is_not_decoded_yet_is_no_silence() -> None:
+    feed = settings("A", calendar="always")
+    liveness = Liveness(feed.calendars(), patience=60)
+    story = Story(feed, liveness)
+    story.notice(1, Acknowledged(("A",)))
+    for second in range(2, 1000):
+        liveness.saw(["A"] * 10, until=second)
+        liveness.caught_up(second)
+    story.state(2001, State.BACKING_OFF, until=2000)
+    assert story.told() == [("A", 1, 2000, "disconnected")]

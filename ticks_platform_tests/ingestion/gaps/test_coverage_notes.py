@@ -1,0 +1,154 @@
+"""Changes of coverage that the database has not heard of when their owner is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ticks_platform.feeds.events import Acknowledged, Frame, Notice, Silent
+from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.feeds.transport.state import Change, State
+from ticks_platform.ingestion.gaps.coverage import IN_FLIGHT, Coverage
+from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes
+from ticks_platform.ingestion.journal.journal import Journal
+from ticks_platform.ingestion.lease import Lease
+from ticks_platform.ingestion.loader import Loader
+from ticks_platform.ingestion.metrics import Metrics
+from ticks_platform.timescale.database import Database
+from ticks_platform_tests.support.ingestion import TakeLease, price, rows
+
+SECOND = 1_000_000_000
+BEGIN = int(time.time()) - 60
+
+
+class Owner:
+    """One that listens; its times are seconds after BEGIN."""
+
+    def __init__(self, database: Database, feed: FeedSettings, path: Path, lease: Lease) -> None:
+        connector = feed.connector(stand_in_url="ws://127.0.0.1:1/v1/quotes/price")
+        self.coverage = Coverage(connector, feed, at=BEGIN * SECOND)
+        self.journal = Journal(path, feed="test", synthetic=True)
+        self.journal.seek(lease.position, frames=lease.frames)
+        other = path.with_name("journal.2.sqlite3")
+        self.coverage.keep(CoverageNotes(path, epoch=lease.epoch, journals=(path, other)))
+        self.loader = Loader(
+            database=database,
+            lease=lease,
+            decode=connector.decode,
+            journal=self.journal,
+            metrics=Metrics(),
+            coverage=self.coverage,
+        )
+        self._lease = lease
+
+    def change(
+        self, at: float, state: State, notice: Notice | None = None, *, connection: int = 1, until: float | None = None
+    ) -> None:
+        covered = None if until is None else nanoseconds(until) + IN_FLIGHT
+        self.loader.record(Change(state, nanoseconds(at), connection, "", notice, covered))
+
+    def receive(self, *times: float, symbol: str = "AAPL", connection: int = 1) -> None:
+        """A tick at each of these seconds."""
+        for at in times:
+            frame = Frame(price(symbol, timestamp=BEGIN + int(at)), nanoseconds(at), connection)
+            self.journal.append([frame], epoch=self._lease.epoch)
+
+    def load(self) -> None:
+        """Load all, and stop."""
+        self.journal.stop_appending()
+        self.loader.run()
+
+
+def nanoseconds(at: float) -> int:
+    return int((BEGIN + at) * SECOND)
+
+
+def gaps(database: Database, symbol: str) -> list[tuple[float, float | None, str]]:
+    """Its gaps, in seconds after BEGIN."""
+    found = rows(
+        database,
+        f"SELECT begins_at, ends_at, cause FROM ticks_platform.feed_gap WHERE symbol = '{symbol}' ORDER BY begins_at",
+    )
+    return [
+        (begin.timestamp() - BEGIN, None if end is None else end.timestamp() - BEGIN, cause)
+        for begin, end, cause in found
+    ]
+
+
+@pytest.fixture
+def owner_of(database: Database, feed: FeedSettings, tmp_path: Path) -> Callable[[Lease], Owner]:
+    """Makes the owner of a lease."""
+    return lambda lease: Owner(database, feed, tmp_path / "journal.sqlite3", lease)
+
+
+def test_killed_while_the_database_is_away(
+    database: Database, take_lease: TakeLease, owner_of: Callable[[Lease], Owner], tmp_path: Path
+) -> None:
+    """A stall, a silence and a reconnect lie in gaps, although what came after them was loaded out of the journal."""
+    names = ("AAPL", "BTC/USD")
+    first = owner_of(take_lease("first"))
+    first.change(1, State.SUBSCRIBING, Acknowledged(names))
+    first.receive(1.5)
+    with database.transaction() as cursor:
+        first.loader._begin(cursor)
+        first.loader._hold(cursor)
+    first.coverage.stored()
+    # From here on, the database is away.
+    first.receive(2, 3, 4)
+    first.receive(4, symbol="BTC/USD")
+    first.change(7, State.STALLED, until=4)
+    first.change(8, State.STALLED, Acknowledged(names))
+    first.change(9, State.STREAMING)
+    first.receive(9, 10, 11, 12)
+    first.change(14, State.STREAMING, Silent({"BTC/USD": 4.0}, {"BTC/USD": BEGIN + 9.5}))
+    first.receive(15, 16)
+    first.change(18, State.BACKING_OFF, until=16)
+    first.change(19, State.SUBSCRIBING, Acknowledged(names), connection=2)
+    first.receive(20, 21, connection=2)
+    # It is killed: nothing of what it has in memory is used.
+    first.journal.close()
+    second = owner_of(take_lease("second"))
+    second.change(25, State.SUBSCRIBING, Acknowledged(names))
+    second.receive(26)
+    second.load()
+
+    lag = IN_FLIGHT / SECOND
+    assert gaps(database, "AAPL")[:3] == [(4, 9, "stalled"), (16, 19, "disconnected"), (21 - lag, 25, "killed")]
+    assert gaps(database, "BTC/USD")[:2] == [(4, 9, "stalled"), (9.25, 25, "silent")]
+    with contextlib.closing(sqlite3.connect(tmp_path / "journal.sqlite3")) as journal:
+        assert journal.execute("SELECT count(*) FROM coverage_note").fetchone() == (0,)
+
+
+def test_what_the_database_has_is_not_noted_any_more(
+    database: Database, take_lease: TakeLease, owner_of: Callable[[Lease], Owner], tmp_path: Path
+) -> None:
+    owner = owner_of(take_lease("first"))
+    with contextlib.closing(sqlite3.connect(tmp_path / "journal.sqlite3")) as journal:
+        owner.change(1, State.SUBSCRIBING, Acknowledged(("AAPL",)))
+        owner.change(2, State.SUBSCRIBING, Acknowledged(("BTC/USD",)))
+        assert journal.execute("SELECT count(*) FROM coverage_note").fetchone() == (2,)
+        with database.transaction() as cursor:
+            owner.loader._hold(cursor)
+            owner.change(3, State.BACKING_OFF, until=2.5)
+        owner.coverage.stored()
+        assert journal.execute("SELECT count(*) FROM coverage_note").fetchone() == (1,)
+    owner.journal.close()
+
+
+def test_a_disk_that_takes_no_notes_stops_nothing(
+    take_lease: TakeLease, owner_of: Callable[[Lease], Owner], tmp_path: Path
+) -> None:
+    owner = owner_of(take_lease("first"))
+    with contextlib.closing(sqlite3.connect(tmp_path / "journal.sqlite3")) as journal, journal:
+        journal.execute("DROP TABLE coverage_note")
+    owner.change(1, State.SUBSCRIBING, Acknowledged(("AAPL",)))
+    assert owner.coverage.waiting
+    owner.journal.close()
+    (tmp_path / "journal.sqlite3").unlink()
+    owner.change(2, State.SUBSCRIBING, Acknowledged(("BTC/USD",)))
+    assert not (tmp_path / "journal.sqlite3").exists()

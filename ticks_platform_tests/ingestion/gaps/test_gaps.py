@@ -1,0 +1,382 @@
+"""Gaps: what follows from coverage, wanted symbols and calendars, and what the table keeps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from psycopg2.extras import execute_values
+
+from ticks_platform.feeds.calendars import calendar
+from ticks_platform.ingestion.gaps import coverage, gaps
+from ticks_platform.ingestion.gaps.coverage import Wanted
+from ticks_platform.ingestion.gaps.gaps import Reckoned, Span, WantedSpan
+from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.database import Database
+from ticks_platform_tests.support.ingestion import TakeLease, rows
+
+FOREVER = 1 << 62
+BEGIN = datetime(2025, 3, 4, 12, tzinfo=timezone.utc)
+"""A Tuesday; New York opens two hours and a half later."""
+
+Times = tuple[float, float | None]
+
+
+def us(seconds: float | None) -> int:
+    """Microseconds since the Unix epoch, of seconds after BEGIN."""
+    return FOREVER if seconds is None else int((BEGIN.timestamp() + seconds) * 1e6)
+
+
+def at(seconds: float) -> datetime:
+    return BEGIN + timedelta(seconds=seconds)
+
+
+def found(
+    covered: Sequence[tuple[float, float | None, str]],
+    *,
+    wanted: Sequence[Times] = ((0, None),),
+    since: float = 0,
+    until: float = 100,
+    name: str = "always",
+    refusal: str | None = None,
+    ended_by: str | None = None,
+) -> list[tuple[float, float | None, str]]:
+    """The gaps in seconds after BEGIN."""
+    spans = [Span(us(begin), us(end), by) for begin, end, by in covered]
+    wishes = [WantedSpan(us(begin), us(end), calendar(name), refusal) for begin, end in wanted]
+    return [
+        ((gap.begin - us(0)) / 1e6, None if gap.end == FOREVER else (gap.end - us(0)) / 1e6, gap.cause)
+        for gap in gaps.gaps(spans, wishes, since=us(since), until=us(until), ended_by=ended_by)
+    ]
+
+
+def test_what_no_interval_covers_is_a_gap() -> None:
+    assert found([(1, 20, "disconnected"), (25, 40, "killed"), (44, None, "")]) == [
+        (20, 25, "disconnected"),
+        (40, 44, "killed"),
+    ]
+
+
+def test_one_that_goes_on_has_no_end() -> None:
+    assert found([(1, 20, "stopped")]) == [(20, None, "stopped")]
+
+
+def test_owners_and_connections_that_overlap_count_together() -> None:
+    assert found([(1, 30, "stopped"), (28, 50, "killed"), (29, 31, "disconnected"), (50, None, "")]) == []
+
+
+def test_the_cause_is_what_ended_the_coverage_last() -> None:
+    assert found([(1, 30, "stopped"), (20, 40, "killed"), (41, None, "")]) == [(40, 41, "killed")]
+    assert found([(41, None, "")], since=40, ended_by="silent") == [(40, 41, "silent")]
+
+
+def test_a_first_subscription_that_comes_soon_is_no_gap() -> None:
+    assert found([(9, None, "")]) == []
+    assert found([(11, None, "")]) == [(0, 11, "not_subscribed")]
+    assert found([], until=9) == []
+    assert found([], until=11, refusal="not in your plan") == [(0, None, "refused")]
+
+
+def test_a_connection_that_brought_nothing_does_not_part_a_gap() -> None:
+    covered = [(1, 20, "stalled"), (25, 25, "disconnected"), (30, None, "")]
+    assert found(covered) == [(20, 30, "stalled")]
+
+
+def test_what_the_very_first_connection_missed_is_a_gap() -> None:
+    """However soon it was lost, it was subscribed: ticks may have come, and others have not."""
+    assert found([(1, 1, "disconnected"), (3, None, "")]) == [(1, 3, "disconnected")]
+    assert found([(1, 1, "disconnected")], until=5) == [(1, None, "disconnected")]
+    wanted = [(0, 30), (60, None)]
+    covered = [(1, 30, "unsubscribed"), (61, 61, "stalled"), (65, None, "")]
+    assert found(covered, wanted=wanted) == [(61, 65, "stalled")]
+    assert found([(11, 11, "disconnected"), (12, None, "")]) == [(0, 12, "not_subscribed")]
+
+
+def test_what_was_not_wanted_is_no_gap() -> None:
+    wanted = [(0, 30), (60, None)]
+    assert found([(1, 20, "disconnected"), (61, None, "")], wanted=wanted) == [(20, 30, "disconnected")]
+    assert found([(1, 20, "disconnected"), (75, None, "")], wanted=wanted)[1:] == [(60, 75, "not_subscribed")]
+
+
+def test_only_the_sessions_count() -> None:
+    opens, closes, day = 2.5 * 3600, 9 * 3600, 24 * 3600
+    covered = [(1, opens - 60, "killed"), (opens + 60, closes + 60, "stopped")]
+    assert found(covered, name="XNYS", until=day + opens + 600) == [
+        (opens, opens + 60, "killed"),
+        (day + opens, None, "stopped"),
+    ]
+    # While the market is closed, nothing goes on.
+    assert found(covered, name="XNYS", until=day) == [(opens, opens + 60, "killed")]
+
+
+@pytest.fixture
+def lease(take_lease: TakeLease) -> Any:
+    return take_lease("first")
+
+
+def want(database: Database, *symbols: str, seconds: float = 0, name: str = "always") -> None:
+    with database.transaction() as cursor:
+        moment = int(at(seconds).timestamp() * 1e9)
+        coverage.keep_wanted(cursor, "test", Wanted(moment, dict.fromkeys(symbols, name)))
+
+
+def cover(database: Database, *intervals: tuple[str, float, float | None, str | None], epoch: int = 1) -> None:
+    """Store coverage as the loader does."""
+    with database.transaction() as cursor:
+        execute_values(
+            cursor,
+            "INSERT INTO ticks_platform.feed_coverage (feed, symbol, begins_at, ends_at, ended_by, epoch, connection) "
+            "VALUES %s ON CONFLICT (feed, symbol, begins_at, epoch, connection) DO UPDATE "
+            "SET ends_at = excluded.ends_at, ended_by = excluded.ended_by, reckoned = false",
+            [
+                ("test", symbol, at(begin), None if end is None else at(end), by, epoch, 1)
+                for symbol, begin, end, by in intervals
+            ],
+        )
+
+
+def reckon(database: Database, seconds: float) -> Reckoned:
+    with database.transaction() as cursor:
+        return gaps.reckon(cursor, "test", now=at(seconds))
+
+
+def stored(database: Database, columns: str = "cause, state") -> list[tuple[Any, ...]]:
+    """Symbol, begin and end in seconds after BEGIN, and these columns."""
+    return [
+        (symbol, (begin - BEGIN).total_seconds(), None if end is None else (end - BEGIN).total_seconds(), *rest)
+        for symbol, begin, end, *rest in rows(
+            database,
+            f"SELECT symbol, begins_at, ends_at, {columns} FROM ticks_platform.feed_gap ORDER BY begins_at, symbol",
+        )
+    ]
+
+
+def test_the_table_follows_the_coverage(database: Database, lease: Any) -> None:
+    want(database, "A", "B")
+    cover(database, ("A", 1, None, None), ("B", 1, None, None))
+    assert reckon(database, 5) == Reckoned(2, 0, 0, 0)
+    assert reckon(database, 6).symbols == 0, "nothing has changed"
+    cover(database, ("A", 1, 10, "disconnected"))
+    assert reckon(database, 12) == Reckoned(1, 1, 0, 0)
+    assert stored(database) == [("A", 10, None, "disconnected", "open")]
+    assert reckon(database, 13) == Reckoned(1, 0, 0, 0), "it goes on"
+    cover(database, ("A", 15, None, None))
+    assert reckon(database, 16) == Reckoned(1, 0, 1, 0)
+    assert stored(database) == [("A", 10, 15, "disconnected", "open")]
+    cover(database, ("A", 15, 50, "silent"), ("A", 52, None, None))
+    assert reckon(database, 60) == Reckoned(1, 1, 0, 0)
+    assert stored(database)[1:] == [("A", 50, 52, "silent", "open")]
+
+
+def test_what_became_of_a_gap_is_kept(database: Database, lease: Any) -> None:
+    want(database, "A")
+    cover(database, ("A", 1, 10, "killed"), ("A", 20, 30, "disconnected"), ("A", 40, None, None))
+    reckon(database, 50)
+    with database.transaction() as cursor:
+        cursor.execute(
+            "UPDATE ticks_platform.feed_gap SET state = 'repaired', rows_repaired = 7 WHERE cause = 'killed'"
+        )
+    # More was loaded out of the journal of the one that was killed: a smaller gap is repaired as well.
+    cover(database, ("A", 1, 15, "killed"))
+    reckon(database, 60)
+    assert stored(database, "state, rows_repaired") == [("A", 10, 20, "repaired", 7), ("A", 30, 40, "open", 0)]
+    # Less than was thought: only what is new is open.
+    cover(database, ("A", 1, 5, "killed"))
+    reckon(database, 70)
+    assert stored(database, "state, rows_repaired")[:2] == [("A", 5, 10, "open", 0), ("A", 10, 20, "repaired", 7)]
+
+
+def test_a_gap_becomes_shorter_when_more_is_loaded(database: Database, lease: Any) -> None:
+    want(database, "A")
+    cover(database, ("A", 1, 10, "killed"), ("A", 20, None, None))
+    reckon(database, 50)
+    before = stored(database, "gap_id")
+    cover(database, ("A", 1, 15, "killed"))
+    reckon(database, 60)
+    assert stored(database, "gap_id") == [("A", 15, 20, before[0][3])]
+    cover(database, ("A", 1, 20, "killed"))
+    assert reckon(database, 60).removed == 1
+    assert stored(database) == []
+
+
+def test_the_first_connection_is_remembered_although_it_brought_nothing(database: Database, lease: Any) -> None:
+    want(database, "A")
+    cover(database, ("A", 1, 1, "disconnected"))
+    reckon(database, 2)
+    cover(database, ("A", 3, 3, "disconnected"))
+    reckon(database, 4)
+    cover(database, ("A", 5, None, None))
+    reckon(database, 6)
+    assert stored(database) == [("A", 1, 5, "disconnected", "open")]
+    assert rows(database, "SELECT count(*) FROM ticks_platform.feed_coverage") == [(2,)]
+
+
+@pytest.mark.parametrize("by", ["disconnected", "killed"])
+def test_one_gap_while_the_provider_flaps(database: Database, lease: Any, by: str) -> None:
+    want(database, "A")
+    cover(database, ("A", 1, 10, "stalled"))
+    for begin in (20, 30, 40):
+        cover(database, ("A", begin, None, None))
+        reckon(database, begin + 1)
+        assert stored(database) == [("A", 10, begin, "stalled", "open")]
+        cover(database, ("A", begin, begin, by))
+        reckon(database, begin + 3)
+        assert stored(database) == [("A", 10, None, "stalled", "open")]
+    cover(database, ("A", 50, None, None))
+    reckon(database, 60)
+    assert stored(database) == [("A", 10, 50, "stalled", "open")]
+
+
+def test_what_is_switched_off_is_ignored(database: Database, lease: Any) -> None:
+    want(database, "A")
+    cover(database, ("A", 1, 10, "switched_off"))
+    reckon(database, 50)
+    assert stored(database) == [("A", 10, None, "switched_off", "ignored")]
+    cover(database, ("A", 90, None, None), epoch=2)
+    reckon(database, 100)
+    assert stored(database) == [("A", 10, 90, "switched_off", "ignored")]
+
+
+def test_what_is_no_longer_wanted_ends_its_gap(database: Database, lease: Any) -> None:
+    want(database, "A", "B")
+    cover(database, ("A", 1, 10, "disconnected"), ("B", 1, None, None))
+    reckon(database, 50)
+    want(database, "B", seconds=60)
+    reckon(database, 70)
+    assert stored(database) == [("A", 10, 60, "disconnected", "open")]
+
+
+def test_days_without_anybody_are_reckoned_session_by_session(database: Database, lease: Any) -> None:
+    opens, closes, day = 2.5 * 3600, 9 * 3600, 24 * 3600
+    want(database, "A", name="XNYS")
+    cover(database, ("A", 1, opens + 60, "stopped"))
+    reckon(database, opens + 600)
+    assert stored(database) == [("A", opens + 60, None, "stopped", "open")]
+    reckon(database, closes + 600)
+    reckon(database, day + opens + 600)
+    reckon(database, day + opens + 700)
+    first, second = stored(database)
+    assert first == ("A", opens + 60, closes, "stopped", "open")
+    assert second == ("A", day + opens, None, "stopped", "open")
+    cover(database, ("A", day + opens + 800, None, None), epoch=2)
+    reckon(database, day + closes)
+    assert stored(database)[1] == ("A", day + opens, day + opens + 800, "stopped", "open")
+
+
+def test_a_dead_owner_listens_no_more(database: Database, lease: Any) -> None:
+    want(database, "A")
+    cover(database, ("A", 1, None, None))
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed_ledger VALUES ('test', 1, 1, %s, %s, 1, 1, 1, 0, 0, 0, 0, %s)",
+            (at(2), at(30), at(29)),
+        )
+    assert reckon(database, 40).found == 0
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE ticks_platform.feed_lease SET heartbeat_at = heartbeat_at - INTERVAL '1 minute'")
+    reckon(database, 90)
+    assert stored(database) == [("A", 28.75, None, "killed", "open")]
+    # It was only cut off from the database.
+    with database.transaction() as cursor:
+        coverage.reopen(cursor, lease)
+        cursor.execute("UPDATE ticks_platform.feed_lease SET heartbeat_at = clock_timestamp()")
+    reckon(database, 100)
+    assert stored(database) == []
+
+
+def forget(database: Database, seconds: float) -> list[tuple[str, int, int]]:
+    """Forget what is old by then; returns symbol, number of intervals and begin of the first, of what is left."""
+    with database.transaction() as cursor:
+        gaps.forget_old(cursor, "test", now=at(seconds) + gaps.COVERAGE_KEPT)
+    return [
+        (symbol, count, round((begin - BEGIN).total_seconds()))
+        for symbol, count, begin in rows(
+            database,
+            "SELECT symbol, count(*), min(begins_at) FROM ticks_platform.feed_coverage GROUP BY symbol ORDER BY symbol",
+        )
+    ]
+
+
+def test_old_coverage_is_forgotten_and_no_gap_changes(database: Database, lease: Any) -> None:
+    """Whatever comes to light afterwards, also of the oldest that is kept, or of what is forgotten."""
+    want(database, "A", "B", "C")
+    flapping = [(name, begin, begin + 10.0, "killed") for name in "AC" for begin in range(1, 301, 15)]
+    cover(database, *flapping, ("A", 301, None, None), ("B", 1, None, None))
+    cover(database, ("C", 100, 295, "stopped"), epoch=2)
+    assert forget(database, 400)[0] == ("A", 21, 1), "nothing of it is reckoned"
+    reckon(database, 310)
+    before = stored(database, "gap_id, cause")
+    assert len([gap for gap in before if gap[0] == "A"]) == 20
+    # Of C, one overlaps those that came after it, and is not as old as they are.
+    assert forget(database, 150) == [("A", 11, 151), ("B", 1, 1), ("C", 14, 100)]
+    assert forget(database, 400) == [("A", 10, 166), ("B", 1, 1), ("C", 10, 151)]
+    assert forget(database, 400) == [("A", 10, 166), ("B", 1, 1), ("C", 10, 151)]
+    reckon(database, 320)
+    assert stored(database, "gap_id, cause") == before
+    cover(database, ("A", 166, 178, "killed"), ("A", 301, 305, "stalled"), ("A", 310, None, None))
+    reckon(database, 330)
+    after = stored(database, "gap_id, cause")
+    changed = {gap[1]: gap for gap in after if gap not in before}
+    assert {begin: gap[2] for begin, gap in changed.items()} == {178: 181, 305: 310}
+    assert [gap for gap in before if gap not in after] == [next(gap for gap in before if gap[:2] == ("A", 176))]
+    # An owner on another machine had listened as well; that is told too late to make a gap shorter, and makes none.
+    cover(database, ("A", 20, 40, "killed"), epoch=3)
+    reckon(database, 340)
+    cover(database, ("A", 166, 179, "killed"))
+    reckon(database, 350)
+    assert [gap[:3] for gap in stored(database) if gap[0] == "A" and gap[1] < 176] == [
+        gap[:3] for gap in before if gap[0] == "A" and gap[1] < 176
+    ]
+
+
+def test_why_there_is_no_candle(database: Database, lease: Any) -> None:
+    with database.transaction() as cursor:
+        sql_files.apply(cursor, "gaps/candle_reasons.sql", "gaps/why_no_candle.sql")
+        cursor.execute(
+            "INSERT INTO ticks_platform.market_session VALUES ('XNYS', %s, %s, %s)",
+            (at(2.5 * 3600), at(9 * 3600), BEGIN.date()),
+        )
+        for second in (9000, 9061):
+            cursor.execute(
+                "INSERT INTO stocks_real_time (time, symbol, price, tick_id, feed, received_at) "
+                "VALUES (%s, 'A', 1, gen_random_uuid(), 'test', %s)",
+                (at(second), at(second)),
+            )
+    want(database, "A", seconds=8880, name="XNYS")
+    cover(database, ("A", 8881, 9150, "disconnected"), ("A", 9190, 9300, "killed"), ("A", 9310, None, None))
+    reckon(database, 9500)
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE ticks_platform.feed_gap SET state = 'repaired' WHERE cause = 'killed'")
+        cursor.execute("SELECT bucket, reason FROM ticks_platform.candle_reasons('A', %s, %s)", (at(8820), at(9420)))
+        assert [((bucket - BEGIN).total_seconds(), reason) for bucket, reason in cursor.fetchall()] == [
+            (8820, "not_wanted"),
+            (8880, "market_closed"),
+            (8940, "market_closed"),
+            (9000, "candle"),
+            (9060, "candle"),
+            (9120, "feed_gap"),
+            (9180, "feed_gap"),
+            (9240, "no_trade"),
+            (9300, "no_trade"),
+            (9360, "no_trade"),
+        ]
+        asked = [
+            ("A", at(9130), "1 minute", "feed_gap"),
+            ("A", at(9500), "1 hour", "candle"),
+            ("A", at(33_000), "1 minute", "market_closed"),
+            ("B", at(9130), "1 minute", "not_wanted"),
+            ("A", datetime.now(timezone.utc), "1 day", "not_over"),
+        ]
+        for symbol, moment, width, reason in asked:
+            cursor.execute("SELECT ticks_platform.why_no_candle(%s, %s, %s)", (symbol, moment, width))
+            assert cursor.fetchone() == (reason,), (symbol, moment, width)
+
+
+def test_the_providers_reason_is_told(database: Database, lease: Any) -> None:
+    want(database, "A")
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE ticks_platform.feed_symbol SET refusal = 'not in your plan'")
+    reckon(database, 20)
+    assert stored(database, "cause, detail") == [("A", 0, None, "refused", "not in your plan")]

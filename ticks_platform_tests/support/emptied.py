@@ -1,0 +1,173 @@
+"""The platform in a database, made once and emptied from test to test; made anew where a test has changed more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import psycopg2
+
+from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.database import Database
+from ticks_platform_tests.support.workers import stopped_workers
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+_JOBS = "SELECT EXISTS (SELECT FROM timescaledb_information.jobs WHERE job_id >= 1000)"
+
+_TOUCHED = """
+SELECT string_agg(format('%I.%I', nspname, relname), ', ')
+FROM pg_class
+JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE nspname IN ('public', 'ticks_platform')
+AND relkind = 'r'
+AND (pg_relation_size(pg_class.oid) > 0 OR EXISTS (SELECT FROM pg_inherits WHERE inhparent = pg_class.oid))
+"""
+"""Tables that have, or had, a row: a hypertable has chunks then, any other table a page."""
+
+_STRUCTURE = """
+WITH relation AS (
+    SELECT pg_class.*
+    FROM pg_class
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname IN ('public', 'ticks_platform')
+),
+line (line) AS (
+    SELECT concat_ws(' ', 'schema', oid, nspacl) FROM pg_namespace WHERE nspname IN ('public', 'ticks_platform')
+    UNION ALL
+    SELECT concat_ws(' ', 'relation', oid, relname, relkind, relchecks, relacl, reloptions) FROM relation
+    UNION ALL
+    SELECT concat_ws(' ', 'column', attrelid, attnum, xmin)
+    FROM pg_attribute
+    WHERE attrelid IN (SELECT oid FROM relation)
+    UNION ALL
+    SELECT concat_ws(' ', 'constraint', oid, xmin) FROM pg_constraint WHERE conrelid IN (SELECT oid FROM relation)
+    UNION ALL
+    SELECT concat_ws(' ', 'rule', oid, xmin) FROM pg_rewrite WHERE ev_class IN (SELECT oid FROM relation)
+    UNION ALL
+    SELECT concat_ws(' ', 'trigger', oid, xmin) FROM pg_trigger WHERE tgrelid IN (SELECT oid FROM relation)
+    UNION ALL
+    SELECT concat_ws(' ', 'function', pg_proc.oid, pg_proc.xmin)
+    FROM pg_proc
+    JOIN pg_namespace ON pg_namespace.oid = pronamespace
+    WHERE nspname = 'ticks_platform'
+    UNION ALL
+    SELECT concat_ws(' ', 'comment', objoid, objsubid, xmin)
+    FROM pg_description
+    WHERE objoid IN (SELECT oid FROM relation)
+    UNION ALL
+    SELECT concat_ws(' ', 'hypertable', x) FROM _timescaledb_catalog.hypertable x
+    UNION ALL
+    SELECT concat_ws(' ', 'dimension', x) FROM _timescaledb_catalog.dimension x
+    UNION ALL
+    SELECT concat_ws(' ', 'columnstore', x) FROM _timescaledb_catalog.compression_settings x
+    UNION ALL
+    SELECT concat_ws(' ', 'candle', x) FROM _timescaledb_catalog.continuous_agg x
+    UNION ALL
+    SELECT concat_ws(' ', 'threshold', x) FROM _timescaledb_catalog.continuous_aggs_invalidation_threshold x
+    UNION ALL
+    SELECT concat_ws(' ', 'watermark', x) FROM _timescaledb_catalog.continuous_aggs_watermark x
+    UNION ALL
+    SELECT concat_ws(' ', 'pending', x) FROM _timescaledb_catalog.continuous_aggs_materialization_invalidation_log x
+    UNION ALL
+    SELECT concat_ws(' ', 'chunk', id) FROM _timescaledb_catalog.chunk
+)
+SELECT md5(string_agg(line, ';' ORDER BY line)) FROM line
+"""
+"""All that may differ from when it was made but has no rows of the platform's own, as one value: a row of the system's
+catalogs that is written anew gets another xmin."""
+
+_CANDLES = """
+SELECT string_agg(format('TRUNCATE %I.%I', user_view_schema, user_view_name), '; ')
+FROM _timescaledb_catalog.continuous_agg
+"""
+
+_REFRESHES = (
+    "_timescaledb_catalog.continuous_aggs_invalidation_threshold",
+    "_timescaledb_catalog.continuous_aggs_watermark",
+    "_timescaledb_catalog.continuous_aggs_materialization_invalidation_log",
+)
+"""How far candles were refreshed, and what of them is to be refreshed again."""
+
+_Refreshes = dict[str, list[tuple[int, ...]]]
+
+
+class EmptiedPlatform:
+    """The platform in one database, for one test after the other."""
+
+    def __init__(self, database: Database, files: Sequence[str], *, native: bool) -> None:
+        """`files` under ``sql/`` make the platform."""
+        self._database = database
+        self._files = files
+        self._native = native
+        self._structure: str | None = None
+        self._refreshes: _Refreshes = {}
+
+    def drop(self) -> Database:
+        """The database without the platform, whatever an earlier test left."""
+        self._structure = None
+        with self._database.autocommit() as cursor:
+            cursor.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+            with stopped_workers(cursor, native=self._native):
+                for candle in ("one_day_candle", "one_hour_candle", "one_minute_candle"):
+                    cursor.execute(f"DROP MATERIALIZED VIEW IF EXISTS {candle} CASCADE")
+                for table in ("stocks_real_time", "stock_quotes", "stock_aggregates"):
+                    cursor.execute(f"DROP TABLE IF EXISTS {table} CASCADE")
+                cursor.execute("DROP TABLE IF EXISTS company")
+                cursor.execute("DROP SCHEMA IF EXISTS ticks_platform CASCADE")
+        return self._database
+
+    def empty(self) -> Database:
+        """The database with hypertable, machinery and candles as they are when made, and nothing in them."""
+        if not self._emptied():
+            self.drop()
+            with self._database.transaction() as cursor:
+                sql_files.apply(cursor, *self._files)
+                self._structure, self._refreshes = _structure(cursor), _refreshes(cursor)
+        return self._database
+
+    def _emptied(self) -> bool:
+        """Empty the tables; returns whether that is all it took, since everything else is as it was made."""
+        if self._structure is None:
+            return False
+        try:
+            with self._database.transaction() as cursor:
+                cursor.execute(_JOBS)
+                if cursor.fetchone() != (False,):
+                    return False  # one that is at work may hold what would be emptied
+                cursor.execute(_TOUCHED)
+                (touched,) = cursor.fetchone() or (None,)
+                if touched:
+                    cursor.execute(f"TRUNCATE {touched} RESTART IDENTITY CASCADE")
+                if _refreshes(cursor) != self._refreshes:
+                    self._take_refreshes_back(cursor)
+                # All that is emptied is to be refreshed, which of new candles nobody has to say.
+                cursor.execute("DELETE FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log")
+                return _structure(cursor) == self._structure
+        except (psycopg2.ProgrammingError, psycopg2.IntegrityError):
+            return False  # something is not what it was, and cannot be emptied
+
+    def _take_refreshes_back(self, cursor: Cursor) -> None:
+        cursor.execute(_CANDLES)
+        (statements,) = cursor.fetchone() or ("",)
+        cursor.execute(statements)
+        for table, rows in self._refreshes.items():
+            cursor.execute(f"DELETE FROM {table}")
+            for row in rows:
+                cursor.execute(f"INSERT INTO {table} VALUES %s", (row,))
+
+
+def _refreshes(cursor: Cursor) -> _Refreshes:
+    found = {}
+    for table in _REFRESHES:
+        cursor.execute(f"SELECT * FROM {table} ORDER BY 1, 2")
+        found[table] = cursor.fetchall()
+    return found
+
+
+def _structure(cursor: Cursor) -> str:
+    cursor.execute(_STRUCTURE)
+    row = cursor.fetchone()
+    assert row is not None
+    return str(row[0])

@@ -1,0 +1,285 @@
+"""A feed connection at work, and a peer that does on the wire exactly what a test wants."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ticks_platform.backoff import Backoff
+from ticks_platform.feeds.connector import Connector
+from ticks_platform.feeds.events import Frame, Notice
+from ticks_platform.feeds.transport.reconnect import FeedConnection
+from ticks_platform.feeds.transport.silence import Liveness
+from ticks_platform.feeds.transport.state import Change, State
+from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
+
+TIMEOUT = 8.0
+"""Seconds that anything awaited may take; nothing takes this long unless it is broken."""
+
+KEY = "5ecre7-key-0123456789"
+
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+
+
+def price(symbol: str = "AAPL", **fields: Any) -> bytes:
+    """A price event as bytes; fields given replace those of a usual one."""
+    event = {"event": "price", "symbol": symbol, "timestamp": 1684508044, "price": 175.6997}
+    return json.dumps({**event, **fields}).encode()
+
+
+def connector(url: str, *, key: str = KEY) -> TwelveDataConnector:
+    """What speaks to a Twelve Data server at that address."""
+    return TwelveDataConnector(url=url, api_key=key)
+
+
+def wait_until(condition: Callable[[], object], what: str, timeout: float = TIMEOUT) -> None:
+    """Return once the condition holds; fail after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
+        time.sleep(0.002)
+
+
+class RecordedBackoff(Backoff):
+    """Waits that a test can look at."""
+
+    def __init__(self, *, base: float = 0.01, cap: float = 0.05) -> None:
+        super().__init__(base=base, cap=cap, seed=1)
+        self.delays: list[float] = []
+
+    def next_delay(self) -> float:
+        self.delays.append(super().next_delay())
+        return self.delays[-1]
+
+
+class Running:
+    """A FeedConnection on a thread, within a ``with`` block, and all that it has handed on."""
+
+    def __init__(
+        self,
+        speaker: Connector,
+        *,
+        symbols: Sequence[str] = ("AAPL", "BTC/USD"),
+        backoff: Backoff | None = None,
+        liveness: Liveness | None = None,
+        on_frame: Callable[[Frame], None] | None = None,
+    ) -> None:
+        self.frames: list[Frame] = []
+        self.changes: list[Change] = []
+        self.failure: BaseException | None = None
+        self.threads: set[str] = set()
+        self._then = on_frame
+        self.connection = FeedConnection(
+            speaker,
+            symbols=symbols,
+            liveness=liveness,
+            on_frames=self._on_frames,
+            on_change=self._on_change,
+            backoff=backoff or RecordedBackoff(),
+        )
+        self._thread = threading.Thread(target=self._run, name="receive", daemon=True)
+
+    def __enter__(self) -> Running:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc_info: object) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        try:
+            self.connection.run()
+        except BaseException as error:  # noqa: BLE001  (looked at by the tests)
+            self.failure = error
+
+    def _on_frames(self, frames: Sequence[Frame]) -> None:
+        for frame in frames:
+            self._on_frame(frame)
+
+    def _on_frame(self, frame: Frame) -> None:
+        self.threads.add(threading.current_thread().name)
+        if self._then is not None:
+            self._then(frame)
+        self.frames.append(frame)
+
+    def _on_change(self, change: Change) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.changes.append(change)
+
+    def stop(self) -> float:
+        """Stop it; how many seconds it took to end."""
+        begin = time.monotonic()
+        self.connection.stop()
+        self._thread.join(TIMEOUT)
+        assert not self._thread.is_alive(), "stop() was not heeded"
+        return time.monotonic() - begin
+
+    def wait_for_end(self) -> BaseException | None:
+        """Wait until it ends by itself; what it died of."""
+        self._thread.join(TIMEOUT)
+        assert not self._thread.is_alive(), "it goes on"
+        return self.failure
+
+    def wait_for(self, state: State, *, times: int = 1) -> Change:
+        """Wait until it has been in a state that often; the change that brought it there."""
+        wait_until(lambda: self.states.count(state) >= times, f"{state} {times} times; {self.story()}")
+        return [change for change in self.changes if change.notice is None and change.state is state][times - 1]
+
+    def wait_for_notice(self, kind: type[Notice]) -> Any:
+        """Wait for the first notice of that kind."""
+        wait_until(lambda: any(isinstance(notice, kind) for notice in self.notices), f"{kind.__name__} {self.story()}")
+        return next(notice for notice in self.notices if isinstance(notice, kind))
+
+    @property
+    def states(self) -> list[State]:
+        """The states that it has been in, in order."""
+        return [change.state for change in list(self.changes) if change.notice is None]
+
+    @property
+    def notices(self) -> list[Notice]:
+        """What the provider has had to say, in order."""
+        return [change.notice for change in list(self.changes) if change.notice is not None]
+
+    def received(self, connection: int) -> list[bytes]:
+        """The frames that came by one connection, in order."""
+        return [frame.data for frame in list(self.frames) if frame.connection == connection]
+
+    def last_arrival(self, connection: int) -> int:
+        """When the last frame of a connection came, in nanoseconds since the Unix epoch."""
+        return max(frame.received_at for frame in list(self.frames) if frame.connection == connection)
+
+    def story(self) -> str:
+        """What happened, for the message of a failed test."""
+        return " | ".join(f"{change.connection} {change.state.value}: {change.detail}" for change in list(self.changes))
+
+
+class Peer:
+    """One accepted TCP connection of a :class:`PeerServer`, from the server's side."""
+
+    def __init__(self, socket_: socket.socket) -> None:
+        self.socket = socket_
+        self.request = b""
+
+    def upgrade(self) -> None:
+        """Take the WebSocket handshake in and accept it."""
+        self.read_request()
+        key = next(
+            line.partition(b":")[2].strip()
+            for line in self.request.split(b"\r\n")
+            if line.lower().startswith(b"sec-websocket-key")
+        )
+        accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+        self.socket.sendall(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
+
+    def read_request(self) -> None:
+        while b"\r\n\r\n" not in self.request:
+            received = self.socket.recv(4096)
+            if not received:
+                raise ConnectionError
+            self.request += received
+
+    def answer(self, status: str, body: bytes = b"", *headers: str) -> None:
+        """Take the WebSocket handshake in and answer with plain HTTP."""
+        self.read_request()
+        lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
+        self.socket.sendall("\r\n".join(lines).encode() + body)
+
+    def send(self, payload: bytes, opcode: int = TEXT, *, final: bool = True) -> None:
+        self.socket.sendall(encode(payload, opcode, final=final))
+
+    def hear(self) -> tuple[int, bytes]:
+        """Opcode and payload of the client's next frame."""
+        first, second = self._read(2)
+        size = second & 0x7F
+        if size == 126:
+            (size,) = struct.unpack("!H", self._read(2))
+        mask = self._read(4)
+        payload = bytes(byte ^ mask[place % 4] for place, byte in enumerate(self._read(size)))
+        return first & 0xF, payload
+
+    def hear_until_end(self) -> None:
+        """Take in whatever the client says, until it is gone; its goodbye is answered."""
+        while True:
+            if self.hear()[0] == CLOSE:
+                self.send((1000).to_bytes(2, "big"), CLOSE)
+
+    def reset(self) -> None:
+        """Vanish at once, as a process that is killed with unread data does."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def _read(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            received = self.socket.recv(size - len(data))
+            if not received:
+                raise ConnectionError
+            data += received
+        return data
+
+
+def encode(payload: bytes, opcode: int = TEXT, *, final: bool = True) -> bytes:
+    """A WebSocket frame as a server sends it (RFC 6455, section 5.2)."""
+    first = (0x80 if final else 0) | opcode
+    if len(payload) < 126:
+        return bytes((first, len(payload))) + payload
+    if len(payload) < 1 << 16:
+        return bytes((first, 126)) + len(payload).to_bytes(2, "big") + payload
+    return bytes((first, 127)) + len(payload).to_bytes(8, "big") + payload
+
+
+class PeerServer:
+    """A TCP server on loopback, within a ``with`` block; each connection is a call of `serve` on its own thread."""
+
+    def __init__(self, serve: Callable[[Peer], None]) -> None:
+        self.accepted = 0
+        self._serve = serve
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._peers: list[Peer] = []
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self._listener.getsockname()[1]}/v1/quotes/price"
+
+    def __enter__(self) -> PeerServer:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_exc_info: object) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for peer in self._peers:
+            with contextlib.suppress(OSError):
+                peer.socket.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(TIMEOUT)
+            assert not thread.is_alive(), "a peer hangs"
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                accepted, _ = self._listener.accept()
+                self.accepted += 1
+                peer = Peer(accepted)
+                thread = threading.Thread(target=self._run, args=(peer,), daemon=True)
+                self._peers.append(peer)
+                thread.start()
+                self._threads.append(thread)
+
+    def _run(self, peer: Peer) -> None:
+        # The client may leave at any time; what it must not leave out, the tests assert on their own threads.
+        with contextlib.suppress(OSError), peer.socket:
+            self._serve(peer)

@@ -1,0 +1,159 @@
+"""What the tests of repairs share: feeds with a history at the stand-in, live frames, gaps, a process to kill."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import time
+import uuid
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from ticks_platform.feeds.events import Frame
+from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.ingestion import lease as leases
+from ticks_platform.ingestion.journal.journal import Journal
+from ticks_platform.ingestion.loader import Loader
+from ticks_platform.ingestion.metrics import Metrics
+from ticks_platform.ingestion.repair import gaps as repair_gaps
+from ticks_platform.ingestion.repair import ranges as repair_ranges
+from ticks_platform.ingestion.repair.filing import Filing
+from ticks_platform.ingestion.repair.gaps import Settled
+from ticks_platform.ingestion.repair.repair import Repair, Report
+from ticks_platform.timescale.database import Database
+from ticks_standin import StandIn, StandInSettings
+from ticks_standin.account import MadeEvent
+
+KEY = "TICKS_TEST_REPAIR_KEY"
+MINUTE = timedelta(minutes=1)
+FIELDS = "time, symbol, price, size, exchange, trade_id"
+
+
+def on_command(**settings: Any) -> StandIn:
+    """A stand-in that trades when it is told to, and remembers it."""
+    return StandIn(StandInSettings(**{"rate": 0, "history_events": 50_000, **settings}))
+
+
+def polygon(stand_in: StandIn, *, symbols: Iterable[str] = ("AAPL",), **repair: Any) -> FeedSettings:
+    """A feed of trades whose newest can be asked for at once."""
+    return _feed("tape", "polygon", stand_in.url("polygon", key=None), symbols, repair)
+
+
+def twelve_data(stand_in: StandIn, *, symbols: Iterable[str] = ("AAPL",), **repair: Any) -> FeedSettings:
+    """A feed of prices, of which the provider has bars only."""
+    return _feed("stocks", "twelve_data", stand_in.url("twelve_data", key=None), symbols, repair)
+
+
+def _feed(name: str, provider: str, url: str, symbols: Iterable[str], repair: dict[str, Any]) -> FeedSettings:
+    return FeedSettings.model_validate(
+        {
+            "name": name,
+            "provider": provider,
+            "endpoint": url,
+            "synthetic_endpoint": True,
+            "api_key_env": KEY,
+            "symbols": list(symbols),
+            "repair": {"delay_seconds": 0, "requests_per_minute": 1000, "requests_per_day": 1000, **repair},
+        }
+    )
+
+
+def minutes_ago(count: float) -> datetime:
+    """The begin of a minute."""
+    return repair_gaps.minute(datetime.now(timezone.utc)) - count * MINUTE
+
+
+def load_live(database: Database, feed: FeedSettings, events: Iterable[MadeEvent], folder: Path) -> Metrics:
+    """Load these events as if the feed's ingestion had received them now, each in a frame of its own."""
+    frames = [event.payload if feed.provider == "twelve_data" else b"[" + event.payload + b"]" for event in events]
+    with contextlib.closing(Journal(folder / f"{feed.name}.sqlite3", feed=feed.name, synthetic=True)) as journal:
+        loader = live_loader(database, feed, journal)
+        if frames:
+            now = time.time_ns()
+            journal.append([Frame(data, now, 1) for data in frames], epoch=1)
+        journal.stop_appending()
+        loader.run()
+        return loader.metrics
+
+
+def live_loader(database: Database, feed: FeedSettings, journal: Journal) -> Loader:
+    """A loader of a feed's own journal, which takes the feed's lease."""
+    with database.transaction() as cursor:
+        lease = leases.take(
+            cursor,
+            feed=feed.name,
+            provider=feed.provider,
+            synthetic=True,
+            owner=str(uuid.uuid4()),
+            journal_id=journal.journal_id,
+            journal_start=journal.start,
+            journal_frames=journal.frames_trimmed,
+        )
+    journal.seek(lease.position, frames=lease.frames)
+    return Loader(database=database, lease=lease, decode=feed.decoder(), journal=journal, metrics=Metrics())
+
+
+def add_gap(database: Database, feed: FeedSettings, symbol: str, begin: datetime, end: datetime | None) -> int:
+    """An open gap, of a feed that the database may not know yet; returns its number."""
+    with database.transaction() as cursor:
+        leases.enter(cursor, feed=feed.name, provider=feed.provider, synthetic=True)
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed_gap (feed, symbol, begins_at, ends_at, cause) "
+            "VALUES (%s, %s, %s, %s, 'disconnected') RETURNING gap_id",
+            (feed.name, symbol, begin, end),
+        )
+        (gap_id,) = cursor.fetchone() or (0,)
+        return int(gap_id)
+
+
+def repair(database: Database, feed: FeedSettings, folder: Path, **options: Any) -> Report:
+    """Repair what can be repaired within some seconds."""
+    run = {name: options.pop(name) for name in ("seconds", "gaps", "stretches") if name in options}
+    history = feed.history()
+    assert history is not None
+    options = {"owner": str(uuid.uuid4()), "backoff": 0.05, **options}
+    return Repair(feed=feed, history=history, database=database, folder=folder, **options).run(
+        **{"seconds": 30.0, **run}
+    )
+
+
+def settle(database: Database, feed: FeedSettings) -> Settled:
+    """Close the gaps, as is done when the candles are up to date."""
+    history = feed.history()
+    assert history is not None
+    with database.transaction() as cursor:
+        return repair_gaps.settle(cursor, feed.name, history)
+
+
+PLACES = {
+    "appended": (Filing, "_sync"),
+    "noted": (Filing, "load"),
+    "committed": (repair_ranges, "loaded"),
+}
+"""Where a repair can be told to die: a page is in its journal and not noted; it is noted and not loaded; all is loaded
+and that is not noted."""
+
+
+def die(place: str, *, at: int) -> None:
+    """From now on, die where it comes to this place for the `at`-th time."""
+    where, name = PLACES[place]
+    work, calls = getattr(where, name), itertools.count(1)
+
+    def work_or_die(*arguments: Any) -> Any:
+        if next(calls) == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return work(*arguments)
+
+    setattr(where, name, work_or_die)
+
+
+def main(url: str, folder: Path, feed: dict[str, object], end: tuple[str, int] | None = None) -> None:
+    """Repair a feed, in a process that may be killed, or kills itself where and at which time `end` says."""
+    if end is not None:
+        place, at = end
+        die(place, at=at)
+    repair(Database(url), FeedSettings.model_validate(feed), folder)

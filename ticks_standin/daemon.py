@@ -1,0 +1,176 @@
+"""A stand-in that outlives who started it: so what it sent while nobody listened can be asked for afterwards.
+
+A file says where it listens. Who wants it joins it by that file, or starts it; it ends by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import filelock
+import msgspec
+
+from ticks_standin.commands import StandInError
+from ticks_standin.process import arguments
+from ticks_standin.settings import StandInSettings
+from ticks_standin.urls import provider_url
+
+if TYPE_CHECKING:
+    from ticks_standin.server import FeedServer
+
+IDLE_S = 120.0
+"""Seconds without a connection or a request after which it ends: within them a killed run has a successor."""
+
+_START_TIMEOUT_S = 20.0
+_ANSWER_TIMEOUT_S = 5.0
+_LOOK_S = 0.05
+_WATCH_S = 0.5
+
+# Keys of data providers are in the environment, which a server that stays behind does not need.
+_KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH")
+
+
+class Announcement(msgspec.Struct):
+    """What the file says."""
+
+    host: str
+    port: int
+    started_ns: int
+    arguments: list[str]
+    """Its settings: one that has others is another stand-in."""
+
+
+class _Health(msgspec.Struct):
+    started_ns: int
+    history_since_ms: int
+
+
+class LastingStandIn(msgspec.Struct):
+    """A stand-in that answers."""
+
+    host: str
+    port: int
+    history_since_ms: int
+    """From when on its history has all that it made, in milliseconds of UNIX time."""
+
+    def url(self, provider: str = "twelve_data", key: str | None = "demo", market: str = "stocks") -> str:
+        """WebSocket URL of a provider's feed; see ``StandInProcess.url``."""
+        return provider_url(self.host, self.port, provider, key, market)
+
+
+def find(file: Path) -> LastingStandIn | None:
+    """The stand-in that this file names, or None if it does not answer."""
+    announced = _read(file)
+    return _ask(announced) if announced is not None else None
+
+
+def ensure_running(file: Path, settings: StandInSettings) -> LastingStandIn:
+    """The stand-in that this file names; one is started if there is none, or if its settings are others.
+
+    Raises:
+        StandInError: with what it printed, if it does not start.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(file.with_suffix(".lock"), timeout=2 * _START_TIMEOUT_S):
+        announced = _read(file)
+        if announced is not None and announced.arguments == arguments(settings):
+            found = _ask(announced)
+            if found is not None:
+                return found
+        return _start(file, settings)
+
+
+def stop(file: Path) -> None:
+    """End the stand-in that this file names, if there is one, and wait until it has ended."""
+    announced = _read(file)
+    file.unlink(missing_ok=True)
+    deadline = time.monotonic() + _ANSWER_TIMEOUT_S
+    while announced is not None and _ask(announced) is not None and time.monotonic() < deadline:
+        time.sleep(_LOOK_S)
+
+
+def _start(file: Path, settings: StandInSettings) -> LastingStandIn:
+    before = _read(file)
+    with file.with_suffix(".log").open("w+b") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "ticks_standin", *arguments(settings), "--announce-in", str(file)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ},
+            # What is sent to a terminal's processes, or to those of a run, is not meant for it.
+            start_new_session=True,
+        )
+        # Someone has to collect the exit status, or a parent that lives longer would keep a zombie.
+        threading.Thread(target=child.wait, name="stand-in-reaper", daemon=True).start()
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while child.poll() is None and time.monotonic() < deadline:
+            announced = _read(file)
+            if announced is not None and announced != before and (found := _ask(announced)) is not None:
+                return found
+            time.sleep(_LOOK_S)
+        child.kill()
+        log.seek(0)
+        said = log.read().decode(errors="replace").strip() or "it printed nothing"
+    raise StandInError(f"the stand-in's process did not start: {said}")
+
+
+def announce(file: Path, announcement: Announcement) -> None:
+    """Say in the file, at once, where a stand-in listens."""
+    draft = file.with_suffix(f".{os.getpid()}")
+    draft.write_bytes(msgspec.json.encode(announcement))
+    draft.replace(file)
+
+
+def _read(file: Path) -> Announcement | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Announcement)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _ask(announced: Announcement) -> LastingStandIn | None:
+    """None also if somebody else has its port by now."""
+    connection = http.client.HTTPConnection(announced.host, announced.port, timeout=_ANSWER_TIMEOUT_S)
+    try:
+        connection.request("GET", "/health")
+        health = msgspec.json.decode(connection.getresponse().read(), type=_Health)
+    except (OSError, http.client.HTTPException, msgspec.MsgspecError):
+        return None
+    finally:
+        connection.close()
+    if health.started_ns != announced.started_ns:
+        return None
+    return LastingStandIn(announced.host, announced.port, health.history_since_ms)
+
+
+async def serve_while_wanted(server: FeedServer, settings: StandInSettings, file: Path, stop: asyncio.Event) -> None:
+    """Say in the file where a server listens; ``stop`` it once nobody wants it.
+
+    That is when nobody has been connected, or has asked, for long; when the file is gone; or when another one is named
+    there and all connections have ended.
+    """
+    mine = Announcement(*server.address, server.started_ns, arguments(settings))
+    announce(file, mine)
+    connected_at = 0.0
+    while not stop.is_set():
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(stop.wait(), _WATCH_S)
+        now = time.monotonic()
+        if any(server.connections):
+            connected_at = now
+        is_idle = now - max(connected_at, server.heard_at) > IDLE_S
+        is_followed = _read(file) not in (mine, None) and now > connected_at
+        if is_idle or is_followed or not file.exists():
+            stop.set()
+    if _read(file) == mine:
+        file.unlink(missing_ok=True)
