@@ -144,26 +144,26 @@ def _start_ours(user: _User, errand: Errand) -> None:
     from ticks_platform.feeds.events import Frame, Tick
     from ticks_platform.feeds.polygon.connector import PolygonConnector
     from ticks_platform.feeds.transport.reconnect import FeedConnection
-    from ticks_platform.feeds.transport.silence import Liveness
+    from ticks_platform.feeds.transport.silence import SilenceDetector
     from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 
     trades = "/v1/" not in errand.url
     kind = PolygonConnector if trades else TwelveDataConnector
     connector: Connector = kind(url=errand.url, api_key=errand.key)
     symbols = [symbol.rpartition(".")[2] if trades else symbol for symbol in errand.symbols]
-    liveness = Liveness(dict.fromkeys(symbols, calendar("always")), patience=PATIENCE)
+    silence = SilenceDetector(dict.fromkeys(symbols, calendar("always")), patience=PATIENCE)
 
     def take(frames: Sequence[Frame]) -> None:
         ticks = [event for frame in frames for event in connector.decode(frame.data) if isinstance(event, Tick)]
-        liveness.saw([tick.symbol for tick in ticks], until=time.time())
-        liveness.caught_up(time.time())
+        silence.saw([tick.symbol for tick in ticks], until=time.time())
+        silence.caught_up(time.time())
         for tick in ticks:
             if trades:
                 user.take(trade_key(tick.symbol, tick.trade_id))
             else:
                 user.take(price_key(tick.symbol, tick.time // 1_000_000_000, tick.price, tick.day_volume))
 
-    feed = FeedConnection(connector, symbols=symbols, on_frames=take, on_change=lambda _: None, liveness=liveness)
+    feed = FeedConnection(connector, symbols=symbols, on_frames=take, on_change=lambda _: None, silence=silence)
     user.run(feed.run)
 
 

@@ -9,7 +9,7 @@ import dagster as dg
 
 from ticks_platform.pictures.candlesticks import Candlestick, Panel, draw
 from ticks_platform.timescale.candles.candles import Candle, CandleSummary
-from ticks_platform.timescale.candles.chart_query import recent
+from ticks_platform.timescale.candles.chart_query import newest_candles
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -40,7 +40,7 @@ def chart(cursor: "Cursor", candle: Candle, summary: CandleSummary) -> dict[str,
     """The chart, for materializations alone: an observation comes every minute and would fill the event log."""
     if summary.last_bucket is None:
         return {}
-    step, rows = recent(cursor, candle, summary.last_bucket, symbols=SYMBOLS)
+    step, rows = newest_candles(cursor, candle, summary.last_bucket, symbols=SYMBOLS)
     by_symbol = groupby(rows, key=lambda row: row[0])
     panels = [Panel(symbol, [Candlestick(*row[1:]) for row in group]) for symbol, group in by_symbol]
     if not panels:

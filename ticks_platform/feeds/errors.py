@@ -7,11 +7,11 @@ class FeedRefusedError(Exception):
     """The provider refuses this client; trying again with the same settings cannot help."""
 
 
-class LinkLostError(Exception):
+class ConnectionLostError(Exception):
     """The WebSocket has ended, for the reason in the message."""
 
 
-class LeavingError(LinkLostError):
+class LeavingError(ConnectionLostError):
     """It is this side that ends the connection: what is on its way is still to be taken in."""
 
 
@@ -23,5 +23,5 @@ class TryLaterError(LeavingError):
         self.seconds = seconds
 
 
-class UnreachableError(LinkLostError):
+class UnreachableError(ConnectionLostError):
     """There is nobody to connect to."""

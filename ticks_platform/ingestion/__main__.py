@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ticks_platform.feeds.settings import SettingsError, load_settings
 from ticks_platform.ingestion.journal.journal import JournalDamagedError, JournalError, JournalUnavailableError
-from ticks_platform.ingestion.journal.journal_pair import journal_path, slots
-from ticks_platform.ingestion.journal.journal_view import snapshot
+from ticks_platform.ingestion.journal.journal_pair import journal_pair, journal_path
+from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.ingestion.lease import LeaseLostError, MixedDatabaseError
 from ticks_platform.ingestion.replay import FeedInUseError, export, replay
 from ticks_platform.paths import project_root
@@ -46,12 +46,12 @@ def main(arguments: list[str] | None = None) -> int:
         settings = load_settings(project_root() / "feeds.yaml")
         if chosen.command == "export":
             first = journal_path(settings.feed(chosen.feed).name)
-            for source, target in zip(slots(first), slots(chosen.file), strict=True):
+            for source, target in zip(journal_pair(first), journal_pair(chosen.file), strict=True):
                 # The second one is only there since a hand-over, and then one of the two is empty at most times.
                 if source == first or source.exists():
                     print(f"{target}: {export(source, target)} frames")
         else:
-            with snapshot(chosen.file) as journal:
+            with journal_view(chosen.file) as journal:
                 name = chosen.feed or journal.feed
             metrics = replay(chosen.file, feed=settings.feed(name), database=Database.from_environment())
             print(

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ticks_platform.ingestion.journal.file import JournalError
-from ticks_platform.ingestion.journal.journal_pair import slots
-from ticks_platform.ingestion.journal.journal_view import Snapshot, snapshot
+from ticks_platform.ingestion.journal.journal_pair import journal_pair
+from ticks_platform.ingestion.journal.journal_view import JournalView, journal_view
 from ticks_platform.timescale import sql_files
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def journal_account(cursor: Cursor, feed: str, path: Path) -> JournalAccount | N
     if not path.exists():
         return None
     for _ in range(_ROUNDS):
-        with snapshot(path) as journal:
+        with journal_view(path) as journal:
             checkpoint = _checkpoint(cursor, journal)
             if checkpoint is None:
                 return None
@@ -197,9 +197,9 @@ def journal_folder(cursor: Cursor, folder: Path, feeds: Collection[str]) -> Jour
             found.damaged.append(path)
             continue
         try:
-            with snapshot(path) as journal:
+            with journal_view(path) as journal:
                 feed = journal.feed
-            if feed in feeds and path in slots(folder / f"{feed}{path.suffix}"):
+            if feed in feeds and path in journal_pair(folder / f"{feed}{path.suffix}"):
                 account = journal_account(cursor, feed, path)
                 if account is not None:
                     found.accounts.append(account)
@@ -212,13 +212,13 @@ def journal_folder(cursor: Cursor, folder: Path, feeds: Collection[str]) -> Jour
 
 def _orphan(cursor: Cursor, path: Path) -> Orphan:
     """Only what waits: it may be a copy, or have lost its end, and nobody will ever make its account balance."""
-    with snapshot(path) as journal:
+    with journal_view(path) as journal:
         checkpoint = _checkpoint(cursor, journal)
         waiting = journal.beyond(0 if checkpoint is None else checkpoint[0])
         return Orphan(path, journal.feed, waiting.frames, waiting.bytes)
 
 
-def _checkpoint(cursor: Cursor, journal: Snapshot) -> tuple[int, int] | None:
+def _checkpoint(cursor: Cursor, journal: JournalView) -> tuple[int, int] | None:
     """Position and frames of a journal that are committed; None when this database never saw it."""
     cursor.execute(
         "SELECT position, frames_before + frames FROM ticks_platform.feed_checkpoint WHERE journal_id = %s",

@@ -16,7 +16,7 @@ import psycopg2
 from psycopg2.extras import execute_values
 
 from ticks_platform.backoff import Backoff
-from ticks_platform.feeds.transport.silence import Liveness
+from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change
 from ticks_platform.ingestion import channels
 from ticks_platform.ingestion import lease as leases
@@ -31,7 +31,7 @@ from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, decode_groups
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory, stored_until
 from ticks_platform.ingestion.rows.store import Prepared, Store, Stored, prepare
-from ticks_platform.ingestion.rows.tables import DESTINATIONS, Rows
+from ticks_platform.ingestion.rows.tables import TABLES, Rows
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError, storable
 
 if TYPE_CHECKING:
@@ -105,11 +105,11 @@ class Loader:
         journal: Journal,
         metrics: Metrics,
         decode_many: DecodeMany | None = None,
-        liveness: Liveness | None = None,
+        silence: SilenceDetector | None = None,
         coverage: Coverage | None = None,
         before: Sequence[Source] = (),
     ) -> None:
-        """`decode_many` does for ordinary frames what `decode` does, but faster. `liveness` is told their symbols.
+        """`decode_many` does for ordinary frames what `decode` does, but faster. `silence` is told their symbols.
         `coverage` is told of all changes, and stored with them.
         `before` are journals to load before `journal`, to which nothing is appended any more; each is closed when it is
         drained.
@@ -127,7 +127,7 @@ class Loader:
         self._connection: Connection | None = None
         self._store = Store(lease)
         self._memory = TradeMemory()
-        self._liveness = liveness
+        self._silence = silence
         self._coverage = coverage
         self._reckon = False
         self._reckon_at = 0.0
@@ -145,7 +145,7 @@ class Loader:
         """Keep a change of the connection's state, to be written with the next transaction. Safe from any thread."""
         self._changes.append(change)
         if self._coverage is not None:
-            self._coverage.heed(change, switched_off=not self.wanted)
+            self._coverage.handle(change, switched_off=not self.wanted)
 
     def abandon(self) -> None:
         """Stop retrying, and leave what is not committed in the journal."""
@@ -227,7 +227,7 @@ class Loader:
             if finished or self._abandon.is_set():
                 return
 
-    def bid_farewell(self) -> None:
+    def close_session(self) -> None:
         """After a planned hand-over, once: write the end of the connection's life, and tell the successor of it."""
 
         def work(cursor: Cursor) -> None:
@@ -253,11 +253,11 @@ class Loader:
         if not groups:
             return None
         batch = decode_groups(groups, self._decode, self._decode_many)
-        if self._liveness is not None:
+        if self._silence is not None:
             until = groups[-1].received_at[-1] / 1e9
             for _, rows in batch.tables:
-                self._liveness.saw(rows.column("symbol"), until=until, arrivals=rows.received_at.tolist)
-            self._liveness.caught_up(until)
+                self._silence.saw(rows.column("symbol"), until=until, arrivals=rows.received_at.tolist)
+            self._silence.caught_up(until)
         left_out: list[Rows] = []
         if self._overlap is not None:
             batch, left_out = self._overlap.leave_out(batch)
@@ -296,7 +296,7 @@ class Loader:
             before = [entry for entry in entries if entry.epoch != self._lease.epoch]
             if before:
                 coverage.prolong(cursor, self._lease.feed, before)
-            for destination in DESTINATIONS:
+            for destination in TABLES:
                 parts = [rows for table, rows in stored.loaded if table is destination]
                 hours = ledger.hours(parts, time=destination.time)
                 ledger.add_hours(cursor, self._lease.feed, destination.table, hours)

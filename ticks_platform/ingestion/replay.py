@@ -15,7 +15,7 @@ from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.journal import file as journal_file
 from ticks_platform.ingestion.journal.journal import Journal, JournalError
-from ticks_platform.ingestion.journal.journal_view import snapshot
+from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.timescale import sql_files
@@ -41,14 +41,14 @@ def export(source: Path, target: Path) -> int:
     """
     if target.exists():
         raise JournalError(f"{target} exists already; an export overwrites nothing")
-    with snapshot(source):
+    with journal_view(source):
         pass  # refuses what is not a journal before anything is written
     with (
         contextlib.closing(journal_file.connect_to_look(source)) as original,
         contextlib.closing(sqlite3.connect(target)) as copy,
     ):
         original.backup(copy)
-    with snapshot(target) as exported:
+    with journal_view(target) as exported:
         return exported.beyond(0).frames
 
 

@@ -14,15 +14,15 @@ from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Frame, Unsubscribed
 from ticks_platform.feeds.settings import FeedSettings
-from ticks_platform.feeds.transport.pool import FeedConnections
-from ticks_platform.feeds.transport.silence import Liveness
+from ticks_platform.feeds.transport.pool import ConnectionPool
+from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes
 from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Readiness
-from ticks_platform.ingestion.handover.takeover import CLOSE_TIMEOUT, Claim, Claimed, StoppedError
+from ticks_platform.ingestion.handover.takeover import CLOSE_TIMEOUT, Ownership, StoppedError, Takeover
 from ticks_platform.ingestion.journal.journal import Journal, JournalDamagedError, JournalUnavailableError
-from ticks_platform.ingestion.journal.journal_pair import Journals, journal_path, slots
+from ticks_platform.ingestion.journal.journal_pair import JournalPair, journal_pair, journal_path
 from ticks_platform.ingestion.lease import HandedOverError
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Gauges, Metrics, MetricsPort
@@ -92,22 +92,22 @@ class Ingestion:
         self._follow = follow
         self._journal_file = journal_file or journal_path(feed.name)
         self._journal: Journal | None = None
-        self._claim: Claim | None = None
+        self._takeover: Takeover | None = None
         self._loader: Loader | None = None
         self._receiver: _Worker | None = None
         self._port: MetricsPort | None = None
         self._readiness = Readiness()
         self._early: list[Change] = []
         self._epoch = 0
-        self._liveness = Liveness(feed.calendars(), patience=feed.stale_after_seconds)
-        self._coverage = Coverage(connector, feed, at=time.time_ns(), liveness=self._liveness)
-        self._connection = FeedConnections(
+        self._silence = SilenceDetector(feed.calendars(), patience=feed.stale_after_seconds)
+        self._coverage = Coverage(connector, feed, at=time.time_ns(), silence=self._silence)
+        self._connection = ConnectionPool(
             connector,
             symbols=feed.symbol_names(),
             capacity=feed.symbols_per_connection,
             on_frames=self._receive,
             on_change=self._on_change,
-            liveness=self._liveness,
+            silence=self._silence,
         )
         self._changing = threading.Lock()
         self._failed_channels: dict[str, str] = {}
@@ -156,7 +156,7 @@ class Ingestion:
     def want(self, feed: FeedSettings) -> None:
         """Stream the symbols of these settings from now on, on the connections that stand."""
         self.feed = feed
-        self._liveness.follow(feed.calendars())
+        self._silence.follow(feed.calendars())
         self._coverage.follow(feed, at=time.time_ns())
         self._connection.want(feed.symbol_names())
 
@@ -180,7 +180,7 @@ class Ingestion:
         )
 
     def _current_trouble(self) -> str | None:
-        at_work = self._loader or self._claim
+        at_work = self._loader or self._takeover
         loading = at_work.trouble if at_work else None
         if self._journal_trouble is not None:
             return self._journal_trouble
@@ -197,14 +197,14 @@ class Ingestion:
     def _run(self) -> None:
         try:
             with contextlib.ExitStack() as stack:
-                journals = Journals(self._journal_file, self.feed)
+                journals = JournalPair(self._journal_file, self.feed)
                 stack.callback(journals.close)
                 # An appending thread must have ended before.
                 stack.callback(self._leave)
                 if self.feed.metrics_port is not None:
                     self._port = MetricsPort(self.feed.metrics_port, self.feed.name, self.metrics, self._gauges)
                     stack.callback(self._port.close)
-                claim = self._claim = Claim(
+                takeover = self._takeover = Takeover(
                     feed=self.feed,
                     owner=self._owner,
                     database=self._database,
@@ -212,18 +212,18 @@ class Ingestion:
                     stopping=self._stopping,
                 )
                 with contextlib.suppress(StoppedError):
-                    begun = claim.begin() if self._follow else None
-                    self._stream(claim.take() if begun is None else self._succeed(claim, *begun))
+                    begun = takeover.begin() if self._follow else None
+                    self._stream(takeover.take() if begun is None else self._succeed(takeover, *begun))
         except BaseException as error:  # noqa: BLE001  (handed to whoever waits)
             self._failure = error
         finally:
             self._ended.set()
 
-    def _succeed(self, claim: Claim, begun: Handover, journal: Journal) -> Claimed:
+    def _succeed(self, takeover: Takeover, begun: Handover, journal: Journal) -> Ownership:
         """Receive beside the predecessor for a while, if the provider allows that, then take the feed over."""
         self._journal, self._epoch = journal, begun.epoch
         if not self.feed.overlaps:
-            return claim.follow(begun, journal, closed_within=CLOSE_TIMEOUT)
+            return takeover.follow(begun, journal, closed_within=CLOSE_TIMEOUT)
         receiver = self._receive_from_now_on()
         channels = [channel for symbol in self.feed.symbol_names() for channel in self._connector.channels(symbol)]
 
@@ -233,7 +233,7 @@ class Ingestion:
             with self._changing:
                 return self._readiness.covers(channels)
 
-        return claim.follow_when_ready(begun, journal, is_ready)
+        return takeover.follow_when_ready(begun, journal, is_ready)
 
     def _receive_from_now_on(self) -> _Worker:
         if self._receiver is None:
@@ -246,19 +246,19 @@ class Ingestion:
         if self._receiver is not None:
             self._receiver.join(RECEIVER_TIMEOUT)
 
-    def _stream(self, claimed: Claimed) -> None:
-        journal, lease = claimed.journal, claimed.lease
+    def _stream(self, ownership: Ownership) -> None:
+        journal, lease = ownership.journal, ownership.lease
         self._journal, self._epoch = journal, lease.epoch
-        self._coverage.keep(CoverageNotes(journal.path, epoch=lease.epoch, journals=slots(self._journal_file)))
+        self._coverage.keep(CoverageNotes(journal.path, epoch=lease.epoch, journals=journal_pair(self._journal_file)))
         loader = Loader(
             database=self._database,
             lease=lease,
             decode=self._connector.decode,
             decode_many=self._connector.decode_many,
             journal=journal,
-            before=claimed.before,
+            before=ownership.before,
             metrics=self.metrics,
-            liveness=self._liveness,
+            silence=self._silence,
             coverage=self._coverage,
         )
         with self._changing:
@@ -273,7 +273,7 @@ class Ingestion:
             if self._port is not None:
                 self._port.open_if_due()
         self._end_reading()
-        journal.take_all()
+        journal.lift_limit()
         receiver.join(RECEIVER_TIMEOUT)
         journal.stop_appending()
         if receiver.failure is not None:
@@ -284,7 +284,7 @@ class Ingestion:
         if isinstance(loading.failure, HandedOverError):
             # Whatever this one could not append any more, the successor has received too.
             self.successor = loading.failure.successor
-            loader.bid_farewell()
+            loader.close_session()
             return
         for failure in (loading.failure, receiver.failure):
             if failure is not None:

@@ -85,17 +85,17 @@ def _panel(panel: Panel, step: timedelta) -> Iterator[str]:
         if high == low:
             break
 
-    slots, breaks = _slots(candles, step)
-    pitch = min((PANEL_WIDTH - LEFT - RIGHT) / (slots[-1] + 1), 14.0)
+    places, breaks = _places(candles, step)
+    pitch = min((PANEL_WIDTH - LEFT - RIGHT) / (places[-1] + 1), 14.0)
     if breaks:
-        lines = "".join(f"M{LEFT + slot * pitch:.1f} {TOP}V{bottom}" for slot in breaks)
+        lines = "".join(f"M{LEFT + place * pitch:.1f} {TOP}V{bottom}" for place in breaks)
         yield f'<path class="breaks" d="{lines}" stroke="{INK}" stroke-dasharray="1 4" opacity=".6"/>'
     for name, colour in (("up", UP), ("down", DOWN)):
         wicks, bodies = [], []
-        for slot, candle in zip(slots, candles, strict=True):
+        for place, candle in zip(places, candles, strict=True):
             if (candle.close >= candle.open) is not (name == "up"):
                 continue
-            x = LEFT + (slot + 0.5) * pitch
+            x = LEFT + (place + 0.5) * pitch
             upper, lower = y(max(candle.open, candle.close)), y(min(candle.open, candle.close))
             wicks.append(f"M{x:.1f} {y(candle.high):.1f}V{y(candle.low):.1f}")
             # A body without height would not show.
@@ -110,20 +110,20 @@ def _panel(panel: Panel, step: timedelta) -> Iterator[str]:
     yield _text(LEFT, PANEL_HEIGHT - 6, begin.astimezone(timezone.utc).strftime(pattern))
     if len(candles) > 1:
         # Below the newest candle, but clear of the first label.
-        x = max(LEFT + (slots[-1] + 1) * pitch, LEFT + 170)
+        x = max(LEFT + (places[-1] + 1) * pitch, LEFT + 170)
         yield _text(x, PANEL_HEIGHT - 6, end.astimezone(timezone.utc).strftime(f"{pattern} UTC"), anchor="end")
 
 
-def _slots(candles: Sequence[Candlestick], step: timedelta) -> tuple[list[int], list[float]]:
+def _places(candles: Sequence[Candlestick], step: timedelta) -> tuple[list[int], list[float]]:
     """The place of each candle, in widths of one, and of the lines that stand for long breaks."""
-    slots, breaks = [0], []
+    places, breaks = [0], []
     for before, candle in pairwise(candles):
         distance = max(1, round((candle.at - before.at) / step))
         if distance > LONG_BREAK:
             distance = BREAK_WIDTH
-            breaks.append(slots[-1] + 1 + (BREAK_WIDTH - 1) / 2)
-        slots.append(slots[-1] + distance)
-    return slots, breaks
+            breaks.append(places[-1] + 1 + (BREAK_WIDTH - 1) / 2)
+        places.append(places[-1] + distance)
+    return places, breaks
 
 
 def _decimals(low: float, high: float) -> int:

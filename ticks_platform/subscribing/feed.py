@@ -16,8 +16,8 @@ from ticks_platform.feeds.calendars import Calendar
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Bar, Control, Event, Frame, Quote, Rejected, Tick
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings, SettingsError, StandInSettings
-from ticks_platform.feeds.transport.pool import FeedConnections
-from ticks_platform.feeds.transport.silence import Liveness
+from ticks_platform.feeds.transport.pool import ConnectionPool
+from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change as Step
 from ticks_platform.feeds.transport.state import State
 from ticks_platform.subscribing.subscription import Change, OnChange
@@ -71,7 +71,7 @@ class WindowKey(NamedTuple):
     end_time: int
 
 
-class _ReaderLiveness(Liveness):
+class _ReaderSilence(SilenceDetector):
     """Takes no slow subscriber for a silent provider: a connection would be given up with data on its way."""
 
     def __init__(
@@ -87,10 +87,10 @@ class _ReaderLiveness(Liveness):
         opened = super().any_open_since(now)
         return None if opened is None else max(opened, self.reading_since)
 
-    def silence(self, symbol: str, now: float, *, since: float) -> float:
+    def duration(self, symbol: str, now: float, *, since: float) -> float:
         if self._waiting.unfinished_tasks:
             return 0.0
-        return super().silence(symbol, now, since=max(since, self.reading_since))
+        return super().duration(symbol, now, since=max(since, self.reading_since))
 
 
 class FeedSource:
@@ -106,8 +106,8 @@ class FeedSource:
         self._stopping = threading.Event()
         self._known = threading.Event()
         self._connector: Connector
-        self._liveness: _ReaderLiveness
-        self._connections: FeedConnections | None = None
+        self._silence: _ReaderSilence
+        self._connections: ConnectionPool | None = None
         self._reader: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._frames = 0
@@ -120,14 +120,14 @@ class FeedSource:
             feed = self._feed
             stand_in_url = self._start_stand_in() if feed.endpoint == STAND_IN else None
             self._connector = feed.connector(stand_in_url=stand_in_url)
-            self._liveness = _ReaderLiveness(feed.calendars(), patience=feed.stale_after_seconds, waiting=self._groups)
-            self._connections = FeedConnections(
+            self._silence = _ReaderSilence(feed.calendars(), patience=feed.stale_after_seconds, waiting=self._groups)
+            self._connections = ConnectionPool(
                 self._connector,
                 symbols=feed.symbol_names(),
                 capacity=feed.symbols_per_connection,
                 on_frames=self._receive,
                 on_change=self._on_step,
-                liveness=self._liveness,
+                silence=self._silence,
             )
             self._reader = threading.Thread(target=self._read, name=f"read-{feed.name}", daemon=True)
             self._reader.start()
@@ -157,7 +157,7 @@ class FeedSource:
                 return
             for frame in group:
                 self._hand_on_frame(frame, hand_on)
-            self._liveness.caught_up(group[-1].received_at / 1e9)
+            self._silence.caught_up(group[-1].received_at / 1e9)
             self._groups.task_done()
 
     def stop(self) -> None:
@@ -214,7 +214,7 @@ class FeedSource:
                 with contextlib.suppress(queue.Full):
                     self._groups.put(frames, timeout=_POLL)
                     break
-            self._liveness.reading_since = time.time()
+            self._silence.reading_since = time.time()
 
     def _hand_on_frame(self, frame: Frame, hand_on: OnChange) -> None:
         self._frames += 1
@@ -222,7 +222,7 @@ class FeedSource:
             events = self._connector.decode(frame.data)
         except Exception as error:  # noqa: BLE001  (a connector's bug must not stop its feed)
             events = [Rejected(f"the connector failed: {type(error).__name__}: {error}", frame.data)]
-        self._liveness.saw(
+        self._silence.saw(
             [event.symbol for event in events if isinstance(event, Tick | Quote | Bar)], until=frame.received_at / 1e9
         )
         for place, event in enumerate(events):

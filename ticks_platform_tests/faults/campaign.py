@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ticks_platform.ingestion.journal.journal_view import snapshot
+from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.ingestion.lease import application_name
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.faults import accounting
@@ -148,7 +148,7 @@ class Campaign(Rig):
                 cursor.execute("ALTER TABLE away RENAME TO stocks_real_time")
 
     def _full(self) -> bool:
-        with snapshot(self._journal) as journal:
+        with journal_view(self._journal) as journal:
             return journal.beyond(0).bytes >= BUDGET_MEGABYTES << 20
 
     def _frozen_and_taken_over(self) -> None:

@@ -34,7 +34,7 @@ from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows import store as stores
 from ticks_platform.ingestion.rows.store import Store
-from ticks_platform.ingestion.rows.tables import Destination
+from ticks_platform.ingestion.rows.tables import Table
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.children import told_to_end
@@ -66,7 +66,7 @@ class Order(msgspec.Struct, kw_only=True):
     """A key of MUTATIONS."""
 
 
-class Claim(msgspec.Struct, tag=True):
+class Takeover(msgspec.Struct, tag=True):
     """A line of the side file: this run was given this epoch, to go on in its journal at this position."""
 
     run: int
@@ -130,7 +130,7 @@ def take_notes(order: Order) -> None:
     """
     descriptor = os.open(order.side_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
-    def note(line: Claim | Group) -> None:
+    def note(line: Takeover | Group) -> None:
         # A kill may cut a line short: the next one begins on a line of its own.
         os.write(descriptor, b"\n" + msgspec.json.encode(line) + b"\n")
 
@@ -160,7 +160,7 @@ def take_notes(order: Order) -> None:
 
     def take_lease_and_note(*arguments: Any, **settings: Any) -> leases.Lease:
         lease = take_lease(*arguments, **settings)
-        note(Claim(order.run, lease.epoch, time.time_ns(), order.journal, lease.position))
+        note(Takeover(order.run, lease.epoch, time.time_ns(), order.journal, lease.position))
         return lease
 
     Journal.append, Journal.take, leases.take = append_and_note, take_and_note, take_lease_and_note  # type: ignore[method-assign, assignment]
@@ -219,7 +219,7 @@ def _in_the_middle_of_a_copy(times: int) -> None:
 
     original, copies = stores._copy_in, iter(range(1, 1 << 30))
 
-    def copy_in(cursor: Any, destination: Destination, encoded: bytes, rows: int) -> None:
+    def copy_in(cursor: Any, destination: Table, encoded: bytes, rows: int) -> None:
         if next(copies) != times:
             original(cursor, destination, encoded, rows)
             return

@@ -13,7 +13,7 @@ import psycopg2
 
 from ticks_platform.ingestion import audit
 from ticks_platform.ingestion.journal.journal import JournalError
-from ticks_platform.ingestion.journal.journal_view import snapshot
+from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 from ticks_platform_tests.faults.events import Tape
 from ticks_platform_tests.faults.ingester import FEED, TAKEN_OVER, Order, markers
@@ -171,7 +171,7 @@ class Rig:
 
     def _written(self, journal: Path) -> Written:
         """What is in the tables out of a journal."""
-        with snapshot(journal) as state:
+        with journal_view(journal) as state:
             journal_id = state.journal_id
         with self._database.autocommit() as cursor:
             cursor.execute(

@@ -1,4 +1,4 @@
-"""Journals exported and replayed."""
+"""JournalPair exported and replayed."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Frame, Notice
 from ticks_platform.feeds.transport.reconnect import FeedConnection
-from ticks_platform.feeds.transport.silence import Liveness
+from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 
@@ -69,7 +69,7 @@ class Running:
         *,
         symbols: Sequence[str] = ("AAPL", "BTC/USD"),
         backoff: Backoff | None = None,
-        liveness: Liveness | None = None,
+        silence: SilenceDetector | None = None,
         on_frame: Callable[[Frame], None] | None = None,
     ) -> None:
         self.frames: list[Frame] = []
@@ -80,7 +80,7 @@ class Running:
         self.connection = FeedConnection(
             speaker,
             symbols=symbols,
-            liveness=liveness,
+            silence=silence,
             on_frames=self._on_frames,
             on_change=self._on_change,
             backoff=backoff or RecordedBackoff(),

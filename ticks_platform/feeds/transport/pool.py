@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.transport.reconnect import FeedConnection
-from ticks_platform.feeds.transport.silence import Liveness
+from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
 
 _POLL = 0.1
@@ -32,7 +32,7 @@ def spread(symbols: Sequence[str], before: Sequence[Sequence[str]], *, capacity:
     return groups
 
 
-class FeedConnections:
+class ConnectionPool:
     """Streams a feed over one connection, or over several at once where `capacity` symbols are all that one carries."""
 
     def __init__(
@@ -43,14 +43,14 @@ class FeedConnections:
         capacity: int | None,
         on_frames: Callable[[Sequence[Frame]], None],
         on_change: Callable[[Change], None],
-        liveness: Liveness | None = None,
+        silence: SilenceDetector | None = None,
     ) -> None:
         """`on_frames` and `on_change` are called in several threads, each with what is of one connection."""
         self._connector = connector
         self._capacity = capacity
         self._on_frames = on_frames
         self._on_change = on_change
-        self._liveness = liveness
+        self._silence = silence
         self._numbers = itertools.count(1)
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -120,7 +120,7 @@ class FeedConnections:
                 symbols=group,
                 on_frames=self._on_frames,
                 on_change=self._on_change,
-                liveness=self._liveness,
+                silence=self._silence,
                 numbers=self._numbers,
             )
         )

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-import websocket
-
 from ticks_platform.backoff import Backoff
-from ticks_platform.feeds.connector import Connector, Conversation, Endpoint, HandshakeAnswer
-from ticks_platform.feeds.errors import FeedRefusedError, LeavingError, LinkLostError, TryLaterError, UnreachableError
+from ticks_platform.feeds.connector import Connector, Conversation, Endpoint
+from ticks_platform.feeds.errors import (
+    ConnectionLostError,
+    FeedRefusedError,
+    LeavingError,
+    TryLaterError,
+    UnreachableError,
+)
 from ticks_platform.feeds.events import Frame
-from ticks_platform.feeds.transport.session import POLL, Talk
-from ticks_platform.feeds.transport.silence import Escalation, Liveness
-from ticks_platform.feeds.transport.state import Change, Life, State
-from ticks_platform.feeds.transport.websocket import DATA, Link, connect, describe
+from ticks_platform.feeds.transport.session import POLL, Session
+from ticks_platform.feeds.transport.silence import Escalation, SilenceDetector
+from ticks_platform.feeds.transport.state import Change, State, StateTracker
+from ticks_platform.feeds.transport.websocket import CLOSE, DATA, HandshakeFailedError, WebSocketConnection, connect
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for the name look-up, TCP, TLS and the WebSocket handshake together."""
@@ -61,25 +64,25 @@ class FeedConnection:
         on_frames: Callable[[Sequence[Frame]], None],
         on_change: Callable[[Change], None],
         backoff: Backoff | None = None,
-        liveness: Liveness | None = None,
+        silence: SilenceDetector | None = None,
         numbers: Iterator[int] | None = None,
     ) -> None:
-        """`liveness` judges silence; without it, only a dead peer is noticed. `numbers` number the connections."""
+        """`silence` judges silence; without it, only a dead peer is noticed. `numbers` number the connections."""
         self._connector = connector
         self._symbols = tuple(symbols)
         self._on_frames = on_frames
         self._group: list[Frame] = []
         self._group_bytes = 0
-        self._life = Life(on_change)
+        self._state = StateTracker(on_change)
         self._backoff = backoff or Backoff(base=0.5, cap=30.0)
-        self._escalation = Escalation(liveness) if liveness else None
+        self._escalation = Escalation(silence) if silence else None
         self._numbers = numbers or itertools.count(1)
         self._stop = threading.Event()
 
     @property
     def state(self) -> State:
         """Where it is in its life."""
-        return self._life.state
+        return self._state.current
 
     @property
     def unhealthy(self) -> frozenset[str]:
@@ -98,10 +101,10 @@ class FeedConnection:
         """Stream until `stop`. Raises FeedRefusedError when the provider refuses this client."""
         try:
             while not self._stop.is_set():
-                self._life.begin(next(self._numbers))
+                self._state.begin(next(self._numbers))
                 try:
                     self._stream_once()
-                except LinkLostError as lost:
+                except ConnectionLostError as lost:
                     if self._proven():
                         self._backoff.reset()
                     delay = self._backoff.next_delay()
@@ -109,117 +112,114 @@ class FeedConnection:
                         delay %= UNREACHABLE_PAUSE  # as evenly spread as before, which a minimum would not be
                     if isinstance(lost, TryLaterError):
                         delay += lost.seconds
-                    self._life.change(State.BACKING_OFF, f"{lost}; trying again in {delay:.1f} s")
+                    self._state.change(State.BACKING_OFF, f"{lost}; trying again in {delay:.1f} s")
                     self._stop.wait(delay)
         except FeedRefusedError as refused:
-            self._life.change(State.REFUSED, str(refused))
+            self._state.change(State.REFUSED, str(refused))
             raise
-        self._life.change(State.CLOSED, "stopped")
+        self._state.change(State.CLOSED, "stopped")
 
     def _stream_once(self) -> None:
         endpoint = self._connector.endpoint()
-        self._life.change(State.CONNECTING, endpoint.public_url)
-        link = self._connect(endpoint)
-        if link is None:
+        self._state.change(State.CONNECTING, endpoint.public_url)
+        websocket = self._connect(endpoint)
+        if websocket is None:
             return
         try:
-            self._converse(link, self._connector.converse())
+            self._converse(websocket, self._connector.converse())
         except LeavingError:
-            self._say_goodbye(link)
+            self._say_goodbye(websocket)
             raise
-        except LinkLostError as lost:
+        except ConnectionLostError as lost:
             if isinstance(lost.__cause__, OSError):
-                self._take_in_what_arrived(link)
+                self._take_in_what_arrived(websocket)
             raise
         finally:
-            link.close()
+            websocket.close()
             self._hand_over()
 
     def _proven(self) -> bool:
-        first_data = self._life.first_data
+        first_data = self._state.first_data
         return first_data is not None and time.monotonic() - first_data >= PROVEN_AFTER
 
-    def _connect(self, endpoint: Endpoint) -> Link | None:
-        """A WebSocket that is open, or None when told to stop."""
+    def _connect(self, endpoint: Endpoint) -> WebSocketConnection | None:
+        """An open WebSocket, or None when told to stop."""
         try:
             return connect(endpoint, timeout=CONNECT_TIMEOUT, stop=self._stop)
-        except websocket.WebSocketBadStatusException as error:
-            refusal = self._connector.refusal(HandshakeAnswer(error.status_code, error.resp_body or b""))
+        except HandshakeFailedError as failed:
+            refusal = self._connector.refusal(failed.answer)
             if refusal:
                 raise FeedRefusedError(refusal) from None
-            raise LinkLostError(f"handshake answered with HTTP {error.status_code}") from error
-        except ssl.SSLCertVerificationError as error:
-            raise LinkLostError(f"TLS certificate not accepted: {error.verify_message}") from error
-        except (websocket.WebSocketException, OSError, ValueError, LookupError) as error:
-            # The last two are what the library makes of a host or an answer that cannot be one.
-            away = isinstance(error, OSError | websocket.WebSocketAddressException)
-            kind = UnreachableError if away and not isinstance(error, ssl.SSLError) else LinkLostError
-            raise kind(f"cannot connect: {describe(error)}") from error
+            raise
 
-    def _converse(self, link: Link, conversation: Conversation) -> None:
+    def _converse(self, websocket: WebSocketConnection, conversation: Conversation) -> None:
         for message in conversation.opening():
-            link.send(message)
-        talk = Talk(
-            link,
+            websocket.send(message)
+        session = Session(
+            websocket,
             conversation,
             connector=self._connector,
-            life=self._life,
+            state=self._state,
             escalation=self._escalation,
             symbols=lambda: self._symbols,
         )
         while not self._stop.is_set():
-            received = link.receive()
+            received = websocket.receive()
             if received is not None:
-                talk.clock.heard()
+                session.clock.heard()
                 opcode, data = received
                 if opcode in DATA:
                     self._take_in(data)
-                    talk.react(data)
-                elif opcode == websocket.ABNF.OPCODE_CLOSE:
-                    raise LinkLostError(f"the provider closed the connection ({_close_reason(data)})")
-            if not link.more_at_hand or self._group_bytes >= MAX_GROUP_BYTES or len(self._group) >= MAX_GROUP_FRAMES:
+                    session.react(data)
+                elif opcode == CLOSE:
+                    raise ConnectionLostError(f"the provider closed the connection ({_close_reason(data)})")
+            if (
+                not websocket.more_at_hand
+                or self._group_bytes >= MAX_GROUP_BYTES
+                or len(self._group) >= MAX_GROUP_FRAMES
+            ):
                 self._hand_over()
-                self._note_quiet(link)
-                talk.tell_answers()
-            if received is None or talk.due():
-                talk.keep_going()
-        self._say_goodbye(link)
+                self._note_quiet(websocket)
+                session.tell_answers()
+            if received is None or session.due():
+                session.keep_going()
+        self._say_goodbye(websocket)
 
-    def _note_quiet(self, link: Link) -> None:
+    def _note_quiet(self, websocket: WebSocketConnection) -> None:
         """Take note of a moment at which nothing waits that was not handed over: data after it proves the time before.
 
         The arrival of the data itself would not: after a pause in reading, what comes first was sent before the pause,
         and the provider may have gone in the middle of it.
         """
-        now, before = time.time_ns(), self._life.quiet_at
-        if (before is None or now - before >= QUIET_INTERVAL) and link.nothing_waits:
-            self._life.quiet_at = now
+        now, before = time.time_ns(), self._state.quiet_at
+        if (before is None or now - before >= QUIET_INTERVAL) and websocket.nothing_waits:
+            self._state.quiet_at = now
 
-    def _say_goodbye(self, link: Link) -> None:
+    def _say_goodbye(self, websocket: WebSocketConnection) -> None:
         """Close cleanly, and take in what was on its way: it had reached the socket."""
         deadline = time.monotonic() + GOODBYE_TIMEOUT
-        with contextlib.suppress(LinkLostError):
-            link.send_close()
+        with contextlib.suppress(ConnectionLostError):
+            websocket.send_close()
             while (left := deadline - time.monotonic()) > 0:
-                link.poll_every(min(left / 2, POLL))  # of which a read takes twice as much at the most
-                received = link.receive()
+                websocket.poll_every(min(left / 2, POLL))  # of which a read takes twice as much at the most
+                received = websocket.receive()
                 if received is not None and not self._still_open(*received):
                     return
 
-    def _take_in_what_arrived(self, link: Link) -> None:
+    def _take_in_what_arrived(self, websocket: WebSocketConnection) -> None:
         """After a failed write, take in what the system had received before: it had reached the socket."""
-        with contextlib.suppress(LinkLostError):
-            while (received := link.receive()) is not None and self._still_open(*received):
+        with contextlib.suppress(ConnectionLostError):
+            while (received := websocket.receive()) is not None and self._still_open(*received):
                 pass
 
     def _still_open(self, opcode: int, data: bytes) -> bool:
         """Take a message in if it is a frame; returns whether more may follow."""
         if opcode in DATA:
             self._take_in(data)
-        return opcode != websocket.ABNF.OPCODE_CLOSE
+        return opcode != CLOSE
 
     def _take_in(self, data: bytes) -> None:
-        self._group.append(Frame(data, time.time_ns(), self._life.connection))
+        self._group.append(Frame(data, time.time_ns(), self._state.connection))
         self._group_bytes += len(data)
 
     def _hand_over(self) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from ticks_platform.feeds.connector import Connector, Conversation
-from ticks_platform.feeds.errors import FeedRefusedError, LeavingError, LinkLostError, TryLaterError
+from ticks_platform.feeds.errors import ConnectionLostError, FeedRefusedError, LeavingError, TryLaterError
 from ticks_platform.feeds.events import (
     Acknowledged,
     Authenticated,
@@ -18,10 +18,10 @@ from ticks_platform.feeds.events import (
     TryLater,
     Unsubscribed,
 )
-from ticks_platform.feeds.transport.silence import Escalation, Liveness
-from ticks_platform.feeds.transport.state import Life, State
+from ticks_platform.feeds.transport.silence import Escalation, SilenceDetector
+from ticks_platform.feeds.transport.state import State, StateTracker
 from ticks_platform.feeds.transport.subscriptions import RateLimit, Subscriptions
-from ticks_platform.feeds.transport.websocket import Link
+from ticks_platform.feeds.transport.websocket import WebSocketConnection
 
 PING_INTERVAL = 15.0
 """Seconds between pings; the official twelvedata-python client's interval."""
@@ -45,30 +45,30 @@ _LOOK_INTERVAL = 1.0
 """Seconds between looks at which symbols are silent."""
 
 
-class Talk:
+class Session:
     """What is said on one open connection: authentication, subscriptions, keep-alive, and what silence leads to."""
 
     def __init__(
         self,
-        link: Link,
+        websocket: WebSocketConnection,
         conversation: Conversation,
         *,
         connector: Connector,
-        life: Life,
+        state: StateTracker,
         escalation: Escalation | None,
         symbols: Callable[[], tuple[str, ...]],
     ) -> None:
         """`escalation` judges silence, if it is to be judged; `symbols` tells which are wanted at the moment.
 
-        Raises LinkLostError when the link is lost already.
+        Raises ConnectionLostError when the link is lost already.
         """
-        self._link = link
+        self._websocket = websocket
         self._conversation = conversation
         self._connector = connector
-        self._life = life
+        self._state = state
         self._escalation = escalation
         self._wanted = symbols
-        link.poll_every(POLL)
+        websocket.poll_every(POLL)
         self._subscriptions = Subscriptions(conversation)
         self._limit = RateLimit(self._connector.messages_per_minute)
         for _ in conversation.opening():
@@ -84,7 +84,7 @@ class Talk:
         if self._authenticated:
             self._subscribe()
         else:
-            self._life.change(State.AUTHENTICATING, "key sent")
+            self._state.change(State.AUTHENTICATING, "key sent")
 
     def due(self) -> bool:
         """Whether something has to be done although frames keep coming."""
@@ -96,17 +96,17 @@ class Talk:
         if has_data:
             self.tell_answers()
             self._data_at = time.time()
-            self._life.brought_data()
-            if self._life.state is not State.STREAMING:
-                self._life.change(State.STREAMING, "first data" if self._life.first_data is None else "data again")
-            if self._life.first_data is None:
-                self._life.first_data = time.monotonic()
+            self._state.brought_data()
+            if self._state.current is not State.STREAMING:
+                self._state.change(State.STREAMING, "first data" if self._state.first_data is None else "data again")
+            if self._state.first_data is None:
+                self._state.first_data = time.monotonic()
         for message in replies:
             self._send(message)
         for notice in notices:
-            self._heed(notice)
+            self._handle(notice)
 
-    def _heed(self, notice: Notice) -> None:
+    def _handle(self, notice: Notice) -> None:
         if isinstance(notice, Refused):
             raise FeedRefusedError(notice.reason)
         if isinstance(notice, TryLater):
@@ -123,7 +123,7 @@ class Talk:
                 self.tell_answers()
             self._answers.append(notice)
         else:
-            self._life.remark(notice)
+            self._state.remark(notice)
 
     def tell_answers(self) -> None:
         """Report what was acknowledged since the last time."""
@@ -131,19 +131,19 @@ class Talk:
             return
         answers, self._answers = self._answers, []
         notice = type(answers[0])(tuple(channel for answer in answers for channel in answer.channels))
-        self._life.remark(notice)
+        self._state.remark(notice)
 
     def keep_going(self) -> None:
-        """Send what is due, and judge what is missing. Raises LinkLostError when the peer seems dead."""
+        """Send what is due, and judge what is missing. Raises ConnectionLostError when the peer seems dead."""
         now = time.monotonic()
-        self.clock.keep_alive(self._link)
+        self.clock.keep_alive(self._websocket)
         if not self._authenticated:
             if now >= self._authenticated_by:
-                raise LinkLostError(f"not authenticated within {AUTHENTICATE_TIMEOUT:g} s")
+                raise ConnectionLostError(f"not authenticated within {AUTHENTICATE_TIMEOUT:g} s")
             return
         unanswered = self._subscriptions.overdue(now)
         if unanswered is not None:
-            self._life.remark(unanswered)
+            self._state.remark(unanswered)
         if self._symbols is not self._wanted():
             self._want()
         self._ask(now)
@@ -152,7 +152,7 @@ class Talk:
             self._look_for_silence()
 
     def _subscribe(self) -> None:
-        self._life.change(State.SUBSCRIBING, f"{len(self._wanted())} symbols asked for")
+        self._state.change(State.SUBSCRIBING, f"{len(self._wanted())} symbols asked for")
         self._want()
         self._ask(time.monotonic())
 
@@ -165,13 +165,13 @@ class Talk:
     def _ask(self, now: float) -> None:
         messages = self._subscriptions.due(now, room=self._limit.room(now))
         if messages:
-            self._link.poll_every(SUBSCRIBE_TIMEOUT)
+            self._websocket.poll_every(SUBSCRIBE_TIMEOUT)
             for message in messages:
                 self._send(message)
-            self._link.poll_every(POLL)
+            self._websocket.poll_every(POLL)
 
     def _send(self, message: str) -> None:
-        self._link.send(message)
+        self._websocket.send(message)
         self._limit.sent(time.monotonic())
 
     def _look_for_silence(self) -> None:
@@ -179,12 +179,12 @@ class Talk:
         escalation = self._escalation
         if escalation is None:
             return
-        liveness = escalation.liveness
+        silence = escalation.silence
         now = time.time()
         names = {self._connector.symbol_of(symbol): symbol for symbol in self._symbols or ()}
-        self._look_for_stall(liveness, names, now)
-        if self._data_at > liveness.decoded_until and now - self._data_at < LONGEST_DECODING:
-            now = liveness.decoded_until
+        self._look_for_stall(silence, names, now)
+        if self._data_at > silence.decoded_until and now - self._data_at < LONGEST_DECODING:
+            now = silence.decoded_until
 
         def channels(name: str) -> tuple[str, ...]:
             # A symbol that is no longer wanted may be heard of for a last time.
@@ -193,27 +193,27 @@ class Talk:
         steps = escalation.look({name: self._subscribed_at[symbol] for name, symbol in names.items()}, now)
         if steps.heard_again:
             notice: Notice = HeardAgain(tuple(itertools.chain.from_iterable(map(channels, steps.heard_again))))
-            self._life.remark(notice)
+            self._state.remark(notice)
         if steps.noticed:
             notice = Silent({channel: gone for name, gone in steps.noticed.items() for channel in channels(name)})
-            self._life.remark(notice)
+            self._state.remark(notice)
             self._subscriptions.ask_again(notice.seconds)
         if steps.unhealthy:
             names_ = ", ".join(sorted(steps.unhealthy)[:10])
-            self._life.change(self._life.state, f"{names_}: silent although everything was tried")
+            self._state.change(self._state.current, f"{names_}: silent although everything was tried")
         if steps.reconnect:
-            self._life.change(State.STALLED, steps.reconnect)
+            self._state.change(State.STALLED, steps.reconnect)
             raise LeavingError(steps.reconnect)
 
-    def _look_for_stall(self, liveness: Liveness, symbols: Iterable[str], now: float) -> None:
+    def _look_for_stall(self, silence: SilenceDetector, symbols: Iterable[str], now: float) -> None:
         """No data at all, of any symbol, while a market is open: subscribe anew, then reconnect."""
         # Other connections of the feed may have symbols of markets that are open when all of this one's are closed.
-        opened, any_opened = liveness.open_since(symbols, now), liveness.any_open_since(now)
-        silence = 0.0 if opened is None or any_opened is None else now - max(self._data_at, opened, any_opened)
-        if silence > 1.5 * liveness.patience and self._life.state is State.STALLED:
-            raise LinkLostError(f"no data for {silence:.0f} s, subscribed anew in vain")
-        if silence > liveness.patience and self._life.state is not State.STALLED:
-            self._life.change(State.STALLED, f"no data for {silence:.0f} s; subscribing anew")
+        opened, any_opened = silence.open_since(symbols, now), silence.any_open_since(now)
+        silent_for = 0.0 if opened is None or any_opened is None else now - max(self._data_at, opened, any_opened)
+        if silent_for > 1.5 * silence.patience and self._state.current is State.STALLED:
+            raise ConnectionLostError(f"no data for {silent_for:.0f} s, subscribed anew in vain")
+        if silent_for > silence.patience and self._state.current is not State.STALLED:
+            self._state.change(State.STALLED, f"no data for {silent_for:.0f} s; subscribing anew")
             self._subscriptions.ask_again(self._subscriptions.active)
 
 
@@ -239,18 +239,18 @@ class _Clock:
     def due(self) -> bool:
         return self._heard >= min(self._ping_at, self._heartbeat_at)
 
-    def keep_alive(self, link: Link) -> None:
-        """Send what is due. Raises LinkLostError when the last ping went unanswered for too long."""
+    def keep_alive(self, websocket: WebSocketConnection) -> None:
+        """Send what is due. Raises ConnectionLostError when the last ping went unanswered for too long."""
         now = time.monotonic()
         if self._pinged is not None and self._heard >= self._pinged:
             self._pinged = None
         if self._pinged is not None and now - self._pinged > PONG_TIMEOUT:
-            raise LinkLostError(f"no answer to a ping for {PONG_TIMEOUT:g} s")
+            raise ConnectionLostError(f"no answer to a ping for {PONG_TIMEOUT:g} s")
         if now >= self._heartbeat_at:
-            link.send(self._conversation.heartbeat())
+            websocket.send(self._conversation.heartbeat())
             self._heartbeat_at = now + (self._conversation.heartbeat_interval or float("inf"))
         if now >= self._ping_at:
-            link.ping()
+            websocket.ping()
             self._ping_at = now + PING_INTERVAL
             if self._pinged is None:
                 self._pinged = now

@@ -44,7 +44,7 @@ class _Pace:
         self.updated = at
 
 
-class Liveness:
+class SilenceDetector:
     """The pace of each symbol of a feed. Written by the thread that decodes, read by those that receive."""
 
     def __init__(self, calendars: Mapping[str, Calendar], *, patience: float) -> None:
@@ -148,7 +148,7 @@ class Liveness:
         with self._lock:
             return self._watched.pop(symbol, math.inf)
 
-    def silence(self, symbol: str, now: float, *, since: float) -> float:
+    def duration(self, symbol: str, now: float, *, since: float) -> float:
         """Seconds of the current session without a tick, counted from `since` at the earliest; 0 while it is closed."""
         calendar = self._calendars.get(symbol)
         opened = calendar.open_since(now) if calendar else None
@@ -194,8 +194,8 @@ class Escalation:
     Outlives the connection, so that a reconnect which did not help is not tried again at once.
     """
 
-    def __init__(self, liveness: Liveness) -> None:
-        self.liveness = liveness
+    def __init__(self, silence: SilenceDetector) -> None:
+        self.silence = silence
         self._noticed_at: dict[str, float] = {}
         self._tried: set[str] = set()
         self._unhealthy: set[str] = set()
@@ -208,29 +208,29 @@ class Escalation:
 
     def look(self, since: Mapping[str, float], now: float) -> Steps:
         """Judge these symbols; the numbers are since when each is subscribed to."""
-        liveness = self.liveness
-        liveness.count()
+        silence = self.silence
+        silence.count()
         for symbol in self._noticed_at.keys() - since.keys():
             self._forget((symbol,))
-            liveness.heard_by(symbol)
+            silence.heard_by(symbol)
         silent: dict[str, float] = {}
         for symbol, subscribed in since.items():
             # What was noticed before a reconnect stays noticed, although the new subscription is young.
             begin = min(subscribed, self._noticed_at.get(symbol, subscribed))
-            seconds = liveness.silence(symbol, now, since=begin)
-            if seconds > liveness.limit(symbol):
+            seconds = silence.duration(symbol, now, since=begin)
+            if seconds > silence.limit(symbol):
                 silent[symbol] = seconds
         heard = tuple(
             symbol
             for symbol, noticed in self._noticed_at.items()
-            if symbol not in silent and (liveness.last_seen(symbol) or 0.0) > noticed
+            if symbol not in silent and (silence.last_seen(symbol) or 0.0) > noticed
         )
         self._forget(heard)
         noticed = {symbol: seconds for symbol, seconds in silent.items() if symbol not in self._noticed_at}
         self._noticed_at.update(dict.fromkeys(noticed, now))
-        liveness.watch(noticed)
+        silence.watch(noticed)
 
-        patience = liveness.patience / 2
+        patience = silence.patience / 2
         stubborn = [symbol for symbol in silent if now - max(self._noticed_at[symbol], since[symbol]) > patience]
         # One that had to wait for its reconnect is unhealthy meanwhile, and gets it as soon as there may be one again.
         untried = [symbol for symbol in stubborn if symbol not in self._tried]

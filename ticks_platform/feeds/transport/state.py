@@ -75,14 +75,14 @@ def check_step(before: State, after: State) -> None:
         raise AssertionError(f"a connection cannot go from {before.value} to {after.value}")
 
 
-class Life:
+class StateTracker:
     """The life of a feed's connections, one after the other: where it is, and who is told of each step."""
 
     def __init__(self, on_change: Callable[[Change], None]) -> None:
         self._on_change = on_change
         self.connection = 0
         """Number of the connection that it is about."""
-        self.state = State.CLOSED
+        self.current = State.CLOSED
         self.first_data: float | None = None
         """When the connection brought its first data, on the monotonic clock."""
         self.quiet_at: int | None = None
@@ -100,8 +100,8 @@ class Life:
 
     def change(self, state: State, detail: str, notice: Notice | None = None) -> None:
         """Take a step, and tell of it. Raises AssertionError for one that there cannot be."""
-        check_step(self.state, state)
-        self.state = state
+        check_step(self.current, state)
+        self.current = state
         level = logging.WARNING if state in (State.STALLED, State.BACKING_OFF, State.REFUSED) else logging.INFO
         if isinstance(notice, ChannelsFailed | ProviderError | Silent):
             level = logging.WARNING
@@ -110,7 +110,7 @@ class Life:
 
     def remark(self, notice: Notice) -> None:
         """Tell of a notice; the state stays."""
-        self.change(self.state, tell(notice), notice)
+        self.change(self.current, tell(notice), notice)
 
 
 def tell(notice: Notice) -> str:

@@ -9,6 +9,7 @@ import io
 import math
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import websocket
 
-from ticks_platform.feeds.connector import Endpoint
-from ticks_platform.feeds.errors import LinkLostError
+from ticks_platform.feeds.connector import Endpoint, HandshakeAnswer
+from ticks_platform.feeds.errors import ConnectionLostError, UnreachableError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -27,6 +28,7 @@ READ_SIZE = 1 << 18
 interpreter changes hands, which is what limits reading while another thread decodes."""
 
 DATA = (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY)
+CLOSE = websocket.ABNF.OPCODE_CLOSE
 
 _PLAIN_DATA = {0x80 | opcode: opcode for opcode in DATA}
 """First bytes of frames that are a whole message: final, no extension bits, text or binary."""
@@ -40,8 +42,16 @@ MAX_ANSWER = 1 << 16
 _POLL = 0.1
 
 
-class Link:
-    """An open WebSocket. Every failure of it is a LinkLostError, and so never taken for one of a callback."""
+class HandshakeFailedError(ConnectionLostError):
+    """The handshake was answered, but not with an upgrade to a WebSocket."""
+
+    def __init__(self, answer: HandshakeAnswer) -> None:
+        super().__init__(f"handshake answered with HTTP {answer.status}")
+        self.answer = answer
+
+
+class WebSocketConnection:
+    """An open WebSocket. Every failure of it is a ConnectionLostError, and so never taken for one of a callback."""
 
     def __init__(self, socket_: _WebSocket, reader: _ReadAhead) -> None:
         self._socket = socket_
@@ -258,10 +268,11 @@ def _rest_of_answer(reader: _ReadAhead, error: websocket.WebSocketBadStatusExcep
     return body
 
 
-def connect(endpoint: Endpoint, *, timeout: float, stop: threading.Event) -> Link | None:
+def connect(endpoint: Endpoint, *, timeout: float, stop: threading.Event) -> WebSocketConnection | None:
     """An open WebSocket, or None when told to stop. `timeout` is for look-up, TCP, TLS and handshake together.
 
-    Raises LinkLostError when it is not open in time, and what websocket-client raises when it fails before.
+    Raises HandshakeFailedError, UnreachableError when nobody answers at all, and ConnectionLostError when it is not
+    open in time, or for any other reason.
     """
     socket_ = _WebSocket(
         skip_utf8_validation=True,  # the bytes are kept as they came, and decoding validates them
@@ -278,10 +289,20 @@ def connect(endpoint: Endpoint, *, timeout: float, stop: threading.Event) -> Lin
         _wake(socket_)
         if stop.is_set():
             return None
-        raise LinkLostError(f"cannot connect: not done within {timeout:g} s")
-    opening.result()
+        raise ConnectionLostError(f"cannot connect: not done within {timeout:g} s")
+    try:
+        opening.result()
+    except websocket.WebSocketBadStatusException as error:
+        raise HandshakeFailedError(HandshakeAnswer(error.status_code, error.resp_body or b"")) from error
+    except ssl.SSLCertVerificationError as error:
+        raise ConnectionLostError(f"TLS certificate not accepted: {error.verify_message}") from error
+    except (websocket.WebSocketException, OSError, ValueError, LookupError) as error:
+        # The last two are what the library makes of a host or an answer that cannot be one.
+        away = isinstance(error, OSError | websocket.WebSocketAddressException)
+        kind = UnreachableError if away and not isinstance(error, ssl.SSLError) else ConnectionLostError
+        raise kind(f"cannot connect: {describe(error)}") from error
     assert socket_.reader is not None
-    return Link(socket_, socket_.reader)
+    return WebSocketConnection(socket_, socket_.reader)
 
 
 def _open(socket_: _WebSocket, endpoint: Endpoint, timeout: float, opening: concurrent.futures.Future[None]) -> None:
@@ -309,5 +330,5 @@ def describe(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _lost(error: Exception) -> LinkLostError:
-    return LinkLostError(f"connection lost: {describe(error)}")
+def _lost(error: Exception) -> ConnectionLostError:
+    return ConnectionLostError(f"connection lost: {describe(error)}")

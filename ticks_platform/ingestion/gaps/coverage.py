@@ -19,7 +19,7 @@ from psycopg2.extras import execute_values
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Silent, Unsubscribed
 from ticks_platform.feeds.settings import FeedSettings
-from ticks_platform.feeds.transport.silence import Liveness
+from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes, Period
 from ticks_platform.ingestion.lease import Lease
@@ -54,12 +54,14 @@ class Wanted(NamedTuple):
 class Coverage:
     """The coverage of one feed under one lease. Safe from any thread."""
 
-    def __init__(self, connector: Connector, feed: FeedSettings, *, at: int, liveness: Liveness | None = None) -> None:
-        """`at` is since when these settings hold, in nanoseconds since the Unix epoch. `liveness` knows which symbols
+    def __init__(
+        self, connector: Connector, feed: FeedSettings, *, at: int, silence: SilenceDetector | None = None
+    ) -> None:
+        """`at` is since when these settings hold, in nanoseconds since the Unix epoch. `silence` knows which symbols
         were silent already when their connection ended.
         """
         self._connector = connector
-        self._liveness = liveness
+        self._silence = silence
         self._lock = threading.Lock()
         self._acknowledged: dict[int, dict[str, int]] = {}
         # By connection: each channel with the time of its acknowledgement.
@@ -129,7 +131,7 @@ class Coverage:
             self._channels.setdefault(symbol, []).append(frozenset(connector.tick_channels(name)))
         return Wanted(at, {storable(symbol): calendar.name for symbol, calendar in feed.calendars().items()})
 
-    def heed(self, change: Change, *, switched_off: bool = False) -> None:
+    def handle(self, change: Change, *, switched_off: bool = False) -> None:
         """Take note of what a change means; `switched_off` says why the feed is stopped, if it is."""
         with self._lock:
             self._heed_state(change, switched_off=switched_off)
@@ -236,7 +238,7 @@ class Coverage:
         That silence was too short to be noticed by itself, and may as well be by chance: it is in doubt.
         """
         for key in keys:
-            heard = self._liveness.fell_silent_before(key[1], until / 1e9) if self._liveness and until else None
+            heard = self._silence.fell_silent_before(key[1], until / 1e9) if self._silence and until else None
             if heard is None:
                 self._close([key], until, ended_by)
             else:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from ticks_platform.ingestion.journal.journal import FrameGroup
 from ticks_platform.ingestion.rows.decode import FUTURE_TOLERANCE, Decode, DecodedBatch, decode_groups
-from ticks_platform.ingestion.rows.tables import QUOTES, TICKS, Destination, Rows
+from ticks_platform.ingestion.rows.tables import QUOTES, TICKS, Rows, Table
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -197,7 +197,7 @@ class _Stretch:
         return missing
 
 
-def _note(events: _Events, destination: Destination, rows: Rows, *, until: int) -> None:
+def _note(events: _Events, destination: Table, rows: Rows, *, until: int) -> None:
     """Take note of the successor's events that arrived up to `until`."""
     if not rows.events:
         return

@@ -18,8 +18,8 @@ from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.handover import handover
 from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError
 from ticks_platform.ingestion.journal.journal import Journal
-from ticks_platform.ingestion.journal.journal_pair import Journals
-from ticks_platform.ingestion.journal.journal_view import snapshot
+from ticks_platform.ingestion.journal.journal_pair import JournalPair
+from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.ingestion.lease import Lease, LeaseStatus
 from ticks_platform.ingestion.loader import Source
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
@@ -52,7 +52,7 @@ _LOOK_AT_LEASE = 0.5
 """Seconds between looks of a successor at whether its predecessor still has the feed."""
 
 
-class Claimed(NamedTuple):
+class Ownership(NamedTuple):
     """A feed that is this owner's, the journal to append to, and those to load before it."""
 
     lease: Lease
@@ -64,11 +64,11 @@ class StoppedError(Exception):
     """The ingestion was told to stop before it had its feed."""
 
 
-class Claim:
+class Takeover:
     """One owner's way to a feed, for which it waits for the database as long as it takes. Raises StoppedError."""
 
     def __init__(
-        self, *, feed: FeedSettings, owner: str, database: Database, journals: Journals, stopping: threading.Event
+        self, *, feed: FeedSettings, owner: str, database: Database, journals: JournalPair, stopping: threading.Event
     ) -> None:
         self._feed = feed
         self._owner = owner
@@ -78,7 +78,7 @@ class Claim:
         self.trouble: str | None = None
         """What keeps it from the database, or None."""
 
-    def take(self) -> Claimed:
+    def take(self) -> Ownership:
         """Take the feed, whoever has it. What nobody has loaded yet of its journals comes before what is received.
 
         Raises MixedDatabaseError, and what opening a Journal raises.
@@ -138,7 +138,7 @@ class Claim:
 
         position, frames, end = self._until_done(work)
         journal.seek(position, frames=frames)
-        with snapshot(theirs) as predecessors:
+        with journal_view(theirs) as predecessors:
             end = max(end, predecessors.end)
         journal.begin_behind(end + handover.ROOM)
         if journal.bytes_waiting and journal.end < end:
@@ -147,7 +147,7 @@ class Claim:
                 f"still loading what was left in {journal.path}"
             )
 
-    def follow_when_ready(self, begun: Handover, journal: Journal, is_ready: Callable[[], bool]) -> Claimed:
+    def follow_when_ready(self, begun: Handover, journal: Journal, is_ready: Callable[[], bool]) -> Ownership:
         """Take the feed over as planned after an overlap, which begins when everything is subscribed to.
 
         The predecessor goes on until then. When it ends by itself, the feed is taken at once. Raises
@@ -180,7 +180,7 @@ class Claim:
             raise handover.overtaken(begun.feed)
         return status.released
 
-    def follow(self, begun: Handover, journal: Journal, *, closed_within: float = 0.0) -> Claimed:
+    def follow(self, begun: Handover, journal: Journal, *, closed_within: float = 0.0) -> Ownership:
         """Take the feed over as planned. Its predecessor's journal is fenced off, and loaded before this one.
 
         Waits up to `closed_within` seconds for the predecessor to close its connection before that. Raises
@@ -204,7 +204,7 @@ class Claim:
                 sources.append(Source(located, journal))
         return sources
 
-    def _go_on(self, lease: Lease, journal: Journal, before: list[Source]) -> Claimed:
+    def _go_on(self, lease: Lease, journal: Journal, before: list[Source]) -> Ownership:
         """Turn to what is not loaded yet."""
         journal.seek(lease.position, frames=lease.frames)
         waiting = []
@@ -215,7 +215,7 @@ class Claim:
                 waiting.append(source)
             else:
                 source.journal.close()
-        return Claimed(lease, journal, waiting)
+        return Ownership(lease, journal, waiting)
 
     def _until_done(self, work: Callable[[Cursor], T]) -> T:
         """Do the work in one transaction, and again while the database is away or the owner before is in the way."""

@@ -102,7 +102,7 @@ class Journal:
         with journal_file.opening(path):
             try:
                 self._writer = journal_file.connect(path)
-                self._claim(feed, synthetic)
+                self._take_over(feed, synthetic)
             except sqlite3.OperationalError as error:
                 raise JournalUnavailableError(
                     f"the journal of feed {feed} ({path}) cannot be opened now: {error}"
@@ -112,7 +112,7 @@ class Journal:
                     "%s. A new one is begun", journal_file.describe_damage(feed, error, journal_file.set_aside(path))
                 )
                 self._writer = journal_file.connect(path)
-                self._claim(feed, synthetic)
+                self._take_over(feed, synthetic)
             self._identity = journal_file.identity(path)
         # From here on, a writer that has waited in vain keeps others of this process waiting, and tries again anyway.
         self._writer.execute(f"PRAGMA busy_timeout = {_PATIENCE * 1000:.0f}")
@@ -146,7 +146,7 @@ class Journal:
         with self._changed:
             return self._closing and self._next_read >= self._end
 
-    def _claim(self, feed: str, synthetic: bool) -> None:
+    def _take_over(self, feed: str, synthetic: bool) -> None:
         connection = self._writer
         journal_file.check_header(connection, self._path)
         connection.executescript(sql_files.read("journal/journal.sql"))
@@ -315,7 +315,7 @@ class Journal:
             # A group is committed whole, so the key decides; a scan would hold up the reading of the socket.
             self._writer.execute("DELETE FROM frame_group WHERE position < ?", (position,))
 
-    def take_all(self) -> None:
+    def lift_limit(self) -> None:
         """From now on, append whatever the budget says: on a stop there is no other place for what has been read."""
         with self._changed:
             self._unbounded = True
@@ -329,7 +329,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the file; what waits in it stays for the next owner."""
-        self.take_all()
+        self.lift_limit()
         self.stop_appending()
         self._syncing.end()
         self._reader.close()

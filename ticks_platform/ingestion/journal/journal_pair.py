@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.journal.journal import Journal
-from ticks_platform.ingestion.journal.journal_view import snapshot
+from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.paths import state_dir
 
 
@@ -15,17 +15,17 @@ def journal_path(feed: str) -> Path:
     return state_dir() / "journal" / f"{feed}.sqlite3"
 
 
-def slots(path: Path) -> tuple[Path, Path]:
+def journal_pair(path: Path) -> tuple[Path, Path]:
     """The files of a feed's journals, given the first one."""
     # The name of a feed has no dot.
     return path, path.with_name(f"{path.stem}.2{path.suffix}")
 
 
-class Journals:
+class JournalPair:
     """A feed's journals, of which this owner has opened one or both."""
 
     def __init__(self, path: Path, feed: FeedSettings) -> None:
-        self._paths = slots(path)
+        self._paths = journal_pair(path)
         self._feed = feed
         self._opened: dict[Path, Journal] = {}
 
@@ -33,7 +33,7 @@ class Journals:
         """The file of this journal, or None when it is not here. Raises JournalError."""
         for path in self._paths:
             if path.exists():
-                with snapshot(path) as journal:
+                with journal_view(path) as journal:
                     if journal.journal_id == journal_id:
                         return path
         return None

@@ -18,7 +18,7 @@ class Waiting(NamedTuple):
     bytes: int
 
 
-class Snapshot:
+class JournalView:
     """A journal as of one moment."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -42,12 +42,12 @@ class Snapshot:
 
 
 @contextlib.contextmanager
-def snapshot(path: Path) -> Iterator[Snapshot]:
+def journal_view(path: Path) -> Iterator[JournalView]:
     """Look into a journal, without disturbing its owner. Raises JournalError when it is not there or cannot be read."""
     try:
         with contextlib.closing(connect_to_look(path)) as connection:
             check_header(connection, path)
             connection.execute("BEGIN")
-            yield Snapshot(connection)
+            yield JournalView(connection)
     except sqlite3.DatabaseError as error:
         raise JournalError(f"{path} cannot be read: {error}") from error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ticks_platform.feeds.history import History
 from ticks_platform.ingestion.journal.file import JournalError
-from ticks_platform.ingestion.journal.journal_view import snapshot
+from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.ingestion.repair.ranges import Interval, Stretch, joined, rest
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def loaded_until(cursor: Cursor, feed: str, folder: Path, *, now: datetime) -> d
 
 def _is_loaded(cursor: Cursor, path: Path) -> bool:
     try:
-        with snapshot(path) as journal:
+        with journal_view(path) as journal:
             cursor.execute(
                 "SELECT position FROM ticks_platform.feed_checkpoint WHERE journal_id = %s", (journal.journal_id,)
             )

@@ -15,7 +15,7 @@ from ticks_platform.feeds.columns import Decoded, TickColumns
 from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick
 from ticks_platform.ingestion.journal.file import frame_size
 from ticks_platform.ingestion.journal.journal import FrameGroup
-from ticks_platform.ingestion.rows.tables import BARS, DESTINATIONS, QUOTES, TICKS, UNSTORABLE, Destination, Rows
+from ticks_platform.ingestion.rows.tables import BARS, QUOTES, TABLES, TICKS, UNSTORABLE, Rows, Table
 
 FUTURE_TOLERANCE = 300 * 1_000_000_000
 """Nanoseconds that a tick may be ahead of its arrival; the table's CHECK allows the same."""
@@ -54,7 +54,7 @@ class DecodedBatch(NamedTuple):
     rejected: list[RejectedEvent]
 
     @property
-    def tables(self) -> list[tuple[Destination, Rows]]:
+    def tables(self) -> list[tuple[Table, Rows]]:
         """The rows by the table that they go to."""
         return [
             (destination, rows)
@@ -189,7 +189,7 @@ def _refuse_at_the_door(batch: DecodedBatch) -> DecodedBatch:
     """Set aside the events whose time their table would refuse, without a round trip."""
     rejected = list(batch.rejected)
     kept: list[Rows] = []
-    for destination, rows in zip(DESTINATIONS, (batch.ticks, batch.quotes, batch.bars), strict=True):
+    for destination, rows in zip(TABLES, (batch.ticks, batch.quotes, batch.bars), strict=True):
         try:
             times = rows.times(destination.time)
         except UNSTORABLE:
@@ -208,9 +208,7 @@ def _refuse_at_the_door(batch: DecodedBatch) -> DecodedBatch:
     return batch._replace(ticks=kept[0], quotes=kept[1], bars=kept[2], rejected=rejected)
 
 
-def _refuse_what_is_no_time(
-    batch: DecodedBatch, destination: Destination, rows: Rows, rejected: list[RejectedEvent]
-) -> Rows:
+def _refuse_what_is_no_time(batch: DecodedBatch, destination: Table, rows: Rows, rejected: list[RejectedEvent]) -> Rows:
     """Set aside the events whose time no column can hold; the times of the others can be asked for all at once."""
     kept = np.ones(len(rows.events), dtype=np.bool_)
     for place in range(len(rows.events)):

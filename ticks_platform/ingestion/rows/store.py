@@ -14,7 +14,7 @@ from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.rows import bars, duplicate_trades
 from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent
 from ticks_platform.ingestion.rows.duplicate_trades import Suspect, TradeMemory
-from ticks_platform.ingestion.rows.tables import BARS, TICKS, UNSTORABLE, Destination, Rows
+from ticks_platform.ingestion.rows.tables import BARS, TICKS, UNSTORABLE, Rows, Table
 from ticks_platform.timescale.columnstore import DirectCompress
 from ticks_platform.timescale.database import storable
 
@@ -39,7 +39,7 @@ class Prepared(NamedTuple):
 class Stored(NamedTuple):
     """What became of a batch's rows."""
 
-    loaded: list[tuple[Destination, Rows]]
+    loaded: list[tuple[Table, Rows]]
     replaced: list[Rows]
     duplicate: list[Rows]
     refused: list[RejectedEvent]
@@ -121,7 +121,7 @@ class Store:
         self,
         cursor: Cursor,
         batch: DecodedBatch,
-        destination: Destination,
+        destination: Table,
         rows: Rows,
         encoded: bytes | None,
         refused: list[RejectedEvent],
@@ -188,7 +188,7 @@ class Store:
             )
 
 
-def _copy_in(cursor: Cursor, destination: Destination, encoded: bytes, rows: int) -> None:
+def _copy_in(cursor: Cursor, destination: Table, encoded: bytes, rows: int) -> None:
     statement = f"COPY {destination.table} ({', '.join(destination.columns)}) FROM STDIN (FORMAT binary)"
     cursor.copy_expert(statement, io.BytesIO(encoded), size=1 << 20)
     if cursor.rowcount != rows:

@@ -95,7 +95,7 @@ def _joined(parts: Sequence[list[Any] | TickColumns]) -> list[Any] | TickColumns
     return list(chain.from_iterable(part.ticks() if isinstance(part, TickColumns) else part for part in parts))
 
 
-class Destination(NamedTuple):
+class Table(NamedTuple):
     """A table for one kind of event."""
 
     table: str
@@ -146,7 +146,7 @@ def _encode_quotes(rows: Rows, feed: str, journal_number: int) -> bytes:
     )
 
 
-TICKS = Destination(
+TICKS = Table(
     "stocks_real_time",
     Tick,
     "time",
@@ -167,7 +167,7 @@ TICKS = Destination(
     _encode_ticks,
 )
 
-QUOTES = Destination(
+QUOTES = Table(
     "stock_quotes",
     Quote,
     "time",
@@ -186,7 +186,7 @@ QUOTES = Destination(
     _encode_quotes,
 )
 
-BARS = Destination(
+BARS = Table(
     "stock_aggregates",
     Bar,
     "start_time",
@@ -206,7 +206,7 @@ BARS = Destination(
     None,
 )
 
-DESTINATIONS = (TICKS, QUOTES, BARS)
+TABLES = (TICKS, QUOTES, BARS)
 
 
 def _words(rows: Rows, field: str) -> copy.AnyColumn:

@@ -22,14 +22,14 @@ COMBINED = (1, 5, 15, 30, 60)
 Row = tuple[str, datetime, float, float, float, float]
 
 
-class Recent(NamedTuple):
+class NewestCandles(NamedTuple):
     """Candles of `step` each; rows are symbol, begin, open, high, low, close, the busiest symbol first."""
 
     step: timedelta
     rows: list[Row]
 
 
-def recent(cursor: Cursor, candle: Candle, last_bucket: datetime, *, symbols: int) -> Recent:
+def newest_candles(cursor: Cursor, candle: Candle, last_bucket: datetime, *, symbols: int) -> NewestCandles:
     """What the table has of the last session: the UTC day that its newest candle is in.
 
     Candles of an hour and more are too few in a session; of those it is the last hundred buckets and twenty.
@@ -41,7 +41,7 @@ def recent(cursor: Cursor, candle: Candle, last_bucket: datetime, *, symbols: in
     cursor.execute(sql.SQL("SELECT min(bucket) FROM {} WHERE bucket >= %s").format(name), (start,))
     (first,) = cursor.fetchone() or (None,)
     if first is None:
-        return Recent(candle.bucket, [])
+        return NewestCandles(candle.bucket, [])
     count = (last_bucket - first) / candle.bucket + 1
     step = candle.bucket * next((many for many in COMBINED if count <= many * MOST_CANDLES), COMBINED[-1])
     query = sql.SQL(sql_files.read("charts/last_candles.sql")).format(candle=name)
@@ -51,4 +51,4 @@ def recent(cursor: Cursor, candle: Candle, last_bucket: datetime, *, symbols: in
     for symbol, at, *prices in cursor.fetchall():
         opened, high, low, closed = (math.nan if price is None else price for price in prices)
         rows.append((symbol, at, opened, high, low, closed))
-    return Recent(step, rows)
+    return NewestCandles(step, rows)

@@ -18,7 +18,7 @@ from ticks_platform.feeds.transport.silence import (
     MINORITY_RECONNECT_PAUSE,
     RECONNECT_PAUSE,
     Escalation,
-    Liveness,
+    SilenceDetector,
     Steps,
 )
 
@@ -40,8 +40,8 @@ class Story:
 
     def __init__(self, calendars: dict[str, str], *, begin: float = NOON) -> None:
         self.now = begin
-        self.liveness = Liveness({name: calendar(each) for name, each in calendars.items()}, patience=PATIENCE)
-        self.escalation = Escalation(self.liveness)
+        self.silence = SilenceDetector({name: calendar(each) for name, each in calendars.items()}, patience=PATIENCE)
+        self.escalation = Escalation(self.silence)
         self.since = dict.fromkeys(calendars, begin)
         self.steps: list[tuple[float, Steps]] = []
 
@@ -54,8 +54,8 @@ class Story:
             for symbol, pace in every.items():
                 ticks = int((self.now - begin) / pace) - count[symbol]
                 count[symbol] += ticks
-                self.liveness.saw([symbol] * ticks, until=self.now)
-            self.liveness.caught_up(self.now)
+                self.silence.saw([symbol] * ticks, until=self.now)
+            self.silence.caught_up(self.now)
             steps = self.escalation.look(self.since, self.now)
             if any(steps):
                 self.steps.append((self.now, steps))
@@ -176,8 +176,8 @@ def test_many_that_are_silent_reconnect_sooner() -> None:
 def test_a_slow_symbol_is_left_in_peace() -> None:
     story = Story({"SLOW": "always", "BUSY": "always"})
     assert story.go_on(DAY, {"SLOW": 300.0, "BUSY": 1.0}, look=5.0) == []
-    assert story.liveness.limit("SLOW") > 20 * 300.0
-    assert story.liveness.limit("BUSY") == PATIENCE
+    assert story.silence.limit("SLOW") > 20 * 300.0
+    assert story.silence.limit("BUSY") == PATIENCE
 
 
 def test_chance_is_no_alarm() -> None:
@@ -185,8 +185,8 @@ def test_chance_is_no_alarm() -> None:
     story = Story({"X": "always"})
     for _ in range(3_000):
         assert story.go_on(max(1.0, chance.expovariate(1 / 12.0)), {}) == []
-        story.liveness.saw(["X"], until=story.now)
-        story.liveness.caught_up(story.now)
+        story.silence.saw(["X"], until=story.now)
+        story.silence.caught_up(story.now)
 
 
 def test_a_symbol_that_was_never_heard_of() -> None:
@@ -199,7 +199,7 @@ def test_a_symbol_that_was_never_heard_of() -> None:
 def test_a_symbol_that_was_added_late_has_its_time() -> None:
     story = Story({"BTC": "always"})
     story.go_on(3 * HOUR, {"BTC": 1.0}, look=5.0)
-    story.liveness.follow({"BTC": calendar("always"), "ETH": calendar("always")})
+    story.silence.follow({"BTC": calendar("always"), "ETH": calendar("always")})
     story.since["ETH"] = story.now
     assert story.go_on(HOUR, {"BTC": 1.0, "ETH": 600.0}, look=5.0) == []
 
@@ -219,7 +219,7 @@ def test_early_trading_makes_no_fast_pace() -> None:
     # From 9:00 to 14:30 UTC a tick a minute; then fewer, with the market open.
     story = Story({"SLOW": "XNYS"}, begin=at("2025-11-19 09:00"))
     story.go_on(at("2025-11-19 14:30") - story.now, {"SLOW": 60.0}, look=5.0)
-    assert story.liveness.limit("SLOW") == LONGEST_PATIENCE
+    assert story.silence.limit("SLOW") == LONGEST_PATIENCE
     assert story.go_on(600.0, {"SLOW": 290.0}, look=5.0) == []
 
 
@@ -228,44 +228,44 @@ def test_a_night_does_not_slow_the_pace() -> None:
     story.go_on(HOUR - 10.0, {"AAPL": 0.5})
     story.go_on(at("2025-11-20 14:30") - story.now, {}, look=60.0)
     story.go_on(5.0, {"AAPL": 0.5})
-    assert story.liveness.limit("AAPL") == PATIENCE
+    assert story.silence.limit("AAPL") == PATIENCE
 
 
 def test_pace_and_limit() -> None:
     story = Story({"X": "always"})
-    assert story.liveness.limit("X") == story.liveness.limit("unheard of") == LONGEST_PATIENCE
+    assert story.silence.limit("X") == story.silence.limit("unheard of") == LONGEST_PATIENCE
     story.go_on(6_000.0, {"X": 10.0})
     # 30 ticks were to be expected, one in ten seconds.
-    assert story.liveness.limit("X") == pytest.approx(300.0, rel=0.1)
-    assert story.liveness.last_seen("X") == story.now
-    assert story.liveness.last_seen("unheard of") is None
-    assert story.liveness.patience == PATIENCE
-    assert story.liveness.silence("X", story.now + 50.0, since=0.0) == 50.0
-    assert story.liveness.silence("X", story.now + 50.0, since=story.now + 20.0) == 30.0
-    assert story.liveness.silence("unheard of", story.now, since=0.0) == 0.0
+    assert story.silence.limit("X") == pytest.approx(300.0, rel=0.1)
+    assert story.silence.last_seen("X") == story.now
+    assert story.silence.last_seen("unheard of") is None
+    assert story.silence.patience == PATIENCE
+    assert story.silence.duration("X", story.now + 50.0, since=0.0) == 50.0
+    assert story.silence.duration("X", story.now + 50.0, since=story.now + 20.0) == 30.0
+    assert story.silence.duration("unheard of", story.now, since=0.0) == 0.0
 
 
 def test_ticks_that_are_counted_before_their_batch_is_done() -> None:
     # Another thread may look between the two calls.
-    liveness = Liveness({"X": calendar("always")}, patience=PATIENCE)
-    liveness.saw(["X"] * 100, until=NOON)
-    liveness.count()
-    assert liveness.last_seen("X") == NOON
-    liveness.caught_up(NOON)
-    liveness.saw(["X"] * 100, until=NOON + 1.0)
-    liveness.caught_up(NOON + 1.0)
-    assert liveness.limit("X") == pytest.approx(30.0 * 600.0 / 200.0, rel=0.01)
+    silence = SilenceDetector({"X": calendar("always")}, patience=PATIENCE)
+    silence.saw(["X"] * 100, until=NOON)
+    silence.count()
+    assert silence.last_seen("X") == NOON
+    silence.caught_up(NOON)
+    silence.saw(["X"] * 100, until=NOON + 1.0)
+    silence.caught_up(NOON + 1.0)
+    assert silence.limit("X") == pytest.approx(30.0 * 600.0 / 200.0, rel=0.01)
 
 
 def test_which_market_is_open() -> None:
-    liveness = Liveness({"AAPL": calendar("XNYS"), "BTC": calendar("always")}, patience=PATIENCE)
+    silence = SilenceDetector({"AAPL": calendar("XNYS"), "BTC": calendar("always")}, patience=PATIENCE)
     night = at("2025-11-20 03:00")
-    assert liveness.any_open_since(night) == 0.0
-    assert liveness.open_since(["AAPL"], night) is None
-    assert liveness.open_since(["AAPL", "BTC"], night) == 0.0
-    assert liveness.open_since(["AAPL"], NOON) == at("2025-11-19 14:30")
-    assert liveness.open_since([], NOON) is None
-    assert liveness.open_since(["unheard of"], NOON) is None
+    assert silence.any_open_since(night) == 0.0
+    assert silence.open_since(["AAPL"], night) is None
+    assert silence.open_since(["AAPL", "BTC"], night) == 0.0
+    assert silence.open_since(["AAPL"], NOON) == at("2025-11-19 14:30")
+    assert silence.open_since([], NOON) is None
+    assert silence.open_since(["unheard of"], NOON) is None
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ from ticks_platform.feeds.polygon import connector as polygons
 from ticks_platform.feeds.polygon.connector import PolygonConnector
 from ticks_platform.feeds.transport import session, subscriptions
 from ticks_platform.feeds.transport import silence as livenesses
-from ticks_platform.feeds.transport.pool import FeedConnections, spread
-from ticks_platform.feeds.transport.silence import Liveness
+from ticks_platform.feeds.transport.pool import ConnectionPool, spread
+from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import STEPS, Change, State, check_step, tell
 from ticks_platform.ingestion.run import RECEIVER_TIMEOUT
 from ticks_platform_tests.support.feeds import (
@@ -75,11 +75,11 @@ def at(stand_in: StandIn, **options: Any) -> PolygonConnector:
     return polygon(stand_in.url("polygon", market=options.get("market", "stocks")), **options)
 
 
-def liveness(*symbols: str, patience: float = PATIENCE) -> Liveness:
-    return Liveness(dict.fromkeys(symbols, calendar("always")), patience=patience)
+def silence(*symbols: str, patience: float = PATIENCE) -> SilenceDetector:
+    return SilenceDetector(dict.fromkeys(symbols, calendar("always")), patience=patience)
 
 
-def decoding(speaker: Connector, paces: Liveness) -> Callable[[Frame], None]:
+def decoding(speaker: Connector, paces: SilenceDetector) -> Callable[[Frame], None]:
     """Does with frames what the loader does, as far as silence is judged by it."""
 
     def decode(frame: Frame) -> None:
@@ -92,8 +92,8 @@ def decoding(speaker: Connector, paces: Liveness) -> Callable[[Frame], None]:
 
 def watched(speaker: Connector, *symbols: str, patience: float = PATIENCE) -> Running:
     """A connection whose silence is judged."""
-    paces = liveness(*symbols, patience=patience)
-    return Running(speaker, symbols=symbols, liveness=paces, on_frame=decoding(speaker, paces))
+    paces = silence(*symbols, patience=patience)
+    return Running(speaker, symbols=symbols, silence=paces, on_frame=decoding(speaker, paces))
 
 
 def said(peer: Peer) -> dict[str, str]:
@@ -361,13 +361,13 @@ def test_a_closed_market_is_not_stalled(monkeypatch: pytest.MonkeyPatch) -> None
             peer.send(heard[-1][1], PONG)
 
     # Another connection of the same feed has a symbol whose market is open.
-    paces = Liveness({"AAPL": Closed(), "BTC-USD": calendar("always")}, patience=0.2)
+    paces = SilenceDetector({"AAPL": Closed(), "BTC-USD": calendar("always")}, patience=0.2)
     with PeerServer(serve) as server:
-        with Running(polygon(server.url), symbols=["AAPL"], liveness=paces) as running:
+        with Running(polygon(server.url), symbols=["AAPL"], silence=paces) as running:
             wait_until(lambda: len(heard) > 15, "pings")
             assert all(opcode == PING for opcode, _ in heard)
             assert running.states == [State.CONNECTING, State.AUTHENTICATING, State.SUBSCRIBING]
-        with Running(polygon(server.url), symbols=["BTC-USD"], liveness=paces) as running:
+        with Running(polygon(server.url), symbols=["BTC-USD"], silence=paces) as running:
             running.wait_for(State.STALLED)
 
 
@@ -381,8 +381,8 @@ def test_nothing_wanted_is_not_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
             heard.append(peer.hear())
             peer.send(heard[-1][1], PONG)
 
-    paces = liveness("AAPL", patience=0.2)
-    with PeerServer(serve) as server, Running(polygon(server.url), symbols=[], liveness=paces) as running:
+    paces = silence("AAPL", patience=0.2)
+    with PeerServer(serve) as server, Running(polygon(server.url), symbols=[], silence=paces) as running:
         wait_until(lambda: len(heard) > 15, "pings")
         assert all(opcode == PING for opcode, _ in heard)
         assert running.states == [State.CONNECTING, State.AUTHENTICATING, State.SUBSCRIBING]
@@ -416,7 +416,7 @@ def test_one_symbol_of_two_falls_silent() -> None:
 
 @pytest.mark.usefixtures("_impatient")
 def test_frames_that_wait_to_be_decoded_are_no_silence() -> None:
-    paces = liveness("AAPL", "MSFT", patience=0.3)
+    paces = silence("AAPL", "MSFT", patience=0.3)
     with StandIn(StandInSettings(rate=500)) as stand_in:
         speaker = at(stand_in)
         decode = decoding(speaker, paces)
@@ -426,7 +426,7 @@ def test_frames_that_wait_to_be_decoded_are_no_silence() -> None:
             if len(running.frames) < 100:
                 decode(frame)
 
-        running = Running(speaker, symbols=("AAPL", "MSFT"), liveness=paces, on_frame=once)
+        running = Running(speaker, symbols=("AAPL", "MSFT"), silence=paces, on_frame=once)
         with running:
             wait_until(lambda: len(running.frames) > 100, "decoded")
             decoded_at = time.time()
@@ -482,8 +482,8 @@ def test_symbols_change_before_it_is_let_in() -> None:
 def test_a_symbol_that_is_added_late_is_not_silent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(livenesses, "LONGEST_PATIENCE", 1.0)
     with StandIn(StandInSettings(rate=300)) as stand_in:
-        speaker, paces = at(stand_in), liveness("AAPL", "NVDA", patience=0.5)
-        running = Running(speaker, symbols=["AAPL"], liveness=paces, on_frame=decoding(speaker, paces))
+        speaker, paces = at(stand_in), silence("AAPL", "NVDA", patience=0.5)
+        running = Running(speaker, symbols=["AAPL"], silence=paces, on_frame=decoding(speaker, paces))
         with running:
             begin = running.wait_for(State.STREAMING).at
             wait_until(lambda: running.last_arrival(1) > begin + 1.5e9, "a while")
@@ -513,13 +513,13 @@ def test_spread() -> None:
 
 
 class Several:
-    """FeedConnections at work on a thread of their own."""
+    """ConnectionPool at work on a thread of their own."""
 
     def __init__(self, speaker: Connector, symbols: Sequence[str], capacity: int | None) -> None:
         self.frames: list[Frame] = []
         self.changes: list[Change] = []
         self.failure: BaseException | None = None
-        self.feed = FeedConnections(
+        self.feed = ConnectionPool(
             speaker,
             symbols=symbols,
             capacity=capacity,

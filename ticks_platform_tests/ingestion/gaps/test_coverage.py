@@ -8,7 +8,7 @@ import pytest
 
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Notice, Silent, Unsubscribed
 from ticks_platform.feeds.settings import FeedSettings
-from ticks_platform.feeds.transport.silence import Liveness
+from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.ingestion.gaps.coverage import IN_FLIGHT, Coverage
 from ticks_platform.ingestion.gaps.coverage_notes import Period
@@ -26,10 +26,10 @@ POLYGON = {"provider": "polygon", "options": {"market": "stocks", "channels": ["
 class Story:
     """Tells a coverage what happens, second by second."""
 
-    def __init__(self, feed: FeedSettings, liveness: Liveness | None = None) -> None:
+    def __init__(self, feed: FeedSettings, silence: SilenceDetector | None = None) -> None:
         self._feed = feed
         self._connector = feed._keyless()
-        self._coverage = Coverage(self._connector, feed, at=0, liveness=liveness)
+        self._coverage = Coverage(self._connector, feed, at=0, silence=silence)
         self._states: dict[int, State] = {}
 
     def state(
@@ -37,12 +37,12 @@ class Story:
     ) -> None:
         self._states[connection] = state
         covered = None if until is None else int(until * SECOND) + IN_FLIGHT
-        self._coverage.heed(Change(state, int(at * SECOND), connection, "", None, covered), switched_off=off)
+        self._coverage.handle(Change(state, int(at * SECOND), connection, "", None, covered), switched_off=off)
 
     def notice(self, at: float, notice: Notice, *, until: float | None = None, connection: int = 1) -> None:
         covered = None if until is None else int(until * SECOND) + IN_FLIGHT
         state = self._states.get(connection, State.STREAMING)
-        self._coverage.heed(Change(state, int(at * SECOND), connection, "", notice, covered))
+        self._coverage.handle(Change(state, int(at * SECOND), connection, "", notice, covered))
 
     def want(self, at: float, *symbols: str) -> None:
         feed = self._feed.model_copy(update={"symbols": settings(*symbols).symbols})
@@ -203,14 +203,14 @@ def test_a_symbol_that_was_silent_before_its_connection_ended_ends_with_its_last
 ) -> None:
     """A busy one, which comes ten times a second; of a slow one, and of one that came just now, nothing is said."""
     feed = settings("A", "B", "C", "D", calendar="always")
-    liveness = Liveness(feed.calendars(), patience=60)
-    story = Story(feed, liveness)
+    silence = SilenceDetector(feed.calendars(), patience=60)
+    story = Story(feed, silence)
     story.notice(1, Acknowledged(("A", "B", "C", "D")))
     for second in range(2, 1000):
         busy = ["A"] * 10 if second < 990 else []
         slow = ["C"] if second % 60 == 0 else []
-        liveness.saw([*busy, *["B"] * 10, *slow], until=second)
-        liveness.caught_up(second)
+        silence.saw([*busy, *["B"] * 10, *slow], until=second)
+        silence.caught_up(second)
     story.state(1001, state, until=1000)
     assert story.told() == [
         ("A", 1, pytest.approx(988, abs=1), "silent"),
@@ -222,11 +222,11 @@ def test_a_symbol_that_was_silent_before_its_connection_ended_ends_with_its_last
 
 def test_what_is_not_decoded_yet_is_no_silence() -> None:
     feed = settings("A", calendar="always")
-    liveness = Liveness(feed.calendars(), patience=60)
-    story = Story(feed, liveness)
+    silence = SilenceDetector(feed.calendars(), patience=60)
+    story = Story(feed, silence)
     story.notice(1, Acknowledged(("A",)))
     for second in range(2, 1000):
-        liveness.saw(["A"] * 10, until=second)
-        liveness.caught_up(second)
+        silence.saw(["A"] * 10, until=second)
+        silence.caught_up(second)
     story.state(2001, State.BACKING_OFF, until=2000)
     assert story.told() == [("A", 1, 2000, "disconnected")]

@@ -14,11 +14,11 @@ from typing import Any, Protocol
 import pytest
 
 from ticks_platform.feeds.settings import FeedSettings
-from ticks_platform.feeds.transport.pool import FeedConnections
+from ticks_platform.feeds.transport.pool import ConnectionPool
 from ticks_platform.ingestion import loader
 from ticks_platform.ingestion.handover import takeover
-from ticks_platform.ingestion.journal.journal_pair import slots
-from ticks_platform.ingestion.journal.journal_view import snapshot
+from ticks_platform.ingestion.journal.journal_pair import journal_pair
+from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support import follower
@@ -117,7 +117,7 @@ def start(
 @pytest.fixture
 def witness(feed: FeedSettings, stand_in: StandIn) -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """A client of its own that is connected all the time; what it was sent."""
-    connections = FeedConnections(
+    connections = ConnectionPool(
         feed.connector(stand_in_url=stand_in.url("twelve_data", key=None)),
         symbols=SYMBOLS,
         capacity=None,
@@ -238,7 +238,7 @@ def await_all_in_journal(stand_in: StandIn, connection: int, journal: Path) -> N
     """Wait until all that a muted stand-in has sent by this connection stands in a journal."""
 
     def arrived() -> bool:
-        with snapshot(journal) as looked_at:
+        with journal_view(journal) as looked_at:
             return looked_at.frames_appended == stand_in.account().connections[connection].frames
 
     eventually("what was sent is journalled", arrived)
@@ -313,7 +313,7 @@ def test_successor_is_killed_before_it_knows_what_was_received_twice(
         eventually("the first one is followed", lambda: first.wait(0))
         stand_in.send_exactly(500)
         stand_in.go_mute()
-        await_all_in_journal(stand_in, 2, slots(journal_file)[1])
+        await_all_in_journal(stand_in, 2, journal_pair(journal_file)[1])
         victim.kill()
         stack.enter_context(follow("third", planned=False))
         await_subscribed(stand_in, 2)
@@ -341,7 +341,7 @@ def test_successor_is_killed_half_way_through_the_overlap(
         victim = start("second", decides_after=tmp_path / "now", dies_half_way=True)
         eventually("the first one is followed", lambda: first.wait(0))
         stand_in.go_mute()
-        await_all_in_journal(stand_in, 2, slots(journal_file)[1])
+        await_all_in_journal(stand_in, 2, journal_pair(journal_file)[1])
         (tmp_path / "now").touch()
         victim.wait(60)
         ((duplicates, left_out),) = rows(

@@ -24,7 +24,7 @@ from ticks_platform.ingestion.journal.journal import (
     JournalFencedError,
     JournalUnavailableError,
 )
-from ticks_platform.ingestion.journal.journal_view import snapshot
+from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform_tests.support.ingestion import damage_group, wreck_middle_page
 
 
@@ -109,7 +109,7 @@ def test_a_journal_that_lost_its_end_goes_on_where_the_database_is(path: Path, j
     again.append(frames(b"new"), epoch=2)
     assert [(group.position, group.frames) for group in take(again)] == [(500, [b"new"])]
     again.close()
-    with snapshot(path) as seen:
+    with journal_view(path) as seen:
         assert (seen.end, seen.frames_appended, seen.beyond(500)) == (503, 41, (1, 3))
 
 
@@ -144,7 +144,7 @@ def test_what_was_read_is_kept_when_a_full_journal_closes(path: Path) -> None:
     journal.append(frames(b"a"), epoch=1)
     reader = threading.Thread(target=lambda: journal.append(frames(b"b"), epoch=1))
     reader.start()
-    journal.take_all()
+    journal.lift_limit()
     reader.join(5)
     journal.stop_appending()
     assert not reader.is_alive()
@@ -252,14 +252,14 @@ def test_another_programs_file_is_refused(path: Path) -> None:
 def test_it_is_seen_from_outside_as_of_one_moment(path: Path, journal: Journal) -> None:
     journal.append(frames(b"abc", b"de"), epoch=1)
     journal.append(frames(b"f"), epoch=1)
-    with snapshot(path) as seen:
+    with journal_view(path) as seen:
         take(journal)
         journal.append(frames(b"g"), epoch=1)
         journal.trim(6)
         assert (seen.journal_id, seen.end, seen.frames_appended) == (journal.journal_id, 6, 3)
         assert seen.beyond(5) == (1, 1)
         assert seen.beyond(0) == (3, 6)
-    with snapshot(path) as later:
+    with journal_view(path) as later:
         assert (later.end, later.frames_appended, later.beyond(6)) == (7, 4, (1, 1))
 
 
@@ -268,7 +268,7 @@ def test_any_path_will_do(tmp_path: Path, name: str) -> None:
     path = tmp_path / name / f"{name}.sqlite3"
     journal = Journal(path, feed="test")
     journal.append(frames(b"abc"), epoch=1)
-    with snapshot(path) as seen:
+    with journal_view(path) as seen:
         assert seen.journal_id == journal.journal_id
         assert seen.beyond(0) == (1, 3)
     journal.close()
@@ -296,7 +296,7 @@ def test_a_group_that_cannot_be_decoded_sets_the_journal_aside_once_what_stands_
     journal.close()
     assert [group.frames for group in take(again)] == [[b"new"]], "the old one's end does not touch it"
     again.close()
-    with snapshot(aside) as seen:
+    with journal_view(aside) as seen:
         assert (seen.journal_id, seen.frames_appended) == (journal.journal_id, 5), "late frames are in the old one"
 
 
@@ -399,7 +399,7 @@ def test_a_sync_that_fails_for_a_while_stops_appending_for_that_while(
     # What was written while syncs failed was written a second time: it is in the file itself, and not only in its log.
     copied = path.parent / "without log.sqlite3"
     copied.write_bytes(path.read_bytes())
-    with snapshot(copied) as seen:
+    with journal_view(copied) as seen:
         assert seen.frames_appended >= 1
     assert [group.frames for group in take(journal)] == [[b"before" * 1_000], [b"after"]]
 
@@ -429,7 +429,7 @@ def test_one_in_which_nothing_waits_goes_on_behind_another_one(path: Path) -> No
     journal.begin_behind(500)
     assert (journal.end, journal.frames_trimmed) == (2000, 0)
     journal.close()
-    with snapshot(path) as looked_at:
+    with journal_view(path) as looked_at:
         assert (looked_at.end, looked_at.frames_appended) == (2000, 1)
 
 

@@ -147,8 +147,8 @@ def test_refreshing_without_ticks_does_nothing(database: Database) -> None:
 
 
 def test_the_minute_policy_materializes_the_last_hours(database: Database) -> None:
-    recent = datetime.now(timezone.utc) - timedelta(hours=2)
-    load(database, many_ticks_a_second(recent.replace(second=0, microsecond=0), 120))
+    newest_candles = datetime.now(timezone.utc) - timedelta(hours=2)
+    load(database, many_ticks_a_second(newest_candles.replace(second=0, microsecond=0), 120))
     with database.transaction() as cursor:
         make_policies(cursor)
     with database.autocommit() as cursor:
