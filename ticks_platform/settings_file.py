@@ -8,8 +8,10 @@ from typing import Any
 
 import yaml
 
+from ticks_platform.errors import ActionRequiredError
 
-class SettingsError(Exception):
+
+class SettingsError(ActionRequiredError):
     """A settings file or the environment has to be changed; the message says where and how."""
 
 

@@ -26,7 +26,7 @@ LAYERS = {
 }
 """What each layer of ticks_platform may import beside itself and what is below all layers."""
 
-BELOW = {"paths", "settings_file", "backoff"}
+BELOW = {"paths", "settings_file", "backoff", "errors", "timestamps", "intervals"}
 
 ABOVE = {"definitions", "standin"}
 """Modules that no layer may import; `standin` is an old name."""

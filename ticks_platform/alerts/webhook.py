@@ -13,6 +13,8 @@ import urllib.error
 import urllib.request
 from typing import NoReturn
 
+from ticks_platform.errors import TicksPlatformError
+
 VARIABLE = "TICKS_ALERT_WEBHOOK"
 TIMEOUT = 5.0
 PAUSES = (0.5, 2.0)
@@ -21,7 +23,7 @@ LONGEST_TEXT = 3000
 """Characters; Slack cuts at 40,000, others refuse much less."""
 
 
-class WebhookError(Exception):
+class WebhookError(TicksPlatformError):
     """A text could not be posted. The message never has the webhook's address in it."""
 
 

@@ -120,7 +120,7 @@ def _reckon(database: DatabaseResource, feeds: list[str], now: datetime) -> None
     for feed in feeds:
         # A transaction each: it holds up the loader of its feed.
         with database.transaction() as cursor:
-            gaps.reckon(cursor, feed, now=now)
+            gaps.update(cursor, feed, now=now)
 
 
 def _timeline(cursor: "Cursor", feed: str, now: datetime) -> dg.MetadataValue | None:

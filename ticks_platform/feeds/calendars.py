@@ -8,6 +8,8 @@ from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from ticks_platform.errors import TicksPlatformError
+
 ALWAYS = "always"
 """The calendar of what never closes."""
 
@@ -19,7 +21,7 @@ _FIRST_SUNDAY = date(2000, 1, 2)
 _WEEKS = 5200
 
 
-class UnknownCalendarError(ValueError):
+class UnknownCalendarError(TicksPlatformError, ValueError):
     """There is no calendar of that name."""
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from ticks_platform.errors import ActionRequiredError, RetryableError
 
-class FeedRefusedError(Exception):
+
+class FeedRefusedError(ActionRequiredError):
     """The provider refuses this client; trying again with the same settings cannot help."""
 
 
-class ConnectionLostError(Exception):
+class ConnectionLostError(RetryableError):
     """The WebSocket has ended, for the reason in the message."""
 
 

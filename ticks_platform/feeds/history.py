@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ticks_platform.errors import ActionRequiredError, TicksPlatformError
 from ticks_platform.feeds.events import Event, Rejected
 
 Kind = Literal["trades", "bars"]
@@ -58,7 +59,7 @@ class Page(NamedTuple):
     """Where the next page begins; None when this was the last one."""
 
 
-class HistoryError(Exception):
+class HistoryError(TicksPlatformError):
     """An answer that is no page. The message is the provider's reason, without any secret."""
 
 
@@ -91,7 +92,7 @@ class UnknownSymbolError(PermanentError):
     """The provider does not know the symbol."""
 
 
-class KeyRefusedError(HistoryError):
+class KeyRefusedError(HistoryError, ActionRequiredError):
     """The provider refuses the API key: nothing can be asked for until the settings change."""
 
 

@@ -6,6 +6,7 @@ import importlib
 import inspect
 from importlib.metadata import entry_points
 
+from ticks_platform.errors import TicksPlatformError
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.polygon.connector import PolygonConnector
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
@@ -16,7 +17,7 @@ ENTRY_POINTS = "ticks_platform.connectors"
 _OURS: dict[str, type[Connector]] = {"twelve_data": TwelveDataConnector, "polygon": PolygonConnector}
 
 
-class UnknownProviderError(ValueError):
+class UnknownProviderError(TicksPlatformError, ValueError):
     """There is no such connector, or it cannot be loaded; the message says why."""
 
 

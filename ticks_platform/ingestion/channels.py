@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from psycopg2.extras import execute_values
@@ -11,6 +11,7 @@ from psycopg2.extras import execute_values
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Silent, Unsubscribed
 from ticks_platform.feeds.transport.state import Change
 from ticks_platform.timescale.database import storable
+from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -25,7 +26,7 @@ def note(cursor: Cursor, feed: str, changes: Iterable[Change]) -> None:
     """Take note of what changes say about channels, and about symbols that are silent."""
     states: dict[str, tuple[str, datetime, str] | None] = {}
     for change in changes:
-        at = datetime.fromtimestamp(change.at / 1e9, tz=timezone.utc)
+        at = from_nanoseconds(change.at)
         # Names are made storable before they are compared: the same one twice in an INSERT … ON CONFLICT is an error.
         match change.notice:
             case Acknowledged(channels):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ticks_platform.errors import ActionRequiredError, RetryableError
+
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
@@ -14,7 +16,7 @@ def application_name(feed: str) -> str:
     return f"ticks_platform ingestion {feed}"
 
 
-class LeaseLostError(Exception):
+class LeaseLostError(RetryableError):
     """Another owner took the feed over; this one must not write any more."""
 
 
@@ -26,7 +28,7 @@ class HandedOverError(LeaseLostError):
         self.successor = successor
 
 
-class MixedDatabaseError(Exception):
+class MixedDatabaseError(ActionRequiredError):
     """Synthetic and live ticks would come to lie in one table."""
 
 

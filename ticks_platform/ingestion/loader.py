@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-import psycopg2
-from psycopg2.extras import execute_values
-
-from ticks_platform.backoff import Backoff
+from ticks_platform.errors import RetryableError
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change
 from ticks_platform.ingestion import channels
 from ticks_platform.ingestion import lease as leases
+from ticks_platform.ingestion.changes import Changes
 from ticks_platform.ingestion.gaps import coverage, gaps
 from ticks_platform.ingestion.gaps.coverage import Coverage
-from ticks_platform.ingestion.handover import handover
+from ticks_platform.ingestion.handover import handover, received_twice
+from ticks_platform.ingestion.handover.handover import Source
 from ticks_platform.ingestion.handover.received_twice import Found, Overlap
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import Lease
@@ -32,10 +29,10 @@ from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMan
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory, stored_until
 from ticks_platform.ingestion.rows.store import Prepared, Store, Stored, prepare
 from ticks_platform.ingestion.rows.tables import TABLES, Rows
-from ticks_platform.timescale.database import Database, DatabaseUnavailableError, storable
+from ticks_platform.ingestion.transactions import FAILURES, AbandonedError, Transactions
+from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 
 if TYPE_CHECKING:
-    from psycopg2.extensions import connection as Connection  # noqa: N812
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 T = TypeVar("T")
@@ -67,19 +64,8 @@ REOPEN_AFTER = 10.0
 """Seconds since the last heartbeat after which somebody may have taken this owner for dead."""
 
 
-class CheckpointError(Exception):
+class CheckpointError(RetryableError):
     """The database's checkpoint stands where it cannot: somebody else has moved it."""
-
-
-class _AbandonedError(Exception):
-    """The loader was told to stop retrying."""
-
-
-class Source(NamedTuple):
-    """A journal, and the lease under which it is loaded: where it goes on stands there."""
-
-    lease: Lease
-    journal: Journal
 
 
 class _Upcoming(NamedTuple):
@@ -122,75 +108,81 @@ class Loader:
         self._sources = (*before, Source(lease, journal))
         self._overlap: Overlap | None = None
         self.metrics = metrics
-        self._changes: deque[Change] = deque()
-        self._stored_changes = 0
-        self._connection: Connection | None = None
+        self._changes = Changes()
+        self._transactions = Transactions(
+            database,
+            self._application_name(),
+            feed=lease.feed,
+            on_connect=self._connected,
+            on_commit=self._committed,
+            on_failure=self._failed,
+        )
         self._store = Store(lease)
         self._memory = TradeMemory()
         self._silence = silence
         self._coverage = coverage
-        self._reckon = False
-        self._reckon_at = 0.0
+        self._gaps_may_have_changed = False
+        self._gaps_at = 0.0
         self._held_at = 0.0
-        self._backoff = Backoff(base=0.2, cap=5.0)
-        self._abandon = threading.Event()
         self._beat_at = 0.0
         self._linger = LONGEST_LINGER
         self.wanted = True
         """Whether the feed is switched on, as of the last transaction."""
-        self.trouble: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
         """What keeps the loader from committing now, or None."""
+        return self._transactions.trouble
 
     def record(self, change: Change) -> None:
         """Keep a change of the connection's state, to be written with the next transaction. Safe from any thread."""
-        self._changes.append(change)
+        self._changes.record(change)
         if self._coverage is not None:
             self._coverage.handle(change, switched_off=not self.wanted)
 
     def abandon(self) -> None:
         """Stop retrying, and leave what is not committed in the journal."""
-        self._abandon.set()
+        self._transactions.abandon()
 
     def run(self) -> None:
         """Load until the journal is closed and drained. Raises LeaseLostError when another owner took the feed over."""
         with (
-            contextlib.suppress(_AbandonedError),
+            contextlib.suppress(AbandonedError),
             contextlib.closing(self),
             ThreadPoolExecutor(1, thread_name_prefix=f"decode-{self._lease.feed}") as preparing,
         ):
-            self._until_done(self._begin)
+            self._transactions.until_done(self._begin)
             if self._coverage is not None:
                 self._coverage.adopted()
             for source in self._sources:
                 self._turn_to(source)
                 self._load(preparing)
-                if self._abandon.is_set():
+                if self._transactions.abandoned:
                     break
                 if source is not self._sources[-1]:
                     source.journal.close()
-            self._until_done(self._release)
-            self._reckon_gaps(None)
+            self._transactions.until_done(self._release)
+            self._update_gaps(None)
 
     def _turn_to(self, source: Source) -> None:
         """Go on with a journal. Of one that a successor began, it is decided first what is stored already."""
         self._lease, self._journal = source
         self._store = Store(self._lease)
-        found = self._until_done(lambda cursor: handover.look(cursor, self._journal.journal_id))
-        self._overlap = self._settle(found) if isinstance(found, handover.Unsettled) else found
+        found = self._transactions.until_done(lambda cursor: received_twice.look(cursor, self._journal.journal_id))
+        self._overlap = self._settle(found) if isinstance(found, received_twice.Unsettled) else found
 
-    def _settle(self, unsettled: handover.Unsettled) -> Overlap:
+    def _settle(self, unsettled: received_twice.Unsettled) -> Overlap:
         """Decide it when all that the predecessor received last has arrived here too, or is late beyond all measure."""
         began = time.monotonic()
         while True:
             looked_at = time.monotonic()
-            found = self._until_done(lambda cursor: self._find(cursor, unsettled))
+            found = self._transactions.until_done(lambda cursor: self._find(cursor, unsettled))
             patience = LONGEST_LAG if len(found.overlap.positions) else LAG_OF_STRANGERS
             if not found.missing or time.monotonic() >= began + patience:
                 break
             # Not so often that the looking itself keeps them from arriving.
-            if self._abandon.wait(max(_LOOK_INTERVAL, 2 * (time.monotonic() - looked_at))):
-                raise _AbandonedError
-        self._until_done(lambda cursor: self._write_down(cursor, unsettled, found.overlap))
+            self._transactions.wait(max(_LOOK_INTERVAL, 2 * (time.monotonic() - looked_at)))
+        self._transactions.until_done(lambda cursor: self._write_down(cursor, unsettled, found.overlap))
         level = logging.WARNING if found.missing else logging.INFO
         logger.log(
             level,
@@ -203,13 +195,13 @@ class Loader:
         )
         return found.overlap
 
-    def _find(self, cursor: Cursor, unsettled: handover.Unsettled) -> Found:
+    def _find(self, cursor: Cursor, unsettled: received_twice.Unsettled) -> Found:
         self._hold(cursor)
-        return handover.find(cursor, unsettled, self._journal.waiting(), self._decode)
+        return received_twice.find(cursor, unsettled, self._journal.waiting(), self._decode)
 
-    def _write_down(self, cursor: Cursor, unsettled: handover.Unsettled, decided: Overlap) -> None:
+    def _write_down(self, cursor: Cursor, unsettled: received_twice.Unsettled, decided: Overlap) -> None:
         self._hold(cursor)
-        handover.settle(cursor, unsettled, decided)
+        received_twice.settle(cursor, unsettled, decided)
 
     def _load(self, preparing: ThreadPoolExecutor) -> None:
         upcoming = preparing.submit(self._prepare)
@@ -222,9 +214,9 @@ class Loader:
                 self._commit(*batch)
             elif time.monotonic() >= self._beat_at or (self._coverage is not None and self._coverage.waiting):
                 # A change of coverage is stored at once: lost in a crash, it makes a gap look longer than it was.
-                self._until_done(self._hold)
-            self._reckon_gaps(batch)
-            if finished or self._abandon.is_set():
+                self._transactions.until_done(self._hold)
+            self._update_gaps(batch)
+            if finished or self._transactions.abandoned:
                 return
 
     def close_session(self) -> None:
@@ -232,21 +224,19 @@ class Loader:
 
         def work(cursor: Cursor) -> None:
             # The channels are the successor's by now.
-            self._store_changes(cursor, of_channels=False)
+            self._store_changes(cursor, with_channels=False)
             handover.note_closed(cursor, self._lease)
 
         try:
-            self._transact(work)
-        except (psycopg2.Error, DatabaseUnavailableError) as error:
+            self._transactions.once(work)
+        except FAILURES as error:
             logger.warning("feed %s: its successor is not told of the end: %s", self._lease.feed, error)
         finally:
             self.close()
 
     def close(self) -> None:
         """Close the connection to the database; it is opened again when it is needed."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._transactions.close()
 
     def _prepare(self) -> _Upcoming | None:
         groups = self._journal.take(max_bytes=MAX_BATCH_BYTES, linger=self._linger, wait=HEARTBEAT_INTERVAL / 4)
@@ -304,7 +294,7 @@ class Loader:
             return stored
 
         began = time.monotonic()
-        stored = self._until_done(store)
+        stored = self._transactions.until_done(store)
         took = time.monotonic() - began
         self._linger = min(LONGEST_LINGER, max(SHORTEST_LINGER, LINGER_PER_COMMIT * took))
         self._journal.trim(batch.end)
@@ -347,105 +337,57 @@ class Loader:
         coverage.close_abandoned(cursor, self._lease.feed, until_epoch=self._lease.epoch, ended_by="stopped")
         leases.release(cursor, self._lease)
 
-    def _store_changes(self, cursor: Cursor, *, of_channels: bool = True) -> None:
-        pending = list(self._changes)
-        if pending:
-            execute_values(
-                cursor,
-                "INSERT INTO ticks_platform.feed_session (feed, epoch, connection, at, state, detail) VALUES %s",
-                [
-                    (
-                        self._lease.feed,
-                        self._lease.epoch,
-                        change.connection,
-                        _datetime(change.at),
-                        change.state.value,
-                        storable(change.detail),
-                    )
-                    for change in pending
-                ],
-            )
-            if of_channels:
-                channels.note(cursor, self._lease.feed, pending)
-        self._stored_changes = len(pending)
+    def _store_changes(self, cursor: Cursor, *, with_channels: bool = True) -> None:
+        self._changes.store(cursor, self._lease, with_channels=with_channels)
         if self._coverage is not None and self._coverage.waiting:
             self._coverage.store(cursor, self._lease)
-            self._reckon = True
+            self._gaps_may_have_changed = True
 
-    def _reckon_gaps(self, upcoming: _Upcoming | None) -> None:
+    def _update_gaps(self, upcoming: _Upcoming | None) -> None:
         """Bring the gaps up to date with the coverage, once what earlier owners left in the journals is loaded.
 
-        Ticks are worth more: what fails is tried again some seconds later, or by whoever looks at the gaps next.
+        Ticks come first: what fails is tried again some seconds later, or by whoever looks at the gaps next.
         """
-        if not self._reckon or self._journal is not self._sources[-1].journal or time.monotonic() < self._reckon_at:
+        is_last = self._journal is self._sources[-1].journal
+        if not self._gaps_may_have_changed or not is_last or time.monotonic() < self._gaps_at:
             return
         if upcoming and any(group.epoch != self._lease.epoch for group in upcoming.prepared.batch.groups):
             return
         try:
-            self._transact(lambda cursor: gaps.reckon(cursor, self._lease.feed, now=datetime.now(timezone.utc)))
-        except (psycopg2.Error, DatabaseUnavailableError) as error:
+            self._transactions.once(
+                lambda cursor: gaps.update(cursor, self._lease.feed, now=datetime.now(timezone.utc))
+            )
+        except FAILURES as error:
             self.close()
-            self._reckon_at = time.monotonic() + HEARTBEAT_INTERVAL
-            logger.warning("feed %s: its gaps cannot be reckoned now: %s", self._lease.feed, str(error).strip())
+            self._gaps_at = time.monotonic() + HEARTBEAT_INTERVAL
+            logger.warning("feed %s: cannot compute its gaps, will retry: %s", self._lease.feed, str(error).strip())
         else:
-            self._reckon = False
+            self._gaps_may_have_changed = False
 
-    def _until_done(self, work: Callable[[Cursor], T]) -> T:
-        """Do the work in one transaction, again and again until it is committed. Raises _AbandonedError."""
-        while True:
-            try:
-                result = self._transact(work)
-            except (psycopg2.Error, DatabaseUnavailableError) as error:
-                self.close()
-                self._held_at = 0.0
-                delay = self._backoff.next_delay()
-                self.trouble = f"{self._database.description}: {str(error).strip()}"
-                self.metrics.retried()
-                logger.warning(
-                    "feed %s cannot commit, trying again in %.1f s: %s", self._lease.feed, delay, self.trouble
-                )
-                if not isinstance(error, DatabaseUnavailableError):
-                    self._beat_in_between()
-                if self._abandon.wait(delay):
-                    raise _AbandonedError from error
-                continue
-            self._backoff.reset()
-            self.trouble = None
-            return result
+    def _connected(self) -> None:
+        self._store = Store(self._lease)
 
-    def _beat_in_between(self) -> None:
+    def _committed(self) -> None:
+        self._changes.stored()
+        if self._coverage is not None:
+            self._coverage.stored()
+        self._beat_at = time.monotonic() + HEARTBEAT_INTERVAL
+
+    def _failed(self, error: Exception) -> None:
         """Beat if it is time, after work that failed: a database may refuse the ticks for hours and still take this.
 
         Without it the supervisor would take this owner for dead, and its successor would fare no better.
         """
-        if time.monotonic() < self._beat_at or self._abandon.is_set():
+        self._held_at = 0.0
+        self.metrics.retried()
+        if isinstance(error, DatabaseUnavailableError):
+            return
+        if time.monotonic() < self._beat_at or self._transactions.abandoned:
             return
         try:
-            self._transact(self._hold)
-        except (psycopg2.Error, DatabaseUnavailableError):
+            self._transactions.once(self._hold)
+        except FAILURES:
             self.close()
-
-    def _transact(self, work: Callable[[Cursor], T]) -> T:
-        connection = self._connected()
-        with connection, connection.cursor() as cursor:
-            result = work(cursor)
-        for _ in range(self._stored_changes):
-            self._changes.popleft()
-        self._stored_changes = 0
-        if self._coverage is not None:
-            self._coverage.stored()
-        self._beat_at = time.monotonic() + HEARTBEAT_INTERVAL
-        return result
 
     def _application_name(self) -> str:
         return leases.application_name(self._lease.feed)
-
-    def _connected(self) -> Connection:
-        if self._connection is None:
-            self._connection = self._database.connect(self._application_name())
-            self._store = Store(self._lease)
-        return self._connection
-
-
-def _datetime(nanoseconds: int) -> datetime:
-    return datetime.fromtimestamp(nanoseconds / 1e9, tz=timezone.utc)

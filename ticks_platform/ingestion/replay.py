@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ticks_platform.errors import RetryableError
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.journal import file as journal_file
@@ -30,7 +31,7 @@ ALIVE_WITHIN = 30.0
 """Seconds since its heartbeat within which the owner of a feed counts as at work."""
 
 
-class FeedInUseError(Exception):
+class FeedInUseError(RetryableError):
     """The feed is being ingested: a replay would take it away from its owner."""
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, timedelta
 from typing import NamedTuple
 
 from ticks_platform.feeds.calendars import Calendar
@@ -21,6 +21,7 @@ from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change as Step
 from ticks_platform.feeds.transport.state import State
 from ticks_platform.subscribing.subscription import Change, OnChange
+from ticks_platform.timestamps import from_nanoseconds
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,6 @@ symbols. A correction of a window that has been forgotten comes as an addition a
 
 _POLL = 0.1
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _TRADING_DAY_BEGINS = timedelta(hours=5)
 """After midnight UTC: no session of a US exchange, which numbers its trades anew each day, spans that hour."""
@@ -234,7 +234,7 @@ class FeedSource:
             if isinstance(event, Bar):
                 return self._changes_of_bar(event)
             if isinstance(event, Tick | Quote):
-                at = _datetime(event.time)
+                at = from_nanoseconds(event.time)
                 if isinstance(event, Tick) and event.trade_id:
                     day = (at - _TRADING_DAY_BEGINS).date()
                     return [Change(TradeKey(event.symbol, event.exchange, event.trade_id, day), event, at, True)]
@@ -247,7 +247,7 @@ class FeedSource:
 
     def _changes_of_bar(self, bar: Bar) -> list[Change]:
         key = WindowKey(bar.symbol, bar.start_time, bar.end_time)
-        at = _datetime(bar.start_time)
+        at = from_nanoseconds(bar.start_time)
         before = self._bars.pop(key, None)
         self._bars[key] = bar
         if len(self._bars) > BARS_REMEMBERED:
@@ -264,7 +264,3 @@ class FeedSource:
         if self._rejected & (self._rejected - 1) == 0:
             reason = rejected.reason if isinstance(rejected, Rejected) else f"the connector made {rejected!r} of it"
             logger.warning("%s: event rejected (%d so far): %s", self.name, self._rejected, reason)
-
-
-def _datetime(nanoseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)

@@ -12,6 +12,7 @@ import sqlalchemy
 import sqlalchemy.exc
 
 import embedded_timescale
+from ticks_platform.errors import TicksPlatformError
 from ticks_platform.paths import state_dir
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def storable(text: str) -> str:
     return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
-class DatabaseUnavailableError(Exception):
+class DatabaseUnavailableError(TicksPlatformError):
     """The database cannot be reached; the message says which one, without its password."""
 
 

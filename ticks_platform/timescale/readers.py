@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from psycopg2 import sql
 
+from ticks_platform.errors import ActionRequiredError
 from ticks_platform.timescale import sql_files
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 
-class NoSuchRoleError(Exception):
+class NoSuchRoleError(ActionRequiredError):
     """The role that is to read does not exist; the message says how to make it."""
 
 

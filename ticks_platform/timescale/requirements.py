@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg2.errors
 
+from ticks_platform.errors import ActionRequiredError
 from ticks_platform.timescale import sql_files
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _NOT_LOADED = (
 )
 
 
-class UnusableDatabaseError(Exception):
+class UnusableDatabaseError(ActionRequiredError):
     """The database lacks what the platform needs; the message says what, and what to do."""
 
 

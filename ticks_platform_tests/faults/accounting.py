@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from ticks_platform.ingestion import audit
-from ticks_platform.ingestion.journal.journal_view import snapshot
-from ticks_platform.ingestion.rows.tick_id import JOURNAL_BITS, POSITION_BITS
+from ticks_platform.ingestion.journal.journal_view import journal_view
+from ticks_platform.ingestion.rows.tables import JOURNAL_BITS, POSITION_BITS
 from ticks_platform_tests.faults.events import Fate, Row, Tape
-from ticks_platform_tests.faults.ingester import FEED, Claim, Group, digest
+from ticks_platform_tests.faults.ingester import FEED, Group, Takeover, digest
 from ticks_standin import ConnectionAccount
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class _Place(NamedTuple):
 
 class _Noted(NamedTuple):
     groups: list[Group]
-    claims: dict[int, Claim]
+    takeovers: dict[int, Takeover]
     """By epoch."""
     problems: list[str]
 
@@ -95,19 +95,19 @@ def count(
 def _read(side_file: Path) -> _Noted:
     """What the runs noted; the same group may have been noted several times, and has to be the same each time."""
     groups: dict[_Place, Group] = {}
-    claims: list[Claim] = []
+    takeovers: list[Takeover] = []
     problems = []
     for line in side_file.read_bytes().splitlines():
         try:
-            note = msgspec.json.decode(line, type=Claim | Group)
+            note = msgspec.json.decode(line, type=Takeover | Group)
         except msgspec.DecodeError:
             continue  # cut short by a kill: whoever came next noted it again
-        if isinstance(note, Claim):
-            claims.append(note)
+        if isinstance(note, Takeover):
+            takeovers.append(note)
         elif groups.setdefault(_Place(note.journal, note.position), note) != note:
             problems.append(f"two different groups of frames stood in {note.journal} at position {note.position}")
     # An epoch whose transaction was rolled back is given again, to whoever comes next: the last one had it.
-    last = {claim.epoch: claim for claim in sorted(claims, key=lambda claim: claim.at)}
+    last = {takeover.epoch: takeover for takeover in sorted(takeovers, key=lambda takeover: takeover.at)}
     return _Noted([groups[place] for place in sorted(groups)], last, problems)
 
 
@@ -116,7 +116,7 @@ def _chain(noted: _Noted) -> list[str]:
 
     The first one begins where the journal's first owner was told to, for a second journal goes on where the feed is.
     """
-    ends = {claim.journal: claim.position for _, claim in sorted(noted.claims.items(), reverse=True)}
+    ends = {takeover.journal: takeover.position for _, takeover in sorted(noted.takeovers.items(), reverse=True)}
     problems = []
     for group in noted.groups:
         end = ends.get(group.journal)
@@ -135,8 +135,8 @@ def _match(
     """
     arrived: dict[str, list[Group]] = defaultdict(list)
     for group in noted.groups:
-        claim = noted.claims.get(group.epoch)
-        arrived[f"RUN{claim and claim.run}C{group.connection}"].append(group)
+        takeover = noted.takeovers.get(group.epoch)
+        arrived[f"RUN{takeover and takeover.run}C{group.connection}"].append(group)
     connections = {symbol: each for each in sent for symbol in each.subscribed if "C" in symbol and "RUN" in symbol}
     last = {name.partition("C")[0]: name for name in sorted(connections, key=_by_number)}
     exempt = {last[f"RUN{run}"] for run in broken_off if f"RUN{run}" in last}
@@ -171,7 +171,7 @@ def _numbers(cursor: Cursor, journals: Collection[Path]) -> dict[int, str]:
     """The journals that the database knows, by their number."""
     files = {}
     for journal in journals:
-        with snapshot(journal) as state:
+        with journal_view(journal) as state:
             files[state.journal_id] = str(journal)
     cursor.execute("SELECT journal_number, journal_id FROM ticks_platform.feed_checkpoint")
     return {number: files.get(journal_id, journal_id) for number, journal_id in cursor.fetchall()}

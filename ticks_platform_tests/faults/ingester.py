@@ -28,7 +28,8 @@ from ticks_platform.feeds.transport import reconnect as connections
 from ticks_platform.feeds.transport.reconnect import FeedConnection
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector, TwelveDataConversation
 from ticks_platform.ingestion import lease as leases
-from ticks_platform.ingestion.journal.journal import FrameGroup, Journal, JournalFencedError, JournalUnavailableError
+from ticks_platform.ingestion.journal.file import FrameGroup
+from ticks_platform.ingestion.journal.journal import Journal, JournalFencedError, JournalUnavailableError
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.rows import ledger
@@ -279,9 +280,7 @@ MUTATIONS = {
         Mutation(Store, "_store_rejected", "if rejected:", "if False:"),
     ],
     "trimmed before the commit": [
-        Mutation(
-            Loader, "_commit", "stored = self._until_done", "self._journal.trim(batch.end); stored = self._until_done"
-        )
+        Mutation(Loader, "_commit", "stored = self._trans", "self._journal.trim(batch.end); stored = self._trans")
     ],
     "rejected events dropped": [Mutation(Store, "_store_rejected", "if rejected:", "if False:")],
     "rejected events dropped and not counted": [

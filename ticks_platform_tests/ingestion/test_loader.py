@@ -16,7 +16,8 @@ from ticks_platform.feeds.events import Frame, Tick
 from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.ingestion import audit, switch
 from ticks_platform.ingestion import lease as leases
-from ticks_platform.ingestion.journal.journal import FrameGroup, Journal
+from ticks_platform.ingestion.journal.file import FrameGroup
+from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import Lease, LeaseLostError
 from ticks_platform.ingestion.loader import CheckpointError
 from ticks_platform.ingestion.rows import ledger
@@ -212,7 +213,7 @@ def test_a_connection_that_the_server_ends_is_replaced(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf, server_url: str | None
 ) -> None:
     loader = make_loader(take_lease("one"), [price()])
-    connection = loader._connected()
+    connection = loader._transactions.connect()
     if server_url is None:
         connection.close()  # the embedded server has one backend, which must not be terminated
     else:
@@ -224,7 +225,7 @@ def test_a_connection_that_the_server_ends_is_replaced(
 
 def test_abandoning_ends_a_loader_that_cannot_commit(take_lease: TakeLease, make_loader: LoaderOf) -> None:
     loader = make_loader(take_lease("one"), [price()])
-    loader._database = Database("postgresql://nobody@127.0.0.1:1/nowhere")
+    loader._transactions._database = Database("postgresql://nobody@127.0.0.1:1/nowhere")
     thread = threading.Thread(target=loader.run)
     thread.start()
     while loader.trouble is None:

@@ -13,8 +13,7 @@ import msgspec
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import loader
 from ticks_platform.ingestion.handover import takeover
-from ticks_platform.ingestion.handover.handover import Unsettled
-from ticks_platform.ingestion.handover.received_twice import Overlap
+from ticks_platform.ingestion.handover.received_twice import Overlap, Unsettled
 from ticks_platform.ingestion.rows.store import Prepared
 from ticks_platform.ingestion.rows.tables import Rows
 from ticks_platform.ingestion.run import Ingestion

@@ -34,13 +34,13 @@ from ticks_platform.feeds.history import (
     frames,
     seconds_to_next_minute,
 )
+from ticks_platform.timestamps import EPOCH
 
 API = "https://api.twelvedata.com"
 
 _MINUTE = 60_000_000_000
 _MOST = 5000
 """Bars of one answer, at the most that the provider gives."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _KIND = "twelve_data bars"
 
 _Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
@@ -139,7 +139,7 @@ def _window(span: Span, cursor: str) -> tuple[int, int]:
 
 
 def _text(minute: int) -> str:
-    return (_EPOCH + timedelta(minutes=minute)).strftime("%Y-%m-%d %H:%M:%S")
+    return (EPOCH + timedelta(minutes=minute)).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _minute(raw: msgspec.Raw) -> int | None:
@@ -149,7 +149,7 @@ def _minute(raw: msgspec.Raw) -> int | None:
         begin = datetime.fromisoformat(value.datetime or "").replace(tzinfo=timezone.utc)
     except (*UNDECODABLE, ValueError):
         return None
-    return (begin - _EPOCH) // timedelta(minutes=1)
+    return (begin - EPOCH) // timedelta(minutes=1)
 
 
 def _bar(symbol: str, raw: msgspec.Raw) -> Event:

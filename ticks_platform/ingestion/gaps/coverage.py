@@ -11,7 +11,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg2.extras import execute_values
@@ -26,11 +26,11 @@ from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.rows.ledger import Entry
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import storable
+from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 IN_FLIGHT = 250_000_000
 """Nanoseconds that a frame may be on its way: one that is lost with its connection was sent before the last that came
@@ -314,8 +314,8 @@ def _store(cursor: Cursor, lease: Lease, periods: Sequence[Period]) -> Collectio
             (
                 lease.feed,
                 period.symbol,
-                _datetime(period.begins_at),
-                None if period.ends_at is None else _datetime(period.ends_at),
+                from_nanoseconds(period.begins_at),
+                None if period.ends_at is None else from_nanoseconds(period.ends_at),
                 period.ended_by,
                 lease.epoch,
                 period.connection,
@@ -337,7 +337,7 @@ def _find_last_ticks(cursor: Cursor, lease: Lease, silent: Sequence[Period]) -> 
             "feed": lease.feed,
             "epoch": lease.epoch,
             "symbols": [period.symbol for period in silent],
-            "begins": [_datetime(period.begins_at) for period in silent],
+            "begins": [from_nanoseconds(period.begins_at) for period in silent],
             "in_flight": _IN_FLIGHT,
         }
         cursor.execute(sql_files.read("gaps/last_ticks.sql"), arguments)
@@ -349,7 +349,7 @@ def keep_wanted(cursor: Cursor, feed: str, wanted: Wanted) -> None:
         sql_files.read("gaps/wanted.sql"),
         {
             "feed": feed,
-            "at": _datetime(wanted.at),
+            "at": from_nanoseconds(wanted.at),
             "symbols": list(wanted.calendars),
             "calendars": list(wanted.calendars.values()),
         },
@@ -396,7 +396,3 @@ def reopen(cursor: Cursor, lease: Lease) -> None:
         """,
         (lease.feed, lease.epoch),
     )
-
-
-def _datetime(nanoseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)

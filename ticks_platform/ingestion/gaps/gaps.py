@@ -8,7 +8,7 @@ stays.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +17,9 @@ from psycopg2.extras import execute_values
 from ticks_platform.feeds.calendars import Calendar, calendar
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.gaps import coverage
+from ticks_platform.intervals import subtract
 from ticks_platform.timescale import sql_files
+from ticks_platform.timestamps import from_microseconds, to_microseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -34,8 +36,6 @@ COVERAGE_KEPT = timedelta(days=7)
 _FORGOTTEN_AT_ONCE = 50_000
 """Rows of coverage that one transaction forgets at the most."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MICROSECOND = timedelta(microseconds=1)
 _FOREVER = 1 << 62
 
 
@@ -75,7 +75,7 @@ class Gap(NamedTuple):
     detail: str = ""
 
 
-class Reckoned(NamedTuple):
+class Updated(NamedTuple):
     """What has changed in the table of gaps."""
 
     symbols: int
@@ -91,14 +91,14 @@ class _Changes(NamedTuple):
     removed: list[int]
 
 
-def reckon(cursor: Cursor, feed: str, *, now: datetime) -> Reckoned:
+def update(cursor: Cursor, feed: str, *, now: datetime) -> Updated:
     """Bring the gaps of a feed up to date, in one transaction; `now` is the end of a gap that goes on.
 
     May be called by anybody, at any time and as often as one likes.
     """
     held = leases.status(cursor, feed)
     if held is None:
-        return Reckoned(0, 0, 0, 0)
+        return Updated(0, 0, 0, 0)
     # Whoever loads this feed takes the same lock first, and so does anybody else who reckons.
     cursor.execute("SELECT FROM ticks_platform.feed_lease WHERE feed = %s FOR NO KEY UPDATE", (feed,))
     if not held.released and held.age > DEAD_AFTER:
@@ -131,17 +131,17 @@ def reckon(cursor: Cursor, feed: str, *, now: datetime) -> Reckoned:
     cursor.execute(sql_files.read("gaps/to_reckon.sql"), arguments)
     since = {symbol: (moment, ended_by) for symbol, moment, ended_by in cursor.fetchall()}
     if not since:
-        return Reckoned(0, 0, 0, 0)
+        return Updated(0, 0, 0, 0)
     arguments = {"feed": feed, "symbols": list(since), "since": [moment for moment, _ in since.values()]}
     cursor.execute(sql_files.read("gaps/reckoning.sql"), arguments)
     changes = _Changes([], [], [])
-    until = _microseconds(now)
+    until = to_microseconds(now)
     for symbol, rows in groupby(cursor.fetchall(), key=lambda row: row[1]):
         spans: list[Span] = []
         wanted: list[WantedSpan] = []
         known: list[KnownGap] = []
         for kind, _, begin, end, word, detail, gap_id in rows:
-            times = (_microseconds(begin), _FOREVER if end is None else _microseconds(end))
+            times = (to_microseconds(begin), _FOREVER if end is None else to_microseconds(end))
             if kind == "coverage":
                 spans.append(Span(*times, word or ""))
             elif kind == "wanted":
@@ -149,11 +149,11 @@ def reckon(cursor: Cursor, feed: str, *, now: datetime) -> Reckoned:
             else:
                 known.append(KnownGap(*times, gap_id, word, detail))
         moment, ended_by = since[symbol]
-        begin = 0 if moment is None else _microseconds(moment)
-        found = list(gaps(spans, wanted, since=begin, until=until, ended_by=ended_by))
+        begin = 0 if moment is None else to_microseconds(moment)
+        found = list(compute(spans, wanted, since=begin, until=until, ended_by=ended_by))
         _compare(symbol, found, [gap for gap in known if gap.begin >= begin], changes)
     _write(cursor, feed, changes)
-    return Reckoned(len(since), len(changes.found), len(changes.changed), len(changes.removed))
+    return Updated(len(since), len(changes.found), len(changes.changed), len(changes.removed))
 
 
 def forget_old(cursor: Cursor, feed: str, *, now: datetime) -> None:
@@ -166,7 +166,7 @@ def forget_old(cursor: Cursor, feed: str, *, now: datetime) -> None:
     )
 
 
-def gaps(
+def compute(
     covered: Iterable[Span], wanted: Iterable[WantedSpan], *, since: int, until: int, ended_by: str | None
 ) -> Iterator[Gap]:
     """The gaps of one symbol from `since` to `until`, in order; `ended_by` is what ended the coverage before it."""
@@ -212,7 +212,11 @@ def _compare(symbol: str, found: Sequence[Gap], known: Sequence[KnownGap], chang
     """What has to be done so that the known gaps of a symbol become those that were found."""
     # What has been dealt with stays as it was dealt with; only what goes beyond it is a gap that is open.
     settled = [gap for gap in known if gap.state != "open" and gap.end != _FOREVER]
-    upcoming = [rest for gap in found for rest in _without(gap, settled)]
+    upcoming = [
+        gap._replace(begin=begin, end=end)
+        for gap in found
+        for begin, end in subtract((gap.begin, gap.end), [(other.begin, other.end) for other in settled])
+    ]
     kept = {gap.begin: gap for gap in known if gap not in settled}
     for gap in upcoming:
         # The same one, or the one that it overlaps: its begin moves when more is loaded out of a journal.
@@ -229,18 +233,6 @@ def _compare(symbol: str, found: Sequence[Gap], known: Sequence[KnownGap], chang
     changes.removed.extend(gap.gap_id for gap in kept.values())
 
 
-def _without(gap: Gap, settled: Iterable[KnownGap]) -> Iterator[Gap]:
-    begin = gap.begin
-    for other in sorted(settled):
-        if other.end <= begin or other.begin >= gap.end:
-            continue
-        if other.begin > begin:
-            yield gap._replace(begin=begin, end=other.begin)
-        begin = other.end
-    if begin < gap.end:
-        yield gap._replace(begin=begin)
-
-
 def _write(cursor: Cursor, feed: str, changes: _Changes) -> None:
     if changes.removed:
         cursor.execute("DELETE FROM ticks_platform.feed_gap WHERE gap_id = ANY (%s)", (changes.removed,))
@@ -254,7 +246,7 @@ def _write(cursor: Cursor, feed: str, changes: _Changes) -> None:
             FROM (VALUES %s) AS given (gap_id, begins_at, ends_at, cause)
             WHERE known.gap_id = given.gap_id
             """,
-            [(gap_id, _datetime(gap.begin), _datetime(gap.end), gap.cause) for gap_id, gap in changes.changed],
+            [(gap_id, from_microseconds(gap.begin), _end(gap.end), gap.cause) for gap_id, gap in changes.changed],
             template="(%s, %s, %s::timestamptz, %s)",
             page_size=1000,
         )
@@ -266,8 +258,8 @@ def _write(cursor: Cursor, feed: str, changes: _Changes) -> None:
                 (
                     feed,
                     symbol,
-                    _datetime(gap.begin),
-                    _datetime(gap.end),
+                    from_microseconds(gap.begin),
+                    _end(gap.end),
                     gap.cause,
                     gap.detail,
                     "ignored" if gap.cause == "switched_off" else "open",
@@ -278,9 +270,5 @@ def _write(cursor: Cursor, feed: str, changes: _Changes) -> None:
         )
 
 
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def _datetime(microseconds: int) -> datetime | None:
-    return None if microseconds == _FOREVER else _EPOCH + timedelta(microseconds=microseconds)
+def _end(microseconds: int) -> datetime | None:
+    return None if microseconds == _FOREVER else from_microseconds(microseconds)

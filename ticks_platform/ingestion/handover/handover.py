@@ -11,14 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from ticks_platform.errors import RetryableError
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Unsubscribed
 from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.ingestion import lease as leases
-from ticks_platform.ingestion.handover import received_twice
-from ticks_platform.ingestion.handover.received_twice import Found, Overlap
-from ticks_platform.ingestion.journal.journal import FrameGroup, Journal
+from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import Lease, LeaseLostError, LeaseStatus
-from ticks_platform.ingestion.rows.decode import Decode
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -27,7 +25,14 @@ ROOM = 1 << 30
 """Positions that are left for what the predecessor still appends, so that the successor's ticks sort after them."""
 
 
-class HandoverFailedError(Exception):
+class Source(NamedTuple):
+    """A journal, and the lease under which it is loaded: where it goes on stands there."""
+
+    lease: Lease
+    journal: Journal
+
+
+class HandoverFailedError(RetryableError):
     """The successor could not take the feed over; its predecessor goes on."""
 
 
@@ -40,17 +45,6 @@ class Handover(NamedTuple):
     successor: str
     predecessor: str
     predecessor_epoch: int
-
-
-class Unsettled(NamedTuple):
-    """A journal of a successor's of which it is not decided yet what is stored already."""
-
-    feed: str
-    epoch: int
-    journal_number: int | None
-    """The predecessor's; None where that never loaded anything."""
-    end: int | None
-    """When its last frame arrived, in nanoseconds since the Unix epoch."""
 
 
 def begin(cursor: Cursor, *, owner: str, feed: str, predecessor: LeaseStatus, journal: Journal) -> Handover:
@@ -131,51 +125,6 @@ def is_closed(cursor: Cursor, handover: Handover) -> bool:
     )
     row = cursor.fetchone()
     return bool(row and row[0])
-
-
-def look(cursor: Cursor, journal_id: str) -> Overlap | Unsettled | None:
-    """What of a journal is stored already, or that this has to be decided; None where no other owner had received it.
-
-    To be asked when what the predecessor's journal holds is loaded.
-    """
-    cursor.execute(
-        """
-        SELECT planned.feed, planned.epoch, planned.left_out_positions, checkpoint.journal_number,
-            (SELECT (extract(epoch FROM max(last_received_at)) * 1000000)::bigint * 1000
-             FROM ticks_platform.feed_ledger AS ledger
-             WHERE ledger.feed = planned.feed AND ledger.epoch = planned.predecessor_epoch)
-        FROM ticks_platform.feed_handover AS planned
-        LEFT JOIN ticks_platform.feed_checkpoint AS checkpoint ON checkpoint.journal_id = planned.predecessor_journal
-        WHERE planned.journal_id = %s ORDER BY planned.epoch DESC LIMIT 1
-        """,
-        (journal_id,),
-    )
-    row = cursor.fetchone()
-    if row is None:
-        return None
-    feed, epoch, positions, journal_number, end = row
-    return Unsettled(feed, epoch, journal_number, end) if positions is None else Overlap.load(bytes(positions))
-
-
-def find(cursor: Cursor, unsettled: Unsettled, groups: Iterable[FrameGroup], decode: Decode) -> Found:
-    """Which events of these groups are stored already, as far as can be told by now."""
-    if unsettled.journal_number is None or unsettled.end is None:
-        return Found(Overlap.nothing(), 0)
-    return received_twice.find(
-        cursor, unsettled.feed, groups, decode, journal_number=unsettled.journal_number, end=unsettled.end
-    )
-
-
-def settle(cursor: Cursor, unsettled: Unsettled, decided: Overlap) -> None:
-    """Write down what is stored already: whoever loads the journal will obey."""
-    cursor.execute(
-        """
-        UPDATE ticks_platform.feed_handover
-        SET settled_at = clock_timestamp(), left_out = %s, left_out_positions = %s
-        WHERE feed = %s AND epoch = %s
-        """,
-        (len(decided.positions), decided.dump(), unsettled.feed, unsettled.epoch),
-    )
 
 
 class Readiness:

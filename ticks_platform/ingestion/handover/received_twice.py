@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta, timezone
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ticks_platform.ingestion.journal.journal import FrameGroup
+from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.rows.decode import FUTURE_TOLERANCE, Decode, DecodedBatch, decode_groups
 from ticks_platform.ingestion.rows.tables import QUOTES, TICKS, Rows, Table
+from ticks_platform.timestamps import from_microseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -36,7 +36,6 @@ _LAST = 1_000_000_000
 _GROUPS = 500
 """Groups of frames that are decoded at a time."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _FIELDS = {
     TICKS.table: ("price", "day_volume", "size", "bid", "ask", "exchange"),
@@ -100,6 +99,17 @@ class Overlap:
         return batch._replace(ticks=kept[0], quotes=kept[1]), left_out
 
 
+class Unsettled(NamedTuple):
+    """A journal of a successor's of which it is not decided yet what is stored already."""
+
+    feed: str
+    epoch: int
+    journal_number: int | None
+    """The predecessor's; None where that never loaded anything."""
+    end: int | None
+    """When its last frame arrived, in nanoseconds since the Unix epoch."""
+
+
 class _Copies(NamedTuple):
     """Arrivals of one and the same event, in nanoseconds, and its positions in the successor's journal."""
 
@@ -120,19 +130,38 @@ class Found(NamedTuple):
     """Events that the predecessor received last, and that have not reached the successor, or not yet."""
 
 
-def find(
-    cursor: Cursor,
-    feed: str,
-    groups: Iterable[FrameGroup],
-    decode: Decode,
-    *,
-    journal_number: int,
-    end: int,
-) -> Found:
-    """Which events of these groups, the successor's, are stored already out of the journal of that number.
+def look(cursor: Cursor, journal_id: str) -> Overlap | Unsettled | None:
+    """What of a journal is stored already, or that this has to be decided; None where no other owner had received it.
 
-    `end` is the arrival of the last frame of the predecessor, in nanoseconds; all that it has received is stored.
+    To be asked when what the predecessor's journal holds is loaded.
     """
+    cursor.execute(
+        """
+        SELECT planned.feed, planned.epoch, planned.left_out_positions, checkpoint.journal_number,
+            (SELECT (extract(epoch FROM max(last_received_at)) * 1000000)::bigint * 1000
+             FROM ticks_platform.feed_ledger AS ledger
+             WHERE ledger.feed = planned.feed AND ledger.epoch = planned.predecessor_epoch)
+        FROM ticks_platform.feed_handover AS planned
+        LEFT JOIN ticks_platform.feed_checkpoint AS checkpoint ON checkpoint.journal_id = planned.predecessor_journal
+        WHERE planned.journal_id = %s ORDER BY planned.epoch DESC LIMIT 1
+        """,
+        (journal_id,),
+    )
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    feed, epoch, positions, journal_number, end = row
+    return Unsettled(feed, epoch, journal_number, end) if positions is None else Overlap.load(bytes(positions))
+
+
+def find(cursor: Cursor, unsettled: Unsettled, groups: Iterable[FrameGroup], decode: Decode) -> Found:
+    """Which events of these groups, the successor's, are stored already, as far as can be told by now.
+
+    All that the predecessor has received is stored.
+    """
+    feed, journal_number, end = unsettled.feed, unsettled.journal_number, unsettled.end
+    if journal_number is None or end is None:
+        return Found(Overlap.nothing(), 0)
     positions: list[int] = []
     stretch = _Stretch()
     for part, goes_on in _parts(groups, until=end + _LAG):
@@ -143,6 +172,18 @@ def find(
         stretch.note(part, decode, until=end + _LAG)
     missing = stretch.compare(cursor, feed, positions, journal_number=journal_number, end=end)
     return Found(Overlap(np.array(sorted(positions), dtype=np.int64)), missing)
+
+
+def settle(cursor: Cursor, unsettled: Unsettled, decided: Overlap) -> None:
+    """Write down what is stored already: whoever loads the journal will obey."""
+    cursor.execute(
+        """
+        UPDATE ticks_platform.feed_handover
+        SET settled_at = clock_timestamp(), left_out = %s, left_out_positions = %s
+        WHERE feed = %s AND epoch = %s
+        """,
+        (len(decided.positions), decided.dump(), unsettled.feed, unsettled.epoch),
+    )
 
 
 def _parts(groups: Iterable[FrameGroup], *, until: int) -> Iterator[tuple[list[FrameGroup], bool]]:
@@ -221,10 +262,10 @@ def _look_up(
         _STORED[table],
         {
             "feed": feed,
-            "oldest": _datetime(oldest),
-            "newest": _datetime((until + FUTURE_TOLERANCE) // 1000),
-            "since": _datetime(since // 1000),
-            "until": _datetime(until // 1000),
+            "oldest": from_microseconds(oldest),
+            "newest": from_microseconds((until + FUTURE_TOLERANCE) // 1000),
+            "since": from_microseconds(since // 1000),
+            "until": from_microseconds(until // 1000),
             "journal": f"{journal_number:04x}",
         },
     )
@@ -285,7 +326,3 @@ def in_common(before: list[int], after: list[int], *, begin: int, end: int, lag:
 def _key(values: Iterable[Any]) -> tuple[Any, ...]:
     # NaN is NULL in the database, and not equal to itself.
     return tuple(None if value != value else value for value in values)
-
-
-def _datetime(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)

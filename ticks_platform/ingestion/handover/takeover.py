@@ -16,12 +16,11 @@ from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.handover import handover
-from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError
+from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Source
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.journal.journal_pair import JournalPair
 from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.ingestion.lease import Lease, LeaseStatus
-from ticks_platform.ingestion.loader import Source
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 
 if TYPE_CHECKING:

@@ -9,8 +9,13 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ticks_platform.errors import ActionRequiredError, RetryableError
 
 APPLICATION_ID = 0x7469636B
 """Marks a SQLite file as ours: "tick"."""
@@ -25,22 +30,22 @@ HEAD = """
 """Query for the position after the last frame, and for how many frames came before it."""
 
 
-class JournalError(Exception):
+class JournalError(ActionRequiredError):
     """The journal's file cannot be used as it is; the message says why, and what to do."""
 
 
-class JournalDamagedError(Exception):
+class JournalDamagedError(RetryableError):
     """The journal's file was found damaged while in use, and is set aside; the message says where it is.
 
     No JournalError, since nobody has to do anything for the feed to go on: its next ingestion begins a new journal.
     """
 
 
-class JournalUnavailableError(Exception):
+class JournalUnavailableError(RetryableError):
     """The journal cannot be written or read just now: it is locked, or the disk is full. Its frames are still in it."""
 
 
-class JournalFencedError(Exception):
+class JournalFencedError(RetryableError):
     """Another process has opened this journal for writing; this one must not append any more."""
 
 
@@ -55,6 +60,22 @@ class Contents(msgspec.Struct, array_like=True):
     connection: int
     received_at: list[int]
     frames: list[bytes]
+
+
+class FrameGroup(NamedTuple):
+    """Frames of one connection that were appended together, in order."""
+
+    position: int
+    end: int
+    epoch: int
+    connection: int
+    received_at: list[int]
+    frames: list[bytes]
+
+    def positions(self) -> npt.NDArray[np.int64]:
+        """The position of each frame: how many bytes came before it."""
+        sizes = np.fromiter(map(frame_size, self.frames), np.int64, len(self.frames))
+        return self.position + np.cumsum(sizes) - sizes
 
 
 encode = msgspec.msgpack.Encoder().encode

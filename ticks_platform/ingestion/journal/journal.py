@@ -16,16 +16,13 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
-import numpy.typing as npt
 
 from ticks_platform.feeds.events import Frame
 from ticks_platform.ingestion.journal import file as journal_file
 from ticks_platform.ingestion.journal.file import (
     HEAD,
     Contents,
+    FrameGroup,
     JournalDamagedError,
     JournalError,
     JournalFencedError,
@@ -52,22 +49,6 @@ SYNC_INTERVAL = 0.01
 
 _PATIENCE = 5.0
 """Seconds that a write waits for whoever else has locked the file, before it counts as failed for now."""
-
-
-class FrameGroup(NamedTuple):
-    """Frames of one connection that were appended together, in order."""
-
-    position: int
-    end: int
-    epoch: int
-    connection: int
-    received_at: list[int]
-    frames: list[bytes]
-
-    def positions(self) -> npt.NDArray[np.int64]:
-        """The position of each frame: how many bytes came before it."""
-        sizes = np.fromiter(map(frame_size, self.frames), np.int64, len(self.frames))
-        return self.position + np.cumsum(sizes) - sizes
 
 
 class Journal:

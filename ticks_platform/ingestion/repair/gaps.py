@@ -7,14 +7,16 @@ margin, and earlier where the feed is streamed with a delay. Trades in the margi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ticks_platform.feeds.history import History
 from ticks_platform.ingestion.journal.file import JournalError
 from ticks_platform.ingestion.journal.journal_view import journal_view
-from ticks_platform.ingestion.repair.ranges import Interval, Stretch, joined, rest
+from ticks_platform.ingestion.repair.ranges import Interval, Stretch, joined
+from ticks_platform.intervals import subtract
+from ticks_platform.timestamps import EPOCH, floor
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -23,7 +25,6 @@ CONNECTION = 0
 """The connection of repaired frames in the ledger; those of a feed's sockets count from 1."""
 
 _MINUTE = timedelta(minutes=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class OpenGap(NamedTuple):
@@ -64,7 +65,7 @@ def needed(gap: OpenGap, history: History) -> Stretch:
 
 def minute(at: datetime) -> datetime:
     """The begin of a minute."""
-    return at - (at - _EPOCH) % _MINUTE
+    return floor(at, _MINUTE)
 
 
 def open_gaps(cursor: Cursor, feed: str) -> list[OpenGap]:
@@ -110,7 +111,7 @@ def loaded_until(cursor: Cursor, feed: str, folder: Path, *, now: datetime) -> d
         (feed, CONNECTION),
     )
     (until,) = cursor.fetchone() or (None,)
-    return until or _EPOCH
+    return until or EPOCH
 
 
 def _is_loaded(cursor: Cursor, path: Path) -> bool:
@@ -139,7 +140,7 @@ def give_up_old(cursor: Cursor, feed: str, limits: Limits) -> int:
 
 def give_up_unknown(cursor: Cursor, feed: str, history: History) -> int:
     """Settle the open gaps that began before the provider's history does; returns how many."""
-    since = _EPOCH + timedelta(seconds=history.since)
+    since = EPOCH + timedelta(seconds=history.since)
     return _settle(
         cursor,
         "unrepairable",
@@ -177,7 +178,7 @@ def settle(cursor: Cursor, feed: str, history: History) -> Settled:
         stretch = needed(gap, history)
         interval = (stretch.begin, stretch.end)
         which, arguments = "gap_id = %s", (gap.gap_id,)
-        if not rest(interval, loaded.get(gap.symbol, [])):
+        if not subtract(interval, loaded.get(gap.symbol, [])):
             rows = _rows(cursor, feed, history, stretch)
             what = "trades" if history.kind == "trades" else "the provider's bars; the ticks are lost"
             if _settle(cursor, "repaired", f"repaired by {rows} {what}", which, arguments, rows):

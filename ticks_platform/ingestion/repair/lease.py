@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ticks_platform.errors import RetryableError
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.lease import Lease, LeaseLostError
 
@@ -14,7 +15,7 @@ ALIVE_WITHIN = 60.0
 """Seconds since its heartbeat within which the owner of a repair counts as at work; a request may take that long."""
 
 
-class RepairInUseError(Exception):
+class RepairInUseError(RetryableError):
     """Somebody else repairs the feed at the moment."""
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg2.extras import execute_values
 
+from ticks_platform.intervals import merge, subtract
 from ticks_platform.timescale.database import storable
 
 if TYPE_CHECKING:
@@ -48,26 +49,11 @@ class Turned(NamedTuple):
 
 def joined(stretches: Iterable[Stretch], within: timedelta) -> list[Stretch]:
     """The same, with those of one symbol put together that are not further apart than this."""
-    found: list[Stretch] = []
-    for stretch in sorted(stretches):
-        last = found[-1] if found else None
-        if last is not None and last.symbol == stretch.symbol and stretch.begin <= last.end + within:
-            found[-1] = last._replace(end=max(last.end, stretch.end))
-        else:
-            found.append(stretch)
-    return found
-
-
-def rest(interval: Interval, taken: Iterable[Interval]) -> list[Interval]:
-    """The parts of an interval that none of these cover."""
-    begin, end = interval
-    parts = []
-    for first, last in sorted(taken):
-        if first > begin:
-            parts.append((begin, min(first, end)))
-        begin = max(begin, last)
-    parts.append((begin, end))
-    return [(first, last) for first, last in parts if first < last]
+    return [
+        Stretch(symbol, *interval)
+        for symbol, those in groupby(sorted(stretches), key=lambda stretch: stretch.symbol)
+        for interval in merge([(stretch.begin, stretch.end) for stretch in those], within=within)
+    ]
 
 
 def want(cursor: Cursor, feed: str, kind: str, stretches: Sequence[Stretch]) -> int:
@@ -96,7 +82,7 @@ def want(cursor: Cursor, feed: str, kind: str, stretches: Sequence[Stretch]) -> 
     added = [
         (feed, stretch.symbol, kind, *part)
         for stretch in wanted
-        for part in rest((stretch.begin, stretch.end), taken.get(stretch.symbol, []))
+        for part in subtract((stretch.begin, stretch.end), taken.get(stretch.symbol, []))
     ]
     if added:
         execute_values(

@@ -40,6 +40,7 @@ from ticks_platform.ingestion.repair.gaps import Limits
 from ticks_platform.ingestion.repair.ranges import Range, Stretch
 from ticks_platform.paths import state_dir
 from ticks_platform.timescale.database import Database
+from ticks_platform.timestamps import EPOCH, to_nanoseconds
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +57,6 @@ _SOON = 60.0
 """Seconds that a run may begin with waiting."""
 _BEAT = 5.0
 """Seconds between heartbeats while it waits."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class Report(NamedTuple):
@@ -219,7 +218,7 @@ class Repair:
     def _page(self, wanted: Range) -> Page:
         """The next page of a range, after as many attempts as that takes. Raises HistoryError and _OutOfTimeError."""
         symbol, begin, end = wanted.stretch
-        span = Span(symbol, self._asked.get(symbol, symbol), _nanoseconds(begin), _nanoseconds(end))
+        span = Span(symbol, self._asked.get(symbol, symbol), to_nanoseconds(begin), to_nanoseconds(end))
         cursor = wanted.cursor if wanted.cursor is not None else self._history.first(span)
         backoff = Backoff(base=self._first_wait, cap=60.0)
         for remaining in reversed(range(ATTEMPTS)):
@@ -293,12 +292,8 @@ def limits_of(feed: FeedSettings, history: History) -> Limits:
 
 def whole_minutes(feed: FeedSettings, history: History) -> tuple[datetime, datetime]:
     """From when to when all minutes can be asked for by now."""
-    since = repair_gaps.minute(_EPOCH + timedelta(seconds=history.since, minutes=1, microseconds=-1))
+    since = repair_gaps.minute(EPOCH + timedelta(seconds=history.since, minutes=1, microseconds=-1))
     return since, repair_gaps.minute(datetime.now(timezone.utc) - limits_of(feed, history).youngest)
-
-
-def _nanoseconds(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 class Due(NamedTuple):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from psycopg2.extras import execute_values
 
 from ticks_platform.ingestion.rows.tables import BARS, Rows
+from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _KEY = ("symbol", "start_time", "end_time", "feed")
 
@@ -31,7 +30,9 @@ def store(cursor: Cursor, feed: str, bars: Rows) -> StoredBars:
     Only the owner of the feed's lease calls this, so nobody else inserts its bars in between.
     """
     events = bars.one_by_one()
-    windows = [(_symbol(bar.symbol), _datetime(bar.start_time), _datetime(bar.end_time)) for bar in events]
+    windows = [
+        (_symbol(bar.symbol), from_nanoseconds(bar.start_time), from_nanoseconds(bar.end_time)) for bar in events
+    ]
     cursor.execute(
         """
         SELECT symbol, start_time, end_time FROM stock_aggregates
@@ -69,7 +70,7 @@ def store(cursor: Cursor, feed: str, bars: Rows) -> StoredBars:
                 _number(bar.volume),
                 _number(bar.average_price),
                 feed,
-                _datetime(int(bars.received_at[place])),
+                from_nanoseconds(int(bars.received_at[place])),
             )
             for window, place in latest.items()
             for bar in (events[place],)
@@ -88,7 +89,3 @@ def _symbol(value: object) -> str:
 
 def _number(value: float | None) -> float | None:
     return None if value is None else float(value)
-
-
-def _datetime(nanoseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)

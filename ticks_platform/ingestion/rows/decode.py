@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from ticks_platform.feeds.columns import Decoded, TickColumns
 from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick
-from ticks_platform.ingestion.journal.file import frame_size
-from ticks_platform.ingestion.journal.journal import FrameGroup
+from ticks_platform.ingestion.journal.file import FrameGroup, frame_size
 from ticks_platform.ingestion.rows.tables import BARS, QUOTES, TABLES, TICKS, UNSTORABLE, Rows, Table
 
 FUTURE_TOLERANCE = 300 * 1_000_000_000

@@ -7,13 +7,13 @@ costs one look into a set, and nothing depends on how long the table is or how o
 from __future__ import annotations
 
 from collections.abc import Set
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.ingestion.rows.tables import Rows
+from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -187,7 +187,7 @@ def stored_before(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[in
 
 
 def _at_the_same_time(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[int]:
-    times = [_datetime(suspect.time) for suspect in suspects]
+    times = [from_nanoseconds(suspect.time) for suspect in suspects]
     cursor.execute(
         """
         SELECT place FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[], %s::timestamptz[])
@@ -205,7 +205,7 @@ def _at_the_same_time(cursor: Cursor, feed: str, suspects: list[Suspect]) -> lis
 
 
 def _on_the_same_day(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[int]:
-    days = [_datetime(suspect.key[3] * _DAY + _DAY_BEGINS) for suspect in suspects]
+    days = [from_nanoseconds(suspect.key[3] * _DAY + _DAY_BEGINS) for suspect in suspects]
     cursor.execute(
         """
         SELECT place FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[], %s::timestamptz[])
@@ -234,10 +234,6 @@ def _can_be_stored(key: Key) -> bool:
 def _columns(suspects: list[Suspect]) -> tuple[list[int], list[str], list[str | None], list[str]]:
     symbols, exchanges, ids = ([suspect.key[field] for suspect in suspects] for field in range(3))
     return [suspect.place for suspect in suspects], symbols, exchanges, ids  # type: ignore[return-value]
-
-
-def _datetime(nanoseconds: int) -> datetime:
-    return datetime.fromtimestamp(nanoseconds // 1000 / 1e6, tz=timezone.utc)
 
 
 def instead_of(refused: Set[int], ticks: Rows, copies: Rows) -> tuple[Rows, Rows]:

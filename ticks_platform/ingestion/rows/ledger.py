@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,12 +12,11 @@ from psycopg2.extras import execute_values
 
 from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent
 from ticks_platform.ingestion.rows.tables import Rows
+from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _HOUR = 3600 * 1_000_000_000
 """Nanoseconds."""
@@ -79,8 +78,8 @@ def entries(
         key = (group.epoch, group.connection)
         entry = Entry(
             *key,
-            first_received_at=_datetime(group.received_at[0]),
-            last_received_at=_datetime(group.received_at[-1]),
+            first_received_at=from_nanoseconds(group.received_at[0]),
+            last_received_at=from_nanoseconds(group.received_at[-1]),
             frames=len(group.frames),
             events=int(batch.events_of[number]),
             loaded=int(loaded_of[number]),
@@ -89,7 +88,7 @@ def entries(
             rejected=int(rejected_of[number]),
             control=int(batch.control_of[number]),
             last_data_at=(
-                _datetime(group.received_at[0]) if batch.events_of[number] > batch.control_of[number] else None
+                from_nanoseconds(group.received_at[0]) if batch.events_of[number] > batch.control_of[number] else None
             ),
         )
         found[key] = _sum(found[key], entry) if key in found else entry
@@ -130,7 +129,7 @@ def hours(loaded: Sequence[Rows], *, time: str = "time") -> list[HourEntry]:
     distinct, first, count = np.unique(hour[order], return_index=True, return_counts=True)
     last = np.maximum.reduceat(np.concatenate([part.received_at for part in loaded])[order], first)
     return [
-        HourEntry(_datetime(begin * _HOUR), ticks, _datetime(received_at))
+        HourEntry(from_nanoseconds(begin * _HOUR), ticks, from_nanoseconds(received_at))
         for begin, ticks, received_at in zip(distinct.tolist(), count.tolist(), last.tolist(), strict=True)
     ]
 
@@ -168,8 +167,3 @@ def _sum(first: Entry, second: Entry) -> Entry:
         control=first.control + second.control,
         last_data_at=second.last_data_at or first.last_data_at,
     )
-
-
-def _datetime(nanoseconds: int) -> datetime:
-    # As the binary COPY has it: whole microseconds, the rest cut off. A float would round.
-    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)

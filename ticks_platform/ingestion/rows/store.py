@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg2
@@ -17,6 +16,7 @@ from ticks_platform.ingestion.rows.duplicate_trades import Suspect, TradeMemory
 from ticks_platform.ingestion.rows.tables import BARS, TICKS, UNSTORABLE, Rows, Table
 from ticks_platform.timescale.columnstore import DirectCompress
 from ticks_platform.timescale.database import storable
+from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -179,7 +179,7 @@ class Store:
                         self._lease.feed,
                         self._lease.journal_number,
                         event.position,
-                        datetime.fromtimestamp(event.received_at / 1e9, tz=timezone.utc),
+                        from_nanoseconds(event.received_at),
                         storable(event.reason),
                         event.raw,
                     )

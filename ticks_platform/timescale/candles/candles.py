@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg2
 import psycopg2.errors
 from psycopg2 import sql
+
+from ticks_platform import timestamps
+from ticks_platform.intervals import merge
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -18,8 +21,6 @@ if TYPE_CHECKING:
 REFRESH_ATTEMPTS = 10
 REFRESH_PAUSE = 2.0
 """Seconds between attempts while another refresh of the same candle is at work."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class Candle(NamedTuple):
@@ -92,18 +93,12 @@ def kept_ranges(cursor: Cursor) -> list[Span]:
         ORDER BY range_start
         """
     )
-    spans: list[Span] = []
-    for begin, end in cursor.fetchall():
-        if spans and spans[-1].end >= begin:
-            spans[-1] = Span(spans[-1].begin, end)
-        else:
-            spans.append(Span(begin, end))
-    return spans
+    return [Span(begin, end) for begin, end in merge(cursor.fetchall())]
 
 
 def floor(at: datetime, candle: Candle) -> datetime:
     """Begin of the candle's bucket that this time is in."""
-    return _EPOCH + (at - _EPOCH) // candle.bucket * candle.bucket
+    return timestamps.floor(at, candle.bucket)
 
 
 def refresh(cursor: Cursor, candle: Candle, begin: datetime, end: datetime) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg2
 from psycopg2 import sql
 
+from ticks_platform.errors import ActionRequiredError
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.candles.candles import Candle
 
@@ -23,7 +24,7 @@ _SHAPE = re.compile(
 _LIVE = re.compile(r"\btimescaledb\.materialized_only\s*=\s*false\b")
 
 
-class DefinitionError(Exception):
+class DefinitionError(ActionRequiredError):
     """A candle's file that cannot be used; the message says why."""
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from ticks_platform.intervals import merge
 from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
 from ticks_platform.timescale.policies import policies
@@ -60,7 +61,7 @@ def refresh(cursor: Cursor) -> Late:
         hours.setdefault(candles.floor(hour.begin, ONE_DAY), []).append(hour)
     days = {day.begin: day for day in late.days}
     for begin in sorted(hours.keys() | days.keys()):
-        for first, end in _spans(hours.get(begin, [])):
+        for first, end in merge((hour.begin, hour.begin + ONE_HOUR.bucket) for hour in hours.get(begin, [])):
             candles.refresh(cursor, ONE_MINUTE, first, end)
             candles.refresh(cursor, ONE_HOUR, first, end)
         _record(cursor, ONE_HOUR, hours.get(begin, []))
@@ -104,19 +105,6 @@ def _changed(cursor: Cursor, candle: Candle, window: timedelta) -> list[Bucket]:
         {"width": candle.bucket, "candle": candle.name, "window": window},
     )
     return [Bucket(*row) for row in cursor.fetchall()]
-
-
-def _spans(hours: Sequence[Bucket]) -> Iterator[tuple[datetime, datetime]]:
-    """Hours that follow one another, as one span."""
-    begin = end = None
-    for hour in hours:
-        if begin is not None and end is not None and hour.begin != end:
-            yield begin, end
-            begin = None
-        begin = begin or hour.begin
-        end = hour.begin + ONE_HOUR.bucket
-    if begin is not None and end is not None:
-        yield begin, end
 
 
 def _record(cursor: Cursor, candle: Candle, buckets: Sequence[Bucket]) -> None:

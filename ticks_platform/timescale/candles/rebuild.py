@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg2
 from psycopg2 import sql
 
+from ticks_platform.errors import ActionRequiredError
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.candles import definitions as candle_definitions
@@ -35,7 +36,7 @@ DRAIN_SECONDS = 120
 _STEP = timedelta(days=1)
 
 
-class RebuildRefusedError(Exception):
+class RebuildRefusedError(ActionRequiredError):
     """A rebuild that would lose something, or cannot be done; the message says what, and what to do."""
 
 

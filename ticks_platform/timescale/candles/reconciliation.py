@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg2.errors
 from psycopg2 import sql
 
+from ticks_platform.intervals import merge
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.candles.candles import (
@@ -137,7 +138,7 @@ def _reconcilable(cursor: Cursor, candle: Candle, window: timedelta) -> list[Spa
     cursor.execute(sql_files.read("checks/reconcilable_hours.sql"), {"width": candle.bucket, "window": window})
     whole = [
         (candles.floor(begin + candle.bucket - timedelta(microseconds=1), candle), candles.floor(end, candle))
-        for begin, end in _merged(cursor.fetchall())
+        for begin, end in merge(cursor.fetchall())
     ]
     return [(begin, end) for begin, end in whole if begin < end]
 
@@ -185,7 +186,7 @@ def _refresh(cursor: Cursor, candle: Candle, buckets: Sequence[datetime], *, for
                 {"width": width, "begin": begin, "last": end - timedelta(microseconds=1)},
             )
             wanted.append(cursor.fetchone() or (begin, end))
-        for begin, end in _merged(wanted):
+        for begin, end in merge(wanted):
             # An open bucket must not be materialized: ticks that come to it later would stay hidden.
             if begin < min(end, now):
                 _call(cursor, call, (name, begin, min(end, now)))
@@ -205,15 +206,4 @@ def _call(cursor: Cursor, call: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _spans(buckets: Iterable[datetime], width: timedelta) -> list[Span]:
-    return _merged((bucket, bucket + width) for bucket in buckets)
-
-
-def _merged(spans: Iterable[Span]) -> list[Span]:
-    """The same stretches of time, in order, with what touches or overlaps put together."""
-    merged: list[Span] = []
-    for begin, end in sorted(spans):
-        if merged and begin <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((begin, end))
-    return merged
+    return merge((bucket, bucket + width) for bucket in buckets)

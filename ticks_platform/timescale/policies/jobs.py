@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ticks_platform.errors import ActionRequiredError
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.candles.candles import ONE_MINUTE
@@ -35,7 +36,7 @@ MAX_RUNTIME = timedelta(0)
 """No limit of either, as where a policy is made."""
 
 
-class PolicyRefusedError(Exception):
+class PolicyRefusedError(ActionRequiredError):
     """A policy that would destroy candles; the message says why and what to do."""
 
 

@@ -279,7 +279,7 @@ def test_every_gap_is_known_and_repaired(database: Database, tmp_path: Path) -> 
         assert everything.forgotten == 0
         for feed in (campaign.tape, campaign.stocks):
             with database.transaction() as cursor:
-                gaps.reckon(cursor, feed.name, now=datetime.now(timezone.utc))
+                gaps.update(cursor, feed.name, now=datetime.now(timezone.utc))
         there = stored(database)
         lost = missing(everything.events, there)
         found = check_gaps(database, lost)

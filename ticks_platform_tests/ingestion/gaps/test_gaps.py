@@ -12,7 +12,7 @@ from psycopg2.extras import execute_values
 from ticks_platform.feeds.calendars import calendar
 from ticks_platform.ingestion.gaps import coverage, gaps
 from ticks_platform.ingestion.gaps.coverage import Wanted
-from ticks_platform.ingestion.gaps.gaps import Reckoned, Span, WantedSpan
+from ticks_platform.ingestion.gaps.gaps import Span, Updated, WantedSpan
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.ingestion import TakeLease, rows
@@ -48,7 +48,7 @@ def found(
     wishes = [WantedSpan(us(begin), us(end), calendar(name), refusal) for begin, end in wanted]
     return [
         ((gap.begin - us(0)) / 1e6, None if gap.end == FOREVER else (gap.end - us(0)) / 1e6, gap.cause)
-        for gap in gaps.gaps(spans, wishes, since=us(since), until=us(until), ended_by=ended_by)
+        for gap in gaps.compute(spans, wishes, since=us(since), until=us(until), ended_by=ended_by)
     ]
 
 
@@ -137,9 +137,9 @@ def cover(database: Database, *intervals: tuple[str, float, float | None, str | 
         )
 
 
-def reckon(database: Database, seconds: float) -> Reckoned:
+def update(database: Database, seconds: float) -> Updated:
     with database.transaction() as cursor:
-        return gaps.reckon(cursor, "test", now=at(seconds))
+        return gaps.update(cursor, "test", now=at(seconds))
 
 
 def stored(database: Database, columns: str = "cause, state") -> list[tuple[Any, ...]]:
@@ -156,59 +156,59 @@ def stored(database: Database, columns: str = "cause, state") -> list[tuple[Any,
 def test_the_table_follows_the_coverage(database: Database, lease: Any) -> None:
     want(database, "A", "B")
     cover(database, ("A", 1, None, None), ("B", 1, None, None))
-    assert reckon(database, 5) == Reckoned(2, 0, 0, 0)
-    assert reckon(database, 6).symbols == 0, "nothing has changed"
+    assert update(database, 5) == Updated(2, 0, 0, 0)
+    assert update(database, 6).symbols == 0, "nothing has changed"
     cover(database, ("A", 1, 10, "disconnected"))
-    assert reckon(database, 12) == Reckoned(1, 1, 0, 0)
+    assert update(database, 12) == Updated(1, 1, 0, 0)
     assert stored(database) == [("A", 10, None, "disconnected", "open")]
-    assert reckon(database, 13) == Reckoned(1, 0, 0, 0), "it goes on"
+    assert update(database, 13) == Updated(1, 0, 0, 0), "it goes on"
     cover(database, ("A", 15, None, None))
-    assert reckon(database, 16) == Reckoned(1, 0, 1, 0)
+    assert update(database, 16) == Updated(1, 0, 1, 0)
     assert stored(database) == [("A", 10, 15, "disconnected", "open")]
     cover(database, ("A", 15, 50, "silent"), ("A", 52, None, None))
-    assert reckon(database, 60) == Reckoned(1, 1, 0, 0)
+    assert update(database, 60) == Updated(1, 1, 0, 0)
     assert stored(database)[1:] == [("A", 50, 52, "silent", "open")]
 
 
 def test_what_became_of_a_gap_is_kept(database: Database, lease: Any) -> None:
     want(database, "A")
     cover(database, ("A", 1, 10, "killed"), ("A", 20, 30, "disconnected"), ("A", 40, None, None))
-    reckon(database, 50)
+    update(database, 50)
     with database.transaction() as cursor:
         cursor.execute(
             "UPDATE ticks_platform.feed_gap SET state = 'repaired', rows_repaired = 7 WHERE cause = 'killed'"
         )
     # More was loaded out of the journal of the one that was killed: a smaller gap is repaired as well.
     cover(database, ("A", 1, 15, "killed"))
-    reckon(database, 60)
+    update(database, 60)
     assert stored(database, "state, rows_repaired") == [("A", 10, 20, "repaired", 7), ("A", 30, 40, "open", 0)]
     # Less than was thought: only what is new is open.
     cover(database, ("A", 1, 5, "killed"))
-    reckon(database, 70)
+    update(database, 70)
     assert stored(database, "state, rows_repaired")[:2] == [("A", 5, 10, "open", 0), ("A", 10, 20, "repaired", 7)]
 
 
 def test_a_gap_becomes_shorter_when_more_is_loaded(database: Database, lease: Any) -> None:
     want(database, "A")
     cover(database, ("A", 1, 10, "killed"), ("A", 20, None, None))
-    reckon(database, 50)
+    update(database, 50)
     before = stored(database, "gap_id")
     cover(database, ("A", 1, 15, "killed"))
-    reckon(database, 60)
+    update(database, 60)
     assert stored(database, "gap_id") == [("A", 15, 20, before[0][3])]
     cover(database, ("A", 1, 20, "killed"))
-    assert reckon(database, 60).removed == 1
+    assert update(database, 60).removed == 1
     assert stored(database) == []
 
 
 def test_the_first_connection_is_remembered_although_it_brought_nothing(database: Database, lease: Any) -> None:
     want(database, "A")
     cover(database, ("A", 1, 1, "disconnected"))
-    reckon(database, 2)
+    update(database, 2)
     cover(database, ("A", 3, 3, "disconnected"))
-    reckon(database, 4)
+    update(database, 4)
     cover(database, ("A", 5, None, None))
-    reckon(database, 6)
+    update(database, 6)
     assert stored(database) == [("A", 1, 5, "disconnected", "open")]
     assert rows(database, "SELECT count(*) FROM ticks_platform.feed_coverage") == [(2,)]
 
@@ -219,49 +219,49 @@ def test_one_gap_while_the_provider_flaps(database: Database, lease: Any, by: st
     cover(database, ("A", 1, 10, "stalled"))
     for begin in (20, 30, 40):
         cover(database, ("A", begin, None, None))
-        reckon(database, begin + 1)
+        update(database, begin + 1)
         assert stored(database) == [("A", 10, begin, "stalled", "open")]
         cover(database, ("A", begin, begin, by))
-        reckon(database, begin + 3)
+        update(database, begin + 3)
         assert stored(database) == [("A", 10, None, "stalled", "open")]
     cover(database, ("A", 50, None, None))
-    reckon(database, 60)
+    update(database, 60)
     assert stored(database) == [("A", 10, 50, "stalled", "open")]
 
 
 def test_what_is_switched_off_is_ignored(database: Database, lease: Any) -> None:
     want(database, "A")
     cover(database, ("A", 1, 10, "switched_off"))
-    reckon(database, 50)
+    update(database, 50)
     assert stored(database) == [("A", 10, None, "switched_off", "ignored")]
     cover(database, ("A", 90, None, None), epoch=2)
-    reckon(database, 100)
+    update(database, 100)
     assert stored(database) == [("A", 10, 90, "switched_off", "ignored")]
 
 
 def test_what_is_no_longer_wanted_ends_its_gap(database: Database, lease: Any) -> None:
     want(database, "A", "B")
     cover(database, ("A", 1, 10, "disconnected"), ("B", 1, None, None))
-    reckon(database, 50)
+    update(database, 50)
     want(database, "B", seconds=60)
-    reckon(database, 70)
+    update(database, 70)
     assert stored(database) == [("A", 10, 60, "disconnected", "open")]
 
 
-def test_days_without_anybody_are_reckoned_session_by_session(database: Database, lease: Any) -> None:
+def test_days_without_anybody_are_computed_session_by_session(database: Database, lease: Any) -> None:
     opens, closes, day = 2.5 * 3600, 9 * 3600, 24 * 3600
     want(database, "A", name="XNYS")
     cover(database, ("A", 1, opens + 60, "stopped"))
-    reckon(database, opens + 600)
+    update(database, opens + 600)
     assert stored(database) == [("A", opens + 60, None, "stopped", "open")]
-    reckon(database, closes + 600)
-    reckon(database, day + opens + 600)
-    reckon(database, day + opens + 700)
+    update(database, closes + 600)
+    update(database, day + opens + 600)
+    update(database, day + opens + 700)
     first, second = stored(database)
     assert first == ("A", opens + 60, closes, "stopped", "open")
     assert second == ("A", day + opens, None, "stopped", "open")
     cover(database, ("A", day + opens + 800, None, None), epoch=2)
-    reckon(database, day + closes)
+    update(database, day + closes)
     assert stored(database)[1] == ("A", day + opens, day + opens + 800, "stopped", "open")
 
 
@@ -273,16 +273,16 @@ def test_a_dead_owner_listens_no_more(database: Database, lease: Any) -> None:
             "INSERT INTO ticks_platform.feed_ledger VALUES ('test', 1, 1, %s, %s, 1, 1, 1, 0, 0, 0, 0, %s)",
             (at(2), at(30), at(29)),
         )
-    assert reckon(database, 40).found == 0
+    assert update(database, 40).found == 0
     with database.transaction() as cursor:
         cursor.execute("UPDATE ticks_platform.feed_lease SET heartbeat_at = heartbeat_at - INTERVAL '1 minute'")
-    reckon(database, 90)
+    update(database, 90)
     assert stored(database) == [("A", 28.75, None, "killed", "open")]
     # It was only cut off from the database.
     with database.transaction() as cursor:
         coverage.reopen(cursor, lease)
         cursor.execute("UPDATE ticks_platform.feed_lease SET heartbeat_at = clock_timestamp()")
-    reckon(database, 100)
+    update(database, 100)
     assert stored(database) == []
 
 
@@ -305,27 +305,27 @@ def test_old_coverage_is_forgotten_and_no_gap_changes(database: Database, lease:
     flapping = [(name, begin, begin + 10.0, "killed") for name in "AC" for begin in range(1, 301, 15)]
     cover(database, *flapping, ("A", 301, None, None), ("B", 1, None, None))
     cover(database, ("C", 100, 295, "stopped"), epoch=2)
-    assert forget(database, 400)[0] == ("A", 21, 1), "nothing of it is reckoned"
-    reckon(database, 310)
+    assert forget(database, 400)[0] == ("A", 21, 1), "no gap was computed from it"
+    update(database, 310)
     before = stored(database, "gap_id, cause")
     assert len([gap for gap in before if gap[0] == "A"]) == 20
     # Of C, one overlaps those that came after it, and is not as old as they are.
     assert forget(database, 150) == [("A", 11, 151), ("B", 1, 1), ("C", 14, 100)]
     assert forget(database, 400) == [("A", 10, 166), ("B", 1, 1), ("C", 10, 151)]
     assert forget(database, 400) == [("A", 10, 166), ("B", 1, 1), ("C", 10, 151)]
-    reckon(database, 320)
+    update(database, 320)
     assert stored(database, "gap_id, cause") == before
     cover(database, ("A", 166, 178, "killed"), ("A", 301, 305, "stalled"), ("A", 310, None, None))
-    reckon(database, 330)
+    update(database, 330)
     after = stored(database, "gap_id, cause")
     changed = {gap[1]: gap for gap in after if gap not in before}
     assert {begin: gap[2] for begin, gap in changed.items()} == {178: 181, 305: 310}
     assert [gap for gap in before if gap not in after] == [next(gap for gap in before if gap[:2] == ("A", 176))]
     # An owner on another machine had listened as well; that is told too late to make a gap shorter, and makes none.
     cover(database, ("A", 20, 40, "killed"), epoch=3)
-    reckon(database, 340)
+    update(database, 340)
     cover(database, ("A", 166, 179, "killed"))
-    reckon(database, 350)
+    update(database, 350)
     assert [gap[:3] for gap in stored(database) if gap[0] == "A" and gap[1] < 176] == [
         gap[:3] for gap in before if gap[0] == "A" and gap[1] < 176
     ]
@@ -346,7 +346,7 @@ def test_why_there_is_no_candle(database: Database, lease: Any) -> None:
             )
     want(database, "A", seconds=8880, name="XNYS")
     cover(database, ("A", 8881, 9150, "disconnected"), ("A", 9190, 9300, "killed"), ("A", 9310, None, None))
-    reckon(database, 9500)
+    update(database, 9500)
     with database.transaction() as cursor:
         cursor.execute("UPDATE ticks_platform.feed_gap SET state = 'repaired' WHERE cause = 'killed'")
         cursor.execute("SELECT bucket, reason FROM ticks_platform.candle_reasons('A', %s, %s)", (at(8820), at(9420)))
@@ -378,5 +378,5 @@ def test_the_providers_reason_is_told(database: Database, lease: Any) -> None:
     want(database, "A")
     with database.transaction() as cursor:
         cursor.execute("UPDATE ticks_platform.feed_symbol SET refusal = 'not in your plan'")
-    reckon(database, 20)
+    update(database, 20)
     assert stored(database, "cause, detail") == [("A", 0, None, "refused", "not in your plan")]

@@ -11,7 +11,8 @@ from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 from ticks_platform.ingestion.handover import received_twice
 from ticks_platform.ingestion.handover.received_twice import Overlap, in_common
-from ticks_platform.ingestion.journal.journal import FrameGroup, Journal
+from ticks_platform.ingestion.journal.file import FrameGroup
+from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Metrics
@@ -92,8 +93,9 @@ def find(database: Database, lease: Lease, *received: dict[int, float], end: flo
         for number, second in by_one.items()
     ]
     decode = TwelveDataConnector(url="ws://127.0.0.1:1", api_key="k").decode
+    unsettled = received_twice.Unsettled("test", 2, lease.journal_number, at(end))
     with database.transaction() as cursor:
-        return received_twice.find(cursor, "test", groups, decode, journal_number=lease.journal_number, end=at(end))
+        return received_twice.find(cursor, unsettled, groups, decode)
 
 
 def test_what_both_have_is_found(database: Database, stored: Lease) -> None:

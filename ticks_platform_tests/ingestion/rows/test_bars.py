@@ -91,7 +91,7 @@ def test_a_commit_that_was_not_heard_of_counts_as_what_it_was(
 ) -> None:
     trade = {"ev": "T", "sym": "AAPL", "i": "7", "x": 4, "p": 1.0, "s": 1, "t": MINUTE * 1000}
     made = make_loader(take_lease("one"), [frame(bar(1), bar(2), trade, trade)], polygon_events.decode)
-    transact, unheard = made._transact, [None]
+    transact, unheard = made._transactions.once, [None]
 
     def lose_the_news(work: Any) -> Any:
         """The connection dies between a commit and the answer to it."""
@@ -101,7 +101,7 @@ def test_a_commit_that_was_not_heard_of_counts_as_what_it_was(
             raise psycopg2.OperationalError("server closed the connection unexpectedly")
         return done
 
-    monkeypatch.setattr(made, "_transact", lose_the_news)
+    monkeypatch.setattr(made._transactions, "once", lose_the_news)
     made.run()
     assert unheard == []
     counts = (made.metrics.frames, made.metrics.loaded, made.metrics.replaced, made.metrics.duplicate)

@@ -6,7 +6,7 @@ import uuid
 
 import numpy as np
 
-from ticks_platform.ingestion.rows.tick_id import tick_ids
+from ticks_platform.ingestion.rows.tables import tick_ids
 
 
 def ids(times: list[int], positions: list[int], journal_number: int = 1) -> list[uuid.UUID]:

@@ -1,0 +1,61 @@
+"""What the connections of a feed went through, as the database keeps it: `feed_session` and `feed_channel`."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from psycopg2.extras import execute_values
+
+from ticks_platform.feeds.transport.state import Change
+from ticks_platform.ingestion import channels
+from ticks_platform.ingestion.lease import Lease
+from ticks_platform.timescale.database import storable
+from ticks_platform.timestamps import from_nanoseconds
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+
+class Changes:
+    """Changes of the connections' states that wait for the next transaction."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Change] = deque()
+        self._stored = 0
+
+    def record(self, change: Change) -> None:
+        """Keep a change until it is stored. Safe from any thread."""
+        self._waiting.append(change)
+
+    def store(self, cursor: Cursor, lease: Lease, *, with_channels: bool) -> None:
+        """Store what waits, in a transaction of the loader's; `stored` tells that it is committed.
+
+        Without `with_channels` the feed's channels stay as they are: they are a successor's by now.
+        """
+        pending = list(self._waiting)
+        if pending:
+            execute_values(
+                cursor,
+                "INSERT INTO ticks_platform.feed_session (feed, epoch, connection, at, state, detail) VALUES %s",
+                [
+                    (
+                        lease.feed,
+                        lease.epoch,
+                        change.connection,
+                        from_nanoseconds(change.at),
+                        change.state.value,
+                        storable(change.detail),
+                    )
+                    for change in pending
+                ],
+            )
+            if with_channels:
+                channels.note(cursor, lease.feed, pending)
+        self._stored = len(pending)
+
+    def stored(self) -> None:
+        """Forget what `store` has stored: it is committed."""
+        for _ in range(self._stored):
+            self._waiting.popleft()
+        self._stored = 0
