@@ -12,8 +12,7 @@ from benchmarks.report import Report
 from benchmarks.workbench import Workbench
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings
 from ticks_platform.ingestion import audit
-from ticks_platform.ingestion.rows.decode import DecodedBatch
-from ticks_platform.ingestion.rows.store import Stored
+from ticks_platform.ingestion.rows.decode import DecodedBatch, Stored
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.paths import project_root
 from ticks_platform.timescale.candles.candles import ONE_HOUR, ONE_MINUTE

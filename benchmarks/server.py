@@ -13,7 +13,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from benchmarks.children import Child, child
 from benchmarks.frames import Tape
-from ticks_standin.connection import frame
+from ticks_standin.server.framing import frame
 
 _UNREAD_LIMIT = 1 << 20
 _CHUNK = 1 << 16

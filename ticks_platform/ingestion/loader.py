@@ -25,9 +25,9 @@ from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.rows import ledger
-from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, decode_groups
+from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, Stored, decode_groups
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory, stored_until
-from ticks_platform.ingestion.rows.store import Prepared, Store, Stored, prepare
+from ticks_platform.ingestion.rows.store import Prepared, Store, prepare
 from ticks_platform.ingestion.rows.tables import TABLES, Rows
 from ticks_platform.ingestion.transactions import FAILURES, AbandonedError, Transactions
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
@@ -283,13 +283,13 @@ class Loader:
                 rejected=batch.rejected + stored.refused,
             )
             ledger.add(cursor, self._lease.feed, entries)
-            before = [entry for entry in entries if entry.epoch != self._lease.epoch]
-            if before:
-                coverage.prolong(cursor, self._lease.feed, before)
-            for destination in TABLES:
-                parts = [rows for table, rows in stored.loaded if table is destination]
-                hours = ledger.hours(parts, time=destination.time)
-                ledger.add_hours(cursor, self._lease.feed, destination.table, hours)
+            earlier = [entry for entry in entries if entry.epoch != self._lease.epoch]
+            last_data = [(entry.epoch, entry.connection, entry.last_data_at) for entry in earlier]
+            coverage.prolong(cursor, self._lease.feed, last_data)
+            for table in TABLES:
+                parts = [rows for each, rows in stored.loaded if each is table]
+                hours = ledger.hours(parts, time=table.time)
+                ledger.add_hours(cursor, self._lease.feed, table.name, hours)
             attempt = stored
             return stored
 

@@ -14,8 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from ticks_platform.ingestion.rows.decode import DecodedBatch
-from ticks_platform.ingestion.rows.store import Stored
+from ticks_platform.ingestion.rows.decode import DecodedBatch, Stored
 from ticks_platform.ingestion.rows.tables import TICKS
 
 logger = logging.getLogger(__name__)
@@ -89,9 +88,9 @@ class Metrics:
         self.replaced += replaced
         self.duplicate += duplicate
         self.rejected += len(batch.rejected) + len(stored.refused)
-        for destination, rows in batch.tables:
+        for table, rows in batch.tables:
             self.commit_latency.add((at - rows.received_at) / 1e9)
-            if destination is TICKS:
+            if table is TICKS:
                 times = rows.times("time")
                 self.last_event_at = int(times[-1])
                 # The first and the last stand for all.

@@ -220,12 +220,12 @@ def _in_the_middle_of_a_copy(times: int) -> None:
 
     original, copies = stores._copy_in, iter(range(1, 1 << 30))
 
-    def copy_in(cursor: Any, destination: Table, encoded: bytes, rows: int) -> None:
+    def copy_in(cursor: Any, table: Table, encoded: bytes, rows: int) -> None:
         if next(copies) != times:
-            original(cursor, destination, encoded, rows)
+            original(cursor, table, encoded, rows)
             return
-        columns = ", ".join(destination.columns)
-        cursor.copy_expert(f"COPY {destination.table} ({columns}) FROM STDIN (FORMAT binary)", Fatal(encoded))
+        columns = ", ".join(table.columns)
+        cursor.copy_expert(f"COPY {table.name} ({columns}) FROM STDIN (FORMAT binary)", Fatal(encoded))
         assert cursor.rowcount == rows
 
     stores._copy_in = copy_in

@@ -11,7 +11,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg2.extras import execute_values
@@ -23,7 +23,6 @@ from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes, Period
 from ticks_platform.ingestion.lease import Lease
-from ticks_platform.ingestion.rows.ledger import Entry
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import storable
 from ticks_platform.timestamps import from_nanoseconds
@@ -366,13 +365,12 @@ def close_abandoned(cursor: Cursor, feed: str, *, until_epoch: int, ended_by: st
     return cursor.rowcount
 
 
-def prolong(cursor: Cursor, feed: str, entries: Sequence[Entry]) -> None:
-    """Make the coverage of owners that were killed longer, by data that has been loaded out of their journals since."""
-    ends = [
-        (feed, entry.epoch, entry.connection, entry.last_data_at - _IN_FLIGHT)
-        for entry in entries
-        if entry.last_data_at is not None
-    ]
+def prolong(cursor: Cursor, feed: str, last_data: Iterable[tuple[int, int, datetime | None]]) -> None:
+    """Extend the coverage of owners that were killed, by data that has been loaded from their journals since.
+
+    `last_data` holds epochs, connections, and when the last data of each arrived.
+    """
+    ends = [(feed, epoch, connection, at - _IN_FLIGHT) for epoch, connection, at in last_data if at is not None]
     if ends:
         execute_values(
             cursor,

@@ -38,20 +38,20 @@ _GROUPS = 500
 
 
 _FIELDS = {
-    TICKS.table: ("price", "day_volume", "size", "bid", "ask", "exchange"),
-    QUOTES.table: ("bid", "bid_size", "ask", "ask_size", "exchange"),
+    TICKS.name: ("price", "day_volume", "size", "bid", "ask", "exchange"),
+    QUOTES.name: ("bid", "bid_size", "ask", "ask_size", "exchange"),
 }
 """The fields of an event that tell it from others, beside its symbol and its time."""
 
 _STORED = {
-    TICKS.table: """
+    TICKS.name: """
         SELECT symbol, (extract(epoch FROM time) * 1000000)::bigint, price, day_volume, size, bid, ask, exchange,
             (extract(epoch FROM received_at) * 1000000)::bigint
         FROM stocks_real_time
         WHERE time BETWEEN %(oldest)s AND %(newest)s AND received_at BETWEEN %(since)s AND %(until)s AND feed = %(feed)s
             AND coalesce(trade_id, '') = '' AND right(tick_id::text, 4) = %(journal)s
         """,
-    QUOTES.table: """
+    QUOTES.name: """
         SELECT symbol, (extract(epoch FROM time) * 1000000)::bigint, bid_price, bid_size, ask_price, ask_size, exchange,
             (extract(epoch FROM received_at) * 1000000)::bigint
         FROM stock_quotes
@@ -220,8 +220,8 @@ class _Stretch:
         self._begin = self._begin or part[0].received_at[0]
         self._last = part[-1].received_at[-1]
         batch = decode_groups(part, decode)
-        for destination, rows in ((TICKS, batch.ticks), (QUOTES, batch.quotes)):
-            _note(self._events[destination.table], destination, rows, until=until)
+        for table, rows in ((TICKS, batch.ticks), (QUOTES, batch.quotes)):
+            _note(self._events[table.name], table, rows, until=until)
 
     def compare(self, cursor: Cursor, feed: str, positions: list[int], *, journal_number: int, end: int) -> int:
         """Add the positions of what is stored already; returns how many events the predecessor has received last that
@@ -238,11 +238,11 @@ class _Stretch:
         return missing
 
 
-def _note(events: _Events, destination: Table, rows: Rows, *, until: int) -> None:
+def _note(events: _Events, table: Table, rows: Rows, *, until: int) -> None:
     """Take note of the successor's events that arrived up to `until`."""
     if not rows.events:
         return
-    telling = attrgetter("symbol", *_FIELDS[destination.table])
+    telling = attrgetter("symbol", *_FIELDS[table.name])
     times = (rows.times("time") // 1000).tolist()
     arrivals, positions = rows.received_at.tolist(), rows.positions.tolist()
     for event, time, arrival, position in zip(rows.one_by_one(), times, arrivals, positions, strict=True):

@@ -56,8 +56,8 @@ class DecodedBatch(NamedTuple):
     def tables(self) -> list[tuple[Table, Rows]]:
         """The rows by the table that they go to."""
         return [
-            (destination, rows)
-            for destination, rows in ((TICKS, self.ticks), (QUOTES, self.quotes), (BARS, self.bars))
+            (table, rows)
+            for table, rows in ((TICKS, self.ticks), (QUOTES, self.quotes), (BARS, self.bars))
             if rows.events
         ]
 
@@ -86,6 +86,20 @@ class DecodedBatch(NamedTuple):
         group = self.groups[int(self.groups_of(np.array([position]))[0])]
         frame = int(np.searchsorted(group.positions(), position, side="right")) - 1
         return RejectedEvent(position, received_at, reason, group.frames[frame])
+
+
+class Stored(NamedTuple):
+    """What became of a batch's rows."""
+
+    loaded: list[tuple[Table, Rows]]
+    replaced: list[Rows]
+    duplicate: list[Rows]
+    refused: list[RejectedEvent]
+
+    @property
+    def loaded_rows(self) -> list[Rows]:
+        """The new rows of all tables."""
+        return [rows for _, rows in self.loaded]
 
 
 def decode_groups(groups: Sequence[FrameGroup], decode: Decode, decode_many: DecodeMany | None = None) -> DecodedBatch:
@@ -188,12 +202,12 @@ def _refuse_at_the_door(batch: DecodedBatch) -> DecodedBatch:
     """Set aside the events whose time their table would refuse, without a round trip."""
     rejected = list(batch.rejected)
     kept: list[Rows] = []
-    for destination, rows in zip(TABLES, (batch.ticks, batch.quotes, batch.bars), strict=True):
+    for table, rows in zip(TABLES, (batch.ticks, batch.quotes, batch.bars), strict=True):
         try:
-            times = rows.times(destination.time)
+            times = rows.times(table.time)
         except UNSTORABLE:
-            rows = _refuse_what_is_no_time(batch, destination, rows, rejected)
-            times = rows.times(destination.time)
+            rows = _refuse_what_is_no_time(batch, table, rows, rejected)
+            times = rows.times(table.time)
         early, late = times < EARLIEST, times > rows.received_at + FUTURE_TOLERANCE
         refused = early | late
         if not refused.any():
@@ -207,12 +221,12 @@ def _refuse_at_the_door(batch: DecodedBatch) -> DecodedBatch:
     return batch._replace(ticks=kept[0], quotes=kept[1], bars=kept[2], rejected=rejected)
 
 
-def _refuse_what_is_no_time(batch: DecodedBatch, destination: Table, rows: Rows, rejected: list[RejectedEvent]) -> Rows:
+def _refuse_what_is_no_time(batch: DecodedBatch, table: Table, rows: Rows, rejected: list[RejectedEvent]) -> Rows:
     """Set aside the events whose time no column can hold; the times of the others can be asked for all at once."""
     kept = np.ones(len(rows.events), dtype=np.bool_)
     for place in range(len(rows.events)):
         try:
-            rows.part(place, place + 1).times(destination.time)
+            rows.part(place, place + 1).times(table.time)
         except UNSTORABLE as error:
             kept[place] = False
             reason = f"its time cannot be stored: {error}"

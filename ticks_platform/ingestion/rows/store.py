@@ -11,7 +11,7 @@ from psycopg2.extras import execute_values
 
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.rows import bars, duplicate_trades
-from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent
+from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent, Stored
 from ticks_platform.ingestion.rows.duplicate_trades import Suspect, TradeMemory
 from ticks_platform.ingestion.rows.tables import BARS, TICKS, UNSTORABLE, Rows, Table
 from ticks_platform.timescale.columnstore import DirectCompress
@@ -36,20 +36,6 @@ class Prepared(NamedTuple):
     suspects: list[Suspect]
 
 
-class Stored(NamedTuple):
-    """What became of a batch's rows."""
-
-    loaded: list[tuple[Table, Rows]]
-    replaced: list[Rows]
-    duplicate: list[Rows]
-    refused: list[RejectedEvent]
-
-    @property
-    def loaded_rows(self) -> list[Rows]:
-        """The new rows of all tables."""
-        return [rows for _, rows in self.loaded]
-
-
 def prepare(batch: DecodedBatch, memory: TradeMemory, lease: Lease) -> Prepared:
     """All that can be done without the database."""
     try:
@@ -57,11 +43,11 @@ def prepare(batch: DecodedBatch, memory: TradeMemory, lease: Lease) -> Prepared:
     except UNSTORABLE:
         twice, suspects = [], []  # something in it is no text, which is found when the batch is split
     encoded = {}
-    for destination, rows in batch.tables:
-        if destination.encode is not None:
-            kept = duplicate_trades.without(rows, twice)[0] if destination is TICKS else rows
+    for table, rows in batch.tables:
+        if table.encode is not None:
+            kept = duplicate_trades.without(rows, twice)[0] if table is TICKS else rows
             try:
-                encoded[destination.table] = destination.encode(kept, lease.feed, lease.journal_number)
+                encoded[table.name] = table.encode(kept, lease.feed, lease.journal_number)
             except UNSTORABLE:
                 continue
     return Prepared(batch, encoded, twice, suspects)
@@ -78,16 +64,14 @@ class Store:
         """Store a batch. What the database refuses is found and set aside; raises whatever is not the rows' fault."""
         stored = Stored([], [], [], [])
         batch = prepared.batch
-        for destination, rows in batch.tables:
-            if destination is TICKS:
+        for table, rows in batch.tables:
+            if table is TICKS:
                 self._store_ticks(cursor, prepared, stored)
-            elif destination is BARS:
+            elif table is BARS:
                 self._store_bars(cursor, batch, rows, stored)
             else:
-                loaded = self._copy(
-                    cursor, batch, destination, rows, prepared.encoded.get(destination.table), stored.refused
-                )
-                stored.loaded.extend((destination, part) for part in loaded)
+                loaded = self._copy(cursor, batch, table, rows, prepared.encoded.get(table.name), stored.refused)
+                stored.loaded.extend((table, part) for part in loaded)
         self._store_rejected(cursor, batch.rejected + stored.refused)
         return stored
 
@@ -97,7 +81,7 @@ class Store:
         upcoming, _ = duplicate_trades.without(ticks, sorted({*prepared.twice, *known}))
         _, again = duplicate_trades.without(ticks, known)
         _, copies = duplicate_trades.without(ticks, sorted({*prepared.twice}.difference(known)))
-        encoded = None if known else prepared.encoded.get(TICKS.table)
+        encoded = None if known else prepared.encoded.get(TICKS.name)
         self._direct_compress.prepare(cursor, rows=len(upcoming.events), symbols=batch.symbols)
         while upcoming.events:
             before = len(stored.refused)
@@ -121,21 +105,21 @@ class Store:
         self,
         cursor: Cursor,
         batch: DecodedBatch,
-        destination: Table,
+        table: Table,
         rows: Rows,
         encoded: bytes | None,
         refused: list[RejectedEvent],
     ) -> list[Rows]:
         """Copy rows in; those that cannot be rows are found and put to `refused`, the others are returned."""
         loaded: list[Rows] = []
-        encode = destination.encode
+        encode = table.encode
         assert encode is not None
         first = encoded
 
         def store(part: Rows) -> None:
             nonlocal first
             data, first = first or encode(part, self._lease.feed, self._lease.journal_number), None
-            _copy_in(cursor, destination, data, len(part.events))
+            _copy_in(cursor, table, data, len(part.events))
             loaded.append(part)
 
         self._store_parts(cursor, batch, rows, store, refused)
@@ -188,8 +172,8 @@ class Store:
             )
 
 
-def _copy_in(cursor: Cursor, destination: Table, encoded: bytes, rows: int) -> None:
-    statement = f"COPY {destination.table} ({', '.join(destination.columns)}) FROM STDIN (FORMAT binary)"
+def _copy_in(cursor: Cursor, table: Table, encoded: bytes, rows: int) -> None:
+    statement = f"COPY {table.name} ({', '.join(table.columns)}) FROM STDIN (FORMAT binary)"
     cursor.copy_expert(statement, io.BytesIO(encoded), size=1 << 20)
     if cursor.rowcount != rows:
         raise psycopg2.InternalError(f"the database took {cursor.rowcount} of {rows} rows of a COPY")

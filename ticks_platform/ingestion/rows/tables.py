@@ -101,7 +101,7 @@ def _joined(parts: Sequence[list[Any] | TickColumns]) -> list[Any] | TickColumns
 class Table(NamedTuple):
     """A table for one kind of event."""
 
-    table: str
+    name: str
     event: type
     time: str
     """The field of the event that says which chunk it goes to."""
