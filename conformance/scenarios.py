@@ -7,8 +7,7 @@ import time
 from collections.abc import Sequence
 
 from conformance.cell import Cell, Scenario, Well
-from ticks_standin import Misbehaviour, RawFrame
-from ticks_standin.commands import Moment, Silence
+from ticks_standin import Moment, RawFrame, Silence, StreamFaults
 
 _OUTAGE = 5.0
 _TIMED_OUT = 11.0
@@ -152,9 +151,9 @@ def _huge(size: int, name: str, title: str) -> Scenario:
 
 
 def _duplicates(cell: Cell) -> Well:
-    cell.stand_in.misbehave(Misbehaviour(duplicate=0.3))
+    cell.stand_in.set_faults(StreamFaults(duplicate=0.3))
     cell.stand_in.send_exactly(1_000)
-    cell.stand_in.misbehave(None)
+    cell.stand_in.set_faults(None)
     return Well(time.time())
 
 

@@ -1,6 +1,8 @@
 """The stand-in feed server: a local server that speaks the feed providers' protocols, with made-up prices.
 
-It is the default feed while developing, and what the tests attack. Nothing that it sends is a market's.
+It is the default feed while developing, and what the tests attack. Nothing that it sends is market data.
+
+Here are the ways to run one (``in_process``, ``process``, ``daemon``, ``__main__``), its commands and its settings.
 """
 
 from ticks_standin.account import (
@@ -12,27 +14,32 @@ from ticks_standin.account import (
     Undelivered,
     fetched_twice,
 )
-from ticks_standin.commands import RawFrame, StandInError
-from ticks_standin.daemon import LastingStandIn
-from ticks_standin.faults import MalformedKind, Misbehaviour
+from ticks_standin.daemon import StandInDaemon
+from ticks_standin.errors import StandInError
 from ticks_standin.in_process import StandIn
 from ticks_standin.process import StandInProcess
+from ticks_standin.server.connections import Moment
+from ticks_standin.server.faults import MalformedKind, StreamFaults
+from ticks_standin.server.feed_server import Silence
+from ticks_standin.server.framing import RawFrame
 from ticks_standin.settings import StandInSettings
 
 __all__ = [
     "Account",
     "ConnectionAccount",
-    "LastingStandIn",
     "MadeEvent",
     "MadeEvents",
     "MalformedKind",
-    "Misbehaviour",
+    "Moment",
     "RawFrame",
     "RestRequest",
+    "Silence",
     "StandIn",
+    "StandInDaemon",
     "StandInError",
     "StandInProcess",
     "StandInSettings",
+    "StreamFaults",
     "Undelivered",
     "fetched_twice",
 ]

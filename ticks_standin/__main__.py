@@ -16,11 +16,12 @@ from typing import Any
 import msgspec
 import pydantic
 
-from ticks_standin.commands import StandInError
-from ticks_standin.daemon import serve_while_wanted
-from ticks_standin.dispatch import obey
-from ticks_standin.process import Answer, Greeting, Order
-from ticks_standin.server import FeedServer
+from ticks_standin.commands import Commands
+from ticks_standin.daemon import serve_until_unused
+from ticks_standin.errors import StandInError
+from ticks_standin.process import Greeting
+from ticks_standin.remote import Call, dispatch
+from ticks_standin.server.feed_server import FeedServer
 from ticks_standin.settings import StandInSettings
 from ticks_standin.urls import http_url, provider_urls
 
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--exit-with-stdin",
         action="store_true",
-        help="take orders from standard input, one JSON a line, and end when it ends",
+        help="take commands from standard input, one line of JSON each, and exit when it ends",
     )
     parser.add_argument(
         "--announce-in",
@@ -73,34 +74,27 @@ async def _serve(settings: StandInSettings, *, exit_with_stdin: bool, announce_i
     host, port = server.address
     _print(Greeting(host, port, provider_urls(host, port), http_url(host, port)))
     if exit_with_stdin:
-        obeying = threading.Thread(target=_take_orders, args=(loop, server, stop), daemon=True)
-        obeying.start()
+        reading = threading.Thread(target=_read_calls, args=(loop, Commands(server), stop), daemon=True)
+        reading.start()
     if announce_in is not None:
-        await serve_while_wanted(server, settings, announce_in, stop)
+        await serve_until_unused(server, settings, announce_in, stop)
     await stop.wait()
     await server.stop()
 
 
-def _take_orders(loop: asyncio.AbstractEventLoop, server: FeedServer, stop: asyncio.Event) -> None:
+def _read_calls(loop: asyncio.AbstractEventLoop, commands: Commands, stop: asyncio.Event) -> None:
+    async def answer(call: Call) -> None:
+        _print(await dispatch(commands, call))
+
     # Unbuffered reads: a thread that waits inside a buffered one keeps the interpreter from shutting down cleanly.
     received = b""
     while chunk := os.read(0, 1 << 16):
         *lines, received = (received + chunk).split(b"\n")
         for line in lines:
-            order = msgspec.json.decode(line, type=Order)
-            asyncio.run_coroutine_threadsafe(_obey(server, order), loop)
+            asyncio.run_coroutine_threadsafe(answer(msgspec.json.decode(line, type=Call)), loop)
     # The loop is closed already when a signal ended the server at the same time, as Ctrl+C in a terminal does.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(stop.set)
-
-
-async def _obey(server: FeedServer, order: Order) -> None:
-    try:
-        result = await obey(server, order.command)
-        answer = Answer(order.number, msgspec.Raw(msgspec.json.encode(result)))
-    except (StandInError, OSError) as error:
-        answer = Answer(order.number, error=str(error))
-    _print(answer)
 
 
 def main() -> int:

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 import filelock
 import msgspec
 
-from ticks_standin.commands import StandInError
+from ticks_standin.errors import StandInError
 from ticks_standin.process import arguments
 from ticks_standin.settings import StandInSettings
 from ticks_standin.urls import provider_url
 
 if TYPE_CHECKING:
-    from ticks_standin.server import FeedServer
+    from ticks_standin.server.feed_server import FeedServer
 
 IDLE_S = 120.0
 """Seconds without a connection or a request after which it ends: within them a killed run has a successor."""
@@ -54,7 +54,7 @@ class _Health(msgspec.Struct):
     history_since_ms: int
 
 
-class LastingStandIn(msgspec.Struct):
+class StandInDaemon(msgspec.Struct):
     """A stand-in that answers."""
 
     host: str
@@ -67,13 +67,13 @@ class LastingStandIn(msgspec.Struct):
         return provider_url(self.host, self.port, provider, key, market)
 
 
-def find(file: Path) -> LastingStandIn | None:
+def find(file: Path) -> StandInDaemon | None:
     """The stand-in that this file names, or None if it does not answer."""
     announced = _read(file)
     return _ask(announced) if announced is not None else None
 
 
-def ensure_running(file: Path, settings: StandInSettings) -> LastingStandIn:
+def ensure_running(file: Path, settings: StandInSettings) -> StandInDaemon:
     """The stand-in that this file names; one is started if there is none, or if its settings are others.
 
     Raises:
@@ -98,7 +98,7 @@ def stop(file: Path) -> None:
         time.sleep(_LOOK_S)
 
 
-def _start(file: Path, settings: StandInSettings) -> LastingStandIn:
+def _start(file: Path, settings: StandInSettings) -> StandInDaemon:
     before = _read(file)
     with file.with_suffix(".log").open("w+b") as log:
         child = subprocess.Popen(
@@ -138,7 +138,7 @@ def _read(file: Path) -> Announcement | None:
         return None
 
 
-def _ask(announced: Announcement) -> LastingStandIn | None:
+def _ask(announced: Announcement) -> StandInDaemon | None:
     """None also if somebody else has its port by now."""
     connection = http.client.HTTPConnection(announced.host, announced.port, timeout=_ANSWER_TIMEOUT_S)
     try:
@@ -150,10 +150,10 @@ def _ask(announced: Announcement) -> LastingStandIn | None:
         connection.close()
     if health.started_ns != announced.started_ns:
         return None
-    return LastingStandIn(announced.host, announced.port, health.history_since_ms)
+    return StandInDaemon(announced.host, announced.port, health.history_since_ms)
 
 
-async def serve_while_wanted(server: FeedServer, settings: StandInSettings, file: Path, stop: asyncio.Event) -> None:
+async def serve_until_unused(server: FeedServer, settings: StandInSettings, file: Path, stop: asyncio.Event) -> None:
     """Say in the file where a server listens; ``stop`` it once nobody wants it.
 
     That is when nobody has been connected, or has asked, for long; when the file is gone; or when another one is named
@@ -168,7 +168,7 @@ async def serve_while_wanted(server: FeedServer, settings: StandInSettings, file
         now = time.monotonic()
         if any(server.connections):
             connected_at = now
-        is_idle = now - max(connected_at, server.heard_at) > IDLE_S
+        is_idle = now - max(connected_at, server.last_request_at) > IDLE_S
         is_followed = _read(file) not in (mine, None) and now > connected_at
         if is_idle or is_followed or not file.exists():
             stop.set()

@@ -8,17 +8,17 @@ import threading
 from types import TracebackType
 from typing import Any
 
-from ticks_standin.commands import Command, Result, StandInError
-from ticks_standin.controls import Controls
-from ticks_standin.dispatch import obey
-from ticks_standin.server import FeedServer
+from ticks_standin.commands import Commands
+from ticks_standin.control import RemoteControl
+from ticks_standin.errors import StandInError
+from ticks_standin.remote import Command, Result
+from ticks_standin.server.feed_server import FeedServer
 from ticks_standin.settings import StandInSettings
-from ticks_standin.urls import http_url, provider_url
 
 _START_TIMEOUT_S = 10.0
 
 
-class StandIn(Controls):
+class StandIn(RemoteControl):
     """A stand-in that runs within a ``with`` block, for tests: its account and its faults are method calls.
 
     >>> with StandIn(StandInSettings(rate=0, record=True)) as stand_in:
@@ -35,7 +35,7 @@ class StandIn(Controls):
         self._where: tuple[str, int] | None = None
         self._ready: concurrent.futures.Future[tuple[str, int]]
         self._loop: asyncio.AbstractEventLoop
-        self._server: FeedServer
+        self._commands: Commands
         self._stop: asyncio.Event
 
     def __enter__(self) -> StandIn:
@@ -59,37 +59,26 @@ class StandIn(Controls):
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         try:
-            self._server = FeedServer(self._settings)
-            await self._server.start()
+            server = FeedServer(self._settings)
+            await server.start()
         except (OSError, StandInError) as error:
             self._ready.set_exception(error)
             return
-        self._ready.set_result(self._server.address)
+        self._commands = Commands(server)
+        self._ready.set_result(server.address)
         await self._stop.wait()
-        await self._server.stop()
+        await server.stop()
 
-    def _call(self, command: Command, result: type[Result], timeout_s: float = 10.0) -> Result:
+    def _call(self, command: Command[Result], arguments: dict[str, Any], timeout_s: float) -> Result:
         if self._thread is None or not self._thread.is_alive():
             raise StandInError("the stand-in is not running")
-        done: concurrent.futures.Future[Any] = asyncio.run_coroutine_threadsafe(obey(self._server, command), self._loop)
+        answer = asyncio.run_coroutine_threadsafe(command.run(self._commands, arguments), self._loop)
         try:
-            answer: Result = done.result(timeout_s)
+            return answer.result(timeout_s)
         except concurrent.futures.TimeoutError as error:
             raise StandInError(f"the stand-in did not answer within {timeout_s:g} s") from error
-        return answer
-
-    def url(self, provider: str = "twelve_data", key: str | None = "demo", market: str = "stocks") -> str:
-        """WebSocket URL of a provider's feed; without the key if it is None, for a client that sends it in a header.
-
-        ``market`` is Polygon's, whose clients send the key in a message.
-        """
-        return provider_url(*self._address(), provider, key, market)
 
     @property
-    def http_url(self) -> str:
-        """Base URL of what is served over HTTP."""
-        return http_url(*self._address())
-
     def _address(self) -> tuple[str, int]:
         if self._where is None:
             raise StandInError("the stand-in has not been started")

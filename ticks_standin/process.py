@@ -10,14 +10,14 @@ import sys
 import tempfile
 import threading
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 import msgspec
 
-from ticks_standin.commands import Command, Result, StandInError
-from ticks_standin.controls import Controls
+from ticks_standin.control import RemoteControl
+from ticks_standin.errors import StandInError
+from ticks_standin.remote import Answer, Command, Result, encode_call
 from ticks_standin.settings import StandInSettings
-from ticks_standin.urls import http_url, provider_url
 
 _START_TIMEOUT_S = 20.0
 _END_TIMEOUT_S = 5.0
@@ -30,21 +30,6 @@ class Greeting(msgspec.Struct):
     port: int
     urls: dict[str, str]
     http_url: str
-
-
-class Order(msgspec.Struct):
-    """A line to the stand-in's process."""
-
-    number: int
-    command: Command
-
-
-class Answer(msgspec.Struct):
-    """A line that the stand-in's process prints for each order, in the order of completion."""
-
-    number: int
-    result: msgspec.Raw = msgspec.Raw(b"null")
-    error: str | None = None
 
 
 def arguments(settings: StandInSettings) -> list[str]:
@@ -61,7 +46,7 @@ def arguments(settings: StandInSettings) -> list[str]:
     return given
 
 
-class StandInProcess(Controls):
+class StandInProcess(RemoteControl):
     """Starts ``python -m ticks_standin`` as a child process; ``close`` it, or use it in a ``with`` block.
 
     The child ends by itself when its standard input ends, so it does not outlive its parent, however that dies.
@@ -82,7 +67,7 @@ class StandInProcess(Controls):
         )
         assert self._child.stdin is not None
         assert self._child.stdout is not None
-        self._orders: IO[bytes] = self._child.stdin
+        self._calls: IO[bytes] = self._child.stdin
         self._writing = threading.Lock()
         self._numbers = itertools.count(1)
         self._waiting: dict[int, concurrent.futures.Future[Answer]] = {}
@@ -106,17 +91,9 @@ class StandInProcess(Controls):
     ) -> None:
         self.close()
 
-    def url(self, provider: str = "twelve_data", key: str | None = "demo", market: str = "stocks") -> str:
-        """WebSocket URL of a provider's feed; without the key if it is None, for a client that sends it in a header.
-
-        ``market`` is Polygon's, whose clients send the key in a message.
-        """
-        return provider_url(self._where.host, self._where.port, provider, key, market)
-
     @property
-    def http_url(self) -> str:
-        """Base URL of what is served over HTTP."""
-        return http_url(self._where.host, self._where.port)
+    def _address(self) -> tuple[str, int]:
+        return self._where.host, self._where.port
 
     @property
     def pid(self) -> int:
@@ -131,7 +108,7 @@ class StandInProcess(Controls):
     def close(self) -> None:
         """End the child, and wait until it has ended."""
         with self._writing, contextlib.suppress(BrokenPipeError):
-            self._orders.close()
+            self._calls.close()
         try:
             self._child.wait(_END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -153,14 +130,14 @@ class StandInProcess(Controls):
         for waiting in list(self._waiting.values()):
             waiting.set_exception(ended)
 
-    def _call(self, command: Command, result: type[Result], timeout_s: float = 10.0) -> Result:
+    def _call(self, command: Command[Result], arguments: dict[str, Any], timeout_s: float) -> Result:
         number = next(self._numbers)
         answered: concurrent.futures.Future[Answer] = concurrent.futures.Future()
         self._waiting[number] = answered
         try:
             with self._writing:
-                self._orders.write(msgspec.json.encode(Order(number, command)) + b"\n")
-                self._orders.flush()
+                self._calls.write(encode_call(number, command, arguments))
+                self._calls.flush()
             answer = answered.result(timeout_s)
         except concurrent.futures.TimeoutError as error:
             raise StandInError(f"the stand-in's process did not answer within {timeout_s:g} s") from error
@@ -168,4 +145,4 @@ class StandInProcess(Controls):
             raise StandInError("the stand-in's process has ended") from error
         if answer.error is not None:
             raise StandInError(answer.error)
-        return msgspec.json.decode(answer.result, type=result)
+        return command.decode_result(answer.result)

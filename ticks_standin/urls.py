@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from ticks_standin import polygon, twelve_data
-from ticks_standin.polygon_events import PROVIDER as POLYGON
+from ticks_standin.polygon.events import PROVIDER as POLYGON
+from ticks_standin.polygon.session import MARKETS
+from ticks_standin.twelve_data.events import PROVIDER as TWELVE_DATA
+from ticks_standin.twelve_data.session import KEY_PARAMETER, PATH
 
-PROVIDERS = (twelve_data.PROVIDER, POLYGON)
+PROVIDERS = (TWELVE_DATA, POLYGON)
 
 
 def http_url(host: str, port: int) -> str:
@@ -25,13 +27,13 @@ def provider_url(host: str, port: int, provider: str, key: str | None = None, ma
     """
     base = f"ws://{_bracketed(host)}:{port}"
     if provider == POLYGON:
-        if market not in polygon.MARKETS:
+        if market not in MARKETS:
             raise KeyError(market)
         return f"{base}/{market}"
-    if provider != twelve_data.PROVIDER:
+    if provider != TWELVE_DATA:
         raise KeyError(provider)
-    query = "" if key is None else f"?{urlencode({twelve_data.KEY_PARAMETER: key})}"
-    return f"{base}{twelve_data.PATH}{query}"
+    query = "" if key is None else f"?{urlencode({KEY_PARAMETER: key})}"
+    return f"{base}{PATH}{query}"
 
 
 def provider_urls(host: str, port: int) -> dict[str, str]:

@@ -16,7 +16,7 @@ from ticks_platform.feeds.settings import STAND_IN, FeedSettings, PlatformSettin
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.paths import state_dir
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
-from ticks_standin import LastingStandIn, StandInSettings, daemon
+from ticks_standin import StandInDaemon, StandInSettings, daemon
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -133,7 +133,7 @@ def stand_in_file(feed: str) -> Path:
     return state_dir() / "stand-in" / f"{feed}.json"
 
 
-def _url(feed: FeedSettings, stand_in: LastingStandIn) -> str:
+def _url(feed: FeedSettings, stand_in: StandInDaemon) -> str:
     # Where a provider serves each of its markets under an address of its own, the feed says which one it wants.
     market = {"market": feed.options["market"]} if "market" in feed.options else {}
     try:

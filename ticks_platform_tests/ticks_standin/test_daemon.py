@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ticks_standin import StandInError, StandInSettings, daemon
-from ticks_standin.server import FeedServer
+from ticks_standin.server.feed_server import FeedServer
 
 Connect = Callable[..., Any]
 
@@ -25,8 +25,8 @@ SETTINGS = StandInSettings(rate=50, history_events=10_000)
 START = """
 import sys
 from pathlib import Path
-from ticks_standin import lasting, StandInSettings
-lasting.ensure_running(Path(sys.argv[1]), StandInSettings(rate=50, history_events=10_000))
+from ticks_standin import StandInSettings, daemon
+daemon.ensure_running(Path(sys.argv[1]), StandInSettings(rate=50, history_events=10_000))
 print("started", flush=True)
 input()
 """
@@ -102,16 +102,16 @@ def test_ends_when_nobody_has_wanted_it_for_long(tmp_path: Path, monkeypatch: py
     async def serve() -> None:
         server = FeedServer(SETTINGS)
         await server.start()
-        long_ago = server.heard_at - daemon.IDLE_S
+        long_ago = server.last_request_at - daemon.IDLE_S
         stop = asyncio.Event()
-        serving = asyncio.create_task(daemon.serve_while_wanted(server, SETTINGS, file, stop))
+        serving = asyncio.create_task(daemon.serve_until_unused(server, SETTINGS, file, stop))
         while not file.exists():
             await asyncio.sleep(0)
-        server.heard_at = long_ago + 60
+        server.last_request_at = long_ago + 60
         assert await asyncio.to_thread(daemon.find, file) is not None
-        assert server.heard_at > long_ago + daemon.IDLE_S
+        assert server.last_request_at > long_ago + daemon.IDLE_S
         assert not stop.is_set()
-        server.heard_at = long_ago
+        server.last_request_at = long_ago
         await asyncio.wait_for(serving, 10)
         assert stop.is_set()
         await server.stop()

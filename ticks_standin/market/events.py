@@ -1,0 +1,60 @@
+"""Events of the market, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from ticks_standin.market.instruments import Instrument
+from ticks_standin.market.walk import Tick
+
+
+class Event(msgspec.Struct, gc=False):
+    """One event of the market in a provider's JSON.
+
+    ``name`` is what the account counts it as: channel and symbol, as in ``T.AAPL`` or ``price.AAPL``. ``topic`` decides
+    who gets it. ``framed`` holds the frame of an event that is a frame of its own, made once for all subscribers.
+    ``odd`` is late or future when its time is wrong on purpose. ``time_ns`` is its own time in nanoseconds of UNIX
+    time, wrong times included. ``price`` and ``volume`` (in 1/``UNITS`` of bars.py) are what it adds to bars; a price
+    of 0 adds nothing. ``number`` and ``made_ms`` are set by the history.
+    """
+
+    payload: bytes
+    name: str
+    symbol: str
+    topic: Hashable
+    framed: bytes = b""
+    odd: str = ""
+    time_ns: int = 0
+    price: float = 0.0
+    volume: int = 0
+    number: int = 0
+    made_ms: int = 0
+
+
+class Source(Protocol):
+    """One instrument on one provider's feed: each of its ticks is one event for each subscriber."""
+
+    @property
+    def instrument(self) -> Instrument:
+        """What has to tick."""
+
+    @property
+    def name(self) -> str:
+        """The name of its events."""
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Its place among all sources, whatever the order of subscribing."""
+
+    def events(self, tick: Tick, time_ms: int) -> Sequence[Event]:
+        """The events of a tick that happened at ``time_ms``, in milliseconds of UNIX time."""
+
+
+class Feed(Protocol):
+    """What a provider sends besides the events of ticks: bars, once they are due."""
+
+    def due(self, now_ms: int, *, unfinished: bool = False) -> Sequence[Event]:
+        """The events to send by now; with ``unfinished``, also those that are not due yet."""

@@ -1,0 +1,372 @@
+"""Polygon.io's events (Massive's since October 2025) out of the market's ticks, without I/O.
+
+Sources of the facts: the official specification (.massive/websocket.json, 33 channels) and docs, the official Python
+client (massive 2.9.1), the knowledge base (time stamps, late bars), and captures of the live service of 2026
+(massivedotnet, rustrade). Where they differ, a setting chooses. Times are in milliseconds of UNIX time.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from ticks_standin.market.bars import MINUTE_MS, UNITS, Bar, Bars, Day
+from ticks_standin.market.events import Event
+from ticks_standin.market.instruments import Instrument, Kind, Listings
+from ticks_standin.market.walk import Tick
+from ticks_standin.settings import StandInSettings
+
+PROVIDER = "polygon"
+
+CHANNELS: dict[str, tuple[str, ...]] = {
+    "stocks": ("T", "Q", "A", "AM", "LULD", "NOI", "FMV", "LV"),
+    "options": ("T", "Q", "A", "AM", "FMV", "LV"),
+    "forex": ("C", "CA", "CAS", "FMV", "LV"),
+    "crypto": ("XT", "XQ", "XA", "XAS", "XL2", "FMV", "LV"),
+    "indices": ("V", "A", "AM"),
+}
+"""The topics of each market; those that nothing is made for are acknowledged, and silent."""
+
+_DRIVEN_BY = {
+    "stocks": {"T": "T", "Q": "Q", "A": "T", "AM": "T"},
+    "forex": {"C": "C", "CA": "C", "CAS": "C"},
+    "crypto": {"XT": "XT", "XQ": "XQ", "XA": "XT", "XAS": "XT"},
+    "indices": {"V": "V", "A": "V", "AM": "V"},
+    "options": {},
+}
+# The events whose ticks make those of a channel: bars are made of trades, and where there are none, of quotes.
+
+_BAR_NAMES = {"stocks": ("A", "AM"), "forex": ("CAS", "CA"), "crypto": ("XAS", "XA"), "indices": ("A", "AM")}
+
+_DAY_MS = 86_400_000
+_TRF = 4
+_EXCHANGES = (_TRF, _TRF, _TRF, _TRF, 11, 12, 12, 8, 19, 15, 10)
+_CRYPTO_EXCHANGES = (1, 1, 2, 6, 23)
+_ODD_LOT = 37
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Trade(msgspec.Struct, tag_field="ev", tag="T", kw_only=True, gc=False):
+    """A trade of a stock; the fields come in the order of the specification's sample."""
+
+    sym: str
+    x: int
+    i: str
+    z: int
+    p: float
+    s: int
+    ds: str | UnsetType = UNSET
+    c: Sequence[int] | UnsetType = UNSET
+    t: int
+    pt: int | UnsetType = UNSET
+    q: int
+    trfi: int | UnsetType = UNSET
+    trft: int | UnsetType = UNSET
+
+
+class _Made(NamedTuple):
+    """An event's JSON, and the price and volume (in 1/``UNITS``) that bars take of it; a price of 0 is none."""
+
+    payload: bytes
+    price: float = 0.0
+    volume: int = 0
+
+
+class Source:
+    """One channel of one instrument that ticks."""
+
+    def __init__(self, maker: EventMaker, market: str, channel: str, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self.symbol = ticker(instrument, market)
+        self.name = f"{channel}.{self.symbol}"
+        self.order = (instrument.symbol, instrument.exchange or "", PROVIDER, channel)
+        self.topic = (market, channel, self.symbol)
+        self.market = market
+        self.sequence = 0
+        self._maker = maker
+        self._make = {
+            "T": maker.trade,
+            "Q": maker.quote,
+            "C": maker.forex_quote,
+            "XT": maker.crypto_trade,
+            "XQ": maker.crypto_quote,
+            "V": maker.value,
+        }[channel]
+
+    def events(self, tick: Tick, time_ms: int) -> list[Event]:
+        """One event a tick."""
+        made = self._make(self, tick, time_ms)
+        if made.price:
+            self._maker.count_in(self, made.price, made.volume, time_ms)
+        time_ns = time_ms * 1_000_000
+        return [
+            Event(
+                made.payload, self.name, self.symbol, self.topic, time_ns=time_ns, price=made.price, volume=made.volume
+            )
+        ]
+
+
+def ticker(instrument: Instrument, market: str) -> str:
+    """What Polygon calls an instrument on its WebSocket: AAPL, BTC-USD, EUR/USD, I:SPX."""
+    if market == "crypto":
+        return instrument.symbol.replace("/", "-")
+    return f"I:{instrument.symbol}" if market == "indices" else instrument.symbol
+
+
+def decimal_text(volume: int) -> str:
+    """A volume in 1/``UNITS`` as the decimal strings of dv and dav: at least one digit follows the point."""
+    whole, rest = divmod(volume, UNITS)
+    return f"{whole}.{f'{rest:08d}'.rstrip('0') or '0'}"
+
+
+class EventMaker:
+    """Makes the events of all clients: what two of them are sent of one channel is the same."""
+
+    def __init__(self, settings: StandInSettings, listings: Listings) -> None:
+        self._fractional_share = settings.polygon_fractional_share
+        self._settings = settings
+        self._listings = listings
+        self._random = random.Random(f"{settings.seed}/polygon")  # noqa: S311
+        self._sources: dict[tuple[str, str, Instrument], Source] = {}
+        self._bars = Bars(
+            delay_ms=round(settings.polygon_bar_delay_s * 1_000), memory_ms=round(settings.polygon_bar_memory_s * 1_000)
+        )
+        self._with_bars: set[Source] = set()
+        # Ids are unique per day, also over restarts of the stand-in on that day.
+        self._next_id = (time.time_ns() // 1_000_000 % _DAY_MS) * 1_000_000
+        self._first_sequence = self._next_id // 1_000
+
+    def be_fractional(self, share: float) -> None:
+        """Let at least this share of the stock trades to come be of other than whole shares."""
+        self._fractional_share = max(share, self._settings.polygon_fractional_share)
+
+    def count_in(self, source: Source, price: float, volume: int, time_ms: int) -> None:
+        """Let the bars of a source know of a trade, if it has any."""
+        if source in self._with_bars:
+            self._bars.add(source, price, volume, time_ms)
+
+    def sources(self, market: str, channel: str, symbol: str) -> list[Source]:
+        """What has to tick for a subscription; nothing does for a ticker that is not known, and for options."""
+        driver = _DRIVEN_BY[market].get(channel)
+        if driver is None:
+            return []
+        found = [self._source(market, driver, instrument) for instrument in self._instruments(market, symbol)]
+        if channel in _BAR_NAMES[market]:
+            self._with_bars.update(found)
+        return found
+
+    def _source(self, market: str, channel: str, instrument: Instrument) -> Source:
+        key = (market, channel, instrument)
+        source = self._sources.get(key)
+        if source is None:
+            source = self._sources[key] = Source(self, market, channel, instrument)
+            source.sequence = self._first_sequence
+        return source
+
+    def _instruments(self, market: str, symbol: str) -> list[Instrument]:
+        if symbol == "*":
+            return [instrument for instrument in self._listings.all() if _is_on(instrument, market)]
+        name = symbol.removeprefix("I:") if market == "indices" else symbol.replace("-", "/")
+        if market == "stocks":
+            name = symbol
+        kind = {"forex": Kind.CURRENCY, "crypto": Kind.CRYPTO, "indices": Kind.INDEX}.get(market)
+        found = self._listings.find(name, kind=kind) if kind or market == "stocks" else None
+        # Tickers are case-sensitive: of Polygon's preferred shares only a small p tells (BACpA).
+        return [found] if found and found.symbol == name and _is_on(found, market) else []
+
+    def _sequence(self, source: Source) -> int:
+        step = self._random.randint(1, 9)
+        if self._random.random() < self._settings.polygon_backward_q:
+            return source.sequence - step + 1
+        source.sequence += step
+        return source.sequence
+
+    def trade(self, source: Source, tick: Tick, time_ms: int) -> _Made:
+        """A trade of a stock."""
+        settings, draw = self._settings, self._random.random
+        volume = max(round(tick.size), 1) * UNITS
+        if draw() < self._fractional_share:
+            volume = int(tick.size / 10) * UNITS + int(1 + draw() * 998) * (UNITS // 1_000)
+        size, fraction = divmod(volume, UNITS)
+        decimal = f"{size}.{f'{fraction:08d}'.rstrip('0')}" if fraction else str(size)
+        exchange = _EXCHANGES[int(draw() * len(_EXCHANGES))]
+        conditions = [12] if draw() < 0.2 else []
+        if size < 100:
+            conditions.append(_ODD_LOT)
+        self._next_id += 1
+        off_exchange = exchange == _TRF
+        payload = _encode(
+            Trade(
+                sym=source.symbol,
+                x=exchange,
+                i=str(self._next_id),
+                z=_tape(source.instrument),
+                p=tick.price,
+                s=size,
+                ds=decimal if settings.polygon_decimal_sizes else UNSET,
+                c=conditions or UNSET,
+                t=time_ms,
+                pt=time_ms - int(draw() * 4) if settings.polygon_participant_time else UNSET,
+                q=self._sequence(source),
+                trfi=201 if off_exchange else UNSET,
+                trft=time_ms - int(draw() * 40) if off_exchange else UNSET,
+            )
+        )
+        return _Made(payload, tick.price, volume)
+
+    def quote(self, source: Source, tick: Tick, time_ms: int) -> _Made:
+        """The best bid and offer of a stock; one side may be missing, or zero."""
+        draw = self._random.random
+        half = max(tick.price * 1e-4, 0.01)
+        quote: dict[str, Any] = {
+            "ev": "Q",
+            "sym": source.symbol,
+            "bx": _EXCHANGES[4 + int(draw() * (len(_EXCHANGES) - 4))],
+            "bp": round(tick.price - half, 2),
+            "bs": 1 + int(draw() * 20),
+            "ax": _EXCHANGES[4 + int(draw() * (len(_EXCHANGES) - 4))],
+            "ap": round(tick.price + half, 2),
+            "as": 1 + int(draw() * 20),
+            "c": 1,
+        }
+        if draw() < self._settings.polygon_one_sided_share:
+            side = "b" if draw() < 0.5 else "a"
+            for field in (f"{side}x", f"{side}p", f"{side}s"):
+                if draw() < 0.5:
+                    quote[field] = 0
+                else:
+                    del quote[field]
+        if draw() < 0.3:
+            quote["i"] = [604]
+        quote["t"] = time_ms
+        if self._settings.polygon_participant_time:
+            quote["pt"] = time_ms - int(draw() * 3)
+        quote |= {"q": self._sequence(source), "z": _tape(source.instrument)}
+        return _Made(_encode(quote))
+
+    def forex_quote(self, source: Source, tick: Tick, time_ms: int) -> _Made:
+        """A quote of a currency pair; ``p`` is the pair, not a price."""
+        assert tick.bid is not None
+        exchange = 48 if self._settings.polygon_numeric_forex_exchange else "48"
+        quote = {"ev": "C", "p": source.symbol, "x": exchange, "a": tick.ask, "b": tick.bid, "t": time_ms}
+        # Bars of currencies are of quotes; that it is the bid which they follow is an assumption.
+        return _Made(_encode(quote), tick.bid, UNITS)
+
+    def crypto_trade(self, source: Source, tick: Tick, time_ms: int) -> _Made:
+        """A trade of a crypto currency: sizes have up to eight decimals, condition 1 is a sell, 2 a buy."""
+        draw = self._random.random
+        volume = max(round(tick.size * UNITS), 1)
+        self._next_id += 1
+        payload = _encode(
+            {
+                "ev": "XT",
+                "pair": source.symbol,
+                "p": tick.price,
+                "t": time_ms,
+                "s": volume / UNITS,
+                "c": [1 + int(draw() * 2)],
+                "i": self._next_id if self._settings.polygon_numeric_crypto_ids else str(self._next_id),
+                "x": _CRYPTO_EXCHANGES[int(draw() * len(_CRYPTO_EXCHANGES))],
+                "r": time_ms + int(draw() * 150),
+            }
+        )
+        return _Made(payload, tick.price, volume)
+
+    def crypto_quote(self, source: Source, tick: Tick, time_ms: int) -> _Made:
+        """The best bid and offer of one crypto exchange."""
+        draw = self._random.random
+        bid = tick.price if tick.bid is None else tick.bid
+        ask = tick.price if tick.ask is None else tick.ask
+        payload = _encode(
+            {
+                "ev": "XQ",
+                "pair": source.symbol,
+                "bp": bid,
+                "bs": round(draw() * 3, 8),
+                "ap": ask,
+                "as": round(draw() * 3, 8),
+                "t": time_ms,
+                "x": _CRYPTO_EXCHANGES[int(draw() * len(_CRYPTO_EXCHANGES))],
+                "r": time_ms + int(draw() * 150),
+            }
+        )
+        return _Made(payload)
+
+    def value(self, source: Source, tick: Tick, time_ms: int) -> _Made:
+        """The value of an index; its ticker is ``T``, as in no other event but LULD and NOI."""
+        return _Made(_encode({"ev": "V", "val": tick.price, "T": source.symbol, "t": time_ms}), tick.price)
+
+    def due(self, now_ms: int, *, unfinished: bool = False) -> list[Event]:
+        """The bars that are to be sent by now, new ones and such that late trades have changed."""
+        return [
+            self._bar_event(source, bar, day)
+            for source, bar, day in self._bars.due(now_ms, unfinished=unfinished)
+            if isinstance(source, Source)
+        ]
+
+    def _bar_event(self, source: Source, bar: Bar, day: Day) -> Event:
+        market = source.market
+        channel = _BAR_NAMES[market][bar.length == MINUTE_MS]
+        make = {"stocks": self._stock_bar, "indices": self._index_bar}.get(market, self._pair_bar)
+        payload = _encode({"ev": channel, **make(source, bar, day)})
+        topic = (market, channel, source.symbol)
+        return Event(payload, f"{channel}.{source.symbol}", source.symbol, topic, time_ns=bar.start * 1_000_000)
+
+    def _average(self, volume: int, trades: int) -> float:
+        average = volume / trades / UNITS
+        odd = self._random.random() < self._settings.polygon_odd_z_share
+        return round(average, 2) if odd else max(round(average), 1)
+
+    def _stock_bar(self, source: Source, bar: Bar, day: Day) -> dict[str, Any]:
+        fields = {
+            "sym": source.symbol,
+            "v": bar.volume // UNITS,
+            "av": day.volume // UNITS,
+            "op": day.open,
+            "vw": round(bar.turnover / bar.volume, 4),
+            **_prices(bar),
+            "a": round(day.turnover / day.volume, 4) if day.volume else bar.close,
+            "z": self._average(bar.volume, bar.trades),
+            "s": bar.start,
+            "e": bar.end,
+        }
+        if self._settings.polygon_decimal_sizes:
+            fields |= {"dv": decimal_text(bar.volume), "dav": decimal_text(day.volume)}
+        return fields
+
+    def _index_bar(self, source: Source, bar: Bar, day: Day) -> dict[str, Any]:
+        return {"sym": source.symbol, "op": day.open, **_prices(bar), "s": bar.start, "e": bar.end}
+
+    def _pair_bar(self, source: Source, bar: Bar, day: Day) -> dict[str, Any]:
+        fields: dict[str, Any] = {"pair": source.symbol, **_prices(bar)}
+        if source.market == "forex":
+            fields |= {"v": bar.trades, "s": bar.start}
+            return fields | ({"e": bar.end} if self._settings.polygon_bar_end else {})
+        return fields | {
+            "v": bar.volume / UNITS,
+            "vw": round(bar.turnover / bar.volume, 4),
+            "z": self._average(bar.volume, bar.trades),
+            "s": bar.start,
+            "e": bar.end,
+        }
+
+
+def _prices(bar: Bar) -> dict[str, float]:
+    return {"o": bar.open, "c": bar.close, "h": bar.high, "l": bar.low}
+
+
+def _tape(instrument: Instrument) -> int:
+    return {"XNYS": 1, "XNGS": 3}.get(instrument.mic_code or "", 2)
+
+
+def _is_on(instrument: Instrument, market: str) -> bool:
+    kind = instrument.kind
+    if market == "stocks":
+        return kind in (Kind.STOCK, Kind.ETF) and instrument.country == "United States"
+    return kind is {"forex": Kind.CURRENCY, "crypto": Kind.CRYPTO, "indices": Kind.INDEX}.get(market)

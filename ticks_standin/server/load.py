@@ -1,0 +1,138 @@
+"""The load generator: the full tape, at a rate or as fast as it is read, to those who want it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from ticks_standin.market.bars import UNITS
+from ticks_standin.market.events import Event
+from ticks_standin.market.history import History, now_ms
+from ticks_standin.polygon.tape import Tape, TapeFrame
+from ticks_standin.server.connection import Connection
+from ticks_standin.server.framing import frame
+
+_TURN_S = 0.002
+_BATCH = 2_000
+_CATCH_UP_S = 2.0
+_POLL_S = 0.01
+_UNREAD_LIMIT = 4 << 20
+
+_EVERYTHING = ("stocks", "T", "*")
+
+
+class _Taken(msgspec.Struct, gc=False):
+    """What bars take of a trade."""
+
+    p: float
+    t: int
+    ds: str
+
+
+_taken = msgspec.json.Decoder(_Taken).decode
+
+
+class LoadGenerator:
+    """Sends trades of a tape: whole frames to clients of ``T.*``, and to others those that they want of them."""
+
+    def __init__(self, tape: Callable[[], Tape], connections: Iterable[Connection], history: History) -> None:
+        """``tape`` is made when it is first needed."""
+        self._history = history
+        self.events = 0
+        self._make_tape = tape
+        self._tape: Tape | None = None
+        self._names: list[str] = []
+        self._connections = connections
+        self._rate = 0.0
+        self._changed = asyncio.Event()
+
+    def set_rate(self, events_per_s: float) -> None:
+        """So many trades a second from now on."""
+        self._rate = events_per_s
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Send at the rate, until cancelled; while nobody wants trades, none is made.
+
+        But with a history, the tape goes on once somebody has wanted it.
+        """
+        while True:
+            self._changed.clear()
+            if not self._rate:
+                await self._changed.wait()
+                continue
+            start, sent = time.monotonic(), 0
+            while not self._changed.is_set():
+                due = int((time.monotonic() - start) * self._rate) - sent
+                if not self._is_wanted():
+                    await asyncio.sleep(_POLL_S)
+                    start, sent = time.monotonic(), 0
+                elif due > self._rate * _CATCH_UP_S:
+                    start, sent = time.monotonic(), 0
+                else:
+                    sent += self._emit(min(due, _BATCH))
+                    await asyncio.sleep(0 if due > _BATCH else _TURN_S)
+
+    async def send_exactly(self, events: int) -> None:
+        """Send this many trades of the tape as fast as the slowest of its clients reads."""
+        left = events
+        while left:
+            audience = self._audience()
+            if not self._is_wanted():
+                await asyncio.sleep(_POLL_S)
+            elif any(each.is_behind(_UNREAD_LIMIT) for each in audience):
+                await asyncio.sleep(_TURN_S)
+            else:
+                left -= self._emit(min(left, _BATCH))
+                await asyncio.sleep(0)
+        for connection in self._audience():
+            connection.release()
+
+    def _is_wanted(self) -> bool:
+        return bool(self._audience()) or (self._history.kept and self._tape is not None)
+
+    def _audience(self) -> list[Connection]:
+        return [each for each in self._connections if each.session.has_channel("stocks", "T")]
+
+    def _emit(self, count: int) -> int:
+        if self._tape is None:
+            self._tape = self._make_tape()
+            self._names = [f"T.{symbol}" for symbol in self._tape.symbols]
+        audience = self._audience()
+        whole = [each for each in audience if each.takes_shared_frames and each.session.wants(_EVERYTHING)]
+        part = [each for each in audience if each not in whole]
+        names = self._names
+        now = now_ms()
+        for made in self._tape.frames(count, now):
+            events = self._events(made) if part or self._history.kept else []
+            for event in events:
+                self._history.keep(event, now)
+            if whole:
+                payload = f"[{','.join(made.trades)}]".encode()
+                framed, sent = frame(payload), [names[symbol] for symbol in made.symbols]
+                numbers = [event.number for event in events]
+                for connection in whole:
+                    connection.queue(payload, framed, sent, numbers=numbers)
+            for event in events:
+                for connection in part:
+                    if connection.session.wants(event.topic):
+                        connection.offer(event)
+        for connection in audience:
+            connection.flush()
+        self.events += count
+        return count
+
+    def _events(self, made: TapeFrame) -> list[Event]:
+        assert self._tape is not None
+        symbols, events = self._tape.symbols, []
+        for trade, number in zip(made.trades, made.symbols, strict=True):
+            payload, symbol = trade.encode(), symbols[number]
+            event = Event(payload, self._names[number], symbol, ("stocks", "T", symbol))
+            if self._history.kept:
+                taken = _taken(payload)
+                event.time_ns, event.price, event.volume = taken.t * 1_000_000, taken.p, round(float(taken.ds) * UNITS)
+            events.append(event)
+        return events

@@ -1,0 +1,202 @@
+"""The flow of ticks: what is traded, at which pace, to whom."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Hashable, Iterable, Sequence
+
+from ticks_standin.market.events import Event, Feed, Source
+from ticks_standin.market.history import History, now_ms
+from ticks_standin.market.walk import Market
+from ticks_standin.server.connection import Connection
+from ticks_standin.server.faults import StreamFaults
+
+_TURN_S = 0.002
+_BATCH = 500
+_CATCH_UP_S = 5.0
+_UNREAD_LIMIT = 1 << 20
+_BARS_TURN_S = 0.02
+
+
+class TickStream:
+    """Makes ticks of what somebody is subscribed to, and sends each to its subscribers.
+
+    What has no subscriber is not traded, so that the rate asked for is the rate sent. But while a history is kept, the
+    market goes on by itself: what was subscribed once, or is ``traded`` from the start, is traded whoever listens, and
+    a stream or symbol that is mute is made, kept, and not sent.
+    """
+
+    def __init__(
+        self, market: Market, rate: float, feeds: Sequence[Feed], history: History, traded: Iterable[Source] = ()
+    ) -> None:
+        self.ticks = 0
+        self._history = history
+        self._ever_traded = set(traded)
+        self._market = market
+        self._rate = rate
+        self._feeds = feeds
+        self._muted = False
+        self._silent: set[str] = set()
+        self._flowing = asyncio.Event()
+        self._subscribers: dict[Hashable, list[Connection]] = {}
+        self._traded: list[Source] = sorted(self._ever_traded, key=lambda source: source.order)
+        self._connections: list[Connection] = []
+        self._faults: StreamFaults | None = None
+        self._chances = random.Random(0)  # noqa: S311
+        self._set_flowing()
+
+    def route(self, connections: Iterable[Connection]) -> None:
+        """Take note of the subscriptions of all connections."""
+        self._connections = [connection for connection in connections if connection.session.subscriptions()]
+        self._subscribers = {}
+        sources = {source for connection in self._connections for source in connection.session.sources()}
+        if self._history.kept:
+            self._ever_traded |= sources
+            audible = iter(self._ever_traded)
+        else:
+            audible = (s for s in sources if s.instrument.symbol not in self._silent and s.name not in self._silent)
+        # Clients subscribe in any order (the official one sends a set): the market's draws must not depend on it.
+        self._traded = sorted(audible, key=lambda source: source.order)
+        self._set_flowing()
+
+    def subscribed(self) -> set[str]:
+        """The symbols that somebody is subscribed to, and the channels."""
+        held: set[str] = set()
+        for connection in self._connections:
+            held.update(connection.session.subscriptions(), connection.session.symbols())
+        return held
+
+    def mute(self, *, muted: bool) -> None:
+        """Stop the ticks, or let them flow again; of a market that goes on by itself, the sending alone."""
+        self._muted = muted
+        self._set_flowing()
+
+    def silence(self, symbols: set[str]) -> None:
+        """Make no ticks of these symbols or channels, until others are named; :meth:`route` again afterwards."""
+        self._silent = symbols
+
+    def set_faults(self, faults: StreamFaults | None) -> None:
+        """Give ticks wrong times from now on, or right ones."""
+        self._faults = faults
+        self._chances = random.Random(f"{faults.seed if faults else 0}/stream")  # noqa: S311
+
+    def _set_flowing(self) -> None:
+        if self._traded and (self._history.kept or not self._muted):
+            self._flowing.set()
+        else:
+            self._flowing.clear()
+
+    async def run(self) -> None:
+        """Send ticks at the rate, until cancelled. What a busy loop delayed is caught up, for up to 5 seconds."""
+        if not self._rate:
+            return
+        while True:
+            await self._flowing.wait()
+            start = time.monotonic()
+            sent = 0
+            while self._flowing.is_set():
+                elapsed = time.monotonic() - start
+                due = int(elapsed * self._rate) - sent
+                if due > self._rate * _CATCH_UP_S + 1:
+                    break
+                if due:
+                    count = min(due, _BATCH)
+                    self._emit(count)
+                    sent += count
+                delay = (sent + 1) / self._rate - elapsed
+                await asyncio.sleep(0 if due > _BATCH else max(delay, _TURN_S))
+
+    async def run_bars(self) -> None:
+        """Send the bars whose time has come, until cancelled."""
+        while True:
+            await asyncio.sleep(_BARS_TURN_S)
+            if self._history.kept or not self._muted:
+                self.send_bars(unfinished=False)
+
+    def send_bars(self, *, unfinished: bool) -> int:
+        """Send the bars whose time has come, or all that are new or changed; returns how many."""
+        now = now_ms()
+        bars = [event for feed in self._feeds for event in feed.due(now, unfinished=unfinished)]
+        if bars:
+            for event in bars:
+                self._history.keep(event, now)
+                self._deliver(event)
+            self._flush()
+        return len(bars)
+
+    async def send_exactly(self, ticks: int) -> None:
+        """Send this many ticks as fast as the slowest subscriber reads, besides those that the rate asks for.
+
+        Waits while nobody is subscribed, and while the stream is muted, unless the market goes on by itself. Nothing is
+        held back at the end.
+        """
+        left = ticks
+        while left:
+            await self._flowing.wait()
+            count = min(left, _BATCH)
+            self._emit(count)
+            left -= count
+            await self.caught_up()
+        for connection in self._connections:
+            connection.release()
+
+    def trade_unheard(self, ticks: int, begins_ms: int, ends_ms: int) -> bool:
+        """Make this many ticks evenly over a half-open interval that is past, and send them to nobody.
+
+        Returns whether anything is traded.
+        """
+        market, traded = self._market, self._traded
+        if not traded:
+            return False
+        self._history.since_ms = min(self._history.since_ms, begins_ms)
+        for number in range(ticks):
+            source = traded[market.draw(len(traded))]
+            at_ms = begins_ms + (ends_ms - begins_ms) * number // ticks
+            for event in source.events(market.tick(source.instrument, at_ms // 1_000), at_ms):
+                self._history.keep(event, at_ms)
+        self.ticks += ticks
+        for feed in self._feeds:
+            for event in feed.due(ends_ms):
+                self._history.keep(event, ends_ms)
+        return True
+
+    async def caught_up(self) -> None:
+        """Let others have their turn, and wait for subscribers that have much left to read."""
+        await asyncio.sleep(0)
+        while any(connection.is_behind(_UNREAD_LIMIT) for connection in self._connections):
+            await asyncio.sleep(_TURN_S)
+
+    def _emit(self, count: int) -> None:
+        market, traded, faults = self._market, self._traded, self._faults
+        now, history = now_ms(), self._history
+        kept = history.kept
+        odd = ""
+        for _ in range(count):
+            source = traded[market.draw(len(traded))]
+            at_ms = now
+            if faults is not None:
+                shift, odd = faults.shift_ms(self._chances)
+                at_ms += shift
+            for event in source.events(market.tick(source.instrument, at_ms // 1_000), at_ms):
+                event.odd = odd
+                if kept:
+                    history.keep(event, now)
+                self._deliver(event)
+        self._flush()
+        self.ticks += count
+
+    def _deliver(self, event: Event) -> None:
+        if self._muted and self._history.kept:
+            return
+        subscribers = self._subscribers.get(event.topic)
+        if subscribers is None:
+            subscribers = [each for each in self._connections if each.session.wants(event.topic)]
+            self._subscribers[event.topic] = subscribers
+        for connection in subscribers:
+            connection.offer(event)
+
+    def _flush(self) -> None:
+        for connection in self._connections:
+            connection.flush()

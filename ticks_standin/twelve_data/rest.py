@@ -1,0 +1,278 @@
+"""Twelve Data's REST API as far as a repair needs it: bars of the prices that were made. Without I/O.
+
+Sources of the facts: the provider's OpenAPI document and support articles 5203307 (a bar is available 0.3 to 2 minutes
+after its end) and 5615854 (credits), the official client (twelvedata-python 1.4.0); error texts as users report them.
+What no source confirms is a setting. Bars begin at whole multiples of their length in UTC, days at the exchange's
+midnight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from websockets.datastructures import Headers
+
+from ticks_standin.market.bars import UNITS
+from ticks_standin.market.history import History
+from ticks_standin.market.instruments import Instrument, Kind, Listings
+from ticks_standin.provider.rest import Allowance, Answer, Question, RefusedError
+from ticks_standin.provider.rest_bars import RestBar, Window, bars_of, day_after, is_served, of_days, of_length, to_ms
+from ticks_standin.settings import StandInSettings
+from ticks_standin.twelve_data.events import PROVIDER
+from ticks_standin.twelve_data.session import KEY_HEADER, KEY_PARAMETER, KINDS
+
+TIME_SERIES = "/time_series"
+PRICE = "/price"
+CONSTRUCTOR = "/technical_indicators"
+"""What the constructor of the official Python client asks for (twelvedata-python 1.4.0)."""
+
+_MINUTES = {"1min": 1, "5min": 5, "15min": 15, "30min": 30, "1h": 60, "2h": 120, "4h": 240, "8h": 480}
+_DAY = "1day"
+_MOST = 5_000
+_USUAL = 30
+_DAY_S = 86_400
+_LONGEST_DAY_MS = 25 * 3_600_000
+_MS = 1_000_000
+_ZONES = {"TSX": "America/Toronto", "HKEX": "Asia/Hong_Kong", "NSE": "Asia/Kolkata"}
+_PRICING = "https://twelvedata.com/pricing"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class TwelveDataApi:
+    """``/time_series`` and ``/price``."""
+
+    provider = PROVIDER
+
+    def __init__(self, settings: StandInSettings, listings: Listings, history: History) -> None:
+        self.delay_s = settings.twelve_data_rest_delay_s
+        """Seconds from the end of a bar until it is served."""
+        self._settings = settings
+        self._listings = listings
+        self._history = history
+        self._minute = Allowance(settings.twelve_data_credits_per_minute, settings.rest_minute_s)
+        self._day = Allowance(settings.twelve_data_credits_per_day, _DAY_S)
+
+    def serves(self, path: str) -> bool:
+        """Also what the official client asks for before anything else."""
+        return path in (TIME_SERIES, PRICE, CONSTRUCTOR)
+
+    def key(self, query: Mapping[str, str], headers: Headers) -> str | None:
+        """In the query, or in one of two headers."""
+        scheme, _, given = headers.get("Authorization", "").partition(" ")
+        in_header = given if scheme.lower() == "apikey" else headers.get(KEY_HEADER)
+        return query.get(KEY_PARAMETER) or in_header
+
+    def unauthorized(self, key: str | None) -> RefusedError:
+        """Whether it is missing or wrong."""
+        return RefusedError(401, "**apikey** parameter is incorrect or not specified.")
+
+    def error(self, refused: RefusedError) -> Answer:
+        """Its body has the status, whatever the status of HTTP."""
+        status = 200 if self._settings.twelve_data_errors_in_200 else refused.status
+        return Answer(status=status, body=_encode(_error(refused)))
+
+    def admit(self, key: str, question: Question) -> dict[str, str]:
+        """One credit for each symbol; a request that is refused has used its credits too."""
+        if question.path == CONSTRUCTOR:
+            return {}
+        cost = len(_symbols(question)) or 1
+        for allowance, period in ((self._day, "day"), (self._minute, "current minute")):
+            used, limit = allowance.use(key, cost, question.now_ms), allowance.limit
+            if limit and used > limit:
+                raise RefusedError(
+                    429,
+                    f"You have run out of API credits for the {period}. {used} API credits were used, with the current "
+                    f"limit being {limit}. Wait for the next {period.split()[-1]} or consider switching to a higher "
+                    f"tier plan at {_PRICING}",
+                )
+        headers = {"Api-credits-used": str(used)}
+        return headers | ({"Api-credits-left": str(limit - used)} if limit else {})
+
+    def answer(self, question: Question) -> Answer:
+        """Of one symbol, or of several by symbol."""
+        if question.path == CONSTRUCTOR:
+            return Answer(body=b'{"data":{},"status":"ok"}')
+        symbols = _symbols(question)
+        if not symbols:
+            raise RefusedError(404, "**symbol** or **figi** parameter is missing or invalid.")
+        one = self._time_series if question.path == TIME_SERIES else self._price
+        if len(symbols) == 1:
+            return one(symbols[0], question)
+        whole = Answer(body=b"", headers={"Is_batch": "true"}, subject=_subject(question))
+        bodies: dict[str, msgspec.Raw] = {}
+        for symbol in symbols:
+            try:
+                part = one(symbol, question)
+            except RefusedError as refused:
+                part = Answer(body=_encode(_error(refused)))
+            bodies[symbol] = msgspec.Raw(part.body)
+            whole.results += part.results
+            whole.begins_ns, whole.ends_ns = part.begins_ns or whole.begins_ns, part.ends_ns or whole.ends_ns
+            whole.first_ns = _of_both(min, whole.first_ns, part.first_ns)
+            whole.last_ns = _of_both(max, whole.last_ns, part.last_ns)
+        whole.body = _encode(bodies)
+        return whole
+
+    def _find(self, name: str, question: Question) -> Instrument:
+        symbol, _, exchange = name.partition(":")
+        kind = None
+        if given := question.query.get("type"):
+            kind = KINDS.get(given.lower())
+        found = self._listings.find(
+            symbol,
+            exchange=exchange or question.query.get("exchange"),
+            mic_code=question.query.get("mic_code"),
+            kind=kind,
+        )
+        if found is None:
+            raise RefusedError(
+                400,
+                f"**symbol** not found: {name}. Please specify it correctly according to API Documentation.",
+            )
+        if found.mic_code in self._settings.unauthorized_mics:
+            raise RefusedError(403, f"You are not authorized to access {found.mic_code} data.")
+        return found
+
+    def _price(self, name: str, question: Question) -> Answer:
+        event = self._history.last(self._find(name, question))
+        if event is None:
+            raise _no_data()
+        return Answer(body=_encode({"price": f"{event.price:.5f}"}), results=1)
+
+    def _time_series(self, name: str, question: Question) -> Answer:
+        instrument, query = self._find(name, question), question.query
+        interval = query.get("interval", "")
+        own_zone = _zone_of(instrument)
+        zone = own_zone if interval == _DAY else _zone(query.get("timezone"), own_zone)
+        window, length_ms = _window(interval, own_zone)
+        begins, ends = (_moment(name, query.get(name), zone) for name in ("start_date", "end_date"))
+        size = _size(query, dated=begins is not None or ends is not None)
+        # The end is the beginning of the last bar asked for; whether that bar belongs to it is not documented.
+        last_ms = question.now_ms if ends is None else ends - (not self._settings.twelve_data_end_inclusive)
+        first_ms = 0 if begins is None else begins
+        # A day may have 25 hours; what the last bar does not take is left out by its beginning.
+        end_ms = window(last_ms) + (length_ms or _LONGEST_DAY_MS)
+        events = self._history.between(instrument, window(first_ms) * _MS if first_ms else 0, end_ms * _MS)
+        bars = [bar for bar in bars_of(events, window) if first_ms <= bar.start_ms <= last_ms]
+        bars = [bar for bar in bars if self._is_served(bar, length_ms, own_zone, question.now_ms)]
+        descending = query.get("order", "desc").lower() != "asc"
+        if len(bars) > size:
+            newest = descending or self._settings.twelve_data_overfull == "newest"
+            bars = bars[-size:] if newest else bars[:size]
+        if question.fault is not None and question.fault.kind in ("short_page", "truncated"):
+            bars = bars[-max(len(bars) // 2, 1) :] if descending else bars[: max(len(bars) // 2, 1)]
+        if not bars and self._settings.twelve_data_no_data == "400":
+            raise _no_data()
+        values = [_value(bar, instrument, zone, interval) for bar in (reversed(bars) if descending else bars)]
+        body = {"meta": _meta(instrument, interval, own_zone), "values": values, "status": "ok"}
+        return Answer(
+            body=_encode(body),
+            subject=_subject(question),
+            results=len(bars),
+            begins_ns=None if begins is None else begins * _MS,
+            ends_ns=None if ends is None else (last_ms + 1) * _MS,
+            first_ns=bars[0].start_ms * _MS if bars else None,
+            last_ns=bars[-1].start_ms * _MS if bars else None,
+        )
+
+    def _is_served(self, bar: RestBar, length_ms: int, zone: tzinfo, now_ms: int) -> bool:
+        end_ms = bar.start_ms + length_ms
+        if not length_ms:
+            end_ms = to_ms(day_after(datetime.fromtimestamp(bar.start_ms / 1_000, zone)))
+        return is_served(end_ms, now_ms, delay_s=self.delay_s, even_open=self._settings.rest_open_bar)
+
+
+def _of_both(choose: Callable[..., int], one: int | None, other: int | None) -> int | None:
+    given = [each for each in (one, other) if each is not None]
+    return choose(given) if given else None
+
+
+def _symbols(question: Question) -> list[str]:
+    return [symbol.strip() for symbol in question.query.get("symbol", "").split(",") if symbol.strip()]
+
+
+def _subject(question: Question) -> str:
+    return f"{question.path} {','.join(_symbols(question))} {question.query.get('interval', '')}".strip()
+
+
+def _error(refused: RefusedError) -> dict[str, Any]:
+    return {"code": refused.status, "message": refused.message, "status": "error"}
+
+
+def _no_data() -> RefusedError:
+    return RefusedError(400, "No data is available on the specified dates. Try setting different start/end dates.")
+
+
+def _zone_of(instrument: Instrument) -> tzinfo:
+    if instrument.kind in (Kind.CURRENCY, Kind.CRYPTO):
+        return timezone.utc
+    return ZoneInfo(_ZONES.get(instrument.exchange or "", "America/New_York"))
+
+
+def _zone(name: str | None, own: tzinfo) -> tzinfo:
+    if name is None or name == "Exchange":
+        return own
+    if name == "UTC":
+        return timezone.utc
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise RefusedError(400, f"Invalid **timezone** provided: {name}.") from None
+
+
+def _window(interval: str, zone: tzinfo) -> tuple[Window, int]:
+    """Where bars begin, and how long they are in milliseconds; 0 for days, which are as long as they are."""
+    if interval == _DAY:
+        return of_days(zone), 0
+    if interval not in _MINUTES:
+        served = ", ".join([*_MINUTES, _DAY])
+        raise RefusedError(400, f"Invalid **interval** provided: {interval}. Supported intervals: {served}")
+    length = _MINUTES[interval] * 60_000
+    return of_length(length), length
+
+
+def _moment(name: str, text: str | None, zone: tzinfo) -> int | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is not None:
+        raise RefusedError(
+            400, f"Invalid **{name}** provided: {text}. Use the format YYYY-MM-DD or YYYY-MM-DD hh:mm:ss."
+        )
+    return to_ms(moment.replace(tzinfo=zone))
+
+
+def _size(query: Mapping[str, str], *, dated: bool) -> int:
+    text = query.get("outputsize")
+    if text is None:
+        return _MOST if dated else _USUAL
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST:
+        raise RefusedError(400, f"Invalid **outputsize** provided: {text}. It can be in range from 1 to {_MOST}.")
+    return int(text)
+
+
+def _meta(instrument: Instrument, interval: str, zone: tzinfo) -> dict[str, str]:
+    meta = {"symbol": instrument.symbol, "interval": interval}
+    if instrument.kind in (Kind.CURRENCY, Kind.CRYPTO):
+        meta |= {"currency_base": instrument.currency_base or "", "currency_quote": instrument.currency_quote or ""}
+    else:
+        meta |= {"currency": instrument.currency or "", "exchange_timezone": str(zone)}
+    optional = {"exchange": instrument.exchange, "mic_code": instrument.mic_code}
+    return meta | {name: value for name, value in optional.items() if value} | {"type": instrument.kind.value}
+
+
+def _value(bar: RestBar, instrument: Instrument, zone: tzinfo, interval: str) -> dict[str, str]:
+    begins = datetime.fromtimestamp(bar.start_ms / 1_000, zone)
+    value = {"datetime": begins.strftime("%Y-%m-%d" if interval == _DAY else "%Y-%m-%d %H:%M:%S")}
+    value |= {name: f"{getattr(bar, name):.5f}" for name in ("open", "high", "low", "close")}
+    if instrument.mean_size:
+        value["volume"] = str(bar.volume // UNITS)
+    return value
