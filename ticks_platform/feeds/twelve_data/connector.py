@@ -7,31 +7,24 @@ the live service published; where these disagree, all variants are accepted.
 
 from __future__ import annotations
 
-import contextlib
 import re
-import sys
 from collections.abc import Sequence
-from operator import attrgetter
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-import numpy as np
-from msgspec import Meta
 
-from ticks_platform.feeds.columns import Decoded, TickColumns, decode_lines, floats
+from ticks_platform.feeds.columns import Decoded
 from ticks_platform.feeds.connector import Connector, Conversation, Endpoint, HandshakeAnswer, Reaction
 from ticks_platform.feeds.events import (
     Acknowledged,
     ChannelsFailed,
-    Control,
     Event,
     Notice,
     ProviderError,
     Refused,
-    Rejected,
-    Tick,
     Unsubscribed,
 )
+from ticks_platform.feeds.twelve_data.events import UNDECODABLE, decode, decode_kind, decode_many
 from ticks_platform.feeds.twelve_data.history import TwelveDataHistory
 
 URL = "wss://ws.twelvedata.com/v1/quotes/price"
@@ -41,27 +34,6 @@ HEARTBEAT_INTERVAL = 10.0
 
 _KEY_TROUBLE = re.compile(r"api[\s_-]?key|unauthor|forbidden|invalid token", re.IGNORECASE)
 """What the official Node and Go clients take as a refusal of the key, whatever the HTTP status."""
-
-
-# The limits keep what passes within the types of `Tick`; the decoder checks them in C. Times have to fit 64 bits of
-# nanoseconds. NaN and infinity are not JSON, but a string may spell them, and neither is within the limits of a float.
-_TIME_LIMIT = (2**63 - 1) // 1_000_000_000
-_IntegerSeconds = Annotated[int, Meta(ge=-_TIME_LIMIT, le=_TIME_LIMIT)]
-_FractionalSeconds = Annotated[float, Meta(ge=-_TIME_LIMIT, le=_TIME_LIMIT)]
-_Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
-_BigInt = Annotated[float, Meta(ge=-(2.0**63), lt=2.0**63)]
-
-
-class _Price(msgspec.Struct, gc=False):
-    """A ``price`` event; ``timestamp`` is in seconds UTC, the other optional fields depend on the asset class."""
-
-    event: str | None = None
-    symbol: str | None = None
-    timestamp: _IntegerSeconds | _FractionalSeconds | None = None
-    price: _Finite | None = None
-    day_volume: _BigInt | None = None
-    bid: _Finite | None = None
-    ask: _Finite | None = None
 
 
 class _Item(msgspec.Struct):
@@ -86,23 +58,11 @@ class _Status(msgspec.Struct):
         return (self.status or "").lower() == "error"
 
 
-class _Kind(msgspec.Struct):
-    event: str | None = None
-
-
-_price_decoder = msgspec.json.Decoder(_Price, strict=False)
-_decode_price = _price_decoder.decode
 _decode_status = msgspec.json.Decoder(_Status, strict=False).decode
-_decode_kind = msgspec.json.Decoder(_Kind).decode
 _encode = msgspec.json.Encoder().encode
 
 _PRICE_PREFIX = b'{"event":"price",'
 _HAS_DATA = Reaction(has_data=True)
-
-_NANOSECONDS = 1_000_000_000
-
-_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises on bad input; the last of them when it is nested too deeply."""
 
 
 class TwelveDataConversation(Conversation):
@@ -129,11 +89,11 @@ class TwelveDataConversation(Conversation):
         if frame.startswith(_PRICE_PREFIX):
             return _HAS_DATA  # as the service writes them; spares the receiving thread the parsing
         try:
-            kind = _decode_kind(frame).event
+            kind = decode_kind(frame)
             if kind == "price":
                 return _HAS_DATA
             status = _decode_status(frame)
-        except _UNDECODABLE:
+        except UNDECODABLE:
             return Reaction()  # the loader decodes the same frame and rejects it with its reason
         if kind == "subscribe-status":
             return Reaction(notices=self._on_subscribe_status(status))
@@ -192,7 +152,7 @@ class TwelveDataConnector(Connector):
     def refusal(self, answer: HandshakeAnswer) -> str | None:
         try:
             body = _decode_status(answer.body)
-        except _UNDECODABLE:
+        except UNDECODABLE:
             body = _Status()
         message = body.message or ""
         if answer.status >= 500 or not _is_about_the_key(message, answer.status, body.code):
@@ -213,64 +173,10 @@ class TwelveDataConnector(Connector):
         return TwelveDataHistory(url=self.url, api_key=self.api_key)
 
     def decode(self, frame: bytes) -> list[Event]:
-        try:
-            event = _decode_price(frame)
-        except _UNDECODABLE as error:
-            return [_not_a_price(frame, error)]
-        if event.event != "price":
-            if event.event is None and event.price is not None:
-                return [Rejected("a price without an event name", frame)]
-            return [Control(event.event or "unnamed")]
-        if not event.symbol or event.timestamp is None or event.price is None:
-            missing = [name for name in ("symbol", "timestamp", "price") if getattr(event, name) in (None, "")]
-            return [Rejected(f"price event without {', '.join(missing)}", frame)]
-        timestamp, volume = event.timestamp, event.day_volume
-        return [
-            Tick(
-                event.symbol,
-                timestamp * _NANOSECONDS if isinstance(timestamp, int) else _nanoseconds(timestamp),
-                event.price,
-                None if volume is None else int(volume),
-                None,
-                event.bid,
-                event.ask,
-            )
-        ]
+        return decode(frame)
 
     def decode_many(self, frames: Sequence[bytes]) -> Decoded | None:
-        items = decode_lines(_price_decoder.decode_lines, frames)
-        if items is None or set(map(attrgetter("event"), items)) != {"price"}:
-            return None
-        symbols, times, prices = (list(map(attrgetter(field), items)) for field in ("symbol", "timestamp", "price"))
-        if not all(symbols) or set(map(type, times)) != {int} or None in prices:
-            return None
-        volume, bid, ask = (floats(list(map(attrgetter(field), items))) for field in ("day_volume", "bid", "ask"))
-        return Decoded(
-            TickColumns(
-                symbols,
-                np.array(times, np.int64) * _NANOSECONDS,
-                np.array(prices, np.float64),
-                day_volume=None if volume is None else np.trunc(volume),
-                bid=bid,
-                ask=ask,
-            ),
-            [1] * len(items),
-        )
-
-
-def _nanoseconds(seconds: float) -> int:
-    """Fractions of a second are not documented; the whole ones are kept exact, which one product would not."""
-    whole, fraction = divmod(seconds, 1.0)
-    return int(whole) * _NANOSECONDS + round(fraction * _NANOSECONDS)
-
-
-def _not_a_price(frame: bytes, error: Exception) -> Event:
-    """What a frame is that cannot be decoded as a price event; only those that claim to be one have to look like it."""
-    with contextlib.suppress(*_UNDECODABLE):
-        kind = _decode_kind(frame).event
-        if kind is not None and kind != "price":
-            return Control(kind)
-    return Rejected(f"malformed frame: {error}", frame)
+        return decode_many(frames)
 
 
 def _bare(symbol: str) -> str:

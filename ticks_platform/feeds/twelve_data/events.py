@@ -1,0 +1,118 @@
+"""Frames of Twelve Data as typed events; see `connector` for the sources of the protocol facts."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from ticks_platform.feeds.columns import Decoded, TickColumns, decode_lines, floats
+from ticks_platform.feeds.events import Control, Event, Rejected, Tick
+from ticks_platform.timestamps import SECOND
+
+# The limits keep what passes within the types of `Tick`; the decoder checks them in C. Times have to fit 64 bits of
+# nanoseconds. NaN and infinity are not JSON, but a string may spell them, and neither is within the limits of a float.
+_TIME_LIMIT = (2**63 - 1) // SECOND
+_IntegerSeconds = Annotated[int, Meta(ge=-_TIME_LIMIT, le=_TIME_LIMIT)]
+_FractionalSeconds = Annotated[float, Meta(ge=-_TIME_LIMIT, le=_TIME_LIMIT)]
+_Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+_BigInt = Annotated[float, Meta(ge=-(2.0**63), lt=2.0**63)]
+
+
+class _Price(msgspec.Struct, gc=False):
+    """A ``price`` event; ``timestamp`` is in seconds UTC, the other optional fields depend on the asset class."""
+
+    event: str | None = None
+    symbol: str | None = None
+    timestamp: _IntegerSeconds | _FractionalSeconds | None = None
+    price: _Finite | None = None
+    day_volume: _BigInt | None = None
+    bid: _Finite | None = None
+    ask: _Finite | None = None
+
+
+class _Kind(msgspec.Struct):
+    event: str | None = None
+
+
+_price_decoder = msgspec.json.Decoder(_Price, strict=False)
+_decode_price = _price_decoder.decode
+_decode_kind = msgspec.json.Decoder(_Kind).decode
+
+UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises on bad input; the last of them when it is nested too deeply."""
+
+
+def decode_kind(frame: bytes) -> str | None:
+    """The name of a frame's event, or None where it has none. Raises one of UNDECODABLE."""
+    return _decode_kind(frame).event
+
+
+def decode(frame: bytes) -> list[Event]:
+    """The event of a frame: a price, a control event, or a rejected one."""
+    try:
+        event = _decode_price(frame)
+    except UNDECODABLE as error:
+        return [_not_a_price(frame, error)]
+    if event.event != "price":
+        if event.event is None and event.price is not None:
+            return [Rejected("a price without an event name", frame)]
+        return [Control(event.event or "unnamed")]
+    if not event.symbol or event.timestamp is None or event.price is None:
+        missing = [name for name in ("symbol", "timestamp", "price") if getattr(event, name) in (None, "")]
+        return [Rejected(f"price event without {', '.join(missing)}", frame)]
+    timestamp, volume = event.timestamp, event.day_volume
+    return [
+        Tick(
+            event.symbol,
+            timestamp * SECOND if isinstance(timestamp, int) else _nanoseconds(timestamp),
+            event.price,
+            None if volume is None else int(volume),
+            None,
+            event.bid,
+            event.ask,
+        )
+    ]
+
+
+def decode_many(frames: Sequence[bytes]) -> Decoded | None:
+    """The ticks of many frames by column; None unless each is a price with a time in whole seconds."""
+    items = decode_lines(_price_decoder.decode_lines, frames)
+    if items is None or set(map(attrgetter("event"), items)) != {"price"}:
+        return None
+    symbols, times, prices = (list(map(attrgetter(field), items)) for field in ("symbol", "timestamp", "price"))
+    if not all(symbols) or set(map(type, times)) != {int} or None in prices:
+        return None
+    volume, bid, ask = (floats(list(map(attrgetter(field), items))) for field in ("day_volume", "bid", "ask"))
+    return Decoded(
+        TickColumns(
+            symbols,
+            np.array(times, np.int64) * SECOND,
+            np.array(prices, np.float64),
+            day_volume=None if volume is None else np.trunc(volume),
+            bid=bid,
+            ask=ask,
+        ),
+        [1] * len(items),
+    )
+
+
+def _nanoseconds(seconds: float) -> int:
+    """Fractions of a second are not documented; the whole ones are kept exact, which one product would not."""
+    whole, fraction = divmod(seconds, 1.0)
+    return int(whole) * SECOND + round(fraction * SECOND)
+
+
+def _not_a_price(frame: bytes, error: Exception) -> Event:
+    """What a frame is that cannot be decoded as a price event; only those that claim to be one have to look like it."""
+    with contextlib.suppress(*UNDECODABLE):
+        kind = decode_kind(frame)
+        if kind is not None and kind != "price":
+            return Control(kind)
+    return Rejected(f"malformed frame: {error}", frame)
