@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-# Every run of Dagster is a process of its own, which would have to compile our modules anew.
+# Every run of Dagster is a process of its own, and would compile our modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: dev test soak lint bench conformance clean setup
+.PHONY: dev test test-full soak lint bench conformance clean setup
 .DEFAULT_GOAL := dev
 
 dev: setup
@@ -15,15 +15,21 @@ dev: setup
 	@[ -n "$$TICKS_DATABASE_URL" ] || $(VENV)/bin/python -m embedded_timescale start
 	env -u DAGSTER_HOME $(VENV)/bin/dagster dev
 
-test: setup
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# Hundreds of faults in a row, and a count at the end. It prints its seed, which makes the same ones again.
+test: setup
+	$(PYTEST)
+
+# Everything, also what takes longer than `make test` may. ONLY=full leaves out what `make test` has.
+test-full: setup
+	$(PYTEST) -m '$(ONLY)'
+
+# Hundreds of faults in a row, and a count at the end. It prints its seed; the same seed gives the same faults.
 soak: export TICKS_SOAK_FAULTS ?= 300
 soak: export TICKS_GAP_FAULTS ?= 48
 soak: setup
 	$(VENV)/bin/python -m pytest -s --basetemp=.test_runs_soak ticks_platform_tests/faults
-	$(VENV)/bin/python -m pytest -s --basetemp=.test_runs_soak ticks_platform_tests/ingestion/gaps/test_campaign.py
+	$(VENV)/bin/python -m pytest -s -m full --basetemp=.test_runs_soak ticks_platform_tests/ingestion/gaps/test_campaign.py
 
 lint: setup
 	$(VENV)/bin/ruff check .
@@ -33,7 +39,7 @@ lint: setup
 bench: setup
 	$(VENV)/bin/python -m benchmarks
 
-# Our connectors and the providers' own clients in the same trouble, side by side: conformance/README.md.
+# Our connectors and the providers' own clients under the same faults, side by side: conformance/README.md.
 conformance: setup
 	$(VENV)/bin/python -m conformance
 

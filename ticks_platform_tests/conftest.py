@@ -18,6 +18,7 @@ from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.policies import jobs as policy_jobs
 from ticks_platform.timescale.policies.settings import POLICIES, load_policies
+from ticks_platform_tests.support import skips
 from ticks_platform_tests.support.emptied import EmptiedPlatform
 from ticks_standin import StandIn, StandInSettings
 
@@ -117,6 +118,31 @@ def stand_in() -> Iterator[StandIn]:
 def repository_root() -> Path:
     """The checkout."""
     return project_root()
+
+
+_unexpected_skips: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Notes skips that .ci/run does not accept."""
+    if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2]
+        if not skips.is_expected(reason):
+            _unexpected_skips.append(f"{report.nodeid}: {reason}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With TICKS_STRICT_SKIPS, a skip for a reason that support/skips.py does not list fails the run."""
+    if _unexpected_skips and os.environ.get("TICKS_STRICT_SKIPS"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says which skips failed the run."""
+    if _unexpected_skips and os.environ.get("TICKS_STRICT_SKIPS"):
+        terminalreporter.section("skips that fail this run")
+        for line in _unexpected_skips:
+            terminalreporter.line(line)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

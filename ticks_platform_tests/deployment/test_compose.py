@@ -16,6 +16,7 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._serdes.config_class import ConfigurableClassData
 
 from ticks_platform.paths import project_root
+from ticks_platform_tests.support import skips
 
 ROOT = project_root()
 DEPLOY = ROOT / "deploy"
@@ -132,7 +133,7 @@ def test_the_instance_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_compose_itself_takes_it(tmp_path: Path) -> None:
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
-        pytest.skip("docker compose is not installed")
+        skips.skip(skips.NO_CONTAINER_ENGINE, "docker compose is not installed")
     env = tmp_path / "env"
     env.write_text("".join(f"{name}=x\n" for name in documented()), encoding="utf-8")
     done = subprocess.run(

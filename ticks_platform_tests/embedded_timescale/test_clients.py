@@ -128,7 +128,7 @@ def test_psycopg3_pipeline_gives_its_turn_back(url: str, connect: Connect) -> No
         assert value(connect(), "SELECT 1") == 1
 
 
-@pytest.mark.skipif(shutil.which("psql") is None, reason="there is no psql here")
+@pytest.mark.skipif(shutil.which("psql") is None, reason="psql is not installed")
 def test_psql(url: str, table: str) -> None:
     script = f"\\copy {table} from pstdin csv\n1,one\n2,two\n\\.\n\\copy {table} to pstdout csv\n\\d {table}\n"
     done = subprocess.run(["psql", "-X", "-v", "ON_ERROR_STOP=1", url], input=script, capture_output=True, text=True)

@@ -26,6 +26,7 @@ from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
 from ticks_platform.ingestion.rows.ledger import Entry
 from ticks_platform.ingestion.rows.store import Store, prepare
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.support import skips
 from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, price, rows
 
 
@@ -425,7 +426,7 @@ def test_a_loader_that_is_in_the_middle_of_a_statement_is_seen_to_work(
 ) -> None:
     """It cannot beat while it waits for a lock; the supervisor must not take that for its death."""
     if server_url is None:
-        pytest.skip("the embedded server has one session, which is never waiting while it is asked")
+        skips.skip(skips.ONLY_NATIVE, "the embedded one has one session, which never waits while it is asked")
     connection = database.connect(leases.application_name("test"))
     with connection.cursor() as cursor, database.autocommit() as asking:
         assert not leases.is_working(asking, "test")

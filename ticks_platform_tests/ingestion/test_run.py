@@ -22,6 +22,7 @@ from ticks_platform.ingestion import switch
 from ticks_platform.ingestion.lease import Lease, LeaseLostError, MixedDatabaseError
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.support import skips
 from ticks_platform_tests.support.ingestion import rows
 from ticks_standin import StandIn, StandInSettings
 
@@ -247,7 +248,7 @@ def test_an_owner_that_is_stuck_in_a_transaction_is_evicted(
 ) -> None:
     """As one that was paused between its heartbeat and its commit: its row lock is in the way of any successor."""
     if server_url is None:
-        pytest.skip("the embedded server has one session, and ends an idle transaction by itself")
+        skips.skip(skips.ONLY_NATIVE, "the embedded one has one session, and ends an idle transaction by itself")
     lease = take_lease("old")
     paused = database.connect(leases.application_name("test"))
     with paused.cursor() as cursor:

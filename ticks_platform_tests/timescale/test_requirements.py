@@ -14,6 +14,7 @@ import pytest
 
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.requirements import Server, UnusableDatabaseError, require_timescaledb, shortcoming
+from ticks_platform_tests.support import skips
 
 
 @pytest.mark.parametrize(
@@ -41,11 +42,11 @@ def server() -> Iterator[Callable[[str], Database]]:
     """Starts a PostgreSQL of one's own with a line of configuration; where there is one to start."""
     initdb, pg_ctl = shutil.which("initdb"), shutil.which("pg_ctl")
     if initdb is None or pg_ctl is None:
-        pytest.skip("there is no PostgreSQL here to start with other settings")
+        skips.skip(skips.ONLY_NATIVE, "no initdb to start one with other settings")
     # It refuses to be run by root.
     user = "postgres" if os.geteuid() == 0 else None
     if user is not None and user not in {entry.pw_name for entry in pwd.getpwall()}:
-        pytest.skip("PostgreSQL cannot be started by root, and there is no user postgres")
+        skips.skip(skips.ONLY_NATIVE, "root cannot start one, and there is no user postgres")
     # Short, since it is part of the path of a socket.
     folder = Path(tempfile.mkdtemp(prefix="ticks_pg_"))
     if user is not None:
@@ -56,7 +57,7 @@ def server() -> Iterator[Callable[[str], Database]]:
         done = subprocess.run(command, user=user, cwd=folder, stdout=subprocess.DEVNULL, timeout=120, check=False)
         log = (folder / "log").read_text(encoding="utf-8") if (folder / "log").exists() else ""
         if 'could not access file "timescaledb"' in log:
-            pytest.skip("the PostgreSQL that could be started here has no TimescaleDB")
+            skips.skip(skips.ONLY_NATIVE, "the PostgreSQL here has no TimescaleDB")
         assert done.returncode == 0, log
 
     def start(settings: str) -> Database:

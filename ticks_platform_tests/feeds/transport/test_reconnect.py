@@ -338,7 +338,7 @@ def test_the_key_does_not_follow_a_redirect() -> None:
         assert elsewhere.accepted == 0
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_a_certificate_of_nobody_knows_whom(tmp_path: Path) -> None:
     key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
     subprocess.run(

@@ -33,10 +33,10 @@ from ticks_platform_tests.support.ingestion import rows, unbalanced
 from ticks_platform_tests.support.repairing import KEY, polygon, repair, settle, twelve_data
 from ticks_standin import MadeEvent, StandIn, StandInSettings
 
-FAULTS = int(os.environ.get("TICKS_GAP_FAULTS", "0"))
+FAULTS = int(os.environ.get("TICKS_GAP_FAULTS", "6"))
 SEED = int(os.environ.get("TICKS_GAP_SEED", "20261125"))
 
-pytestmark = pytest.mark.skipif(not FAULTS, reason="TICKS_GAP_FAULTS is not set: test_gaps_stream has each fault alone")
+pytestmark = pytest.mark.full
 
 PATIENCE = 60.0
 

@@ -20,6 +20,7 @@ from ticks_platform.timescale.policies import jobs as policy_jobs
 from ticks_platform.timescale.policies import policies
 from ticks_platform.timescale.policies.jobs import PolicyRefusedError
 from ticks_platform.timescale.policies.settings import POLICIES, Kind, Policy, Terms, load_policies
+from ticks_platform_tests.support import skips
 from ticks_platform_tests.support.workers import stopped_workers
 
 MINUTES = Policy(Kind.REFRESH, "one_minute_candle")
@@ -265,7 +266,7 @@ def await_lock(database: Database) -> None:
 
 def test_a_tick_that_comes_while_retention_counts_is_counted(database: Database, server_url: str | None) -> None:
     if server_url is None:
-        pytest.skip("the embedded database has one session: nothing comes while it counts")
+        skips.skip(skips.ONLY_NATIVE, "the embedded one has one session: no tick arrives while it counts")
     insert(database, timedelta(days=49), timedelta(days=4))
     apply(database, RETENTION, FOR_A_MONTH)
     with database.autocommit() as cursor:
