@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--announce-in",
         type=Path,
-        help="file to say in where it listens; it ends when that is removed, or when nobody connects for long",
+        help="write this file, which says where it listens; exit when it is removed, or when nobody connects for long",
     )
     return parser
 

@@ -22,9 +22,9 @@ class ConnectionAccount(msgspec.Struct, frozen=True, kw_only=True):
     ``events`` counts the market's events by channel and symbol, as ``price.AAPL`` or ``T.AAPL``, ``price_events``
     all of them and ``symbols`` those of each symbol. Events sent a second time and malformed ones are not among them:
     ``odd`` counts these, and frames that were replayed, by kind and then by event or by kind of malformation. Its other
-    kinds (late, future, reordered, fractional) tell of how many of the counted ``events`` were so. ``sent`` holds the
-    payload of every frame in the order of sending, and ``malformed`` the payload of each malformed event or frame, if
-    the stand-in records.
+    kinds (late, future, reordered, fractional) count those among ``events`` that are so. If the stand-in records,
+    ``sent`` holds the payload of every frame in the order of sending, and ``malformed`` that of each malformed event or
+    frame.
     """
 
     number: int
@@ -40,7 +40,7 @@ class ConnectionAccount(msgspec.Struct, frozen=True, kw_only=True):
     malformed: list[bytes] = []
 
     def duplicates(self) -> int:
-        """How many events were sent once more."""
+        """How many events were sent a second time."""
         return sum(self.odd.get("duplicate", {}).values())
 
     def price_events_sent(self) -> list[dict[str, Any]]:
@@ -74,8 +74,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """What all connections since the start were sent.
 
     ``connections`` lists the open connections and the last 1,000 that ended, oldest first; the totals include all.
-    ``price_events``, ``symbols`` and ``events`` count what the market made, injected and replayed frames count as
-    ``frames`` only. ``ticks`` were made, of which bars are no part.
+    ``price_events``, ``symbols`` and ``events`` count what the market made; injected and replayed frames count as
+    ``frames`` only. ``ticks`` counts the ticks that were made; bars are not among them.
     """
 
     ticks: int
@@ -88,11 +88,11 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MadeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One event that the market made, whoever listened.
+    """One event that the market made, whether anybody was subscribed or not.
 
-    ``name`` is channel and symbol as in the counts of the account, ``made_ms`` the time at which it was made and
-    ``time_ns`` its own, both of UNIX time; they differ if it was late or of the future on purpose. ``sent_on`` lists
-    the connections to whose transport it was handed. ``number`` counts the events in the order of making.
+    ``name`` is channel and symbol as in the counts of the account. ``made_ms`` is the time at which it was made and
+    ``time_ns`` its own, both of UNIX time; they differ for an event that is late or of the future on purpose.
+    ``sent_on`` lists the connections whose transport it was handed to. ``number`` counts events in the order of making.
     """
 
     number: int
@@ -104,17 +104,18 @@ class MadeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     payload: bytes = b""
 
     def decoded(self) -> dict[str, Any]:
-        """The event itself, if payloads were asked for."""
+        """The event itself. Only if payloads were asked for."""
         event: dict[str, Any] = msgspec.json.decode(self.payload)
         return event
 
 
 class Undelivered(msgspec.Struct, frozen=True, kw_only=True):
-    """Events of one channel that came one after the other, and of which none was sent.
+    """Consecutive events of one channel, none of which was sent.
 
-    Of whoever lost them the gap begins after ``after_ms`` and not after ``first_ms``, and ends not before ``last_ms``
-    and before ``before_ms``: the first and last undelivered event, and those that were sent before and after, by the
-    time of making; None if there was none.
+    ``first_ms`` and ``last_ms`` are the times of the first and the last of them, ``after_ms`` and ``before_ms`` those
+    of the events that were sent before and after; None if there was none. All are times of making. The gap of a client
+    begins after ``after_ms`` and at ``first_ms`` at the latest; it ends at ``last_ms`` at the earliest, and before
+    ``before_ms``.
     """
 
     name: str
@@ -127,13 +128,13 @@ class Undelivered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MadeEvents(msgspec.Struct, frozen=True, kw_only=True):
-    """Events that the market made, in the order of making; ``forgotten`` are no longer kept, of all there ever were."""
+    """Events that the market made, in the order of making; ``forgotten`` counts all that are no longer kept."""
 
     events: list[MadeEvent]
     forgotten: int
 
     def undelivered(self, connections: Collection[int] | None = None) -> list[Undelivered]:
-        """What was sent on none of these connections, or on none at all; by channel, and then by time."""
+        """The events that were sent on none of these connections, or on no connection; by channel, then by time."""
         by_name: dict[str, list[MadeEvent]] = {}
         for event in self.events:
             by_name.setdefault(event.name, []).append(event)
@@ -161,13 +162,13 @@ def _is_sent(event: MadeEvent, connections: Collection[int] | None) -> bool:
 
 
 class RestRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One request that was answered by HTTP, or not.
+    """One REST request and its answer.
 
-    ``subject`` is what it is of, whatever the interval, as ``/v3/trades/AAPL``; empty if it was refused. ``asked`` is
-    its query without the key, and of a page that follows another one what the first page was asked. ``begins_ns`` and
-    ``ends_ns`` are the half-open interval asked for, of a following page what was left of it; ``first_ns`` and
-    ``last_ns`` the times of the first and last of the ``results``, by time. Nanoseconds of UNIX time; a bar's is that
-    of its beginning. ``fault`` names what was done to the answer on command.
+    ``subject`` is what was asked for without the interval, as ``/v3/trades/AAPL``; empty if it was refused. ``asked``
+    is the query without the key; for a following page, that of the first page. ``begins_ns`` and ``ends_ns`` are the
+    half-open interval asked for; for a following page, what is left of it. ``first_ns`` and ``last_ns`` are the times
+    of the first and last of the ``results``. Nanoseconds of UNIX time; the time of a bar is that of its beginning.
+    ``fault`` is the fault of the answer on command.
     """
 
     number: int
@@ -186,7 +187,7 @@ class RestRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fetched_twice(requests: Iterable[RestRequest]) -> list[tuple[RestRequest, RestRequest]]:
-    """Pairs of answers, as they should be, to requests on one subject whose results lie in overlapping intervals."""
+    """Pairs of answers without faults on one subject whose results lie in overlapping intervals."""
     answers = [each for each in requests if each.results and each.status == HTTPStatus.OK and not each.fault]
     answers.sort(key=lambda each: (each.subject, each.first_ns or 0))
     pairs = []

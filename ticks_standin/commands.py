@@ -61,8 +61,8 @@ class Commands:
     async def trade_unheard(self, ticks: int, begins: datetime, ends: datetime) -> None:
         """Trade this many ticks evenly over a past half-open interval, and send them to nobody.
 
-        Of what was ever subscribed, or is ``traded``; needs ``history_events``. An interval before what was traded
-        already is possible, but gives prices and day volumes that continue from there.
+        Ticks are of channels that were ever subscribed, or are ``traded``; needs ``history_events``. An interval before
+        what was traded already is possible; prices and day volumes continue from the latest ones all the same.
         """
         self._need_history()
         if not self._server.stream.trade_unheard(ticks, _ms(begins), _ms(ends)):
@@ -309,7 +309,7 @@ class Commands:
 
     def _need_history(self) -> None:
         if not self._server.history.kept:
-            raise StandInError("the stand-in keeps no history: give it a history_events above 0")
+            raise StandInError("the stand-in keeps no history: set history_events above 0")
 
 
 def _ms(moment: datetime) -> int:

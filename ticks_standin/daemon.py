@@ -1,6 +1,6 @@
-"""A stand-in that outlives who started it: so what it sent while nobody listened can be asked for afterwards.
+"""A stand-in that outlives the process that started it, so that a later one can ask for what it missed.
 
-A file says where it listens. Who wants it joins it by that file, or starts it; it ends by itself.
+A file says where it listens. A process that needs it joins it by that file, or starts it; it ends by itself.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
     from ticks_standin.server.feed_server import FeedServer
 
 IDLE_S = 120.0
-"""Seconds without a connection or a request after which it ends: within them a killed run has a successor."""
+"""Seconds without a connection or a request after which it ends. A killed run is restarted sooner than that."""
 
 _START_TIMEOUT_S = 20.0
 _ANSWER_TIMEOUT_S = 5.0
 _LOOK_S = 0.05
 _WATCH_S = 0.5
 
-# Keys of data providers are in the environment, which a server that stays behind does not need.
+# The environment holds API keys of data providers, which a detached server does not need.
 _KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH")
 
 
 class Announcement(msgspec.Struct):
-    """What the file says."""
+    """Content of the file. Running stand-ins of earlier versions wrote it: fields may be added, with a default."""
 
     host: str
     port: int
     started_ns: int
     arguments: list[str]
-    """Its settings: one that has others is another stand-in."""
+    """Its settings. A stand-in with other settings is not reused."""
 
 
 class _Health(msgspec.Struct):
@@ -55,12 +55,12 @@ class _Health(msgspec.Struct):
 
 
 class StandInDaemon(msgspec.Struct):
-    """A stand-in that answers."""
+    """A running daemon."""
 
     host: str
     port: int
     history_since_ms: int
-    """From when on its history has all that it made, in milliseconds of UNIX time."""
+    """Since when its history is complete, in milliseconds of UNIX time."""
 
     def url(self, provider: str = "twelve_data", key: str | None = "demo", market: str = "stocks") -> str:
         """WebSocket URL of a provider's feed; see ``StandInProcess.url``."""
@@ -74,7 +74,7 @@ def find(file: Path) -> StandInDaemon | None:
 
 
 def ensure_running(file: Path, settings: StandInSettings) -> StandInDaemon:
-    """The stand-in that this file names; one is started if there is none, or if its settings are others.
+    """The stand-in that this file names; one is started if there is none, or if it has other settings.
 
     Raises:
         StandInError: with what it printed, if it does not start.
@@ -107,10 +107,10 @@ def _start(file: Path, settings: StandInSettings) -> StandInDaemon:
             stdout=log,
             stderr=log,
             env={name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ},
-            # What is sent to a terminal's processes, or to those of a run, is not meant for it.
+            # Signals to the processes of a terminal, or of a run, must not reach it.
             start_new_session=True,
         )
-        # Someone has to collect the exit status, or a parent that lives longer would keep a zombie.
+        # Collects the exit status: a parent that lives longer would keep a zombie.
         threading.Thread(target=child.wait, name="stand-in-reaper", daemon=True).start()
         deadline = time.monotonic() + _START_TIMEOUT_S
         while child.poll() is None and time.monotonic() < deadline:
@@ -120,12 +120,12 @@ def _start(file: Path, settings: StandInSettings) -> StandInDaemon:
             time.sleep(_LOOK_S)
         child.kill()
         log.seek(0)
-        said = log.read().decode(errors="replace").strip() or "it printed nothing"
-    raise StandInError(f"the stand-in's process did not start: {said}")
+        printed = log.read().decode(errors="replace").strip() or "it printed nothing"
+    raise StandInError(f"the stand-in's process did not start: {printed}")
 
 
 def announce(file: Path, announcement: Announcement) -> None:
-    """Say in the file, at once, where a stand-in listens."""
+    """Write the file, atomically."""
     draft = file.with_suffix(f".{os.getpid()}")
     draft.write_bytes(msgspec.json.encode(announcement))
     draft.replace(file)
@@ -139,7 +139,7 @@ def _read(file: Path) -> Announcement | None:
 
 
 def _ask(announced: Announcement) -> StandInDaemon | None:
-    """None also if somebody else has its port by now."""
+    """None also if another server has its port by now."""
     connection = http.client.HTTPConnection(announced.host, announced.port, timeout=_ANSWER_TIMEOUT_S)
     try:
         connection.request("GET", "/health")
@@ -154,10 +154,10 @@ def _ask(announced: Announcement) -> StandInDaemon | None:
 
 
 async def serve_until_unused(server: FeedServer, settings: StandInSettings, file: Path, stop: asyncio.Event) -> None:
-    """Say in the file where a server listens; ``stop`` it once nobody wants it.
+    """Announce a server in the file; set ``stop`` once it is not used any more.
 
-    That is when nobody has been connected, or has asked, for long; when the file is gone; or when another one is named
-    there and all connections have ended.
+    That is when nobody has connected or sent a request for :data:`IDLE_S`, when the file is gone, or when the file
+    names another stand-in and all connections have ended.
     """
     mine = Announcement(*server.address, server.started_ns, arguments(settings))
     announce(file, mine)
@@ -169,8 +169,8 @@ async def serve_until_unused(server: FeedServer, settings: StandInSettings, file
         if any(server.connections):
             connected_at = now
         is_idle = now - max(connected_at, server.last_request_at) > IDLE_S
-        is_followed = _read(file) not in (mine, None) and now > connected_at
-        if is_idle or is_followed or not file.exists():
+        is_replaced = _read(file) not in (mine, None) and now > connected_at
+        if is_idle or is_replaced or not file.exists():
             stop.set()
     if _read(file) == mine:
         file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The stand-in in a process of its own, which dies with its parent."""
+"""The stand-in as a child process, which ends with its parent."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def arguments(settings: StandInSettings) -> list[str]:
 class StandInProcess(RemoteControl):
     """Starts ``python -m ticks_standin`` as a child process; ``close`` it, or use it in a ``with`` block.
 
-    The child ends by itself when its standard input ends, so it does not outlive its parent, however that dies.
+    The child ends when its standard input does, so it does not outlive its parent, however that ends.
 
     Raises:
         StandInError: on construction, with what the child printed, if it does not start.
@@ -57,7 +57,7 @@ class StandInProcess(RemoteControl):
 
     def __init__(self, settings: StandInSettings | None = None) -> None:
         command = [sys.executable, "-m", "ticks_standin", "--exit-with-stdin"]
-        # A file and not a pipe: nobody has to read it for the child to go on.
+        # A file and not a pipe: a pipe that nobody reads would block the child.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._child = subprocess.Popen(
             [*command, *arguments(settings or StandInSettings())],
@@ -79,9 +79,9 @@ class StandInProcess(RemoteControl):
         except (StandInError, concurrent.futures.TimeoutError) as error:
             self.kill()
             self._errors.seek(0)
-            said = self._errors.read().decode(errors="replace").strip() or "it printed nothing"
+            printed = self._errors.read().decode(errors="replace").strip() or "it printed nothing"
             self.close()
-            raise StandInError(f"the stand-in's process did not start: {said}") from error
+            raise StandInError(f"the stand-in's process did not start: {printed}") from error
 
     def __enter__(self) -> StandInProcess:
         return self

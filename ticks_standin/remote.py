@@ -1,4 +1,4 @@
-"""How a command is called by its name: from another thread, or from another process as lines of JSON."""
+"""Commands are called by name: from another thread, or from another process as lines of JSON."""
 
 from __future__ import annotations
 
@@ -83,16 +83,16 @@ class Command(Generic[Result]):
 
 
 class Caller(ABC):
-    """Somebody who can have commands carried out."""
+    """An object whose commands are carried out elsewhere."""
 
     @abstractmethod
     def _call(self, command: Command[Result], arguments: dict[str, Any], timeout_s: float) -> Result:
-        """Have a command carried out and wait for its result. Raises StandInError."""
+        """Have a command carried out and wait for its result. Raises StandInError, also when it takes too long."""
 
 
 _commands: dict[str, Command[Any]] = {}
 
-# Any stands for the class that a command is defined in, whose methods find their server in it, or for a Caller.
+# The first argument is the instance: of the class that defines the command, and of a Caller when it is called.
 _Method = Callable[Concatenate[Any, Parameters], Result]
 _Body = Callable[Concatenate[Any, Parameters], Coroutine[Any, Any, Result]]
 
@@ -118,7 +118,7 @@ def command(answer_s: float = 10.0) -> Callable[[_Body[Parameters, Result]], _Me
 
 
 async def dispatch(target: object, call: Call) -> Answer:
-    """Carry out a call that came as JSON; that it cannot be done is an answer too."""
+    """Carry out a call that came as JSON. An error is an answer too."""
     try:
         if call.command not in _commands:
             raise StandInError(f"unknown command {call.command!r}")  # noqa: TRY301

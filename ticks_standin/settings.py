@@ -1,4 +1,4 @@
-"""The knobs of the stand-in feed server."""
+"""Settings of the stand-in feed server."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _CAP_TEXT = (
 
 
 class StandInSettings(BaseModel):
-    """What the stand-in serves and how it misbehaves. Immutable; an unknown or impossible setting is an error.
+    """What the stand-in serves, and which faults it has. Immutable; an unknown or impossible setting is an error.
 
     Raises:
-        pydantic.ValidationError: naming the setting at fault, on construction.
+        pydantic.ValidationError: on construction; names the setting.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,20 +42,20 @@ class StandInSettings(BaseModel):
     accept_any_symbol: bool = Field(default=False, description="make up a stock for each symbol that is not listed")
     keys: frozenset[str] = Field(
         default=frozenset(),
-        description="accepted API keys besides 'demo'; none means that any key that is not empty will do",
+        description="accepted API keys besides 'demo'; none means that any non-empty key is accepted",
     )
     bad_key_mode: BadKeyMode = Field(default="401", description="how a wrong or missing key is refused")
     unauthorized_mics: frozenset[str] = Field(
-        default=frozenset({"XHKG"}), description="markets that the key may not see: their symbols fail with a message"
+        default=frozenset({"XHKG"}), description="markets that no key may see: their symbols fail with a message"
     )
     fails_null: bool = Field(
-        default=True, description="empty success and fails lists are null, as seen live, and not []"
+        default=True, description="empty success and fails lists are null, as seen live, rather than []"
     )
     status_style: StatusStyle = Field(
         default="live", description="items of subscribe-status as seen live, or as documented"
     )
     max_connections: int = Field(
-        default=3, ge=1, description="connections per key, of Polygon per market too; one more ends one of them"
+        default=3, ge=1, description="connections per key (Polygon: per key and market); one more ends one of them"
     )
     idle_timeout_s: float = Field(
         default=300.0,
@@ -75,22 +75,22 @@ class StandInSettings(BaseModel):
         default=0,
         ge=0,
         description="events of the market that are kept, for REST and for the account of what was not sent; the market "
-        "then goes on while nobody listens, or is mute; 0 keeps none",
+        "then continues without subscribers, or while muted; 0 keeps none",
     )
     traded: frozenset[str] = Field(
         default=frozenset(),
-        description="channels that are traded from the start whoever listens, as T.AAPL or price.AAPL; what is "
-        "subscribed is traded from then on anyway; needs history_events",
+        description="channels that are traded from the start, as T.AAPL or price.AAPL; others are traded from their "
+        "first subscription on; needs history_events",
     )
     rest_minute_s: float = Field(
-        default=60.0, gt=0, description="length of the minute by which REST requests are limited, in seconds"
+        default=60.0, gt=0, description="length of the minute of the REST rate limits, in seconds"
     )
     rest_open_bar: bool = Field(
-        default=False, description="REST serves the bar that is not over as well, unless it serves bars with a delay"
+        default=False, description="REST also serves the bar that is not over yet, unless there is a delay"
     )
     record: bool = Field(default=False, description="keep every frame sent, in order, in the account")
     twelve_data_credits_per_minute: int = Field(
-        default=0, ge=0, description="API credits of a Twelve Data key per minute, one for each symbol; 0 is no limit"
+        default=0, ge=0, description="API credits of a Twelve Data key per minute, one per symbol; 0 is no limit"
     )
     twelve_data_credits_per_day: int = Field(
         default=0, ge=0, description="API credits of a Twelve Data key per UTC day; 0 is no limit"
@@ -109,22 +109,22 @@ class StandInSettings(BaseModel):
     )
     twelve_data_overfull: Overfull = Field(
         default="by_order",
-        description="which of more bars than outputsize Twelve Data gives: the first by order, or always the newest",
+        description="which bars Twelve Data gives if there are more than outputsize: the first by order, or the newest",
     )
     batch_max: int = Field(
-        default=30, ge=1, le=5_000, description="most events in one frame of Polygon; the sizes are mixed"
+        default=30, ge=1, le=5_000, description="most events in one frame of Polygon; sizes are mixed"
     )
     load_rate: float = Field(
         default=0.0,
         ge=0,
-        description="trades per second of a full tape, sent to Polygon clients of stock trades besides",
+        description="trades per second of a full tape, which Polygon clients of stock trades get in addition",
     )
     load_symbols: int = Field(default=8_000, ge=1, le=100_000, description="made-up symbols on the full tape")
     load_frame_max: int = Field(
-        default=300, ge=1, le=5_000, description="most trades in one frame of the full tape; the sizes are mixed"
+        default=300, ge=1, le=5_000, description="most trades in one frame of the full tape; sizes are mixed"
     )
     replay: str = Field(
-        default="", description="journal whose frames are sent, once somebody subscribes, instead of made-up prices"
+        default="", description="journal whose frames are sent in place of made-up prices, once somebody subscribes"
     )
     replay_speed: float = Field(
         default=1.0, ge=0, description="multiple of the recorded pace; 0 is as fast as subscribers read"
@@ -132,7 +132,7 @@ class StandInSettings(BaseModel):
     polygon_bad_key_mode: PolygonBadKeyMode = Field(
         default="auth_failed",
         description="how Polygon refuses a wrong key: auth_failed, the same with the text on a missing plan, or "
-        "only by auth_timeout",
+        "auth_timeout only",
     )
     polygon_unentitled_markets: frozenset[str] = Field(
         default=frozenset(), description="Polygon markets that no key's plan includes"
@@ -145,16 +145,17 @@ class StandInSettings(BaseModel):
         default=10.0, gt=0, description="seconds until a Polygon client that does not authenticate is dropped"
     )
     polygon_ack_frames: AckFrames = Field(
-        default="one", description="the statuses that answer one message of a Polygon client: in one frame, or several"
+        default="one", description="statuses that answer one message of a Polygon client: in one frame, or several"
     )
     polygon_ack_unheld: bool = Field(
-        default=True, description="unsubscribing from a Polygon channel that is not held is acknowledged too"
+        default=True, description="unsubscribing from a Polygon channel that is not subscribed is acknowledged too"
     )
     polygon_cap_victim: CapVictim = Field(
-        default="old", description="the Polygon connection that ends when there is one too many; either is drawn"
+        default="old", description="the Polygon connection that ends when there is one too many; either is random"
     )
     polygon_cap_ending: CapEnding = Field(
-        default="1008", description="how it ends after the status max_connections: close code 1008, or no close frame"
+        default="1008",
+        description="how it ends after the status max_connections: with close code 1008, or without a close frame",
     )
     polygon_cap_text: str = Field(default=_CAP_TEXT, description="message of the status max_connections")
     polygon_slow_status: SlowStatus = Field(
@@ -166,7 +167,9 @@ class StandInSettings(BaseModel):
     polygon_bar_memory_s: float = Field(
         default=960.0, ge=0, description="seconds for which late trades make a Polygon bar be sent again"
     )
-    polygon_bar_end: bool = Field(default=True, description="bars of currencies carry e, which samples omit")
+    polygon_bar_end: bool = Field(
+        default=True, description="Polygon bars of currencies carry e, which the docs' samples omit"
+    )
     polygon_odd_z_share: float = Field(
         default=0.05, ge=0, le=1, description="share of Polygon bars whose average size is not a whole number"
     )
@@ -185,36 +188,39 @@ class StandInSettings(BaseModel):
     )
     polygon_numeric_crypto_ids: bool = Field(
         default=False,
-        description="i of crypto trades is a number as in the docs' sample, not a string as on the wire",
+        description="i of Polygon crypto trades is a number as in the docs' sample, not a string as in live frames",
     )
     polygon_numeric_forex_exchange: bool = Field(
-        default=False, description="x of forex quotes is a number as in the spec, and not a string as in its sample"
+        default=False,
+        description="x of Polygon forex quotes is a number as in the specification, not a string as in its sample",
     )
 
     polygon_requests_per_minute: int = Field(
-        default=0, ge=0, description="REST requests of a Polygon key per minute, 5 on the free plan; 0 is no limit"
+        default=0, ge=0, description="REST requests of a Polygon key per minute (the free plan has 5); 0 is no limit"
     )
     polygon_rest_delay_s: float = Field(
         default=0.0, ge=0, description="seconds from a trade, or the end of a bar, until Polygon's REST API serves it"
     )
     polygon_rest_unentitled: frozenset[str] = Field(
-        default=frozenset(), description="what no key's plan includes of Polygon's REST API: trades, aggs"
+        default=frozenset(), description="parts of Polygon's REST API that no key's plan includes: trades, aggs"
     )
     polygon_rest_timezone: str = Field(
         default="America/New_York",
-        description="time zone of the dates, and of the bars of a day, in Polygon's REST API",
+        description="time zone of dates and daily bars in Polygon's REST API",
     )
 
     @model_validator(mode="after")
     def _history_of_what_is_traded(self) -> StandInSettings:
         if self.traded and not self.history_events:
-            raise ValueError("traded needs a history_events above 0: without a history only what is heard is traded")
+            raise ValueError(
+                "traded needs history_events above 0: without a history only subscribed channels are traded"
+            )
         return self
 
     @field_validator("host")
     @classmethod
     def _loopback(cls, host: str) -> str:
-        # The name would be two addresses, and with port 0 two ports.
+        # localhost may resolve to two addresses, and with port 0 to two ports.
         address = "127.0.0.1" if host == "localhost" else host
         try:
             loopback = ipaddress.ip_address(address).is_loopback

@@ -1,4 +1,4 @@
-"""Where the stand-in's feeds are found."""
+"""URLs of the stand-in's feeds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def http_url(host: str, port: int) -> str:
 
 
 def provider_url(host: str, port: int, provider: str, key: str | None = None, market: str = "stocks") -> str:
-    """WebSocket URL of a provider's feed, with the API key if one is given and the provider takes it there.
+    """WebSocket URL of a provider's feed, with the API key if one is given and the provider expects it in the URL.
 
     Polygon's clients send the key in a message; ``market`` is one of its markets.
 

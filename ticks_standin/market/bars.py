@@ -1,4 +1,4 @@
-"""Bars of the trades that were made: by seconds and by minutes, sent again when a late trade changes them."""
+"""Bars of the trades that were made: one second and one minute long, sent again when a late trade changes them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 SECOND_MS = 1_000
 MINUTE_MS = 60_000
 UNITS = 100_000_000
-"""Volumes are counted in this many parts of one, so that their sums are exact."""
+"""Volumes are integers in 1/``UNITS``, so that their sums are exact."""
 
 _DAY_MS = 86_400_000
 
@@ -17,7 +17,7 @@ _DAY_MS = 86_400_000
 class Bar(msgspec.Struct, kw_only=True, gc=False):
     """One window of one key. Times in milliseconds of UNIX time, volumes in 1/``UNITS``.
 
-    Its first and last trade are those of the least and greatest (time, arrival): a late trade may become either.
+    ``first`` and ``last`` are (time, arrival) of its first and last trade; a late trade may become either.
     """
 
     start: int
@@ -35,12 +35,12 @@ class Bar(msgspec.Struct, kw_only=True, gc=False):
 
     @property
     def end(self) -> int:
-        """Where the next window begins."""
+        """Beginning of the next window."""
         return self.start + self.length
 
 
 class Day(msgspec.Struct, gc=False):
-    """What one key traded on one UTC day."""
+    """Totals of one key on one UTC day."""
 
     number: int
     open: float
@@ -49,10 +49,10 @@ class Day(msgspec.Struct, gc=False):
 
 
 class Bars:
-    """Takes trades in, and gives bars out when their window is over."""
+    """Collects trades, and yields bars once their window is over."""
 
     def __init__(self, *, delay_ms: int, memory_ms: int) -> None:
-        """``delay_ms`` passes between the end of a window and its bar; later than ``memory_ms`` none is revised."""
+        """A bar is due ``delay_ms`` after the end of its window; after ``memory_ms`` it is not revised any more."""
         self._delay_ms = delay_ms
         self._memory_ms = memory_ms
         self._bars: dict[tuple[int, int], dict[Hashable, Bar]] = {}
@@ -62,7 +62,7 @@ class Bars:
         self._horizon = 0
 
     def add(self, key: Hashable, price: float, volume: int, time_ms: int) -> None:
-        """Count a trade in; ``volume`` is in 1/``UNITS``."""
+        """Add a trade; ``volume`` is in 1/``UNITS``."""
         self._arrivals += 1
         order = (time_ms, self._arrivals)
         number = time_ms // _DAY_MS
@@ -75,7 +75,7 @@ class Bars:
         for length in (SECOND_MS, MINUTE_MS):
             window = (length, time_ms - time_ms % length)
             if window[1] + length < self._horizon:
-                # Its bar is forgotten: a new one of this trade alone would replace what is right by what is not.
+                # Its bar is forgotten; a new bar of this trade alone would replace the right one with a wrong one.
                 continue
             bars = self._bars.setdefault(window, {})
             bar = bars.get(key)
@@ -102,7 +102,7 @@ class Bars:
             self._changed.setdefault(window, {})[key] = bar
 
     def due(self, now_ms: int, *, unfinished: bool = False) -> Iterator[tuple[Hashable, Bar, Day]]:
-        """The bars that are new or revised and whose window is over; with ``unfinished``, also those still open."""
+        """The new and revised bars whose window is over; with ``unfinished``, also those still open."""
         over = [window for window in self._changed if unfinished or window[1] + window[0] + self._delay_ms <= now_ms]
         for window in sorted(over, key=lambda window: (window[1] + window[0], window[0])):
             for key, bar in self._changed.pop(window).items():

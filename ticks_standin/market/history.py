@@ -1,4 +1,4 @@
-"""What the market made, whoever listened, and to whom of it each event was sent. Without I/O."""
+"""The events that the market made, and the connections that each was sent on. Without I/O."""
 
 from __future__ import annotations
 
@@ -20,30 +20,29 @@ def _time_ns(event: Event) -> int:
 
 
 class History:
-    """The last events of the market, by topic in the order of their own times, and by connection what it was sent.
+    """The last events of the market by topic, in the order of their own times, and the numbers sent by connection.
 
-    What REST answers and what the account of undelivered events tells is computed from it alone: no fault of a
-    connection changes it.
+    REST and the account of undelivered events are computed from it alone: no fault of a connection changes it.
     """
 
     def __init__(self, events: int) -> None:
-        """Keeps at least the last ``events`` events, and at most a tenth more; of 0 events, none."""
+        """Keeps at least the last ``events`` events, and at most a tenth more; 0 keeps none."""
         self.kept = bool(events)
         """Whether there is a history at all."""
         self.forgotten = 0
         """How many events are no longer kept."""
         self.since_ms = now_ms()
-        """From when on all is kept that was made, in milliseconds of UNIX time."""
+        """Since when it is complete, in milliseconds of UNIX time."""
         self._events = events
         self._last = 0
         self._by_topic: dict[Hashable, list[Event]] = {}
         self._sent: dict[int, array[int]] = {}
 
     def keep(self, event: Event, made_ms: int) -> None:
-        """Take note of an event made at ``made_ms`` (UNIX time); gives it its number, and the nanoseconds of its time.
+        """Store an event made at ``made_ms`` (UNIX time); sets its number, and the nanoseconds of its time.
 
-        REST has times in nanoseconds, of which the WebSocket gives whole milliseconds or seconds. Events of the same
-        time get them in the order in which they were made.
+        REST gives times in nanoseconds, the WebSocket in whole milliseconds or seconds. Events of the same time get
+        nanoseconds in the order in which they were made.
         """
         if not self.kept:
             return
@@ -75,7 +74,7 @@ class History:
         self._sent = {connection: sent for connection, sent in kept if sent}
 
     def sent(self, connection: int, numbers: Sequence[int]) -> None:
-        """Take note of what was handed to the transport of a connection."""
+        """Store the numbers of events that were handed to the transport of a connection."""
         if self.kept and numbers:
             self._sent.setdefault(connection, array("Q")).extend(numbers)
 

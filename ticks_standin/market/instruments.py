@@ -1,4 +1,4 @@
-"""What is listed on the synthetic market."""
+"""The instruments of the synthetic market."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Instrument:
     """One listing, compared by identity: the same symbol on two exchanges is two instruments.
 
     ``volatility`` is the standard deviation of the log return of one tick; ``spread`` the bid-ask spread as a share of
-    the price, 0 when the feed gives no quotes; ``mean_size`` the mean traded quantity of a tick, 0 when it gives no
+    the price, 0 if the feed gives no quotes; ``mean_size`` the mean traded quantity of a tick, 0 if it gives no
     volume.
     """
 
@@ -90,7 +90,7 @@ def _index(symbol: str, price: float, exchange: str, country: str, currency: str
 
 
 def _listed() -> list[Instrument]:
-    """The listing that comes first is the one that a bare symbol means."""
+    """The first listing of a symbol is the one that a bare symbol means."""
     return [
         _stock("AAPL", 227.5),
         _stock("MSFT", 421.3),
@@ -135,13 +135,13 @@ class Listings:
             self._by_symbol.setdefault(instrument.symbol.upper(), []).append(instrument)
 
     def all(self) -> list[Instrument]:
-        """Everything that is listed by now, also what was made up."""
+        """All listings, made-up ones included."""
         return [instrument for listed in self._by_symbol.values() for instrument in listed]
 
     def find(
         self, symbol: str, *, exchange: str | None = None, mic_code: str | None = None, kind: Kind | None = None
     ) -> Instrument | None:
-        """The first listing of ``symbol`` that fits what else is given, in any case of letters; None if none does."""
+        """The first listing of ``symbol`` that matches what is given, case-insensitively; None if none does."""
         listed = self._by_symbol.get(symbol.upper(), [])
         for instrument in listed:
             if (

@@ -1,4 +1,4 @@
-"""A synthetic but plausible market: seeded random walks, one per instrument."""
+"""Prices of a synthetic but plausible market: seeded random walks, one per instrument."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
     """One price of one instrument.
 
     ``timestamp`` is in whole UNIX seconds, UTC; ``day_volume`` is cumulative over the UTC day; ``size`` is the traded
-    quantity, 0 where the instrument has no volume.
+    quantity, 0 if the instrument has no volume.
     """
 
     instrument: Instrument
@@ -36,7 +36,7 @@ class _Walk:
 
     def __init__(self, instrument: Instrument, seed: int) -> None:
         self._instrument = instrument
-        # Its own generator makes the n-th price of a symbol independent of what else is traded.
+        # A generator of its own: the n-th price of a symbol does not depend on what else is traded.
         self._random = random.Random(f"{seed}/{instrument.symbol}/{instrument.exchange}")  # noqa: S311
         self._price = instrument.start_price
         self._traded = 0.0
@@ -45,7 +45,7 @@ class _Walk:
     def step(self, timestamp: int) -> Tick:
         instrument = self._instrument
         volatility = instrument.volatility
-        # The unrounded price is carried on: small moves would round to nothing, and the walk would stand still.
+        # The unrounded price is kept: small moves would round to nothing, and the walk would stand still.
         self._price *= math.exp(volatility * self._random.gauss(0.0, 1.0) - volatility * volatility / 2)
         smallest = 10.0**-instrument.decimals
         price = max(round(self._price, instrument.decimals), smallest)
@@ -83,7 +83,7 @@ class Market:
         return [self.tick(traded[self.draw(len(traded))], timestamp) for _ in range(count)]
 
     def draw(self, number: int) -> int:
-        """One of ``number`` choices, each as likely as the others."""
+        """A random number below ``number``, evenly distributed."""
         return int(self._random.random() * number)
 
     def tick(self, instrument: Instrument, timestamp: int) -> Tick:

@@ -1,8 +1,8 @@
-"""Polygon.io's events (Massive's since October 2025) out of the market's ticks, without I/O.
+"""Makes Polygon's events of the market's ticks.
 
 Sources of the facts: the official specification (.massive/websocket.json, 33 channels) and docs, the official Python
 client (massive 2.9.1), the knowledge base (time stamps, late bars), and captures of the live service of 2026
-(massivedotnet, rustrade). Where they differ, a setting chooses. Times are in milliseconds of UNIX time.
+(massivedotnet, rustrade). Where they differ, a setting decides. Times are in milliseconds of UNIX time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CHANNELS: dict[str, tuple[str, ...]] = {
     "crypto": ("XT", "XQ", "XA", "XAS", "XL2", "FMV", "LV"),
     "indices": ("V", "A", "AM"),
 }
-"""The topics of each market; those that nothing is made for are acknowledged, and silent."""
+"""The topics of each market. A subscription to one that has no events here is acknowledged too."""
 
 _DRIVEN_BY = {
     "stocks": {"T": "T", "Q": "Q", "A": "T", "AM": "T"},
@@ -39,7 +39,7 @@ _DRIVEN_BY = {
     "indices": {"V": "V", "A": "V", "AM": "V"},
     "options": {},
 }
-# The events whose ticks make those of a channel: bars are made of trades, and where there are none, of quotes.
+# The events that the bars of a channel are made of: trades, or quotes or values where a market has no trades.
 
 _BAR_NAMES = {"stocks": ("A", "AM"), "forex": ("CAS", "CA"), "crypto": ("XAS", "XA"), "indices": ("A", "AM")}
 
@@ -53,7 +53,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Trade(msgspec.Struct, tag_field="ev", tag="T", kw_only=True, gc=False):
-    """A trade of a stock; the fields come in the order of the specification's sample."""
+    """A trade of a stock; fields are in the order of the specification's sample."""
 
     sym: str
     x: int
@@ -71,7 +71,7 @@ class Trade(msgspec.Struct, tag_field="ev", tag="T", kw_only=True, gc=False):
 
 
 class _Made(NamedTuple):
-    """An event's JSON, and the price and volume (in 1/``UNITS``) that bars take of it; a price of 0 is none."""
+    """An event's JSON, and the price and volume (in 1/``UNITS``) that it adds to bars; a price of 0 adds nothing."""
 
     payload: bytes
     price: float = 0.0
@@ -79,7 +79,7 @@ class _Made(NamedTuple):
 
 
 class Source:
-    """One channel of one instrument that ticks."""
+    """One channel of one instrument."""
 
     def __init__(self, maker: EventMaker, market: str, channel: str, instrument: Instrument) -> None:
         self.instrument = instrument
@@ -113,20 +113,20 @@ class Source:
 
 
 def ticker(instrument: Instrument, market: str) -> str:
-    """What Polygon calls an instrument on its WebSocket: AAPL, BTC-USD, EUR/USD, I:SPX."""
+    """Polygon's name of an instrument on the WebSocket: AAPL, BTC-USD, EUR/USD, I:SPX."""
     if market == "crypto":
         return instrument.symbol.replace("/", "-")
     return f"I:{instrument.symbol}" if market == "indices" else instrument.symbol
 
 
 def decimal_text(volume: int) -> str:
-    """A volume in 1/``UNITS`` as the decimal strings of dv and dav: at least one digit follows the point."""
+    """A volume in 1/``UNITS`` as dv and dav have it: a decimal string with at least one digit after the point."""
     whole, rest = divmod(volume, UNITS)
     return f"{whole}.{f'{rest:08d}'.rstrip('0') or '0'}"
 
 
 class EventMaker:
-    """Makes the events of all clients: what two of them are sent of one channel is the same."""
+    """Makes the events of all clients: two clients of one channel get the same events."""
 
     def __init__(self, settings: StandInSettings, listings: Listings) -> None:
         self._fractional_share = settings.polygon_fractional_share
@@ -143,16 +143,16 @@ class EventMaker:
         self._first_sequence = self._next_id // 1_000
 
     def be_fractional(self, share: float) -> None:
-        """Let at least this share of the stock trades to come be of other than whole shares."""
+        """Give at least this share of the stock trades to come a size that is not whole."""
         self._fractional_share = max(share, self._settings.polygon_fractional_share)
 
     def count_in(self, source: Source, price: float, volume: int, time_ms: int) -> None:
-        """Let the bars of a source know of a trade, if it has any."""
+        """Add a trade to the bars of a source, if it has bars."""
         if source in self._with_bars:
             self._bars.add(source, price, volume, time_ms)
 
     def sources(self, market: str, channel: str, symbol: str) -> list[Source]:
-        """What has to tick for a subscription; nothing does for a ticker that is not known, and for options."""
+        """The sources that have to tick for a subscription; none for an unknown ticker, and for options."""
         driver = _DRIVEN_BY[market].get(channel)
         if driver is None:
             return []
@@ -177,7 +177,7 @@ class EventMaker:
             name = symbol
         kind = {"forex": Kind.CURRENCY, "crypto": Kind.CRYPTO, "indices": Kind.INDEX}.get(market)
         found = self._listings.find(name, kind=kind) if kind or market == "stocks" else None
-        # Tickers are case-sensitive: of Polygon's preferred shares only a small p tells (BACpA).
+        # Tickers are case-sensitive: preferred shares differ by a lower-case p (BACpA).
         return [found] if found and found.symbol == name and _is_on(found, market) else []
 
     def _sequence(self, source: Source) -> int:
@@ -255,7 +255,7 @@ class EventMaker:
         assert tick.bid is not None
         exchange = 48 if self._settings.polygon_numeric_forex_exchange else "48"
         quote = {"ev": "C", "p": source.symbol, "x": exchange, "a": tick.ask, "b": tick.bid, "t": time_ms}
-        # Bars of currencies are of quotes; that it is the bid which they follow is an assumption.
+        # Bars of currencies are made of quotes; that they are made of the bid is an assumption.
         return _Made(_encode(quote), tick.bid, UNITS)
 
     def crypto_trade(self, source: Source, tick: Tick, time_ms: int) -> _Made:
@@ -299,11 +299,11 @@ class EventMaker:
         return _Made(payload)
 
     def value(self, source: Source, tick: Tick, time_ms: int) -> _Made:
-        """The value of an index; its ticker is ``T``, as in no other event but LULD and NOI."""
+        """The value of an index; its ticker is in ``T``, which of other events only LULD and NOI have."""
         return _Made(_encode({"ev": "V", "val": tick.price, "T": source.symbol, "t": time_ms}), tick.price)
 
     def due(self, now_ms: int, *, unfinished: bool = False) -> list[Event]:
-        """The bars that are to be sent by now, new ones and such that late trades have changed."""
+        """The bars that are due: new ones, and those that late trades have changed."""
         return [
             self._bar_event(source, bar, day)
             for source, bar, day in self._bars.due(now_ms, unfinished=unfinished)

@@ -1,8 +1,8 @@
-"""Polygon.io's REST API (Massive's since October 2025) as far as a repair needs it: trades and bars. Without I/O.
+"""Polygon's REST API as far as a repair needs it: trades and bars.
 
 Sources of the facts: the official docs and Python client (massive 2.9.1), the knowledge base (paging of trades), issues
 41 (milliseconds on the WebSocket, nanoseconds here) and 303 (429) of polygon-io/issues; error bodies as users report
-them. What no source confirms is a setting. Bars begin at whole multiples of their length in UTC, days at midnight of
+them. What no source confirms has a setting. Bars begin at whole multiples of their length in UTC, days at midnight of
 ``polygon_rest_timezone``.
 """
 
@@ -21,13 +21,12 @@ from zoneinfo import ZoneInfo
 import msgspec
 from websockets.datastructures import Headers
 
-from ticks_standin.market.bars import UNITS
+from ticks_standin.market.bars import MINUTE_MS, UNITS
 from ticks_standin.market.events import Event
 from ticks_standin.market.history import History
 from ticks_standin.polygon.events import PROVIDER, Trade
 from ticks_standin.provider.rest import Allowance, Answer, Question, RefusedError
 from ticks_standin.provider.rest_bars import (
-    MINUTE_MS,
     RestBar,
     Window,
     bars_of,
@@ -60,7 +59,7 @@ _stock_trade = msgspec.json.Decoder(Trade).decode
 
 
 class _Position(msgspec.Struct, array_like=True):
-    """How far a client has come: what it asked, and the time and number of the last trade that it got."""
+    """Where a next page begins: the query of the first page, and time and number of the last trade that was served."""
 
     asked: dict[str, str]
     time_ns: int
@@ -84,26 +83,26 @@ class PolygonApi:
         self._minute = Allowance(settings.polygon_requests_per_minute, settings.rest_minute_s)
 
     def serves(self, path: str) -> bool:
-        """Of these two only."""
+        """These two only."""
         return bool(_TRADES.fullmatch(path) or _AGGS.fullmatch(path))
 
     def key(self, query: Mapping[str, str], headers: Headers) -> str | None:
-        """In the query, or as a bearer's."""
+        """In the query, or as a bearer token."""
         scheme, _, given = headers.get("Authorization", "").partition(" ")
         return query.get("apiKey") or (given if scheme.lower() == "bearer" else None)
 
     def unauthorized(self, key: str | None) -> RefusedError:
-        """Whether it is missing or wrong."""
+        """The text depends on whether it is missing or wrong."""
         return RefusedError(401, "Unknown API Key" if key else "API Key was not provided")
 
     def error(self, refused: RefusedError) -> Answer:
-        """Two shapes: with a message for what a plan does not include, with an error for all else."""
+        """It has a ``message`` for what a plan does not include, an ``error`` for everything else."""
         what = {"message": refused.message} if refused.kind else {"error": refused.message}
         body = {"status": refused.kind or "ERROR", "request_id": secrets.token_hex(16), **what}
         return Answer(status=refused.status, body=_encode(body))
 
     def admit(self, key: str, question: Question) -> dict[str, str]:
-        """Every request is one; no header tells how many are left."""
+        """Every request counts as one; no header says how many are left."""
         used, limit = self._minute.use(key, 1, question.now_ms), self._minute.limit
         if limit and used > limit:
             raise RefusedError(429, _TOO_MANY)
@@ -137,9 +136,9 @@ class PolygonApi:
             begins_ns, ends_ns = (begins_ns, after.time_ns) if descending else (after.time_ns, ends_ns)
         market, symbol = _named(ticker)
         topic = (market, _TRADE_CHANNELS.get(market), symbol)
-        # Without a delay all is served that was made, also what is of the future on purpose.
+        # Without a delay everything is served, events of the future included.
         until_ns = min(ends_ns, (question.now_ms - round(self.delay_s * 1_000) + 1) * _MS) if self.delay_s else ends_ns
-        # The last one of the page before may have had company at its very nanosecond.
+        # Another trade may have the same nanosecond as the last one of the page before.
         made = self._history.between(topic, begins_ns, until_ns + (after is not None and descending))
         if descending:
             made.reverse()
@@ -169,7 +168,7 @@ class PolygonApi:
         )
 
     def _interval(self, asked: Mapping[str, str]) -> tuple[int, int]:
-        """The half-open interval in nanoseconds that the timestamps of a question mean; a date is the whole day."""
+        """The half-open interval in nanoseconds that the timestamps of a query mean; a date means the whole day."""
         begins, ends = 0, _FOREVER_NS
         for name, text in asked.items():
             field, _, comparison = name.partition(".")
@@ -183,7 +182,7 @@ class PolygonApi:
         return begins, max(begins, ends)
 
     def _moment(self, name: str, text: str) -> tuple[int, int]:
-        """Where a timestamp begins, and where what follows it does: a nanosecond or a day later."""
+        """Beginning of what a timestamp means, and its exclusive end: a nanosecond or a day later."""
         if text.isdecimal():
             return int(text), int(text) + 1
         day = self._day(text)
@@ -242,7 +241,7 @@ class PolygonApi:
         bars = [bar for bar in bars_of(made, window) if self._is_served(self._end(bar.start_ms, length_ms), question)]
         if descending:
             bars.reverse()
-        # The limit counts minutes (or seconds, or days) of which bars are made, and not the bars.
+        # The limit counts the base bars (seconds, minutes or days) that bars are made of, not the bars.
         bases = _bases(made, window, base)
         taken, queried = 0, 0
         for number in (len(bases[bar.start_ms]) for bar in bars):
@@ -283,7 +282,7 @@ class PolygonApi:
         )
 
     def _window(self, count: int, span: str) -> tuple[Window, Window, int]:
-        """Where a bar begins, where the base bar of which it is made does, and its length, which of a day is 0."""
+        """Windows of a bar and of the base bars that it is made of, and its length in milliseconds; 0 for a day."""
         if span not in _LENGTHS_MS or count < 1 or (span == "day" and count > 1):
             raise RefusedError(400, f"the stand-in serves bars of some seconds, minutes or hours, and of 1 day: {span}")
         if span == "day":
@@ -309,7 +308,7 @@ class PolygonApi:
 
 
 def _bases(made: list[Event], window: Window, base: Window) -> dict[int, set[int]]:
-    """By the beginning of each bar those of the base bars that it is made of."""
+    """Beginnings of the base bars that each bar is made of, by its beginning."""
     bases: dict[int, set[int]] = {}
     for time_ms in {event.time_ns // _MS // 1_000 * 1_000 for event in made if event.price}:
         bases.setdefault(window(time_ms), set()).add(base(time_ms))
@@ -317,7 +316,7 @@ def _bases(made: list[Event], window: Window, base: Window) -> dict[int, set[int
 
 
 def _named(ticker: str) -> tuple[str, str]:
-    """The market of a ticker, and what its WebSocket calls it: X:BTCUSD is BTC-USD there, C:EURUSD is EUR/USD."""
+    """The market of a ticker, and its name on the WebSocket: X:BTCUSD is BTC-USD there, C:EURUSD is EUR/USD."""
     prefix, colon, name = ticker.partition(":")
     market = _PREFIXES.get(prefix) if colon else "stocks"
     if market is None:
@@ -356,7 +355,7 @@ def _bar(bar: RestBar, market: str) -> dict[str, Any]:
 
 
 def _packed(query: Mapping[str, str]) -> str:
-    # As the live service's: base64 of a query without padding (polygon-io/issues 303).
+    # As in the live service: base64 of a query, without padding (polygon-io/issues 303).
     return base64.urlsafe_b64encode(urlencode(query).encode()).decode().rstrip("=")
 
 

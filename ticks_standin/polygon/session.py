@@ -1,8 +1,8 @@
-"""The server's side of Polygon.io's WebSocket protocol (Massive's since October 2025), without I/O.
+"""The server's side of Polygon's WebSocket protocol.
 
 Sources of the facts: the official docs, knowledge base and clients (massive 2.9.1 for Python, client-go, client-js);
 frames captured from the live service (massivedotnet and rustrade in 2026, alpaca's marketstore). What no source
-confirms is a setting. Frames of the server are always JSON arrays, messages of a client single objects.
+confirms has a setting. Frames of the server are always JSON arrays, messages of a client single objects.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MARKETS = tuple(CHANNELS)
 
 _MARKET_OF_PATH = {f"/{market}": market for market in MARKETS}
 _NO_PLAN = "Your plan doesn't include websocket access. Visit https://massive.com/pricing to upgrade."
-# What these two say is not known, only that they are sent (comment in massive 2.9.1).
+# That these two statuses are sent is known (comment in massive 2.9.1), their texts are not.
 _SLOW_TEXTS = {
     "slow_consumer": "Slow consumer: the connection does not read as fast as it is sent to.",
     "force_disconnect": "Disconnected: the connection did not read what it was sent.",
@@ -37,15 +37,15 @@ _messages = msgspec.json.Decoder(_Message)
 
 
 def market_of(path: str) -> str | None:
-    """The market that a URL's path stands for: one connection is one market."""
+    """The market that a URL's path names: a connection is for one market."""
     return _MARKET_OF_PATH.get(path)
 
 
 class PolygonSession:
-    """One client's conversation: greeting, authentication, and its subscriptions."""
+    """One client's session: greeting, authentication, subscriptions."""
 
     provider = PROVIDER
-    # The provider knows no heartbeat of the application: a client that says nothing more stays.
+    # There is no heartbeat in the protocol: a client that sends nothing more stays connected.
     idle_timeout_s = None
 
     def __init__(
@@ -65,15 +65,15 @@ class PolygonSession:
 
     @property
     def account(self) -> Hashable | None:
-        """The cap is one per cluster (knowledge base); a connection counts only once it has subscribed (rustrade)."""
+        """The limit is per cluster (knowledge base); a connection counts once it has subscribed (rustrade)."""
         return (PROVIDER, self._market, self.key) if self._subscribed_once else None
 
     def greeting(self) -> Sequence[bytes]:
-        """It comes right after the upgrade."""
+        """Sent right after the upgrade."""
         return [_frame(("connected", "Connected Successfully"))]
 
     def receive(self, message: str | bytes, now: float) -> Reply:
-        """The statuses that follow a message; there may be none. Clients pipeline: what comes first counts first."""
+        """The statuses that answer a message, if any. Clients pipeline: messages are handled in order."""
         try:
             said = _messages.decode(message)
         except msgspec.DecodeError:
@@ -105,7 +105,7 @@ class PolygonSession:
         return Reply([_frame(("auth_failed", text))], drop=True)
 
     def overdue(self) -> Reply | None:
-        """The text is from alpaca's marketstore; after how long it comes is not known."""
+        """The text is from alpaca's marketstore; the time-out is not known."""
         if self.key:
             return None
         return Reply([_frame(("auth_timeout", "No authentication request received."))], drop=True)
@@ -113,7 +113,7 @@ class PolygonSession:
     def _subscribe(self, channel: str) -> list[tuple[str, str]]:
         topic, point, symbol = channel.partition(".")
         if topic not in CHANNELS[self._market] or not point or channel in self._channels:
-            # Neither an unknown topic nor a channel that is held already is answered (rustrade, massivedotnet).
+            # An unknown topic and a repeated subscription get no answer (rustrade, massivedotnet).
             return []
         unauthorized = self._settings.polygon_unauthorized_channels
         if topic in unauthorized or channel in unauthorized:
@@ -140,11 +140,11 @@ class PolygonSession:
         return symbol
 
     def subscriptions(self) -> list[str]:
-        """Channels as they were asked for: T.AAPL."""
+        """Channels as the client spelled them: T.AAPL."""
         return list(self._channels)
 
     def symbols(self) -> Iterable[str]:
-        """Their symbols; * among them."""
+        """Their symbols, * included."""
         return (symbol for _, _, symbol in self._channels.values())
 
     def wants(self, topic: Hashable) -> bool:
@@ -155,15 +155,15 @@ class PolygonSession:
         return (market, channel, "*") in self._topics
 
     def has_channel(self, market: str, channel: str) -> bool:
-        """For any symbol, or all."""
+        """For any symbol, or for all."""
         return any(topic[:2] == (market, channel) for topic in self._channels.values())
 
     def sources(self) -> Iterable[Source]:
-        """Trades and quotes, also those that only its bars are made of."""
+        """Sources of trades and quotes, including those that only bars are made of."""
         return [source for topic in self._channels.values() for source in self._events.sources(*topic)]
 
     def batches(self, count: int) -> Sequence[int]:
-        """Mixed sizes, small ones more often: their logarithm is drawn evenly."""
+        """Mixed sizes, small ones more often: the logarithm is uniform."""
         most, draw = self._settings.batch_max, self._chances.random
         sizes = []
         while count:
@@ -177,7 +177,7 @@ class PolygonSession:
         return b"[" + b",".join(payloads) + b"]"
 
     def limit_victim(self) -> Victim:
-        """Mostly an older one (rustrade); one probe saw either."""
+        """Mostly an old one (rustrade); one probe saw either."""
         victim = self._settings.polygon_cap_victim
         if victim == "either":
             return "old" if self._chances.random() < 0.5 else "new"
@@ -189,7 +189,7 @@ class PolygonSession:
         return Disconnect([frame], 1008 if self._settings.polygon_cap_ending == "1008" else None)
 
     def too_slow(self) -> Disconnect:
-        """Statuses come before the end (massive 2.9.1), of which production logs show no close frame."""
+        """Statuses come first (massive 2.9.1); production logs show no close frame."""
         wanted = self._settings.polygon_slow_status
         return Disconnect([_frame(item) for item in _SLOW_TEXTS.items() if wanted in ("both", item[0])], None)
 

@@ -1,4 +1,4 @@
-"""A full tape made cheaply: trades of thousands of made-up symbols in frames of mixed sizes, without I/O."""
+"""A full tape, cheap to make: trades of thousands of made-up symbols in frames of mixed sizes. Without I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 _SKEW = 0.7
-"""Weight of the n-th symbol is n to the power of minus this: over 8,000 symbols the first has 2.1 % of the trades.
+"""The n-th symbol has the weight n ** -_SKEW: of 8,000 symbols the first has 2.1 % of the trades.
 
 On 5 April 2024 TSLA had 2.2 % of the 70.4 million trades on the US tape (Polygon's table of exchanges seen).
 """
@@ -27,7 +27,7 @@ class TapeFrame(NamedTuple):
 
 
 class _Variant(NamedTuple):
-    """What of a trade is drawn beforehand: pieces of its JSON, and by how many cents the price moves."""
+    """The parts of a trade that are drawn in advance: pieces of its JSON, and by how many cents the price moves."""
 
     exchange: str
     size: str
@@ -37,7 +37,7 @@ class _Variant(NamedTuple):
 
 
 class Tape:
-    """Makes trades. Ids are unique over all symbols, ``q`` increases by symbol, prices walk in cents."""
+    """Makes trades. Ids are unique over all symbols, ``q`` increases per symbol, prices move in cents."""
 
     def __init__(self, *, symbols: int, frame_max: int, seed: int, first_id: int, avoid: frozenset[str]) -> None:
         """``first_id`` is the id of the first trade; no symbol in ``avoid`` is used."""
@@ -69,7 +69,7 @@ class Tape:
         )
 
     def frames(self, events: int, now_ms: int) -> Iterator[TapeFrame]:
-        """Frames of so many trades in all, stamped ``now_ms``. Their sizes are mixed, small ones more often."""
+        """Frames of this many trades in all, stamped ``now_ms``, of mixed sizes, small ones more often."""
         draw, most = self._random.random, self._frame_max
         while events:
             size = min(int((most + 1) ** draw()), most, events)
@@ -79,7 +79,7 @@ class Tape:
     def _frame(self, size: int, now_ms: int) -> TapeFrame:
         heads, cents, sequences, variants = self._heads, self._cents, self._sequences, self._variants
         drawn = self._random.choices(self._numbers, cum_weights=self._weights, k=size)
-        # Any place in the table to start from is as good as a draw for each trade, and costs a part of it.
+        # One random start in the table is as good as a draw per trade, and cheaper.
         at = int(self._random.random() * _VARIANTS)
         number = self._id
         off_exchange = f',"trfi":201,"trft":{now_ms - 3}}}'

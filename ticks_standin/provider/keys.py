@@ -1,4 +1,4 @@
-"""Which API keys are let in."""
+"""Which API keys are accepted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ALWAYS_ACCEPTED_KEY = "demo"
 
 
 class Keys:
-    """The keys of the settings, less those that were revoked since."""
+    """The keys of the settings, without those that were revoked since."""
 
     def __init__(self, settings: StandInSettings) -> None:
         self._known = settings.keys
@@ -18,17 +18,17 @@ class Keys:
         self._all_revoked = False
 
     def accepts(self, key: str | None) -> bool:
-        """Whether a connection with this key is let in."""
+        """Whether this key is accepted."""
         if not key or self._all_revoked or key in self._revoked:
             return False
         return not self._known or key in self._known or key == ALWAYS_ACCEPTED_KEY
 
     def revoke(self, keys: Sequence[str]) -> None:
-        """Let these keys in no longer; all, if none is named."""
+        """Accept these keys no longer; none at all, if none is given."""
         self._revoked.update(keys)
         self._all_revoked = self._all_revoked or not keys
 
     def restore(self) -> None:
-        """Let all in again that the settings allow."""
+        """Accept the keys of the settings again."""
         self._revoked.clear()
         self._all_revoked = False

@@ -1,4 +1,4 @@
-"""What a question to a REST API is to the stand-in, and its answer. Without I/O."""
+"""A REST API, as the server sees it: questions, answers, errors, rate limits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RestFault(msgspec.Struct):
 
 
 class Question(NamedTuple):
-    """One GET request; ``now_ms`` in milliseconds of UNIX time, ``fault`` is to be done to the answer if it can be."""
+    """One GET request; ``now_ms`` is in milliseconds of UNIX time. An API applies a ``fault`` that concerns pages."""
 
     path: str
     query: dict[str, str]
@@ -32,7 +32,7 @@ class Question(NamedTuple):
 
 
 class Answer(msgspec.Struct, kw_only=True):
-    """What follows; ``subject`` and what comes after it are for the account, see :class:`RestRequest`."""
+    """The answer; ``subject`` and the fields after it are for the account, see :class:`RestRequest`."""
 
     body: bytes
     status: int = 200
@@ -49,7 +49,7 @@ class Answer(msgspec.Struct, kw_only=True):
 class RefusedError(Exception):
     """The provider answers with an error.
 
-    ``status`` is that of HTTP, ``message`` the provider's text, ``kind`` its word for the error where it has one.
+    ``status`` is the HTTP status, ``message`` the provider's text, ``kind`` its name for the error if it has one.
     """
 
     def __init__(self, status: int, message: str, kind: str = "") -> None:
@@ -64,10 +64,10 @@ class Api(Protocol):
 
     @property
     def provider(self) -> str:
-        """Whose it is."""
+        """Name of the provider."""
 
     def serves(self, path: str) -> bool:
-        """Whether a path is one of its."""
+        """Whether a path belongs to it."""
 
     def key(self, query: Mapping[str, str], headers: Headers) -> str | None:
         """The API key of a request."""
@@ -76,30 +76,30 @@ class Api(Protocol):
         """The error for a key that is not accepted."""
 
     def admit(self, key: str, question: Question) -> dict[str, str]:
-        """Charge a key for a question; returns headers that tell so. Raises RefusedError if it has asked too much."""
+        """Charge a key for a question; returns the headers about it. Raises RefusedError over the limit."""
 
     def answer(self, question: Question) -> Answer:
-        """The answer to a question. Raises RefusedError if it is an error."""
+        """The answer to a question. Raises RefusedError for an error."""
 
     def error(self, refused: RefusedError) -> Answer:
-        """An error in the provider's words."""
+        """The provider's answer for an error."""
 
 
 class Allowance:
-    """How much each key has used of what it may use in a window of time; windows begin at multiples of their length.
+    """How much each key has used in the current window of time; windows begin at multiples of their length.
 
-    How the providers place theirs is not documented but for Twelve Data, whose quota is reset each minute.
+    Twelve Data's quota is reset each minute; where Polygon's windows begin is not documented.
     """
 
     def __init__(self, limit: int, window_s: float) -> None:
-        """A ``limit`` of 0 is none."""
+        """A ``limit`` of 0 means no limit."""
         self.limit = limit
         self._window_ms = max(round(window_s * 1_000), 1)
         self._window = 0
         self._used: dict[str, int] = {}
 
     def use(self, key: str, amount: int, now_ms: int) -> int:
-        """Count so much more; returns how much has been used in this window, more than the limit too."""
+        """Add ``amount``; returns how much has been used in this window, which may be over the limit."""
         window = now_ms // self._window_ms
         if window != self._window:
             self._window = window

@@ -1,4 +1,4 @@
-"""Bars as REST serves them: made of the events in the history when they are asked for. Without I/O."""
+"""Bars as REST serves them: made of the events in the history when they are requested."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import msgspec
 
 from ticks_standin.market.events import Event
 
-MINUTE_MS = 60_000
 _MS = 1_000_000
 
 Window = Callable[[int], int]
-"""Where the bar begins in which a time is; both in milliseconds of UNIX time."""
+"""Gives the beginning of the bar that a time is in; both in milliseconds of UNIX time."""
 
 
 class RestBar(msgspec.Struct, gc=False):
@@ -30,12 +29,12 @@ class RestBar(msgspec.Struct, gc=False):
 
 
 def of_length(milliseconds: int) -> Window:
-    """Bars of this length, from the epoch on."""
+    """Bars of this length, counted from the epoch."""
     return lambda time_ms: time_ms - time_ms % milliseconds
 
 
 def of_days(zone: tzinfo) -> Window:
-    """Bars of one day from midnight to midnight of a time zone."""
+    """Bars of one day, from midnight to midnight in a time zone."""
 
     def start(time_ms: int) -> int:
         local = datetime.fromtimestamp(time_ms / 1_000, zone)
@@ -50,17 +49,17 @@ def to_ms(moment: datetime) -> int:
 
 
 def day_after(moment: datetime) -> datetime:
-    """The same time of the following day, on a clock of the moment's zone."""
+    """The same local time on the following day."""
     return moment + timedelta(days=1)
 
 
 def is_served(end_ms: int, now_ms: int, *, delay_s: float, even_open: bool) -> bool:
-    """Whether a bar is there: some time after its end, or where there is no such delay, ``even_open``."""
+    """Whether a bar is served: ``delay_s`` after its end; without a delay also an open one, if ``even_open``."""
     return end_ms + delay_s * 1_000 <= now_ms or (even_open and not delay_s)
 
 
 def bars_of(events: Iterable[Event], window: Window) -> list[RestBar]:
-    """The bars of events that come in the order of their times; those without a price are left out."""
+    """The bars of events in the order of their times; events without a price are left out."""
     bars: list[RestBar] = []
     start, last_second = 0, -1
     for event in events:
@@ -69,7 +68,7 @@ def bars_of(events: Iterable[Event], window: Window) -> list[RestBar]:
             continue
         second = event.time_ns // (_MS * 1_000)
         if second != last_second:
-            # A window is looked up once a second: days are costly to find.
+            # Once a second only: the window of a day is costly to compute.
             start, last_second = window(event.time_ns // _MS), second
         if not bars or bars[-1].start_ms != start:
             bars.append(RestBar(start, price, price, price, price))

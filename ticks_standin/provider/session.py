@@ -25,27 +25,27 @@ class Disconnect(NamedTuple):
 
 
 class Session(Protocol):
-    """One client's conversation."""
+    """The state of one client's connection in a provider's protocol."""
 
     @property
     def provider(self) -> str:
-        """Whose protocol it is."""
+        """Name of the provider."""
 
     @property
     def key(self) -> str:
-        """The API key that it was let in with; empty before."""
+        """The accepted API key; empty before."""
 
     @property
     def account(self) -> Hashable | None:
-        """Whose limit of connections it counts towards; None while towards nobody's."""
+        """Whose connection limit it counts towards; None while it counts towards none."""
 
     @property
     def idle_timeout_s(self) -> float | None:
-        """Seconds without a message of the client until it is dropped."""
+        """Seconds without a message after which the client is dropped; None for no limit."""
 
     @property
     def login_timeout_s(self) -> float | None:
-        """Seconds from the connection until :meth:`overdue` is asked."""
+        """Seconds after connecting at which :meth:`overdue` is called; None for never."""
 
     def greeting(self) -> Sequence[bytes]:
         """Frames that the server sends first."""
@@ -54,10 +54,10 @@ class Session(Protocol):
         """The answer to a client's message; ``now`` is in seconds of a monotonic clock."""
 
     def overdue(self) -> Reply | None:
-        """What follows when the time to log in is over; None if the client has logged in."""
+        """The answer to a client that has not logged in within :attr:`login_timeout_s`; None if it has."""
 
     def subscriptions(self) -> list[str]:
-        """What the client is subscribed to, in the provider's terms, in the order of subscribing."""
+        """The client's subscriptions in the provider's terms, in the order of subscribing."""
 
     def symbols(self) -> Iterable[str]:
         """The symbols among the subscriptions."""
@@ -66,22 +66,22 @@ class Session(Protocol):
         """Whether events of this topic are for this client."""
 
     def has_channel(self, market: str, channel: str) -> bool:
-        """Whether anything of this channel of a market of Polygon's is subscribed."""
+        """Whether any symbol of this channel of one of Polygon's markets is subscribed."""
 
     def sources(self) -> Iterable[Source]:
-        """What has to tick for this client."""
+        """The sources that have to tick for this client."""
 
     def batches(self, count: int) -> Sequence[int]:
         """How many of the next ``count`` events go into each frame."""
 
     def wrap(self, payloads: Sequence[bytes]) -> bytes:
-        """One frame of the JSON of some events."""
+        """One frame of these events in JSON."""
 
     def limit_victim(self) -> Victim:
-        """Which connection ends when there is one too many."""
+        """Which connection ends when there is one too many: an old one, or the new one."""
 
     def evicted(self) -> Disconnect:
-        """How it ends as one connection too many."""
+        """How it ends as the connection that is one too many."""
 
     def too_slow(self) -> Disconnect:
-        """How it ends when it leaves too much unread."""
+        """How it ends when the client leaves too much unread."""

@@ -22,12 +22,12 @@ _REMEMBERED_EVENTS = 200
 
 
 class Connection:
-    """Sends to one client and counts what it sent."""
+    """Sends to one client, and counts what it sent."""
 
     def __init__(
         self, number: int, socket: FeedSocket, session: Session, settings: StandInSettings, history: History
     ) -> None:
-        """``history`` is told which events were sent."""
+        """``history`` stores which events were sent."""
         self.number = number
         self.session = session
         self.frozen = False
@@ -41,7 +41,7 @@ class Connection:
         self.silent: set[str] = set()
         """Symbols and channels of which no event is sent."""
         self.recent: deque[Event] = deque(maxlen=_REMEMBERED_EVENTS)
-        """The last events that it was sent."""
+        """The last events that were sent."""
         self._socket = socket
         self._settings = settings
         self._history = history
@@ -116,7 +116,7 @@ class Connection:
             self._payloads.append(payload)
 
     def flush(self) -> None:
-        """Hand what is queued to the transport, and count it. Does nothing once the connection is ending."""
+        """Hand what is queued to the transport, and count it. Once the connection is ending, drop it."""
         events = self._events
         if events:
             if self._injector is not None:
@@ -188,7 +188,7 @@ class Connection:
         return None
 
     def abort(self) -> None:
-        """Drop the connection without a close frame, as Twelve Data's users report it (twelvedata-python 76 and 85)."""
+        """Drop the connection without a close frame, as users of Twelve Data see it (twelvedata-python 76 and 85)."""
         self._aborted = True
         self._socket.throttled.abort()
 

@@ -25,7 +25,7 @@ MalformedKind = Literal[
     "unknown_event",
     "nested",
 ]
-"""The first seven are frames of their own, the others events among good ones where frames hold several."""
+"""The first seven are frames of their own; the others are events among good ones, if a frame holds several."""
 
 _WHOLE_FRAMES = ("broken_json", "wrong_container", "scalar", "nul", "not_utf8", "empty", "huge")
 _TIMES_MS = ("t", "pt", "r", "s", "e", "trft")
@@ -156,7 +156,7 @@ class FaultInjector:
         return made
 
     def released(self) -> list[Frame]:
-        """The frames of all that is held back."""
+        """The frames of the events that are held back."""
         held, self._later = self._later, []
         return self._bundled(held)
 
@@ -207,7 +207,7 @@ class FaultInjector:
 
 
 def restamped(payload: bytes, shift_ms: int) -> bytes:
-    """An event of either provider with its times moved by some milliseconds."""
+    """An event of either provider with its times shifted."""
 
     def move(event: dict[str, Any]) -> None:
         if isinstance(event.get("timestamp"), int):

@@ -1,4 +1,4 @@
-"""The load generator: the full tape, at a rate or as fast as it is read, to those who want it."""
+"""The load generator: trades of a full tape, at a rate or as fast as clients read."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _UNREAD_LIMIT = 4 << 20
 _EVERYTHING = ("stocks", "T", "*")
 
 
-class _Taken(msgspec.Struct, gc=False):
-    """What bars take of a trade."""
+class _BarFields(msgspec.Struct, gc=False):
+    """The fields of a trade that bars are made of."""
 
     p: float
     t: int
     ds: str
 
 
-_taken = msgspec.json.Decoder(_Taken).decode
+_bar_fields = msgspec.json.Decoder(_BarFields).decode
 
 
 class LoadGenerator:
-    """Sends trades of a tape: whole frames to clients of ``T.*``, and to others those that they want of them."""
+    """Sends trades of a tape: whole frames to clients of ``T.*``, to others the trades that they are subscribed to."""
 
     def __init__(self, tape: Callable[[], Tape], connections: Iterable[Connection], history: History) -> None:
-        """``tape`` is made when it is first needed."""
+        """``tape`` makes the tape when it is first needed."""
         self._history = history
         self.events = 0
         self._make_tape = tape
@@ -50,14 +50,14 @@ class LoadGenerator:
         self._changed = asyncio.Event()
 
     def set_rate(self, events_per_s: float) -> None:
-        """So many trades a second from now on."""
+        """Send this many trades per second from now on."""
         self._rate = events_per_s
         self._changed.set()
 
     async def run(self) -> None:
-        """Send at the rate, until cancelled; while nobody wants trades, none is made.
+        """Send at the rate, until cancelled. Without subscribers no trade is made.
 
-        But with a history, the tape goes on once somebody has wanted it.
+        With a history the tape continues without subscribers, once there has been one.
         """
         while True:
             self._changed.clear()
@@ -132,7 +132,11 @@ class LoadGenerator:
             payload, symbol = trade.encode(), symbols[number]
             event = Event(payload, self._names[number], symbol, ("stocks", "T", symbol))
             if self._history.kept:
-                taken = _taken(payload)
-                event.time_ns, event.price, event.volume = taken.t * 1_000_000, taken.p, round(float(taken.ds) * UNITS)
+                fields = _bar_fields(payload)
+                event.time_ns, event.price, event.volume = (
+                    fields.t * 1_000_000,
+                    fields.p,
+                    round(float(fields.ds) * UNITS),
+                )
             events.append(event)
         return events

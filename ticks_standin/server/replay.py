@@ -1,7 +1,7 @@
-"""Replay of a journal: the frames that ingestion once received, sent again.
+"""Replay of a journal: sends the frames that ingestion once received.
 
-A journal is a SQLite file; its layout is that of ``sql/journal/journal.sql``, version 1. It is read here by itself: the
-stand-in is the other side of the wire, and knows nothing of ingestion.
+A journal is a SQLite file with the layout of ``sql/journal/journal.sql``, version 1. It is read here independently:
+the stand-in is the other end of the connection, and imports nothing of ingestion.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _decode = msgspec.msgpack.Decoder(_Group).decode
 
 
 def recorded(file: Path) -> Iterator[tuple[int, bytes]]:
-    """When each frame was received, in nanoseconds of UNIX time, and the frame, in the order of the journal.
+    """The time of receipt of each frame, in nanoseconds of UNIX time, and the frame, in the order of the journal.
 
     Raises:
-        StandInError: if the file is not a journal, or not one of this version.
+        StandInError: if the file is not a journal of this version, or is damaged.
     """
     if not file.is_file():
         raise StandInError(f"there is no journal at {file}")
@@ -74,8 +74,8 @@ async def replay(
 ) -> int:
     """Send recorded frames to the subscribers at ``speed`` times the recorded pace; 0 is as fast as they read.
 
-    Each gets the frames of its protocol, and those that are of neither. While nobody is subscribed, time stands still.
-    Without ``data_only`` statuses and acknowledgements are sent again too. Returns the number of frames.
+    Each gets the frames of its protocol, and those that belong to neither. While nobody is subscribed, it pauses.
+    Without ``data_only`` statuses and acknowledgements are sent too. Returns the number of frames.
     """
     sent, first_ns, start = 0, 0, 0.0
     for received_at, payload in frames:

@@ -1,4 +1,4 @@
-"""The REST APIs of both providers, on the port of their WebSockets."""
+"""Serves the REST APIs of both providers, on the same port as their WebSockets."""
 
 from __future__ import annotations
 
@@ -43,29 +43,29 @@ class RestApis:
         self._stopped = asyncio.Event()
 
     def fail(self, fault: RestFault) -> None:
-        """Do this to requests to come; of several faults that fit, the one that was ordered first comes first."""
+        """Answer requests to come with this fault; of several that match, the oldest comes first."""
         self._faults.append(fault)
 
     def heal(self) -> None:
-        """Answer as the provider would again."""
+        """Remove all faults."""
         self._faults.clear()
 
     def delay(self, seconds: float, provider: str | None) -> None:
-        """Serve what is newest with another delay, by one provider, or by both."""
+        """Serve the newest data with another delay: of one provider, or of both if it is None."""
         for api in self._apis:
             if provider in (None, api.provider):
                 api.delay_s = seconds
 
     def requests(self, path: str = "") -> list[RestRequest]:
-        """The last requests, up to 10,000, whose path begins with ``path``; those of clients' constructors not."""
+        """The last requests, up to 10,000, whose path begins with ``path``, without those of clients' constructors."""
         return [request for request in self._requests if request.path.startswith(path)]
 
     def stop(self) -> None:
-        """Let nobody wait any longer."""
+        """Send the answers that are being held back."""
         self._stopped.set()
 
     async def respond(self, request: Request, address: tuple[str, int]) -> Response | None:
-        """The answer to a GET request; None if its path is none of a REST API."""
+        """The answer to a GET request; None if its path belongs to no REST API."""
         url = urlsplit(request.path)
         path, query = unquote(url.path), dict(parse_qsl(url.query))
         api = next((api for api in self._apis if api.serves(path)), None)
@@ -95,8 +95,8 @@ class RestApis:
             if not key or not self._keys.accepts(key):
                 raise api.unauthorized(key)
             if not self._history.kept and question.path != CONSTRUCTOR:
-                # No data would be a lie: repaired by it, a gap would be closed.
-                raise RefusedError(501, "The stand-in keeps no history: give it a history_events above 0.")  # noqa: TRY301
+                # An empty answer would be wrong: a repair would close its gap.
+                raise RefusedError(501, "The stand-in keeps no history: set history_events above 0.")  # noqa: TRY301
             charged = api.admit(key, question)
             if fault is not None and fault.kind in ("status", "error_in_200"):
                 raise RefusedError(fault.status, f"The stand-in was told to answer with {fault.status}.")  # noqa: TRY301
@@ -145,6 +145,6 @@ class RestApis:
 def http_response(
     status: int, body: bytes, headers: dict[str, str] | None = None, content_type: str = "application/json"
 ) -> Response:
-    """An answer after which the connection is closed."""
+    """An HTTP response after which the connection is closed."""
     given = {"Content-Type": content_type, "Content-Length": str(len(body)), "Connection": "close", **(headers or {})}
     return Response(status, HTTPStatus(status).phrase, Headers(given), body)

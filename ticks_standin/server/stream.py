@@ -1,4 +1,4 @@
-"""The flow of ticks: what is traded, at which pace, to whom."""
+"""The stream of ticks: what is traded, at which rate, and who is sent it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _BARS_TURN_S = 0.02
 class TickStream:
     """Makes ticks of what somebody is subscribed to, and sends each to its subscribers.
 
-    What has no subscriber is not traded, so that the rate asked for is the rate sent. But while a history is kept, the
-    market goes on by itself: what was subscribed once, or is ``traded`` from the start, is traded whoever listens, and
-    a stream or symbol that is mute is made, kept, and not sent.
+    What has no subscriber is not traded, so that the rate asked for is the rate sent. With a history the market runs by
+    itself: what was ever subscribed, or is ``traded`` from the start, is traded whether anybody is subscribed or not,
+    and the events of a muted stream or silent symbol are made and kept, but not sent.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class TickStream:
         self._set_flowing()
 
     def route(self, connections: Iterable[Connection]) -> None:
-        """Take note of the subscriptions of all connections."""
+        """Recompute what is traded, and who gets it, from the subscriptions of all connections."""
         self._connections = [connection for connection in connections if connection.session.subscriptions()]
         self._subscribers = {}
         sources = {source for connection in self._connections for source in connection.session.sources()}
@@ -62,23 +62,23 @@ class TickStream:
         self._set_flowing()
 
     def subscribed(self) -> set[str]:
-        """The symbols that somebody is subscribed to, and the channels."""
+        """The symbols and channels that somebody is subscribed to."""
         held: set[str] = set()
         for connection in self._connections:
             held.update(connection.session.subscriptions(), connection.session.symbols())
         return held
 
     def mute(self, *, muted: bool) -> None:
-        """Stop the ticks, or let them flow again; of a market that goes on by itself, the sending alone."""
+        """Stop the ticks, or start them again; with a history only the sending stops."""
         self._muted = muted
         self._set_flowing()
 
     def silence(self, symbols: set[str]) -> None:
-        """Make no ticks of these symbols or channels, until others are named; :meth:`route` again afterwards."""
+        """Replace the silent symbols and channels, of which no ticks are made. Call :meth:`route` afterwards."""
         self._silent = symbols
 
     def set_faults(self, faults: StreamFaults | None) -> None:
-        """Give ticks wrong times from now on, or right ones."""
+        """Give ticks wrong times from now on, or right ones again."""
         self._faults = faults
         self._chances = random.Random(f"{faults.seed if faults else 0}/stream")  # noqa: S311
 
@@ -89,7 +89,7 @@ class TickStream:
             self._flowing.clear()
 
     async def run(self) -> None:
-        """Send ticks at the rate, until cancelled. What a busy loop delayed is caught up, for up to 5 seconds."""
+        """Send ticks at the rate, until cancelled. Catches up after a delay of up to 5 seconds."""
         if not self._rate:
             return
         while True:
@@ -109,14 +109,14 @@ class TickStream:
                 await asyncio.sleep(0 if due > _BATCH else max(delay, _TURN_S))
 
     async def run_bars(self) -> None:
-        """Send the bars whose time has come, until cancelled."""
+        """Send bars as they become due, until cancelled."""
         while True:
             await asyncio.sleep(_BARS_TURN_S)
             if self._history.kept or not self._muted:
                 self.send_bars(unfinished=False)
 
     def send_bars(self, *, unfinished: bool) -> int:
-        """Send the bars whose time has come, or all that are new or changed; returns how many."""
+        """Send the bars that are due; with ``unfinished``, all that are new or changed. Returns how many."""
         now = now_ms()
         bars = [event for feed in self._feeds for event in feed.due(now, unfinished=unfinished)]
         if bars:
@@ -129,8 +129,8 @@ class TickStream:
     async def send_exactly(self, ticks: int) -> None:
         """Send this many ticks as fast as the slowest subscriber reads, besides those that the rate asks for.
 
-        Waits while nobody is subscribed, and while the stream is muted, unless the market goes on by itself. Nothing is
-        held back at the end.
+        Waits while nobody is subscribed, and while the stream is muted, unless there is a history. Nothing is held back
+        at the end.
         """
         left = ticks
         while left:
@@ -143,7 +143,7 @@ class TickStream:
             connection.release()
 
     def trade_unheard(self, ticks: int, begins_ms: int, ends_ms: int) -> bool:
-        """Make this many ticks evenly over a half-open interval that is past, and send them to nobody.
+        """Make this many ticks evenly over a past half-open interval, and send them to nobody.
 
         Returns whether anything is traded.
         """
@@ -163,7 +163,7 @@ class TickStream:
         return True
 
     async def caught_up(self) -> None:
-        """Let others have their turn, and wait for subscribers that have much left to read."""
+        """Yield to other tasks, and wait for subscribers that have much left to read."""
         await asyncio.sleep(0)
         while any(connection.is_behind(_UNREAD_LIMIT) for connection in self._connections):
             await asyncio.sleep(_TURN_S)

@@ -1,4 +1,4 @@
-"""Twelve Data's price events out of the market's ticks."""
+"""Makes Twelve Data's price events of the market's ticks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 class PriceEvent(msgspec.Struct, tag_field="event", tag="price", kw_only=True, gc=False):
-    """A price event; the order of the fields is the provider's for every class of instrument.
+    """A price event; fields are in the provider's order, for every class of instrument.
 
-    Docs and live frames agree on it (ws-real-time-price; twelvedata-python issues 61 and 62; ws-tools).
+    Docs and live frames agree on the order (ws-real-time-price; twelvedata-python issues 61 and 62; ws-tools).
     """
 
     symbol: str
@@ -66,10 +66,10 @@ class PriceSource:
         self._day_volume = 0
 
     def events(self, tick: Tick, time_ms: int) -> list[Event]:
-        """One event a tick; ``time_ms`` is in the tick already, in the whole seconds that the provider gives."""
+        """One event a tick, stamped by the tick itself: the provider gives whole seconds."""
         volume = 0
         if tick.day_volume is not None:
-            # Less than before is the first of another day.
+            # A lower day volume is the first one of another day.
             volume = tick.day_volume - (self._day_volume if tick.day_volume >= self._day_volume else 0)
             self._day_volume = tick.day_volume
         time_ns = tick.timestamp * 1_000_000_000

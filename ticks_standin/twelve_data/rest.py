@@ -1,8 +1,8 @@
-"""Twelve Data's REST API as far as a repair needs it: bars of the prices that were made. Without I/O.
+"""Twelve Data's REST API as far as a repair needs it: bars of the prices that were made.
 
 Sources of the facts: the provider's OpenAPI document and support articles 5203307 (a bar is available 0.3 to 2 minutes
 after its end) and 5615854 (credits), the official client (twelvedata-python 1.4.0); error texts as users report them.
-What no source confirms is a setting. Bars begin at whole multiples of their length in UTC, days at the exchange's
+What no source confirms has a setting. Bars begin at whole multiples of their length in UTC, days at the exchange's
 midnight.
 """
 
@@ -28,7 +28,7 @@ from ticks_standin.twelve_data.session import KEY_HEADER, KEY_PARAMETER, KINDS
 TIME_SERIES = "/time_series"
 PRICE = "/price"
 CONSTRUCTOR = "/technical_indicators"
-"""What the constructor of the official Python client asks for (twelvedata-python 1.4.0)."""
+"""What the constructor of the official Python client requests (twelvedata-python 1.4.0)."""
 
 _MINUTES = {"1min": 1, "5min": 5, "15min": 15, "30min": 30, "1h": 60, "2h": 120, "4h": 240, "8h": 480}
 _DAY = "1day"
@@ -58,7 +58,7 @@ class TwelveDataApi:
         self._day = Allowance(settings.twelve_data_credits_per_day, _DAY_S)
 
     def serves(self, path: str) -> bool:
-        """Also what the official client asks for before anything else."""
+        """These two, and what the official client requests in its constructor."""
         return path in (TIME_SERIES, PRICE, CONSTRUCTOR)
 
     def key(self, query: Mapping[str, str], headers: Headers) -> str | None:
@@ -68,16 +68,16 @@ class TwelveDataApi:
         return query.get(KEY_PARAMETER) or in_header
 
     def unauthorized(self, key: str | None) -> RefusedError:
-        """Whether it is missing or wrong."""
+        """The same for a missing and for a wrong key."""
         return RefusedError(401, "**apikey** parameter is incorrect or not specified.")
 
     def error(self, refused: RefusedError) -> Answer:
-        """Its body has the status, whatever the status of HTTP."""
+        """The body has the status; the HTTP status depends on a setting."""
         status = 200 if self._settings.twelve_data_errors_in_200 else refused.status
         return Answer(status=status, body=_encode(_error(refused)))
 
     def admit(self, key: str, question: Question) -> dict[str, str]:
-        """One credit for each symbol; a request that is refused has used its credits too."""
+        """One credit per symbol; a refused request uses credits too."""
         if question.path == CONSTRUCTOR:
             return {}
         cost = len(_symbols(question)) or 1
@@ -94,7 +94,7 @@ class TwelveDataApi:
         return headers | ({"Api-credits-left": str(limit - used)} if limit else {})
 
     def answer(self, question: Question) -> Answer:
-        """Of one symbol, or of several by symbol."""
+        """The answer for one symbol, or an object of answers by symbol."""
         if question.path == CONSTRUCTOR:
             return Answer(body=b'{"data":{},"status":"ok"}')
         symbols = _symbols(question)
@@ -152,10 +152,10 @@ class TwelveDataApi:
         window, length_ms = _window(interval, own_zone)
         begins, ends = (_moment(name, query.get(name), zone) for name in ("start_date", "end_date"))
         size = _size(query, dated=begins is not None or ends is not None)
-        # The end is the beginning of the last bar asked for; whether that bar belongs to it is not documented.
+        # end_date is the beginning of the last bar; whether that bar is included is not documented.
         last_ms = question.now_ms if ends is None else ends - (not self._settings.twelve_data_end_inclusive)
         first_ms = 0 if begins is None else begins
-        # A day may have 25 hours; what the last bar does not take is left out by its beginning.
+        # A day may have 25 hours; bars that begin later are left out below.
         end_ms = window(last_ms) + (length_ms or _LONGEST_DAY_MS)
         events = self._history.between(instrument, window(first_ms) * _MS if first_ms else 0, end_ms * _MS)
         bars = [bar for bar in bars_of(events, window) if first_ms <= bar.start_ms <= last_ms]
@@ -226,7 +226,7 @@ def _zone(name: str | None, own: tzinfo) -> tzinfo:
 
 
 def _window(interval: str, zone: tzinfo) -> tuple[Window, int]:
-    """Where bars begin, and how long they are in milliseconds; 0 for days, which are as long as they are."""
+    """The window of a bar, and its length in milliseconds; 0 for a day, whose length varies."""
     if interval == _DAY:
         return of_days(zone), 0
     if interval not in _MINUTES:

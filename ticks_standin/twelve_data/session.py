@@ -1,8 +1,8 @@
-"""The server's side of Twelve Data's WebSocket protocol, without I/O: messages in, frames out.
+"""The server's side of Twelve Data's WebSocket protocol: messages in, frames out.
 
 Sources of the facts: Twelve Data docs (ws-overview, ws-real-time-price); the official clients (twelvedata-python 1.4.0,
 twelvedata-go 1.0.11, twelvedata-node 1.2.7); frames captured from the live service (twelvedata-python issues 61, 62,
-70, 71 and 77, soulgarden/twelvedata, borgoat/ex_twelve_data). Where docs and live frames differ, a setting chooses.
+70, 71 and 77, soulgarden/twelvedata, borgoat/ex_twelve_data). Where docs and live frames differ, a setting decides.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def refusal(mode: BadKeyMode) -> tuple[int, bytes]:
 
 
 class TwelveDataSession:
-    """One client's conversation: its subscriptions, and the answer to each of its messages.
+    """One client's session: its subscriptions, and the answer to each of its messages.
 
     ``subscribed`` holds the instruments in the order in which they were subscribed.
     """
@@ -82,7 +82,7 @@ class TwelveDataSession:
         key: str = "",
         sources: dict[Instrument, PriceSource] | None = None,
     ) -> None:
-        """``sources`` are shared by all sessions: what two of them subscribe to ticks once."""
+        """``sources`` are shared by all sessions: an instrument of two sessions ticks once."""
         self.key = key
         self.account: Hashable = (PROVIDER, key)
         self.idle_timeout_s = settings.idle_timeout_s
@@ -93,7 +93,7 @@ class TwelveDataSession:
         self._received_at: deque[float] = deque()
 
     def greeting(self) -> Sequence[bytes]:
-        """None: the server says nothing until the client acts."""
+        """None: the server sends nothing before the client does."""
         return ()
 
     def overdue(self) -> Reply | None:
@@ -101,7 +101,7 @@ class TwelveDataSession:
         return None
 
     def subscriptions(self) -> list[str]:
-        """Symbols."""
+        """Symbols, without their exchange."""
         return [instrument.symbol for instrument in self.subscribed]
 
     def symbols(self) -> Iterable[str]:
@@ -113,11 +113,11 @@ class TwelveDataSession:
         return topic in self.subscribed
 
     def has_channel(self, market: str, channel: str) -> bool:
-        """Never: it has neither."""
+        """Never: these are Polygon's."""
         return False
 
     def sources(self) -> Iterable[PriceSource]:
-        """One of each instrument."""
+        """One per subscribed instrument."""
         for instrument in self.subscribed:
             source = self._sources.get(instrument)
             if source is None:
@@ -138,11 +138,11 @@ class TwelveDataSession:
         return "old"
 
     def evicted(self) -> Disconnect:
-        """Without a word: users see a drop without a close frame (twelvedata-python issues 76 and 85)."""
+        """No frame: users see a drop without a close frame (twelvedata-python issues 76 and 85)."""
         return Disconnect((), None)
 
     def too_slow(self) -> Disconnect:
-        """Without a word; the provider documents nothing."""
+        """No frame; the provider documents nothing."""
         return Disconnect((), None)
 
     def receive(self, message: str | bytes, now: float) -> Reply:
@@ -171,7 +171,7 @@ class TwelveDataSession:
         return _status("subscribe", _CANT_PARSE)
 
     def _within_limit(self, now: float) -> bool:
-        # Twelve Data allows a client 100 events a minute. What follows one more is not documented: an error is assumed.
+        # Twelve Data allows 100 events a minute. What it answers to one more is not documented: an error is assumed.
         while self._received_at and now - self._received_at[0] >= 60.0:
             self._received_at.popleft()
         if len(self._received_at) >= self._settings.events_per_minute:

@@ -204,7 +204,7 @@ def test_the_same_seed_is_wrong_in_the_same_way(connect: Connect) -> None:
     assert odd[0] == odd[1] != odd[2]
 
 
-def test_connections_to_come_misbehave_too_and_repeat_what_the_last_one_had(connect_polygon: Connect) -> None:
+def test_connections_to_come_have_the_faults_too_and_repeat_what_the_last_one_had(connect_polygon: Connect) -> None:
     with on_command() as stand_in:
         first = connect_polygon(stand_in.url("polygon")).enter("T.AAPL")
         stand_in.send_exactly(500)

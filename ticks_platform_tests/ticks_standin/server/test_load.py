@@ -76,7 +76,7 @@ def test_exactly_as_much_as_asked_for(connect_polygon: Connect) -> None:
         assert stand_in.account().ticks == 5_000
 
 
-def test_the_tape_can_misbehave(connect_polygon: Connect) -> None:
+def test_the_tape_can_have_faults(connect_polygon: Connect) -> None:
     with on_command() as stand_in:
         client = connect_polygon(stand_in.url("polygon")).enter("T.*")
         stand_in.set_faults(StreamFaults(duplicate=0.1))
