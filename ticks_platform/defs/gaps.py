@@ -47,7 +47,7 @@ def feed_gaps(settings: PlatformSettings) -> dg.AssetsDefinition:
     def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
         now = datetime.now(timezone.utc)
         with database.transaction() as cursor:
-            sql_files.apply(cursor, "gaps/candle_reasons.sql", "gaps/why_no_candle.sql")
+            sql_files.apply(cursor, *sql_files.CANDLE_REASONS)
         _reckon(database, feeds, now)
         for feed in feeds:
             with database.transaction() as cursor:

@@ -50,19 +50,19 @@ def newest(
 ) -> list[GapRow]:
     """The newest gaps of these feeds, of all states or of some."""
     arguments = {"feeds": list(feeds), "now": now, "limit": limit, "states": None if states is None else list(states)}
-    cursor.execute(sql_files.read("gaps/newest.sql"), arguments)
+    cursor.execute(sql_files.read("queries/gaps/newest.sql"), arguments)
     return [GapRow(*row) for row in cursor.fetchall()]
 
 
 def totals(cursor: Cursor, feeds: Sequence[str], *, now: datetime) -> dict[str, Total]:
     """The gaps of these feeds by state; a state that none is in is left out."""
-    cursor.execute(sql_files.read("gaps/totals.sql"), {"feeds": list(feeds), "now": now})
+    cursor.execute(sql_files.read("queries/gaps/totals_by_state.sql"), {"feeds": list(feeds), "now": now})
     return {state: Total(*rest) for state, *rest in cursor.fetchall()}
 
 
 def timeline(cursor: Cursor, feed: str, *, begin: datetime, end: datetime, symbols: int) -> tuple[list[Lane], int]:
     """Those symbols of a feed that have the longest gaps within a time, and how many symbols there are in all."""
-    cursor.execute(sql_files.read("gaps/timeline.sql"), {"feed": feed, "begin": begin, "end": end, "limit": symbols})
+    cursor.execute(sql_files.read("queries/gaps/timeline.sql"), {"feed": feed, "begin": begin, "end": end, "limit": symbols})
     found = cursor.fetchall()
     lanes = [Lane(row[0], row[1], row[2], list(zip(*row[3:7], strict=True))) for row in found]
     return lanes, found[0][7] if found else 0

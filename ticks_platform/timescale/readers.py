@@ -27,7 +27,7 @@ def let_read(cursor: Cursor, role: str) -> int:
         )
     cursor.execute("SELECT current_schema()")
     (schema,) = cursor.fetchone() or ("public",)
-    cursor.execute(sql_files.read("grants/tables.sql"))
+    cursor.execute(sql_files.read("queries/grants/tables.sql"))
     tables = [sql.Identifier(*name) for name in cursor.fetchall()]
     query = sql.SQL(sql_files.read("grants/reader.sql"))
     cursor.execute(
@@ -38,5 +38,5 @@ def let_read(cursor: Cursor, role: str) -> int:
 
 def writers(cursor: Cursor, candle: str) -> list[tuple[str, str]]:
     """Who else than its owner may write to a candle, and how."""
-    cursor.execute(sql_files.read("grants/writers.sql"), {"candle": candle})
+    cursor.execute(sql_files.read("queries/grants/writers.sql"), {"candle": candle})
     return [(role, privileges) for role, privileges in cursor.fetchall()]

@@ -46,6 +46,12 @@ RETENTION = (
 )
 """What drops old chunks, and not before their candles are up to them."""
 
+CANDLE_REASONS = (
+    "schema/candle_reasons.sql",
+    "schema/why_no_candle.sql",
+)
+"""The functions that tell why a bucket has no candle. They read the candles of minutes, which have to be there."""
+
 _DDL_LOCK = 0x7469636B  # "tick"
 
 

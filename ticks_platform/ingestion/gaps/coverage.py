@@ -339,13 +339,13 @@ def _find_last_ticks(cursor: Cursor, lease: Lease, silent: Sequence[Period]) -> 
             "begins": [from_nanoseconds(period.begins_at) for period in silent],
             "in_flight": _IN_FLIGHT,
         }
-        cursor.execute(sql_files.read("gaps/last_ticks.sql"), arguments)
+        cursor.execute(sql_files.read("queries/gaps/extend_silent_coverage.sql"), arguments)
 
 
 def keep_wanted(cursor: Cursor, feed: str, wanted: Wanted) -> None:
     """Note which symbols of a feed are wanted from now on, and which are no longer."""
     cursor.execute(
-        sql_files.read("gaps/wanted.sql"),
+        sql_files.read("queries/gaps/record_wanted_symbols.sql"),
         {
             "feed": feed,
             "at": from_nanoseconds(wanted.at),
@@ -361,7 +361,7 @@ def close_abandoned(cursor: Cursor, feed: str, *, until_epoch: int, ended_by: st
     The caller knows that they do not listen any more. What waits in their journals makes it longer: see `prolong`.
     """
     arguments = {"feed": feed, "epoch": until_epoch, "ended_by": ended_by, "in_flight": _IN_FLIGHT}
-    cursor.execute(sql_files.read("gaps/close_abandoned.sql"), arguments)
+    cursor.execute(sql_files.read("queries/gaps/close_abandoned_coverage.sql"), arguments)
     return cursor.rowcount
 
 

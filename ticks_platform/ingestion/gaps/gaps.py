@@ -128,12 +128,12 @@ def update(cursor: Cursor, feed: str, *, now: datetime) -> Updated:
     for symbol, begins_at in cursor.fetchall():
         first[symbol] = min(begins_at, first.get(symbol, begins_at))
     arguments: dict[str, Any] = {"feed": feed, "symbols": list(first), "begins": list(first.values())}
-    cursor.execute(sql_files.read("gaps/to_reckon.sql"), arguments)
+    cursor.execute(sql_files.read("queries/gaps/symbols_to_compute.sql"), arguments)
     since = {symbol: (moment, ended_by) for symbol, moment, ended_by in cursor.fetchall()}
     if not since:
         return Updated(0, 0, 0, 0)
     arguments = {"feed": feed, "symbols": list(since), "since": [moment for moment, _ in since.values()]}
-    cursor.execute(sql_files.read("gaps/reckoning.sql"), arguments)
+    cursor.execute(sql_files.read("queries/gaps/inputs.sql"), arguments)
     changes = _Changes([], [], [])
     until = to_microseconds(now)
     for symbol, rows in groupby(cursor.fetchall(), key=lambda row: row[1]):
@@ -161,7 +161,7 @@ def forget_old(cursor: Cursor, feed: str, *, now: datetime) -> None:
     # Nobody reckons meanwhile.
     cursor.execute("SELECT FROM ticks_platform.feed_lease WHERE feed = %s FOR NO KEY UPDATE", (feed,))
     cursor.execute(
-        sql_files.read("gaps/forget_old.sql"),
+        sql_files.read("queries/gaps/forget_old_coverage.sql"),
         {"feed": feed, "before": now - COVERAGE_KEPT, "limit": _FORGOTTEN_AT_ONCE},
     )
 

@@ -62,7 +62,7 @@ def file_of(candle: Candle) -> str:
 
 def find(cursor: Cursor, name: str, *, schema: str | None = None) -> Found | None:
     """A candle as the database has it; None when it does not have it. Without a schema, the current one is meant."""
-    cursor.execute(sql_files.read("rebuild/definition.sql"), {"candle": name, "schema": schema})
+    cursor.execute(sql_files.read("queries/candles/stored_definition.sql"), {"candle": name, "schema": schema})
     row = cursor.fetchone()
     return Found(*row) if row else None
 
@@ -81,7 +81,7 @@ def drift(cursor: Cursor, candle: Candle) -> Drift | None:
             f"sql/{file_of(candle)} has to define {candle.name} by CREATE MATERIALIZED VIEW IF NOT EXISTS … WITH (…) "
             "AS SELECT … WITH NO DATA;"
         )
-    query = sql.SQL(sql_files.read("rebuild/wanted_definition.sql")).format(select=sql.SQL(shape["select"]))
+    query = sql.SQL(sql_files.read("queries/candles/declared_definition.sql")).format(select=sql.SQL(shape["select"]))
     cursor.execute("SAVEPOINT wanted_candle")
     try:
         cursor.execute(query)

@@ -80,12 +80,12 @@ def plan(cursor: Cursor, candle: Candle) -> Plan:
     names = [level.name for level in rebuilt]
     obstacles, grants = [], []
     for name in names:
-        cursor.execute(sql_files.read("rebuild/obstacles.sql"), {"candle": name, "rebuilt": names})
+        cursor.execute(sql_files.read("queries/rebuild/obstacles.sql"), {"candle": name, "rebuilt": names})
         obstacles += [f"{name}: {obstacle}" for (obstacle,) in cursor.fetchall()]
-        cursor.execute(sql_files.read("rebuild/grants.sql"), {"candle": name})
+        cursor.execute(sql_files.read("queries/rebuild/privileges.sql"), {"candle": name})
         grants += [(name, *row) for row in cursor.fetchall()]
     views = []
-    cursor.execute(sql_files.read("rebuild/dependents.sql"), {"candles": names})
+    cursor.execute(sql_files.read("queries/rebuild/dependents.sql"), {"candles": names})
     for name, plain_name, kind, has_options, definition in cursor.fetchall():
         if kind != "v" or has_options:
             obstacles.append(f"{name} reads it and cannot be altered: drop it, and make it again afterwards")
@@ -94,7 +94,7 @@ def plan(cursor: Cursor, candle: Candle) -> Plan:
     kept = _up_to_now(cursor, candles.kept_ranges(cursor))
     carried = {}
     for level in rebuilt:
-        query = sql.SQL(sql_files.read("rebuild/uncovered.sql")).format(old=sql.SQL(present[level].materialization))
+        query = sql.SQL(sql_files.read("queries/rebuild/candles_to_carry_over.sql")).format(old=sql.SQL(present[level].materialization))
         cursor.execute(query, _parameters(_spans(cursor, level, kept), _until(cursor, level)))
         (carried[level.name], _first, _last) = cursor.fetchone() or (0, None, None)
     drift = candle_definitions.drift(cursor, candle)
@@ -149,7 +149,7 @@ def rebuild(database: Database, planned: Plan, settings: PolicySettings, say: Ca
     except BaseException:
         with database.transaction() as cursor:
             for job_id in paused:
-                cursor.execute(sql_files.read("rebuild/schedule.sql"), {"job": job_id, "scheduled": True})
+                cursor.execute(sql_files.read("queries/rebuild/schedule_job.sql"), {"job": job_id, "scheduled": True})
         _discard(database)
         raise
     _discard(database)
@@ -159,7 +159,7 @@ def rebuild(database: Database, planned: Plan, settings: PolicySettings, say: Ca
 def _set_materialized_only(database: Database, planned: Plan) -> None:
     """That alone can be changed in place."""
     assert planned.drift is not None
-    query = sql.SQL(sql_files.read("rebuild/set_materialized_only.sql")).format(
+    query = sql.SQL(sql_files.read("queries/rebuild/set_materialized_only.sql")).format(
         candle=sql.Identifier(planned.rebuilt[0].name), value=sql.SQL(str(not planned.drift.materialized_only).lower())
     )
     with database.transaction() as cursor:
@@ -179,7 +179,7 @@ def _definition(view: str, stored: str) -> str:
 def _make(cursor: Cursor, planned: Plan) -> None:
     """The new candles, empty, by their own files in a schema of their own, where what they name is looked for first."""
     cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
-    cursor.execute(sql_files.read("rebuild/schemas.sql"))
+    cursor.execute(sql_files.read("queries/rebuild/create_schemas.sql"))
     cursor.execute(
         "SELECT current_setting('search_path'), set_config('search_path', %s || ', ' || "
         "current_setting('search_path'), true)",
@@ -196,14 +196,14 @@ def _swap(cursor: Cursor, planned: Plan) -> None:
     cursor.execute("SELECT current_schema()")
     (schema,) = cursor.fetchone() or ("public",)
     for level in planned.rebuilt:
-        query = sql.SQL(sql_files.read("rebuild/swap.sql"))
+        query = sql.SQL(sql_files.read("queries/rebuild/swap_candle.sql"))
         cursor.execute(query.format(schema=sql.Identifier(schema), candle=sql.Identifier(level.name)))
     for view in planned.views:
-        query = sql.SQL(sql_files.read("rebuild/replace_view.sql"))
+        query = sql.SQL(sql_files.read("queries/rebuild/replace_view.sql"))
         cursor.execute(query.format(view=sql.SQL(view.name), definition=sql.SQL(view.definition)))
     for candle, role, privilege, grantable in planned.grants:
         grantee = role + (" WITH GRANT OPTION" if grantable else "")
-        query = sql.SQL(sql_files.read("rebuild/grant.sql"))
+        query = sql.SQL(sql_files.read("queries/rebuild/grant_privilege.sql"))
         cursor.execute(
             query.format(privilege=sql.SQL(privilege), candle=sql.Identifier(candle), grantee=sql.SQL(grantee))
         )
@@ -221,7 +221,7 @@ def _fill(database: Database, level: Candle, kept: Sequence[Span], say: Callable
             (new.materialization, old.materialization),
         )
         columns = sql.SQL(", ").join(sql.Identifier(name) for (name,) in cursor.fetchall())
-        query = sql.SQL(sql_files.read("rebuild/carry_over.sql")).format(
+        query = sql.SQL(sql_files.read("queries/rebuild/carry_over_candles.sql")).format(
             new=sql.SQL(new.materialization), old=sql.SQL(old.materialization), columns=columns
         )
         cursor.execute(query, _parameters(_spans(cursor, level, kept), _until(cursor, level)))
@@ -288,7 +288,7 @@ def _verify(database: Database, planned: Plan) -> Rebuilt:
     with database.transaction() as cursor:
         for level in planned.rebuilt:
             old, _new = _tables(cursor, level)
-            query = sql.SQL(sql_files.read("rebuild/lost.sql")).format(
+            query = sql.SQL(sql_files.read("queries/rebuild/lost_candles.sql")).format(
                 old=sql.SQL(old.materialization), new=sql.Identifier(NEW, level.name)
             )
             cursor.execute(query, _parameters(_spans(cursor, level, planned.kept), _until(cursor, level)))
@@ -307,12 +307,12 @@ def _pause(database: Database, policies: Sequence[Policy], paused: list[int]) ->
         for policy in policies:
             for job in policy_jobs.find(cursor, policy):
                 if job.scheduled:
-                    cursor.execute(sql_files.read("rebuild/schedule.sql"), {"job": job.job_id, "scheduled": False})
+                    cursor.execute(sql_files.read("queries/rebuild/schedule_job.sql"), {"job": job.job_id, "scheduled": False})
                     paused.append(job.job_id)
     deadline = time.monotonic() + DRAIN_SECONDS
     while True:
         with database.transaction() as cursor:
-            cursor.execute(sql_files.read("rebuild/running.sql"), {"jobs": paused})
+            cursor.execute(sql_files.read("queries/rebuild/running_jobs.sql"), {"jobs": paused})
             (running,) = cursor.fetchone() or (0,)
         if not running:
             return
@@ -328,9 +328,9 @@ def _discard(database: Database) -> None:
         if cursor.fetchone() == (0,):
             return
         for level in reversed(LEVELS):
-            query = sql.SQL(sql_files.read("rebuild/discard.sql"))
+            query = sql.SQL(sql_files.read("queries/rebuild/drop_candle.sql"))
             cursor.execute(query.format(candle=sql.Identifier(level.name)))
-        cursor.execute(sql_files.read("rebuild/discard_schemas.sql"))
+        cursor.execute(sql_files.read("queries/rebuild/drop_schemas.sql"))
 
 
 def _parameters(spans: Sequence[Span], until: datetime) -> dict[str, Any]:

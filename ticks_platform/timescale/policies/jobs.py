@@ -22,6 +22,13 @@ _PROCEDURES = {
 }
 """What the jobs of each kind call; the first is what ours call."""
 
+_ADD = {
+    Kind.REFRESH: "policies/add_refresh.sql",
+    Kind.COLUMNSTORE: "policies/add_columnstore.sql",
+    Kind.RETENTION: "policies/add_retention.sql",
+}
+"""What makes a job of each kind."""
+
 _TERMS = {
     Kind.REFRESH: ["start_offset", "end_offset"],
     Kind.COLUMNSTORE: ["compress_after"],
@@ -71,7 +78,7 @@ def find(cursor: Cursor, policy: Policy) -> list[Job]:
         "procedures": _PROCEDURES[policy.kind],
         "terms": _TERMS[policy.kind],
     }
-    cursor.execute(sql_files.read("policies/jobs.sql"), parameters)
+    cursor.execute(sql_files.read("queries/policies/jobs.sql"), parameters)
     jobs = [Job(*row) for row in cursor.fetchall()]
     return [job._replace(terms={key: _interval(value) for key, value in job.terms.items()}) for job in jobs]
 
@@ -123,7 +130,7 @@ def apply(cursor: Cursor, policy: Policy, terms: Terms | None) -> Applied:
         if policy.kind is Kind.RETENTION:
             sql_files.apply(cursor, *sql_files.RETENTION)
         parameters = {"table": policy.table, "schedule_interval": terms.schedule_interval, **terms.offsets}
-        cursor.execute(sql_files.read(f"policies/add_{policy.kind.value}.sql"), parameters)
+        cursor.execute(sql_files.read(_ADD[policy.kind]), parameters)
         (job_id,) = cursor.fetchone() or (None,)
         (kept,) = [job for job in find(cursor, policy) if job.job_id == job_id]
         if differences(kept, terms):
@@ -155,7 +162,7 @@ class LastRun(NamedTuple):
 
 def last_runs(cursor: Cursor, jobs: Sequence[Job]) -> list[LastRun]:
     """How the last runs of these jobs went; those that never ran are left out."""
-    cursor.execute(sql_files.read("policies/last_runs.sql"), {"jobs": [job.job_id for job in jobs]})
+    cursor.execute(sql_files.read("queries/policies/last_runs.sql"), {"jobs": [job.job_id for job in jobs]})
     return [LastRun(*row) for row in cursor.fetchall()]
 
 
@@ -168,7 +175,7 @@ def candles_without_ticks(cursor: Cursor, policy: Policy, start_offset: timedelt
         return None
     kept = candles.kept_ranges(cursor)
     cursor.execute(
-        sql_files.read("policies/candles_without_ticks.sql"),
+        sql_files.read("queries/policies/candles_without_ticks.sql"),
         {"start_offset": start_offset, "begins": [span.begin for span in kept], "ends": [span.end for span in kept]},
     )
     number, first, last = cursor.fetchone() or (0, None, None)

@@ -333,7 +333,7 @@ def test_old_coverage_is_forgotten_and_no_gap_changes(database: Database, lease:
 
 def test_why_there_is_no_candle(database: Database, lease: Any) -> None:
     with database.transaction() as cursor:
-        sql_files.apply(cursor, "gaps/candle_reasons.sql", "gaps/why_no_candle.sql")
+        sql_files.apply(cursor, *sql_files.CANDLE_REASONS)
         cursor.execute(
             "INSERT INTO ticks_platform.market_session VALUES ('XNYS', %s, %s, %s)",
             (at(2.5 * 3600), at(9 * 3600), BEGIN.date()),
