@@ -1,4 +1,4 @@
-"""Waiting between attempts: exponential, capped, with full jitter."""
+"""Delays between attempts: exponential, capped, with full jitter."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import random
 class Backoff:
     """Delays before the next attempt, in seconds: uniform between 0 and min(cap, base x 2^failures).
 
-    «Full jitter» as measured best for contended retries in Marc Brooker's "Exponential Backoff And Jitter" (AWS
-    Architecture Blog, 2015): clients that lost the same server at the same moment do not come back in step.
+    "Full jitter" did best for contended retries in Marc Brooker's "Exponential Backoff And Jitter" (AWS Architecture
+    Blog, 2015): clients that lost the same server at the same moment do not reconnect in step.
     """
 
     def __init__(self, *, base: float, cap: float, seed: int | None = None) -> None:
@@ -24,12 +24,12 @@ class Backoff:
         return self._failures
 
     def next_delay(self) -> float:
-        """Count a failure and return the seconds to wait before trying again."""
-        # The exponent is bounded, since 2.0 ** failures overflows after a thousand failures.
+        """Count a failure; return the seconds to wait before the next attempt."""
+        # Bounded: 2.0 ** failures overflows after a thousand failures.
         ceiling = min(self._cap, self._base * 2.0 ** min(self._failures, 32))
         self._failures += 1
         return self._random.uniform(0.0, ceiling)
 
     def reset(self) -> None:
-        """Call when an attempt has proved itself, not merely begun."""
+        """Call after an attempt has succeeded, not when it starts."""
         self._failures = 0

@@ -1,7 +1,7 @@
-"""Base classes of the platform's errors, by what they ask of whoever meets them.
+"""Base classes of the platform's errors, by what has to be done about them.
 
-A concrete error stands where it is raised. Its message is for the person who has to act on it: what happened, with
-which feed, table or setting, and what to do. It never holds a secret.
+A concrete error is defined where it is raised. Its message says what happened, with which feed, table or setting, and
+what to do. It never contains a secret.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ class TicksPlatformError(Exception):
 
 
 class ActionRequiredError(TicksPlatformError):
-    """The same attempt would fail again: first somebody has to change a setting, a key, a file or the database."""
+    """A retry fails again until somebody changes a setting, a key, a file or the database."""
 
 
 class RetryableError(TicksPlatformError):
-    """This attempt is over, and another one may succeed, such as the feed's next run."""
+    """This attempt failed; another one, such as the feed's next run, may succeed."""

@@ -1,4 +1,4 @@
-"""Half-open intervals ``(begin, end)`` of any ordered kind: times, or counts of microseconds."""
+"""Half-open intervals ``(begin, end)`` of times or numbers, such as microseconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T", datetime, int, float)
 
 
 def merge(intervals: Iterable[tuple[T, T]], *, within: Any = None) -> list[tuple[T, T]]:
-    """The same intervals in order, with those joined that overlap, touch, or are not further apart than `within`."""
+    """The intervals in order; those that overlap, touch, or are at most `within` apart are joined."""
     merged: list[tuple[T, T]] = []
     for begin, end in sorted(intervals):
         if merged and begin <= (merged[-1][1] if within is None else merged[-1][1] + within):
@@ -21,7 +21,7 @@ def merge(intervals: Iterable[tuple[T, T]], *, within: Any = None) -> list[tuple
 
 
 def subtract(interval: tuple[T, T], taken: Iterable[tuple[T, T]]) -> list[tuple[T, T]]:
-    """The parts of an interval, in order, that none of `taken` covers."""
+    """The parts of an interval, in order, that no interval of `taken` covers."""
     begin, end = interval
     parts = []
     for first, last in sorted(taken):

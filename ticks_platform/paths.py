@@ -1,4 +1,4 @@
-"""Where the platform finds its files and keeps its state."""
+"""The folders of the platform's files and state."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def project_root() -> Path:
-    """Folder that holds ``feeds.yaml`` and ``sql/``: ``TICKS_PROJECT_DIR``, or else the checkout this package is in."""
+    """Folder of ``feeds.yaml`` and ``sql/``: ``TICKS_PROJECT_DIR``, by default the checkout that holds this package."""
     configured = os.environ.get("TICKS_PROJECT_DIR")
     return Path(configured).expanduser().resolve() if configured else Path(__file__).resolve().parents[1]
 

@@ -1,4 +1,4 @@
-"""Settings files in YAML, read so that nothing written in them is lost, and no line of them is repeated in an error."""
+"""Settings files in YAML. Duplicate keys are errors, and no error message quotes a line, which may hold a secret."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ticks_platform.errors import ActionRequiredError
 
 
 class SettingsError(ActionRequiredError):
-    """A settings file or the environment has to be changed; the message says where and how."""
+    """A settings file or the environment has to change; the message says where and how."""
 
 
 def read_settings(path: Path) -> Any:
-    """What is in a YAML file. Raises SettingsError, naming the file and the place."""
+    """The content of a YAML file. Raises SettingsError, which names the file, line and column."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  (it is a SafeLoader)
     except OSError as error:
@@ -28,20 +28,20 @@ def read_settings(path: Path) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML of which no line is lost: a key that stands twice in a mapping is an error, not the last one's victory."""
+    """A SafeLoader that rejects duplicate keys, of which PyYAML would keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[tuple[str, str]] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if (key.tag, key.value) in seen:
-                    raise yaml.constructor.ConstructorError(problem="the same key twice", problem_mark=key.start_mark)
+                    raise yaml.constructor.ConstructorError(problem="duplicate key", problem_mark=key.start_mark)
                 seen.add((key.tag, key.value))
         return super().construct_mapping(node, deep)
 
 
 def _describe(error: yaml.YAMLError) -> str:
-    """What is wrong and where, without the line itself, which PyYAML would quote."""
+    """The problem and its place, without the line, which PyYAML would quote."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"

@@ -1,15 +1,15 @@
 """Points in time as integers and as datetimes.
 
-Frames and events carry nanoseconds since the Unix epoch; the database keeps microseconds. What is finer is cut off, as
-the binary COPY does, so that one instant reads the same whichever way it was stored. A float would round.
+Frames and events carry nanoseconds since the Unix epoch; the database stores microseconds. Finer digits are truncated,
+as in the binary COPY, so that an instant has one value however it is stored. A float would round.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-SECOND = 1_000_000_000
-"""Nanoseconds."""
+MILLISECOND, SECOND, MINUTE = 1_000_000, 1_000_000_000, 60_000_000_000
+"""In nanoseconds."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -17,7 +17,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def from_nanoseconds(nanoseconds: int) -> datetime:
-    """The UTC datetime of a count of nanoseconds since the Unix epoch, cut off to whole microseconds."""
+    """UTC datetime of nanoseconds since the Unix epoch, truncated to microseconds."""
     return EPOCH + timedelta(microseconds=nanoseconds // 1000)
 
 
@@ -27,7 +27,7 @@ def to_nanoseconds(at: datetime) -> int:
 
 
 def from_microseconds(microseconds: int) -> datetime:
-    """The UTC datetime of a count of microseconds since the Unix epoch."""
+    """UTC datetime of microseconds since the Unix epoch."""
     return EPOCH + timedelta(microseconds=microseconds)
 
 

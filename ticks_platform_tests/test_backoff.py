@@ -1,4 +1,4 @@
-"""Waiting between attempts."""
+"""Delays between attempts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_full_jitter_within_doubling_bounds() -> None:
         delays = [backoff.next_delay() for backoff in runs]
         assert min(delays) >= 0.0
         assert max(delays) <= ceiling
-        # Uniform over the whole range, or clients that lost the same server would come back in step.
+        # Uniform over the whole range, or clients that lost the same server would reconnect in step.
         assert min(delays) < 0.05 * ceiling
         assert max(delays) > 0.95 * ceiling
         assert 0.42 * ceiling < sum(delays) / len(delays) < 0.58 * ceiling

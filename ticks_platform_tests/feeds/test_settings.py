@@ -250,8 +250,8 @@ def test_a_name_that_stands_twice(load: Load) -> None:
     # YAML's usual answer is that the last one wins, and a feed or a symbol is lost in silence.
     twice = "    provider: twelve_data\n    symbols: [A]\n"
     message = refusal(load, f"feeds:\n  stocks:\n{twice}  stocks:\n{twice}")
-    assert "line 5, column 3: the same key twice" in message
-    assert "the same key twice" in feed_refusal(load, "symbols: {AAPL: Apple, MSFT: Microsoft, AAPL: Apple}")
+    assert "line 5, column 3: duplicate key" in message
+    assert "duplicate key" in feed_refusal(load, "symbols: {AAPL: Apple, MSFT: Microsoft, AAPL: Apple}")
 
 
 def test_files_that_cannot_be_read(tmp_path: Path, load: Load) -> None:
