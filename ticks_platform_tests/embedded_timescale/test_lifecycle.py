@@ -48,10 +48,10 @@ def test_only_the_owner_can_reach_it(url: str, shared_data_dir: Path) -> None:
 
 def test_first_start_by_several_processes_at_once(scratch: Path) -> None:
     script = (
-        "import sys, psycopg2\nfrom pathlib import Path\nfrom ticks_platform.timescale import embedded\n"
-        "url = embedded.ensure_running(Path(sys.argv[1]))\n"
+        "import sys, psycopg2\nfrom pathlib import Path\nimport embedded_timescale\n"
+        "url = embedded_timescale.ensure_running(Path(sys.argv[1]))\n"
         "assert psycopg2.connect(url).info.status == 0\n"
-        "print(embedded.status(Path(sys.argv[1])).pid)\n"
+        "print(embedded_timescale.status(Path(sys.argv[1])).pid)\n"
     )
 
     def start(_: int) -> str:
