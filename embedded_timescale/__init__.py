@@ -1,8 +1,10 @@
-"""The embedded database: real TimescaleDB in WebAssembly under Node, behind a PostgreSQL socket of our own.
+"""Embedded TimescaleDB: real PostgreSQL with TimescaleDB, compiled to WebAssembly and run by Node.js.
 
-For trying, developing and testing, when ``TICKS_DATABASE_URL`` is not set. It is one session that all clients share in
-turns: while one is in a transaction the others wait. Temporary tables, ``WITH HOLD`` cursors, ``LISTEN`` and session
-advisory locks last until another client gets its turn; settings and prepared statements are kept per client.
+For development and tests. All clients share one session in turns: while one is in a transaction, the others wait.
+Temporary tables, ``WITH HOLD`` cursors, ``LISTEN`` and session advisory locks last until another client's turn;
+settings and prepared statements are kept per client.
+
+Here: starting, finding and stopping servers. ``bridge/`` is the server itself, in JavaScript. Not here: any schema.
 """
 
 from __future__ import annotations

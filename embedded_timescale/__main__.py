@@ -1,4 +1,4 @@
-"""``python -m embedded_timescale``: start, stop and look at the embedded TimescaleDB by hand."""
+"""``python -m embedded_timescale``: start, stop and inspect an embedded TimescaleDB."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from embedded_timescale.server import DEFAULT_TCP_PORT, ensure_running, status, 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit status: 0, 3 when ``status`` finds no server, 1 for an error."""
+    """Runs one command; returns the exit status: 0, 1 for an error, 3 if ``status`` finds no server."""
     chosen = _parser().parse_args(arguments)
     data_dir: Path = chosen.data_dir
     try:
@@ -49,17 +49,21 @@ def _print_status(data_dir: Path) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m embedded_timescale", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m embedded_timescale", description="Start, stop and inspect an embedded TimescaleDB."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     helps = {
-        "start": "start the server, or join the one that runs",
+        "start": "start the server unless it is running, and show its status",
         "stop": "stop the server",
-        "status": "show whether it runs, and where",
-        "psql-url": 'print a URL for psql (psql "$(... psql-url)"); starts the server when needed',
+        "status": "show whether it is running, and its URLs",
+        "psql-url": 'print a URL for psql (psql "$(... psql-url)"); starts the server if needed',
     }
     for name, text in helps.items():
         command = commands.add_parser(name, help=text)
-        command.add_argument("--data-dir", type=Path, default=default_data_dir(), help="default: %(default)s")
+        command.add_argument(
+            "--data-dir", type=Path, default=default_data_dir(), help="data directory (default: %(default)s)"
+        )
         if name == "start":
             command.add_argument(
                 "--tcp",
@@ -67,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
                 type=int,
                 nargs="?",
                 const=DEFAULT_TCP_PORT,
-                help="also listen on this TCP port, on loopback and with a password (default port: %(const)s, 0: any)",
+                help="also listen on this TCP port, on loopback and with a password (default: %(const)s; 0: any)",
             )
     return parser
 

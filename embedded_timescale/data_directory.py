@@ -1,4 +1,4 @@
-"""The data directory of an embedded server: what is in it, whether it is ours, and how a new one is made."""
+"""The data directory of an embedded server: its files, its version check, and how a new one is created."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ class DataDirectory:
 
     @property
     def marker(self) -> Path:
-        """Says which format and engine the cluster is of; written last, so it also says that the cluster is whole."""
+        """Format and engine of the cluster. Written last: if it exists, the cluster is complete."""
         return self.root / "ticks-embedded.json"
 
     @property
     def start_lock(self) -> Path:
-        """Held by whoever starts or stops the server."""
+        """Lock of the process that starts or stops the server."""
         return self.root / "start.lock"
 
     @property
     def server_lock(self) -> Path:
-        """Locked by the server itself for as long as its process exists."""
+        """Lock of the server, held for as long as its process exists."""
         return self.root / "server.lock"
 
     @property
     def info(self) -> Path:
-        """Where the running server is to be reached."""
+        """Process id, socket and TCP port of the running server."""
         return self.root / "server.json"
 
     @property
     def log(self) -> Path:
-        """What the server had to say."""
+        """Log of the server."""
         return self.root / "server.log"
 
     @property
@@ -63,19 +63,18 @@ class DataDirectory:
         return self.root / "tcp-password"
 
     def prepare(self) -> None:
-        """Makes sure of a cluster that this engine can open; makes one in a directory that is new or empty.
+        """Ensures that there is a cluster that this engine can open; creates one if the directory is new or empty.
 
-        To be called with :attr:`start_lock` held. Raises :class:`EmbeddedError` for a directory that is not ours or of
-        another version, which is left as it is.
+        The caller holds :attr:`start_lock`. Raises :class:`EmbeddedError` for a directory that is not ours, or is of
+        another version; it is left unchanged.
         """
         self.check()
         if self.marker.exists():
             return
         for leftover in self.root.glob(f"{_STAGING}*"):
             shutil.rmtree(leftover)
-        shutil.rmtree(
-            self.cluster, ignore_errors=True
-        )  # ours: renamed into place by a start that ended before the marker
+        # A cluster without a marker is our own: left by a start that ended between the rename and the marker.
+        shutil.rmtree(self.cluster, ignore_errors=True)
         staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=self.root))
         shutil.copytree(_template(self.log), staging, dirs_exist_ok=True)
         staging.chmod(0o700)
@@ -98,7 +97,7 @@ class DataDirectory:
         if not self.root.is_dir():
             raise EmbeddedError(f"{self.root} is not a directory. Choose another data directory.")
         start = {self.start_lock, self.server_lock, self.log, self.password, self.marker.with_suffix(".new")}
-        # A cluster without a marker is one of a first start that was cut short, and has this file next to it.
+        # A first start that was interrupted leaves a cluster without a marker, and this file beside it.
         if self.password.exists():
             start.add(self.cluster)
         foreign = sorted(
@@ -106,8 +105,8 @@ class DataDirectory:
         )
         if foreign:
             raise EmbeddedError(
-                f"{self.root} is not empty and not a data directory of the embedded TimescaleDB "
-                f"(there is {foreign[0]!r} in it). Nothing was changed. Choose another directory, or an empty one."
+                f"{self.root} is not a data directory of the embedded TimescaleDB, and not empty "
+                f"(it contains {foreign[0]!r}). Nothing was changed. Choose another directory, or an empty one."
             )
 
     def _check_versions(self) -> None:
@@ -117,20 +116,21 @@ class DataDirectory:
             postgres = (self.cluster / "PG_VERSION").read_text(encoding="ascii").strip()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise EmbeddedError(
-                f"{self.root} is damaged as a data directory of the embedded TimescaleDB ({error}). "
+                f"The data directory {self.root} of the embedded TimescaleDB is damaged ({error}). "
                 "Nothing was changed. Restore it, or choose another directory."
             ) from error
-        wanted = (FORMAT_VERSION, engine_version(), POSTGRES_MAJOR)
-        if (found_format, found_engine, postgres) != wanted:
+        expected = (FORMAT_VERSION, engine_version(), POSTGRES_MAJOR)
+        if (found_format, found_engine, postgres) != expected:
             raise EmbeddedError(
-                f"The data directory {self.root} is of another version: format {found_format}, engine {found_engine}, "
-                f"PostgreSQL {postgres}. Wanted: format {wanted[0]}, engine {wanted[1]}, PostgreSQL {wanted[2]}. "
-                "Nothing was changed. Use the version of embedded_timescale that made it, or choose another directory."
+                f"The data directory {self.root} is of another version: format {found_format}, "
+                f"engine {found_engine}, PostgreSQL {postgres}. Expected: format {expected[0]}, "
+                f"engine {expected[1]}, PostgreSQL {expected[2]}. Nothing was changed. "
+                "Use the version of embedded_timescale that created it, or choose another directory."
             )
 
 
 def _template(log_path: Path) -> Path:
-    """A fresh cluster to copy, made once per engine: initdb and CREATE EXTENSION take longer than all the rest."""
+    """A new cluster to copy, created once per engine: initdb and CREATE EXTENSION are what makes a first start slow."""
     engine = ensure_engine()
     template = install_dir().with_name(f"{install_dir().name}.template-{FORMAT_VERSION}")
     with filelock.FileLock(f"{template}.lock"):

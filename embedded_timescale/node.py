@@ -1,4 +1,4 @@
-"""Starting the bridge under Node and hearing from it."""
+"""Starts the bridge under Node.js, and waits until it is ready."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PAT
 def run_bridge(
     command: str, options: dict[str, str], log: IO[bytes], *, keep_fds: Sequence[int] = (), timeout_seconds: float
 ) -> None:
-    """Starts ``main.mjs command`` as a process of its own and returns once it reports to be ready (or done).
+    """Starts ``main.mjs command`` as a detached process, and returns once it reports that it is ready (or done).
 
-    ``keep_fds`` stay open in it for its lifetime. Raises :class:`EmbeddedError` when it fails or takes too long; it is
-    gone then.
+    ``keep_fds`` stay open in it for its lifetime. Raises :class:`EmbeddedError` if it fails or takes too long; the
+    process is killed then.
     """
     ready_read, ready_write = os.pipe()
     try:
@@ -35,14 +35,14 @@ def run_bridge(
             stdout=log,
             stderr=log,
             cwd="/",
-            # Keys of data providers are in the environment, and NODE_OPTIONS may be: a detached server needs neither.
+            # The environment may hold API keys and NODE_OPTIONS; a detached server needs neither.
             env={name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ},
             pass_fds=(*keep_fds, ready_write),
             start_new_session=True,
         )
     finally:
         os.close(ready_write)
-    # Someone has to collect the exit status, or a long-lived parent would keep a zombie of every server that ended.
+    # Collects the exit status: a long-lived parent would keep a zombie of every server that has ended.
     threading.Thread(target=process.wait, name="embedded-timescaledb-reaper", daemon=True).start()
     with os.fdopen(ready_read, "rb") as pipe:
         answer = _read_answer(pipe, timeout_seconds)
@@ -52,20 +52,20 @@ def run_bridge(
     what = f"it took longer than {timeout_seconds:.0f} s" if answer is None else answer["error"]
     raise EmbeddedError(
         f"The embedded TimescaleDB did not start: {what}. Its log is {Path(os.fsdecode(log.name))}. "
-        "If it goes on failing, move the data directory away, or set TICKS_DATABASE_URL to a TimescaleDB of your own."
+        "If it fails again, move the data directory away, or set TICKS_DATABASE_URL to a TimescaleDB of your own."
     )
 
 
 def _read_answer(pipe: IO[bytes], timeout_seconds: float) -> dict[str, Any] | None:
     deadline = time.monotonic() + timeout_seconds
-    said = b""
-    while not said.endswith(b"\n"):
+    received = b""
+    while not received.endswith(b"\n"):
         ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
             return None
         chunk = os.read(pipe.fileno(), 65536)
         if not chunk:
-            return {"error": "it ended without a word"}
-        said += chunk
-    answer: dict[str, Any] = json.loads(said)
+            return {"error": "it ended without an error message"}
+        received += chunk
+    answer: dict[str, Any] = json.loads(received)
     return answer

@@ -1,4 +1,4 @@
-"""Where the embedded database keeps its data, and what it can fetch or make again."""
+"""Default folders: of the data, and of the engine and the sockets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def default_data_dir() -> Path:
-    """Data directory when none is named: ``timescaledb`` in ``TICKS_STATE_DIR``, or else in ``.ticks``.
+    """The default data directory: ``timescaledb`` in ``TICKS_STATE_DIR``, or else in ``.ticks``.
 
     ``.ticks`` is in ``TICKS_PROJECT_DIR``, or else in the current folder.
     """

@@ -1,4 +1,4 @@
-"""Exactly one server per data directory: start it, join it, ask it, stop it."""
+"""One server per data directory: start it, find it, ask for its status, stop it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from embedded_timescale.node import run_bridge
 from embedded_timescale.paths import cache_dir, default_data_dir
 
 DEFAULT_TCP_PORT = 54329
-_SOCKET_NAME = ".s.PGSQL.5432"  # the name that libpq makes of a directory and its default port
-_MAX_SOCKET_PATH_BYTES = 103  # the shortest limit of the systems that matter (macOS); Linux has 107
+_SOCKET_NAME = ".s.PGSQL.5432"  # the name that libpq expects for its default port
+_MAX_SOCKET_PATH_BYTES = 103  # the limit of macOS; that of Linux is 107
 _START_SECONDS = 120.0
 _LOOK_SECONDS = 0.02
 _LOG_BYTES = 1 << 20
@@ -35,26 +35,26 @@ _LOG_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Status:
-    """What is known of a data directory's server. All but the first two are ``None`` when it does not run."""
+    """Status of a data directory's server. All but the first two fields are ``None`` if it is not running."""
 
     data_dir: Path
     running: bool
     pid: int | None = None
     url: str | None = None
     tcp_url: str | None = None
-    """URL with the password, for clients that cannot use a Unix socket; ``None`` unless TCP was asked for."""
+    """URL with the password, for clients that cannot use a Unix socket; ``None`` unless it listens on TCP."""
     version: str | None = None
-    """Version of TimescaleDB; like ``clients`` and ``waiting``, ``None`` while the server is busy with a statement."""
+    """Version of TimescaleDB. ``None`` while the server executes a statement, like ``clients`` and ``waiting``."""
     clients: int | None = None
     waiting: int | None = None
-    """Clients that wait for their turn at the one session."""
+    """Clients that wait for their turn."""
 
 
 def ensure_running(data_dir: Path | None = None, *, tcp_port: int | None = None) -> str:
-    """URL of the one server of ``data_dir``, which is started when none is alive.
+    """URL of the server of ``data_dir``, which is started if it is not running.
 
-    The URL reads ``postgresql://postgres@/postgres?host=<socket directory>``: the database and the user are both called
-    ``postgres``. With ``tcp_port`` the server also listens there, on loopback only; see :attr:`Status.tcp_url`.
+    The URL is ``postgresql://postgres@/postgres?host=<socket directory>``: database and user are both ``postgres``.
+    With ``tcp_port`` the server also listens on that port, on loopback only; see :attr:`Status.tcp_url`.
     Raises :class:`EmbeddedError`.
     """
     directory = _directory(data_dir)
@@ -67,16 +67,16 @@ def ensure_running(data_dir: Path | None = None, *, tcp_port: int | None = None)
             raise EmbeddedError(f"The embedded TimescaleDB cannot listen on port {tcp_port}: {answer['error']}.")
         if tcp_port not in (0, answer["tcp_port"]):
             raise EmbeddedError(
-                f"The embedded TimescaleDB of {directory.root} listens on TCP port {answer['tcp_port']} already. "
-                "Use that one, or stop the server first."
+                f"The embedded TimescaleDB of {directory.root} already listens on TCP port {answer['tcp_port']}. "
+                "Use that port, or stop the server first."
             )
     return _socket_url(socket_path)
 
 
 def stop(data_dir: Path | None = None, *, timeout_seconds: float = 30.0) -> bool:
-    """Stops the server of ``data_dir``; clients are sent away, open transactions rolled back. False when none ran.
+    """Stops the server of ``data_dir``: disconnects clients, rolls back open transactions. False if none was running.
 
-    A server that has not ended after ``timeout_seconds`` (a long statement) is killed: nothing committed is lost.
+    A server that has not ended after ``timeout_seconds`` (a long statement) is killed; no committed row is lost.
     """
     directory = _directory(data_dir)
     if not directory.server_lock.exists():
@@ -87,14 +87,14 @@ def stop(data_dir: Path | None = None, *, timeout_seconds: float = 30.0) -> bool
         info = _read_info(directory)
         deadline = time.monotonic() + timeout_seconds
         if info is not None:
-            with contextlib.suppress(OSError):  # it is about to end already, or too busy to answer
+            with contextlib.suppress(OSError):  # it is ending already, or too busy to answer
                 control.request(Path(info["socket"]), "stop", timeout_seconds)
         if not _wait_for_lock(directory, deadline):
-            # The lock is held, so the process that wrote the file is alive, and its pid is still its own.
+            # The lock is held: the process that wrote the file is alive, and the pid is still its own.
             if info is None:
                 raise EmbeddedError(
-                    f"The server of {directory.root} neither answers nor says who it is. "
-                    f"`fuser {directory.server_lock}` names the process to end."
+                    f"The server of {directory.root} does not answer, and its process id is unknown. "
+                    f"End the process that `fuser {directory.server_lock}` names."
                 )
             os.kill(info["pid"], signal.SIGKILL)
             _wait_for_lock(directory, time.monotonic() + 10.0)
@@ -103,7 +103,7 @@ def stop(data_dir: Path | None = None, *, timeout_seconds: float = 30.0) -> bool
 
 
 def status(data_dir: Path | None = None, *, timeout_seconds: float = 5.0) -> Status:
-    """What is known of the server of ``data_dir``; starts nothing. Raises :class:`EmbeddedError` for a foreign one."""
+    """Status of the server of ``data_dir``; starts nothing. Raises :class:`EmbeddedError` for a foreign directory."""
     directory = _directory(data_dir)
     directory.check()
     info = _read_info(directory)
@@ -111,10 +111,10 @@ def status(data_dir: Path | None = None, *, timeout_seconds: float = 5.0) -> Sta
         return Status(directory.root, running=False)
     socket_path = Path(info["socket"])
     try:
-        # Not a plain connection: looking at an idle server must not keep it from stopping.
+        # A control request, not a connection: asking an idle server must not keep it from stopping.
         info |= control.request(socket_path, "status", timeout_seconds)
     except TimeoutError:
-        pass  # busy with a statement
+        pass  # it executes a statement
     except OSError:
         return Status(directory.root, running=False)
     return Status(
@@ -139,14 +139,14 @@ def _start_or_join(directory: DataDirectory) -> Path:
     with _locked_for_start(directory):
         deadline = time.monotonic() + _START_SECONDS
         while _lock_is_held(directory):
-            # It has been started in the meantime, or still is by a process that was killed, or it is stopping.
+            # It was started in the meantime, or a killed process is still starting it, or it is stopping.
             socket_path = _listening_at(directory)
             if socket_path is not None:
                 return socket_path
             if time.monotonic() > deadline:
                 raise EmbeddedError(
-                    f"A server of {directory.root} is alive and does not listen. "
-                    f"`python -m embedded_timescale stop --data-dir {directory.root}` ends it."
+                    f"The server of {directory.root} is running but does not listen. "
+                    f"Stop it: `python -m embedded_timescale stop --data-dir {directory.root}`."
                 )
             time.sleep(_LOOK_SECONDS)
         return _start(directory)
@@ -160,8 +160,8 @@ def _start(directory: DataDirectory) -> Path:
     if directory.log.exists() and directory.log.stat().st_size > _LOG_BYTES:
         directory.log.replace(directory.log.with_suffix(".log.1"))
     with directory.server_lock.open("ab") as lock, directory.log.open("ab") as log:
-        # The lock belongs to the open file, which the server inherits: the kernel frees it when the process is gone,
-        # however that came about, and no reused pid can look like a live server.
+        # The lock belongs to the open file, which the server inherits: the kernel frees it when the process ends,
+        # however it ends, and a reused pid cannot look like a running server.
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         options = {
             "engine": str(engine),
@@ -206,7 +206,8 @@ def _locked_for_start(directory: DataDirectory) -> Iterator[None]:
             yield
     except filelock.Timeout as error:
         raise EmbeddedError(
-            f"Another process has been starting the server of {directory.root} for too long."
+            f"Another process has held {directory.start_lock} for {2 * _START_SECONDS:.0f} s; "
+            "it is starting or stopping the server."
         ) from error
 
 
@@ -270,5 +271,5 @@ def _seconds_setting(name: str, default: int) -> str:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= 1_000_000:
-        raise EmbeddedError(f"{name} is {text!r}: it has to be a number of seconds, 0 for no limit.")
+        raise EmbeddedError(f"{name} is {text!r}: it must be a number of seconds, 0 for no limit.")
     return str(seconds)

@@ -1,4 +1,4 @@
-// One connection: startup, authentication, and its messages in order, each exchange when the client's turn has come.
+// One connection: startup, authentication, and its messages in order, each exchange in the client's turn.
 
 import { randomInt, timingSafeEqual } from 'node:crypto';
 import { setImmediate as nextRound } from 'node:timers/promises';
@@ -32,7 +32,7 @@ export class Client {
   #reader;
   #session = null;
   #status = 'I';
-  #exchangeOpen = false; // messages were submitted that no Sync has followed yet
+  #exchangeOpen = false; // messages were submitted, and no Sync has followed yet
   #skipToSync = false;
 
   constructor(socket, server, { password = null } = {}) {
@@ -41,7 +41,7 @@ export class Client {
     this.password = password;
     this.#reader = new protocol.MessageReader(socket);
     socket.on('data', () => (this.lastActive = Date.now()));
-    socket.on('error', () => {}); // 'close' follows, and is what counts
+    socket.on('error', () => {}); // 'close' follows, and is handled
     socket.on('close', () => server.turns.refuse(this, new TurnRefused(null, 'the client is gone')));
   }
 
@@ -62,7 +62,7 @@ export class Client {
     }
   }
 
-  /** Tells the client why it is being sent away, and does so. */
+  /** Disconnects the client with an error that says why. */
   dismiss() {
     this.#leave();
     const reason = 'terminating connection due to administrator command';
@@ -80,7 +80,7 @@ export class Client {
     }
     if (this.password !== null && !(await this.#authenticate())) return false;
     this.#checkIdentity(startup);
-    startup.settings.delete('client_encoding'); // it is UTF8 however it was spelled
+    startup.settings.delete('client_encoding'); // it is UTF8, however it is spelled
     this.#session = new Session(startup.settings);
     const { sessions, turns } = this.#server;
     let reported = new Map([...sessions.defaultParameters, ...startup.settings]);
@@ -146,7 +146,7 @@ export class Client {
         else await this.#exchange([...batch, reason === null ? data : protocol.query(raising(reason))]);
         batch = [];
       } else if (type === 'H' && batch.length === 0) {
-        continue; // all that was sent has been answered: libpq flushes after a Sync as well
+        continue; // nothing to flush: everything has been answered, and libpq flushes after a Sync too
       } else if ('SHF'.includes(type)) {
         await this.#exchange([...batch, data]);
         batch = [];
@@ -154,13 +154,13 @@ export class Client {
         batch.push(checkedParse(data));
       } else if ('BDEC'.includes(type)) {
         batch.push(data);
-      } else if (!'dcf'.includes(type)) { // what is left of a COPY that has failed is ignored, as PostgreSQL does
+      } else if (!'dcf'.includes(type)) { // the rest of a failed COPY is ignored, as by PostgreSQL
         throw new protocol.ProtocolViolation(`invalid frontend message type ${JSON.stringify(type)}`);
       }
     }
   }
 
-  // The engine takes a COPY only if its data comes along with the statement, so the bridge collects it first.
+  // The engine needs the data of a COPY together with the statement, so the bridge collects it first.
   async #copyIn(before, statement, { binary, columns }) {
     await this.#send([protocol.copyInResponse(binary, columns)]);
     const collected = [];
@@ -202,7 +202,7 @@ export class Client {
     this.#status = status ?? this.#status;
     if (this.#status === 'I' && !this.#exchangeOpen) turns.release(this);
     await this.#send(output);
-    if (this.#reader.hasBufferedBytes) await nextRound(); // or a client that pipelines would keep all others out
+    if (this.#reader.hasBufferedBytes) await nextRound(); // or a client that pipelines would keep the others out
   }
 
   async #send(buffers) {
@@ -246,7 +246,7 @@ export class Client {
   }
 }
 
-// The backend itself has to raise the error: then the state of the client's transaction is right.
+// The backend itself raises the error, so that the state of the client's transaction is right.
 const raising = (text) =>
   `DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '0A000', MESSAGE = 'embedded database: ${text}'; END $$`;
 

@@ -1,4 +1,4 @@
-// The one PostgreSQL backend inside WebAssembly, driven by whole protocol messages.
+// The PostgreSQL backend in WebAssembly: takes whole protocol messages, returns the answers.
 
 import { pathToFileURL } from 'node:url';
 import { join } from 'node:path';
@@ -22,7 +22,7 @@ export class Engine {
   #database;
   #module;
   #input = [];
-  #next = 0; // the buffer of #input that is being read, and how far
+  #next = 0; // index of the buffer of #input that is being read; #offset is the position in it
   #offset = 0;
   #emptyReads = 0;
   #output = [];
@@ -30,21 +30,21 @@ export class Engine {
   constructor(database) {
     this.#database = database;
     this.#module = database.Module;
-    // pglite's own callbacks parse every message in JavaScript, cap the output, and lose what COPY TO STDOUT returns.
+    // The callbacks of pglite parse every message in JavaScript, limit the output, and lose the data of COPY TO STDOUT.
     this.#module._set_read_write_cbs(
       this.#module.addFunction((pointer, capacity) => this.#read(pointer, capacity), 'iii'),
       this.#module.addFunction((pointer, length) => this.#write(pointer, length), 'iii'),
     );
   }
 
-  /** Opens (or, where there is none, creates) the cluster in `dataDir`; a new one has to be closed and opened again. */
+  /** Opens the cluster in `dataDir`, or creates one; a new one must be closed and opened again. */
   static async open(packageDir, dataDir) {
     const load = (path) => import(pathToFileURL(join(packageDir, 'dist', path)));
     const [{ PGlite }, { timescaledb }] = await Promise.all([load('index.js'), load('timescaledb/index.js')]);
     return new Engine(await PGlite.create({ dataDir, database: 'postgres', extensions: { timescaledb } }));
   }
 
-  /** Submits whole messages and returns all that the backend answers. */
+  /** Submits whole messages and returns the answer of the backend. */
   exec(buffers) {
     this.#input = buffers;
     this.#next = 0;
@@ -64,7 +64,7 @@ export class Engine {
     return output;
   }
 
-  /** Runs SQL of the bridge's own and returns the rows of its last result as text; raises QueryError. */
+  /** Runs SQL of the bridge itself and returns the rows of the last result as text; throws QueryError. */
   query(sql) {
     const output = this.exec([query(sql)]);
     const rows = [];
@@ -97,8 +97,8 @@ export class Engine {
         this.#offset = 0;
       }
     }
-    // A backend that has lost its way (too deep a recursion) asks for ever, and this process would hang.
-    if (copied === 0 && ++this.#emptyReads > MAX_EMPTY_READS) engineFailed(new Error('it waits for what nobody has sent'));
+    // After too deep a recursion the backend reads for ever, and this process would hang.
+    if (copied === 0 && ++this.#emptyReads > MAX_EMPTY_READS) engineFailed(new Error('it waits for more input'));
     return copied;
   }
 
@@ -108,7 +108,7 @@ export class Engine {
   }
 }
 
-/** Ends the process at once: after an abort the backend's memory is in no known state, and only a restart recovers. */
+/** Ends the process at once: after an abort the memory of the backend is undefined, and only a restart recovers. */
 export function engineFailed(error) {
   log(`engine failed, the server ends: ${error?.stack ?? error}`);
   process.exit(EXIT_ENGINE_FAILED);

@@ -1,4 +1,4 @@
-// Runs under Node: `main.mjs create ...` makes a cluster, `main.mjs serve ...` serves one until it is idle or stopped.
+// Run by Node.js: `main.mjs create ...` creates a cluster, `main.mjs serve ...` serves one until it is idle or stopped.
 
 import { closeSync, writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -7,7 +7,8 @@ import { log } from './log.mjs';
 import { Server } from './server.mjs';
 
 async function create({ engine, data }) {
-  const first = await Engine.open(engine, data); // the session that runs initdb is a bootstrap one: debug output, template1
+  // The session that runs initdb stays in bootstrap mode (debug output, template1), hence the second one.
+  const first = await Engine.open(engine, data);
   await first.close();
   const second = await Engine.open(engine, data);
   second.query('CREATE EXTENSION timescaledb');
@@ -17,7 +18,7 @@ async function create({ engine, data }) {
 
 async function serve(options) {
   const engine = await Engine.open(options.engine, options.data);
-  engine.query("LOAD 'timescaledb'"); // or an INSERT would fill the root of a hypertable
+  engine.query("LOAD 'timescaledb'"); // or an INSERT would write to the root table of a hypertable
   engine.query('CREATE EXTENSION IF NOT EXISTS timescaledb');
   const server = new Server(engine, {
     socket: options.socket,
@@ -27,7 +28,7 @@ async function serve(options) {
     maxWaitSeconds: Number(options['max-wait']),
   });
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => server.stop(signal));
-  process.on('SIGHUP', () => {}); // the terminal it was started from is of no concern to it
+  process.on('SIGHUP', () => {}); // it outlives the terminal that it was started from
   await server.start();
   log(`serving ${options.data}, TimescaleDB ${server.version}, process ${process.pid}`);
 }
@@ -49,7 +50,7 @@ const ready = (answer) => {
     writeSync(Number(values['ready-fd']), `${JSON.stringify(answer)}\n`);
     closeSync(Number(values['ready-fd']));
   } catch (error) {
-    log(`whoever started this server is gone: ${error.message}`); // others may be about to join it
+    log(`the process that started this server is gone: ${error.message}`); // other clients may still come
   }
 };
 

@@ -1,6 +1,6 @@
-// PostgreSQL's wire protocol, version 3: splitting a stream into messages, and building the few that the bridge writes.
+// PostgreSQL's frontend/backend protocol, version 3: splits a stream into messages, and builds those the bridge sends.
 
-const MAX_MESSAGE_BYTES = 1 << 30; // PostgreSQL's own limit is 1 GiB too
+const MAX_MESSAGE_BYTES = 1 << 30; // the limit of PostgreSQL
 const PAUSE_ABOVE_BYTES = 8 << 20;
 const FRONTEND_TYPES = 'QPBDECSHFXdcfp';
 
@@ -11,7 +11,7 @@ export const CANCEL_REQUEST = 80877102;
 
 export class ProtocolViolation extends Error {}
 
-/** Hands out whole frontend messages from a socket, however the bytes were cut on the way. */
+/** Reads whole frontend messages from a socket, however the bytes were split on the way. */
 export class MessageReader {
   #socket;
   #chunks = [];
@@ -38,7 +38,7 @@ export class MessageReader {
     return this.#size > 0;
   }
 
-  /** The next startup-phase packet without its length, or null when the client is gone. */
+  /** The next packet of the startup phase without its length; null if the client is gone. */
   async nextStartup() {
     if (!(await this.#need(4))) return null;
     const length = this.#peek(4).readInt32BE(0);
@@ -47,7 +47,7 @@ export class MessageReader {
     return this.#take(length).subarray(4);
   }
 
-  /** The next message `{ type, data }`, `data` being all of it with its header; null when the client is gone. */
+  /** The next message `{ type, data }`; `data` includes the header. null if the client is gone. */
   async next() {
     if (!(await this.#need(5))) return null;
     const header = this.#peek(5);
@@ -78,7 +78,7 @@ export class MessageReader {
 
   #peek(bytes) {
     if (this.#chunks[0].length < bytes) {
-      // Only what is asked for is joined: joining all would be quadratic for a client that pipelines.
+      // Only the bytes asked for are joined: joining all is quadratic for a client that pipelines.
       let covered = 0;
       let count = 0;
       while (covered < bytes) covered += this.#chunks[count++].length;
@@ -135,7 +135,7 @@ export function copyInResponse(binary, columns) {
   return message('G', body);
 }
 
-/** Yields `[type, start, end]` of every message of a buffer that holds whole messages only. */
+/** Yields `[type, start, end]` of every message of a buffer of whole messages. */
 export function* messagesIn(buffer) {
   let start = 0;
   while (start < buffer.length) {
@@ -145,7 +145,7 @@ export function* messagesIn(buffer) {
   }
 }
 
-/** The zero-terminated string at `offset`, read as latin1: what the bridge looks at is ASCII, and this is the fastest. */
+/** The zero-terminated string at `offset`, as latin1: what the bridge looks for is ASCII, and latin1 is the fastest. */
 export function stringAt(buffer, offset) {
   return buffer.latin1Slice(offset, buffer.indexOf(0, offset));
 }

@@ -1,4 +1,4 @@
-// The listeners, who is connected, and when the server ends.
+// Listeners, clients, checkpoints, and when the server ends.
 
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -34,15 +34,15 @@ export class Server {
   }
 
   async start() {
-    rmSync(this.#options.socket, { force: true }); // left by a server that was killed: the lock says that none lives
+    rmSync(this.#options.socket, { force: true }); // left by a killed server: the lock proves that none is running
     await this.#listen({ path: this.#options.socket }, null);
     this.#writeInfo();
     this.#restartIdleTimer();
-    this.#checkpointForEver();
+    this.#checkpointPeriodically();
     setInterval(() => this.#checkOwnership(), OWNERSHIP_LOOK_MS).unref();
   }
 
-  /** Answers a control request of the Python side: `status`, `stop`, or `tcp:<port>`. */
+  /** Answers a control request of control.py: `status`, `stop`, or `tcp:<port>`. */
   async control(request) {
     if (request === 'status') return this.#describe();
     if (request === 'stop') {
@@ -74,7 +74,8 @@ export class Server {
     rmSync(this.#options.info, { force: true });
     this.sessions.checkpoint();
     await this.#engine.close();
-    rmSync(dirname(this.#options.socket), { recursive: true, force: true }); // the lock is still ours, nobody starts here
+    // The lock is still held, so no other server can have its socket here.
+    rmSync(dirname(this.#options.socket), { recursive: true, force: true });
     process.exit(0);
   }
 
@@ -111,7 +112,7 @@ export class Server {
     clearTimeout(this.#idleTimer);
     this.#idleTimer = setTimeout(() => {
       if (this.clients.size === 0) this.stop(`no client for ${idleSeconds} s`);
-      else this.#restartIdleTimer(); // it may be a control request only, whose end restarts nothing
+      else this.#restartIdleTimer(); // it may be a control request, which does not restart the timer when it ends
     }, idleSeconds * 1000);
   }
 
@@ -122,21 +123,21 @@ export class Server {
     renameSync(fresh, info);
   }
 
-  // Somebody may delete the data directory under a running server, and start another in its place.
+  // The data directory may be deleted under a running server, and another server started in its place.
   #checkOwnership() {
     if (this.#stopping) return;
     let owner = null;
     try {
       owner = JSON.parse(readFileSync(this.#options.info, 'utf8')).pid;
     } catch {
-      // it is gone, or being replaced
+      // it is gone, or is being replaced
     }
-    if (owner !== process.pid) engineFailed(new Error('the data directory was taken away'));
-    if (!existsSync(this.#options.socket)) this.stop('the socket was taken away');
+    if (owner !== process.pid) engineFailed(new Error('the data directory was removed'));
+    if (!existsSync(this.#options.socket)) this.stop('the socket was removed');
   }
 
-  // There is no checkpointer process: without this the WAL, and with it the time a restart takes, would only grow.
-  #checkpointForEver() {
+  // There is no checkpointer process: without this the WAL would grow, and with it the time of a restart.
+  #checkpointPeriodically() {
     const position = () => Number(this.sessions.internal("SELECT pg_current_wal_insert_lsn() - '0/0'")[0][0]);
     const me = { label: 'the checkpointer', lastActive: Infinity };
     let done = position();
@@ -149,7 +150,7 @@ export class Server {
       try {
         await this.turns.acquire(me);
       } catch {
-        looking = false; // refused like any other that waited too long for an idle transaction: the next look is soon
+        looking = false; // it waited too long for an idle transaction, as any client may; the next attempt is soon
         return;
       }
       try {

@@ -1,17 +1,17 @@
-// Many sessions over one backend: each client's settings and prepared statements are put in place when its turn comes.
+// Many sessions over one backend: settings and prepared statements of a client are restored when its turn comes.
 
 import { engineFailed, QueryError } from './engine.mjs';
 import { log } from './log.mjs';
 import { errorFields, message, messagesIn, parameterStatus, stringAt } from './protocol.mjs';
 import { customSettings, deallocated, quoteLiteral, settingsReset, touchesSession } from './sql.mjs';
 
-// What a session starts with. The backend reads no configuration file and no ALTER ROLE, and pglite's own start-up leaves
-// single-user settings behind (debug output, no sequential scans, a search path without public).
+// Settings that a session starts with. The backend reads no configuration file and no ALTER ROLE, and the start-up of
+// pglite leaves single-user settings behind (debug output, no sequential scans, a search path without public).
 const BASELINE = [
-  ['session_authorization', 'postgres'], // DISCARD ALL leaves it; first, as some others are for superusers only
+  ['session_authorization', 'postgres'], // DISCARD ALL keeps it; first, since some others need a superuser
   ['role', 'none'],
   ['allow_system_table_mods', 'off'],
-  ['client_min_messages', 'warning'], // or every COPY would return thousands of debug notices
+  ['client_min_messages', 'warning'], // or a COPY returns thousands of debug notices
   ['enable_seqscan', 'on'],
   ['exit_on_error', 'off'],
   ['jit', 'off'], // neither jit nor parallel workers exist in WebAssembly
@@ -47,10 +47,10 @@ const STATEMENT = 'S'.charCodeAt(0);
 
 const isBaseline = (name, value) => BASELINE.some(([key, standard]) => key === name && standard === value);
 
-/** What one client has made of its session. */
+/** The state of one client's session. */
 export class Session {
-  settings; // name -> value, as of the last time another client took over
-  prepared = new Map(); // name -> { parse: the Parse message, live: whether the backend has it now }
+  settings; // name -> value, as of the last switch to another client
+  prepared = new Map(); // name -> { parse: the Parse message, live: whether the backend has it }
   sqlPrepared = []; // texts of PREPARE statements
   custom = new Set(['session_authorization', 'role']); // settings that pg_settings does not list
   dirty = false; // settings or prepared statements may differ from what is stored here
@@ -74,7 +74,7 @@ export class Sessions {
     this.defaultParameters = this.#show(REPORTED);
   }
 
-  /** Makes `session` the backend's. Raises QueryError when one of its settings is refused. */
+  /** Makes `session` the current one. Throws QueryError if one of its settings is refused. */
   enter(session) {
     if (this.#current === session) return;
     if (this.#current) this.#save(this.#current);
@@ -84,12 +84,12 @@ export class Sessions {
     this.#current = session;
   }
 
-  /** The values of all reported settings of the current session. */
+  /** The reported settings of the current session. */
   reportedParameters() {
     return this.#show(REPORTED);
   }
 
-  /** Forgets a client that is gone; what it left behind is cleared before the next one's turn. */
+  /** Forgets the session of a client that is gone; it is reset before the next turn. */
   drop(session) {
     if (this.#current === session) this.#current = null;
   }
@@ -100,12 +100,12 @@ export class Sessions {
       this.internal('CHECKPOINT');
     } catch (error) {
       if (!(error instanceof QueryError)) throw error;
-      this.enter(new Session(new Map())); // the client whose session it is has taken a role that may not
+      this.enter(new Session(new Map())); // the role of the current session may not
       this.internal('CHECKPOINT');
     }
   }
 
-  /** SQL of the bridge's own, in whatever session is current. */
+  /** Runs SQL of the bridge itself in the current session. */
   internal(sql) {
     const unnamed = this.#current?.prepared.get('');
     if (unnamed) unnamed.live = false; // a simple query destroys the unnamed statement
@@ -114,14 +114,14 @@ export class Sessions {
 
   /**
    * Runs whole frontend messages in `session`.
-   * Returns `{ output, status }`: buffers for the client, and the transaction status, null if nothing asked for it.
+   * Returns `{ output, status }`: buffers for the client, and the transaction status, null without a Sync or query.
    */
   run(session, messages) {
     try {
       this.enter(session);
     } catch (error) {
       if (!(error instanceof QueryError)) throw error;
-      // A setting can become invalid behind a client's back (its role dropped): the rest of its work goes on.
+      // A setting may have become invalid in the meantime (its role was dropped): the client works without its settings.
       log(`settings of a client could not be restored: ${error.message}`);
       this.#reset(new Map());
       this.#current = session;
@@ -136,7 +136,7 @@ export class Sessions {
     return { output: kept, status };
   }
 
-  // Client messages, each prepared statement that they use and that the backend has lost put before its first use.
+  // The messages of a client; before the first use of a prepared statement that the backend has lost, its Parse.
   #expand(session, messages) {
     const batch = { messages: [], parses: [], closes: [], readyExpected: 0, resets: [], deallocatesAll: false };
     const announced = new Set();
@@ -157,7 +157,7 @@ export class Sessions {
       } else if (type === PARSE) {
         const name = stringAt(data, 5);
         ensureAlso(this.#note(session, batch, stringAt(data, 6 + name.length)));
-        if (name !== '') ensure(name); // so that a name used twice is refused as it is by PostgreSQL
+        if (name !== '') ensure(name); // a name that is used twice is refused, as by PostgreSQL
         announced.add(name);
         batch.parses.push({ name, parse: data, injected: false });
       } else if (type === BIND) {
@@ -202,7 +202,7 @@ export class Sessions {
         const name = batch.closes[closed++];
         if (name !== null) session.prepared.delete(name);
       } else if (type === COPY_IN || type === STATUS) {
-        keep = false; // the client has had its CopyInResponse; parameters are reported by #afterStatement
+        keep = false; // CopyInResponse was sent before; parameters are reported by #afterStatement
       } else if (type === NOTICE) {
         keep = !errorFields(answer, start, end).M?.startsWith('# 1743: aborting transaction');
       } else if (type === ERROR) {
@@ -229,10 +229,10 @@ export class Sessions {
       if (session.reported.get(name) !== value) changes.push(parameterStatus(name, value));
       session.reported.set(name, value);
     }
-    if (status === 'I') session.unreported = false; // inside of a transaction a ROLLBACK can still undo it
+    if (status === 'I') session.unreported = false; // inside a transaction a ROLLBACK can still undo it
     if (changes.length === 0) return;
     const last = kept.pop();
-    const readyAt = last.length - 6; // ReadyForQuery is six bytes, and always the last
+    const readyAt = last.length - 6; // ReadyForQuery has six bytes and comes last
     kept.push(last.subarray(0, readyAt), ...changes, last.subarray(readyAt));
   }
 
@@ -254,8 +254,8 @@ export class Sessions {
     for (const entry of session.prepared.values()) entry.live = false;
   }
 
-  // To this backend the default of a setting is what pglite left behind; to the client it is the baseline or what it asked
-  // for in its startup packet.
+  // For the backend the default of a setting is what pglite left behind; for the client it is the baseline, or the value
+  // in its startup packet.
   #restoreDefaults(session, names) {
     if (names.length === 0) return;
     const defaults = [...BASELINE, ...session.startup];
@@ -273,11 +273,11 @@ export class Sessions {
     this.internal(`SELECT ${calls.join(', ')}`);
   }
 
-  // SHOW needs no snapshot: a SELECT inside of the client's transaction would forbid a later SET TRANSACTION.
+  // SHOW needs no snapshot: after a SELECT in the client's transaction, SET TRANSACTION would fail.
   #show(names) {
     return new Map(names.map((name) => [name, this.internal(`SHOW ${name}`)[0][0]]));
   }
 }
 
-/** Messages that end whatever a client that is gone has left open. */
+/** Messages that end the exchange and the transaction of a client that is gone. */
 export const ABANDON = [message('S'), message('Q', 'ROLLBACK')];

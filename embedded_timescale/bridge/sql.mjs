@@ -1,4 +1,4 @@
-// What the bridge has to know about a statement, found without a parser: everything quoted is blanked out first.
+// What the bridge must know about a statement, found without a parser: quoted parts are blanked out first.
 
 const QUOTE = /'|"|--|\/\*|\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$/g;
 
@@ -20,7 +20,7 @@ function endOfQuoted(sql, opener, at) {
   const after = at + opener.length;
   if (opener === '/*') return endOfBlockComment(sql, after);
   if (opener === "'" && /(?:^|[^\w$])[eE]$/.test(sql.slice(Math.max(0, at - 2), at))) return endOfEscapeString(sql, after);
-  // A doubled quote is two literals side by side here, which blanks out the same.
+  // A doubled quote counts as two adjacent literals here; the result is the same.
   const closer = opener === '--' ? '\n' : opener;
   const end = sql.indexOf(closer, after);
   return end < 0 ? sql.length : end + closer.length;
@@ -44,7 +44,7 @@ function endOfBlockComment(sql, at) {
   return sql.length;
 }
 
-/** How many `COPY ... FROM STDIN` statements there are in `sql`, and what the (last) one expects. */
+/** The number of `COPY ... FROM STDIN` statements in `sql`, and format and columns of the last one. */
 export function copyFromStdin(sql) {
   const found = { count: 0, binary: false, columns: 0 };
   if (!/\bstdin\b/i.test(sql)) return found;
@@ -54,7 +54,7 @@ export function copyFromStdin(sql) {
     found.count += 1;
     const list = /\(([^()]*)\)\s*$/.exec(copy[1]);
     found.columns = list ? list[1].split(',').length : 0;
-    // The format may be written as a literal, which has been blanked out: then look at the statement as it was sent.
+    // The format may be a literal, which is blanked out: then the original statement is searched.
     found.binary = /\bbinary\b/i.test(copy[2]) || /\bformat\s*['"]binary['"]/i.test(sql);
   }
   return found;
@@ -64,16 +64,16 @@ const SESSION_WORDS = /\b(?:set|reset|prepare|deallocate|discard|load|set_config
 const SESSION_STATEMENT =
   /^\s*(?:set\b(?!\s+(?:local|transaction|constraints)\b)|reset\b|prepare\b|deallocate\b|discard\b|load\b)/i;
 
-/** Whether `sql` may change settings or prepared statements of its session (it may say so too often, not too seldom). */
+/** Whether `sql` may change settings or prepared statements of its session; errs towards yes. */
 export function touchesSession(sql) {
   if (!SESSION_WORDS.test(sql)) return false;
   if (/\bset_config\b/i.test(sql)) return true;
   const blanked = blankQuoted(sql);
-  if (/^\s*(?:do|create)\b/i.test(blanked)) return true; // the SET can be inside of the body
+  if (/^\s*(?:do|create)\b/i.test(blanked)) return true; // the SET may be inside the body
   return blanked.split(';').some((statement) => SESSION_STATEMENT.test(statement));
 }
 
-/** Names (in lower case) of the settings that `sql` puts back to their defaults; `all` for all of them. */
+/** Names, in lower case, of the settings that `sql` resets; `all` for all of them. */
 export function settingsReset(sql) {
   const names = [];
   for (const statement of blankQuoted(sql).split(';')) {
@@ -85,7 +85,7 @@ export function settingsReset(sql) {
   return names;
 }
 
-/** Names of the prepared statements that `sql` ends; `all` for all of them. */
+/** Name of the prepared statement that `sql` deallocates; `all` for all of them, null for none. */
 export function deallocated(sql) {
   if (/(?:^|;)\s*(?:deallocate\s+(?:prepare\s+)?|discard\s+)all\b/i.test(sql)) return 'all';
   const [, quoted, plain] = /(?:^|;)\s*deallocate\s+(?:prepare\s+)?(?:"([^"]+)"|(\w+))/i.exec(sql) ?? [];
@@ -97,10 +97,10 @@ export function customSettings(sql) {
   return [...sql.matchAll(/\b(?:set\s+(?:session\s+)?|set_config\s*\(\s*')([a-z_]\w*\.[a-z_]\w*)/gi)].map((m) => m[1]);
 }
 
-// PostgreSQL looks at letters and digits only, and asyncpg sends the name in quotes.
+// PostgreSQL compares letters and digits only, and asyncpg sends the name in quotes.
 export const isUtf8 = (encoding) => /^(?:utf8|unicode)$/i.test(encoding.replace(/[^a-z0-9]/gi, ''));
 
-/** The encoding other than UTF-8 that `sql` asks for, or null: conversions are missing in the engine and crash it. */
+/** The encoding other than UTF-8 that `sql` requests, or null: the engine lacks conversions, and crashes. */
 export function foreignEncoding(sql) {
   if (!/\b(?:client_encoding|names)\b/i.test(sql)) return null;
   const setsOne = /(?:^|;)\s*set\s+(?:(?:session|local)\s+)?(?:client_encoding|names)\b|\bset_config\b/i;

@@ -1,4 +1,4 @@
-// What a client says before its first query: encryption requests, cancel requests, and the startup packet's parameters.
+// The start of a connection: encryption requests, cancel requests, and the parameters of the startup packet.
 
 import * as protocol from './protocol.mjs';
 import { TurnRefused } from './turns.mjs';
@@ -7,7 +7,7 @@ const NOT_SETTINGS = new Set(['user', 'database', 'options', 'replication']);
 const CONTROL = '_ticks_control';
 
 /**
- * Reads up to the startup packet, null when the connection is to end without one.
+ * Reads up to and including the startup packet; null if the connection ends without one.
  * Returns `{ user, database, settings, needsEngine, control }`.
  */
 export async function readStartup(reader, socket, server) {
@@ -28,7 +28,7 @@ export async function readStartup(reader, socket, server) {
   }
 }
 
-// A statement that runs blocks the whole process, so only a client that waits for its turn can be interrupted.
+// A running statement blocks the whole process, so only a client that waits for its turn can be cancelled.
 function cancel(server, id, secret) {
   const client = server.clients.get(id);
   if (client?.secret === secret) {
@@ -63,7 +63,7 @@ function describe(pairs, version, socket) {
   };
 }
 
-/** Settings of an `options` parameter: `-c name=value`, `-cname=value` or `--name=value`; a backslash quotes a blank. */
+/** Settings of an `options` parameter: `-c name=value`, `-cname=value` or `--name=value`; a backslash escapes a blank. */
 function* readOptions(options) {
   const words = (options.match(/(?:\\[\s\S]|[^\s\\])+/g) ?? []).map((word) => word.replace(/\\([\s\S])/g, '$1'));
   while (words.length > 0) {

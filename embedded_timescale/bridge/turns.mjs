@@ -1,6 +1,6 @@
-// Who may use the one backend: first come, first served, and kept for as long as a transaction or an exchange is open.
+// Turns at the one backend: first come, first served; a turn lasts while a transaction or an exchange is open.
 
-/** Why a waiting client does not get its turn. `code` is the SQLSTATE for the client, null when the client is gone. */
+/** Why a waiting client gets no turn. `code` is the SQLSTATE for the client, null if the client is gone. */
 export class TurnRefused extends Error {
   constructor(code, text) {
     super(text);
@@ -36,7 +36,7 @@ export class Turns {
     next?.resolve();
   }
 
-  /** Takes a waiting client out of the queue; false when it was not waiting. */
+  /** Removes a waiting client from the queue; false if it was not waiting. */
   refuse(client, refusal) {
     const at = this.#waiting.findIndex((entry) => entry.client === client);
     if (at < 0) return false;
@@ -44,12 +44,12 @@ export class Turns {
     return true;
   }
 
-  /** Gives nobody a turn any more. */
+  /** Gives no more turns. */
   close() {
     this.owner = { label: 'the shutdown', lastActive: Infinity };
   }
 
-  // A process that waits on one connection for a transaction of its own other connection would hang for ever.
+  // A process whose second connection waits for a transaction of its first one would hang for ever.
   #refuseOverdue(limit) {
     const now = Date.now();
     const holder = this.owner;

@@ -101,6 +101,15 @@ def test_commands(scratch: Path, connect: Connect) -> None:
     assert value(restarted, "SELECT to_regclass('lost')") is None
 
 
+def test_the_old_name_is_a_hint(tmp_path: Path) -> None:
+    """It still takes the data directory of the platform's settings."""
+    command = [sys.executable, "-m", "ticks_platform.timescale.embedded", "status"]
+    environment = {**os.environ, "TICKS_STATE_DIR": str(tmp_path / "state")}
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert "`python -m embedded_timescale`" in ended.stderr
+    assert (ended.returncode, ended.stdout) == (3, f"not running: {tmp_path / 'state' / 'timescaledb'}\n")
+
+
 def test_tcp_wants_the_password(scratch: Path, connect: Connect) -> None:
     data_dir = scratch / "db"
     option = ("--data-dir", str(data_dir))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -79,6 +80,17 @@ def test_other_settings_are_another_one(file: Path, connect: Connect) -> None:
     while is_open(before.port):
         assert time.monotonic() < deadline
     assert daemon.find(file) == after
+
+
+def test_the_file_of_an_earlier_version_is_understood(file: Path) -> None:
+    """A stand-in goes on running while the platform is upgraded."""
+    found = daemon.ensure_running(file, SETTINGS)
+    written = json.loads(file.read_bytes())
+    assert set(written) == {"host", "port", "started_ns", "arguments"}
+    place = f'"host":"127.0.0.1","port":{written["port"]},"started_ns":{written["started_ns"]}'
+    file.write_text(f'{{{place},"arguments":["--rate=50.0","--history-events=10000"]}}')
+    assert daemon.find(file) == found
+    assert daemon.ensure_running(file, SETTINGS) == found
 
 
 def test_ends_when_its_file_is_gone(file: Path, connect: Connect) -> None:

@@ -120,6 +120,13 @@ def test_signals_end_it_cleanly(connect: Connect, number: signal.Signals) -> Non
         assert (child.returncode, output, errors) == (0, "", "")
 
 
+def test_the_old_name_is_a_hint() -> None:
+    command = [sys.executable, "-m", "ticks_platform.standin", "--help"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "`python -m ticks_standin`" in ended.stderr
+    assert "usage: python -m ticks_standin" in ended.stdout
+
+
 def test_dies_with_its_parent() -> None:
     script = """
         import sys, time
