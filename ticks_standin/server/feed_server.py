@@ -134,11 +134,11 @@ class FeedServer:
         self.rest.stop()
         for task in self._tasks:
             task.cancel()
+        # Before connections end: a client that sees its end must not be accepted again.
+        await self.stop_listening()
         for connection in self.connections:
             connection.abort()
         self._acceptor.abort_all()
-        for server in self._servers:
-            server.close()
         closing = [asyncio.ensure_future(server.wait_closed()) for server in self._servers]
         await asyncio.wait(closing, timeout=_CLOSE_TIMEOUT_S)
 
