@@ -10,6 +10,7 @@ from psycopg2.extras import execute_values
 
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Silent, Unsubscribed
 from ticks_platform.feeds.transport.state import Change
+from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import storable
 from ticks_platform.timestamps import from_nanoseconds
 
@@ -51,13 +52,4 @@ def note(cursor: Cursor, feed: str, changes: Iterable[Change]) -> None:
         cursor.execute("DELETE FROM ticks_platform.feed_channel WHERE feed = %s AND channel = ANY (%s)", (feed, gone))
     known = [(feed, channel, *state) for channel, state in states.items() if state is not None]
     if known:
-        execute_values(
-            cursor,
-            """
-            INSERT INTO ticks_platform.feed_channel (feed, channel, state, since, detail) VALUES %s
-            ON CONFLICT (feed, channel) DO UPDATE
-            SET state = excluded.state, since = excluded.since, detail = excluded.detail
-            """,
-            known,
-            page_size=1000,
-        )
+        execute_values(cursor, sql_files.read("queries/feeds/record_channels.sql"), known, page_size=1000)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ticks_platform.errors import ActionRequiredError, RetryableError
+from ticks_platform.timescale import sql_files
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -78,21 +79,8 @@ def take(
     """
     enter(cursor, feed=feed, provider=provider, synthetic=synthetic)
     # The row lock waits for a commit of the owner before, and that commit's checkpoint is read after it.
-    cursor.execute(
-        """
-        INSERT INTO ticks_platform.feed_lease (feed, epoch, owner, taken_at, heartbeat_at, journal_id)
-        VALUES (%(feed)s, 1, %(owner)s, clock_timestamp(), clock_timestamp(), %(journal_id)s)
-        ON CONFLICT (feed) DO UPDATE SET
-            -- Not one that is reserved for a successor: frames were received under it.
-            epoch = 1 + greatest(feed_lease.epoch, (
-                SELECT max(planned.epoch) FROM ticks_platform.feed_handover AS planned
-                WHERE planned.feed = feed_lease.feed)),
-            owner = excluded.owner, taken_at = excluded.taken_at, heartbeat_at = excluded.heartbeat_at,
-            released_at = NULL, journal_id = excluded.journal_id
-        RETURNING epoch
-        """,
-        {"feed": feed, "owner": owner, "journal_id": journal_id},
-    )
+    parameters = {"feed": feed, "owner": owner, "journal_id": journal_id}
+    cursor.execute(sql_files.read("queries/lease/take.sql"), parameters)
     (epoch,) = _row(cursor)
     place = locate(cursor, feed, journal_id=journal_id, journal_start=journal_start, journal_frames=journal_frames)
     return Lease(feed, epoch, owner, *place)
@@ -111,13 +99,8 @@ def enter(cursor: Cursor, *, feed: str, provider: str, synthetic: bool) -> None:
             "be mixed. Point TICKS_DATABASE_URL to another database, or remove this one (`make clean` removes the "
             "embedded one)"
         )
-    cursor.execute(
-        """
-        INSERT INTO ticks_platform.feed (feed, provider, synthetic) VALUES (%(feed)s, %(provider)s, %(synthetic)s)
-        ON CONFLICT (feed) DO UPDATE SET provider = excluded.provider
-        """,
-        {"feed": feed, "provider": provider, "synthetic": synthetic},
-    )
+    parameters = {"feed": feed, "provider": provider, "synthetic": synthetic}
+    cursor.execute(sql_files.read("queries/feeds/register.sql"), parameters)
 
 
 def locate(
@@ -128,24 +111,11 @@ def locate(
     The arguments are those of `take`.
     """
     # Not one upsert: it would use up a journal number each time.
-    cursor.execute(
-        "SELECT journal_number, position, frames_before + frames FROM ticks_platform.feed_checkpoint "
-        "WHERE journal_id = %s",
-        (journal_id,),
-    )
+    cursor.execute(sql_files.read("queries/checkpoint/read.sql"), {"journal_id": journal_id})
     known = cursor.fetchone()
     if known is None:
-        # An empty journal begins after the feed's other ones, so that ticks of one time stamp still sort by arrival.
-        cursor.execute(
-            """
-            INSERT INTO ticks_platform.feed_checkpoint
-                (feed, journal_id, position, frames, frames_before, committed_at)
-            SELECT %(feed)s, %(journal_id)s, coalesce(%(start)s, max(position), 0), 0, %(frames)s, clock_timestamp()
-            FROM ticks_platform.feed_checkpoint WHERE feed = %(feed)s
-            RETURNING journal_number, position, frames_before
-            """,
-            {"feed": feed, "journal_id": journal_id, "start": journal_start, "frames": journal_frames},
-        )
+        parameters = {"feed": feed, "journal_id": journal_id, "start": journal_start, "frames": journal_frames}
+        cursor.execute(sql_files.read("queries/checkpoint/create.sql"), parameters)
         known = _row(cursor)
     number, position, frames = known
     return number, position, frames
@@ -164,41 +134,21 @@ def latest_journal(cursor: Cursor, feed: str) -> str | None:
     Nobody can take the feed over between this and the end of the transaction. Raises as `take` does.
     """
     cursor.execute("SET LOCAL lock_timeout = '5s'")
-    cursor.execute(
-        """
-        SELECT coalesce((SELECT planned.journal_id FROM ticks_platform.feed_handover AS planned
-                         WHERE planned.feed = feed_lease.feed AND planned.epoch > feed_lease.epoch
-                         ORDER BY planned.epoch DESC LIMIT 1), journal_id)
-        FROM ticks_platform.feed_lease WHERE feed = %s FOR UPDATE
-        """,
-        (feed,),
-    )
+    cursor.execute(sql_files.read("queries/lease/latest_journal.sql"), {"feed": feed})
     row = cursor.fetchone()
     return row[0] if row else None
 
 
 def is_working(cursor: Cursor, feed: str) -> bool:
     """Whether a connection that loads the feed is in the middle of a statement: busy or blocked, and not paused."""
-    cursor.execute(
-        """
-        SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = left(%s, 63)
-                       AND datname = current_database() AND state = 'active' AND pid <> pg_backend_pid())
-        """,
-        (application_name(feed),),
-    )
+    cursor.execute(sql_files.read("queries/lease/loader_is_active.sql"), {"application_name": application_name(feed)})
     row = cursor.fetchone()
     return bool(row and row[0])
 
 
 def evict(cursor: Cursor, feed: str) -> None:
     """End the connections that load a feed: an owner that was paused in the middle of a transaction holds its locks."""
-    cursor.execute(
-        """
-        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE application_name = left(%s, 63) AND datname = current_database() AND pid <> pg_backend_pid()
-        """,
-        (application_name(feed),),
-    )
+    cursor.execute(sql_files.read("queries/lease/terminate_loader.sql"), {"application_name": application_name(feed)})
 
 
 def hold(cursor: Cursor, lease: Lease) -> bool:
@@ -208,21 +158,11 @@ def hold(cursor: Cursor, lease: Lease) -> bool:
     Raises LeaseLostError when somebody else has, and HandedOverError when that was planned. The owner is compared too:
     a database that was restored from a copy hands out the same epochs again.
     """
-    cursor.execute(
-        """
-        UPDATE ticks_platform.feed_lease SET heartbeat_at = clock_timestamp()
-        WHERE feed = %s AND epoch = %s AND owner = %s
-        RETURNING (SELECT enabled FROM ticks_platform.feed WHERE feed = feed_lease.feed)
-        """,
-        (lease.feed, lease.epoch, lease.owner),
-    )
+    parameters = {"feed": lease.feed, "epoch": lease.epoch, "owner": lease.owner}
+    cursor.execute(sql_files.read("queries/lease/heartbeat.sql"), parameters)
     row = cursor.fetchone()
     if row is None:
-        cursor.execute(
-            "SELECT successor FROM ticks_platform.feed_handover "
-            "WHERE feed = %s AND predecessor_epoch = %s AND predecessor = %s AND taken_at IS NOT NULL",
-            (lease.feed, lease.epoch, lease.owner),
-        )
+        cursor.execute(sql_files.read("queries/handover/successor.sql"), parameters)
         planned = cursor.fetchone()
         if planned is not None:
             raise HandedOverError(lease.feed, planned[0])
@@ -232,23 +172,13 @@ def hold(cursor: Cursor, lease: Lease) -> bool:
 
 def release(cursor: Cursor, lease: Lease) -> None:
     """Give the feed up; does nothing when somebody else has it."""
-    cursor.execute(
-        "UPDATE ticks_platform.feed_lease SET released_at = clock_timestamp() "
-        "WHERE feed = %s AND epoch = %s AND owner = %s",
-        (lease.feed, lease.epoch, lease.owner),
-    )
+    parameters = {"feed": lease.feed, "epoch": lease.epoch, "owner": lease.owner}
+    cursor.execute(sql_files.read("queries/lease/release.sql"), parameters)
 
 
 def status(cursor: Cursor, feed: str) -> LeaseStatus | None:
     """Who holds the feed, or None when nobody ever did."""
-    cursor.execute(
-        """
-        SELECT owner, epoch, heartbeat_at, released_at IS NOT NULL,
-            extract(epoch FROM clock_timestamp() - heartbeat_at)::double precision, journal_id
-        FROM ticks_platform.feed_lease WHERE feed = %s
-        """,
-        (feed,),
-    )
+    cursor.execute(sql_files.read("queries/lease/status.sql"), {"feed": feed})
     row = cursor.fetchone()
     return LeaseStatus(*row) if row else None
 

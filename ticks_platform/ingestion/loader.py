@@ -30,6 +30,7 @@ from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory, stored_u
 from ticks_platform.ingestion.rows.store import Prepared, Store, prepare
 from ticks_platform.ingestion.rows.tables import TABLES, Rows
 from ticks_platform.ingestion.transactions import FAILURES, AbandonedError, Transactions
+from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 
 if TYPE_CHECKING:
@@ -264,11 +265,7 @@ class Loader:
             self._hold(cursor)
             # After a lost connection it is not known whether the commit came through; the checkpoint knows.
             cursor.execute(
-                """
-                UPDATE ticks_platform.feed_checkpoint
-                SET position = %(end)s, frames = frames + %(frames)s, committed_at = clock_timestamp()
-                WHERE journal_number = %(journal)s AND position < %(end)s
-                """,
+                sql_files.read("queries/checkpoint/advance.sql"),
                 {"end": batch.end, "frames": batch.frames, "journal": self._lease.journal_number},
             )
             if not cursor.rowcount:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ticks_platform.timescale import sql_files
+
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
@@ -17,10 +19,5 @@ def disabled(cursor: Cursor, feeds: Sequence[str]) -> set[str]:
 
 def switch(cursor: Cursor, *, feed: str, provider: str, synthetic: bool, enabled: bool) -> None:
     """Switch a feed on or off. A running ingestion sees it at its next commit or heartbeat."""
-    cursor.execute(
-        """
-        INSERT INTO ticks_platform.feed (feed, provider, synthetic, enabled) VALUES (%s, %s, %s, %s)
-        ON CONFLICT (feed) DO UPDATE SET enabled = excluded.enabled
-        """,
-        (feed, provider, synthetic, enabled),
-    )
+    parameters = {"feed": feed, "provider": provider, "synthetic": synthetic, "enabled": enabled}
+    cursor.execute(sql_files.read("queries/feeds/switch.sql"), parameters)

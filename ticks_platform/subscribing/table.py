@@ -17,7 +17,7 @@ from psycopg2 import sql
 from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.settings import SettingsError
 from ticks_platform.subscribing.subscription import Change, OnChange
-from ticks_platform.timescale import tables
+from ticks_platform.timescale import sql_files, tables
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 
 if TYPE_CHECKING:
@@ -55,6 +55,13 @@ class Table(NamedTuple):
     indexed_by_time: bool
     """Whether there is an index that begins with `time`; else there is one that begins with the symbol."""
 
+    @property
+    def query(self) -> str:
+        """The file that reads a page of it."""
+        return (
+            "queries/subscribing/rows_by_time.sql" if self.indexed_by_time else "queries/subscribing/rows_by_symbol.sql"
+        )
+
 
 TABLES = {
     table.name: table
@@ -66,27 +73,6 @@ TABLES = {
         Table("one_hour_candle", "bucket", ("symbol", "bucket"), True, 7_200.0, True),
     )
 }
-
-_BY_TIME = """
-SELECT {columns} FROM {table}
-WHERE {time} >= %(since)s AND {after} ORDER BY {order} LIMIT %(page)s
-"""
-
-# From symbol to symbol through the index, and to the latest rows of each: the rest of a day's chunk is not looked at.
-_BY_SYMBOL = """
-WITH RECURSIVE symbols AS (
-    (SELECT symbol FROM {table} WHERE {time} >= %(since)s ORDER BY symbol LIMIT 1)
-    UNION ALL
-    SELECT (SELECT symbol FROM {table} WHERE symbol > symbols.symbol AND {time} >= %(since)s ORDER BY symbol LIMIT 1)
-    FROM symbols WHERE symbols.symbol IS NOT NULL
-)
-SELECT latest.* FROM symbols, LATERAL (
-    SELECT {columns} FROM {table} AS stored
-    WHERE stored.symbol = symbols.symbol AND {time} >= %(since)s AND {after}
-    ORDER BY {order} LIMIT %(page)s
-) AS latest
-ORDER BY {order} LIMIT %(page)s
-"""
 
 
 class _DatabaseAwayError(DatabaseUnavailableError):
@@ -166,13 +152,13 @@ class TableSource:
         self._key_places = tuple(names.index(name) for name in table.key)
         rest = [name for name in table.key if name != table.time]
         identifiers = sql.SQL(", ").join
-        query = sql.SQL(_BY_TIME if table.indexed_by_time else _BY_SYMBOL)
         order = [table.time, *rest]
         after = sql.SQL("({}) > ({})").format(
             identifiers(map(sql.Identifier, order)), identifiers(map(sql.Placeholder, order))
         )
         self._first_page, self._next_page = (
-            query.format(
+            sql_files.compose(
+                table.query,
                 columns=identifiers(map(sql.Identifier, names)),
                 table=sql.Identifier(table.name),
                 time=sql.Identifier(table.time),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ticks_platform.timescale import sql_files
+
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
@@ -32,15 +34,7 @@ class DirectCompress:
 
 
 def _is_supported(cursor: Cursor) -> bool:
-    cursor.execute(
-        """
-        SELECT extversion, current_setting('timescaledb.enable_direct_compress_copy', true) IS NOT NULL,
-               EXISTS (SELECT FROM timescaledb_information.hypertables
-                       WHERE hypertable_schema = current_schema() AND hypertable_name = 'stocks_real_time'
-                         AND compression_enabled)
-        FROM pg_extension WHERE extname = 'timescaledb'
-        """
-    )
+    cursor.execute(sql_files.read("queries/server/direct_compress.sql"))
     row = cursor.fetchone()
     if row is None:
         return False

@@ -62,7 +62,8 @@ def totals(cursor: Cursor, feeds: Sequence[str], *, now: datetime) -> dict[str, 
 
 def timeline(cursor: Cursor, feed: str, *, begin: datetime, end: datetime, symbols: int) -> tuple[list[Lane], int]:
     """Those symbols of a feed that have the longest gaps within a time, and how many symbols there are in all."""
-    cursor.execute(sql_files.read("queries/gaps/timeline.sql"), {"feed": feed, "begin": begin, "end": end, "limit": symbols})
+    parameters = {"feed": feed, "begin": begin, "end": end, "limit": symbols}
+    cursor.execute(sql_files.read("queries/gaps/timeline.sql"), parameters)
     found = cursor.fetchall()
     lanes = [Lane(row[0], row[1], row[2], list(zip(*row[3:7], strict=True))) for row in found]
     return lanes, found[0][7] if found else 0

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg2.extras import execute_values
 
+from ticks_platform.timescale import sql_files
+
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
@@ -35,14 +37,7 @@ class Kept(NamedTuple):
 
 def horizon(cursor: Cursor) -> tuple[datetime, datetime]:
     """From some days before the oldest chunk of ticks, or before now, to a year ahead."""
-    cursor.execute(
-        """
-        SELECT least(min(range_start), now()) - %s, now() + %s
-        FROM timescaledb_information.chunks
-        WHERE hypertable_schema = current_schema() AND hypertable_name = 'stocks_real_time'
-        """,
-        (MARGIN, AHEAD),
-    )
+    cursor.execute(sql_files.read("queries/calendar/horizon.sql"), {"margin": MARGIN, "ahead": AHEAD})
     row = cursor.fetchone()
     assert row is not None
     return row
@@ -63,10 +58,7 @@ def keep(
     which another one has now. Rows that are right are not written.
     """
     changed = _keep_sessions(cursor, sessions, begin, end) + _keep_symbols(cursor, symbols)
-    cursor.execute(
-        "SELECT (SELECT count(*) FROM ticks_platform.market_session), "
-        "(SELECT count(*) FROM ticks_platform.symbol_calendar)"
-    )
+    cursor.execute(sql_files.read("queries/calendar/counts.sql"))
     sessions_kept, symbols_kept = cursor.fetchone() or (0, 0)
     return Kept(sessions_kept, symbols_kept, changed)
 
@@ -74,44 +66,23 @@ def keep(
 def _keep_sessions(cursor: Cursor, sessions: Mapping[str, Sequence[Session]], begin: datetime, end: datetime) -> int:
     wanted = [(name, *session) for name, found in sessions.items() for session in found]
     cursor.execute(
-        """
-        DELETE FROM ticks_platform.market_session
-        WHERE calendar = ANY (%s) AND opens_at >= %s AND opens_at < %s
-            AND (calendar, opens_at) NOT IN (SELECT * FROM unnest(%s::text[], %s::timestamptz[]))
-        """,
-        (list(sessions), begin, end, [row[0] for row in wanted], [row[1] for row in wanted]),
+        sql_files.read("queries/calendar/delete_sessions.sql"),
+        {
+            "calendars": list(sessions),
+            "begin": begin,
+            "end": end,
+            "names": [row[0] for row in wanted],
+            "openings": [row[1] for row in wanted],
+        },
     )
-    return int(cursor.rowcount) + _write(
-        cursor,
-        """
-        INSERT INTO ticks_platform.market_session AS kept (calendar, opens_at, closes_at, session) VALUES %s
-        ON CONFLICT (calendar, opens_at) DO UPDATE SET closes_at = excluded.closes_at, session = excluded.session
-        WHERE (kept.closes_at, kept.session) <> (excluded.closes_at, excluded.session)
-        RETURNING 1
-        """,
-        wanted,
-    )
+    return int(cursor.rowcount) + _write(cursor, sql_files.read("queries/calendar/upsert_sessions.sql"), wanted)
 
 
 def _keep_symbols(cursor: Cursor, symbols: Mapping[tuple[str, str], str]) -> int:
     wanted = [(feed, symbol, calendar) for (feed, symbol), calendar in symbols.items()]
-    cursor.execute(
-        """
-        DELETE FROM ticks_platform.symbol_calendar
-        WHERE symbol = ANY (%(symbols)s)
-            AND (feed, symbol) NOT IN (SELECT * FROM unnest(%(feeds)s::text[], %(symbols)s::text[]))
-        """,
-        {"feeds": [row[0] for row in wanted], "symbols": [row[1] for row in wanted]},
-    )
-    return int(cursor.rowcount) + _write(
-        cursor,
-        """
-        INSERT INTO ticks_platform.symbol_calendar AS kept (feed, symbol, calendar) VALUES %s
-        ON CONFLICT (feed, symbol) DO UPDATE SET calendar = excluded.calendar WHERE kept.calendar <> excluded.calendar
-        RETURNING 1
-        """,
-        wanted,
-    )
+    parameters = {"feeds": [row[0] for row in wanted], "symbols": [row[1] for row in wanted]}
+    cursor.execute(sql_files.read("queries/calendar/delete_symbols.sql"), parameters)
+    return int(cursor.rowcount) + _write(cursor, sql_files.read("queries/calendar/upsert_symbols.sql"), wanted)
 
 
 def _write(cursor: Cursor, statement: str, rows: Sequence[tuple[object, ...]]) -> int:

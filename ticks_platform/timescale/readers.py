@@ -29,10 +29,13 @@ def let_read(cursor: Cursor, role: str) -> int:
     (schema,) = cursor.fetchone() or ("public",)
     cursor.execute(sql_files.read("queries/grants/tables.sql"))
     tables = [sql.Identifier(*name) for name in cursor.fetchall()]
-    query = sql.SQL(sql_files.read("grants/reader.sql"))
-    cursor.execute(
-        query.format(role=sql.Identifier(role), schema=sql.Identifier(schema), tables=sql.SQL(", ").join(tables))
+    query = sql_files.compose(
+        "grants/reader.sql",
+        role=sql.Identifier(role),
+        schema=sql.Identifier(schema),
+        tables=sql.SQL(", ").join(tables),
     )
+    cursor.execute(query)
     return len(tables)
 
 

@@ -34,14 +34,8 @@ class Server(NamedTuple):
 
 def require_timescaledb(cursor: Cursor) -> None:
     """Make sure of the extension in its community edition. Raises UnusableDatabaseError."""
-    # Where it is not loaded, CREATE EXTENSION would end the session. The second setting is its loader's.
-    cursor.execute(
-        """
-        SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb'),
-            EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')
-            OR current_setting('timescaledb.disable_load', true) IS NOT NULL
-        """
-    )
+    # Where it is not loaded, CREATE EXTENSION would end the session.
+    cursor.execute(sql_files.read("queries/server/extension_is_available.sql"))
     available, loaded = cursor.fetchone() or (False, False)
     if not available:
         raise UnusableDatabaseError(
@@ -57,10 +51,7 @@ def require_timescaledb(cursor: Cursor) -> None:
             "the user of TICKS_DATABASE_URL may not create the extension timescaledb: let an administrator run "
             f"CREATE EXTENSION timescaledb in this database ({str(error).strip()})"
         ) from error
-    cursor.execute(
-        "SELECT extversion, current_setting('timescaledb.license', true) FROM pg_extension "
-        "WHERE extname = 'timescaledb'"
-    )
+    cursor.execute(sql_files.read("queries/server/version_and_license.sql"))
     problem = shortcoming(Server(*(cursor.fetchone() or ("0", None))))
     if problem:
         raise UnusableDatabaseError(problem)

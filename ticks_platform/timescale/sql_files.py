@@ -1,8 +1,16 @@
-"""The SQL files under ``sql/``: one object a file, idempotent. All DDL of the platform is in them."""
+"""The SQL files under ``sql/``: definitions, one object a file and idempotent, and in ``queries/`` what is asked.
+
+All DDL of the platform is in them, and every statement that does not fit on a line.
+"""
 
 from __future__ import annotations
 
+import os
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from psycopg2 import sql
 
 from ticks_platform.paths import project_root
 
@@ -56,8 +64,28 @@ _DDL_LOCK = 0x7469636B  # "tick"
 
 
 def read(name: str) -> str:
-    """The text of a file under ``sql/``. Raises FileNotFoundError, naming the file."""
-    return (project_root() / "sql" / name).read_text(encoding="utf-8")
+    """The text of a file under ``sql/``. Raises FileNotFoundError, naming the file.
+
+    A file that has not changed is not read again: statements are read each time that they are executed.
+    """
+    path = _path(name, os.environ.get("TICKS_PROJECT_DIR"))
+    found = path.stat()
+    return _text(path, found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def compose(name: str, **parts: sql.Composable) -> sql.Composed:
+    """A file under ``sql/`` with its ``{placeholders}`` filled in, for names that cannot be parameters."""
+    return sql.SQL(read(name)).format(**parts)
+
+
+@lru_cache(maxsize=512)
+def _path(name: str, _project_dir: str | None) -> Path:
+    return project_root() / "sql" / name
+
+
+@lru_cache(maxsize=512)
+def _text(path: Path, *_version: int) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def apply(cursor: Cursor, *names: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from ticks_platform.timescale import sql_files
+
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
@@ -20,13 +22,7 @@ class ColumnInfo(NamedTuple):
 
 def columns(cursor: Cursor, table: str) -> list[ColumnInfo]:
     """Columns of a table or candle, in order."""
-    cursor.execute(
-        """
-        SELECT attname, format_type(atttypid, atttypmod), NOT attnotnull, col_description(attrelid, attnum)
-        FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
-        """,
-        (table,),
-    )
+    cursor.execute(sql_files.read("queries/tables/columns.sql"), {"table": table})
     return [ColumnInfo(*row) for row in cursor.fetchall()]
 
 

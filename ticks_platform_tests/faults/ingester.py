@@ -37,6 +37,7 @@ from ticks_platform.ingestion.rows import store as stores
 from ticks_platform.ingestion.rows.store import Store
 from ticks_platform.ingestion.rows.tables import Table
 from ticks_platform.ingestion.run import Ingestion
+from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.children import told_to_end
 
@@ -263,7 +264,23 @@ class Mutation(msgspec.Struct):
         setattr(self.owner, self.method, made[self.method])
 
 
-MUTATIONS = {
+class SqlMutation(msgspec.Struct):
+    """A defect put into a statement: in a file under sql/, `old` becomes `new`."""
+
+    file: str
+    old: str
+    new: str
+
+    def apply(self) -> None:
+        """Replace what is read. Raises AssertionError when the file does not hold the old text."""
+        read = sql_files.read
+        statement = read(self.file)
+        assert statement.count(self.old) == 1, f"{self.file} has changed: there is no {self.old!r} to replace"
+        mutated = statement.replace(self.old, self.new)
+        sql_files.read = lambda name: mutated if name == self.file else read(name)
+
+
+MUTATIONS: dict[str, list[Mutation | SqlMutation]] = {
     "rows stored twice": [
         Mutation(
             Store,
@@ -273,7 +290,7 @@ MUTATIONS = {
         ),
     ],
     "checkpoint ignored": [
-        Mutation(Loader, "_commit", " AND position < %(end)s", ""),
+        SqlMutation("queries/checkpoint/advance.sql", " AND position < %(end)s", ""),
         Mutation(Journal, "seek", "(position,)", "(0,)"),
         Mutation(Journal, "seek", "self.trim(position)", "pass"),
         # Their key would refuse the batch.
@@ -291,10 +308,18 @@ MUTATIONS = {
     "journal not fenced": [Mutation(Journal, "append", "WHERE generation = ?", "WHERE ? > 0")],
     "nobody fenced off": [
         Mutation(Journal, "append", "if not stored:", "if False:"),
-        Mutation(leases, "hold", " AND epoch = %s AND owner = %s", " AND epoch >= %s AND %s <> ''"),
+        SqlMutation(
+            "queries/lease/heartbeat.sql",
+            " AND epoch = %(epoch)s AND owner = %(owner)s",
+            " AND epoch >= %(epoch)s AND %(owner)s <> ''",
+        ),
     ],
     "lease not checked": [
-        Mutation(leases, "hold", " AND epoch = %s AND owner = %s", " AND epoch >= %s AND %s <> ''"),
+        SqlMutation(
+            "queries/lease/heartbeat.sql",
+            " AND epoch = %(epoch)s AND owner = %(owner)s",
+            " AND epoch >= %(epoch)s AND %(owner)s <> ''",
+        ),
     ],
     "last frames not handed over": [
         Mutation(FeedConnection, "_stream_once", "self._hand_over()", "self._group.clear()")

@@ -269,12 +269,7 @@ class Coverage:
         if refusals:
             execute_values(
                 cursor,
-                """
-                UPDATE ticks_platform.feed_symbol AS known SET refusal = given.refusal
-                FROM (VALUES %s) AS given (feed, symbol, refusal)
-                WHERE known.feed = given.feed AND known.symbol = given.symbol AND known.wanted_until IS NULL
-                    AND known.refusal IS DISTINCT FROM given.refusal
-                """,
+                sql_files.read("queries/gaps/record_refusals.sql"),
                 [(lease.feed, *item) for item in refusals.items()],
                 template="(%s, %s, %s::text)",
                 page_size=1000,
@@ -303,12 +298,7 @@ def _store(cursor: Cursor, lease: Lease, periods: Sequence[Period]) -> Collectio
     last = {(period.symbol, period.connection, period.begins_at): period for period in periods}
     execute_values(
         cursor,
-        """
-        INSERT INTO ticks_platform.feed_coverage AS known
-            (feed, symbol, begins_at, ends_at, ended_by, epoch, connection) VALUES %s
-        ON CONFLICT (feed, symbol, begins_at, epoch, connection) DO UPDATE
-        SET ends_at = excluded.ends_at, ended_by = excluded.ended_by, reckoned = false
-        """,
+        sql_files.read("queries/gaps/record_coverage.sql"),
         [
             (
                 lease.feed,
@@ -372,25 +362,10 @@ def prolong(cursor: Cursor, feed: str, last_data: Iterable[tuple[int, int, datet
     """
     ends = [(feed, epoch, connection, at - _IN_FLIGHT) for epoch, connection, at in last_data if at is not None]
     if ends:
-        execute_values(
-            cursor,
-            """
-            UPDATE ticks_platform.feed_coverage AS known SET ends_at = given.ends_at, reckoned = false
-            FROM (VALUES %s) AS given (feed, epoch, connection, ends_at)
-            WHERE known.feed = given.feed AND known.epoch = given.epoch AND known.connection = given.connection
-                AND known.ended_by = 'killed' AND known.ends_at < given.ends_at
-            """,
-            ends,
-            page_size=1000,
-        )
+        execute_values(cursor, sql_files.read("queries/gaps/extend_killed_coverage.sql"), ends, page_size=1000)
 
 
 def reopen(cursor: Cursor, lease: Lease) -> None:
     """Take back that this owner was taken for dead: it could not reach the database, and has listened all the while."""
-    cursor.execute(
-        """
-        UPDATE ticks_platform.feed_coverage SET ends_at = NULL, ended_by = NULL, reckoned = false
-        WHERE feed = %s AND epoch = %s AND ended_by = 'killed'
-        """,
-        (lease.feed, lease.epoch),
-    )
+    parameters = {"feed": lease.feed, "epoch": lease.epoch}
+    cursor.execute(sql_files.read("queries/gaps/reopen_coverage.sql"), parameters)

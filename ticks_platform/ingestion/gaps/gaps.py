@@ -103,27 +103,8 @@ def update(cursor: Cursor, feed: str, *, now: datetime) -> Updated:
     cursor.execute("SELECT FROM ticks_platform.feed_lease WHERE feed = %s FOR NO KEY UPDATE", (feed,))
     if not held.released and held.age > DEAD_AFTER:
         coverage.close_abandoned(cursor, feed, until_epoch=held.epoch)
-    # Connections that brought nothing, of which a flapping provider makes many; the first one shows what was missed.
-    cursor.execute(
-        """
-        DELETE FROM ticks_platform.feed_coverage AS known
-        WHERE feed = %s AND NOT reckoned AND ends_at = begins_at AND ended_by <> 'killed' AND EXISTS (
-            SELECT FROM ticks_platform.feed_coverage AS earlier
-            WHERE earlier.feed = known.feed AND earlier.symbol = known.symbol AND earlier.begins_at < known.begins_at
-                AND earlier.begins_at >= (
-                    SELECT max(wanted_from) FROM ticks_platform.feed_symbol AS wanted
-                    WHERE wanted.feed = known.feed AND wanted.symbol = known.symbol
-                        AND wanted.wanted_from <= known.begins_at
-                )
-        )
-        """,
-        (feed,),
-    )
-    cursor.execute(
-        "UPDATE ticks_platform.feed_coverage SET reckoned = true WHERE feed = %s AND NOT reckoned "
-        "RETURNING symbol, begins_at",
-        (feed,),
-    )
+    cursor.execute(sql_files.read("queries/gaps/delete_empty_coverage.sql"), {"feed": feed})
+    cursor.execute(sql_files.read("queries/gaps/mark_coverage_computed.sql"), {"feed": feed})
     first: dict[str, datetime] = {}
     for symbol, begins_at in cursor.fetchall():
         first[symbol] = min(begins_at, first.get(symbol, begins_at))
@@ -239,13 +220,7 @@ def _write(cursor: Cursor, feed: str, changes: _Changes) -> None:
     if changes.changed:
         execute_values(
             cursor,
-            """
-            UPDATE ticks_platform.feed_gap AS known
-            SET begins_at = given.begins_at, ends_at = given.ends_at, cause = given.cause,
-                changed_at = clock_timestamp()
-            FROM (VALUES %s) AS given (gap_id, begins_at, ends_at, cause)
-            WHERE known.gap_id = given.gap_id
-            """,
+            sql_files.read("queries/gaps/change_gaps.sql"),
             [(gap_id, from_microseconds(gap.begin), _end(gap.end), gap.cause) for gap_id, gap in changes.changed],
             template="(%s, %s, %s::timestamptz, %s)",
             page_size=1000,

@@ -17,6 +17,7 @@ from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import Lease, LeaseLostError, LeaseStatus
+from ticks_platform.timescale import sql_files
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -49,19 +50,8 @@ class Handover(NamedTuple):
 
 def begin(cursor: Cursor, *, owner: str, feed: str, predecessor: LeaseStatus, journal: Journal) -> Handover:
     """Announce that `owner` follows the holder of the lease, and receives into this journal."""
-    cursor.execute(
-        """
-        INSERT INTO ticks_platform.feed_handover
-            (feed, epoch, successor, journal_id, predecessor, predecessor_epoch, predecessor_journal, begun_at)
-        SELECT lease.feed,
-            1 + greatest(lease.epoch, (SELECT max(reserved.epoch) FROM ticks_platform.feed_handover AS reserved
-                                       WHERE reserved.feed = lease.feed)),
-            %(owner)s, %(journal)s, lease.owner, lease.epoch, lease.journal_id, clock_timestamp()
-        FROM ticks_platform.feed_lease AS lease WHERE lease.feed = %(feed)s AND lease.epoch = %(epoch)s
-        RETURNING epoch
-        """,
-        {"owner": owner, "journal": journal.journal_id, "feed": feed, "epoch": predecessor.epoch},
-    )
+    parameters = {"owner": owner, "journal": journal.journal_id, "feed": feed, "epoch": predecessor.epoch}
+    cursor.execute(sql_files.read("queries/handover/announce.sql"), parameters)
     row = cursor.fetchone()
     if row is None:
         raise overtaken(feed)
@@ -76,12 +66,14 @@ def take(cursor: Cursor, handover: Handover, journal: Journal) -> Lease:
     """
     cursor.execute("SET LOCAL lock_timeout = '5s'")
     cursor.execute(
-        """
-        UPDATE ticks_platform.feed_lease SET epoch = %s, owner = %s, journal_id = %s, taken_at = clock_timestamp(),
-            heartbeat_at = clock_timestamp(), released_at = NULL
-        WHERE feed = %s AND epoch = %s
-        """,
-        (handover.epoch, handover.successor, journal.journal_id, handover.feed, handover.predecessor_epoch),
+        sql_files.read("queries/handover/take_lease.sql"),
+        {
+            "epoch": handover.epoch,
+            "successor": handover.successor,
+            "journal": journal.journal_id,
+            "feed": handover.feed,
+            "predecessor_epoch": handover.predecessor_epoch,
+        },
     )
     if not cursor.rowcount:
         raise overtaken(handover.feed)
@@ -110,11 +102,8 @@ def place(cursor: Cursor, feed: str, journal: Journal) -> tuple[int, int, int]:
 
 def note_closed(cursor: Cursor, lease: Lease) -> None:
     """Tell the successor of this lease that its connection is closed."""
-    cursor.execute(
-        "UPDATE ticks_platform.feed_handover SET closed_at = clock_timestamp() "
-        "WHERE feed = %s AND predecessor_epoch = %s AND predecessor = %s AND taken_at IS NOT NULL",
-        (lease.feed, lease.epoch, lease.owner),
-    )
+    parameters = {"feed": lease.feed, "epoch": lease.epoch, "owner": lease.owner}
+    cursor.execute(sql_files.read("queries/handover/record_closed.sql"), parameters)
 
 
 def is_closed(cursor: Cursor, handover: Handover) -> bool:

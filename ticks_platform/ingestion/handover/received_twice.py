@@ -22,6 +22,7 @@ import numpy.typing as npt
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.rows.decode import FUTURE_TOLERANCE, Decode, DecodedBatch, decode_groups
 from ticks_platform.ingestion.rows.tables import QUOTES, TICKS, Rows, Table
+from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import from_microseconds
 
 if TYPE_CHECKING:
@@ -44,22 +45,10 @@ _FIELDS = {
 """The fields of an event that tell it from others, beside its symbol and its time."""
 
 _STORED = {
-    TICKS.name: """
-        SELECT symbol, (extract(epoch FROM time) * 1000000)::bigint, price, day_volume, size, bid, ask, exchange,
-            (extract(epoch FROM received_at) * 1000000)::bigint
-        FROM stocks_real_time
-        WHERE time BETWEEN %(oldest)s AND %(newest)s AND received_at BETWEEN %(since)s AND %(until)s AND feed = %(feed)s
-            AND coalesce(trade_id, '') = '' AND right(tick_id::text, 4) = %(journal)s
-        """,
-    QUOTES.name: """
-        SELECT symbol, (extract(epoch FROM time) * 1000000)::bigint, bid_price, bid_size, ask_price, ask_size, exchange,
-            (extract(epoch FROM received_at) * 1000000)::bigint
-        FROM stock_quotes
-        WHERE time BETWEEN %(oldest)s AND %(newest)s AND received_at BETWEEN %(since)s AND %(until)s AND feed = %(feed)s
-            AND right(quote_id::text, 4) = %(journal)s
-        """,
+    TICKS.name: "queries/handover/stored_ticks.sql",
+    QUOTES.name: "queries/handover/stored_quotes.sql",
 }
-"""The rows of one journal, whose number is the end of their identity, in the order of `_FIELDS`."""
+"""The queries for the rows that one journal brought; their columns are in the order of `_FIELDS`."""
 
 
 class Overlap:
@@ -135,18 +124,7 @@ def look(cursor: Cursor, journal_id: str) -> Overlap | Unsettled | None:
 
     To be asked when what the predecessor's journal holds is loaded.
     """
-    cursor.execute(
-        """
-        SELECT planned.feed, planned.epoch, planned.left_out_positions, checkpoint.journal_number,
-            (SELECT (extract(epoch FROM max(last_received_at)) * 1000000)::bigint * 1000
-             FROM ticks_platform.feed_ledger AS ledger
-             WHERE ledger.feed = planned.feed AND ledger.epoch = planned.predecessor_epoch)
-        FROM ticks_platform.feed_handover AS planned
-        LEFT JOIN ticks_platform.feed_checkpoint AS checkpoint ON checkpoint.journal_id = planned.predecessor_journal
-        WHERE planned.journal_id = %s ORDER BY planned.epoch DESC LIMIT 1
-        """,
-        (journal_id,),
-    )
+    cursor.execute(sql_files.read("queries/handover/left_out_of_journal.sql"), {"journal_id": journal_id})
     row = cursor.fetchone()
     if row is None:
         return None
@@ -177,12 +155,13 @@ def find(cursor: Cursor, unsettled: Unsettled, groups: Iterable[FrameGroup], dec
 def settle(cursor: Cursor, unsettled: Unsettled, decided: Overlap) -> None:
     """Write down what is stored already: whoever loads the journal will obey."""
     cursor.execute(
-        """
-        UPDATE ticks_platform.feed_handover
-        SET settled_at = clock_timestamp(), left_out = %s, left_out_positions = %s
-        WHERE feed = %s AND epoch = %s
-        """,
-        (len(decided.positions), decided.dump(), unsettled.feed, unsettled.epoch),
+        sql_files.read("queries/handover/settle.sql"),
+        {
+            "number": len(decided.positions),
+            "positions": decided.dump(),
+            "feed": unsettled.feed,
+            "epoch": unsettled.epoch,
+        },
     )
 
 
@@ -259,7 +238,7 @@ def _look_up(
     """Add what the predecessor has received in a time, which is given in nanoseconds."""
     oldest = min([since // 1000, *(key[1] for key in events)])
     cursor.execute(
-        _STORED[table],
+        sql_files.read(_STORED[table]),
         {
             "feed": feed,
             "oldest": from_microseconds(oldest),

@@ -16,18 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.errors import ActionRequiredError, RetryableError
+from ticks_platform.timescale import sql_files
 
 APPLICATION_ID = 0x7469636B
 """Marks a SQLite file as ours: "tick"."""
 
 VERSION = 1
 """Version of the file's layout, kept in SQLite's user_version."""
-
-HEAD = """
-    SELECT coalesce(max(end), trimmed_position), coalesce(max(frames_before + frames), trimmed_frames)
-    FROM journal LEFT JOIN frame_group
-"""
-"""Query for the position after the last frame, and for how many frames came before it."""
 
 
 class JournalError(ActionRequiredError):
@@ -115,6 +110,12 @@ def connect_to_look(path: Path) -> sqlite3.Connection:
         raise JournalError(f"there is no journal at {path}")
     # As a URI, in which `#`, `?` and `%` mean something: a path may hold them.
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
+
+
+def end_of(connection: sqlite3.Connection) -> tuple[int, int]:
+    """The position after the last frame of an open journal, and how many frames came before it."""
+    position, frames = connection.execute(sql_files.read("queries/journal/end.sql")).fetchone()
+    return position, frames
 
 
 def check_header(connection: sqlite3.Connection, path: Path) -> None:

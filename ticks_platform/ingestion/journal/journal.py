@@ -20,7 +20,6 @@ from pathlib import Path
 from ticks_platform.feeds.events import Frame
 from ticks_platform.ingestion.journal import file as journal_file
 from ticks_platform.ingestion.journal.file import (
-    HEAD,
     Contents,
     FrameGroup,
     JournalDamagedError,
@@ -153,7 +152,7 @@ class Journal:
                 )
             self._generation = generation + 1
             connection.execute("UPDATE journal SET generation = ?", (self._generation,))
-            end, frames = connection.execute(HEAD).fetchone()
+            end, frames = journal_file.end_of(connection)
         self.journal_id: str = journal_id
         self.frames_trimmed: int = frames_trimmed
         """Frames that were committed and forgotten before it was opened."""
@@ -285,6 +284,7 @@ class Journal:
 
     def _delete_before(self, position: int) -> None:
         with self._writer:
+            # Not in a file: Python 3.10 takes what begins with a comment for no change, and begins no transaction.
             self._writer.execute(
                 """
                 UPDATE journal SET trimmed_position = max(trimmed_position, ?), trimmed_frames = coalesce(

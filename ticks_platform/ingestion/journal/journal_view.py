@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ticks_platform.ingestion.journal.file import HEAD, JournalError, check_header, connect_to_look
+from ticks_platform.ingestion.journal.file import JournalError, check_header, connect_to_look, end_of
 
 
 class Waiting(NamedTuple):
@@ -30,7 +30,7 @@ class JournalView:
         """The position after the last frame."""
         self.frames_appended: int
         """Frames taken in since the journal was made."""
-        self.end, self.frames_appended = connection.execute(HEAD).fetchone()
+        self.end, self.frames_appended = end_of(connection)
 
     def beyond(self, position: int) -> Waiting:
         """What stands at this position and after it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ticks_platform.timescale import sql_files
+
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
@@ -32,11 +34,8 @@ class Budget(NamedTuple):
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (f"repair budget {self.account}",))
         if self.wait(cursor) > 0:
             return None
-        cursor.execute(
-            "INSERT INTO ticks_platform.feed_repair_request (account, repair_id, owner, at) "
-            "VALUES (%s, %s, %s, clock_timestamp()) RETURNING request_id",
-            (self.account, repair_id, owner),
-        )
+        parameters = {"account": self.account, "repair_id": repair_id, "owner": owner}
+        cursor.execute(sql_files.read("queries/repair/count_request.sql"), parameters)
         (request_id,) = cursor.fetchone() or (0,)
         return int(request_id)
 
@@ -44,35 +43,21 @@ class Budget(NamedTuple):
         """Seconds until a request may be made."""
         windows = ((self.per_minute, self.minute * (1 + _SLACK)), (self.per_day, _DAY))
         waits = [self._window(cursor, limit, seconds) for limit, seconds in windows if limit is not None]
-        cursor.execute(
-            "SELECT coalesce(extract(epoch FROM max(pause_until) - clock_timestamp()), 0)::double precision "
-            "FROM ticks_platform.feed_repair_request WHERE account = %s",
-            (self.account,),
-        )
+        cursor.execute(sql_files.read("queries/repair/pause_left.sql"), {"account": self.account})
         (pause,) = cursor.fetchone() or (0.0,)
         return max(0.0, float(pause), *waits)
 
     def _window(self, cursor: Cursor, limit: int, seconds: float) -> float:
         """How long until fewer than `limit` requests lie in the last so many seconds."""
-        cursor.execute(
-            """
-            SELECT extract(epoch FROM at + make_interval(secs => %(seconds)s) - clock_timestamp())::double precision
-            FROM ticks_platform.feed_repair_request
-            WHERE account = %(account)s AND at > clock_timestamp() - make_interval(secs => %(seconds)s)
-            ORDER BY at DESC OFFSET %(limit)s - 1 LIMIT 1
-            """,
-            {"account": self.account, "seconds": seconds, "limit": limit},
-        )
+        parameters = {"account": self.account, "seconds": seconds, "limit": limit}
+        cursor.execute(sql_files.read("queries/repair/window_left.sql"), parameters)
         row = cursor.fetchone()
         return float(row[0]) if row else 0.0
 
     def note(self, cursor: Cursor, request_id: int, outcome: str, *, pause: float | None = None) -> None:
         """Write what came of a request; `pause` is for how many seconds the provider wants no other one."""
-        cursor.execute(
-            "UPDATE ticks_platform.feed_repair_request SET outcome = %s, "
-            "pause_until = clock_timestamp() + make_interval(secs => %s) WHERE request_id = %s",
-            (outcome, pause, request_id),
-        )
+        parameters = {"request_id": request_id, "outcome": outcome, "pause": pause}
+        cursor.execute(sql_files.read("queries/repair/record_outcome.sql"), parameters)
 
 
 def spent(cursor: Cursor, owner: str) -> int:
@@ -84,8 +69,4 @@ def spent(cursor: Cursor, owner: str) -> int:
 
 def forget_old(cursor: Cursor) -> None:
     """Drop what no limit asks for any more."""
-    cursor.execute(
-        "DELETE FROM ticks_platform.feed_repair_request WHERE at < now() - %s::interval AND "
-        "(pause_until IS NULL OR pause_until < now())",
-        (_KEPT,),
-    )
+    cursor.execute(sql_files.read("queries/repair/forget_old_requests.sql"), {"kept": _KEPT})

@@ -6,16 +6,19 @@ margin, and earlier where the feed is streamed with a delay. Trades in the margi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from psycopg2 import sql
 
 from ticks_platform.feeds.history import History
 from ticks_platform.ingestion.journal.file import JournalError
 from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.ingestion.repair.ranges import Interval, Stretch, joined
 from ticks_platform.intervals import subtract
+from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import EPOCH, floor
 
 if TYPE_CHECKING:
@@ -25,6 +28,12 @@ CONNECTION = 0
 """The connection of repaired frames in the ledger; those of a feed's sockets count from 1."""
 
 _MINUTE = timedelta(minutes=1)
+
+_ROWS = {
+    "trades": "queries/repair/repaired_ticks_in_range.sql",
+    "bars": "queries/repair/bars_in_range.sql",
+}
+"""What counts the rows that are there because of repairs, by kind of history."""
 
 
 class OpenGap(NamedTuple):
@@ -70,11 +79,7 @@ def minute(at: datetime) -> datetime:
 
 def open_gaps(cursor: Cursor, feed: str) -> list[OpenGap]:
     """The gaps of a feed that are open and over, oldest first."""
-    cursor.execute(
-        "SELECT gap_id, symbol, begins_at, ends_at FROM ticks_platform.feed_gap "
-        "WHERE feed = %s AND state = 'open' AND ends_at IS NOT NULL ORDER BY begins_at, symbol",
-        (feed,),
-    )
+    cursor.execute(sql_files.read("queries/repair/open_gaps.sql"), {"feed": feed})
     return [OpenGap(*row) for row in cursor.fetchall()]
 
 
@@ -133,8 +138,8 @@ def give_up_old(cursor: Cursor, feed: str, limits: Limits) -> int:
         cursor,
         "unrepairable",
         f"it is older than {days:g} days, and the provider's history does not reach it (give_up_after_days)",
-        "feed = %s AND ends_at < now() - %s::interval",
-        (feed, limits.oldest),
+        "feed = %(feed)s AND ends_at < now() - %(oldest)s::interval",
+        {"feed": feed, "oldest": limits.oldest},
     )
 
 
@@ -145,22 +150,22 @@ def give_up_unknown(cursor: Cursor, feed: str, history: History) -> int:
         cursor,
         "unrepairable",
         f"the provider's history begins at {since:%Y-%m-%d %H:%M:%S} UTC only, as that of a stand-in that was started",
-        "feed = %s AND ends_at IS NOT NULL AND begins_at < %s",
-        (feed, since),
+        "feed = %(feed)s AND ends_at IS NOT NULL AND begins_at < %(since)s",
+        {"feed": feed, "since": since},
     )
 
 
 def give_up_all(cursor: Cursor, feed: str, reason: str) -> int:
     """Settle all open gaps of a feed of which there is no history; returns how many."""
-    return _settle(cursor, "unrepairable", reason, "feed = %s AND ends_at IS NOT NULL", (feed,))
+    return _settle(cursor, "unrepairable", reason, "feed = %(feed)s AND ends_at IS NOT NULL", {"feed": feed})
 
 
-def _settle(cursor: Cursor, state: str, detail: str, which: str, arguments: tuple[object, ...], rows: int = 0) -> int:
-    cursor.execute(
-        "UPDATE ticks_platform.feed_gap SET state = %s, detail = %s, rows_repaired = %s, "  # noqa: S608  (ours)
-        f"changed_at = clock_timestamp() WHERE state = 'open' AND {which}",
-        (state, detail, rows, *arguments),
-    )
+def _settle(
+    cursor: Cursor, state: str, detail: str, condition: str, values: Mapping[str, object], rows: int = 0
+) -> int:
+    """Settle the open gaps that meet a condition; returns how many."""
+    query = sql_files.compose("queries/repair/settle_gaps.sql", condition=sql.SQL(condition))
+    cursor.execute(query, {"state": state, "detail": detail, "rows": rows, **values})
     return cursor.rowcount
 
 
@@ -177,11 +182,11 @@ def settle(cursor: Cursor, feed: str, history: History) -> Settled:
     for gap in gaps:
         stretch = needed(gap, history)
         interval = (stretch.begin, stretch.end)
-        which, arguments = "gap_id = %s", (gap.gap_id,)
+        condition, values = "gap_id = %(gap_id)s", {"gap_id": gap.gap_id}
         if not subtract(interval, loaded.get(gap.symbol, [])):
             rows = _rows(cursor, feed, history, stretch)
             what = "trades" if history.kind == "trades" else "the provider's bars; the ticks are lost"
-            if _settle(cursor, "repaired", f"repaired by {rows} {what}", which, arguments, rows):
+            if _settle(cursor, "repaired", f"repaired by {rows} {what}", condition, values, rows):
                 settled = settled._replace(repaired=settled.repaired + 1, rows=settled.rows + rows)
             continue
         reason = next(
@@ -190,13 +195,9 @@ def settle(cursor: Cursor, feed: str, history: History) -> Settled:
         )
         if reason is None:
             settled = settled._replace(left=settled.left + 1)
-        elif _settle(cursor, "unrepairable", reason, which, arguments):
+        elif _settle(cursor, "unrepairable", reason, condition, values):
             settled = settled._replace(unrepairable=settled.unrepairable + 1)
-    cursor.execute(
-        "UPDATE ticks_platform.feed_repair SET state = 'done', changed_at = clock_timestamp() "
-        "WHERE feed = %s AND state = 'loaded'",
-        (feed,),
-    )
+    cursor.execute(sql_files.read("queries/repair/mark_ranges_done.sql"), {"feed": feed})
     return settled
 
 
@@ -204,17 +205,8 @@ def _fetched(
     cursor: Cursor, feed: str, history: History
 ) -> tuple[dict[str, list[Interval]], dict[str, list[tuple[datetime, datetime, str]]]]:
     """By symbol, where all is loaded; and what has failed and is not wanted again, with the reason."""
-    cursor.execute(
-        """
-        SELECT symbol, begins_at, ends_at, state, error FROM ticks_platform.feed_repair AS repair
-        WHERE feed = %(feed)s AND kind = %(kind)s AND state <> 'wanted' AND NOT (state = 'failed' AND EXISTS (
-            SELECT FROM ticks_platform.feed_repair AS other
-            WHERE other.feed = repair.feed AND other.kind = repair.kind AND other.symbol = repair.symbol
-                AND other.state <> 'failed' AND other.begins_at < repair.ends_at AND other.ends_at > repair.begins_at))
-        ORDER BY repair_id DESC
-        """,
-        {"feed": feed, "kind": history.kind},
-    )
+    parameters = {"feed": feed, "kind": history.kind}
+    cursor.execute(sql_files.read("queries/repair/fetched_and_failed_ranges.sql"), parameters)
     loaded: dict[str, list[Interval]] = {}
     failed: dict[str, list[tuple[datetime, datetime, str]]] = {}
     for symbol, begin, end, state, error in cursor.fetchall():
@@ -227,40 +219,14 @@ def _fetched(
 
 def _rows(cursor: Cursor, feed: str, history: History, stretch: Stretch) -> int:
     """Rows in a stretch that are there because of repairs: ticks by the number of their journal, or all bars."""
-    if history.kind == "bars":
-        cursor.execute(
-            "SELECT count(*) FROM stock_aggregates WHERE feed = %s AND symbol = %s AND start_time >= %s "
-            "AND start_time < %s AND end_time = start_time + INTERVAL '1 minute'",
-            (feed, *stretch),
-        )
-    else:
-        cursor.execute(
-            """
-            SELECT count(*) FROM stocks_real_time
-            WHERE feed = %s AND symbol = %s AND time >= %s AND time < %s AND right(tick_id::text, 4) IN (
-                SELECT lpad(to_hex(journal_number), 4, '0') FROM ticks_platform.feed_checkpoint
-                WHERE journal_id IN (SELECT journal_id FROM ticks_platform.feed_repair WHERE feed = %s))
-            """,
-            (feed, *stretch, feed),
-        )
+    cursor.execute(sql_files.read(_ROWS[history.kind]), {"feed": feed, **stretch._asdict()})
     (count,) = cursor.fetchone() or (0,)
     return int(count)
 
 
 def touched(cursor: Cursor, feed: str) -> list[Interval]:
     """The UTC days of whose ticks some were fetched, and whose candles are not known to be up to date."""
-    cursor.execute(
-        """
-        SELECT DISTINCT day, day + INTERVAL '24 hours'
-        FROM ticks_platform.feed_repair,
-            generate_series(
-                time_bucket(INTERVAL '1 day', begins_at), ends_at - INTERVAL '1 microsecond', INTERVAL '24 hours'
-            ) AS day
-        WHERE feed = %s AND state = 'loaded' AND kind = 'trades'
-        ORDER BY day
-        """,
-        (feed,),
-    )
+    cursor.execute(sql_files.read("queries/repair/days_to_refresh.sql"), {"feed": feed})
     return [(begin, end) for begin, end in cursor.fetchall()]
 
 
@@ -277,16 +243,5 @@ class Totals(NamedTuple):
 
 def totals(cursor: Cursor, feed: str) -> Totals:
     """How the repair of a feed stands."""
-    cursor.execute(
-        """
-        SELECT
-            (SELECT count(*) FROM ticks_platform.feed_repair_request JOIN ticks_platform.feed_repair USING (repair_id)
-                WHERE feed = %(feed)s AND at > now() - INTERVAL '24 hours'),
-            (SELECT count(*) FROM ticks_platform.feed_repair WHERE feed = %(feed)s AND state = 'wanted'),
-            coalesce((SELECT error FROM ticks_platform.feed_repair
-                WHERE feed = %(feed)s AND state IN ('wanted', 'failed') AND error <> ''
-                ORDER BY changed_at DESC LIMIT 1), '')
-        """,
-        {"feed": feed},
-    )
+    cursor.execute(sql_files.read("queries/repair/totals.sql"), {"feed": feed})
     return Totals(*(cursor.fetchone() or (0, 0, "")))

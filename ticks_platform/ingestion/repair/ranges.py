@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from psycopg2.extras import execute_values
 
 from ticks_platform.intervals import merge, subtract
+from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import storable
 
 if TYPE_CHECKING:
@@ -65,18 +66,14 @@ def want(cursor: Cursor, feed: str, kind: str, stretches: Sequence[Stretch]) -> 
     if not wanted:
         return 0
     cursor.execute(
-        """
-        SELECT symbol, begins_at, ends_at FROM ticks_platform.feed_repair
-        WHERE feed = %s AND kind = %s AND state <> 'failed' AND symbol = ANY (%s) AND ends_at > %s AND begins_at < %s
-        ORDER BY symbol
-        """,
-        (
-            feed,
-            kind,
-            list({stretch.symbol for stretch in wanted}),
-            min(stretch.begin for stretch in wanted),
-            max(stretch.end for stretch in wanted),
-        ),
+        sql_files.read("queries/repair/known_ranges.sql"),
+        {
+            "feed": feed,
+            "kind": kind,
+            "symbols": list({stretch.symbol for stretch in wanted}),
+            "begin": min(stretch.begin for stretch in wanted),
+            "end": max(stretch.end for stretch in wanted),
+        },
     )
     taken = {symbol: [row[1:] for row in rows] for symbol, rows in groupby(cursor.fetchall(), key=lambda row: row[0])}
     added = [
@@ -95,14 +92,7 @@ def want(cursor: Cursor, feed: str, kind: str, stretches: Sequence[Stretch]) -> 
 
 def due(cursor: Cursor, feed: str) -> Range | None:
     """The oldest one to go on with, or None."""
-    cursor.execute(
-        """
-        SELECT repair_id, symbol, begins_at, ends_at, cursor, pages, failures FROM ticks_platform.feed_repair
-        WHERE feed = %s AND state = 'wanted' AND coalesce(retry_at <= clock_timestamp(), true)
-        ORDER BY pages = 0, begins_at, symbol LIMIT 1
-        """,
-        (feed,),
-    )
+    cursor.execute(sql_files.read("queries/repair/next_range.sql"), {"feed": feed})
     row = cursor.fetchone()
     return Range(row[0], Stretch(*row[1:4]), *row[4:]) if row else None
 
@@ -110,13 +100,7 @@ def due(cursor: Cursor, feed: str) -> Range | None:
 def turn(cursor: Cursor, journal_id: str, turned: Turned) -> None:
     """Take note of a page that is in this journal. A page that has been noted changes nothing."""
     cursor.execute(
-        """
-        UPDATE ticks_platform.feed_repair SET
-            state = CASE WHEN %(cursor)s::text IS NULL THEN 'fetched' ELSE 'wanted' END,
-            cursor = %(cursor)s, pages = %(page)s, results = results + %(results)s, journal_id = %(journal)s,
-            error = '', failures = 0, retry_at = NULL, changed_at = clock_timestamp()
-        WHERE repair_id = %(id)s AND pages = %(page)s - 1
-        """,
+        sql_files.read("queries/repair/record_page.sql"),
         {
             "cursor": turned.cursor,
             "page": turned.page,
@@ -129,42 +113,26 @@ def turn(cursor: Cursor, journal_id: str, turned: Turned) -> None:
 
 def loaded(cursor: Cursor, feed: str, journal_id: str) -> None:
     """All that this journal held is in its table."""
-    cursor.execute(
-        "UPDATE ticks_platform.feed_repair SET state = 'loaded', changed_at = clock_timestamp() "
-        "WHERE feed = %s AND journal_id = %s AND state = 'fetched'",
-        (feed, journal_id),
-    )
+    parameters = {"feed": feed, "journal_id": journal_id}
+    cursor.execute(sql_files.read("queries/repair/mark_ranges_loaded.sql"), parameters)
 
 
 def begin_again(cursor: Cursor, feed: str, journal_id: str) -> int:
     """Fetch anew what was not loaded out of another journal than this: it was damaged, or is on another machine."""
-    cursor.execute(
-        """
-        UPDATE ticks_platform.feed_repair
-        SET state = 'wanted', cursor = NULL, pages = 0, results = 0, journal_id = NULL, changed_at = clock_timestamp()
-        WHERE feed = %s AND journal_id <> %s AND state IN ('wanted', 'fetched')
-        """,
-        (feed, journal_id),
-    )
+    cursor.execute(sql_files.read("queries/repair/begin_again.sql"), {"feed": feed, "journal_id": journal_id})
     return cursor.rowcount
 
 
 def postpone(cursor: Cursor, repair_id: int, *, seconds: float, reason: str) -> None:
     """Not now: there is trouble with it that may pass."""
-    cursor.execute(
-        "UPDATE ticks_platform.feed_repair SET failures = failures + 1, error = %s, changed_at = clock_timestamp(), "
-        "retry_at = clock_timestamp() + make_interval(secs => %s) WHERE repair_id = %s",
-        (storable(reason), seconds, repair_id),
-    )
+    parameters = {"repair_id": repair_id, "seconds": seconds, "reason": storable(reason)}
+    cursor.execute(sql_files.read("queries/repair/postpone_range.sql"), parameters)
 
 
 def fail(cursor: Cursor, repair_id: int, reason: str) -> None:
     """Never: asking again cannot help."""
-    cursor.execute(
-        "UPDATE ticks_platform.feed_repair SET state = 'failed', error = %s, changed_at = clock_timestamp() "
-        "WHERE repair_id = %s",
-        (storable(reason), repair_id),
-    )
+    parameters = {"repair_id": repair_id, "reason": storable(reason)}
+    cursor.execute(sql_files.read("queries/repair/fail_range.sql"), parameters)
 
 
 def left(cursor: Cursor, feed: str) -> int:

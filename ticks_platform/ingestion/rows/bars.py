@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from psycopg2 import sql
 from psycopg2.extras import execute_values
 
 from ticks_platform.ingestion.rows.tables import BARS, Rows
+from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
@@ -33,19 +36,17 @@ def store(cursor: Cursor, feed: str, bars: Rows) -> StoredBars:
     windows = [
         (_symbol(bar.symbol), from_nanoseconds(bar.start_time), from_nanoseconds(bar.end_time)) for bar in events
     ]
+    symbols, starts, ends = (list(column) for column in zip(*windows, strict=True))
     cursor.execute(
-        """
-        SELECT symbol, start_time, end_time FROM stock_aggregates
-        WHERE feed = %s AND start_time >= %s AND start_time <= %s
-            AND (symbol, start_time, end_time) IN (
-                SELECT * FROM unnest(%s::text[], %s::timestamptz[], %s::timestamptz[]))
-        """,
-        (
-            feed,
-            min(start for _, start, _ in windows),
-            max(start for _, start, _ in windows),
-            *(list(column) for column in zip(*windows, strict=True)),
-        ),
+        sql_files.read("queries/rows/known_bars.sql"),
+        {
+            "feed": feed,
+            "first": min(starts),
+            "last": max(starts),
+            "symbols": symbols,
+            "starts": starts,
+            "ends": ends,
+        },
     )
     known = set(cursor.fetchall())
     new = np.zeros(len(windows), dtype=np.bool_)
@@ -53,13 +54,18 @@ def store(cursor: Cursor, feed: str, bars: Rows) -> StoredBars:
     for place, window in enumerate(windows):
         new[place] = window not in known and window not in latest
         latest[window] = place
-    updates = ", ".join(f"{column} = excluded.{column}" for column in BARS.columns if column not in _KEY)
     execute_values(
         cursor,
-        f"""
-        INSERT INTO stock_aggregates ({", ".join(BARS.columns)}) VALUES %s
-        ON CONFLICT ({", ".join(_KEY)}) DO UPDATE SET {updates}
-        """,  # noqa: S608  (column names of ours)
+        sql_files.compose(
+            "queries/rows/upsert_bars.sql",
+            columns=_names(BARS.columns),
+            key=_names(_KEY),
+            updates=sql.SQL(", ").join(
+                sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column))
+                for column in BARS.columns
+                if column not in _KEY
+            ),
+        ),
         [
             (
                 *window,
@@ -78,6 +84,10 @@ def store(cursor: Cursor, feed: str, bars: Rows) -> StoredBars:
         page_size=1000,
     )
     return StoredBars(bars.where(new), bars.where(~new))
+
+
+def _names(columns: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, columns))
 
 
 def _symbol(value: object) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.ingestion.rows.tables import Rows
+from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
@@ -157,18 +158,7 @@ def stored_until(cursor: Cursor, feed: str) -> int | None:
     It is sought in the last hour only that was loaded. When nothing is left of that, its end is the answer: the hours
     before it may still be there.
     """
-    cursor.execute(
-        """
-        SELECT (extract(epoch FROM coalesce(
-            (SELECT time FROM stocks_real_time WHERE feed = %(feed)s AND time >= last.hour ORDER BY time DESC LIMIT 1),
-            last.hour + INTERVAL '1 hour')) * 1000000)::bigint * 1000 + 999
-        FROM (
-            SELECT max(hour) AS hour FROM ticks_platform.feed_hour
-            WHERE feed = %(feed)s AND destination = 'stocks_real_time' AND isfinite(hour)
-        ) AS last
-        """,
-        {"feed": feed},
-    )
+    cursor.execute(sql_files.read("queries/rows/last_stored_tick.sql"), {"feed": feed})
     row = cursor.fetchone()
     return row[0] if row else None
 
@@ -188,38 +178,15 @@ def stored_before(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[in
 
 def _at_the_same_time(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[int]:
     times = [from_nanoseconds(suspect.time) for suspect in suspects]
-    cursor.execute(
-        """
-        SELECT place FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[], %s::timestamptz[])
-            AS asked (place, symbol, exchange, trade_id, time)
-        WHERE EXISTS (
-            SELECT FROM stocks_real_time AS stored
-            WHERE stored.symbol = asked.symbol AND stored.time = asked.time AND stored.trade_id = asked.trade_id
-                -- For the planner, who can then leave out the other chunks.
-                AND stored.time >= %s AND stored.time <= %s
-                AND stored.exchange IS NOT DISTINCT FROM asked.exchange AND stored.feed = %s)
-        """,
-        (*_columns(suspects), times, min(times), max(times), feed),
-    )
+    parameters = {**_columns(suspects), "times": times, "first": min(times), "last": max(times), "feed": feed}
+    cursor.execute(sql_files.read("queries/rows/trades_at_same_time.sql"), parameters)
     return [row[0] for row in cursor.fetchall()]
 
 
 def _on_the_same_day(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[int]:
     days = [from_nanoseconds(suspect.key[3] * _DAY + _DAY_BEGINS) for suspect in suspects]
-    cursor.execute(
-        """
-        SELECT place FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[], %s::timestamptz[])
-            AS asked (place, symbol, exchange, trade_id, begin)
-        WHERE EXISTS (
-            SELECT FROM stocks_real_time AS stored
-            WHERE stored.symbol = asked.symbol AND stored.trade_id = asked.trade_id
-                -- Not «1 day», which is an hour more or less where the session's time zone changes its clocks.
-                AND stored.time >= asked.begin AND stored.time < asked.begin + INTERVAL '24 hours'
-                AND stored.time >= %s AND stored.time < %s::timestamptz + INTERVAL '24 hours'
-                AND stored.exchange IS NOT DISTINCT FROM asked.exchange AND stored.feed = %s)
-        """,
-        (*_columns(suspects), days, min(days), max(days), feed),
-    )
+    parameters = {**_columns(suspects), "days": days, "first": min(days), "last": max(days), "feed": feed}
+    cursor.execute(sql_files.read("queries/rows/trades_on_same_day.sql"), parameters)
     return [row[0] for row in cursor.fetchall()]
 
 
@@ -231,9 +198,11 @@ def _can_be_stored(key: Key) -> bool:
         return False
 
 
-def _columns(suspects: list[Suspect]) -> tuple[list[int], list[str], list[str | None], list[str]]:
-    symbols, exchanges, ids = ([suspect.key[field] for suspect in suspects] for field in range(3))
-    return [suspect.place for suspect in suspects], symbols, exchanges, ids  # type: ignore[return-value]
+def _columns(suspects: list[Suspect]) -> dict[str, list[Any]]:
+    """Places and keys of suspects, column by column, by the names that the queries have for them."""
+    symbols, exchanges, trade_ids = ([suspect.key[field] for suspect in suspects] for field in range(3))
+    places = [suspect.place for suspect in suspects]
+    return {"places": places, "symbols": symbols, "exchanges": exchanges, "trade_ids": trade_ids}
 
 
 def instead_of(refused: Set[int], ticks: Rows, copies: Rows) -> tuple[Rows, Rows]:

@@ -12,6 +12,7 @@ from psycopg2.extras import execute_values
 
 from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent
 from ticks_platform.ingestion.rows.tables import Rows
+from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
@@ -97,26 +98,8 @@ def entries(
 
 def add(cursor: Cursor, feed: str, added: Sequence[Entry]) -> None:
     """Add a batch's entries to the ledger, in the transaction that stores the batch."""
-    execute_values(
-        cursor,
-        """
-        INSERT INTO ticks_platform.feed_ledger AS ledger
-            (feed, epoch, connection, first_received_at, last_received_at,
-             frames, events, loaded, replaced, duplicate, rejected, control, last_data_at)
-        VALUES %s
-        ON CONFLICT (feed, epoch, connection) DO UPDATE SET
-            last_received_at = excluded.last_received_at,
-            frames = ledger.frames + excluded.frames,
-            events = ledger.events + excluded.events,
-            loaded = ledger.loaded + excluded.loaded,
-            replaced = ledger.replaced + excluded.replaced,
-            duplicate = ledger.duplicate + excluded.duplicate,
-            rejected = ledger.rejected + excluded.rejected,
-            control = ledger.control + excluded.control,
-            last_data_at = coalesce(excluded.last_data_at, ledger.last_data_at)
-        """,
-        [(feed, *entry) for entry in added],
-    )
+    rows = [(feed, *entry) for entry in added]
+    execute_values(cursor, sql_files.read("queries/ledger/add_entries.sql"), rows)
 
 
 def hours(loaded: Sequence[Rows], *, time: str = "time") -> list[HourEntry]:
@@ -140,15 +123,7 @@ def add_hours(cursor: Cursor, feed: str, destination: str, added: Sequence[HourE
         return
     execute_values(
         cursor,
-        """
-        INSERT INTO ticks_platform.feed_hour AS counted
-            (feed, destination, hour, loaded, last_received_at, counted_since, changed_at)
-        VALUES %s
-        ON CONFLICT (feed, destination, hour) DO UPDATE SET
-            loaded = counted.loaded + excluded.loaded,
-            last_received_at = greatest(counted.last_received_at, excluded.last_received_at),
-            changed_at = excluded.changed_at
-        """,
+        sql_files.read("queries/ledger/add_hours.sql"),
         [(feed, destination, *entry) for entry in added],
         template="(%s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp())",
         page_size=1000,

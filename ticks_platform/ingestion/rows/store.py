@@ -14,6 +14,7 @@ from ticks_platform.ingestion.rows import bars, duplicate_trades
 from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent, Stored
 from ticks_platform.ingestion.rows.duplicate_trades import Suspect, TradeMemory
 from ticks_platform.ingestion.rows.tables import BARS, TICKS, UNSTORABLE, Rows, Table
+from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.columnstore import DirectCompress
 from ticks_platform.timescale.database import storable
 from ticks_platform.timestamps import from_nanoseconds
@@ -156,8 +157,7 @@ class Store:
         if rejected:
             execute_values(
                 cursor,
-                "INSERT INTO ticks_platform.rejected_event (feed, journal_number, position, received_at, reason, raw) "
-                "VALUES %s",
+                sql_files.read("queries/ledger/record_rejected_events.sql"),
                 [
                     (
                         self._lease.feed,

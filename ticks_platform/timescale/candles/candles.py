@@ -13,6 +13,7 @@ from psycopg2 import sql
 
 from ticks_platform import timestamps
 from ticks_platform.intervals import merge
+from ticks_platform.timescale import sql_files
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -78,21 +79,7 @@ def kept_ranges(cursor: Cursor) -> list[Span]:
     Left out are chunks that were made after ticks of theirs had been counted: retention dropped the first one, and a
     late tick brought it back with nothing else in it.
     """
-    cursor.execute(
-        """
-        SELECT range_start, range_end
-        FROM timescaledb_information.chunks
-        WHERE hypertable_schema = current_schema() AND hypertable_name = 'stocks_real_time'
-            AND NOT EXISTS (
-                SELECT FROM ticks_platform.feed_hour
-                WHERE destination = 'stocks_real_time' AND isfinite(hour)
-                    AND hour + INTERVAL '1 hour' > range_start AND hour < range_end
-                    -- By name, for releases whose view does not have it.
-                    AND counted_since < (to_jsonb(chunks) ->> 'chunk_creation_time')::timestamptz
-            )
-        ORDER BY range_start
-        """
-    )
+    cursor.execute(sql_files.read("queries/candles/kept_ranges.sql"))
     return [Span(begin, end) for begin, end in merge(cursor.fetchall())]
 
 

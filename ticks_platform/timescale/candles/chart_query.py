@@ -44,7 +44,7 @@ def newest_candles(cursor: Cursor, candle: Candle, last_bucket: datetime, *, sym
         return NewestCandles(candle.bucket, [])
     count = (last_bucket - first) / candle.bucket + 1
     step = candle.bucket * next((many for many in COMBINED if count <= many * MOST_CANDLES), COMBINED[-1])
-    query = sql.SQL(sql_files.read("queries/charts/newest_candles.sql")).format(candle=name)
+    query = sql_files.compose("queries/charts/newest_candles.sql", candle=name)
     cursor.execute(query, {"start": start, "step": step, "symbols": symbols})
     # A price that is missing is none that could be drawn.
     rows = []

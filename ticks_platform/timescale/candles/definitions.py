@@ -81,7 +81,7 @@ def drift(cursor: Cursor, candle: Candle) -> Drift | None:
             f"sql/{file_of(candle)} has to define {candle.name} by CREATE MATERIALIZED VIEW IF NOT EXISTS … WITH (…) "
             "AS SELECT … WITH NO DATA;"
         )
-    query = sql.SQL(sql_files.read("queries/candles/declared_definition.sql")).format(select=sql.SQL(shape["select"]))
+    query = sql_files.compose("queries/candles/declared_definition.sql", select=sql.SQL(shape["select"]))
     cursor.execute("SAVEPOINT wanted_candle")
     try:
         cursor.execute(query)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from ticks_platform.intervals import merge
+from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
 from ticks_platform.timescale.policies import policies
@@ -87,34 +88,19 @@ def _window(cursor: Cursor) -> timedelta:
 
 
 def _changed(cursor: Cursor, candle: Candle, window: timedelta) -> list[Bucket]:
-    cursor.execute(
-        """
-        SELECT counted.bucket, counted.loaded
-        FROM (
-            SELECT time_bucket(%(width)s, hour) AS bucket, sum(loaded)::bigint AS loaded
-            FROM ticks_platform.feed_hour
-            WHERE destination = 'stocks_real_time' AND isfinite(hour)
-            GROUP BY time_bucket(%(width)s, hour)
-        ) AS counted
-        LEFT JOIN ticks_platform.candle_refresh AS done ON done.candle = %(candle)s AND done.bucket = counted.bucket
-        WHERE counted.loaded IS DISTINCT FROM done.loaded
-            AND counted.bucket + %(width)s <= now()
-            AND counted.bucket + greatest(%(width)s - INTERVAL '1 hour', INTERVAL '0') < now() - %(window)s
-        ORDER BY counted.bucket
-        """,
-        {"width": candle.bucket, "candle": candle.name, "window": window},
-    )
+    parameters = {"width": candle.bucket, "candle": candle.name, "window": window}
+    cursor.execute(sql_files.read("queries/candles/buckets_with_late_ticks.sql"), parameters)
     return [Bucket(*row) for row in cursor.fetchall()]
 
 
 def _record(cursor: Cursor, candle: Candle, buckets: Sequence[Bucket]) -> None:
     cursor.execute(
-        """
-        INSERT INTO ticks_platform.candle_refresh (candle, bucket, loaded, refreshed_at)
-        SELECT %s, begin, loaded, now() FROM unnest(%s::timestamptz[], %s::bigint[]) AS done (begin, loaded)
-        ON CONFLICT (candle, bucket) DO UPDATE SET loaded = excluded.loaded, refreshed_at = excluded.refreshed_at
-        """,
-        (candle.name, [bucket.begin for bucket in buckets], [bucket.loaded for bucket in buckets]),
+        sql_files.read("queries/candles/record_refreshes.sql"),
+        {
+            "candle": candle.name,
+            "buckets": [bucket.begin for bucket in buckets],
+            "loaded": [bucket.loaded for bucket in buckets],
+        },
     )
 
 

@@ -94,7 +94,8 @@ def plan(cursor: Cursor, candle: Candle) -> Plan:
     kept = _up_to_now(cursor, candles.kept_ranges(cursor))
     carried = {}
     for level in rebuilt:
-        query = sql.SQL(sql_files.read("queries/rebuild/candles_to_carry_over.sql")).format(old=sql.SQL(present[level].materialization))
+        old = sql.SQL(present[level].materialization)
+        query = sql_files.compose("queries/rebuild/candles_to_carry_over.sql", old=old)
         cursor.execute(query, _parameters(_spans(cursor, level, kept), _until(cursor, level)))
         (carried[level.name], _first, _last) = cursor.fetchone() or (0, None, None)
     drift = candle_definitions.drift(cursor, candle)
@@ -149,7 +150,7 @@ def rebuild(database: Database, planned: Plan, settings: PolicySettings, say: Ca
     except BaseException:
         with database.transaction() as cursor:
             for job_id in paused:
-                cursor.execute(sql_files.read("queries/rebuild/schedule_job.sql"), {"job": job_id, "scheduled": True})
+                _schedule(cursor, job_id, scheduled=True)
         _discard(database)
         raise
     _discard(database)
@@ -159,8 +160,10 @@ def rebuild(database: Database, planned: Plan, settings: PolicySettings, say: Ca
 def _set_materialized_only(database: Database, planned: Plan) -> None:
     """That alone can be changed in place."""
     assert planned.drift is not None
-    query = sql.SQL(sql_files.read("queries/rebuild/set_materialized_only.sql")).format(
-        candle=sql.Identifier(planned.rebuilt[0].name), value=sql.SQL(str(not planned.drift.materialized_only).lower())
+    query = sql_files.compose(
+        "queries/rebuild/set_materialized_only.sql",
+        candle=sql.Identifier(planned.rebuilt[0].name),
+        value=sql.SQL(str(not planned.drift.materialized_only).lower()),
     )
     with database.transaction() as cursor:
         cursor.execute(query)
@@ -180,12 +183,9 @@ def _make(cursor: Cursor, planned: Plan) -> None:
     """The new candles, empty, by their own files in a schema of their own, where what they name is looked for first."""
     cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
     cursor.execute(sql_files.read("queries/rebuild/create_schemas.sql"))
-    cursor.execute(
-        "SELECT current_setting('search_path'), set_config('search_path', %s || ', ' || "
-        "current_setting('search_path'), true)",
-        (NEW,),
-    )
-    (path, _) = cursor.fetchone() or ("public", None)
+    cursor.execute("SELECT current_setting('search_path')")
+    (path,) = cursor.fetchone() or ("public",)
+    cursor.execute("SELECT set_config('search_path', %s, true)", (f"{NEW}, {path}",))
     for level in planned.rebuilt:
         cursor.execute(sql_files.read(file_of(level)))
     cursor.execute("SELECT set_config('search_path', %s, true)", (path,))
@@ -196,17 +196,20 @@ def _swap(cursor: Cursor, planned: Plan) -> None:
     cursor.execute("SELECT current_schema()")
     (schema,) = cursor.fetchone() or ("public",)
     for level in planned.rebuilt:
-        query = sql.SQL(sql_files.read("queries/rebuild/swap_candle.sql"))
-        cursor.execute(query.format(schema=sql.Identifier(schema), candle=sql.Identifier(level.name)))
+        names = {"schema": sql.Identifier(schema), "candle": sql.Identifier(level.name)}
+        cursor.execute(sql_files.compose("queries/rebuild/swap_candle.sql", **names))
     for view in planned.views:
-        query = sql.SQL(sql_files.read("queries/rebuild/replace_view.sql"))
-        cursor.execute(query.format(view=sql.SQL(view.name), definition=sql.SQL(view.definition)))
+        parts = {"view": sql.SQL(view.name), "definition": sql.SQL(view.definition)}
+        cursor.execute(sql_files.compose("queries/rebuild/replace_view.sql", **parts))
     for candle, role, privilege, grantable in planned.grants:
         grantee = role + (" WITH GRANT OPTION" if grantable else "")
-        query = sql.SQL(sql_files.read("queries/rebuild/grant_privilege.sql"))
-        cursor.execute(
-            query.format(privilege=sql.SQL(privilege), candle=sql.Identifier(candle), grantee=sql.SQL(grantee))
+        query = sql_files.compose(
+            "queries/rebuild/grant_privilege.sql",
+            privilege=sql.SQL(privilege),
+            candle=sql.Identifier(candle),
+            grantee=sql.SQL(grantee),
         )
+        cursor.execute(query)
 
 
 def _fill(database: Database, level: Candle, kept: Sequence[Span], say: Callable[[str], None]) -> None:
@@ -214,15 +217,14 @@ def _fill(database: Database, level: Candle, kept: Sequence[Span], say: Callable
     _refresh(database, level, kept, say)
     with database.transaction() as cursor:
         old, new = _tables(cursor, level)
-        cursor.execute(
-            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped "
-            "AND attname IN (SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 "
-            "AND NOT attisdropped) ORDER BY attnum",
-            (new.materialization, old.materialization),
-        )
+        tables = {"old": old.materialization, "new": new.materialization}
+        cursor.execute(sql_files.read("queries/rebuild/common_columns.sql"), tables)
         columns = sql.SQL(", ").join(sql.Identifier(name) for (name,) in cursor.fetchall())
-        query = sql.SQL(sql_files.read("queries/rebuild/carry_over_candles.sql")).format(
-            new=sql.SQL(new.materialization), old=sql.SQL(old.materialization), columns=columns
+        query = sql_files.compose(
+            "queries/rebuild/carry_over_candles.sql",
+            new=sql.SQL(new.materialization),
+            old=sql.SQL(old.materialization),
+            columns=columns,
         )
         cursor.execute(query, _parameters(_spans(cursor, level, kept), _until(cursor, level)))
         say(f"{level.name}: {cursor.rowcount} candles carried over")
@@ -288,8 +290,10 @@ def _verify(database: Database, planned: Plan) -> Rebuilt:
     with database.transaction() as cursor:
         for level in planned.rebuilt:
             old, _new = _tables(cursor, level)
-            query = sql.SQL(sql_files.read("queries/rebuild/lost_candles.sql")).format(
-                old=sql.SQL(old.materialization), new=sql.Identifier(NEW, level.name)
+            query = sql_files.compose(
+                "queries/rebuild/lost_candles.sql",
+                old=sql.SQL(old.materialization),
+                new=sql.Identifier(NEW, level.name),
             )
             cursor.execute(query, _parameters(_spans(cursor, level, planned.kept), _until(cursor, level)))
             lost, gone[level.name] = cursor.fetchone() or (0, 0)
@@ -307,7 +311,7 @@ def _pause(database: Database, policies: Sequence[Policy], paused: list[int]) ->
         for policy in policies:
             for job in policy_jobs.find(cursor, policy):
                 if job.scheduled:
-                    cursor.execute(sql_files.read("queries/rebuild/schedule_job.sql"), {"job": job.job_id, "scheduled": False})
+                    _schedule(cursor, job.job_id, scheduled=False)
                     paused.append(job.job_id)
     deadline = time.monotonic() + DRAIN_SECONDS
     while True:
@@ -321,6 +325,10 @@ def _pause(database: Database, policies: Sequence[Policy], paused: list[int]) ->
         time.sleep(1)
 
 
+def _schedule(cursor: Cursor, job_id: int, *, scheduled: bool) -> None:
+    cursor.execute(sql_files.read("queries/rebuild/schedule_job.sql"), {"job": job_id, "scheduled": scheduled})
+
+
 def _discard(database: Database) -> None:
     """Whatever is left in the two schemas of this rebuild's own, or of one that came to an end halfway."""
     with database.transaction() as cursor:
@@ -328,8 +336,7 @@ def _discard(database: Database) -> None:
         if cursor.fetchone() == (0,):
             return
         for level in reversed(LEVELS):
-            query = sql.SQL(sql_files.read("queries/rebuild/drop_candle.sql"))
-            cursor.execute(query.format(candle=sql.Identifier(level.name)))
+            cursor.execute(sql_files.compose("queries/rebuild/drop_candle.sql", candle=sql.Identifier(level.name)))
         cursor.execute(sql_files.read("queries/rebuild/drop_schemas.sql"))
 
 

@@ -160,11 +160,7 @@ def _refresh(cursor: Cursor, candle: Candle, buckets: Sequence[datetime], *, for
         "SELECT view_name FROM timescaledb_information.continuous_aggregates WHERE view_name = ANY (%s)", (names,)
     )
     present = {name for (name,) in cursor.fetchall()}
-    cursor.execute(
-        "SELECT coalesce(bool_or('force' = ANY (proargnames)), false), "
-        "coalesce(bool_or('options' = ANY (proargnames)), false) "
-        "FROM pg_proc WHERE proname = 'refresh_continuous_aggregate'"
-    )
+    cursor.execute(sql_files.read("queries/candles/refresh_arguments.sql"))
     knows_force, knows_options = cursor.fetchone() or (False, False)
     call = "CALL refresh_continuous_aggregate(%s::regclass, %s, %s"
     if force and knows_force:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from ticks_platform.timescale import sql_files
+
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
@@ -21,21 +23,7 @@ class RefreshPolicy(NamedTuple):
 
 def refresh_policy(cursor: Cursor, candle: str) -> RefreshPolicy | None:
     """The refresh policy of a candle, or None when it has none."""
-    # Jobs name the candle's materialization on older releases and the candle itself on newer ones; its id is in both.
-    cursor.execute(
-        """
-        SELECT jobs.job_id, candles.view_name, jobs.config ->> 'start_offset', jobs.config ->> 'end_offset',
-               jobs.schedule_interval
-        FROM timescaledb_information.jobs AS jobs
-        JOIN timescaledb_information.continuous_aggregates AS candles
-          ON jobs.hypertable_name IN (candles.view_name, candles.materialization_hypertable_name)
-         AND jobs.hypertable_schema IN (candles.view_schema, candles.materialization_hypertable_schema)
-        WHERE jobs.proc_name = 'policy_refresh_continuous_aggregate'
-          AND candles.view_schema = current_schema() AND candles.view_name = %s
-        ORDER BY jobs.job_id
-        """,
-        (candle,),
-    )
+    cursor.execute(sql_files.read("queries/policies/refresh_policy.sql"), {"candle": candle})
     row = cursor.fetchone()
     return RefreshPolicy(*row) if row else None
 
@@ -45,14 +33,7 @@ def scheduler_is_running(cursor: Cursor) -> bool:
 
     The second half is for servers that hide other users' processes.
     """
-    cursor.execute(
-        """
-        SELECT EXISTS (SELECT FROM pg_stat_activity
-                       WHERE datname = current_database() AND backend_type = 'TimescaleDB Background Worker Scheduler')
-            OR EXISTS (SELECT FROM timescaledb_information.job_stats
-                       WHERE last_run_started_at > now() - INTERVAL '1 hour')
-        """
-    )
+    cursor.execute(sql_files.read("queries/policies/scheduler_is_running.sql"))
     row = cursor.fetchone()
     return bool(row and row[0])
 

@@ -1,0 +1,17 @@
+-- The last hand-over into a journal: feed, epoch, the positions that are left out (NULL until that is decided), the number of the
+-- predecessor's journal, and when the predecessor's last frame arrived, in nanoseconds since the Unix epoch.
+SELECT
+    planned.feed,
+    planned.epoch,
+    planned.left_out_positions,
+    checkpoint.journal_number,
+    (
+        SELECT (extract(epoch FROM max(last_received_at)) * 1000000)::bigint * 1000
+        FROM ticks_platform.feed_ledger AS ledger
+        WHERE ledger.feed = planned.feed AND ledger.epoch = planned.predecessor_epoch
+    )
+FROM ticks_platform.feed_handover AS planned
+LEFT JOIN ticks_platform.feed_checkpoint AS checkpoint ON checkpoint.journal_id = planned.predecessor_journal
+WHERE planned.journal_id = %(journal_id)s
+ORDER BY planned.epoch DESC
+LIMIT 1;

@@ -1,0 +1,8 @@
+-- Adds a batch to the hours of event time that its rows are in, in the transaction that stores them.
+INSERT INTO ticks_platform.feed_hour AS counted
+    (feed, destination, hour, loaded, last_received_at, counted_since, changed_at)
+VALUES %s
+ON CONFLICT (feed, destination, hour) DO UPDATE SET
+    loaded = counted.loaded + excluded.loaded,
+    last_received_at = greatest(counted.last_received_at, excluded.last_received_at),
+    changed_at = excluded.changed_at;

@@ -1,0 +1,2 @@
+-- Keeps events that cannot become rows, with the reason.
+INSERT INTO ticks_platform.rejected_event (feed, journal_number, position, received_at, reason, raw) VALUES %s;

@@ -1,0 +1,3 @@
+-- Releases a repair lease, if this owner still holds it.
+UPDATE ticks_platform.feed_repair_lease SET released_at = clock_timestamp()
+WHERE feed = %(feed)s AND epoch = %(epoch)s AND owner = %(owner)s;
