@@ -155,8 +155,8 @@ def _start_ours(user: _User, errand: Errand) -> None:
 
     def take(frames: Sequence[Frame]) -> None:
         ticks = [event for frame in frames for event in connector.decode(frame.data) if isinstance(event, Tick)]
-        silence.saw([tick.symbol for tick in ticks], until=time.time())
-        silence.caught_up(time.time())
+        silence.record([tick.symbol for tick in ticks], until=time.time())
+        silence.mark_decoded(time.time())
         for tick in ticks:
             if trades:
                 user.take(trade_key(tick.symbol, tick.trade_id))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
 from ticks_platform.errors import ActionRequiredError
 
@@ -25,6 +27,32 @@ def read_settings(path: Path) -> Any:
         raise SettingsError(f"{path} is not UTF-8: byte {error.start} cannot be read") from None
     except yaml.YAMLError as error:
         raise SettingsError(f"{path} is not valid YAML: {_describe(error)}") from None
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> list[tuple[tuple[int | str, ...], str]]:
+    """Place and message of each problem that a model's validation found. No value is quoted: it may be a secret."""
+    items = error.errors(include_input=False, include_url=False)
+    return [
+        (item["loc"], _unknown(item["loc"], model) if item["type"] == "extra_forbidden" else item["msg"])
+        for item in items
+    ]
+
+
+def _unknown(place: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    section = model
+    for part in place[:-1]:
+        if part in section.model_fields:
+            section = _model_in(section.model_fields[str(part)].annotation) or section
+    close = difflib.get_close_matches(str(place[-1]), section.model_fields, n=1)
+    return f"unknown setting{f'; did you mean {close[0]!r}?' if close else ''}"
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first model in an annotation such as `tuple[Model, ...]`."""
+    inner = get_args(annotation)
+    if inner:
+        return next((found for part in inner if (found := _model_in(part)) is not None), None)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 class _Loader(yaml.SafeLoader):

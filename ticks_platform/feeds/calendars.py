@@ -1,4 +1,4 @@
-"""When a market is open: exchange calendars, with holidays and half days, and the two that never look at a clock."""
+"""When a market is open: exchange calendars with holidays and half days, `24/5` for currencies, and `always`."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from zoneinfo import ZoneInfo
 from ticks_platform.errors import TicksPlatformError
 
 ALWAYS = "always"
-"""The calendar of what never closes."""
+"""The calendar of a market that never closes."""
 
 WEEKDAYS = "24/5"
-"""The calendar of currencies: from Sunday to Friday, both at 17:00 in New York. (Its namesake in exchange_calendars
-is open on Friday evening, when nobody trades.)"""
+"""The calendar of currencies: from Sunday 17:00 to Friday 17:00 in New York. (The `24/5` of exchange_calendars is open
+on Friday evening, when nobody trades.)"""
 
 _FIRST_SUNDAY = date(2000, 1, 2)
 _WEEKS = 5200
 
 
 class UnknownCalendarError(TicksPlatformError, ValueError):
-    """There is no calendar of that name."""
+    """No calendar has that name."""
 
 
 class Opening(NamedTuple):
-    """A time in which a market is open, and the trading day that it belongs to."""
+    """A period in which a market is open, and its trading day. Times are seconds since the Unix epoch."""
 
     opens: float
     closes: float
     session: date
-    """The day as the exchange dates it: one that opens in the evening has the date of the next day."""
+    """The trading day as the exchange dates it: a session that opens in the evening has the date of the next day."""
 
 
 class Calendar:
@@ -49,33 +49,34 @@ class Calendar:
             self._opens, self._closes = _currency_weeks()
             self._openings = _currency_days()
             return
-        import exchange_calendars  # here, since it brings pandas along, which a feed that never closes can do without
+        # Imported here because it imports pandas, which a feed with `always` or `24/5` does not need.
+        import exchange_calendars
 
         try:
             calendar = exchange_calendars.get_calendar(name)
         except exchange_calendars.errors.InvalidCalendarName:
             raise UnknownCalendarError(
-                f"there is no calendar '{name}': name an exchange by its MIC, such as XNYS, or write 'always' or '24/5'"
+                f"unknown calendar '{name}': use an exchange's MIC, such as XNYS, or 'always' or '24/5'"
             ) from None
-        # Breaks at noon are times of silence too: a day with one counts as two sessions.
-        for day, begin, pause, again, end in calendar.schedule[
+        # Nothing is traded in a lunch break: a day with one has two openings.
+        for day, begin, break_begin, break_end, end in calendar.schedule[
             ["open", "break_start", "break_end", "close"]
         ].itertuples():
-            has_break = pause == pause  # NaT is not
-            for opens, closes in ((begin, pause), (again, end)) if has_break else ((begin, end),):
+            has_break = break_begin == break_begin  # NaT is not equal to itself
+            for opens, closes in ((begin, break_begin), (break_end, end)) if has_break else ((begin, end),):
                 self._openings.append(Opening(opens.timestamp(), closes.timestamp(), day.date()))
         self._opens = [opening.opens for opening in self._openings]
         self._closes = [opening.closes for opening in self._openings]
 
     def open_since(self, at: float) -> float | None:
-        """When the session that goes on at this moment began; None while the market is closed."""
+        """When the session that is open at this moment opened; None while the market is closed."""
         if self._opens is None:
             return 0.0
         place = bisect_right(self._opens, at) - 1
         return self._opens[place] if place >= 0 and at < self._closes[place] else None
 
     def sessions(self, begin: float, end: float) -> list[tuple[float, float]]:
-        """The parts of this interval in which the market is open."""
+        """The parts of an interval in which the market is open."""
         if self._opens is None:
             return [(begin, end)] if begin < end else []
         first = max(bisect_right(self._opens, begin) - 1, 0)
@@ -87,9 +88,9 @@ class Calendar:
         return found
 
     def openings(self, begin: float, end: float) -> list[Opening]:
-        """What opens in this interval, each whole and with its trading day; nothing for `always`, which has no days.
+        """The openings that begin in this interval, uncut; none for `always`, which has no trading days.
 
-        Currencies are open all week, and their days begin where the week does, at 17:00 in New York.
+        A day of `24/5` begins at 17:00 in New York, as its week does.
         """
         first = bisect_left(self._openings, (begin,))
         return self._openings[first : bisect_left(self._openings, (end,))]
@@ -103,7 +104,7 @@ def _currency_weeks() -> tuple[list[float], list[float]]:
 @functools.cache
 def _currency_days() -> list[Opening]:
     evening = datetime.combine(_FIRST_SUNDAY, time(17), ZoneInfo("America/New_York"))
-    # Adding days to it keeps the hour of the clock.
+    # Adding days to a time with a zone keeps the local hour.
     evenings = [evening + timedelta(weeks=week, days=day) for week in range(_WEEKS) for day in range(5)]
     return [
         Opening(begin.timestamp(), end.timestamp(), end.date())
@@ -113,5 +114,5 @@ def _currency_days() -> list[Opening]:
 
 @functools.cache
 def calendar(name: str) -> Calendar:
-    """The calendar of that name, made once. Raises UnknownCalendarError."""
+    """The calendar of that name, cached. Raises UnknownCalendarError."""
     return Calendar(name)

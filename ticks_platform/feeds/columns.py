@@ -1,4 +1,4 @@
-"""Many frames decoded at once, and their ticks by column: no object for each tick, no Python loop over them."""
+"""Ticks by column: many frames decoded at once, without an object or a Python loop for each tick."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from itertools import chain, compress
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ticks_platform.feeds.decoding import UNDECODABLE
 from ticks_platform.feeds.events import Event, Tick
 
 Floats = npt.NDArray[np.float64]
@@ -22,9 +22,9 @@ _TEXTS = ("exchange", "trade_id")
 
 @dataclass(frozen=True, slots=True)
 class TickColumns:
-    """Ticks in order, as the fields of `Tick` by column; all columns are of one length.
+    """The fields of `Tick` as columns of one length, in the order of the ticks.
 
-    NaN and None stand for what a tick does not have, and a column is None where no tick has it.
+    A missing value is NaN or None; a column is None if no tick has a value.
     """
 
     symbol: list[str]
@@ -40,7 +40,7 @@ class TickColumns:
 
     @classmethod
     def of(cls, ticks: Sequence[Tick]) -> TickColumns:
-        """Ticks by column. Raises OverflowError, TypeError or ValueError when a column cannot hold one of them."""
+        """Columns of these ticks. Raises OverflowError, TypeError or ValueError if a value does not fit its column."""
         columns = {field: list(map(attrgetter(field), ticks)) for field in Tick.__struct_fields__}
         optional: dict[str, Any] = {field: floats(columns[field]) for field in _NUMBERS}
         optional |= {field: texts(columns[field]) for field in _TEXTS}
@@ -50,7 +50,7 @@ class TickColumns:
 
     @classmethod
     def joined(cls, parts: Sequence[TickColumns]) -> TickColumns:
-        """One after the other."""
+        """The parts, concatenated."""
         if len(parts) == 1:
             return parts[0]
         optional: dict[str, Any] = {}
@@ -68,7 +68,7 @@ class TickColumns:
         return len(self.symbol)
 
     def part(self, begin: int, end: int) -> TickColumns:
-        """The ticks from `begin` up to `end`."""
+        """The ticks from `begin` up to, but without, `end`."""
         return self._of_columns(lambda column: column[begin:end])
 
     def where(self, kept: npt.NDArray[np.bool_]) -> TickColumns:
@@ -99,40 +99,40 @@ class TickColumns:
 
 
 class Decoded(NamedTuple):
-    """What a run of frames held."""
+    """The events of several frames."""
 
     events: TickColumns | list[Event]
-    """By column where all of them are ticks, else one by one."""
+    """Columns if all events are ticks, else a list."""
     counts: Sequence[int]
-    """How many events each frame held."""
+    """The number of events in each frame."""
 
 
 def decode_lines(decode: Callable[[bytes], list[Any]], frames: Sequence[bytes]) -> list[Any] | None:
-    """Decode frames, each of them one JSON value, in one call of a msgspec decoder's `decode_lines`.
+    """Decode frames of one JSON value each, in one call of a msgspec decoder's `decode_lines`.
 
-    Returns a value for each frame; None when one of them is not just one such value, or not of the decoder's type.
+    Returns one value per frame; None if a frame is not exactly one value of the decoder's type.
     """
     lines = b"\n".join(frames)
-    # A frame with a line break of its own might hold two values, or half of one.
+    # A frame that contains a line break could be two values, or part of one.
     if lines.count(b"\n") != len(frames) - 1:
         return None
     try:
         values = decode(lines)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         return None
     return values if len(values) == len(frames) else None
 
 
 def floats(values: Sequence[float | None]) -> Floats | None:
-    """A column of numbers, with NaN for None; None where all of them are."""
-    # numpy is slow at a column of nothing but None.
+    """A column of numbers, with NaN for None; None if all are None."""
+    # numpy is slow with a column of None only.
     if (not values or values[0] is None) and values.count(None) == len(values):
         return None
     return np.array(values, np.float64)
 
 
 def texts(values: list[str | None]) -> list[str | None] | None:
-    """A column of texts; None where all of them are None."""
+    """A column of texts; None if all are None."""
     return None if (not values or values[0] is None) and values.count(None) == len(values) else values
 
 

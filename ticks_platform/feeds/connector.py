@@ -1,8 +1,8 @@
-"""What a provider's protocol has to say, free of I/O: bytes in, actions and events out.
+"""The interface of a connector: one provider's protocol without I/O. Bytes in, messages and events out.
 
 A provider is one subclass of `Connector` and one of `Conversation`. The transport (`ticks_platform.feeds.transport`)
-connects, pings, reconnects, keeps to the rate limit, asks again for what was not acknowledged and watches the clock for
-all of them; a connector only knows what to say and what was said. See docs/connectors.md.
+connects, pings, reconnects, keeps the rate limit, repeats unacknowledged subscriptions and watches the clock for all
+providers; a connector only writes and reads messages. See docs/connectors.md.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from ticks_platform.feeds.calendars import ALWAYS
 from ticks_platform.feeds.columns import Decoded
 from ticks_platform.feeds.events import Event, Notice
 from ticks_platform.feeds.history import History
 
 
 class Endpoint(NamedTuple):
-    """Where to connect. The URL and the headers may carry the API key: never log them, log `public_url`."""
+    """Where to connect. The URL and the headers may contain the API key: log `public_url`, never them."""
 
     url: str
     headers: dict[str, str]
@@ -27,14 +28,14 @@ class Endpoint(NamedTuple):
 
 
 class HandshakeAnswer(NamedTuple):
-    """An HTTP answer that did not upgrade to a WebSocket."""
+    """An HTTP response that did not upgrade to a WebSocket."""
 
     status: int
     body: bytes
 
 
 class Reaction(NamedTuple):
-    """What a frame means for the connection it came by."""
+    """What a frame means for its connection."""
 
     has_data: bool = False
     notices: tuple[Notice, ...] = ()
@@ -42,32 +43,32 @@ class Reaction(NamedTuple):
 
 
 class Conversation(abc.ABC):
-    """One connection's worth of protocol state. A reconnect starts a new conversation."""
+    """The protocol state of one connection. A reconnect starts a new conversation."""
 
     heartbeat_interval: float | None = None
-    """Seconds between heartbeats that the client owes the provider, or None where it owes none."""
+    """Seconds between heartbeats that the provider requires of the client; None if it requires none."""
 
     authenticates: bool = False
-    """Whether the provider has to say `Authenticated` before it may be asked for data."""
+    """Whether the provider must confirm with `Authenticated` before the client may subscribe."""
 
     def opening(self) -> Sequence[str]:
-        """Messages to send as soon as the connection stands, such as the one that carries the key."""
+        """Messages to send as soon as the connection is open, such as the API key."""
         return ()
 
     @abc.abstractmethod
     def subscribe(self, channels: Sequence[str]) -> Sequence[str]:
-        """Messages that ask for these channels."""
+        """Messages that subscribe to these channels."""
 
     @abc.abstractmethod
     def unsubscribe(self, channels: Sequence[str]) -> Sequence[str]:
-        """Messages that give these channels up."""
+        """Messages that unsubscribe from these channels."""
 
     @abc.abstractmethod
     def receive(self, frame: bytes) -> Reaction:
-        """Look at a frame only as far as the connection's life depends on it. Never raises on bad input."""
+        """Read as much of a frame as the connection's state depends on. Must not raise on bad input."""
 
     def heartbeat(self) -> str:
-        """The heartbeat message; called only where `heartbeat_interval` is set."""
+        """The heartbeat message; called only if `heartbeat_interval` is set."""
         raise NotImplementedError
 
 
@@ -83,68 +84,68 @@ class Connector(abc.ABC):
     requires_key: ClassVar[bool] = True
 
     messages_per_minute: ClassVar[int | None] = None
-    """How many messages the provider takes of one connection in a minute, or None where it sets no limit."""
+    """Messages that the provider accepts from one connection per minute; None if it has no limit."""
 
     spare_connections: ClassVar[bool] = False
-    """Whether the provider lets every client have a second connection for the same data, with any plan."""
+    """Whether every plan of the provider allows a second connection for the same data."""
 
     Options: ClassVar[type[BaseModel]] = NoOptions
-    """What `options` of a feed in feeds.yaml may say to this connector."""
+    """The model of a feed's `options` in feeds.yaml for this connector."""
 
     def __init__(self, *, url: str | None, api_key: str | None, options: Mapping[str, Any] | None = None) -> None:
-        """`url` is where to connect instead of the provider's own address. Raises pydantic.ValidationError."""
+        """`url` replaces the provider's own address. Raises pydantic.ValidationError."""
         self.url = url or self.live_url(self.Options.model_validate(options or {}))
         self.api_key = api_key
 
     @classmethod
     @abc.abstractmethod
     def live_url(cls, options: Any) -> str:
-        """The provider's own address, given the validated options."""
+        """The provider's own address for these validated options."""
 
     @abc.abstractmethod
     def converse(self) -> Conversation:
-        """Begin a new connection's conversation."""
+        """The conversation of a new connection."""
 
     @abc.abstractmethod
     def decode(self, frame: bytes) -> list[Event]:
         """Decode a frame into events, in the frame's order.
 
-        What cannot be decoded comes back as `Rejected`, so that the caller can account for every byte; never raises.
+        Returns `Rejected` for what cannot be decoded, so that the caller can account for every byte. Must not raise.
         """
 
     def decode_many(self, frames: Sequence[bytes]) -> Decoded | None:
-        """Decode ordinary frames at once, several times faster than one by one; None when `decode` has to look at each.
+        """Decode ordinary frames at once, several times faster than one by one; None to have `decode` called for each.
 
-        Optional. It returns just what `decode` does for these frames, or None; `columns.decode_lines` helps.
+        Optional. The result must equal that of `decode`; `columns.decode_lines` helps.
         """
         return None
 
     def endpoint(self) -> Endpoint:
-        """Where to connect and with which headers."""
+        """Where to connect, and with which headers."""
         return Endpoint(self.url, {}, self.url.partition("?")[0])
 
     def refusal(self, answer: HandshakeAnswer) -> str | None:
-        """Why the provider refuses this client, when this answer means that; None when trying again may help."""
+        """Why the provider refuses this client, if this response says so; None if a retry may succeed."""
         if answer.status in (401, 403):
             return f"the provider refused this client (HTTP {answer.status})"
         return None
 
     def channels(self, symbol: str) -> tuple[str, ...]:
-        """What to subscribe to for a symbol, as the provider's acknowledgements name it."""
+        """The channels of a symbol, named as the provider's acknowledgements name them."""
         return (symbol,)
 
     def tick_channels(self, symbol: str) -> tuple[str, ...]:
-        """Those of the channels of a symbol that bring its ticks, or all where none does: without them it is a gap."""
+        """The channels that carry a symbol's ticks, or all if none does. While one is not acknowledged, it is a gap."""
         return self.channels(symbol)
 
     def symbol_of(self, symbol: str) -> str:
-        """What the ticks call a symbol of feeds.yaml."""
+        """The name by which ticks carry a symbol of feeds.yaml."""
         return symbol
 
     def calendar(self, symbol: str) -> str:
-        """The calendar by which the silence of a symbol is judged, where feeds.yaml names none."""
-        return "always"
+        """The calendar of a symbol's market, unless feeds.yaml names one. It decides when silence is suspicious."""
+        return ALWAYS
 
     def history(self) -> History | None:
-        """What can be asked of the provider about the past, or None where nothing can."""
+        """The provider's API for past data, or None if it has none."""
         return None

@@ -1,4 +1,4 @@
-"""Why a connection ends, or a feed."""
+"""Why a connection or a feed ends."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from ticks_platform.errors import ActionRequiredError, RetryableError
 
 
 class FeedRefusedError(ActionRequiredError):
-    """The provider refuses this client; trying again with the same settings cannot help."""
+    """The provider refuses this client; a retry with the same settings cannot succeed."""
 
 
 class ConnectionLostError(RetryableError):
-    """The WebSocket has ended, for the reason in the message."""
+    """The WebSocket connection ended; the message says why."""
 
 
-class LeavingError(ConnectionLostError):
-    """It is this side that ends the connection: what is on its way is still to be taken in."""
+class LocalCloseError(ConnectionLostError):
+    """This side ends the connection: frames that are still on their way are read first."""
 
 
-class TryLaterError(LeavingError):
-    """Another connection makes sense only after a while."""
+class TryLaterError(LocalCloseError):
+    """The provider ends the connection and accepts another one only after a while."""
 
     def __init__(self, reason: str, seconds: float) -> None:
         super().__init__(reason)
         self.seconds = seconds
+        """Seconds to wait before the next connection."""
 
 
 class UnreachableError(ConnectionLostError):
-    """There is nobody to connect to."""
+    """The provider's server cannot be reached."""

@@ -1,4 +1,4 @@
-"""The typed items that a connector makes of frames: data events for the tables, notices about the connection."""
+"""What a connector decodes frames into: events for the tables, notices about the connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Frame(NamedTuple):
     received_at: int
     """Arrival, in nanoseconds since the Unix epoch."""
     connection: int
-    """Ordinal of the connection that carried it, within one ingestion."""
+    """Number of the connection that carried it, within one ingestion."""
 
 
 class Tick(msgspec.Struct, frozen=True, gc=False):
@@ -25,20 +25,20 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
     """Event time as stamped by the provider, in nanoseconds since the Unix epoch."""
     price: float
     day_volume: int | None = None
-    """Volume of the trading day so far, as the provider counts it: cumulative, not the size of this trade."""
+    """Cumulative volume of the trading day, as the provider counts it; not the size of this trade."""
     size: float | None = None
-    """Size of this trade, where the provider sends trades."""
+    """Size of this trade, if the provider sends trades."""
     bid: float | None = None
     ask: float | None = None
     exchange: str | None = None
-    """Where it traded, as the provider numbers or names it; with the TRF behind a slash for off-exchange trades."""
+    """The exchange, by the provider's number or name; off-exchange trades add a slash and the TRF."""
     trade_id: str | None = None
-    """The provider's own identity of the trade: unique per symbol, exchange and day. A tick that has one is stored
-    once, however often it is sent."""
+    """The provider's id of the trade, unique per symbol, exchange and day. A tick with an id is stored once, however
+    often it is sent."""
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False):
-    """Best bid and offer of one symbol. A side that the provider left out, or sent as zero, is None."""
+    """Best bid and offer of one symbol. A side that the provider omits or sends as zero is None."""
 
     symbol: str
     time: int
@@ -51,11 +51,11 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False):
-    """An aggregate that the provider sent. The same symbol and window again is a correction: it replaces this one."""
+    """An aggregate that the provider sent. A later one of the same symbol and window replaces it."""
 
     symbol: str
     start_time: int
-    """Begin of the window, in nanoseconds since the Unix epoch."""
+    """Start of the window, in nanoseconds since the Unix epoch."""
     end_time: int
     open: float | None
     high: float | None
@@ -67,14 +67,14 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):
-    """An event, or a whole frame, that cannot become a row. Kept with its reason; it never blocks its neighbours."""
+    """An event or a whole frame that cannot become a row. It is stored with its reason; other events are unaffected."""
 
     reason: str
     raw: bytes
 
 
 class Control(msgspec.Struct, frozen=True, gc=False):
-    """An event that carries no market data: a heartbeat, a subscription status."""
+    """An event without market data, such as a heartbeat or a subscription status."""
 
     kind: str
 
@@ -83,66 +83,66 @@ Event = Tick | Quote | Bar | Rejected | Control
 
 
 class Authenticated(msgspec.Struct, frozen=True):
-    """The provider has let this client in; now it may be asked for data."""
+    """The provider accepted the client's key; it may subscribe now."""
 
 
 class Acknowledged(msgspec.Struct, frozen=True):
-    """The provider streams these channels from now on; named as they were asked for."""
+    """The provider streams these channels from now on; named as they were requested."""
 
     channels: tuple[str, ...]
 
 
 class ChannelsFailed(msgspec.Struct, frozen=True):
-    """The provider will not stream these channels; each has the reason."""
+    """The provider will not stream these channels; the reason of each."""
 
     reasons: dict[str, str]
 
 
 class Unsubscribed(msgspec.Struct, frozen=True):
-    """The provider streams these channels no more, as it was asked."""
+    """The provider stopped these channels, as requested."""
 
     channels: tuple[str, ...]
 
 
 class NotEntitled(msgspec.Struct, frozen=True):
-    """The provider refuses channels and does not say which: those of the oldest request that stay unanswered."""
+    """The provider refuses channels without naming them: those of the oldest request that stay unanswered."""
 
     reason: str
 
 
 class ProviderError(msgspec.Struct, frozen=True):
-    """The provider complained, and the connection goes on."""
+    """The provider reported an error; the connection continues."""
 
     message: str
 
 
 class TryLater(msgspec.Struct, frozen=True):
-    """The provider ends this connection; another one makes sense only after a while."""
+    """The provider ends this connection and accepts another one only after `seconds`."""
 
     reason: str
     seconds: float
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """The provider refuses this client: trying again with the same settings cannot help."""
+    """The provider refuses this client; a retry with the same settings cannot succeed."""
 
     reason: str
 
 
 class Silent(msgspec.Struct, frozen=True):
-    """Nothing came by these channels for longer than their symbol's pace and calendar explain: seconds of silence."""
+    """Channels without data for longer than their symbol's rate and calendar explain, with the seconds of silence."""
 
     seconds: dict[str, float]
     heard_after: dict[str, float] = {}
-    """A moment before the last data of each, in seconds since the Unix epoch; 0 where there was none."""
+    """A moment before each channel's last data, in seconds since the Unix epoch; 0 if there was none."""
 
 
 class HeardAgain(msgspec.Struct, frozen=True):
-    """Channels that had been reported as silent, and are no longer."""
+    """Channels that were reported as silent and have data again."""
 
     channels: tuple[str, ...]
     heard_by: dict[str, float] = {}
-    """By when the first new data of each had come, in seconds since the Unix epoch."""
+    """The moment by which each channel's first new data had arrived, in seconds since the Unix epoch."""
 
 
 Notice = (

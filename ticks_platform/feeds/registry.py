@@ -1,4 +1,4 @@
-"""Which connectors there are: those that come along, those that packages register, those that feeds.yaml names."""
+"""Finds the connector of a provider: built in, registered by a package, or a class that feeds.yaml names."""
 
 from __future__ import annotations
 
@@ -12,34 +12,36 @@ from ticks_platform.feeds.polygon.connector import PolygonConnector
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 
 ENTRY_POINTS = "ticks_platform.connectors"
-"""The entry point group in which a package registers its connectors by the name of the provider."""
+"""Entry point group in which a package registers connectors by provider name."""
 
-_OURS: dict[str, type[Connector]] = {"twelve_data": TwelveDataConnector, "polygon": PolygonConnector}
+_BUILT_IN: dict[str, type[Connector]] = {"twelve_data": TwelveDataConnector, "polygon": PolygonConnector}
 
 
 class UnknownProviderError(TicksPlatformError, ValueError):
-    """There is no such connector, or it cannot be loaded; the message says why."""
+    """No such connector, or it cannot be loaded; the message says why."""
 
 
 def find_connector(provider: str) -> type[Connector]:
-    """The connector of a provider: by name, or by the dotted name of its class, as in `my_feeds.kraken.Kraken`.
+    """The connector of a provider: by name, or by the dotted name of its class, such as `my_feeds.kraken.Kraken`.
 
     Raises UnknownProviderError.
     """
-    if provider in _OURS:
-        return _OURS[provider]
+    if provider in _BUILT_IN:
+        return _BUILT_IN[provider]
     registered = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
     if provider not in registered and "." not in provider:
-        names = ", ".join(sorted({*_OURS, *registered}))
-        raise UnknownProviderError(f"there is no connector for it; there are: {names}; or name a class, as in a.b.C")
+        names = ", ".join(sorted({*_BUILT_IN, *registered}))
+        raise UnknownProviderError(
+            f"no connector has this name; known are: {names}; or give the dotted name of a class, such as a.b.C"
+        )
     try:
         if provider in registered:
             found = registered[provider].load()
         else:
             module, _, name = provider.rpartition(".")
             found = getattr(importlib.import_module(module), name)
-    except Exception as error:  # whatever the module raises while it is imported
-        raise UnknownProviderError(f"its connector cannot be loaded: {error}") from error
+    except Exception as error:  # importing the module may raise anything
+        raise UnknownProviderError(f"the connector cannot be loaded: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Connector)) or inspect.isabstract(found):
-        raise UnknownProviderError("what it names is not a subclass of ticks_platform.feeds.connector.Connector")
+        raise UnknownProviderError("this is not a concrete subclass of ticks_platform.feeds.connector.Connector")
     return found

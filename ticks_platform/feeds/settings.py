@@ -1,4 +1,4 @@
-"""``feeds.yaml``: which feeds there are. Secrets are named here, and read from the environment."""
+"""The settings of ``feeds.yaml``. A secret is given by the name of its environment variable."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ticks_platform.feeds.events import Event
 from ticks_platform.feeds.history import History
 from ticks_platform.feeds.registry import find_connector
 from ticks_platform.settings_file import SettingsError as SettingsError
-from ticks_platform.settings_file import read_settings
+from ticks_platform.settings_file import explain, read_settings
 
 STAND_IN = "stand-in"
-"""The endpoint that means the local, synthetic feed server."""
+"""The endpoint of the local feed server with synthetic prices."""
 
 _SECRET_IN_URL = re.compile(r"api[_-]?key|token=", re.IGNORECASE)
 
@@ -33,42 +33,42 @@ class StandInSettings(_Section):
     """How the local feed server behaves."""
 
     rate: Annotated[float, Field(gt=0, le=1_000_000)] = 20.0
-    """Ticks a second, over all symbols."""
+    """Ticks per second, of all symbols together."""
     seed: int = 7
     accept_any_symbol: bool = False
-    """Whether it makes up a stock for each symbol that it does not list."""
+    """Whether it makes up a stock for each symbol that it does not know."""
 
 
 class JournalSettings(_Section):
     """The local log that keeps frames until they are committed."""
 
     max_megabytes: Annotated[int, Field(gt=0)] = 2048
-    """What may wait in it; when it is full, reading stops until the database takes some of it."""
+    """Limit of uncommitted frames; when it is reached, reading stops until the database has committed some."""
     sync_milliseconds: Annotated[float, Field(gt=0, le=10_000)] = 10.0
-    """What a power cut may cost; a crash of the process costs nothing."""
+    """Milliseconds of frames that a power loss may lose; a crash of the process loses none."""
 
 
 class RepairSettings(_Section):
-    """How gaps are repaired out of the provider's history; what is left out is as in the provider's smallest plan."""
+    """How gaps are repaired from the provider's past data; the defaults fit the provider's smallest plan."""
 
     enabled: bool = True
     requests_per_minute: Annotated[int, Field(ge=1)] | None = None
-    """Requests in any minute, of all feeds that have the same provider and key."""
+    """Requests in any 60 seconds, of all feeds with the same provider and key."""
     requests_per_day: Annotated[int, Field(ge=1)] | None = None
-    """Requests in any 24 hours; with Twelve Data each one costs a credit."""
+    """Requests in any 24 hours; each costs one credit of Twelve Data."""
     delay_seconds: Annotated[float, Field(ge=0)] | None = None
-    """Age from which on the provider has an event; what is younger is asked for later."""
+    """Age of an event from which the provider has it; younger events are requested later."""
     give_up_after_days: Annotated[float, Field(gt=0)] | None = None
-    """Age from which on a gap counts as unrepairable."""
+    """Age of a gap from which it counts as unrepairable."""
 
 
 class SymbolSettings(_Section):
-    """A symbol as the provider names it, and the name that people know it by."""
+    """A symbol as the provider spells it, and the instrument's name."""
 
     symbol: Annotated[str, Field(min_length=1, pattern=r"^[^\s,]+$")]
     name: str | None = None
     calendar: str | None = None
-    """The calendar by which its silence is judged, where it is not the feed's."""
+    """The calendar of its market, if it is not the feed's."""
 
     @field_validator("calendar")
     @classmethod
@@ -81,38 +81,36 @@ class FeedSettings(_Section):
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
     provider: str
-    """``twelve_data``, ``polygon``, a name that a package has registered, or the dotted name of a connector's class."""
+    """``twelve_data``, ``polygon``, a name that a package registers, or the dotted name of a connector's class."""
     endpoint: str = "live"
-    """``live`` for the provider's own, ``stand-in`` for the local synthetic one, or a ws:// or wss:// URL."""
+    """``live`` for the provider's own address, ``stand-in`` for the local synthetic one, or a ws:// or wss:// URL."""
     synthetic_endpoint: bool = False
-    """Set where `endpoint` is the URL of something that makes prices up."""
+    """Whether the server at the URL in `endpoint` makes its prices up."""
     options: dict[str, Any] = {}
-    """What else the provider's connector wants to know, such as Polygon's market and channels."""
+    """Settings of the provider's connector, such as Polygon's market and channels."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the API key."""
     symbols: tuple[SymbolSettings, ...]
     calendar: str | None = None
-    """``always``, ``24/5`` or an exchange's MIC such as XNYS: when silence means something. The connector knows a usual
-    one."""
+    """When silence is suspicious: ``always``, ``24/5`` or an exchange's MIC such as XNYS. Connectors have a default."""
     symbols_per_connection: Annotated[int, Field(ge=1)] | None = None
-    """Symbols that one connection may carry; more are spread over several at once. No limit by default."""
+    """Most symbols of one connection; more are spread over several connections. No limit by default."""
     overlap: bool | None = None
-    """Whether the old run and the new one may both be connected for some seconds when one replaces the other, so that
-    nothing is missed between them. By default where the provider lets everybody have more than one connection."""
+    """Whether a run that replaces another one connects before that one disconnects, so that nothing is missed between
+    them. By default if every plan of the provider allows more than one connection."""
     hand_over_on_reload: bool | None = None
-    """Whether a run is replaced when the code location is reloaded, so that it runs on the new code. By default where
-    that costs nothing, which is where runs overlap."""
+    """Whether a reload of the code location replaces the run, so that it runs the new code. By default if the runs
+    overlap, since nothing is missed then."""
     stale_after_seconds: Annotated[float, Field(gt=0)] = 60.0
-    """With no tick for this long while its market is open, the feed counts as stalled, and the check «ticks are fresh»
-    fails."""
+    """Seconds without a tick in an open market after which the feed is stalled and the check ticks_are_fresh fails."""
     journal: JournalSettings = JournalSettings()
     repair: RepairSettings = RepairSettings()
     bar_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    """By what part our candles may differ from the provider's bars of the same minute, before a check says so."""
+    """Relative difference between our candles and the provider's bars above which a check fails."""
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
-    """Port on loopback at which Prometheus reads this feed's metrics while it is ingested; none by default."""
+    """Port on loopback that serves Prometheus metrics while this feed is ingested; none by default."""
 
-    # These say what is wanted and not what was found: it may be a key that was pasted into the wrong field.
+    # These messages say what is expected and never quote the value: a key may have been pasted into the wrong field.
 
     @field_validator("provider")
     @classmethod
@@ -128,7 +126,9 @@ class FeedSettings(_Section):
             try:
                 find_connector(provider).Options.model_validate(value)
             except ValidationError as error:
-                raise ValueError("; ".join(_plainly(item) for item in error.errors(include_input=False))) from None
+                problems = explain(error, find_connector(provider).Options)
+                lines = [f"{_dotted(place)}: {message}" if place else message for place, message in problems]
+                raise ValueError("; ".join(lines)) from None
         return value
 
     @field_validator("calendar")
@@ -144,15 +144,15 @@ class FeedSettings(_Section):
         if not value.startswith(("ws://", "wss://")):
             raise ValueError(f"must be 'live', '{STAND_IN}', or a URL that begins with ws:// or wss://")
         if "@" in value or _SECRET_IN_URL.search(value):
-            raise ValueError("must not carry a secret: name the API key's environment variable in api_key_env")
+            raise ValueError("must not contain a secret: name the API key's environment variable in api_key_env")
         if not _has_host_and_port(value):
-            raise ValueError("is a URL without a usable host and port")
+            raise ValueError("must be a URL with a valid host and port")
         return value
 
     @field_validator("api_key_env")
     @classmethod
     def _name_of_a_variable(cls, value: str | None) -> str | None:
-        # Upper-case only, since this is where the key itself gets pasted, and keys have lower-case letters.
+        # Upper case only: the key itself gets pasted here by mistake, and keys contain lower-case letters.
         if value is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):
             raise ValueError(
                 "must be the name of an environment variable (A-Z, 0-9, _) that holds the key, not the key"
@@ -167,12 +167,12 @@ class FeedSettings(_Section):
         elif isinstance(value, list | tuple):
             value = [item if isinstance(item, dict | SymbolSettings) else {"symbol": item} for item in value]
         else:
-            raise ValueError("has to be a list of symbols, or a mapping of symbols to names")  # noqa: TRY004
+            raise ValueError("must be a list of symbols, or a mapping of symbols to names")  # noqa: TRY004
         if not value:
-            raise ValueError("there has to be at least one")
+            raise ValueError("must have at least one symbol")
         if any(isinstance(item, dict) and isinstance(item.get("symbol"), bool | int | float) for item in value):
             # YAML reads ON and NO as booleans, and 0700 as the octal number 448.
-            raise ValueError("symbols that look like a number or a boolean have to be quoted, as in 'ON' or '0700'")
+            raise ValueError("must quote symbols that look like a number or a boolean, such as 'ON' or '0700'")
         return value
 
     @field_validator("symbols")
@@ -186,24 +186,24 @@ class FeedSettings(_Section):
 
     @property
     def synthetic(self) -> bool:
-        """Whether this feed's prices are made up, by the stand-in or something like it."""
+        """Whether this feed's prices are made up, by the stand-in or another server."""
         return self.endpoint == STAND_IN or self.synthetic_endpoint
 
     @property
     def overlaps(self) -> bool:
-        """Whether a run that replaces another one connects before that has ended."""
+        """Whether a run that replaces another one connects before that one disconnects."""
         if self.overlap is not None:
             return self.overlap
         return self.synthetic or find_connector(self.provider).spare_connections
 
     @property
     def follows_reloads(self) -> bool:
-        """Whether a reload of the code location replaces its run."""
+        """Whether a reload of the code location replaces the run."""
         return self.overlaps if self.hand_over_on_reload is None else self.hand_over_on_reload
 
     def only_symbols_differ(self, other: FeedSettings) -> bool:
-        """Whether a running ingestion can go on with the other settings: their symbols are all that is different."""
-        # How gaps are repaired, and candles judged, is not the ingestion's business.
+        """Whether a running ingestion can change to the other settings: only their symbols differ."""
+        # Repair and the tolerance of bars do not concern the ingestion.
         return (
             self.model_copy(
                 update={"symbols": other.symbols, "repair": other.repair, "bar_tolerance": other.bar_tolerance}
@@ -212,11 +212,11 @@ class FeedSettings(_Section):
         )
 
     def symbol_names(self) -> tuple[str, ...]:
-        """The symbols, as the provider is asked for them."""
+        """The symbols as the provider spells them."""
         return tuple(item.symbol for item in self.symbols)
 
     def calendars(self) -> dict[str, Calendar]:
-        """The calendar of each symbol, by the name that its ticks have."""
+        """The calendar of each symbol, by the name that its ticks carry."""
         connector = self._keyless()
         return {
             connector.symbol_of(item.symbol): calendar(
@@ -226,18 +226,18 @@ class FeedSettings(_Section):
         }
 
     def decoder(self) -> Callable[[bytes], list[Event]]:
-        """What decodes this feed's frames; needs neither a key nor a network."""
+        """The function that decodes this feed's frames; needs neither key nor network."""
         return self._keyless().decode
 
     def history(self, *, stand_in_url: str | None = None) -> History | None:
-        """What can be asked of the provider about the past; None where nothing can.
+        """The provider's API for past data; None if it has none.
 
         Raises SettingsError as `connector` does.
         """
         return self.connector(stand_in_url=stand_in_url).history()
 
     def asked_symbols(self) -> dict[str, str]:
-        """The symbols as the ticks call them, and what the provider is asked for."""
+        """The provider's spelling of each symbol, by the name that its ticks carry."""
         connector = self._keyless()
         return {connector.symbol_of(item.symbol): item.symbol for item in self.symbols}
 
@@ -245,9 +245,9 @@ class FeedSettings(_Section):
         return find_connector(self.provider)(url=None, api_key=None, options=self.options)
 
     def connector(self, *, stand_in_url: str | None = None) -> Connector:
-        """The connector that speaks to this feed's provider.
+        """The connector of this feed's provider.
 
-        `stand_in_url` is where the stand-in listens; it is needed when the endpoint is the stand-in, and ignored else.
+        `stand_in_url` is the stand-in's address; it is required if the endpoint is the stand-in, and ignored otherwise.
         Raises SettingsError when the endpoint needs an API key and the environment does not have it.
         """
         connector = find_connector(self.provider)
@@ -271,7 +271,7 @@ class FeedSettings(_Section):
 
 
 class PlatformSettings(_Section):
-    """The whole of feeds.yaml."""
+    """The content of feeds.yaml."""
 
     feeds: tuple[FeedSettings, ...]
     stand_in: StandInSettings = StandInSettings()
@@ -281,12 +281,12 @@ class PlatformSettings(_Section):
     def _named_feeds(cls, value: Any) -> Any:
         if isinstance(value, dict):
             if not all(isinstance(body, dict) and "name" not in body for body in value.values()):
-                raise ValueError("each feed has to be a mapping of its settings; its name is the key above them")
+                raise ValueError("each feed must be a mapping of settings; its name is the key above them")
             value = [{**body, "name": name} for name, body in value.items()]
         elif not isinstance(value, list | tuple):
-            raise ValueError("has to be a mapping of feeds' names to their settings")  # noqa: TRY004
+            raise ValueError("must be a mapping of feed names to settings")  # noqa: TRY004
         if not value:
-            raise ValueError("there has to be at least one")
+            raise ValueError("must have at least one feed")
         return value
 
     @field_validator("feeds")
@@ -294,7 +294,7 @@ class PlatformSettings(_Section):
     def _no_name_twice(cls, value: tuple[FeedSettings, ...]) -> tuple[FeedSettings, ...]:
         names = [feed.name for feed in value]
         if len(set(names)) < len(names):
-            raise ValueError("two feeds have the same name")
+            raise ValueError("must not give two feeds the same name")
         return value
 
     def feed(self, name: str) -> FeedSettings:
@@ -302,33 +302,33 @@ class PlatformSettings(_Section):
         for feed in self.feeds:
             if feed.name == name:
                 return feed
-        raise SettingsError(f"no feed '{name}' in feeds.yaml; there are: {', '.join(feed.name for feed in self.feeds)}")
+        raise SettingsError(
+            f"no feed '{name}' in feeds.yaml; its feeds are: {', '.join(feed.name for feed in self.feeds)}"
+        )
 
 
 def load_settings(path: Path) -> PlatformSettings:
-    """Read and check feeds.yaml. Raises SettingsError, naming the file and each field that is wrong."""
+    """Read and validate feeds.yaml. Raises SettingsError, which names the file and each invalid setting."""
     content = read_settings(path)
     try:
         return PlatformSettings.model_validate(content)
     except ValidationError as error:
         lines = [
-            f"  {_place(item['loc'], content)}: {item['msg']}"
-            for item in error.errors(include_input=False, include_url=False)
+            f"  {_dotted(_by_name(place, content))}: {message}" for place, message in explain(error, PlatformSettings)
         ]
-        raise SettingsError(f"{path} has settings that cannot be used:\n" + "\n".join(lines)) from None
+        raise SettingsError(f"{path} has invalid settings:\n" + "\n".join(lines)) from None
 
 
-def _plainly(item: Any) -> str:
-    place = ".".join(str(part) for part in item["loc"])
-    return f"{place}: {item['msg']}" if place else str(item["msg"])
-
-
-def _place(location: tuple[int | str, ...], content: Any) -> str:
-    """A field as people find it: a feed by its name, which pydantic only knows by its number."""
+def _by_name(place: tuple[int | str, ...], content: Any) -> tuple[int | str, ...]:
+    """The place of a setting with the feed's name, of which pydantic knows only the position."""
     feeds = content.get("feeds") if isinstance(content, dict) else None
-    if isinstance(feeds, dict) and len(location) > 1 and location[0] == "feeds" and isinstance(location[1], int):
-        location = ("feeds", list(feeds)[location[1]], *location[2:])
-    return ".".join(str(part) for part in location) or "(top level)"
+    if isinstance(feeds, dict) and len(place) > 1 and place[0] == "feeds" and isinstance(place[1], int):
+        return ("feeds", list(feeds)[place[1]], *place[2:])
+    return place
+
+
+def _dotted(place: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in place) or "(top level)"
 
 
 def _has_host_and_port(url: str) -> bool:

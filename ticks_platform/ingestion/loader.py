@@ -247,8 +247,8 @@ class Loader:
         if self._silence is not None:
             until = groups[-1].received_at[-1] / 1e9
             for _, rows in batch.tables:
-                self._silence.saw(rows.column("symbol"), until=until, arrivals=rows.received_at.tolist)
-            self._silence.caught_up(until)
+                self._silence.record(rows.column("symbol"), until=until, arrivals=rows.received_at.tolist)
+            self._silence.mark_decoded(until)
         left_out: list[Rows] = []
         if self._overlap is not None:
             batch, left_out = self._overlap.leave_out(batch)

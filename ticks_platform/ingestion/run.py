@@ -108,6 +108,7 @@ class Ingestion:
             on_frames=self._receive,
             on_change=self._on_change,
             silence=self._silence,
+            feed=feed.name,
         )
         self._changing = threading.Lock()
         self._failed_channels: dict[str, str] = {}
@@ -156,9 +157,9 @@ class Ingestion:
     def want(self, feed: FeedSettings) -> None:
         """Stream the symbols of these settings from now on, on the connections that stand."""
         self.feed = feed
-        self._silence.follow(feed.calendars())
+        self._silence.set_calendars(feed.calendars())
         self._coverage.follow(feed, at=time.time_ns())
-        self._connection.want(feed.symbol_names())
+        self._connection.set_symbols(feed.symbol_names())
 
     def progress(self) -> Progress:
         """Counts since the start, and the state of things now. Safe from any thread."""

@@ -157,7 +157,7 @@ class FeedSource:
                 return
             for frame in group:
                 self._hand_on_frame(frame, hand_on)
-            self._silence.caught_up(group[-1].received_at / 1e9)
+            self._silence.mark_decoded(group[-1].received_at / 1e9)
             self._groups.task_done()
 
     def stop(self) -> None:
@@ -222,7 +222,7 @@ class FeedSource:
             events = self._connector.decode(frame.data)
         except Exception as error:  # noqa: BLE001  (a connector's bug must not stop its feed)
             events = [Rejected(f"the connector failed: {type(error).__name__}: {error}", frame.data)]
-        self._silence.saw(
+        self._silence.record(
             [event.symbol for event in events if isinstance(event, Tick | Quote | Bar)], until=frame.received_at / 1e9
         )
         for place, event in enumerate(events):

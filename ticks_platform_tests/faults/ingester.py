@@ -322,9 +322,9 @@ MUTATIONS: dict[str, list[Mutation | SqlMutation]] = {
         ),
     ],
     "last frames not handed over": [
-        Mutation(FeedConnection, "_stream_once", "self._hand_over()", "self._group.clear()")
+        Mutation(FeedConnection, "_run_connection", "self._flush()", "self._group.clear()")
     ],
-    "frames in the wrong order": [Mutation(FeedConnection, "_hand_over", "on_frames(group)", "on_frames(group[::-1])")],
+    "frames in the wrong order": [Mutation(FeedConnection, "_flush", "on_frames(group)", "on_frames(group[::-1])")],
 }
 """Defects that the count has to find."""
 
@@ -334,7 +334,7 @@ def main(order: Order) -> int:
     logging.basicConfig(level=logging.INFO, format=f"run {order.run} %(asctime)s %(message)s")
     stop = told_to_end()
     # A provider that drops us again and again is what we are here for: waits begin small each time.
-    connections.PROVEN_AFTER = 0.0
+    connections.STABLE_AFTER = 0.0
     for mutation in MUTATIONS[order.mutation] if order.mutation else ():
         mutation.apply()
     if order.die is not None:

@@ -14,7 +14,7 @@ import pytest
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Bar, Rejected, Tick
 from ticks_platform.feeds.history import (
-    RESULTS_IN_A_FRAME,
+    RESULTS_PER_FRAME,
     History,
     HistoryAnswer,
     HistoryRequest,
@@ -99,9 +99,9 @@ def test_bad_results_are_rejected_one_by_one() -> None:
 
 def test_frames_are_small() -> None:
     history = polygon()
-    page = history.page(SPAN, "c", answer({"results": [TRADES[0]] * (RESULTS_IN_A_FRAME * 2 + 1)}))
-    assert [len(decode(history, frame)) for frame in page.frames] == [RESULTS_IN_A_FRAME] * 2 + [1]
-    assert page.results == RESULTS_IN_A_FRAME * 2 + 1
+    page = history.page(SPAN, "c", answer({"results": [TRADES[0]] * (RESULTS_PER_FRAME * 2 + 1)}))
+    assert [len(decode(history, frame)) for frame in page.frames] == [RESULTS_PER_FRAME] * 2 + [1]
+    assert page.results == RESULTS_PER_FRAME * 2 + 1
 
 
 @pytest.mark.parametrize(

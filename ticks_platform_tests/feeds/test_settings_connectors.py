@@ -103,7 +103,7 @@ def complaints(tmp_path: Path, lines: str) -> list[tuple[str, str]]:
         ("options: {channels: T}", "options", "channels: "),
         ("options: {cluster: 'evil.example/'}", "options", "cluster: "),
         ("options: {domain: example.org}", "options", "domain: "),
-        ("options: {chanels: [T]}", "options", "chanels: "),
+        ("options: {chanels: [T]}", "options", "chanels: unknown setting; did you mean 'channels'?"),
         (
             "options: {market: crypto, channels: [T, Q]}",
             "options",
@@ -115,14 +115,14 @@ def complaints(tmp_path: Path, lines: str) -> list[tuple[str, str]]:
         ("provider: iex", "provider", "polygon, twelve_data"),
         ("provider: no_such_module.Kraken", "provider", "cannot be loaded"),
         ("provider: " + HERE + ".NoSuchClass", "provider", "cannot be loaded"),
-        ("provider: " + HERE + ".NOT_ONE", "provider", "not a subclass"),
-        ("provider: " + HERE + ".HalfConnector", "provider", "not a subclass"),
-        ("provider: ticks_platform.feeds.connector.Connector", "provider", "not a subclass"),
-        ("provider: json.loads", "provider", "not a subclass"),
+        ("provider: " + HERE + ".NOT_ONE", "provider", "not a concrete subclass"),
+        ("provider: " + HERE + ".HalfConnector", "provider", "not a concrete subclass"),
+        ("provider: ticks_platform.feeds.connector.Connector", "provider", "not a concrete subclass"),
+        ("provider: json.loads", "provider", "not a concrete subclass"),
         ("provider: .Kraken", "provider", "cannot be loaded"),
         ("provider: '.'", "provider", "cannot be loaded"),
         ("provider: a..b", "provider", "cannot be loaded"),
-        ("provider: ''", "provider", "there is no connector"),
+        ("provider: ''", "provider", "no connector has this name"),
         ("calendar: MARS", "calendar", "'always' or '24/5'"),
         ("calendar: ''", "calendar", "'always' or '24/5'"),
         ("symbols_per_connection: 0", "symbols_per_connection", "greater than or equal to 1"),
@@ -204,10 +204,10 @@ def test_connectors_of_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_connector("polygon") is PolygonConnector
     assert find_connector("twelve_data") is TwelveDataConnector
     for name, says in (
-        ("half", "not a subclass"),
+        ("half", "not a concrete subclass"),
         ("gone", "No module named 'gone'"),
         ("broken", "not defined"),
-        ("iex", "there are: broken, dotted.name, gone, half, kraken, polygon, twelve_data"),
+        ("iex", "known are: broken, dotted.name, gone, half, kraken, polygon, twelve_data"),
     ):
         with pytest.raises(UnknownProviderError, match=says):
             find_connector(name)

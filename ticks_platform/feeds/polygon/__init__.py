@@ -1,6 +1,6 @@
-"""The protocol of Polygon.io (Massive): `connector` speaks it, `events` decodes frames, `history` asks the REST API.
+"""Polygon.io (Massive): `connector` is the WebSocket protocol, `events` decodes frames, `history` is the REST API.
 
-What holds for other providers too belongs in the folder above, and what connects and waits in `transport`.
+Not here: what other providers share (the folder above), and I/O (`transport`).
 """
 
 from ticks_platform.feeds.polygon.connector import PolygonConnector

@@ -1,9 +1,9 @@
-"""The Polygon.io connector; the company is called Massive since October 2025: ``wss://socket.massive.com/stocks``.
+"""The Polygon.io connector: ``wss://socket.massive.com/stocks``. Since October 2025 the company is called Massive.
 
-Protocol facts are from the official AsyncAPI description (massive-com/client-python, .massive/websocket.json), the
-knowledge base (why-do-massive-websocket-disconnects-happen), the official clients, and from frames and outcomes that
-users of the live service published (jerbersoft/massivedotnet, Niqnil/rustrade, alpacahq/marketstore).
-What a frame of data becomes is in `polygon_events`.
+Sources of protocol facts: the official AsyncAPI description (massive-com/client-python, .massive/websocket.json), the
+knowledge base (why-do-massive-websocket-disconnects-happen), the official clients, and frames and outcomes that users
+of the live service published (jerbersoft/massivedotnet, Niqnil/rustrade, alpacahq/marketstore).
+`events` decodes data frames.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import Any, Literal
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from ticks_platform.feeds.calendars import ALWAYS, WEEKDAYS
 from ticks_platform.feeds.columns import Decoded
 from ticks_platform.feeds.connector import Connector, Conversation, Reaction
+from ticks_platform.feeds.decoding import UNDECODABLE
 from ticks_platform.feeds.events import (
     Acknowledged,
     Authenticated,
@@ -31,10 +33,11 @@ from ticks_platform.feeds.polygon import events as polygon_events
 from ticks_platform.feeds.polygon.history import PolygonHistory
 
 MAX_CONNECTIONS_PAUSE = 60.0
-"""Seconds to wait after `max_connections`. The status comes after a successful authentication, and the provider may end
-either of the two connections: clients that came back at once have chased each other without pause."""
+"""Seconds to wait after `max_connections`. The status comes after a successful authentication, and the provider may
+close either connection: two clients that reconnect at once would close each other's connections in a loop."""
 
 AUTH_TIMEOUT_PAUSE = 5.0
+"""Seconds to wait after `auth_timeout`."""
 
 CHANNELS: dict[str, tuple[str, ...]] = {
     "stocks": ("T", "Q", "A", "AM"),
@@ -43,28 +46,28 @@ CHANNELS: dict[str, tuple[str, ...]] = {
     "crypto": ("XT", "XQ", "XA", "XAS"),
     "forex": ("C", "CA", "CAS"),
 }
-"""The channels of each market that become rows; the first is the default."""
+"""The channels of each market that are stored; the first is the default."""
 
 _TICKS = ("T", "XT", "C", "V")
-"""The channels whose events become ticks."""
+"""The channels whose events are ticks."""
 
-_CALENDARS = {"crypto": "always", "forex": "24/5"}
+_CALENDARS = {"crypto": ALWAYS, "forex": WEEKDAYS}
 
-_SYMBOLS_IN_A_MESSAGE = 1000
-"""Keeps messages far below the megabyte that a frame may have."""
+_CHANNELS_PER_MESSAGE = 1000
+"""Keeps messages far below 1 MB, the limit of a frame."""
 
 
 class PolygonOptions(BaseModel):
-    """What a feed's `options` may say."""
+    """The `options` of a feed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     market: Literal["stocks", "options", "indices", "crypto", "forex"] = "stocks"
     channels: tuple[str, ...] = ()
-    """What to stream of each symbol, such as T for trades and AM for minute bars; by default the market's trades, or
-    what it has in their place."""
+    """Channels of each symbol, such as T for trades and AM for minute bars; by default the market's trades, or its
+    quotes or values if it has no trades."""
     cluster: str = Field("socket", pattern=r"^[a-z][a-z0-9-]*$")
-    """First part of the host: `socket` for real time, `delayed` for 15 minutes ago, and the others of your plan."""
+    """First part of the host: `socket` for real time, `delayed` for 15 minutes late, or another one of your plan."""
     domain: Literal["massive.com", "polygon.io"] = "massive.com"
 
     @field_validator("channels")
@@ -79,7 +82,7 @@ class PolygonOptions(BaseModel):
 
 
 class _Status(msgspec.Struct):
-    # Whatever they are: an odd event must not hide a status beside it.
+    # Any: an event with an unexpected type must not hide a status in the same frame.
     ev: Any = None
     status: Any = None
     message: Any = None
@@ -93,7 +96,7 @@ _NOTHING = Reaction()
 
 
 class PolygonConversation(Conversation):
-    """Authenticate, then subscribe; one status for each channel, except where the provider has nothing to say."""
+    """Authenticates, then subscribes. The provider confirms most channels with one status each."""
 
     authenticates = True
 
@@ -104,18 +107,18 @@ class PolygonConversation(Conversation):
         return [_message("auth", self._api_key)]
 
     def subscribe(self, channels: Sequence[str]) -> Sequence[str]:
-        return _in_parts("subscribe", channels)
+        return _messages("subscribe", channels)
 
     def unsubscribe(self, channels: Sequence[str]) -> Sequence[str]:
-        return _in_parts("unsubscribe", channels)
+        return _messages("unsubscribe", channels)
 
     def receive(self, frame: bytes) -> Reaction:
         if b'"status"' not in frame:
             return _HAS_DATA if b'"ev"' in frame else _NOTHING
         try:
             events = _decode_statuses(frame)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return _NOTHING  # the loader decodes the same frame and rejects it with its reason
+        except UNDECODABLE:
+            return _NOTHING  # the loader decodes the same frame and rejects it with a reason
         notices = [_notice(event) for event in events if event.ev == "status"]
         return Reaction(
             has_data=len(notices) < len(events), notices=tuple(notice for notice in notices if notice is not None)
@@ -123,7 +126,7 @@ class PolygonConversation(Conversation):
 
 
 class PolygonConnector(Connector):
-    """Trades, quotes and bars of one market. One socket is one market; frames hold many events."""
+    """Trades, quotes and bars of one market per connection; a frame holds many events."""
 
     Options = PolygonOptions
 
@@ -153,7 +156,7 @@ class PolygonConnector(Connector):
         return tuple(channel for channel in channels if channel.partition(".")[0] in _TICKS) or channels
 
     def symbol_of(self, symbol: str) -> str:
-        # Pairs are subscribed to with a slash, a hyphen or neither; quotes always name them with a slash.
+        # Subscriptions may write a pair with a slash, a hyphen or neither; quotes always write a slash.
         if self._options.market != "forex":
             return symbol
         plain = symbol.replace("-", "/")
@@ -184,7 +187,7 @@ def _notice(event: _Status) -> Notice | None:
     if status == "auth_success":
         return Authenticated()
     if status == "success":
-        # «unsubscribed to», sic.
+        # The provider does write "unsubscribed to".
         for beginning, kind in (("subscribed to:", Acknowledged), ("unsubscribed to:", Unsubscribed)):
             if message.startswith(beginning):
                 names = message[len(beginning) :].split(",")
@@ -193,22 +196,22 @@ def _notice(event: _Status) -> Notice | None:
     if status == "auth_failed":
         return Refused(f"Polygon refused the API key ({message or status})")
     if status == "auth_timeout":
-        return TryLater(f"Polygon did not see the API key in time ({message or status})", AUTH_TIMEOUT_PAUSE)
+        return TryLater(f"Polygon did not receive the API key in time ({message or status})", AUTH_TIMEOUT_PAUSE)
     if status == "max_connections":
         return TryLater(
-            "Polygon allows no more connections to this account "
-            f"({message or status}): end the other one, or ask them for more",
+            f"Polygon's connection limit for this account is reached ({message or status}): "
+            "close the other connection, or ask Polygon for a higher limit",
             MAX_CONNECTIONS_PAUSE,
         )
     if status == "error" and message.lower().startswith("not authorized"):
-        return NotEntitled("not authorized: your plan does not include it")
+        return NotEntitled("not authorized: your plan does not include this channel")
     return ProviderError(f"{status}: {message}" if message else status)
 
 
-def _in_parts(action: str, channels: Sequence[str]) -> list[str]:
+def _messages(action: str, channels: Sequence[str]) -> list[str]:
     return [
-        _message(action, ",".join(channels[begin : begin + _SYMBOLS_IN_A_MESSAGE]))
-        for begin in range(0, len(channels), _SYMBOLS_IN_A_MESSAGE)
+        _message(action, ",".join(channels[begin : begin + _CHANNELS_PER_MESSAGE]))
+        for begin in range(0, len(channels), _CHANNELS_PER_MESSAGE)
     ]
 
 

@@ -1,12 +1,11 @@
-"""Frames of Polygon.io (Massive) as typed events; see `polygon` for the sources of the protocol facts.
+"""Decodes frames of Polygon.io (Massive); `connector` lists the sources of the protocol facts.
 
-A frame is an array of events of any channels. Times are milliseconds in most channels, and nanoseconds or microseconds
-where the live service differs from its documentation: the magnitude tells them apart.
+A frame is an array of events of any channels. Times are milliseconds in most channels, but nanoseconds or microseconds
+where the live service differs from its documentation: the magnitude tells which.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import attrgetter
@@ -17,24 +16,23 @@ import numpy as np
 from msgspec import Meta
 
 from ticks_platform.feeds.columns import Decoded, TickColumns, decode_lines, floats
+from ticks_platform.feeds.decoding import UNDECODABLE, Finite
 from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick
+from ticks_platform.timestamps import MILLISECOND, MINUTE, SECOND
 
-_MILLISECOND, _SECOND, _MINUTE = 1_000_000, 1_000_000_000, 60_000_000_000
-
-_Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 _Int64 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-# A whole number written as 1.6e12 is one too; the service has been seen to do so with sizes.
-_Time = _Int64 | _Finite
+# The service has written whole numbers such as sizes as 1.6e12.
+_Time = _Int64 | Finite
 
 
 class _Trade(msgspec.Struct, tag_field="ev", tag="T", gc=False):
-    """`ds` is the exact size where shares are traded in fractions (since February 2026); `s` is then rounded down."""
+    """`ds` is the exact size of a trade in fractions of shares (since February 2026); `s` is rounded down then."""
 
     sym: str | None = None
-    p: _Finite | None = None
+    p: Finite | None = None
     t: _Time | None = None
-    s: _Finite | None = None
-    ds: _Finite | None = None
+    s: Finite | None = None
+    ds: Finite | None = None
     i: str | int | None = None
     x: int | str | None = None
     trfi: int | None = None
@@ -43,25 +41,25 @@ class _Trade(msgspec.Struct, tag_field="ev", tag="T", gc=False):
 class _Quote(msgspec.Struct, tag_field="ev", tag="Q", gc=False):
     sym: str | None = None
     t: _Time | None = None
-    bp: _Finite | None = None
-    bs: _Finite | None = None
-    ap: _Finite | None = None
-    # `as` is a keyword of Python.
-    as_: _Finite | None = msgspec.field(default=None, name="as")
+    bp: Finite | None = None
+    bs: Finite | None = None
+    ap: Finite | None = None
+    # `as` is a Python keyword.
+    as_: Finite | None = msgspec.field(default=None, name="as")
 
 
 class _Window(msgspec.Struct, tag_field="ev", gc=False):
-    """What all bars have. `v` is an integer by the documentation, and has been seen with a fraction."""
+    """The fields of all bars. `v` is documented as an integer, but has been seen with a fraction."""
 
-    o: _Finite | None = None
-    h: _Finite | None = None
-    l: _Finite | None = None  # noqa: E741
-    c: _Finite | None = None
+    o: Finite | None = None
+    h: Finite | None = None
+    l: Finite | None = None  # noqa: E741
+    c: Finite | None = None
     s: _Time | None = None
     e: _Time | None = None
-    v: _Finite | None = None
-    vw: _Finite | None = None
-    dv: _Finite | None = None
+    v: Finite | None = None
+    vw: Finite | None = None
+    dv: Finite | None = None
 
 
 class _SecondBar(_Window, tag="A"):
@@ -73,12 +71,12 @@ class _MinuteBar(_Window, tag="AM"):
 
 
 class _CryptoTrade(msgspec.Struct, tag_field="ev", tag="XT", gc=False):
-    """`i` is a string on the wire and an integer in the documentation's sample."""
+    """`i` is a string on the live service and an integer in the documentation's sample."""
 
     pair: str | None = None
-    p: _Finite | None = None
+    p: Finite | None = None
     t: _Time | None = None
-    s: _Finite | None = None
+    s: Finite | None = None
     i: str | int | None = None
     x: int | str | None = None
 
@@ -86,10 +84,10 @@ class _CryptoTrade(msgspec.Struct, tag_field="ev", tag="XT", gc=False):
 class _CryptoQuote(msgspec.Struct, tag_field="ev", tag="XQ", gc=False):
     pair: str | None = None
     t: _Time | None = None
-    bp: _Finite | None = None
-    bs: _Finite | None = None
-    ap: _Finite | None = None
-    as_: _Finite | None = msgspec.field(default=None, name="as")
+    bp: Finite | None = None
+    bs: Finite | None = None
+    ap: Finite | None = None
+    as_: Finite | None = msgspec.field(default=None, name="as")
     x: int | str | None = None
 
 
@@ -102,12 +100,12 @@ class _CryptoSecondBar(_Window, tag="XAS"):
 
 
 class _ForexQuote(msgspec.Struct, tag_field="ev", tag="C", gc=False):
-    """`p` is the pair, not a price; some frames call it `pair`."""
+    """`p` is the pair, not a price; in some frames its name is `pair`."""
 
     p: str | None = None
     pair: str | None = None
-    a: _Finite | None = None
-    b: _Finite | None = None
+    a: Finite | None = None
+    b: Finite | None = None
     t: _Time | None = None
     x: int | str | None = None
 
@@ -121,7 +119,7 @@ class _ForexSecondBar(_Window, tag="CAS"):
 
 
 class _IndexValue(msgspec.Struct, tag_field="ev", tag="V", gc=False):
-    val: _Finite | None = None
+    val: Finite | None = None
     T: str | None = None
     t: _Time | None = None
 
@@ -151,33 +149,30 @@ class _Kind(msgspec.Struct):
     ev: str | None = None
 
 
-# Numbers may come as strings (`ds` and `dv` always do), hence not strict.
+# Not strict: numbers may be strings (`ds` and `dv` always are).
 _frame_decoder = msgspec.json.Decoder(list[_Known], strict=False)
 _decode_frame = _frame_decoder.decode
 _decode_one = msgspec.json.Decoder(_Known, strict=False).decode
 _decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_kind = msgspec.json.Decoder(_Kind).decode
 
-_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
 _KINDS = frozenset(
     ("T", "Q", "A", "AM", "XT", "XQ", "XA", "XAS", "C", "CA", "CAS", "V", "status"),
 )
 
-
 _LAST_MILLISECOND = 100_000_000_000_000
-"""Times below it are milliseconds, until the year 5138."""
+"""Times below this are milliseconds: it is the year 5138."""
 
 
 class _IncompleteError(Exception):
-    """An event lacks what makes it one."""
+    """An event lacks a required field."""
 
 
 def decode(frame: bytes) -> list[Event]:
-    """The events of a frame, in order; what cannot be one comes back as `Rejected`, an unknown one as `Control`."""
+    """The events of a frame, in order: `Rejected` for what cannot be decoded, `Control` for an unknown event."""
     try:
         items = _decode_frame(frame)
-    except _UNDECODABLE:
+    except UNDECODABLE:
         return _decode_each(frame)
     try:
         return [_CONVERT[type(item)](item) for item in items]
@@ -186,7 +181,7 @@ def decode(frame: bytes) -> list[Event]:
 
 
 def decode_many(frames: Sequence[bytes]) -> Decoded | None:
-    """The events of many frames at once, by column where all of them are trades; None when one of them is odd."""
+    """The events of many frames, by column if all are trades; None if one needs `decode`."""
     items_of = decode_lines(_frame_decoder.decode_lines, frames)
     if items_of is None:
         return None
@@ -203,7 +198,7 @@ def decode_many(frames: Sequence[bytes]) -> Decoded | None:
 
 
 def _trades(items: list[_Trade]) -> TickColumns | None:
-    """What `_trade` makes of each of them; None where one is not complete, or not stamped in whole milliseconds."""
+    """The same as `_trade` of each; None if one is incomplete, or its time is not whole milliseconds."""
     symbols, times, prices = (list(map(attrgetter(field), items)) for field in ("sym", "t", "p"))
     if not all(symbols) or set(map(type, times)) != {int} or max(times) >= _LAST_MILLISECOND or None in prices:
         return None
@@ -212,16 +207,16 @@ def _trades(items: list[_Trade]) -> TickColumns | None:
         size = size if exact is None else exact
     else:
         size = np.where(np.isnan(exact), size, exact)
-    # Few exchanges, many trades: each is named once.
+    # There are few exchanges and many trades: each name is built once.
     places = list(map(attrgetter("x", "trfi"), items))
-    name_of = {place: _exchange(*place) for place in set(places)}
+    name_of = {place: exchange_name(*place) for place in set(places)}
     exchanges = None if set(name_of.values()) == {None} else list(map(name_of.__getitem__, places))
     ids = list(map(attrgetter("i"), items))
     if set(map(type, ids)) != {str} or "" in ids:
-        ids = [_text(trade_id) or None for trade_id in ids]
+        ids = list(map(trade_id, ids))
     return TickColumns(
         symbols,
-        np.array(times, np.int64) * _MILLISECOND,
+        np.array(times, np.int64) * MILLISECOND,
         np.array(prices, np.float64),
         size=size,
         exchange=exchanges,
@@ -230,10 +225,10 @@ def _trades(items: list[_Trade]) -> TickColumns | None:
 
 
 def _decode_each(frame: bytes) -> list[Event]:
-    """The slow way, event by event, for frames with something odd in them."""
+    """Decode event by event, for frames that do not decode as a whole."""
     try:
         parts = _decode_raw(frame) if frame.lstrip()[:1] == b"[" else [msgspec.Raw(frame)]
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         return [Rejected(f"malformed frame: {error}", frame)]
     return [_decode_part(bytes(part)) for part in parts]
 
@@ -242,10 +237,10 @@ def _decode_part(part: bytes) -> Event:
     try:
         kind = _decode_kind(part).ev
         if kind not in _KINDS:
-            return Control(kind) if kind else Rejected("an event without a type («ev»)", part)
+            return Control(kind) if kind else Rejected("event without ev", part)
         item = _decode_one(part)
         return _CONVERT[type(item)](item)
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         return Rejected(f"malformed event: {error}", part)
     except (_IncompleteError, OverflowError) as error:
         return Rejected(str(error), part)
@@ -254,11 +249,22 @@ def _decode_part(part: bytes) -> Event:
 def _nanoseconds(value: float) -> int:
     time = int(value)
     if time < _LAST_MILLISECOND:
-        return time * _MILLISECOND
+        return time * MILLISECOND
     return time * 1000 if time < 100_000_000_000_000_000 else time
 
 
 _NUMBERS = tuple(map(str, range(1024)))
+
+
+def trade_id(value: str | int | None) -> str | None:
+    """The id of a trade as text; None if it is missing or empty."""
+    return _text(value) or None
+
+
+def exchange_name(exchange: str | int | None, trf: int | None) -> str | None:
+    """The exchange as text; for off-exchange trades with the TRF behind a slash."""
+    name = _text(exchange)
+    return name if trf is None else f"{name or ''}/{trf}"
 
 
 def _text(value: str | int | None) -> str | None:
@@ -279,24 +285,19 @@ def _trade(item: _Trade) -> Event:
         item.s if size is None else size,
         None,
         None,
-        _exchange(item.x, item.trfi),
-        _text(item.i) or None,
+        exchange_name(item.x, item.trfi),
+        trade_id(item.i),
     )
-
-
-def _exchange(exchange: str | int | None, trf: int | None) -> str | None:
-    name = _text(exchange)
-    return name if trf is None else f"{name or ''}/{trf}"
 
 
 def _crypto_trade(item: _CryptoTrade) -> Event:
     if item.t is None or item.p is None or not item.pair:
         raise _missing("crypto trade", pair=item.pair, p=item.p, t=item.t)
-    return Tick(item.pair, _nanoseconds(item.t), item.p, None, item.s, None, None, _text(item.x), _text(item.i) or None)
+    return Tick(item.pair, _nanoseconds(item.t), item.p, None, item.s, None, None, _text(item.x), trade_id(item.i))
 
 
 def _forex_quote(item: _ForexQuote) -> Event:
-    """A tick at the middle of bid and ask: currencies have no trades here, and their candles want a price."""
+    """A tick at the mid price: this provider has no currency trades, and candles need a price."""
     pair = item.p or item.pair
     if item.t is None or not pair:
         raise _missing("currency quote", p=pair, t=item.t)
@@ -335,7 +336,7 @@ def _bar(symbol_field: str, length: int) -> Callable[[Any], Event]:
         if item.s is None or not symbol:
             raise _missing("bar", **{symbol_field: symbol, "s": item.s})
         start = _nanoseconds(item.s)
-        # Samples of some channels leave the end out.
+        # The documentation's samples of some channels omit the end.
         end = start + length if item.e is None else _nanoseconds(item.e)
         volume = item.v if item.dv is None else item.dv
         return Bar(symbol, start, end, item.o, item.h, item.l, item.c, volume, item.vw)
@@ -354,15 +355,15 @@ _STATUS = Control("status")
 _CONVERT: dict[type, Callable[[Any], Event]] = {
     _Trade: _trade,
     _Quote: _quote,
-    _SecondBar: _bar("sym", _SECOND),
-    _MinuteBar: _bar("sym", _MINUTE),
+    _SecondBar: _bar("sym", SECOND),
+    _MinuteBar: _bar("sym", MINUTE),
     _CryptoTrade: _crypto_trade,
     _CryptoQuote: _quote,
-    _CryptoMinuteBar: _bar("pair", _MINUTE),
-    _CryptoSecondBar: _bar("pair", _SECOND),
+    _CryptoMinuteBar: _bar("pair", MINUTE),
+    _CryptoSecondBar: _bar("pair", SECOND),
     _ForexQuote: _forex_quote,
-    _ForexMinuteBar: _bar("pair", _MINUTE),
-    _ForexSecondBar: _bar("pair", _SECOND),
+    _ForexMinuteBar: _bar("pair", MINUTE),
+    _ForexSecondBar: _bar("pair", SECOND),
     _IndexValue: _index_value,
     _StatusEvent: lambda _item: _STATUS,
 }

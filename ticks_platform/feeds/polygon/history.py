@@ -1,22 +1,21 @@
-"""Polygon.io's (Massive's) REST API of the past: trades, and bars of a minute where a feed has no trades.
+"""Polygon.io's (Massive's) REST API for past data: trades, or one-minute bars for feeds without trades.
 
-Facts are from the official OpenAPI description and clients (massive-com/client-python 2.9.1), the knowledge base
+Sources: the official OpenAPI description and clients (massive-com/client-python 2.9.1), the knowledge base
 (how-do-i-page-through-all-the-trades), polygon-io/issues 41 (milliseconds on the WebSocket, nanoseconds here) and 303
-(429), and error bodies as users published them.
+(429), and error bodies that users published.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import msgspec
 from msgspec import Meta
 
+from ticks_platform.feeds.decoding import UNDECODABLE, Finite
 from ticks_platform.feeds.events import Bar, Event, Rejected, Tick
 from ticks_platform.feeds.history import (
-    UNDECODABLE,
     Header,
     History,
     HistoryAnswer,
@@ -33,25 +32,25 @@ from ticks_platform.feeds.history import (
     UnknownSymbolError,
     base_url,
     frames,
-    seconds_to_next_minute,
+    retry_after,
 )
+from ticks_platform.feeds.polygon.events import exchange_name, trade_id
+from ticks_platform.timestamps import MILLISECOND, MINUTE
 
-_MILLISECOND, _MINUTE = 1_000_000, 60_000_000_000
 _LIMIT = 50_000
-"""Results of a page, at the most that the provider gives."""
+"""Results per page; the provider's maximum."""
 _DELAYED = 900.0
-"""Seconds by which the cluster `delayed` is late."""
+"""Delay of the cluster `delayed` in seconds."""
 
-_Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 _Time = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class _Trade(msgspec.Struct, gc=False):
-    """`decimal_size` is the exact size of fractions of shares. Crypto has no SIP, hence no time of one."""
+    """`decimal_size` is the exact size in fractions of shares. Crypto has no SIP, hence no `sip_timestamp`."""
 
-    price: _Finite | None = None
-    size: _Finite | None = None
-    decimal_size: _Finite | None = None
+    price: Finite | None = None
+    size: Finite | None = None
+    decimal_size: Finite | None = None
     id: str | int | None = None
     exchange: int | None = None
     trf_id: int | None = None
@@ -61,16 +60,16 @@ class _Trade(msgspec.Struct, gc=False):
 
 class _Bar(msgspec.Struct, gc=False):
     t: _Time | None = None
-    o: _Finite | None = None
-    h: _Finite | None = None
-    l: _Finite | None = None  # noqa: E741
-    c: _Finite | None = None
-    v: _Finite | None = None
-    vw: _Finite | None = None
+    o: Finite | None = None
+    h: Finite | None = None
+    l: Finite | None = None  # noqa: E741
+    c: Finite | None = None
+    v: Finite | None = None
+    vw: Finite | None = None
 
 
 class _Body(msgspec.Struct):
-    """`message` and `error` say the same: which of them there is depends on the error."""
+    """An error has its text in `message` or in `error`."""
 
     status: str | None = None
     results: list[msgspec.Raw] | None = None
@@ -79,7 +78,7 @@ class _Body(msgspec.Struct):
     error: str | None = None
 
 
-# `decimal_size` is a string, hence not strict.
+# Not strict: `decimal_size` is a string.
 _decode_trade = msgspec.json.Decoder(_Trade, strict=False).decode
 _decode_bar = msgspec.json.Decoder(_Bar, strict=False).decode
 _decode_body = msgspec.json.Decoder(_Body).decode
@@ -88,7 +87,7 @@ _TRADES, _BARS = "polygon trades", "polygon bars"
 
 
 class PolygonHistory(History):
-    """`/v3/trades`, or `/v2/aggs` in place of ticks that are not trades: forex and indices."""
+    """`/v3/trades`, or `/v2/aggs` for forex and indices, whose ticks are not trades."""
 
     requests_per_minute = 5  # the free plan
     delay = 60.0
@@ -100,9 +99,9 @@ class PolygonHistory(History):
         self._api_key = api_key or ""
         self._market = market
         self.lag = _DELAYED if cluster == "delayed" else 0.0
-        # Between an event's time and its arrival lie a network and two clocks.
+        # An event's time and its arrival differ by the network's delay and between two clocks.
         self.margin = 10.0 if self.kind == "trades" else 0.0
-        # A page has room for what is traded in minutes; a bar costs next to nothing.
+        # A page holds minutes of trades, but days of bars.
         self.joins_within = 60.0 if self.kind == "trades" else 86_400.0
 
     def first(self, span: Span) -> str:
@@ -116,7 +115,7 @@ class PolygonHistory(History):
                 "limit": _LIMIT,
             }
             return f"/v3/trades/{ticker}?{urlencode(query)}"
-        begin, end = span.begin // _MILLISECOND, (span.end - 1) // _MILLISECOND
+        begin, end = span.begin // MILLISECOND, (span.end - 1) // MILLISECOND
         query = {"adjusted": "false", "sort": "asc", "limit": _LIMIT}
         return f"/v2/aggs/ticker/{ticker}/range/1/minute/{begin}/{end}?{urlencode(query)}"
 
@@ -128,13 +127,13 @@ class PolygonHistory(History):
             body = _decode_body(answer.body)
         except UNDECODABLE as error:
             if answer.status == 200:
-                raise TransientError(f"Polygon's answer is not what it should be: {error}") from None
+                raise TransientError(f"Polygon sent an invalid response: {error}") from None
             body = _Body()
         if answer.status != 200:
-            raise _trouble(answer, body, span)
+            raise _error(answer, body, span)
         upcoming = _cursor(body.next_url) if body.next_url else None
         if upcoming == cursor:
-            raise TransientError("Polygon named the page that it had sent as the next one")
+            raise TransientError("Polygon named the current page as the next one")
         results = body.results or []
         header = Header(_TRADES if self.kind == "trades" else _BARS, span.symbol)
         return Page(frames(header, results), len(results), upcoming)
@@ -144,7 +143,7 @@ class PolygonHistory(History):
         return [convert(header.symbol, bytes(result)) for result in results]
 
     def _ticker(self, symbol: str) -> str:
-        """What REST calls a symbol: X:BTCUSD where the WebSocket has BTC-USD, C:EURUSD for EUR/USD."""
+        """The REST API's name of a symbol: X:BTCUSD for the WebSocket's BTC-USD, C:EURUSD for EUR/USD."""
         if self._market in ("crypto", "forex"):
             plain = symbol.replace("-", "").replace("/", "")
             return f"{'X' if self._market == 'crypto' else 'C'}:{plain}"
@@ -152,29 +151,26 @@ class PolygonHistory(History):
 
 
 def _trade(symbol: str, raw: bytes) -> Event:
-    """As `polygon_events` makes it of the WebSocket's: a trade has one identity and one time by either way."""
+    """The same tick as `events` decodes from the WebSocket, so that a trade that came both ways is recognised."""
     try:
         item = _decode_trade(raw)
     except UNDECODABLE as error:
         return Rejected(f"malformed trade: {error}", raw)
     time = item.participant_timestamp if item.sip_timestamp is None else item.sip_timestamp
     if time is None or item.price is None:
-        return Rejected("a trade without a time or a price", raw)
-    exchange = None if item.exchange is None else str(item.exchange)
-    if item.trf_id is not None:
-        exchange = f"{exchange or ''}/{item.trf_id}"
+        return Rejected("trade without a time or a price", raw)
     size = item.size if item.decimal_size is None else item.decimal_size
-    # The WebSocket has whole milliseconds, and a trade that both bring is known by its time.
+    # The WebSocket has whole milliseconds; the same trade needs the same time.
     return Tick(
         symbol,
-        time // _MILLISECOND * _MILLISECOND,
+        time // MILLISECOND * MILLISECOND,
         item.price,
         None,
         size,
         None,
         None,
-        exchange,
-        None if item.id is None else str(item.id) or None,
+        exchange_name(item.exchange, item.trf_id),
+        trade_id(item.id),
     )
 
 
@@ -184,26 +180,26 @@ def _bar(symbol: str, raw: bytes) -> Event:
     except UNDECODABLE as error:
         return Rejected(f"malformed bar: {error}", raw)
     if item.t is None:
-        return Rejected("a bar without a time", raw)
-    begin = item.t * _MILLISECOND
-    return Bar(symbol, begin, begin + _MINUTE, item.o, item.h, item.l, item.c, item.v, item.vw)
+        return Rejected("bar without a time", raw)
+    begin = item.t * MILLISECOND
+    return Bar(symbol, begin, begin + MINUTE, item.o, item.h, item.l, item.c, item.v, item.vw)
 
 
 def _cursor(next_url: str) -> str:
-    """Path and query of the next page. The host is left out: the key must not go to another one."""
+    """Path and query of the next page, without the host: the key must not be sent to another one."""
     parts = urlsplit(next_url)
     query = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name.lower() != "apikey"])
     return f"{parts.path}?{query}"
 
 
-def _trouble(answer: HistoryAnswer, body: _Body, span: Span) -> Exception:
-    reason = f"Polygon answered {answer.status}: {body.message or body.error or body.status or 'nothing more'}"
+def _error(answer: HistoryAnswer, body: _Body, span: Span) -> Exception:
+    reason = f"Polygon answered {answer.status}: {body.message or body.error or body.status or 'no message'}"
     lower = reason.lower()
     if answer.status == 429:
-        return RateLimitedError(reason, seconds=seconds_to_next_minute(answer))
+        return RateLimitedError(reason, seconds=retry_after(answer))
     if answer.status in (401, 403):
         if "timeframe" in lower:
-            # Plans without real time have what is older: minutes or, on the free plan, a day.
+            # Plans without real time have data after minutes, the free plan after a day.
             return NotYetAvailableError(reason)
         if answer.status == 403 or "not_authorized" in lower or "not entitled" in lower:
             return NotEntitledError(f"{span.symbol}: {reason}")

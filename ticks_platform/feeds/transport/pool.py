@@ -1,4 +1,4 @@
-"""One feed's connections: its symbols spread over as many as the provider or the plan requires."""
+"""All connections of a feed: its symbols are spread over several if one connection has a limit."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _POLL = 0.1
 
 
 def spread(symbols: Sequence[str], before: Sequence[Sequence[str]], *, capacity: int | None) -> list[list[str]]:
-    """The symbols in groups of at most `capacity`. A symbol stays in the group that it was in `before`."""
+    """The symbols in groups of at most `capacity`. A symbol stays in its group of `before`."""
     if capacity is None:
         return [list(symbols)]
-    wanted = dict.fromkeys(symbols)
-    groups = [[symbol for symbol in group if symbol in wanted] for group in before]
+    unassigned = dict.fromkeys(symbols)
+    groups = [[symbol for symbol in group if symbol in unassigned] for group in before]
     for group in groups:
         for symbol in group:
-            del wanted[symbol]
-    for symbol in wanted:
+            del unassigned[symbol]
+    for symbol in unassigned:
         with_room = [group for group in groups if len(group) < capacity]
         if not with_room:
             groups.append([])
@@ -33,7 +33,7 @@ def spread(symbols: Sequence[str], before: Sequence[Sequence[str]], *, capacity:
 
 
 class ConnectionPool:
-    """Streams a feed over one connection, or over several at once where `capacity` symbols are all that one carries."""
+    """Streams a feed over one connection, or over several with at most `capacity` symbols each."""
 
     def __init__(
         self,
@@ -44,25 +44,27 @@ class ConnectionPool:
         on_frames: Callable[[Sequence[Frame]], None],
         on_change: Callable[[Change], None],
         silence: SilenceDetector | None = None,
+        feed: str = "",
     ) -> None:
-        """`on_frames` and `on_change` are called in several threads, each with what is of one connection."""
+        """`on_frames` and `on_change` are called in the thread of each connection. `feed` is its name, for the log."""
         self._connector = connector
         self._capacity = capacity
         self._on_frames = on_frames
         self._on_change = on_change
         self._silence = silence
+        self._feed = feed
         self._numbers = itertools.count(1)
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._groups: list[list[str]] = []
-        self._members: list[_Member] = []
+        self._threads: list[_ConnectionThread] = []
         self._running = False
-        self.want(symbols)
+        self.set_symbols(symbols)
 
     @property
     def state(self) -> State:
-        """The state of the connection that is worst off."""
-        states = [member.connection.state for member in self._members]
+        """The worst state of any connection."""
+        states = [thread.connection.state for thread in self._threads]
         order = (
             State.REFUSED,
             State.BACKING_OFF,
@@ -76,45 +78,45 @@ class ConnectionPool:
 
     @property
     def unhealthy(self) -> frozenset[str]:
-        """Symbols that stay silent although everything was tried."""
-        return frozenset().union(*(member.connection.unhealthy for member in self._members))
+        """Symbols that are still silent after a new subscription and a reconnect."""
+        return frozenset().union(*(thread.connection.unhealthy for thread in self._threads))
 
-    def want(self, symbols: Sequence[str]) -> None:
-        """Stream these symbols from now on; connections that stand go on, and more are opened as they are needed."""
+    def set_symbols(self, symbols: Sequence[str]) -> None:
+        """Stream these symbols from now on. Open connections stay open; more are opened if needed."""
         with self._lock:
             if self._stop.is_set():
                 return
             self._groups = spread(symbols, self._groups, capacity=self._capacity)
             for number, group in enumerate(self._groups):
-                if number < len(self._members):
-                    self._members[number].connection.want(group)
+                if number < len(self._threads):
+                    self._threads[number].connection.set_symbols(group)
                 else:
-                    self._members.append(self._open(group))
+                    self._threads.append(self._open(group))
 
     def stop(self) -> None:
-        """Ask `run` to return; it does within a fraction of a second. Safe from any thread."""
+        """Ask `run` to return, which takes less than a second. Safe from any thread."""
         self._stop.set()
         with self._lock:
-            for member in self._members:
-                member.connection.stop()
+            for thread in self._threads:
+                thread.connection.stop()
 
     def run(self) -> None:
-        """Stream until `stop`. Raises FeedRefusedError when the provider refuses this client on any connection."""
+        """Stream until `stop`. Raises FeedRefusedError if the provider refuses this client on any connection."""
         with self._lock:
             self._running = True
-            for member in self._members:
-                member.start()
-        while not self._stop.is_set() and all(member.is_alive() for member in self._members):
+            for thread in self._threads:
+                thread.start()
+        while not self._stop.is_set() and all(thread.is_alive() for thread in self._threads):
             self._stop.wait(_POLL)
         self.stop()
-        for member in self._members:
-            member.join()
-        for member in self._members:
-            if member.failure is not None:
-                raise member.failure
+        for thread in self._threads:
+            thread.join()
+        for thread in self._threads:
+            if thread.failure is not None:
+                raise thread.failure
 
-    def _open(self, group: Sequence[str]) -> _Member:
-        member = _Member(
+    def _open(self, group: Sequence[str]) -> _ConnectionThread:
+        thread = _ConnectionThread(
             FeedConnection(
                 self._connector,
                 symbols=group,
@@ -122,15 +124,16 @@ class ConnectionPool:
                 on_change=self._on_change,
                 silence=self._silence,
                 numbers=self._numbers,
+                feed=self._feed,
             )
         )
         if self._running:
-            member.start()
-        return member
+            thread.start()
+        return thread
 
 
-class _Member(threading.Thread):
-    """One connection at work, and what it died of."""
+class _ConnectionThread(threading.Thread):
+    """The thread of one connection, and the exception that ended it."""
 
     def __init__(self, connection: FeedConnection) -> None:
         super().__init__(name="receive", daemon=True)
@@ -140,5 +143,5 @@ class _Member(threading.Thread):
     def run(self) -> None:
         try:
             self.connection.run()
-        except BaseException as error:  # noqa: BLE001  (raised again by whoever runs them all)
+        except BaseException as error:  # noqa: BLE001  (raised again by ConnectionPool.run)
             self.failure = error

@@ -1,7 +1,7 @@
-"""The transport, written once for all connectors: connect, read, keep alive, notice death, come back.
+"""One connection after the other: connect, read frames, reconnect with a backoff.
 
-One thread owns one connection. It stamps each frame's arrival and hands it on untouched; a frame is looked at only as
-far as the connection's life depends on it.
+One thread owns one connection. It stamps the arrival of each frame and passes the bytes on unchanged; it reads only as
+much of a frame as the connection's state depends on.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ticks_platform.feeds.connector import Connector, Conversation, Endpoint
 from ticks_platform.feeds.errors import (
     ConnectionLostError,
     FeedRefusedError,
-    LeavingError,
+    LocalCloseError,
     TryLaterError,
     UnreachableError,
 )
 from ticks_platform.feeds.events import Frame
-from ticks_platform.feeds.transport.session import POLL, Session
+from ticks_platform.feeds.transport.session import POLL_INTERVAL, Session
 from ticks_platform.feeds.transport.silence import Escalation, SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State, StateTracker
 from ticks_platform.feeds.transport.websocket import CLOSE, DATA, HandshakeFailedError, WebSocketConnection, connect
@@ -30,30 +30,29 @@ from ticks_platform.feeds.transport.websocket import CLOSE, DATA, HandshakeFaile
 CONNECT_TIMEOUT = 10.0
 """Seconds for the name look-up, TCP, TLS and the WebSocket handshake together."""
 
-GOODBYE_TIMEOUT = 0.7
-"""Seconds for saying goodbye: for a close frame, and for the provider's answer. Frames that come before it are kept."""
+CLOSE_TIMEOUT = 0.7
+"""Seconds for the closing handshake. Frames that arrive before the provider's close frame are kept."""
 
-PROVEN_AFTER = 10.0
-"""Seconds from a connection's first data after which it counts as a success, and waits begin small again. A provider
-that drops the oldest connection of a key serves each for a moment: two clients would chase each other without pause."""
+STABLE_AFTER = 10.0
+"""Seconds from a connection's first data after which the backoff is reset. Some providers drop a key's oldest
+connection for a new one: without this, two clients would end each other's connections without a pause."""
 
-UNREACHABLE_PAUSE = 4.0
-"""Longest wait while nobody answers at all, since trying burdens nobody: a provider that is back is found soon."""
+UNREACHABLE_MAX_DELAY = 4.0
+"""Longest wait in seconds while the server cannot be reached: an attempt costs it nothing, and outages end sooner."""
 
-QUIET_INTERVAL = 50_000_000
-"""Nanoseconds after which it is asked again whether everything that has arrived was read."""
+DRAIN_CHECK_INTERVAL = 50_000_000
+"""Nanoseconds between checks whether everything that has arrived was read."""
 
 MAX_GROUP_FRAMES = 512
 MAX_GROUP_BYTES = 1 << 20
-"""What is handed over at a time, at the most."""
+"""Limits of one call of `on_frames`."""
 
 
 class FeedConnection:
-    """Streams some symbols' frames until told to stop, across as many connections as it takes.
+    """Streams the frames of some symbols until `stop`, over one connection after the other.
 
-    `on_frames` is called in the receiving thread with frames of one connection, in order: with those that arrived
-    together, before more is asked of the system. It may block, which stops reading. `on_change` is called in the same
-    thread with every change of state and every notice.
+    `on_frames` is called in the receiving thread with the frames that arrived together, in order and of one connection.
+    It may block, which stops reading. `on_change` is called in the same thread with every state and notice.
     """
 
     def __init__(
@@ -66,14 +65,15 @@ class FeedConnection:
         backoff: Backoff | None = None,
         silence: SilenceDetector | None = None,
         numbers: Iterator[int] | None = None,
+        feed: str = "",
     ) -> None:
-        """`silence` judges silence; without it, only a dead peer is noticed. `numbers` number the connections."""
+        """Without `silence`, only a dead peer is detected. `numbers` number the connections; `feed` is for the log."""
         self._connector = connector
         self._symbols = tuple(symbols)
         self._on_frames = on_frames
         self._group: list[Frame] = []
         self._group_bytes = 0
-        self._state = StateTracker(on_change)
+        self._state = StateTracker(on_change, feed=feed)
         self._backoff = backoff or Backoff(base=0.5, cap=30.0)
         self._escalation = Escalation(silence) if silence else None
         self._numbers = numbers or itertools.count(1)
@@ -81,69 +81,69 @@ class FeedConnection:
 
     @property
     def state(self) -> State:
-        """Where it is in its life."""
+        """The state of the current connection."""
         return self._state.current
 
     @property
     def unhealthy(self) -> frozenset[str]:
-        """Symbols that stay silent although everything was tried."""
+        """Symbols that are still silent after a new subscription and a reconnect."""
         return self._escalation.unhealthy if self._escalation else frozenset()
 
-    def want(self, symbols: Sequence[str]) -> None:
-        """Stream these symbols from now on, on the connection that stands. Safe from any thread."""
+    def set_symbols(self, symbols: Sequence[str]) -> None:
+        """Stream these symbols from now on, on the open connection. Safe from any thread."""
         self._symbols = tuple(symbols)
 
     def stop(self) -> None:
-        """Ask `run` to return; it does within a fraction of a second. Safe from any thread."""
+        """Ask `run` to return, which takes less than a second. Safe from any thread."""
         self._stop.set()
 
     def run(self) -> None:
-        """Stream until `stop`. Raises FeedRefusedError when the provider refuses this client."""
+        """Stream until `stop`. Raises FeedRefusedError if the provider refuses this client."""
         try:
             while not self._stop.is_set():
                 self._state.begin(next(self._numbers))
                 try:
-                    self._stream_once()
+                    self._run_connection()
                 except ConnectionLostError as lost:
-                    if self._proven():
+                    if self._was_stable():
                         self._backoff.reset()
                     delay = self._backoff.next_delay()
                     if isinstance(lost, UnreachableError):
-                        delay %= UNREACHABLE_PAUSE  # as evenly spread as before, which a minimum would not be
+                        delay %= UNREACHABLE_MAX_DELAY  # still evenly spread, unlike min()
                     if isinstance(lost, TryLaterError):
                         delay += lost.seconds
-                    self._state.change(State.BACKING_OFF, f"{lost}; trying again in {delay:.1f} s")
+                    self._state.change(State.BACKING_OFF, f"{lost}; retrying in {delay:.1f} s")
                     self._stop.wait(delay)
         except FeedRefusedError as refused:
             self._state.change(State.REFUSED, str(refused))
             raise
         self._state.change(State.CLOSED, "stopped")
 
-    def _stream_once(self) -> None:
+    def _run_connection(self) -> None:
         endpoint = self._connector.endpoint()
         self._state.change(State.CONNECTING, endpoint.public_url)
         websocket = self._connect(endpoint)
         if websocket is None:
             return
         try:
-            self._converse(websocket, self._connector.converse())
-        except LeavingError:
-            self._say_goodbye(websocket)
+            self._receive(websocket, self._connector.converse())
+        except LocalCloseError:
+            self._close_gracefully(websocket)
             raise
         except ConnectionLostError as lost:
             if isinstance(lost.__cause__, OSError):
-                self._take_in_what_arrived(websocket)
+                self._read_received(websocket)
             raise
         finally:
             websocket.close()
-            self._hand_over()
+            self._flush()
 
-    def _proven(self) -> bool:
-        first_data = self._state.first_data
-        return first_data is not None and time.monotonic() - first_data >= PROVEN_AFTER
+    def _was_stable(self) -> bool:
+        first_data_at = self._state.first_data_at
+        return first_data_at is not None and time.monotonic() - first_data_at >= STABLE_AFTER
 
     def _connect(self, endpoint: Endpoint) -> WebSocketConnection | None:
-        """An open WebSocket, or None when told to stop."""
+        """An open WebSocket, or None if `stop` was called."""
         try:
             return connect(endpoint, timeout=CONNECT_TIMEOUT, stop=self._stop)
         except HandshakeFailedError as failed:
@@ -152,7 +152,7 @@ class FeedConnection:
                 raise FeedRefusedError(refusal) from None
             raise
 
-    def _converse(self, websocket: WebSocketConnection, conversation: Conversation) -> None:
+    def _receive(self, websocket: WebSocketConnection, conversation: Conversation) -> None:
         for message in conversation.opening():
             websocket.send(message)
         session = Session(
@@ -166,63 +166,63 @@ class FeedConnection:
         while not self._stop.is_set():
             received = websocket.receive()
             if received is not None:
-                session.clock.heard()
+                session.keep_alive.frame_received()
                 opcode, data = received
                 if opcode in DATA:
-                    self._take_in(data)
-                    session.react(data)
+                    self._buffer(data)
+                    session.handle_frame(data)
                 elif opcode == CLOSE:
                     raise ConnectionLostError(f"the provider closed the connection ({_close_reason(data)})")
             if (
-                not websocket.more_at_hand
+                not websocket.has_buffered_message
                 or self._group_bytes >= MAX_GROUP_BYTES
                 or len(self._group) >= MAX_GROUP_FRAMES
             ):
-                self._hand_over()
-                self._note_quiet(websocket)
-                session.tell_answers()
-            if received is None or session.due():
-                session.keep_going()
-        self._say_goodbye(websocket)
+                self._flush()
+                self._note_drained(websocket)
+                session.report_answers()
+            if received is None or session.housekeeping_due():
+                session.do_housekeeping()
+        self._close_gracefully(websocket)
 
-    def _note_quiet(self, websocket: WebSocketConnection) -> None:
-        """Take note of a moment at which nothing waits that was not handed over: data after it proves the time before.
+    def _note_drained(self, websocket: WebSocketConnection) -> None:
+        """Note a moment at which all that arrived was handed over: later data proves that nothing was lost before it.
 
-        The arrival of the data itself would not: after a pause in reading, what comes first was sent before the pause,
-        and the provider may have gone in the middle of it.
+        The arrival of a frame alone proves nothing: after a pause in reading, the first frames were sent before the
+        pause, and the provider may have dropped the connection during it.
         """
-        now, before = time.time_ns(), self._state.quiet_at
-        if (before is None or now - before >= QUIET_INTERVAL) and websocket.nothing_waits:
-            self._state.quiet_at = now
+        now, before = time.time_ns(), self._state.drained_at
+        if (before is None or now - before >= DRAIN_CHECK_INTERVAL) and websocket.is_drained:
+            self._state.drained_at = now
 
-    def _say_goodbye(self, websocket: WebSocketConnection) -> None:
-        """Close cleanly, and take in what was on its way: it had reached the socket."""
-        deadline = time.monotonic() + GOODBYE_TIMEOUT
+    def _close_gracefully(self, websocket: WebSocketConnection) -> None:
+        """Do the closing handshake, and keep the frames that were still on their way."""
+        deadline = time.monotonic() + CLOSE_TIMEOUT
         with contextlib.suppress(ConnectionLostError):
             websocket.send_close()
             while (left := deadline - time.monotonic()) > 0:
-                websocket.poll_every(min(left / 2, POLL))  # of which a read takes twice as much at the most
+                websocket.set_timeout(min(left / 2, POLL_INTERVAL))  # a read takes up to twice its timeout
                 received = websocket.receive()
-                if received is not None and not self._still_open(*received):
+                if received is not None and not self._buffer_unless_close(*received):
                     return
 
-    def _take_in_what_arrived(self, websocket: WebSocketConnection) -> None:
-        """After a failed write, take in what the system had received before: it had reached the socket."""
+    def _read_received(self, websocket: WebSocketConnection) -> None:
+        """After a failed write, keep the frames that the socket had received before."""
         with contextlib.suppress(ConnectionLostError):
-            while (received := websocket.receive()) is not None and self._still_open(*received):
+            while (received := websocket.receive()) is not None and self._buffer_unless_close(*received):
                 pass
 
-    def _still_open(self, opcode: int, data: bytes) -> bool:
-        """Take a message in if it is a frame; returns whether more may follow."""
+    def _buffer_unless_close(self, opcode: int, data: bytes) -> bool:
+        """Keep a message with data; return False after a close frame."""
         if opcode in DATA:
-            self._take_in(data)
+            self._buffer(data)
         return opcode != CLOSE
 
-    def _take_in(self, data: bytes) -> None:
+    def _buffer(self, data: bytes) -> None:
         self._group.append(Frame(data, time.time_ns(), self._state.connection))
         self._group_bytes += len(data)
 
-    def _hand_over(self) -> None:
+    def _flush(self) -> None:
         if self._group:
             group, self._group, self._group_bytes = self._group, [], 0
             self._on_frames(group)

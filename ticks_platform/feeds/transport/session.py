@@ -1,4 +1,4 @@
-"""What is said on one open connection; the transport around it is `ticks_platform.feeds.transport.reconnect`."""
+"""The session on one open connection. `reconnect` opens connections and reads them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from ticks_platform.feeds.connector import Connector, Conversation
-from ticks_platform.feeds.errors import ConnectionLostError, FeedRefusedError, LeavingError, TryLaterError
+from ticks_platform.feeds.errors import ConnectionLostError, FeedRefusedError, LocalCloseError, TryLaterError
 from ticks_platform.feeds.events import (
     Acknowledged,
     Authenticated,
@@ -27,26 +27,26 @@ PING_INTERVAL = 15.0
 """Seconds between pings; the official twelvedata-python client's interval."""
 
 PONG_TIMEOUT = 10.0
-"""Seconds without pong or any frame after a ping, after which the peer is taken for dead."""
+"""Seconds after a ping without a pong or any other frame, after which the peer is presumed dead."""
 
 AUTHENTICATE_TIMEOUT = 10.0
-"""Seconds for the provider to let this client in."""
+"""Seconds for the provider to authenticate this client."""
 
 SUBSCRIBE_TIMEOUT = 10.0
-"""Seconds for sending a subscription, which may be a long one on a slow line."""
+"""Seconds to send a subscription, which may be long and the network slow."""
 
-LONGEST_DECODING = 30.0
-"""Seconds after a frame within which it may still wait to be decoded: silence is judged up to the last decoded one."""
+MAX_DECODE_LAG = 30.0
+"""Seconds that a frame may wait to be decoded. Until then, silence is measured up to the last decoded frame."""
 
-POLL = 0.1
-"""Seconds that a read waits before the clock is looked at."""
+POLL_INTERVAL = 0.1
+"""Seconds that a read waits before timers are checked."""
 
-_LOOK_INTERVAL = 1.0
-"""Seconds between looks at which symbols are silent."""
+_SILENCE_CHECK_INTERVAL = 1.0
+"""Seconds between checks for silent symbols."""
 
 
 class Session:
-    """What is said on one open connection: authentication, subscriptions, keep-alive, and what silence leads to."""
+    """Authentication, subscriptions, keep-alive and silence on one open connection."""
 
     def __init__(
         self,
@@ -58,27 +58,27 @@ class Session:
         escalation: Escalation | None,
         symbols: Callable[[], tuple[str, ...]],
     ) -> None:
-        """`escalation` judges silence, if it is to be judged; `symbols` tells which are wanted at the moment.
+        """`escalation` acts on silence, if given; `symbols` returns the currently desired symbols.
 
-        Raises ConnectionLostError when the link is lost already.
+        Raises ConnectionLostError if the connection is lost already.
         """
         self._websocket = websocket
         self._conversation = conversation
         self._connector = connector
         self._state = state
         self._escalation = escalation
-        self._wanted = symbols
-        websocket.poll_every(POLL)
+        self._get_symbols = symbols
+        websocket.set_timeout(POLL_INTERVAL)
         self._subscriptions = Subscriptions(conversation)
         self._limit = RateLimit(self._connector.messages_per_minute)
         for _ in conversation.opening():
             self._limit.sent(time.monotonic())
-        self.clock = _Clock(conversation)
+        self.keep_alive = _KeepAlive(conversation)
         self._answers: list[Acknowledged | Unsubscribed] = []
         self._symbols: tuple[str, ...] | None = None
         self._subscribed_at: dict[str, float] = {}
-        self._data_at = time.time()
-        self._look_at = time.monotonic() + _LOOK_INTERVAL
+        self._last_data_at = time.time()
+        self._next_silence_check = time.monotonic() + _SILENCE_CHECK_INTERVAL
         self._authenticated = not conversation.authenticates
         self._authenticated_by = time.monotonic() + AUTHENTICATE_TIMEOUT
         if self._authenticated:
@@ -86,27 +86,28 @@ class Session:
         else:
             self._state.change(State.AUTHENTICATING, "key sent")
 
-    def due(self) -> bool:
-        """Whether something has to be done although frames keep coming."""
-        return self.clock.due() or self.clock.now >= min(self._look_at, self._subscriptions.next_deadline())
+    def housekeeping_due(self) -> bool:
+        """Whether a timer has expired, as of the last frame."""
+        now = self.keep_alive.last_frame_at
+        return self.keep_alive.due() or now >= min(self._next_silence_check, self._subscriptions.next_deadline())
 
-    def react(self, data: bytes) -> None:
-        """Act upon a frame. Raises FeedRefusedError or TryLaterError when the provider turns this client away in it."""
+    def handle_frame(self, data: bytes) -> None:
+        """Handle a frame. Raises FeedRefusedError or TryLaterError if the provider refuses this client in it."""
         has_data, notices, replies = self._conversation.receive(data)
         if has_data:
-            self.tell_answers()
-            self._data_at = time.time()
-            self._state.brought_data()
+            self.report_answers()
+            self._last_data_at = time.time()
+            self._state.data_received()
             if self._state.current is not State.STREAMING:
-                self._state.change(State.STREAMING, "first data" if self._state.first_data is None else "data again")
-            if self._state.first_data is None:
-                self._state.first_data = time.monotonic()
+                self._state.change(State.STREAMING, "first data" if self._state.first_data_at is None else "data again")
+            if self._state.first_data_at is None:
+                self._state.first_data_at = time.monotonic()
         for message in replies:
             self._send(message)
         for notice in notices:
-            self._handle(notice)
+            self._handle_notice(notice)
 
-    def _handle(self, notice: Notice) -> None:
+    def _handle_notice(self, notice: Notice) -> None:
         if isinstance(notice, Refused):
             raise FeedRefusedError(notice.reason)
         if isinstance(notice, TryLater):
@@ -116,141 +117,142 @@ class Session:
                 self._authenticated = True
                 self._subscribe()
             return
-        self._subscriptions.answered(notice)
+        self._subscriptions.handle_answer(notice)
         if isinstance(notice, Acknowledged | Unsubscribed):
-            # One line for all that come together: some providers answer channel by channel, thousands of them.
+            # One log line for all that arrive together: some providers confirm thousands of channels one by one.
             if self._answers and type(self._answers[-1]) is not type(notice):
-                self.tell_answers()
+                self.report_answers()
             self._answers.append(notice)
         else:
-            self._state.remark(notice)
+            self._state.report(notice)
 
-    def tell_answers(self) -> None:
-        """Report what was acknowledged since the last time."""
+    def report_answers(self) -> None:
+        """Report the acknowledgements since the last report."""
         if not self._answers:
             return
         answers, self._answers = self._answers, []
         notice = type(answers[0])(tuple(channel for answer in answers for channel in answer.channels))
-        self._state.remark(notice)
+        self._state.report(notice)
 
-    def keep_going(self) -> None:
-        """Send what is due, and judge what is missing. Raises ConnectionLostError when the peer seems dead."""
+    def do_housekeeping(self) -> None:
+        """Send due messages and check for silence. Raises ConnectionLostError if the peer seems dead."""
         now = time.monotonic()
-        self.clock.keep_alive(self._websocket)
+        self.keep_alive.send_due(self._websocket)
         if not self._authenticated:
             if now >= self._authenticated_by:
                 raise ConnectionLostError(f"not authenticated within {AUTHENTICATE_TIMEOUT:g} s")
             return
-        unanswered = self._subscriptions.overdue(now)
+        unanswered = self._subscriptions.expire(now)
         if unanswered is not None:
-            self._state.remark(unanswered)
-        if self._symbols is not self._wanted():
-            self._want()
-        self._ask(now)
-        if now >= self._look_at:
-            self._look_at = now + _LOOK_INTERVAL
-            self._look_for_silence()
+            self._state.report(unanswered)
+        if self._symbols is not self._get_symbols():
+            self._update_channels()
+        self._send_subscriptions(now)
+        if now >= self._next_silence_check:
+            self._next_silence_check = now + _SILENCE_CHECK_INTERVAL
+            self._check_silence()
 
     def _subscribe(self) -> None:
-        self._state.change(State.SUBSCRIBING, f"{len(self._wanted())} symbols asked for")
-        self._want()
-        self._ask(time.monotonic())
+        self._state.change(State.SUBSCRIBING, f"subscribing to {len(self._get_symbols())} symbols")
+        self._update_channels()
+        self._send_subscriptions(time.monotonic())
 
-    def _want(self) -> None:
-        self._symbols = self._wanted()
+    def _update_channels(self) -> None:
+        self._symbols = self._get_symbols()
         now = time.time()
         self._subscribed_at = {symbol: self._subscribed_at.get(symbol, now) for symbol in self._symbols}
-        self._subscriptions.want(channel for symbol in self._symbols for channel in self._connector.channels(symbol))
+        self._subscriptions.set_desired(
+            channel for symbol in self._symbols for channel in self._connector.channels(symbol)
+        )
 
-    def _ask(self, now: float) -> None:
-        messages = self._subscriptions.due(now, room=self._limit.room(now))
+    def _send_subscriptions(self, now: float) -> None:
+        messages = self._subscriptions.due_messages(now, room=self._limit.room(now))
         if messages:
-            self._websocket.poll_every(SUBSCRIBE_TIMEOUT)
+            self._websocket.set_timeout(SUBSCRIBE_TIMEOUT)
             for message in messages:
                 self._send(message)
-            self._websocket.poll_every(POLL)
+            self._websocket.set_timeout(POLL_INTERVAL)
 
     def _send(self, message: str) -> None:
         self._websocket.send(message)
         self._limit.sent(time.monotonic())
 
-    def _look_for_silence(self) -> None:
-        """Only while every frame is decoded: what waits in the journal is not silence."""
+    def _check_silence(self) -> None:
+        """Check up to the last decoded frame: symbols in frames that wait to be decoded are not silent."""
         escalation = self._escalation
         if escalation is None:
             return
         silence = escalation.silence
         now = time.time()
         names = {self._connector.symbol_of(symbol): symbol for symbol in self._symbols or ()}
-        self._look_for_stall(silence, names, now)
-        if self._data_at > silence.decoded_until and now - self._data_at < LONGEST_DECODING:
+        self._check_stall(silence, names, now)
+        if self._last_data_at > silence.decoded_until and now - self._last_data_at < MAX_DECODE_LAG:
             now = silence.decoded_until
 
         def channels(name: str) -> tuple[str, ...]:
-            # A symbol that is no longer wanted may be heard of for a last time.
+            # A symbol that was just removed may be reported once more.
             return self._connector.channels(names.get(name, name))
 
-        steps = escalation.look({name: self._subscribed_at[symbol] for name, symbol in names.items()}, now)
+        steps = escalation.check({name: self._subscribed_at[symbol] for name, symbol in names.items()}, now)
         if steps.heard_again:
             notice: Notice = HeardAgain(tuple(itertools.chain.from_iterable(map(channels, steps.heard_again))))
-            self._state.remark(notice)
-        if steps.noticed:
-            notice = Silent({channel: gone for name, gone in steps.noticed.items() for channel in channels(name)})
-            self._state.remark(notice)
-            self._subscriptions.ask_again(notice.seconds)
+            self._state.report(notice)
+        if steps.newly_silent:
+            notice = Silent({channel: age for name, age in steps.newly_silent.items() for channel in channels(name)})
+            self._state.report(notice)
+            self._subscriptions.resubscribe(notice.seconds)
         if steps.unhealthy:
             names_ = ", ".join(sorted(steps.unhealthy)[:10])
-            self._state.change(self._state.current, f"{names_}: silent although everything was tried")
+            self._state.change(
+                self._state.current, f"unhealthy: {names_} still without data after resubscribing and reconnecting"
+            )
         if steps.reconnect:
             self._state.change(State.STALLED, steps.reconnect)
-            raise LeavingError(steps.reconnect)
+            raise LocalCloseError(steps.reconnect)
 
-    def _look_for_stall(self, silence: SilenceDetector, symbols: Iterable[str], now: float) -> None:
-        """No data at all, of any symbol, while a market is open: subscribe anew, then reconnect."""
-        # Other connections of the feed may have symbols of markets that are open when all of this one's are closed.
+    def _check_stall(self, silence: SilenceDetector, symbols: Iterable[str], now: float) -> None:
+        """If no symbol has data while a market is open: resubscribe, then reconnect."""
+        # The markets of this connection's symbols may be closed while those of other connections are open.
         opened, any_opened = silence.open_since(symbols, now), silence.any_open_since(now)
-        silent_for = 0.0 if opened is None or any_opened is None else now - max(self._data_at, opened, any_opened)
+        silent_for = 0.0 if opened is None or any_opened is None else now - max(self._last_data_at, opened, any_opened)
         if silent_for > 1.5 * silence.patience and self._state.current is State.STALLED:
-            raise ConnectionLostError(f"no data for {silent_for:.0f} s, subscribed anew in vain")
+            raise ConnectionLostError(f"no data for {silent_for:.0f} s, also after resubscribing")
         if silent_for > silence.patience and self._state.current is not State.STALLED:
-            self._state.change(State.STALLED, f"no data for {silent_for:.0f} s; subscribing anew")
-            self._subscriptions.ask_again(self._subscriptions.active)
+            self._state.change(State.STALLED, f"no data for {silent_for:.0f} s; resubscribing")
+            self._subscriptions.resubscribe(self._subscriptions.acknowledged)
 
 
-class _Clock:
-    """What is due when on one connection, on the monotonic clock."""
+class _KeepAlive:
+    """Timers of pings and heartbeats on one connection. Times are of the monotonic clock."""
 
     def __init__(self, conversation: Conversation) -> None:
         now = time.monotonic()
         self._conversation = conversation
-        self._heard = now
-        self._ping_at = now + PING_INTERVAL
-        self._pinged: float | None = None
-        self._heartbeat_at = now + (conversation.heartbeat_interval or float("inf"))
+        self.last_frame_at = now
+        """When the last frame arrived; reading this costs no system call."""
+        self._next_ping_at = now + PING_INTERVAL
+        self._unanswered_ping_at: float | None = None
+        self._next_heartbeat_at = now + (conversation.heartbeat_interval or float("inf"))
 
-    def heard(self) -> None:
-        self._heard = time.monotonic()
-
-    @property
-    def now(self) -> float:
-        """The clock as of the last frame: it costs nothing to look at."""
-        return self._heard
+    def frame_received(self) -> None:
+        self.last_frame_at = time.monotonic()
 
     def due(self) -> bool:
-        return self._heard >= min(self._ping_at, self._heartbeat_at)
+        return self.last_frame_at >= min(self._next_ping_at, self._next_heartbeat_at)
 
-    def keep_alive(self, websocket: WebSocketConnection) -> None:
-        """Send what is due. Raises ConnectionLostError when the last ping went unanswered for too long."""
+    def send_due(self, websocket: WebSocketConnection) -> None:
+        """Send a due ping or heartbeat. Raises ConnectionLostError if the last ping was not answered in time."""
         now = time.monotonic()
-        if self._pinged is not None and self._heard >= self._pinged:
-            self._pinged = None
-        if self._pinged is not None and now - self._pinged > PONG_TIMEOUT:
+        pinged_at = self._unanswered_ping_at
+        if pinged_at is not None and self.last_frame_at >= pinged_at:
+            self._unanswered_ping_at = pinged_at = None
+        if pinged_at is not None and now - pinged_at > PONG_TIMEOUT:
             raise ConnectionLostError(f"no answer to a ping for {PONG_TIMEOUT:g} s")
-        if now >= self._heartbeat_at:
+        if now >= self._next_heartbeat_at:
             websocket.send(self._conversation.heartbeat())
-            self._heartbeat_at = now + (self._conversation.heartbeat_interval or float("inf"))
-        if now >= self._ping_at:
+            self._next_heartbeat_at = now + (self._conversation.heartbeat_interval or float("inf"))
+        if now >= self._next_ping_at:
             websocket.ping()
-            self._ping_at = now + PING_INTERVAL
-            if self._pinged is None:
-                self._pinged = now
+            self._next_ping_at = now + PING_INTERVAL
+            if self._unanswered_ping_at is None:
+                self._unanswered_ping_at = now

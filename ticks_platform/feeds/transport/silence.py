@@ -1,8 +1,8 @@
-"""Which symbols are silent for longer than their own pace and their calendar explain, and what to do about it.
+"""Detects symbols that are silent for longer than their rate and calendar explain, and decides what to do.
 
-The threshold follows the symbol's rate, as in aggr-server, from the feed's `stale_after_seconds` for busy symbols up to
-two hours for quiet ones. Only data counts: pings, heartbeats and statuses say nothing about a symbol. Free of I/O;
-times are seconds since the Unix epoch, given by the caller.
+The threshold follows the symbol's rate, as in aggr-server: from the feed's `stale_after_seconds` for busy symbols up to
+two hours for quiet ones. Only data counts, not pings, heartbeats or statuses. No I/O; times are seconds since the Unix
+epoch, given by the caller.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from typing import NamedTuple
 from ticks_platform.feeds.calendars import Calendar
 
 MEMORY = 600.0
-"""Seconds over which a symbol's rate is averaged (exponentially)."""
+"""Time constant in seconds of the exponential average of a symbol's rate."""
 
 EXPECTED_TICKS = 30.0
-"""A symbol is silent when this many ticks were to be expected: by chance (Poisson) that happens once in 10^13."""
+"""A symbol is silent if this many ticks were expected in the time; by chance (Poisson) that happens once in 10^13."""
 
-LONGEST_PATIENCE = 7200.0
-"""Seconds of silence that even the quietest symbol is allowed while its market is open."""
+MAX_PATIENCE = 7200.0
+"""Seconds of silence in an open market after which even the quietest symbol is silent."""
 
 COUNTING_INTERVAL = 1.0
-"""Seconds of ticks that are counted at once; a batch may hold a thousand symbols."""
+"""Seconds of ticks that are counted at once, since a batch may have a thousand symbols."""
 
 RECONNECT_PAUSE = 600.0
-"""Seconds between reconnects for the sake of at least half of a connection's symbols."""
+"""Seconds between reconnects if at least half of a connection's symbols are silent."""
 
 MINORITY_RECONNECT_PAUSE = 3600.0
-"""The same for the sake of fewer: a halt in one symbol must not cut off all others again and again."""
+"""The same if fewer are: a halt in one symbol must not interrupt all others repeatedly."""
 
 
-class _Pace:
+class _Rate:
     __slots__ = ("after", "count", "last", "updated")
 
     def __init__(self, at: float) -> None:
@@ -45,34 +45,36 @@ class _Pace:
 
 
 class SilenceDetector:
-    """The pace of each symbol of a feed. Written by the thread that decodes, read by those that receive."""
+    """The rate of each symbol of a feed. Written by the decoding thread, read by the receiving threads."""
 
     def __init__(self, calendars: Mapping[str, Calendar], *, patience: float) -> None:
-        """`calendars` are those of the symbols; `patience` is the shortest silence, in seconds, that counts."""
+        """`calendars` are those of the symbols; `patience` is the shortest silence in seconds that counts."""
         self._calendars = dict(calendars)
         self._patience = patience
-        self._paces: dict[str, _Pace] = {}
+        self._rates: dict[str, _Rate] = {}
         self._lock = threading.Lock()
         self._watched: dict[str, float] = {}
         self._pending: Counter[str] = Counter()
         self._pending_until = 0.0
         self._counted_until = 0.0
         self.decoded_until = 0.0
-        """Arrival of the last frame that was decoded: silence after it may be a backlog."""
+        """Arrival of the last decoded frame: symbols without data after it may be in the backlog."""
 
     @property
     def patience(self) -> float:
-        """Shortest silence that counts, in seconds."""
+        """Shortest silence in seconds that counts."""
         return self._patience
 
-    def follow(self, calendars: Mapping[str, Calendar]) -> None:
-        """Take over a changed list of symbols."""
+    def set_calendars(self, calendars: Mapping[str, Calendar]) -> None:
+        """Change the symbols."""
         self._calendars = dict(calendars)
 
-    def saw(self, symbols: Iterable[str], *, until: float, arrivals: Callable[[], Sequence[int]] | None = None) -> None:
-        """Count ticks of these symbols, one each, that arrived up to `until`.
+    def record(
+        self, symbols: Iterable[str], *, until: float, arrivals: Callable[[], Sequence[int]] | None = None
+    ) -> None:
+        """Count one tick for each of these symbols; they arrived up to `until`.
 
-        `arrivals` tells when each of them did, in nanoseconds; it is asked when a symbol that was silent is among them.
+        `arrivals` returns the arrival of each in nanoseconds; it is called only if one of them was silent.
         """
         with self._lock:
             if self._watched:
@@ -83,87 +85,87 @@ class SilenceDetector:
             self._pending.update(symbols)
             self._pending_until = max(self._pending_until, until)
 
-    def caught_up(self, until: float) -> None:
-        """Note that all that arrived up to `until` has been seen."""
+    def mark_decoded(self, until: float) -> None:
+        """All that arrived up to `until` is decoded."""
         self.decoded_until = max(self.decoded_until, until)
         if until - self._counted_until >= COUNTING_INTERVAL:
             self.count()
 
     def count(self) -> None:
-        """Turn what was seen lately into paces."""
+        """Update the rates with the recorded ticks."""
         with self._lock:
             counts, self._pending = self._pending, Counter()
             before = self._counted_until
             until = self._counted_until = max(self.decoded_until, self._pending_until)
             for symbol, count in counts.items():
-                pace = self._paces.get(symbol)
-                if pace is None:
-                    pace = self._paces[symbol] = _Pace(until)
-                # While a market is closed nothing is expected, so that time does not count against the pace; nor do
-                # the ticks of that time count for it, or a morning of early trading would add up to a fast pace.
-                pace.count *= math.exp(-self._open_seconds(symbol, pace.updated, until) / MEMORY)
+                rate = self._rates.get(symbol)
+                if rate is None:
+                    rate = self._rates[symbol] = _Rate(until)
+                # Neither the time nor the ticks of a closed market count: the rate is that of the open market, and
+                # early trading in the morning must not raise it.
+                rate.count *= math.exp(-self._open_seconds(symbol, rate.updated, until) / MEMORY)
                 calendar = self._calendars.get(symbol)
                 if calendar is None or calendar.open_since(until) is not None:
-                    pace.count += count
-                pace.last = pace.updated = max(until, pace.last)
-                pace.after = before
+                    rate.count += count
+                rate.last = rate.updated = max(until, rate.last)
+                rate.after = before
 
     def limit(self, symbol: str) -> float:
-        """Seconds of silence that this symbol's pace explains."""
-        pace = self._paces.get(symbol)
-        if pace is None or pace.count < 1.0:
-            return LONGEST_PATIENCE
-        # The count approaches rate x MEMORY; a young one counts as the whole of it, which errs on the patient side.
-        return min(LONGEST_PATIENCE, max(self._patience, EXPECTED_TICKS * MEMORY / pace.count))
+        """Seconds of silence that this symbol's rate explains."""
+        rate = self._rates.get(symbol)
+        if rate is None or rate.count < 1.0:
+            return MAX_PATIENCE
+        # The count approaches rate x MEMORY; while it is young it is too low, so the limit is rather too high.
+        return min(MAX_PATIENCE, max(self._patience, EXPECTED_TICKS * MEMORY / rate.count))
 
     def last_seen(self, symbol: str) -> float | None:
-        """When the last tick of a symbol arrived."""
-        pace = self._paces.get(symbol)
-        return pace.last if pace else None
+        """When a symbol's last tick arrived."""
+        rate = self._rates.get(symbol)
+        return rate.last if rate else None
 
     def heard_after(self, symbol: str) -> float:
-        """A moment before a symbol's last tick arrived, by a second or by what was decoded at once; 0 without one."""
-        pace = self._paces.get(symbol)
-        return pace.after if pace else 0.0
+        """A moment before a symbol's last tick: by a second, or by what was decoded at once; 0 if it has none."""
+        rate = self._rates.get(symbol)
+        return rate.after if rate else 0.0
 
     def fell_silent_before(self, symbol: str, until: float) -> float | None:
-        """The same of a symbol whose silence at `until` its pace did not explain; None where it did, or nobody knows.
+        """The same if its rate does not explain its silence at `until`; None if it does, or the rate is unknown.
 
-        Patience does not count here: this changes nothing that goes on, but tells what may be missing before an end.
+        `patience` does not count: this tells what may be missing at the end of a connection.
         """
         self.count()
-        pace = self._paces.get(symbol)
-        if pace is None or pace.count < 1.0:
+        rate = self._rates.get(symbol)
+        if rate is None or rate.count < 1.0:
             return None
-        silence = self._open_seconds(symbol, pace.last, min(until, self.decoded_until))
-        return pace.after if silence > EXPECTED_TICKS * MEMORY / pace.count else None
+        silence = self._open_seconds(symbol, rate.last, min(until, self.decoded_until))
+        return rate.after if silence > EXPECTED_TICKS * MEMORY / rate.count else None
 
     def watch(self, symbols: Iterable[str]) -> None:
-        """Note exactly when these, which are silent, are heard again."""
+        """Record when these silent symbols have data again."""
         with self._lock:
             self._watched.update(dict.fromkeys(symbols, math.inf))
 
     def heard_by(self, symbol: str) -> float:
-        """When a watched symbol had been heard again, and watch it no longer; infinity where it has not been."""
+        """When a watched symbol had data again; infinity if it had not. Stops watching it."""
         with self._lock:
             return self._watched.pop(symbol, math.inf)
 
     def duration(self, symbol: str, now: float, *, since: float) -> float:
-        """Seconds of the current session without a tick, counted from `since` at the earliest; 0 while it is closed."""
+        """Seconds since the last tick, the session's open or `since`, whichever is latest; 0 in a closed market."""
         calendar = self._calendars.get(symbol)
         opened = calendar.open_since(now) if calendar else None
         if opened is None:
             return 0.0
-        pace = self._paces.get(symbol)
-        return max(0.0, now - max(since, opened, pace.last if pace else 0.0))
+        rate = self._rates.get(symbol)
+        return max(0.0, now - max(since, opened, rate.last if rate else 0.0))
 
     def open_since(self, symbols: Iterable[str], now: float) -> float | None:
-        """Since when the market of at least one of these symbols has been open; None while all are closed."""
+        """Since when a market of these symbols has been open; None while all are closed."""
         calendars = {self._calendars[symbol] for symbol in symbols if symbol in self._calendars}
         return min((since for calendar in calendars if (since := calendar.open_since(now)) is not None), default=None)
 
     def any_open_since(self, now: float) -> float | None:
-        """Since when at least one symbol's market has been open; None while all are closed."""
+        """Since when a market of any symbol has been open; None while all are closed."""
         opened = [
             since for calendar in set(self._calendars.values()) if (since := calendar.open_since(now)) is not None
         ]
@@ -177,76 +179,77 @@ class SilenceDetector:
 
 
 class Steps(NamedTuple):
-    """What to do now about silence on one connection."""
+    """What to do about silence on one connection."""
 
-    noticed: dict[str, float]
-    """Symbols that have just fallen silent, with the seconds of their silence: subscribe to them anew."""
+    newly_silent: dict[str, float]
+    """Symbols that have just become silent, with the seconds of silence: resubscribe to them."""
     heard_again: tuple[str, ...]
+    """Symbols that were silent and have data again."""
     reconnect: str | None
     """Why to reconnect, or None."""
     unhealthy: tuple[str, ...]
-    """Symbols that stay silent although everything was tried."""
+    """Symbols that are still silent after a new subscription and a reconnect."""
 
 
 class Escalation:
-    """Silence on one feed's connection, step by step: subscribe anew, then reconnect, then call it unhealthy.
+    """Decides what to do about silent symbols of a connection: resubscribe, then reconnect, then report as unhealthy.
 
-    Outlives the connection, so that a reconnect which did not help is not tried again at once.
+    Survives the reconnect, so that one which did not help is not repeated at once.
     """
 
     def __init__(self, silence: SilenceDetector) -> None:
         self.silence = silence
-        self._noticed_at: dict[str, float] = {}
-        self._tried: set[str] = set()
+        self._detected_at: dict[str, float] = {}
+        self._reconnected_for: set[str] = set()
         self._unhealthy: set[str] = set()
         self._reconnected_at = -math.inf
 
     @property
     def unhealthy(self) -> frozenset[str]:
-        """Symbols that stay silent although everything was tried."""
+        """Symbols that are still silent after a new subscription and a reconnect."""
         return frozenset(self._unhealthy)
 
-    def look(self, since: Mapping[str, float], now: float) -> Steps:
-        """Judge these symbols; the numbers are since when each is subscribed to."""
+    def check(self, since: Mapping[str, float], now: float) -> Steps:
+        """Check these symbols; `since` is when each was subscribed to."""
         silence = self.silence
         silence.count()
-        for symbol in self._noticed_at.keys() - since.keys():
+        for symbol in self._detected_at.keys() - since.keys():
             self._forget((symbol,))
             silence.heard_by(symbol)
         silent: dict[str, float] = {}
         for symbol, subscribed in since.items():
-            # What was noticed before a reconnect stays noticed, although the new subscription is young.
-            begin = min(subscribed, self._noticed_at.get(symbol, subscribed))
+            # A symbol that was silent before a reconnect stays silent, although its subscription is new.
+            begin = min(subscribed, self._detected_at.get(symbol, subscribed))
             seconds = silence.duration(symbol, now, since=begin)
             if seconds > silence.limit(symbol):
                 silent[symbol] = seconds
         heard = tuple(
             symbol
-            for symbol, noticed in self._noticed_at.items()
-            if symbol not in silent and (silence.last_seen(symbol) or 0.0) > noticed
+            for symbol, detected in self._detected_at.items()
+            if symbol not in silent and (silence.last_seen(symbol) or 0.0) > detected
         )
         self._forget(heard)
-        noticed = {symbol: seconds for symbol, seconds in silent.items() if symbol not in self._noticed_at}
-        self._noticed_at.update(dict.fromkeys(noticed, now))
-        silence.watch(noticed)
+        newly_silent = {symbol: seconds for symbol, seconds in silent.items() if symbol not in self._detected_at}
+        self._detected_at.update(dict.fromkeys(newly_silent, now))
+        silence.watch(newly_silent)
 
-        patience = silence.patience / 2
-        stubborn = [symbol for symbol in silent if now - max(self._noticed_at[symbol], since[symbol]) > patience]
-        # One that had to wait for its reconnect is unhealthy meanwhile, and gets it as soon as there may be one again.
-        untried = [symbol for symbol in stubborn if symbol not in self._tried]
+        wait = silence.patience / 2
+        still_silent = [symbol for symbol in silent if now - max(self._detected_at[symbol], since[symbol]) > wait]
+        # A symbol that has to wait for a reconnect is unhealthy until the pause is over.
+        without_reconnect = [symbol for symbol in still_silent if symbol not in self._reconnected_for]
         pause = RECONNECT_PAUSE if 2 * len(silent) >= len(since) else MINORITY_RECONNECT_PAUSE
-        if untried and now - self._reconnected_at >= pause:
+        if without_reconnect and now - self._reconnected_at >= pause:
             self._reconnected_at = now
-            self._tried.update(stubborn)
-            longest = max(silent[symbol] for symbol in untried)
-            names = ", ".join(sorted(untried)[:10])
-            return Steps(noticed, heard, f"no data of {names} for {longest:.0f} s, subscribed anew in vain", ())
-        unhealthy = tuple(symbol for symbol in stubborn if symbol not in self._unhealthy)
+            self._reconnected_for.update(still_silent)
+            longest = max(silent[symbol] for symbol in without_reconnect)
+            names = ", ".join(sorted(without_reconnect)[:10])
+            return Steps(newly_silent, heard, f"no data of {names} for {longest:.0f} s, also after resubscribing", ())
+        unhealthy = tuple(symbol for symbol in still_silent if symbol not in self._unhealthy)
         self._unhealthy.update(unhealthy)
-        return Steps(noticed, heard, None, unhealthy)
+        return Steps(newly_silent, heard, None, unhealthy)
 
     def _forget(self, symbols: Iterable[str]) -> None:
         for symbol in symbols:
-            self._noticed_at.pop(symbol, None)
-            self._tried.discard(symbol)
+            self._detected_at.pop(symbol, None)
+            self._reconnected_for.discard(symbol)
             self._unhealthy.discard(symbol)

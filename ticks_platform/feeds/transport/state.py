@@ -1,4 +1,4 @@
-"""The life of a connection as explicit states: which there are, and which may follow which."""
+"""The states of a connection, and which state may follow which."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from ticks_platform.feeds.events import (
 logger = logging.getLogger(__name__)
 
 _NAMES_IN_A_LINE = 20
-"""Symbols that one line of log names; a subscription may have thousands."""
+"""Symbols named in one log line; a subscription may have thousands."""
 
 
 class State(enum.Enum):
-    """Where a connection is in its life."""
+    """The state of a connection."""
 
     CONNECTING = "connecting"
     AUTHENTICATING = "authenticating"
@@ -41,10 +41,10 @@ class State(enum.Enum):
 
 _ENDS = frozenset((State.BACKING_OFF, State.REFUSED, State.CLOSED))
 
-STEPS: dict[State, frozenset[State]] = {
+TRANSITIONS: dict[State, frozenset[State]] = {
     State.CLOSED: frozenset((State.CONNECTING, State.CLOSED)),
     State.CONNECTING: _ENDS | {State.AUTHENTICATING, State.SUBSCRIBING},
-    # Data may come before the last answer does.
+    # Data may arrive before the last acknowledgement.
     State.AUTHENTICATING: _ENDS | {State.AUTHENTICATING, State.SUBSCRIBING, State.STREAMING},
     State.SUBSCRIBING: _ENDS | {State.SUBSCRIBING, State.STREAMING, State.STALLED},
     State.STREAMING: _ENDS | {State.STREAMING, State.SUBSCRIBING, State.STALLED},
@@ -52,11 +52,11 @@ STEPS: dict[State, frozenset[State]] = {
     State.BACKING_OFF: frozenset((State.CONNECTING, State.CLOSED)),
     State.REFUSED: frozenset(),
 }
-"""What may follow each state. A state that follows itself carries a notice."""
+"""The states that may follow each state. A state that follows itself carries a notice."""
 
 
 class Change(NamedTuple):
-    """A step in a connection's life, or a notice from the provider while it lives."""
+    """A change of a connection's state, or a notice in the same state."""
 
     state: State
     at: int
@@ -65,56 +65,58 @@ class Change(NamedTuple):
     detail: str
     notice: Notice | None = None
     covered_until: int | None = None
-    """Up to when everything that was sent on this connection has surely been handed over, in nanoseconds since the Unix
-    epoch; None where that cannot be said of any moment. Only data proves it: what is lost is lost after that."""
+    """Everything that was sent on this connection before this moment has been handed over; nanoseconds since the Unix
+    epoch, or None if there is no such moment. Only data that arrives later proves it."""
 
 
-def check_step(before: State, after: State) -> None:
-    """Raises AssertionError for a step that the table does not have: a bug in the transport."""
-    if after not in STEPS[before]:
+def check_transition(before: State, after: State) -> None:
+    """Raises AssertionError for a change that TRANSITIONS does not allow: a bug in the transport."""
+    if after not in TRANSITIONS[before]:
         raise AssertionError(f"a connection cannot go from {before.value} to {after.value}")
 
 
 class StateTracker:
-    """The life of a feed's connections, one after the other: where it is, and who is told of each step."""
+    """The current state of a feed's connections, one after the other; logs each change and calls `on_change`."""
 
-    def __init__(self, on_change: Callable[[Change], None]) -> None:
+    def __init__(self, on_change: Callable[[Change], None], *, feed: str = "") -> None:
+        """`feed` is the feed's name, for the log."""
         self._on_change = on_change
+        self._feed = feed
         self.connection = 0
-        """Number of the connection that it is about."""
+        """Number of the current connection."""
         self.current = State.CLOSED
-        self.first_data: float | None = None
-        """When the connection brought its first data, on the monotonic clock."""
-        self.quiet_at: int | None = None
-        """A moment at which everything that had arrived was handed over, in nanoseconds since the Unix epoch."""
+        self.first_data_at: float | None = None
+        """When the connection's first data arrived, on the monotonic clock."""
+        self.drained_at: int | None = None
+        """The last moment at which all that had arrived was handed over, in nanoseconds since the Unix epoch."""
         self._covered_until: int | None = None
 
     def begin(self, connection: int) -> None:
-        """Go on with a new connection."""
+        """Start a new connection."""
         self.connection = connection
-        self.first_data = self.quiet_at = self._covered_until = None
+        self.first_data_at = self.drained_at = self._covered_until = None
 
-    def brought_data(self) -> None:
-        """Take note of data: whatever was sent before the last quiet moment has arrived."""
-        self._covered_until = self.quiet_at
+    def data_received(self) -> None:
+        """Data arrived, so all that was sent before `drained_at` had arrived then."""
+        self._covered_until = self.drained_at
 
     def change(self, state: State, detail: str, notice: Notice | None = None) -> None:
-        """Take a step, and tell of it. Raises AssertionError for one that there cannot be."""
-        check_step(self.current, state)
+        """Change the state, or report a notice in the same one. Raises AssertionError if TRANSITIONS forbids it."""
+        check_transition(self.current, state)
         self.current = state
         level = logging.WARNING if state in (State.STALLED, State.BACKING_OFF, State.REFUSED) else logging.INFO
         if isinstance(notice, ChannelsFailed | ProviderError | Silent):
             level = logging.WARNING
-        logger.log(level, "connection %d %s: %s", self.connection, state.value, detail)
+        logger.log(level, "feed=%s connection=%d %s: %s", self._feed, self.connection, state.value, detail)
         self._on_change(Change(state, time.time_ns(), self.connection, detail, notice, self._covered_until))
 
-    def remark(self, notice: Notice) -> None:
-        """Tell of a notice; the state stays."""
-        self.change(self.current, tell(notice), notice)
+    def report(self, notice: Notice) -> None:
+        """Report a notice; the state stays."""
+        self.change(self.current, describe(notice), notice)
 
 
-def tell(notice: Notice) -> str:
-    """A notice in words."""
+def describe(notice: Notice) -> str:
+    """A notice as text for the log."""
     match notice:
         case Authenticated():
             return "authenticated"
@@ -125,13 +127,13 @@ def tell(notice: Notice) -> str:
         case ChannelsFailed(reasons):
             return f"not subscribed to {_enumerate([f'{channel} ({why})' for channel, why in reasons.items()])}"
         case ProviderError(message):
-            return f"the provider says: {message}"
+            return f"provider error: {message}"
         case Silent(seconds):
-            return f"silent: {_enumerate([f'{symbol} ({gone:.0f} s)' for symbol, gone in seconds.items()])}"
+            return f"no data: {_enumerate([f'{channel} ({age:.0f} s)' for channel, age in seconds.items()])}"
         case HeardAgain(channels):
-            return f"heard again: {_enumerate(channels)}"
+            return f"data again: {_enumerate(channels)}"
         case NotEntitled(reason):
-            return f"the provider says: {reason}"
+            return f"channels refused: {reason}"
         case _:
             return notice.reason
 

@@ -1,4 +1,4 @@
-"""One WebSocket, from connecting to closing: websocket-client with what it leaves to its user."""
+"""One WebSocket connection, on top of websocket-client."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 READ_SIZE = 1 << 18
-"""Bytes asked for at a time. websocket-client asks for two, then for the frame; each time costs a system call, and the
-interpreter changes hands, which is what limits reading while another thread decodes."""
+"""Bytes per read. websocket-client reads two bytes, then the rest of the frame: each read is a system call and releases
+the GIL, which limits reading while another thread decodes."""
 
 DATA = (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY)
 CLOSE = websocket.ABNF.OPCODE_CLOSE
 
 _PLAIN_DATA = {0x80 | opcode: opcode for opcode in DATA}
-"""First bytes of frames that are a whole message: final, no extension bits, text or binary."""
+"""Opcodes by the first byte of a frame that is a whole message: final, no extension bits, text or binary."""
 
-ANSWER_TIMEOUT = 2.0
-"""Seconds for the rest of a body whose length the provider does not tell; what has come by then has to do."""
+BODY_TIMEOUT = 2.0
+"""Seconds to read a body of unknown length; what arrived by then is used."""
 
-MAX_ANSWER = 1 << 16
-"""Bytes that are read of such a body."""
+MAX_BODY_BYTES = 1 << 16
+"""Most bytes that are read of such a body."""
 
-_POLL = 0.1
+_POLL_INTERVAL = 0.1
 
 
 class HandshakeFailedError(ConnectionLostError):
-    """The handshake was answered, but not with an upgrade to a WebSocket."""
+    """The response to the handshake was not an upgrade to a WebSocket."""
 
     def __init__(self, answer: HandshakeAnswer) -> None:
         super().__init__(f"handshake answered with HTTP {answer.status}")
@@ -51,48 +51,48 @@ class HandshakeFailedError(ConnectionLostError):
 
 
 class WebSocketConnection:
-    """An open WebSocket. Every failure of it is a ConnectionLostError, and so never taken for one of a callback."""
+    """An open WebSocket. Its failures are ConnectionLostError, so that they differ from those of a callback."""
 
-    def __init__(self, socket_: _WebSocket, reader: _ReadAhead) -> None:
+    def __init__(self, socket_: _WebSocket, reader: _BufferedSocket) -> None:
         self._socket = socket_
         self._reader = reader
-        self._patience = math.inf
-        # Whether websocket-client is between messages, with no half-read frame and no first part of a message in hand.
+        self._timeout = math.inf
+        # Whether websocket-client holds no part of a frame or of a fragmented message.
         self._between_messages = True
 
-    def poll_every(self, seconds: float) -> None:
-        """How long `receive` waits, and a write may be stuck."""
-        self._patience = seconds
+    def set_timeout(self, seconds: float) -> None:
+        """Set the timeout of reads and writes."""
+        self._timeout = seconds
         self._socket.settimeout(seconds)
 
     @property
-    def more_at_hand(self) -> bool:
-        """Whether `receive` has another message without asking the system."""
-        return self._reader.frame_at_hand
+    def has_buffered_message(self) -> bool:
+        """Whether `receive` has a message without a system call."""
+        return self._reader.has_frame
 
     @property
-    def nothing_waits(self) -> bool:
-        """Whether no message is at hand, and the system has nothing for us at this moment. Asks the system."""
-        return not self._reader.frame_at_hand and not self._reader.bytes_waiting
+    def is_drained(self) -> bool:
+        """Whether nothing that arrived is left to read. Makes a system call."""
+        return not self._reader.has_frame and not self._reader.has_pending_bytes
 
     def receive(self) -> tuple[int, bytes] | None:
-        """The next message with its opcode, or None when none was complete in time; pings are answered.
+        """The next message with its opcode, or None if none was complete in time; pings are answered.
 
-        It takes twice what was set with `poll_every` at the most, however little of a message comes at a time.
+        Takes at most twice the timeout of `set_timeout`, even if a message arrives byte by byte.
         """
-        # A message that was read ahead whole needs none of the care of websocket-client, whose care takes 6 us.
-        message = self._reader.take_message() if self._between_messages else None
+        # A message that is buffered whole bypasses websocket-client, which takes 6 us for it.
+        message = self._reader.pop_message() if self._between_messages else None
         if message is not None:
             return message
         self._between_messages = False
-        self._reader.until = time.monotonic() + self._patience
+        self._reader.deadline = time.monotonic() + self._timeout
         try:
             opcode, data = self._socket.recv_data(control_frame=True)
         except websocket.WebSocketTimeoutException:
             return None
         except (websocket.WebSocketException, OSError) as error:
-            raise _lost(error) from error
-        # A control frame may have come in between the parts of a message.
+            raise _connection_lost(error) from error
+        # A control frame may arrive between the fragments of a message.
         self._between_messages = opcode in DATA
         return opcode, data
 
@@ -109,72 +109,72 @@ class WebSocketConnection:
         try:
             write(*arguments)
         except (websocket.WebSocketException, OSError) as error:
-            raise _lost(error) from error
+            raise _connection_lost(error) from error
 
     def close(self) -> None:
-        """Free the socket, with a close frame where none was sent: it lets the provider free the slot at once."""
+        """Close the socket. Sends a close frame if none was sent, so that the provider frees the connection at once."""
         with contextlib.suppress(Exception):
-            self._socket.close(timeout=0)  # a peer that is gone must not delay us
+            self._socket.close(timeout=0)  # do not wait for a dead peer
         self._socket.shutdown()  # type: ignore[no-untyped-call]  # `close` does nothing after a `send_close`
 
 
-class _ReadAhead:
-    """A socket that reads far ahead, and is the socket it is made of for everything else."""
+class _BufferedSocket:
+    """A socket with a large read buffer; everything else is delegated to the socket."""
 
     def __init__(self, socket_: Any) -> None:
         self._socket = socket_
         self._buffer = b""
-        self._at = 0
-        self.until = math.inf
-        """Until when the system is asked for more, on the monotonic clock: websocket-client reads on for as long as
-        parts of a message come, which may be for ever."""
-        self.stays_open = True
-        """Whether `close` does nothing: websocket-client closes a refused handshake before its answer is read."""
+        self._position = 0
+        self.deadline = math.inf
+        """When reads time out, on the monotonic clock. websocket-client has no timeout for a whole message, only for
+        each read."""
+        self.ignore_close = True
+        """Whether `close` does nothing: websocket-client closes a refused handshake before its body is read."""
 
     def close(self) -> None:
-        if not self.stays_open:
+        if not self.ignore_close:
             self._socket.close()
 
     def recv(self, size: int) -> bytes:
-        if self._at >= len(self._buffer):
-            if time.monotonic() >= self.until:
+        if self._position >= len(self._buffer):
+            if time.monotonic() >= self.deadline:
                 raise TimeoutError
             self._buffer = self._socket.recv(READ_SIZE)
-            self._at = 0
-        part = self._buffer[self._at : self._at + size]
-        self._at += len(part)
+            self._position = 0
+        part = self._buffer[self._position : self._position + size]
+        self._position += len(part)
         return part
 
     @property
-    def frame_at_hand(self) -> bool:
-        """Whether a whole frame has been read ahead."""
+    def has_frame(self) -> bool:
+        """Whether a whole frame is buffered."""
         return self._payload() is not None
 
     @property
-    def bytes_waiting(self) -> bool:
-        """Whether the system has received more than was read."""
+    def has_pending_bytes(self) -> bool:
+        """Whether the system has received bytes that were not read yet."""
         pending = getattr(self._socket, "pending", None)
         if pending is not None and pending():
             return True
-        poll = select.poll()  # not select(), which takes no descriptor beyond 1023
+        poll = select.poll()  # select() fails for file descriptors above 1023
         poll.register(self._socket, select.POLLIN)
         return bool(poll.poll(0))
 
-    def take_message(self) -> tuple[int, bytes] | None:
-        """The next frame with its opcode, if it was read ahead and is a whole message of data, unmasked and plain."""
+    def pop_message(self) -> tuple[int, bytes] | None:
+        """The payload of the next frame with its opcode, if it is buffered and a whole, unmasked data message."""
         place = self._payload()
         if place is None:
             return None
-        opcode = _PLAIN_DATA.get(self._buffer[self._at])
-        if opcode is None or self._buffer[self._at + 1] & 0x80:
+        opcode = _PLAIN_DATA.get(self._buffer[self._position])
+        if opcode is None or self._buffer[self._position + 1] & 0x80:
             return None
         begin, end = place
-        self._at = end
+        self._position = end
         return opcode, self._buffer[begin:end]
 
     def _payload(self) -> tuple[int, int] | None:
-        """Where the payload of the next frame begins and ends, if all of it was read ahead (RFC 6455, section 5.2)."""
-        buffer, at = self._buffer, self._at
+        """Begin and end of the next frame's payload in the buffer, if it is complete (RFC 6455, section 5.2)."""
+        buffer, at = self._buffer, self._position
         if len(buffer) - at < 2:
             return None
         length, begin = buffer[at + 1] & 0x7F, at + 2
@@ -189,13 +189,13 @@ class _ReadAhead:
 
 
 class _WebSocket(websocket.WebSocket):
-    """websocket-client's WebSocket, which reads ahead from the first byte of the handshake's answer on.
+    """websocket-client's WebSocket on a `_BufferedSocket`, from the first byte of the handshake's response.
 
-    websocket-client takes in the body of an answer only where a Content-Length announces it, and closes the socket.
-    Providers explain a refusal in a chunked body too: it is read before the socket is closed.
+    websocket-client closes the socket of a refused handshake and reads its body only if there is a Content-Length.
+    Providers also explain a refusal in a chunked body, so it is read before the socket is closed.
     """
 
-    reader: _ReadAhead | None = None
+    reader: _BufferedSocket | None = None
 
     @property
     def sock(self) -> Any:
@@ -205,35 +205,35 @@ class _WebSocket(websocket.WebSocket):
     def sock(self, socket_: Any) -> None:
         self._sock = socket_
         if socket_ is not None:
-            self._sock = self.reader = _ReadAhead(socket_)
+            self._sock = self.reader = _BufferedSocket(socket_)
 
     def open(self, endpoint: Endpoint, timeout: float) -> None:
-        """Connect. Raises what websocket-client raises; a WebSocketBadStatusException has the answer's body."""
+        """Connect. Raises what websocket-client raises; a WebSocketBadStatusException has the response's body."""
         try:
             self.connect(  # type: ignore[no-untyped-call]
                 endpoint.url,
                 header=endpoint.headers,
                 timeout=timeout,
-                redirect_limit=0,  # the headers would go along, and with them the key, to wherever it points
+                redirect_limit=0,  # a redirect would send the headers, and so the key, to another address
             )
         except websocket.WebSocketBadStatusException as error:
             if error.resp_body is None and self.reader is not None:
-                error.resp_body = _rest_of_answer(self.reader, error)
+                error.resp_body = _read_body(self.reader, error)
             raise
         finally:
             if self.reader is not None:
-                self.reader.stays_open = False
+                self.reader.ignore_close = False
                 if not self.connected:
                     self.reader.close()
 
 
-class _Rest(io.RawIOBase):
-    """A head of an answer, and behind it what a socket has still to give; http.client takes it for a socket."""
+class _ResponseStream(io.RawIOBase):
+    """The head of a response and the rest of it from a socket, as a socket for http.client."""
 
-    def __init__(self, head: bytes, reader: _ReadAhead) -> None:
+    def __init__(self, head: bytes, reader: _BufferedSocket) -> None:
         self._head = head
         self._reader = reader
-        self._until = time.monotonic() + ANSWER_TIMEOUT
+        self._deadline = time.monotonic() + BODY_TIMEOUT
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         return io.BufferedReader(self)
@@ -245,7 +245,7 @@ class _Rest(io.RawIOBase):
         view = memoryview(buffer)
         part, self._head = self._head[: len(view)], self._head[len(view) :]
         if not part:
-            left = self._until - time.monotonic()
+            left = self._deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
             self._reader.settimeout(left)
@@ -254,63 +254,63 @@ class _Rest(io.RawIOBase):
         return len(part)
 
 
-def _rest_of_answer(reader: _ReadAhead, error: websocket.WebSocketBadStatusException) -> bytes:
-    """The body of a handshake's answer, behind its headers; what of it came in time, and not more than MAX_ANSWER."""
+def _read_body(reader: _BufferedSocket, error: websocket.WebSocketBadStatusException) -> bytes:
+    """The body of a handshake's response: what arrives within BODY_TIMEOUT, at most MAX_BODY_BYTES."""
     coding = (error.resp_headers or {}).get("transfer-encoding")
     lines = [f"HTTP/1.1 {error.status_code} -", *([f"Transfer-Encoding: {coding}"] if coding else []), "", ""]
     body = b""
     with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-        rest = _Rest("\r\n".join(lines).encode(), reader)
-        answer = http.client.HTTPResponse(cast("socket.socket", rest))
-        answer.begin()
-        while part := answer.read1(MAX_ANSWER - len(body)):
+        stream = _ResponseStream("\r\n".join(lines).encode(), reader)
+        response = http.client.HTTPResponse(cast("socket.socket", stream))
+        response.begin()
+        while part := response.read1(MAX_BODY_BYTES - len(body)):
             body += part
     return body
 
 
 def connect(endpoint: Endpoint, *, timeout: float, stop: threading.Event) -> WebSocketConnection | None:
-    """An open WebSocket, or None when told to stop. `timeout` is for look-up, TCP, TLS and handshake together.
+    """An open WebSocket, or None once `stop` is set. `timeout` is for DNS, TCP, TLS and handshake together.
 
-    Raises HandshakeFailedError, UnreachableError when nobody answers at all, and ConnectionLostError when it is not
-    open in time, or for any other reason.
+    Raises HandshakeFailedError; UnreachableError if the server cannot be reached; ConnectionLostError after the timeout
+    or for any other reason.
     """
     socket_ = _WebSocket(
-        skip_utf8_validation=True,  # the bytes are kept as they came, and decoding validates them
+        skip_utf8_validation=True,  # the bytes are stored as they are; decoding validates them
         sockopt=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)],
     )
-    # In a thread of its own, since a name look-up and a TLS handshake cannot be interrupted, only left alone.
+    # In a separate thread: a DNS query and a TLS handshake cannot be interrupted, only abandoned.
     opening: concurrent.futures.Future[None] = concurrent.futures.Future()
     threading.Thread(target=_open, args=(socket_, endpoint, timeout, opening), name="connect", daemon=True).start()
     deadline = time.monotonic() + timeout
     while not stop.is_set() and time.monotonic() < deadline:
-        if concurrent.futures.wait((opening,), timeout=_POLL).done:
+        if concurrent.futures.wait((opening,), timeout=_POLL_INTERVAL).done:
             break
     if opening.cancel():
-        _wake(socket_)
+        _interrupt(socket_)
         if stop.is_set():
             return None
-        raise ConnectionLostError(f"cannot connect: not done within {timeout:g} s")
+        raise ConnectionLostError(f"cannot connect: timed out after {timeout:g} s")
     try:
         opening.result()
     except websocket.WebSocketBadStatusException as error:
         raise HandshakeFailedError(HandshakeAnswer(error.status_code, error.resp_body or b"")) from error
     except ssl.SSLCertVerificationError as error:
-        raise ConnectionLostError(f"TLS certificate not accepted: {error.verify_message}") from error
+        raise ConnectionLostError(f"cannot connect: TLS certificate not accepted: {error.verify_message}") from error
     except (websocket.WebSocketException, OSError, ValueError, LookupError) as error:
-        # The last two are what the library makes of a host or an answer that cannot be one.
-        away = isinstance(error, OSError | websocket.WebSocketAddressException)
-        kind = UnreachableError if away and not isinstance(error, ssl.SSLError) else ConnectionLostError
+        # websocket-client raises the last two for an invalid host name or response.
+        unreachable = isinstance(error, OSError | websocket.WebSocketAddressException)
+        kind = UnreachableError if unreachable and not isinstance(error, ssl.SSLError) else ConnectionLostError
         raise kind(f"cannot connect: {describe(error)}") from error
     assert socket_.reader is not None
     return WebSocketConnection(socket_, socket_.reader)
 
 
 def _open(socket_: _WebSocket, endpoint: Endpoint, timeout: float, opening: concurrent.futures.Future[None]) -> None:
-    """Connect, unless `opening` is cancelled meanwhile: then nobody wants the socket any more."""
+    """Connect; close the socket if `opening` was cancelled meanwhile."""
     with contextlib.suppress(concurrent.futures.InvalidStateError):
         try:
             socket_.open(endpoint, timeout)
-        except Exception as error:  # noqa: BLE001  (raised again by whoever waits)
+        except Exception as error:  # noqa: BLE001  (raised again by `connect`)
             opening.set_exception(error)
         else:
             opening.set_result(None)
@@ -318,17 +318,17 @@ def _open(socket_: _WebSocket, endpoint: Endpoint, timeout: float, opening: conc
     socket_.shutdown()  # type: ignore[no-untyped-call]
 
 
-def _wake(socket_: _WebSocket) -> None:
-    """End the handshake that another thread is reading."""
+def _interrupt(socket_: _WebSocket) -> None:
+    """End a handshake in another thread."""
     if socket_.reader is not None:
         with contextlib.suppress(OSError):
             socket_.reader.shutdown(socket.SHUT_RDWR)
 
 
 def describe(error: BaseException) -> str:
-    """What an error says, or else what it is."""
+    """The message of an error, or its type if it has none."""
     return str(error) or type(error).__name__
 
 
-def _lost(error: Exception) -> ConnectionLostError:
+def _connection_lost(error: Exception) -> ConnectionLostError:
     return ConnectionLostError(f"connection lost: {describe(error)}")

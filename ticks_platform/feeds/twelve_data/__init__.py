@@ -1,6 +1,6 @@
-"""Twelve Data's protocol: `connector` speaks it, `events` decodes its frames, `history` asks its REST API.
+"""Twelve Data: `connector` is the WebSocket protocol, `events` decodes frames, `history` is the REST API.
 
-What holds for other providers too belongs in the folder above, and what connects and waits in `transport`.
+Not here: what other providers share (the folder above), and I/O (`transport`).
 """
 
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector

@@ -1,8 +1,8 @@
 """The Twelve Data connector: real-time prices over ``wss://ws.twelvedata.com/v1/quotes/price``.
 
-Protocol facts are from Twelve Data's WebSocket documentation (ws-overview, ws-real-time-price), from the source of its
-official clients (twelvedata-python 1.4.0, twelvedata-node 1.2.7, twelvedata-go 1.0.11), and from frames that users of
-the live service published; where these disagree, all variants are accepted.
+Sources of protocol facts: Twelve Data's WebSocket documentation (ws-overview, ws-real-time-price), the official clients
+(twelvedata-python 1.4.0, twelvedata-node 1.2.7, twelvedata-go 1.0.11), and frames that users of the live service
+published. Where these disagree, all variants are accepted.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import Any
 
 import msgspec
 
+from ticks_platform.feeds.calendars import WEEKDAYS
 from ticks_platform.feeds.columns import Decoded
 from ticks_platform.feeds.connector import Connector, Conversation, Endpoint, HandshakeAnswer, Reaction
+from ticks_platform.feeds.decoding import UNDECODABLE
 from ticks_platform.feeds.events import (
     Acknowledged,
     ChannelsFailed,
@@ -24,16 +26,16 @@ from ticks_platform.feeds.events import (
     Refused,
     Unsubscribed,
 )
-from ticks_platform.feeds.twelve_data.events import UNDECODABLE, decode, decode_kind, decode_many
+from ticks_platform.feeds.twelve_data.events import decode, decode_kind, decode_many
 from ticks_platform.feeds.twelve_data.history import TwelveDataHistory
 
 URL = "wss://ws.twelvedata.com/v1/quotes/price"
 
 HEARTBEAT_INTERVAL = 10.0
-"""Seconds; «every 10 seconds or so» (ws-overview). The server drops silent clients after some minutes."""
+"""Seconds; "every 10 seconds or so" (ws-overview). The server drops silent clients after some minutes."""
 
-_KEY_TROUBLE = re.compile(r"api[\s_-]?key|unauthor|forbidden|invalid token", re.IGNORECASE)
-"""What the official Node and Go clients take as a refusal of the key, whatever the HTTP status."""
+_KEY_ERROR = re.compile(r"api[\s_-]?key|unauthor|forbidden|invalid token", re.IGNORECASE)
+"""Messages by which the official Node and Go clients recognise a refused key, with any HTTP status."""
 
 
 class _Item(msgspec.Struct):
@@ -43,7 +45,7 @@ class _Item(msgspec.Struct):
 
 
 class _Status(msgspec.Struct):
-    """A control event. ``success`` and ``fails`` are lists, null or absent on the live service."""
+    """A control event. On the live service, ``success`` and ``fails`` are lists, null or absent."""
 
     event: str | None = None
     status: str | None = None
@@ -66,17 +68,17 @@ _HAS_DATA = Reaction(has_data=True)
 
 
 class TwelveDataConversation(Conversation):
-    """Subscribe in one message, then heartbeat; the server says nothing until it is spoken to."""
+    """Subscribes in one message, then sends heartbeats. The server sends no greeting."""
 
     heartbeat_interval = HEARTBEAT_INTERVAL
 
     def __init__(self) -> None:
-        self._asked: dict[str, dict[str, None]] = {}
-        # By bare symbol: answers name thousands of symbols at once.
+        # Requested channels by bare symbol, since a response may name thousands of symbols.
+        self._requested: dict[str, dict[str, None]] = {}
 
     def subscribe(self, channels: Sequence[str]) -> Sequence[str]:
         for channel in channels:
-            self._asked.setdefault(_bare(channel), {})[channel] = None
+            self._requested.setdefault(_bare(channel), {})[channel] = None
         return [_message("subscribe", symbols=",".join(channels))]
 
     def unsubscribe(self, channels: Sequence[str]) -> Sequence[str]:
@@ -87,48 +89,48 @@ class TwelveDataConversation(Conversation):
 
     def receive(self, frame: bytes) -> Reaction:
         if frame.startswith(_PRICE_PREFIX):
-            return _HAS_DATA  # as the service writes them; spares the receiving thread the parsing
+            return _HAS_DATA  # as the service writes prices: the receiving thread does not parse them
         try:
             kind = decode_kind(frame)
             if kind == "price":
                 return _HAS_DATA
             status = _decode_status(frame)
         except UNDECODABLE:
-            return Reaction()  # the loader decodes the same frame and rejects it with its reason
+            return Reaction()  # the loader decodes the same frame and rejects it with a reason
         if kind == "subscribe-status":
             return Reaction(notices=self._on_subscribe_status(status))
         if kind == "unsubscribe-status" and not status.is_error:
-            gone = tuple(channel for item in status.success or () for channel in self._named(item))
-            return Reaction(notices=(Unsubscribed(gone),) if gone else ())
+            stopped = tuple(channel for item in status.success or () for channel in self._channels(item))
+            return Reaction(notices=(Unsubscribed(stopped),) if stopped else ())
         if status.is_error:
-            return Reaction(notices=(_complaint(status),))
+            return Reaction(notices=(_error_notice(status),))
         return Reaction()
 
     def _on_subscribe_status(self, status: _Status) -> tuple[Notice, ...]:
         notices: list[Notice] = []
-        acknowledged = tuple(channel for item in status.success or () for channel in self._named(item))
+        acknowledged = tuple(channel for item in status.success or () for channel in self._channels(item))
         if acknowledged:
             notices.append(Acknowledged(acknowledged))
         reasons = {
             channel: item.message or "unknown symbol, or not in your plan"
             for item in status.fails or ()
-            for channel in self._named(item)
+            for channel in self._channels(item)
         }
         if reasons:
             notices.append(ChannelsFailed(reasons))
         if status.is_error and not notices:
-            notices.append(_complaint(status))
+            notices.append(_error_notice(status))
         return tuple(notices)
 
-    def _named(self, item: _Item) -> Sequence[str]:
-        """What a status item answers, as it was asked for.
+    def _channels(self, item: _Item) -> Sequence[str]:
+        """The requested channels that a status item is about.
 
-        It names the bare symbol, in capitals, though SYMBOL:EXCHANGE may have been asked for, in any letters.
+        It names the bare symbol in upper case, whether SYMBOL or SYMBOL:EXCHANGE was requested, in any case.
         """
         if not item.symbol:
             return ()
         bare = _bare(item.symbol)
-        same = list(self._asked.get(bare, ()))
+        same = list(self._requested.get(bare, ()))
         if len(same) > 1 and item.exchange:
             exact = [channel for channel in same if channel.upper() == f"{bare}:{item.exchange.upper()}"]
             return exact or [channel for channel in same if ":" not in channel] or same
@@ -136,16 +138,16 @@ class TwelveDataConversation(Conversation):
 
 
 class TwelveDataConnector(Connector):
-    """Real-time prices of stocks, indices, forex and crypto. One event a frame, stamped in whole seconds."""
+    """Real-time prices of stocks, indices, forex and crypto. One event per frame; times are whole seconds."""
 
-    messages_per_minute = 100  # the support's FAQ; the documentation says «up to 100 events from the client-side»
+    messages_per_minute = 100  # the support's FAQ; the documentation says "up to 100 events from the client-side"
 
     @classmethod
     def live_url(cls, options: Any) -> str:
         return URL
 
     def endpoint(self) -> Endpoint:
-        # The key goes in the header that the documentation offers for it, so that no URL ever carries a secret.
+        # The documentation also offers a header for the key: no URL contains a secret.
         headers = {"X-TD-APIKEY": self.api_key} if self.api_key else {}
         return Endpoint(self.url, headers, self.url.partition("?")[0])
 
@@ -166,8 +168,8 @@ class TwelveDataConnector(Connector):
         return symbol.partition(":")[0]
 
     def calendar(self, symbol: str) -> str:
-        # The list of symbols does not tell currencies from crypto; feeds.yaml may.
-        return "24/5" if "/" in symbol else "XNYS"
+        # Symbols of currencies and of crypto look alike; feeds.yaml can name another calendar.
+        return WEEKDAYS if "/" in symbol else "XNYS"
 
     def history(self) -> TwelveDataHistory:
         return TwelveDataHistory(url=self.url, api_key=self.api_key)
@@ -183,7 +185,7 @@ def _bare(symbol: str) -> str:
     return symbol.partition(":")[0].upper()
 
 
-def _complaint(status: _Status) -> Notice:
+def _error_notice(status: _Status) -> Notice:
     message = "; ".join(status.messages or ()) or status.message or "unspecified error"
     if _is_about_the_key(message, status.code):
         return Refused(f"Twelve Data refused the API key ({message})")
@@ -191,10 +193,10 @@ def _complaint(status: _Status) -> Notice:
 
 
 def _is_about_the_key(message: str, *codes: int | None) -> bool:
-    # Being told to wait may mention the key too ("API credits"): that passes.
+    # The message of a rate limit may mention the key too ("your API key has run out of API credits"), but it passes.
     if 429 in codes:
         return False
-    return 401 in codes or 403 in codes or _KEY_TROUBLE.search(message) is not None
+    return 401 in codes or 403 in codes or _KEY_ERROR.search(message) is not None
 
 
 def _message(action: str, **params: str) -> str:

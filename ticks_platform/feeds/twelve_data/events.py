@@ -1,9 +1,8 @@
-"""Frames of Twelve Data as typed events; see `connector` for the sources of the protocol facts."""
+"""Decodes frames of Twelve Data; `connector` lists the sources of the protocol facts."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import Annotated
@@ -13,28 +12,27 @@ import numpy as np
 from msgspec import Meta
 
 from ticks_platform.feeds.columns import Decoded, TickColumns, decode_lines, floats
+from ticks_platform.feeds.decoding import UNDECODABLE, Finite
 from ticks_platform.feeds.events import Control, Event, Rejected, Tick
 from ticks_platform.timestamps import SECOND
 
-# The limits keep what passes within the types of `Tick`; the decoder checks them in C. Times have to fit 64 bits of
-# nanoseconds. NaN and infinity are not JSON, but a string may spell them, and neither is within the limits of a float.
+# The decoder checks in C that values fit the types of `Tick`: times must fit 64 bits of nanoseconds.
 _TIME_LIMIT = (2**63 - 1) // SECOND
 _IntegerSeconds = Annotated[int, Meta(ge=-_TIME_LIMIT, le=_TIME_LIMIT)]
 _FractionalSeconds = Annotated[float, Meta(ge=-_TIME_LIMIT, le=_TIME_LIMIT)]
-_Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 _BigInt = Annotated[float, Meta(ge=-(2.0**63), lt=2.0**63)]
 
 
 class _Price(msgspec.Struct, gc=False):
-    """A ``price`` event; ``timestamp`` is in seconds UTC, the other optional fields depend on the asset class."""
+    """A ``price`` event. ``timestamp`` is in seconds UTC; which other fields there are depends on the asset class."""
 
     event: str | None = None
     symbol: str | None = None
     timestamp: _IntegerSeconds | _FractionalSeconds | None = None
-    price: _Finite | None = None
+    price: Finite | None = None
     day_volume: _BigInt | None = None
-    bid: _Finite | None = None
-    ask: _Finite | None = None
+    bid: Finite | None = None
+    ask: Finite | None = None
 
 
 class _Kind(msgspec.Struct):
@@ -45,24 +43,21 @@ _price_decoder = msgspec.json.Decoder(_Price, strict=False)
 _decode_price = _price_decoder.decode
 _decode_kind = msgspec.json.Decoder(_Kind).decode
 
-UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises on bad input; the last of them when it is nested too deeply."""
-
 
 def decode_kind(frame: bytes) -> str | None:
-    """The name of a frame's event, or None where it has none. Raises one of UNDECODABLE."""
+    """The name of a frame's event; None if it has none. Raises one of UNDECODABLE."""
     return _decode_kind(frame).event
 
 
 def decode(frame: bytes) -> list[Event]:
-    """The event of a frame: a price, a control event, or a rejected one."""
+    """The event of a frame: `Tick`, `Control` or `Rejected`."""
     try:
         event = _decode_price(frame)
     except UNDECODABLE as error:
         return [_not_a_price(frame, error)]
     if event.event != "price":
         if event.event is None and event.price is not None:
-            return [Rejected("a price without an event name", frame)]
+            return [Rejected("price without an event name", frame)]
         return [Control(event.event or "unnamed")]
     if not event.symbol or event.timestamp is None or event.price is None:
         missing = [name for name in ("symbol", "timestamp", "price") if getattr(event, name) in (None, "")]
@@ -82,7 +77,7 @@ def decode(frame: bytes) -> list[Event]:
 
 
 def decode_many(frames: Sequence[bytes]) -> Decoded | None:
-    """The ticks of many frames by column; None unless each is a price with a time in whole seconds."""
+    """The ticks of many frames by column; None unless every frame is a price with a time in whole seconds."""
     items = decode_lines(_price_decoder.decode_lines, frames)
     if items is None or set(map(attrgetter("event"), items)) != {"price"}:
         return None
@@ -104,13 +99,13 @@ def decode_many(frames: Sequence[bytes]) -> Decoded | None:
 
 
 def _nanoseconds(seconds: float) -> int:
-    """Fractions of a second are not documented; the whole ones are kept exact, which one product would not."""
+    """Nanoseconds of a time with a fraction, which is not documented. Multiplying it at once would not be exact."""
     whole, fraction = divmod(seconds, 1.0)
     return int(whole) * SECOND + round(fraction * SECOND)
 
 
 def _not_a_price(frame: bytes, error: Exception) -> Event:
-    """What a frame is that cannot be decoded as a price event; only those that claim to be one have to look like it."""
+    """The event of a frame that is not a valid price: `Control` if it has another event name, else `Rejected`."""
     with contextlib.suppress(*UNDECODABLE):
         kind = decode_kind(frame)
         if kind is not None and kind != "price":

@@ -1,23 +1,20 @@
-"""Twelve Data's REST API of the past: bars of a minute, since it tells nobody its ticks again.
+"""Twelve Data's REST API for past data: one-minute bars, since it offers no past ticks.
 
-Facts are from the OpenAPI document (api.twelvedata.com/doc/swagger/openapi.json), the support articles 5203307 (a bar
-is there 0.3 to 2 minutes after its end) and 5615854 (credits), the official client (twelvedata-python 1.4.0), and
-answers that users of the live service published. All numbers are strings. Errors may come with HTTP status 200.
+Sources: the OpenAPI document (api.twelvedata.com/doc/swagger/openapi.json), the support articles 5203307 (a bar is
+available 0.3 to 2 minutes after its end) and 5615854 (credits), the official client (twelvedata-python 1.4.0), and
+responses that users of the live service published. All numbers are strings. Errors may have HTTP status 200.
 """
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime, timedelta, timezone
-from typing import Annotated
 from urllib.parse import urlencode
 
 import msgspec
-from msgspec import Meta
 
+from ticks_platform.feeds.decoding import UNDECODABLE, Finite
 from ticks_platform.feeds.events import Bar, Event, Rejected
 from ticks_platform.feeds.history import (
-    UNDECODABLE,
     Header,
     History,
     HistoryAnswer,
@@ -32,27 +29,24 @@ from ticks_platform.feeds.history import (
     UnknownSymbolError,
     base_url,
     frames,
-    seconds_to_next_minute,
+    retry_after,
 )
-from ticks_platform.timestamps import EPOCH
+from ticks_platform.timestamps import EPOCH, MINUTE
 
 API = "https://api.twelvedata.com"
 
-_MINUTE = 60_000_000_000
-_MOST = 5000
-"""Bars of one answer, at the most that the provider gives."""
+_LIMIT = 5000
+"""Bars per response; the provider's maximum."""
 _KIND = "twelve_data bars"
-
-_Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 
 
 class _Value(msgspec.Struct, gc=False):
     datetime: str | None = None
-    open: _Finite | None = None
-    high: _Finite | None = None
-    low: _Finite | None = None
-    close: _Finite | None = None
-    volume: _Finite | None = None
+    open: Finite | None = None
+    high: Finite | None = None
+    low: Finite | None = None
+    close: Finite | None = None
+    volume: Finite | None = None
 
 
 class _Body(msgspec.Struct):
@@ -67,10 +61,10 @@ _decode_body = msgspec.json.Decoder(_Body, strict=False).decode
 
 
 class TwelveDataHistory(History):
-    """`/time_series` of one minute, one symbol a request: that is one credit.
+    """`/time_series` at one minute. A request is for one symbol and costs one credit.
 
-    It has no pages: a cursor is the minute to go on at. What is missing at the end of an answer is asked for once more,
-    since an answer may hold less than there is, and the newest minutes come late.
+    There are no pages: a cursor is the minute to continue at. Minutes missing at the end of a response are requested
+    once more, since a response may be incomplete and the newest minutes come late.
     """
 
     kind = "bars"
@@ -84,7 +78,7 @@ class TwelveDataHistory(History):
         self._api_key = api_key or ""
 
     def first(self, span: Span) -> str:
-        return str(span.begin // _MINUTE)
+        return str(span.begin // MINUTE)
 
     def request(self, span: Span, cursor: str) -> HistoryRequest:
         begin, end = _window(span, cursor)
@@ -93,31 +87,31 @@ class TwelveDataHistory(History):
             "symbol": symbol,
             **({"exchange": exchange} if exchange else {}),
             "interval": "1min",
-            "start_date": _text(begin),
-            "end_date": _text(end),
+            "start_date": _format_minute(begin),
+            "end_date": _format_minute(end),
             "timezone": "UTC",
             "order": "asc",
-            "outputsize": _MOST,
+            "outputsize": _LIMIT,
         }
         return HistoryRequest(f"{self._base}/time_series?{urlencode(query)}", {"X-TD-APIKEY": self._api_key})
 
     def page(self, span: Span, cursor: str, answer: HistoryAnswer) -> Page:
         try:
             body = _decode_body(answer.body)
-        except UNDECODABLE as error:
+        except UNDECODABLE as invalid:
             if answer.status == 200:
-                raise TransientError(f"Twelve Data's answer is not what it should be: {error}") from None
+                raise TransientError(f"Twelve Data sent an invalid response: {invalid}") from None
             body = _Body(status="error", code=answer.status)
         begin, end = _window(span, cursor)
         values: list[tuple[int | None, msgspec.Raw]] = []
         if answer.status != 200 or (body.status or "").lower() == "error":
-            trouble = _trouble(answer, body, span)
-            if trouble is not None:
-                raise trouble
+            error = _error(answer, body, span)
+            if error is not None:
+                raise error
         elif body.values is None:
-            raise TransientError("Twelve Data's answer has no values")
+            raise TransientError("Twelve Data sent a response without values")
         else:
-            # Whether the bar at the end belongs to an answer is not documented; it is not wanted.
+            # Whether a response includes the bar that begins at the end is not documented; it is dropped.
             dated = [(_minute(raw), raw) for raw in body.values]
             values = [(minute, raw) for minute, raw in dated if minute is None or begin <= minute < end]
         last = max((minute for minute, _ in values if minute is not None), default=None)
@@ -125,7 +119,7 @@ class TwelveDataHistory(History):
         return Page(
             frames(Header(_KIND, span.symbol), (raw for _, raw in values)),
             len(values),
-            str(upcoming) if upcoming < -(-span.end // _MINUTE) else None,
+            str(upcoming) if upcoming < -(-span.end // MINUTE) else None,
         )
 
     def decode(self, header: Header, results: list[msgspec.Raw]) -> list[Event]:
@@ -133,17 +127,17 @@ class TwelveDataHistory(History):
 
 
 def _window(span: Span, cursor: str) -> tuple[int, int]:
-    """The minutes that a request is for, half-open, since the epoch; there is room for the bar at the end."""
+    """The half-open interval of a request, in minutes since the epoch; it leaves room for the bar at the end."""
     begin = int(cursor)
-    return begin, min(begin + _MOST - 1, -(-span.end // _MINUTE))
+    return begin, min(begin + _LIMIT - 1, -(-span.end // MINUTE))
 
 
-def _text(minute: int) -> str:
+def _format_minute(minute: int) -> str:
     return (EPOCH + timedelta(minutes=minute)).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _minute(raw: msgspec.Raw) -> int | None:
-    """When a bar begins, in minutes since the epoch; None when it does not say."""
+    """Start of a bar in minutes since the epoch; None if it has none."""
     try:
         value = _decode_value(raw)
         begin = datetime.fromisoformat(value.datetime or "").replace(tzinfo=timezone.utc)
@@ -155,20 +149,20 @@ def _minute(raw: msgspec.Raw) -> int | None:
 def _bar(symbol: str, raw: msgspec.Raw) -> Event:
     minute = _minute(raw)
     if minute is None:
-        return Rejected("a bar without a usable time, or malformed", bytes(raw))
+        return Rejected("malformed bar, or bar without a valid time", bytes(raw))
     value = _decode_value(raw)
-    begin = minute * _MINUTE
-    return Bar(symbol, begin, begin + _MINUTE, value.open, value.high, value.low, value.close, value.volume)
+    begin = minute * MINUTE
+    return Bar(symbol, begin, begin + MINUTE, value.open, value.high, value.low, value.close, value.volume)
 
 
-def _trouble(answer: HistoryAnswer, body: _Body, span: Span) -> Exception | None:
-    """What an error means; None when it means that there are no bars."""
+def _error(answer: HistoryAnswer, body: _Body, span: Span) -> Exception | None:
+    """The error of a response; None if it says that there are no bars."""
     code = body.code or answer.status
-    reason = f"Twelve Data answered {code}: {body.message or 'nothing more'}"
+    reason = f"Twelve Data answered {code}: {body.message or 'no message'}"
     lower = reason.lower()
     if code == 429:
-        # The day's credits come back at midnight; what was asked meanwhile would be refused, and counted.
-        return RateLimitedError(reason, seconds=3600.0 if "for the day" in lower else seconds_to_next_minute(answer))
+        # The day's credits return at midnight; requests until then would be refused and counted.
+        return RateLimitedError(reason, seconds=3600.0 if "for the day" in lower else retry_after(answer))
     if code == 400 and "no data is available" in lower:
         return None
     if code == 401:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
-from ticks_platform.settings_file import SettingsError, read_settings
+from ticks_platform.settings_file import SettingsError, explain, read_settings
 from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE
 
 FILE = "policies.yaml"
@@ -173,8 +173,8 @@ def load_policies(path: Path) -> PolicySettings:
     try:
         return PolicySettings.model_validate(content)
     except ValidationError as error:
-        lines = []
-        for item in error.errors(include_input=False, include_url=False):
-            place = ".".join(str(part) for part in item["loc"])
-            lines.append(f"  {place}: {item['msg']}" if place else f"  {item['msg']}")
-        raise SettingsError(f"{path} has settings that cannot be used:\n" + "\n".join(lines)) from None
+        lines = [
+            f"  {'.'.join(map(str, place)) or '(top level)'}: {message}"
+            for place, message in explain(error, PolicySettings)
+        ]
+        raise SettingsError(f"{path} has invalid settings:\n" + "\n".join(lines)) from None

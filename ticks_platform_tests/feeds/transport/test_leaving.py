@@ -6,7 +6,7 @@ import socket
 
 from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.polygon.connector import PolygonConnector
-from ticks_platform.feeds.transport.reconnect import UNREACHABLE_PAUSE
+from ticks_platform.feeds.transport.reconnect import UNREACHABLE_MAX_DELAY
 from ticks_platform.feeds.transport.state import State
 from ticks_platform_tests.support.feeds import Peer, PeerServer, Running, encode
 
@@ -41,4 +41,4 @@ def test_a_provider_that_is_away_is_asked_for_again_soon() -> None:
     connector = PolygonConnector(url=f"ws://127.0.0.1:{port}/stocks", api_key="key")
     with Running(connector, symbols=("AAPL",), backoff=Backoff(base=1e6, cap=1e6, seed=1)) as running:
         detail = running.wait_for(State.BACKING_OFF).detail
-    assert float(detail.split()[-2]) <= UNREACHABLE_PAUSE
+    assert float(detail.split()[-2]) <= UNREACHABLE_MAX_DELAY

@@ -115,7 +115,7 @@ def test_a_stop_amid_the_flow_loses_nothing() -> None:
 
 def test_a_slow_goodbye_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     # What is on its way when we say goodbye may take longer than one poll.
-    monkeypatch.setattr(session, "POLL", 0.02)
+    monkeypatch.setattr(session, "POLL_INTERVAL", 0.02)
 
     def serve(peer: Peer) -> None:
         peer.upgrade()
@@ -235,7 +235,7 @@ def test_waits_begin_small_only_after_a_proven_connection(
     monkeypatch: pytest.MonkeyPatch, proven_after: float, grows: bool
 ) -> None:
     # A key whose connections are all taken: each new one is served for a moment, then another client takes it over.
-    monkeypatch.setattr(connections, "PROVEN_AFTER", proven_after)
+    monkeypatch.setattr(connections, "STABLE_AFTER", proven_after)
 
     def serve(peer: Peer) -> None:
         peer.upgrade()
@@ -389,7 +389,7 @@ def test_symbols_that_are_not_acknowledged(monkeypatch: pytest.MonkeyPatch) -> N
 
     with PeerServer(serve) as server, Running(connector(server.url), symbols=["RY:TSX", "MSFT", "NVDA"]) as running:
         failed = running.wait_for_notice(ChannelsFailed)
-        assert failed.reasons == dict.fromkeys(("MSFT", "NVDA"), "not acknowledged within 0.2 s, asked 3 times")
+        assert failed.reasons == dict.fromkeys(("MSFT", "NVDA"), "not acknowledged within 0.2 s, requested 3 times")
         begin = next(change.at for change in running.changes if change.state is State.SUBSCRIBING)
         assert (running.changes[-1].at - begin) / 1e9 < 1.5
 
@@ -422,7 +422,7 @@ def test_thousands_of_symbols_in_one_line_of_log(caplog: pytest.LogCaptureFixtur
 
 
 def test_a_long_subscription_on_a_slow_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "POLL", 0.02)
+    monkeypatch.setattr(session, "POLL_INTERVAL", 0.02)
     symbols = [f"SYMBOL{number:0100}" for number in range(85_000)]
     sizes = []
 
@@ -601,7 +601,7 @@ def test_messages_parts_and_control_frames_cut_anywhere(seed: int) -> None:
 @pytest.mark.parametrize("filler", [0, 100, 300])
 def test_a_frame_that_comes_byte_by_byte(monkeypatch: pytest.MonkeyPatch, filler: int) -> None:
     # Every read of it times out, amid the header, the length and the payload.
-    monkeypatch.setattr(session, "POLL", 0.002)
+    monkeypatch.setattr(session, "POLL_INTERVAL", 0.002)
     payload = b'{"event":"price"}'
     payload += b" " * filler
     wire = encode(payload) + encode(b"next")

@@ -78,7 +78,7 @@ def test_a_refusal_is_read_whatever_its_framing(
 def test_a_connection_that_is_held_open_behind_the_refusal(
     headers: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websocket, "ANSWER_TIMEOUT", 0.3)
+    monkeypatch.setattr(websocket, "BODY_TIMEOUT", 0.3)
     body = chunks(REFUSAL)[:-5] if headers else REFUSAL  # without the end of the chunks
     with (
         PeerServer(answering("200 OK", body, headers=headers, then=hold_open)) as server,

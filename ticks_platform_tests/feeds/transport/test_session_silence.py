@@ -14,7 +14,7 @@ import pytest
 
 from ticks_platform.feeds.calendars import Calendar, UnknownCalendarError, calendar
 from ticks_platform.feeds.transport.silence import (
-    LONGEST_PATIENCE,
+    MAX_PATIENCE,
     MINORITY_RECONNECT_PAUSE,
     RECONNECT_PAUSE,
     Escalation,
@@ -54,9 +54,9 @@ class Story:
             for symbol, pace in every.items():
                 ticks = int((self.now - begin) / pace) - count[symbol]
                 count[symbol] += ticks
-                self.silence.saw([symbol] * ticks, until=self.now)
-            self.silence.caught_up(self.now)
-            steps = self.escalation.look(self.since, self.now)
+                self.silence.record([symbol] * ticks, until=self.now)
+            self.silence.mark_decoded(self.now)
+            steps = self.escalation.check(self.since, self.now)
             if any(steps):
                 self.steps.append((self.now, steps))
             if steps.reconnect:
@@ -97,7 +97,7 @@ def test_silence_on_a_half_day_counts_until_it_ends() -> None:
     assert story.now > at("2025-11-28 18:30")
     early = Story({"AAPL": "XNYS"}, begin=at("2025-11-28 17:00"))
     early.go_on(3_480.0, {"AAPL": 0.5})
-    assert early.go_on(HOUR, {})[0][1].noticed.keys() == {"AAPL"}
+    assert early.go_on(HOUR, {})[0][1].newly_silent.keys() == {"AAPL"}
 
 
 def test_nothing_on_the_morning_after() -> None:
@@ -106,7 +106,7 @@ def test_nothing_on_the_morning_after() -> None:
     story.go_on(HOUR, {"AAPL": 0.5})
     story.go_on(at("2025-11-20 14:30") - story.now, {}, look=60.0)
     assert story.go_on(55.0, {}) == []
-    assert story.go_on(10.0, {})[0][1].noticed["AAPL"] == pytest.approx(61.0, abs=1.5)
+    assert story.go_on(10.0, {})[0][1].newly_silent["AAPL"] == pytest.approx(61.0, abs=1.5)
 
 
 def test_step_by_step() -> None:
@@ -115,7 +115,7 @@ def test_step_by_step() -> None:
     (noticed_at, noticed), (reconnect_at, reconnect), (unhealthy_at, unhealthy) = story.go_on(1_000.0, {})
     silent_since = NOON + 1_200.0
     assert noticed_at - silent_since == pytest.approx(PATIENCE, abs=2.0)
-    assert noticed.noticed.keys() == {"BTC"}
+    assert noticed.newly_silent.keys() == {"BTC"}
     assert noticed.reconnect is None
     assert reconnect_at - noticed_at == pytest.approx(PATIENCE / 2, abs=2.0)
     assert reconnect.reconnect is not None
@@ -129,14 +129,14 @@ def test_step_by_step() -> None:
     assert heard == Steps({}, ("BTC",), None, ())
     assert story.escalation.unhealthy == frozenset()
     # And it may fall silent again.
-    assert [steps.noticed.keys() for _, steps in story.go_on(70.0, {})] == [{"BTC"}]
+    assert [steps.newly_silent.keys() for _, steps in story.go_on(70.0, {})] == [{"BTC"}]
 
 
 def test_a_new_subscription_helps() -> None:
     story = Story({"BTC": "always", "ETH": "always"})
     story.go_on(1_200.0, {"BTC": 0.2, "ETH": 0.2})
     (_, noticed), *_ = story.go_on(70.0, {"ETH": 0.2})
-    assert noticed.noticed.keys() == {"BTC"}
+    assert noticed.newly_silent.keys() == {"BTC"}
     ((_, heard),) = story.go_on(HOUR, {"BTC": 0.2, "ETH": 0.2})
     assert heard.heard_again == ("BTC",)
     assert story.reconnects() == []
@@ -185,21 +185,21 @@ def test_chance_is_no_alarm() -> None:
     story = Story({"X": "always"})
     for _ in range(3_000):
         assert story.go_on(max(1.0, chance.expovariate(1 / 12.0)), {}) == []
-        story.silence.saw(["X"], until=story.now)
-        story.silence.caught_up(story.now)
+        story.silence.record(["X"], until=story.now)
+        story.silence.mark_decoded(story.now)
 
 
 def test_a_symbol_that_was_never_heard_of() -> None:
     story = Story({"NOPE": "always", "BTC": "always"})
-    assert story.go_on(LONGEST_PATIENCE - 10.0, {"BTC": 1.0}, look=5.0) == []
+    assert story.go_on(MAX_PATIENCE - 10.0, {"BTC": 1.0}, look=5.0) == []
     ((_, noticed), *_) = story.go_on(60.0, {"BTC": 1.0}, look=5.0)
-    assert noticed.noticed.keys() == {"NOPE"}
+    assert noticed.newly_silent.keys() == {"NOPE"}
 
 
 def test_a_symbol_that_was_added_late_has_its_time() -> None:
     story = Story({"BTC": "always"})
     story.go_on(3 * HOUR, {"BTC": 1.0}, look=5.0)
-    story.silence.follow({"BTC": calendar("always"), "ETH": calendar("always")})
+    story.silence.set_calendars({"BTC": calendar("always"), "ETH": calendar("always")})
     story.since["ETH"] = story.now
     assert story.go_on(HOUR, {"BTC": 1.0, "ETH": 600.0}, look=5.0) == []
 
@@ -219,7 +219,7 @@ def test_early_trading_makes_no_fast_pace() -> None:
     # From 9:00 to 14:30 UTC a tick a minute; then fewer, with the market open.
     story = Story({"SLOW": "XNYS"}, begin=at("2025-11-19 09:00"))
     story.go_on(at("2025-11-19 14:30") - story.now, {"SLOW": 60.0}, look=5.0)
-    assert story.silence.limit("SLOW") == LONGEST_PATIENCE
+    assert story.silence.limit("SLOW") == MAX_PATIENCE
     assert story.go_on(600.0, {"SLOW": 290.0}, look=5.0) == []
 
 
@@ -233,7 +233,7 @@ def test_a_night_does_not_slow_the_pace() -> None:
 
 def test_pace_and_limit() -> None:
     story = Story({"X": "always"})
-    assert story.silence.limit("X") == story.silence.limit("unheard of") == LONGEST_PATIENCE
+    assert story.silence.limit("X") == story.silence.limit("unheard of") == MAX_PATIENCE
     story.go_on(6_000.0, {"X": 10.0})
     # 30 ticks were to be expected, one in ten seconds.
     assert story.silence.limit("X") == pytest.approx(300.0, rel=0.1)
@@ -248,12 +248,12 @@ def test_pace_and_limit() -> None:
 def test_ticks_that_are_counted_before_their_batch_is_done() -> None:
     # Another thread may look between the two calls.
     silence = SilenceDetector({"X": calendar("always")}, patience=PATIENCE)
-    silence.saw(["X"] * 100, until=NOON)
+    silence.record(["X"] * 100, until=NOON)
     silence.count()
     assert silence.last_seen("X") == NOON
-    silence.caught_up(NOON)
-    silence.saw(["X"] * 100, until=NOON + 1.0)
-    silence.caught_up(NOON + 1.0)
+    silence.mark_decoded(NOON)
+    silence.record(["X"] * 100, until=NOON + 1.0)
+    silence.mark_decoded(NOON + 1.0)
     assert silence.limit("X") == pytest.approx(30.0 * 600.0 / 200.0, rel=0.01)
 
 

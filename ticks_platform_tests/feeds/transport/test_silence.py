@@ -91,7 +91,7 @@ def test_a_peer_that_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "PONG_TIMEOUT", 0.4)
     with PeerServer(silent) as server, Running(connector(server.url)) as running:
         seconds = seconds_between(running, State.SUBSCRIBING, State.BACKING_OFF)
-        assert 0.65 < seconds < 0.7 + 2 * session.POLL + 0.3
+        assert 0.65 < seconds < 0.7 + 2 * session.POLL_INTERVAL + 0.3
         assert "no answer to a ping for 0.4 s" in running.wait_for(State.BACKING_OFF).detail
         running.wait_for(State.BACKING_OFF, times=2)
 
@@ -111,7 +111,7 @@ def test_a_peer_that_falls_silent_after_data(monkeypatch: pytest.MonkeyPatch) ->
     with PeerServer(serve) as server, Running(connector(server.url)) as running:
         running.wait_for(State.BACKING_OFF)
         silence = (running.wait_for(State.BACKING_OFF).at - running.last_arrival(1)) / 1e9
-        assert silence < 0.5 + 2 * session.POLL + 0.3
+        assert silence < 0.5 + 2 * session.POLL_INTERVAL + 0.3
         assert len(running.received(1)) == 10
 
 

@@ -35,7 +35,7 @@ from ticks_platform.feeds.transport import session, subscriptions
 from ticks_platform.feeds.transport import silence as livenesses
 from ticks_platform.feeds.transport.pool import ConnectionPool, spread
 from ticks_platform.feeds.transport.silence import SilenceDetector
-from ticks_platform.feeds.transport.state import STEPS, Change, State, check_step, tell
+from ticks_platform.feeds.transport.state import TRANSITIONS, Change, State, check_transition, describe
 from ticks_platform.ingestion.run import RECEIVER_TIMEOUT
 from ticks_platform_tests.support.feeds import (
     CLOSE,
@@ -84,8 +84,8 @@ def decoding(speaker: Connector, paces: SilenceDetector) -> Callable[[Frame], No
 
     def decode(frame: Frame) -> None:
         until = frame.received_at / 1e9
-        paces.saw([event.symbol for event in speaker.decode(frame.data) if isinstance(event, Tick)], until=until)
-        paces.caught_up(until)
+        paces.record([event.symbol for event in speaker.decode(frame.data) if isinstance(event, Tick)], until=until)
+        paces.mark_decoded(until)
 
     return decode
 
@@ -122,33 +122,33 @@ def acknowledge(peer: Peer, message: dict[str, str]) -> None:
 
 @pytest.fixture(autouse=True)
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "_LOOK_INTERVAL", 0.05)
-    monkeypatch.setattr(session, "POLL", 0.02)
+    monkeypatch.setattr(session, "_SILENCE_CHECK_INTERVAL", 0.05)
+    monkeypatch.setattr(session, "POLL_INTERVAL", 0.02)
 
 
 # What may follow what.
 
 
 def test_steps() -> None:
-    assert STEPS.keys() == set(State)
-    for before, allowed in STEPS.items():
+    assert TRANSITIONS.keys() == set(State)
+    for before, allowed in TRANSITIONS.items():
         for after in State:
             if after in allowed:
-                check_step(before, after)
+                check_transition(before, after)
             else:
                 with pytest.raises(AssertionError, match=rf"from {before.value} to {after.value}"):
-                    check_step(before, after)
+                    check_transition(before, after)
 
 
 def test_every_state_is_reached_and_left() -> None:
     reached, new = {State.CLOSED}, {State.CLOSED}
     while new:
-        new = set().union(*(STEPS[state] for state in new)) - reached
+        new = set().union(*(TRANSITIONS[state] for state in new)) - reached
         reached |= new
     assert reached == set(State)
     # Nothing comes after a refusal, everything else can be ended.
-    assert {state for state, after in STEPS.items() if not after} == {State.REFUSED}
-    assert all(State.CLOSED in after for state, after in STEPS.items() if after)
+    assert {state for state, after in TRANSITIONS.items() if not after} == {State.REFUSED}
+    assert all(State.CLOSED in after for state, after in TRANSITIONS.items() if after)
 
 
 def test_every_notice_in_words() -> None:
@@ -158,19 +158,19 @@ def test_every_notice_in_words() -> None:
         *(Silent({"A": 61.4}), HeardAgain(("A",))),
     ]
     assert {type(notice) for notice in notices} == set(get_args(Notice))
-    assert [tell(notice) for notice in notices] == [
+    assert [describe(notice) for notice in notices] == [
         "authenticated",
         "subscribed to A, B",
         "unsubscribed from A",
         "not subscribed to A (why)",
-        "the provider says: why",
-        "the provider says: why",
+        "channels refused: why",
+        "provider error: why",
         "why",
         "why",
-        "silent: A (61 s)",
-        "heard again: A",
+        "no data: A (61 s)",
+        "data again: A",
     ]
-    many = tell(Silent({f"S{number}": 61.4 for number in range(5_000)}))
+    many = describe(Silent({f"S{number}": 61.4 for number in range(5_000)}))
     assert many.endswith("and 4980 more")
     assert len(many) < 500
 
@@ -210,7 +210,7 @@ def test_a_provider_that_does_not_see_the_key(monkeypatch: pytest.MonkeyPatch) -
     with StandIn(StandInSettings(keys=frozenset({"good"}), **options)) as stand_in, Running(at(stand_in)) as running:
         again = running.wait_for(State.CONNECTING, times=2)
         away = running.wait_for(State.BACKING_OFF)
-        assert "did not see the API key in time" in away.detail
+        assert "did not receive the API key in time" in away.detail
         assert again.at - away.at >= 0.3e9
 
 
@@ -273,7 +273,7 @@ def test_too_many_connections_wait(monkeypatch: pytest.MonkeyPatch, ending: str)
     with PeerServer(serve) as server, Running(polygon(server.url), symbols=["AAPL"]) as running:
         for attempt in (1, 2):
             away = running.wait_for(State.BACKING_OFF, times=attempt)
-            assert "allows no more connections" in away.detail
+            assert "connection limit for this account is reached" in away.detail
             again = running.wait_for(State.CONNECTING, times=attempt + 1)
             assert again.at - away.at >= 0.7e9
         # The status did not swallow the data before it.
@@ -287,7 +287,7 @@ def test_a_wait_for_room_can_be_stopped() -> None:
         peer.send(b'[{"ev":"status","status":"max_connections"}]')
 
     with PeerServer(serve) as server, Running(polygon(server.url)) as running:
-        assert "trying again in 60." in running.wait_for(State.BACKING_OFF).detail
+        assert "retrying in 60." in running.wait_for(State.BACKING_OFF).detail
         assert running.stop() < RECEIVER_TIMEOUT
 
 
@@ -340,7 +340,7 @@ def test_a_feed_that_goes_mute() -> None:
         stalled = running.wait_for(State.STALLED)
         away = running.wait_for(State.BACKING_OFF)
         silence = (away.at - running.last_arrival(1)) / 1e9
-        assert "subscribed anew in vain" in away.detail
+        assert "also after resubscribing" in away.detail
         assert (away.at - stalled.at) / 1e9 > 0.4 * PATIENCE
         # Answers to the new subscription are no data, and do not prolong it.
         assert silence < 1.5 * PATIENCE + 2.0
@@ -441,7 +441,7 @@ def test_frames_that_wait_to_be_decoded_are_no_silence() -> None:
 def test_symbols_change_on_an_open_connection() -> None:
     with StandIn(StandInSettings(rate=500)) as stand_in, Running(at(stand_in), symbols=["AAPL", "MSFT"]) as running:
         running.wait_for(State.STREAMING)
-        running.connection.want(["MSFT", "NVDA"])
+        running.connection.set_symbols(["MSFT", "NVDA"])
         stand_in.wait_until_subscribed("T.NVDA")
         wait_until(
             lambda: any(isinstance(each, Acknowledged) and each.channels == ("T.NVDA",) for each in running.notices),
@@ -473,14 +473,14 @@ def test_symbols_change_before_it_is_let_in() -> None:
 
     with PeerServer(serve) as server, Running(polygon(server.url), symbols=["AAPL", "MSFT"]) as running:
         running.wait_for(State.AUTHENTICATING)
-        running.connection.want(["NVDA"])
+        running.connection.set_symbols(["NVDA"])
         go_on.set()
         running.wait_for_notice(Acknowledged)
         assert heard == [{"action": "subscribe", "params": "T.NVDA"}]
 
 
 def test_a_symbol_that_is_added_late_is_not_silent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(livenesses, "LONGEST_PATIENCE", 1.0)
+    monkeypatch.setattr(livenesses, "MAX_PATIENCE", 1.0)
     with StandIn(StandInSettings(rate=300)) as stand_in:
         speaker, paces = at(stand_in), silence("AAPL", "NVDA", patience=0.5)
         running = Running(speaker, symbols=["AAPL"], silence=paces, on_frame=decoding(speaker, paces))
@@ -488,7 +488,7 @@ def test_a_symbol_that_is_added_late_is_not_silent_at_once(monkeypatch: pytest.M
             begin = running.wait_for(State.STREAMING).at
             wait_until(lambda: running.last_arrival(1) > begin + 1.5e9, "a while")
             stand_in.silence("T.NVDA")
-            running.connection.want(["AAPL", "NVDA"])
+            running.connection.set_symbols(["AAPL", "NVDA"])
             stand_in.wait_until_subscribed("T.NVDA")
             added = time.time()
             assert running.wait_for_notice(Silent).seconds.keys() == {"T.NVDA"}
@@ -566,7 +566,7 @@ def test_as_many_connections_as_it_takes() -> None:
             wait_until(lambda: running.feed.state is State.STREAMING, "streaming")
             wait_until(lambda: {frame.connection for frame in running.frames} == {1, 2, 3}, "data of all")
 
-            running.feed.want(["TSLA", "MSFT", "NVDA", "AMZN", "GOOGL", "META", "AMD"])
+            running.feed.set_symbols(["TSLA", "MSFT", "NVDA", "AMZN", "GOOGL", "META", "AMD"])
             then = [["T.AMD"], ["T.AMZN", "T.NVDA"], ["T.GOOGL", "T.MSFT"], ["T.META", "T.TSLA"]]
             wait_until(lambda: held(stand_in) == then, "spread anew")
             wait_until(lambda: running.feed.state is State.STREAMING, "streaming")
@@ -581,11 +581,11 @@ def test_one_connection_where_there_is_no_limit() -> None:
     with StandIn(StandInSettings(rate=200)) as stand_in:
         with several(at(stand_in), ["AAPL", "MSFT", "NVDA"], None) as running:
             wait_until(lambda: held(stand_in) == [["T.AAPL", "T.MSFT", "T.NVDA"]], "one")
-            running.feed.want(["AAPL"])
+            running.feed.set_symbols(["AAPL"])
             wait_until(lambda: held(stand_in) == [["T.AAPL"]], "one")
-            running.feed.want([])
+            running.feed.set_symbols([])
             wait_until(lambda: held(stand_in) == [[]], "none")
-            running.feed.want(["AMD"])
+            running.feed.set_symbols(["AMD"])
             wait_until(lambda: held(stand_in) == [["T.AMD"]], "one")
         assert running.states(State.CONNECTING) == 1
 
@@ -604,9 +604,9 @@ def test_no_connection_is_opened_after_the_stop() -> None:
         with several(at(stand_in), ["AAPL"], 1) as running:
             wait_until(lambda: held(stand_in) == [["T.AAPL"]], "one")
             running.feed.stop()
-            running.feed.want(["AAPL", "MSFT", "NVDA"])
+            running.feed.set_symbols(["AAPL", "MSFT", "NVDA"])
             running.join()
-            running.feed.want(["AMZN", "TSLA"])
+            running.feed.set_symbols(["AMZN", "TSLA"])
         wait_until(lambda: held(stand_in) == [], "none")
         assert running.states(State.CONNECTING) == 1
 

@@ -37,206 +37,206 @@ def subscriptions() -> Subscriptions:
 
 def asked(subscriptions: Subscriptions, *channels: str, at: float = 0.0) -> Subscriptions:
     """These channels wanted and asked for."""
-    subscriptions.want(channels)
-    assert subscriptions.due(at, room=ROOM)
+    subscriptions.set_desired(channels)
+    assert subscriptions.due_messages(at, room=ROOM)
     return subscriptions
 
 
 def streaming(subscriptions: Subscriptions, *channels: str) -> Subscriptions:
     """These channels wanted, asked for and acknowledged."""
-    asked(subscriptions, *channels).answered(Acknowledged(channels))
+    asked(subscriptions, *channels).handle_answer(Acknowledged(channels))
     assert subscriptions.settled
     return subscriptions
 
 
 def test_nothing_wanted_nothing_said(subscriptions: Subscriptions) -> None:
-    assert subscriptions.due(0.0, room=ROOM) == []
-    subscriptions.want([])
-    assert subscriptions.due(0.0, room=ROOM) == []
+    assert subscriptions.due_messages(0.0, room=ROOM) == []
+    subscriptions.set_desired([])
+    assert subscriptions.due_messages(0.0, room=ROOM) == []
     assert subscriptions.settled
-    assert subscriptions.overdue(1e9) is None
+    assert subscriptions.expire(1e9) is None
     assert subscriptions.next_deadline() == float("inf")
 
 
 def test_asked_for_once(subscriptions: Subscriptions) -> None:
-    subscriptions.want(["B", "A", "C", "D"])
+    subscriptions.set_desired(["B", "A", "C", "D"])
     assert not subscriptions.settled
     # In the order of feeds.yaml.
-    assert subscriptions.due(0.0, room=ROOM) == ["+B,A,C", "+D"]
-    assert subscriptions.due(5.0, room=ROOM) == []
+    assert subscriptions.due_messages(0.0, room=ROOM) == ["+B,A,C", "+D"]
+    assert subscriptions.due_messages(5.0, room=ROOM) == []
     assert subscriptions.next_deadline() == LATER
-    assert subscriptions.active == frozenset()
-    subscriptions.answered(Acknowledged(("A", "B")))
-    subscriptions.answered(Acknowledged(("C",)))
-    assert subscriptions.active == {"A", "B", "C"}
+    assert subscriptions.acknowledged == frozenset()
+    subscriptions.handle_answer(Acknowledged(("A", "B")))
+    subscriptions.handle_answer(Acknowledged(("C",)))
+    assert subscriptions.acknowledged == {"A", "B", "C"}
     assert not subscriptions.settled
-    subscriptions.answered(Acknowledged(("D",)))
+    subscriptions.handle_answer(Acknowledged(("D",)))
     assert subscriptions.settled
     assert subscriptions.next_deadline() == float("inf")
-    assert subscriptions.overdue(1e9) is None
-    assert subscriptions.due(1e9, room=ROOM) == []
+    assert subscriptions.expire(1e9) is None
+    assert subscriptions.due_messages(1e9, room=ROOM) == []
 
 
 def test_the_unanswered_are_asked_for_again(subscriptions: Subscriptions) -> None:
-    asked(subscriptions, "A", "B", "C").answered(Acknowledged(("B",)))
-    assert subscriptions.overdue(LATER - 0.1) is None
-    assert subscriptions.due(LATER - 0.1, room=ROOM) == []
-    assert subscriptions.overdue(LATER) is None
+    asked(subscriptions, "A", "B", "C").handle_answer(Acknowledged(("B",)))
+    assert subscriptions.expire(LATER - 0.1) is None
+    assert subscriptions.due_messages(LATER - 0.1, room=ROOM) == []
+    assert subscriptions.expire(LATER) is None
     assert not subscriptions.settled
-    assert subscriptions.due(LATER, room=ROOM) == ["+A,C"]
-    subscriptions.answered(Acknowledged(("A",)))
-    assert subscriptions.overdue(2 * LATER) is None
-    assert subscriptions.due(2 * LATER, room=ROOM) == ["+C"]
+    assert subscriptions.due_messages(LATER, room=ROOM) == ["+A,C"]
+    subscriptions.handle_answer(Acknowledged(("A",)))
+    assert subscriptions.expire(2 * LATER) is None
+    assert subscriptions.due_messages(2 * LATER, room=ROOM) == ["+C"]
 
 
 def test_given_up_and_reported_once(subscriptions: Subscriptions) -> None:
-    subscriptions.want(["A", "B"])
+    subscriptions.set_desired(["A", "B"])
     for attempt in range(ATTEMPTS):
-        assert subscriptions.overdue(attempt * LATER) is None
-        assert subscriptions.due(attempt * LATER, room=ROOM) == ["+A,B" if attempt == 0 else "+B"]
-        subscriptions.answered(Acknowledged(("A",)))
-    failed = subscriptions.overdue(ATTEMPTS * LATER)
-    assert failed == ChannelsFailed({"B": f"not acknowledged within {LATER:g} s, asked {ATTEMPTS} times"})
+        assert subscriptions.expire(attempt * LATER) is None
+        assert subscriptions.due_messages(attempt * LATER, room=ROOM) == ["+A,B" if attempt == 0 else "+B"]
+        subscriptions.handle_answer(Acknowledged(("A",)))
+    failed = subscriptions.expire(ATTEMPTS * LATER)
+    assert failed == ChannelsFailed({"B": f"not acknowledged within {LATER:g} s, requested {ATTEMPTS} times"})
     assert subscriptions.settled
     for later in range(ATTEMPTS, ATTEMPTS + 5):
-        assert subscriptions.overdue(later * LATER) is None
-        assert subscriptions.due(later * LATER, room=ROOM) == []
-    assert subscriptions.active == {"A"}
+        assert subscriptions.expire(later * LATER) is None
+        assert subscriptions.due_messages(later * LATER, room=ROOM) == []
+    assert subscriptions.acknowledged == {"A"}
     # An answer that comes after all that counts nevertheless.
-    subscriptions.answered(Acknowledged(("B",)))
-    assert subscriptions.active == {"A", "B"}
+    subscriptions.handle_answer(Acknowledged(("B",)))
+    assert subscriptions.acknowledged == {"A", "B"}
 
 
 def test_failing_channels_are_not_asked_for_again(subscriptions: Subscriptions) -> None:
-    asked(subscriptions, "A", "NOPE").answered(ChannelsFailed({"NOPE": "unknown"}))
-    subscriptions.answered(Acknowledged(("A",)))
+    asked(subscriptions, "A", "NOPE").handle_answer(ChannelsFailed({"NOPE": "unknown"}))
+    subscriptions.handle_answer(Acknowledged(("A",)))
     assert subscriptions.settled
-    assert subscriptions.overdue(1e9) is None
-    subscriptions.ask_again(["NOPE"])
-    assert subscriptions.due(1e9, room=ROOM) == []
-    subscriptions.want(["NOPE", "A"])
-    assert subscriptions.due(1e9, room=ROOM) == []
+    assert subscriptions.expire(1e9) is None
+    subscriptions.resubscribe(["NOPE"])
+    assert subscriptions.due_messages(1e9, room=ROOM) == []
+    subscriptions.set_desired(["NOPE", "A"])
+    assert subscriptions.due_messages(1e9, room=ROOM) == []
     # Whoever takes it out of feeds.yaml and puts it in again wants it tried.
-    subscriptions.want(["A"])
-    subscriptions.due(1e9, room=ROOM)
-    subscriptions.want(["A", "NOPE"])
-    assert subscriptions.due(1e9, room=ROOM) == ["+NOPE"]
+    subscriptions.set_desired(["A"])
+    subscriptions.due_messages(1e9, room=ROOM)
+    subscriptions.set_desired(["A", "NOPE"])
+    assert subscriptions.due_messages(1e9, room=ROOM) == ["+NOPE"]
 
 
 def test_a_channel_that_fails_later(subscriptions: Subscriptions) -> None:
-    streaming(subscriptions, "A", "B").answered(ChannelsFailed({"A": "the plan has ended"}))
-    assert subscriptions.active == {"B"}
-    assert subscriptions.due(1.0, room=ROOM) == []
+    streaming(subscriptions, "A", "B").handle_answer(ChannelsFailed({"A": "the plan has ended"}))
+    assert subscriptions.acknowledged == {"B"}
+    assert subscriptions.due_messages(1.0, room=ROOM) == []
 
 
 def test_a_refusal_is_of_the_oldest_request(subscriptions: Subscriptions) -> None:
     asked(subscriptions, "A", "B", "C")
-    subscriptions.want(["A", "B", "C", "D"])
-    assert subscriptions.due(1.0, room=ROOM) == ["+D"]
-    subscriptions.answered(NotEntitled("not in your plan"))
-    subscriptions.answered(Acknowledged(("B",)))
-    failed = subscriptions.overdue(LATER)
+    subscriptions.set_desired(["A", "B", "C", "D"])
+    assert subscriptions.due_messages(1.0, room=ROOM) == ["+D"]
+    subscriptions.handle_answer(NotEntitled("not in your plan"))
+    subscriptions.handle_answer(Acknowledged(("B",)))
+    failed = subscriptions.expire(LATER)
     assert failed is not None
     assert failed.reasons.keys() == {"A", "C"}
     assert all(reason.startswith("not in your plan (") for reason in failed.reasons.values())
     # They are refused for good, the other one is not.
-    assert subscriptions.due(LATER, room=ROOM) == []
-    assert subscriptions.overdue(LATER + 1.0) is None
-    assert subscriptions.due(LATER + 1.0, room=ROOM) == ["+D"]
+    assert subscriptions.due_messages(LATER, room=ROOM) == []
+    assert subscriptions.expire(LATER + 1.0) is None
+    assert subscriptions.due_messages(LATER + 1.0, room=ROOM) == ["+D"]
 
 
 def test_a_refusal_after_all_answers_of_the_oldest(subscriptions: Subscriptions) -> None:
     asked(subscriptions, "A")
-    subscriptions.want(["A", "B"])
-    subscriptions.due(1.0, room=ROOM)
-    subscriptions.answered(Acknowledged(("A",)))
-    subscriptions.answered(NotEntitled("not in your plan"))
-    failed = subscriptions.overdue(LATER + 1.0)
+    subscriptions.set_desired(["A", "B"])
+    subscriptions.due_messages(1.0, room=ROOM)
+    subscriptions.handle_answer(Acknowledged(("A",)))
+    subscriptions.handle_answer(NotEntitled("not in your plan"))
+    failed = subscriptions.expire(LATER + 1.0)
     assert failed is not None
     assert failed.reasons.keys() == {"B"}
 
 
 def test_a_refusal_of_nothing(subscriptions: Subscriptions) -> None:
-    streaming(subscriptions, "A").answered(NotEntitled("not in your plan"))
-    subscriptions.answered(ProviderError("slow_consumer"))
-    assert subscriptions.active == {"A"}
-    assert subscriptions.overdue(1e9) is None
+    streaming(subscriptions, "A").handle_answer(NotEntitled("not in your plan"))
+    subscriptions.handle_answer(ProviderError("slow_consumer"))
+    assert subscriptions.acknowledged == {"A"}
+    assert subscriptions.expire(1e9) is None
 
 
 def test_changes_leave_the_others_alone(subscriptions: Subscriptions) -> None:
     streaming(subscriptions, "A", "B", "C")
-    subscriptions.want(["B", "C", "D"])
-    assert subscriptions.due(1.0, room=ROOM) == ["-A", "+D"]
-    subscriptions.answered(Unsubscribed(("A",)))
-    subscriptions.answered(Acknowledged(("D",)))
-    assert subscriptions.active == {"B", "C", "D"}
-    subscriptions.want(["D", "C", "B"])
-    assert subscriptions.due(2.0, room=ROOM) == []
-    subscriptions.want([])
-    assert subscriptions.due(3.0, room=ROOM) == ["-B,C,D"]
+    subscriptions.set_desired(["B", "C", "D"])
+    assert subscriptions.due_messages(1.0, room=ROOM) == ["-A", "+D"]
+    subscriptions.handle_answer(Unsubscribed(("A",)))
+    subscriptions.handle_answer(Acknowledged(("D",)))
+    assert subscriptions.acknowledged == {"B", "C", "D"}
+    subscriptions.set_desired(["D", "C", "B"])
+    assert subscriptions.due_messages(2.0, room=ROOM) == []
+    subscriptions.set_desired([])
+    assert subscriptions.due_messages(3.0, room=ROOM) == ["-B,C,D"]
     assert subscriptions.settled
-    subscriptions.want(["B"])
-    assert subscriptions.due(4.0, room=ROOM) == ["+B"]
+    subscriptions.set_desired(["B"])
+    assert subscriptions.due_messages(4.0, room=ROOM) == ["+B"]
 
 
 def test_unwanted_before_it_was_answered(subscriptions: Subscriptions) -> None:
     asked(subscriptions, "A", "B")
-    subscriptions.want(["B"])
-    assert subscriptions.due(1.0, room=ROOM) == ["-A"]
-    subscriptions.answered(Acknowledged(("A", "B")))
-    assert subscriptions.active == {"B"}
+    subscriptions.set_desired(["B"])
+    assert subscriptions.due_messages(1.0, room=ROOM) == ["-A"]
+    subscriptions.handle_answer(Acknowledged(("A", "B")))
+    assert subscriptions.acknowledged == {"B"}
     assert subscriptions.settled
-    assert subscriptions.overdue(1e9) is None
+    assert subscriptions.expire(1e9) is None
 
 
 def test_unwanted_before_it_was_asked_for(subscriptions: Subscriptions) -> None:
-    subscriptions.want(["A", "B"])
-    subscriptions.want(["B"])
-    assert subscriptions.due(0.0, room=ROOM) == ["+B"]
+    subscriptions.set_desired(["A", "B"])
+    subscriptions.set_desired(["B"])
+    assert subscriptions.due_messages(0.0, room=ROOM) == ["+B"]
 
 
 def test_wanted_again_amid_the_goodbye(subscriptions: Subscriptions) -> None:
     streaming(subscriptions, "A")
-    subscriptions.want([])
-    assert subscriptions.due(1.0, room=ROOM) == ["-A"]
-    subscriptions.want(["A"])
-    assert subscriptions.due(1.1, room=ROOM) == ["+A"]
-    subscriptions.answered(Unsubscribed(("A",)))
-    subscriptions.answered(Acknowledged(("A",)))
-    assert subscriptions.active == {"A"}
+    subscriptions.set_desired([])
+    assert subscriptions.due_messages(1.0, room=ROOM) == ["-A"]
+    subscriptions.set_desired(["A"])
+    assert subscriptions.due_messages(1.1, room=ROOM) == ["+A"]
+    subscriptions.handle_answer(Unsubscribed(("A",)))
+    subscriptions.handle_answer(Acknowledged(("A",)))
+    assert subscriptions.acknowledged == {"A"}
 
 
 def test_anew(subscriptions: Subscriptions) -> None:
     streaming(subscriptions, "A", "B")
-    subscriptions.ask_again(["A", "not ours"])
-    assert subscriptions.due(1.0, room=ROOM) == ["-A", "+A"]
-    assert subscriptions.active == {"B"}
-    assert subscriptions.due(1.0, room=ROOM) == []
-    subscriptions.answered(Unsubscribed(("A",)))
-    subscriptions.answered(Acknowledged(("A",)))
-    assert subscriptions.active == {"A", "B"}
+    subscriptions.resubscribe(["A", "not ours"])
+    assert subscriptions.due_messages(1.0, room=ROOM) == ["-A", "+A"]
+    assert subscriptions.acknowledged == {"B"}
+    assert subscriptions.due_messages(1.0, room=ROOM) == []
+    subscriptions.handle_answer(Unsubscribed(("A",)))
+    subscriptions.handle_answer(Acknowledged(("A",)))
+    assert subscriptions.acknowledged == {"A", "B"}
 
 
 def test_anew_has_all_attempts(subscriptions: Subscriptions) -> None:
-    streaming(subscriptions, "A").ask_again(["A"])
+    streaming(subscriptions, "A").resubscribe(["A"])
     for attempt in range(ATTEMPTS):
-        assert subscriptions.overdue(attempt * LATER) is None
-        assert subscriptions.due(attempt * LATER, room=ROOM)[-1] == "+A"
-    assert subscriptions.overdue(ATTEMPTS * LATER) is not None
+        assert subscriptions.expire(attempt * LATER) is None
+        assert subscriptions.due_messages(attempt * LATER, room=ROOM)[-1] == "+A"
+    assert subscriptions.expire(ATTEMPTS * LATER) is not None
 
 
 def test_without_room_nothing_is_said_or_forgotten(subscriptions: Subscriptions) -> None:
     streaming(subscriptions, "A", "B", "C")
-    subscriptions.want(["A", "B", "D"])
-    subscriptions.ask_again(["A"])
-    assert subscriptions.due(1.0, room=0) == []
-    assert subscriptions.active == {"A", "B", "C"}
+    subscriptions.set_desired(["A", "B", "D"])
+    subscriptions.resubscribe(["A"])
+    assert subscriptions.due_messages(1.0, room=0) == []
+    assert subscriptions.acknowledged == {"A", "B", "C"}
     # One message, then the other.
-    assert subscriptions.due(2.0, room=1) == ["-C,A"]
-    assert subscriptions.due(3.0, room=0) == []
-    assert subscriptions.due(4.0, room=1) == ["+A,D"]
+    assert subscriptions.due_messages(2.0, room=1) == ["-C,A"]
+    assert subscriptions.due_messages(3.0, room=0) == []
+    assert subscriptions.due_messages(4.0, room=1) == ["+A,D"]
     assert subscriptions.next_deadline() == 4.0 + LATER
-    assert subscriptions.due(5.0, room=ROOM) == []
+    assert subscriptions.due_messages(5.0, room=ROOM) == []
 
 
 def test_rate_limit() -> None:
@@ -264,14 +264,14 @@ def test_changes_beyond_the_rate_limit_wait(subscriptions: Subscriptions) -> Non
     limit, sent, channels = RateLimit(100), [], []
     for number in range(150):
         channels.append(f"S{number}")
-        subscriptions.want(channels)
-        messages = subscriptions.due(number * 0.01, room=limit.room(number * 0.01))
-        subscriptions.answered(Acknowledged(tuple(name for each in messages for name in each[1:].split(","))))
+        subscriptions.set_desired(channels)
+        messages = subscriptions.due_messages(number * 0.01, room=limit.room(number * 0.01))
+        subscriptions.handle_answer(Acknowledged(tuple(name for each in messages for name in each[1:].split(","))))
         for _ in messages:
             limit.sent(number * 0.01)
         sent += messages
     assert len(sent) == 100
-    assert subscriptions.due(59.0, room=limit.room(59.0)) == []
+    assert subscriptions.due_messages(59.0, room=limit.room(59.0)) == []
     # All that has gathered, in one go.
-    rest = subscriptions.due(62.0, room=limit.room(62.0))
+    rest = subscriptions.due_messages(62.0, room=limit.room(62.0))
     assert ",".join(message[1:] for message in rest).split(",") == channels[100:]

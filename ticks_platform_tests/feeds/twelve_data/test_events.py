@@ -237,7 +237,7 @@ def test_what_is_not_a_price(twelve_data: TwelveDataConnector, frame: bytes, kin
 
 def test_a_price_without_an_event_name_is_not_lost_in_silence(twelve_data: TwelveDataConnector) -> None:
     frame = STOCK.replace(b'"event":"price",', b"")
-    assert twelve_data.decode(frame) == [Rejected("a price without an event name", frame)]
+    assert twelve_data.decode(frame) == [Rejected("price without an event name", frame)]
 
 
 _TOKENS = [

@@ -209,8 +209,8 @@ def test_a_symbol_that_was_silent_before_its_connection_ended_ends_with_its_last
     for second in range(2, 1000):
         busy = ["A"] * 10 if second < 990 else []
         slow = ["C"] if second % 60 == 0 else []
-        silence.saw([*busy, *["B"] * 10, *slow], until=second)
-        silence.caught_up(second)
+        silence.record([*busy, *["B"] * 10, *slow], until=second)
+        silence.mark_decoded(second)
     story.state(1001, state, until=1000)
     assert story.told() == [
         ("A", 1, pytest.approx(988, abs=1), "silent"),
@@ -226,7 +226,7 @@ def test_what_is_not_decoded_yet_is_no_silence() -> None:
     story = Story(feed, silence)
     story.notice(1, Acknowledged(("A",)))
     for second in range(2, 1000):
-        silence.saw(["A"] * 10, until=second)
-        silence.caught_up(second)
+        silence.record(["A"] * 10, until=second)
+        silence.mark_decoded(second)
     story.state(2001, State.BACKING_OFF, until=2000)
     assert story.told() == [("A", 1, 2000, "disconnected")]
