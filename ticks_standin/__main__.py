@@ -20,7 +20,7 @@ from ticks_standin.commands import Commands
 from ticks_standin.daemon import serve_until_unused
 from ticks_standin.errors import StandInError
 from ticks_standin.process import Greeting
-from ticks_standin.remote import Call, dispatch
+from ticks_standin.remote import dispatch
 from ticks_standin.server.feed_server import FeedServer
 from ticks_standin.settings import StandInSettings
 from ticks_standin.urls import http_url, provider_urls
@@ -83,15 +83,15 @@ async def _serve(settings: StandInSettings, *, exit_with_stdin: bool, announce_i
 
 
 def _read_calls(loop: asyncio.AbstractEventLoop, commands: Commands, stop: asyncio.Event) -> None:
-    async def answer(call: Call) -> None:
-        _print(await dispatch(commands, call))
+    async def answer(line: bytes) -> None:
+        _print(await dispatch(commands, line))
 
     # Unbuffered reads: a thread that waits inside a buffered one keeps the interpreter from shutting down cleanly.
     received = b""
     while chunk := os.read(0, 1 << 16):
         *lines, received = (received + chunk).split(b"\n")
         for line in lines:
-            asyncio.run_coroutine_threadsafe(answer(msgspec.json.decode(line, type=Call)), loop)
+            asyncio.run_coroutine_threadsafe(answer(line), loop)
     # The loop is closed already when a signal ended the server at the same time, as Ctrl+C in a terminal does.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(stop.set)

@@ -22,7 +22,7 @@ _GRACE_S = 5.0
 
 
 class Call(msgspec.Struct):
-    """A line to the stand-in's process; ``arguments`` are given by name, all of them."""
+    """A line to the stand-in's process; ``arguments`` are given by name."""
 
     number: int
     command: str
@@ -74,12 +74,14 @@ class Command(Generic[Result]):
     @functools.cached_property
     def _types(self) -> tuple[type[msgspec.Struct], Any]:
         hints = get_type_hints(self._body)
-        fields = []
+        fields: list[tuple[str, Any, Any]] = []
         for name, parameter in self._signature.parameters.items():
-            if name != "self":
-                several = parameter.kind is parameter.VAR_POSITIONAL
-                fields.append((name, GenericAlias(tuple, (hints[name], ...)) if several else hints[name]))
-        return msgspec.defstruct(self.name, fields, forbid_unknown_fields=True), hints["return"]
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                fields.append((name, GenericAlias(tuple, (hints[name], ...)), ()))
+            elif name != "self":
+                required = parameter.default is parameter.empty
+                fields.append((name, hints[name], msgspec.NODEFAULT if required else parameter.default))
+        return msgspec.defstruct(self.name, fields, kw_only=True, forbid_unknown_fields=True), hints["return"]
 
 
 class Caller(ABC):
@@ -117,12 +119,16 @@ def command(answer_s: float = 10.0) -> Callable[[_Body[Parameters, Result]], _Me
     return decorate
 
 
-async def dispatch(target: object, call: Call) -> Answer:
-    """Carry out a call that came as JSON. An error is an answer too."""
+async def dispatch(target: object, line: bytes) -> Answer:
+    """Carry out a :class:`Call`. An error is an answer too; its number is 0 if the line is not a call."""
     try:
-        if call.command not in _commands:
-            raise StandInError(f"unknown command {call.command!r}")  # noqa: TRY301
-        called = _commands[call.command]
+        call = msgspec.json.decode(line, type=Call)
+    except msgspec.DecodeError as error:
+        return Answer(0, error=f"not a call: {error}")
+    if call.command not in _commands:
+        return Answer(call.number, error=f"unknown command {call.command!r}")
+    called = _commands[call.command]
+    try:
         result = await called.run(target, called.decode_arguments(call.arguments))
     except msgspec.ValidationError as error:
         return Answer(call.number, error=f"{call.command}: {error}")

@@ -1,4 +1,4 @@
-"""The wire, byte by byte."""
+"""The frontend/backend protocol, byte by byte."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def message(kind: str, body: bytes = b"") -> bytes:
 STARTUP = packet(196608, "user", "postgres", "database", "postgres", "")
 
 
-class Wire:
+class RawClient:
     """A connection that shows every message."""
 
     def __init__(self, path: str) -> None:
@@ -61,43 +61,43 @@ def socket_path(url: str) -> str:
 
 
 @pytest.fixture
-def wire(socket_path: str) -> Iterator[Wire]:
-    opened = Wire(socket_path)
+def raw(socket_path: str) -> Iterator[RawClient]:
+    opened = RawClient(socket_path)
     yield opened
     opened.close()
 
 
-def test_all_of_it_split_byte_by_byte(wire: Wire) -> None:
-    wire.send(packet(80877103), slowly=True)
-    assert wire.file.read(1) == b"N"
-    wire.send(packet(80877104), slowly=True)
-    assert wire.file.read(1) == b"N"
-    wire.send(STARTUP, slowly=True)
-    assert wire.until("Z")[0] == ("R", b"\0\0\0\0")
-    wire.send(message("Q", b"SELECT 'whole'\0"), slowly=True)
-    assert [kind for kind, _ in wire.until("Z")] == ["T", "D", "C", "Z"]
+def test_all_of_it_split_byte_by_byte(raw: RawClient) -> None:
+    raw.send(packet(80877103), slowly=True)
+    assert raw.file.read(1) == b"N"
+    raw.send(packet(80877104), slowly=True)
+    assert raw.file.read(1) == b"N"
+    raw.send(STARTUP, slowly=True)
+    assert raw.until("Z")[0] == ("R", b"\0\0\0\0")
+    raw.send(message("Q", b"SELECT 'whole'\0"), slowly=True)
+    assert [kind for kind, _ in raw.until("Z")] == ["T", "D", "C", "Z"]
 
 
-def test_all_of_it_in_one_piece(wire: Wire) -> None:
+def test_all_of_it_in_one_piece(raw: RawClient) -> None:
     exchange = message("P", b"s\0SELECT 7\0\0\0") + message("B", b"\0s\0\0\0\0\0\0\0") + message("E", b"\0\0\0\0\0")
-    wire.send(STARTUP + message("Q", b"SELECT 1; SELECT 2\0") + exchange + message("S") + message("Q", b"\0"))
-    kinds = [kind for _ in range(4) for kind, _ in wire.until("Z") if kind not in "RSK"]
+    raw.send(STARTUP + message("Q", b"SELECT 1; SELECT 2\0") + exchange + message("S") + message("Q", b"\0"))
+    kinds = [kind for _ in range(4) for kind, _ in raw.until("Z") if kind not in "RSK"]
     assert "".join(kinds) == "ZTDCTDCZ12DCZIZ"
 
 
-def test_an_error_skips_to_the_next_sync(wire: Wire) -> None:
-    wire.send(STARTUP)
-    wire.until("Z")
+def test_an_error_skips_to_the_next_sync(raw: RawClient) -> None:
+    raw.send(STARTUP)
+    raw.until("Z")
     bad = message("P", b"\0SELECT nope\0\0\0") + message("B", b"\0\0\0\0\0\0\0\0") + message("E", b"\0\0\0\0\0")
-    wire.send(bad + message("H"))
-    assert [kind for kind, _ in wire.until("E")] == ["E"]
-    wire.send(message("P", b"\0SELECT 1\0\0\0") + message("S"))
-    assert wire.until("Z") == [("Z", b"I")]
+    raw.send(bad + message("H"))
+    assert [kind for kind, _ in raw.until("E")] == ["E"]
+    raw.send(message("P", b"\0SELECT 1\0\0\0") + message("S"))
+    assert raw.until("Z") == [("Z", b"I")]
 
 
-def test_a_later_minor_version_is_negotiated(wire: Wire) -> None:
-    wire.send(packet(196610, "user", "postgres", "_pq_.option", "1", ""))
-    first, second = wire.until("Z")[:2]
+def test_a_later_minor_version_is_negotiated(raw: RawClient) -> None:
+    raw.send(packet(196610, "user", "postgres", "_pq_.option", "1", ""))
+    first, second = raw.until("Z")[:2]
     assert first == ("v", struct.pack("!ii", 196608, 1) + b"_pq_.option\0")
     assert second[0] == "R"
 
@@ -111,15 +111,15 @@ def test_a_later_minor_version_is_negotiated(wire: Wire) -> None:
         STARTUP + b"Q\xff\xff\xff\xff",
     ],
 )
-def test_nonsense_ends_that_connection_only(wire: Wire, socket_path: str, nonsense: bytes) -> None:
-    wire.send(nonsense)
-    assert wire.until("")[-1][0] == "E"
-    other = Wire(socket_path)
+def test_nonsense_ends_that_connection_only(raw: RawClient, socket_path: str, nonsense: bytes) -> None:
+    raw.send(nonsense)
+    assert raw.until("")[-1][0] == "E"
+    other = RawClient(socket_path)
     other.send(STARTUP)
     assert other.until("Z")[-1] == ("Z", b"I")
     other.close()
 
 
 def test_a_connection_without_a_word(socket_path: str, shared_data_dir: Path) -> None:
-    Wire(socket_path).close()
+    RawClient(socket_path).close()
     assert embedded_timescale.status(shared_data_dir).running
