@@ -151,7 +151,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "test_end_to_end.py",
         "test_faults.py",
         "test_handover.py",
-        "test_defs_ingestion.py",
+        "test_ingest.py",
         "test_gaps_of_a_run.py",
         "test_lifecycle.py",
         "test_state.py",

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import pytest
 import requests
 
-from ticks_platform.defs.supervision import HEARTBEAT_GRACE
+from ticks_platform.defs.ingestion.decisions import HEARTBEAT_GRACE
 from ticks_platform.timescale.database import Database
 from ticks_standin import daemon
 
@@ -336,7 +336,7 @@ def test_a_feed_can_be_switched_off_and_on(platform: Platform) -> None:
 
 
 def test_a_run_that_a_power_cut_left_started_is_replaced(platform: Platform) -> None:
-    """It is declared failed when its heartbeat has stood still for long: that is test_defs_sensors' to prove."""
+    """It is declared failed when its heartbeat has stood still for long: that is test_supervisor's to prove."""
     run_id = eventually("the feed streams", 120, platform.streaming_run)
     eventually("its lease", 120, lambda: platform.one("SELECT (SELECT owner FROM ticks_platform.feed_lease)") == run_id)
     platform.lose_power()

@@ -145,7 +145,7 @@ class JournalFolder(NamedTuple):
 
 def accounts(cursor: Cursor) -> list[Account]:
     """The account of every feed that has received or stored anything."""
-    cursor.execute(sql_files.read("checks/ledger_balances.sql"))
+    cursor.execute(sql_files.read("queries/checks/ledger_balances.sql"))
     return [Account(*row) for row in cursor.fetchall()]
 
 
@@ -154,7 +154,7 @@ def hours(cursor: Cursor, *, everything: bool = False) -> Hours:
 
     A difference is looked at twice: a chunk that is made after the query was planned has no rows in it yet.
     """
-    query = sql_files.read("checks/hours_are_complete.sql")
+    query = sql_files.read("queries/checks/hours_are_complete.sql")
     for _ in range(2):
         cursor.execute(query, {"everything": everything})
         row = cursor.fetchone()

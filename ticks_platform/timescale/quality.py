@@ -1,9 +1,9 @@
-"""Data-quality queries: the SQL is in ``sql/checks/``, the verdicts are the checks' own."""
+"""What the asset checks ask: the SQL is in ``sql/queries/checks/``, the verdicts are the checks' own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg2 import sql
@@ -15,12 +15,19 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 
-class BrokenCandles(NamedTuple):
-    """How many candles were looked at, how many are broken, and some of those, newest first."""
+class Finding(NamedTuple):
+    """How many rows were judged, how many of them offend, and up to ten of those."""
 
-    candles: int
-    broken: int
+    judged: int
+    offending: int
     examples: list[dict[str, Any]]
+
+
+def find(cursor: Cursor, file: str, table: str, parameters: Mapping[str, Any]) -> Finding:
+    """What a query under sql/ finds; `{candle}` in it stands for the table."""
+    query = sql.SQL(sql_files.read(file)).format(candle=sql.Identifier(table))
+    cursor.execute(query, parameters)
+    return Finding(*(cursor.fetchone() or (0, 0, [])))
 
 
 class Freshness(NamedTuple):
@@ -32,33 +39,120 @@ class Freshness(NamedTuple):
     age_seconds: float | None
 
 
-def broken_candles(cursor: Cursor, candle: Candle, *, days: int) -> BrokenCandles:
-    """Candles of the last `days` days that break an OHLC invariant."""
-    query = sql.SQL(sql_files.read("checks/ohlc_invariants.sql")).format(candle=sql.Identifier(candle.name))
-    cursor.execute(query, {"days": days})
-    row = cursor.fetchone()
-    assert row is not None
-    return BrokenCandles(*row)
+def freshness(cursor: Cursor, feeds: Sequence[str]) -> list[Freshness]:
+    """When the last tick of each of these feeds arrived; feeds that the database has never seen are left out."""
+    cursor.execute(sql_files.read("queries/checks/ticks_are_fresh.sql"), {"feeds": list(feeds)})
+    return [Freshness(*row) for row in cursor.fetchall()]
 
 
 class Channels(NamedTuple):
-    """What is known of the channels that a feed has asked for."""
+    """The state of the channels that a feed has subscribed to."""
 
     feed: str
     subscribed: int
     failed: int
     silent: int
     examples: list[dict[str, Any]]
-    """The newest in trouble: channel, state, since, detail."""
+    """The newest that do not stream: channel, state, since, detail."""
 
 
 def channels(cursor: Cursor, feeds: Sequence[str]) -> list[Channels]:
-    """The channels of those of these feeds that are switched on and have asked for any."""
-    cursor.execute(sql_files.read("checks/channels_are_streaming.sql"), {"feeds": list(feeds)})
+    """The channels of these feeds; feeds that are switched off, or have asked for none, are left out."""
+    cursor.execute(sql_files.read("queries/checks/channels_are_streaming.sql"), {"feeds": list(feeds)})
     return [Channels(*row) for row in cursor.fetchall()]
 
 
-def freshness(cursor: Cursor, feeds: Sequence[str]) -> list[Freshness]:
-    """When the last tick of each of these feeds arrived; feeds that the database has never seen are left out."""
-    cursor.execute(sql_files.read("checks/ticks_are_fresh.sql"), {"feeds": list(feeds)})
-    return [Freshness(*row) for row in cursor.fetchall()]
+class Session(NamedTuple):
+    """A time in which a symbol is traded; it is judged, or says what is usual."""
+
+    symbol: str
+    judged: bool
+    begin: datetime
+    end: datetime
+
+
+class Completeness(NamedTuple):
+    """Minutes in session of a symbol, and those of them with a candle."""
+
+    symbol: str
+    expected: float
+    present: float
+    usually_expected: float
+    usually_present: float
+
+
+def enabled_feeds(cursor: Cursor, feeds: Sequence[str]) -> set[str]:
+    """Those of these feeds that are switched on."""
+    cursor.execute(sql_files.read("queries/checks/enabled_feeds.sql"), {"feeds": list(feeds)})
+    return {feed for (feed,) in cursor.fetchall()}
+
+
+def completeness(cursor: Cursor, feeds: Collection[str], sessions: Sequence[Session]) -> list[Completeness]:
+    """How many minutes of these sessions have a candle, by symbol; minutes in gaps of the feeds are left out."""
+    if not sessions:
+        return []
+    cursor.execute(
+        sql_files.read("queries/checks/session_is_complete.sql"),
+        {
+            "feeds": list(feeds),
+            "symbols": [session.symbol for session in sessions],
+            "judged": [session.judged for session in sessions],
+            "begins": [session.begin for session in sessions],
+            "ends": [session.end for session in sessions],
+            "begin": min(session.begin for session in sessions),
+            "end": max(session.end for session in sessions),
+        },
+    )
+    return [Completeness(*row) for row in cursor.fetchall()]
+
+
+class AgainstBars(NamedTuple):
+    """Our candles of a minute beside the provider's bars."""
+
+    minutes: int
+    differing: int
+    share: float | None
+    """The part of the bars' volume that our ticks have; None where there are no volumes."""
+    examples: list[dict[str, Any]]
+
+
+def against_bars(
+    cursor: Cursor, tolerances: Mapping[str, float], *, window: timedelta, settling: timedelta
+) -> AgainstBars:
+    """Compare the candles of the last `window`, up to `settling` ago; `tolerances` are relative, by feed."""
+    cursor.execute(
+        sql_files.read("queries/checks/candles_equal_bars.sql"),
+        {
+            "feeds": list(tolerances),
+            "tolerances": list(tolerances.values()),
+            "window": window,
+            "settling": settling,
+        },
+    )
+    return AgainstBars(*(cursor.fetchone() or (0, 0, None, [])))
+
+
+class Refreshing(NamedTuple):
+    """A refresh policy of a candle, how its last run went, and how far the candle is."""
+
+    job_id: int | None
+    """None when the candle has no policy."""
+    scheduled: bool | None
+    interval_seconds: float | None
+    failed: bool
+    error: str | None
+    """The newest error that the database remembers, in its own words; it may be past."""
+    success_age_seconds: float | None
+    lag_seconds: float | None
+    """From the time up to which the candle is materialized, to now."""
+    behind: bool
+    """Whether ticks are not materialized though the policy should have refreshed them."""
+
+
+def refreshing(cursor: Cursor, candle: Candle, *, slack: timedelta) -> list[Refreshing]:
+    """The state of a candle's refresh policies; empty when there is no such candle."""
+    cursor.execute(
+        sql_files.read("queries/checks/refreshes_keep_up.sql"),
+        {"candle": candle.name, "width": candle.bucket, "slack": slack},
+    )
+    return [Refreshing(*row) for row in cursor.fetchall()]

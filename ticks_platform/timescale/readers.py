@@ -41,5 +41,5 @@ def let_read(cursor: Cursor, role: str) -> int:
 
 def writers(cursor: Cursor, candle: str) -> list[tuple[str, str]]:
     """Who else than its owner may write to a candle, and how."""
-    cursor.execute(sql_files.read("queries/grants/writers.sql"), {"candle": candle})
+    cursor.execute(sql_files.read("queries/checks/only_its_owner_writes.sql"), {"candle": candle})
     return [(role, privileges) for role, privileges in cursor.fetchall()]

@@ -49,6 +49,22 @@ def insert(
         )
 
 
+def insert_in_a_minute(database: Database, *prices: str | float, symbol: str = "AAPL", hours_ago: float = 5) -> None:
+    """Ticks a second apart from the begin of the hour that was `hours_ago`, in the order given."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO stocks_real_time (time, symbol, price, tick_id, feed, received_at)
+            SELECT at, %(symbol)s, price::double precision,
+                   ('00000000-0000-7000-8000-' || lpad(number::text, 12, '0'))::uuid, 'stocks', at
+            FROM (SELECT price, number, date_trunc('hour', now()) - make_interval(secs => %(hours)s * 3600)
+                                + number * INTERVAL '1 second' AS at
+                  FROM unnest(%(prices)s) WITH ORDINALITY AS given (price, number)) AS ticks
+            """,
+            {"symbol": symbol, "hours": hours_ago, "prices": [str(price) for price in prices]},
+        )
+
+
 def change_hours(database: Database) -> None:
     """Count the ticks by hour, as loaded just now."""
     with database.transaction() as cursor:

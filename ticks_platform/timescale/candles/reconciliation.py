@@ -84,7 +84,9 @@ def reconcile_levels(cursor: Cursor, candle: Candle, *, window: timedelta = LEVE
 
 def _reconcile_levels(cursor: Cursor, candle: Candle, spans: Sequence[Span]) -> Reconciliation:
     finer = LEVELS[LEVELS.index(candle) - 1]
-    recomputed = sql.SQL(sql_files.read("checks/recomputed_from_finer.sql")).format(finer=sql.Identifier(finer.name))
+    recomputed = sql.SQL(sql_files.read("queries/checks/candles_equal_finer.sql")).format(
+        finer=sql.Identifier(finer.name)
+    )
     query = _query(candle, recomputed)
     found = _compare(cursor, candle, query, spans)
     differing = _spans(found.buckets, candle.bucket)
@@ -101,7 +103,7 @@ def _reconcile_levels(cursor: Cursor, candle: Candle, spans: Sequence[Span]) -> 
 
 
 def _of_ticks() -> sql.Composed:
-    return _query(ONE_MINUTE, sql.SQL(sql_files.read("checks/recomputed_from_ticks.sql")))
+    return _query(ONE_MINUTE, sql.SQL(sql_files.read("queries/checks/candles_equal_ticks.sql")))
 
 
 def _sum(one: Comparison, other: Comparison) -> Comparison:
@@ -114,7 +116,7 @@ def _sum(one: Comparison, other: Comparison) -> Comparison:
 
 
 def _query(candle: Candle, recomputed: sql.Composable) -> sql.Composed:
-    text = sql.SQL(sql_files.read("checks/candles_compared.sql"))
+    text = sql.SQL(sql_files.read("queries/checks/candles_compared.sql"))
     return text.format(candle=sql.Identifier(candle.name), recomputed=recomputed)
 
 
@@ -135,7 +137,7 @@ def _reconcile(cursor: Cursor, candle: Candle, query: sql.Composed, spans: Seque
 
 def _reconcilable(cursor: Cursor, candle: Candle, window: timedelta) -> list[Span]:
     """The stretches of time to compare, in whole buckets."""
-    cursor.execute(sql_files.read("checks/reconcilable_hours.sql"), {"width": candle.bucket, "window": window})
+    cursor.execute(sql_files.read("queries/checks/reconcilable_hours.sql"), {"width": candle.bucket, "window": window})
     whole = [
         (candles.floor(begin + candle.bucket - timedelta(microseconds=1), candle), candles.floor(end, candle))
         for begin, end in merge(cursor.fetchall())

@@ -1,0 +1,14 @@
+-- What candles of one span of time should be, made of the next finer ones, of which each symbol has one a bucket.
+SELECT
+    time_bucket(%(width)s, bucket) AS bucket,
+    symbol,
+    (array_agg(open ORDER BY bucket))[1] AS open,
+    max(high) AS high,
+    min(low) AS low,
+    (array_agg(close ORDER BY bucket DESC))[1] AS close,
+    (array_agg(day_volume ORDER BY bucket DESC))[1] AS day_volume,
+    sum(volume) AS volume,
+    sum(tick_count)::bigint AS tick_count
+FROM {finer}
+WHERE bucket >= %(begin)s AND bucket < %(end)s
+GROUP BY time_bucket(%(width)s, bucket), symbol

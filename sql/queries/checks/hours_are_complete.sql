@@ -1,0 +1,99 @@
+-- Feeds and hours in which as many ticks as were loaded are not in the table: of all hours when %(everything)s, otherwise of
+-- those that changed in the last two hours (48 of them at most, the newest changes). Hours that do not lie wholly in chunks
+-- that are still the ones they were loaded into are left out: retention took them, which is no loss. A DELETE leaves the
+-- chunk where it is. One row: how many feeds' hours were compared, with how many rows, how many differ, and some of those.
+WITH chunk AS MATERIALIZED (
+    SELECT
+        hypertable_name::text AS destination,
+        range_start,
+        range_end,
+        -- By name, for releases whose view does not have it.
+        max((to_jsonb(chunks) ->> 'chunk_creation_time')::timestamptz) AS created_at
+    FROM timescaledb_information.chunks
+    WHERE hypertable_schema = (
+        SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE pg_class.oid = 'stocks_real_time'::regclass
+    )
+    GROUP BY hypertable_name, range_start, range_end
+),
+changed AS MATERIALIZED (
+    SELECT destination, hour
+    FROM ticks_platform.feed_hour
+    WHERE NOT %(everything)s AND changed_at > now() - INTERVAL '2 hours' AND isfinite(hour)
+    GROUP BY destination, hour
+    ORDER BY max(changed_at) DESC
+    LIMIT 48
+),
+-- One of the two branches for each table is empty, and the planner knows it. Hour by hour only the chunks of that hour are
+-- read; for everything one scan is faster.
+stored AS (
+    SELECT feed, destination, hour, ticks
+    FROM changed
+    CROSS JOIN LATERAL (
+        SELECT feed, count(*) AS ticks
+        FROM stocks_real_time
+        WHERE time >= changed.hour AND time < changed.hour + INTERVAL '1 hour'
+        GROUP BY feed
+    ) AS found
+    WHERE destination = 'stocks_real_time' AND NOT %(everything)s
+    UNION ALL
+    SELECT feed, destination, hour, ticks
+    FROM changed
+    CROSS JOIN LATERAL (
+        SELECT feed, count(*) AS ticks
+        FROM stock_quotes
+        WHERE time >= changed.hour AND time < changed.hour + INTERVAL '1 hour'
+        GROUP BY feed
+    ) AS found
+    WHERE destination = 'stock_quotes' AND NOT %(everything)s
+    UNION ALL
+    SELECT feed, destination, hour, ticks
+    FROM changed
+    CROSS JOIN LATERAL (
+        SELECT feed, count(*) AS ticks
+        FROM stock_aggregates
+        WHERE start_time >= changed.hour AND start_time < changed.hour + INTERVAL '1 hour'
+        GROUP BY feed
+    ) AS found
+    WHERE destination = 'stock_aggregates' AND NOT %(everything)s
+    UNION ALL
+    SELECT feed, 'stock_quotes', time_bucket(INTERVAL '1 hour', time), count(*)
+    FROM stock_quotes
+    WHERE %(everything)s
+    GROUP BY feed, time_bucket(INTERVAL '1 hour', time)
+    UNION ALL
+    SELECT feed, 'stock_aggregates', time_bucket(INTERVAL '1 hour', start_time), count(*)
+    FROM stock_aggregates
+    WHERE %(everything)s
+    GROUP BY feed, time_bucket(INTERVAL '1 hour', start_time)
+    UNION ALL
+    SELECT feed, 'stocks_real_time', time_bucket(INTERVAL '1 hour', time), count(*)
+    FROM stocks_real_time
+    WHERE %(everything)s
+    GROUP BY feed, time_bucket(INTERVAL '1 hour', time)
+),
+compared AS MATERIALIZED (
+    SELECT feed, destination, hour, coalesce(feed_hour.loaded, 0) AS loaded, coalesce(stored.ticks, 0) AS stored
+    FROM ticks_platform.feed_hour
+    FULL JOIN stored USING (feed, destination, hour)
+    WHERE feed_hour.loaded IS NULL
+        OR (
+            (%(everything)s OR (destination, hour) IN (SELECT changed.destination, changed.hour FROM changed))
+            AND INTERVAL '1 hour' = (
+                SELECT sum(least(range_end, hour + INTERVAL '1 hour') - greatest(range_start, hour))
+                FROM chunk
+                WHERE chunk.destination = feed_hour.destination
+                    AND range_start < hour + INTERVAL '1 hour' AND range_end > hour
+                    AND (created_at IS NULL OR created_at <= counted_since)
+            )
+        )
+)
+SELECT
+    (SELECT count(*) FROM compared) AS hours,
+    (SELECT coalesce(sum(stored), 0)::bigint FROM compared) AS stored,
+    (SELECT count(*) FROM compared WHERE loaded <> stored) AS differing,
+    (SELECT coalesce(json_agg(to_json(worst)), '[]')
+        FROM (
+            SELECT feed, destination, to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') AS hour, loaded, stored
+            FROM compared WHERE loaded <> stored ORDER BY compared.hour DESC, feed LIMIT 10
+        ) AS worst) AS examples;

@@ -1,0 +1,25 @@
+-- Candles of the last %(days)s days that cannot be the candle of any ticks. NaN is greater than every number, and greatest() and
+-- least() pass over what is missing. One row: how many candles there are, how many are broken, and a few of the broken ones.
+WITH broken AS MATERIALIZED (
+    SELECT *
+    FROM (
+        SELECT bucket, symbol, open, high, low, close, tick_count,
+            CASE
+                WHEN open IS NULL OR high IS NULL OR low IS NULL OR close IS NULL THEN 'a price is missing'
+                WHEN greatest(open, high, low, close) >= 'Infinity' OR least(open, high, low, close) <= '-Infinity'
+                    THEN 'a price is not finite'
+                WHEN high < greatest(open, close, low) THEN 'high is not the highest'
+                WHEN low > least(open, close, high) THEN 'low is not the lowest'
+                WHEN low <= 0 THEN 'a price is not positive'
+                WHEN (tick_count >= 1) IS NOT true THEN 'no tick in it'
+            END AS problem
+        FROM {candle}
+        WHERE bucket >= now() - make_interval(days => %(days)s)
+    ) AS judged
+    WHERE problem IS NOT NULL
+)
+SELECT
+    (SELECT count(*) FROM {candle} WHERE bucket >= now() - make_interval(days => %(days)s)) AS candles,
+    (SELECT count(*) FROM broken) AS broken,
+    (SELECT coalesce(json_agg(to_json(worst)), '[]')
+        FROM (SELECT * FROM broken ORDER BY bucket DESC, symbol LIMIT 10) AS worst) AS examples;

@@ -1,0 +1,41 @@
+"""What the two sensors share: the webhook, and texts of bounded length. Without TICKS_ALERT_WEBHOOK nothing exists."""
+
+import html
+import os
+
+import dagster as dg
+from pydantic import Field
+
+from ticks_platform.alerts import webhook
+
+INTERVAL = 30
+"""Seconds between evaluations of the sensors."""
+LONGEST_REASON = 500
+"""Characters of one run's or one check's own message."""
+
+
+class AlertsResource(dg.ConfigurableResource[None]):
+    """The webhook that alerts are posted to."""
+
+    url: str = Field(description=f"A webhook that takes Slack's JSON, from {webhook.VARIABLE}.")
+
+    def post(self, text: str) -> None:
+        """Post a text. Raises WebhookError, which never shows the webhook."""
+        webhook.post(self.url, text)
+
+
+@dg.definitions
+def resources() -> dg.Definitions:
+    """The resource of the sensors; its value, a secret, is never shown."""
+    return dg.Definitions(resources={"alerts": AlertsResource(url=dg.EnvVar(webhook.VARIABLE))} if is_on() else {})
+
+
+def is_on() -> bool:
+    """Whether alerts are posted."""
+    return bool(os.environ.get(webhook.VARIABLE))
+
+
+def short(text: str) -> str:
+    """One line of bounded length, in which Slack finds neither mention nor link."""
+    text = " ".join(text.split())
+    return html.escape(text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 2] + " …", quote=False)

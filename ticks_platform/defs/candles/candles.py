@@ -1,0 +1,92 @@
+"""The candles. Materializing one makes the database agree with its SQL file, and refreshes what policies do not."""
+
+import dagster as dg
+
+from ticks_platform.defs.candles import chart
+from ticks_platform.defs.common.labels import KINDS, LIVE, OWNERS, REFRESH_POOL, defined_in
+from ticks_platform.defs.common.resources import DatabaseResource
+from ticks_platform.defs.common.schema import table_metadata
+from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.candles import candles, definitions
+from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
+
+
+def _candle(candle: Candle, *files: str, source: str, description: str) -> dg.Definitions:
+    """A candle; the first of its files defines it, the others define views on it."""
+
+    @dg.asset(
+        name=candle.name,
+        deps=[source],
+        group_name="candles",
+        owners=OWNERS,
+        kinds=KINDS,
+        pool=REFRESH_POOL,
+        metadata=defined_in(files[0]),
+        description=description,
+    )
+    def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
+        with database.transaction() as cursor:
+            drift = definitions.drift(cursor, candle)
+            # A changed file changes nothing by itself: the history has to come along, by the job rebuild_candle.
+            if drift is None:
+                sql_files.apply(cursor, *files)
+        with database.autocommit() as cursor:
+            candles.refresh_history(cursor, candle)
+            summary = candles.summarize(cursor, candle)
+            metadata = {**table_metadata(cursor, candle.name), **chart.chart(cursor, candle, summary)}
+        definition = "as in its file" if drift is None else f"{drift.words}: see the job rebuild_candle"
+        return dg.MaterializeResult(
+            data_version=LIVE,
+            metadata={**metadata, **chart.contents(candle, summary), "definition in the database": definition},
+        )
+
+    return dg.Definitions(assets=[asset])
+
+
+@dg.definitions
+def one_minute_candle() -> dg.Definitions:
+    """The asset `one_minute_candle`."""
+    return _candle(
+        ONE_MINUTE,
+        "candles/one_minute_candle.sql",
+        "candles/one_minute_candle_volume.sql",
+        "candles/one_minute_candle_filled.sql",
+        source="stocks_real_time",
+        description=(
+            "OHLCV candles of one minute, a continuous aggregate over the ticks; buckets are UTC. Materializing it "
+            "creates the aggregate where it is missing and refreshes every closed minute that the ticks still cover. "
+            "The view one_minute_candle_volume derives volume where a feed has no trade sizes, and "
+            "one_minute_candle_filled has the provider's bars in the minutes of gaps, with a column that says so."
+        ),
+    )
+
+
+@dg.definitions
+def one_hour_candle() -> dg.Definitions:
+    """The asset `one_hour_candle`."""
+    return _candle(
+        ONE_HOUR,
+        "candles/one_hour_candle.sql",
+        source="one_minute_candle",
+        description=(
+            "OHLCV candles of one hour, a continuous aggregate over the candles of one minute; buckets are UTC. "
+            "Materializing it creates the aggregate where it is missing and refreshes every closed hour that the ticks "
+            "still cover."
+        ),
+    )
+
+
+@dg.definitions
+def one_day_candle() -> dg.Definitions:
+    """The asset `one_day_candle`."""
+    return _candle(
+        ONE_DAY,
+        "candles/one_day_candle.sql",
+        "candles/session_day_candle.sql",
+        source="one_hour_candle",
+        description=(
+            "OHLCV candles of one day, a continuous aggregate over the candles of one hour; days are UTC. "
+            "Materializing it creates the aggregate where it is missing and refreshes every closed day that the ticks "
+            "still cover. The view session_day_candle has the trading days of each symbol's exchange instead."
+        ),
+    )

@@ -1,0 +1,35 @@
+"""The check `candles_equal_bars`: a function, since each feed has its tolerance, and it states a share as well."""
+
+from datetime import timedelta
+
+import dagster as dg
+
+from ticks_platform.defs.checks.check import Subject, Verdict
+from ticks_platform.defs.common.examples import examples
+from ticks_platform.timescale import quality
+
+WINDOW = timedelta(hours=2)
+SETTLING = timedelta(minutes=15)
+"""Polygon corrects bars for so long."""
+
+
+def candles_equal_bars(subject: Subject) -> Verdict:
+    """Our candles are the provider's bars: this finds losses that no gap explains."""
+    tolerances = {feed.name: feed.bar_tolerance for feed in subject.settings.feeds}
+    with subject.database.transaction() as cursor:
+        found = quality.against_bars(cursor, tolerances, window=WINDOW, settling=SETTLING)
+    share = "" if found.share is None else f"; our ticks have {found.share:.2%} of the provider's volume"
+    return Verdict(
+        passed=not found.differing,
+        description=(
+            f"{found.differing} of {found.minutes} candles differ from the provider's bars{share}"
+            if found.minutes
+            else "no feed has brought bars of a minute to compare with"
+        ),
+        metadata={
+            "minutes": dg.MetadataValue.int(found.minutes),
+            "differing": dg.MetadataValue.int(found.differing),
+            **({} if found.share is None else {"share of ticks": dg.MetadataValue.float(round(found.share, 6))}),
+            **examples(found.examples),
+        },
+    )

@@ -1,0 +1,114 @@
+"""A row of the table of checks, and how it becomes an asset check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import dagster as dg
+
+from ticks_platform.defs.common.examples import examples
+from ticks_platform.defs.common.labels import REFRESH_POOL
+from ticks_platform.defs.common.resources import DatabaseResource
+from ticks_platform.feeds.settings import PlatformSettings
+from ticks_platform.timescale import quality
+
+ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+
+LAST = {"dagster/priority": "-1"}
+"""Tags of checks that heal: in a run of all checks, the others see first what there is to see."""
+
+
+class Subject(NamedTuple):
+    """What a check is about."""
+
+    asset: str
+    database: DatabaseResource
+    settings: PlatformSettings
+    """feeds.yaml, as it was when the definitions were loaded."""
+
+
+class Verdict(NamedTuple):
+    """What a check has found."""
+
+    passed: bool
+    description: str
+    metadata: Mapping[str, dg.MetadataValue] = MappingProxyType({})
+    severity: dg.AssetCheckSeverity | None = None
+    """Of this finding; None means that of the table."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """A judge that is one query: it returns how many rows were judged, how many offend, and examples of those."""
+
+    file: str
+    """Under sql/; `{candle}` in it stands for the table that the asset is."""
+    good: str
+    bad: str
+    """What is said, with `{judged}` and `{offending}`."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    labels: tuple[str, str] = ("judged", "offending")
+    """What the two numbers are called in the metadata."""
+
+    def __call__(self, subject: Subject) -> Verdict:
+        with subject.database.transaction() as cursor:
+            found = quality.find(cursor, self.file, subject.asset, self.parameters)
+        words = self.bad if found.offending else self.good
+        numbers = (found.judged, found.offending)
+        return Verdict(
+            passed=found.offending == 0,
+            description=words.format(judged=found.judged, offending=found.offending),
+            metadata={
+                **{label: dg.MetadataValue.int(number) for label, number in zip(self.labels, numbers, strict=True)},
+                **examples(found.examples),
+            },
+        )
+
+
+class Check(NamedTuple):
+    """A row of the table: one check, on one asset or on several."""
+
+    name: str
+    assets: tuple[str, ...]
+    judge: Callable[[Subject], Verdict]
+    """A Query, or a function that does what a query cannot."""
+    severity: dg.AssetCheckSeverity
+    """Of a failure, where the judge does not say another."""
+    description: str
+    """What it proves, for the UI; `{asset}` in it stands for the asset."""
+    blocking: bool = False
+    """Whether an error stops what is made from the asset in the same run."""
+    heals: bool = False
+    """Whether it refreshes candles; then it takes turns with other refreshes, and comes after the other checks."""
+    daily: bool = False
+    """Whether it runs once a day instead of every five minutes, since it reads a whole table."""
+
+
+def asset_checks(check: Check, settings: PlatformSettings) -> Iterator[dg.AssetChecksDefinition]:
+    """The check on each of its assets, as Dagster runs it."""
+    for asset in check.assets:
+        yield _asset_check(check, asset, settings)
+
+
+def _asset_check(check: Check, asset: str, settings: PlatformSettings) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=asset,
+        name=check.name,
+        description=check.description.format(asset=asset),
+        blocking=check.blocking,
+        pool=REFRESH_POOL if check.heals else None,
+        op_tags=LAST if check.heals else None,
+    )
+    def run(database: DatabaseResource) -> dg.AssetCheckResult:
+        verdict = check.judge(Subject(asset, database, settings))
+        return dg.AssetCheckResult(
+            passed=verdict.passed,
+            severity=verdict.severity or check.severity,
+            description=verdict.description,
+            metadata=verdict.metadata,
+        )
+
+    return run

@@ -1,0 +1,68 @@
+"""Checks of what the feeds deliver: they weigh the database's state against calendars and the limits of feeds.yaml."""
+
+import time
+
+import dagster as dg
+
+from ticks_platform.defs.checks.check import Subject, Verdict
+from ticks_platform.defs.common.examples import examples, table
+from ticks_platform.timescale import quality
+
+
+def ticks_are_fresh(subject: Subject) -> Verdict:
+    """No feed that is switched on is stale; a function, since only time in which a market is open counts."""
+    feeds = subject.settings.feeds
+    now = time.time()
+    with subject.database.transaction() as cursor:
+        seen = {row.feed: row for row in quality.freshness(cursor, [feed.name for feed in feeds])}
+    stale, rows = [], []
+    for feed in feeds:
+        limit, row = feed.stale_after_seconds, seen.get(feed.name)
+        age = row.age_seconds if row else None
+        off = row is not None and not row.enabled
+        calendars = set(feed.calendars().values())
+        opened = [since for calendar in calendars if (since := calendar.open_since(now)) is not None]
+        is_open_for = now - min(opened) if opened else 0.0
+        is_stale = not off and min(is_open_for, float("inf") if age is None else age) > limit
+        if is_stale:
+            last = "last tick never" if age is None else f"last tick {age:.0f} s ago"
+            stale.append(f"{feed.name} ({last}, limit {limit:.0f} s)")
+        rows.append(
+            {
+                "feed": feed.name,
+                "verdict": "switched off" if off else "stale" if is_stale else "fresh" if opened else "closed",
+                "last tick": (row and row.last_received_at) or "never",
+                "age in seconds": -1.0 if age is None else round(age, 1),
+                "limit in seconds": limit,
+            }
+        )
+    ages = [row.age_seconds for row in seen.values() if row.enabled and row.age_seconds is not None]
+    return Verdict(
+        passed=not stale,
+        description=f"stale: {', '.join(stale)}" if stale else "every feed that is switched on is fresh",
+        metadata={
+            "feeds": table(rows),
+            **({"oldest in seconds": dg.MetadataValue.float(round(max(ages), 3))} if ages else {}),
+        },
+    )
+
+
+def channels_are_streaming(subject: Subject) -> Verdict:
+    """Every channel streams; a function, since it says what is wrong feed by feed."""
+    with subject.database.transaction() as cursor:
+        found = quality.channels(cursor, [feed.name for feed in subject.settings.feeds])
+    trouble = [
+        f"{row.feed}: {count} {what}"
+        for row in found
+        for count, what in ((row.failed, "not subscribed"), (row.silent, "silent"))
+        if count
+    ]
+    channels = [{"feed": row.feed, **example} for row in found for example in row.examples]
+    return Verdict(
+        passed=not trouble,
+        description="; ".join(trouble) or "every channel streams",
+        metadata={
+            "subscribed": dg.MetadataValue.int(sum(row.subscribed for row in found)),
+            **examples(channels, "channels"),
+        },
+    )

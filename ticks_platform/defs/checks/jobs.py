@@ -1,0 +1,43 @@
+"""The jobs that run the checks, and their schedules."""
+
+import dagster as dg
+
+from ticks_platform.defs.checks.table import CHECKS
+from ticks_platform.defs.common.bring_up import scheduled_job
+
+
+def _checks(*, daily: bool) -> dg.AssetSelection:
+    # By name: other checks of a project that merges our definitions with its own are not ours to run.
+    keys = (
+        dg.AssetCheckKey(dg.AssetKey(asset), check.name)
+        for check in CHECKS
+        for asset in check.assets
+        if check.daily is daily
+    )
+    return dg.AssetSelection.checks(*keys)
+
+
+@dg.definitions
+def check_quality() -> dg.Definitions:
+    """The job `check_quality` and its schedule."""
+    return scheduled_job(
+        "check_quality",
+        "*/5 * * * *",
+        _checks(daily=False),
+        description="Runs every asset check but every_tick_is_there, which reads the whole table of ticks.",
+        schedule_description=(
+            "Every five minutes, runs every asset check but every_tick_is_there, once there is something to check."
+        ),
+    )
+
+
+@dg.definitions
+def check_every_tick() -> dg.Definitions:
+    """The job `check_every_tick` and its schedule."""
+    return scheduled_job(
+        "check_every_tick",
+        "40 4 * * *",
+        _checks(daily=True),
+        description="Runs the check every_tick_is_there, which reads the whole table of ticks.",
+        schedule_description="Once a day, runs the check every_tick_is_there, which reads the whole table of ticks.",
+    )

@@ -1,0 +1,93 @@
+"""Checks of the account: they read the journals on this machine as well as the database."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from ticks_platform.defs.checks.check import ERROR, WARN, Subject, Verdict
+from ticks_platform.defs.common.examples import Metadata, examples
+from ticks_platform.ingestion import audit
+from ticks_platform.ingestion.journal.journal_pair import journal_path
+from ticks_platform.ingestion.repair.filing import journals_of_repairs
+
+
+def ledger_balances(subject: Subject) -> Verdict:
+    """Every event is accounted for, in the ledger, by hour and in the journals."""
+    feeds = [feed.name for feed in subject.settings.feeds]
+    with subject.database.autocommit() as cursor:
+        accounts = audit.accounts(cursor)
+        hours = audit.hours(cursor)
+        journals = audit.journal_folder(cursor, _journals(), feeds)
+        journals = journals.joined(audit.journal_folder(cursor, journals_of_repairs(), feeds))
+    problems = [problem for account in accounts for problem in account.problems()]
+    problems += hours.problems()
+    problems += [problem for account in journals.accounts for problem in account.problems()]
+    problems += [problem for orphan in journals.orphans for problem in orphan.problems()]
+    problems += journals.unreadable
+    return Verdict(
+        passed=not problems and not journals.damaged,
+        severity=ERROR if problems else WARN,
+        description="; ".join([*problems, *journals.notices()]) or "every event is accounted for",
+        metadata={
+            "events": dg.MetadataValue.int(sum(account.events for account in accounts)),
+            "loaded": dg.MetadataValue.int(sum(account.loaded for account in accounts)),
+            "rejected": dg.MetadataValue.int(sum(account.rejected for account in accounts)),
+            **_hours_metadata(hours),
+            **examples((account._asdict() for account in accounts), "ledger"),
+            **examples((account._asdict() for account in journals.accounts), "journals"),
+        },
+    )
+
+
+def every_tick_is_there(subject: Subject) -> Verdict:
+    """As many ticks are stored as were loaded; a function, since the comparison is that of the ledger."""
+    with subject.database.autocommit() as cursor:
+        hours = audit.hours(cursor, everything=True)
+    return Verdict(
+        passed=not hours.differing,
+        description="; ".join(hours.problems()) or f"all {hours.stored:,} ticks of {hours.compared:,} hours are there",
+        metadata=_hours_metadata(hours),
+    )
+
+
+def journal_has_room(subject: Subject) -> Verdict:
+    """No journal on this machine fills up."""
+    budgets = {feed.name: feed.journal.max_megabytes << 20 for feed in subject.settings.feeds}
+    with subject.database.autocommit() as cursor:
+        journals = audit.journal_folder(cursor, _journals(), budgets)
+    shares: dict[str, float] = {}
+    for account in journals.accounts:
+        # While a feed is handed over it has two.
+        share = account.waiting_bytes / budgets[account.feed]
+        shares[account.feed] = max(share, shares.get(account.feed, 0.0))
+    filling = [f"{feed}: {share:.0%}" for feed, share in shares.items() if share > 0.5]
+    problems = []
+    if filling:
+        problems.append(
+            f"{', '.join(filling)} of its budget waits: see whether the database keeps up (its log, its disk, its "
+            "load), or raise the feed's journal.max_megabytes"
+        )
+    problems += [problem for orphan in journals.orphans for problem in orphan.problems()]
+    problems += journals.unreadable
+    metadata: Metadata = {feed: dg.MetadataValue.float(round(share, 4)) for feed, share in shares.items()}
+    for orphan in journals.orphans:
+        metadata[f"bytes in {orphan.path.name}"] = dg.MetadataValue.int(orphan.waiting_bytes)
+    return Verdict(
+        passed=not problems,
+        severity=ERROR if any(share >= 1 for share in shares.values()) else WARN,
+        description="; ".join(problems) or "journals have room",
+        metadata=metadata,
+    )
+
+
+def _journals() -> Path:
+    return journal_path("any").parent
+
+
+def _hours_metadata(hours: audit.Hours) -> Metadata:
+    return {
+        "hours compared": dg.MetadataValue.int(hours.compared),
+        "rows in those hours": dg.MetadataValue.int(hours.stored),
+        "hours that differ": dg.MetadataValue.int(hours.differing),
+        **examples(hours.examples),
+    }

@@ -1,0 +1,56 @@
+"""Checks that heal: a candle that its ticks, or the finer candles, do not make is refreshed and judged again."""
+
+from datetime import timedelta
+
+import dagster as dg
+
+from ticks_platform.defs.checks.check import ERROR, WARN, Subject, Verdict
+from ticks_platform.defs.common.examples import examples
+from ticks_platform.timescale.candles import reconciliation
+from ticks_platform.timescale.candles.reconciliation import LEVELS, Reconciliation
+
+TICKS_WINDOW: timedelta = reconciliation.WINDOW
+"""How far back every closed minute is compared with its ticks."""
+FINER_WINDOW: timedelta = reconciliation.LEVELS_WINDOW
+"""How far back candles are compared with the finer ones."""
+
+
+def candles_equal_ticks(subject: Subject) -> Verdict:
+    """Candles of a minute are those of their ticks."""
+    with subject.database.autocommit() as cursor:
+        result = reconciliation.reconcile(cursor)
+    return _verdict(result, right="all {candles} candles are those of their ticks")
+
+
+def candles_equal_finer(subject: Subject) -> Verdict:
+    """Candles of an hour or a day are those of the next finer ones."""
+    candle = next(level for level in LEVELS if level.name == subject.asset)
+    with subject.database.autocommit() as cursor:
+        result = reconciliation.reconcile_levels(cursor, candle)
+    return _verdict(result, right="all {candles} candles are those of the finer ones")
+
+
+def _verdict(result: Reconciliation, *, right: str) -> Verdict:
+    wrong, left = result.wrong.differing, result.left.differing
+    parts = []
+    if result.healed:
+        parts.append(f"{result.healed} candles were wrong; a forced refresh healed them")
+    if left:
+        parts.append(f"{left} candles are wrong; a forced refresh does not heal them")
+    if not wrong:
+        parts.append(right.format(candles=result.found.candles))
+    if result.late:
+        parts.append(f"{result.late} had late ticks and were refreshed")
+    return Verdict(
+        passed=wrong == 0,
+        severity=ERROR if left else WARN,
+        description="; ".join(parts),
+        metadata={
+            "candles": dg.MetadataValue.int(result.found.candles),
+            "differing": dg.MetadataValue.int(result.found.differing),
+            "late": dg.MetadataValue.int(result.late),
+            "healed": dg.MetadataValue.int(result.healed),
+            "not healed": dg.MetadataValue.int(left),
+            **examples((*result.left.examples, *result.wrong.examples)[: reconciliation.EXAMPLES]),
+        },
+    )

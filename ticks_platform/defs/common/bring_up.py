@@ -1,0 +1,71 @@
+"""The job `bring_up`, which creates what is missing in the database, and what has to wait for it."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from ticks_platform.defs.common.labels import MAX_RUNTIME
+from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource
+from ticks_platform.timescale import sql_files, tables
+
+OBJECTS = (
+    "stocks_real_time",
+    "stock_quotes",
+    "stock_aggregates",
+    "company",
+    "one_minute_candle",
+    "one_hour_candle",
+    "one_day_candle",
+    "one_minute_candle_volume",
+    "one_minute_candle_filled",
+    "session_day_candle",
+    *(f"ticks_platform.{Path(file).stem}" for file in sql_files.MACHINERY[1:]),
+)
+"""Tables and views; while one is missing, `bring_up` is launched. The first file of the machinery is its schema."""
+
+# Not everything: a project that merges our definitions with its own has assets that are not ours to materialize.
+BROUGHT_UP = dg.AssetSelection.groups("ticks", "calendar", "candles", "gaps", "policies") - dg.AssetSelection.assets(
+    "candle_refresh"
+)
+"""The assets that make what is in the database; the others are materialized by users and sensors."""
+
+bring_up = dg.define_asset_job(
+    "bring_up",
+    selection=BROUGHT_UP.without_checks(),
+    tags=MAX_RUNTIME,
+    description="Creates whatever is missing in the database: hypertable, candles, policies. Changes nothing else.",
+)
+
+
+def why_not(database: DatabaseResource) -> dg.SkipReason | None:
+    """Why a schedule cannot do anything yet; None when it can."""
+    try:
+        with database.transaction() as cursor:
+            missing = tables.missing(cursor, OBJECTS)
+    except UNREACHABLE as error:
+        return unreachable(error)
+    return dg.SkipReason(f"not created yet: {', '.join(missing)}") if missing else None
+
+
+def unreachable(error: Exception) -> dg.SkipReason:
+    """A database that is away is a reason for a schedule or a sensor to skip, not to fail."""
+    return dg.SkipReason(f"the database cannot be reached: {str(error).strip()}")
+
+
+def scheduled_job(
+    name: str, cron: str, selection: dg.AssetSelection, *, description: str, schedule_description: str
+) -> dg.Definitions:
+    """A job on assets or checks, and a schedule of its name that launches it once `bring_up` has created everything."""
+    job = dg.define_asset_job(name, selection=selection, tags=MAX_RUNTIME, description=description)
+
+    @dg.schedule(
+        name=name,
+        job=job,
+        cron_schedule=cron,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=schedule_description,
+    )
+    def schedule(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
+        return why_not(database) or dg.RunRequest()
+
+    return dg.Definitions(jobs=[job], schedules=[schedule])

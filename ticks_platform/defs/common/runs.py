@@ -1,0 +1,83 @@
+"""Runs as the sensors see them, and how long a sensor waits after runs that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import dagster as dg
+
+IN_FLIGHT = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+LATEST = 12
+"""Runs that are read: enough to count a crash loop up to its longest delay."""
+
+SHORT_LIFE = 60.0
+"""A run that failed before it was this many seconds old counts towards a crash loop."""
+
+LONGEST_DELAY = 300.0
+"""Seconds between tries in a crash loop, at the most."""
+
+FEED_TAG = "ticks/feed"
+"""On runs of the job `ingest`: the feed. dagster.yaml limits runs by it."""
+
+REFUSED_TAG = "ticks/refused"
+"""On a run that ended for a reason that only a change of settings can remove."""
+
+SUCCESSOR_TAG = "ticks/successor_wanted"
+"""On a run that is to be replaced while it goes on, with the reason."""
+
+FOLLOW_TAG = "ticks/follows_because"
+"""On a run that was launched to follow another run, with the reason."""
+
+
+class RunView(NamedTuple):
+    """What matters of a run; times are seconds since the Unix epoch."""
+
+    run_id: str
+    started: bool
+    """STARTED or CANCELING: a process should be running."""
+    failed: bool
+    refused: bool
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    wants_successor: str | None = None
+    """Why it is to be handed over, where somebody has asked for that."""
+    follows_because: str | None = None
+    """Why it was launched beside another run."""
+
+
+def latest_runs(instance: dg.DagsterInstance, wanted: dg.RunsFilter) -> list[RunView]:
+    """The latest of these runs, newest first."""
+    return [
+        RunView(
+            run_id=record.dagster_run.run_id,
+            started=record.dagster_run.status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING),
+            failed=record.dagster_run.status is dg.DagsterRunStatus.FAILURE,
+            refused=record.dagster_run.tags.get(REFUSED_TAG) == "true",
+            created_at=record.create_timestamp.timestamp(),
+            started_at=record.start_time,
+            ended_at=record.end_time,
+            wants_successor=record.dagster_run.tags.get(SUCCESSOR_TAG),
+            follows_because=record.dagster_run.tags.get(FOLLOW_TAG),
+        )
+        for record in instance.get_run_records(wanted, limit=LATEST)
+    ]
+
+
+def crash_delay(finished: Sequence[RunView]) -> float:
+    """Seconds to wait after the latest of these runs: none after one or two failures, then doubling up to a limit."""
+    failures = 0
+    for run in finished:
+        if not run.failed or run.ended_at is None or run.ended_at - (run.started_at or run.ended_at) >= SHORT_LIFE:
+            break
+        failures += 1
+    return 0.0 if failures < 3 else min(LONGEST_DELAY, 10.0 * 2.0 ** min(failures - 3, 16))

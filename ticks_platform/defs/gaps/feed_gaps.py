@@ -1,0 +1,119 @@
+"""The asset `feed_gaps`: when a symbol was not received, in a table and along time."""
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+import dagster as dg
+
+from ticks_platform.defs.common.bring_up import scheduled_job
+from ticks_platform.defs.common.labels import KINDS, LIVE, OWNERS, defined_in
+from ticks_platform.defs.common.project import feed_settings
+from ticks_platform.defs.common.resources import DatabaseResource
+from ticks_platform.defs.gaps.timeline import timeline
+from ticks_platform.ingestion.gaps import gaps
+from ticks_platform.timescale import gap_reports, sql_files
+from ticks_platform.timescale.gap_reports import GapRow
+
+ROWS = 25
+"""Rows of the table of gaps."""
+
+
+@dg.definitions
+def feed_gaps() -> dg.Definitions:
+    """The asset `feed_gaps` over the feeds of feeds.yaml."""
+    feeds = [feed.name for feed in feed_settings().feeds]
+
+    @dg.asset(
+        name="feed_gaps",
+        deps=["stocks_real_time", "one_minute_candle", "market_calendar"],
+        group_name="gaps",
+        owners=OWNERS,
+        kinds=KINDS,
+        metadata=defined_in("schema/feed_gap.sql"),
+        description=(
+            "The gaps: when a feed should have received a symbol, its market was open, and nothing was connected, so "
+            "that ticks may be missing. Ingestion keeps the table ticks_platform.feed_gap; materializing this brings "
+            "it up to date, also where no ingestion is left to do so, shows the newest gaps and the last 24 hours of "
+            "each feed, and creates the function ticks_platform.why_no_candle, which says why a bucket has no candle."
+        ),
+    )
+    def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
+        now = datetime.now(timezone.utc)
+        with database.transaction() as cursor:
+            sql_files.apply(cursor, *sql_files.CANDLE_REASONS)
+        bring_up_to_date(database, feeds, now)
+        for feed in feeds:
+            with database.transaction() as cursor:
+                gaps.forget_old(cursor, feed, now=now)
+        with database.transaction() as cursor:
+            rows = gap_reports.newest(cursor, feeds, now=now, limit=ROWS)
+            totals = gap_reports.totals(cursor, feeds, now=now)
+            pictures = {f"timeline of {feed}": timeline(cursor, feed, now) for feed in feeds}
+        counts = {f"gaps {state}": total.gaps for state, total in totals.items()}
+        return dg.MaterializeResult(
+            data_version=LIVE,
+            metadata={
+                "gaps open": 0,
+                **counts,
+                "seconds open": round(totals["open"].seconds, 1) if "open" in totals else 0.0,
+                "rows repaired": sum(total.rows_repaired for total in totals.values()),
+                "newest gaps": dg.MetadataValue.md(_table(rows)),
+                **{name: picture for name, picture in pictures.items() if picture is not None},
+            },
+        )
+
+    return dg.Definitions(assets=[asset])
+
+
+@dg.definitions
+def keep_gaps() -> dg.Definitions:
+    """The job `keep_gaps` and its schedule."""
+    return scheduled_job(
+        "keep_gaps",
+        "*/15 * * * *",
+        dg.AssetSelection.assets("feed_gaps").without_checks(),
+        description="Brings the table of gaps up to date and draws it.",
+        schedule_description="Every quarter of an hour, brings the table of gaps up to date and draws it.",
+    )
+
+
+def bring_up_to_date(database: DatabaseResource, feeds: Sequence[str], now: datetime) -> None:
+    """Compute what follows from what these feeds have received since the last time."""
+    for feed in feeds:
+        # A transaction each: it holds up the loader of its feed.
+        with database.transaction() as cursor:
+            gaps.update(cursor, feed, now=now)
+
+
+def _table(rows: list[GapRow]) -> str:
+    if not rows:
+        return "There are no gaps."
+    lines = ["| feed | symbol | from (UTC) | to | seconds | cause | state | rows repaired | |", "|" + "---|" * 9]
+    for row in rows:
+        cells = record(row).data
+        lines.append(
+            "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells.values()) + " |"
+        )
+    return "\n".join(lines)
+
+
+def record(row: GapRow) -> dg.TableRecord:
+    """A gap as a row of a table in the UI."""
+    end = "goes on" if row.ends_at is None else _time(row.ends_at)
+    return dg.TableRecord(
+        {
+            "feed": row.feed,
+            "symbol": row.symbol,
+            "from": _time(row.begins_at),
+            "to": end,
+            "seconds": round(row.seconds, 3),
+            "cause": row.cause,
+            "state": row.state,
+            "rows repaired": row.rows_repaired,
+            "detail": row.detail[:200],
+        }
+    )
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]

@@ -1,0 +1,87 @@
+"""The asset `market_calendar`: when the markets of the feeds' symbols are open, as rows that SQL can join."""
+
+from datetime import datetime, timezone
+
+import dagster as dg
+
+from ticks_platform.defs.common.bring_up import scheduled_job
+from ticks_platform.defs.common.labels import KINDS, OWNERS, defined_in
+from ticks_platform.defs.common.project import feed_settings
+from ticks_platform.defs.common.resources import DatabaseResource
+from ticks_platform.feeds.calendars import Calendar
+from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.market_calendar import Session, horizon, keep
+
+
+def _sessions(calendar: Calendar, begin: datetime, end: datetime) -> list[Session]:
+    return [
+        Session(
+            datetime.fromtimestamp(opening.opens, timezone.utc),
+            datetime.fromtimestamp(opening.closes, timezone.utc),
+            opening.session,
+        )
+        for opening in calendar.openings(begin.timestamp(), end.timestamp())
+    ]
+
+
+@dg.definitions
+def market_calendar() -> dg.Definitions:
+    """The asset `market_calendar`, filled from the calendars of the symbols of feeds.yaml."""
+    settings = feed_settings()
+
+    @dg.asset(
+        name="market_calendar",
+        deps=["stocks_real_time"],
+        group_name="calendar",
+        owners=OWNERS,
+        kinds=KINDS,
+        metadata=defined_in("schema/market_session.sql"),
+        description=(
+            "When the exchanges of the feeds' symbols are open, from some days before the first tick to a year ahead, "
+            "and which calendar each symbol follows: the tables ticks_platform.market_session and "
+            "ticks_platform.symbol_calendar. Candles of session days and the search for gaps read them."
+        ),
+    )
+    def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
+        calendars = {
+            (feed.name, symbol): calendar for feed in settings.feeds for symbol, calendar in feed.calendars().items()
+        }
+        with database.transaction() as cursor:
+            sql_files.apply(
+                cursor,
+                "schema/ticks_platform.sql",
+                "schema/market_session.sql",
+                "schema/symbol_calendar.sql",
+            )
+            begin, end = horizon(cursor)
+            kept = keep(
+                cursor,
+                {calendar.name: _sessions(calendar, begin, end) for calendar in set(calendars.values())},
+                {symbol: calendar.name for symbol, calendar in calendars.items()},
+                begin=begin,
+                end=end,
+            )
+        return dg.MaterializeResult(
+            metadata={
+                "calendars": ", ".join(sorted({calendar.name for calendar in calendars.values()})),
+                "sessions": kept.sessions,
+                "symbols": kept.symbols,
+                "rows changed": kept.changed,
+                "from": str(begin),
+                "to": str(end),
+            }
+        )
+
+    return dg.Definitions(assets=[asset])
+
+
+@dg.definitions
+def keep_market_calendar() -> dg.Definitions:
+    """The job `keep_market_calendar` and its schedule."""
+    return scheduled_job(
+        "keep_market_calendar",
+        "20 0 * * *",
+        dg.AssetSelection.assets("market_calendar"),
+        description="Extends the exchanges' calendars by a day; notes which calendar feeds.yaml gives each symbol.",
+        schedule_description="Once a day, extends the exchanges' calendars in the database by a day.",
+    )

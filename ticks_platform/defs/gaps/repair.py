@@ -1,0 +1,209 @@
+"""Repair of gaps from the providers' histories: by itself after a reconnect, and for any days that a user selects."""
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import dagster as dg
+
+from ticks_platform.defs.common.labels import KINDS, OWNERS, REFRESH_POOL, defined_in
+from ticks_platform.defs.common.partitions import DAYS, feeds_of
+from ticks_platform.defs.common.project import feed_settings
+from ticks_platform.defs.common.resources import DatabaseResource, IngestionResource
+from ticks_platform.errors import ActionRequiredError, RetryableError
+from ticks_platform.feeds.history import History
+from ticks_platform.feeds.settings import FeedSettings, SettingsError
+from ticks_platform.ingestion.repair import gaps as repair_gaps
+from ticks_platform.ingestion.repair import repair
+from ticks_platform.ingestion.repair.ranges import Stretch
+from ticks_platform.timescale.candles import late_ticks, reconciliation
+from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR
+
+RUN_SECONDS = 1500.0
+"""How long a run asks a provider; the next one continues."""
+
+COMPARED = timedelta(hours=2)
+"""How far back candles are compared with their ticks after a repair; older hours only if they changed."""
+
+
+def _no_history(feed: FeedSettings) -> str:
+    return f"provider {feed.provider} offers no history of what this feed streams"
+
+
+def _fetch(
+    context: dg.OpExecutionContext,
+    database: DatabaseResource,
+    feed: FeedSettings,
+    history: History | None,
+    stretches: list[Stretch],
+) -> None:
+    if history is None:
+        reason = _no_history(feed)
+        with database.transaction() as cursor:
+            given_up = repair_gaps.give_up_all(cursor, feed.name, reason)
+        context.log.info(f"feed '{feed.name}': {reason}; {given_up} gaps cannot be repaired")
+        return
+    if not feed.repair.enabled:
+        context.log.info(f"feed '{feed.name}': repair is switched off in feeds.yaml (repair.enabled)")
+        return
+    try:
+        report = repair.Repair(feed=feed, history=history, database=database.database, owner=context.run_id).run(
+            seconds=RUN_SECONDS, stretches=stretches
+        )
+    except (ActionRequiredError, RetryableError) as error:
+        raise dg.Failure(f"feed '{feed.name}': {error}") from error
+    context.log.info(
+        f"feed '{feed.name}': {report.requests} requests; rows: {report.loaded} new, {report.replaced} replaced, "
+        f"{report.duplicate} duplicate, {report.rejected} rejected; {report.left} ranges left"
+        + (f", the next request in {report.waits:.0f} s" if report.waits else "")
+    )
+
+
+def _history(ingestion: IngestionResource, feed: FeedSettings) -> History | None:
+    try:
+        return ingestion.history(feed)
+    except SettingsError as error:
+        raise dg.Failure(str(error)) from error
+
+
+@dg.op(
+    ins={"start": dg.In(dg.Nothing)},
+    out=dg.Out(dg.Nothing),
+    description=(
+        "Requests the open gaps of a feed that are old enough from the provider's history, within its budget, and "
+        "loads the answers: each page once, whatever ends the run in between."
+    ),
+)
+def fetch_gaps(context: dg.OpExecutionContext, database: DatabaseResource, ingestion: IngestionResource) -> None:
+    """What a run does not finish, the next one continues."""
+    feed = ingestion.settings(context.partition_key).feeds[0]
+    _fetch(context, database, feed, _history(ingestion, feed), [])
+
+
+@dg.op(
+    ins={"start": dg.In(dg.Nothing)},
+    out=dg.Out(dg.Nothing),
+    description="Requests the selected days of the selected feeds from the provider's history, and loads the answers.",
+)
+def fetch_days(context: dg.OpExecutionContext, database: DatabaseResource, ingestion: IngestionResource) -> None:
+    """What a run does not finish, gap_repair continues."""
+    for name, days in _selected(context).items():
+        feed = ingestion.settings(name).feeds[0]
+        history = _history(ingestion, feed)
+        if history is None:
+            raise dg.Failure(f"feed '{name}': {_no_history(feed)}")
+        first, last = repair.whole_minutes(feed, history)
+        spans = [(max(day, first), min(day + timedelta(days=1), last)) for day in days]
+        stretches = [Stretch(symbol, *span) for span in spans for symbol in feed.asked_symbols() if span[0] < span[1]]
+        _fetch(context, database, feed, history, stretches)
+
+
+def _selected(context: dg.OpExecutionContext) -> dict[str, list[datetime]]:
+    days: dict[str, list[datetime]] = {}
+    for key in context.partition_keys:
+        assert isinstance(key, dg.MultiPartitionKey)
+        day = datetime.strptime(key.keys_by_dimension["day"], "%Y-%m-%d").replace(tzinfo=timezone.utc)
+        days.setdefault(key.keys_by_dimension["feed"], []).append(day)
+    return days
+
+
+@dg.op(
+    pool=REFRESH_POOL,
+    ins={"start": dg.In(dg.Nothing)},
+    out=dg.Out(dg.Nothing),
+    description=(
+        "Refreshes the candles, in every level, of the days whose trades were fetched, compares those of the changed "
+        "hours with their ticks, and closes the gaps that are repaired or cannot be repaired."
+    ),
+)
+def settle_gaps(context: dg.OpExecutionContext, database: DatabaseResource, ingestion: IngestionResource) -> None:
+    """Close the gaps once the candles agree with their ticks."""
+    names = [context.partition_key] if not _is_of_days(context) else list(_selected(context))
+    metadata: dict[str, Any] = {}
+    for name in names:
+        feed = ingestion.settings(name).feeds[0]
+        history = _history(ingestion, feed)
+        if history is not None:
+            found = _settle(database, feed, history)
+            metadata |= found if len(names) == 1 else {f"{name}: {label}": value for label, value in found.items()}
+    context.add_output_metadata(metadata)
+
+
+def _is_of_days(context: dg.OpExecutionContext) -> bool:
+    return isinstance(context.partition_keys[0], dg.MultiPartitionKey)
+
+
+def _settle(database: DatabaseResource, feed: FeedSettings, history: History) -> dict[str, Any]:
+    compared = differing = 0
+    with database.autocommit() as cursor:
+        days = repair_gaps.touched(cursor, feed.name)
+        for begin, end in days:
+            late_ticks.refresh_days(cursor, begin, end)
+        if days:
+            results = [reconciliation.reconcile(cursor, window=COMPARED)]
+            results += [reconciliation.reconcile_levels(cursor, candle) for candle in (ONE_HOUR, ONE_DAY)]
+            compared = sum(result.found.candles for result in results)
+            differing = sum(result.left.differing for result in results)
+    with database.transaction() as cursor:
+        settled = repair_gaps.settle(cursor, feed.name, history)
+        totals = repair_gaps.totals(cursor, feed.name)
+    return {
+        "gaps repaired": settled.repaired,
+        "gaps unrepairable": settled.unrepairable,
+        "gaps left open": settled.left,
+        "rows in repaired gaps": settled.rows,
+        "days refreshed": len(days),
+        "candles compared": compared,
+        "candles that differ from their ticks": differing,
+        "requests in the last 24 hours": totals.requests,
+        "ranges left": totals.left,
+        **({"last trouble": totals.trouble} if totals.trouble else {}),
+    }
+
+
+@dg.definitions
+def gap_repair() -> dg.Definitions:
+    """The asset `gap_repair`, a partition for each feed."""
+
+    @dg.graph_asset(
+        name="gap_repair",
+        ins={"gaps": dg.AssetIn("feed_gaps", dagster_type=dg.Nothing)},
+        partitions_def=feeds_of(feed_settings()),
+        group_name="repair",
+        owners=OWNERS,
+        kinds=KINDS,
+        metadata=defined_in("schema/feed_repair.sql"),
+        description=(
+            "The gaps of a feed, fetched from its provider by REST: trades become ticks, as if they had been received; "
+            "where a provider has no ticks, its bars of a minute go to stock_aggregates. The sensor repair_gaps does "
+            "it by itself. What is to be fetched, was fetched and was spent is in ticks_platform.feed_repair and "
+            "feed_repair_request."
+        ),
+    )
+    def asset(gaps: Any) -> Any:
+        return settle_gaps(start=fetch_gaps(start=gaps))
+
+    return dg.Definitions(assets=[asset])
+
+
+@dg.definitions
+def history_backfill() -> dg.Definitions:
+    """The asset `history_backfill`, a partition for each feed and day."""
+
+    @dg.graph_asset(
+        name="history_backfill",
+        ins={"ticks": dg.AssetIn("stocks_real_time", dagster_type=dg.Nothing)},
+        partitions_def=dg.MultiPartitionsDefinition({"feed": feeds_of(feed_settings()), "day": DAYS}),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name="repair",
+        owners=OWNERS,
+        kinds=KINDS,
+        metadata=defined_in("schema/feed_repair.sql"),
+        description=(
+            "Selected days, UTC, of a feed's history, for all of its symbols: fetched as gaps are, within the same "
+            "budget, and nothing that was fetched before. What one run does not finish, gap_repair continues."
+        ),
+    )
+    def asset(ticks: Any) -> Any:
+        return settle_gaps(start=fetch_days(start=ticks))
+
+    return dg.Definitions(assets=[asset])

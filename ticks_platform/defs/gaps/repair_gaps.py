@@ -1,0 +1,87 @@
+"""The sensor `repair_gaps`, which repairs gaps by itself, and the job that it launches."""
+
+import time
+
+import dagster as dg
+
+from ticks_platform.defs.common.bring_up import unreachable, why_not
+from ticks_platform.defs.common.labels import MAX_RUNTIME
+from ticks_platform.defs.common.project import feed_settings
+from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource, IngestionResource
+from ticks_platform.defs.common.runs import FINISHED, IN_FLIGHT, crash_delay, latest_runs
+from ticks_platform.feeds.settings import FeedSettings, SettingsError
+from ticks_platform.ingestion.repair import repair
+
+REPAIR_TAG = "ticks/repair"
+"""On runs that repair a feed: its name. dagster.yaml limits runs by it."""
+
+INTERVAL = 30
+"""Seconds between looks at what there is to repair."""
+
+
+@dg.definitions
+def repair_gaps() -> dg.Definitions:
+    """The job `repair` and the sensor `repair_gaps` over the feeds of feeds.yaml."""
+    feeds = feed_settings().feeds
+    job = dg.define_asset_job(
+        "repair",
+        selection=dg.AssetSelection.assets("gap_repair"),
+        tags=MAX_RUNTIME,
+        description="Repairs the gaps of one feed; launched by the sensor repair_gaps.",
+    )
+
+    @dg.sensor(
+        name="repair_gaps",
+        job=job,
+        minimum_interval_seconds=INTERVAL,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=(
+            "Repairs gaps: one run at a time per feed, once its gaps are old enough for the provider to have the "
+            "missing data, and the feed's budget allows a request. After failed runs it waits longer and longer."
+        ),
+    )
+    def sensor(
+        context: dg.SensorEvaluationContext, database: DatabaseResource, ingestion: IngestionResource
+    ) -> dg.SensorResult | dg.SkipReason:
+        skip = why_not(database)
+        if skip is not None:
+            return skip
+        try:
+            decisions = {feed.name: _decide(context, database, ingestion, feed) for feed in feeds}
+        except UNREACHABLE as error:
+            return unreachable(error)
+        # No run key: it would be remembered for ever.
+        requests = [
+            dg.RunRequest(partition_key=name, tags={REPAIR_TAG: name})
+            for name, (launch, _) in decisions.items()
+            if launch
+        ]
+        if requests:
+            return dg.SensorResult(run_requests=requests)
+        return dg.SkipReason("; ".join(f"{name}: {reason}" for name, (_, reason) in decisions.items()))
+
+    return dg.Definitions(jobs=[job], sensors=[sensor])
+
+
+def _decide(
+    context: dg.SensorEvaluationContext, database: DatabaseResource, ingestion: IngestionResource, feed: FeedSettings
+) -> tuple[bool, str]:
+    if not feed.repair.enabled:
+        return False, "repair is switched off"
+    tags = {REPAIR_TAG: feed.name}
+    if context.instance.get_run_records(dg.RunsFilter(statuses=IN_FLIGHT, tags=tags), limit=1):
+        return False, "being repaired"
+    # A run that worked for long before it failed counts as one that failed at once.
+    finished = [
+        run._replace(started_at=run.ended_at)
+        for run in latest_runs(context.instance, dg.RunsFilter(statuses=FINISHED, tags=tags))
+    ]
+    wait = (finished[0].ended_at or 0.0) + crash_delay(finished) - time.time() if finished else 0.0
+    if wait > 0:
+        return False, f"crash loop; retrying in {wait:.0f} s"
+    try:
+        history = ingestion.history(feed)
+    except SettingsError as error:
+        return False, str(error)
+    found = repair.due(database.database, feed, history)
+    return found.is_due, found.reason

@@ -1,0 +1,60 @@
+"""What a run reports about its feed, on the asset `stocks_real_time`."""
+
+import time
+from typing import Any
+
+import dagster as dg
+
+from ticks_platform.ingestion.metrics import Counts, Metrics
+from ticks_platform.ingestion.run import Progress
+
+
+class Reporter:
+    """Turns progress into observations of the hypertable, with the rate since the one before."""
+
+    def __init__(self, context: dg.OpExecutionContext, feed: str) -> None:
+        self._context = context
+        self._feed = feed
+        self._loaded = 0
+        self._latencies: Counts | None = None
+        self._at = time.monotonic()
+
+    def report(self, progress: Progress, metrics: Metrics) -> None:
+        """Log one observation; it costs Dagster's event log some 5 KB for ever."""
+        now = time.monotonic()
+        rate = (progress.loaded - self._loaded) / max(now - self._at, 1e-9)
+        latency = metrics.commit_latency
+        metadata: dict[str, Any] = {
+            "feed": self._feed,
+            "state": progress.state.value,
+            "ticks": progress.loaded,
+            "ticks per second": round(rate, 1),
+            "frames": progress.frames,
+            "bars replaced": progress.replaced,
+            "duplicate trades": progress.duplicate,
+            "rejected events": progress.rejected,
+            "control events": progress.control,
+            "reconnects": max(0, progress.connections - 1),
+            "commit retries": progress.retries,
+            "journal bytes waiting": progress.waiting_bytes,
+        }
+        for label, histogram in (("arrival to commit", latency), ("provider to arrival", metrics.provider_latency)):
+            since = self._latencies if histogram is latency else None
+            for fraction in (0.5, 0.99):
+                value = histogram.quantile(fraction, since=since)
+                if value is not None:
+                    metadata[f"{label}, p{fraction * 100:g}, seconds up to"] = value
+        if progress.silent_symbols:
+            metadata["silent symbols"] = dg.MetadataValue.json(sorted(progress.silent_symbols))
+        if progress.failed_channels:
+            metadata["channels not subscribed"] = dg.MetadataValue.json(progress.failed_channels)
+        if progress.trouble:
+            metadata["trouble"] = progress.trouble
+        self._loaded, self._at, self._latencies = progress.loaded, now, latency.counts
+        self._context.log_event(
+            dg.AssetObservation(
+                asset_key="stocks_real_time",
+                description=f"feed {self._feed} {progress.state.value}: {progress.loaded} ticks in this run",
+                metadata=metadata,
+            )
+        )

@@ -1,0 +1,86 @@
+"""An asset for each policy that policies.yaml can declare."""
+
+from typing import Any
+
+import dagster as dg
+
+from ticks_platform.defs.candles import chart
+from ticks_platform.defs.common.labels import KINDS, OWNERS, REFRESH_POOL
+from ticks_platform.defs.common.project import policies_file
+from ticks_platform.defs.common.resources import DatabaseResource
+from ticks_platform.timescale.candles import candles
+from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE
+from ticks_platform.timescale.policies import jobs as policy_jobs
+from ticks_platform.timescale.policies import policies
+from ticks_platform.timescale.policies.jobs import Applied
+from ticks_platform.timescale.policies.settings import FILE, POLICIES, Kind, Policy, Terms, load_policies
+
+ONLY_RUN = "ticks/only_run"
+"""Tag of runs that run policies as they are, such as the schedule's: a change by hand must not be undone unseen."""
+
+_CANDLES = {candle.name: candle for candle in (ONE_MINUTE, ONE_HOUR, ONE_DAY)}
+
+_DESCRIPTIONS = {
+    Kind.REFRESH: "Refreshes {table} as policies.yaml says.",
+    Kind.COLUMNSTORE: "Stores chunks of {table} by column when they have the age that policies.yaml says.",
+    Kind.RETENTION: (
+        "Drops chunks of {table} when they have the age that policies.yaml says, and their candles are up to date; off "
+        "as shipped."
+    ),
+}
+_MATERIALIZING = (
+    " Materializing it compares the database with the file, alters what differs and nothing else, and says what it "
+    "did; where the database has no scheduler of its own, it also runs the policy."
+)
+
+
+@dg.definitions
+def policy_assets() -> dg.Definitions:
+    """The assets of the policies."""
+    text = policies_file().read_text(encoding="utf-8")
+    return dg.Definitions(assets=[_policy(policy, text) for policy in POLICIES])
+
+
+def _policy(policy: Policy, text: str) -> dg.AssetsDefinition:
+    # What retention looks at is made with the ticks.
+    sources = {policy.table, "stocks_real_time"} if policy.kind is Kind.RETENTION else {policy.table}
+
+    @dg.asset(
+        name=policy.name,
+        deps=sorted(sources),
+        group_name="policies",
+        owners=OWNERS,
+        kinds=KINDS,
+        pool=REFRESH_POOL,
+        metadata={
+            "definition": dg.MetadataValue.md(f"```yaml\n{text}\n```"),
+            "file": dg.MetadataValue.path(FILE),
+        },
+        description=_DESCRIPTIONS[policy.kind].format(table=policy.table) + _MATERIALIZING,
+    )
+    def asset(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult[None]:
+        terms = load_policies(policies_file()).terms(policy)
+        with database.transaction() as cursor:
+            only_run = ONLY_RUN in context.run.tags
+            applied = policy_jobs.left(cursor, policy) if only_run else policy_jobs.apply(cursor, policy, terms)
+        with database.autocommit() as cursor:
+            by_database = policies.scheduler_is_running(cursor)
+            if applied.job_id is not None and not by_database:
+                policies.run(cursor, applied.job_id)
+            if policy.kind is Kind.REFRESH:
+                candle = _CANDLES[policy.table]
+                contents = chart.contents(candle, candles.summarize(cursor, candle))
+                context.log_event(dg.AssetObservation(asset_key=candle.name, metadata=contents))
+        return dg.MaterializeResult(metadata=_metadata(applied, terms, by_database=by_database))
+
+    return asset
+
+
+def _metadata(applied: Applied, terms: Terms | None, *, by_database: bool) -> dict[str, Any]:
+    metadata = {"outcome": applied.outcome, "changes": "\n".join(applied.changes) or "none"}
+    if applied.job_id is not None:
+        metadata["run by"] = "the database's own scheduler" if by_database else "the Dagster schedule refresh_candles"
+    if terms is not None:
+        metadata["schedule interval"] = str(terms.schedule_interval)
+        metadata |= {key.replace("_", " "): str(value) for key, value in terms.offsets.items()}
+    return metadata

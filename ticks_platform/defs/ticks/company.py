@@ -1,0 +1,32 @@
+"""The symbols and the names that people know them by."""
+
+import dagster as dg
+
+from ticks_platform.defs.common.labels import KINDS, OWNERS, defined_in
+from ticks_platform.defs.common.project import feed_settings
+from ticks_platform.defs.common.resources import DatabaseResource
+from ticks_platform.defs.common.schema import table_metadata
+from ticks_platform.timescale import companies, sql_files
+
+
+@dg.definitions
+def company() -> dg.Definitions:
+    """The asset `company`, filled from the symbols of feeds.yaml."""
+    names = {item.symbol: item.name or item.symbol for feed in feed_settings().feeds for item in feed.symbols}
+
+    @dg.asset(
+        name="company",
+        group_name="ticks",
+        owners=OWNERS,
+        kinds=KINDS,
+        metadata=defined_in("schema/company.sql"),
+        description="The symbols that the feeds stream and the names that people know them by, from feeds.yaml.",
+    )
+    def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
+        with database.transaction() as cursor:
+            sql_files.apply(cursor, "schema/company.sql")
+            rows = companies.keep(cursor, names)
+            metadata = table_metadata(cursor, "company")
+        return dg.MaterializeResult(metadata={**metadata, "dagster/row_count": rows})
+
+    return dg.Definitions(assets=[asset])

@@ -1,0 +1,516 @@
+"""The ingestion job and its switches, executed in process against a stand-in and a real database."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ticks_platform.defs.common import resources
+from ticks_platform.defs.common.resources import stand_in_file
+from ticks_platform.defs.common.runs import FEED_TAG, FOLLOW_TAG, REFUSED_TAG, SUCCESSOR_TAG
+from ticks_platform.defs.ingestion import ingest, progress
+from ticks_platform.feeds.events import Frame
+from ticks_platform.feeds.settings import PlatformSettings, SettingsError, load_settings
+from ticks_platform.ingestion import loader, switch
+from ticks_platform.ingestion.handover import takeover
+from ticks_platform.ingestion.journal.journal import Journal
+from ticks_platform.ingestion.journal.journal_pair import journal_path
+from ticks_platform.timescale.database import Database
+from ticks_platform_tests.support.dagster import take_over
+from ticks_platform_tests.support.ingestion import damage_group
+from ticks_standin import StandIn, StandInSettings, daemon
+
+Execute = Callable[..., dg.ExecuteInProcessResult]
+
+
+def write_feeds(project: Path, url: str, symbols: str = "{AAPL: Apple, MSFT: Microsoft}") -> None:
+    (project / "feeds.yaml").write_text(
+        f"feeds: {{stocks: {{provider: twelve_data, endpoint: '{url}', api_key_env: TICKS_TEST_KEY, "
+        f"symbols: {symbols}}}}}",
+        encoding="utf-8",
+    )
+
+
+@pytest.fixture(scope="module")
+def one_instance() -> Iterator[dg.DagsterInstance]:
+    """An instance on disk: several threads write to it here, and in memory one of them may find a table locked."""
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports, looks at the fence and heartbeats are seconds apart in real life."""
+    monkeypatch.setenv("TICKS_TEST_KEY", "demo")
+    monkeypatch.setattr(ingest, "FIRST_REPORT", 0.2)
+    monkeypatch.setattr(ingest, "FENCE_INTERVAL", 0.2)
+    monkeypatch.setattr(loader, "HEARTBEAT_INTERVAL", 0.2)
+
+
+@pytest.fixture
+def feeds(project: Path, stand_in: StandIn) -> Path:
+    """The project folder, with one feed whose endpoint is the stand-in of this test."""
+    write_feeds(project, stand_in.url(key=None))
+    return project
+
+
+@pytest.fixture
+def execute(load: Callable[[], dg.Definitions], instance: dg.DagsterInstance) -> Execute:
+    """Executes a job for the feed, and returns it failed or not."""
+
+    def execute(job: str = "ingest") -> dg.ExecuteInProcessResult:
+        return (
+            load()
+            .resolve_job_def(job)
+            .execute_in_process(instance=instance, partition_key="stocks", raise_on_error=False)
+        )
+
+    return execute
+
+
+class Running:
+    """An ingest run in a thread of its own."""
+
+    def __init__(self, execute: Execute, instance: dg.DagsterInstance) -> None:
+        self._instance = instance
+        self._result: Future[dg.ExecuteInProcessResult] = Future()
+
+        def work() -> None:
+            try:
+                self._result.set_result(execute())
+            except BaseException as error:  # noqa: BLE001  (handed to the test)
+                self._result.set_exception(error)
+
+        self.thread = threading.Thread(target=work, daemon=True)
+        self.thread.start()
+
+    @property
+    def run(self) -> dg.DagsterRun:
+        # The oldest one, where another one follows.
+        *_, record = self._instance.get_run_records(dg.RunsFilter(job_name="ingest"))
+        return record.dagster_run
+
+    def result(self) -> dg.ExecuteInProcessResult:
+        return self._result.result(timeout=60)
+
+
+@pytest.fixture
+def start(execute: Execute, instance: dg.DagsterInstance, database: Database) -> Iterator[Callable[[], Running]]:
+    """Starts an ingest run; one that a failed test has left is switched off."""
+    started: list[Running] = []
+
+    def start() -> Running:
+        started.append(Running(execute, instance))
+        return started[-1]
+
+    yield start
+    if any(running.thread.is_alive() for running in started):
+        turn_off(database)
+    for running in started:
+        running.thread.join(60)
+
+
+def turn_off(database: Database) -> None:
+    with database.transaction() as cursor:
+        switch.switch(cursor, feed="stocks", provider="twelve_data", synthetic=False, enabled=False)
+
+
+def one(database: Database, query: str) -> Any:
+    with database.transaction() as cursor:
+        cursor.execute(query)
+        row = cursor.fetchone()
+        return row and row[0]
+
+
+def eventually(what: str, condition: Callable[[], Any], seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
+
+
+def stream(database: Database, stand_in: StandIn, ticks: int) -> None:
+    """Let the feed have this many ticks, and wait until they have landed."""
+    stand_in.wait_until_subscribed("AAPL", "MSFT")
+    stand_in.send_exactly(ticks)
+    eventually("ticks have landed", lambda: one(database, "SELECT count(*) FROM stocks_real_time") == ticks)
+
+
+def reports(instance: dg.DagsterInstance, run_id: str) -> list[dict[str, Any]]:
+    """What a run has said about its progress, in order."""
+    said = []
+    for entry in instance.all_logs(run_id):
+        event = entry.dagster_event
+        if event is None or event.event_type is not dg.DagsterEventType.ASSET_OBSERVATION:
+            continue
+        observation = event.asset_observation_data.asset_observation
+        assert observation.asset_key == dg.AssetKey("stocks_real_time")
+        said.append({name: value.value for name, value in observation.metadata.items()})
+    return said
+
+
+@pytest.mark.usefixtures("feeds")
+def test_streams_until_switched_off(
+    database: Database, stand_in: StandIn, start: Callable[[], Running], instance: dg.DagsterInstance
+) -> None:
+    running = start()
+    stream(database, stand_in, 500)
+    eventually("a report while it runs", lambda: reports(instance, running.run.run_id))
+    assert running.run.tags[FEED_TAG] == "stocks"
+    assert one(database, "SELECT owner FROM ticks_platform.feed_lease") == running.run.run_id
+    turn_off(database)
+    result = running.result()
+    assert result.success
+    assert running.run.status is dg.DagsterRunStatus.SUCCESS
+    assert one(database, "SELECT count(*) FROM stocks_real_time") == 500
+    assert one(database, "SELECT sum(loaded)::int FROM ticks_platform.feed_ledger") == 500
+    assert one(database, "SELECT count(DISTINCT tick_id) FROM stocks_real_time") == 500
+    assert one(database, "SELECT released_at IS NOT NULL FROM ticks_platform.feed_lease")
+    last = reports(instance, result.run_id)[-1]
+    assert (last["feed"], last["ticks"], last["rejected events"], last["reconnects"]) == ("stocks", 500, 0, 0)
+    assert last["journal bytes waiting"] == 0
+    for name in ("ticks", "ticks per second", "frames", "rejected events", "reconnects", "journal bytes waiting"):
+        assert isinstance(last[name], (int, float)), name
+    assert REFUSED_TAG not in running.run.tags
+
+
+@pytest.mark.usefixtures("feeds")
+def test_goes_on_where_the_run_before_ended(
+    database: Database, stand_in: StandIn, start: Callable[[], Running], execute: Execute
+) -> None:
+    first = start()
+    stream(database, stand_in, 100)
+    turn_off(database)
+    assert first.result().success
+    assert execute("enable_feed").success
+    second = Running(execute, dg.DagsterInstance.ephemeral())
+    stand_in.wait_until_subscribed("AAPL", "MSFT")
+    stand_in.send_exactly(50)
+    eventually("ticks of both", lambda: one(database, "SELECT count(*) FROM stocks_real_time") == 150)
+    assert execute("disable_feed").success
+    assert second.result().success
+    assert one(database, "SELECT sum(loaded)::int FROM ticks_platform.feed_ledger") == 150
+    assert one(database, "SELECT count(DISTINCT tick_id) FROM stocks_real_time") == 150
+
+
+@pytest.mark.usefixtures("feeds")
+def test_terminated_run_stores_what_it_received(
+    database: Database, stand_in: StandIn, execute: Execute, instance: dg.DagsterInstance
+) -> None:
+    """Terminate in the UI interrupts the main thread of the run's process, which is this one here."""
+    trouble: list[BaseException] = []
+
+    def terminate() -> None:
+        try:
+            stream(database, stand_in, 300)
+        except BaseException as error:  # noqa: BLE001  (the test looks at it below)
+            trouble.append(error)
+        for record in instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+            instance.report_run_canceling(record.dagster_run)
+            signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=terminate)
+    thread.start()
+    result = execute()
+    thread.join()
+    assert trouble == []
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.status is dg.DagsterRunStatus.CANCELED
+    assert one(database, "SELECT count(*) FROM stocks_real_time") == 300
+    assert one(database, "SELECT sum(loaded)::int FROM ticks_platform.feed_ledger") == 300
+    assert one(database, "SELECT released_at IS NOT NULL FROM ticks_platform.feed_lease")
+    assert reports(instance, result.run_id)[-1]["ticks"] == 300
+
+
+@pytest.mark.usefixtures("feeds")
+def test_run_that_somebody_has_declared_failed_stops(
+    database: Database, stand_in: StandIn, start: Callable[[], Running], instance: dg.DagsterInstance
+) -> None:
+    """Otherwise it would go on beside its successor."""
+    running = start()
+    stream(database, stand_in, 100)
+    instance.report_run_failed(running.run, "for the test")
+    running.result()
+    assert one(database, "SELECT released_at IS NOT NULL FROM ticks_platform.feed_lease")
+    assert one(database, "SELECT sum(loaded)::int FROM ticks_platform.feed_ledger") == 100
+
+
+@pytest.mark.usefixtures("feeds")
+def test_run_whose_feed_was_taken_over_fails(
+    database: Database, stand_in: StandIn, start: Callable[[], Running]
+) -> None:
+    running = start()
+    stream(database, stand_in, 100)
+    with database.transaction() as cursor:
+        take_over(cursor, "stocks", synthetic=False, owner="another run")
+    result = running.result()
+    assert not result.success
+    assert "taken over by another owner" in failure(result)
+    assert REFUSED_TAG not in running.run.tags
+    assert one(database, "SELECT owner FROM ticks_platform.feed_lease") == "another run"
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    """All that a failed run says about why."""
+    (event,) = [event for event in result.all_node_events if event.is_step_failure]
+    error = event.step_failure_data.error
+    return str(error) + str(event.step_failure_data.user_failure_data)
+
+
+@pytest.mark.parametrize("mode", ["401", "200+body"])
+def test_refused_key(
+    database: Database,
+    project: Path,
+    execute: Execute,
+    instance: dg.DagsterInstance,
+    mode: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TICKS_TEST_KEY", "wr0ng-k3y")
+    with StandIn(StandInSettings(rate=0, keys=frozenset({"right"}), bad_key_mode=mode)) as stand_in:
+        write_feeds(project, stand_in.url(key=None))
+        result = execute()
+    assert not result.success
+    assert "refused the API key" in failure(result)
+    assert "reloaded" in failure(result)
+    assert "wr0ng-k3y" not in "".join(str(entry) for entry in instance.all_logs(result.run_id))
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.tags[REFUSED_TAG] == "true"
+    assert one(database, "SELECT count(*) FROM stocks_real_time") == 0
+
+
+@pytest.mark.usefixtures("database", "feeds")
+def test_missing_key_names_its_variable(
+    execute: Execute, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TICKS_TEST_KEY")
+    result = execute()
+    assert not result.success
+    assert "TICKS_TEST_KEY" in failure(result)
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.tags[REFUSED_TAG] == "true"
+
+
+@pytest.mark.usefixtures("feeds")
+def test_live_ticks_are_not_mixed_with_synthetic_ones(database: Database, execute: Execute) -> None:
+    with database.transaction() as cursor:
+        switch.switch(cursor, feed="made_up", provider="twelve_data", synthetic=True, enabled=True)
+    result = execute()
+    assert not result.success
+    assert "must not be mixed" in failure(result)
+
+
+def test_changed_symbols_change_the_subscription_on_the_same_connection(
+    database: Database, feeds: Path, stand_in: StandIn, start: Callable[[], Running]
+) -> None:
+    running = start()
+    stream(database, stand_in, 100)
+    write_feeds(feeds, stand_in.url(key=None), "{AAPL: Apple, TSLA: Tesla}")
+    eventually("the new symbols", lambda: set(stand_in.account().connections[-1].subscribed) == {"AAPL", "TSLA"})
+    stand_in.send_exactly(50)
+    eventually("more ticks", lambda: one(database, "SELECT count(*) FROM stocks_real_time") == 150)
+    assert len(stand_in.account().connections) == 1
+    assert running.thread.is_alive()
+
+
+def test_other_changed_settings_ask_for_a_successor_which_takes_over(
+    database: Database,
+    feeds: Path,
+    stand_in: StandIn,
+    start: Callable[[], Running],
+    instance: dg.DagsterInstance,
+    load: Callable[[], dg.Definitions],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The run goes on until then; every tick is stored once, and it ends as a success that says who came."""
+    monkeypatch.setattr(takeover, "OVERLAP", 0.3)
+    running = start()
+    stream(database, stand_in, 100)
+    settings = (feeds / "feeds.yaml").read_text(encoding="utf-8")
+    changed = settings.replace("provider: twelve_data", "stale_after_seconds: 77, overlap: true, provider: twelve_data")
+    (feeds / "feeds.yaml").write_text(changed, encoding="utf-8")
+    before = running.run
+    eventually("a successor is asked for", lambda: SUCCESSOR_TAG in running.run.tags)
+    stand_in.send_exactly(50)
+    eventually("it goes on", lambda: one(database, "SELECT count(*) FROM stocks_real_time") == 150)
+    job = load().resolve_job_def("ingest")
+    tags = {FOLLOW_TAG: running.run.tags[SUCCESSOR_TAG]}
+    after = Running(
+        lambda: job.execute_in_process(instance=instance, partition_key="stocks", tags=tags, raise_on_error=False),
+        instance,
+    )
+    eventually("both are subscribed", lambda: len(stand_in.account().connections) == 2)
+    stand_in.wait_until_subscribed("AAPL", "MSFT")
+    stand_in.send_exactly(50)
+    result = running.result()
+    assert result.success
+    stand_in.send_exactly(50)
+    eventually("ticks of both", lambda: one(database, "SELECT count(*) FROM stocks_real_time") >= 250)
+    turn_off(database)
+    follower = after.result()
+    assert follower.success
+    assert one(database, "SELECT count(*) FROM stocks_real_time") == 250
+    said = [entry.user_message for entry in instance.all_logs(before.run_id)]
+    assert any(f"run {follower.run_id} has taken over" in message for message in said)
+
+
+@pytest.mark.usefixtures("feeds")
+def test_hand_over_marks_the_run(
+    database: Database, stand_in: StandIn, start: Callable[[], Running], execute: Execute
+) -> None:
+    running = start()
+    stream(database, stand_in, 10)
+    asked = execute("hand_over")
+    assert asked.success
+    assert running.run.tags[SUCCESSOR_TAG] == f"asked for by run {asked.run_id}"
+    assert running.thread.is_alive()
+
+
+@pytest.mark.usefixtures("database", "feeds")
+def test_hand_over_of_a_feed_without_a_run_says_so(execute: Execute, instance: dg.DagsterInstance) -> None:
+    asked = execute("hand_over")
+    assert asked.success
+    assert any("no run of feed 'stocks'" in entry.user_message for entry in instance.all_logs(asked.run_id))
+
+
+def test_half_written_settings_end_nothing(
+    database: Database,
+    feeds: Path,
+    stand_in: StandIn,
+    start: Callable[[], Running],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused: list[SettingsError] = []
+
+    def load(path: Path) -> PlatformSettings:
+        try:
+            return load_settings(path)
+        except SettingsError as error:
+            refused.append(error)
+            raise
+
+    monkeypatch.setattr(resources, "load_settings", load)
+    running = start()
+    stream(database, stand_in, 100)
+    (feeds / "feeds.yaml").write_text("feeds: {stocks: {prov", encoding="utf-8")
+    eventually("several looks at the file", lambda: len(refused) >= 3)
+    stand_in.send_exactly(20)
+    eventually("more ticks", lambda: one(database, "SELECT count(*) FROM stocks_real_time") == 120)
+    assert running.thread.is_alive()
+
+
+def test_feed_that_has_left_the_settings_ends(
+    database: Database, feeds: Path, stand_in: StandIn, start: Callable[[], Running]
+) -> None:
+    running = start()
+    stream(database, stand_in, 100)
+    file = feeds / "feeds.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("stocks:", "others:"), encoding="utf-8")
+    assert running.result().success
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["feed known", "feed never seen"])
+@pytest.mark.usefixtures("feeds")
+def test_switches(database: Database, execute: Execute, known: bool) -> None:
+    if known:
+        with database.transaction() as cursor:
+            take_over(cursor, "stocks", synthetic=False, owner="x")
+    for job, enabled in (("disable_feed", False), ("disable_feed", False), ("enable_feed", True)):
+        assert execute(job).success
+        assert one(database, "SELECT enabled FROM ticks_platform.feed WHERE feed = 'stocks'") is enabled
+    assert one(database, "SELECT count(*) FROM ticks_platform.feed") == 1
+
+
+def test_shipped_kind_of_feed_streams(
+    database: Database, project: Path, load: Callable[[], dg.Definitions], instance: dg.DagsterInstance
+) -> None:
+    """The endpoint `stand-in` brings a stand-in, which the next run has too; its ticks are marked as synthetic."""
+    job = load().resolve_job_def("ingest")
+    ticks = "SELECT count(*) FROM ticks_platform.feed_lease JOIN stocks_real_time ON received_at > taken_at"
+    found = []
+    try:
+        for _ in range(2):
+            running = Running(lambda: job.execute_in_process(instance=instance, partition_key="stocks"), instance)
+            eventually("a tick has landed", lambda: one(database, ticks))
+            assert one(database, "SELECT synthetic FROM ticks_platform.feed") is True
+            turn_off(database)
+            assert running.result().success
+            found.append(daemon.find(stand_in_file("stocks")))
+            with database.transaction() as cursor:
+                switch.switch(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=True)
+    finally:
+        daemon.stop(stand_in_file("stocks"))
+    assert found[0] is not None
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("broken", ["_finished_by_somebody_else", "report"])
+@pytest.mark.usefixtures("feeds")
+def test_trouble_with_dagsters_own_storage_ends_nothing(
+    database: Database,
+    stand_in: StandIn,
+    start: Callable[[], Running],
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: str,
+) -> None:
+    failures: list[str] = []
+
+    def fail(*_arguments: object) -> None:
+        failures.append(broken)
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(ingest, "REPORT_INTERVAL", 0.2)
+    monkeypatch.setattr(ingest if broken != "report" else progress.Reporter, broken, fail)
+    running = start()
+    stream(database, stand_in, 100)
+    eventually("it has failed more than once", lambda: len(failures) > 2)
+    stand_in.send_exactly(20)
+    eventually("more ticks", lambda: one(database, "SELECT count(*) FROM stocks_real_time") == 120)
+    turn_off(database)
+    result = running.result()
+    assert result.success
+    warnings = [entry.user_message for entry in instance.all_logs(result.run_id) if entry.level == logging.WARNING]
+    assert any("database is locked" in warning for warning in warnings)
+
+
+@pytest.mark.usefixtures("feeds")
+def test_damaged_journal_is_no_refusal(
+    database: Database,
+    stand_in: StandIn,
+    start: Callable[[], Running],
+    execute: Execute,
+    instance: dg.DagsterInstance,
+) -> None:
+    """The supervisor starts the feed again, with a new journal."""
+    running = start()
+    stream(database, stand_in, 10)
+    turn_off(database)
+    assert running.result().success
+    journal = journal_path("stocks")
+    opened = Journal(journal, feed="stocks")
+    opened.append([Frame(b"{}", time.time_ns(), 1)], epoch=1)
+    opened.close()
+    damage_group(journal, 0)
+    assert execute("enable_feed").success
+    result = execute()
+    assert not result.success
+    assert "set aside" in failure(result)
+    assert "replay" in failure(result)
+    assert not journal.exists()
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert REFUSED_TAG not in run.tags

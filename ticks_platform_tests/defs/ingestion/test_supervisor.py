@@ -1,0 +1,463 @@
+"""The supervisor as Dagster evaluates it: on an instance's runs and a real database."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
+
+from ticks_platform.defs.common.runs import FEED_TAG, FOLLOW_TAG, REFUSED_TAG, SUCCESSOR_TAG
+from ticks_platform.defs.ingestion import supervisor as supervisor_module
+from ticks_platform.defs.ingestion.decisions import ATTEMPTS, HEARTBEAT_GRACE, START_GRACE
+from ticks_platform.ingestion import lease as leases
+from ticks_platform.ingestion import switch
+from ticks_platform.timescale.database import Database
+from ticks_platform_tests.support.dagster import take_over
+
+UNREACHABLE = "postgresql://someone:s3cr3t-word@127.0.0.1:1/ticks"
+TURN = 5.0
+"""Seconds of Dagster's sensor loop."""
+
+LONG = int(max(START_GRACE, HEARTBEAT_GRACE) / TURN) + 3
+"""Turns that take longer than anything which the supervisor waits for."""
+
+
+class Supervisor:
+    """The sensor, its cursor, and a clock that goes on by one turn of Dagster's loop with every tick."""
+
+    def __init__(self, platform: dg.Definitions, instance: dg.DagsterInstance, clock: SimpleNamespace) -> None:
+        self.platform = platform
+        self.instance = instance
+        self.clock = clock
+        self.cursor: str | None = None
+
+    def tick(self) -> Any:
+        """One tick; what it requests is not launched."""
+        sensor = self.platform.resolve_sensor_def("platform_supervisor")
+        with dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self.cursor,
+            repository_def=self.platform.get_repository_def(),
+            resources=self.platform.resources,
+        ) as context:
+            answer = sensor.evaluate_tick(context)
+        self.cursor = answer.cursor
+        self.clock.now += TURN
+        return answer
+
+    def start(self, feed: str, **tags: str) -> str:
+        """A run of the feed that is STARTED; its id."""
+        job = self.platform.resolve_job_def("ingest")
+        run = self.instance.create_run_for_job(job, tags={FEED_TAG: feed, **tags})
+        self.report(run.run_id, dg.DagsterEventType.RUN_START)
+        assert self.status(run.run_id) is dg.DagsterRunStatus.STARTED
+        return run.run_id
+
+    def report(self, run_id: str, event: dg.DagsterEventType) -> None:
+        self.instance.report_dagster_event(dg.DagsterEvent(event_type_value=event.value, job_name="ingest"), run_id)
+
+    def fail(self, run_id: str) -> None:
+        run = self.instance.get_run_by_id(run_id)
+        assert run is not None
+        self.instance.report_run_failed(run, "for the test")
+
+    def status(self, run_id: str) -> dg.DagsterRunStatus:
+        run = self.instance.get_run_by_id(run_id)
+        assert run is not None
+        return run.status
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The sensor's clock."""
+    clock = SimpleNamespace(now=time.time())
+    monkeypatch.setattr(supervisor_module, "time", SimpleNamespace(time=lambda: clock.now))
+    return clock
+
+
+@pytest.fixture
+def supervisor(platform: dg.Definitions, instance: dg.DagsterInstance, clock: SimpleNamespace) -> Supervisor:
+    return Supervisor(platform, instance, clock)
+
+
+@pytest.fixture
+def up(database: Database, supervisor: Supervisor) -> Supervisor:
+    """The supervisor of a platform that was brought up: its tables are there, and its assets were seen."""
+    for spec in supervisor.platform.resolve_all_asset_specs():
+        supervisor.instance.report_runless_asset_event(dg.AssetMaterialization(asset_key=spec.key))
+    return supervisor
+
+
+@pytest.fixture
+def take_lease(database: Database) -> Callable[[str, str], leases.Lease]:
+    def take(feed: str, owner: str) -> leases.Lease:
+        with database.transaction() as cursor:
+            return take_over(cursor, feed, synthetic=True, owner=owner)
+
+    return take
+
+
+def requested(answer: Any) -> list[tuple[str, str | None]]:
+    return [(request.job_name, request.partition_key) for request in answer.run_requests or []]
+
+
+@pytest.mark.usefixtures("empty_database")
+def test_empty_database_is_brought_up_once(supervisor: Supervisor) -> None:
+    assert requested(supervisor.tick()) == [("bring_up", None)]
+    job = supervisor.platform.resolve_job_def("bring_up")
+    run = supervisor.instance.create_run_for_job(job)
+    for _ in range(3):
+        answer = supervisor.tick()
+        assert requested(answer) == []
+        assert "not created yet: stocks_real_time" in answer.skip_message
+    supervisor.fail(run.run_id)
+    assert requested(supervisor.tick()) == [("bring_up", None)]
+
+
+@pytest.mark.usefixtures("empty_database")
+def test_bringing_up_that_fails_again_and_again_is_tried_ever_less_often(supervisor: Supervisor) -> None:
+    job = supervisor.platform.resolve_job_def("bring_up")
+    launched = 0
+    for _ in range(60):
+        for _request in supervisor.tick().run_requests or []:
+            launched += 1
+            supervisor.fail(supervisor.instance.create_run_for_job(job).run_id)
+    # Real time does not go on: what counts is the end of the last run, up to 300 s before the sensor's clock.
+    assert 3 <= launched <= 8
+
+
+def test_new_instance_on_an_old_database_is_brought_up_too(database: Database, supervisor: Supervisor) -> None:
+    """Otherwise the assets would look as if they had never been made. The feeds need not wait for that."""
+    assert requested(supervisor.tick()) == [("bring_up", None), ("ingest", "stocks"), ("ingest", "crypto")]
+
+
+def test_each_feed_gets_a_run(up: Supervisor) -> None:
+    answer = up.tick()
+    assert requested(answer) == [("ingest", "stocks"), ("ingest", "crypto")]
+    assert [request.tags[FEED_TAG] for request in answer.run_requests] == ["stocks", "crypto"]
+    assert [request.tags["dagster/partition"] for request in answer.run_requests] == ["stocks", "crypto"]
+    assert {request.run_key for request in answer.run_requests} == {None}, "a run key would be remembered for ever"
+    assert answer.skip_message is None
+
+
+def test_run_that_beats_is_left_alone(up: Supervisor, database: Database, take_lease: Callable[..., Any]) -> None:
+    held = {feed: take_lease(feed, up.start(feed)) for feed in ("stocks", "crypto")}
+    for _ in range(LONG):
+        with database.transaction() as cursor:
+            for lease in held.values():
+                leases.hold(cursor, lease)
+        answer = up.tick()
+        assert requested(answer) == []
+        assert answer.skip_message == "stocks: streaming; crypto: streaming"
+
+
+@pytest.mark.parametrize("status", ["QUEUED", "NOT_STARTED", "STARTING"])
+def test_run_on_its_way_is_waited_for(up: Supervisor, status: str) -> None:
+    """Run monitoring fails those that never start."""
+    job = up.platform.resolve_job_def("ingest")
+    location = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("ticks_platform"), "__repository__")
+    for feed in ("stocks", "crypto"):
+        up.instance.create_run_for_job(
+            job,
+            tags={FEED_TAG: feed},
+            status=dg.DagsterRunStatus[status],
+            remote_job_origin=location.get_job_origin("ingest"),
+        )
+    assert all(requested(up.tick()) == [] for _ in range(LONG))
+
+
+def test_run_that_is_to_be_handed_over_gets_one_successor(
+    up: Supervisor, database: Database, take_lease: Callable[..., Any]
+) -> None:
+    """It goes on beside it; when a successor is killed, another one is launched, but not for ever."""
+    held = [take_lease("crypto", up.start("crypto"))]
+    run = up.start("stocks")
+    held.append(take_lease("stocks", run))
+
+    def tick() -> Any:
+        for lease in held:
+            beat(database, lease)
+        return up.tick()
+
+    assert requested(tick()) == []
+    up.instance.add_run_tags(run, {SUCCESSOR_TAG: "asked for by run x"})
+    for _ in range(ATTEMPTS):
+        answer = tick()
+        assert requested(answer) == [("ingest", "stocks")]
+        (request,) = answer.run_requests
+        assert request.tags[FOLLOW_TAG] == "asked for by run x"
+        successor = up.start("stocks", **{FOLLOW_TAG: request.tags[FOLLOW_TAG]})
+        assert [requested(tick()) for _ in range(4)] == [[]] * 4
+        up.fail(successor)
+    assert requested(tick()) == []
+    assert "3 runs could not follow" in up.tick().skip_message
+    up.instance.add_run_tags(run, {SUCCESSOR_TAG: "asked for by run y"})
+    assert requested(tick()) == [("ingest", "stocks")]
+    successor = up.start("stocks", **{FOLLOW_TAG: "asked for by run y"})
+    held[1] = take_lease("stocks", successor)
+    up.report(run, dg.DagsterEventType.RUN_SUCCESS)
+    assert [requested(tick()) for _ in range(4)] == [[]] * 4
+    assert up.status(successor) is dg.DagsterRunStatus.STARTED
+
+
+def test_runs_follow_a_reload_of_the_code(
+    up: Supervisor, database: Database, take_lease: Callable[..., Any], load: Callable[[], dg.Definitions]
+) -> None:
+    held = [take_lease(feed, up.start(feed)) for feed in ("stocks", "crypto")]
+    for lease in held:
+        beat(database, lease)
+    assert requested(up.tick()) == []
+    up.platform = load()
+    for lease in held:
+        beat(database, lease)
+    assert requested(up.tick()) == [("ingest", "stocks"), ("ingest", "crypto")]
+    for feed in ("stocks", "crypto"):
+        up.start(feed)
+    assert requested(up.tick()) == []
+
+
+def test_run_of_a_machine_that_lost_power_is_replaced(up: Supervisor, take_lease: Callable[..., Any]) -> None:
+    """Dagster leaves it STARTED for ever. It is declared failed in the tick that requests another one."""
+    up.start("crypto")
+    dead = up.start("stocks")
+    take_lease("stocks", dead)
+    quiet = 0
+    while not requested(answer := up.tick()):
+        assert up.status(dead) is dg.DagsterRunStatus.STARTED
+        quiet += 1
+        assert quiet < 100
+    assert requested(answer) == [("ingest", "stocks")]
+    assert up.status(dead) is dg.DagsterRunStatus.FAILURE
+    assert HEARTBEAT_GRACE < quiet * TURN <= HEARTBEAT_GRACE + TURN
+    said = [entry.dagster_event.message or "" for entry in up.instance.all_logs(dead) if entry.dagster_event]
+    assert any("no heartbeat for more than 30 s" in message for message in said)
+
+
+def test_run_that_never_takes_its_lease_is_replaced(up: Supervisor, take_lease: Callable[..., Any]) -> None:
+    take_lease("stocks", "another owner")
+    dead = up.start("stocks")
+    up.start("crypto")
+    ticks = [requested(up.tick()) for _ in range(13)]
+    assert not any(ticks), f"it has {START_GRACE} s"
+    assert ("ingest", "stocks") in requested(up.tick())
+    assert up.status(dead) is dg.DagsterRunStatus.FAILURE
+
+
+def test_dead_run_beside_its_successor(up: Supervisor, database: Database, take_lease: Callable[..., Any]) -> None:
+    """The dead one is declared failed, and nothing is launched: the feed has its run."""
+    dead, alive = up.start("stocks"), up.start("stocks")
+    held = [take_lease("stocks", alive), take_lease("crypto", up.start("crypto"))]
+    for _ in range(20):
+        with database.transaction() as cursor:
+            for lease in held:
+                leases.hold(cursor, lease)
+        assert requested(up.tick()) == []
+    assert up.status(dead) is dg.DagsterRunStatus.FAILURE
+    assert up.status(alive) is dg.DagsterRunStatus.STARTED
+
+
+def beat(database: Database, lease: leases.Lease) -> None:
+    with database.transaction() as cursor:
+        leases.hold(cursor, lease)
+
+
+def silence(database: Database, feed: str, seconds: float) -> None:
+    """As if the last heartbeat had been so long ago."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            "UPDATE ticks_platform.feed_lease SET heartbeat_at = clock_timestamp() - make_interval(secs => %s) "
+            "WHERE feed = %s",
+            (seconds, feed),
+        )
+
+
+@pytest.mark.parametrize("owner", [str(uuid.uuid4()), f"replay {uuid.uuid4()}"], ids=["run", "replay"])
+def test_feed_that_somebody_else_ingests_is_left_alone(
+    up: Supervisor, database: Database, take_lease: Callable[..., Any], owner: str
+) -> None:
+    """A run of another Dagster instance, or a replay."""
+    lease = take_lease("stocks", owner)
+    for _ in range(LONG):
+        beat(database, lease)
+        answer = up.tick()
+        assert requested(answer) == [("ingest", "crypto")]
+    up.start("crypto")
+    said = up.tick().skip_message
+    assert f"stocks: ingested by {owner}, which is not a run of this Dagster instance; " in said
+
+
+def test_somebody_else_who_gives_the_feed_up_is_followed(
+    up: Supervisor, database: Database, take_lease: Callable[..., Any]
+) -> None:
+    up.start("crypto")
+    lease = take_lease("stocks", "replay of something")
+    assert requested(up.tick()) == []
+    with database.transaction() as cursor:
+        leases.release(cursor, lease)
+    assert requested(up.tick()) == [("ingest", "stocks")]
+
+
+def test_somebody_else_who_falls_silent_is_replaced(
+    up: Supervisor, database: Database, take_lease: Callable[..., Any]
+) -> None:
+    up.start("crypto")
+    lease = take_lease("stocks", "another instance's run")
+    for _ in range(5):
+        beat(database, lease)
+        assert requested(up.tick()) == []
+    quiet = 0
+    while not requested(up.tick()):
+        quiet += 1
+        assert quiet < 100
+    assert HEARTBEAT_GRACE - TURN < quiet * TURN <= HEARTBEAT_GRACE + TURN
+
+
+def test_run_of_a_deleted_history_delays_the_start_by_the_rest_of_the_grace(
+    up: Supervisor, database: Database, take_lease: Callable[..., Any]
+) -> None:
+    up.start("crypto")
+    take_lease("stocks", "a run that nobody remembers")
+    silence(database, "stocks", 17.0)
+    ticks = [requested(up.tick()) for _ in range(4)]
+    assert ticks == [[], [], [], [("ingest", "stocks")]]
+
+
+def test_run_of_a_deleted_history_that_ended_long_ago_delays_nothing(
+    up: Supervisor, database: Database, take_lease: Callable[..., Any]
+) -> None:
+    up.start("crypto")
+    take_lease("stocks", "a run that nobody remembers")
+    silence(database, "stocks", HEARTBEAT_GRACE + 1)
+    assert requested(up.tick()) == [("ingest", "stocks")]
+
+
+def test_own_run_that_was_killed_is_replaced_at_once(up: Supervisor, take_lease: Callable[..., Any]) -> None:
+    """It has not given the feed up, and its heartbeat is fresh; but its end is known here."""
+    up.start("crypto")
+    killed = up.start("stocks")
+    take_lease("stocks", killed)
+    up.fail(killed)
+    up.clock.now = time.time()
+    assert requested(up.tick()) == [("ingest", "stocks")]
+
+
+def test_two_instances_settle_on_one_run_a_feed(
+    up: Supervisor, database: Database, take_lease: Callable[..., Any]
+) -> None:
+    """Both saw a feed without a run, and both launched one: the later one keeps it, and neither launches any more."""
+    with dg.DagsterInstance.ephemeral() as second:
+        for spec in up.platform.resolve_all_asset_specs():
+            second.report_runless_asset_event(dg.AssetMaterialization(asset_key=spec.key))
+        other = Supervisor(up.platform, second, SimpleNamespace(now=up.clock.now))
+        for instance in (up, other):
+            assert ("ingest", "stocks") in requested(instance.tick())
+            instance.start("crypto")
+        first, later = up.start("stocks"), other.start("stocks")
+        take_lease("stocks", first)
+        kept = take_lease("stocks", later)
+        up.fail(first)  # it finds that it was taken over
+        for _ in range(12):
+            beat(database, kept)
+            assert [requested(up.tick()), requested(other.tick())] == [[], []]
+        assert other.status(later) is dg.DagsterRunStatus.STARTED
+
+
+def test_outage_of_the_database_kills_no_run(
+    up: Supervisor, take_lease: Callable[..., Any], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [up.start(feed) for feed in ("stocks", "crypto")]
+    for feed, run_id in zip(("stocks", "crypto"), runs, strict=True):
+        take_lease(feed, run_id)
+    up.tick()
+    cursor = up.cursor
+    monkeypatch.setenv("TICKS_DATABASE_URL", UNREACHABLE)
+    for _ in range(3):
+        assert "cannot be reached" in up.tick().skip_message
+        assert up.cursor == cursor
+    up.clock.now += 3600
+    monkeypatch.setenv("TICKS_DATABASE_URL", database_url)
+    assert requested(up.tick()) == []
+    assert requested(up.tick()) == []
+    assert {up.status(run_id) for run_id in runs} == {dg.DagsterRunStatus.STARTED}
+
+
+def test_switched_off_feed_is_left_alone(up: Supervisor, database: Database) -> None:
+    with database.transaction() as cursor:
+        switch.switch(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=False)
+    assert requested(up.tick()) == [("ingest", "crypto")]
+    with database.transaction() as cursor:
+        switch.switch(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=True)
+    assert requested(up.tick()) == [("ingest", "stocks"), ("ingest", "crypto")]
+
+
+def test_all_switched_off_says_how_to_switch_on(up: Supervisor, database: Database) -> None:
+    with database.transaction() as cursor:
+        for feed in ("stocks", "crypto"):
+            switch.switch(cursor, feed=feed, provider="twelve_data", synthetic=True, enabled=False)
+    answer = up.tick()
+    assert requested(answer) == []
+    assert "stocks: switched off; the job enable_feed switches it on" in answer.skip_message
+
+
+def test_refused_feed_waits_for_a_reload(up: Supervisor, load: Callable[[], dg.Definitions]) -> None:
+    refused = up.start("stocks", **{REFUSED_TAG: "true"})
+    up.fail(refused)
+    up.start("crypto")
+    answer = up.tick()
+    assert requested(answer) == []
+    assert "stocks: refused" in answer.skip_message
+    up.platform = load()
+    assert requested(up.tick()) == [("ingest", "stocks")]
+
+
+def test_crash_loop_is_slowed_down(up: Supervisor) -> None:
+    up.start("crypto")
+    for _ in range(2):
+        assert requested(up.tick()) == [("ingest", "stocks")]
+        up.fail(up.start("stocks"))
+    assert requested(up.tick()) == [("ingest", "stocks")]
+    up.fail(up.start("stocks"))
+    up.clock.now = time.time()
+    answer = up.tick()
+    assert requested(answer) == []
+    assert "stocks: crash loop; retrying in " in answer.skip_message
+    assert requested(up.tick()) == []
+    assert requested(up.tick()) == [("ingest", "stocks")]
+
+
+def test_unreachable_database_is_a_reason_to_skip(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKS_DATABASE_URL", UNREACHABLE)
+    answer = supervisor.tick()
+    assert requested(answer) == []
+    assert "cannot be reached" in answer.skip_message
+    assert "127.0.0.1:1" in answer.skip_message
+    assert "s3cr3t-word" not in answer.skip_message
+
+
+def test_cursor_round_trip(up: Supervisor, take_lease: Callable[..., Any]) -> None:
+    """What one tick remembers the next one goes on from, also through ticks that request runs."""
+    run_id = up.start("stocks")
+    take_lease("stocks", run_id)
+    up.tick()
+    first = up.cursor
+    assert first is not None
+    assert run_id in first
+    up.tick()
+    assert up.cursor is not None
+    assert up.cursor != first
+    assert run_id in up.cursor
+
+
+def test_unusable_cursor_is_begun_anew(up: Supervisor, take_lease: Callable[..., Any]) -> None:
+    """Somebody may have edited it in the UI."""
+    take_lease("stocks", up.start("stocks"))
+    up.start("crypto")
+    up.cursor = '{"stocks": ["owner", "2026-01-01", 5]}'
+    assert requested(up.tick()) == []
+    assert up.cursor != '{"stocks": ["owner", "2026-01-01", 5]}'
