@@ -1,1 +1,1 @@
-"""Messages to people, by webhook."""
+"""Alerts to people. Here: posting to a webhook. Not here: when to alert (`defs`)."""

@@ -1,7 +1,7 @@
-"""Posting a text to a webhook that understands Slack's JSON.
+"""Posts a text to a webhook that accepts Slack's JSON.
 
-The standard library's client is used since it logs nothing: the address is the secret, and urllib3, which requests is
-made of, writes its path to the log with every retry.
+Uses the standard library's HTTP client, which logs nothing: the URL is a secret, and urllib3 (in requests) logs its
+path with every retry.
 """
 
 from __future__ import annotations
@@ -17,25 +17,26 @@ from ticks_platform.errors import TicksPlatformError
 
 VARIABLE = "TICKS_ALERT_WEBHOOK"
 TIMEOUT = 5.0
+"""Seconds per attempt."""
 PAUSES = (0.5, 2.0)
-"""Seconds before each further attempt."""
+"""Seconds before each retry."""
 LONGEST_TEXT = 3000
-"""Characters; Slack cuts at 40,000, others refuse much less."""
+"""Characters. Slack truncates at 40,000; other services reject much shorter texts."""
 
 
 class WebhookError(TicksPlatformError):
-    """A text could not be posted. The message never has the webhook's address in it."""
+    """A text could not be posted. The message never contains the webhook's URL."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirected POST would arrive as a GET, and be taken for a success."""
+    """Rejects redirects: a redirected POST would become a GET, and look like a success."""
 
     def redirect_request(self, *_arguments: object) -> None:
         return None
 
 
 def post(url: str, text: str, *, timeout: float = TIMEOUT, pauses: tuple[float, ...] = PAUSES) -> None:
-    """Post a text, with some attempts. Raises WebhookError."""
+    """Post a text, with retries. Raises WebhookError."""
     if len(text) > LONGEST_TEXT:
         text = text[: LONGEST_TEXT - 2] + " …"
     reason = ""
@@ -45,14 +46,14 @@ def post(url: str, text: str, *, timeout: float = TIMEOUT, pauses: tuple[float, 
             _post(url, json.dumps({"text": text}).encode(), timeout)
         except urllib.error.HTTPError as error:
             error.close()
-            reason = f"it answers HTTP {error.code}"
+            reason = f"HTTP {error.code}"
             if error.code != 429 and error.code < 500:
                 _fail(reason)
         except ValueError:
-            # What is wrong with the address would be quoted in the message.
-            _fail("it is not an http:// or https:// URL")
+            # The exception's message would quote the URL.
+            _fail("not a valid http:// or https:// URL")
         except (OSError, http.client.HTTPException) as error:
-            # Their texts may quote the address; what they are says enough.
+            # Only the type: the message may quote the URL.
             cause = getattr(error, "reason", error)
             reason = f"{type(cause if isinstance(cause, Exception) else error).__name__}"
         else:
@@ -69,5 +70,5 @@ def _post(url: str, body: bytes, timeout: float) -> None:
 
 
 def _fail(reason: str) -> NoReturn:
-    # Without a cause: a traceback would show it, and the address with it.
-    raise WebhookError(f"the webhook of {VARIABLE} cannot be posted to: {reason}") from None
+    # Without a cause: its traceback would show the URL.
+    raise WebhookError(f"cannot post to the webhook in {VARIABLE}: {reason}") from None

@@ -1,4 +1,4 @@
-"""Events of a feed, or rows of a table, as calls of a function: for those who use the library without Dagster."""
+"""`subscribe`: a callback for the events of a feed or the rows of a table, without Dagster."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def subscribe(
     feeds_file: Path | None = None,
     recent_seconds: float | None = None,
 ) -> Subscription:
-    """Call `on_change` with each event of a feed, or with each new or changed row of a table, until it is closed.
+    """Call `on_change` with each event of a feed, or with each new or changed row of a table, until `close`.
 
     `table_or_feed` is a table or candle (stocks_real_time, stock_quotes, stock_aggregates, one_minute_candle,
-    one_hour_candle), or else a feed: its name in feeds.yaml, or its settings. `on_change` is called in one background
-    thread, one call at a time. While it is slow nothing is dropped: reading waits for it. An exception that it raises
-    ends the subscription, is logged, and is raised again by the handle.
+    one_hour_candle), or a feed: its name in feeds.yaml, or its settings. `on_change` is called in one background
+    thread, one call at a time. Nothing is dropped while it is slow: reading waits. An exception of `on_change` ends the
+    subscription, is logged, and is raised again by the returned object.
 
-    A feed is read from its provider, past journal and database; one whose endpoint is the stand-in gets a stand-in of
-    its own. A table is polled, in `database` or else in the one of TICKS_DATABASE_URL. What is committed after this
-    returns is handed on if its time is at most `recent_seconds` before the newest row's; the default is the table's.
-    `feeds_file` is read instead of the project's feeds.yaml.
+    A feed is read from its provider, without journal and database; a feed whose endpoint is the stand-in gets its own
+    stand-in. A table is polled, in `database` or by default in that of TICKS_DATABASE_URL. Rows that are committed
+    after this returns are delivered if their time is at most `recent_seconds` before the newest row's; each table has a
+    default. `feeds_file` replaces the project's feeds.yaml.
 
-    Raises, where it is known at once: SettingsError when there is no such feed or table or the feed has no key;
-    FeedRefusedError when the provider refuses this client; DatabaseUnavailableError; ticks_standin's
-    StandInError when the stand-in does not start. What happens later is the handle's `error`.
+    Raises SettingsError if the feed or table is unknown or the feed has no key; FeedRefusedError if the provider
+    refuses this client; DatabaseUnavailableError; ticks_standin's StandInError if the stand-in does not start. A later
+    failure is the `error` of the returned object.
     """
     source: Source
     if isinstance(table_or_feed, str) and table_or_feed in TABLES:
@@ -49,11 +49,11 @@ def subscribe(
     return Subscription(source, on_change)
 
 
-def _feed(wanted: str | FeedSettings, feeds_file: Path) -> tuple[FeedSettings, PlatformSettings | None]:
-    if isinstance(wanted, FeedSettings):
-        return wanted, None
+def _feed(feed: str | FeedSettings, feeds_file: Path) -> tuple[FeedSettings, PlatformSettings | None]:
+    if isinstance(feed, FeedSettings):
+        return feed, None
     settings = load_settings(feeds_file)
     try:
-        return settings.feed(wanted), settings
+        return settings.feed(feed), settings
     except SettingsError as error:
         raise SettingsError(f"{error}; tables are: {', '.join(TABLES)}") from None

@@ -1,4 +1,4 @@
-"""The events of a feed, as they come from the provider."""
+"""The events of a feed, read from its provider."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ticks_platform.feeds.events import Bar, Control, Event, Frame, Quote, Rejec
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings, SettingsError, StandInSettings
 from ticks_platform.feeds.transport.pool import ConnectionPool
 from ticks_platform.feeds.transport.silence import SilenceDetector
-from ticks_platform.feeds.transport.state import Change as Step
+from ticks_platform.feeds.transport.state import Change as StateChange
 from ticks_platform.feeds.transport.state import State
 from ticks_platform.subscribing.subscription import Change, OnChange
 from ticks_platform.timestamps import from_nanoseconds
@@ -26,36 +26,35 @@ from ticks_platform.timestamps import from_nanoseconds
 logger = logging.getLogger(__name__)
 
 OPEN_TIMEOUT = 10.0
-"""Seconds to wait for the provider to let this client in or to refuse it, before it goes on in the background."""
+"""Seconds that `open` waits for the provider to accept or refuse this client; later it happens in the background."""
 
-GROUPS_WAITING = 16
-"""Groups of frames, of a megabyte at the most, that wait for a slow subscriber; then reading waits too."""
+MAX_QUEUED_GROUPS = 16
+"""Groups of frames, of at most 1 MB, that are queued for a slow subscriber before reading waits."""
 
-BARS_REMEMBERED = 200_000
-"""Windows whose latest bar is remembered, to be told as the old row: minutes of the whole market, days of a few
-symbols. A correction of a window that has been forgotten comes as an addition alone."""
+MAX_BARS = 200_000
+"""Windows whose latest bar is kept, to deliver it as the old row: minutes of the whole market, or days of a few
+symbols. A correction of an older window is delivered as an addition only."""
 
-_POLL = 0.1
-
+_POLL_INTERVAL = 0.1
 
 _TRADING_DAY_BEGINS = timedelta(hours=5)
-"""After midnight UTC: no session of a US exchange, which numbers its trades anew each day, spans that hour."""
+"""After midnight UTC. US exchanges restart trade ids each day, and none has a session at this hour."""
 
-_KNOWN = frozenset((State.SUBSCRIBING, State.STREAMING, State.STALLED, State.BACKING_OFF, State.REFUSED))
-"""States that tell whether the provider has let this client in."""
+_DECIDED = frozenset((State.SUBSCRIBING, State.STREAMING, State.STALLED, State.BACKING_OFF, State.REFUSED))
+"""States in which the provider has accepted or refused this client."""
 
 
 class FrameKey(NamedTuple):
-    """Identifies an event that has no identity of its own, within one subscription."""
+    """Key of an event without an id; unique within one subscription."""
 
     frame: int
-    """Number of the frame that brought it, from 1."""
+    """Number of its frame, from 1."""
     place: int
-    """Its place in that frame, from 0."""
+    """Index in the frame, from 0."""
 
 
 class TradeKey(NamedTuple):
-    """The provider's identity of a trade. One that is sent again, as after a reconnect, is handed on again under it."""
+    """The provider's id of a trade. A trade that is sent again, as after a reconnect, is delivered with the same key."""
 
     symbol: str
     exchange: str | None
@@ -64,7 +63,7 @@ class TradeKey(NamedTuple):
 
 
 class WindowKey(NamedTuple):
-    """The window of a bar; times in nanoseconds since the Unix epoch."""
+    """The window of a bar. Times are nanoseconds since the Unix epoch."""
 
     symbol: str
     start_time: int
@@ -72,15 +71,15 @@ class WindowKey(NamedTuple):
 
 
 class _ReaderSilence(SilenceDetector):
-    """Takes no slow subscriber for a silent provider: a connection would be given up with data on its way."""
+    """Does not count the time in which reading waited for a slow subscriber: the provider was not silent then."""
 
     def __init__(
         self, calendars: Mapping[str, Calendar], *, patience: float, waiting: queue.Queue[Sequence[Frame]]
     ) -> None:
-        """`waiting` is what was read and has not been decoded."""
+        """`waiting` is the queue of frames that are not decoded yet."""
         super().__init__(calendars, patience=patience)
         self.reading_since = 0.0
-        """When reading last went on after it had waited for the subscriber; what came meanwhile is still to be read."""
+        """When reading last resumed after waiting for the subscriber, in seconds since the Unix epoch."""
         self._waiting = waiting
 
     def any_open_since(self, now: float) -> float | None:
@@ -94,17 +93,17 @@ class _ReaderSilence(SilenceDetector):
 
 
 class FeedSource:
-    """Reads a feed on threads of its own, and hands its events on in the order of their arrival."""
+    """Reads a feed in threads of its own, and delivers its events in the order of arrival."""
 
     def __init__(self, feed: FeedSettings, stand_in: StandInSettings | None = None) -> None:
-        """`stand_in` is how the stand-in behaves, where the feed's endpoint is one."""
+        """`stand_in` are the settings of the stand-in, if it is the feed's endpoint."""
         self.name = f"feed '{feed.name}'"
         self._feed = feed
         self._stand_in = stand_in or StandInSettings()
         self._resources = contextlib.ExitStack()
-        self._groups: queue.Queue[Sequence[Frame]] = queue.Queue(GROUPS_WAITING)
+        self._groups: queue.Queue[Sequence[Frame]] = queue.Queue(MAX_QUEUED_GROUPS)
         self._stopping = threading.Event()
-        self._known = threading.Event()
+        self._decided = threading.Event()
         self._connector: Connector
         self._silence: _ReaderSilence
         self._connections: ConnectionPool | None = None
@@ -126,29 +125,30 @@ class FeedSource:
                 symbols=feed.symbol_names(),
                 capacity=feed.symbols_per_connection,
                 on_frames=self._receive,
-                on_change=self._on_step,
+                on_change=self._on_state_change,
                 silence=self._silence,
+                feed=feed.name,
             )
             self._reader = threading.Thread(target=self._read, name=f"read-{feed.name}", daemon=True)
             self._reader.start()
-            self._known.wait(OPEN_TIMEOUT)
-            if self._known.is_set() and self._state_is_final():
+            self._decided.wait(OPEN_TIMEOUT)
+            if self._decided.is_set() and self._state_is_final():
                 self._reader.join()
             if self._failure is not None:
-                raise self._failure  # noqa: TRY301  (what the reader died of)
+                raise self._failure  # noqa: TRY301  (the reader's exception)
         except BaseException:
             self.stop()
             self.close()
             raise
 
-    def follow(self, hand_on: OnChange) -> None:
-        """Hand events on until `stop`. Raises FeedRefusedError when the provider refuses this client."""
+    def follow(self, deliver: OnChange) -> None:
+        """Deliver events until `stop`. Raises FeedRefusedError if the provider refuses this client."""
         assert self._reader is not None
         while not self._stopping.is_set():
-            # Looked at before the queue is: what was read before the end is handed on before it is told.
+            # Read before the queue, so that all frames are delivered before the reader's exception is raised.
             reading = self._reader.is_alive()
             try:
-                group = self._groups.get(timeout=_POLL)
+                group = self._groups.get(timeout=_POLL_INTERVAL)
             except queue.Empty:
                 if reading:
                     continue
@@ -156,7 +156,7 @@ class FeedSource:
                     raise self._failure from None
                 return
             for frame in group:
-                self._hand_on_frame(frame, hand_on)
+                self._deliver_frame(frame, deliver)
             self._silence.mark_decoded(group[-1].received_at / 1e9)
             self._groups.task_done()
 
@@ -167,13 +167,13 @@ class FeedSource:
             self._connections.stop()
 
     def close(self) -> None:
-        """Wait until the connections are closed, and end the stand-in."""
+        """Wait until the connections are closed; stop the stand-in."""
         if self._reader is not None:
             self._reader.join()
         self._resources.close()
 
     def _start_stand_in(self) -> str:
-        # Only those who want it pay for importing a server.
+        # Imported here since most subscriptions need no server.
         from ticks_standin import StandInProcess
         from ticks_standin import StandInSettings as ServerSettings
 
@@ -185,7 +185,7 @@ class FeedSource:
             return server.url(feed.provider, key=None, **market)
         except KeyError:
             raise SettingsError(
-                f"feed '{feed.name}': the stand-in does not speak for provider '{feed.provider}'"
+                f"feed '{feed.name}': the stand-in does not support provider '{feed.provider}'"
             ) from None
 
     def _read(self) -> None:
@@ -195,39 +195,39 @@ class FeedSource:
         except BaseException as error:  # noqa: BLE001  (raised again by `open` or `follow`)
             self._failure = error
         finally:
-            self._known.set()
+            self._decided.set()
 
     def _state_is_final(self) -> bool:
         assert self._connections is not None
         return self._connections.state in (State.REFUSED, State.CLOSED)
 
-    def _on_step(self, step: Step) -> None:
-        if step.state in _KNOWN:
-            self._known.set()
+    def _on_state_change(self, change: StateChange) -> None:
+        if change.state in _DECIDED:
+            self._decided.set()
 
     def _receive(self, frames: Sequence[Frame]) -> None:
-        """Called by the threads of the connections; waits while the subscriber is behind."""
+        """Queue frames; called in the connections' threads. Waits while the queue is full."""
         try:
             self._groups.put_nowait(frames)
         except queue.Full:
             while not self._stopping.is_set():
                 with contextlib.suppress(queue.Full):
-                    self._groups.put(frames, timeout=_POLL)
+                    self._groups.put(frames, timeout=_POLL_INTERVAL)
                     break
             self._silence.reading_since = time.time()
 
-    def _hand_on_frame(self, frame: Frame, hand_on: OnChange) -> None:
+    def _deliver_frame(self, frame: Frame, deliver: OnChange) -> None:
         self._frames += 1
         try:
             events = self._connector.decode(frame.data)
         except Exception as error:  # noqa: BLE001  (a connector's bug must not stop its feed)
-            events = [Rejected(f"the connector failed: {type(error).__name__}: {error}", frame.data)]
+            events = [Rejected(f"connector failed: {type(error).__name__}: {error}", frame.data)]
         self._silence.record(
             [event.symbol for event in events if isinstance(event, Tick | Quote | Bar)], until=frame.received_at / 1e9
         )
         for place, event in enumerate(events):
             for change in self._changes(event, FrameKey(self._frames, place)):
-                hand_on(change)
+                deliver(change)
 
     def _changes(self, event: Event, key: FrameKey) -> list[Change]:
         try:
@@ -240,7 +240,7 @@ class FeedSource:
                     return [Change(TradeKey(event.symbol, event.exchange, event.trade_id, day), event, at, True)]
                 return [Change(key, event, at, True)]
         except (OverflowError, TypeError):
-            event = Rejected("its time is not one", repr(event).encode())
+            event = Rejected("time out of range", repr(event).encode())
         if not isinstance(event, Control):
             self._reject(event)
         return []
@@ -250,17 +250,21 @@ class FeedSource:
         at = from_nanoseconds(bar.start_time)
         before = self._bars.pop(key, None)
         self._bars[key] = bar
-        if len(self._bars) > BARS_REMEMBERED:
+        if len(self._bars) > MAX_BARS:
             self._bars.popitem(last=False)
         addition = Change(key, bar, at, True)
         if before is None:
             return [addition]
-        # Sent again as it was: nothing has changed.
+        # The same bar again is no change.
         return [] if before == bar else [Change(key, before, at, False), addition]
 
     def _reject(self, rejected: object) -> None:
-        """Say that an event could not be decoded: the first, the second, the fourth, and so on."""
+        """Log a rejected event: the 1st, 2nd, 4th, 8th and so on."""
         self._rejected += 1
         if self._rejected & (self._rejected - 1) == 0:
-            reason = rejected.reason if isinstance(rejected, Rejected) else f"the connector made {rejected!r} of it"
+            reason = (
+                rejected.reason
+                if isinstance(rejected, Rejected)
+                else f"connector returned unsupported event type {type(rejected).__name__}"
+            )
             logger.warning("%s: event rejected (%d so far): %s", self.name, self._rejected, reason)

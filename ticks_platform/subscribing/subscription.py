@@ -1,4 +1,4 @@
-"""What a subscriber is told, and the handle that it holds."""
+"""`Change`, which a subscriber gets, and `Subscription`, which it holds."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ logger = logging.getLogger(__name__)
 
 
 class Change(NamedTuple):
-    """A row that is new (`is_addition`), or that is no longer so because the next change replaces it."""
+    """A new row (`is_addition`), or an old row that the next change replaces."""
 
     key: Any
-    """What identifies the row: the old one and the new one of a replacement have the same."""
+    """Identifies the row; the old and the new row of a replacement have the same key."""
     row: Any
-    """Of a feed the event (Tick, Quote or Bar), of a table a named tuple of its columns, with times in UTC."""
+    """The event of a feed (Tick, Quote or Bar), or a named tuple of a table's columns with times in UTC."""
     time: datetime
-    """Event time, in UTC; of bars and candles the begin of their window."""
+    """Event time in UTC; for bars and candles the start of their window."""
     is_addition: bool
 
 
@@ -27,32 +27,32 @@ OnChange = Callable[[Change], object]
 
 
 class Source(Protocol):
-    """Where changes come from."""
+    """A source of changes."""
 
     name: str
 
     def open(self) -> None:
-        """Begin. Raises what can be known at once, and then leaves nothing behind."""
+        """Start. Raises the failures that are known at once, after closing everything."""
 
-    def follow(self, hand_on: OnChange) -> None:
-        """Hand changes on until `stop`. Raises what ended it, and whatever `hand_on` raises."""
+    def follow(self, deliver: OnChange) -> None:
+        """Deliver changes until `stop`. Raises what ended it, and what `deliver` raises."""
 
     def stop(self) -> None:
         """Ask `follow` to return. Safe from any thread, and more than once."""
 
     def close(self) -> None:
-        """Let go of everything, after `follow` has returned."""
+        """Free all resources, after `follow` has returned."""
 
 
 class _ClosedError(Exception):
-    """The subscription was closed while there was more to hand on."""
+    """The subscription was closed while changes remained to deliver."""
 
 
 class Subscription:
-    """A subscription at work. Use it as a context manager, or `close` it."""
+    """A running subscription. Use it as a context manager, or call `close`."""
 
     def __init__(self, source: Source, on_change: OnChange) -> None:
-        """Begins at once. Raises what `Source.open` raises."""
+        """Starts at once. Raises what `Source.open` raises."""
         self._source = source
         self._on_change = on_change
         self._closing = threading.Event()
@@ -65,12 +65,12 @@ class Subscription:
 
     @property
     def error(self) -> BaseException | None:
-        """What ended it: what `on_change` raised, FeedRefusedError, a psycopg2.Error. None while it goes on, and when
-        it was closed."""
+        """What ended it: an exception of `on_change`, FeedRefusedError or a psycopg2.Error. None while it runs, and
+        after `close`."""
         return self._error
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait up to `seconds`, or for as long as it takes, for it to end; returns whether it has. Raises `error`."""
+        """Wait until it ends, at most `seconds`; return whether it has ended. Raises `error`."""
         ended = self._ended.wait(seconds)
         if self._error is not None:
             self._raised = True
@@ -78,9 +78,9 @@ class Subscription:
         return ended
 
     def close(self) -> None:
-        """End it; what was read and not yet handed on is let go. Safe more than once, and from within `on_change`.
+        """End it and drop what was read but not delivered. Safe to call repeatedly, and from within `on_change`.
 
-        Waits for a call of `on_change` that is at work, so that there is none once this has returned.
+        Waits for a running call of `on_change`: there is none after this returns.
         """
         self._closing.set()
         self._source.stop()
@@ -91,19 +91,19 @@ class Subscription:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
-        """Close it. Raises `error` unless `wait` has done so, or something else is being raised."""
+        """Close it. Raises `error` unless `wait` has raised it, or another exception is being raised."""
         self.close()
         if kind is None and self._error is not None and not self._raised:
             raise self._error
 
     def _run(self) -> None:
         try:
-            self._source.follow(self._hand_on)
+            self._source.follow(self._deliver)
         except _ClosedError:
             pass
         except BaseException as error:
             self._error = error
-            logger.exception("the subscription to %s has ended", self._source.name)
+            logger.exception("subscription to %s ended", self._source.name)
         finally:
             try:
                 self._source.stop()
@@ -111,7 +111,7 @@ class Subscription:
             finally:
                 self._ended.set()
 
-    def _hand_on(self, change: Change) -> None:
+    def _deliver(self, change: Change) -> None:
         if self._closing.is_set():
             raise _ClosedError
         self._on_change(change)

@@ -1,4 +1,4 @@
-"""The new and changed rows of a table or candle, found by short polls of its latest part."""
+"""The new and changed rows of a table or candle, found by polling its recent rows."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 POLL_INTERVAL = 0.25
-"""Seconds between polls; after a poll that took longer, as long as it took, so that the database has half of its time
-for others."""
+"""Shortest pause in seconds between polls. The pause is at least as long as the poll before it, so that polling takes at
+most half of the database's time."""
 
 PAGE = 20_000
-"""Rows that are read at once. The transaction ends before they are handed on, for however slow that may be."""
+"""Rows per query. The transaction ends before they are delivered, since a subscriber may be slow."""
 
 _MISSING = (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn)
 
-_AWAY = (DatabaseUnavailableError, psycopg2.OperationalError, psycopg2.InterfaceError)
+_UNAVAILABLE = (DatabaseUnavailableError, psycopg2.OperationalError, psycopg2.InterfaceError)
 
 
 class Table(NamedTuple):
@@ -45,15 +45,15 @@ class Table(NamedTuple):
 
     name: str
     time: str
-    """The column by which it is divided into chunks."""
+    """The time column, by which it is partitioned."""
     key: tuple[str, ...]
     """What identifies a row."""
     changes: bool
-    """Whether a row may come to hold something else."""
+    """Whether rows may change."""
     recent: float
-    """Seconds before the newest row in which rows still come, or change."""
+    """Seconds before the newest row in which new rows or changes are expected."""
     indexed_by_time: bool
-    """Whether there is an index that begins with `time`; else there is one that begins with the symbol."""
+    """Whether there is an index on `time` first; otherwise there is one on the symbol first."""
 
     @property
     def query(self) -> str:
@@ -75,12 +75,12 @@ TABLES = {
 }
 
 
-class _DatabaseAwayError(DatabaseUnavailableError):
-    """A poll failed, and another one may succeed. Told apart from what a subscriber raises."""
+class _PollFailedError(DatabaseUnavailableError):
+    """A poll failed and may succeed later. Distinct from what a subscriber may raise."""
 
 
 class TableSource:
-    """Polls the part of a table that begins some time before its newest row, and tells what is new or different."""
+    """Polls a table from some time before its newest row, and delivers new and changed rows."""
 
     def __init__(self, table: Table, database: Database, *, recent_seconds: float | None = None) -> None:
         self.name = table.name
@@ -90,10 +90,10 @@ class TableSource:
         self._stopping = threading.Event()
         self._connection: Connection | None = None
         self._known: dict[Any, tuple[datetime, Any]] = {}
-        """The rows of the recent part by their keys: their times, and what they hold where that may change."""
+        """Time of each recent row by its key, and the row itself if rows may change."""
         self._newest: datetime
         self._server_time: tuple[datetime, float]
-        """The server's clock when this began, and the monotonic clock of then."""
+        """The server's clock at the start, and the monotonic clock at the same moment."""
         self._make_row: Callable[..., Any]
         self._key: Callable[..., Any]
         self._time_place: int
@@ -102,35 +102,35 @@ class TableSource:
         self._next_page: sql.Composed
 
     def open(self) -> None:
-        """Take note of what is there. Raises SettingsError when the table is missing, DatabaseUnavailableError."""
+        """Read the rows that exist. Raises SettingsError if the table is missing; DatabaseUnavailableError."""
         try:
             self._describe()
             ((now,),) = self._fetch(sql.SQL("SELECT now()"))
             self._newest, self._server_time = now, (now, time.monotonic())
             for row in self._rows():
-                self._note(row)
+                self._update(row)
         except _MISSING as error:
             self.close()
             raise SettingsError(
-                f"{self._database.description} has no {self.name} as this platform makes it "
-                f"({str(error).strip().splitlines()[0]}): materialize it first, as `make dev` does by itself"
+                f"{self._database.description} has no {self.name} with the platform's columns "
+                f"({str(error).strip().splitlines()[0]}): materialize it first; `make dev` does so"
             ) from None
         except BaseException:
             self.close()
             raise
 
-    def follow(self, hand_on: OnChange) -> None:
-        """Poll until `stop`; a database that is away is waited for. Raises psycopg2.Error for any other trouble."""
+    def follow(self, deliver: OnChange) -> None:
+        """Poll until `stop`; retry while the database is unavailable. Raises psycopg2.Error for any other failure."""
         backoff = Backoff(base=0.2, cap=5.0)
         pause = POLL_INTERVAL
         while not self._stopping.wait(pause):
             begin = time.monotonic()
             try:
-                self._poll(hand_on)
-            except _DatabaseAwayError as away:
+                self._poll(deliver)
+            except _PollFailedError as error:
                 self._disconnect()
                 pause = backoff.next_delay()
-                logger.warning("%s cannot be read, trying again in %.1f s: %s", self.name, pause, away)
+                logger.warning("cannot read %s, retrying in %.1f s: %s", self.name, pause, error)
             else:
                 backoff.reset()
                 pause = max(POLL_INTERVAL, time.monotonic() - begin)
@@ -168,13 +168,13 @@ class TableSource:
             for condition in (sql.SQL("true"), after)
         )
 
-    def _poll(self, hand_on: OnChange) -> None:
+    def _poll(self, deliver: OnChange) -> None:
         for row in self._rows():
-            for change in self._note(row):
-                hand_on(change)
+            for change in self._update(row):
+                deliver(change)
 
     def _rows(self) -> Iterator[Any]:
-        """The rows of the recent part, in order of time, as of when each page of them is read."""
+        """The recent rows in order of time, read page by page."""
         since = self._newest - self._recent
         for key in [key for key, (at, _) in self._known.items() if at < since]:
             del self._known[key]
@@ -185,23 +185,23 @@ class TableSource:
             yield from page
             if len(page) < PAGE:
                 return
-            # Nothing before the last row is read again, which the index on time makes use of.
+            # The next page begins at the last row's time, for which there is an index.
             last = page[-1]
             values["since"] = last[self._time_place]
             values.update({name: getattr(last, name) for name in (self._table.time, *self._table.key)})
             query = self._next_page
 
-    def _note(self, row: Any) -> list[Change]:
-        """What has changed with this row."""
+    def _update(self, row: Any) -> list[Change]:
+        """Remember a row; return its changes."""
         key = self._key(*(row[place] for place in self._key_places))
         at = row[self._time_place]
         known = self._known.get(key)
         if known is not None and (not self._table.changes or known[1] == row):
             return []
         self._known[key] = (at, row if self._table.changes else None)
-        # Providers stamp some events ahead of time: what comes after them is not too old for that.
-        begun_at, begun = self._server_time
-        self._newest = max(self._newest, min(at, begun_at + timedelta(seconds=time.monotonic() - begun)))
+        # An event whose time is in the future must not make the following rows count as old.
+        server_start, start = self._server_time
+        self._newest = max(self._newest, min(at, server_start + timedelta(seconds=time.monotonic() - start)))
         addition = Change(key, row, at, True)
         return [addition] if known is None else [Change(key, known[1], at, False), addition]
 
@@ -216,12 +216,12 @@ class TableSource:
         try:
             if self._connection is None:
                 self._connection = self._database.connect("ticks_platform subscription")
-                # Each statement by itself: no transaction is open while a subscriber is at work.
+                # No transaction is open while `on_change` runs.
                 self._connection.autocommit = True
             with self._connection.cursor() as cursor:
                 return work(cursor)
-        except _AWAY as error:
-            raise _DatabaseAwayError(f"{self._database.description}: {str(error).strip()}") from error
+        except _UNAVAILABLE as error:
+            raise _PollFailedError(f"{self._database.description}: {str(error).strip()}") from error
 
     def _disconnect(self) -> None:
         if self._connection is not None:

@@ -131,7 +131,7 @@ def test_a_trade_is_of_the_trading_day_and_not_of_the_utc_day(stand_in: StandIn)
 
 
 def test_nothing_is_dropped_while_the_subscriber_is_slow(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ticks_platform.subscribing.feed.GROUPS_WAITING", 1)
+    monkeypatch.setattr("ticks_platform.subscribing.feed.MAX_QUEUED_GROUPS", 1)
     told = Told()
     go_on = threading.Event()
 
@@ -269,7 +269,7 @@ def test_a_feed_by_name_gets_a_stand_in_of_its_own(provider: str, tmp_path: Path
 
 
 def test_a_stand_in_for_a_provider_that_it_does_not_know_is_refused() -> None:
-    with pytest.raises(SettingsError, match="does not speak for provider"):
+    with pytest.raises(SettingsError, match="does not support provider"):
         subscribe(feed("stand-in", "examples.coinbase.Coinbase", symbols=["BTC-USD"]), Told())
 
 
