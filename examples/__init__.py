@@ -1,1 +1,1 @@
-"""Connectors to copy from; see docs/connectors.md."""
+"""Example connectors to copy; see docs/connectors.md."""

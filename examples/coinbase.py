@@ -1,19 +1,19 @@
-"""The trades of Coinbase Exchange's public feed, without a key: `provider: examples.coinbase.Coinbase`."""
+"""Trades of Coinbase Exchange's public feed, without an API key: `provider: examples.coinbase.Coinbase`."""
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 
 from ticks_platform.feeds.connector import Connector, Conversation, Reaction
+from ticks_platform.feeds.decoding import UNDECODABLE
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Control, Event, ProviderError, Rejected, Tick
+from ticks_platform.timestamps import to_nanoseconds
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_TRADES = ("match", "last_match")  # the second is the last trade before the subscription
-_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-_Amount = Annotated[float, msgspec.Meta(ge=0, lt=1e300)]  # neither NaN nor infinity, which a string may spell
+_TRADES = ("match", "last_match")  # last_match is the last trade before the subscription
+_Amount = Annotated[float, msgspec.Meta(ge=0, lt=1e300)]  # excludes NaN and infinity, which a string may spell
 
 
 class _Message(msgspec.Struct):
@@ -33,7 +33,7 @@ class _Trade(msgspec.Struct):
 
 class CoinbaseConversation(Conversation):
     def subscribe(self, channels: Sequence[str]) -> Sequence[str]:
-        # One message each: a product that does not exist makes its whole message fail.
+        # One message per product: an unknown product makes its whole message fail.
         return [json.dumps({"type": "subscribe", "product_ids": [name], "channels": ["matches"]}) for name in channels]
 
     def unsubscribe(self, channels: Sequence[str]) -> Sequence[str]:
@@ -42,9 +42,9 @@ class CoinbaseConversation(Conversation):
     def receive(self, frame: bytes) -> Reaction:
         try:
             message = msgspec.json.decode(frame, type=_Message)
-        except _UNDECODABLE:
-            return Reaction()  # `decode` gets the same frame, and rejects it with a reason
-        if message.type == "subscriptions":  # always all that this connection has by now
+        except UNDECODABLE:
+            return Reaction()  # `decode` gets the same frame and rejects it with a reason
+        if message.type == "subscriptions":  # lists all products of this connection so far
             names = tuple(name for channel in message.channels for name in channel.get("product_ids", ()))
             return Reaction(notices=(Acknowledged(names),) if names else ())
         if message.type == "error":
@@ -70,8 +70,8 @@ class Coinbase(Connector):
             kind = msgspec.json.decode(frame, type=_Message).type
             if kind not in _TRADES:
                 return [Control(kind)]
-            trade = msgspec.json.decode(frame, type=_Trade, strict=False)  # numbers come as strings
-        except _UNDECODABLE as error:
+            trade = msgspec.json.decode(frame, type=_Trade, strict=False)  # numbers are strings
+        except UNDECODABLE as error:
             return [Rejected(f"malformed frame: {error}", frame)]
-        at = (trade.time - _EPOCH) // timedelta(microseconds=1) * 1000
-        return [Tick(trade.product_id, at, trade.price, size=trade.size, trade_id=str(trade.trade_id))]
+        time = to_nanoseconds(trade.time)
+        return [Tick(trade.product_id, time, trade.price, size=trade.size, trade_id=str(trade.trade_id))]

@@ -1,1 +1,1 @@
-"""Pictures of candles, drawn without a plotting library."""
+"""Pictures as SVG, without a plotting library: `candlesticks`, `timeline`. Not here: their data (`defs`)."""

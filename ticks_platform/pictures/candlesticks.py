@@ -1,7 +1,6 @@
-"""Candlestick charts as SVG: small multiples, one panel a symbol.
+"""Candlestick charts as SVG: small multiples, one panel per symbol.
 
-A plotting library would draw them as well, but costs each run a second of import, 60 MB of memory and pictures of five
-times the size; these are a few paths.
+A plotting library would cost each run a second of import and 60 MB of memory, and its pictures are five times as large.
 """
 
 from __future__ import annotations
@@ -13,19 +12,22 @@ from itertools import pairwise
 from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
+from ticks_platform.pictures.svg import GRID, HEADING, INK, document, text
+
 PANEL_WIDTH, PANEL_HEIGHT = 440, 210
 LEFT, RIGHT, TOP, BOTTOM = 8, 64, 30, 22
-"""Margins of a panel: prices stand on the right, times below."""
+"""Margins of a panel in pixels, with prices on the right and times below."""
 
 LONG_BREAK = 8
-"""Slots without a candle from which on a gap is drawn narrow, with a dotted line: nights and week-ends."""
+"""Missing candles above which a break, such as a night or weekend, is drawn narrow, with a dotted line."""
 BREAK_WIDTH = 3
+"""Width of such a break, in candles."""
 
-UP, DOWN, INK, GRID = "#12805c", "#c0392b", "#52606d", "#e4e7eb"
+UP, DOWN = "#12805c", "#c0392b"
 
 
 class Candlestick(NamedTuple):
-    """What is drawn of one candle."""
+    """The prices of one candle."""
 
     at: datetime
     open: float
@@ -42,7 +44,7 @@ class Panel(NamedTuple):
 
 
 def draw(panels: Sequence[Panel], step: timedelta, *, columns: int = 2) -> str:
-    """An SVG of these panels; `step` is the width of their candles in time."""
+    """An SVG of these panels; `step` is the duration of a candle."""
     columns = max(1, min(columns, len(panels)))
     width, height = columns * PANEL_WIDTH, math.ceil(len(panels) / columns) * PANEL_HEIGHT
     body = "".join(
@@ -50,24 +52,21 @@ def draw(panels: Sequence[Panel], step: timedelta, *, columns: int = 2) -> str:
         f"{''.join(_panel(panel, step))}</g>"
         for index, panel in enumerate(panels)
     )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'font-family="sans-serif" font-size="11"><rect width="{width}" height="{height}" fill="#fff"/>{body}</svg>'
-    )
+    return document(body, width, height)
 
 
 def _panel(panel: Panel, step: timedelta) -> Iterator[str]:
     candles = [candle for candle in panel.candles if all(map(math.isfinite, candle[1:]))]
     yield f"<title>{escape(panel.symbol)}</title>"
-    yield _text(LEFT, 18, panel.symbol, size=13, weight="bold", fill="#1f2933")
+    yield text(LEFT, 18, panel.symbol, size=13, weight="bold", fill=HEADING)
     if not candles:
-        yield _text(LEFT, PANEL_HEIGHT / 2, "no candle that can be drawn")
+        yield text(LEFT, PANEL_HEIGHT / 2, "no candles to draw")
         return
     low, high = min(candle.low for candle in candles), max(candle.high for candle in candles)
     first, last = candles[0].open, candles[-1].close
     change = f"{(last - first) / first:+.2%}" if first else ""
     decimals = _decimals(low, high)
-    yield _text(
+    yield text(
         PANEL_WIDTH - RIGHT, 18, f"{last:,.{decimals}f}  {change}", anchor="end", fill=UP if last >= first else DOWN
     )
 
@@ -81,7 +80,7 @@ def _panel(panel: Panel, step: timedelta) -> Iterator[str]:
     for share in (0.0, 0.5, 1.0):
         price = low + share * (high - low)
         yield f'<path d="M{LEFT} {y(price):.1f}H{PANEL_WIDTH - RIGHT}" stroke="{GRID}"/>'
-        yield _text(PANEL_WIDTH - RIGHT + 5, y(price) + 4, f"{price:,.{decimals}f}")
+        yield text(PANEL_WIDTH - RIGHT + 5, y(price) + 4, f"{price:,.{decimals}f}")
         if high == low:
             break
 
@@ -98,7 +97,7 @@ def _panel(panel: Panel, step: timedelta) -> Iterator[str]:
             x = LEFT + (place + 0.5) * pitch
             upper, lower = y(max(candle.open, candle.close)), y(min(candle.open, candle.close))
             wicks.append(f"M{x:.1f} {y(candle.high):.1f}V{y(candle.low):.1f}")
-            # A body without height would not show.
+            # A body without height would be invisible.
             bodies.append(f"M{x:.1f} {upper:.1f}V{max(lower, upper + 0.8):.1f}")
         if bodies:
             yield f'<path class="wicks" d="{"".join(wicks)}" stroke="{colour}"/>'
@@ -107,15 +106,15 @@ def _panel(panel: Panel, step: timedelta) -> Iterator[str]:
 
     begin, end = candles[0].at, candles[-1].at
     pattern = "%H:%M" if begin.date() == end.date() else "%b %d %H:%M"
-    yield _text(LEFT, PANEL_HEIGHT - 6, begin.astimezone(timezone.utc).strftime(pattern))
+    yield text(LEFT, PANEL_HEIGHT - 6, begin.astimezone(timezone.utc).strftime(pattern))
     if len(candles) > 1:
-        # Below the newest candle, but clear of the first label.
+        # Below the newest candle, without overlapping the first label.
         x = max(LEFT + (places[-1] + 1) * pitch, LEFT + 170)
-        yield _text(x, PANEL_HEIGHT - 6, end.astimezone(timezone.utc).strftime(f"{pattern} UTC"), anchor="end")
+        yield text(x, PANEL_HEIGHT - 6, end.astimezone(timezone.utc).strftime(f"{pattern} UTC"), anchor="end")
 
 
 def _places(candles: Sequence[Candlestick], step: timedelta) -> tuple[list[int], list[float]]:
-    """The place of each candle, in widths of one, and of the lines that stand for long breaks."""
+    """Positions of the candles and of the lines in long breaks, in candle widths."""
     places, breaks = [0], []
     for before, candle in pairwise(candles):
         distance = max(1, round((candle.at - before.at) / step))
@@ -127,15 +126,6 @@ def _places(candles: Sequence[Candlestick], step: timedelta) -> tuple[list[int],
 
 
 def _decimals(low: float, high: float) -> int:
-    """Decimals in which the two ends of a price axis differ; at least cents, where there is a use for them."""
+    """Decimals in which the ends of a price axis differ; at least 2 for prices below 100,000."""
     spread = (high - low) or abs(high) or 1.0
     return min(8, max(0 if high >= 100_000 else 2, 1 - math.floor(math.log10(spread))))
-
-
-def _text(
-    x: float, y: float, text: str, *, size: int = 11, weight: str = "normal", anchor: str = "start", fill: str = INK
-) -> str:
-    return (
-        f'<text x="{x:.0f}" y="{y:.0f}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" '
-        f'fill="{fill}">{escape(text)}</text>'
-    )

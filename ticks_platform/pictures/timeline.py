@@ -1,4 +1,4 @@
-"""A timeline of gaps as SVG: a lane a symbol, time from left to right."""
+"""A timeline of gaps as SVG: one lane per symbol, time from left to right."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
+from ticks_platform.pictures.svg import GRID, HEADING, document, text
+
 WIDTH, LANE, BAR = 900, 18, 11
 LEFT, RIGHT, TOP, LINE = 120, 12, 34, 16
 NARROWEST = 1.6
-"""Pixels that a gap has at least: one of a second in a day would not show."""
+"""Minimum width of a gap in pixels: a second of a day would be invisible."""
 
 LONGEST_NAME = 13
+"""Characters of a symbol that fit."""
 
-LISTENING, CLOSED, INK, GRID = "#cfe8dd", "#c9ced6", "#52606d", "#e4e7eb"
+LISTENING, CLOSED = "#cfe8dd", "#c9ced6"
 
 COLOURS = {
     "disconnected": "#e53935",
@@ -29,14 +32,14 @@ COLOURS = {
 """Open gaps, by cause."""
 OTHER = "#e53935"
 STATES = {"repaired": "#12805c", "unrepairable": "#111827", "ignored": "#8296ad"}
-"""Gaps that somebody has dealt with."""
+"""Gaps that are no longer open, by state."""
 
 _TICKS = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440))
 _MOST_TICKS = 9
 
 
 class Span(NamedTuple):
-    """A part of a lane: what it is of is a key of COLOURS or STATES, or `closed`, or `not wanted`."""
+    """A part of a lane; its kind is a key of COLOURS or STATES, or `closed`, or `not wanted`."""
 
     begin: datetime
     end: datetime
@@ -44,29 +47,26 @@ class Span(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """A symbol; where no span is, somebody listened."""
+    """The spans of a symbol; the rest of the time it was being received."""
 
     symbol: str
     spans: Sequence[Span]
 
 
 def draw(title: str, lanes: Sequence[Lane], *, begin: datetime, end: datetime) -> str:
-    """An SVG of these lanes from `begin` to `end`; spans are cut off there."""
+    """An SVG of these lanes from `begin` to `end`; spans are clipped."""
     bottom = TOP + len(lanes) * LANE
     legend, rows = _legend(lanes, bottom + 36)
     height = bottom + 30 + rows * LINE
     body = "".join(
         (
-            _text(8, 18, title, size=13, weight="bold", fill="#1f2933"),
+            text(8, 18, title, size=13, weight="bold", fill=HEADING),
             *_axis(begin, end, bottom),
             *(part for place, lane in enumerate(lanes) for part in _lane(lane, TOP + place * LANE, begin, end)),
             *legend,
         )
     )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-        f'font-family="sans-serif" font-size="11"><rect width="{WIDTH}" height="{height}" fill="#fff"/>{body}</svg>'
-    )
+    return document(body, WIDTH, height)
 
 
 def _x(moment: datetime, begin: datetime, end: datetime) -> float:
@@ -83,10 +83,10 @@ def _colour(kind: str) -> str:
 def _lane(lane: Lane, top: float, begin: datetime, end: datetime) -> Iterator[str]:
     name = lane.symbol if len(lane.symbol) <= LONGEST_NAME else f"{lane.symbol[: LONGEST_NAME - 1]}…"
     middle = top + LANE / 2
-    yield _text(LEFT - 8, middle + 4, name, anchor="end", fill="#1f2933")
+    yield text(LEFT - 8, middle + 4, name, anchor="end", fill=HEADING)
     yield f'<path d="M{LEFT} {middle}H{WIDTH - RIGHT}" stroke="{LISTENING}" stroke-width="{BAR}"/>'
     paths: dict[str, list[str]] = {}
-    # The market's hours first, the gaps over them.
+    # Market hours first, gaps on top of them.
     for span in sorted(lane.spans, key=lambda span: span.kind not in ("closed", "not wanted")):
         left, right = _x(span.begin, begin, end), _x(span.end, begin, end)
         if span.kind not in ("closed", "not wanted"):
@@ -106,13 +106,13 @@ def _axis(begin: datetime, end: datetime, bottom: float) -> Iterator[str]:
         x = _x(moment, begin, end)
         pattern = "%b %d" if (moment.hour, moment.minute) == (0, 0) else "%H:%M"
         yield f'<path d="M{x:.1f} {TOP - 4}V{bottom + 3}" stroke="{GRID}"/>'
-        yield _text(x, bottom + 15, moment.strftime(pattern), anchor="middle")
+        yield text(x, bottom + 15, moment.strftime(pattern), anchor="middle")
         moment += step
-    yield _text(LEFT - 8, bottom + 15, "UTC", anchor="end")
+    yield text(LEFT - 8, bottom + 15, "UTC", anchor="end")
 
 
 def _legend(lanes: Sequence[Lane], y: float) -> tuple[list[str], int]:
-    """What the colours mean that are used, and how many lines that takes."""
+    """The legend of the colours in use, and its number of lines."""
     used = {span.kind for lane in lanes for span in lane.spans}
     shown = [("listening", LISTENING), ("closed", CLOSED)]
     shown += [(kind, _colour(kind)) for kind in (*COLOURS, *STATES) if kind in used]
@@ -124,15 +124,6 @@ def _legend(lanes: Sequence[Lane], y: float) -> tuple[list[str], int]:
         if x + width > WIDTH:
             x, y, lines = float(LEFT), y + LINE, lines + 1
         parts.append(f'<rect x="{x:.0f}" y="{y - 9:.0f}" width="10" height="10" fill="{colour}"/>')
-        parts.append(_text(x + 14, y, kind.replace("_", " ")))
+        parts.append(text(x + 14, y, kind.replace("_", " ")))
         x += width
     return parts, lines
-
-
-def _text(
-    x: float, y: float, text: str, *, size: int = 11, weight: str = "normal", anchor: str = "start", fill: str = INK
-) -> str:
-    return (
-        f'<text x="{x:.0f}" y="{y:.0f}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" '
-        f'fill="{fill}">{escape(text)}</text>'
-    )

@@ -54,7 +54,7 @@ class FrameKey(NamedTuple):
 
 
 class TradeKey(NamedTuple):
-    """The provider's id of a trade. A trade that is sent again, as after a reconnect, is delivered with the same key."""
+    """The provider's id of a trade. One that is sent again, as after a reconnect, is delivered with the same key."""
 
     symbol: str
     exchange: str | None

@@ -29,8 +29,8 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 POLL_INTERVAL = 0.25
-"""Shortest pause in seconds between polls. The pause is at least as long as the poll before it, so that polling takes at
-most half of the database's time."""
+"""Shortest pause in seconds between polls. A pause is at least as long as the poll before it, so polling takes at most
+half of the database's time."""
 
 PAGE = 20_000
 """Rows per query. The transaction ends before they are delivered, since a subscriber may be slow."""
