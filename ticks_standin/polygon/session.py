@@ -49,16 +49,16 @@ class PolygonSession:
     idle_timeout_s = None
 
     def __init__(
-        self, settings: StandInSettings, events: EventMaker, keys: Keys, market: str, chances: random.Random
+        self, settings: StandInSettings, events: EventMaker, keys: Keys, market: str, rng: random.Random
     ) -> None:
-        """``chances`` draws the sizes of frames."""
+        """``rng`` draws the sizes of frames."""
         self.key = ""
         self.login_timeout_s = settings.polygon_auth_timeout_s
         self._settings = settings
         self._events = events
         self._keys = keys
         self._market = market
-        self._chances = chances
+        self._rng = rng
         self._channels: dict[str, tuple[str, str, str]] = {}
         self._topics: set[Hashable] = set()
         self._subscribed_once = False
@@ -75,18 +75,18 @@ class PolygonSession:
     def receive(self, message: str | bytes, now: float) -> Reply:
         """The statuses that answer a message, if any. Clients pipeline: messages are handled in order."""
         try:
-            said = _messages.decode(message)
+            received = _messages.decode(message)
         except msgspec.DecodeError:
             return Reply([_frame(("error", "invalid message"))])
-        if said.action == "auth":
-            return self._authenticate(said.params)
+        if received.action == "auth":
+            return self._authenticate(received.params)
         if not self.key:
             return Reply([_frame(("error", "not authorized"))])
         statuses: list[tuple[str, str]] = []
-        for item in said.params.split(","):
-            if said.action == "subscribe":
+        for item in received.params.split(","):
+            if received.action == "subscribe":
                 statuses += self._subscribe(item.strip())
-            elif said.action == "unsubscribe":
+            elif received.action == "unsubscribe":
                 statuses += self._unsubscribe(item.strip())
         if self._settings.polygon_ack_frames == "several":
             return Reply([_frame(status) for status in statuses])
@@ -147,7 +147,7 @@ class PolygonSession:
         """Their symbols, * included."""
         return (symbol for _, _, symbol in self._channels.values())
 
-    def wants(self, topic: Hashable) -> bool:
+    def is_subscribed_to(self, topic: Hashable) -> bool:
         """A topic is market, channel and symbol."""
         if topic in self._topics:
             return True
@@ -164,7 +164,7 @@ class PolygonSession:
 
     def batches(self, count: int) -> Sequence[int]:
         """Mixed sizes, small ones more often: the logarithm is uniform."""
-        most, draw = self._settings.batch_max, self._chances.random
+        most, draw = self._settings.batch_max, self._rng.random
         sizes = []
         while count:
             size = min(int((most + 1) ** draw()), most, count)
@@ -180,7 +180,7 @@ class PolygonSession:
         """Mostly an old one (rustrade); one probe saw either."""
         victim = self._settings.polygon_cap_victim
         if victim == "either":
-            return "old" if self._chances.random() < 0.5 else "new"
+            return "old" if self._rng.random() < 0.5 else "new"
         return victim
 
     def evicted(self) -> Disconnect:
@@ -190,8 +190,8 @@ class PolygonSession:
 
     def too_slow(self) -> Disconnect:
         """Statuses come first (massive 2.9.1); production logs show no close frame."""
-        wanted = self._settings.polygon_slow_status
-        return Disconnect([_frame(item) for item in _SLOW_TEXTS.items() if wanted in ("both", item[0])], None)
+        chosen = self._settings.polygon_slow_status
+        return Disconnect([_frame(item) for item in _SLOW_TEXTS.items() if chosen in ("both", item[0])], None)
 
 
 def _frame(*statuses: tuple[str, str]) -> bytes:

@@ -62,7 +62,7 @@ class Session(Protocol):
     def symbols(self) -> Iterable[str]:
         """The symbols among the subscriptions."""
 
-    def wants(self, topic: Hashable) -> bool:
+    def is_subscribed_to(self, topic: Hashable) -> bool:
         """Whether events of this topic are for this client."""
 
     def has_channel(self, market: str, channel: str) -> bool:

@@ -83,13 +83,13 @@ class StreamFaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         """The same for a connection whose events already have wrong times."""
         return msgspec.structs.replace(self, late=0.0, future=0.0)
 
-    def shift_ms(self, chances: random.Random) -> tuple[int, str]:
+    def shift_ms(self, rng: random.Random) -> tuple[int, str]:
         """By how many milliseconds the time of an event is wrong, and what that makes it: late, future, or neither."""
-        chance = chances.random()
+        chance = rng.random()
         if chance < self.late:
-            return -max(int(chances.random() * self.late_by_s * 1_000), 1), "late"
+            return -max(int(rng.random() * self.late_by_s * 1_000), 1), "late"
         if chance < self.late + self.future:
-            return max(int(chances.random() * self.future_by_s * 1_000), 1), "future"
+            return max(int(rng.random() * self.future_by_s * 1_000), 1), "future"
         return 0, ""
 
 
@@ -127,7 +127,9 @@ class FaultInjector:
     def repeat(self, events: Iterable[Event]) -> None:
         """Send a share of these events of an earlier connection again, with the next frames."""
         for event in events:
-            if self._random.random() < self._faults.duplicate_after_reconnect and self._session.wants(event.topic):
+            if self._random.random() < self._faults.duplicate_after_reconnect and self._session.is_subscribed_to(
+                event.topic
+            ):
                 self._later.append(_again(_Item(event.payload, event.name, event.number)))
 
     def frames(self, events: Sequence[Event]) -> list[Frame]:

@@ -205,7 +205,7 @@ class FeedServer:
             await asyncio.sleep(_POLL_S)
 
     async def go_away(self, seconds: float) -> None:
-        """Close the port and drop all connections, and listen again after so many seconds."""
+        """Close the port and drop all connections, and listen again after ``seconds``."""
         await self.stop_listening()
         for connection in self.connections:
             self.connections.drop(connection)
@@ -240,8 +240,8 @@ class FeedServer:
         market = market_of(urlsplit(request.path).path)
         if market is None:
             return TwelveDataSession(self._settings, self._listings, _key_of(request) or "", self._price_sources)
-        chances = random.Random(f"{self._settings.seed}/frames/{number}")  # noqa: S311
-        return PolygonSession(self._settings, self._polygon_events, self.keys, market, chances)
+        rng = random.Random(f"{self._settings.seed}/frames/{number}")  # noqa: S311
+        return PolygonSession(self._settings, self._polygon_events, self.keys, market, rng)
 
     async def _handle(self, socket: ServerConnection) -> None:
         assert socket.request is not None  # it was processed, or this would not run
@@ -277,7 +277,7 @@ class FeedServer:
             return
         connection.send(*reply.frames)
         if session.subscriptions() and not subscribed_before and self._faults is not None:
-            # Not before: its key is known for sure, and which repeated events it wants.
+            # Not before: only now its key is known, and the repeated events that it is subscribed to.
             connection.set_faults(self._faults.without_times(), self.connections.recent_events(connection))
         self.connections.make_room(connection)
         if session.subscriptions():

@@ -67,7 +67,7 @@ class LoadGenerator:
             start, sent = time.monotonic(), 0
             while not self._changed.is_set():
                 due = int((time.monotonic() - start) * self._rate) - sent
-                if not self._is_wanted():
+                if not self._is_active():
                     await asyncio.sleep(_POLL_S)
                     start, sent = time.monotonic(), 0
                 elif due > self._rate * _CATCH_UP_S:
@@ -80,30 +80,30 @@ class LoadGenerator:
         """Send this many trades of the tape as fast as the slowest of its clients reads."""
         left = events
         while left:
-            audience = self._audience()
-            if not self._is_wanted():
+            clients = self._clients()
+            if not self._is_active():
                 await asyncio.sleep(_POLL_S)
-            elif any(each.is_behind(_UNREAD_LIMIT) for each in audience):
+            elif any(each.is_behind(_UNREAD_LIMIT) for each in clients):
                 await asyncio.sleep(_TURN_S)
             else:
                 left -= self._emit(min(left, _BATCH))
                 await asyncio.sleep(0)
-        for connection in self._audience():
+        for connection in self._clients():
             connection.release()
 
-    def _is_wanted(self) -> bool:
-        return bool(self._audience()) or (self._history.kept and self._tape is not None)
+    def _is_active(self) -> bool:
+        return bool(self._clients()) or (self._history.kept and self._tape is not None)
 
-    def _audience(self) -> list[Connection]:
+    def _clients(self) -> list[Connection]:
         return [each for each in self._connections if each.session.has_channel("stocks", "T")]
 
     def _emit(self, count: int) -> int:
         if self._tape is None:
             self._tape = self._make_tape()
             self._names = [f"T.{symbol}" for symbol in self._tape.symbols]
-        audience = self._audience()
-        whole = [each for each in audience if each.takes_shared_frames and each.session.wants(_EVERYTHING)]
-        part = [each for each in audience if each not in whole]
+        clients = self._clients()
+        whole = [each for each in clients if each.takes_shared_frames and each.session.is_subscribed_to(_EVERYTHING)]
+        part = [each for each in clients if each not in whole]
         names = self._names
         now = now_ms()
         for made in self._tape.frames(count, now):
@@ -118,9 +118,9 @@ class LoadGenerator:
                     connection.queue(payload, framed, sent, numbers=numbers)
             for event in events:
                 for connection in part:
-                    if connection.session.wants(event.topic):
+                    if connection.session.is_subscribed_to(event.topic):
                         connection.offer(event)
-        for connection in audience:
+        for connection in clients:
             connection.flush()
         self.events += count
         return count
@@ -133,10 +133,7 @@ class LoadGenerator:
             event = Event(payload, self._names[number], symbol, ("stocks", "T", symbol))
             if self._history.kept:
                 fields = _bar_fields(payload)
-                event.time_ns, event.price, event.volume = (
-                    fields.t * 1_000_000,
-                    fields.p,
-                    round(float(fields.ds) * UNITS),
-                )
+                event.time_ns, event.price = fields.t * 1_000_000, fields.p
+                event.volume = round(float(fields.ds) * UNITS)
             events.append(event)
         return events

@@ -83,18 +83,18 @@ async def replay(
             continue
         if not first_ns:
             first_ns, start = received_at, time.monotonic()
-        audience = subscribers()
-        while not audience:
+        clients = subscribers()
+        while not clients:
             await asyncio.sleep(_POLL_S)
             start += _POLL_S
-            audience = subscribers()
+            clients = subscribers()
         if speed:
             wait = start + (received_at - first_ns) / 1e9 / speed - time.monotonic()
             if wait > 0:
                 await asyncio.sleep(wait)
-        while any(each.is_behind(_UNREAD_LIMIT) for each in audience):
+        while any(each.is_behind(_UNREAD_LIMIT) for each in clients):
             await asyncio.sleep(_POLL_S)
-        for connection in audience:
+        for connection in clients:
             if payload[:1] not in (b"[", b"{") or payload[:1] == _FIRST_BYTE[connection.session.provider]:
                 connection.queue(payload, odd=(("replayed", "frames"),))
                 connection.flush()

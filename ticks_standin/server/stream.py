@@ -44,7 +44,7 @@ class TickStream:
         self._traded: list[Source] = sorted(self._ever_traded, key=lambda source: source.order)
         self._connections: list[Connection] = []
         self._faults: StreamFaults | None = None
-        self._chances = random.Random(0)  # noqa: S311
+        self._rng = random.Random(0)  # noqa: S311
         self._set_flowing()
 
     def route(self, connections: Iterable[Connection]) -> None:
@@ -80,7 +80,7 @@ class TickStream:
     def set_faults(self, faults: StreamFaults | None) -> None:
         """Give ticks wrong times from now on, or right ones again."""
         self._faults = faults
-        self._chances = random.Random(f"{faults.seed if faults else 0}/stream")  # noqa: S311
+        self._rng = random.Random(f"{faults.seed if faults else 0}/stream")  # noqa: S311
 
     def _set_flowing(self) -> None:
         if self._traded and (self._history.kept or not self._muted):
@@ -177,7 +177,7 @@ class TickStream:
             source = traded[market.draw(len(traded))]
             at_ms = now
             if faults is not None:
-                shift, odd = faults.shift_ms(self._chances)
+                shift, odd = faults.shift_ms(self._rng)
                 at_ms += shift
             for event in source.events(market.tick(source.instrument, at_ms // 1_000), at_ms):
                 event.odd = odd
@@ -192,7 +192,7 @@ class TickStream:
             return
         subscribers = self._subscribers.get(event.topic)
         if subscribers is None:
-            subscribers = [each for each in self._connections if each.session.wants(event.topic)]
+            subscribers = [each for each in self._connections if each.session.is_subscribed_to(event.topic)]
             self._subscribers[event.topic] = subscribers
         for connection in subscribers:
             connection.offer(event)

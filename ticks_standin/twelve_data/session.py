@@ -108,7 +108,7 @@ class TwelveDataSession:
         """The same symbols."""
         return self.subscriptions()
 
-    def wants(self, topic: Hashable) -> bool:
+    def is_subscribed_to(self, topic: Hashable) -> bool:
         """The topic is the instrument itself: its symbol may be listed on several exchanges."""
         return topic in self.subscribed
 

@@ -50,7 +50,7 @@ def events(market: str, *channels: str, count: int = 200, at_ms: int = NOON_MS, 
         for source in conversation.sources():
             at = at_ms + number
             for event in source.events(ticks.tick(source.instrument, at // 1_000), at):
-                assert conversation.wants(event.topic)
+                assert conversation.is_subscribed_to(event.topic)
                 made.append(json.loads(event.payload))
     return made
 
@@ -102,7 +102,7 @@ def test_unsubscribe() -> None:
     say(conversation, "subscribe", "T.AAPL,T.MSFT")
     assert say(conversation, "unsubscribe", "T.AAPL") == [[("success", "unsubscribed to: T.AAPL")]]
     assert conversation.subscriptions() == ["T.MSFT"]
-    assert not conversation.wants(("stocks", "T", "AAPL"))
+    assert not conversation.is_subscribed_to(("stocks", "T", "AAPL"))
 
 
 def test_silences() -> None:
@@ -125,9 +125,9 @@ def test_unauthorized_channels_do_not_hold_up_others() -> None:
 def test_wildcards() -> None:
     conversation = entered()
     assert say(conversation, "subscribe", "T.*") == [[("success", "subscribed to: T.*")]]
-    assert conversation.wants(("stocks", "T", "AAPL"))
-    assert not conversation.wants(("stocks", "Q", "AAPL"))
-    assert not conversation.wants(("crypto", "XT", "BTC-USD"))
+    assert conversation.is_subscribed_to(("stocks", "T", "AAPL"))
+    assert not conversation.is_subscribed_to(("stocks", "Q", "AAPL"))
+    assert not conversation.is_subscribed_to(("crypto", "XT", "BTC-USD"))
     assert {"T.AAPL", "T.SPY", "T.KO"} <= {source.name for source in conversation.sources()}
 
 
@@ -252,7 +252,7 @@ def test_bars(market: str, channels: tuple[str, str], fields: str) -> None:
     for (event,), channel, length in ((second, channels[0], 1_000), (minute, channels[1], 60_000)):
         bar = json.loads(event.payload)
         assert event.name == channel
-        assert conversation.wants(event.topic)
+        assert conversation.is_subscribed_to(event.topic)
         assert list(bar) == fields.split()
         assert bar["ev"] == channel.partition(".")[0]
         assert (bar["s"], bar["e"]) == (NOON_MS, NOON_MS + length)
