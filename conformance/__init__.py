@@ -1,1 +1,1 @@
-"""Our connectors and the providers' own clients in the same trouble, side by side: see conformance/README.md."""
+"""Compares our connectors with the providers' own clients under the same faults: see conformance/README.md."""

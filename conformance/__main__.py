@@ -16,7 +16,7 @@ from conformance.scenarios import SCENARIOS
 
 
 def run_all(scenarios: Sequence[Scenario], clients: Sequence[str]) -> dict[tuple[str, str], Result]:
-    """Each client in a thread of its own, its scenarios one after the other."""
+    """Run the clients in parallel threads, each client's scenarios one after the other."""
     results: dict[tuple[str, str], Result] = {}
 
     def run(client: str) -> None:
@@ -34,16 +34,16 @@ def run_all(scenarios: Sequence[Scenario], clients: Sequence[str]) -> dict[tuple
 
 
 def main() -> int:
-    """Run the scenarios that are named, or all; returns the exit code: 1 if one of our clients is not fine."""
+    """Run the given scenarios, or all. The exit code is 1 if one of our clients failed."""
     names = [scenario.name for scenario in SCENARIOS]
     parser = argparse.ArgumentParser(
-        prog="python -m conformance", description=f"Put clients through trouble. Scenarios: {', '.join(names)}."
+        prog="python -m conformance", description=f"Compare clients under faults. Scenarios: {', '.join(names)}."
     )
-    parser.add_argument("names", nargs="*", metavar="scenario", help="what to run; all by default")
-    parser.add_argument("--client", action="append", choices=CLIENTS, help="with whom; all four by default")
+    parser.add_argument("names", nargs="*", metavar="scenario", help="scenarios to run; all by default")
+    parser.add_argument("--client", action="append", choices=CLIENTS, help="client to run; all four by default")
     given = parser.parse_args()
     if unknown := set(given.names) - set(names):
-        parser.error(f"there is no scenario named {', '.join(sorted(unknown))}")
+        parser.error(f"unknown scenario: {', '.join(sorted(unknown))}")
     scenarios = [scenario for scenario in SCENARIOS if not given.names or scenario.name in given.names]
     clients = given.client or CLIENTS
     began = time.monotonic()

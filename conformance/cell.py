@@ -1,4 +1,4 @@
-"""One scenario with one client: a stand-in and a client of their own, a fault, and a comparison of their accounts."""
+"""One scenario with one client: its own stand-in, a fault, and a comparison of what was sent and received."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from conformance.keys import Key, sent_keys
 from ticks_standin import ConnectionAccount, StandInProcess, StandInSettings
 
 RATE = 200.0
-"""Events a second that the stand-in makes."""
+"""Events per second of the stand-in."""
 
 CAP = 25.0
-"""Seconds that a client is waited for at most."""
+"""Longest wait for a client, in seconds."""
 
 PROMPTLY = 5.0
-"""Seconds from the server's recovery within which our clients must have data again."""
+"""Seconds after the server's recovery within which our clients must have data again."""
 
 SYMBOLS = ("AAPL", "MSFT")
 STRANGER = "NVDA"
-"""The symbol of a second client that has nothing to do with the first."""
+"""The symbol of a second, unrelated client."""
 
 _START_TIMEOUT = 60.0
 _AFTERWARDS = 0.5
@@ -37,63 +37,63 @@ _LOOK = 0.5
 
 
 class Well(NamedTuple):
-    """When the server was well again, in seconds since the epoch, and which connections' data proves the client well:
-    those that came after the one of this number, or any."""
+    """When the server had recovered, in seconds since the epoch, and the number of the connection after which a
+    connection's data proves the client's recovery (0: any)."""
 
     at: float
     after: int = 0
 
 
 class Scenario(NamedTuple):
-    """What is done to a client, and what is right."""
+    """A fault, and the right reaction of a client."""
 
     name: str
     title: str
     act: Callable[[Cell], Well]
     settings: Mapping[str, Any] = {}
     symbols: Mapping[str, tuple[str, ...]] = {}
-    """By provider, where they are not the usual ones."""
+    """By provider, if not the default ones."""
     key: str = "demo"
     refused: bool = False
-    """The client must give up, and say why."""
+    """Whether the client must give up and say why."""
     providers: tuple[str, ...] = ("twelve_data", "polygon")
     cap: float = CAP
     handling_s: float = 0.0
     within: float = PROMPTLY
     """Seconds after which our clients must have data again."""
     patient: tuple[str, ...] = ()
-    """Providers whose client of ours waits on purpose."""
+    """Providers for which our client waits on purpose."""
 
 
 class Result(NamedTuple):
-    """What was found."""
+    """The result of a cell."""
 
     scenario: str
     client: str
     sent: int = 0
-    """Events handed to the client's connections."""
+    """Events sent on the client's connections."""
     lost: int = 0
-    """Those of them that its user never got, although nobody cut the connection off behind them."""
+    """Events that its user never received, although the connection was not cut off behind them."""
     in_flight: int = 0
-    """Events behind the last one that was got of a connection that the server cut off."""
+    """Events after the last received one on connections that the server cut off."""
     doubled: int = 0
-    """Events that the user got more often than they were sent."""
+    """Events that the user received more often than they were sent."""
     repeats: int = 0
-    """Events that were sent more than once, and passed on as often: not the connection's to sort out."""
+    """Events that were sent more than once and received as often; removing these is not the connection's task."""
     seconds: float | None = None
-    """From the server's recovery to the first event; None if none came within the cap."""
+    """Seconds from the server's recovery to the first event; None if none arrived within the cap."""
     cap: float = CAP
     connections: int = 0
     ended: str | None = None
-    """What the client ended with."""
+    """How the client ended, if it did."""
     gave_up_right: bool = True
-    """It went on, or gave up, as it should."""
+    """Whether it gave up exactly if it should."""
     fine: bool = True
     error: str | None = None
 
 
 class Cell:
-    """The scene of one scenario."""
+    """The stand-in and the client of one scenario."""
 
     def __init__(self, scenario: Scenario, client: str) -> None:
         self.scenario = scenario
@@ -112,7 +112,7 @@ class Cell:
             raise
 
     def close(self) -> None:
-        """End all that was started."""
+        """Close everything."""
         for stranger in self._strangers:
             with contextlib.suppress(OSError, websocket.WebSocketException):
                 stranger.close(timeout=0)
@@ -120,24 +120,24 @@ class Cell:
         self.stand_in.close()
 
     def connections(self) -> list[ConnectionAccount]:
-        """Those of the client, oldest first."""
+        """The client's connections, oldest first."""
         names = {STRANGER, f"T.{STRANGER}"}
         return [each for each in self.stand_in.account().connections if not names & set(each.subscribed)]
 
     @property
     def number(self) -> int:
-        """That of the client's newest connection."""
+        """The number of the client's newest connection."""
         return self.connections()[-1].number
 
     def wait_for_data(self, events: int = 20) -> None:
-        """Wait until so many events have come. Raises RuntimeError if they don't."""
-        self._wait(lambda: len(self.client.events) >= events, _START_TIMEOUT, "no data to begin with")
+        """Wait for this many events. Raises RuntimeError if they do not arrive."""
+        self._wait(lambda: len(self.client.events) >= events, _START_TIMEOUT, "no data at the start")
 
     def wait_for_end(self, timeout: float) -> None:
-        """Wait until the client gives up, but not for ever."""
-        self.client.look()  # answered once it has begun
+        """Wait until the client gives up, at most `timeout` seconds."""
+        self.client.look()  # returns once the client has started
         with contextlib.suppress(RuntimeError):
-            self._wait(lambda: self.client.ended is not None, timeout, "it goes on")
+            self._wait(lambda: self.client.ended is not None, timeout, "still running")
 
     def _wait(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
         deadline = time.monotonic() + timeout
@@ -148,7 +148,7 @@ class Cell:
             self.client.look()
 
     def stranger(self) -> None:
-        """A second client with the same key, which streams another symbol and does not come back."""
+        """Connect a second client with the same key, which streams another symbol and does not reconnect."""
         socket = websocket.create_connection(self.stand_in.url(self.provider, key=self.scenario.key), timeout=5.0)
         self._strangers.append(socket)
         if self.provider == "polygon":
@@ -160,7 +160,7 @@ class Cell:
         socket.recv()
 
     def recovery(self, well: Well) -> float | None:
-        """Seconds from the server's recovery to the first event of a connection that stands; None if none comes."""
+        """Seconds from the server's recovery to the first event of an open connection; None if none arrives."""
         deadline = well.at + self.scenario.cap
         while True:
             self.client.look()
@@ -176,11 +176,11 @@ class Cell:
                         return max(at - well.at, 0.0)
             if self.client.ended is not None or time.time() > deadline:
                 return None
-            # A look at a long account keeps the stand-in from its work.
+            # Reading a long account slows the stand-in down.
             time.sleep(max(_LOOK, 5 * (time.monotonic() - began)) if fresh else _POLL)
 
     def settle(self) -> None:
-        """Make no more events, and let the client take in what it has got."""
+        """Stop sending events, and wait until the client has handled all of them."""
         time.sleep(_AFTERWARDS)
         self.stand_in.go_mute()
         deadline, before, since = time.monotonic() + _SETTLE_TIMEOUT, -1, time.monotonic()
@@ -193,7 +193,7 @@ class Cell:
             time.sleep(_POLL)
 
     def compare(self, seconds: float | None, client: str) -> Result:
-        """The two accounts side by side."""
+        """Compare what was sent with what was received."""
         got = Counter(key for _, key in self.client.events)
         owed: Counter[Key] = Counter()
         sent: Counter[Key] = Counter()
@@ -233,10 +233,10 @@ class Cell:
 
 
 def run(scenario: Scenario, client: str) -> Result:
-    """Run one scenario with one client. What goes wrong with the test itself is in the result's `error`."""
+    """Run one scenario with one client. A failure of the test itself is the result's `error`."""
     try:
         cell = Cell(scenario, client)
-    except Exception as error:  # noqa: BLE001  (the other cells go on)
+    except Exception as error:  # noqa: BLE001  (the other cells continue)
         return Result(scenario.name, client, fine=False, error=repr(error))
     try:
         if scenario.refused:
@@ -246,7 +246,7 @@ def run(scenario: Scenario, client: str) -> Result:
         seconds = cell.recovery(scenario.act(cell))
         cell.settle()
         return cell.compare(seconds, client)
-    except Exception as error:  # noqa: BLE001  (the other cells go on)
+    except Exception as error:  # noqa: BLE001  (the other cells continue)
         return Result(scenario.name, client, fine=False, error=repr(error), ended=cell.client.ended)
     finally:
         cell.close()

@@ -1,6 +1,6 @@
-"""The four clients, each driven as its users would, in a process of its own that notes every event handed over.
+"""The four clients, each used as its users would, in a process that records every event it delivers.
 
-Everything here but `ClientProcess` runs in the child.
+Everything except `ClientProcess` runs in the child process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CLIENTS = (OURS_TWELVE_DATA, OFFICIAL_TWELVE_DATA, OURS_POLYGON, OFFICIAL_POLYGO
 OURS = (OURS_TWELVE_DATA, OURS_POLYGON)
 
 PATIENCE = 2.0
-"""Seconds without data that our clients put up with: `stale_after_seconds` of a feed. The others have no such thing."""
+"""Seconds without data that our clients accept (`stale_after_seconds` of a feed). The others have no such setting."""
 
 _HEARTBEAT = 10.0
 _ANSWER_TIMEOUT = 90.0
@@ -33,33 +33,33 @@ _END_TIMEOUT = 5.0
 
 
 def provider_of(client: str) -> str:
-    """Whose protocol a client speaks."""
+    """The provider of a client."""
     return "twelve_data" if client in (OURS_TWELVE_DATA, OFFICIAL_TWELVE_DATA) else "polygon"
 
 
 class Errand(NamedTuple):
-    """What a client is to do."""
+    """What a client has to stream."""
 
     url: str
     http_url: str
     key: str
     symbols: Sequence[str]
-    """Of Twelve Data, or of Polygon: then their trades. A name with a dot is a channel of Polygon's."""
+    """Symbols; for Polygon their trades, or channels if the name has a dot."""
     handling_s: float = 0.0
-    """Seconds that its user takes for each event."""
+    """Seconds that its user needs for each event."""
 
 
 class News(NamedTuple):
-    """What a client has handed to its user since it was last asked."""
+    """What a client delivered since the last request."""
 
     events: list[tuple[float, Key]]
-    """When, in seconds since the epoch, and what."""
+    """Time in seconds since the epoch, and key."""
     ended: str | None
-    """What it ended with, if it did."""
+    """How it ended, if it did."""
 
 
 class ClientProcess:
-    """A client at work, seen from outside."""
+    """A client in a child process."""
 
     def __init__(self, client: str, errand: Errand) -> None:
         context = multiprocessing.get_context("spawn")
@@ -71,7 +71,7 @@ class ClientProcess:
         self.ended: str | None = None
 
     def look(self) -> None:
-        """Take in what is new. Raises RuntimeError when the process does not answer."""
+        """Fetch what is new. Raises RuntimeError if the process does not answer."""
         try:
             self._pipe.send(len(self.events))
             if not self._pipe.poll(_ANSWER_TIMEOUT):
@@ -83,7 +83,7 @@ class ClientProcess:
         self.ended = news.ended
 
     def close(self) -> None:
-        """End the process, whatever the client is at."""
+        """End the process, whatever the client does."""
         self._pipe.close()
         self._process.join(_END_TIMEOUT)
         if self._process.is_alive():
@@ -92,7 +92,7 @@ class ClientProcess:
 
 
 class _User:
-    """Who uses the client: notes each event, and takes a while for it."""
+    """The user of a client: records each event, and takes `handling_s` seconds for it."""
 
     def __init__(self, handling_s: float) -> None:
         self.events: list[tuple[float, Key]] = []
@@ -106,15 +106,15 @@ class _User:
             time.sleep(self._handling_s)
 
     def run(self, stream: Callable[[], object]) -> None:
-        """Stream on a thread until it ends, and note what it ended with."""
+        """Stream in a thread, and record how it ends."""
 
         def streaming() -> None:
             try:
                 stream()
-            except BaseException as error:  # noqa: BLE001  (it is the finding)
+            except BaseException as error:  # noqa: BLE001  (it is the result)
                 self.ended = f"{type(error).__name__}: {error}"
             else:
-                self.ended = "returned without a word"
+                self.ended = "returned without an error"
 
         threading.Thread(target=streaming, name="client", daemon=True).start()
 
@@ -134,11 +134,11 @@ def _work(client: str, errand: Errand, pipe: Connection) -> None:
             seen = pipe.recv()
             look()
             pipe.send(News(user.events[seen:], user.ended))
-    os._exit(0)  # clients leave threads that nothing else ends
+    os._exit(0)  # clients leave threads running
 
 
 def _start_ours(user: _User, errand: Errand) -> None:
-    """As the ingestion does it, but for the journal: frames are decoded at once, in the receiving thread."""
+    """Like the ingestion, but without the journal: frames are decoded at once, in the receiving thread."""
     from ticks_platform.feeds.calendars import calendar
     from ticks_platform.feeds.connector import Connector
     from ticks_platform.feeds.events import Frame, Tick
@@ -168,7 +168,7 @@ def _start_ours(user: _User, errand: Errand) -> None:
 
 
 def _start_twelvedata(user: _User, errand: Errand) -> Callable[[], None]:
-    """With a heartbeat every ten seconds, which its users have to see to."""
+    """With a heartbeat every ten seconds, which is its user's task."""
     from twelvedata import TDClient  # type: ignore[import-untyped]
 
     quiet = logging.getLogger("twelvedata-conformance")
@@ -191,12 +191,12 @@ def _start_twelvedata(user: _User, errand: Errand) -> Callable[[], None]:
     threading.Thread(target=beat, daemon=True).start()
 
     def look() -> None:
-        """Its end shows only in that its receiving thread has ended, and no other one has begun."""
+        """It has ended if its receiving thread has, and no new one has started."""
         receiver = socket.event_receiver
         if not receiver.is_alive():
             time.sleep(0.05)
             if receiver is socket.event_receiver and not receiver.is_alive():
-                user.ended = "its receiving thread ended without a word"
+                user.ended = "its receiving thread ended without an error"
 
     return look
 

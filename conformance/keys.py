@@ -1,4 +1,4 @@
-"""What an event is known by, on the side that sends and on the side that receives; and which were sent."""
+"""Keys by which sent and received events are compared."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Key = str
 
 
 def price_key(symbol: str, timestamp: int, price: float, day_volume: float | None) -> Key:
-    """Of a price event of Twelve Data: it has no identity of its own, but the day's volume grows with every tick."""
+    """The key of a Twelve Data price, which has no id; but the day's volume grows with every tick."""
     return f"{symbol} {timestamp} {float(price)} {day_volume}"
 
 
 def trade_key(symbol: str | None, trade: str | None) -> Key:
-    """Of a trade of Polygon's."""
+    """The key of a Polygon trade."""
     return f"{symbol} {trade}"
 
 
 def sent_keys(account: ConnectionAccount) -> list[Key]:
-    """The good events that a connection was sent, in order, those that were sent once more too."""
+    """Keys of the good events that were sent on a connection, in order, including repeated ones."""
     malformed = Counter(account.malformed)
     keys: list[Key] = []
     for payload in account.sent:

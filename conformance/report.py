@@ -1,4 +1,4 @@
-"""What was found: a table for people, one JSON line a cell."""
+"""The results: a table, and one JSON line per cell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from conformance.clients import OURS, provider_of
 def print_table(
     scenarios: Sequence[Scenario], clients: Sequence[str], results: Mapping[tuple[str, str], Result]
 ) -> None:
-    """A line a scenario, a column a client."""
+    """One line per scenario, one column per client."""
     headings = ["", *clients]
     rows = [
         [scenario.title, *(_words(scenario, results.get((scenario.name, client))) for client in clients)]
@@ -25,7 +25,7 @@ def print_table(
 
 
 def print_json(results: Sequence[Result]) -> None:
-    """One line a cell."""
+    """One line per cell."""
     for result in results:
         seconds = None if result.seconds is None else round(result.seconds, 2)
         print(json.dumps({**result._asdict(), "seconds": seconds}), flush=True)
@@ -37,7 +37,7 @@ def _words(scenario: Scenario, result: Result | None) -> str:
     if result.error is not None:
         return "ERROR, see below"
     if scenario.refused:
-        return "gave up: right" if result.ended is not None else "tries on for ever: WRONG"
+        return "gave up: right" if result.ended is not None else "retries forever: WRONG"
     said = []
     if result.ended is not None:
         said.append("gave up: WRONG")

@@ -1,4 +1,4 @@
-"""The list of troubles. Each has been reported of a live service, or is what its documentation threatens with."""
+"""The scenarios. Each was reported of a live service, or is described in its documentation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ticks_standin import Moment, RawFrame, Silence, StreamFaults
 
 _OUTAGE = 5.0
 _TIMED_OUT = 11.0
-"""Seconds until our clients have data again where they must first give a connection up that nobody ends."""
+"""Limit for our clients if they must first detect that a connection is dead, in seconds."""
 
 _MALFORMED_CAP = 10.0
 
@@ -99,7 +99,7 @@ def _go_on(cell: Cell) -> Well:
 
 
 def _inject(name: str, title: str, frames: dict[str, Sequence[str | RawFrame]]) -> Scenario:
-    """Frames amid good ones."""
+    """Send these frames between good ones."""
 
     def act(cell: Cell) -> Well:
         for item in frames[cell.provider]:

@@ -1,4 +1,4 @@
-"""The conformance run works, and finds our two clients fine: with two of the scenarios of `make conformance`."""
+"""`make conformance` works and finds no error of our two clients, in two of its scenarios."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def test_our_clients_lose_and_double_nothing() -> None:
     results = run_all(scenarios, OURS)
     assert len(results) == 4
     for result in results.values():
-        # How long it took is for `make conformance` to judge, on a machine that does nothing else.
+        # `make conformance` judges the times, on an idle machine.
         assert (result.error, result.ended, result.lost, result.doubled) == (None, None, 0, 0), result
         assert result.seconds is not None
         assert result.sent > 20
