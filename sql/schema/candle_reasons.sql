@@ -9,6 +9,7 @@ CREATE OR REPLACE FUNCTION ticks_platform.candle_reasons(
     of_symbol text, begins timestamptz, ends timestamptz, width interval DEFAULT '1 minute'
 ) RETURNS TABLE (bucket timestamptz, reason text)
 LANGUAGE sql STABLE
+SET search_path FROM CURRENT
 AS $$
     WITH asked AS MATERIALIZED (
         SELECT begin, begin + width AS until

@@ -2,7 +2,9 @@
 -- book of it: one row for each aggregate and chunk.
 CREATE OR REPLACE FUNCTION ticks_platform.candles_behind(hypertable text, before timestamptz)
 RETURNS TABLE (candle text, begins_at timestamptz, ends_at timestamptz)
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT
+AS $$
     WITH aggregate AS (
         SELECT format('%I.%I', user_view_schema, user_view_name) AS name, mat_hypertable_id, raw_hypertable_id
         FROM _timescaledb_catalog.continuous_agg

@@ -2,7 +2,9 @@
 -- of theirs had been counted are left out: they were dropped before, and a late row brought them back with nothing else in it.
 CREATE OR REPLACE FUNCTION ticks_platform.droppable_chunks(hypertable text, before timestamptz)
 RETURNS TABLE (begins_at timestamptz, ends_at timestamptz)
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT
+AS $$
     SELECT range_start, range_end
     FROM timescaledb_information.chunks
     WHERE hypertable_schema = current_schema() AND hypertable_name = droppable_chunks.hypertable

@@ -3,6 +3,7 @@ CREATE OR REPLACE FUNCTION ticks_platform.why_no_candle(
     of_symbol text, at timestamptz, width interval DEFAULT '1 minute'
 ) RETURNS text
 LANGUAGE sql STABLE
+SET search_path FROM CURRENT
 AS $$
     SELECT reason
     FROM ticks_platform.candle_reasons(of_symbol, time_bucket(width, at), time_bucket(width, at) + width, width)

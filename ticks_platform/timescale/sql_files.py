@@ -48,9 +48,11 @@ HYPERTABLE = (
 )
 
 RETENTION = (
+    "schema/own_search_path.sql",
     "schema/droppable_chunks.sql",
     "schema/candles_behind.sql",
     "schema/drop_old_chunks.sql",
+    "schema/check_drop_old_chunks.sql",
 )
 """What drops old chunks, and not before their candles are up to them."""
 
@@ -91,8 +93,14 @@ def _text(path: Path, *_version: int) -> str:
 def apply(cursor: Cursor, *names: str) -> None:
     """Execute files under ``sql/`` in the cursor's transaction, one applier at a time.
 
-    ``IF NOT EXISTS`` alone does not stand two appliers at once: both may find nothing, and one then fails.
+    ``IF NOT EXISTS`` alone does not stand two appliers at once: both may find nothing, and one then fails. The
+    search_path is resolved first, as CREATE EXTENSION does it for its scripts: functions keep the one that they are
+    created with (``SET search_path FROM CURRENT``).
     """
-    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_DDL_LOCK,))
+    cursor.execute("SELECT pg_advisory_xact_lock(%s), current_setting('search_path')", (_DDL_LOCK,))
+    (_, sessions_path) = cursor.fetchone() or (None, None)
+    cursor.execute(read("queries/server/resolved_search_path.sql"))
+    cursor.execute("SELECT set_config('search_path', %s, true)", cursor.fetchone())
     for name in names:
         cursor.execute(read(name))
+    cursor.execute("SELECT set_config('search_path', %s, true)", (sessions_path,))

@@ -118,6 +118,9 @@ def apply(cursor: Cursor, policy: Policy, terms: Terms | None) -> Applied:
     """
     jobs = find(cursor, policy)
     kept = _kept(jobs, terms) if terms is not None else None
+    if terms is not None and policy.kind is Kind.RETENTION:
+        # Also for a job that stays: it calls the procedure of this release.
+        sql_files.apply(cursor, *sql_files.RETENTION)
     changes = []
     for job in jobs:
         if job is not kept:
@@ -127,8 +130,6 @@ def apply(cursor: Cursor, policy: Policy, terms: Terms | None) -> Applied:
         return Applied("removed" if changes else "off", changes, None)
     if kept is None:
         _refuse_to_delete(cursor, policy, terms)
-        if policy.kind is Kind.RETENTION:
-            sql_files.apply(cursor, *sql_files.RETENTION)
         parameters = {"table": policy.table, "schedule_interval": terms.schedule_interval, **terms.offsets}
         cursor.execute(sql_files.read(_ADD[policy.kind]), parameters)
         (job_id,) = cursor.fetchone() or (None,)
