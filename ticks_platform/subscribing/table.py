@@ -18,6 +18,7 @@ from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.settings import SettingsError
 from ticks_platform.subscribing.subscription import Change, OnChange
 from ticks_platform.timescale import sql_files, tables
+from ticks_platform.timescale.candles.candles import ONE_HOUR, ONE_MINUTE, TICKS
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 
 if TYPE_CHECKING:
@@ -66,11 +67,11 @@ class Table(NamedTuple):
 TABLES = {
     table.name: table
     for table in (
-        Table("stocks_real_time", "time", ("tick_id",), False, 60.0, True),
+        Table(TICKS, "time", ("tick_id",), False, 60.0, True),
         Table("stock_quotes", "time", ("quote_id",), False, 60.0, False),
         Table("stock_aggregates", "start_time", ("symbol", "start_time", "end_time", "feed"), True, 1_200.0, False),
-        Table("one_minute_candle", "bucket", ("symbol", "bucket"), True, 300.0, True),
-        Table("one_hour_candle", "bucket", ("symbol", "bucket"), True, 7_200.0, True),
+        Table(ONE_MINUTE.name, "bucket", ("symbol", "bucket"), True, 300.0, True),
+        Table(ONE_HOUR.name, "bucket", ("symbol", "bucket"), True, 7_200.0, True),
     )
 }
 

@@ -8,6 +8,7 @@ import psycopg2
 import pytest
 
 from ticks_platform.timescale import sql_files, tables
+from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.policies import policies
 from ticks_platform_tests.conftest import make_policies
@@ -21,10 +22,7 @@ INSERT = (
 def all_files(root: Path) -> list[str]:
     """Every file that makes an object, in an order that satisfies their references."""
     made = [*sql_files.HYPERTABLE, *sql_files.MACHINERY, *sql_files.RETENTION, "schema/company.sql"]
-    candles = [f"candles/one_{unit}_candle.sql" for unit in ("minute", "hour", "day")]
-    candles += [
-        f"candles/{name}.sql" for name in ("one_minute_candle_volume", "one_minute_candle_filled", "session_day_candle")
-    ]
+    candles = [file for candle in CANDLES for file in candle.files]
     found = {
         f"{file.parent.name}/{file.name}"
         for folder in ("schema", "candles")

@@ -24,16 +24,60 @@ REFRESH_PAUSE = 2.0
 """Seconds between attempts while another refresh of the same candle is at work."""
 
 
+class CandleView(NamedTuple):
+    """A view that reads a candle, and is made along with it."""
+
+    name: str
+    file: str
+    """Under sql/."""
+
+
 class Candle(NamedTuple):
     """A candle table."""
 
     name: str
     bucket: timedelta
+    finer: Candle | None
+    """The candle that it is made from; None when it is made from the ticks."""
+    file: str
+    """Its definition, under sql/."""
+    views: tuple[CandleView, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """The table or candle that it is made from."""
+        return self.finer.name if self.finer else TICKS
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What makes it and its views, under sql/."""
+        return (self.file, *(view.file for view in self.views))
 
 
-ONE_MINUTE = Candle("one_minute_candle", timedelta(minutes=1))
-ONE_HOUR = Candle("one_hour_candle", timedelta(hours=1))
-ONE_DAY = Candle("one_day_candle", timedelta(days=1))
+TICKS = "stocks_real_time"
+"""The table of ticks, which the finest candle is made from."""
+
+ONE_MINUTE = Candle(
+    "one_minute_candle",
+    timedelta(minutes=1),
+    None,
+    "candles/one_minute_candle.sql",
+    (
+        CandleView("one_minute_candle_volume", "candles/one_minute_candle_volume.sql"),
+        CandleView("one_minute_candle_filled", "candles/one_minute_candle_filled.sql"),
+    ),
+)
+ONE_HOUR = Candle("one_hour_candle", timedelta(hours=1), ONE_MINUTE, "candles/one_hour_candle.sql")
+ONE_DAY = Candle(
+    "one_day_candle",
+    timedelta(days=1),
+    ONE_HOUR,
+    "candles/one_day_candle.sql",
+    (CandleView("session_day_candle", "candles/session_day_candle.sql"),),
+)
+
+CANDLES = (ONE_MINUTE, ONE_HOUR, ONE_DAY)
+"""The hierarchy, each made from the one before it. Everything that goes over the candles goes over these."""
 
 
 class CandleSummary(NamedTuple):
@@ -68,7 +112,7 @@ def refresh_range(cursor: Cursor, candle: Candle, kept: Sequence[Span], begin: d
     Nothing before the oldest of them is refreshed, and of the candles made from ticks none where there are no ticks any
     more: a refresh there deletes the candles.
     """
-    spans = kept if candle is ONE_MINUTE else [Span(kept[0].begin, kept[-1].end)] if kept else []
+    spans = kept if candle.finer is None else [Span(kept[0].begin, kept[-1].end)] if kept else []
     for span in spans:
         refresh(cursor, candle, max(begin, span.begin), min(end, span.end))
 

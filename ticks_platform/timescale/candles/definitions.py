@@ -55,11 +55,6 @@ class Drift(NamedTuple):
         return "; ".join(parts)
 
 
-def file_of(candle: Candle) -> str:
-    """The file under sql/ that defines a candle."""
-    return f"candles/{candle.name}.sql"
-
-
 def find(cursor: Cursor, name: str, *, schema: str | None = None) -> Found | None:
     """A candle as the database has it; None when it does not have it. Without a schema, the current one is meant."""
     cursor.execute(sql_files.read("queries/candles/stored_definition.sql"), {"candle": name, "schema": schema})
@@ -75,10 +70,10 @@ def drift(cursor: Cursor, candle: Candle) -> Drift | None:
     found = find(cursor, candle.name)
     if found is None:
         return None
-    shape = _SHAPE.search(sql_files.read(file_of(candle)))
+    shape = _SHAPE.search(sql_files.read(candle.file))
     if shape is None or shape["name"] != candle.name:
         raise DefinitionError(
-            f"sql/{file_of(candle)} has to define {candle.name} by CREATE MATERIALIZED VIEW IF NOT EXISTS … WITH (…) "
+            f"sql/{candle.file} has to define {candle.name} by CREATE MATERIALIZED VIEW IF NOT EXISTS … WITH (…) "
             "AS SELECT … WITH NO DATA;"
         )
     query = sql_files.compose("queries/candles/declared_definition.sql", select=sql.SQL(shape["select"]))
@@ -87,12 +82,12 @@ def drift(cursor: Cursor, candle: Candle) -> Drift | None:
         cursor.execute(query)
         (wanted,) = cursor.fetchone() or ("",)
     except psycopg2.ProgrammingError as error:
-        raise DefinitionError(f"sql/{file_of(candle)} cannot be used: {str(error).strip()}") from error
+        raise DefinitionError(f"sql/{candle.file} cannot be used: {str(error).strip()}") from error
     finally:
         cursor.execute("ROLLBACK TO SAVEPOINT wanted_candle")
     lines = list(
         difflib.unified_diff(
-            found.select.splitlines(), wanted.splitlines(), "in the database", f"sql/{file_of(candle)}", lineterm=""
+            found.select.splitlines(), wanted.splitlines(), "in the database", f"sql/{candle.file}", lineterm=""
         )
     )
     live = _LIVE.search(shape["options"]) is not None

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from ticks_platform.intervals import merge
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.candles import candles
-from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
+from ticks_platform.timescale.candles.candles import CANDLES, ONE_DAY, ONE_HOUR, Candle
 from ticks_platform.timescale.policies import policies
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+_UP_TO_HOURS = tuple(candle for candle in CANDLES if candle.bucket <= ONE_HOUR.bucket)
 _EVERYTHING = timedelta(days=36_500)
 
 
@@ -63,8 +64,8 @@ def refresh(cursor: Cursor) -> Late:
     days = {day.begin: day for day in late.days}
     for begin in sorted(hours.keys() | days.keys()):
         for first, end in merge((hour.begin, hour.begin + ONE_HOUR.bucket) for hour in hours.get(begin, [])):
-            candles.refresh(cursor, ONE_MINUTE, first, end)
-            candles.refresh(cursor, ONE_HOUR, first, end)
+            for candle in _UP_TO_HOURS:
+                candles.refresh(cursor, candle, first, end)
         _record(cursor, ONE_HOUR, hours.get(begin, []))
         if begin in days:
             candles.refresh(cursor, ONE_DAY, begin, begin + ONE_DAY.bucket)
@@ -75,7 +76,7 @@ def refresh(cursor: Cursor) -> Late:
 def _window(cursor: Cursor) -> timedelta:
     """How far back every one of the policies of minutes and hours reaches: what is younger is theirs to refresh."""
     reach = _EVERYTHING
-    for candle in (ONE_MINUTE, ONE_HOUR):
+    for candle in _UP_TO_HOURS:
         policy = policies.refresh_policy(cursor, candle.name)
         if policy is None:
             return timedelta(0)
@@ -111,7 +112,7 @@ def refresh_days(cursor: Cursor, begin: datetime, end: datetime) -> dict[str, in
     """
     kept = candles.kept_ranges(cursor)
     counted = {}
-    for candle in (ONE_MINUTE, ONE_HOUR, ONE_DAY):
+    for candle in CANDLES:
         candles.refresh_range(cursor, candle, kept, begin, end)
         counted[candle.name] = candles.count(cursor, candle, begin, end)
     return counted

@@ -15,8 +15,8 @@ from ticks_platform.errors import ActionRequiredError
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.candles import definitions as candle_definitions
-from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle, Span
-from ticks_platform.timescale.candles.definitions import Drift, Found, file_of
+from ticks_platform.timescale.candles.candles import CANDLES, Candle, Span
+from ticks_platform.timescale.candles.definitions import Drift, Found
 from ticks_platform.timescale.policies import jobs as policy_jobs
 from ticks_platform.timescale.policies.settings import Kind, Policy, PolicySettings
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from ticks_platform.timescale.database import Database
 
-LEVELS = (ONE_MINUTE, ONE_HOUR, ONE_DAY)
-"""The hierarchy, each made from the one before it: whoever changes one has those after it made anew as well."""
+LEVELS = CANDLES
+"""An older name."""
 NEW, OLD = "ticks_platform_new", "ticks_platform_old"
 """Schemas in which a new candle is made, under the old one's name, and an old one waits to be dropped."""
 LOCK_SECONDS = 10
@@ -73,10 +73,10 @@ class Rebuilt(NamedTuple):
 
 def plan(cursor: Cursor, candle: Candle) -> Plan:
     """What a rebuild of this candle would do, in a transaction that the caller may commit. Raises DefinitionError."""
-    present = {level: found for level in LEVELS if (found := candle_definitions.find(cursor, level.name)) is not None}
+    present = {level: found for level in CANDLES if (found := candle_definitions.find(cursor, level.name)) is not None}
     if candle not in present:
         raise RebuildRefusedError(f"there is no {candle.name}: materialize it, which makes it as its file says")
-    rebuilt = tuple(level for level in LEVELS[LEVELS.index(candle) :] if level in present)
+    rebuilt = tuple(level for level in CANDLES[CANDLES.index(candle) :] if level in present)
     names = [level.name for level in rebuilt]
     obstacles, grants = [], []
     for name in names:
@@ -171,12 +171,13 @@ def _set_materialized_only(database: Database, planned: Plan) -> None:
 
 def _definition(view: str, stored: str) -> str:
     """How a view is made again: as its file says where it has one, which may have changed along with the candle."""
-    try:
-        text = sql_files.read(f"candles/{view}.sql")
-    except FileNotFoundError:
-        text = ""
-    found = re.search(rf"\bCREATE OR REPLACE VIEW {re.escape(view)} AS\n(.*?);\n", text, re.DOTALL)
-    return found[1] if found else stored.rstrip().rstrip(";")
+    files = {each.name: each.file for candle in CANDLES for each in candle.views}
+    if view in files:
+        text = sql_files.read(files[view])
+        found = re.search(rf"\bCREATE OR REPLACE VIEW {re.escape(view)} AS\n(.*?);\n", text, re.DOTALL)
+        if found:
+            return found[1]
+    return stored.rstrip().rstrip(";")
 
 
 def _make(cursor: Cursor, planned: Plan) -> None:
@@ -187,7 +188,7 @@ def _make(cursor: Cursor, planned: Plan) -> None:
     (path,) = cursor.fetchone() or ("public",)
     cursor.execute("SELECT set_config('search_path', %s, true)", (f"{NEW}, {path}",))
     for level in planned.rebuilt:
-        cursor.execute(sql_files.read(file_of(level)))
+        cursor.execute(sql_files.read(level.file))
     cursor.execute("SELECT set_config('search_path', %s, true)", (path,))
 
 
@@ -237,7 +238,7 @@ def _refresh(database: Database, level: Candle, kept: Sequence[Span], say: Calla
             begin = span.begin
             while begin < span.end:
                 end = min(max(begin + _STEP, begin + 2 * level.bucket), span.end)
-                candles.refresh(cursor, Candle(f"{NEW}.{level.name}", level.bucket), begin, end)
+                candles.refresh(cursor, level._replace(name=f"{NEW}.{level.name}"), begin, end)
                 begin = end
             if say is not None:
                 say(f"{level.name}: made anew from {span.begin} to {span.end}")
@@ -246,11 +247,10 @@ def _refresh(database: Database, level: Candle, kept: Sequence[Span], say: Calla
 def _spans(cursor: Cursor, level: Candle, kept: Sequence[Span]) -> list[Span]:
     """Where a level can be made anew: minutes where there are ticks, the others where there are candles for it."""
     until = _until(cursor, level)
-    if level is ONE_MINUTE:
+    if level.finer is None:
         return [Span(span.begin, min(span.end, until)) for span in kept if span.begin < until]
-    source = LEVELS[LEVELS.index(level) - 1]
     # Of the old one: the new one will have all of it.
-    cursor.execute(sql.SQL("SELECT min(bucket) FROM {}").format(sql.Identifier(source.name)))
+    cursor.execute(sql.SQL("SELECT min(bucket) FROM {}").format(sql.Identifier(level.finer.name)))
     (first,) = cursor.fetchone() or (None,)
     # The first bucket may have been made of more than there is, unless ticks are there from its begin on.
     begin = None if first is None else candles.floor(first + level.bucket - timedelta(microseconds=1), level)
@@ -335,7 +335,7 @@ def _discard(database: Database) -> None:
         cursor.execute("SELECT count(*) FROM pg_namespace WHERE nspname IN (%s, %s)", (NEW, OLD))
         if cursor.fetchone() == (0,):
             return
-        for level in reversed(LEVELS):
+        for level in reversed(CANDLES):
             cursor.execute(sql_files.compose("queries/rebuild/drop_candle.sql", candle=sql.Identifier(level.name)))
         cursor.execute(sql_files.read("queries/rebuild/drop_schemas.sql"))
 

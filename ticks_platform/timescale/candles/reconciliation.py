@@ -13,14 +13,7 @@ from psycopg2 import sql
 from ticks_platform.intervals import merge
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.candles import candles
-from ticks_platform.timescale.candles.candles import (
-    ONE_DAY,
-    ONE_HOUR,
-    ONE_MINUTE,
-    REFRESH_ATTEMPTS,
-    REFRESH_PAUSE,
-    Candle,
-)
+from ticks_platform.timescale.candles.candles import CANDLES, ONE_MINUTE, REFRESH_ATTEMPTS, REFRESH_PAUSE, Candle
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -32,8 +25,8 @@ LEVELS_WINDOW = timedelta(days=7)
 HEALING_ATTEMPTS = 3
 """Ticks go on coming: a late one may make a candle differ again between its refresh and the comparison."""
 EXAMPLES = 10
-LEVELS = (ONE_MINUTE, ONE_HOUR, ONE_DAY)
-"""The hierarchy, each made from the one before it; those that the database does not have are passed over."""
+LEVELS = CANDLES
+"""An older name."""
 
 Span = tuple[datetime, datetime]
 
@@ -83,7 +76,9 @@ def reconcile_levels(cursor: Cursor, candle: Candle, *, window: timedelta = LEVE
 
 
 def _reconcile_levels(cursor: Cursor, candle: Candle, spans: Sequence[Span]) -> Reconciliation:
-    finer = LEVELS[LEVELS.index(candle) - 1]
+    finer = candle.finer
+    if finer is None:
+        return _reconcile(cursor, candle, _of_ticks(), spans)
     recomputed = sql.SQL(sql_files.read("queries/checks/candles_equal_finer.sql")).format(
         finer=sql.Identifier(finer.name)
     )
@@ -93,11 +88,7 @@ def _reconcile_levels(cursor: Cursor, candle: Candle, spans: Sequence[Span]) -> 
     if not differing:
         return Reconciliation(found, 0, Comparison(), Comparison())
     # From below: either one may be the wrong one, and a refresh would take what is wrong there over.
-    below = (
-        _reconcile(cursor, ONE_MINUTE, _of_ticks(), differing)
-        if finer is ONE_MINUTE
-        else _reconcile_levels(cursor, finer, differing)
-    )
+    below = _reconcile_levels(cursor, finer, differing)
     above = _reconcile(cursor, candle, query, differing)
     return Reconciliation(found, below.late + above.late, _sum(below.wrong, above.wrong), _sum(below.left, above.left))
 
@@ -157,7 +148,7 @@ def _compare(cursor: Cursor, candle: Candle, query: sql.Composed, spans: Sequenc
 
 def _refresh(cursor: Cursor, candle: Candle, buckets: Sequence[datetime], *, force: bool) -> None:
     """Refresh these buckets of a candle in all levels, the finest first, since each is made from the one before it."""
-    names = [level.name for level in LEVELS]
+    names = [level.name for level in CANDLES]
     cursor.execute(
         "SELECT view_name FROM timescaledb_information.continuous_aggregates WHERE view_name = ANY (%s)", (names,)
     )
@@ -171,7 +162,8 @@ def _refresh(cursor: Cursor, candle: Candle, buckets: Sequence[datetime], *, for
         # All at once: ten buckets at a time, as newer releases do by themselves, take many times as long.
         call += """, options => '{"buckets_per_batch": 0}'"""
     call += ")"
-    for name, width in LEVELS:
+    for level in CANDLES:
+        name, width = level.name, level.bucket
         if name not in present:
             continue
         cursor.execute("SELECT time_bucket(%s, now())", (width,))

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from ticks_platform.settings_file import SettingsError, explain, read_settings
-from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE
+from ticks_platform.timescale.candles.candles import CANDLES, ONE_MINUTE, TICKS
 
 FILE = "policies.yaml"
 
@@ -48,9 +48,9 @@ class Policy(NamedTuple):
 
 
 POLICIES = (
-    *(Policy(Kind.REFRESH, candle.name) for candle in (ONE_MINUTE, ONE_HOUR, ONE_DAY)),
-    Policy(Kind.COLUMNSTORE, "stocks_real_time"),
-    *(Policy(Kind.RETENTION, table) for table in ("stocks_real_time", "stock_quotes", "stock_aggregates")),
+    *(Policy(Kind.REFRESH, candle.name) for candle in CANDLES),
+    Policy(Kind.COLUMNSTORE, TICKS),
+    *(Policy(Kind.RETENTION, table) for table in (TICKS, "stock_quotes", "stock_aggregates")),
 )
 """All that the file can declare, in the order in which they are made."""
 
@@ -109,7 +109,7 @@ class _Refresh(_Section):
     @model_validator(mode="after")
     def _two_buckets(self) -> _Refresh:
         # The database asks for it when a policy is made, and not when one is altered.
-        for candle in (ONE_MINUTE, ONE_HOUR, ONE_DAY):
+        for candle in CANDLES:
             terms: RefreshTerms = getattr(self, candle.name)
             if terms.start_offset - terms.end_offset < 2 * candle.bucket:
                 raise ValueError(

@@ -11,8 +11,9 @@ import numpy as np
 
 from ticks_platform.feeds.events import Tick
 from ticks_platform.ingestion.rows.tables import TICKS, Rows
+from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.candles import candles
-from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE
+from ticks_platform.timescale.candles.candles import CANDLES, ONE_DAY, ONE_HOUR, ONE_MINUTE
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.policies import policies
 from ticks_platform_tests.conftest import make_policies
@@ -170,3 +171,27 @@ def test_when_a_policy_is_due() -> None:
     assert policies.is_due(hour, at, at - minute)
     assert not policies.is_due(hour, at + minute, at)
     assert policies.is_due(minute, at + minute, at)
+
+
+def test_the_hierarchy_is_that_of_the_database(database: Database) -> None:
+    with database.transaction() as cursor:
+        cursor.execute(
+            "SELECT made.view_name, coalesce(parent.view_name, made.hypertable_name), made.view_definition "
+            "FROM timescaledb_information.continuous_aggregates AS made "
+            "LEFT JOIN timescaledb_information.continuous_aggregates AS parent "
+            "ON parent.materialization_hypertable_name = made.hypertable_name"
+        )
+        found = {name: (source, definition) for name, source, definition in cursor.fetchall()}
+        assert {name: source for name, (source, _) in found.items()} == {each.name: each.source for each in CANDLES}
+        for candle in CANDLES:
+            cursor.execute("SELECT %s::text", (candle.bucket,))
+            (width,) = cursor.fetchone() or ("",)
+            assert f"time_bucket('{width}'::interval" in found[candle.name][1]
+        cursor.execute(sql_files.read("queries/rebuild/dependents.sql"), {"candles": [each.name for each in CANDLES]})
+        views = {view.name for candle in CANDLES for view in candle.views}
+        assert {name for _, name, *_ in cursor.fetchall()} == views
+
+
+def test_each_candle_is_made_from_the_one_before_it() -> None:
+    assert [candle.finer for candle in CANDLES] == [None, *CANDLES[:-1]]
+    assert all(candle.bucket % candle.finer.bucket == timedelta(0) for candle in CANDLES if candle.finer)

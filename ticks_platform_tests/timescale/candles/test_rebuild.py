@@ -14,7 +14,7 @@ import pytest
 from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.candles import definitions as candle_definitions
 from ticks_platform.timescale.candles import rebuild as candle_rebuild
-from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE
+from ticks_platform.timescale.candles.candles import CANDLES, ONE_DAY, ONE_HOUR, ONE_MINUTE
 from ticks_platform.timescale.candles.definitions import DefinitionError
 from ticks_platform.timescale.candles.rebuild import RebuildRefusedError
 from ticks_platform.timescale.database import Database
@@ -23,7 +23,6 @@ from ticks_platform.timescale.policies.settings import Kind, Policy, load_polici
 from ticks_platform_tests.conftest import make_policies
 from ticks_platform_tests.support.workers import stopped_workers
 
-LEVELS = (ONE_MINUTE, ONE_HOUR, ONE_DAY)
 READER = f"ticks_test_reader_{uuid.uuid4().hex[:8]}"
 """Roles are the server's: other sessions of the tests may be at work there."""
 
@@ -73,7 +72,7 @@ def fill(database: Database) -> None:
         "FROM generate_series(date_trunc('hour', now()) - INTERVAL '4 days', now(), INTERVAL '1 hour') AS at",
     )
     with database.autocommit() as cursor:
-        for level in LEVELS:
+        for level in CANDLES:
             candles.refresh_history(cursor, level)
         cursor.execute("SELECT drop_chunks('stocks_real_time', now() - INTERVAL '2 days')")
 
@@ -97,7 +96,7 @@ def drift(database: Database, candle: candles.Candle) -> candle_definitions.Drif
 
 
 def test_a_candle_is_as_in_its_file_however_that_is_written(database: Database, sql: Path) -> None:
-    assert [drift(database, level) for level in LEVELS] == [None] * 3
+    assert [drift(database, level) for level in CANDLES] == [None] * 3
     change(sql, "one_hour_candle", "INTERVAL '1 hour', bucket) AS bucket", "INTERVAL '60 minutes',  bucket)  AS bucket")
     change(sql, "one_hour_candle", "GROUP BY time_bucket(INTERVAL '1 hour', bucket), symbol", "GROUP BY 1, 2")
     assert drift(database, ONE_HOUR) is None
@@ -138,18 +137,18 @@ def test_history_readers_rights_and_policies_come_along(database: Database, sql:
         "CREATE VIEW last_closes AS SELECT symbol, last(close, bucket) AS close FROM one_hour_candle GROUP BY 1",
     )
     try:
-        before = {level.name: rows(database, level.name) for level in LEVELS}
+        before = {level.name: rows(database, level.name) for level in CANDLES}
         change(sql, "one_minute_candle", "count(*) AS tick_count,", "count(*) AS tick_count,\n    avg(price) AS mean,")
         with database.transaction() as cursor:
             planned = candle_rebuild.plan(cursor, ONE_MINUTE)
-        assert planned.rebuilt == LEVELS
+        assert planned.rebuilt == CANDLES
         assert {view.name for view in planned.views} >= {"last_closes", "one_minute_candle_volume"}
         assert planned.carried["one_minute_candle"] > 20
         assert planned.obstacles == ()
         done = rebuild(database, sql, ONE_MINUTE)
         assert done.gone == dict.fromkeys(before, 0)
-        assert {level.name: rows(database, level.name) for level in LEVELS} == before
-        assert [drift(database, level) for level in LEVELS] == [None] * 3
+        assert {level.name: rows(database, level.name) for level in CANDLES} == before
+        assert [drift(database, level) for level in CANDLES] == [None] * 3
         means = ask(database, "SELECT count(*), count(mean) FROM one_minute_candle")
         assert means == [
             (len(before["one_minute_candle"]), len(before["one_minute_candle"]) - done.carried["one_minute_candle"])
@@ -162,7 +161,7 @@ def test_history_readers_rights_and_policies_come_along(database: Database, sql:
         ) == [(True, False), (True, False), (False, False)]
         assert ask(database, "SELECT close FROM last_closes") == [(before["one_hour_candle"][-1][5],)]
         settings = load_policies(sql.parent / "policies.yaml")
-        for level in LEVELS:
+        for level in CANDLES:
             policy = Policy(Kind.REFRESH, level.name)
             with database.transaction() as cursor:
                 assert policy_jobs.drift(cursor, policy, settings.terms(policy)) == []
@@ -172,7 +171,7 @@ def test_history_readers_rights_and_policies_come_along(database: Database, sql:
             "INSERT INTO stocks_real_time (time, symbol, price, tick_id, feed, received_at) "
             "VALUES (now(), 'AAPL', 777, gen_random_uuid(), 'test', now())",
         )
-        assert [ask(database, f"SELECT max(high) FROM {level.name}") for level in LEVELS] == [[(777.0,)]] * 3
+        assert [ask(database, f"SELECT max(high) FROM {level.name}") for level in CANDLES] == [[(777.0,)]] * 3
         assert ask(database, "SELECT close FROM last_closes") == [(777.0,)]
         assert ask(database, "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'ticks_platform_%'") == [(0,)]
     finally:

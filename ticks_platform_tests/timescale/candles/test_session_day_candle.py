@@ -9,7 +9,7 @@ import pytest
 
 from ticks_platform.timescale import market_calendar
 from ticks_platform.timescale.candles import candles
-from ticks_platform.timescale.candles.reconciliation import LEVELS
+from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.market_calendar import Session
 
@@ -69,7 +69,7 @@ def insert(database: Database, symbol: str, *ticks: str) -> None:
 def days(database: Database, columns: str, *, refresh: bool = True) -> list[tuple[Any, ...]]:
     if refresh:
         with database.autocommit() as cursor:
-            for level in LEVELS:
+            for level in CANDLES:
                 candles.refresh_history(cursor, level)
     with database.transaction() as cursor:
         cursor.execute(f"SELECT {columns} FROM session_day_candle ORDER BY symbol, session")

@@ -14,7 +14,7 @@ import pytest
 
 from ticks_platform.settings_file import SettingsError
 from ticks_platform.timescale.candles import candles
-from ticks_platform.timescale.candles.candles import ONE_MINUTE
+from ticks_platform.timescale.candles.candles import CANDLES, ONE_MINUTE
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.policies import jobs as policy_jobs
 from ticks_platform.timescale.policies import policies
@@ -52,6 +52,12 @@ def written(tmp_path: Path, repository_root: Path) -> Callable[[str, str], Path]
         return file
 
     return write
+
+
+def test_every_candle_has_its_refresh_in_the_file(repository_root: Path) -> None:
+    settings = load_policies(repository_root / "policies.yaml")
+    assert [*type(settings.refresh).model_fields] == [candle.name for candle in CANDLES]
+    assert [policy.table for policy in POLICIES if policy.kind is Kind.REFRESH] == [candle.name for candle in CANDLES]
 
 
 def jobs(database: Database) -> list[tuple[Any, ...]]:
