@@ -154,7 +154,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "test_ingest.py",
         "test_gaps_of_a_run.py",
         "test_lifecycle.py",
-        "test_state.py",
+        "test_session.py",
     )
     rank = {name: place for place, name in enumerate(long)}
     items.sort(key=lambda item: rank.get(item.path.name, len(long)))

@@ -1,4 +1,4 @@
-"""Posting to a webhook: bounded, retried a little, and never telling where it is."""
+"""Posting to a webhook: limited retries, and no message contains its URL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUICK = (0.01, 0.01)
 
 
 def refusal(url: str, **options: float) -> str:
-    """The error of a post that fails, as a log would show it; the secret is not in it."""
+    """The message of a post that fails; the secret is not in it or its traceback."""
     with pytest.raises(WebhookError) as error:
         webhook.post(url, "text", pauses=QUICK, **options)
     shown = "".join(traceback.format_exception(error.value))
@@ -32,7 +32,7 @@ def test_a_text_arrives() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_passing_trouble_is_overcome(status: int) -> None:
+def test_temporary_failures_are_retried(status: int) -> None:
     with receiving() as receiver:
         receiver.answers = [status, status]
         webhook.post(receiver.url, "text", pauses=QUICK)
@@ -40,7 +40,7 @@ def test_passing_trouble_is_overcome(status: int) -> None:
 
 
 @pytest.mark.parametrize(("status", "attempts"), [(404, 1), (403, 1), (302, 1), (500, 3)])
-def test_lasting_trouble_is_told(status: int, attempts: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_permanent_failures_are_raised(status: int, attempts: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with receiving() as receiver:
         receiver.answers = [status] * 5
@@ -52,17 +52,17 @@ def test_lasting_trouble_is_told(status: int, attempts: int, caplog: pytest.LogC
 @pytest.mark.parametrize(
     "url", [SECRET, f"file:///{SECRET}", f"http://[{SECRET}", f"http://127.0.0.1:{SECRET}", f"http://host/{SECRET} x\n"]
 )
-def test_what_is_no_address_is_told(url: str) -> None:
+def test_invalid_urls_are_raised(url: str) -> None:
     assert webhook.VARIABLE in refusal(url)
 
 
-def test_nobody_there() -> None:
+def test_connection_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     assert "ConnectionRefusedError" in refusal(f"http://127.0.0.1:{port}/{SECRET}")
 
 
-def test_one_who_never_answers_is_not_waited_for() -> None:
+def test_a_server_that_never_answers_is_not_waited_for() -> None:
     began = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as server:
         refusal(f"http://127.0.0.1:{server.getsockname()[1]}/{SECRET}", timeout=0.2)

@@ -1,4 +1,4 @@
-"""The example of docs/connectors.md: what it decodes, and a whole run of it against a peer on loopback."""
+"""The example of docs/connectors.md: decoding, and a whole run against a server on loopback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ticks_platform.feeds.settings import load_settings
 from ticks_platform.feeds.transport.state import State
 from ticks_platform.subscribing import TradeKey, subscribe
 from ticks_platform_tests.support.feeds import Peer, PeerServer, Running
-from ticks_platform_tests.support.subscribing import Told, feed
+from ticks_platform_tests.support.subscribing import Recorder, feed
 
 TRADE = {
     "type": "match",
@@ -96,11 +96,11 @@ def test_an_error_names_its_product_or_is_a_complaint(connector: Coinbase) -> No
 
 
 def exchange(peer: Peer) -> None:
-    """Coinbase, as far as a client can tell."""
+    """A server that behaves like Coinbase."""
     peer.upgrade()
     known: list[str] = []
     while True:
-        _, payload = peer.hear()
+        _, payload = peer.receive()
         if not payload.startswith(b"{"):
             peer.send(payload, 0x8)
             return
@@ -132,10 +132,10 @@ def test_it_is_named_in_feeds_yaml_and_can_be_subscribed_to(tmp_path: Path) -> N
     file = tmp_path / "feeds.yaml"
     file.write_text("feeds: {coins: {provider: examples.coinbase.Coinbase, symbols: [BTC-USD]}}", encoding="utf-8")
     assert load_settings(file).feed("coins").connector().endpoint().url == "wss://ws-feed.exchange.coinbase.com"
-    told = Told()
+    recorder = Recorder()
     with PeerServer(exchange) as server:
         settings = feed(server.url, "examples.coinbase.Coinbase", symbols=["BTC-USD"], api_key_env=None)
-        with subscribe(settings, told):
-            told.wait_for(2)
-    assert [change.row.trade_id for change in told.changes] == ["10", "11"]
-    assert isinstance(told.changes[0].key, TradeKey)
+        with subscribe(settings, recorder):
+            recorder.wait_for(2)
+    assert [change.row.trade_id for change in recorder.changes] == ["10", "11"]
+    assert isinstance(recorder.changes[0].key, TradeKey)

@@ -1,4 +1,4 @@
-"""Many frames at once: the same events as one by one, whatever stands in them."""
+"""`decode_many` returns the same events as `decode`, and columns behave like lists of ticks."""
 
 from __future__ import annotations
 
@@ -82,9 +82,7 @@ def _trades(seeded: random.Random) -> bytes:
         (PolygonConnector(url="ws://nowhere", api_key="k"), _trades),
     ],
 )
-def test_many_at_once_are_what_they_are_one_by_one(
-    connector: Connector, make: Callable[[random.Random], bytes]
-) -> None:
+def test_decode_many_equals_decode(connector: Connector, make: Callable[[random.Random], bytes]) -> None:
     seeded = random.Random(7)
     by_column = one_by_one = 0
     for _ in range(400):
@@ -112,11 +110,11 @@ def test_ordinary_frames_are_decoded_by_column() -> None:
 
 
 @pytest.mark.parametrize("frames", [[b"1 2"], [b"1\n2", b""], [b"1\n2", b"3"], [b"[1", b"2]"], [b"1", b""]])
-def test_a_line_is_a_frame_or_nothing_is(frames: list[bytes]) -> None:
+def test_decode_lines_requires_one_value_per_frame(frames: list[bytes]) -> None:
     assert decode_lines(msgspec.json.Decoder().decode_lines, frames) is None
 
 
-def test_columns_are_cut_chosen_and_joined_like_lists() -> None:
+def test_columns_behave_like_lists() -> None:
     ticks = [
         Tick("A", 1, 1.5, None, None, 1.0, None, None, None),
         Tick("B", 2, 2.5, 7, None, None, None, "4", "id"),

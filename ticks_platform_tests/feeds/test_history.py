@@ -1,4 +1,4 @@
-"""What providers tell of the past: requests, pages, errors; and the client that asks, on real sockets."""
+"""APIs for past data: requests, pages and errors, and the HTTP client on real sockets."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ TRADES = [
 ]
 
 
-def test_trade_of_rest_is_that_of_the_websocket() -> None:
-    """Or those that are there already would not be known."""
+def test_a_trade_is_the_same_by_rest_and_by_websocket() -> None:
+    """Otherwise trades that are already stored would not be recognised."""
     history = polygon()
     page = history.page(SPAN, history.first(SPAN), answer({"status": "OK", "results": TRADES}))
     milliseconds = NOON // 1_000_000
@@ -132,7 +132,7 @@ def test_feeds_without_a_history() -> None:
 
 
 def test_next_page_is_on_the_same_host() -> None:
-    """The key goes to nobody else, whatever an answer says, and it is in no cursor."""
+    """The key is not sent to another host, whatever a response says, and is not part of the cursor."""
     history = polygon("ws://127.0.0.1:4000/stocks")
     body = {"results": [], "next_url": "https://elsewhere.example/v3/trades/AAPL?cursor=abc%3D&apiKey=s3cret"}
     page = history.page(SPAN, "c", answer(body))
@@ -142,7 +142,7 @@ def test_next_page_is_on_the_same_host() -> None:
         history.page(SPAN, page.cursor, answer(body))
 
 
-def test_delayed_feeds_are_asked_for_what_was_earlier() -> None:
+def test_delayed_feeds_have_a_lag() -> None:
     assert polygon(cluster="delayed").lag == 900
     assert polygon().lag == 0
 
@@ -226,7 +226,7 @@ def test_bars_of_twelve_data() -> None:
     assert [type(event) for event in odd] == [Rejected]
 
 
-def test_long_spans_of_twelve_data_are_asked_for_in_parts() -> None:
+def test_long_spans_of_twelve_data_are_requested_in_parts() -> None:
     history = twelve_data()
     span = SPAN._replace(end=NOON + 12_000 * MINUTE)
     cursor: str | None = history.first(span)
@@ -258,7 +258,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """A server that redirects, and cuts its answers short; its URL and the headers that it was sent."""
+    """A server that redirects and truncates its responses; its URL and the headers that it received."""
     handler = type("Handler", (_Handler,), {"seen": []})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
         thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
@@ -270,7 +270,7 @@ def server() -> Iterator[tuple[str, list[dict[str, str]]]]:
             thread.join()
 
 
-def test_client_keeps_the_key_to_itself(
+def test_the_client_does_not_leak_the_key(
     server: tuple[str, list[dict[str, str]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, seen = server

@@ -1,4 +1,4 @@
-"""feeds.yaml: what it may say, and how it is told what it may not."""
+"""feeds.yaml: what it may contain, and the messages for what it may not."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def load(tmp_path: Path) -> Load:
 
 
 def feed(load: Load, *lines: str) -> FeedSettings:
-    """A feed of this name with these lines instead of the usual ones."""
+    """A feed with these lines in place of the default ones."""
     usual = {"provider": "twelve_data", "symbols": "[AAPL]"}
     given = {line.partition(":")[0] for line in lines}
     every = [*lines, *(f"{name}: {value}" for name, value in usual.items() if name not in given)]
@@ -43,7 +43,7 @@ def refusal(load: Load, text: str) -> str:
         load(text)
     message = str(caught.value)
     assert "feeds.yaml" in message
-    # Neither may a chained exception bring back what the message leaves out.
+    # A chained exception must not contain what the message leaves out.
     assert caught.value.__cause__ is None or isinstance(caught.value.__cause__, OSError)
     return message
 
@@ -58,7 +58,7 @@ def feed_refusal(load: Load, *lines: str) -> str:
 
 def test_the_shipped_file(repository_root: Path) -> None:
     settings = load_settings(repository_root / "feeds.yaml")
-    # Whoever starts for the first time sees synthetic ticks, and no real ones by mistake.
+    # A first start shows synthetic ticks; nobody uses a live feed by mistake.
     assert settings.feeds
     assert all(feed.synthetic for feed in settings.feeds)
     for feed in settings.feeds:
@@ -68,7 +68,7 @@ def test_the_shipped_file(repository_root: Path) -> None:
 def test_the_feeds_that_the_shipped_file_suggests(repository_root: Path, load: Load) -> None:
     shipped = (repository_root / "feeds.yaml").read_text(encoding="utf-8").splitlines()
     suggested = [line.replace("  #", "", 1) for line in shipped if line.startswith("  #")]
-    text = "\n".join(line for line in suggested if re.match(r" [a-z]+:$|   ", line))  # what is no prose
+    text = "\n".join(line for line in suggested if re.match(r" [a-z]+:$|   ", line))  # without prose
     settings = load("feeds:\n" + textwrap.indent(textwrap.dedent(text), "  "))
     assert [feed.name for feed in settings.feeds] == ["stocks", "crypto", "tape", "coins", "coinbase"]
     for feed in settings.feeds:
@@ -254,8 +254,8 @@ def test_a_secret_in_bad_yaml_is_not_repeated(load: Load, text: str) -> None:
     assert "not valid YAML: line " in message
 
 
-def test_a_name_that_stands_twice(load: Load) -> None:
-    # YAML's usual answer is that the last one wins, and a feed or a symbol is lost in silence.
+def test_duplicate_keys(load: Load) -> None:
+    # PyYAML keeps the last one, which would silently drop a feed or a symbol.
     twice = "    provider: twelve_data\n    symbols: [A]\n"
     message = refusal(load, f"feeds:\n  stocks:\n{twice}  stocks:\n{twice}")
     assert "line 5, column 3: duplicate key" in message
@@ -287,7 +287,7 @@ def test_a_missing_key_names_its_variable(
     else:
         monkeypatch.setenv("TICKS_TEST_KEY", value)
     stocks = feed(load, f"endpoint: {endpoint}", "api_key_env: TICKS_TEST_KEY")
-    # Never a fall-back: not even where the stand-in is at hand.
+    # Never falls back to the stand-in.
     with pytest.raises(SettingsError, match=r"'stocks'.*set the environment variable TICKS_TEST_KEY"):
         stocks.connector(stand_in_url="ws://127.0.0.1:1/v1/quotes/price")
 

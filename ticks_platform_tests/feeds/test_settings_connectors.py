@@ -1,4 +1,4 @@
-"""feeds.yaml and its connectors: which there are, what their options may say, which calendars count."""
+"""Connectors, their options and calendars in feeds.yaml."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HERE = __name__
 
 
 class Mute(Conversation):
-    """Has nothing to say."""
+    """Sends nothing."""
 
     def subscribe(self, channels: Sequence[str]) -> Sequence[str]:
         return ()
@@ -42,7 +42,7 @@ class DepthOptions(BaseModel):
 
 
 class Kraken(Connector):
-    """A connector as a package of somebody else's might have it."""
+    """A connector of another package."""
 
     requires_key = False
     Options = DepthOptions
@@ -59,14 +59,14 @@ class Kraken(Connector):
 
 
 class HalfConnector(Connector):
-    """Lacks what makes it one."""
+    """An abstract connector."""
 
 
 NOT_ONE = object()
 
 
 class Entry:
-    """An entry point, as far as it is looked at."""
+    """The used part of an entry point."""
 
     def __init__(self, name: str, found: Any) -> None:
         self.name = name
@@ -83,7 +83,7 @@ def feed(**fields: Any) -> FeedSettings:
 
 
 def complaints(tmp_path: Path, lines: str) -> list[tuple[str, str]]:
-    """Place and text of each complaint about a feed with these lines."""
+    """Place and message of each error in a feed with these lines."""
     path = tmp_path / "feeds.yaml"
     text = "provider: polygon\nsymbols: [AAPL]\n" if "provider:" not in lines else "symbols: [AAPL]\n"
     path.write_text("feeds:\n  prices:\n" + textwrap.indent(text + lines, "    "), encoding="utf-8")
@@ -200,7 +200,7 @@ def test_connectors_of_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "entry_points", lambda group: entries if group == registry.ENTRY_POINTS else [])
     assert find_connector("kraken") is Kraken
     assert find_connector("dotted.name") is Kraken
-    # Nobody takes the place of those that come along.
+    # The built-in connectors cannot be replaced.
     assert find_connector("polygon") is PolygonConnector
     assert find_connector("twelve_data") is TwelveDataConnector
     for name, says in (
@@ -233,13 +233,13 @@ def test_which_calendar_counts() -> None:
     mixed = ["AAPL", {"symbol": "SHEL", "calendar": "XLON"}]
     assert names(symbols=mixed) == {"AAPL": "XNYS", "SHEL": "XLON"}
     assert names(symbols=mixed, calendar="XTKS") == {"AAPL": "XTKS", "SHEL": "XLON"}
-    # Made-up prices know no night, unless somebody says so.
+    # Synthetic prices never stop, unless a calendar is set.
     assert names(endpoint="stand-in") == {"AAPL": "always"}
     assert names(endpoint="stand-in", calendar="XNYS") == {"AAPL": "XNYS"}
     assert feed().calendars()["AAPL"] is calendar("XNYS")
 
 
-def test_made_up_prices_by_url() -> None:
+def test_synthetic_prices_by_url() -> None:
     by_url = feed(endpoint="ws://127.0.0.1:1/stocks", synthetic_endpoint=True)
     assert by_url.synthetic
     assert by_url.calendars()["AAPL"].name == "always"
@@ -253,7 +253,7 @@ def test_how_many_symbols_a_connection_carries() -> None:
     assert feed(symbols_per_connection=1).symbols_per_connection == 1
 
 
-def test_what_a_running_ingestion_can_take_over() -> None:
+def test_changes_that_a_running_ingestion_can_apply() -> None:
     one = feed()
     assert one.only_symbols_differ(feed(symbols=["MSFT", {"symbol": "SHEL", "calendar": "XLON"}]))
     assert one.only_symbols_differ(one)

@@ -1,4 +1,4 @@
-"""The drawing of candles: every candle that can be drawn is in the picture, once."""
+"""Candlestick charts: every valid candle is drawn once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def candles(number: int) -> list[Candlestick]:
-    """Every third one falls."""
+    """Candles of which every third one falls."""
     return [
         Candlestick(
             BEGIN + place * MINUTE, 100 + place, 104 + place, 95 + place, (99 if place % 3 == 0 else 102) + place
@@ -24,7 +24,7 @@ def candles(number: int) -> list[Candlestick]:
 
 
 def drawn(group: ET.Element) -> dict[str, int]:
-    """How many candles a panel has, by direction."""
+    """Number of paths in a panel by class, such as `up` and `down`."""
     return {
         path.get("class", ""): path.get("d", "").count("M") for path in group.iter(f"{SVG}path") if path.get("class")
     }
@@ -40,7 +40,7 @@ def test_every_candle_is_drawn() -> None:
     assert panel.findtext(f"{SVG}title") == "AAPL"
 
 
-def test_panels_stand_side_by_side() -> None:
+def test_panels_are_side_by_side() -> None:
     svg = draw([Panel(symbol, candles(3)) for symbol in ("A", "B", "C")], MINUTE)
     assert [panel.get("transform") for panel in panels(svg)] == [
         "translate(0 0)",
@@ -57,7 +57,7 @@ def test_what_cannot_be_drawn_is_left_out() -> None:
     assert sum(drawn(panel)[name] for name in ("up", "down")) == 3
 
 
-def test_names_and_flat_prices_do_no_harm() -> None:
+def test_special_characters_and_flat_prices() -> None:
     flat = [Candlestick(BEGIN, 0.0, 0.0, 0.0, 0.0)]
     (panel,) = panels(draw([Panel("<A&B>", flat)], MINUTE))
     assert panel.findtext(f"{SVG}title") == "<A&B>"

@@ -1,4 +1,4 @@
-"""Timelines of gaps: what is drawn where."""
+"""Timelines of gaps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ END = BEGIN + timedelta(hours=24)
 
 
 def drawn(*spans: Span, symbol: str = "AAPL") -> dict[str, list[tuple[float, float]]]:
-    """From where to where there is something, by what it is, in shares of the time."""
+    """Begin and end of the drawn spans by kind, as fractions of the time range."""
     svg = ElementTree.fromstring(draw("a feed", [Lane(symbol, spans)], begin=BEGIN, end=END))
     width = WIDTH - LEFT - RIGHT
     found: dict[str, list[tuple[float, float]]] = {}
@@ -28,17 +28,17 @@ def at(hours: float) -> datetime:
     return BEGIN + timedelta(hours=hours)
 
 
-def test_spans_lie_where_their_times_are() -> None:
+def test_positions_of_spans() -> None:
     assert drawn(Span(at(6), at(12), "killed"), Span(at(18), at(24), "killed")) == {
         "killed": [(0.25, 0.5), (0.75, 1.0)]
     }
 
 
-def test_what_reaches_beyond_is_cut_off() -> None:
+def test_spans_are_clipped() -> None:
     assert drawn(Span(at(-9), at(30), "closed")) == {"closed": [(0.0, 1.0)]}
 
 
-def test_a_short_gap_is_seen_and_lies_over_the_closed_market() -> None:
+def test_a_short_gap_is_visible_on_top_of_the_closed_market() -> None:
     found = drawn(Span(at(6), at(6 + 1 / 3600), "stalled"), Span(at(0), at(12), "closed"))
     ((left, right),) = found["stalled"]
     assert (right - left) * (WIDTH - LEFT - RIGHT) >= NARROWEST - 0.11

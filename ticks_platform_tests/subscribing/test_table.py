@@ -1,4 +1,4 @@
-"""Rows of tables and candles as calls of a function, from a real TimescaleDB."""
+"""`subscribe` to tables and candles of a real TimescaleDB."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 from ticks_platform.feeds.settings import SettingsError
 from ticks_platform.subscribing import Change, subscribe, table
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
-from ticks_platform_tests.support.subscribing import Told
+from ticks_platform_tests.support.subscribing import Recorder
 
 POLLS = 1.0
-"""Seconds in which several polls are made, to see that none tells more."""
+"""Seconds of several polls, to check that nothing more is delivered."""
 
 
 @pytest.fixture(autouse=True)
@@ -60,28 +60,28 @@ def insert(database: Database, statement: str, rows: list[tuple[Any, ...]]) -> N
 def test_every_tick_that_is_committed_comes_once_also_those_of_one_time_and_late_ones(database: Database) -> None:
     begin = now()
     insert_ticks(database, (begin, "OLD", 1.0))
-    told = Told()
-    with subscribe("stocks_real_time", told, database=database):
+    recorder = Recorder()
+    with subscribe("stocks_real_time", recorder, database=database):
         same = [(begin, "AAPL", float(number)) for number in range(20)]
         insert_ticks(database, *same)
-        told.wait_for(20)
+        recorder.wait_for(20)
         late = [(begin - timedelta(seconds=30), "MSFT", 1.0), (begin - timedelta(seconds=10), "MSFT", 2.0)]
         insert_ticks(database, *late)
-        told.wait_for(22)
+        recorder.wait_for(22)
         time.sleep(POLLS)
-        told.wait_for(22)
-    assert sorted(change.row.price for change in told.changes[:20]) == [float(number) for number in range(20)]
-    assert [(change.row.symbol, change.row.price) for change in told.changes[20:]] == [("MSFT", 1.0), ("MSFT", 2.0)]
-    assert all(change.is_addition for change in told.changes)
-    assert len({change.key for change in told.changes}) == 22
-    assert told.changes[0].time == begin
-    assert told.changes[0].time.tzinfo is timezone.utc
+        recorder.wait_for(22)
+    assert sorted(change.row.price for change in recorder.changes[:20]) == [float(number) for number in range(20)]
+    assert [(change.row.symbol, change.row.price) for change in recorder.changes[20:]] == [("MSFT", 1.0), ("MSFT", 2.0)]
+    assert all(change.is_addition for change in recorder.changes)
+    assert len({change.key for change in recorder.changes}) == 22
+    assert recorder.changes[0].time == begin
+    assert recorder.changes[0].time.tzinfo is timezone.utc
 
 
 def test_quotes_of_many_symbols_come_once(database: Database) -> None:
-    told = Told()
+    recorder = Recorder()
     begin = now()
-    with subscribe("stock_quotes", told, database=database):
+    with subscribe("stock_quotes", recorder, database=database):
         insert(
             database,
             """
@@ -90,61 +90,61 @@ def test_quotes_of_many_symbols_come_once(database: Database) -> None:
             """,
             [(begin + timedelta(milliseconds=number), f"S{number % 9}", str(uuid.uuid4())) for number in range(40)],
         )
-        told.wait_for(40)
+        recorder.wait_for(40)
         time.sleep(POLLS)
-        told.wait_for(40)
-    assert [change.row.symbol for change in told.changes] == [f"S{number % 9}" for number in range(40)]
+        recorder.wait_for(40)
+    assert [change.row.symbol for change in recorder.changes] == [f"S{number % 9}" for number in range(40)]
 
 
 def test_a_bar_that_was_corrected_comes_as_the_old_one_and_the_new_one(database: Database) -> None:
     start = now().replace(second=0, microsecond=0)
     insert_bar(database, start, 1.0)
-    told = Told()
-    with subscribe("stock_aggregates", told, database=database):
+    recorder = Recorder()
+    with subscribe("stock_aggregates", recorder, database=database):
         insert_bar(database, start, 2.0)
-        told.wait_for(2)
+        recorder.wait_for(2)
         insert_bar(database, start - timedelta(minutes=1), 5.0)
-        told.wait_for(3)
-    assert [(change.row.close_price, change.is_addition) for change in told.changes] == [
+        recorder.wait_for(3)
+    assert [(change.row.close_price, change.is_addition) for change in recorder.changes] == [
         (1.0, False),
         (2.0, True),
         (5.0, True),
     ]
-    assert told.changes[0].key == told.changes[1].key != told.changes[2].key
-    assert told.changes[0].key.symbol == "AAPL"
+    assert recorder.changes[0].key == recorder.changes[1].key != recorder.changes[2].key
+    assert recorder.changes[0].key.symbol == "AAPL"
 
 
 @pytest.mark.parametrize("candle", ["one_minute_candle", "one_hour_candle"])
 def test_a_candle_that_changed_comes_as_the_old_one_and_the_new_one(database: Database, candle: str) -> None:
     at = now()
     if at.minute == 59 and at.second > 50:
-        at += timedelta(seconds=15)  # the whole test is to be of one hour; five minutes ahead are allowed
-    told = Told()
-    with subscribe(candle, told, database=database):
+        at += timedelta(seconds=15)  # the whole test must be in one hour; times up to five minutes ahead are allowed
+    recorder = Recorder()
+    with subscribe(candle, recorder, database=database):
         insert_ticks(database, (at, "AAPL", 10.0))
-        told.wait_for(1)
+        recorder.wait_for(1)
         insert_ticks(database, (at, "AAPL", 12.0))
-        told.wait_for(3)
+        recorder.wait_for(3)
         time.sleep(POLLS)
-        told.wait_for(3)
-    assert [(change.row.high, change.row.tick_count, change.is_addition) for change in told.changes] == [
+        recorder.wait_for(3)
+    assert [(change.row.high, change.row.tick_count, change.is_addition) for change in recorder.changes] == [
         (10.0, 1, True),
         (10.0, 1, False),
         (12.0, 2, True),
     ]
-    assert {change.key for change in told.changes} == {(told.changes[0].row.symbol, told.changes[0].time)}
-    assert told.changes[0].time == told.changes[0].row.bucket <= at
+    assert {change.key for change in recorder.changes} == {(recorder.changes[0].row.symbol, recorder.changes[0].time)}
+    assert recorder.changes[0].time == recorder.changes[0].row.bucket <= at
 
 
 def test_nothing_is_dropped_while_the_subscriber_is_slow(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For longer than the recent part is: it is counted from the newest row that was read."""
-    told = Told()
+    """Even for longer than `recent_seconds`, which counts from the newest row that was read."""
+    recorder = Recorder()
     go_on = threading.Event()
 
     def slowly(change: Change) -> None:
-        if not told.changes:
+        if not recorder.changes:
             go_on.wait(20)
-        told(change)
+        recorder(change)
 
     with subscribe("stocks_real_time", slowly, database=database, recent_seconds=0.5):
         expected = 0
@@ -153,12 +153,12 @@ def test_nothing_is_dropped_while_the_subscriber_is_slow(database: Database, mon
             expected += 10
             time.sleep(0.1)
         go_on.set()
-        told.wait_for(expected)
-    assert sorted(change.row.price for change in told.changes) == [float(number) for number in range(expected)]
+        recorder.wait_for(expected)
+    assert sorted(change.row.price for change in recorder.changes) == [float(number) for number in range(expected)]
 
 
-def test_a_lost_connection_is_made_good(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = Told()
+def test_a_lost_connection_is_replaced(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder()
     opened: list[Any] = []
     connect = database.connect
 
@@ -167,16 +167,16 @@ def test_a_lost_connection_is_made_good(database: Database, monkeypatch: pytest.
         return opened[-1]
 
     monkeypatch.setattr(database, "connect", remember)
-    with subscribe("stocks_real_time", told, database=database):
+    with subscribe("stocks_real_time", recorder, database=database):
         opened[0].close()
         insert_ticks(database, (now(), "AAPL", 1.0))
-        told.wait_for(1)
+        recorder.wait_for(1)
     assert all(connection.closed for connection in opened)
 
 
 def test_what_the_subscriber_raises_ends_the_subscription(database: Database) -> None:
-    """Also where it looks like trouble with the database: it may write to one of its own."""
-    calls = Told()
+    """Even if it looks like a database error: the subscriber may use a database of its own."""
+    calls = Recorder()
 
     def fail(change: Change) -> None:
         calls(change)
@@ -190,27 +190,27 @@ def test_what_the_subscriber_raises_ends_the_subscription(database: Database) ->
 
 
 def test_after_close_there_are_no_more_calls(database: Database) -> None:
-    told = Told()
-    subscription = subscribe("stocks_real_time", told, database=database)
+    recorder = Recorder()
+    subscription = subscribe("stocks_real_time", recorder, database=database)
     subscription.close()
     insert_ticks(database, (now(), "AAPL", 1.0))
     time.sleep(POLLS)
-    assert told.changes == []
+    assert recorder.changes == []
     assert subscription.wait(0)
 
 
 def test_a_table_that_is_not_there_is_raised_in_the_caller(empty_database: Database) -> None:
     with pytest.raises(SettingsError, match=r"no stocks_real_time.*materialize"):
-        subscribe("stocks_real_time", Told(), database=empty_database)
+        subscribe("stocks_real_time", Recorder(), database=empty_database)
 
 
 def test_a_database_that_is_not_there_is_raised_in_the_caller() -> None:
     with pytest.raises(DatabaseUnavailableError):
-        subscribe("stocks_real_time", Told(), database=Database("postgresql://nobody@127.0.0.1:1/none"))
+        subscribe("stocks_real_time", Recorder(), database=Database("postgresql://nobody@127.0.0.1:1/none"))
 
 
 def test_a_table_that_is_dropped_ends_the_subscription(database: Database) -> None:
-    subscription = subscribe("stock_quotes", Told(), database=database)
+    subscription = subscribe("stock_quotes", Recorder(), database=database)
     with database.transaction() as cursor:
         cursor.execute("DROP TABLE stock_quotes")
     with pytest.raises(psycopg2.errors.UndefinedTable):

@@ -1,4 +1,4 @@
-"""A feed connection at work, and a peer that does on the wire exactly what a test wants."""
+"""A running feed connection, and a server that does exactly what a test says."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from typing import Any
 from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Frame, Notice
+from ticks_platform.feeds.polygon.connector import PolygonConnector
 from ticks_platform.feeds.transport.reconnect import FeedConnection
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
+from ticks_standin import StandIn
 
 TIMEOUT = 8.0
-"""Seconds that anything awaited may take; nothing takes this long unless it is broken."""
+"""Longest wait for anything, in seconds; only failures take this long."""
 
 KEY = "5ecre7-key-0123456789"
 
@@ -30,18 +32,28 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 
 def price(symbol: str = "AAPL", **fields: Any) -> bytes:
-    """A price event as bytes; fields given replace those of a usual one."""
+    """A price event as bytes, with these fields replaced."""
     event = {"event": "price", "symbol": symbol, "timestamp": 1684508044, "price": 175.6997}
     return json.dumps({**event, **fields}).encode()
 
 
-def connector(url: str, *, key: str = KEY) -> TwelveDataConnector:
-    """What speaks to a Twelve Data server at that address."""
+def twelve_data(url: str, *, key: str = KEY) -> TwelveDataConnector:
+    """A connector to a Twelve Data server at this address."""
     return TwelveDataConnector(url=url, api_key=key)
 
 
+def polygon(url: str, *, key: str = KEY, **options: Any) -> PolygonConnector:
+    """A connector to a Polygon server at this address."""
+    return PolygonConnector(url=url, api_key=key, options=options)
+
+
+def polygon_at(stand_in: StandIn, **options: Any) -> PolygonConnector:
+    """A connector to the stand-in of Polygon."""
+    return polygon(stand_in.url("polygon", market=options.get("market", "stocks")), **options)
+
+
 def wait_until(condition: Callable[[], object], what: str, timeout: float = TIMEOUT) -> None:
-    """Return once the condition holds; fail after `timeout` seconds."""
+    """Return once the condition is true; fail after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
@@ -49,7 +61,7 @@ def wait_until(condition: Callable[[], object], what: str, timeout: float = TIME
 
 
 class RecordedBackoff(Backoff):
-    """Waits that a test can look at."""
+    """Records its delays."""
 
     def __init__(self, *, base: float = 0.01, cap: float = 0.05) -> None:
         super().__init__(base=base, cap=cap, seed=1)
@@ -61,11 +73,11 @@ class RecordedBackoff(Backoff):
 
 
 class Running:
-    """A FeedConnection on a thread, within a ``with`` block, and all that it has handed on."""
+    """A FeedConnection in a thread, within a ``with`` block, and everything that it passed on."""
 
     def __init__(
         self,
-        speaker: Connector,
+        connector: Connector,
         *,
         symbols: Sequence[str] = ("AAPL", "BTC/USD"),
         backoff: Backoff | None = None,
@@ -76,9 +88,9 @@ class Running:
         self.changes: list[Change] = []
         self.failure: BaseException | None = None
         self.threads: set[str] = set()
-        self._then = on_frame
+        self._on_received = on_frame
         self.connection = FeedConnection(
-            speaker,
+            connector,
             symbols=symbols,
             silence=silence,
             on_frames=self._on_frames,
@@ -97,7 +109,7 @@ class Running:
     def _run(self) -> None:
         try:
             self.connection.run()
-        except BaseException as error:  # noqa: BLE001  (looked at by the tests)
+        except BaseException as error:  # noqa: BLE001  (checked by the tests)
             self.failure = error
 
     def _on_frames(self, frames: Sequence[Frame]) -> None:
@@ -106,8 +118,8 @@ class Running:
 
     def _on_frame(self, frame: Frame) -> None:
         self.threads.add(threading.current_thread().name)
-        if self._then is not None:
-            self._then(frame)
+        if self._on_received is not None:
+            self._on_received(frame)
         self.frames.append(frame)
 
     def _on_change(self, change: Change) -> None:
@@ -115,61 +127,63 @@ class Running:
         self.changes.append(change)
 
     def stop(self) -> float:
-        """Stop it; how many seconds it took to end."""
+        """Stop it, and return the seconds that it took."""
         begin = time.monotonic()
         self.connection.stop()
         self._thread.join(TIMEOUT)
-        assert not self._thread.is_alive(), "stop() was not heeded"
+        assert not self._thread.is_alive(), "stop() had no effect"
         return time.monotonic() - begin
 
     def wait_for_end(self) -> BaseException | None:
-        """Wait until it ends by itself; what it died of."""
+        """Wait until it ends by itself, and return its exception."""
         self._thread.join(TIMEOUT)
-        assert not self._thread.is_alive(), "it goes on"
+        assert not self._thread.is_alive(), "still running"
         return self.failure
 
     def wait_for(self, state: State, *, times: int = 1) -> Change:
-        """Wait until it has been in a state that often; the change that brought it there."""
-        wait_until(lambda: self.states.count(state) >= times, f"{state} {times} times; {self.story()}")
+        """Wait until it has entered a state that often, and return the last of these changes."""
+        wait_until(lambda: self.states.count(state) >= times, f"{state} {times} times; {self.history()}")
         return [change for change in self.changes if change.notice is None and change.state is state][times - 1]
 
     def wait_for_notice(self, kind: type[Notice]) -> Any:
         """Wait for the first notice of that kind."""
-        wait_until(lambda: any(isinstance(notice, kind) for notice in self.notices), f"{kind.__name__} {self.story()}")
+        wait_until(
+            lambda: any(isinstance(notice, kind) for notice in self.notices), f"{kind.__name__} {self.history()}"
+        )
         return next(notice for notice in self.notices if isinstance(notice, kind))
 
     @property
     def states(self) -> list[State]:
-        """The states that it has been in, in order."""
+        """Its states so far, in order."""
         return [change.state for change in list(self.changes) if change.notice is None]
 
     @property
     def notices(self) -> list[Notice]:
-        """What the provider has had to say, in order."""
+        """The notices so far, in order."""
         return [change.notice for change in list(self.changes) if change.notice is not None]
 
     def received(self, connection: int) -> list[bytes]:
-        """The frames that came by one connection, in order."""
+        """The frames of one connection, in order."""
         return [frame.data for frame in list(self.frames) if frame.connection == connection]
 
     def last_arrival(self, connection: int) -> int:
-        """When the last frame of a connection came, in nanoseconds since the Unix epoch."""
+        """Arrival of a connection's last frame, in nanoseconds since the Unix epoch."""
         return max(frame.received_at for frame in list(self.frames) if frame.connection == connection)
 
-    def story(self) -> str:
-        """What happened, for the message of a failed test."""
+    def history(self) -> str:
+        """All changes, for the message of a failed test."""
         return " | ".join(f"{change.connection} {change.state.value}: {change.detail}" for change in list(self.changes))
 
 
 class Peer:
-    """One accepted TCP connection of a :class:`PeerServer`, from the server's side."""
+    """The server's side of one TCP connection to a PeerServer."""
 
     def __init__(self, socket_: socket.socket) -> None:
         self.socket = socket_
         self.request = b""
 
     def upgrade(self) -> None:
-        """Take the WebSocket handshake in and accept it."""
+        """Read the WebSocket handshake and accept it."""
         self.read_request()
         key = next(
             line.partition(b":")[2].strip()
@@ -190,7 +204,7 @@ class Peer:
             self.request += received
 
     def answer(self, status: str, body: bytes = b"", *headers: str) -> None:
-        """Take the WebSocket handshake in and answer with plain HTTP."""
+        """Read the WebSocket handshake and answer with plain HTTP."""
         self.read_request()
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
         self.socket.sendall("\r\n".join(lines).encode() + body)
@@ -198,7 +212,7 @@ class Peer:
     def send(self, payload: bytes, opcode: int = TEXT, *, final: bool = True) -> None:
         self.socket.sendall(encode(payload, opcode, final=final))
 
-    def hear(self) -> tuple[int, bytes]:
+    def receive(self) -> tuple[int, bytes]:
         """Opcode and payload of the client's next frame."""
         first, second = self._read(2)
         size = second & 0x7F
@@ -208,14 +222,14 @@ class Peer:
         payload = bytes(byte ^ mask[place % 4] for place, byte in enumerate(self._read(size)))
         return first & 0xF, payload
 
-    def hear_until_end(self) -> None:
-        """Take in whatever the client says, until it is gone; its goodbye is answered."""
+    def receive_until_end(self) -> None:
+        """Read until the client disconnects; answer its close frame."""
         while True:
-            if self.hear()[0] == CLOSE:
+            if self.receive()[0] == CLOSE:
                 self.send((1000).to_bytes(2, "big"), CLOSE)
 
     def reset(self) -> None:
-        """Vanish at once, as a process that is killed with unread data does."""
+        """Reset the connection, as a process does that is killed with unread data."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
@@ -240,7 +254,7 @@ def encode(payload: bytes, opcode: int = TEXT, *, final: bool = True) -> bytes:
 
 
 class PeerServer:
-    """A TCP server on loopback, within a ``with`` block; each connection is a call of `serve` on its own thread."""
+    """A TCP server on loopback, within a ``with`` block. Calls `serve` for each connection, in a thread."""
 
     def __init__(self, serve: Callable[[Peer], None]) -> None:
         self.accepted = 0
@@ -266,7 +280,7 @@ class PeerServer:
                 peer.socket.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(TIMEOUT)
-            assert not thread.is_alive(), "a peer hangs"
+            assert not thread.is_alive(), "serve() did not return"
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -280,6 +294,6 @@ class PeerServer:
                 self._threads.append(thread)
 
     def _run(self, peer: Peer) -> None:
-        # The client may leave at any time; what it must not leave out, the tests assert on their own threads.
+        # The client may disconnect at any time; the tests assert in their own threads.
         with contextlib.suppress(OSError), peer.socket:
             self._serve(peer)

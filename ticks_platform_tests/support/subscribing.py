@@ -1,4 +1,4 @@
-"""What a subscriber was told, and feeds to subscribe to."""
+"""A subscriber that records its changes, and feeds to subscribe to."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ticks_platform.subscribing import Change
 from ticks_platform_tests.support.feeds import wait_until
 
 
-class Told:
-    """Keeps every change, in order."""
+class Recorder:
+    """An `on_change` that keeps every change, in order."""
 
     def __init__(self) -> None:
         self.changes: list[Change] = []
@@ -19,13 +19,13 @@ class Told:
         self.changes.append(change)
 
     def wait_for(self, count: int, timeout: float = 20.0) -> list[Change]:
-        """Wait until so many have come; fails when there are more."""
-        wait_until(lambda: len(self.changes) >= count, f"{count} changes; {len(self.changes)} came", timeout)
+        """Wait for this many changes; fail if there are more."""
+        wait_until(lambda: len(self.changes) >= count, f"{count} changes; got {len(self.changes)}", timeout)
         assert len(self.changes) == count
         return self.changes
 
 
 def feed(url: str, provider: str = "twelve_data", **settings: Any) -> FeedSettings:
-    """A feed at an address on loopback."""
+    """A feed at this URL."""
     usual = {"name": "test", "api_key_env": "TEST_KEY", "synthetic_endpoint": True, "symbols": ["AAPL", "BTC/USD"]}
     return FeedSettings.model_validate({**usual, "provider": provider, "endpoint": url, **settings})

@@ -1,4 +1,4 @@
-"""A webhook on loopback that keeps what it is sent, and answers as it is told."""
+"""A webhook server on loopback that keeps the posted texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SECRET = "T0000/s3cr3t-word"
 
 
 class Receiver:
-    """`answers` are the status codes to come; 200 when they are used up."""
+    """`answers` are the next status codes; then 200."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -23,7 +23,7 @@ class Receiver:
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
-    """A receiver for as long as the context lasts."""
+    """A running receiver."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

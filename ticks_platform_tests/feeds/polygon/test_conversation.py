@@ -1,4 +1,4 @@
-"""What is said to Polygon.io, and what its answers mean for the connection."""
+"""Messages to Polygon.io, and what its messages mean for the connection."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def notices(*events: Any) -> tuple[Notice, ...]:
     return reaction.notices
 
 
-def test_what_is_said() -> None:
-    talk = polygon().converse()
-    assert talk.authenticates
-    assert talk.heartbeat_interval is None
-    assert [json.loads(message) for message in talk.opening()] == [{"action": "auth", "params": KEY}]
-    (message,) = talk.subscribe(["T.AAPL", "AM.AAPL"])
+def test_messages_of_the_client() -> None:
+    conversation = polygon().converse()
+    assert conversation.authenticates
+    assert conversation.heartbeat_interval is None
+    assert [json.loads(message) for message in conversation.opening()] == [{"action": "auth", "params": KEY}]
+    (message,) = conversation.subscribe(["T.AAPL", "AM.AAPL"])
     assert json.loads(message) == {"action": "subscribe", "params": "T.AAPL,AM.AAPL"}
-    (message,) = talk.unsubscribe(["T.AAPL"])
+    (message,) = conversation.unsubscribe(["T.AAPL"])
     assert json.loads(message) == {"action": "unsubscribe", "params": "T.AAPL"}
 
 
@@ -65,12 +65,12 @@ def test_messages_stay_small() -> None:
     assert [name for message in messages for name in json.loads(message)["params"].split(",")] == channels
 
 
-def test_the_key_is_in_no_address() -> None:
+def test_the_key_is_not_in_the_url() -> None:
     endpoint = polygon().endpoint()
     assert KEY not in repr(endpoint)
 
 
-def test_its_own_address() -> None:
+def test_live_url() -> None:
     def url(**options: Any) -> str:
         return PolygonConnector(url=None, api_key=KEY, options=options).endpoint().url
 
@@ -86,8 +86,8 @@ def test_channels_of_a_symbol() -> None:
     assert polygon(market="indices").channels("I:SPX") == ("V.I:SPX",)
 
 
-def test_what_ticks_call_a_symbol() -> None:
-    # C.EUR-USD and C.EURUSD are subscribed to in the wild; the quotes say EUR/USD.
+def test_symbol_names_in_ticks() -> None:
+    # Users subscribe to C.EUR-USD and C.EURUSD; the quotes say EUR/USD.
     forex = polygon(market="forex")
     assert {forex.symbol_of(symbol) for symbol in ("EUR/USD", "EUR-USD", "EURUSD")} == {"EUR/USD"}
     assert polygon(market="crypto").symbol_of("BTC-USD") == "BTC-USD"
@@ -114,7 +114,7 @@ def test_acknowledgements() -> None:
         assert notices(each) == (Acknowledged((channel,)),)
     assert notices(status("success", "subscribed to: T.AAPL, T.MSFT")) == (Acknowledged(("T.AAPL", "T.MSFT")),)
     assert notices(status("success", " subscribed to: C.EUR/USD ")) == (Acknowledged(("C.EUR/USD",)),)
-    # Sic.
+    # The provider does write "unsubscribed to".
     assert notices(status("success", "unsubscribed to: T.AAPL")) == (Unsubscribed(("T.AAPL",)),)
     assert notices(status("success", "something else")) == ()
 
@@ -148,7 +148,7 @@ def test_too_many_connections(text: str) -> None:
     assert text.strip() in later.reason
 
 
-def test_authentication_came_too_late() -> None:
+def test_authentication_timeout() -> None:
     (later,) = notices(status("auth_timeout", "No authentication request received."))
     assert isinstance(later, TryLater)
     assert 0 < later.seconds < MAX_CONNECTIONS_PAUSE
@@ -158,13 +158,13 @@ def test_authentication_came_too_late() -> None:
 def test_a_channel_that_is_not_in_the_plan(text: str) -> None:
     (refused,) = notices(status("error", text))
     assert isinstance(refused, NotEntitled)
-    # The others of the same request succeed.
+    # Other channels of the same request succeed.
     answers = notices(status("error", text), status("success", "subscribed to: T.AAPL"))
     assert answers == (refused, Acknowledged(("T.AAPL",)))
 
 
 @pytest.mark.parametrize("kind", ["slow_consumer", "force_disconnect", "error", "of tomorrow"])
-def test_complaints(kind: str) -> None:
+def test_provider_errors(kind: str) -> None:
     assert notices(status(kind, "what it says")) == (ProviderError(f"{kind}: what it says"),)
     assert notices(status(kind)) == (ProviderError(kind),)
 
@@ -176,7 +176,7 @@ def test_data() -> None:
     assert receive() == Reaction()
 
 
-def test_statuses_amid_data() -> None:
+def test_statuses_between_data() -> None:
     acknowledged = (Acknowledged(("T.MSFT",)),)
     ack = status("success", "subscribed to: T.MSFT")
     assert receive(TRADE, ack, TRADE) == Reaction(has_data=True, notices=acknowledged)
@@ -189,7 +189,7 @@ def test_statuses_amid_data() -> None:
     [status(None, "x"), status(5, "x"), status("success", 5), status("error", ["x"]), {"ev": "status"}, status({}, {})],
     ids=json.dumps,
 )
-def test_odd_statuses(event: dict[str, Any]) -> None:
+def test_malformed_statuses(event: dict[str, Any]) -> None:
     assert all(isinstance(notice, ProviderError) for notice in notices(event))
     assert Authenticated() in notices(event, status("auth_success"))
 
@@ -210,5 +210,5 @@ def test_odd_statuses(event: dict[str, Any]) -> None:
     ],
     ids=range(10),
 )
-def test_rubbish_is_left_to_the_loader(frame: bytes) -> None:
+def test_garbage_is_left_to_the_loader(frame: bytes) -> None:
     assert polygon().converse().receive(frame).notices == ()

@@ -1,4 +1,4 @@
-"""What becomes of Polygon.io's frames: the documented ones, those of the live service, and rubbish."""
+"""Decoding frames of Polygon.io: documented ones, those of the live service, and garbage."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def frame(*events: Any) -> bytes:
 
 
 def one(event: dict[str, Any], **changes: Any) -> Event:
-    """What becomes of an event with these fields changed; those that are `...` are left out."""
+    """The decoded event with these fields changed; `...` removes a field."""
     fields = {name: value for name, value in {**event, **changes}.items() if value is not ...}
     (decoded,) = decode(frame(fields))
     assert polygon_events._decode_each(frame(fields)) == [decoded]
@@ -95,11 +95,11 @@ def test_the_exact_size_wins() -> None:
 
 def test_ids() -> None:
     assert tick(T, i=71675577320245).trade_id == "71675577320245"
-    # It is a name, not a number.
+    # An id is text, not a number.
     assert tick(T, i="00123").trade_id == "00123"
     assert tick(T, i=0).trade_id == "0"
     for nothing in (..., None, ""):
-        # An identity that all share would make one trade of them.
+        # Trades with the same empty id would be stored as one.
         assert tick(T, i=nothing).trade_id is None
         assert tick(XT, i=nothing).trade_id is None
     assert tick(XT, i="14272084") == tick(XT)
@@ -138,7 +138,7 @@ def test_units_of_time(time: Any, nanoseconds: int) -> None:
 
 @pytest.mark.parametrize("event", [T, XT, Q, XQ, C, V, AM], ids=lambda event: event["ev"])
 @pytest.mark.parametrize("nothing", [..., None])
-def test_what_no_event_can_do_without(event: dict[str, Any], nothing: Any) -> None:
+def test_required_fields(event: dict[str, Any], nothing: Any) -> None:
     name = NAME.get(event["ev"], "sym")
     time = "s" if event is AM else "t"
     for field in (name, time):
@@ -147,7 +147,7 @@ def test_what_no_event_can_do_without(event: dict[str, Any], nothing: Any) -> No
     assert reason(event, **{name: nothing, time: nothing}).endswith(f"without {name}, {time}")
 
 
-def test_what_a_price_needs() -> None:
+def test_required_prices() -> None:
     assert reason(T, p=...) == "trade without p"
     assert reason(XT, p=None) == "crypto trade without p"
     assert reason(V, val=...) == "index value without val"
@@ -193,7 +193,7 @@ def test_bars() -> None:
 def test_bars_of_every_channel(kind: str) -> None:
     event = {**AM, "ev": kind, NAME.get(kind, "sym"): "X"}
     for end in (..., None):
-        # Samples leave the end out.
+        # The documentation's samples omit the end.
         decoded = bar(event, e=end)
         assert decoded.end_time - decoded.start_time == BARS[kind] * MS
     assert bar(event, e=AM["e"]).end_time == 1610144700000 * MS
@@ -220,7 +220,7 @@ def test_currencies() -> None:
     for nothing in (0, None, ...):
         assert reason(C, a=nothing) == "currency quote without a"
         assert reason(C, b=nothing) == "currency quote without b"
-    # The sum of the two is beyond all numbers, their middle is not.
+    # The sum overflows, the mid price does not.
     assert tick(C, a=1.7e308, b=1.7e308).price == 1.7e308
 
 
@@ -293,7 +293,7 @@ ODD: list[Any] = [
 
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: json.dumps(odd)[:40])
-def test_an_odd_event_does_not_harm_its_neighbours(odd: Any) -> None:
+def test_a_malformed_event_does_not_affect_the_others(odd: Any) -> None:
     events = decode(frame(T, odd, Q))
     assert events[0] == one(T)
     assert events[2] == one(Q)
@@ -302,8 +302,8 @@ def test_an_odd_event_does_not_harm_its_neighbours(odd: Any) -> None:
     assert json.loads(events[1].raw) == odd
 
 
-def test_nan_and_infinity_as_the_words_of_javascript() -> None:
-    # They are no JSON, so that where the next event begins cannot be told.
+def test_nan_and_infinity_literals() -> None:
+    # These are not JSON, so the frame cannot be split into events.
     for word in (b"NaN", b"Infinity", b"-Infinity"):
         whole = b'[{"ev":"T","sym":"A","p":%s,"t":1536036818784}]' % word
         (rejected,) = decode(whole)
@@ -312,7 +312,7 @@ def test_nan_and_infinity_as_the_words_of_javascript() -> None:
 
 
 def test_both_ways_give_the_same_events() -> None:
-    # Frames of plain events take the fast way, which must not decide anything otherwise.
+    # Decoding a frame as a whole must give the same events as decoding it event by event.
     chance = random.Random(7)
     plain: list[dict[str, Any]] = [
         *(T, Q, AM, XT, XQ, C, V, {"ev": "status"}),
@@ -363,7 +363,7 @@ def test_both_ways_give_the_same_events() -> None:
     assert 300 < differing < 2_900
 
 
-def test_frames_that_are_no_arrays() -> None:
+def test_frames_without_an_array() -> None:
     assert decode(b"[]") == []
     assert decode(b" [ ] ") == []
     assert decode(json.dumps(T).encode()) == [one(T)]
@@ -406,14 +406,14 @@ def test_frames_that_are_no_arrays() -> None:
     ],
     ids=range(30),
 )
-def test_rubbish_is_rejected_whole(rubbish: bytes) -> None:
+def test_garbage_is_rejected_whole(rubbish: bytes) -> None:
     (rejected,) = decode(rubbish)
     assert isinstance(rejected, Rejected)
     assert rejected.reason
     assert rejected.raw in (rubbish, rubbish.strip()[1:-1])
 
 
-def test_any_bytes_at_all() -> None:
+def test_mutated_bytes_do_not_raise() -> None:
     chance = random.Random(11)
     whole = frame(T, Q, AM, XT, C, V)
     for _ in range(5_000):
@@ -440,9 +440,9 @@ def test_speed() -> None:
             decode_one(each)
         return time.perf_counter() - begin
 
-    # In turns, so that whatever else the machine does slows both.
+    # Alternating, so that other load slows both.
     rounds = [(seconds(decode), seconds(json.loads)) for _ in range(150)]
     ours, theirs = (min(times) for times in zip(*rounds, strict=True))
     print(f"{30 * len(frames) / ours / 1e6:.2f} M events/s; {theirs / ours:.1f} times as fast as json.loads")
-    # On a quiet machine it is 1.9, at 1.4 million events a second.
+    # On an idle machine it is 1.9, at 1.4 million events per second.
     assert theirs / ours > 1.3

@@ -1,4 +1,4 @@
-"""Frames over real sockets: all of them, in order, across connections that end in every way."""
+"""All frames arrive in order over real sockets, across connections that end in every way."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ import pytest
 
 from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Frame, ProviderError, Tick
-from ticks_platform.feeds.transport import reconnect as connections
-from ticks_platform.feeds.transport import session, subscriptions
+from ticks_platform.feeds.transport import reconnect, session, subscriptions
 from ticks_platform.feeds.transport.state import State
 from ticks_platform.ingestion.run import RECEIVER_TIMEOUT
 from ticks_platform_tests.support.feeds import (
@@ -36,9 +35,9 @@ from ticks_platform_tests.support.feeds import (
     PeerServer,
     RecordedBackoff,
     Running,
-    connector,
     encode,
     price,
+    twelve_data,
     wait_until,
 )
 from ticks_standin import ConnectionAccount, RawFrame, StandIn, StandInSettings
@@ -47,12 +46,12 @@ SYMBOLS = ("AAPL", "BTC/USD")
 
 
 def address(stand_in: StandIn) -> str:
-    """Where the stand-in listens, for a client that sends its key in a header."""
+    """URL of the stand-in, for a client that sends its key in a header."""
     return stand_in.url("twelve_data", key=None)
 
 
 def accounts(stand_in: StandIn, ended: int) -> list[ConnectionAccount]:
-    """The account of every connection, once that many have ended."""
+    """The accounts of all connections, once this many have ended."""
     wait_until(
         lambda: sum(account.ending is not None for account in stand_in.account().connections) >= ended,
         f"{ended} connections ended",
@@ -61,11 +60,11 @@ def accounts(stand_in: StandIn, ended: int) -> list[ConnectionAccount]:
 
 
 def stream(stand_in: StandIn, running: Running, ticks: int) -> None:
-    """Let that many ticks through."""
+    """Send this many ticks and wait for them."""
     before = len(running.frames)
     stand_in.wait_until_subscribed(*SYMBOLS)
     stand_in.send_exactly(ticks)
-    wait_until(lambda: len(running.frames) >= before + ticks, f"{ticks} frames {running.story()}")
+    wait_until(lambda: len(running.frames) >= before + ticks, f"{ticks} frames {running.history()}")
 
 
 def received_many(running: Running, connection: int) -> bool:
@@ -73,9 +72,9 @@ def received_many(running: Running, connection: int) -> bool:
 
 
 def test_what_was_sent_is_what_was_received(stand_in: StandIn) -> None:
-    speaker = connector(address(stand_in))
+    connector = twelve_data(address(stand_in))
     begin = time.time_ns()
-    with Running(speaker) as running:
+    with Running(connector) as running:
         stream(stand_in, running, 5_000)
     (account,) = accounts(stand_in, ended=1)
     assert account.ending == "closed"
@@ -85,10 +84,10 @@ def test_what_was_sent_is_what_was_received(stand_in: StandIn) -> None:
     assert begin < arrivals[0]
     assert arrivals == sorted(arrivals)
     assert arrivals[-1] < time.time_ns()
-    # All callbacks are of the one thread that called `run`.
+    # All callbacks are called in the thread that called `run`.
     assert running.threads == {"receive"}
 
-    ticks = [event for frame in running.frames for event in speaker.decode(frame.data) if isinstance(event, Tick)]
+    ticks = [event for frame in running.frames for event in connector.decode(frame.data) if isinstance(event, Tick)]
     assert [(tick.symbol, tick.time, tick.price, tick.day_volume, tick.bid, tick.ask) for tick in ticks] == [
         (
             event["symbol"],
@@ -102,9 +101,9 @@ def test_what_was_sent_is_what_was_received(stand_in: StandIn) -> None:
     ]
 
 
-def test_a_stop_amid_the_flow_loses_nothing() -> None:
+def test_a_stop_while_data_flows_loses_nothing() -> None:
     with StandIn(StandInSettings(rate=8_000, record=True)) as stand_in:
-        with Running(connector(address(stand_in))) as running:
+        with Running(twelve_data(address(stand_in))) as running:
             wait_until(lambda: len(running.frames) > 1_000, "1,000 frames")
             assert running.stop() < RECEIVER_TIMEOUT
         (account,) = accounts(stand_in, ended=1)
@@ -113,33 +112,33 @@ def test_a_stop_amid_the_flow_loses_nothing() -> None:
         assert running.states[-1] is State.CLOSED
 
 
-def test_a_slow_goodbye_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What is on its way when we say goodbye may take longer than one poll.
+def test_a_slow_closing_handshake_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Frames that are on their way at our close frame may take longer than one poll.
     monkeypatch.setattr(session, "POLL_INTERVAL", 0.02)
 
     def serve(peer: Peer) -> None:
         peer.upgrade()
-        while peer.hear()[0] != CLOSE:
+        while peer.receive()[0] != CLOSE:
             pass
         for number in range(3):
             time.sleep(0.1)
             peer.send(price(price=number))
         peer.send((1000).to_bytes(2, "big"), CLOSE)
 
-    with PeerServer(serve) as server, Running(connector(server.url)) as running:
+    with PeerServer(serve) as server, Running(twelve_data(server.url)) as running:
         running.wait_for(State.SUBSCRIBING)
         assert running.stop() < RECEIVER_TIMEOUT
         assert running.received(1) == [price(price=number) for number in range(3)]
 
 
 def test_states_in_order(stand_in: StandIn) -> None:
-    with Running(connector(address(stand_in))) as running:
+    with Running(twelve_data(address(stand_in))) as running:
         stream(stand_in, running, 10)
         stand_in.drop_connections()
         running.wait_for(State.SUBSCRIBING, times=2)
         stream(stand_in, running, 10)
-    life = [State.CONNECTING, State.SUBSCRIBING, State.STREAMING]
-    assert running.states == [*life, State.BACKING_OFF, *life, State.CLOSED]
+    cycle = [State.CONNECTING, State.SUBSCRIBING, State.STREAMING]
+    assert running.states == [*cycle, State.BACKING_OFF, *cycle, State.CLOSED]
     assert [change.at for change in running.changes] == sorted(change.at for change in running.changes)
     assert [change.connection for change in running.changes if change.state is State.CONNECTING] == [1, 2]
     assert running.notices == [Acknowledged(SYMBOLS), Acknowledged(SYMBOLS)]
@@ -149,7 +148,7 @@ def test_states_in_order(stand_in: StandIn) -> None:
 
 
 def test_two_drops_in_a_row(stand_in: StandIn) -> None:
-    with Running(connector(address(stand_in))) as running:
+    with Running(twelve_data(address(stand_in))) as running:
         stream(stand_in, running, 100)
         stand_in.drop_connections()
         running.wait_for(State.SUBSCRIBING, times=2)
@@ -165,23 +164,23 @@ def test_two_drops_in_a_row(stand_in: StandIn) -> None:
     assert third.price_events == 100
 
 
-def test_a_drop_amid_the_flow() -> None:
+def test_a_drop_while_data_flows() -> None:
     with StandIn(StandInSettings(rate=4_000, record=True)) as stand_in:
-        with Running(connector(address(stand_in))) as running:
+        with Running(twelve_data(address(stand_in))) as running:
             for number in range(1, 5):
                 wait_until(partial(received_many, running, number), f"frames by connection {number}")
                 if number < 4:
                     stand_in.drop_connections()
         for account in accounts(stand_in, ended=4):
             received = running.received(account.number)
-            # What an abort cuts off never reached this side; what did is whole, and in order.
+            # An abort loses the frames that were on their way; the others are complete and in order.
             assert received == account.sent[: len(received)]
         assert received == account.sent
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1008, 1011])
 def test_a_close_of_the_provider(stand_in: StandIn, code: int) -> None:
-    with Running(connector(address(stand_in))) as running:
+    with Running(twelve_data(address(stand_in))) as running:
         stream(stand_in, running, 50)
         stand_in.close_connections(code, "because")
         lost = running.wait_for(State.BACKING_OFF)
@@ -194,9 +193,9 @@ def test_a_close_of_the_provider(stand_in: StandIn, code: int) -> None:
         assert running.received(account.number) == account.sent
 
 
-def test_a_provider_that_is_away_for_a_while(stand_in: StandIn) -> None:
+def test_a_provider_that_is_down_for_a_while(stand_in: StandIn) -> None:
     backoff = RecordedBackoff(base=0.02, cap=0.1)
-    with Running(connector(address(stand_in)), backoff=backoff) as running:
+    with Running(twelve_data(address(stand_in)), backoff=backoff) as running:
         stream(stand_in, running, 10)
         stand_in.pause_accepting()
         stand_in.drop_connections()
@@ -209,7 +208,7 @@ def test_a_provider_that_is_away_for_a_while(stand_in: StandIn) -> None:
     for before, after in itertools.pairwise(waits):
         if before.state is State.BACKING_OFF:
             assert after.state is State.CONNECTING
-            # One attempt a wait, and none before its time.
+            # One attempt after each wait, and not before its end.
             assert (after.at - before.at) / 1e9 >= backoff.delays[paused] - 0.002
             paused += 1
     assert paused == len(backoff.delays) == backoff.failures >= 6
@@ -219,11 +218,11 @@ def test_a_provider_that_is_away_for_a_while(stand_in: StandIn) -> None:
 def test_waits_grow_while_no_data_flows() -> None:
     def serve(peer: Peer) -> None:
         peer.upgrade()
-        peer.hear()
+        peer.receive()
         peer.send((1008).to_bytes(2, "big"), CLOSE)
 
     backoff = RecordedBackoff(base=0.001, cap=0.02)
-    with PeerServer(serve) as server, Running(connector(server.url), backoff=backoff) as running:
+    with PeerServer(serve) as server, Running(twelve_data(server.url), backoff=backoff) as running:
         running.wait_for(State.BACKING_OFF, times=8)
         running.stop()
         assert State.STREAMING not in running.states
@@ -231,19 +230,19 @@ def test_waits_grow_while_no_data_flows() -> None:
 
 
 @pytest.mark.parametrize(("proven_after", "grows"), [(10.0, True), (0.0, False)])
-def test_waits_begin_small_only_after_a_proven_connection(
+def test_the_backoff_is_reset_only_after_a_stable_connection(
     monkeypatch: pytest.MonkeyPatch, proven_after: float, grows: bool
 ) -> None:
-    # A key whose connections are all taken: each new one is served for a moment, then another client takes it over.
-    monkeypatch.setattr(connections, "STABLE_AFTER", proven_after)
+    # A key at its connection limit: each new connection is served for a moment, then another client takes it over.
+    monkeypatch.setattr(reconnect, "STABLE_AFTER", proven_after)
 
     def serve(peer: Peer) -> None:
         peer.upgrade()
-        peer.hear()
+        peer.receive()
         peer.send(price())
 
     backoff = RecordedBackoff(base=0.001, cap=0.02)
-    with PeerServer(serve) as server, Running(connector(server.url), backoff=backoff) as running:
+    with PeerServer(serve) as server, Running(twelve_data(server.url), backoff=backoff) as running:
         running.wait_for(State.BACKING_OFF, times=6)
         running.stop()
         assert running.states.count(State.STREAMING) >= 6
@@ -255,18 +254,18 @@ def test_a_wrong_key_is_tried_once(caplog: pytest.LogCaptureFixture, mode: str) 
     caplog.set_level("DEBUG", "ticks_platform.feeds")
     caplog.set_level("DEBUG", "websocket")
     settings = StandInSettings.model_validate({"keys": {"another"}, "bad_key_mode": mode})
-    with StandIn(settings) as stand_in, Running(connector(address(stand_in))) as running:
+    with StandIn(settings) as stand_in, Running(twelve_data(address(stand_in))) as running:
         failure = running.wait_for_end()
         assert isinstance(failure, FeedRefusedError)
         assert "Twelve Data" in str(failure)
         assert running.states == [State.CONNECTING, State.REFUSED]
         assert running.changes[-1].detail == str(failure)
-        assert KEY not in "".join(traceback.format_exception(failure)) + caplog.text + running.story()
+        assert KEY not in "".join(traceback.format_exception(failure)) + caplog.text + running.history()
         assert "Twelve Data refused" in caplog.text
 
 
 def test_no_key_at_all() -> None:
-    with StandIn() as stand_in, Running(connector(address(stand_in), key="")) as running:
+    with StandIn() as stand_in, Running(twelve_data(address(stand_in), key="")) as running:
         assert isinstance(running.wait_for_end(), FeedRefusedError)
 
 
@@ -275,11 +274,11 @@ def test_a_refusal_in_the_conversation() -> None:
 
     def serve(peer: Peer) -> None:
         peer.upgrade()
-        peer.hear()
+        peer.receive()
         peer.send(complaint)
-        peer.hear_until_end()
+        peer.receive_until_end()
 
-    with PeerServer(serve) as server, Running(connector(server.url)) as running:
+    with PeerServer(serve) as server, Running(twelve_data(server.url)) as running:
         assert isinstance(running.wait_for_end(), FeedRefusedError)
         assert running.states == [State.CONNECTING, State.SUBSCRIBING, State.REFUSED]
         assert running.received(1) == [complaint]
@@ -293,9 +292,9 @@ def test_a_handshake_that_fails_for_now(status: str) -> None:
             peer.answer(status, b'{"code":429,"message":"Your API key has run out of API credits"}')
             return
         peer.upgrade()
-        peer.hear_until_end()
+        peer.receive_until_end()
 
-    with PeerServer(serve) as server, Running(connector(server.url)) as running:
+    with PeerServer(serve) as server, Running(twelve_data(server.url)) as running:
         assert f"HTTP {status[:3]}" in running.wait_for(State.BACKING_OFF).detail
         running.wait_for(State.SUBSCRIBING)
 
@@ -317,13 +316,13 @@ def test_an_answer_that_is_no_handshake(answer: bytes) -> None:
         peer.read_request()
         peer.socket.sendall(answer)
 
-    with PeerServer(serve) as server, Running(connector(server.url)) as running:
+    with PeerServer(serve) as server, Running(twelve_data(server.url)) as running:
         running.wait_for(State.CONNECTING, times=3)
 
 
 @pytest.mark.parametrize("url", ["ws://127.0.0.1:1/", "ws://no-such-host.invalid/", "ws://a..b/", "ws:///"])
 def test_a_host_that_cannot_be_reached(url: str) -> None:
-    with Running(connector(url)) as running:
+    with Running(twelve_data(url)) as running:
         assert "cannot connect" in running.wait_for(State.BACKING_OFF, times=2).detail
 
 
@@ -331,7 +330,7 @@ def test_the_key_does_not_follow_a_redirect() -> None:
     with (
         PeerServer(Peer.upgrade) as elsewhere,
         PeerServer(lambda peer: peer.answer("302 Found", b"", f"Location: {elsewhere.url}")) as server,
-        Running(connector(server.url)) as running,
+        Running(twelve_data(server.url)) as running,
     ):
         running.wait_for(State.BACKING_OFF, times=3)
         running.stop()
@@ -339,7 +338,7 @@ def test_the_key_does_not_follow_a_redirect() -> None:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
-def test_a_certificate_of_nobody_knows_whom(tmp_path: Path) -> None:
+def test_an_untrusted_certificate(tmp_path: Path) -> None:
     key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
     subprocess.run(
         [
@@ -357,7 +356,7 @@ def test_a_certificate_of_nobody_knows_whom(tmp_path: Path) -> None:
         heard.append(context.wrap_socket(peer.socket, server_side=True).recv(4096))
 
     with PeerServer(serve) as server:
-        with Running(connector(server.url.replace("ws://", "wss://"))) as running:
+        with Running(twelve_data(server.url.replace("ws://", "wss://"))) as running:
             assert "certificate" in running.wait_for(State.BACKING_OFF, times=2).detail
         assert not any(heard)
 
@@ -365,7 +364,7 @@ def test_a_certificate_of_nobody_knows_whom(tmp_path: Path) -> None:
 def test_symbols_that_fail(caplog: pytest.LogCaptureFixture) -> None:
     with StandIn(StandInSettings(rate=0)) as stand_in:
         symbols = ["AAPL", "NOPE", "1211", "NSEI", "RY:TSX"]
-        with Running(connector(address(stand_in)), symbols=symbols) as running:
+        with Running(twelve_data(address(stand_in)), symbols=symbols) as running:
             failed = running.wait_for_notice(ChannelsFailed)
             assert failed.reasons.keys() == {"NOPE", "1211"}
             assert failed.reasons["1211"] == "You are not authorized to access XHKG data."
@@ -383,19 +382,19 @@ def test_symbols_that_are_not_acknowledged(monkeypatch: pytest.MonkeyPatch) -> N
 
     def serve(peer: Peer) -> None:
         peer.upgrade()
-        peer.hear()
+        peer.receive()
         peer.send(b'{"event":"subscribe-status","status":"ok","success":[{"symbol":"RY"}]}')
-        peer.hear_until_end()
+        peer.receive_until_end()
 
-    with PeerServer(serve) as server, Running(connector(server.url), symbols=["RY:TSX", "MSFT", "NVDA"]) as running:
+    with PeerServer(serve) as server, Running(twelve_data(server.url), symbols=["RY:TSX", "MSFT", "NVDA"]) as running:
         failed = running.wait_for_notice(ChannelsFailed)
         assert failed.reasons == dict.fromkeys(("MSFT", "NVDA"), "not acknowledged within 0.2 s, requested 3 times")
         begin = next(change.at for change in running.changes if change.state is State.SUBSCRIBING)
         assert (running.changes[-1].at - begin) / 1e9 < 1.5
 
 
-def test_symbols_that_are_not_acknowledged_amid_the_flow(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Then no read ever times out, and the clock has to be looked at nevertheless.
+def test_symbols_that_are_not_acknowledged_while_data_flows(monkeypatch: pytest.MonkeyPatch) -> None:
+    # No read times out then, but timers must be checked all the same.
     monkeypatch.setattr(subscriptions, "ACKNOWLEDGE_TIMEOUT", 0.2)
 
     def serve(peer: Peer) -> None:
@@ -404,24 +403,24 @@ def test_symbols_that_are_not_acknowledged_amid_the_flow(monkeypatch: pytest.Mon
             peer.send(price())
             time.sleep(0.001)
 
-    with PeerServer(serve) as server, Running(connector(server.url)) as running:
+    with PeerServer(serve) as server, Running(twelve_data(server.url)) as running:
         assert running.wait_for_notice(ChannelsFailed).reasons.keys() == set(SYMBOLS)
         wait_until(lambda: len(running.frames) > 500, "more frames")
         running.stop()
         assert len(running.notices) == 1
 
 
-def test_thousands_of_symbols_in_one_line_of_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_thousands_of_symbols_in_one_log_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     symbols = [f"S{number}" for number in range(5_000)]
     with StandIn(StandInSettings(rate=0, accept_any_symbol=True)) as stand_in:
-        with Running(connector(address(stand_in)), symbols=symbols) as running:
+        with Running(twelve_data(address(stand_in)), symbols=symbols) as running:
             assert list(running.wait_for_notice(Acknowledged).channels) == symbols
         assert "and 4980 more" in caplog.text
         assert max(len(record.getMessage()) for record in caplog.records) < 1_000
 
 
-def test_a_long_subscription_on_a_slow_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_subscription_on_a_slow_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "POLL_INTERVAL", 0.02)
     symbols = [f"SYMBOL{number:0100}" for number in range(85_000)]
     sizes = []
@@ -430,9 +429,9 @@ def test_a_long_subscription_on_a_slow_line(monkeypatch: pytest.MonkeyPatch) -> 
         peer.upgrade()
         time.sleep(0.3)
         sizes.append(len(peer._read(9_000_000)))
-        peer.hear_until_end()
+        peer.receive_until_end()
 
-    with PeerServer(serve) as server, Running(connector(server.url), symbols=symbols) as running:
+    with PeerServer(serve) as server, Running(twelve_data(server.url), symbols=symbols) as running:
         running.wait_for(State.SUBSCRIBING)
         running.stop()
         assert running.states.count(State.CONNECTING) == 1
@@ -446,7 +445,7 @@ def test_a_callback_that_blocks_stops_the_reading() -> None:
 
     def serve(peer: Peer) -> None:
         peer.upgrade()
-        peer.hear()
+        peer.receive()
         peer.socket.settimeout(0.3)
         for number in range(total):
             left = memoryview(encode(str(number).encode()) + frame)
@@ -456,14 +455,14 @@ def test_a_callback_that_blocks_stops_the_reading() -> None:
                 except TimeoutError:
                     stuck.set()
         peer.socket.settimeout(None)
-        peer.hear_until_end()
+        peer.receive_until_end()
 
     def block(_: Frame) -> None:
         if len(running.frames) == 10:
             assert go_on.wait(30.0)
 
-    with PeerServer(serve) as server, Running(connector(server.url), on_frame=block) as running:
-        assert stuck.wait(10.0)  # what was read is full, and so are all buffers of the system
+    with PeerServer(serve) as server, Running(twelve_data(server.url), on_frame=block) as running:
+        assert stuck.wait(10.0)  # all buffers of the system are full
         assert len(running.frames) == 10
         go_on.set()
         wait_until(lambda: len(running.frames) == 2 * total, "all frames")
@@ -472,14 +471,14 @@ def test_a_callback_that_blocks_stops_the_reading() -> None:
 
 
 def test_what_had_arrived_before_a_reset_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A consumer that was slow is dropped; its next heartbeat fails, while frames still wait to be read.
+    # The server drops a slow consumer; its next heartbeat fails while frames still wait to be read.
     monkeypatch.setattr("ticks_platform.feeds.twelve_data.connector.TwelveDataConversation.heartbeat_interval", 0.001)
     sent = [price(price=number) for number in range(1_000)]
     gone, handled = threading.Event(), threading.Event()
 
     def serve(peer: Peer) -> None:
         peer.upgrade()
-        peer.hear()
+        peer.receive()
         peer.socket.sendall(b"".join(map(encode, sent)))
         handled.wait(10.0)
         peer.reset()
@@ -489,7 +488,7 @@ def test_what_had_arrived_before_a_reset_is_kept(monkeypatch: pytest.MonkeyPatch
         handled.set()
         assert gone.wait(10.0)
 
-    with PeerServer(serve) as server, Running(connector(server.url), on_frame=block) as running:
+    with PeerServer(serve) as server, Running(twelve_data(server.url), on_frame=block) as running:
         running.wait_for(State.BACKING_OFF)
         assert running.received(1) == sent
 
@@ -498,14 +497,14 @@ def test_an_error_of_a_callback_is_not_a_lost_connection() -> None:
     def fail(_: Frame) -> None:
         raise OSError(28, "No space left on device")
 
-    with StandIn() as stand_in, Running(connector(address(stand_in)), on_frame=fail) as running:
+    with StandIn() as stand_in, Running(twelve_data(address(stand_in)), on_frame=fail) as running:
         failure = running.wait_for_end()
         assert isinstance(failure, OSError)
         assert failure.errno == 28
         assert State.BACKING_OFF not in running.states
 
 
-def test_bad_frames_pass_untouched(stand_in: StandIn) -> None:
+def test_bad_frames_pass_unchanged(stand_in: StandIn) -> None:
     frames = (
         price().decode(),
         price(symbol="NVDA"),
@@ -519,7 +518,7 @@ def test_bad_frames_pass_untouched(stand_in: StandIn) -> None:
         price(filler="x" * 900_000).decode(),
         price(filler="y" * 999_800),
     )
-    with Running(connector(address(stand_in))) as running:
+    with Running(twelve_data(address(stand_in))) as running:
         running.wait_for_notice(Acknowledged)
         assert stand_in.inject(*frames) == 1
         stand_in.send_exactly(5)
@@ -532,11 +531,11 @@ def test_bad_frames_pass_untouched(stand_in: StandIn) -> None:
 def test_binary_frames_are_data() -> None:
     def serve(peer: Peer) -> None:
         peer.upgrade()
-        peer.hear()
+        peer.receive()
         peer.send(price(), BINARY)
-        peer.hear_until_end()
+        peer.receive_until_end()
 
-    with PeerServer(serve) as server, Running(connector(server.url)) as running:
+    with PeerServer(serve) as server, Running(twelve_data(server.url)) as running:
         running.wait_for(State.STREAMING)
         assert running.received(1) == [price()]
 
@@ -547,17 +546,17 @@ def test_fragments_with_a_ping_between_them() -> None:
 
     def serve(peer: Peer) -> None:
         peer.upgrade()
-        peer.hear()
+        peer.receive()
         peer.send(payload[:10], TEXT, final=False)
         peer.send(b"between", PING)
         peer.send(b"", CONTINUATION, final=False)
         peer.send(payload[10:70_000], CONTINUATION, final=False)
         peer.send(payload[70_000:], CONTINUATION)
         peer.send(price())
-        heard.append(peer.hear())
-        peer.hear_until_end()
+        heard.append(peer.receive())
+        peer.receive_until_end()
 
-    with PeerServer(serve) as server, Running(connector(server.url)) as running:
+    with PeerServer(serve) as server, Running(twelve_data(server.url)) as running:
         wait_until(lambda: len(running.frames) == 2 and heard, "two messages and a pong")
         assert running.received(1) == [payload, price()]
         assert heard == [(PONG, b"between")]
@@ -565,7 +564,7 @@ def test_fragments_with_a_ping_between_them() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_messages_parts_and_control_frames_cut_anywhere(seed: int) -> None:
-    """However the stream is cut into reads: what was read ahead whole takes another way than what was not."""
+    """Any split of the stream into reads works: messages that are buffered whole take another path."""
     seeded = random.Random(seed)
     expected, stream = [], b""
     for number in range(400):
@@ -585,22 +584,22 @@ def test_messages_parts_and_control_frames_cut_anywhere(seed: int) -> None:
 
     def serve(peer: Peer) -> None:
         peer.upgrade()
-        peer.hear()
+        peer.receive()
         at = 0
         while at < len(stream):
             size = seeded.choice([1, 2, 3, 7, 150, 3_000, 100_000])
             peer.socket.sendall(stream[at : at + size])
             at += size
-        peer.hear_until_end()
+        peer.receive_until_end()
 
-    with PeerServer(serve) as server, Running(connector(server.url)) as running:
+    with PeerServer(serve) as server, Running(twelve_data(server.url)) as running:
         wait_until(lambda: len(running.frames) >= len(expected), "all messages")
         assert running.received(1) == expected
 
 
 @pytest.mark.parametrize("filler", [0, 100, 300])
 def test_a_frame_that_comes_byte_by_byte(monkeypatch: pytest.MonkeyPatch, filler: int) -> None:
-    # Every read of it times out, amid the header, the length and the payload.
+    # Reads time out in the header, in the length and in the payload.
     monkeypatch.setattr(session, "POLL_INTERVAL", 0.002)
     payload = b'{"event":"price"}'
     payload += b" " * filler
@@ -608,15 +607,15 @@ def test_a_frame_that_comes_byte_by_byte(monkeypatch: pytest.MonkeyPatch, filler
 
     def serve(peer: Peer) -> None:
         peer.upgrade()
-        peer.hear()
+        peer.receive()
         slow = 12
         for place in (*range(slow), len(wire) - 3, len(wire) - 2, len(wire) - 1):
             end = place + 1 if place != slow - 1 else len(wire) - 3
             peer.socket.sendall(wire[place:end])
             time.sleep(0.01)
-        peer.hear_until_end()
+        peer.receive_until_end()
 
-    with PeerServer(serve) as server, Running(connector(server.url)) as running:
+    with PeerServer(serve) as server, Running(twelve_data(server.url)) as running:
         wait_until(lambda: len(running.frames) == 2, "both frames")
         assert running.received(1) == [payload, b"next"]
         assert State.BACKING_OFF not in running.states
@@ -625,30 +624,30 @@ def test_a_frame_that_comes_byte_by_byte(monkeypatch: pytest.MonkeyPatch, filler
 @pytest.mark.parametrize(
     "wire",
     [
-        b"\xc1\x01x",  # compressed, which was not agreed upon
+        b"\xc1\x01x",  # compressed without negotiation
         b"\x83\x01x",  # no such opcode
-        b"\x80\x01x",  # a continuation of nothing
+        b"\x80\x01x",  # a continuation without a start
         b"\x88\x01x",  # half a close code
         b"\x88\x02\x00\x01",  # no such close code
         b"\x81",  # cut off
-        b"\x88\x00",  # a close that says nothing
+        b"\x88\x00",  # a close frame without a code
     ],
     ids=repr,
 )
 def test_violations_of_the_protocol(wire: bytes) -> None:
     def serve(peer: Peer) -> None:
         peer.upgrade()
-        peer.hear()
+        peer.receive()
         peer.socket.sendall(encode(price()) + wire)
 
-    with PeerServer(serve) as server, Running(connector(server.url)) as running:
+    with PeerServer(serve) as server, Running(twelve_data(server.url)) as running:
         running.wait_for(State.STREAMING, times=2)
         running.stop()
         assert running.received(1) == [price()]
 
 
-def test_a_complaint_that_changes_nothing(stand_in: StandIn) -> None:
-    with Running(connector(address(stand_in))) as running:
+def test_a_provider_error_changes_no_state(stand_in: StandIn) -> None:
+    with Running(twelve_data(address(stand_in))) as running:
         stream(stand_in, running, 5)
         stand_in.inject('{"status":"error","code":429,"message":"slow down"}')
         assert running.wait_for_notice(ProviderError).message == "slow down"
@@ -670,13 +669,13 @@ def test_sockets_are_freed(leave: Callable[[Peer], None]) -> None:
 
     def serve(peer: Peer) -> None:
         peer.upgrade()
-        peer.hear()
+        peer.receive()
         leave(peer)
         peer.socket.settimeout(TIMEOUT)
         with contextlib.suppress(ConnectionError):
-            peer.hear_until_end()
+            peer.receive_until_end()
         freed.set()
 
     backoff = RecordedBackoff(base=60.0, cap=60.0)
-    with PeerServer(serve) as server, Running(connector(server.url), backoff=backoff):
+    with PeerServer(serve) as server, Running(twelve_data(server.url), backoff=backoff):
         assert freed.wait(TIMEOUT), "the socket stays open while the client waits"

@@ -1,287 +1,264 @@
-"""Keeping alive, noticing death, and stopping at once."""
+"""Which symbols count as silent, and what is done about them; with simulated time."""
 
 from __future__ import annotations
 
-import threading
-import time
+import itertools
+import random
+from datetime import datetime, timezone
 
 import pytest
 
-from ticks_platform.feeds.transport import reconnect as connections
-from ticks_platform.feeds.transport import session
-from ticks_platform.feeds.transport.state import State
-from ticks_platform.feeds.twelve_data.connector import TwelveDataConversation
-from ticks_platform.ingestion.run import RECEIVER_TIMEOUT
-from ticks_platform_tests.support.feeds import (
-    PING,
-    PONG,
-    TEXT,
-    Peer,
-    PeerServer,
-    RecordedBackoff,
-    Running,
-    connector,
-    price,
-    wait_until,
+from ticks_platform.feeds.calendars import calendar
+from ticks_platform.feeds.transport.silence import (
+    MAX_PATIENCE,
+    MINORITY_RECONNECT_PAUSE,
+    RECONNECT_PAUSE,
+    Escalation,
+    SilenceDetector,
+    Steps,
 )
-from ticks_standin import StandIn, StandInSettings
+
+PATIENCE = 60.0
+HOUR, DAY = 3_600.0, 86_400.0
 
 
-def silent(peer: Peer) -> None:
-    """Take everything in and answer nothing, not even a ping."""
-    peer.upgrade()
-    while peer.socket.recv(65_536):
-        pass
+def at(text: str) -> float:
+    """A UTC time as seconds since the Unix epoch."""
+    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp()
 
 
-def seconds_between(running: Running, begin: State, end: State) -> float:
-    return (running.wait_for(end).at - running.wait_for(begin).at) / 1e9
+# A Wednesday, with the market open.
+NOON = at("2025-11-19 17:00")
 
 
-def test_heartbeats_keep_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TwelveDataConversation, "heartbeat_interval", 0.2)
-    with StandIn(StandInSettings(rate=0, record=True, idle_timeout_s=0.8)) as stand_in:
-        with Running(connector(stand_in.url(key=None))) as running:
-            wait_until(lambda: running.received(1).count(b'{"event":"heartbeat","status":"ok"}') >= 8, "heartbeats")
-            (account,) = stand_in.account().connections
-            assert account.ending is None
-        assert State.BACKING_OFF not in running.states
+class Story:
+    """A feed in simulated time: symbols tick, and silence is checked every second or less often."""
+
+    def __init__(self, calendars: dict[str, str], *, begin: float = NOON) -> None:
+        self.now = begin
+        self.silence = SilenceDetector({name: calendar(each) for name, each in calendars.items()}, patience=PATIENCE)
+        self.escalation = Escalation(self.silence)
+        self.since = dict.fromkeys(calendars, begin)
+        self.steps: list[tuple[float, Steps]] = []
+
+    def go_on(self, seconds: float, every: dict[str, float], *, look: float = 1.0) -> list[tuple[float, Steps]]:
+        """Advance the time; each symbol ticks at its interval in seconds. Returns the steps that were taken."""
+        begin, taken = self.now, len(self.steps)
+        count = dict.fromkeys(every, 0)
+        while self.now < begin + seconds:
+            self.now += look
+            for symbol, pace in every.items():
+                ticks = int((self.now - begin) / pace) - count[symbol]
+                count[symbol] += ticks
+                self.silence.record([symbol] * ticks, until=self.now)
+            self.silence.mark_decoded(self.now)
+            steps = self.escalation.check(self.since, self.now)
+            if any(steps):
+                self.steps.append((self.now, steps))
+            if steps.reconnect:
+                self.since = dict.fromkeys(self.since, self.now + 2.0)
+        return self.steps[taken:]
+
+    def reconnects(self) -> list[float]:
+        return [moment for moment, steps in self.steps if steps.reconnect]
 
 
-def test_heartbeats_amid_the_flow(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Then no read ever times out, and the clock has to be looked at nevertheless.
-    monkeypatch.setattr(TwelveDataConversation, "heartbeat_interval", 0.1)
-    with StandIn(StandInSettings(rate=3_000, idle_timeout_s=0.6)) as stand_in:
-        with Running(connector(stand_in.url(key=None))) as running:
-            wait_until(lambda: running.received(1).count(b'{"event":"heartbeat","status":"ok"}') >= 10, "heartbeats")
-        assert State.BACKING_OFF not in running.states
+@pytest.mark.parametrize(
+    ("begin", "days"),
+    [
+        ("2025-11-19 20:00", 1.0),  # a night
+        ("2025-11-21 20:00", 3.0),  # a weekend
+        ("2025-11-26 20:00", 2.0),  # Thanksgiving
+        ("2025-11-28 17:00", 3.0),  # a half day, and the weekend after it
+        ("2025-12-24 16:00", 2.0),  # another one, and Christmas
+    ],
+)
+def test_quiet_while_closed_is_no_alarm(begin: str, days: float) -> None:
+    sessions = calendar("XNYS").sessions(at(begin), at(begin) + days * DAY)
+    story = Story({"AAPL": "XNYS", "SLOW": "XNYS"}, begin=at(begin))
+    end = at(begin) + days * DAY
+    for opens, closes in [*sessions, (end, end)]:
+        story.go_on(opens - story.now, {}, look=30.0)
+        story.go_on(closes - story.now, {"AAPL": 1.0, "SLOW": 300.0}, look=30.0)
+    assert len(sessions) >= 2
+    assert story.steps == []
 
 
-def test_without_heartbeats_it_is_dropped_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TwelveDataConversation, "heartbeat_interval", None)
-    with (
-        StandIn(StandInSettings(rate=200, idle_timeout_s=0.5)) as stand_in,
-        Running(connector(stand_in.url(key=None))) as running,
-    ):
-        running.wait_for(State.STREAMING, times=2)
-        first, *_ = stand_in.account().connections
-        assert first.ending == "aborted"
-        assert "connection lost" in running.wait_for(State.BACKING_OFF).detail
+def test_silence_on_a_half_day_counts_until_it_ends() -> None:
+    story = Story({"AAPL": "XNYS"}, begin=at("2025-11-28 17:00"))
+    story.go_on(1_800.0, {"AAPL": 0.5})
+    # It becomes silent 20 s before the close here, and 2 minutes before it below.
+    story.go_on(1_780.0, {"AAPL": 0.5})
+    assert story.go_on(HOUR, {}) == []
+    assert story.now > at("2025-11-28 18:30")
+    early = Story({"AAPL": "XNYS"}, begin=at("2025-11-28 17:00"))
+    early.go_on(3_480.0, {"AAPL": 0.5})
+    assert early.go_on(HOUR, {})[0][1].newly_silent.keys() == {"AAPL"}
 
 
-def test_no_heartbeats_where_none_are_owed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TwelveDataConversation, "heartbeat_interval", None)
-    monkeypatch.setattr(session, "PING_INTERVAL", 0.05)
-    heard: list[tuple[int, bytes]] = []
-
-    def serve(peer: Peer) -> None:
-        peer.upgrade()
-        while True:
-            heard.append(peer.hear())
-            peer.send(heard[-1][1], PONG)
-
-    with PeerServer(serve) as server, Running(connector(server.url)) as running:
-        wait_until(lambda: len(heard) >= 6, "pings")
-        assert [opcode for opcode, _ in heard[:6]] == [TEXT, *[PING] * 5]
-        running.stop()
+def test_nothing_on_the_morning_after() -> None:
+    # Silence counts from the open, not from the evening before.
+    story = Story({"AAPL": "XNYS"}, begin=at("2025-11-19 20:00"))
+    story.go_on(HOUR, {"AAPL": 0.5})
+    story.go_on(at("2025-11-20 14:30") - story.now, {}, look=60.0)
+    assert story.go_on(55.0, {}) == []
+    assert story.go_on(10.0, {})[0][1].newly_silent["AAPL"] == pytest.approx(61.0, abs=1.5)
 
 
-def test_a_peer_that_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "PING_INTERVAL", 0.3)
-    monkeypatch.setattr(session, "PONG_TIMEOUT", 0.4)
-    with PeerServer(silent) as server, Running(connector(server.url)) as running:
-        seconds = seconds_between(running, State.SUBSCRIBING, State.BACKING_OFF)
-        assert 0.65 < seconds < 0.7 + 2 * session.POLL_INTERVAL + 0.3
-        assert "no answer to a ping for 0.4 s" in running.wait_for(State.BACKING_OFF).detail
-        running.wait_for(State.BACKING_OFF, times=2)
+def test_escalation() -> None:
+    story = Story({"BTC": "always"})
+    assert story.go_on(1_200.0, {"BTC": 0.2}) == []
+    (noticed_at, noticed), (reconnect_at, reconnect), (unhealthy_at, unhealthy) = story.go_on(1_000.0, {})
+    silent_since = NOON + 1_200.0
+    assert noticed_at - silent_since == pytest.approx(PATIENCE, abs=2.0)
+    assert noticed.newly_silent.keys() == {"BTC"}
+    assert noticed.reconnect is None
+    assert reconnect_at - noticed_at == pytest.approx(PATIENCE / 2, abs=2.0)
+    assert reconnect.reconnect is not None
+    assert "BTC" in reconnect.reconnect
+    assert not reconnect.unhealthy
+    assert PATIENCE / 2 < unhealthy_at - reconnect_at < 2 * PATIENCE
+    assert unhealthy.unhealthy == ("BTC",)
+    assert story.escalation.unhealthy == {"BTC"}
+
+    ((_, heard),) = story.go_on(120.0, {"BTC": 0.2})
+    assert heard == Steps({}, ("BTC",), None, ())
+    assert story.escalation.unhealthy == frozenset()
+    # It may become silent again.
+    assert [steps.newly_silent.keys() for _, steps in story.go_on(70.0, {})] == [{"BTC"}]
 
 
-def test_a_peer_that_falls_silent_after_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "PING_INTERVAL", 0.2)
-    monkeypatch.setattr(session, "PONG_TIMEOUT", 0.3)
-
-    def serve(peer: Peer) -> None:
-        peer.upgrade()
-        for _ in range(10):
-            peer.send(price())
-            time.sleep(0.05)
-        while peer.socket.recv(65_536):
-            pass
-
-    with PeerServer(serve) as server, Running(connector(server.url)) as running:
-        running.wait_for(State.BACKING_OFF)
-        silence = (running.wait_for(State.BACKING_OFF).at - running.last_arrival(1)) / 1e9
-        assert silence < 0.5 + 2 * session.POLL_INTERVAL + 0.3
-        assert len(running.received(1)) == 10
+def test_a_new_subscription_helps() -> None:
+    story = Story({"BTC": "always", "ETH": "always"})
+    story.go_on(1_200.0, {"BTC": 0.2, "ETH": 0.2})
+    (_, noticed), *_ = story.go_on(70.0, {"ETH": 0.2})
+    assert noticed.newly_silent.keys() == {"BTC"}
+    ((_, heard),) = story.go_on(HOUR, {"BTC": 0.2, "ETH": 0.2})
+    assert heard.heard_again == ("BTC",)
+    assert story.reconnects() == []
 
 
-def test_pongs_alone_keep_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A quiet market: nothing is traded, and the provider is well.
-    monkeypatch.setattr(session, "PING_INTERVAL", 0.1)
-    monkeypatch.setattr(session, "PONG_TIMEOUT", 0.15)
-    pings = []
-
-    def serve(peer: Peer) -> None:
-        peer.upgrade()
-        while True:
-            opcode, payload = peer.hear()
-            if opcode == PING:
-                pings.append(payload)
-                peer.send(payload, PONG)
-
-    with PeerServer(serve) as server, Running(connector(server.url)) as running:
-        wait_until(lambda: len(pings) >= 8, "pings")
-        assert running.states == [State.CONNECTING, State.SUBSCRIBING]
-
-
-def test_data_alone_keeps_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A server that sends much may answer a ping late; what arrives shows that it lives.
-    monkeypatch.setattr(session, "PING_INTERVAL", 0.1)
-    monkeypatch.setattr(session, "PONG_TIMEOUT", 0.15)
-
-    def serve(peer: Peer) -> None:
-        peer.upgrade()
-        while True:
-            peer.send(price())
-            time.sleep(0.01)
-
-    with PeerServer(serve) as server, Running(connector(server.url)) as running:
-        wait_until(lambda: len(running.frames) >= 80, "data")
-        assert State.BACKING_OFF not in running.states
+def test_a_halt_does_not_interrupt_the_others_repeatedly() -> None:
+    names = [f"S{number}" for number in range(10)]
+    story = Story(dict.fromkeys(names, "always"))
+    all_tick = dict.fromkeys(names, 1.0)
+    story.go_on(1_200.0, all_tick, look=2.0)
+    halted: set[str] = set()
+    # Symbols are halted one after the other; four hours later all are back.
+    for name in names[:4]:
+        halted.add(name)
+        story.go_on(HOUR / 3, {each: pace for each, pace in all_tick.items() if each not in halted}, look=5.0)
+    story.go_on(4 * HOUR, {each: pace for each, pace in all_tick.items() if each not in halted}, look=10.0)
+    reconnects = story.reconnects()
+    assert all(later - earlier >= MINORITY_RECONNECT_PAUSE for earlier, later in itertools.pairwise(reconnects))
+    # One for the first symbol at once, and one for all others after the pause.
+    assert len(reconnects) == 2
+    assert story.escalation.unhealthy == halted
+    (*_, (_, heard)) = story.go_on(60.0, all_tick)
+    assert set(heard.heard_again) <= halted
+    assert story.escalation.unhealthy == frozenset()
 
 
-def test_a_callback_that_blocks_is_not_the_peers_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "PING_INTERVAL", 0.05)
-    monkeypatch.setattr(session, "PONG_TIMEOUT", 0.1)
-
-    def block(_: object) -> None:
-        time.sleep(0.4)
-
-    def serve(peer: Peer) -> None:
-        peer.upgrade()
-        for _ in range(3):
-            peer.send(price())
-        while True:
-            opcode, payload = peer.hear()
-            if opcode == PING:
-                peer.send(payload, PONG)
-
-    with PeerServer(serve) as server, Running(connector(server.url), on_frame=block) as running:
-        wait_until(lambda: len(running.frames) == 3, "data")
-        wait_until(lambda: running.states == [State.CONNECTING, State.SUBSCRIBING, State.STREAMING], "streaming")
-        running.stop()
-        assert State.BACKING_OFF not in running.states
+def test_many_that_are_silent_reconnect_sooner() -> None:
+    story = Story({"A": "always", "B": "always"})
+    both = {"A": 0.2, "B": 0.2}
+    for _ in range(3):
+        story.go_on(900.0, both)
+        story.go_on(120.0, {})
+    assert len(story.reconnects()) == 3
+    assert RECONNECT_PAUSE < 1_020.0
 
 
-def test_stop_while_data_flows() -> None:
-    with StandIn(StandInSettings(rate=2_000)) as stand_in, Running(connector(stand_in.url(key=None))) as running:
-        running.wait_for(State.STREAMING)
-        assert running.stop() < RECEIVER_TIMEOUT
-        assert running.states[-1] is State.CLOSED
+def test_a_slow_symbol_is_not_silent() -> None:
+    story = Story({"SLOW": "always", "BUSY": "always"})
+    assert story.go_on(DAY, {"SLOW": 300.0, "BUSY": 1.0}, look=5.0) == []
+    assert story.silence.limit("SLOW") > 20 * 300.0
+    assert story.silence.limit("BUSY") == PATIENCE
 
 
-def test_stop_while_a_peer_that_does_not_say_goodbye_sends_on() -> None:
-    def serve(peer: Peer) -> None:
-        peer.upgrade()
-        while True:
-            peer.send(price())
-
-    with PeerServer(serve) as server, Running(connector(server.url)) as running:
-        running.wait_for(State.STREAMING)
-        assert running.stop() < RECEIVER_TIMEOUT
+def test_chance_is_no_alarm() -> None:
+    chance = random.Random(3)
+    story = Story({"X": "always"})
+    for _ in range(3_000):
+        assert story.go_on(max(1.0, chance.expovariate(1 / 12.0)), {}) == []
+        story.silence.record(["X"], until=story.now)
+        story.silence.mark_decoded(story.now)
 
 
-@pytest.mark.parametrize("part", [b"\x00\x01x", b"x"])
-def test_stop_while_a_message_comes_that_never_ends(part: bytes) -> None:
-    # Another part of a message again and again, or another byte of one: no single read times out.
-    def serve(peer: Peer) -> None:
-        peer.upgrade()
-        peer.send(price())
-        peer.socket.sendall(b"\x01\x01x" if len(part) > 1 else b"\x81\x7f" + (1 << 40).to_bytes(8, "big"))
-        while True:
-            peer.socket.sendall(part)
-            time.sleep(0.005)
-
-    with PeerServer(serve) as server, Running(connector(server.url)) as running:
-        running.wait_for(State.STREAMING)
-        assert running.stop() < RECEIVER_TIMEOUT
-        assert running.received(1) == [price()]
+def test_a_symbol_without_any_data() -> None:
+    story = Story({"NOPE": "always", "BTC": "always"})
+    assert story.go_on(MAX_PATIENCE - 10.0, {"BTC": 1.0}, look=5.0) == []
+    ((_, noticed), *_) = story.go_on(60.0, {"BTC": 1.0}, look=5.0)
+    assert noticed.newly_silent.keys() == {"NOPE"}
 
 
-def test_stop_while_nothing_comes() -> None:
-    with PeerServer(silent) as server, Running(connector(server.url)) as running:
-        running.wait_for(State.SUBSCRIBING)
-        assert running.stop() < RECEIVER_TIMEOUT
-        assert running.states[-1] is State.CLOSED
+def test_a_symbol_that_was_added_late_has_its_time() -> None:
+    story = Story({"BTC": "always"})
+    story.go_on(3 * HOUR, {"BTC": 1.0}, look=5.0)
+    story.silence.set_calendars({"BTC": calendar("always"), "ETH": calendar("always")})
+    story.since["ETH"] = story.now
+    assert story.go_on(HOUR, {"BTC": 1.0, "ETH": 600.0}, look=5.0) == []
 
 
-def test_stop_while_backing_off() -> None:
-    backoff = RecordedBackoff(base=1_000.0, cap=1_000.0)
-    with Running(connector("ws://127.0.0.1:1"), backoff=backoff) as running:
-        running.wait_for(State.BACKING_OFF)
-        assert backoff.delays[0] > 10.0
-        assert running.stop() < 0.5
-        assert running.states == [State.CONNECTING, State.BACKING_OFF, State.CLOSED]
+def test_a_removed_symbol_is_forgotten() -> None:
+    story = Story({"A": "always", "B": "always", "C": "always"})
+    rest = {"B": 1.0, "C": 1.0}
+    story.go_on(1_200.0, {**rest, "A": 0.2})
+    story.go_on(HOUR, rest)
+    assert story.escalation.unhealthy == {"A"}
+    del story.since["A"]
+    story.go_on(2.0, rest)
+    assert story.escalation.unhealthy == frozenset()
 
 
-@pytest.mark.parametrize("scheme", ["ws", "wss"])
-def test_stop_while_connecting(scheme: str) -> None:
-    arrived = threading.Event()
-
-    def serve(peer: Peer) -> None:
-        arrived.set()
-        while peer.socket.recv(65_536):
-            pass
-
-    with PeerServer(serve) as server, Running(connector(server.url.replace("ws", scheme, 1))) as running:
-        assert arrived.wait(5.0)
-        assert running.stop() < RECEIVER_TIMEOUT
-        assert running.states == [State.CONNECTING, State.CLOSED]
-        assert running.failure is None
+def test_early_trading_does_not_raise_the_rate() -> None:
+    # A tick per minute from 9:00 to 14:30 UTC; fewer in the open market after that.
+    story = Story({"SLOW": "XNYS"}, begin=at("2025-11-19 09:00"))
+    story.go_on(at("2025-11-19 14:30") - story.now, {"SLOW": 60.0}, look=5.0)
+    assert story.silence.limit("SLOW") == MAX_PATIENCE
+    assert story.go_on(600.0, {"SLOW": 290.0}, look=5.0) == []
 
 
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 101 Switching Protocols\r\nX: "])
-def test_a_handshake_that_never_ends(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
-    # The second one says something again and again, so that no single read times out.
-    monkeypatch.setattr(connections, "CONNECT_TIMEOUT", 0.4)
-    left = []
-
-    def serve(peer: Peer) -> None:
-        peer.read_request()
-        peer.socket.sendall(answer)
-        try:
-            while answer:
-                peer.socket.sendall(b"x")
-                time.sleep(0.02)
-            peer.socket.recv(1)
-        finally:
-            left.append(peer)
-
-    with PeerServer(serve) as server, Running(connector(server.url)) as running:
-        assert 0.3 < seconds_between(running, State.CONNECTING, State.BACKING_OFF) < 1.0
-        assert "cannot connect" in running.wait_for(State.BACKING_OFF).detail
-        running.wait_for(State.BACKING_OFF, times=2)
-        wait_until(lambda: len(left) >= 2, "no attempt stays behind")
-        running.stop()
-    wait_until(lambda: not any(thread.name == "connect" for thread in threading.enumerate()), "no thread stays behind")
+def test_a_night_does_not_lower_the_rate() -> None:
+    story = Story({"AAPL": "XNYS"}, begin=at("2025-11-19 20:00"))
+    story.go_on(HOUR - 10.0, {"AAPL": 0.5})
+    story.go_on(at("2025-11-20 14:30") - story.now, {}, look=60.0)
+    story.go_on(5.0, {"AAPL": 0.5})
+    assert story.silence.limit("AAPL") == PATIENCE
 
 
-def test_stop_before_it_begins() -> None:
-    running = Running(connector("ws://127.0.0.1:1"))
-    running.connection.stop()
-    with running:
-        assert running.wait_for_end() is None
-        assert running.states == [State.CLOSED]
+def test_rate_and_limit() -> None:
+    story = Story({"X": "always"})
+    assert story.silence.limit("X") == story.silence.limit("unheard of") == MAX_PATIENCE
+    story.go_on(6_000.0, {"X": 10.0})
+    # 30 expected ticks at one per ten seconds.
+    assert story.silence.limit("X") == pytest.approx(300.0, rel=0.1)
+    assert story.silence.last_seen("X") == story.now
+    assert story.silence.last_seen("unheard of") is None
+    assert story.silence.patience == PATIENCE
+    assert story.silence.duration("X", story.now + 50.0, since=0.0) == 50.0
+    assert story.silence.duration("X", story.now + 50.0, since=story.now + 20.0) == 30.0
+    assert story.silence.duration("unheard of", story.now, since=0.0) == 0.0
 
 
-def test_stop_from_a_callback() -> None:
-    running: Running
+def test_ticks_that_are_counted_before_their_batch_is_done() -> None:
+    # Another thread may check between the two calls.
+    silence = SilenceDetector({"X": calendar("always")}, patience=PATIENCE)
+    silence.record(["X"] * 100, until=NOON)
+    silence.count()
+    assert silence.last_seen("X") == NOON
+    silence.mark_decoded(NOON)
+    silence.record(["X"] * 100, until=NOON + 1.0)
+    silence.mark_decoded(NOON + 1.0)
+    assert silence.limit("X") == pytest.approx(30.0 * 600.0 / 200.0, rel=0.01)
 
-    def stop(_: object) -> None:
-        running.connection.stop()
 
-    with StandIn(StandInSettings(rate=1_000)) as stand_in:
-        running = Running(connector(stand_in.url(key=None)), on_frame=stop)
-        with running:
-            assert running.wait_for_end() is None
-            assert running.states[-1] is State.CLOSED
+def test_which_market_is_open() -> None:
+    silence = SilenceDetector({"AAPL": calendar("XNYS"), "BTC": calendar("always")}, patience=PATIENCE)
+    night = at("2025-11-20 03:00")
+    assert silence.any_open_since(night) == 0.0
+    assert silence.open_since(["AAPL"], night) is None
+    assert silence.open_since(["AAPL", "BTC"], night) == 0.0
+    assert silence.open_since(["AAPL"], NOON) == at("2025-11-19 14:30")
+    assert silence.open_since([], NOON) is None
+    assert silence.open_since(["unheard of"], NOON) is None

@@ -1,4 +1,4 @@
-"""Subscriptions as desired state: no sockets, and a clock that the tests turn."""
+"""Subscriptions as desired state; without sockets and with simulated time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LATER = ACKNOWLEDGE_TIMEOUT
 
 
 class Plainly(Conversation):
-    """Says what it is asked to say as `+A,B` and `-A,B`, at most three channels at a time."""
+    """Subscribes with `+A,B` and unsubscribes with `-A,B`, at most three channels per message."""
 
     def subscribe(self, channels: Sequence[str]) -> Sequence[str]:
         return self._parts("+", channels)
@@ -36,20 +36,20 @@ def subscriptions() -> Subscriptions:
 
 
 def asked(subscriptions: Subscriptions, *channels: str, at: float = 0.0) -> Subscriptions:
-    """These channels wanted and asked for."""
+    """Request these channels."""
     subscriptions.set_desired(channels)
     assert subscriptions.due_messages(at, room=ROOM)
     return subscriptions
 
 
 def streaming(subscriptions: Subscriptions, *channels: str) -> Subscriptions:
-    """These channels wanted, asked for and acknowledged."""
+    """Request these channels, and acknowledge them."""
     asked(subscriptions, *channels).handle_answer(Acknowledged(channels))
     assert subscriptions.settled
     return subscriptions
 
 
-def test_nothing_wanted_nothing_said(subscriptions: Subscriptions) -> None:
+def test_no_desired_channels(subscriptions: Subscriptions) -> None:
     assert subscriptions.due_messages(0.0, room=ROOM) == []
     subscriptions.set_desired([])
     assert subscriptions.due_messages(0.0, room=ROOM) == []
@@ -58,7 +58,7 @@ def test_nothing_wanted_nothing_said(subscriptions: Subscriptions) -> None:
     assert subscriptions.next_deadline() == float("inf")
 
 
-def test_asked_for_once(subscriptions: Subscriptions) -> None:
+def test_requested_once(subscriptions: Subscriptions) -> None:
     subscriptions.set_desired(["B", "A", "C", "D"])
     assert not subscriptions.settled
     # In the order of feeds.yaml.
@@ -77,7 +77,7 @@ def test_asked_for_once(subscriptions: Subscriptions) -> None:
     assert subscriptions.due_messages(1e9, room=ROOM) == []
 
 
-def test_the_unanswered_are_asked_for_again(subscriptions: Subscriptions) -> None:
+def test_unanswered_channels_are_requested_again(subscriptions: Subscriptions) -> None:
     asked(subscriptions, "A", "B", "C").handle_answer(Acknowledged(("B",)))
     assert subscriptions.expire(LATER - 0.1) is None
     assert subscriptions.due_messages(LATER - 0.1, room=ROOM) == []
@@ -102,12 +102,12 @@ def test_given_up_and_reported_once(subscriptions: Subscriptions) -> None:
         assert subscriptions.expire(later * LATER) is None
         assert subscriptions.due_messages(later * LATER, room=ROOM) == []
     assert subscriptions.acknowledged == {"A"}
-    # An answer that comes after all that counts nevertheless.
+    # A late acknowledgement counts all the same.
     subscriptions.handle_answer(Acknowledged(("B",)))
     assert subscriptions.acknowledged == {"A", "B"}
 
 
-def test_failing_channels_are_not_asked_for_again(subscriptions: Subscriptions) -> None:
+def test_refused_channels_are_not_requested_again(subscriptions: Subscriptions) -> None:
     asked(subscriptions, "A", "NOPE").handle_answer(ChannelsFailed({"NOPE": "unknown"}))
     subscriptions.handle_answer(Acknowledged(("A",)))
     assert subscriptions.settled
@@ -116,7 +116,7 @@ def test_failing_channels_are_not_asked_for_again(subscriptions: Subscriptions) 
     assert subscriptions.due_messages(1e9, room=ROOM) == []
     subscriptions.set_desired(["NOPE", "A"])
     assert subscriptions.due_messages(1e9, room=ROOM) == []
-    # Whoever takes it out of feeds.yaml and puts it in again wants it tried.
+    # Removing a symbol from feeds.yaml and adding it again requests it again.
     subscriptions.set_desired(["A"])
     subscriptions.due_messages(1e9, room=ROOM)
     subscriptions.set_desired(["A", "NOPE"])
@@ -139,7 +139,7 @@ def test_a_refusal_is_of_the_oldest_request(subscriptions: Subscriptions) -> Non
     assert failed is not None
     assert failed.reasons.keys() == {"A", "C"}
     assert all(reason.startswith("not in your plan (") for reason in failed.reasons.values())
-    # They are refused for good, the other one is not.
+    # These are refused for good, the other one is requested again.
     assert subscriptions.due_messages(LATER, room=ROOM) == []
     assert subscriptions.expire(LATER + 1.0) is None
     assert subscriptions.due_messages(LATER + 1.0, room=ROOM) == ["+D"]
@@ -163,7 +163,7 @@ def test_a_refusal_of_nothing(subscriptions: Subscriptions) -> None:
     assert subscriptions.expire(1e9) is None
 
 
-def test_changes_leave_the_others_alone(subscriptions: Subscriptions) -> None:
+def test_changes_do_not_affect_other_channels(subscriptions: Subscriptions) -> None:
     streaming(subscriptions, "A", "B", "C")
     subscriptions.set_desired(["B", "C", "D"])
     assert subscriptions.due_messages(1.0, room=ROOM) == ["-A", "+D"]
@@ -179,7 +179,7 @@ def test_changes_leave_the_others_alone(subscriptions: Subscriptions) -> None:
     assert subscriptions.due_messages(4.0, room=ROOM) == ["+B"]
 
 
-def test_unwanted_before_it_was_answered(subscriptions: Subscriptions) -> None:
+def test_removed_before_the_answer(subscriptions: Subscriptions) -> None:
     asked(subscriptions, "A", "B")
     subscriptions.set_desired(["B"])
     assert subscriptions.due_messages(1.0, room=ROOM) == ["-A"]
@@ -189,13 +189,13 @@ def test_unwanted_before_it_was_answered(subscriptions: Subscriptions) -> None:
     assert subscriptions.expire(1e9) is None
 
 
-def test_unwanted_before_it_was_asked_for(subscriptions: Subscriptions) -> None:
+def test_removed_before_the_request(subscriptions: Subscriptions) -> None:
     subscriptions.set_desired(["A", "B"])
     subscriptions.set_desired(["B"])
     assert subscriptions.due_messages(0.0, room=ROOM) == ["+B"]
 
 
-def test_wanted_again_amid_the_goodbye(subscriptions: Subscriptions) -> None:
+def test_added_again_while_unsubscribing(subscriptions: Subscriptions) -> None:
     streaming(subscriptions, "A")
     subscriptions.set_desired([])
     assert subscriptions.due_messages(1.0, room=ROOM) == ["-A"]
@@ -206,7 +206,7 @@ def test_wanted_again_amid_the_goodbye(subscriptions: Subscriptions) -> None:
     assert subscriptions.acknowledged == {"A"}
 
 
-def test_anew(subscriptions: Subscriptions) -> None:
+def test_resubscribe(subscriptions: Subscriptions) -> None:
     streaming(subscriptions, "A", "B")
     subscriptions.resubscribe(["A", "not ours"])
     assert subscriptions.due_messages(1.0, room=ROOM) == ["-A", "+A"]
@@ -217,7 +217,7 @@ def test_anew(subscriptions: Subscriptions) -> None:
     assert subscriptions.acknowledged == {"A", "B"}
 
 
-def test_anew_has_all_attempts(subscriptions: Subscriptions) -> None:
+def test_resubscribe_has_all_attempts(subscriptions: Subscriptions) -> None:
     streaming(subscriptions, "A").resubscribe(["A"])
     for attempt in range(ATTEMPTS):
         assert subscriptions.expire(attempt * LATER) is None
@@ -225,7 +225,7 @@ def test_anew_has_all_attempts(subscriptions: Subscriptions) -> None:
     assert subscriptions.expire(ATTEMPTS * LATER) is not None
 
 
-def test_without_room_nothing_is_said_or_forgotten(subscriptions: Subscriptions) -> None:
+def test_without_room_nothing_is_sent_or_forgotten(subscriptions: Subscriptions) -> None:
     streaming(subscriptions, "A", "B", "C")
     subscriptions.set_desired(["A", "B", "D"])
     subscriptions.resubscribe(["A"])
@@ -272,6 +272,6 @@ def test_changes_beyond_the_rate_limit_wait(subscriptions: Subscriptions) -> Non
         sent += messages
     assert len(sent) == 100
     assert subscriptions.due_messages(59.0, room=limit.room(59.0)) == []
-    # All that has gathered, in one go.
+    # All waiting channels at once.
     rest = subscriptions.due_messages(62.0, room=limit.room(62.0))
     assert ",".join(message[1:] for message in rest).split(",") == channels[100:]

@@ -1,4 +1,4 @@
-"""What is said to Twelve Data, and what its answers mean for the connection."""
+"""Messages to Twelve Data, and what its messages mean for the connection."""
 
 from __future__ import annotations
 
@@ -9,101 +9,101 @@ import pytest
 from ticks_platform.feeds.connector import HandshakeAnswer, Reaction
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Notice, ProviderError, Refused, Unsubscribed
 from ticks_platform.feeds.twelve_data.connector import HEARTBEAT_INTERVAL, URL, TwelveDataConversation
-from ticks_platform_tests.support.feeds import KEY, connector, price
+from ticks_platform_tests.support.feeds import KEY, price, twelve_data
 
 
-def conversation(*symbols: str) -> TwelveDataConversation:
-    talk = connector("ws://127.0.0.1:1").converse()
-    talk.subscribe(symbols or ("AAPL", "BTC/USD"))
-    return talk
+def subscribed(*symbols: str) -> TwelveDataConversation:
+    conversation = twelve_data("ws://127.0.0.1:1").converse()
+    conversation.subscribe(symbols or ("AAPL", "BTC/USD"))
+    return conversation
 
 
-def notices(talk: TwelveDataConversation, frame: bytes) -> tuple[Notice, ...]:
-    reaction = talk.receive(frame)
+def notices(conversation: TwelveDataConversation, frame: bytes) -> tuple[Notice, ...]:
+    reaction = conversation.receive(frame)
     assert not reaction.has_data
     assert not reaction.replies
     return reaction.notices
 
 
 def test_one_message_for_all_symbols() -> None:
-    talk = connector("ws://127.0.0.1:1").converse()
-    assert talk.opening() == ()
-    (message,) = talk.subscribe(["AAPL", "RY:TSX", "EUR/USD"])
+    conversation = twelve_data("ws://127.0.0.1:1").converse()
+    assert conversation.opening() == ()
+    (message,) = conversation.subscribe(["AAPL", "RY:TSX", "EUR/USD"])
     assert json.loads(message) == {"action": "subscribe", "params": {"symbols": "AAPL,RY:TSX,EUR/USD"}}
-    (message,) = talk.unsubscribe(["AAPL", "EUR/USD"])
+    (message,) = conversation.unsubscribe(["AAPL", "EUR/USD"])
     assert json.loads(message) == {"action": "unsubscribe", "params": {"symbols": "AAPL,EUR/USD"}}
 
 
 def test_heartbeat() -> None:
-    assert json.loads(conversation().heartbeat()) == {"action": "heartbeat"}
-    # «every 10 seconds or so» (ws-overview)
-    assert conversation().heartbeat_interval == HEARTBEAT_INTERVAL <= 10.0
+    assert json.loads(subscribed().heartbeat()) == {"action": "heartbeat"}
+    # "every 10 seconds or so" (ws-overview)
+    assert subscribed().heartbeat_interval == HEARTBEAT_INTERVAL <= 10.0
 
 
 def test_the_key_is_in_the_header_only() -> None:
-    endpoint = connector(URL).endpoint()
+    endpoint = twelve_data(URL).endpoint()
     assert endpoint.headers == {"X-TD-APIKEY": KEY}
     assert endpoint.url == URL
     assert KEY not in endpoint.public_url
-    assert connector(f"{URL}?a=b").endpoint().public_url == URL
+    assert twelve_data(f"{URL}?a=b").endpoint().public_url == URL
 
 
 def test_prices_are_data_and_nothing_else() -> None:
-    assert conversation().receive(price()) == Reaction(has_data=True)
-    assert conversation().receive(b'{"event":"heartbeat","status":"ok"}') == Reaction()
+    assert subscribed().receive(price()) == Reaction(has_data=True)
+    assert subscribed().receive(b'{"event":"heartbeat","status":"ok"}') == Reaction()
 
 
 @pytest.mark.parametrize("fails", [b'"fails":null', b'"fails":[]', b'"mic":1'], ids=["null", "empty", "absent"])
 def test_all_subscribed(fails: bytes) -> None:
-    talk = conversation()
+    conversation = subscribed()
     frame = (
         b'{"event":"subscribe-status","status":"ok","success":[{"symbol":"AAPL","exchange":"NASDAQ","mic_code":"XNGS",'
         b'"country":"United States","type":"Common Stock"},{"symbol":"BTC/USD","exchange":"Coinbase Pro",'
         b'"type":"DIGITAL_CURRENCY"}],' + fails + b"}"
     )
-    assert notices(talk, frame) == (Acknowledged(("AAPL", "BTC/USD")),)
+    assert notices(conversation, frame) == (Acknowledged(("AAPL", "BTC/USD")),)
 
 
 @pytest.mark.parametrize("success", [b'"success":null,', b'"success":[],', b""], ids=["null", "empty", "absent"])
 def test_all_failed(success: bytes) -> None:
-    talk = conversation("AAPL", "BTC")
+    conversation = subscribed("AAPL", "BTC")
     frame = b'{"event":"subscribe-status","status":"error",' + success + b'"fails":[{"symbol":"BTC"}]}'
-    (failed,) = notices(talk, frame)
+    (failed,) = notices(conversation, frame)
     assert isinstance(failed, ChannelsFailed)
     assert list(failed.reasons) == ["BTC"]
     assert failed.reasons["BTC"]
 
 
 def test_partly_failed() -> None:
-    talk = conversation("AAPL", "1211", "MSFT")
+    conversation = subscribed("AAPL", "1211", "MSFT")
     frame = (
         b'{"event":"subscribe-status","status":"warning","success":[{"symbol":"AAPL"}],'
         b'"fails":[{"symbol":"1211","message":"You are not authorized to access XHKG data."}]}'
     )
-    assert notices(talk, frame) == (
+    assert notices(conversation, frame) == (
         Acknowledged(("AAPL",)),
         ChannelsFailed({"1211": "You are not authorized to access XHKG data."}),
     )
 
 
-def test_a_plan_that_ends_mid_life_is_no_refusal() -> None:
-    talk = conversation("AAPL", "1211")
-    notices(talk, b'{"event":"subscribe-status","status":"ok","success":[{"symbol":"AAPL"},{"symbol":"1211"}]}')
+def test_a_plan_that_ends_is_no_refusal() -> None:
+    conversation = subscribed("AAPL", "1211")
+    notices(conversation, b'{"event":"subscribe-status","status":"ok","success":[{"symbol":"AAPL"},{"symbol":"1211"}]}')
     message = "You are not authorized to access XHKG data."
     for frame in (
         b'{"event":"subscribe-status","status":"error","success":null,"fails":[{"symbol":"1211","message":"%s"}]}',
         b'{"event":"subscribe-status","status":"error","messages":["%s"]}',
         b'{"status":"error","message":"%s"}',
     ):
-        (notice,) = notices(talk, frame % message.encode())
+        (notice,) = notices(conversation, frame % message.encode())
         assert notice in (ChannelsFailed({"1211": message}), ProviderError(message))
 
 
 @pytest.mark.parametrize("status", [b"error", b"Error", b"ERROR"])
 def test_unparsable_request(status: bytes) -> None:
-    talk = conversation()
+    conversation = subscribed()
     frame = b'{"event":"subscribe-status","status":"%s","messages":["Cant parse message"]}' % status
-    assert notices(talk, frame) == (ProviderError("Cant parse message"),)
+    assert notices(conversation, frame) == (ProviderError("Cant parse message"),)
 
 
 @pytest.mark.parametrize(
@@ -119,37 +119,38 @@ def test_unparsable_request(status: bytes) -> None:
 )
 def test_forms_of_an_item(asked: str, answered: str) -> None:
     for outcome in ("success", "fails"):
-        talk = conversation("MSFT", asked)
-        (notice,) = notices(talk, f'{{"event":"subscribe-status","status":"ok","{outcome}":[{answered}]}}'.encode())
+        conversation = subscribed("MSFT", asked)
+        frame = f'{{"event":"subscribe-status","status":"ok","{outcome}":[{answered}]}}'
+        (notice,) = notices(conversation, frame.encode())
         assert isinstance(notice, Acknowledged | ChannelsFailed)
         assert list(notice.channels if isinstance(notice, Acknowledged) else notice.reasons) == [asked]
 
 
 def test_the_exchange_tells_listings_apart() -> None:
-    talk = conversation("RY", "RY:TSX")
+    conversation = subscribed("RY", "RY:TSX")
     for exchange, asked in (("TSX", "RY:TSX"), ("NYSE", "RY")):
         frame = f'{{"event":"subscribe-status","success":[{{"symbol":"RY","exchange":"{exchange}"}}]}}'
-        assert notices(talk, frame.encode()) == (Acknowledged((asked,)),)
+        assert notices(conversation, frame.encode()) == (Acknowledged((asked,)),)
 
 
 def test_unsubscribed() -> None:
     frame = b'{"event":"unsubscribe-status","status":"ok","success":[{"symbol":"RY","exchange":"TSX"}],"fails":null}'
-    assert notices(conversation("AAPL", "RY:TSX"), frame) == (Unsubscribed(("RY:TSX",)),)
+    assert notices(subscribed("AAPL", "RY:TSX"), frame) == (Unsubscribed(("RY:TSX",)),)
 
 
 def test_an_item_that_names_nothing_does_not_hide_the_others() -> None:
-    talk = conversation("AAPL", "MSFT")
+    conversation = subscribed("AAPL", "MSFT")
     frame = (
         b'{"event":"subscribe-status","status":"ok","success":[{"exchange":"NYSE"},{"symbol":null},{"symbol":"AAPL"}]}'
     )
-    assert notices(talk, frame) == (Acknowledged(("AAPL",)),)
+    assert notices(conversation, frame) == (Acknowledged(("AAPL",)),)
 
 
 def test_answers_that_come_one_by_one() -> None:
-    talk = conversation("AAPL", "MSFT")
+    conversation = subscribed("AAPL", "MSFT")
     for symbol in ("AAPL", "AAPL", "MSFT"):
         frame = f'{{"event":"subscribe-status","status":"ok","success":[{{"symbol":"{symbol}"}}]}}'
-        assert notices(talk, frame.encode()) == (Acknowledged((symbol,)),)
+        assert notices(conversation, frame.encode()) == (Acknowledged((symbol,)),)
 
 
 @pytest.mark.parametrize(
@@ -163,8 +164,8 @@ def test_answers_that_come_one_by_one() -> None:
         b'{"status":"Error","message":"invalid token"}',
     ],
 )
-def test_trouble_with_the_key(frame: bytes) -> None:
-    (notice,) = notices(conversation(), frame)
+def test_key_errors(frame: bytes) -> None:
+    (notice,) = notices(subscribed(), frame)
     assert isinstance(notice, Refused)
     assert "Twelve Data" in notice.reason
 
@@ -178,8 +179,8 @@ def test_trouble_with_the_key(frame: bytes) -> None:
         b'{"status":"error"}',
     ],
 )
-def test_complaints_that_pass(frame: bytes) -> None:
-    (notice,) = notices(conversation(), frame)
+def test_temporary_errors(frame: bytes) -> None:
+    (notice,) = notices(subscribed(), frame)
     assert isinstance(notice, ProviderError)
     assert notice.message
 
@@ -195,9 +196,9 @@ def test_complaints_that_pass(frame: bytes) -> None:
         b'{"event":"subscribe-status"}',
     ],
 )
-def test_nothing_to_say(frame: bytes) -> None:
-    talk = conversation()
-    assert talk.receive(frame) == Reaction()
+def test_frames_without_a_notice(frame: bytes) -> None:
+    conversation = subscribed()
+    assert conversation.receive(frame) == Reaction()
 
 
 @pytest.mark.parametrize(
@@ -214,7 +215,7 @@ def test_nothing_to_say(frame: bytes) -> None:
     ],
 )
 def test_refusals(status: int, body: bytes) -> None:
-    refusal = connector(URL).refusal(HandshakeAnswer(status, body))
+    refusal = twelve_data(URL).refusal(HandshakeAnswer(status, body))
     assert refusal is not None
     assert "Twelve Data" in refusal
     assert str(status) in refusal
@@ -241,5 +242,5 @@ def test_refusals(status: int, body: bytes) -> None:
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_answers_after_which_trying_again_may_help(status: int, body: bytes) -> None:
-    assert connector(URL).refusal(HandshakeAnswer(status, body)) is None
+def test_responses_that_may_be_retried(status: int, body: bytes) -> None:
+    assert twelve_data(URL).refusal(HandshakeAnswer(status, body)) is None

@@ -1,4 +1,4 @@
-"""Twelve Data frames into events. Frames marked [doc] are of the documentation, [live] were published by users."""
+"""Decoding frames of Twelve Data. Frames marked [doc] are from the documentation, [live] ones from users."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from ticks_platform.feeds.events import Control, Event, Rejected, Tick
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
-from ticks_platform_tests.support.feeds import connector, price
+from ticks_platform_tests.support.feeds import KEY, price
 
 INT64 = range(-(2**63), 2**63)
 
@@ -58,7 +58,7 @@ SHAPES = {
 
 @pytest.fixture(scope="module")
 def twelve_data() -> TwelveDataConnector:
-    return connector("ws://127.0.0.1:1")
+    return TwelveDataConnector(url="ws://127.0.0.1:1", api_key=KEY)
 
 
 def only(events: list[Event]) -> Event:
@@ -265,7 +265,7 @@ def _mutated(random_: random.Random, frame: bytes) -> bytes:
         elif how == 4:
             data[place:place] = data[place:end] * random_.randrange(4)
         else:
-            # A whole value for another one: the JSON stays well formed, and the types and limits are what is tried.
+            # Replace a whole value: the JSON stays valid, which tests types and limits.
             values = list(json.loads(frame))
             name = f'"{random_.choice(values)}":'.encode()
             begin = data.find(name)
@@ -295,5 +295,5 @@ def test_no_mutation_of_a_frame_raises_or_makes_a_bad_tick(twelve_data: TwelveDa
             assert event.day_volume is None or event.day_volume in INT64
             for number in (event.price, event.bid, event.ask):
                 assert number is None or math.isfinite(number), frame
-    # It tries something only as long as all outcomes are common.
+    # The test is only meaningful if all outcomes are common.
     assert min(outcomes.values()) > 1_000, outcomes

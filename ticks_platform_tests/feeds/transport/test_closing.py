@@ -1,4 +1,4 @@
-"""Leaving a connection of our own accord, and coming back when nobody was there."""
+"""Closing a connection from this side, and retrying while the server is down."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ def status(name: str, message: str) -> bytes:
     return f'[{{"ev":"status","status":"{name}","message":"{message}"}}]'.encode()
 
 
-def test_what_is_on_its_way_is_taken_in_before_leaving() -> None:
+def test_frames_on_their_way_are_kept_when_closing() -> None:
     trades = [f'[{{"ev":"T","sym":"AAPL","p":1.5,"i":"{number}"}}]'.encode() for number in range(3)]
 
     def serve(peer: Peer) -> None:
         peer.upgrade()
         peer.send(status("connected", ""))
-        peer.hear()
+        peer.receive()
         peer.send(status("auth_success", ""))
-        peer.hear()
+        peer.receive()
         frames = (trades[0], status("max_connections", "one too many"), *trades[1:])
         peer.socket.sendall(b"".join(map(encode, frames)))
-        peer.hear_until_end()
+        peer.receive_until_end()
 
     with PeerServer(serve) as server:
         connector = PolygonConnector(url=server.url, api_key="key")
@@ -35,7 +35,7 @@ def test_what_is_on_its_way_is_taken_in_before_leaving() -> None:
             assert [frame for frame in running.received(1) if b'"T"' in frame] == trades
 
 
-def test_a_provider_that_is_away_is_asked_for_again_soon() -> None:
+def test_an_unreachable_provider_is_retried_soon() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     connector = PolygonConnector(url=f"ws://127.0.0.1:{port}/stocks", api_key="key")

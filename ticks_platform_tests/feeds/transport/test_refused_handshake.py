@@ -1,4 +1,4 @@
-"""Handshakes that are refused with a body whose length no header tells."""
+"""Refused handshakes whose body has no Content-Length."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform.feeds.transport import websocket
 from ticks_platform.feeds.transport.state import State
-from ticks_platform_tests.support.feeds import KEY, Peer, PeerServer, Running, connector
+from ticks_platform_tests.support.feeds import KEY, Peer, PeerServer, Running, twelve_data
 
 REFUSAL = json.dumps({"code": 401, "status": "error", "message": "**apikey** parameter is incorrect"}).encode()
 PASSING = json.dumps({"code": 500, "status": "error", "message": "try again later"}).encode()
 
 
 def chunks(body: bytes) -> bytes:
-    """A chunked body, in parts of some bytes."""
+    """A body in small chunks."""
     parts = [body[at : at + 7] for at in range(0, len(body), 7)]
     return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in [*parts, b""])
 
@@ -26,13 +26,13 @@ def chunks(body: bytes) -> bytes:
 def answering(
     status: str, *parts: bytes, headers: Sequence[str] = (), then: Callable[[Peer], None] | None = None
 ) -> Callable[[Peer], None]:
-    """A server that answers like this, a part at a time, and closes."""
+    """A server that sends this response part by part, and closes."""
 
     def serve(peer: Peer) -> None:
         peer.read_request()
         peer.socket.sendall("\r\n".join([f"HTTP/1.1 {status}", *headers, "", ""]).encode())
         for part in parts:
-            time.sleep(0.02)  # in packets of their own
+            time.sleep(0.02)  # in separate packets
             peer.socket.sendall(part)
         if then is not None:
             then(peer)
@@ -44,7 +44,7 @@ CHUNKED = ("Transfer-Encoding: chunked", "Content-Type: application/json")
 
 
 def hold_open(peer: Peer) -> None:
-    """Until the client closes."""
+    """Wait until the client closes."""
     while peer.socket.recv(4096):
         pass
 
@@ -66,12 +66,12 @@ def test_a_refusal_is_read_whatever_its_framing(
     caplog.set_level("DEBUG")
     with (
         PeerServer(answering(status, *parts, headers=headers)) as server,
-        Running(connector(server.url)) as running,
+        Running(twelve_data(server.url)) as running,
     ):
         assert isinstance(running.wait_for_end(), FeedRefusedError)
         assert running.states == [State.CONNECTING, State.REFUSED]
         assert server.accepted == 1
-        assert KEY not in caplog.text + running.story()
+        assert KEY not in caplog.text + running.history()
 
 
 @pytest.mark.parametrize("headers", [CHUNKED, ()], ids=["chunked", "to the end"])
@@ -79,10 +79,10 @@ def test_a_connection_that_is_held_open_behind_the_refusal(
     headers: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(websocket, "BODY_TIMEOUT", 0.3)
-    body = chunks(REFUSAL)[:-5] if headers else REFUSAL  # without the end of the chunks
+    body = chunks(REFUSAL)[:-5] if headers else REFUSAL  # without the last chunk
     with (
         PeerServer(answering("200 OK", body, headers=headers, then=hold_open)) as server,
-        Running(connector(server.url)) as running,
+        Running(twelve_data(server.url)) as running,
     ):
         assert isinstance(running.wait_for_end(), FeedRefusedError)
 
@@ -92,7 +92,7 @@ def test_a_body_without_end_is_read_up_to_a_point() -> None:
         while True:
             peer.socket.sendall(b"x" * 65536)
 
-    with PeerServer(answering("200 OK", then=pour)) as server, Running(connector(server.url)) as running:
+    with PeerServer(answering("200 OK", then=pour)) as server, Running(twelve_data(server.url)) as running:
         assert "HTTP 200" in running.wait_for(State.BACKING_OFF).detail
 
 
@@ -101,5 +101,5 @@ def test_a_body_without_end_is_read_up_to_a_point() -> None:
     [("200 OK", [chunks(PASSING)]), ("503 Service Unavailable", [b"not a chunk"]), ("502 Bad Gateway", [])],
 )
 def test_what_is_no_refusal_is_tried_again(status: str, parts: Sequence[bytes]) -> None:
-    with PeerServer(answering(status, *parts, headers=CHUNKED)) as server, Running(connector(server.url)) as running:
+    with PeerServer(answering(status, *parts, headers=CHUNKED)) as server, Running(twelve_data(server.url)) as running:
         assert f"HTTP {status[:3]}" in running.wait_for(State.BACKING_OFF, times=2).detail

@@ -1,0 +1,104 @@
+"""When markets are open."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+import pytest
+
+from ticks_platform.feeds.calendars import Calendar, UnknownCalendarError, calendar
+
+HOUR, DAY = 3_600.0, 86_400.0
+
+
+def at(text: str) -> float:
+    """A UTC time as seconds since the Unix epoch."""
+    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("name", "moment", "opened"),
+    [
+        ("always", "2025-12-25 03:00", "1970-01-01 00:00"),
+        ("XNYS", "2025-11-19 14:29:59", None),
+        ("XNYS", "2025-11-19 14:30", "2025-11-19 14:30"),
+        ("XNYS", "2025-11-19 20:59:59", "2025-11-19 14:30"),
+        ("XNYS", "2025-11-19 21:00", None),
+        ("XNYS", "2025-07-15 13:30", "2025-07-15 13:30"),  # summer
+        ("XNYS", "2025-11-22 17:00", None),  # a Saturday
+        ("XNYS", "2025-11-27 17:00", None),  # Thanksgiving
+        ("XNYS", "2025-11-28 17:59", "2025-11-28 14:30"),  # a half day
+        ("XNYS", "2025-11-28 18:00", None),
+        ("XTKS", "2025-11-25 02:29", "2025-11-25 00:00"),
+        ("XTKS", "2025-11-25 02:30", None),  # lunch
+        ("XTKS", "2025-11-25 03:29", None),
+        ("XTKS", "2025-11-25 03:30", "2025-11-25 03:30"),
+        ("XTKS", "2025-11-25 06:29", "2025-11-25 03:30"),
+        ("XTKS", "2025-11-24 01:00", None),  # Labour Thanksgiving
+        ("24/5", "2025-11-19 03:00", "2025-11-16 22:00"),
+        ("24/5", "2025-11-21 21:59", "2025-11-16 22:00"),
+        ("24/5", "2025-11-21 22:00", None),  # Friday, 17:00 in New York
+        ("24/5", "2025-11-22 12:00", None),
+        ("24/5", "2025-11-23 21:59", None),
+        ("24/5", "2025-11-23 22:00", "2025-11-23 22:00"),
+        ("24/5", "2025-07-13 21:00", "2025-07-13 21:00"),  # summer
+        ("24/5", "2025-07-18 21:00", None),
+        ("24/5", "2045-06-14 12:00", "2045-06-11 21:00"),
+        ("XNYS", "1990-06-13 17:00", None),
+    ],
+)
+def test_calendars(name: str, moment: str, opened: str | None) -> None:
+    assert calendar(name).open_since(at(moment)) == (None if opened is None else at(opened))
+
+
+def test_sessions() -> None:
+    begin, end = at("2025-11-24 00:00"), at("2025-11-26 02:00")
+    day, next_day = at("2025-11-25 00:00"), at("2025-11-26 00:00")
+    assert calendar("XTKS").sessions(begin, end) == [
+        (day, day + 2.5 * HOUR),
+        (day + 3.5 * HOUR, day + 6.5 * HOUR),
+        (next_day, end),
+    ]
+    assert calendar("XTKS").sessions(day + HOUR, day + 2 * HOUR) == [(day + HOUR, day + 2 * HOUR)]
+    assert calendar("XTKS").sessions(day + 3 * HOUR, day + 3.2 * HOUR) == []
+    assert calendar("always").sessions(begin, end) == [(begin, end)]
+    assert calendar("always").sessions(end, begin) == calendar("XNYS").sessions(end, begin) == []
+
+
+def days_of(name: str) -> Iterator[float]:
+    begin = at("2025-01-01 00:00")
+    for day in range(365):
+        yield sum(
+            closes - opens for opens, closes in calendar(name).sessions(begin + day * DAY, begin + (day + 1) * DAY)
+        )
+
+
+@pytest.mark.parametrize(("name", "hours"), [("always", 8_760.0), ("24/5", 52 * 120.0 + 2.0), ("XNYS", 1_616.0)])
+def test_hours_of_a_year(name: str, hours: float) -> None:
+    assert math.fsum(days_of(name)) / HOUR == pytest.approx(hours, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["NOPE", "", "nyse", "24/7 "])
+def test_an_unknown_calendar(name: str) -> None:
+    with pytest.raises(UnknownCalendarError, match="MIC"):
+        Calendar(name)
+
+
+def test_calendars_are_cached() -> None:
+    assert calendar("XNYS") is calendar("XNYS")
+
+
+def test_pandas_is_loaded_only_where_a_calendar_of_an_exchange_is_in_use() -> None:
+    # pandas costs every process 40 MB and a good part of a second at its start.
+    script = (
+        "import sys, ticks_platform.ingestion.run\n"
+        "from ticks_platform.feeds.calendars import calendar\n"
+        "for name in ('always', '24/5', 'XNYS'):\n"
+        "    print(calendar(name).name, 'pandas' in sys.modules)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
+    assert told.stdout.split("\n")[:3] == ["always False", "24/5 False", "XNYS True"]
