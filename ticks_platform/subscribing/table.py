@@ -146,7 +146,7 @@ class TableSource:
 
     def _describe(self) -> None:
         table = self._table
-        names = [column.name for column in self._ask(lambda cursor: tables.columns(cursor, table.name))]
+        names = [column.name for column in self._with_cursor(lambda cursor: tables.columns(cursor, table.name))]
         self._make_row = namedtuple(table.name, names)  # type: ignore[misc]
         self._key = namedtuple(f"{table.name}_key", table.key)  # type: ignore[misc]
         self._time_place = names.index(table.time)
@@ -211,9 +211,9 @@ class TableSource:
             cursor.execute(query, values)
             return cursor.fetchall()
 
-        return self._ask(work)
+        return self._with_cursor(work)
 
-    def _ask(self, work: Callable[[Cursor], T]) -> T:
+    def _with_cursor(self, work: Callable[[Cursor], T]) -> T:
         try:
             if self._connection is None:
                 self._connection = self._database.connect("ticks_platform subscription")

@@ -30,6 +30,9 @@ from ticks_platform.feeds.transport.websocket import CLOSE, DATA, HandshakeFaile
 CONNECT_TIMEOUT = 10.0
 """Seconds for the name look-up, TCP, TLS and the WebSocket handshake together."""
 
+BACKOFF_BASE, BACKOFF_CAP = 0.5, 30.0
+"""Seconds: a reconnect waits at random between 0 and BACKOFF_BASE x 2^failures, at most BACKOFF_CAP."""
+
 CLOSE_TIMEOUT = 0.7
 """Seconds for the closing handshake. Frames that arrive before the provider's close frame are kept."""
 
@@ -74,7 +77,7 @@ class FeedConnection:
         self._group: list[Frame] = []
         self._group_bytes = 0
         self._state = StateTracker(on_change, feed=feed)
-        self._backoff = backoff or Backoff(base=0.5, cap=30.0)
+        self._backoff = backoff or Backoff(base=BACKOFF_BASE, cap=BACKOFF_CAP)
         self._escalation = Escalation(silence) if silence else None
         self._numbers = numbers or itertools.count(1)
         self._stop = threading.Event()

@@ -133,11 +133,11 @@ class Coverage:
     def handle(self, change: Change, *, switched_off: bool = False) -> None:
         """Take note of what a change means; `switched_off` says why the feed is stopped, if it is."""
         with self._lock:
-            self._heed_state(change, switched_off=switched_off)
-            self._heed_notice(change)
+            self._handle_state(change, switched_off=switched_off)
+            self._handle_notice(change)
             self._note()
 
-    def _heed_state(self, change: Change, *, switched_off: bool) -> None:
+    def _handle_state(self, change: Change, *, switched_off: bool) -> None:
         number = change.connection
         mine = [key for key in self._open if key[0] == number]
         if change.state in _ENDS:
@@ -162,7 +162,7 @@ class Coverage:
             self._unheard.difference_update(symbols)
             self._cover(symbols, number, change.at)
 
-    def _heed_notice(self, change: Change) -> None:
+    def _handle_notice(self, change: Change) -> None:
         number = change.connection
         match change.notice:
             case Acknowledged(channels):
