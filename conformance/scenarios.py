@@ -209,7 +209,7 @@ SCENARIOS = (
         {"polygon_unauthorized_channels": frozenset({"T.MSFT"})},
         symbols={"twelve_data": ("AAPL", "1211")},
     ),
-    _inject("broken_json", "broken JSON amid good frames", _BROKEN),
+    _inject("broken_json", "broken JSON between good frames", _BROKEN),
     _inject("not_utf8", "text that is not UTF-8", _NOT_UTF8),
     _inject("containers", "not an object, not an array", _CONTAINERS),
     _inject("fields", "events without their fields", _FIELDS),

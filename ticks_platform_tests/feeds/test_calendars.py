@@ -100,5 +100,5 @@ def test_pandas_is_loaded_only_where_a_calendar_of_an_exchange_is_in_use() -> No
         "for name in ('always', '24/5', 'XNYS'):\n"
         "    print(calendar(name).name, 'pandas' in sys.modules)\n"
     )
-    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
-    assert told.stdout.split("\n")[:3] == ["always False", "24/5 False", "XNYS True"]
+    printed = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
+    assert printed.stdout.split("\n")[:3] == ["always False", "24/5 False", "XNYS True"]

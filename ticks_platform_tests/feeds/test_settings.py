@@ -165,8 +165,8 @@ def test_defaults(load: Load) -> None:
 )
 def test_each_error_names_file_feed_and_field(load: Load, line: str, field: str, says: str) -> None:
     message = feed_refusal(load, line)
-    (told,) = message.splitlines()[1:]
-    place, _, reason = told.strip().partition(": ")
+    (problem,) = message.splitlines()[1:]
+    place, _, reason = problem.strip().partition(": ")
     assert place == f"feeds.stocks.{field}"
     assert says in reason
 
@@ -206,9 +206,9 @@ def test_each_error_names_file_feed_and_field(load: Load, line: str, field: str,
     ],
 )
 def test_errors_above_a_feed(load: Load, text: str, place: str, says: str) -> None:
-    (told,) = refusal(load, text).splitlines()[1:]
-    assert told.strip().startswith(f"{place}: ")
-    assert says in told
+    (problem,) = refusal(load, text).splitlines()[1:]
+    assert problem.strip().startswith(f"{place}: ")
+    assert says in problem
 
 
 def test_all_errors_at_once(load: Load) -> None:

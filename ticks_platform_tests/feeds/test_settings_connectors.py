@@ -89,8 +89,8 @@ def complaints(tmp_path: Path, lines: str) -> list[tuple[str, str]]:
     path.write_text("feeds:\n  prices:\n" + textwrap.indent(text + lines, "    "), encoding="utf-8")
     with pytest.raises(SettingsError) as caught:
         load_settings(path)
-    told = [line.strip().partition(": ") for line in str(caught.value).splitlines()[1:]]
-    return [(place, text) for place, _, text in told]
+    problems = [line.strip().partition(": ") for line in str(caught.value).splitlines()[1:]]
+    return [(place, text) for place, _, text in problems]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from ticks_platform.feeds.transport.reconnect import FeedConnection
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
 
-_POLL = 0.1
+_POLL_INTERVAL = 0.1
 
 
 def spread(symbols: Sequence[str], before: Sequence[Sequence[str]], *, capacity: int | None) -> list[list[str]]:
@@ -107,7 +107,7 @@ class ConnectionPool:
             for thread in self._threads:
                 thread.start()
         while not self._stop.is_set() and all(thread.is_alive() for thread in self._threads):
-            self._stop.wait(_POLL)
+            self._stop.wait(_POLL_INTERVAL)
         self.stop()
         for thread in self._threads:
             thread.join()

@@ -186,7 +186,7 @@ def test_no_subscription_before_the_authentication() -> None:
         # Data before the authentication is not documented, but counts as data.
         peer.send(TRADE)
         assert go_on.wait(TIMEOUT)
-        heard.append({"action": "let in"})
+        heard.append({"action": "authenticated"})
         peer.send(LET_IN)
         heard.append(said(peer))
         peer.send(TRADE)
@@ -196,7 +196,7 @@ def test_no_subscription_before_the_authentication() -> None:
         running.wait_for(State.STREAMING)
         go_on.set()
         running.wait_for(State.STREAMING, times=2)
-        assert [message["action"] for message in heard] == ["auth", "let in", "subscribe"]
+        assert [message["action"] for message in heard] == ["auth", "authenticated", "subscribe"]
         assert State.BACKING_OFF not in running.states
 
 
@@ -243,7 +243,7 @@ def test_channels_that_are_not_in_the_plan(monkeypatch: pytest.MonkeyPatch) -> N
             assert all("plan" in reason for reason in failed.reasons.values())
             running.wait_for(State.STREAMING)
             seen = len(running.frames)
-            wait_until(lambda: len(running.frames) > seen + 100, "trades go on")
+            wait_until(lambda: len(running.frames) > seen + 100, "trades continue")
         assert State.BACKING_OFF not in running.states
         assert sum(isinstance(notice, ChannelsFailed) for notice in running.notices) == 1
 
@@ -437,5 +437,5 @@ def test_a_symbol_that_is_added_late_is_not_silent_at_once(monkeypatch: pytest.M
             stand_in.wait_until_subscribed("T.NVDA")
             added = time.time()
             assert running.wait_for_notice(Silent).seconds.keys() == {"T.NVDA"}
-            (noticed,) = [change.at for change in running.changes if isinstance(change.notice, Silent)]
-            assert noticed / 1e9 - added > 0.7
+            (detected,) = [change.at for change in running.changes if isinstance(change.notice, Silent)]
+            assert detected / 1e9 - added > 0.7
