@@ -1,6 +1,6 @@
-"""Ingestion: from the frames of a feed to rows that are committed, each once, and accounted for.
+"""Ingestion: from a feed's frames to committed rows; each event is stored once and accounted for.
 
-`run` starts and stops one feed's ingestion: `feeds.transport` receives, `journal` keeps, `loader` commits. `lease` lets
-one owner write at a time. Not here: how providers talk (`feeds`), what a hypertable or a candle is (`timescale`), and
-when a run starts (`defs`). Nothing here knows Dagster.
+The way of a tick: `run` starts the threads, `feeds.transport` receives frames, `journal` stores them on disk, `loader`
+decodes and commits them (`rows`). `lease` ensures one writer per feed. Not here: providers' protocols (`feeds`),
+hypertables and candles (`timescale`), and when a run starts (`defs`). Nothing here knows Dagster.
 """

@@ -181,7 +181,7 @@ def journal_account(cursor: Cursor, feed: str, path: Path) -> JournalAccount | N
                 return None
             position, committed = checkpoint
             if position <= journal.end:
-                waiting = journal.beyond(position)
+                waiting = journal.waiting_after(position)
                 return JournalAccount(feed, journal.frames_appended, committed, waiting.frames, waiting.bytes)
     return JournalAccount(feed, journal.frames_appended, committed, 0, 0)
 
@@ -214,7 +214,7 @@ def _orphan(cursor: Cursor, path: Path) -> Orphan:
     """Only what waits: it may be a copy, or have lost its end, and nobody will ever make its account balance."""
     with journal_view(path) as journal:
         checkpoint = _checkpoint(cursor, journal)
-        waiting = journal.beyond(0 if checkpoint is None else checkpoint[0])
+        waiting = journal.waiting_after(0 if checkpoint is None else checkpoint[0])
         return Orphan(path, journal.feed, waiting.frames, waiting.bytes)
 
 

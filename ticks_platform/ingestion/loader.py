@@ -198,7 +198,7 @@ class Loader:
 
     def _find(self, cursor: Cursor, unsettled: received_twice.Unsettled) -> Found:
         self._hold(cursor)
-        return received_twice.find(cursor, unsettled, self._journal.waiting(), self._decode)
+        return received_twice.find(cursor, unsettled, self._journal.peek(), self._decode)
 
     def _write_down(self, cursor: Cursor, unsettled: received_twice.Unsettled, decided: Overlap) -> None:
         self._hold(cursor)

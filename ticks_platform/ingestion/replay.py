@@ -45,12 +45,12 @@ def export(source: Path, target: Path) -> int:
     with journal_view(source):
         pass  # refuses what is not a journal before anything is written
     with (
-        contextlib.closing(journal_file.connect_to_look(source)) as original,
+        contextlib.closing(journal_file.connect_read_only(source)) as original,
         contextlib.closing(sqlite3.connect(target)) as copy,
     ):
         original.backup(copy)
     with journal_view(target) as exported:
-        return exported.beyond(0).frames
+        return exported.waiting_after(0).frames
 
 
 def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
@@ -100,7 +100,7 @@ def _copy_what_can_be_read(source: Path, target: Path, *, feed: str) -> None:
     """
     try:
         with (
-            contextlib.closing(journal_file.connect_to_look(source)) as original,
+            contextlib.closing(journal_file.connect_read_only(source)) as original,
             contextlib.closing(journal_file.connect(target)) as copy,
         ):
             journal_file.check_header(original, source)

@@ -149,7 +149,7 @@ class Campaign(Rig):
 
     def _full(self) -> bool:
         with journal_view(self._journal) as journal:
-            return journal.beyond(0).bytes >= BUDGET_MEGABYTES << 20
+            return journal.waiting_after(0).bytes >= BUDGET_MEGABYTES << 20
 
     def _frozen_and_taken_over(self) -> None:
         old = self._stream()

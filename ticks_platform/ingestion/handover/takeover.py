@@ -119,7 +119,7 @@ class Takeover:
                 status.owner,
             )
             return None
-        journal = self._journals.open_beside(theirs)
+        journal = self._journals.open_other(theirs)
         self._begin_behind(journal, theirs, status)
 
         def work(cursor: Cursor) -> Handover:
@@ -139,7 +139,7 @@ class Takeover:
         journal.seek(position, frames=frames)
         with journal_view(theirs) as predecessors:
             end = max(end, predecessors.end)
-        journal.begin_behind(end + handover.ROOM)
+        journal.skip_to(end + handover.ROOM)
         if journal.bytes_waiting and journal.end < end:
             raise HandoverFailedError(
                 f"feed '{self._feed.name}' cannot be handed over yet from {predecessor.owner}, which goes on: it is "

@@ -1,4 +1,4 @@
-"""The journal: received frames on this machine's disk until the database has them.
+"""The journal: received frames on this machine's disk until they are committed in the database.
 
-Here belongs what knows that a journal is a SQLite file. Not here: what a frame means, and what is in the database.
+Here: everything that knows that a journal is a SQLite file. Not here: what a frame means, and what the database holds.
 """

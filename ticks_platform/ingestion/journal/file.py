@@ -1,4 +1,4 @@
-"""A journal as a file: what marks one, how it is opened and set aside, and what can be wrong with it."""
+"""The journal as a SQLite file: its header and encoding, how it is opened and set aside, and its errors."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ from ticks_platform.errors import ActionRequiredError, RetryableError
 from ticks_platform.timescale import sql_files
 
 APPLICATION_ID = 0x7469636B
-"""Marks a SQLite file as ours: "tick"."""
+"""Marks a SQLite file as a journal: "tick"."""
 
 VERSION = 1
-"""Version of the file's layout, kept in SQLite's user_version."""
+"""Version of the file's layout, in SQLite's user_version."""
 
 
 class JournalError(ActionRequiredError):
-    """The journal's file cannot be used as it is; the message says why, and what to do."""
+    """The journal cannot be used; the message says why, and what to do."""
 
 
 class JournalDamagedError(RetryableError):
-    """The journal's file was found damaged while in use, and is set aside; the message says where it is.
+    """The journal was found damaged while in use, and is set aside; the message says where.
 
-    No JournalError, since nobody has to do anything for the feed to go on: its next ingestion begins a new journal.
+    Not a JournalError: the feed's next run creates a new journal, without anybody's help.
     """
 
 
 class JournalUnavailableError(RetryableError):
-    """The journal cannot be written or read just now: it is locked, or the disk is full. Its frames are still in it."""
+    """The journal cannot be written or read now: it is locked, or the disk is full. Its frames are still in it."""
 
 
 class JournalFencedError(RetryableError):
-    """Another process has opened this journal for writing; this one must not append any more."""
+    """Another process has opened this journal for writing; this one must no longer append."""
 
 
 class UnreadableError(Exception):
-    """A group of frames is not what was written; whoever reads it makes a JournalDamagedError of this."""
+    """A group of frames is not what was written; `Journal` raises a JournalDamagedError instead."""
 
 
 class Contents(msgspec.Struct, array_like=True):
-    """The frames of a group, and where they came from."""
+    """The frames of a group, with their epoch and connection."""
 
     epoch: int
     connection: int
@@ -68,7 +68,7 @@ class FrameGroup(NamedTuple):
     frames: list[bytes]
 
     def positions(self) -> npt.NDArray[np.int64]:
-        """The position of each frame: how many bytes came before it."""
+        """The position of each frame: the number of bytes before it."""
         sizes = np.fromiter(map(frame_size, self.frames), np.int64, len(self.frames))
         return self.position + np.cumsum(sizes) - sizes
 
@@ -78,48 +78,48 @@ _decode = msgspec.msgpack.Decoder(Contents).decode
 
 
 def decode(data: bytes, *, position: int, end: int) -> Contents:
-    """The contents of the group at this position. Raises UnreadableError when they are not what was written."""
+    """Decode the group at this position. Raises UnreadableError if it is not what was written."""
     try:
         contents = _decode(data)
     except (msgspec.MsgspecError, TypeError) as error:
         raise UnreadableError(f"the frames at {position} cannot be decoded: {error}") from error
     if len(contents.received_at) != len(contents.frames) or sum(map(frame_size, contents.frames)) != end - position:
-        raise UnreadableError(f"the frames at {position} are not as many or not as long as they were")
+        raise UnreadableError(f"the frames at {position} differ in number or length from what was written")
     return contents
 
 
 def frame_size(frame: bytes) -> int:
     """How many positions a frame takes."""
-    # An empty frame moves the position too, or the next one would stand at the same place.
+    # An empty frame takes one, or the next one would have the same position.
     return len(frame) or 1
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a journal for writing, or an empty file where there is none."""
+    """Open a journal for writing; creates an empty file if there is none."""
     connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
-    # The file is synced by a thread of its own; SQLite itself syncs where the order of its writes depends on it.
+    # SyncThread syncs the log; SQLite itself only syncs where the order of its writes depends on it.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA journal_size_limit = 67108864")
     return connection
 
 
-def connect_to_look(path: Path) -> sqlite3.Connection:
-    """Open a journal for reading only. Raises JournalError when there is none."""
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """Open a journal read-only. Raises JournalError if there is none."""
     if not path.exists():
         raise JournalError(f"there is no journal at {path}")
-    # As a URI, in which `#`, `?` and `%` mean something: a path may hold them.
+    # `as_uri` escapes `#`, `?` and `%`, which a path may contain.
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
 
 
 def end_of(connection: sqlite3.Connection) -> tuple[int, int]:
-    """The position after the last frame of an open journal, and how many frames came before it."""
+    """The position after the last frame of an open journal, and the number of frames before it."""
     position, frames = connection.execute(sql_files.read("queries/journal/end.sql")).fetchone()
     return position, frames
 
 
 def check_header(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise JournalError when an open file is another program's, or of a layout that is not known yet."""
+    """Raise JournalError if an open file is another program's, or of a newer layout."""
     application_id = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
@@ -127,39 +127,39 @@ def check_header(connection: sqlite3.Connection, path: Path) -> None:
         raise JournalError(f"{path} is a SQLite file of another program, not a journal: move it away")
     if version > VERSION:
         raise JournalError(
-            f"{path} was written by a newer version of ticks_platform (layout {version}; this one knows {VERSION}): "
-            "update, or move it away and replay it later"
+            f"{path} was written by a newer version of ticks_platform (layout {version}, supported {VERSION}): "
+            "update ticks_platform, or move the file away and replay it later"
         )
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether an error means that the file is damaged; if not, it is of the moment, or a bug."""
-    # SQLITE_CORRUPT and SQLITE_NOTADB are the only codes that have no subclass of their own.
+    """Whether an error means that the file is damaged; otherwise it is temporary, or a bug."""
+    # Only SQLITE_CORRUPT and SQLITE_NOTADB have no subclass of their own.
     return type(error) is sqlite3.DatabaseError
 
 
 @contextlib.contextmanager
-def opening(path: Path) -> Iterator[None]:
-    """One opener at a time, since setting a damaged file aside is not a transaction."""
+def open_lock(path: Path) -> Iterator[None]:
+    """Lock out other processes that open this journal, since setting a damaged file aside is not atomic."""
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Which file stands at a path, so that another one that has come to stand there is noticed; None when none does."""
+    """Device and inode of the file at a path, which tell if it was replaced; None if there is none."""
     try:
-        found = path.stat()
+        stat = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return stat.st_dev, stat.st_ino
 
 
 def set_aside(path: Path) -> Path:
-    """Give a damaged file another name, and return it; to be called while `opening`.
+    """Rename a damaged file, and return its new name. Call it under `open_lock`.
 
-    Whoever has it open goes on writing to it under its new name, and SQLite, which notices the move, leaves alone
-    what comes to stand at the old one.
+    A process that has it open continues to write to the renamed file. SQLite notices that it was moved, and does not
+    touch a new file at the old path.
     """
     name, number = f"{path.stem}.damaged-{time.strftime('%Y%m%dT%H%M%S')}", 1
     aside = path.with_name(f"{name}{path.suffix}")
@@ -173,8 +173,8 @@ def set_aside(path: Path) -> Path:
 
 
 def describe_damage(feed: str, error: Exception, aside: Path) -> str:
-    """What happened to a damaged journal that was set aside, and how to get at what is in it."""
+    """A message: what happened to a damaged journal, and how to recover its frames."""
     return (
-        f"the journal of feed '{feed}' is damaged ({error}): set aside as {aside}. "
-        f"`python -m ticks_platform.ingestion replay {shlex.quote(str(aside))}` may rescue what can be read in it"
+        f"the journal of feed '{feed}' is damaged ({error}) and was set aside as {aside}. To load the frames that can "
+        f"still be read, run `python -m ticks_platform.ingestion replay {shlex.quote(str(aside))}`"
     )

@@ -1,4 +1,4 @@
-"""The journals of a feed on this machine: two, so that a successor has one while its predecessor has the other."""
+"""A feed's two journals on this machine: in a hand-over, predecessor and successor append to one each."""
 
 from __future__ import annotations
 
@@ -11,26 +11,32 @@ from ticks_platform.paths import state_dir
 
 
 def journal_path(feed: str) -> Path:
-    """Where a feed's first journal is, in the state folder."""
+    """The file of a feed's first journal, in the state folder."""
     return state_dir() / "journal" / f"{feed}.sqlite3"
 
 
 def journal_pair(path: Path) -> tuple[Path, Path]:
     """The files of a feed's journals, given the first one."""
-    # The name of a feed has no dot.
+    # A feed's name has no dot.
     return path, path.with_name(f"{path.stem}.2{path.suffix}")
 
 
 class JournalPair:
-    """A feed's journals, of which this owner has opened one or both."""
+    """A feed's journals. Those that were opened here are closed by `close`."""
 
     def __init__(self, path: Path, feed: FeedSettings) -> None:
+        """`path` is the file of the first journal."""
         self._paths = journal_pair(path)
         self._feed = feed
         self._opened: dict[Path, Journal] = {}
 
+    @property
+    def first(self) -> Path:
+        """The file of the first journal."""
+        return self._paths[0]
+
     def find(self, journal_id: str) -> Path | None:
-        """The file of this journal, or None when it is not here. Raises JournalError."""
+        """The file of the journal with this id, or None if it is not on this machine. Raises JournalError."""
         for path in self._paths:
             if path.exists():
                 with journal_view(path) as journal:
@@ -38,22 +44,17 @@ class JournalPair:
                         return path
         return None
 
-    @property
-    def first(self) -> Path:
-        """The file of the first one."""
-        return self._paths[0]
-
-    def open_beside(self, path: Path) -> Journal:
-        """Open the one that is not this one; raises what opening a Journal raises."""
+    def open_other(self, path: Path) -> Journal:
+        """Open the journal that is not in this file; raises what Journal raises."""
         (other,) = (each for each in self._paths if each != path)
         return self._open(other)
 
     def open_all(self) -> list[Journal]:
-        """Open those that there are, and the first one in any case; whoever has appended to them is fenced off."""
+        """Open the existing journals, and the first one in any case; earlier owners can no longer append."""
         return [self._open(path) for path in self._paths if path == self.first or path.exists()]
 
     def close(self) -> None:
-        """Close those that were opened."""
+        """Close the opened journals."""
         for journal in self._opened.values():
             journal.close()
 

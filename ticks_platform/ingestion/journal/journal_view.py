@@ -1,4 +1,4 @@
-"""A journal seen from outside, while its owner goes on."""
+"""A read-only view of a journal, while its owner appends."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ticks_platform.ingestion.journal.file import JournalError, check_header, connect_to_look, end_of
+from ticks_platform.ingestion.journal.file import JournalError, check_header, connect_read_only, end_of
 
 
 class Waiting(NamedTuple):
-    """What waits in a journal beyond a position."""
+    """Frames that are not committed."""
 
     frames: int
     bytes: int
 
 
 class JournalView:
-    """A journal as of one moment."""
+    """A journal at one moment."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -29,11 +29,11 @@ class JournalView:
         self.end: int
         """The position after the last frame."""
         self.frames_appended: int
-        """Frames taken in since the journal was made."""
+        """Frames appended since the journal was created."""
         self.end, self.frames_appended = end_of(connection)
 
-    def beyond(self, position: int) -> Waiting:
-        """What stands at this position and after it."""
+    def waiting_after(self, position: int) -> Waiting:
+        """The frames at this position and after it."""
         frames, size = self._connection.execute(
             "SELECT coalesce(sum(frames), 0), coalesce(sum(end - position), 0) FROM frame_group WHERE end > ?",
             (position,),
@@ -43,9 +43,9 @@ class JournalView:
 
 @contextlib.contextmanager
 def journal_view(path: Path) -> Iterator[JournalView]:
-    """Look into a journal, without disturbing its owner. Raises JournalError when it is not there or cannot be read."""
+    """View a journal without disturbing its owner. Raises JournalError if it does not exist or cannot be read."""
     try:
-        with contextlib.closing(connect_to_look(path)) as connection:
+        with contextlib.closing(connect_read_only(path)) as connection:
             check_header(connection, path)
             connection.execute("BEGIN")
             yield JournalView(connection)

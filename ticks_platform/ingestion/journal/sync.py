@@ -1,4 +1,4 @@
-"""What syncs a journal to its disk: a thread of its own, which outlives a disk that fails for a while."""
+"""Syncs a journal to the disk, in a thread that continues after disk errors."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from ticks_platform.backoff import Backoff
 logger = logging.getLogger(__name__)
 
 
-class Syncing:
-    """Syncs SQLite's log of a journal after every append, but not more often than every `interval` seconds.
+class SyncThread:
+    """Syncs SQLite's log of a journal after every append, but at most once every `interval` seconds.
 
-    When a sync has failed, `failure` says so until one has succeeded. A success after a failure proves nothing about
-    what was written before: Linux may have taken those pages for clean when it reported the failure. They are still in
-    memory and survive the end of the process, but perhaps not a power cut; and SQLite, which reads its log up to the
-    first hole, would lose with them what was appended behind them. `write_again` has to have what stands in the log
-    written anew elsewhere. What memory has dropped meanwhile is beyond help.
+    After a failed sync, `failure` is set until a later one succeeds. That success proves nothing about earlier writes:
+    Linux may have marked their pages clean when it reported the failure. They survive the end of the process, but
+    perhaps not a power loss; and SQLite, which reads its log up to the first hole, would lose with them what was
+    appended after them. So `rewrite` is called, which must write the contents of the log elsewhere. Pages that were
+    evicted from memory in between cannot be recovered.
     """
 
-    def __init__(self, path: Path, *, interval: float, write_again: Callable[[], None]) -> None:
+    def __init__(self, path: Path, *, interval: float, rewrite: Callable[[], None]) -> None:
         self.failure: Exception | None = None
         self._path = path
         self._interval = interval
-        self._write_again = write_again
+        self._rewrite = rewrite
         self._backoff = Backoff(base=0.1, cap=5.0)
         self._dirty = threading.Event()
-        self._ending = threading.Event()
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"sync-{path.stem}", daemon=True)
         self._thread.start()
 
-    def due(self) -> None:
-        """There is something to sync."""
+    def request(self) -> None:
+        """Request a sync."""
         self._dirty.set()
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Sync once more, and end."""
-        self._ending.set()
+        self._stopping.set()
         self._dirty.set()
         self._thread.join()
 
     def _run(self) -> None:
         with contextlib.ExitStack() as stack:
             log: int | None = None
-            while not self._ending.is_set():
+            while not self._stopping.is_set():
                 self._dirty.wait()
                 self._dirty.clear()
                 try:
@@ -62,14 +62,14 @@ class Syncing:
                         logger.error("%s cannot be synced: %s", self._path, error)  # noqa: TRY400
                     self.failure = error
                     self._dirty.set()
-                    self._ending.wait(self._backoff.next_delay())
+                    self._stopping.wait(self._backoff.next_delay())
                 else:
-                    self._ending.wait(self._interval)
+                    self._stopping.wait(self._interval)
 
     def _sync(self, log: int) -> None:
         os.fdatasync(log)
         if self.failure is not None:
-            self._write_again()
+            self._rewrite()
             logger.warning("%s can be synced again", self._path)
             self.failure = None
             self._backoff.reset()

@@ -126,7 +126,7 @@ def _is_loaded(cursor: Cursor, path: Path) -> bool:
                 "SELECT position FROM ticks_platform.feed_checkpoint WHERE journal_id = %s", (journal.journal_id,)
             )
             row = cursor.fetchone()
-            return not journal.beyond(row[0] if row else 0).frames
+            return not journal.waiting_after(row[0] if row else 0).frames
     except JournalError:
         return False
 

@@ -1,4 +1,4 @@
-"""The journal: order, positions, bounds; what it survives, and what it refuses."""
+"""The journal: order, positions, size limit; crashes, damage, full disks; files it rejects."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def take(journal: Journal, max_bytes: int = 1 << 30) -> list[FrameGroup]:
     return journal.take(max_bytes=max_bytes, linger=0, wait=0)
 
 
-def test_frames_come_back_in_order_at_their_positions(journal: Journal) -> None:
+def test_frames_are_taken_in_order_at_their_positions(journal: Journal) -> None:
     journal.append(frames(b"abc", b"", b"de"), epoch=4)
     journal.append(frames(b"\x00\xff", connection=2), epoch=5)
     first, second = take(journal)
@@ -59,13 +59,13 @@ def test_frames_come_back_in_order_at_their_positions(journal: Journal) -> None:
     assert take(journal) == []
 
 
-def test_take_stops_at_the_size_asked_for_but_gives_one_group_at_least(journal: Journal) -> None:
+def test_take_stops_at_max_bytes_but_returns_at_least_one_group(journal: Journal) -> None:
     for _ in range(4):
         journal.append(frames(b"x" * 100), epoch=1)
     assert [len(take(journal, max_bytes=150)), len(take(journal, max_bytes=1)), len(take(journal))] == [2, 1, 1]
 
 
-def test_what_is_not_trimmed_is_there_after_reopening(path: Path, journal: Journal) -> None:
+def test_untrimmed_frames_are_there_after_reopening(path: Path, journal: Journal) -> None:
     for number in range(3):
         journal.append(frames(b"%d" % number), epoch=1)
     take(journal)
@@ -79,7 +79,7 @@ def test_what_is_not_trimmed_is_there_after_reopening(path: Path, journal: Journ
     again.close()
 
 
-def test_positions_go_on_after_everything_was_trimmed(path: Path, journal: Journal) -> None:
+def test_positions_continue_after_everything_was_trimmed(path: Path, journal: Journal) -> None:
     journal.append(frames(b"abc"), epoch=1)
     take(journal)
     journal.trim(3)
@@ -92,15 +92,15 @@ def test_positions_go_on_after_everything_was_trimmed(path: Path, journal: Journ
     again.close()
 
 
-def test_an_empty_journal_begins_where_the_checkpoint_stands(journal: Journal) -> None:
+def test_an_empty_journal_begins_at_the_checkpoint(journal: Journal) -> None:
     assert journal.start is None
     journal.seek(5_000, frames=0)
     journal.append(frames(b"a"), epoch=1)
     assert [group.position for group in take(journal)] == [5_000]
 
 
-def test_a_journal_that_lost_its_end_goes_on_where_the_database_is(path: Path, journal: Journal) -> None:
-    """As after a power cut that came after the commit and before the sync, or with a journal restored from a copy."""
+def test_a_journal_that_lost_its_end_continues_at_the_checkpoint(path: Path, journal: Journal) -> None:
+    """As after a power loss between commit and sync, or with a journal restored from a copy."""
     journal.append(frames(b"abc", b"de"), epoch=1)
     again = Journal(path, feed="test")
     again.seek(500, frames=40)
@@ -110,10 +110,10 @@ def test_a_journal_that_lost_its_end_goes_on_where_the_database_is(path: Path, j
     assert [(group.position, group.frames) for group in take(again)] == [(500, [b"new"])]
     again.close()
     with journal_view(path) as seen:
-        assert (seen.end, seen.frames_appended, seen.beyond(500)) == (503, 41, (1, 3))
+        assert (seen.end, seen.frames_appended, seen.waiting_after(500)) == (503, 41, (1, 3))
 
 
-def test_an_old_owner_cannot_append_any_more(path: Path, journal: Journal) -> None:
+def test_an_old_owner_can_no_longer_append(path: Path, journal: Journal) -> None:
     journal.append(frames(b"old"), epoch=1)
     new = Journal(path, feed="test")
     with pytest.raises(JournalFencedError, match="another process"):
@@ -123,7 +123,7 @@ def test_an_old_owner_cannot_append_any_more(path: Path, journal: Journal) -> No
     new.close()
 
 
-def test_a_full_journal_stops_the_reader_until_there_is_room(path: Path) -> None:
+def test_a_full_journal_blocks_the_reader_until_there_is_space(path: Path) -> None:
     journal = Journal(path, feed="test", max_bytes=10)
     journal.append(frames(b"0123456789"), epoch=1)
     assert journal.full
@@ -139,7 +139,7 @@ def test_a_full_journal_stops_the_reader_until_there_is_room(path: Path) -> None
     journal.close()
 
 
-def test_what_was_read_is_kept_when_a_full_journal_closes(path: Path) -> None:
+def test_frames_that_were_read_are_appended_when_a_full_journal_closes(path: Path) -> None:
     journal = Journal(path, feed="test", max_bytes=1)
     journal.append(frames(b"a"), epoch=1)
     reader = threading.Thread(target=lambda: journal.append(frames(b"b"), epoch=1))
@@ -180,11 +180,11 @@ while True:
     journal.close()
     assert found[:acknowledged] == list(range(acknowledged))
     assert found == list(range(len(found)))
-    assert len(found) % 3 == 0, "a group is there whole or not at all"
+    assert len(found) % 3 == 0, "a group is stored whole or not at all"
 
 
 @pytest.mark.parametrize("damage", [slice(0, 16), slice(0, 4096)])
-def test_a_damaged_journal_is_set_aside_and_a_new_one_begun(
+def test_a_damaged_journal_is_set_aside_and_a_new_one_created(
     path: Path, damage: slice, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = Journal(path, feed="test")
@@ -214,7 +214,7 @@ def test_a_journal_that_is_locked_is_not_taken_for_damaged(
         return connection
 
     monkeypatch.setattr(journal_file, "connect", connect_impatiently)
-    # As the owner would, that was frozen or lost its disk in the middle of writing.
+    # As by an owner that was frozen, or lost its disk, while writing.
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as writing:
         writing.execute("BEGIN IMMEDIATE")
         with pytest.raises(JournalUnavailableError, match="locked"):
@@ -225,13 +225,13 @@ def test_a_journal_that_is_locked_is_not_taken_for_damaged(
     again.close()
 
 
-def test_another_feeds_journal_is_refused(path: Path, journal: Journal) -> None:
+def test_another_feeds_journal_is_rejected(path: Path, journal: Journal) -> None:
     with pytest.raises(JournalError, match="journal of feed 'test', not of 'other'"):
         Journal(path, feed="other")
     journal.append(frames(b"still mine"), epoch=1)
 
 
-def test_a_newer_layout_is_refused(path: Path) -> None:
+def test_a_newer_layout_is_rejected(path: Path) -> None:
     Journal(path, feed="test").close()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
@@ -240,7 +240,7 @@ def test_a_newer_layout_is_refused(path: Path) -> None:
         Journal(path, feed="test")
 
 
-def test_another_programs_file_is_refused(path: Path) -> None:
+def test_another_programs_file_is_rejected(path: Path) -> None:
     path.parent.mkdir()
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE somebodys (treasure)")
@@ -249,7 +249,7 @@ def test_another_programs_file_is_refused(path: Path) -> None:
         Journal(path, feed="test")
 
 
-def test_it_is_seen_from_outside_as_of_one_moment(path: Path, journal: Journal) -> None:
+def test_a_view_shows_one_moment(path: Path, journal: Journal) -> None:
     journal.append(frames(b"abc", b"de"), epoch=1)
     journal.append(frames(b"f"), epoch=1)
     with journal_view(path) as seen:
@@ -257,24 +257,24 @@ def test_it_is_seen_from_outside_as_of_one_moment(path: Path, journal: Journal) 
         journal.append(frames(b"g"), epoch=1)
         journal.trim(6)
         assert (seen.journal_id, seen.end, seen.frames_appended) == (journal.journal_id, 6, 3)
-        assert seen.beyond(5) == (1, 1)
-        assert seen.beyond(0) == (3, 6)
+        assert seen.waiting_after(5) == (1, 1)
+        assert seen.waiting_after(0) == (3, 6)
     with journal_view(path) as later:
-        assert (later.end, later.frames_appended, later.beyond(6)) == (7, 4, (1, 1))
+        assert (later.end, later.frames_appended, later.waiting_after(6)) == (7, 4, (1, 1))
 
 
 @pytest.mark.parametrize("name", ["a b", "50%", "what?", "#1", "%41", "tick#?%20 x"])
-def test_any_path_will_do(tmp_path: Path, name: str) -> None:
+def test_any_path_works(tmp_path: Path, name: str) -> None:
     path = tmp_path / name / f"{name}.sqlite3"
     journal = Journal(path, feed="test")
     journal.append(frames(b"abc"), epoch=1)
     with journal_view(path) as seen:
         assert seen.journal_id == journal.journal_id
-        assert seen.beyond(0) == (1, 3)
+        assert seen.waiting_after(0) == (1, 3)
     journal.close()
 
 
-def test_a_group_that_cannot_be_decoded_sets_the_journal_aside_once_what_stands_before_it_is_read(
+def test_an_undecodable_group_sets_the_journal_aside_after_the_groups_before_it_are_read(
     path: Path, journal: Journal
 ) -> None:
     for number in range(4):
@@ -294,7 +294,7 @@ def test_a_group_that_cannot_be_decoded_sets_the_journal_aside_once_what_stands_
     assert again.journal_id != journal.journal_id
     again.append(frames(b"new"), epoch=2)
     journal.close()
-    assert [group.frames for group in take(again)] == [[b"new"]], "the old one's end does not touch it"
+    assert [group.frames for group in take(again)] == [[b"new"]], "closing the old one does not touch it"
     again.close()
     with journal_view(aside) as seen:
         assert (seen.journal_id, seen.frames_appended) == (journal.journal_id, 5), "late frames are in the old one"
@@ -317,8 +317,8 @@ def test_a_page_that_is_damaged_while_in_use_sets_the_journal_aside(path: Path, 
     assert len(list(path.parent.glob("test.damaged-*.sqlite3"))) == 1
 
 
-@pytest.mark.parametrize("other", ["opened it", "set it aside and began a new one"])
-def test_a_damaged_journal_is_left_alone_by_whoever_has_lost_it(path: Path, journal: Journal, other: str) -> None:
+@pytest.mark.parametrize("other", ["opened it", "set it aside and created a new one"])
+def test_an_old_owner_does_not_set_a_damaged_journal_aside(path: Path, journal: Journal, other: str) -> None:
     journal.append(frames(b"0"), epoch=1)
     damage_group(path, 0)
     new = Journal(path, feed="test")
@@ -335,8 +335,8 @@ def test_a_damaged_journal_is_left_alone_by_whoever_has_lost_it(path: Path, jour
     new.close()
 
 
-def test_a_full_disk_fails_an_append_which_can_be_made_again(path: Path) -> None:
-    """The disk is a limit on the size of files, of a process of its own: writes beyond it fail as I/O errors."""
+def test_an_append_that_a_full_disk_fails_can_be_repeated(path: Path) -> None:
+    """RLIMIT_FSIZE of a separate process stands for the disk: writes beyond it fail as I/O errors."""
     program = """
 import resource, sys
 from pathlib import Path
@@ -370,7 +370,7 @@ print(taken, flush=True)
     assert found == list(range(1, taken + 20)), "the first one was trimmed"
 
 
-def test_a_sync_that_fails_for_a_while_stops_appending_for_that_while(
+def test_appending_stops_while_syncs_fail(
     path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     journal.append(frames(b"before" * 1_000), epoch=1)
@@ -384,19 +384,19 @@ def test_a_sync_that_fails_for_a_while_stops_appending_for_that_while(
         fdatasync(descriptor)
 
     monkeypatch.setattr(os, "fdatasync", fails)
-    for _ in eventually("it is noticed"):
-        if journal._syncing.failure is not None:
+    for _ in eventually("a failed sync"):
+        if journal._sync.failure is not None:
             break
     with pytest.raises(JournalUnavailableError, match="Input/output error"):
         journal.append(frames(b"not taken"), epoch=1)
     failing.clear()
-    for _ in eventually("appending goes on"):
+    for _ in eventually("an append that succeeds"):
         with contextlib.suppress(JournalUnavailableError):
             journal.append(frames(b"after"), epoch=1)
             break
     assert "cannot be synced" in caplog.text
     assert "can be synced again" in caplog.text
-    # What was written while syncs failed was written a second time: it is in the file itself, and not only in its log.
+    # Frames that were written while syncs failed are in the main file, not only in SQLite's log.
     copied = path.parent / "without log.sqlite3"
     copied.write_bytes(path.read_bytes())
     with journal_view(copied) as seen:
@@ -405,7 +405,7 @@ def test_a_sync_that_fails_for_a_while_stops_appending_for_that_while(
 
 
 def eventually(what: str, seconds: float = 15.0) -> Iterator[None]:
-    """Attempts, until the time for them is over."""
+    """Yield until `seconds` have passed, then fail."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         yield
@@ -413,27 +413,27 @@ def eventually(what: str, seconds: float = 15.0) -> Iterator[None]:
     pytest.fail(f"not within {seconds:g} s: {what}")
 
 
-def test_one_in_which_nothing_waits_goes_on_behind_another_one(path: Path) -> None:
-    """Also after it was opened again; what waits keeps its place."""
+def test_a_drained_journal_skips_to_a_position(path: Path) -> None:
+    """Also after it was opened again; waiting frames keep their positions."""
     journal = Journal(path, feed="test")
-    journal.begin_behind(1000)
+    journal.skip_to(1000)
     assert (journal.end, journal.bytes_waiting, journal.start) == (1000, 0, 1000)
     journal.append([Frame(b"abc", 1, 1)], epoch=1)
-    journal.begin_behind(2000)
-    assert [(group.position, group.end) for group in journal.waiting()] == [(1000, 1003)]
+    journal.skip_to(2000)
+    assert [(group.position, group.end) for group in journal.peek()] == [(1000, 1003)]
     journal.close()
     journal = Journal(path, feed="test")
     (group,) = journal.take(max_bytes=100, linger=0, wait=0)
     journal.trim(group.end)
-    journal.begin_behind(2000)
-    journal.begin_behind(500)
+    journal.skip_to(2000)
+    journal.skip_to(500)
     assert (journal.end, journal.frames_trimmed) == (2000, 0)
     journal.close()
     with journal_view(path) as looked_at:
         assert (looked_at.end, looked_at.frames_appended) == (2000, 1)
 
 
-def test_an_owner_takes_nothing_that_the_next_one_appends(path: Path) -> None:
+def test_an_owner_does_not_take_frames_of_the_next_owner(path: Path) -> None:
     first = Journal(path, feed="test")
     first.append([Frame(b"first", 1, 1)], epoch=1)
     second = Journal(path, feed="test")
