@@ -25,8 +25,7 @@ class Finding(NamedTuple):
 
 def find(cursor: Cursor, file: str, table: str, parameters: Mapping[str, Any]) -> Finding:
     """What a query under sql/ finds; `{candle}` in it stands for the table."""
-    query = sql.SQL(sql_files.read(file)).format(candle=sql.Identifier(table))
-    cursor.execute(query, parameters)
+    cursor.execute(sql_files.compose(file, candle=sql.Identifier(table)), parameters)
     return Finding(*(cursor.fetchone() or (0, 0, [])))
 
 

@@ -12,7 +12,7 @@ from ticks_platform.ingestion import switch
 from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows.ledger import HourEntry
 from ticks_platform.timescale.candles import candles
-from ticks_platform.timescale.candles.reconciliation import LEVELS
+from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.database import Database
 
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
@@ -75,7 +75,7 @@ def change_hours(database: Database) -> None:
         ledger.add_hours(cursor, "stocks", "stocks_real_time", entries)
 
 
-def refresh(database: Database, levels: Sequence[candles.Candle] = LEVELS) -> None:
+def refresh(database: Database, levels: Sequence[candles.Candle] = CANDLES) -> None:
     with database.autocommit() as cursor:
         for candle in levels:
             candles.refresh_history(cursor, candle)

@@ -11,17 +11,15 @@ from ticks_platform.timescale.candles import candles, definitions
 from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
 
 
-def _candle(candle: Candle, *files: str, source: str, description: str) -> dg.Definitions:
-    """A candle; the first of its files defines it, the others define views on it."""
-
+def _candle(candle: Candle, *, description: str) -> dg.Definitions:
     @dg.asset(
         name=candle.name,
-        deps=[source],
+        deps=[candle.source],
         group_name="candles",
         owners=OWNERS,
         kinds=KINDS,
         pool=REFRESH_POOL,
-        metadata=defined_in(files[0]),
+        metadata=defined_in(candle.file),
         description=description,
     )
     def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
@@ -29,7 +27,7 @@ def _candle(candle: Candle, *files: str, source: str, description: str) -> dg.De
             drift = definitions.drift(cursor, candle)
             # A changed file changes nothing by itself: the history has to come along, by the job rebuild_candle.
             if drift is None:
-                sql_files.apply(cursor, *files)
+                sql_files.apply(cursor, *candle.files)
         with database.autocommit() as cursor:
             candles.refresh_history(cursor, candle)
             summary = candles.summarize(cursor, candle)
@@ -48,10 +46,6 @@ def one_minute_candle() -> dg.Definitions:
     """The asset `one_minute_candle`."""
     return _candle(
         ONE_MINUTE,
-        "candles/one_minute_candle.sql",
-        "candles/one_minute_candle_volume.sql",
-        "candles/one_minute_candle_filled.sql",
-        source="stocks_real_time",
         description=(
             "OHLCV candles of one minute, a continuous aggregate over the ticks; buckets are UTC. Materializing it "
             "creates the aggregate where it is missing and refreshes every closed minute that the ticks still cover. "
@@ -66,8 +60,6 @@ def one_hour_candle() -> dg.Definitions:
     """The asset `one_hour_candle`."""
     return _candle(
         ONE_HOUR,
-        "candles/one_hour_candle.sql",
-        source="one_minute_candle",
         description=(
             "OHLCV candles of one hour, a continuous aggregate over the candles of one minute; buckets are UTC. "
             "Materializing it creates the aggregate where it is missing and refreshes every closed hour that the ticks "
@@ -81,9 +73,6 @@ def one_day_candle() -> dg.Definitions:
     """The asset `one_day_candle`."""
     return _candle(
         ONE_DAY,
-        "candles/one_day_candle.sql",
-        "candles/session_day_candle.sql",
-        source="one_hour_candle",
         description=(
             "OHLCV candles of one day, a continuous aggregate over the candles of one hour; days are UTC. "
             "Materializing it creates the aggregate where it is missing and refreshes every closed day that the ticks "

@@ -9,12 +9,13 @@ from ticks_platform.defs.common.labels import REFRESH_POOL
 from ticks_platform.defs.common.project import policies_file
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.timescale.candles import rebuild
-from ticks_platform.timescale.candles.rebuild import LEVELS, Plan, RebuildRefusedError
+from ticks_platform.timescale.candles.candles import CANDLES
+from ticks_platform.timescale.candles.rebuild import Plan, RebuildRefusedError
 from ticks_platform.timescale.policies.settings import load_policies
 
 
 class CandleName(Enum):
-    """The candles that can be rebuilt."""
+    """The candles that can be rebuilt, for the launchpad."""
 
     one_minute_candle = "one_minute_candle"
     one_hour_candle = "one_hour_candle"
@@ -59,7 +60,7 @@ def _plan_metadata(planned: Plan) -> dict[str, dg.MetadataValue]:
 )
 def rebuild_one(context: dg.OpExecutionContext, config: RebuildConfig, database: DatabaseResource) -> None:
     """Say what a rebuild would do, and unless it is a dry run, do it."""
-    candle = next(level for level in LEVELS if level.name == config.candle.value)
+    candle = next(candle for candle in CANDLES if candle.name == config.candle.value)
     with database.transaction() as cursor:
         planned = rebuild.plan(cursor, candle)
     metadata = _plan_metadata(planned)

@@ -14,6 +14,7 @@ from ticks_platform.defs.common.labels import REFRESH_POOL
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.feeds.settings import PlatformSettings
 from ticks_platform.timescale import quality
+from ticks_platform.timescale.candles.candles import CANDLES, Candle
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
@@ -28,6 +29,11 @@ class Subject(NamedTuple):
     database: DatabaseResource
     settings: PlatformSettings
     """feeds.yaml, as it was when the definitions were loaded."""
+
+    @property
+    def candle(self) -> Candle:
+        """The candle that the asset is."""
+        return next(candle for candle in CANDLES if candle.name == self.asset)
 
 
 class Verdict(NamedTuple):

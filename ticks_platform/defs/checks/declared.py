@@ -11,7 +11,6 @@ from ticks_platform.defs.common.project import policies_file
 from ticks_platform.timescale import readers
 from ticks_platform.timescale.candles import definitions
 from ticks_platform.timescale.candles.definitions import DefinitionError
-from ticks_platform.timescale.candles.reconciliation import LEVELS
 from ticks_platform.timescale.policies import jobs as policy_jobs
 from ticks_platform.timescale.policies import policies
 from ticks_platform.timescale.policies.settings import POLICIES, Kind, load_policies
@@ -22,10 +21,9 @@ SLACK = timedelta(hours=1)
 
 def definition_is_as_in_its_file(subject: Subject) -> Verdict:
     """The candle's definition is that of its SQL file."""
-    candle = next(level for level in LEVELS if level.name == subject.asset)
     try:
         with subject.database.transaction() as cursor:
-            drift = definitions.drift(cursor, candle)
+            drift = definitions.drift(cursor, subject.candle)
     except DefinitionError as error:
         return Verdict(passed=False, description=str(error))
     if drift is None:

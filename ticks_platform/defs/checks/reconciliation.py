@@ -7,7 +7,7 @@ import dagster as dg
 from ticks_platform.defs.checks.check import ERROR, WARN, Subject, Verdict
 from ticks_platform.defs.common.examples import examples
 from ticks_platform.timescale.candles import reconciliation
-from ticks_platform.timescale.candles.reconciliation import LEVELS, Reconciliation
+from ticks_platform.timescale.candles.reconciliation import Reconciliation
 
 TICKS_WINDOW: timedelta = reconciliation.WINDOW
 """How far back every closed minute is compared with its ticks."""
@@ -24,9 +24,8 @@ def candles_equal_ticks(subject: Subject) -> Verdict:
 
 def candles_equal_finer(subject: Subject) -> Verdict:
     """Candles of an hour or a day are those of the next finer ones."""
-    candle = next(level for level in LEVELS if level.name == subject.asset)
     with subject.database.autocommit() as cursor:
-        result = reconciliation.reconcile_levels(cursor, candle)
+        result = reconciliation.reconcile_levels(cursor, subject.candle)
     return _verdict(result, right="all {candles} candles are those of the finer ones")
 
 

@@ -6,7 +6,6 @@ import dagster as dg
 
 from ticks_platform.defs.checks.check import ERROR, WARN, Subject, Verdict
 from ticks_platform.timescale import quality
-from ticks_platform.timescale.candles.reconciliation import LEVELS
 from ticks_platform.timescale.policies import policies
 from ticks_platform.timescale.quality import Refreshing
 
@@ -16,9 +15,8 @@ SLACK = timedelta(minutes=2)
 
 def refreshes_keep_up(subject: Subject) -> Verdict:
     """The candle's refresh policy runs, and leaves no tick out."""
-    candle = next(level for level in LEVELS if level.name == subject.asset)
     with subject.database.transaction() as cursor:
-        rows = quality.refreshing(cursor, candle, slack=SLACK)
+        rows = quality.refreshing(cursor, subject.candle, slack=SLACK)
         by_database = policies.scheduler_is_running(cursor)
     broken, late = [], []
     for row in rows:

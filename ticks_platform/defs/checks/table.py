@@ -7,11 +7,11 @@ import dagster as dg
 from ticks_platform.defs.checks import bars, declared, feeds, gaps, ledger, reconciliation, refreshes, sessions
 from ticks_platform.defs.checks.check import ERROR, WARN, Check, Query, asset_checks
 from ticks_platform.defs.common.project import feed_settings
-from ticks_platform.timescale.candles.reconciliation import LEVELS
+from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.policies.settings import POLICIES, Kind
 
 TICKS = "stocks_real_time"
-MINUTE, HOUR, DAY = CANDLES = tuple(level.name for level in LEVELS)
+MINUTE, HOUR, DAY = CANDLES = tuple(candle.name for candle in candles.CANDLES)
 
 _HEALING = (
     "Candles that only wait for late ticks are refreshed, which is no failure. Wrong candles that the database "

@@ -7,18 +7,15 @@ import dagster as dg
 from ticks_platform.defs.common.labels import MAX_RUNTIME
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.timescale import sql_files, tables
+from ticks_platform.timescale.candles.candles import CANDLES
 
 OBJECTS = (
     "stocks_real_time",
     "stock_quotes",
     "stock_aggregates",
     "company",
-    "one_minute_candle",
-    "one_hour_candle",
-    "one_day_candle",
-    "one_minute_candle_volume",
-    "one_minute_candle_filled",
-    "session_day_candle",
+    *(candle.name for candle in CANDLES),
+    *(view.name for candle in CANDLES for view in candle.views),
     *(f"ticks_platform.{Path(file).stem}" for file in sql_files.MACHINERY[1:]),
 )
 """Tables and views; while one is missing, `bring_up` is launched. The first file of the machinery is its schema."""

@@ -9,7 +9,7 @@ from ticks_platform.defs.common.labels import KINDS, OWNERS, REFRESH_POOL
 from ticks_platform.defs.common.project import policies_file
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.timescale.candles import candles
-from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE
+from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.policies import jobs as policy_jobs
 from ticks_platform.timescale.policies import policies
 from ticks_platform.timescale.policies.jobs import Applied
@@ -17,8 +17,6 @@ from ticks_platform.timescale.policies.settings import FILE, POLICIES, Kind, Pol
 
 ONLY_RUN = "ticks/only_run"
 """Tag of runs that run policies as they are, such as the schedule's: a change by hand must not be undone unseen."""
-
-_CANDLES = {candle.name: candle for candle in (ONE_MINUTE, ONE_HOUR, ONE_DAY)}
 
 _DESCRIPTIONS = {
     Kind.REFRESH: "Refreshes {table} as policies.yaml says.",
@@ -68,7 +66,7 @@ def _policy(policy: Policy, text: str) -> dg.AssetsDefinition:
             if applied.job_id is not None and not by_database:
                 policies.run(cursor, applied.job_id)
             if policy.kind is Kind.REFRESH:
-                candle = _CANDLES[policy.table]
+                candle = next(candle for candle in CANDLES if candle.name == policy.table)
                 contents = chart.contents(candle, candles.summarize(cursor, candle))
                 context.log_event(dg.AssetObservation(asset_key=candle.name, metadata=contents))
         return dg.MaterializeResult(metadata=_metadata(applied, terms, by_database=by_database))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ticks_platform.timescale.candles import candles
-from ticks_platform.timescale.candles.reconciliation import LEVELS
+from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.candles import ERROR, WARN, CheckOne, examples, insert, number, refresh, tamper
 
@@ -80,7 +80,7 @@ def test_impossible_price_is_found(
     assert [row["problem"] for row in examples(found)] == [f"the price is {problem}"]
 
 
-@pytest.mark.parametrize("candle", LEVELS, ids=["minute", "hour", "day"])
+@pytest.mark.parametrize("candle", CANDLES, ids=["minute", "hour", "day"])
 def test_duplicate_candle_is_found(database: Database, check_one: CheckOne, candle: candles.Candle) -> None:
     insert(database, 100, 101, ago=60 * 48)
     insert(database, 100, 101, ago=60 * 48, symbol="MSFT")

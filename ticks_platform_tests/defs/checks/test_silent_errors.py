@@ -12,8 +12,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from ticks_platform.timescale.candles import candles, late_ticks
-from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
-from ticks_platform.timescale.candles.reconciliation import LEVELS
+from ticks_platform.timescale.candles.candles import CANDLES, ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.policies import policies
 from ticks_platform_tests.conftest import make_policies
@@ -63,10 +62,10 @@ def test_buckets_of_a_time_zone_lose_candles_which_are_found_and_healed(
         cursor.execute("SELECT extract(epoch FROM date_trunc('minute', now()) - date_trunc('day', now(), 'UTC')) / 60")
         (midnight,) = cursor.fetchone() or (0,)
     insert(database, 1, ago=float(midnight) + 60, symbol="FIRST")
-    refresh(database, LEVELS[:2])
+    refresh(database, CANDLES[:2])
     insert(database, *range(1, 41), ago=float(midnight) + 40 * 60, every=3600)
     change_hours(database)
-    refresh(database, LEVELS[:2])
+    refresh(database, CANDLES[:2])
     with database.transaction() as cursor:
         cursor.execute("SELECT 40 - count(*) FROM one_hour_candle WHERE symbol = 'AAPL'")
         (lost,) = cursor.fetchone() or (0,)
@@ -112,13 +111,13 @@ def test_an_open_bucket_that_somebody_materialized_is_found_and_its_ticks_appear
     insert(database, 100, ago=0)
     assert check_one("no_ticks_from_the_future").passed
     with database.autocommit() as cursor:
-        for level in LEVELS:
+        for level in CANDLES:
             cursor.execute("CALL refresh_continuous_aggregate(%s::regclass, NULL, NULL)", (level.name,))
     insert(database, 200, ago=0, every=2)
     now = datetime.now(timezone.utc)
     found = check_one("no_ticks_from_the_future")
     # Not of buckets that end within the tolerance, or ended meanwhile.
-    hidden = {level.name for level in LEVELS if candles.floor(now, level) + level.bucket > now + timedelta(minutes=2)}
+    hidden = {level.name for level in CANDLES if candles.floor(now, level) + level.bucket > now + timedelta(minutes=2)}
     shown = {str(row["name"]) for row in examples(found)} if not found.passed else set()
     assert shown >= hidden
     assert found.severity is ERROR
@@ -171,7 +170,7 @@ def test_a_candle_written_by_hand_is_found_and_healed_days_later_in_every_level(
     with database.transaction() as cursor:
         cursor.execute("UPDATE stocks_real_time SET size = 0.1")
     refresh(database)
-    for level in LEVELS[1:]:
+    for level in CANDLES[1:]:
         assert check_one("candles_equal_finer", level.name).passed
     assert tamper(database, statement, candle.name) == 1
     # A wrong minute shows in its hour, which is made of it anew no more than the day is.
@@ -181,9 +180,9 @@ def test_a_candle_written_by_hand_is_found_and_healed_days_later_in_every_level(
     assert (number(found, "healed"), number(found, "not healed")) == (1, 0)
     if candle is not ONE_MINUTE:
         assert [row["problem"] for row in examples(found)] == [problem]
-    for level in LEVELS[1:]:
+    for level in CANDLES[1:]:
         assert check_one("candles_equal_finer", level.name).passed
     with database.transaction() as cursor:
-        for level in LEVELS:
+        for level in CANDLES:
             cursor.execute(f"SELECT open, high, low, close, day_volume, volume, tick_count FROM {level.name}")
             assert cursor.fetchall() == [(100, 103, 99, 101, 40, pytest.approx(0.4), 4)], level.name

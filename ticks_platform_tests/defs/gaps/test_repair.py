@@ -96,7 +96,7 @@ def test_gaps_of_a_feed_with_trades(
     missed = [event for event in made if begin.timestamp() <= event.made_ms / 1000 < end.timestamp()]
     load_live(database, feed, [event for event in made if event not in missed], folder)
     with database.autocommit() as cursor:
-        for candle in reconciliation.LEVELS:
+        for candle in candles.CANDLES:
             candles.refresh_history(cursor, candle)
     assert "tape: nothing to repair" in tick_sensor().skip_message
     add_gap(database, feed, "AAPL", begin, end)
