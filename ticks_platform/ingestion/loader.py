@@ -27,7 +27,7 @@ from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, Stored, decode_groups
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory, stored_until
-from ticks_platform.ingestion.rows.store import Prepared, Store, prepare
+from ticks_platform.ingestion.rows.store import PreparedBatch, Store, prepare
 from ticks_platform.ingestion.rows.tables import TABLES, Rows
 from ticks_platform.ingestion.transactions import FAILURES, AbandonedError, Transactions
 from ticks_platform.timescale import sql_files
@@ -72,7 +72,7 @@ class CheckpointError(RetryableError):
 class _Upcoming(NamedTuple):
     """A batch on its way to the database, and the events that were left out of it since they are stored already."""
 
-    prepared: Prepared
+    prepared: PreparedBatch
     left_out: list[Rows]
 
 
@@ -256,7 +256,7 @@ class Loader:
                 self._overlap = None
         return _Upcoming(prepare(batch, self._memory, self._lease), left_out)
 
-    def _commit(self, prepared: Prepared, left_out: Sequence[Rows] = ()) -> None:
+    def _commit(self, prepared: PreparedBatch, left_out: Sequence[Rows] = ()) -> None:
         batch = prepared.batch
         attempt: Stored | None = None
 

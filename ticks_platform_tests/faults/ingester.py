@@ -286,7 +286,7 @@ MUTATIONS: dict[str, list[Mutation | SqlMutation]] = {
             Store,
             "_copy",
             "_copy_in(cursor,",
-            "_copy_in(cursor, destination, data, len(part.events)); _copy_in(cursor,",
+            "_copy_in(cursor, table, data, len(part.events)); _copy_in(cursor,",
         ),
     ],
     "checkpoint ignored": [

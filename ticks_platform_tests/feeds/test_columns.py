@@ -84,7 +84,7 @@ def _trades(seeded: random.Random) -> bytes:
 )
 def test_decode_many_equals_decode(connector: Connector, make: Callable[[random.Random], bytes]) -> None:
     seeded = random.Random(7)
-    by_column = one_by_one = 0
+    by_column = as_events = 0
     for _ in range(400):
         frames = [make(seeded) for _ in range(seeded.randrange(1, 12))]
         if seeded.random() < 0.3:
@@ -92,13 +92,13 @@ def test_decode_many_equals_decode(connector: Connector, make: Callable[[random.
         expected = [connector.decode(frame) for frame in frames]
         decoded = connector.decode_many(frames)
         if decoded is None:
-            one_by_one += 1
+            as_events += 1
             continue
         by_column += isinstance(decoded.events, TickColumns)
         events = decoded.events.ticks() if isinstance(decoded.events, TickColumns) else decoded.events
         assert list(decoded.counts) == [len(events) for events in expected]
         assert events == [event for events in expected for event in events]
-    assert min(by_column, one_by_one) > 50
+    assert min(by_column, as_events) > 50
 
 
 def test_ordinary_frames_are_decoded_by_column() -> None:

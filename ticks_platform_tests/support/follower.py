@@ -14,7 +14,7 @@ from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import loader
 from ticks_platform.ingestion.handover import takeover
 from ticks_platform.ingestion.handover.received_twice import Overlap, Unsettled
-from ticks_platform.ingestion.rows.store import Prepared
+from ticks_platform.ingestion.rows.store import PreparedBatch
 from ticks_platform.ingestion.rows.tables import Rows
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database
@@ -60,7 +60,7 @@ def main(order: Order) -> None:
         loader.MAX_BATCH_BYTES = 20_000
         commit = loader.Loader._commit
 
-        def commit_and_die(self: loader.Loader, prepared: Prepared, left_out: Sequence[Rows] = ()) -> None:
+        def commit_and_die(self: loader.Loader, prepared: PreparedBatch, left_out: Sequence[Rows] = ()) -> None:
             commit(self, prepared, left_out)
             if left_out:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -224,7 +224,7 @@ def _note(events: _Events, table: Table, rows: Rows, *, until: int) -> None:
     telling = attrgetter("symbol", *_FIELDS[table.name])
     times = (rows.times("time") // 1000).tolist()
     arrivals, positions = rows.received_at.tolist(), rows.positions.tolist()
-    for event, time, arrival, position in zip(rows.one_by_one(), times, arrivals, positions, strict=True):
+    for event, time, arrival, position in zip(rows.as_events(), times, arrivals, positions, strict=True):
         if arrival <= until and not getattr(event, "trade_id", None):
             symbol, *values = telling(event)
             copies = events.setdefault(_key((symbol, time, *values)), _Copies([], [], []))

@@ -88,8 +88,8 @@ def ripe(cursor: Cursor, feed: str, history: History, limits: Limits, folder: Pa
 
     Of trades, that is when all is loaded that came by the feed's own sockets in twice the margin after the gap: what a
     loader has still before it does not know what a repair has stored meanwhile, and would store it a second time, but
-    for what is so late that it looks it up (see `duplicates.LATE`). What is asked for happened by one margin after the
-    gap, and comes within another.
+    for what is so late that it looks it up (see `duplicate_trades.LATE`). What is asked for happened by one margin
+    after the gap, and comes within another.
     """
     gaps = open_gaps(cursor, feed)
     if not gaps:

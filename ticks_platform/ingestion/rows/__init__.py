@@ -1,5 +1,6 @@
-"""From frames to rows: decoding, duplicates, COPY, and what is counted of it.
+"""From frames to rows: decoding, duplicate trades, COPY, and the ledger.
 
-`decode` makes columns of frames and rejects what cannot be a tick, `tables` says which columns go where, `store` copies
-them in, `ledger` counts. Not here: when a batch is committed, and by whom (`loader`).
+In the order of a batch: `decode` turns frames into columns and rejects what cannot be stored, `duplicate_trades` finds
+trades that the provider sent again, `tables` encodes rows for COPY, `store` writes them (`bars` by upsert), `ledger`
+counts them. Not here: when a batch is committed, and under which lease (`loader`).
 """

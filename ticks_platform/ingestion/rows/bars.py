@@ -1,4 +1,4 @@
-"""Bars into their table: a bar of a window that is there already replaces it."""
+"""Stores bars; a later bar of the same window replaces the earlier one."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _KEY = ("symbol", "start_time", "end_time", "feed")
 
 
 class StoredBars(NamedTuple):
-    """What became of some bars: the first of each window is a new row, later ones have replaced it."""
+    """Stored bars: the first of each window is a new row, later ones replaced it."""
 
     inserted: Rows
     replaced: Rows
 
 
 def store(cursor: Cursor, feed: str, bars: Rows) -> StoredBars:
-    """Insert or replace. Raises psycopg2.DataError or IntegrityError, or one of UNSTORABLE, when one cannot be a row.
+    """Insert or replace. Raises psycopg2.DataError or IntegrityError, or one of UNSTORABLE, if a bar cannot be stored.
 
-    Only the owner of the feed's lease calls this, so nobody else inserts its bars in between.
+    The caller holds the feed's lease, so nobody else inserts bars of the feed concurrently.
     """
-    events = bars.one_by_one()
+    events = bars.as_events()
     windows = [
         (_symbol(bar.symbol), from_nanoseconds(bar.start_time), from_nanoseconds(bar.end_time)) for bar in events
     ]
@@ -91,9 +91,9 @@ def _names(columns: Iterable[str]) -> sql.Composed:
 
 
 def _symbol(value: object) -> str:
-    # psycopg2 takes what it cannot adapt for the fault of the circumstances.
+    # psycopg2 would raise ProgrammingError, which does not count as bad data.
     if not isinstance(value, str):
-        raise TypeError(f"its symbol is a {type(value).__name__}")
+        raise TypeError(f"the symbol is of type {type(value).__name__}, not text")
     return value
 
 

@@ -1,4 +1,4 @@
-"""From frames to columns: decode, refuse at the door what cannot be a tick, lay out the rest for COPY."""
+"""From frames to columns: decodes a batch, and rejects events that cannot be stored."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ticks_platform.ingestion.journal.file import FrameGroup, frame_size
 from ticks_platform.ingestion.rows.tables import BARS, QUOTES, TABLES, TICKS, UNSTORABLE, Rows, Table
 
 FUTURE_TOLERANCE = 300 * 1_000_000_000
-"""Nanoseconds that a tick may be ahead of its arrival; the table's CHECK allows the same."""
+"""Nanoseconds by which a tick's time may be after its arrival; the table's CHECK allows the same."""
 
 EARLIEST = 631_152_000 * 1_000_000_000
-"""1990-01-01 in nanoseconds since the Unix epoch; the table's CHECK begins there too."""
+"""1990-01-01 in nanoseconds since the Unix epoch; the table's CHECK has the same limit."""
 
-_DECODED_AT_ONCE = 128 << 10
-"""Bytes of frames: enough for a call to cost nothing beside them, and few enough that it holds the interpreter for a
-millisecond at the most, and that one odd frame has few neighbours."""
+_CHUNK_BYTES = 128 << 10
+"""Bytes of frames that are decoded by one call: enough to make the call's cost negligible, few enough to hold the
+interpreter lock for at most a millisecond, and to limit the frames that one malformed frame sends to the slow path."""
 
 Decode = Callable[[bytes], list[Event]]
 DecodeMany = Callable[[Sequence[bytes]], Decoded | None]
@@ -40,13 +40,13 @@ class RejectedEvent(NamedTuple):
 
 
 class DecodedBatch(NamedTuple):
-    """What a run of frame groups held: every event is a tick, a rejected one, or a control event."""
+    """The events of consecutive frame groups: ticks, quotes, bars, rejected events and control events."""
 
     groups: Sequence[FrameGroup]
     events_of: npt.NDArray[np.int64]
-    """How many events each group held."""
+    """Number of events, by group."""
     control_of: npt.NDArray[np.int64]
-    """How many of them carried no market data."""
+    """Number of events without market data, by group."""
     ticks: Rows
     quotes: Rows
     bars: Rows
@@ -54,7 +54,7 @@ class DecodedBatch(NamedTuple):
 
     @property
     def tables(self) -> list[tuple[Table, Rows]]:
-        """The rows by the table that they go to."""
+        """Rows by table, without empty ones."""
         return [
             (table, rows)
             for table, rows in ((TICKS, self.ticks), (QUOTES, self.quotes), (BARS, self.bars))
@@ -68,21 +68,21 @@ class DecodedBatch(NamedTuple):
 
     @property
     def symbols(self) -> int:
-        """How many different symbols its ticks have."""
+        """Number of distinct symbols of the ticks."""
         return len(set(self.ticks.column("symbol")))
 
     @property
     def frames(self) -> int:
-        """How many frames there were."""
+        """Number of frames."""
         return sum(len(group.frames) for group in self.groups)
 
     def groups_of(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
-        """Which group each position lies in."""
+        """The index of each position's group."""
         starts = np.fromiter(map(attrgetter("position"), self.groups), np.int64, len(self.groups))
         return np.searchsorted(starts, positions, side="right") - 1
 
     def reject(self, position: int, received_at: int, reason: str) -> RejectedEvent:
-        """A rejected event of this batch, with the bytes of the frame that it stands in."""
+        """A rejected event of this batch, with the bytes of its frame."""
         group = self.groups[int(self.groups_of(np.array([position]))[0])]
         frame = int(np.searchsorted(group.positions(), position, side="right")) - 1
         return RejectedEvent(position, received_at, reason, group.frames[frame])
@@ -93,8 +93,11 @@ class Stored(NamedTuple):
 
     loaded: list[tuple[Table, Rows]]
     replaced: list[Rows]
+    """Bars that replaced an earlier one."""
     duplicate: list[Rows]
+    """Trades that are stored already."""
     refused: list[RejectedEvent]
+    """Events that the database rejected, in addition to the batch's `rejected`."""
 
     @property
     def loaded_rows(self) -> list[Rows]:
@@ -103,17 +106,20 @@ class Stored(NamedTuple):
 
 
 def decode_groups(groups: Sequence[FrameGroup], decode: Decode, decode_many: DecodeMany | None = None) -> DecodedBatch:
-    """Decode groups of frames, which are in order and at least one."""
+    """Decode one group of frames or more, in order.
+
+    `decode_many` decodes many frames at once, and returns None if it cannot; then `decode` decodes each by itself.
+    """
     frames = list(chain.from_iterable(group.frames for group in groups))
     ends = np.cumsum(np.fromiter(map(frame_size, frames), np.int64, len(frames)))
-    runs: list[Decoded] = []
+    chunks: list[Decoded] = []
     begin = 0
     while begin < len(frames):
-        until = (ends[begin - 1] if begin else 0) + _DECODED_AT_ONCE
+        until = (ends[begin - 1] if begin else 0) + _CHUNK_BYTES
         end = max(int(np.searchsorted(ends, until, side="right")), begin + 1)
-        runs.append(_decode_run(frames[begin:end], decode, decode_many))
+        chunks.append(_decode_chunk(frames[begin:end], decode, decode_many))
         begin = end
-    events_per_frame = np.fromiter(chain.from_iterable(run.counts for run in runs), np.int64, len(frames))
+    events_per_frame = np.fromiter(chain.from_iterable(chunk.counts for chunk in chunks), np.int64, len(frames))
     events = int(events_per_frame.sum())
     firsts = np.repeat(np.cumsum(events_per_frame) - events_per_frame, events_per_frame)
     starts = np.concatenate([group.positions() for group in groups])
@@ -127,21 +133,21 @@ def decode_groups(groups: Sequence[FrameGroup], decode: Decode, decode_many: Dec
     control_of = np.zeros(len(groups), dtype=np.int64)
     parts: dict[type, list[Rows]] = {Tick: [], Quote: [], Bar: []}
     at = 0
-    for run in runs:
-        rows = Rows(run.events, positions[at : at + len(run.events)], received_at[at : at + len(run.events)])
-        if isinstance(run.events, TickColumns):
+    for chunk in chunks:
+        rows = Rows(chunk.events, positions[at : at + len(chunk.events)], received_at[at : at + len(chunk.events)])
+        if isinstance(chunk.events, TickColumns):
             parts[Tick].append(rows)
         else:
-            _sort_out(rows, at, events_of, control_of, rejected, parts)
-        at += len(run.events)
+            _add_by_kind(rows, at, events_of, control_of, rejected, parts)
+        at += len(chunk.events)
     nothing = Rows([], positions[:0], received_at[:0])
     ticks, quotes, bars = (Rows.joined(parts[kind]) if parts[kind] else nothing for kind in (Tick, Quote, Bar))
-    return _refuse_at_the_door(DecodedBatch(groups, events_of, control_of, ticks, quotes, bars, rejected))
+    return _reject_impossible_times(DecodedBatch(groups, events_of, control_of, ticks, quotes, bars, rejected))
 
 
-def _decode_run(frames: Sequence[bytes], decode: Decode, decode_many: DecodeMany | None) -> Decoded:
+def _decode_chunk(frames: Sequence[bytes], decode: Decode, decode_many: DecodeMany | None) -> Decoded:
     if decode_many is not None:
-        # A bug of the connector in this must not stop its feed, and is found again frame by frame, or not at all.
+        # A bug in it must not stop the feed; `decode` below gives the result, or rejects the frame.
         with contextlib.suppress(Exception):
             decoded = decode_many(frames)
             if (
@@ -156,13 +162,13 @@ def _decode_run(frames: Sequence[bytes], decode: Decode, decode_many: DecodeMany
         try:
             of_frame = decode(frame)
         except Exception as error:  # noqa: BLE001  (a connector's bug must not stop its feed)
-            of_frame = [Rejected(f"the connector failed: {type(error).__name__}: {error}", frame)]
+            of_frame = [Rejected(f"connector raised {type(error).__name__}: {error}", frame)]
         events += of_frame
         counts.append(len(of_frame))
     return Decoded(events, counts)
 
 
-def _sort_out(
+def _add_by_kind(
     rows: Rows,
     first: int,
     events_of: npt.NDArray[np.int64],
@@ -170,12 +176,11 @@ def _sort_out(
     rejected: list[RejectedEvent],
     parts: dict[type, list[Rows]],
 ) -> None:
-    """Put events that may be of several kinds to the `parts` of their kind.
+    """Add events of any kind to `control_of`, `rejected`, or the `parts` of their kind.
 
-    Those that are no rows are counted in `control_of`, or put to `rejected`. `first` is the place of the first event in
-    the batch.
+    `first` is the index of the first event in the batch.
     """
-    events = rows.one_by_one()
+    events = rows.as_events()
     kinds = set(map(type, events))
     if len(kinds) == 1 and kinds <= parts.keys():
         parts[kinds.pop()].append(rows)
@@ -191,22 +196,23 @@ def _sort_out(
         elif isinstance(event, Rejected):
             rejected.append(RejectedEvent(*at, event.reason, event.raw))
         else:
-            rejected.append(RejectedEvent(*at, f"the connector made a {type(event).__name__} of it", b""))
+            reason = f"connector returned unsupported event type {type(event).__name__}"
+            rejected.append(RejectedEvent(*at, reason, b""))
     for type_, number in number_of.items():
         chosen = kind == number
         if chosen.any():
             parts[type_].append(rows.where(chosen))
 
 
-def _refuse_at_the_door(batch: DecodedBatch) -> DecodedBatch:
-    """Set aside the events whose time their table would refuse, without a round trip."""
+def _reject_impossible_times(batch: DecodedBatch) -> DecodedBatch:
+    """Reject the events whose time the table's CHECK would reject, without a round trip to the database."""
     rejected = list(batch.rejected)
     kept: list[Rows] = []
     for table, rows in zip(TABLES, (batch.ticks, batch.quotes, batch.bars), strict=True):
         try:
             times = rows.times(table.time)
         except UNSTORABLE:
-            rows = _refuse_what_is_no_time(batch, table, rows, rejected)
+            rows = _reject_unstorable_times(batch, table, rows, rejected)
             times = rows.times(table.time)
         early, late = times < EARLIEST, times > rows.received_at + FUTURE_TOLERANCE
         refused = early | late
@@ -215,20 +221,20 @@ def _refuse_at_the_door(batch: DecodedBatch) -> DecodedBatch:
             continue
         for place in np.flatnonzero(refused).tolist():
             ahead = (int(times[place]) - int(rows.received_at[place])) / 1e9
-            reason = "its time is before 1990" if early[place] else f"its time is {ahead:.0f} s after its arrival"
+            reason = "the time is before 1990" if early[place] else f"the time is {ahead:.0f} s after its arrival"
             rejected.append(batch.reject(int(rows.positions[place]), int(rows.received_at[place]), reason))
         kept.append(rows.where(~refused))
     return batch._replace(ticks=kept[0], quotes=kept[1], bars=kept[2], rejected=rejected)
 
 
-def _refuse_what_is_no_time(batch: DecodedBatch, table: Table, rows: Rows, rejected: list[RejectedEvent]) -> Rows:
-    """Set aside the events whose time no column can hold; the times of the others can be asked for all at once."""
+def _reject_unstorable_times(batch: DecodedBatch, table: Table, rows: Rows, rejected: list[RejectedEvent]) -> Rows:
+    """Reject the events whose time no column can hold, and return the others."""
     kept = np.ones(len(rows.events), dtype=np.bool_)
     for place in range(len(rows.events)):
         try:
             rows.part(place, place + 1).times(table.time)
         except UNSTORABLE as error:
             kept[place] = False
-            reason = f"its time cannot be stored: {error}"
+            reason = f"the time cannot be stored: {error}"
             rejected.append(batch.reject(int(rows.positions[place]), int(rows.received_at[place]), reason))
     return rows.where(kept)

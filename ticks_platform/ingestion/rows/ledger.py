@@ -1,4 +1,4 @@
-"""The ledger: what was received, and what became of it, per feed and connection; what was loaded, per hour too."""
+"""The ledger: events received and what became of them, by feed and connection; events loaded, also by hour."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ from ticks_platform.timestamps import from_nanoseconds
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-
 _HOUR = 3600 * 1_000_000_000
 """Nanoseconds."""
 
 
 class Entry(NamedTuple):
-    """What one batch adds to the account of one connection."""
+    """What a batch adds to the account of one connection."""
 
     epoch: int
     connection: int
@@ -38,7 +37,7 @@ class Entry(NamedTuple):
     rejected: int
     control: int
     last_data_at: datetime | None
-    """When the last of its frames with data arrived, or those that were read together with it began to."""
+    """Arrival of its last group with data: of the group's first frame. None without data."""
 
 
 class HourEntry(NamedTuple):
@@ -57,9 +56,9 @@ def entries(
     replaced: Sequence[Rows] = (),
     duplicate: Sequence[Rows] = (),
 ) -> list[Entry]:
-    """What a batch adds, when this is what became of its events.
+    """What a batch adds to the ledger, given what became of its events.
 
-    Each number is counted from what it counts, not made up from the others: the table's CHECK compares them.
+    Each number is counted on its own, not derived from the others: the table's CHECK compares them.
     """
     size = len(batch.groups)
 
@@ -103,11 +102,11 @@ def add(cursor: Cursor, feed: str, added: Sequence[Entry]) -> None:
 
 
 def hours(loaded: Sequence[Rows], *, time: str = "time") -> list[HourEntry]:
-    """How many of these events lie in each hour of event time, which is their field `time`; usually one or two."""
+    """Count these events by hour of event time, which is their field `time`; usually one or two hours."""
     if not any(part.events for part in loaded):
         return []
     hour = np.concatenate([part.times(time) // _HOUR for part in loaded])
-    # Sorted by hour, the ticks of each one stand together, and no hour costs a look at all ticks.
+    # Sorted, so that the cost does not grow with the number of hours.
     order = np.argsort(hour, kind="stable")
     distinct, first, count = np.unique(hour[order], return_index=True, return_counts=True)
     last = np.maximum.reduceat(np.concatenate([part.received_at for part in loaded])[order], first)
@@ -118,7 +117,7 @@ def hours(loaded: Sequence[Rows], *, time: str = "time") -> list[HourEntry]:
 
 
 def add_hours(cursor: Cursor, feed: str, destination: str, added: Sequence[HourEntry]) -> None:
-    """Add to the hours of the table `destination`, in the transaction that stores the rows."""
+    """Add to the hours of the table `destination`, in the transaction that stores its rows."""
     if not added:
         return
     execute_values(

@@ -1,4 +1,4 @@
-"""A batch into its tables: rows that the database takes, events that it refuses, trades that it has already."""
+"""Stores a batch: rows go to their tables, refused events to rejected_event; stored trades are left out."""
 
 from __future__ import annotations
 
@@ -22,36 +22,37 @@ from ticks_platform.timestamps import from_nanoseconds
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-# Data exceptions and integrity violations are the fault of the rows; everything else is the fault of the circumstances.
 _BAD_DATA_CLASSES = ("22", "23")
+"""SQLSTATE classes data exception and integrity constraint violation: the rows are at fault, not the database."""
 
 
-class Prepared(NamedTuple):
-    """A batch on its way to the database."""
+class PreparedBatch(NamedTuple):
+    """A batch that is ready to be stored."""
 
     batch: DecodedBatch
     encoded: dict[str, bytes]
-    """By table; a table is missing where something in its rows cannot be encoded, or where rows may replace others."""
-    twice: list[int]
-    """Places of ticks that stand in the batch for the second time."""
+    """COPY data by table name, without tables whose rows cannot all be encoded, or may replace others."""
+    repeats: list[int]
+    """Indexes of ticks that repeat an earlier tick of the batch."""
     suspects: list[Suspect]
+    """Ticks that may be stored already."""
 
 
-def prepare(batch: DecodedBatch, memory: TradeMemory, lease: Lease) -> Prepared:
-    """All that can be done without the database."""
+def prepare(batch: DecodedBatch, memory: TradeMemory, lease: Lease) -> PreparedBatch:
+    """Do everything that needs no database: find suspects, encode rows."""
     try:
-        twice, suspects = memory.suspects(batch.ticks)
+        repeats, suspects = memory.suspects(batch.ticks)
     except UNSTORABLE:
-        twice, suspects = [], []  # something in it is no text, which is found when the batch is split
+        repeats, suspects = [], []  # some text cannot be stored; `store` finds it by splitting the batch
     encoded = {}
     for table, rows in batch.tables:
         if table.encode is not None:
-            kept = duplicate_trades.without(rows, twice)[0] if table is TICKS else rows
+            kept = duplicate_trades.split(rows, repeats)[0] if table is TICKS else rows
             try:
                 encoded[table.name] = table.encode(kept, lease.feed, lease.journal_number)
             except UNSTORABLE:
                 continue
-    return Prepared(batch, encoded, twice, suspects)
+    return PreparedBatch(batch, encoded, repeats, suspects)
 
 
 class Store:
@@ -61,8 +62,11 @@ class Store:
         self._lease = lease
         self._direct_compress = DirectCompress()
 
-    def store(self, cursor: Cursor, prepared: Prepared) -> Stored:
-        """Store a batch. What the database refuses is found and set aside; raises whatever is not the rows' fault."""
+    def store(self, cursor: Cursor, prepared: PreparedBatch) -> Stored:
+        """Store a batch; events that the database refuses go to rejected_event.
+
+        Raises psycopg2.Error if the rows are not at fault.
+        """
         stored = Stored([], [], [], [])
         batch = prepared.batch
         for table, rows in batch.tables:
@@ -76,31 +80,31 @@ class Store:
         self._store_rejected(cursor, batch.rejected + stored.refused)
         return stored
 
-    def _store_ticks(self, cursor: Cursor, prepared: Prepared, stored: Stored) -> None:
+    def _store_ticks(self, cursor: Cursor, prepared: PreparedBatch, stored: Stored) -> None:
         batch, ticks = prepared.batch, prepared.batch.ticks
         known = duplicate_trades.stored_before(cursor, self._lease.feed, prepared.suspects)
-        upcoming, _ = duplicate_trades.without(ticks, sorted({*prepared.twice, *known}))
-        _, again = duplicate_trades.without(ticks, known)
-        _, copies = duplicate_trades.without(ticks, sorted({*prepared.twice}.difference(known)))
+        upcoming, _ = duplicate_trades.split(ticks, sorted({*prepared.repeats, *known}))
+        _, already_stored = duplicate_trades.split(ticks, known)
+        _, repeats = duplicate_trades.split(ticks, sorted({*prepared.repeats}.difference(known)))
         encoded = None if known else prepared.encoded.get(TICKS.name)
         self._direct_compress.prepare(cursor, rows=len(upcoming.events), symbols=batch.symbols)
         while upcoming.events:
             before = len(stored.refused)
             loaded = self._copy(cursor, batch, TICKS, upcoming, encoded, stored.refused)
             stored.loaded.extend((TICKS, part) for part in loaded)
-            # Nothing is a duplicate of a trade that was refused: the next one of its kind takes its turn.
+            # If a trade was refused, its first repeat is no duplicate: store that one instead.
             refused = {event.position for event in stored.refused[before:]}
-            upcoming, copies = duplicate_trades.instead_of(refused, upcoming, copies)
+            upcoming, repeats = duplicate_trades.replacements(refused, upcoming, repeats)
             encoded = None
-        stored.duplicate.extend(part for part in (again, copies) if part.events)
+        stored.duplicate.extend(part for part in (already_stored, repeats) if part.events)
 
     def _store_bars(self, cursor: Cursor, batch: DecodedBatch, rows: Rows, stored: Stored) -> None:
         def store(part: Rows) -> None:
-            done = bars.store(cursor, self._lease.feed, part)
-            stored.loaded.append((BARS, done.inserted))
-            stored.replaced.append(done.replaced)
+            result = bars.store(cursor, self._lease.feed, part)
+            stored.loaded.append((BARS, result.inserted))
+            stored.replaced.append(result.replaced)
 
-        self._store_parts(cursor, batch, rows, store, stored.refused)
+        self._store_or_split(cursor, batch, rows, store, stored.refused)
 
     def _copy(
         self,
@@ -111,7 +115,10 @@ class Store:
         encoded: bytes | None,
         refused: list[RejectedEvent],
     ) -> list[Rows]:
-        """Copy rows in; those that cannot be rows are found and put to `refused`, the others are returned."""
+        """COPY rows and return them, without those that cannot be stored, which are added to `refused`.
+
+        `encoded` is the COPY data of all of them, if that is known.
+        """
         loaded: list[Rows] = []
         encode = table.encode
         assert encode is not None
@@ -123,10 +130,10 @@ class Store:
             _copy_in(cursor, table, data, len(part.events))
             loaded.append(part)
 
-        self._store_parts(cursor, batch, rows, store, refused)
+        self._store_or_split(cursor, batch, rows, store, refused)
         return loaded
 
-    def _store_parts(
+    def _store_or_split(
         self,
         cursor: Cursor,
         batch: DecodedBatch,
@@ -134,11 +141,10 @@ class Store:
         store: Callable[[Rows], None],
         refused: list[RejectedEvent],
     ) -> None:
-        """Store a part of the batch that may hold a bad event, halving it until the bad ones are found."""
+        """Store a part of the batch; if it contains bad events, halve it until they are found."""
         cursor.execute("SAVEPOINT part")
         try:
-            # numpy refuses what its columns cannot hold, as the database refuses what its own cannot.
-            store(part)
+            store(part)  # raises one of UNSTORABLE while encoding, or a database error
         except (psycopg2.Error, *UNSTORABLE) as error:
             if isinstance(error, psycopg2.Error) and not _is_bad_data(error):
                 raise
@@ -148,8 +154,8 @@ class Store:
                 refused.append(batch.reject(int(part.positions[0]), int(part.received_at[0]), reason))
                 return
             middle = len(part.events) // 2
-            self._store_parts(cursor, batch, part.part(0, middle), store, refused)
-            self._store_parts(cursor, batch, part.part(middle, len(part.events)), store, refused)
+            self._store_or_split(cursor, batch, part.part(0, middle), store, refused)
+            self._store_or_split(cursor, batch, part.part(middle, len(part.events)), store, refused)
             return
         cursor.execute("RELEASE SAVEPOINT part")
 
@@ -176,7 +182,7 @@ def _copy_in(cursor: Cursor, table: Table, encoded: bytes, rows: int) -> None:
     statement = f"COPY {table.name} ({', '.join(table.columns)}) FROM STDIN (FORMAT binary)"
     cursor.copy_expert(statement, io.BytesIO(encoded), size=1 << 20)
     if cursor.rowcount != rows:
-        raise psycopg2.InternalError(f"the database took {cursor.rowcount} of {rows} rows of a COPY")
+        raise psycopg2.InternalError(f"COPY into {table.name} stored {cursor.rowcount} of {rows} rows")
 
 
 def _is_bad_data(error: psycopg2.Error) -> bool:

@@ -1,4 +1,4 @@
-"""Where the rows of each kind of event go, and as what columns."""
+"""The table of each kind of event, and its columns as COPY data."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from ticks_platform.feeds.events import Bar, Quote, Tick
 from ticks_platform.timescale import copy
 
 UNSTORABLE = (AttributeError, OverflowError, TypeError, ValueError)
-"""What is raised on the way to the database when an event holds what its column cannot."""
-
+"""Errors that encoding raises if an event holds what its column cannot."""
 
 JOURNAL_BITS, POSITION_BITS = 16, 46
-"""Bits of a tick_id that tell the journal, and the place in it."""
+"""Bits of a tick_id for the journal number, and for the position in that journal."""
 
 
 class Rows(NamedTuple):
-    """Events of one kind with their places in the journal; all three are of one length."""
+    """Events of one kind, with their positions in the journal and arrival times in nanoseconds; of equal length."""
 
     events: list[Any] | TickColumns
     positions: npt.NDArray[np.int64]
     received_at: npt.NDArray[np.int64]
 
     def part(self, begin: int, end: int) -> Rows:
-        """The events from `begin` up to `end`."""
+        """The events from index `begin` up to `end`."""
         events = self.events
         part = events.part(begin, end) if isinstance(events, TickColumns) else events[begin:end]
         return Rows(part, self.positions[begin:end], self.received_at[begin:end])
@@ -43,7 +42,7 @@ class Rows(NamedTuple):
 
     @classmethod
     def joined(cls, parts: Sequence[Rows]) -> Rows:
-        """One after the other; at least one."""
+        """Concatenate one part or more."""
         if len(parts) == 1:
             return parts[0]
         return cls(
@@ -52,24 +51,24 @@ class Rows(NamedTuple):
             np.concatenate([part.received_at for part in parts]),
         )
 
-    def one_by_one(self) -> list[Any]:
-        """The events, as they were decoded."""
+    def as_events(self) -> list[Any]:
+        """The events as objects."""
         return self.events.ticks() if isinstance(self.events, TickColumns) else self.events
 
     def column(self, field: str) -> list[Any]:
-        """A field that is text, of every event; None where an event has none."""
+        """A text field of every event; None for an event without it."""
         values = self.texts(field)
         return [None] * len(self.events) if values is None else values
 
     def texts(self, field: str) -> list[str | None] | None:
-        """A field that is text, of every event; None where no event has it."""
+        """A text field of every event; None if no event has it."""
         if isinstance(self.events, TickColumns):
             column: list[str | None] | None = getattr(self.events, field)
             return column
         return texts(list(map(attrgetter(field), self.events)))
 
     def numbers(self, field: str) -> npt.NDArray[np.float64] | None:
-        """A field that is a number, of every event, with NaN for None; None where no event has it.
+        """A numeric field of every event, NaN for an event without it; None if no event has it.
 
         Raises OverflowError, TypeError or ValueError.
         """
@@ -79,7 +78,7 @@ class Rows(NamedTuple):
         return floats(list(map(attrgetter(field), self.events)))
 
     def times(self, field: str) -> npt.NDArray[np.int64]:
-        """A field that is a time, in nanoseconds. Raises OverflowError or TypeError."""
+        """A time field of every event, in nanoseconds since the Unix epoch. Raises OverflowError or TypeError."""
         if isinstance(self.events, TickColumns):
             column: npt.NDArray[np.int64] = getattr(self.events, field)
             return column
@@ -93,8 +92,7 @@ def _joined(parts: Sequence[list[Any] | TickColumns]) -> list[Any] | TickColumns
                 [part if isinstance(part, TickColumns) else TickColumns.of(part) for part in parts]
             )
         except UNSTORABLE:
-            # One of them is no tick that could be stored, which is found when the batch is split.
-            pass
+            pass  # one of them cannot be stored; `store` finds it by splitting the batch
     return list(chain.from_iterable(part.ticks() if isinstance(part, TickColumns) else part for part in parts))
 
 
@@ -104,11 +102,11 @@ class Table(NamedTuple):
     name: str
     event: type
     time: str
-    """The field of the event that says which chunk it goes to."""
+    """The event's field by which the hypertable is partitioned."""
     columns: tuple[str, ...]
     encode: Callable[[Rows, str, int], bytes] | None
-    """Rows, feed and journal number as one binary COPY, or None where a row may replace another. Raises one of
-    UNSTORABLE when an event holds what its column cannot."""
+    """Encode rows, given feed and journal number, as binary COPY data; None if rows may replace others. Raises one of
+    UNSTORABLE."""
 
 
 def _encode_ticks(rows: Rows, feed: str, journal_number: int) -> bytes:
@@ -116,14 +114,14 @@ def _encode_ticks(rows: Rows, feed: str, journal_number: int) -> bytes:
     return copy.encode(
         (
             copy.timestamptz(times),
-            _words(rows, "symbol"),
+            _repeated_text(rows, "symbol"),
             _float8(rows, "price"),
             _int8(rows, "day_volume"),
             copy.Column(tick_ids(times, rows.positions, journal_number)),
             _float8(rows, "size"),
             _float8(rows, "bid"),
             _float8(rows, "ask"),
-            _words(rows, "exchange"),
+            _repeated_text(rows, "exchange"),
             _text(rows, "trade_id"),
             _constant(feed, rows),
             copy.timestamptz(rows.received_at),
@@ -136,13 +134,13 @@ def _encode_quotes(rows: Rows, feed: str, journal_number: int) -> bytes:
     return copy.encode(
         (
             copy.timestamptz(times),
-            _words(rows, "symbol"),
+            _repeated_text(rows, "symbol"),
             _float8(rows, "bid"),
             _float8(rows, "bid_size"),
             _float8(rows, "ask"),
             _float8(rows, "ask_size"),
             copy.Column(tick_ids(times, rows.positions, journal_number)),
-            _words(rows, "exchange"),
+            _repeated_text(rows, "exchange"),
             _constant(feed, rows),
             copy.timestamptz(rows.received_at),
         )
@@ -212,21 +210,21 @@ BARS = Table(
 TABLES = (TICKS, QUOTES, BARS)
 
 
-def _words(rows: Rows, field: str) -> copy.AnyColumn:
-    """A text column in which values come again and again."""
+def _repeated_text(rows: Rows, field: str) -> copy.AnyColumn:
+    """A text column with few distinct values."""
     values = rows.texts(field)
     if values is None:
         return copy.Null(len(rows.events))
-    words = list(dict.fromkeys(values))
-    if len(words) == 1:
-        return copy.TextColumn(np.zeros(len(values), np.intp), [_encoded(words[0])])
-    code_of = {word: code for code, word in enumerate(words)}
+    distinct = list(dict.fromkeys(values))
+    if len(distinct) == 1:
+        return copy.TextColumn(np.zeros(len(values), np.intp), [_encoded(distinct[0])])
+    code_of = {value: code for code, value in enumerate(distinct)}
     codes = np.fromiter(map(code_of.__getitem__, values), np.intp, len(values))
-    return copy.TextColumn(codes, list(map(_encoded, words)))
+    return copy.TextColumn(codes, list(map(_encoded, distinct)))
 
 
-def _encoded(word: str | None) -> bytes | None:
-    return None if word is None else word.encode()
+def _encoded(value: str | None) -> bytes | None:
+    return None if value is None else value.encode()
 
 
 def _text(rows: Rows, field: str) -> copy.AnyColumn:
@@ -251,12 +249,12 @@ def _constant(value: str, rows: Rows) -> copy.TextColumn:
 def tick_ids(
     times: npt.NDArray[np.int64], positions: npt.NDArray[np.int64], journal_number: int
 ) -> npt.NDArray[np.void]:
-    """UUIDs of ticks, as 16 bytes each: they sort by event time, then by arrival.
+    """UUIDs of ticks, 16 bytes each, which sort by event time, then by arrival.
 
-    `times` are event times in nanoseconds since the Unix epoch, `positions` the ticks' places in their journal.
-    The layout is RFC 9562's version 7 (section 5.7) with the fraction of section 6.2, method 3: 48 bits of
-    milliseconds, 12 bits of fraction of a millisecond, then the 62 free bits: 46 of position (70 terabytes) and 16 of
-    journal number, so that two journals never make the same one. Ids of equal event time sort by arrival.
+    `times` are event times in nanoseconds since the Unix epoch, `positions` the ticks' positions in their journal. The
+    layout is UUID version 7 (RFC 9562, section 5.7) with the fraction of section 6.2, method 3: 48 bits of
+    milliseconds, 12 bits of a millisecond's fraction, then 46 bits of position (70 terabytes) and 16 bits of journal
+    number, so that two journals never make the same id.
     """
     milliseconds, rest = np.divmod(times, 1_000_000)
     fraction = rest * 4096 // 1_000_000

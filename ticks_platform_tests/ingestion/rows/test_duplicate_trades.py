@@ -211,7 +211,7 @@ def test_a_time_that_no_column_holds_hides_no_duplicates(database: Database, loa
 def test_memory_is_bounded_and_the_table_knows_the_rest(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(duplicate_trades, "GENERATION", 50)
+    monkeypatch.setattr(duplicate_trades, "FILTER_CAPACITY", 50)
     sent = [frame(*[trade(str(i), at=NOON + i) for i in range(begin, begin + 10)]) for begin in range(0, 500, 10)]
     made = make_loader(take_lease("one"), [*sent, sent[0], sent[25], sent[49], sent[10]], polygon_events.decode)
     made.run()
