@@ -1,4 +1,4 @@
--- Candles of one day, from the candles of one hour. Days are UTC, which is seldom a market's own trading day.
+-- Candles of one day, from the candles of one hour. Days are UTC; for an exchange's own trading days see session_day_candle.
 CREATE MATERIALIZED VIEW IF NOT EXISTS one_day_candle
 WITH (timescaledb.continuous, timescaledb.materialized_only = false) AS
 SELECT

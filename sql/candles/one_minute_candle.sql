@@ -1,6 +1,6 @@
 -- Candles of one minute, from the ticks. Buckets are UTC.
--- Open and close are ordered by tick_id: many ticks share a time stamp, and first(price, time) then picks any of them.
--- The last five columns make cheap checks possible without reading the ticks again.
+-- Open and close are ordered by tick_id: many ticks share a time stamp, and first(price, time) would pick any of them.
+-- The last five columns let checks work without reading the ticks.
 CREATE MATERIALIZED VIEW IF NOT EXISTS one_minute_candle
 WITH (timescaledb.continuous, timescaledb.materialized_only = false) AS
 SELECT

@@ -1,5 +1,5 @@
--- The candles of one minute, with the provider's own bars where the ticks are known to be incomplete: in the minutes that a gap
--- touches, as long as it was not repaired by the ticks themselves. `source` tells which is which; a bar never becomes a candle.
+-- The candles of one minute, with the provider's bars in the minutes of a gap, unless the gap was repaired with ticks. `source` tells
+-- which is which; a bar is never stored as a candle.
 CREATE OR REPLACE VIEW one_minute_candle_filled AS
 WITH bar AS NOT MATERIALIZED (
     SELECT DISTINCT ON (symbol, start_time) *

@@ -1,9 +1,9 @@
--- The volume of each minute: the sum of the trade sizes where the feed sends them; where it has only the day's volume so far,
--- what that grew by since the candle before it (last minus first within a minute would lose what was traded between two
--- ticks of different minutes). Empty where it has neither.
--- A session begins where the day's volume falls below half of what it was. It is told by that and not by the clock, since
--- neither the UTC day nor any one time zone is the session of every symbol. Smaller falls are corrections: the volume is
--- zero until the old height is passed, so that it is never negative and a session's minutes add up to its day's volume.
+-- The volume of each minute: the sum of the trade sizes where the feed sends them. Where it sends only the volume of the day so far,
+-- the growth of that since the previous candle (last minus first within a minute would miss what was traded between two ticks of
+-- different minutes). Empty where it sends neither.
+-- A session begins where the volume of the day falls below half of its previous value. The clock cannot tell, since neither the UTC
+-- day nor any one time zone is the session of every symbol. Smaller falls are corrections: the volume is zero until the previous
+-- height is passed, so it is never negative, and the minutes of a session add up to the volume of its day.
 CREATE OR REPLACE VIEW one_minute_candle_volume AS
 SELECT
     bucket,
@@ -25,7 +25,7 @@ FROM (
     SELECT *, count(*) FILTER (WHERE day_volume_high < previous / 2.0) OVER (PARTITION BY symbol ORDER BY bucket) AS session
     FROM (
         SELECT bucket, symbol, volume, day_volume_high,
-            -- Those without a day's volume stand apart, so that the candle before is one that has it.
+            -- Candles without a volume of the day are a partition of their own, so the previous candle is one that has it.
             lag(day_volume_high) OVER (PARTITION BY symbol, day_volume_high IS NULL ORDER BY bucket) AS previous
         FROM one_minute_candle
     ) AS candles
@@ -34,5 +34,5 @@ FROM (
 COMMENT ON VIEW one_minute_candle_volume IS 'Volume of each minute, from trade sizes or else from the volume of the day.';
 COMMENT ON COLUMN one_minute_candle_volume.bucket IS 'Begin of the minute, UTC.';
 COMMENT ON COLUMN one_minute_candle_volume.symbol IS 'Symbol, as the provider names it.';
-COMMENT ON COLUMN one_minute_candle_volume.volume IS 'What was traded in the minute; empty where the provider tells neither sizes nor the volume of the day.';
-COMMENT ON COLUMN one_minute_candle_volume.derived IS 'Whether it was derived from the volume of the day.';
+COMMENT ON COLUMN one_minute_candle_volume.volume IS 'Volume of the minute; empty where the provider sends neither sizes nor the volume of the day.';
+COMMENT ON COLUMN one_minute_candle_volume.derived IS 'Whether the volume is derived from the volume of the day.';

@@ -1,9 +1,9 @@
--- Candles of trading days, by each symbol's own calendar: of the minutes from the day's first opening to its last closing, and
--- not those before and after. For what never closes, and for symbols without a calendar, it is the UTC day.
--- One scan by index a symbol and day: a query should name its symbols or its days, or both.
--- The volume is the sum of the trade sizes; else what the volume of the day grew by, as in one_minute_candle_volume. What it
--- was before the opening is looked for where the same day may have begun to be counted: after the closing before, or within a
--- day where there is no pause between two days.
+-- Candles of trading days, by the calendar of each symbol: from the minutes between the first opening and the last closing of the day.
+-- The day is the UTC day for what never closes, and for symbols without a calendar.
+-- It takes one index scan per symbol and day: a query should name its symbols, its days, or both.
+-- The volume is the sum of the trade sizes; else the growth of the volume of the day, as in one_minute_candle_volume. Its value before
+-- the opening is looked up where the same day may have begun to be counted: after the previous closing, or within a day where there
+-- is no pause between two days.
 CREATE OR REPLACE VIEW session_day_candle AS
 WITH known AS NOT MATERIALIZED (
     SELECT DISTINCT ON (symbol) symbol, calendar
@@ -79,9 +79,9 @@ COMMENT ON COLUMN session_day_candle.symbol IS 'Symbol, as the provider names it
 COMMENT ON COLUMN session_day_candle.open IS 'Price of the first tick in session.';
 COMMENT ON COLUMN session_day_candle.high IS 'Highest price in session.';
 COMMENT ON COLUMN session_day_candle.low IS 'Lowest price in session.';
-COMMENT ON COLUMN session_day_candle.close IS 'Price of the last tick in session; a closing auction that is printed after the closing is not in it.';
+COMMENT ON COLUMN session_day_candle.close IS 'Price of the last tick in session; a closing auction that is printed after the close is not included.';
 COMMENT ON COLUMN session_day_candle.day_volume IS 'Volume of the trading day so far, at the last tick in session.';
-COMMENT ON COLUMN session_day_candle.volume IS 'What was traded in session; empty where the provider tells neither sizes nor the volume of the day.';
+COMMENT ON COLUMN session_day_candle.volume IS 'Volume in session; empty where the provider sends neither sizes nor the volume of the day.';
 COMMENT ON COLUMN session_day_candle.tick_count IS 'Number of ticks in session.';
 COMMENT ON COLUMN session_day_candle.calendar IS 'The exchange''s MIC, 24/5, or always.';
 COMMENT ON COLUMN session_day_candle.opens_at IS 'When the day opened.';

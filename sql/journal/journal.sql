@@ -1,29 +1,29 @@
--- SQLite, not PostgreSQL: the local, durable log of one feed's frames until they are committed in the database.
+-- SQLite: the durable log of one feed's frames on this machine, until they are committed in the database.
 CREATE TABLE IF NOT EXISTS journal (
     feed        TEXT    NOT NULL,
-    -- Whether its frames are made up by the stand-in: they must never be loaded as those of a market.
+    -- Whether its frames come from the stand-in: they must never be loaded as a market's.
     synthetic   INTEGER NOT NULL,
-    -- Identifies this file for good, wherever it is moved to.
+    -- Identifies this journal permanently, wherever its file is moved.
     journal_id  TEXT    NOT NULL,
-    -- Who appends: every opening for writing takes the next one, and an append under an older one is refused.
+    -- Fences writers: each opening for writing takes the next number, and an append under an older one is refused.
     generation  INTEGER NOT NULL,
-    -- Everything before this position is committed, and forgotten here; so many frames were before it.
+    -- Everything before this position is committed and deleted here, and so many frames came before it.
     trimmed_position  INTEGER NOT NULL,
     trimmed_frames    INTEGER NOT NULL
 );
 
 CREATE TABLE IF NOT EXISTS frame_group (
-    -- How many bytes of frames came before the first frame of this group.
+    -- Bytes of frames before the first frame of this group.
     position    INTEGER PRIMARY KEY,
     end         INTEGER NOT NULL,
-    -- How many frames came before, since the journal was made.
+    -- Frames before this group, since the journal was created.
     frames_before  INTEGER NOT NULL,
     frames      INTEGER NOT NULL,
     -- MessagePack: [epoch, connection, [received_at, ...], [frame, ...]].
     data        BLOB    NOT NULL
 );
 
--- Changes of coverage that the database does not have yet: see coverage_notes.py.
+-- Changes of coverage that the database does not have yet; see coverage_notes.py.
 CREATE TABLE IF NOT EXISTS coverage_note (
     number      INTEGER PRIMARY KEY AUTOINCREMENT,
     epoch       INTEGER NOT NULL,

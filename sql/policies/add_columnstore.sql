@@ -1,4 +1,4 @@
--- By the name that every release knows; newer ones call it add_columnstore_policy as well.
+-- By the name that every release has; newer ones also call it add_columnstore_policy.
 SELECT add_compression_policy(
     %(table)s::regclass,
     compress_after => %(compress_after)s::interval,

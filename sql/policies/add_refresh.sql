@@ -1,3 +1,4 @@
+-- A refresh policy of a candle.
 SELECT add_continuous_aggregate_policy(
     %(table)s::regclass,
     start_offset => %(start_offset)s::interval,

@@ -1,4 +1,4 @@
--- A job of our own and not add_retention_policy, which drops ticks whether their candles are up to them or not.
+-- A job of our own: add_retention_policy drops ticks even when their candles are behind.
 SELECT add_job(
     'ticks_platform.drop_old_chunks',
     %(schedule_interval)s::interval,

@@ -1,4 +1,4 @@
--- Gives the job %(job_id)s the terms that are declared, and takes from its configuration what is not. What a job works on stays.
+-- Gives a job its declared terms and removes all others from its configuration. What the job works on stays.
 SELECT alter_job(
     job_id,
     schedule_interval => %(schedule_interval)s::interval,

@@ -1,2 +1,2 @@
--- One job, where remove_continuous_aggregate_policy would remove all of a candle's.
+-- Removes one job; remove_continuous_aggregate_policy would remove all of a candle's.
 SELECT delete_job(%(job_id)s);

@@ -1,10 +1,9 @@
--- For each bucket of a symbol from one time to another: `candle` where there is one, else why there is none.
---   not_wanted     no feed had the symbol yet, or any more
+-- For each bucket of a symbol in a time: `candle` where there is one, else why there is none. A bucket is a multiple of minutes, UTC.
+--   not_wanted     no feed streamed the symbol
 --   not_over       it lies in the future, or has not ended
---   market_closed  none of the feeds that have it expected a trade
---   feed_gap       nobody listened for all of it, or for a part, and that has not been repaired
---   no_trade       somebody listened all the while, and there was none
--- A bucket is a multiple of minutes, UTC.
+--   market_closed  the market of every feed that streams it was closed
+--   feed_gap       it was not received for a part of the bucket, and that has not been repaired
+--   no_trade       it was received for the whole bucket, and there was no trade
 CREATE OR REPLACE FUNCTION ticks_platform.candle_reasons(
     of_symbol text, begins timestamptz, ends timestamptz, width interval DEFAULT '1 minute'
 ) RETURNS TABLE (bucket timestamptz, reason text)
@@ -40,7 +39,7 @@ AS $$
         WHERE known.feed IN (SELECT feed FROM wanted) AND known.symbol = of_symbol AND state <> 'repaired'
             AND coalesce(ends_at, 'infinity') > begins - width AND begins_at < ends + width
         UNION ALL
-        -- Nobody has said yet when an owner that is dead stopped listening.
+        -- An owner that is presumed dead: the end of its coverage is not recorded yet.
         SELECT feed, heartbeat_at, 'infinity'
         FROM ticks_platform.feed_lease
         WHERE feed IN (SELECT feed FROM wanted) AND released_at IS NULL

@@ -1,5 +1,5 @@
--- Where continuous aggregates right on a hypertable are not up to those of its chunks that end before a time, as the database keeps
--- book of it: one row for each aggregate and chunk.
+-- Where the continuous aggregates directly on a hypertable are behind in its chunks that end before a time, as TimescaleDB records it:
+-- one row for each aggregate and chunk.
 CREATE OR REPLACE FUNCTION ticks_platform.candles_behind(hypertable text, before timestamptz)
 RETURNS TABLE (candle text, begins_at timestamptz, ends_at timestamptz)
 LANGUAGE sql STABLE

@@ -35,7 +35,7 @@ BEGIN
     IF behind.names IS NOT NULL THEN
         RAISE EXCEPTION 'nothing of % is dropped: % is not up to its chunks from % to %',
             hypertable, behind.names, behind.begins_at, behind.ends_at
-            USING HINT = 'Refresh it there, or drop it; the policy then goes on by itself.';
+            USING HINT = 'Refresh it there, or drop it; the policy then continues.';
     END IF;
 
     -- The database's own record has been wrong in several releases, so the ticks themselves are counted.

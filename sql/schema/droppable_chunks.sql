@@ -1,5 +1,6 @@
--- The chunks of a hypertable that end before a time and hold all that was ever counted for them. Chunks that were made after rows
--- of theirs had been counted are left out: they were dropped before, and a late row brought them back with nothing else in it.
+-- The chunks of a hypertable that end before a time and hold all rows that were ever counted for them. A chunk that was created after
+-- rows of its time had been counted is left out: retention dropped the first one, and a late row brought it back with nothing else
+-- in it.
 CREATE OR REPLACE FUNCTION ticks_platform.droppable_chunks(hypertable text, before timestamptz)
 RETURNS TABLE (begins_at timestamptz, ends_at timestamptz)
 LANGUAGE sql STABLE

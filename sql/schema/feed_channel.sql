@@ -1,4 +1,4 @@
--- What is known of each channel that a feed has asked for: whether the provider streams it, refuses it, or has fallen silent.
+-- The state of each channel that a feed subscribed to: streamed, refused by the provider, or silent.
 CREATE TABLE IF NOT EXISTS ticks_platform.feed_channel (
     feed     text        NOT NULL REFERENCES ticks_platform.feed,
     -- As the provider names it: a symbol, or a channel of a symbol such as T.AAPL.

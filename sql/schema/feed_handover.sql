@@ -1,7 +1,7 @@
--- Planned hand-overs of a feed from one owner to the next: both receive for some seconds, and what both have is stored once.
+-- Planned hand-overs of a feed from one owner to the next: both receive for some seconds, and what both received is stored once.
 CREATE TABLE IF NOT EXISTS ticks_platform.feed_handover (
     feed                 text        NOT NULL REFERENCES ticks_platform.feed,
-    -- The successor's: reserved at its begin, since what it receives from then on is accounted for under it.
+    -- The successor's, reserved at the begin: what it receives from then on is accounted for under this epoch.
     epoch                bigint      NOT NULL,
     successor            text        NOT NULL,
     journal_id           uuid        NOT NULL,
@@ -9,13 +9,13 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_handover (
     predecessor_epoch    bigint      NOT NULL,
     predecessor_journal  uuid,
     begun_at             timestamptz NOT NULL,
-    -- When the successor took the lease; before that, and when it never did, the predecessor goes on.
+    -- When the successor took the lease; until then the predecessor continues.
     taken_at             timestamptz,
-    -- When the predecessor had closed its connection; not there where it was killed.
+    -- When the predecessor closed its connection; NULL when it was killed.
     closed_at            timestamptz,
-    -- When it was decided which events of the successor's journal the predecessor has stored already.
+    -- When it was decided which events of the successor's journal the predecessor had stored.
     settled_at           timestamptz,
-    -- How many there are, and their positions: 8 bytes each, little-endian, ascending, compressed by zlib.
+    -- Their number, and their positions: 8 bytes each, little-endian, ascending, compressed by zlib.
     left_out             bigint,
     left_out_positions   bytea,
     PRIMARY KEY (feed, epoch)

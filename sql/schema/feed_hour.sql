@@ -1,6 +1,6 @@
--- How many ticks of each UTC hour of event time were loaded, by feed and by the table they went to. It is added to in the
--- transaction that stores the rows and nothing is ever taken away, so that it goes on agreeing with the ledger when
--- retention drops chunks, and one hour of it can be compared with one hour of the table.
+-- How many ticks of each UTC hour of event time were loaded, by feed and table. It is added to in the transaction that stores the
+-- rows and nothing is ever taken away, so it agrees with the ledger also after retention has dropped chunks, and one hour of it can
+-- be compared with one hour of the table.
 DO $$
 BEGIN
     IF to_regclass('ticks_platform.feed_hour') IS NOT NULL THEN
@@ -11,11 +11,11 @@ BEGIN
         feed              text        NOT NULL REFERENCES ticks_platform.feed,
         -- The table that the rows are in.
         destination       text        NOT NULL,
-        -- Begin of the hour; -infinity for what was loaded before this table was made and is no longer there.
+        -- Begin of the hour; -infinity for rows that were loaded before this table existed and are gone.
         hour              timestamptz NOT NULL,
         loaded            bigint      NOT NULL CHECK (loaded > 0),
         last_received_at  timestamptz NOT NULL,
-        -- When its first batch was counted. A chunk made later than that is not the one that those rows went to.
+        -- When its first batch was counted. A chunk that was created later is not the one that those rows went to.
         counted_since     timestamptz NOT NULL,
         -- When its last batch was counted.
         changed_at        timestamptz NOT NULL,
@@ -25,8 +25,8 @@ BEGIN
     IF to_regclass('stocks_real_time') IS NULL THEN
         RETURN;
     END IF;
-    -- Loaders of an older version would go on without counting. Their leases end here: each run is followed by one of
-    -- this version. It waits for a batch that is being loaded, which is then counted below.
+    -- Loaders of an older release would continue without counting. Their leases end here, and runs of this release follow. This
+    -- waits for a batch that is being loaded, which is then counted below.
     UPDATE ticks_platform.feed_lease SET epoch = epoch + 1;
     INSERT INTO ticks_platform.feed_hour
     SELECT feed, 'stocks_real_time', time_bucket(INTERVAL '1 hour', time), count(*), max(received_at),
@@ -34,7 +34,7 @@ BEGIN
     FROM stocks_real_time
     WHERE feed IN (SELECT feed.feed FROM ticks_platform.feed)
     GROUP BY feed, time_bucket(INTERVAL '1 hour', time);
-    -- Nobody can tell any more whether the others were dropped or deleted, or when the last of them arrived.
+    -- Whether the other rows were dropped or deleted, and when the last of them arrived, is not known.
     INSERT INTO ticks_platform.feed_hour
     SELECT ledger.feed, 'stocks_real_time', '-infinity', ledger.loaded - coalesce(hours.loaded, 0),
         ledger.received_at, clock_timestamp(), ledger.received_at

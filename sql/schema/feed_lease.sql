@@ -1,4 +1,4 @@
--- One writer per feed: whoever took the highest epoch. Every loading transaction checks its own epoch against this row.
+-- One writer per feed: the owner with the highest epoch. Every loading transaction checks its own epoch against this row.
 CREATE TABLE IF NOT EXISTS ticks_platform.feed_lease (
     feed          text        PRIMARY KEY REFERENCES ticks_platform.feed,
     epoch         bigint      NOT NULL,
@@ -6,11 +6,11 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_lease (
     taken_at      timestamptz NOT NULL,
     heartbeat_at  timestamptz NOT NULL,
     released_at   timestamptz,
-    -- The journal that the owner appends to, among those that the feed has on its machine.
+    -- The journal that the owner appends to, one of the feed's journals on its machine.
     journal_id    uuid
 );
 
--- For leases that were taken before a feed had more than one journal on a machine.
+-- For tables of releases in which a feed had one journal on a machine.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed_lease'::regclass AND attname = 'journal_id') THEN

@@ -1,5 +1,5 @@
--- The account of each feed's connections: what was received and what became of it. The equation holds at every commit,
--- since the database refuses a row in which it does not.
+-- The account of each feed's connections: what was received and what became of it. The equation holds at every commit, since the
+-- database refuses a row in which it does not.
 CREATE TABLE IF NOT EXISTS ticks_platform.feed_ledger (
     feed               text        NOT NULL REFERENCES ticks_platform.feed,
     epoch              bigint      NOT NULL,
@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_ledger (
     events             bigint      NOT NULL,
     -- New rows in stocks_real_time, stock_quotes or stock_aggregates.
     loaded             bigint      NOT NULL,
-    -- Bars that have replaced an earlier one of their window.
+    -- Bars that replaced an earlier bar of their window.
     replaced           bigint      NOT NULL DEFAULT 0,
     -- Events that the provider sent again.
     duplicate          bigint      NOT NULL,
@@ -19,13 +19,13 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_ledger (
     rejected           bigint      NOT NULL,
     -- Events without market data: heartbeats, statuses.
     control            bigint      NOT NULL,
-    -- When the last of its frames that held data arrived, or those that were read together with it began to.
+    -- When the last frame with data arrived, or the first of the frames that were read together with it.
     last_data_at       timestamptz,
     PRIMARY KEY (feed, epoch, connection),
     CONSTRAINT every_event_is_accounted_for CHECK (events = loaded + replaced + duplicate + rejected + control)
 );
 
--- For ledgers that were begun before there were bars, or coverage.
+-- For tables of releases without bars, or without coverage.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed_ledger'::regclass AND attname = 'replaced') THEN

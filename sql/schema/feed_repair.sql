@@ -1,5 +1,5 @@
--- What was, and is to be, fetched out of a provider's history: one row per symbol and stretch of event time. No two of a kind
--- overlap but where one of them has failed, so that nothing is fetched twice.
+-- What was fetched, and is to be fetched, from a provider's history: one row per symbol and range of event time. No two ranges of a
+-- kind overlap unless one of them has failed, so nothing is fetched twice.
 CREATE TABLE IF NOT EXISTS ticks_platform.feed_repair (
     repair_id   bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     feed        text        NOT NULL REFERENCES ticks_platform.feed,
@@ -7,24 +7,24 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_repair (
     symbol      text        NOT NULL,
     -- trades | bars
     kind        text        NOT NULL,
-    -- Half-open, of event time.
+    -- Event time, half-open.
     begins_at   timestamptz NOT NULL,
     ends_at     timestamptz NOT NULL,
-    -- wanted: not fetched to its end; fetched: all of it is in the journal of repairs; loaded: it is in its table; done: the
-    -- candles are up to it, and its gaps are settled; failed: asking again cannot help.
+    -- wanted: not fetched to its end; fetched: complete in the journal of repairs; loaded: in its table; done: candles up to date and
+    -- gaps settled; failed: asking again cannot help.
     state       text        NOT NULL DEFAULT 'wanted'
         CONSTRAINT known_state CHECK (state IN ('wanted', 'fetched', 'loaded', 'done', 'failed')),
-    -- Where the next page begins, in the provider's words; NULL before the first one.
+    -- The provider's token of the next page; NULL before the first page.
     cursor      text,
     pages       integer     NOT NULL DEFAULT 0,
-    -- Results in those pages, as the provider counts them.
+    -- Results in those pages, as counted by the provider.
     results     bigint      NOT NULL DEFAULT 0,
     -- The journal that holds the pages until they are loaded.
     journal_id  uuid,
-    -- What went wrong last, and how often in a row.
+    -- The last error, and how many there were in a row.
     error       text        NOT NULL DEFAULT '',
     failures    integer     NOT NULL DEFAULT 0,
-    -- Not to be tried before.
+    -- Not tried again before this time.
     retry_at    timestamptz,
     made_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     changed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -35,4 +35,4 @@ CREATE INDEX IF NOT EXISTS feed_repair_symbol_idx ON ticks_platform.feed_repair 
 
 CREATE INDEX IF NOT EXISTS feed_repair_unfinished_idx ON ticks_platform.feed_repair (feed) WHERE state IN ('wanted', 'fetched', 'loaded');
 
-COMMENT ON TABLE ticks_platform.feed_repair IS 'What was fetched out of providers'' histories, and what is still to be.';
+COMMENT ON TABLE ticks_platform.feed_repair IS 'What was fetched from providers'' histories, and what is to be fetched.';

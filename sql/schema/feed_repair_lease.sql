@@ -1,4 +1,4 @@
--- One repair of a feed at a time, as feed_lease says it of its ingestion, which goes on beside it.
+-- One repair of a feed at a time, as feed_lease does for its ingestion. The two run beside each other.
 CREATE TABLE IF NOT EXISTS ticks_platform.feed_repair_lease (
     feed          text        PRIMARY KEY REFERENCES ticks_platform.feed,
     epoch         bigint      NOT NULL,

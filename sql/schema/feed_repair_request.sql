@@ -1,16 +1,16 @@
--- The requests that were made to providers' histories in the last days. They are counted before they are made, so that neither a
--- restart nor a crash gives a budget anew.
+-- Requests to providers' histories in the last days. They are counted before they are made, so neither a restart nor a crash renews a
+-- budget.
 CREATE TABLE IF NOT EXISTS ticks_platform.feed_repair_request (
     request_id  bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
-    -- Provider and the name of the key's variable: what limits hold for.
+    -- Provider, and the name of the variable that holds the key: limits apply to these.
     account     text        NOT NULL,
     repair_id   bigint      NOT NULL REFERENCES ticks_platform.feed_repair,
     -- Who made it.
     owner       text        NOT NULL,
     at          timestamptz NOT NULL,
-    -- What came of it; NULL while it is under way, or when its run was killed meanwhile.
+    -- What came of it; NULL while it is under way, or when its run was killed.
     outcome     text,
-    -- The provider wants no other request before.
+    -- The provider accepts no other request before this time.
     pause_until timestamptz
 );
 

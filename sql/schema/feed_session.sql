@@ -1,4 +1,4 @@
--- The life of each feed's connections: every change of state and every notice from the provider.
+-- The history of each feed's connections: every change of state and every notice from the provider.
 CREATE TABLE IF NOT EXISTS ticks_platform.feed_session (
     feed        text        NOT NULL REFERENCES ticks_platform.feed,
     epoch       bigint      NOT NULL,

@@ -1,14 +1,14 @@
--- From when to when each symbol of a feed was wanted, as feeds.yaml said: outside of that, nothing of it can be missing.
+-- When each symbol of a feed was in feeds.yaml: at other times, nothing of it can be missing.
 CREATE TABLE IF NOT EXISTS ticks_platform.feed_symbol (
     feed          text        NOT NULL REFERENCES ticks_platform.feed,
     -- As the ticks call it.
     symbol        text        NOT NULL,
     wanted_from   timestamptz NOT NULL,
-    -- NULL while it is wanted.
+    -- NULL while it is in feeds.yaml.
     wanted_until  timestamptz,
-    -- By which its sessions are judged: `always`, or as in market_session.
+    -- The calendar of its sessions: `always`, or as in market_session.
     calendar      text        NOT NULL,
-    -- Why the provider does not stream it, in the provider's words; NULL when it does, or has not said.
+    -- Why the provider does not stream it, in the provider's words; NULL when it does, or has not answered.
     refusal       text,
     PRIMARY KEY (feed, symbol, wanted_from)
 );

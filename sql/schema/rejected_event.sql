@@ -1,4 +1,4 @@
--- Events that cannot become rows, with the reason and the bytes as they came.
+-- Events that cannot become rows, with the reason and the bytes as received.
 CREATE TABLE IF NOT EXISTS ticks_platform.rejected_event (
     feed            text        NOT NULL REFERENCES ticks_platform.feed,
     journal_number  integer     NOT NULL REFERENCES ticks_platform.feed_checkpoint,

@@ -1,4 +1,4 @@
--- Bars: aggregates that the provider made. One that is sent again replaces the earlier one; candles are made from ticks.
+-- Bars: aggregates that the provider made. A bar that is sent again replaces the earlier one. Candles are made from ticks, not from these.
 CREATE TABLE IF NOT EXISTS stock_aggregates (
     symbol         text             NOT NULL,
     start_time     timestamptz      NOT NULL,
@@ -21,7 +21,7 @@ SELECT create_hypertable('stock_aggregates', by_range('start_time', INTERVAL '7 
 -- The window is part of the key: a bar of a second and one of a minute may begin together.
 CREATE UNIQUE INDEX IF NOT EXISTS stock_aggregates_key ON stock_aggregates (symbol, start_time DESC, end_time, feed);
 
--- For who asks for all bars of an hour; see stock_quotes.
+-- Finds all bars of an hour; see stock_quotes.
 CREATE INDEX IF NOT EXISTS stock_aggregates_start_time_idx ON stock_aggregates USING brin (start_time) WITH (autosummarize = on);
 
 COMMENT ON TABLE stock_aggregates IS 'Bars: aggregates as the provider sent them, in their latest correction.';

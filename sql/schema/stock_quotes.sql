@@ -1,4 +1,4 @@
--- Best bids and offers, where a feed streams them.
+-- Best bids and offers, for feeds that stream them.
 CREATE TABLE IF NOT EXISTS stock_quotes (
     time         timestamptz      NOT NULL,
     symbol       text             NOT NULL,
@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS stock_quotes (
     bid_size     double precision,
     ask_price    double precision,
     ask_size     double precision,
-    -- As in stocks_real_time: identifies the quote for good, and sorts those that share a time stamp by arrival.
+    -- As in stocks_real_time: identifies the quote permanently, and sorts quotes that share a time stamp by arrival.
     quote_id     uuid             NOT NULL,
     exchange     text,
     feed         text             NOT NULL,
@@ -19,8 +19,8 @@ SELECT create_hypertable('stock_quotes', by_range('time', INTERVAL '1 day'), if_
 
 CREATE INDEX IF NOT EXISTS stock_quotes_symbol_time_idx ON stock_quotes (symbol, time DESC);
 
--- For who asks for all quotes of an hour, as the account does: quotes lie in the table about as they came, and so this index of
--- a few pages finds the hour. One like that of the ticks would cost every insert for the sake of that one reader.
+-- Finds all quotes of an hour, for the audit: quotes lie in the table about in order of arrival, so an index of a few pages finds the
+-- hour. A B-tree as on the ticks would slow down every insert for that one reader.
 CREATE INDEX IF NOT EXISTS stock_quotes_time_idx ON stock_quotes USING brin (time) WITH (autosummarize = on);
 
 COMMENT ON TABLE stock_quotes IS 'Quotes: one row per change of the best bid or offer that a feed sent.';

@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS stocks_real_time (
     symbol       text             NOT NULL,
     price        double precision,
     day_volume   bigint,
-    -- A UUIDv7 (RFC 9562) of event time and arrival: it sorts ticks that share a time stamp, and identifies each for good.
+    -- A UUIDv7 (RFC 9562) of event time and arrival: it sorts ticks that share a time stamp, and identifies each permanently.
     tick_id      uuid             NOT NULL,
     size         double precision,
     bid          double precision,
@@ -13,14 +13,14 @@ CREATE TABLE IF NOT EXISTS stocks_real_time (
     trade_id     text,
     feed         text             NOT NULL,
     received_at  timestamptz      NOT NULL,
-    -- A tick from the future would move a candle's watermark for good. The loader rejects it with a reason; this is the
-    -- last line, for whoever inserts by other ways. Providers have been seen 16 s ahead; five minutes are too many.
+    -- A tick from the future would move a candle's watermark permanently. The loader rejects it with a reason; this constraint
+    -- is for other writers. Providers have been seen 16 s ahead; five minutes are too many.
     CONSTRAINT not_from_the_future CHECK (time <= received_at + INTERVAL '5 minutes'),
     CONSTRAINT not_before_1990 CHECK (time >= '1990-01-01 00:00:00+00')
 );
 
--- For tables that were made before providers with trades were known.
--- The ALTER waits for every query on the table and lets none pass meanwhile, so it is left out where it has nothing to do.
+-- For tables of releases without trades.
+-- ALTER waits for every query on the table and holds up all others, so it is left out when there is nothing to do.
 DO $$
 BEGIN
     IF (SELECT count(*) FROM pg_attribute WHERE attrelid = 'stocks_real_time'::regclass AND attname IN ('exchange', 'trade_id')) < 2 THEN
@@ -29,14 +29,14 @@ BEGIN
 END
 $$;
 
--- The index on time alone that this makes is kept. Without it COPY takes 1.3 times as many rows a second, but the newest tick
--- of a feed takes a scan of its chunks (500,000 rows on 2.29.2: 48 ms against 0.2 ms; max(time): 20 ms against 0.7 ms).
+-- The index on time that this creates is kept. Without it COPY takes 1.3 times as many rows a second, but the newest tick of a feed
+-- takes a scan of its chunks (500,000 rows on 2.29.2: 48 ms against 0.2 ms; max(time): 20 ms against 0.7 ms).
 SELECT create_hypertable('stocks_real_time', by_range('time', INTERVAL '1 day'), if_not_exists => true);
 
 CREATE INDEX IF NOT EXISTS ix_symbol_time ON stocks_real_time (symbol, time DESC);
 
--- Lets the loader store large batches by column at once: some three times faster, and ten times smaller. Only where it is
--- not on yet, since whoever runs the database may have chosen other columns.
+-- Lets the loader store large batches by column at once: about three times faster and ten times smaller. Only where it is not enabled
+-- yet, since the operator may have chosen other columns.
 DO $$
 BEGIN
     IF EXISTS (
@@ -59,11 +59,11 @@ COMMENT ON COLUMN stocks_real_time.time IS 'Event time, as stamped by the provid
 COMMENT ON COLUMN stocks_real_time.symbol IS 'Symbol, as the provider names it.';
 COMMENT ON COLUMN stocks_real_time.price IS 'Price, in the currency that the symbol is quoted in.';
 COMMENT ON COLUMN stocks_real_time.day_volume IS 'Volume of the trading day so far, cumulative; not the size of this trade.';
-COMMENT ON COLUMN stocks_real_time.tick_id IS 'UUIDv7 of event time and arrival: identifies the tick, and sorts ticks that share a time stamp.';
+COMMENT ON COLUMN stocks_real_time.tick_id IS 'UUIDv7 of event time and arrival: identifies the tick permanently, and sorts ticks that share a time stamp.';
 COMMENT ON COLUMN stocks_real_time.size IS 'Size of this trade, where the provider sends trades.';
 COMMENT ON COLUMN stocks_real_time.bid IS 'Best bid, where the provider sends it.';
 COMMENT ON COLUMN stocks_real_time.ask IS 'Best ask, where the provider sends it.';
 COMMENT ON COLUMN stocks_real_time.exchange IS 'Where it traded, as the provider numbers or names it; with the TRF behind a slash for off-exchange trades.';
-COMMENT ON COLUMN stocks_real_time.trade_id IS 'The provider''s own identity of the trade: unique per symbol, exchange and day.';
+COMMENT ON COLUMN stocks_real_time.trade_id IS 'The provider''s id of the trade: unique per symbol, exchange and day.';
 COMMENT ON COLUMN stocks_real_time.feed IS 'Feed that brought it, as named in feeds.yaml.';
 COMMENT ON COLUMN stocks_real_time.received_at IS 'When it reached our socket.';

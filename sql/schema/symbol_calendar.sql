@@ -1,5 +1,5 @@
--- The calendar of every symbol that feeds.yaml has, or had while no other feed has taken the symbol over: its candles stay,
--- and so do their session days.
+-- The calendar of every symbol in feeds.yaml. One that left feeds.yaml stays until another feed has it: its candles stay, and so do
+-- its session days.
 CREATE TABLE IF NOT EXISTS ticks_platform.symbol_calendar (
     feed      text  NOT NULL,
     -- As the ticks call it.

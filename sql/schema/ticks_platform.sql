@@ -1,2 +1,2 @@
--- Home of the machinery; what users query is in their own schema.
+-- The schema of the machinery; what users query is in their own schema.
 CREATE SCHEMA IF NOT EXISTS ticks_platform;

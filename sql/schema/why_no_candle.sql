@@ -1,4 +1,4 @@
--- Why there is no candle of a symbol in the bucket that begins at, or holds, this time; see candle_reasons for the answers.
+-- Why a symbol has no candle in the bucket that holds this time; see candle_reasons for the answers.
 CREATE OR REPLACE FUNCTION ticks_platform.why_no_candle(
     of_symbol text, at timestamptz, width interval DEFAULT '1 minute'
 ) RETURNS text

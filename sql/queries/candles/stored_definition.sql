@@ -1,4 +1,4 @@
--- A candle as the database has it: its SELECT, whether it leaves the newest ticks out, and the table that holds it.
+-- A candle as the database has it: its SELECT, whether it leaves out what is not materialized, and the table that holds it.
 SELECT
     view_definition,
     materialized_only,

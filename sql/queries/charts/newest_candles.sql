@@ -1,4 +1,4 @@
--- The candles since %(start)s of the symbols with the most ticks since then, combined to candles of %(step)s.
+-- The candles since a time of the symbols with the most ticks since then, combined to wider candles.
 WITH busiest AS (
     SELECT symbol, sum(tick_count) AS ticks
     FROM {candle}

@@ -1,5 +1,5 @@
 -- Candles of one minute beside the provider's bars of the same minutes, of feeds that have both; minutes in known gaps are left
--- out. Judged are the last %(window)s but for the last %(settling)s, in which bars are still corrected. One row: how many
+-- out. Judged is the given window except its end, in which bars are still corrected. One row: how many
 -- minutes were compared, how many differ by more than their feed's tolerance, the part of the bars' volume that our ticks have
 -- where both have volumes, and some of those that differ.
 WITH tolerated AS (

@@ -1,5 +1,5 @@
--- Candles in which the volume of the day falls, though it is cumulative, since the begin of the UTC day that was %(window)s
--- ago. Once in a UTC day a symbol may begin anew, where the volume falls to less than a tenth: trading days do not begin at
+-- Candles in which the volume of the day falls, though it is cumulative, since the begin of the UTC day in which the
+-- given window begins. Once in a UTC day a symbol may begin anew, where the volume falls to less than a tenth: trading days do not begin at
 -- midnight UTC. What falls and rises again within one minute is not seen, since no tick is read. One row: how many candles
 -- have a volume, in how many it falls, and the newest of those.
 WITH stepped AS (

@@ -1,4 +1,4 @@
--- What is dated later than %(tolerance)s from now: ticks, candles, and the watermarks up to which candles are materialized.
+-- What is dated further ahead of now than the tolerance: ticks, candles, and the watermarks up to which candles are materialized.
 -- A watermark that a tick from the future has moved stays there, even without the tick, and hides every tick before it from
 -- the candles until it is refreshed. One at the end of an open bucket, as refresh_continuous_aggregate(…, NULL, NULL) leaves it,
 -- hides the ticks that still come to it. One row: how many watermarks were looked at, how much is ahead, and some of it.

@@ -1,4 +1,4 @@
--- Candles of the last %(days)s days that cannot be the candle of any ticks. NaN is greater than every number, and greatest() and
+-- Candles of the last days that cannot be the candle of any ticks. NaN is greater than every number, and greatest() and
 -- least() pass over what is missing. One row: how many candles there are, how many are broken, and a few of the broken ones.
 WITH broken AS MATERIALIZED (
     SELECT *

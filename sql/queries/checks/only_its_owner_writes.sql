@@ -1,4 +1,4 @@
--- Who else than its owner may write to the candle %(candle)s, and how.
+-- Roles other than its owner that may write to a candle, and how.
 SELECT
     CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(grantee) END,
     string_agg(privilege_type, ', ' ORDER BY privilege_type)

@@ -1,4 +1,4 @@
--- Ticks of the last %(window)s whose price is no price. NaN is greater than every number, so it is asked for by name. One
+-- Ticks of the given window whose price is no price. NaN is greater than every number, so it is asked for by name. One
 -- row: how many ticks there are, how many of them are wrong, and the newest of those.
 WITH judged AS MATERIALIZED (
     SELECT time, symbol, price, feed,

@@ -1,4 +1,4 @@
--- Stretches of time, of an hour at most, whose ticks can be compared with candles that are %(width)s wide: the last %(window)s, from
+-- Stretches of time, of an hour at most, whose ticks can be compared with candles of the given width: the given window, from
 -- the begin of a bucket to that of the open one; and the hours to which ticks came in that time when they were over already
 -- (48 at most, the newest changes). What does not lie wholly in the chunks that its ticks were loaded into is left out:
 -- retention took those ticks, and the candles are all that is left of them.

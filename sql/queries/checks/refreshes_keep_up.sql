@@ -1,6 +1,6 @@
--- What keeps the candle %(candle)s up to its ticks: one row for each of its refresh policies, or one without a policy. A candle
+-- What keeps a candle up to date with its ticks: one row for each of its refresh policies, or one without a policy. A candle
 -- is behind when it has not materialized the newest tick that all its policy allows for is past: its end offset, a bucket, two
--- intervals, and %(slack)s. No tick is read but that one.
+-- intervals, and the slack. No tick is read but that one.
 WITH candle AS (
     SELECT
         materialization_hypertable_name AS materialization,

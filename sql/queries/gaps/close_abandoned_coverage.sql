@@ -1,5 +1,5 @@
--- Ends the coverage that owners up to an epoch have left open: with the last data of its connection that is loaded, less the
--- time that a frame may be on its way.
+-- Ends the coverage that owners up to an epoch have left open: with the last data of its connection that is loaded, less the time that
+-- a frame may be in flight.
 UPDATE ticks_platform.feed_coverage AS known
 SET
     ends_at = greatest(known.begins_at, (

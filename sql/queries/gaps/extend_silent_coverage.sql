@@ -1,4 +1,4 @@
--- Coverage that a silence has ended reaches to the last tick that is loaded, less the time that a frame may be on its way.
+-- Extends coverage that a silence ended up to the last tick that is loaded, less the time that a frame may be in flight.
 UPDATE ticks_platform.feed_coverage AS known
 SET ends_at = last.ends_at
 FROM unnest(%(symbols)s::text[], %(begins)s::timestamptz[]) AS given (symbol, begins_at)

@@ -1,6 +1,6 @@
--- Forgets the oldest coverage of a feed: what has ended before a moment and is reckoned, for each symbol up to the first that is
--- not, and never the last ten, among which the end of coverage before a change is looked for. No gap changes by it: gaps are
--- reckoned anew from the first change on. The oldest ones that stay are marked, so that nothing is missed before them.
+-- Deletes the oldest coverage of a feed: what ended before a moment and whose gaps are computed, for each symbol up to the first whose
+-- gaps are not, and never the last ten, which are searched for the end of coverage before a change. No gap changes: gaps are computed
+-- again only from the first change on. The oldest that stay are marked, so that nothing counts as missing before them.
 WITH kept AS (
     SELECT known.symbol, least(tenth.begins_at, unsettled.begins_at) AS begins_at
     FROM (SELECT DISTINCT symbol FROM ticks_platform.feed_symbol WHERE feed = %(feed)s) AS known

@@ -1,5 +1,5 @@
--- All that the gaps of these symbols follow from, each from a moment on (NULL: from the beginning): kind of row, symbol, begin,
--- end, then what ended it (coverage), calendar and refusal (wanted), or id, cause and state (gap).
+-- What the gaps of these symbols follow from, each from a moment on (NULL: from the beginning). Columns: kind of row, symbol, begin, end,
+-- then what ended it (coverage), calendar and refusal (wanted), or state, cause and id (gap).
 WITH given AS (
     SELECT symbol, coalesce(since, '-infinity') AS since
     FROM unnest(%(symbols)s::text[], %(since)s::timestamptz[]) AS given (symbol, since)

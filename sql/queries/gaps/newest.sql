@@ -1,4 +1,4 @@
--- The newest gaps of feeds, for people to see.
+-- The newest gaps of feeds.
 SELECT
     feed, symbol, begins_at, ends_at, extract(epoch FROM coalesce(ends_at, %(now)s) - begins_at)::double precision, cause, state,
     rows_repaired, detail

@@ -1,4 +1,4 @@
--- Notes from when on these symbols of a feed are wanted, each with its calendar, and that all others are no longer.
+-- Records that a feed streams these symbols from a moment on, each with its calendar, and no others.
 WITH given AS (
     SELECT symbol, calendar FROM unnest(%(symbols)s::text[], %(calendars)s::text[]) AS given (symbol, calendar)
 ),

@@ -1,8 +1,8 @@
--- The symbols of a feed whose gaps may have changed, each with the moment from which on they have to be reckoned anew, and with
--- what ended the coverage at that moment, if anything did. Given are the symbols whose coverage has changed, each with the
--- begin of the first interval that has. To them come those that nobody listens to, for which time is what has changed.
--- The moment is an end of coverage, or the begin of a gap; NULL means from the beginning. Where earlier coverage is forgotten, it
--- is not before the oldest that is kept.
+-- The symbols of a feed whose gaps may have changed, each with the moment from which they have to be computed again, and with what ended
+-- the coverage at that moment. Given are the symbols whose coverage has changed, each with the begin of the first interval that has.
+-- Added are those that are not received now, whose gap grows with time.
+-- The moment is an end of coverage or the begin of a gap; NULL means from the beginning. Where earlier coverage is deleted, it is not
+-- before the oldest that is kept.
 WITH changed AS (
     SELECT symbol, first_begin FROM unnest(%(symbols)s::text[], %(begins)s::timestamptz[]) AS given (symbol, first_begin)
 ),
@@ -19,7 +19,7 @@ uncovered AS (
     SELECT symbol FROM changed
 ),
 since AS (
-    -- Owners overlap for moments only: the last end before is among those of the last few that began before.
+    -- Owners overlap for moments only, so the last end before the change is among the last few that began before it.
     SELECT symbol, greatest(before.since, (
         SELECT max(begins_at) FROM ticks_platform.feed_coverage AS known
         WHERE known.feed = %(feed)s AND known.symbol = changed.symbol AND is_first_kept

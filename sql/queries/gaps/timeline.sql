@@ -1,4 +1,4 @@
--- The symbols of a feed that were wanted within a time, those with the longest gaps first, each with its calendar and its gaps.
+-- The symbols that a feed streamed within a time, those with the longest gaps first, each with its calendar and its gaps.
 WITH wanted AS (
     SELECT DISTINCT ON (symbol) symbol, calendar, wanted_from
     FROM ticks_platform.feed_symbol

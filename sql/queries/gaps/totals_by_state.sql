@@ -1,4 +1,4 @@
--- How many gaps of feeds there are, how many go on, and how many seconds they have, by state.
+-- How many gaps of feeds there are, how many are ongoing, and how many seconds they last, by state.
 SELECT
     state, count(*), count(*) FILTER (WHERE ends_at IS NULL),
     sum(extract(epoch FROM coalesce(ends_at, %(now)s) - begins_at))::double precision, sum(rows_repaired)::bigint

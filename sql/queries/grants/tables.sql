@@ -1,4 +1,4 @@
--- Tables, candles and views of the platform's owner, in the schema that users query and in that of the machinery.
+-- Tables, candles and views of the platform's owner, in the users' schema and in that of the machinery.
 SELECT nspname::text, relname::text
 FROM pg_class
 JOIN pg_namespace ON pg_namespace.oid = relnamespace

@@ -1,4 +1,4 @@
--- Announces a hand-over and reserves an epoch for the successor; no row when the predecessor does not hold the lease any more.
+-- Announces a hand-over and reserves an epoch for the successor; no row when the predecessor no longer holds the lease.
 INSERT INTO ticks_platform.feed_handover
     (feed, epoch, successor, journal_id, predecessor, predecessor_epoch, predecessor_journal, begun_at)
 SELECT

@@ -1,5 +1,5 @@
--- Minute candles of the time from %(start_offset)s ago on whose ticks are gone: a refresh of them would delete them. The ticks are there
--- from each of %(begins)s to the same of %(ends)s. Only what is materialized is looked at; anything else is made of ticks.
+-- The candles of one minute that a refresh of the given window would delete, since their ticks are gone. Given are also the ranges for
+-- which there are ticks. Only what is materialized is counted; the rest of the candle is computed from ticks.
 SELECT count(*), min(bucket), max(bucket)
 FROM one_minute_candle
 WHERE bucket >= now() - %(start_offset)s::interval

@@ -1,6 +1,6 @@
--- The jobs that are at work on the table or candle %(table)s as policies of one kind, whoever made them. The platform's own
--- procedure is the first of %(procedures)s; its jobs name their table themselves. %(terms)s are keys of a job's configuration
--- that hold an interval. Jobs name a candle's materialization on older releases and the candle itself on newer ones.
+-- The jobs that work as policies of one kind on a table or candle, whoever created them. The first of the given procedures is the
+-- platform's own; its jobs name their table themselves. The given terms are the keys of a job's configuration that hold an interval.
+-- Jobs name the candle's materialization on older releases and the candle itself on newer ones.
 SELECT
     job_id,
     array_position(%(procedures)s, format('%%s.%%s', proc_schema, proc_name)) = 1 AS own,

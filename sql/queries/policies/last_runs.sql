@@ -1,4 +1,4 @@
--- How the last run of each of the jobs %(jobs)s went; a job that never ran is left out.
+-- How the last run of each of these jobs went; a job that never ran is left out.
 SELECT
     job_stats.job_id,
     coalesce(last_run_status = 'Failed', false) AS failed,

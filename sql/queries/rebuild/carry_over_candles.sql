@@ -1,4 +1,4 @@
--- What the old candle has outside of the spans that were made anew, since what it was made of is gone.
+-- Copies candles that cannot be computed again, since what they were made from is gone.
 INSERT INTO {new} ({columns})
 SELECT {columns}
 FROM {old}

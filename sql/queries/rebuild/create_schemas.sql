@@ -1,3 +1,3 @@
--- Where new candles are made beside the old ones, under the same names, and where the old ones go.
+-- Schemas in which new candles are made under the names of the old ones, and to which the old ones are moved.
 CREATE SCHEMA IF NOT EXISTS ticks_platform_new;
 CREATE SCHEMA IF NOT EXISTS ticks_platform_old;

@@ -1,5 +1,5 @@
--- What reads the candles %(candles)s, but for continuous aggregates: name with and without its schema, kind, whether it has options
--- of its own, and its definition.
+-- What reads these candles, except continuous aggregates: name with and without its schema, kind, whether it has options of its own, and
+-- its definition.
 SELECT DISTINCT
     dependent.oid::regclass::text,
     dependent.relname::text,

@@ -1,3 +1,3 @@
--- A new candle that did not come to its place, and an old one that has left it.
+-- Drops a new candle that was not swapped in, and an old one that was swapped out.
 DROP MATERIALIZED VIEW IF EXISTS ticks_platform_new.{candle};
 DROP MATERIALIZED VIEW IF EXISTS ticks_platform_old.{candle};

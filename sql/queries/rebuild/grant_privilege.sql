@@ -1,1 +1,2 @@
+-- Grants a privilege on a candle.
 GRANT {privilege} ON {candle} TO {grantee};

@@ -1,4 +1,4 @@
--- Candles of the old table that cannot be seen in the new candle: those carried over, and those made anew.
+-- Candles of the old table that are missing in the new candle: how many of those carried over, and how many of those computed again.
 SELECT
     count(*) FILTER (WHERE NOT made_anew),
     count(*) FILTER (WHERE made_anew)

@@ -1,4 +1,4 @@
--- What a rebuild of the candles %(rebuilt)s would not bring over to the new one in place of %(candle)s, in words.
+-- What a rebuild of candles would not carry over to one of them, as messages.
 SELECT format('it belongs to %%s: run this as that user', pg_get_userbyid(relowner))
 FROM pg_class
 WHERE oid = %(candle)s::regclass AND relowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user)

@@ -1,4 +1,4 @@
--- Who else than its owner may do what with the candle %(candle)s.
+-- Privileges on a candle of roles other than its owner.
 SELECT
     CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
     privilege_type,

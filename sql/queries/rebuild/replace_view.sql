@@ -1,1 +1,2 @@
+-- Makes a view read the new candles.
 CREATE OR REPLACE VIEW {view} AS {definition};

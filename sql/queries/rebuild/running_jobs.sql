@@ -1,2 +1,2 @@
--- How many of the jobs %(jobs)s are at work just now.
+-- How many of these jobs are running.
 SELECT count(*) FROM timescaledb_information.job_stats WHERE job_id = ANY (%(jobs)s) AND job_status = 'Running';

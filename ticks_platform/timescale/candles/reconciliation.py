@@ -79,9 +79,7 @@ def _reconcile_levels(cursor: Cursor, candle: Candle, spans: Sequence[Span]) -> 
     finer = candle.finer
     if finer is None:
         return _reconcile(cursor, candle, _of_ticks(), spans)
-    recomputed = sql.SQL(sql_files.read("queries/checks/candles_equal_finer.sql")).format(
-        finer=sql.Identifier(finer.name)
-    )
+    recomputed = sql_files.compose("queries/checks/candles_equal_finer.sql", finer=sql.Identifier(finer.name))
     query = _query(candle, recomputed)
     found = _compare(cursor, candle, query, spans)
     differing = _spans(found.buckets, candle.bucket)
@@ -94,7 +92,7 @@ def _reconcile_levels(cursor: Cursor, candle: Candle, spans: Sequence[Span]) -> 
 
 
 def _of_ticks() -> sql.Composed:
-    return _query(ONE_MINUTE, sql.SQL(sql_files.read("queries/checks/candles_equal_ticks.sql")))
+    return _query(ONE_MINUTE, sql_files.compose("queries/checks/candles_equal_ticks.sql"))
 
 
 def _sum(one: Comparison, other: Comparison) -> Comparison:
@@ -107,8 +105,8 @@ def _sum(one: Comparison, other: Comparison) -> Comparison:
 
 
 def _query(candle: Candle, recomputed: sql.Composable) -> sql.Composed:
-    text = sql.SQL(sql_files.read("queries/checks/candles_compared.sql"))
-    return text.format(candle=sql.Identifier(candle.name), recomputed=recomputed)
+    name = sql.Identifier(candle.name)
+    return sql_files.compose("queries/checks/candles_compared.sql", candle=name, recomputed=recomputed)
 
 
 def _reconcile(cursor: Cursor, candle: Candle, query: sql.Composed, spans: Sequence[Span]) -> Reconciliation:
