@@ -1,0 +1,56 @@
+"""An old feeds.yaml and policies.yaml mean what they meant."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ticks_platform.feeds.settings import load_settings
+from ticks_platform.timescale.policies.settings import POLICIES, load_policies
+from ticks_platform_tests.upgrade.dump import FOLDER
+from ticks_platform_tests.upgrade.recording import KEYS, describe_feeds, describe_policies
+
+
+def lost(before: Any, now: Any, where: str = "") -> list[str]:
+    """What means something else than before, or nothing; what is new may be added."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            problem
+            for key, value in before.items()
+            for problem in (lost(value, now[key], f"{where}/{key}") if key in now else [f"{where}/{key} is gone"])
+        ]
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        return [
+            problem
+            for place, (old, new) in enumerate(zip(before, now, strict=True))
+            for problem in lost(old, new, f"{where}/{place}")
+        ]
+    return [] if before == now else [f"{where} was {before!r} and is {now!r}"]
+
+
+@pytest.mark.parametrize("which", ["shipped", "full"])
+def test_feeds_are_read_as_before(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in KEYS:
+        monkeypatch.setenv(key, "a-key")
+    file = FOLDER / "settings" / f"feeds.{which}.yaml"
+    # As JSON, in which a tuple is a list.
+    now = json.loads(json.dumps(describe_feeds(load_settings(file))))
+    assert lost(json.loads(file.with_suffix(".json").read_text(encoding="utf-8")), now) == []
+
+
+@pytest.mark.parametrize("which", ["shipped", "full"])
+def test_policies_are_read_as_before(which: str) -> None:
+    file = FOLDER / "settings" / f"policies.{which}.yaml"
+    now = describe_policies(load_policies(file), POLICIES)
+    assert lost(json.loads(file.with_suffix(".json").read_text(encoding="utf-8")), now) == []
+
+
+def test_a_change_would_be_found() -> None:
+    before = {"feeds": {"a": {"symbols": [1, {"name": "x"}], "rate": 2.0}}}
+    assert lost(before, {"feeds": {"a": {"symbols": [1, {"name": "x", "new": 1}], "rate": 2.0}}}) == []
+    assert lost(before, {"feeds": {"a": {"symbols": [1, {"name": "y"}]}}}) == [
+        "/feeds/a/symbols/1/name was 'x' and is 'y'",
+        "/feeds/a/rate is gone",
+    ]
