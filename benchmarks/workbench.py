@@ -14,9 +14,10 @@ import sqlalchemy
 
 import embedded_timescale
 from ticks_platform.timescale import columnstore, sql_files
+from ticks_platform.timescale.candles.candles import ONE_HOUR, ONE_MINUTE
 from ticks_platform.timescale.database import Database
 
-_CANDLES = ("candles/one_minute_candle.sql", "candles/one_hour_candle.sql")
+_CANDLES = (ONE_MINUTE.file, ONE_HOUR.file)
 
 _TABLES = (
     "stocks_real_time, tutorial.stocks_real_time, ticks_platform.feed, ticks_platform.feed_lease, "

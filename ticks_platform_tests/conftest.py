@@ -15,6 +15,7 @@ import sqlalchemy
 import embedded_timescale
 from ticks_platform.paths import project_root
 from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.policies import jobs as policy_jobs
 from ticks_platform.timescale.policies.settings import POLICIES, load_policies
@@ -25,14 +26,8 @@ from ticks_standin import StandIn, StandInSettings
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-CANDLES = (
-    "candles/one_minute_candle.sql",
-    "candles/one_hour_candle.sql",
-    "candles/one_day_candle.sql",
-    "candles/one_minute_candle_volume.sql",
-    "candles/one_minute_candle_filled.sql",
-    "candles/session_day_candle.sql",
-)
+CANDLES = tuple(file for candle in candles.CANDLES for file in candle.files)
+"""The files of the candles and their views."""
 
 
 def make_policies(cursor: Cursor) -> None:

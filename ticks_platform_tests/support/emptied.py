@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 
 from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.workers import stopped_workers
 
@@ -110,8 +111,8 @@ class EmptiedPlatform:
         with self._database.autocommit() as cursor:
             cursor.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
             with stopped_workers(cursor, native=self._native):
-                for candle in ("one_day_candle", "one_hour_candle", "one_minute_candle"):
-                    cursor.execute(f"DROP MATERIALIZED VIEW IF EXISTS {candle} CASCADE")
+                for candle in reversed(CANDLES):
+                    cursor.execute(f"DROP MATERIALIZED VIEW IF EXISTS {candle.name} CASCADE")
                 for table in ("stocks_real_time", "stock_quotes", "stock_aggregates"):
                     cursor.execute(f"DROP TABLE IF EXISTS {table} CASCADE")
                 cursor.execute("DROP TABLE IF EXISTS company")
