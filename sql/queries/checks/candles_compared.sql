@@ -1,7 +1,6 @@
--- Candles of one span of time beside their recomputation, which is one of the two files recomputed_from_*.sql. One row: how many
--- candles there are or should be, how many are not what they should be, which buckets those are in, and some of them. Volumes
--- are sums of fractions in any order, and may differ in the last digits. The bounds are constants, so that only their chunks
--- are read.
+-- Candles of one span of time beside their recomputation, by candles_equal_ticks.sql or candles_equal_finer.sql. One row: how
+-- many candles there are or should be, how many differ, which buckets those are in, and some of them. Volumes are sums of
+-- fractions in any order, and may differ in the last digits. The bounds are constants, so that only their chunks are read.
 WITH recomputed AS (
     {recomputed}
 ),

@@ -1,7 +1,7 @@
--- Candles of one minute beside the provider's bars of the same minutes, of feeds that have both; minutes in known gaps are left
--- out. Judged is the given window except its end, in which bars are still corrected. One row: how many
--- minutes were compared, how many differ by more than their feed's tolerance, the part of the bars' volume that our ticks have
--- where both have volumes, and some of those that differ.
+-- Candles of one minute beside the provider's bars of the same minutes, of feeds that have both; minutes in known gaps are
+-- left out. Judged is the given window except its end, in which bars are still corrected. One row: how many minutes were
+-- compared, how many differ by more than their feed's tolerance, the part of the bars' volume that our ticks have where both
+-- have volumes, and some of those that differ.
 WITH tolerated AS (
     SELECT * FROM unnest(%(feeds)s::text[], %(tolerances)s::double precision[]) AS given (feed, tolerance)
 ),
@@ -16,7 +16,7 @@ bar AS (
             WHERE gap.feed = bars.feed AND gap.symbol = bars.symbol AND gap.begins_at < bars.end_time
                 AND coalesce(gap.ends_at, 'infinity') > bars.start_time
         )
-        -- Before the feed's first tick of the symbol nothing was promised.
+        -- Before the first candle of a symbol there is nothing to compare.
         AND EXISTS (SELECT FROM one_minute_candle WHERE symbol = bars.symbol AND bucket < bars.start_time)
 ),
 compared AS MATERIALIZED (
@@ -37,7 +37,7 @@ compared AS MATERIALIZED (
     LEFT JOIN one_minute_candle AS candle ON candle.symbol = bar.symbol AND candle.bucket = bar.start_time
         AND candle.bucket >= now() - %(window)s::interval
 ),
--- A symbol without a single volume is one whose feed does not tell any.
+-- A symbol without any volume is one whose feed sends none.
 sized AS (SELECT symbol FROM compared GROUP BY symbol HAVING count(volume) > 0)
 SELECT
     (SELECT count(*) FROM compared) AS minutes,

@@ -1,4 +1,5 @@
--- What candles of one span of time should be, made of the next finer ones, of which each symbol has one a bucket.
+-- What the candles of one span of time should be, recomputed from the next finer ones, of which each symbol has one a bucket.
+-- candles_compared.sql compares the candles with it.
 SELECT
     time_bucket(%(width)s, bucket) AS bucket,
     symbol,

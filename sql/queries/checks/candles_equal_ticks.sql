@@ -1,5 +1,6 @@
--- What candles of one span of time should be, made of the ticks anew. Each tick_id is there once, so that first() and last() by it
--- have no ties; an array in the order of tick_id says the same, as the tests do it, and takes twice as long.
+-- What the candles of one span of time should be, recomputed from the ticks. Each tick_id is there once, so that first() and
+-- last() by it have no ties; an array in the order of tick_id, as in the tests, says the same and takes twice as long.
+-- candles_compared.sql compares the candles with it.
 SELECT
     time_bucket(%(width)s, time) AS bucket,
     symbol,

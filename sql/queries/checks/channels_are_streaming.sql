@@ -1,4 +1,4 @@
--- The channels of feeds that are wanted, and what is known of each: one row a feed, with the newest of those in trouble.
+-- The state of the channels that enabled feeds have asked for: one row a feed, with the newest of those that do not stream.
 SELECT
     feed,
     count(*) FILTER (WHERE state = 'subscribed') AS subscribed,

@@ -1,7 +1,7 @@
--- Candles in which the volume of the day falls, though it is cumulative, since the begin of the UTC day in which the
--- given window begins. Once in a UTC day a symbol may begin anew, where the volume falls to less than a tenth: trading days do not begin at
--- midnight UTC. What falls and rises again within one minute is not seen, since no tick is read. One row: how many candles
--- have a volume, in how many it falls, and the newest of those.
+-- Candles in which the volume of the day falls, though it is cumulative, since the beginning of the UTC day in which the given
+-- window begins. Each symbol may have one reset per UTC day, to less than a tenth: trading days do not begin at midnight UTC.
+-- What falls and rises again within one minute is not seen, since no tick is read. One row: how many candles have a volume, in
+-- how many it falls, and the newest of those.
 WITH stepped AS (
     SELECT
         bucket,

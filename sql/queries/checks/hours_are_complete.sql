@@ -1,6 +1,6 @@
--- Feeds and hours in which as many ticks as were loaded are not in the table: of all hours when everything is asked for, otherwise of
--- those that changed in the last two hours (48 of them at most, the newest changes). Hours that do not lie wholly in chunks
--- that are still the ones they were loaded into are left out: retention took them, which is no loss. A DELETE leaves the
+-- Feeds and hours whose number of ticks in the table is not the number that was loaded: of all hours when everything is asked
+-- for, otherwise of those that changed in the last two hours (48 at most, the newest changes). Hours that do not lie wholly in
+-- the chunks that they were loaded into are left out: retention dropped those chunks, which is no loss. A DELETE leaves the
 -- chunk where it is. One row: how many feeds' hours were compared, with how many rows, how many differ, and some of those.
 WITH chunk AS MATERIALIZED (
     SELECT

@@ -1,4 +1,4 @@
--- What the ledger says of each feed beside the other accounts of it, all as of one moment.
+-- The ledger of each feed beside the other accounts of it, all as of one moment.
 WITH account AS (
     SELECT feed, sum(frames) AS frames, sum(events) AS events, sum(loaded) AS loaded, sum(replaced) AS replaced, sum(duplicate) AS duplicate,
         sum(rejected) AS rejected, sum(control) AS control

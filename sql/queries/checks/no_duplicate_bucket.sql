@@ -1,6 +1,6 @@
--- Symbols that have more than one candle of the same bucket, in the given window. Refreshes that overlap have made such on
--- some releases (timescaledb#9221), and no other check sees them. One row: how many candles there are, how many buckets have
--- more than one of a symbol, and the newest of those.
+-- Symbols that have more than one candle of the same bucket, in the given window. Overlapping refreshes make them on some
+-- releases (timescaledb#9221), and no other check sees them. One row: how many candles there are, how many buckets have more
+-- than one of a symbol, and the newest of those.
 WITH repeated AS MATERIALIZED (
     SELECT bucket, symbol, count(*) AS candles
     FROM {candle}

@@ -1,7 +1,8 @@
--- What is dated further ahead of now than the tolerance: ticks, candles, and the watermarks up to which candles are materialized.
--- A watermark that a tick from the future has moved stays there, even without the tick, and hides every tick before it from
--- the candles until it is refreshed. One at the end of an open bucket, as refresh_continuous_aggregate(…, NULL, NULL) leaves it,
--- hides the ticks that still come to it. One row: how many watermarks were looked at, how much is ahead, and some of it.
+-- What is dated further ahead of now than the tolerance: ticks, candles, and the watermarks up to which candles are
+-- materialized. A watermark that was moved by a tick from the future stays there, even without the tick, and hides every
+-- earlier tick from the candles until it is refreshed. One at the end of an open bucket, as refresh_continuous_aggregate(…,
+-- NULL, NULL) leaves it, hides the later ticks of that bucket. One row: how many watermarks were judged, how much is ahead,
+-- and some of it.
 WITH watermark AS (
     SELECT user_view_name::text AS name,
         CASE WHEN watermark > -210866803200000000 AND watermark < 9223371331200000000

@@ -1,5 +1,5 @@
--- Candles of the last days that cannot be the candle of any ticks. NaN is greater than every number, and greatest() and
--- least() pass over what is missing. One row: how many candles there are, how many are broken, and a few of the broken ones.
+-- Candles of the last days that cannot be the candle of any ticks. NaN is greater than every number; greatest() and least()
+-- ignore NULL. One row: how many candles there are, how many are broken, and the newest of those.
 WITH broken AS MATERIALIZED (
     SELECT *
     FROM (

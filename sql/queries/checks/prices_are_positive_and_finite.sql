@@ -1,5 +1,5 @@
--- Ticks of the given window whose price is no price. NaN is greater than every number, so it is asked for by name. One
--- row: how many ticks there are, how many of them are wrong, and the newest of those.
+-- Ticks of the given window with an impossible price. NaN is greater than every number, so it is asked for by name. One row:
+-- how many ticks there are, how many of them are wrong, and the newest of those.
 WITH judged AS MATERIALIZED (
     SELECT time, symbol, price, feed,
         CASE

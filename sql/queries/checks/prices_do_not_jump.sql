@@ -1,8 +1,8 @@
--- Jumps of the price in the judged time: log returns between one close and the next of the same symbol, whose robust
--- z-score is beyond the limit. Deviations are measured from the median, in median absolute deviations of the given window,
--- which one jump does not move, and no finer than a basis point. A return over a longer pause is divided by the root of its
--- minutes, as the spread of prices grows; so what happens over a night is no jump. One row: how many returns were judged, how
--- many jump, and the worst.
+-- Jumps of the price in the judged time: log returns from one close to the next of the same symbol whose robust z-score is
+-- beyond the limit. Deviations are measured from the median, in median absolute deviations of the given window, which one jump
+-- does not move, and no finer than a basis point. A return over a longer pause is divided by the root of its minutes, as the
+-- spread of prices grows; so a change over night is no jump. One row: how many returns were judged, how many jump, and the
+-- worst.
 WITH followed AS (
     SELECT
         bucket,

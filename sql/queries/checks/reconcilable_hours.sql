@@ -1,7 +1,7 @@
--- Stretches of time, of an hour at most, whose ticks can be compared with candles of the given width: the given window, from
--- the begin of a bucket to that of the open one; and the hours to which ticks came in that time when they were over already
+-- Spans of time, of an hour at most, whose ticks can be compared with candles of the given width: those of the given window,
+-- from the beginning of a bucket to that of the open one; and the hours that received ticks in that time after they were over
 -- (48 at most, the newest changes). What does not lie wholly in the chunks that its ticks were loaded into is left out:
--- retention took those ticks, and the candles are all that is left of them.
+-- retention dropped those ticks, and the candles are all that is left of them.
 WITH chunk AS MATERIALIZED (
     SELECT
         range_start,

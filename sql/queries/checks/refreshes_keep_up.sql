@@ -1,6 +1,6 @@
--- What keeps a candle up to date with its ticks: one row for each of its refresh policies, or one without a policy. A candle
--- is behind when it has not materialized the newest tick that all its policy allows for is past: its end offset, a bucket, two
--- intervals, and the slack. No tick is read but that one.
+-- What refreshes a candle: one row for each of its refresh policies, or one without a policy. A candle is behind when it lacks
+-- the newest tick that is older than all its policy allows for: its end offset, a bucket, two intervals, and the slack. No
+-- other tick is read.
 WITH candle AS (
     SELECT
         materialization_hypertable_name AS materialization,

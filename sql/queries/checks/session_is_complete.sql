@@ -1,7 +1,7 @@
 -- Minutes in session, and those of them with a candle, by symbol: of the last sessions, which are judged, and of those before
--- them, which say how many minutes of a session a symbol usually trades in. Sessions are given, as arrays of one length, by
--- symbol. No minute counts before the first candle of a symbol: it was not streamed then. Nor does one that a gap touches, whatever
--- became of it: the table of gaps says that ticks are missing there.
+-- them, which say in how many minutes of a session a symbol usually trades. Sessions are given by symbol, as arrays of one
+-- length. Minutes before the first candle of a symbol do not count: it was not streamed then. Nor do minutes that a gap
+-- touches, whatever became of it: the table of gaps says that ticks are missing there.
 WITH session AS MATERIALIZED (
     SELECT symbol, judged, begins, ends
     FROM unnest(%(symbols)s::text[], %(judged)s::boolean[], %(begins)s::timestamptz[], %(ends)s::timestamptz[])
@@ -18,7 +18,7 @@ gap AS MATERIALIZED (
     WHERE feed = ANY (%(feeds)s) AND begins_at < %(end)s AND coalesce(ends_at, 'infinity') > %(begin)s
     GROUP BY symbol
 ),
--- One look at a candle tells which session it is in, however many there are.
+-- As multiranges: a candle is looked up once, however many sessions there are.
 opened AS MATERIALIZED (
     SELECT
         symbol,

@@ -1,4 +1,4 @@
--- Seconds since the last tick of each feed arrived, as it was counted while it was loaded: no tick is read.
+-- Seconds since the last tick of each feed arrived, as counted while it was loaded: no tick is read.
 SELECT
     feed,
     enabled,

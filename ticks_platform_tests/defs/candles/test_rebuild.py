@@ -10,6 +10,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from ticks_platform.defs.candles.rebuild import CandleName
+from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.candles import ERROR, CheckOne
 
@@ -99,3 +101,7 @@ def test_a_rebuild_that_the_database_refuses_fails_with_its_words(
     assert "the database refuses it: operator does not exist: text - double precision" in str(
         failure.step_failure_data.error_display_string
     )
+
+
+def test_every_candle_can_be_rebuilt() -> None:
+    assert [name.value for name in CandleName] == [candle.name for candle in CANDLES]
