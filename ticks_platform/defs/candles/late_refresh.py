@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from ticks_platform.defs.common.bring_up import unreachable, why_not
+from ticks_platform.defs.common.bring_up import unreachable, reason_to_skip
 from ticks_platform.defs.common.labels import MAX_RUNTIME, REFRESH_POOL
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.timescale.candles import late_ticks
@@ -78,7 +78,7 @@ def catch_up() -> dg.Definitions:
         ),
     )
     def schedule(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
-        skip = why_not(database)
+        skip = reason_to_skip(database)
         if skip is not None:
             return skip
         try:

@@ -34,7 +34,7 @@ bring_up = dg.define_asset_job(
 )
 
 
-def why_not(database: DatabaseResource) -> dg.SkipReason | None:
+def reason_to_skip(database: DatabaseResource) -> dg.SkipReason | None:
     """Why a schedule cannot do anything yet; None when it can."""
     try:
         with database.transaction() as cursor:
@@ -63,6 +63,6 @@ def scheduled_job(
         description=schedule_description,
     )
     def schedule(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
-        return why_not(database) or dg.RunRequest()
+        return reason_to_skip(database) or dg.RunRequest()
 
     return dg.Definitions(jobs=[job], schedules=[schedule])

@@ -100,7 +100,7 @@ class IngestionResource(dg.ConfigurableResource[None]):
         (feed,) = settings.feeds
         stand_in_url = None
         if feed.endpoint == STAND_IN:
-            wanted = StandInSettings(
+            stand_in_settings = StandInSettings(
                 rate=settings.stand_in.rate,
                 seed=settings.stand_in.seed,
                 accept_any_symbol=settings.stand_in.accept_any_symbol,
@@ -108,7 +108,7 @@ class IngestionResource(dg.ConfigurableResource[None]):
                 # A run and its successor may have a connection per symbol each.
                 max_connections=1_000,
             )
-            stand_in_url = _url(feed, daemon.ensure_running(stand_in_file(feed.name), wanted))
+            stand_in_url = _url(feed, daemon.ensure_running(stand_in_file(feed.name), stand_in_settings))
         connector = feed.connector(stand_in_url=stand_in_url)
         with Ingestion(
             feed=feed, connector=connector, database=self.database.database, owner=owner, follow=follow

@@ -55,7 +55,7 @@ class RunView(NamedTuple):
     """Why it was launched beside another run."""
 
 
-def latest_runs(instance: dg.DagsterInstance, wanted: dg.RunsFilter) -> list[RunView]:
+def latest_runs(instance: dg.DagsterInstance, filters: dg.RunsFilter) -> list[RunView]:
     """The latest of these runs, newest first."""
     return [
         RunView(
@@ -69,7 +69,7 @@ def latest_runs(instance: dg.DagsterInstance, wanted: dg.RunsFilter) -> list[Run
             wants_successor=record.dagster_run.tags.get(SUCCESSOR_TAG),
             follows_because=record.dagster_run.tags.get(FOLLOW_TAG),
         )
-        for record in instance.get_run_records(wanted, limit=LATEST)
+        for record in instance.get_run_records(filters, limit=LATEST)
     ]
 
 

@@ -4,7 +4,7 @@ import time
 
 import dagster as dg
 
-from ticks_platform.defs.common.bring_up import unreachable, why_not
+from ticks_platform.defs.common.bring_up import unreachable, reason_to_skip
 from ticks_platform.defs.common.labels import MAX_RUNTIME
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource, IngestionResource
@@ -43,7 +43,7 @@ def repair_gaps() -> dg.Definitions:
     def sensor(
         context: dg.SensorEvaluationContext, database: DatabaseResource, ingestion: IngestionResource
     ) -> dg.SensorResult | dg.SkipReason:
-        skip = why_not(database)
+        skip = reason_to_skip(database)
         if skip is not None:
             return skip
         try:
