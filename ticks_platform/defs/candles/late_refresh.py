@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from ticks_platform.defs.common.bring_up import unreachable, reason_to_skip
+from ticks_platform.defs.common.bring_up import reason_to_skip, unreachable
 from ticks_platform.defs.common.labels import MAX_RUNTIME, REFRESH_POOL
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.timescale.candles import late_ticks

@@ -4,7 +4,7 @@ import time
 
 import dagster as dg
 
-from ticks_platform.defs.common.bring_up import unreachable, reason_to_skip
+from ticks_platform.defs.common.bring_up import reason_to_skip, unreachable
 from ticks_platform.defs.common.labels import MAX_RUNTIME
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource, IngestionResource
