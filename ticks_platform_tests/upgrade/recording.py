@@ -181,10 +181,10 @@ class _Platform:
         make = find("ticks_platform.ingestion.repair.repair:Repair", "ticks_platform.ingestion.repair:Repair")
         make(feed=feed, history=history, database=self.database, owner=owner).run(seconds=30, gaps=gaps)
 
-    def settle(self, feed: Any, history: Any) -> None:
-        settle = find("ticks_platform.ingestion.repair.gaps:settle", "ticks_platform.ingestion.repair_gaps:settle")
+    def close_gaps(self, feed: Any, history: Any) -> None:
+        close = find("ticks_platform.ingestion.repair.gaps:close_gaps", "ticks_platform.ingestion.repair_gaps:settle")
         with self.database.transaction() as cursor:
-            settle(cursor, feed.name, history)
+            close(cursor, feed.name, history)
 
     def execute(self, statement: str) -> None:
         with self.database.transaction() as cursor:
@@ -371,7 +371,8 @@ def stocks() -> None:
             _subscribed(stand_in, 3)
             _flow(stand_in, second)
             symbols = tuple(item for item in feed.symbols if item.symbol != "MSFT")
-            second.want(feed.model_copy(update={"symbols": symbols}))
+            apply_settings = getattr(second, "apply_settings", None) or second.want
+            apply_settings(feed.model_copy(update={"symbols": symbols}))
             _wait(
                 "MSFT is given up",
                 lambda: platform.one(
@@ -417,7 +418,7 @@ def tape() -> None:
                 if outcome == "refused":
                     stand_in.fail_requests(status=403, requests=2)
                 platform.repair(feed, history, f"repair-{outcome}")
-                platform.settle(feed, history)
+                platform.close_gaps(feed, history)
             # What stands in for the ticks of the minute that has a gap.
             replaced = ingestion.progress().replaced
             minute = int(began.timestamp()) // 60 * 60
