@@ -1,11 +1,13 @@
-"""Users upgrade: databases, journals and settings of an earlier commit go on working. A test of them stands in here.
+"""Databases, journals and settings of an earlier commit continue to work under the code of today.
 
-`dump/` is what that commit had: the statements that made its database, the rows, its journals as SQL, its feeds.yaml
-and policies.yaml, what it read in them, and what its own next start made of all this, which is what the code of today
-has to make of it as well. It loads on any version of TimescaleDB that is supported. `make_dump` makes another one, of
-another commit, by running that one's code: do so before a change of schema, journal or settings is begun, and let the
-tests say what the change forgot. Options that are new belong into `dump/settings/*.full.yaml`, by hand, before that.
+`dump/` has what that commit left: the statements that made its database, the rows, its journals as SQL text, its
+feeds.yaml and policies.yaml, and what its own code made of all this at its next start. The code of today has to make
+the same of it. The dump loads on every supported version of TimescaleDB.
 
-What a migration has to keep is tested here, and how one is written is in CONTRIBUTING. Tests of what the tables,
-journals and settings mean belong to the code that uses them.
+Before a change of schema, journal or settings begins: add options that are new since the last dump to
+``dump/settings/*.full.yaml``, run `make_dump` on the commit before, and commit what it wrote. Then the tests tell what
+the change forgot.
+
+Belongs here: what an upgrade has to keep. Does not belong here: how a migration is written (CONTRIBUTING), and what
+tables, journals and settings mean (the tests of the code that uses them).
 """

@@ -1,7 +1,7 @@
-"""Make the dump anew, of another commit: ``python -m ticks_platform_tests.upgrade.make_dump REVISION``.
+"""Replace the dump by one of another commit: ``python -m ticks_platform_tests.upgrade.make_dump REVISION``.
 
-Takes four minutes. The old code runs for as long in a checkout of its own, on an embedded database, with the old
-stand-in: see `recording`. Then look at the differences, and run the tests.
+It takes four minutes: the code of that commit runs in a worktree of its own, on an embedded database, with its own
+stand-in (see `recording`). Review the differences, then run the tests of this folder.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ feeds:
     symbols: {ETH/USD: Ethereum}
 """
 GIVEN_UP = "      - {symbol: MSFT, name: Microsoft, calendar: XNYS}\n"
-"""A symbol that is in feeds.yaml at first."""
+"""A symbol that is in feeds.yaml at first, and then removed."""
 
 NOT_OCCURRED = """
 UPDATE ticks_platform.feed_channel SET state = 'silent', detail = 'no data for 60 s' WHERE feed = 'coins';
@@ -60,10 +60,10 @@ INSERT INTO ticks_platform.feed (feed, provider, synthetic, enabled) VALUES ('re
 INSERT INTO ticks_platform.feed_lease (feed, epoch, owner, taken_at, heartbeat_at, released_at)
 SELECT 'removed', 12, 'a run of long ago', past, past, past FROM (SELECT now() - INTERVAL '1 year' AS past) AS time;
 """
-"""States that the recording does not come by; a feed that is not in feeds.yaml any more."""
+"""Rows in states that the recording does not reach, and a feed that is no longer in feeds.yaml."""
 
 DEAD_AFTER = 62.0
-"""Seconds until nobody takes a killed owner for alive, nor a killed repair."""
+"""Seconds after which the owner of a feed, or of a repair, that was killed counts as dead."""
 
 
 def main() -> None:
@@ -171,7 +171,7 @@ class _Recording:
                 dump.write(FOLDER / "continued" / f"{table}.csv", new)
 
     def _drop_oldest_ticks(self, database: Database) -> None:
-        """As retention does; their candles stay."""
+        """Drop the oldest chunk of ticks, as retention does; its candles stay."""
         with database.transaction() as cursor:
             ticks = dump.rows_of(cursor, dump.TICKS)
             self._dropped_before = next(
@@ -210,7 +210,7 @@ class _Recording:
 
 
 def _text(at: datetime) -> str:
-    """As the dump writes times, so that texts compare as times do."""
+    """A time as the dump writes it: such texts compare like the times."""
     return at.strftime("%Y-%m-%d %H:%M:%S.%f+00")
 
 

@@ -1,8 +1,8 @@
-"""The past of a database, made by the code that is on the path: the old one, which `make_dump` puts there.
+"""Fill a database and journals by running the code of an old commit.
 
-`make_dump` runs this file as a script, once for each of STAGES, with an old checkout in PYTHONPATH and this package out
-of reach. So nothing of the platform is imported at the top, and what has moved since is looked for under each name that
-it had. A stage that plays a crash ends itself with SIGKILL.
+`make_dump` runs this file as a script, once for each of STAGES, with the worktree of the old commit in PYTHONPATH. This
+package cannot be imported there, which is why all of it is in one file. Nothing of the platform is imported at the top:
+`find` looks up what has moved or was renamed under each of its names. A stage that plays a crash ends with SIGKILL.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from typing import Any
 
 SILENT = {"rate": 0}
 KEYS = ("TWELVE_DATA_API_KEY", "POLYGON_API_KEY")
-"""Variables of the feeds.yaml with every option; `describe_feeds` connects to nobody."""
+"""The variables that the feeds.yaml with every option names; any value will do, since nothing connects."""
 
 HISTORY = ("kind", "requests_per_minute", "requests_per_day", "delay", "reach_days")
-"""What is compared of what can be asked of a provider about the past."""
+"""The attributes of a connector's History that are compared."""
 
 DAY = 86_400
 KILLED = -signal.SIGKILL
@@ -45,7 +45,7 @@ _DDL = (
 
 
 def find(*places: str) -> Any:
-    """The first of these that the old code has, each `module:name`."""
+    """The first of these places (`module:name`) that the old code has."""
     for place in places:
         module, _, name = place.partition(":")
         with contextlib.suppress(ImportError, AttributeError):
@@ -61,7 +61,7 @@ def _wait(what: str, condition: Callable[[], Any], seconds: float = 30.0) -> Non
         time.sleep(0.02)
 
 
-# What is declared, as the old and the new code read it.
+# Settings: `describe_feeds` and `describe_policies` are called by the tests too.
 
 
 def describe_feeds(settings: Any) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _check_sets_everything(settings: Any, where: str) -> None:
         raise ValueError(f"{where} does not set {left}")
 
 
-# What happens: the stages.
+# The stages, and what they share.
 
 
 class _Platform:
@@ -203,7 +203,7 @@ class _Platform:
 
     @contextlib.contextmanager
     def away(self) -> Iterator[None]:
-        """Nobody gets at the leases, and of the embedded database at nothing, as long as this lasts."""
+        """The leases are locked for as long as this lasts; in the embedded database, which has one session, everything."""
         connection = self.database.connect()
         with connection.cursor() as cursor:
             cursor.execute("LOCK TABLE ticks_platform.feed_lease IN ACCESS EXCLUSIVE MODE")
@@ -223,7 +223,7 @@ def _die() -> None:
 
 
 def _subscribed(stand_in: Any, connection: int, channels: int = 1) -> None:
-    """Wait until the stand-in's so-manieth connection has subscribed to so many channels at the least."""
+    """Wait until a connection, by its number in the stand-in's account, has subscribed to at least so many channels."""
 
     def is_subscribed() -> bool:
         connections = stand_in.account().connections
@@ -233,7 +233,7 @@ def _subscribed(stand_in: Any, connection: int, channels: int = 1) -> None:
 
 
 def _flow(stand_in: Any, ingestion: Any) -> None:
-    """Live data for longer than a frame may be on its way, so that something is covered."""
+    """Send data for longer than a frame may be in flight, so that there is coverage."""
     before = ingestion.progress().loaded
     for _ in range(4):
         stand_in.send_exactly(5)
@@ -251,14 +251,14 @@ def _has_ended(ingestion: Any) -> bool:
     try:
         return bool(ingestion.wait(0.01))
     except Exception as error:
-        # Its journal may be another one's before it learns who has the lease.
+        # Its successor opens the journal before this run looks at the lease again.
         if type(error).__name__ != "JournalFencedError":
             raise
         return True
 
 
 def _taken(ingestion: Any, events: int) -> None:
-    """Wait until so many events are loaded or rejected, and nothing waits."""
+    """Wait until so many events are loaded or rejected, and none waits in the journal."""
 
     def is_done() -> bool:
         ingestion.wait(0)
@@ -285,14 +285,13 @@ def _bar(symbol: str, begin: int, close: float, **fields: Any) -> dict[str, Any]
 
 
 def _days() -> list[int]:
-    """Begins of the days of the past that have ticks, the oldest first; those of the first three are to be old enough
-    for the columnstore."""
+    """When the past days that have ticks begin, the oldest first; the first three are old enough for the columnstore."""
     today = int(time.time()) // DAY * DAY
     return [today - days * DAY for days in (12, 9, 8, 3, 1)]
 
 
 def make() -> None:
-    """All objects, as the old code makes them in an empty database, and all policies; notes the statements."""
+    """All tables, candles and policies in an empty database; the statements that make them are written down."""
     psycopg2: Any = importlib.import_module("psycopg2")
     extensions = importlib.import_module("psycopg2.extensions")
     statements: list[str] = []
@@ -309,13 +308,13 @@ def make() -> None:
     _Platform().run_job("bring_up")
     psycopg2.connect = connect
     text = "".join(f"{statement};\n\n" for statement in dict.fromkeys(statements))
-    # Whoever alters a policy has just made it; it has another number in another database.
+    # A job is altered right after it is made, and its number differs between databases.
     text = re.sub(r"\bjob_id = \d+", "job_id = (SELECT max(job_id) FROM timescaledb_information.jobs)", text)
     Path(os.environ["TICKS_STATE_DIR"], "schema.sql").write_text(text, encoding="utf-8")
 
 
 def stocks() -> None:
-    """Ticks of several days, good and bad; a planned hand-over, a gap, a symbol that is given up; a clean end."""
+    """Valid and invalid ticks of several days; a planned hand-over, a gap, a symbol that is removed; a clean end."""
     platform = _Platform()
     feed = platform.feed("stocks")
     with _stand_in() as stand_in, platform.ingestion(feed, stand_in, "run-1") as first:
@@ -347,7 +346,7 @@ def stocks() -> None:
             _price("BTC/USD", at, -37.63, bid=-37.7, ask=None),
             _price("BTC/USD", at + 3599, 0),
             '{"event":"price","symbol":"AAPL","timestamp":"' + str(at) + '","price":"230.5"}',
-            # From here on: what cannot be a tick.
+            # From here on: events that cannot be ticks.
             _price("AAPL", time.time() + 900, 231),
             _price("AAPL", 600_000_000, 231),
             _price("A\0PL", at, 231),
@@ -411,7 +410,7 @@ def tape() -> None:
                 stand_in.trade_unheard(12, began + timedelta(seconds=0.2), began + timedelta(seconds=1))
                 _subscribed(stand_in, connection, 6)
                 _flow(stand_in, ingestion)
-                # So late that all of the gap can be asked for.
+                # From then on, all of the gap can be requested.
                 time.sleep(2 * history.margin + 1)
                 if outcome == "killed":
                     break
@@ -419,13 +418,13 @@ def tape() -> None:
                     stand_in.fail_requests(status=403, requests=2)
                 platform.repair(feed, history, f"repair-{outcome}")
                 platform.close_gaps(feed, history)
-            # What stands in for the ticks of the minute that has a gap.
+            # A bar of the minute of the gap, which the view of filled candles shows in place of ticks.
             replaced = ingestion.progress().replaced
             minute = int(began.timestamp()) // 60 * 60
             stand_in.inject(json.dumps([_bar("NVDA", minute, 128), _bar("NVDA", minute, 128.5)]))
             _wait("the bar is loaded", lambda: ingestion.progress().replaced > replaced)
-            # Cleanly, so that only the repair is interrupted.
             ingestion.stop()
+            # Without its ledger nothing can be loaded, but pages can be fetched.
             platform.execute("ALTER TABLE ticks_platform.feed_ledger RENAME TO feed_ledger_away")
             threading.Thread(target=lambda: platform.repair(feed, history, "repair-killed"), daemon=True).start()
             _wait(
@@ -439,7 +438,7 @@ def tape() -> None:
 
 
 def coins() -> None:
-    """Switched off and on; a gap that cannot be repaired; then frames wait while the database is away, and a kill."""
+    """Switched off and on; a gap that cannot be repaired; killed while frames wait for the database."""
     platform = _Platform()
     platform.execute("ALTER TABLE ticks_platform.feed_ledger_away RENAME TO feed_ledger")
     feed = platform.feed("coins")
@@ -475,7 +474,7 @@ def coins() -> None:
 
 
 def export() -> None:
-    """The killed feed's journal is exported, lost, and the feed is switched off."""
+    """The journal of the killed feed is exported and deleted; the feed is switched off."""
     platform = _Platform()
     main = find("ticks_platform.ingestion.__main__:main")
     if main(["export", "coins", str(platform.folder.parent / "exported.sqlite3")]) != 0:
