@@ -1,4 +1,4 @@
-"""COPY straight into the columnstore, where the server can and the batch is worth it."""
+"""COPY directly into the columnstore, when the server can do it and the batch is large enough."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 OLDEST = (2, 29)
-"""First release to rely on: before 2.28.1 it passes the table's CHECKs by, and it lost rows until 2.29."""
+"""Oldest reliable release: before 2.28.1 it skipped the table's CHECKs, and before 2.29 it lost rows."""
 
 WORTHWHILE_ROWS = 10_000
 WORTHWHILE_ROWS_PER_SYMBOL = 20
-"""A compressed batch is one symbol's; below some 10 rows of it, plain rows are faster (measured on 2.29.2)."""
+"""A compressed batch holds one symbol; below about 10 rows of it, plain rows are faster (measured on 2.29.2)."""
 
 
 class DirectCompress:
@@ -24,7 +24,7 @@ class DirectCompress:
         self._supported: bool | None = None
 
     def prepare(self, cursor: Cursor, *, rows: int, symbols: int) -> None:
-        """Switch direct compression on for the current transaction when the batch is worth it."""
+        """Switch direct compression on for the current transaction when the batch is large enough."""
         if rows < max(WORTHWHILE_ROWS, WORTHWHILE_ROWS_PER_SYMBOL * symbols):
             return
         if self._supported is None:

@@ -1,4 +1,4 @@
-"""The table of symbols and their names."""
+"""The table of symbols and the names of their companies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def keep(cursor: Cursor, names: Mapping[str, str]) -> int:
-    """Give symbols these names, and return how many there are in all: those that are not named here stay."""
+    """Store these names, and return how many the table has. Symbols that are not among them stay."""
     execute_values(
         cursor,
         "INSERT INTO company (symbol, name) VALUES %s ON CONFLICT (symbol) DO UPDATE SET name = excluded.name",

@@ -1,4 +1,4 @@
-"""The gaps as people look at them: newest first, in numbers, and along time."""
+"""Reports of the gaps: the newest, the totals by state, and a timeline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class GapRow(NamedTuple):
-    """A gap; `ends_at` is None while it goes on, and `seconds` then counts up to now."""
+    """A gap; `ends_at` is None while it lasts, and `seconds` then counts up to now."""
 
     feed: str
     symbol: str
@@ -55,13 +55,13 @@ def newest(
 
 
 def totals(cursor: Cursor, feeds: Sequence[str], *, now: datetime) -> dict[str, Total]:
-    """The gaps of these feeds by state; a state that none is in is left out."""
+    """The gaps of these feeds by state; a state without gaps is left out."""
     cursor.execute(sql_files.read("queries/gaps/totals_by_state.sql"), {"feeds": list(feeds), "now": now})
     return {state: Total(*rest) for state, *rest in cursor.fetchall()}
 
 
 def timeline(cursor: Cursor, feed: str, *, begin: datetime, end: datetime, symbols: int) -> tuple[list[Lane], int]:
-    """Those symbols of a feed that have the longest gaps within a time, and how many symbols there are in all."""
+    """The symbols of a feed with the longest gaps within a time, and how many symbols the feed has."""
     parameters = {"feed": feed, "begin": begin, "end": end, "limit": symbols}
     cursor.execute(sql_files.read("queries/gaps/timeline.sql"), parameters)
     found = cursor.fetchall()

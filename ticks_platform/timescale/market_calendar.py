@@ -1,4 +1,4 @@
-"""When markets are open, as the database knows it for what joins candles with trading days."""
+"""The sessions of markets in the database, for queries that join candles with trading days."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Session(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """How many rows there are now, and how many had to be written or taken away for it."""
+    """How many rows there are, and how many were written or deleted."""
 
     sessions: int
     symbols: int
@@ -51,11 +51,11 @@ def keep(
     begin: datetime,
     end: datetime,
 ) -> Kept:
-    """Make the tables say this: the sessions of these calendars that open from `begin` to `end`, and the calendars of
-    these symbols, which are named with their feed.
+    """Store the sessions of these calendars that open from `begin` to `end`, and the calendars of these symbols (feed,
+    symbol).
 
-    What opens at other times stays, and so do other calendars and symbols, but for feeds that no longer have a symbol
-    which another one has now. Rows that are right are not written.
+    Sessions at other times, other calendars and other symbols stay; only a symbol that has left its feed is deleted, as
+    soon as another feed has it. Rows that are right are not written.
     """
     changed = _keep_sessions(cursor, sessions, begin, end) + _keep_symbols(cursor, symbols)
     cursor.execute(sql_files.read("queries/calendar/counts.sql"))

@@ -1,4 +1,4 @@
-"""Who may read what the platform has, and that nobody else writes it."""
+"""Privileges on the platform's tables: a role that reads, and who else may write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class NoSuchRoleError(ActionRequiredError):
-    """The role that is to read does not exist; the message says how to make it."""
+    """The role that should read does not exist; the message says how to create it."""
 
 
 def let_read(cursor: Cursor, role: str) -> int:

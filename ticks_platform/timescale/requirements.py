@@ -1,4 +1,4 @@
-"""What the platform needs of a database, asked before anything else, so that what is missing is said by its name."""
+"""What the platform needs of a database; checked first, so that the message names what is missing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class UnusableDatabaseError(ActionRequiredError):
 
 
 class Server(NamedTuple):
-    """What a database says of its TimescaleDB."""
+    """The TimescaleDB of a database."""
 
     version: str
     license: str | None
@@ -33,7 +33,7 @@ class Server(NamedTuple):
 
 
 def require_timescaledb(cursor: Cursor) -> None:
-    """Make sure of the extension in its community edition. Raises UnusableDatabaseError."""
+    """Create the extension where it is missing, and check its edition. Raises UnusableDatabaseError."""
     # Where it is not loaded, CREATE EXTENSION would end the session.
     cursor.execute(sql_files.read("queries/server/extension_is_available.sql"))
     available, loaded = cursor.fetchone() or (False, False)

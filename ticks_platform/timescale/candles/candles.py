@@ -1,4 +1,4 @@
-"""The candle tables: what is in them, and bringing them up to their ticks."""
+"""The candle tables: the hierarchy, what they hold, and refreshing them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 REFRESH_ATTEMPTS = 10
 REFRESH_PAUSE = 2.0
-"""Seconds between attempts while another refresh of the same candle is at work."""
+"""Seconds between attempts while another refresh of the same candle is running."""
 
 
 class CandleView(NamedTuple):
@@ -77,7 +77,7 @@ ONE_DAY = Candle(
 )
 
 CANDLES = (ONE_MINUTE, ONE_HOUR, ONE_DAY)
-"""The hierarchy, each made from the one before it. Everything that goes over the candles goes over these."""
+"""The hierarchy, the finest first, each made from the one before it. What concerns all candles iterates over these."""
 
 
 class CandleSummary(NamedTuple):
@@ -90,7 +90,7 @@ class CandleSummary(NamedTuple):
 
 
 class Span(NamedTuple):
-    """From one time to another."""
+    """An interval of time, half-open."""
 
     begin: datetime
     end: datetime
@@ -99,7 +99,7 @@ class Span(NamedTuple):
 def refresh_history(cursor: Cursor, candle: Candle) -> None:
     """Materialize all closed buckets that the ticks still cover; the caller must not be in a transaction.
 
-    A policy only ever refreshes its own window, so what came before it would stay out of the candle.
+    A policy refreshes its own window only, so what came before it would be missing in the candle.
     """
     kept = kept_ranges(cursor)
     if kept:
@@ -107,10 +107,10 @@ def refresh_history(cursor: Cursor, candle: Candle) -> None:
 
 
 def refresh_range(cursor: Cursor, candle: Candle, kept: Sequence[Span], begin: datetime, end: datetime) -> None:
-    """Refresh the closed buckets from `begin` to `end` that the ticks still cover, as `kept_ranges` told.
+    """Refresh the closed buckets from `begin` to `end` that the ticks still cover; `kept` comes from `kept_ranges`.
 
-    Nothing before the oldest of them is refreshed, and of the candles made from ticks none where there are no ticks any
-    more: a refresh there deletes the candles.
+    Nothing before the oldest of them is refreshed, and the candle made from ticks only where there are ticks: a refresh
+    of a range without ticks deletes its candles.
     """
     spans = kept if candle.finer is None else [Span(kept[0].begin, kept[-1].end)] if kept else []
     for span in spans:
@@ -118,24 +118,24 @@ def refresh_range(cursor: Cursor, candle: Candle, kept: Sequence[Span], begin: d
 
 
 def kept_ranges(cursor: Cursor) -> list[Span]:
-    """Where the chunks of the ticks are, in order, those side by side as one.
+    """The time that the chunks of the ticks cover, in order; adjacent chunks are joined.
 
-    Left out are chunks that were made after ticks of theirs had been counted: retention dropped the first one, and a
-    late tick brought it back with nothing else in it.
+    A chunk that was created after ticks of its time had been counted is left out: retention dropped the first one, and
+    a late tick brought it back with nothing else in it.
     """
     cursor.execute(sql_files.read("queries/candles/kept_ranges.sql"))
     return [Span(begin, end) for begin, end in merge(cursor.fetchall())]
 
 
 def floor(at: datetime, candle: Candle) -> datetime:
-    """Begin of the candle's bucket that this time is in."""
+    """The begin of the bucket that holds this time."""
     return timestamps.floor(at, candle.bucket)
 
 
 def refresh(cursor: Cursor, candle: Candle, begin: datetime, end: datetime) -> None:
-    """Refresh the closed buckets that lie wholly between two times; the caller must not be in a transaction.
+    """Refresh the closed buckets that lie completely between two times; the caller must not be in a transaction.
 
-    Ticks that come to a materialized open bucket would stay hidden.
+    Ticks that arrive in an open bucket that is materialized would stay hidden.
     """
     cursor.execute("SELECT now()")
     (now,) = cursor.fetchone() or (end,)
@@ -147,7 +147,7 @@ def refresh(cursor: Cursor, candle: Candle, begin: datetime, end: datetime) -> N
         try:
             cursor.execute("CALL refresh_continuous_aggregate(%s::regclass, %s, %s)", (candle.name, begin, end))
         except psycopg2.errors.LockNotAvailable:
-            # The candle's policy is at work just now; it takes seconds.
+            # The candle's policy is running; it takes seconds.
             if not remaining:
                 raise
             time.sleep(REFRESH_PAUSE)

@@ -1,4 +1,4 @@
-"""The newest candles of the busiest symbols, as a chart shows them."""
+"""The newest candles of the busiest symbols, for a chart."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 MOST_CANDLES = 120
-"""More do not fit into a panel."""
+"""Most candles in a panel of the chart."""
 COMBINED = (1, 5, 15, 30, 60)
-"""How many candles may be combined to one, for fewer."""
+"""How many candles may be combined into one, so that no more than MOST_CANDLES are drawn."""
 
 Row = tuple[str, datetime, float, float, float, float]
 
@@ -30,9 +30,9 @@ class NewestCandles(NamedTuple):
 
 
 def newest_candles(cursor: Cursor, candle: Candle, last_bucket: datetime, *, symbols: int) -> NewestCandles:
-    """What the table has of the last session: the UTC day that its newest candle is in.
+    """The candles of the last session, which is the UTC day of the newest candle.
 
-    Candles of an hour and more are too few in a session; of those it is the last hundred buckets and twenty.
+    Of candles of an hour and more a session has too few: those are the last 120 buckets.
     """
     start = last_bucket.astimezone(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
     if candle.bucket >= timedelta(hours=1):
@@ -46,7 +46,7 @@ def newest_candles(cursor: Cursor, candle: Candle, last_bucket: datetime, *, sym
     step = candle.bucket * next((many for many in COMBINED if count <= many * MOST_CANDLES), COMBINED[-1])
     query = sql_files.compose("queries/charts/newest_candles.sql", candle=name)
     cursor.execute(query, {"start": start, "step": step, "symbols": symbols})
-    # A price that is missing is none that could be drawn.
+    # A missing price cannot be drawn.
     rows = []
     for symbol, at, *prices in cursor.fetchall():
         opened, high, low, closed = (math.nan if price is None else price for price in prices)

@@ -1,4 +1,4 @@
-"""Whether the database has candles as their files say. The database itself compares them; no SQL is parsed here."""
+"""Whether the candles in the database match their files. The database compares them; no SQL is parsed here."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ class Found(NamedTuple):
 
 
 class Drift(NamedTuple):
-    """In what a candle is otherwise than its file says."""
+    """How a candle in the database differs from its file."""
 
     select: list[str]
     """The lines of a unified diff of the two definitions, as the database writes them; empty when they are the same."""
     materialized_only: bool | None
-    """What the database has, when the file says the opposite."""
+    """The value in the database, when the file has the opposite."""
 
     @property
     def words(self) -> str:
-        """For people, in a line."""
+        """The differences in one line."""
         parts = ["its SELECT is not that of its file"] if self.select else []
         if self.materialized_only is not None:
             file = str(not self.materialized_only).lower()
@@ -56,16 +56,16 @@ class Drift(NamedTuple):
 
 
 def find(cursor: Cursor, name: str, *, schema: str | None = None) -> Found | None:
-    """A candle as the database has it; None when it does not have it. Without a schema, the current one is meant."""
+    """A candle as the database has it, in a schema or in the current one; None when it is missing."""
     cursor.execute(sql_files.read("queries/candles/stored_definition.sql"), {"candle": name, "schema": schema})
     row = cursor.fetchone()
     return Found(*row) if row else None
 
 
 def drift(cursor: Cursor, candle: Candle) -> Drift | None:
-    """In what a candle differs from its file; None when it does not, or when there is no such candle as yet.
+    """How a candle differs from its file; None when it does not, or when it is not created yet.
 
-    The cursor has to be in a transaction; nothing that is done in it stays. Raises DefinitionError.
+    The cursor must be in a transaction; nothing in the database changes. Raises DefinitionError.
     """
     found = find(cursor, candle.name)
     if found is None:

@@ -1,4 +1,4 @@
-"""Candles of ticks that came too late for the refresh policies: which they are, and bringing them up to date."""
+"""Candles of ticks that arrived too late for the refresh policies: finding and refreshing them."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _EVERYTHING = timedelta(days=36_500)
 
 
 class Bucket(NamedTuple):
-    """A bucket of a candle, and how many of its ticks had been loaded when it was found."""
+    """A bucket of a candle, and how many of its ticks were loaded when it was found."""
 
     begin: datetime
     loaded: int
 
 
 class Late(NamedTuple):
-    """The hours and days that have ticks which no refresh has taken in."""
+    """The hours and days with ticks that no refresh has materialized."""
 
     hours: list[Bucket]
     days: list[Bucket]
 
 
 def find(cursor: Cursor) -> Late:
-    """The closed hours and days outside of the policies' windows whose number of ticks is not the one last refreshed.
+    """The closed hours and days before the policies' windows whose number of ticks differs from the last refresh.
 
-    Those that retention has begun to drop are left alone: a refresh would replace the candle by one of the late ticks.
+    Those that retention has begun to drop are left out: a refresh would replace the candle by one of the late ticks.
     """
     window = _window(cursor)
     kept = candles.kept_ranges(cursor)
@@ -55,7 +55,7 @@ def find(cursor: Cursor) -> Late:
 def refresh(cursor: Cursor) -> Late:
     """Refresh what `find` finds, day by day: minutes, then their hours, then the day. Returns what it refreshed.
 
-    The caller must not be in a transaction. Each day is recorded when it is done: an interrupted refresh goes on there.
+    The caller must not be in a transaction. Each day is recorded when it is done: an interrupted refresh resumes there.
     """
     late = find(cursor)
     hours: dict[datetime, list[Bucket]] = {}
@@ -74,7 +74,7 @@ def refresh(cursor: Cursor) -> Late:
 
 
 def _window(cursor: Cursor) -> timedelta:
-    """How far back every one of the policies of minutes and hours reaches: what is younger is theirs to refresh."""
+    """How far back the refresh policies of minutes and hours all reach: later ticks are theirs to refresh."""
     reach = _EVERYTHING
     for candle in _UP_TO_HOURS:
         policy = policies.refresh_policy(cursor, candle.name)
@@ -106,7 +106,7 @@ def _record(cursor: Cursor, candle: Candle, buckets: Sequence[Bucket]) -> None:
 
 
 def refresh_days(cursor: Cursor, begin: datetime, end: datetime) -> dict[str, int]:
-    """Refresh these UTC days in every level, and return how many candles each level has there.
+    """Refresh these UTC days in all candles, and return how many rows each has there.
 
     The caller must not be in a transaction. What the ticks no longer cover stays as it is.
     """

@@ -1,4 +1,4 @@
-"""A candle whose definition has changed is made anew beside the old one, and takes its place when it is complete."""
+"""Rebuild of a candle whose definition has changed: beside the old one, which it replaces when it is complete."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 LEVELS = CANDLES
 """An older name."""
 NEW, OLD = "ticks_platform_new", "ticks_platform_old"
-"""Schemas in which a new candle is made, under the old one's name, and an old one waits to be dropped."""
+"""Schemas: in NEW a candle is rebuilt under its own name, in OLD the replaced one waits to be dropped."""
 LOCK_SECONDS = 10
-"""How long a swap waits for readers and writers, whom it holds up meanwhile; after that it gives up."""
+"""Most seconds that a swap waits for readers and writers, which wait for it meanwhile."""
 DRAIN_SECONDS = 120
-"""How long a policy that is at work may take to come to its end."""
+"""Most seconds that a running policy may take to end."""
 _STEP = timedelta(days=1)
 
 
 class RebuildRefusedError(ActionRequiredError):
-    """A rebuild that would lose something, or cannot be done; the message says what, and what to do."""
+    """The rebuild would lose candles, or cannot be done; the message says why, and what to do."""
 
 
 class View(NamedTuple):
-    """A view that reads a candle, and will have to read the new one."""
+    """A view that reads a candle, and has to read the new one afterwards."""
 
     name: str
     definition: str
@@ -57,9 +57,9 @@ class Plan(NamedTuple):
     grants: tuple[tuple[str, str, str, bool], ...]
     """Candle, role, privilege, and whether the role may pass it on."""
     kept: tuple[Span, ...]
-    """Where there are ticks, from which minutes are made anew."""
+    """The ranges with ticks, from which minutes are computed again."""
     carried: dict[str, int]
-    """How many candles of each level are carried over, since what they were made of is gone."""
+    """How many rows of each candle are carried over, since what they were made from is gone."""
     obstacles: tuple[str, ...]
 
 
@@ -68,14 +68,14 @@ class Rebuilt(NamedTuple):
 
     carried: dict[str, int]
     gone: dict[str, int]
-    """Candles that the ticks no longer make, by level."""
+    """How many rows of each candle are no longer produced by the ticks."""
 
 
 def plan(cursor: Cursor, candle: Candle) -> Plan:
     """What a rebuild of this candle would do, in a transaction that the caller may commit. Raises DefinitionError."""
     present = {level: found for level in CANDLES if (found := candle_definitions.find(cursor, level.name)) is not None}
     if candle not in present:
-        raise RebuildRefusedError(f"there is no {candle.name}: materialize it, which makes it as its file says")
+        raise RebuildRefusedError(f"{candle.name} is not created yet: materialize it, which creates it from its file")
     rebuilt = tuple(level for level in CANDLES[CANDLES.index(candle) :] if level in present)
     names = [level.name for level in rebuilt]
     obstacles, grants = [], []
@@ -103,9 +103,9 @@ def plan(cursor: Cursor, candle: Candle) -> Plan:
 
 
 def try_out(database: Database, planned: Plan) -> None:
-    """Make the new candles and put them into their places, empty, and take it all back: whether the database lets us.
+    """Create the new candles and swap them in, empty, and roll back: whether the database allows it.
 
-    Raises RebuildRefusedError with the database's own words where it does not.
+    Raises RebuildRefusedError with the database's message when it does not.
     """
     with database.transaction() as cursor:
         try:
@@ -118,7 +118,7 @@ def try_out(database: Database, planned: Plan) -> None:
 
 
 def rebuild(database: Database, planned: Plan, settings: PolicySettings, say: Callable[[str], None]) -> Rebuilt:
-    """Do what is planned. What fails before the swap leaves the old candles as they were, with their policies at work.
+    """Do what is planned. A failure before the swap leaves the old candles and their policies as they were.
 
     Readers see the old candles until the new ones are complete. Raises RebuildRefusedError, psycopg2.Error.
     """
@@ -136,9 +136,9 @@ def rebuild(database: Database, planned: Plan, settings: PolicySettings, say: Ca
             _make(cursor, planned)
         for level in planned.rebuilt:
             _fill(database, level, planned.kept, say)
-        say(f"the refresh policies of {', '.join(names)} pause")
+        say(f"the refresh policies of {', '.join(names)} are paused")
         _pause(database, policies, paused)
-        # What came meanwhile; then the new ones are complete.
+        # The ticks that arrived meanwhile.
         for level in planned.rebuilt:
             _refresh(database, level, planned.kept)
         done = _verify(database, planned)
@@ -146,7 +146,7 @@ def rebuild(database: Database, planned: Plan, settings: PolicySettings, say: Ca
             _swap(cursor, planned)
             for policy in policies:
                 policy_jobs.apply(cursor, policy, settings.terms(policy))
-        say("the new candles are in their places")
+        say("the new candles have replaced the old ones")
     except BaseException:
         with database.transaction() as cursor:
             for job_id in paused:
@@ -158,7 +158,7 @@ def rebuild(database: Database, planned: Plan, settings: PolicySettings, say: Ca
 
 
 def _set_materialized_only(database: Database, planned: Plan) -> None:
-    """That alone can be changed in place."""
+    """The only change that can be made in place."""
     assert planned.drift is not None
     query = sql_files.compose(
         "queries/rebuild/set_materialized_only.sql",
@@ -170,7 +170,7 @@ def _set_materialized_only(database: Database, planned: Plan) -> None:
 
 
 def _definition(view: str, stored: str) -> str:
-    """How a view is made again: as its file says where it has one, which may have changed along with the candle."""
+    """The definition of a view: that of its file, which may have changed with the candle, else the stored one."""
     files = {each.name: each.file for candle in CANDLES for each in candle.views}
     if view in files:
         text = sql_files.read(files[view])
@@ -181,7 +181,7 @@ def _definition(view: str, stored: str) -> str:
 
 
 def _make(cursor: Cursor, planned: Plan) -> None:
-    """The new candles, empty, by their own files in a schema of their own, where what they name is looked for first."""
+    """Create the new candles, empty, from their files, in a schema that is searched first for what they name."""
     cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
     cursor.execute(sql_files.read("queries/rebuild/create_schemas.sql"))
     cursor.execute("SELECT current_setting('search_path')")
@@ -214,7 +214,7 @@ def _swap(cursor: Cursor, planned: Plan) -> None:
 
 
 def _fill(database: Database, level: Candle, kept: Sequence[Span], say: Callable[[str], None]) -> None:
-    """Everything that can be made anew, then what cannot, and then what is needed for it to be seen."""
+    """Refresh what the sources still cover, then carry the rest over."""
     _refresh(database, level, kept, say)
     with database.transaction() as cursor:
         old, new = _tables(cursor, level)
@@ -232,7 +232,7 @@ def _fill(database: Database, level: Candle, kept: Sequence[Span], say: Callable
 
 
 def _refresh(database: Database, level: Candle, kept: Sequence[Span], say: Callable[[str], None] | None = None) -> None:
-    """In steps of a day: a transaction for all the history would be a long one."""
+    """Refresh day by day: a transaction over the whole history would be long."""
     with database.autocommit() as cursor:
         for span in _spans(cursor, level, kept):
             begin = span.begin
@@ -241,18 +241,18 @@ def _refresh(database: Database, level: Candle, kept: Sequence[Span], say: Calla
                 candles.refresh(cursor, level._replace(name=f"{NEW}.{level.name}"), begin, end)
                 begin = end
             if say is not None:
-                say(f"{level.name}: made anew from {span.begin} to {span.end}")
+                say(f"{level.name}: refreshed from {span.begin} to {span.end}")
 
 
 def _spans(cursor: Cursor, level: Candle, kept: Sequence[Span]) -> list[Span]:
-    """Where a level can be made anew: minutes where there are ticks, the others where there are candles for it."""
+    """The ranges in which a candle can be computed again: those of its ticks, or of the finer candles."""
     until = _until(cursor, level)
     if level.finer is None:
         return [Span(span.begin, min(span.end, until)) for span in kept if span.begin < until]
-    # Of the old one: the new one will have all of it.
+    # Of the old table: the new one will have all of its rows.
     cursor.execute(sql.SQL("SELECT min(bucket) FROM {}").format(sql.Identifier(level.finer.name)))
     (first,) = cursor.fetchone() or (None,)
-    # The first bucket may have been made of more than there is, unless ticks are there from its begin on.
+    # The first bucket may have been made from more than there is now, unless there are ticks since its begin.
     begin = None if first is None else candles.floor(first + level.bucket - timedelta(microseconds=1), level)
     if begin is not None and kept and begin > kept[0].begin:
         begin = candles.floor(kept[0].begin, level)
@@ -260,7 +260,7 @@ def _spans(cursor: Cursor, level: Candle, kept: Sequence[Span]) -> list[Span]:
 
 
 def _up_to_now(cursor: Cursor, kept: Sequence[Span]) -> tuple[Span, ...]:
-    """The same ranges, the newest without an end where it has not come to it: a rebuild may take longer than that."""
+    """The same ranges, the newest open-ended when it includes now: a rebuild may outlast its end."""
     cursor.execute("SELECT now()")
     (now,) = cursor.fetchone() or (None,)
     if not kept or now is None or kept[-1].end <= now:
@@ -285,7 +285,7 @@ def _tables(cursor: Cursor, level: Candle) -> tuple[Found, Found]:
 
 
 def _verify(database: Database, planned: Plan) -> Rebuilt:
-    """What of the old candles is missing in the new ones. Raises RebuildRefusedError when history would be lost."""
+    """Which old candles are missing in the new ones. Raises RebuildRefusedError when history would be lost."""
     gone = {}
     with database.transaction() as cursor:
         for level in planned.rebuilt:
@@ -306,7 +306,7 @@ def _verify(database: Database, planned: Plan) -> Rebuilt:
 
 
 def _pause(database: Database, policies: Sequence[Policy], paused: list[int]) -> None:
-    """Stop the policies of the old candles: a server may crash that drops a candle just as its policy begins."""
+    """Pause the policies of the old candles: a server may crash when a candle is dropped just as its policy starts."""
     with database.transaction() as cursor:
         for policy in policies:
             for job in policy_jobs.find(cursor, policy):
@@ -321,7 +321,9 @@ def _pause(database: Database, policies: Sequence[Policy], paused: list[int]) ->
         if not running:
             return
         if time.monotonic() > deadline:
-            raise RebuildRefusedError("a refresh policy of the old candles does not come to its end")
+            raise RebuildRefusedError(
+                f"a refresh policy of the old candles is still running after {DRAIN_SECONDS} s; try again later"
+            )
         time.sleep(1)
 
 
@@ -330,7 +332,7 @@ def _schedule(cursor: Cursor, job_id: int, *, scheduled: bool) -> None:
 
 
 def _discard(database: Database) -> None:
-    """Whatever is left in the two schemas of this rebuild's own, or of one that came to an end halfway."""
+    """Drop what is left in the two schemas by this rebuild, or by one that was interrupted."""
     with database.transaction() as cursor:
         cursor.execute("SELECT count(*) FROM pg_namespace WHERE nspname IN (%s, %s)", (NEW, OLD))
         if cursor.fetchone() == (0,):

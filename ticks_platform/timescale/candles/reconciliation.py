@@ -1,4 +1,4 @@
-"""Candles against their ticks, and against finer candles: which differ, and making them right again."""
+"""Candles compared with their ticks and with finer candles; those that differ are refreshed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 WINDOW = timedelta(minutes=30)
-"""How far back every closed candle is compared, and how long ago late ticks may have come to an hour to be compared."""
+"""How far back every closed candle is compared; older hours are compared when late ticks arrived within this time."""
 LEVELS_WINDOW = timedelta(days=7)
 """How far back candles are compared with the next finer ones."""
 HEALING_ATTEMPTS = 3
-"""Ticks go on coming: a late one may make a candle differ again between its refresh and the comparison."""
+"""A tick that arrives between the refresh and the comparison may make a candle differ again."""
 EXAMPLES = 10
 LEVELS = CANDLES
 """An older name."""
@@ -32,12 +32,12 @@ Span = tuple[datetime, datetime]
 
 
 class Comparison(NamedTuple):
-    """Candles that were compared with what they should be, and those that differ."""
+    """How many candles were compared with what they should be, and those that differ."""
 
     candles: int = 0
     differing: int = 0
     buckets: tuple[datetime, ...] = ()
-    """Those with a candle that differs."""
+    """The buckets with a candle that differs."""
     examples: tuple[dict[str, Any], ...] = ()
 
 
@@ -46,31 +46,31 @@ class Reconciliation(NamedTuple):
 
     found: Comparison
     late: int
-    """Candles that the database knew to be behind; an ordinary refresh brought them up."""
+    """Candles that the database considered behind: an ordinary refresh corrected them."""
     wrong: Comparison
-    """Candles that an ordinary refresh leaves as they are, though they should be others."""
+    """Wrong candles that the database considered current: an ordinary refresh left them as they were."""
     left: Comparison
-    """Candles that still differ, whatever was done."""
+    """Candles that still differ."""
 
     @property
     def healed(self) -> int:
-        """Candles that only a forced refresh made right."""
+        """Candles that only a forced refresh corrected."""
         return max(self.wrong.differing - self.left.differing, 0)
 
 
 def reconcile(cursor: Cursor, *, window: timedelta = WINDOW) -> Reconciliation:
-    """Compare recent minutes with their ticks, and refresh those that differ in every level of the hierarchy.
+    """Compare recent minutes with their ticks, and refresh those that differ, in all candles of the hierarchy.
 
-    The caller must not be in a transaction. Only closed buckets whose ticks are all still there are looked at: a
-    refresh of others would take the candles away that their ticks have left behind.
+    The caller must not be in a transaction. Only closed buckets whose ticks are all stored are compared: a refresh of
+    others would delete candles whose ticks are gone.
     """
     return _reconcile(cursor, ONE_MINUTE, _of_ticks(), _reconcilable(cursor, ONE_MINUTE, window))
 
 
 def reconcile_levels(cursor: Cursor, candle: Candle, *, window: timedelta = LEVELS_WINDOW) -> Reconciliation:
-    """Compare candles with the next finer ones, and make those that differ anew, from the ticks up.
+    """Compare candles with the next finer ones, and refresh those that differ, from the ticks up.
 
-    As `reconcile` does, but some hundred times cheaper, and so over a much longer time.
+    As `reconcile`, but about a hundred times cheaper, and so over a much longer time.
     """
     return _reconcile_levels(cursor, candle, _reconcilable(cursor, candle, window))
 
@@ -85,7 +85,7 @@ def _reconcile_levels(cursor: Cursor, candle: Candle, spans: Sequence[Span]) -> 
     differing = _spans(found.buckets, candle.bucket)
     if not differing:
         return Reconciliation(found, 0, Comparison(), Comparison())
-    # From below: either one may be the wrong one, and a refresh would take what is wrong there over.
+    # The finer candle first: either may be the wrong one, and a refresh would take over what is wrong there.
     below = _reconcile_levels(cursor, finer, differing)
     above = _reconcile(cursor, candle, query, differing)
     return Reconciliation(found, below.late + above.late, _sum(below.wrong, above.wrong), _sum(below.left, above.left))
@@ -125,7 +125,7 @@ def _reconcile(cursor: Cursor, candle: Candle, query: sql.Composed, spans: Seque
 
 
 def _reconcilable(cursor: Cursor, candle: Candle, window: timedelta) -> list[Span]:
-    """The stretches of time to compare, in whole buckets."""
+    """The ranges to compare, in whole buckets."""
     cursor.execute(sql_files.read("queries/checks/reconcilable_hours.sql"), {"width": candle.bucket, "window": window})
     whole = [
         (candles.floor(begin + candle.bucket - timedelta(microseconds=1), candle), candles.floor(end, candle))
@@ -135,7 +135,7 @@ def _reconcilable(cursor: Cursor, candle: Candle, window: timedelta) -> list[Spa
 
 
 def _compare(cursor: Cursor, candle: Candle, query: sql.Composed, spans: Sequence[Span]) -> Comparison:
-    """One statement a span, and so one moment: ticks that come meanwhile are in both sides of it or in neither."""
+    """One statement a span, and so one snapshot: a tick that arrives meanwhile is on both sides of it or on neither."""
     total = Comparison()
     for begin, end in reversed(spans):
         cursor.execute(query, {"width": candle.bucket, "begin": begin, "end": end})
@@ -145,7 +145,7 @@ def _compare(cursor: Cursor, candle: Candle, query: sql.Composed, spans: Sequenc
 
 
 def _refresh(cursor: Cursor, candle: Candle, buckets: Sequence[datetime], *, force: bool) -> None:
-    """Refresh these buckets of a candle in all levels, the finest first, since each is made from the one before it."""
+    """Refresh these buckets of a candle in the whole hierarchy, the finest candle first."""
     names = [level.name for level in CANDLES]
     cursor.execute(
         "SELECT view_name FROM timescaledb_information.continuous_aggregates WHERE view_name = ANY (%s)", (names,)
@@ -157,7 +157,7 @@ def _refresh(cursor: Cursor, candle: Candle, buckets: Sequence[datetime], *, for
     if force and knows_force:
         call += ", force => true"
     if knows_options:
-        # All at once: ten buckets at a time, as newer releases do by themselves, take many times as long.
+        # All in one batch: the default of newer releases, ten buckets a batch, takes many times as long.
         call += """, options => '{"buckets_per_batch": 0}'"""
     call += ")"
     for level in CANDLES:
@@ -175,7 +175,7 @@ def _refresh(cursor: Cursor, candle: Candle, buckets: Sequence[datetime], *, for
             )
             wanted.append(cursor.fetchone() or (begin, end))
         for begin, end in merge(wanted):
-            # An open bucket must not be materialized: ticks that come to it later would stay hidden.
+            # An open bucket must not be materialized: ticks that arrive in it later would stay hidden.
             if begin < min(end, now):
                 _call(cursor, call, (name, begin, min(end, now)))
 
@@ -185,7 +185,7 @@ def _call(cursor: Cursor, call: str, arguments: tuple[Any, ...]) -> None:
         try:
             cursor.execute(call, arguments)
         except psycopg2.errors.LockNotAvailable:
-            # The candle's policy is at work just now; it takes seconds.
+            # The candle's policy is running; it takes seconds.
             if not remaining:
                 raise
             time.sleep(REFRESH_PAUSE)

@@ -1,4 +1,4 @@
-"""Declared policies and the database's jobs: what differs, and making it agree with the least disturbance."""
+"""Declared policies and the database's jobs: what differs, and altering no more than that."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _PROCEDURES = {
     Kind.COLUMNSTORE: ["_timescaledb_functions.policy_compression"],
     Kind.RETENTION: ["ticks_platform.drop_old_chunks", "_timescaledb_functions.policy_retention"],
 }
-"""What the jobs of each kind call; the first is what ours call."""
+"""The procedures that the jobs of each kind call; the first is the one that ours call."""
 
 _ADD = {
     Kind.REFRESH: "policies/add_refresh.sql",
     Kind.COLUMNSTORE: "policies/add_columnstore.sql",
     Kind.RETENTION: "policies/add_retention.sql",
 }
-"""What makes a job of each kind."""
+"""The file that creates a job of each kind."""
 
 _TERMS = {
     Kind.REFRESH: ["start_offset", "end_offset"],
@@ -37,22 +37,22 @@ _TERMS = {
 """The intervals in the configuration of a job."""
 
 LONGEST_RETRY = timedelta(hours=1)
-"""How long a job that failed waits at most; one that runs more often waits as long as between its runs."""
+"""Longest wait after a failed run; a job that runs more often waits for its usual interval."""
 MAX_RETRIES = -1
 MAX_RUNTIME = timedelta(0)
-"""No limit of either, as where a policy is made."""
+"""No limit of either, which is TimescaleDB's default for policies."""
 
 
 class PolicyRefusedError(ActionRequiredError):
-    """A policy that would destroy candles; the message says why and what to do."""
+    """The policy would delete candles; the message says which, and what to do."""
 
 
 class Job(NamedTuple):
-    """A job of the database that is at work as a policy."""
+    """A job of the database that works as a policy."""
 
     job_id: int
     own: bool
-    """Whether it calls what a declared policy calls, and not what somebody made in its place."""
+    """Whether it calls the procedure of a declared policy, and was not created by hand in its place."""
     scheduled: bool
     schedule_interval: timedelta
     retry_period: timedelta
@@ -60,11 +60,11 @@ class Job(NamedTuple):
     max_retries: int
     terms: Mapping[str, timedelta | None]
     surplus: Mapping[str, Any]
-    """What else is in its configuration."""
+    """The rest of its configuration."""
 
 
 class Applied(NamedTuple):
-    """What was done to a policy: created, unchanged, altered, removed, off or not compared; and in detail."""
+    """What was done to a policy (created, unchanged, altered, removed, off or not compared), and each change."""
 
     outcome: str
     changes: list[str]
@@ -72,7 +72,7 @@ class Applied(NamedTuple):
 
 
 def find(cursor: Cursor, policy: Policy) -> list[Job]:
-    """The jobs that are at work as this policy, whoever made them."""
+    """The jobs that work as this policy, whoever created them."""
     parameters = {
         "table": policy.table,
         "procedures": _PROCEDURES[policy.kind],
@@ -84,7 +84,7 @@ def find(cursor: Cursor, policy: Policy) -> list[Job]:
 
 
 def differences(job: Job, terms: Terms) -> list[str]:
-    """What a job has otherwise than declared, each in words."""
+    """How a job differs from its declaration, one message for each difference."""
     pairs: list[tuple[str, object, object]] = [
         ("schedule_interval", job.schedule_interval, terms.schedule_interval),
         *((key, job.terms.get(key), value) for key, value in terms.offsets.items()),
@@ -98,7 +98,7 @@ def differences(job: Job, terms: Terms) -> list[str]:
 
 
 def drift(cursor: Cursor, policy: Policy, terms: Terms | None) -> list[str]:
-    """In what the database differs from the declaration, in words; empty when it does not."""
+    """How the database differs from the declaration, one message for each difference."""
     jobs = find(cursor, policy)
     if terms is None:
         return [f"job {job.job_id} is there, and {policy.kind.value} of {policy.table} is off" for job in jobs]
@@ -113,13 +113,13 @@ def drift(cursor: Cursor, policy: Policy, terms: Terms | None) -> list[str]:
 def apply(cursor: Cursor, policy: Policy, terms: Terms | None) -> Applied:
     """Make the database's jobs agree with the declaration, in the cursor's transaction.
 
-    A job that differs is altered and not made anew: its history and its next start stay. Raises PolicyRefusedError
-    where a refresh would delete candles whose ticks are gone.
+    A job that differs is altered and not replaced: its history and its next start stay. Raises PolicyRefusedError when
+    a refresh would delete candles whose ticks are gone.
     """
     jobs = find(cursor, policy)
     kept = _kept(jobs, terms) if terms is not None else None
     if terms is not None and policy.kind is Kind.RETENTION:
-        # Also for a job that stays: it calls the procedure of this release.
+        # Also for a job that exists: it has to call the procedure of this release.
         sql_files.apply(cursor, *sql_files.RETENTION)
     changes = []
     for job in jobs:
@@ -146,31 +146,31 @@ def apply(cursor: Cursor, policy: Policy, terms: Terms | None) -> Applied:
 
 
 def left(cursor: Cursor, policy: Policy) -> Applied:
-    """The job of a policy as it is, compared with nothing."""
+    """The job of a policy, without comparing it with the declaration."""
     jobs = find(cursor, policy)
     return Applied("not compared", [], jobs[0].job_id if jobs else None)
 
 
 class LastRun(NamedTuple):
-    """How the last run of a job by the database's own scheduler went."""
+    """The result of the last run of a job by the database's scheduler."""
 
     job_id: int
     failed: bool
     error: str | None
-    """The database's own text of the newest error it remembers, be it past or not."""
+    """The message of the newest error that the database has kept, also when later runs succeeded."""
     success_age_seconds: float | None
 
 
 def last_runs(cursor: Cursor, jobs: Sequence[Job]) -> list[LastRun]:
-    """How the last runs of these jobs went; those that never ran are left out."""
+    """The results of the last runs of these jobs; jobs that never ran are left out."""
     cursor.execute(sql_files.read("queries/policies/last_runs.sql"), {"jobs": [job.job_id for job in jobs]})
     return [LastRun(*row) for row in cursor.fetchall()]
 
 
 def candles_without_ticks(cursor: Cursor, policy: Policy, start_offset: timedelta) -> str | None:
-    """What a refresh from so long ago on would delete, in words; None when nothing.
+    """Which candles a refresh of this window would delete, as a message; None when it would delete none.
 
-    Only the candles of minutes are made of ticks: hours and days are made of candles, which stay.
+    Only the candles of minutes are made from ticks: hours and days are made from candles, which stay.
     """
     if policy != Policy(Kind.REFRESH, ONE_MINUTE.name):
         return None
@@ -182,7 +182,7 @@ def candles_without_ticks(cursor: Cursor, policy: Policy, start_offset: timedelt
     number, first, last = cursor.fetchone() or (0, None, None)
     if not number:
         return None
-    return f"{number} candles from {first} to {last} have no ticks any more, and a refresh of them deletes them"
+    return f"{number} candles from {first} to {last} have no ticks any more, and a refresh would delete them"
 
 
 def _refuse_to_delete(cursor: Cursor, policy: Policy, terms: Terms) -> None:
@@ -197,7 +197,7 @@ def _refuse_to_delete(cursor: Cursor, policy: Policy, terms: Terms) -> None:
 
 
 def _kept(jobs: list[Job], terms: Terms) -> Job | None:
-    """Of several jobs, the one that is closest to the declaration."""
+    """The job that is closest to the declaration."""
     own = [job for job in jobs if job.own]
     return min(own, key=lambda job: (len(differences(job, terms)), job.job_id), default=None)
 

@@ -29,7 +29,7 @@ def refresh_policy(cursor: Cursor, candle: str) -> RefreshPolicy | None:
 
 
 def scheduler_is_running(cursor: Cursor) -> bool:
-    """Whether the database runs its own jobs: its scheduler is at work, or has been within the last hour.
+    """Whether the database runs its own jobs: its scheduler is running, or was within the last hour.
 
     The second half is for servers that hide other users' processes.
     """

@@ -1,4 +1,4 @@
-"""``policies.yaml``: the refresh, columnstore and retention policies that the database is to have."""
+"""``policies.yaml``: the declared refresh, columnstore and retention policies."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ class Kind(Enum):
 
 
 class Terms(NamedTuple):
-    """When a policy runs, and on what."""
+    """When a policy runs, and on which part of its table."""
 
     schedule_interval: timedelta
     offsets: Mapping[str, timedelta]
-    """By the names that they have in the configuration of the database's job."""
+    """By their names in the configuration of the database's job."""
 
 
 class Policy(NamedTuple):
-    """One policy on one table, whether it is wanted or not."""
+    """One policy on one table, declared or off."""
 
     kind: Kind
     table: str
 
     @property
     def name(self) -> str:
-        """What its asset is called."""
+        """The name of its asset."""
         return f"{self.table}_{self.kind.value}_policy"
 
 
@@ -52,7 +52,7 @@ POLICIES = (
     Policy(Kind.COLUMNSTORE, TICKS),
     *(Policy(Kind.RETENTION, table) for table in (TICKS, "stock_quotes", "stock_aggregates")),
 )
-"""All that the file can declare, in the order in which they are made."""
+"""All that the file can declare, in the order in which they are created."""
 
 
 def _interval(value: Any) -> Any:
@@ -88,14 +88,14 @@ class RefreshTerms(_Section):
 
 
 class ColumnstoreTerms(_Section):
-    """From which age on chunks are stored by column, and how often that is looked after."""
+    """The age from which chunks are stored by column, and how often the job runs."""
 
     after: Interval
     schedule_interval: Interval
 
 
 class RetentionTerms(_Section):
-    """From which age on chunks are dropped, and how often that is looked after."""
+    """The age from which chunks are dropped, and how often the job runs."""
 
     drop_after: Interval
     schedule_interval: Interval
@@ -108,7 +108,7 @@ class _Refresh(_Section):
 
     @model_validator(mode="after")
     def _two_buckets(self) -> _Refresh:
-        # The database asks for it when a policy is made, and not when one is altered.
+        # The database requires it when a policy is created, but not when one is altered.
         for candle in CANDLES:
             terms: RefreshTerms = getattr(self, candle.name)
             if terms.start_offset - terms.end_offset < 2 * candle.bucket:
