@@ -203,7 +203,7 @@ class _Platform:
 
     @contextlib.contextmanager
     def away(self) -> Iterator[None]:
-        """The leases are locked for as long as this lasts; in the embedded database, which has one session, everything."""
+        """Lock the leases meanwhile; in the embedded database, which has one session, that locks everything."""
         connection = self.database.connect()
         with connection.cursor() as cursor:
             cursor.execute("LOCK TABLE ticks_platform.feed_lease IN ACCESS EXCLUSIVE MODE")
@@ -285,7 +285,7 @@ def _bar(symbol: str, begin: int, close: float, **fields: Any) -> dict[str, Any]
 
 
 def _days() -> list[int]:
-    """When the past days that have ticks begin, the oldest first; the first three are old enough for the columnstore."""
+    """When the past days with ticks begin, oldest first; the first three are old enough for the columnstore."""
     today = int(time.time()) // DAY * DAY
     return [today - days * DAY for days in (12, 9, 8, 3, 1)]
 
