@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster.components.definitions import LazyDefinitions
 
@@ -79,6 +80,17 @@ def test_location_of_workspace_yaml(repository_root: Path, project: Path) -> Non
     built = build_location(repository_root, project)
     assert built.returncode == 0, built.stdout
     assert "Validation successful for code location ticks_platform" in built.stdout
+
+
+def test_dg_and_dagster_dev_load_the_same_location(repository_root: Path) -> None:
+    """`dagster dev` ignores workspace.yaml where pyproject.toml has settings for dg."""
+    workspace = yaml.safe_load((repository_root / "workspace.yaml").read_text(encoding="utf-8"))
+    (location,) = workspace["load_from"]
+    name = location["python_module"]["location_name"]
+    assert f'\ncode_location_name = "{name}"\n' in (repository_root / "dg.toml").read_text(encoding="utf-8")
+    pyproject = (repository_root / "pyproject.toml").read_text(encoding="utf-8")
+    assert "[tool.dg" not in pyproject
+    assert "[tool.dagster" not in pyproject
 
 
 def test_shipped_feeds_yaml(repository_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
