@@ -1,4 +1,4 @@
-"""Proof that nothing was lost or doubled: the ledger against the tables, and the journals against the ledger."""
+"""Proves that nothing was lost or doubled: compares the ledger with the tables, and journals with the ledger."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from ticks_platform.timescale import sql_files
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-
-_ROUNDS = 20
-"""Looks at a journal, each some milliseconds after the one before."""
+_ATTEMPTS = 20
+"""How often a journal is read, a few milliseconds apart, until it is ahead of its checkpoint."""
 
 
 class Account(NamedTuple):
-    """What the ledger says of a feed, and what other accounts say, as of one moment."""
+    """A feed's ledger, and the numbers that it must agree with, at one moment."""
 
     feed: str
     frames: int
@@ -35,7 +34,7 @@ class Account(NamedTuple):
     frames_committed: int
 
     def problems(self) -> list[str]:
-        """Every way in which the account does not balance, in words; empty when it does."""
+        """A message for each pair of numbers that differ; empty if the account balances."""
         pairs = (
             (
                 "events received",
@@ -45,7 +44,7 @@ class Account(NamedTuple):
             ),
             ("events loaded", self.loaded, "in the hours of feed_hour", self.loaded_by_hour),
             ("events rejected", self.rejected, "rows in rejected_event", self.events_set_aside),
-            ("frames in the ledger", self.frames, "frames committed out of journals", self.frames_committed),
+            ("frames in the ledger", self.frames, "frames committed from journals", self.frames_committed),
         )
         return [
             f"feed {self.feed}: {first:,} {left}, but {second:,} {right}"
@@ -55,18 +54,18 @@ class Account(NamedTuple):
 
 
 class Hours(NamedTuple):
-    """What was loaded hour by hour beside what is in the tables, as of one moment."""
+    """Events loaded by hour, compared with the rows in the tables, at one moment."""
 
     compared: int
-    """Hours that were compared, each feed's for itself; those that retention has dropped are not among them."""
+    """Hours of feeds that were compared, without those that retention has dropped."""
     stored: int
-    """Rows in the tables in those hours."""
+    """Rows in those hours."""
     differing: int
     examples: list[dict[str, Any]]
-    """The newest of those that differ: feed, destination, hour, loaded, stored."""
+    """The newest hours that differ: feed, destination, hour, loaded, stored."""
 
     def problems(self) -> list[str]:
-        """In words; empty when every hour has the rows that were loaded."""
+        """A message for each example; empty if every hour has the rows that were loaded."""
         found = [
             f"feed {row['feed']}: {row['loaded']:,} events loaded of the hour {row['hour']} UTC, but "
             f"{row['stored']:,} rows in {row['destination']}"
@@ -77,7 +76,7 @@ class Hours(NamedTuple):
 
 
 class JournalAccount(NamedTuple):
-    """What one journal took in, beside what became of it."""
+    """The frames that were appended to a journal, and those that were committed or wait."""
 
     feed: str
     appended: int
@@ -86,17 +85,17 @@ class JournalAccount(NamedTuple):
     waiting_bytes: int
 
     def problems(self) -> list[str]:
-        """In words, when frames are missing or there are too many; empty when the account balances."""
+        """A message if frames are missing, or there are too many; empty if the account balances."""
         if self.appended == self.committed + self.waiting:
             return []
         return [
-            f"feed {self.feed}: its journal took in {self.appended:,} frames, but {self.committed:,} are committed and "
-            f"{self.waiting:,} wait"
+            f"feed {self.feed}: {self.appended:,} frames appended to its journal, but {self.committed:,} committed and "
+            f"{self.waiting:,} waiting"
         ]
 
 
 class Orphan(NamedTuple):
-    """A journal that no feed goes on with: its feed is not in feeds.yaml any more, or has another file."""
+    """A journal that no feed uses: its feed is no longer in feeds.yaml, or uses another file."""
 
     path: Path
     feed: str
@@ -104,29 +103,29 @@ class Orphan(NamedTuple):
     waiting_bytes: int
 
     def problems(self) -> list[str]:
-        """In words, with what to do, when frames wait in it."""
+        """A message with what to do, if frames wait in it."""
         if not self.waiting:
             return []
         return [
-            f"{self.waiting:,} frames wait in {self.path}, a journal of feed {self.feed} that no feed of feeds.yaml "
-            "goes on with: put the feed back, or load them with `python -m ticks_platform.ingestion replay "
+            f"{self.waiting:,} frames wait in {self.path}, an orphaned journal of feed {self.feed}: no feed of "
+            "feeds.yaml uses it. Add the feed again, or load them with `python -m ticks_platform.ingestion replay "
             f"{self.path} --feed NAME` and remove the file"
         ]
 
 
 class JournalFolder(NamedTuple):
-    """All that lies in the folder of the journals."""
+    """The journals in a folder."""
 
     accounts: list[JournalAccount]
-    """Those of the feeds in feeds.yaml, each of which has one or two."""
+    """Those of the feeds in feeds.yaml, one or two per feed."""
     orphans: list[Orphan]
     unreadable: list[str]
-    """Why a file cannot be read, for each that cannot."""
+    """A message for each file that cannot be read."""
     damaged: list[Path]
     """Files that were set aside."""
 
     def joined(self, other: JournalFolder) -> JournalFolder:
-        """What lies in this folder and in another one."""
+        """The journals in this folder and in another one."""
         return JournalFolder(
             self.accounts + other.accounts,
             self.orphans + other.orphans,
@@ -135,24 +134,24 @@ class JournalFolder(NamedTuple):
         )
 
     def notices(self) -> list[str]:
-        """What is known of files that were set aside as damaged, with what to do."""
+        """A message for each file that was set aside as damaged, with what to do."""
         return [
-            f"{path} was set aside as damaged: save what can be read of it (`sqlite3 {path.name} .recover`), then move "
-            "it away"
+            f"{path} was set aside as damaged: recover its readable rows (`sqlite3 {path.name} .recover`), then "
+            "move it away"
             for path in self.damaged
         ]
 
 
 def accounts(cursor: Cursor) -> list[Account]:
-    """The account of every feed that has received or stored anything."""
+    """The accounts of all feeds that have received or stored anything."""
     cursor.execute(sql_files.read("queries/checks/ledger_balances.sql"))
     return [Account(*row) for row in cursor.fetchall()]
 
 
 def hours(cursor: Cursor, *, everything: bool = False) -> Hours:
-    """Compare the hours that changed within the last two hours, or `everything` that is in the tables, in one scan.
+    """Compare the hours that changed within the last two hours, or `everything` in the tables, in one scan.
 
-    A difference is looked at twice: a chunk that is made after the query was planned has no rows in it yet.
+    A difference is checked a second time: the query does not see a chunk that is created after it was planned.
     """
     query = sql_files.read("queries/checks/hours_are_complete.sql")
     for _ in range(2):
@@ -166,15 +165,15 @@ def hours(cursor: Cursor, *, everything: bool = False) -> Hours:
 
 
 def journal_account(cursor: Cursor, feed: str, path: Path) -> JournalAccount | None:
-    """The account of a feed's journal on this machine, or None when there is none or this database never saw it.
+    """The account of a feed's journal on this machine, or None if there is none, or the database does not know it.
 
-    Safe while the feed is ingested: the journal is held as of one moment while the database is asked, and asked again
-    when the commits have overtaken that moment. When they always have, the database has loaded what the journal does
-    not have, and the account shows it. The caller must not be in a transaction. Raises JournalError.
+    Safe while the feed is ingested: the journal is read at one moment, then the checkpoint; both are read again if the
+    checkpoint is ahead of the journal. If it always is, the database has loaded frames that the journal does not have,
+    and the account shows that. The caller must not be in a transaction. Raises JournalError.
     """
     if not path.exists():
         return None
-    for _ in range(_ROUNDS):
+    for _ in range(_ATTEMPTS):
         with journal_view(path) as journal:
             checkpoint = _checkpoint(cursor, journal)
             if checkpoint is None:
@@ -187,9 +186,9 @@ def journal_account(cursor: Cursor, feed: str, path: Path) -> JournalAccount | N
 
 
 def journal_folder(cursor: Cursor, folder: Path, feeds: Collection[str]) -> JournalFolder:
-    """Look at every journal in a folder, whosever it is; `feeds` are those of feeds.yaml.
+    """The journals in a folder, of any feed; `feeds` are those of feeds.yaml.
 
-    Nothing is raised because of a file. The caller must not be in a transaction.
+    No error is raised because of a file. The caller must not be in a transaction.
     """
     found = JournalFolder([], [], [], [])
     for path in sorted(folder.glob("*.sqlite3")):
@@ -205,13 +204,13 @@ def journal_folder(cursor: Cursor, folder: Path, feeds: Collection[str]) -> Jour
                     found.accounts.append(account)
             else:
                 found.orphans.append(_orphan(cursor, path))
-        except (JournalError, OSError, TypeError) as error:  # a TypeError where the table `journal` has no row
+        except (JournalError, OSError, TypeError) as error:  # a TypeError if the table `journal` has no row
             found.unreadable.append(str(error) if path.name in str(error) else f"{path} cannot be read: {error}")
     return found
 
 
 def _orphan(cursor: Cursor, path: Path) -> Orphan:
-    """Only what waits: it may be a copy, or have lost its end, and nobody will ever make its account balance."""
+    """Only the waiting frames: its account may never balance, because it is a copy, or lost its end."""
     with journal_view(path) as journal:
         checkpoint = _checkpoint(cursor, journal)
         waiting = journal.waiting_after(0 if checkpoint is None else checkpoint[0])
@@ -219,7 +218,7 @@ def _orphan(cursor: Cursor, path: Path) -> Orphan:
 
 
 def _checkpoint(cursor: Cursor, journal: JournalView) -> tuple[int, int] | None:
-    """Position and frames of a journal that are committed; None when this database never saw it."""
+    """The committed position and number of frames of a journal; None if the database does not know it."""
     cursor.execute(
         "SELECT position, frames_before + frames FROM ticks_platform.feed_checkpoint WHERE journal_id = %s",
         (journal.journal_id,),

@@ -1,4 +1,4 @@
-"""What the connections of a feed went through, as the database keeps it: `feed_session` and `feed_channel`."""
+"""Stores changes of the connections' states, in `feed_session` and `feed_channel`."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 
 class Changes:
-    """Changes of the connections' states that wait for the next transaction."""
+    """Changes that are not stored yet."""
 
     def __init__(self) -> None:
         self._waiting: deque[Change] = deque()
         self._stored = 0
 
     def record(self, change: Change) -> None:
-        """Keep a change until it is stored. Safe from any thread."""
+        """Add a change, to be stored with the next transaction. Safe from any thread."""
         self._waiting.append(change)
 
     def store(self, cursor: Cursor, lease: Lease, *, with_channels: bool) -> None:
-        """Store what waits, in a transaction of the loader's; `stored` tells that it is committed.
+        """Store the changes in a transaction of the loader; call `committed` after its commit.
 
-        Without `with_channels` the feed's channels stay as they are: they are a successor's by now.
+        `with_channels` is false if the feed's channels belong to a successor already.
         """
         pending = list(self._waiting)
         if pending:
@@ -51,11 +51,11 @@ class Changes:
                 ],
             )
             if with_channels:
-                channels.note(cursor, lease.feed, pending)
+                channels.record(cursor, lease.feed, pending)
         self._stored = len(pending)
 
-    def stored(self) -> None:
-        """Forget what `store` has stored: it is committed."""
+    def committed(self) -> None:
+        """Drop the changes of the last `store`: they are committed."""
         for _ in range(self._stored):
             self._waiting.popleft()
         self._stored = 0

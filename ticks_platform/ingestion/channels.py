@@ -1,4 +1,4 @@
-"""What is known of each channel of a feed, for people and checks to see."""
+"""The state of each channel of a feed, in `feed_channel`, for people and checks."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 
-def forget(cursor: Cursor, feed: str) -> None:
-    """Begin anew: a new owner subscribes to everything again."""
+def clear(cursor: Cursor, feed: str) -> None:
+    """Delete the feed's channels: a new owner subscribes to all of them again."""
     cursor.execute("DELETE FROM ticks_platform.feed_channel WHERE feed = %s", (feed,))
 
 
-def note(cursor: Cursor, feed: str, changes: Iterable[Change]) -> None:
-    """Take note of what changes say about channels, and about symbols that are silent."""
+def record(cursor: Cursor, feed: str, changes: Iterable[Change]) -> None:
+    """Record what changes say about channels and silent symbols."""
     states: dict[str, tuple[str, datetime, str] | None] = {}
     for change in changes:
         at = from_nanoseconds(change.at)
-        # Names are made storable before they are compared: the same one twice in an INSERT … ON CONFLICT is an error.
+        # Names are made storable before they are compared: an INSERT … ON CONFLICT must not have one twice.
         match change.notice:
             case Acknowledged(channels):
                 states.update(dict.fromkeys(map(storable, channels), ("subscribed", at, "")))
@@ -41,8 +41,8 @@ def note(cursor: Cursor, feed: str, changes: Iterable[Change]) -> None:
             case Silent(seconds):
                 states.update(
                     {
-                        storable(symbol): ("silent", at, f"for {gone:.0f} s when it was noticed")
-                        for symbol, gone in seconds.items()
+                        storable(symbol): ("silent", at, f"for {age:.0f} s when it was detected")
+                        for symbol, age in seconds.items()
                     }
                 )
             case Unsubscribed(channels):

@@ -1,4 +1,4 @@
-"""One writer per feed: the lease, and the epoch that fences an old owner off."""
+"""One writer per feed: a lease with an epoch, which is checked in every transaction and fences old owners off."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ from ticks_platform.timescale import sql_files
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-
-def application_name(feed: str) -> str:
-    """What the connection that loads a feed is called in pg_stat_activity."""
-    return f"ticks_platform ingestion {feed}"
+DEAD_AFTER = 30.0
+"""Seconds without a heartbeat after which the owner of a feed is presumed dead."""
 
 
 class LeaseLostError(RetryableError):
-    """Another owner took the feed over; this one must not write any more."""
+    """Another owner took the feed over; this one must no longer write."""
 
 
 class HandedOverError(LeaseLostError):
-    """The feed was handed over as planned: its new owner has received all that this one has not stored."""
+    """The feed was handed over as planned: the successor has received everything that this owner has not stored."""
 
     def __init__(self, feed: str, successor: str) -> None:
         super().__init__(f"feed '{feed}' was handed over to {successor}")
@@ -30,33 +28,38 @@ class HandedOverError(LeaseLostError):
 
 
 class MixedDatabaseError(ActionRequiredError):
-    """Synthetic and live ticks would come to lie in one table."""
+    """One database would hold both synthetic and live ticks."""
 
 
 class Lease(NamedTuple):
-    """The right to write a feed, until somebody takes a higher epoch."""
+    """The right to write a feed, until another owner takes a higher epoch."""
 
     feed: str
     epoch: int
     owner: str
     journal_number: int
     position: int
-    """Where this owner's journal goes on: its checkpoint."""
+    """The checkpoint of the owner's journal: everything before this position is committed."""
     frames: int
-    """How many frames of the journal came before that."""
+    """Number of frames of the journal before the checkpoint."""
 
 
 class LeaseStatus(NamedTuple):
-    """Who holds a feed, and when the holder was last heard of."""
+    """Who holds a feed's lease, and since when there was no heartbeat."""
 
     owner: str
     epoch: int
     heartbeat_at: datetime
     released: bool
     age: float
-    """Seconds since the heartbeat, by the database's clock; negative when that was set back."""
+    """Seconds since the heartbeat, by the database's clock; negative if that was set back."""
     journal_id: str | None
-    """The journal that the holder appends to."""
+    """The journal that the owner appends to."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the owner has not released the feed, and has sent a heartbeat within DEAD_AFTER."""
+        return not self.released and self.age <= DEAD_AFTER
 
 
 def take(
@@ -70,24 +73,26 @@ def take(
     journal_start: int | None,
     journal_frames: int,
 ) -> Lease:
-    """Take the feed over, whoever held it: the newest owner wins, and the one before cannot commit any more.
+    """Take the lease of a feed, whoever holds it; the previous owner can no longer commit.
 
-    `journal_start` is the position at which the owner's journal begins, or None when nothing was ever in it, and
-    `journal_frames` how many frames it held before that. Raises MixedDatabaseError when the database holds ticks of the
-    other kind, synthetic or live, and psycopg2.errors.LockNotAvailable when the owner before is in the middle of a
-    transaction for too long: then `evict` it and try again.
+    `journal_start` is the position at which the owner's journal begins, or None if nothing was ever appended to it, and
+    `journal_frames` the number of frames before that. Raises MixedDatabaseError if the database holds ticks of the
+    other kind (synthetic or live), and psycopg2.errors.LockNotAvailable if the previous owner's transaction takes too
+    long: then call `terminate_loader` and try again.
     """
-    enter(cursor, feed=feed, provider=provider, synthetic=synthetic)
-    # The row lock waits for a commit of the owner before, and that commit's checkpoint is read after it.
+    register_feed(cursor, feed=feed, provider=provider, synthetic=synthetic)
+    # Waits for the row lock, so that the checkpoint is read after the previous owner's last commit.
     parameters = {"feed": feed, "owner": owner, "journal_id": journal_id}
     cursor.execute(sql_files.read("queries/lease/take.sql"), parameters)
     (epoch,) = _row(cursor)
-    place = locate(cursor, feed, journal_id=journal_id, journal_start=journal_start, journal_frames=journal_frames)
-    return Lease(feed, epoch, owner, *place)
+    checkpoint = find_checkpoint(
+        cursor, feed, journal_id=journal_id, journal_start=journal_start, journal_frames=journal_frames
+    )
+    return Lease(feed, epoch, owner, *checkpoint)
 
 
-def enter(cursor: Cursor, *, feed: str, provider: str, synthetic: bool) -> None:
-    """Make a feed known, and wait for locks only a few seconds from now on. Raises MixedDatabaseError."""
+def register_feed(cursor: Cursor, *, feed: str, provider: str, synthetic: bool) -> None:
+    """Add a feed to the table of feeds, and set the transaction's lock timeout to 5 s. Raises MixedDatabaseError."""
     cursor.execute("SET LOCAL lock_timeout = '5s'")
     cursor.execute("SELECT feed FROM ticks_platform.feed WHERE synthetic <> %s ORDER BY feed", (synthetic,))
     others = [row[0] for row in cursor.fetchall()]
@@ -95,22 +100,22 @@ def enter(cursor: Cursor, *, feed: str, provider: str, synthetic: bool) -> None:
         kinds = ("synthetic ticks of the stand-in", "live ticks")
         mine, theirs = kinds if synthetic else kinds[::-1]
         raise MixedDatabaseError(
-            f"feed '{feed}' brings {mine}, and this database holds {theirs} (feed {', '.join(others)}); they must not "
-            "be mixed. Point TICKS_DATABASE_URL to another database, or remove this one (`make clean` removes the "
-            "embedded one)"
+            f"feed '{feed}' has {mine}, but this database holds {theirs} (feed {', '.join(others)}); they must not be "
+            "mixed. Set TICKS_DATABASE_URL to another database, or remove this one (`make clean` removes the embedded "
+            "one)"
         )
     parameters = {"feed": feed, "provider": provider, "synthetic": synthetic}
     cursor.execute(sql_files.read("queries/feeds/register.sql"), parameters)
 
 
-def locate(
+def find_checkpoint(
     cursor: Cursor, feed: str, *, journal_id: str, journal_start: int | None, journal_frames: int
 ) -> tuple[int, int, int]:
-    """The number of a journal, its checkpoint, and how many frames came before; makes a checkpoint where it has none.
+    """A journal's number, its checkpoint, and the number of frames before that; creates a checkpoint if it has none.
 
     The arguments are those of `take`.
     """
-    # Not one upsert: it would use up a journal number each time.
+    # Not one upsert: each would use up a journal number.
     cursor.execute(sql_files.read("queries/checkpoint/read.sql"), {"journal_id": journal_id})
     known = cursor.fetchone()
     if known is None:
@@ -122,16 +127,16 @@ def locate(
 
 
 def last_position(cursor: Cursor, feed: str) -> int:
-    """How far the feed's journals have been loaded, the farthest of them."""
+    """The highest checkpoint of the feed's journals; 0 if it has none."""
     cursor.execute("SELECT coalesce(max(position), 0) FROM ticks_platform.feed_checkpoint WHERE feed = %s", (feed,))
     (position,) = _row(cursor)
     return int(position)
 
 
 def latest_journal(cursor: Cursor, feed: str) -> str | None:
-    """Which journal the feed's frames were last appended to: its owner's, or that of a successor which never took over.
+    """The journal that was last appended to: the owner's, or that of a successor that never took over.
 
-    Nobody can take the feed over between this and the end of the transaction. Raises as `take` does.
+    Locks the lease until the end of the transaction. Raises psycopg2.errors.LockNotAvailable as `take` does.
     """
     cursor.execute("SET LOCAL lock_timeout = '5s'")
     cursor.execute(sql_files.read("queries/lease/latest_journal.sql"), {"feed": feed})
@@ -139,24 +144,12 @@ def latest_journal(cursor: Cursor, feed: str) -> str | None:
     return row[0] if row else None
 
 
-def is_working(cursor: Cursor, feed: str) -> bool:
-    """Whether a connection that loads the feed is in the middle of a statement: busy or blocked, and not paused."""
-    cursor.execute(sql_files.read("queries/lease/loader_is_active.sql"), {"application_name": application_name(feed)})
-    row = cursor.fetchone()
-    return bool(row and row[0])
+def renew(cursor: Cursor, lease: Lease) -> bool:
+    """Send a heartbeat, in the transaction that loads or in its own; returns whether the feed is enabled.
 
-
-def evict(cursor: Cursor, feed: str) -> None:
-    """End the connections that load a feed: an owner that was paused in the middle of a transaction holds its locks."""
-    cursor.execute(sql_files.read("queries/lease/terminate_loader.sql"), {"application_name": application_name(feed)})
-
-
-def hold(cursor: Cursor, lease: Lease) -> bool:
-    """Heartbeat, inside the loading transaction or on its own; returns whether the feed is still wanted (enabled).
-
-    The updated row stays locked until the transaction ends, so nobody takes the feed over between this and the commit.
-    Raises LeaseLostError when somebody else has, and HandedOverError when that was planned. The owner is compared too:
-    a database that was restored from a copy hands out the same epochs again.
+    Locks the lease until the end of the transaction, so that nobody takes the feed over before the commit. Raises
+    LeaseLostError if another owner holds the lease, and HandedOverError if it was handed over as planned. Compares the
+    owner too, because a database that was restored from a copy assigns the same epochs again.
     """
     parameters = {"feed": lease.feed, "epoch": lease.epoch, "owner": lease.owner}
     cursor.execute(sql_files.read("queries/lease/heartbeat.sql"), parameters)
@@ -166,21 +159,38 @@ def hold(cursor: Cursor, lease: Lease) -> bool:
         planned = cursor.fetchone()
         if planned is not None:
             raise HandedOverError(lease.feed, planned[0])
-        raise LeaseLostError(f"feed '{lease.feed}' was taken over by another owner; epoch {lease.epoch} is over")
+        raise LeaseLostError(f"feed '{lease.feed}' was taken over by another owner; epoch {lease.epoch} has ended")
     return bool(row[0])
 
 
 def release(cursor: Cursor, lease: Lease) -> None:
-    """Give the feed up; does nothing when somebody else has it."""
+    """Release a lease; no effect if another owner holds it."""
     parameters = {"feed": lease.feed, "epoch": lease.epoch, "owner": lease.owner}
     cursor.execute(sql_files.read("queries/lease/release.sql"), parameters)
 
 
 def status(cursor: Cursor, feed: str) -> LeaseStatus | None:
-    """Who holds the feed, or None when nobody ever did."""
+    """Who holds the feed's lease; None if nobody ever did."""
     cursor.execute(sql_files.read("queries/lease/status.sql"), {"feed": feed})
     row = cursor.fetchone()
     return LeaseStatus(*row) if row else None
+
+
+def application_name(feed: str) -> str:
+    """The name of a loader's connection in pg_stat_activity."""
+    return f"ticks_platform ingestion {feed}"
+
+
+def loader_is_active(cursor: Cursor, feed: str) -> bool:
+    """Whether the feed's loader is executing a statement: it is busy or waits for a lock, and is not frozen."""
+    cursor.execute(sql_files.read("queries/lease/loader_is_active.sql"), {"application_name": application_name(feed)})
+    row = cursor.fetchone()
+    return bool(row and row[0])
+
+
+def terminate_loader(cursor: Cursor, feed: str) -> None:
+    """Terminate the connections of the feed's loader: one that was frozen in a transaction keeps its locks."""
+    cursor.execute(sql_files.read("queries/lease/terminate_loader.sql"), {"application_name": application_name(feed)})
 
 
 def _row(cursor: Cursor) -> tuple[Any, ...]:

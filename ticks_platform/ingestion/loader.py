@@ -1,4 +1,4 @@
-"""The loader: takes frames from the journal and commits them; rows, ledger and checkpoint in one transaction."""
+"""The loader: takes frames from the journal and commits rows, ledger and checkpoint in one transaction."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from ticks_platform.errors import RetryableError
 from ticks_platform.feeds.transport.silence import SilenceDetector
@@ -20,7 +20,7 @@ from ticks_platform.ingestion.gaps import coverage, gaps
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.handover import handover, received_twice
 from ticks_platform.ingestion.handover.handover import Source
-from ticks_platform.ingestion.handover.received_twice import Found, Overlap
+from ticks_platform.ingestion.handover.received_twice import ReceivedTwice, Uncompared
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
@@ -36,51 +36,41 @@ from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-T = TypeVar("T")
-
 logger = logging.getLogger(__name__)
 
 MAX_BATCH_BYTES = 6 << 20
-"""Bytes of frames of one transaction, about: some 40,000 ticks, so that a batch is worth direct compression."""
+"""Bytes of frames per transaction, approximately: some 40,000 ticks, enough for direct compression to pay off."""
 
-SHORTEST_LINGER, LONGEST_LINGER = 0.01, 0.08
-"""Seconds that the first frame of a batch waits for company; with the commit it has to stay below a quarter second."""
+MIN_LINGER, MAX_LINGER = 0.01, 0.08
+"""Seconds that the first frame of a batch waits for more; with the commit it must stay below a quarter of a second."""
 
 LINGER_PER_COMMIT = 4.0
-"""How much longer that is than the last commit took: a fast database is asked often, a slow one has time to recover."""
+"""Ratio of the linger time to the duration of the last commit: a slow database gets larger batches."""
 
 HEARTBEAT_INTERVAL = 2.0
 """Seconds between heartbeats while there is nothing to load."""
 
-
-LONGEST_LAG = 10.0
-"""Seconds that a successor waits for the last events of its predecessor to arrive on its own connection."""
-
-LAG_OF_STRANGERS = 2.0
-"""The same where nothing at all has arrived on both: then the provider seems to send each of them something else."""
-
-_LOOK_INTERVAL = 0.25
-"""Seconds between looks at whether they have."""
 REOPEN_AFTER = 10.0
-"""Seconds since the last heartbeat after which somebody may have taken this owner for dead."""
+"""Seconds since the last heartbeat after which others may have closed this owner's coverage: less than DEAD_AFTER, to
+be safe."""
 
 
 class CheckpointError(RetryableError):
-    """The database's checkpoint stands where it cannot: somebody else has moved it."""
+    """Another process has moved the checkpoint."""
 
 
-class _Upcoming(NamedTuple):
-    """A batch on its way to the database, and the events that were left out of it since they are stored already."""
+class _NextBatch(NamedTuple):
+    """A prepared batch, and the events that were removed from it because the predecessor has stored them."""
 
     prepared: PreparedBatch
     left_out: list[Rows]
 
 
 class Loader:
-    """Commits one feed's journal under one lease, for as long as it takes.
+    """Commits one feed's journal under one lease.
 
-    Trouble with the database is retried for ever, with capped jittered back-off; bad events are set aside with their
-    reason. While one batch is on its way to the database, the next one is decoded and encoded.
+    Retries forever if the database fails, with capped, jittered backoff; rejects bad events with a reason. While one
+    batch is committed, the next one is decoded and encoded.
     """
 
     def __init__(
@@ -96,10 +86,9 @@ class Loader:
         coverage: Coverage | None = None,
         before: Sequence[Source] = (),
     ) -> None:
-        """`decode_many` does for ordinary frames what `decode` does, but faster. `silence` is told their symbols.
-        `coverage` is told of all changes, and stored with them.
-        `before` are journals to load before `journal`, to which nothing is appended any more; each is closed when it is
-        drained.
+        """`decode_many` is a faster `decode` for ordinary frames. `silence` is told the symbols that were received.
+        `coverage` is told each change, and stored with it. `before` are journals to load before `journal`; nothing is
+        appended to them, and each is closed when it is loaded.
         """
         self._database = database
         self._lease = lease
@@ -107,7 +96,7 @@ class Loader:
         self._decode_many = decode_many
         self._journal = journal
         self._sources = (*before, Source(lease, journal))
-        self._overlap: Overlap | None = None
+        self._received_twice: ReceivedTwice | None = None
         self.metrics = metrics
         self._changes = Changes()
         self._transactions = Transactions(
@@ -123,88 +112,88 @@ class Loader:
         self._silence = silence
         self._coverage = coverage
         self._gaps_may_have_changed = False
-        self._gaps_at = 0.0
-        self._held_at = 0.0
-        self._beat_at = 0.0
-        self._linger = LONGEST_LINGER
-        self.wanted = True
-        """Whether the feed is switched on, as of the last transaction."""
+        self._update_gaps_at = 0.0
+        self._renewed_at = 0.0
+        self._heartbeat_at = 0.0
+        self._linger = MAX_LINGER
+        self.enabled = True
+        """Whether the feed is enabled, as of the last transaction."""
 
     @property
     def trouble(self) -> str | None:
-        """What keeps the loader from committing now, or None."""
+        """Why the loader cannot commit now, or None."""
         return self._transactions.trouble
 
     def record(self, change: Change) -> None:
-        """Keep a change of the connection's state, to be written with the next transaction. Safe from any thread."""
+        """Record a change of a connection's state; the next transaction stores it. Safe from any thread."""
         self._changes.record(change)
         if self._coverage is not None:
-            self._coverage.handle(change, switched_off=not self.wanted)
+            self._coverage.handle(change, switched_off=not self.enabled)
 
     def abandon(self) -> None:
-        """Stop retrying, and leave what is not committed in the journal."""
+        """Stop retrying, and leave uncommitted frames in the journal. Safe from any thread."""
         self._transactions.abandon()
 
     def run(self) -> None:
-        """Load until the journal is closed and drained. Raises LeaseLostError when another owner took the feed over."""
+        """Load until nothing more is appended and everything is loaded.
+
+        Raises LeaseLostError if another owner took the feed over.
+        """
         with (
             contextlib.suppress(AbandonedError),
             contextlib.closing(self),
             ThreadPoolExecutor(1, thread_name_prefix=f"decode-{self._lease.feed}") as preparing,
         ):
-            self._transactions.until_done(self._begin)
+            self._transactions.until_committed(self._begin)
             if self._coverage is not None:
-                self._coverage.adopted()
+                self._coverage.forget_earlier_notes()
             for source in self._sources:
-                self._turn_to(source)
+                self._open(source)
                 self._load(preparing)
                 if self._transactions.abandoned:
                     break
                 if source is not self._sources[-1]:
                     source.journal.close()
-            self._transactions.until_done(self._release)
+            self._transactions.until_committed(self._release)
             self._update_gaps(None)
 
-    def _turn_to(self, source: Source) -> None:
-        """Go on with a journal. Of one that a successor began, it is decided first what is stored already."""
+    def close_session(self) -> None:
+        """After a planned hand-over: store the last changes of the connections, and tell the successor that it ended.
+
+        Tries once only.
+        """
+
+        def work(cursor: Cursor) -> None:
+            # The channels belong to the successor already.
+            self._store_changes(cursor, with_channels=False)
+            handover.record_closed(cursor, self._lease)
+
+        try:
+            self._transactions.once(work)
+        except FAILURES as error:
+            logger.warning("feed %s: cannot tell the successor that this run ended: %s", self._lease.feed, error)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close the database connection; it is opened again if needed."""
+        self._transactions.close()
+
+    # From the journal to the database.
+
+    def _open(self, source: Source) -> None:
+        """Continue with a journal; if it is a successor's, first find the events that its predecessor has stored."""
         self._lease, self._journal = source
         self._store = Store(self._lease)
-        found = self._transactions.until_done(lambda cursor: received_twice.look(cursor, self._journal.journal_id))
-        self._overlap = self._settle(found) if isinstance(found, received_twice.Unsettled) else found
-
-    def _settle(self, unsettled: received_twice.Unsettled) -> Overlap:
-        """Decide it when all that the predecessor received last has arrived here too, or is late beyond all measure."""
-        began = time.monotonic()
-        while True:
-            looked_at = time.monotonic()
-            found = self._transactions.until_done(lambda cursor: self._find(cursor, unsettled))
-            patience = LONGEST_LAG if len(found.overlap.positions) else LAG_OF_STRANGERS
-            if not found.missing or time.monotonic() >= began + patience:
-                break
-            # Not so often that the looking itself keeps them from arriving.
-            self._transactions.wait(max(_LOOK_INTERVAL, 2 * (time.monotonic() - looked_at)))
-        self._transactions.until_done(lambda cursor: self._write_down(cursor, unsettled, found.overlap))
-        level = logging.WARNING if found.missing else logging.INFO
-        logger.log(
-            level,
-            "feed %s: %d events that had been received twice are left out of %s; %d that its predecessor received last "
-            "have not arrived there",
-            self._lease.feed,
-            len(found.overlap.positions),
-            self._journal.path,
-            found.missing,
+        found = self._transactions.until_committed(
+            lambda cursor: received_twice.lookup(cursor, self._journal.journal_id)
         )
-        return found.overlap
-
-    def _find(self, cursor: Cursor, unsettled: received_twice.Unsettled) -> Found:
-        self._hold(cursor)
-        return received_twice.find(cursor, unsettled, self._journal.peek(), self._decode)
-
-    def _write_down(self, cursor: Cursor, unsettled: received_twice.Unsettled, decided: Overlap) -> None:
-        self._hold(cursor)
-        received_twice.settle(cursor, unsettled, decided)
+        if isinstance(found, Uncompared):
+            found = received_twice.find(self._transactions, self._renew_lease, found, self._journal, self._decode)
+        self._received_twice = found
 
     def _load(self, preparing: ThreadPoolExecutor) -> None:
+        """Load the current journal until it is drained."""
         upcoming = preparing.submit(self._prepare)
         while True:
             batch = upcoming.result()
@@ -213,33 +202,14 @@ class Loader:
                 upcoming = preparing.submit(self._prepare)
             if batch is not None:
                 self._commit(*batch)
-            elif time.monotonic() >= self._beat_at or (self._coverage is not None and self._coverage.waiting):
-                # A change of coverage is stored at once: lost in a crash, it makes a gap look longer than it was.
-                self._transactions.until_done(self._hold)
+            elif time.monotonic() >= self._heartbeat_at or (self._coverage is not None and self._coverage.waiting):
+                # A change of coverage is stored at once: if a crash loses it, a gap looks longer than it was.
+                self._transactions.until_committed(self._renew_lease)
             self._update_gaps(batch)
             if finished or self._transactions.abandoned:
                 return
 
-    def close_session(self) -> None:
-        """After a planned hand-over, once: write the end of the connection's life, and tell the successor of it."""
-
-        def work(cursor: Cursor) -> None:
-            # The channels are the successor's by now.
-            self._store_changes(cursor, with_channels=False)
-            handover.note_closed(cursor, self._lease)
-
-        try:
-            self._transactions.once(work)
-        except FAILURES as error:
-            logger.warning("feed %s: its successor is not told of the end: %s", self._lease.feed, error)
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        """Close the connection to the database; it is opened again when it is needed."""
-        self._transactions.close()
-
-    def _prepare(self) -> _Upcoming | None:
+    def _prepare(self) -> _NextBatch | None:
         groups = self._journal.take(max_bytes=MAX_BATCH_BYTES, linger=self._linger, wait=HEARTBEAT_INTERVAL / 4)
         if not groups:
             return None
@@ -250,11 +220,11 @@ class Loader:
                 self._silence.record(rows.column("symbol"), until=until, arrivals=rows.received_at.tolist)
             self._silence.mark_decoded(until)
         left_out: list[Rows] = []
-        if self._overlap is not None:
-            batch, left_out = self._overlap.leave_out(batch)
-            if self._overlap.is_behind(batch.end):
-                self._overlap = None
-        return _Upcoming(prepare(batch, self._memory, self._lease), left_out)
+        if self._received_twice is not None:
+            batch, left_out = self._received_twice.remove_from(batch)
+            if self._received_twice.all_before(batch.end):
+                self._received_twice = None
+        return _NextBatch(prepare(batch, self._memory, self._lease), left_out)
 
     def _commit(self, prepared: PreparedBatch, left_out: Sequence[Rows] = ()) -> None:
         batch = prepared.batch
@@ -262,8 +232,8 @@ class Loader:
 
         def store(cursor: Cursor) -> Stored | None:
             nonlocal attempt
-            self._hold(cursor)
-            # After a lost connection it is not known whether the commit came through; the checkpoint knows.
+            self._renew_lease(cursor)
+            # If the connection was lost during a commit, the checkpoint tells whether the commit succeeded.
             cursor.execute(
                 sql_files.read("queries/checkpoint/advance.sql"),
                 {"end": batch.end, "frames": batch.frames, "journal": self._lease.journal_number},
@@ -282,7 +252,7 @@ class Loader:
             ledger.add(cursor, self._lease.feed, entries)
             earlier = [entry for entry in entries if entry.epoch != self._lease.epoch]
             last_data = [(entry.epoch, entry.connection, entry.last_data_at) for entry in earlier]
-            coverage.prolong(cursor, self._lease.feed, last_data)
+            coverage.extend_killed(cursor, self._lease.feed, last_data)
             for table in TABLES:
                 parts = [rows for each, rows in stored.loaded if each is table]
                 hours = ledger.hours(parts, time=table.time)
@@ -290,17 +260,17 @@ class Loader:
             attempt = stored
             return stored
 
-        began = time.monotonic()
-        stored = self._transactions.until_done(store)
-        took = time.monotonic() - began
-        self._linger = min(LONGEST_LINGER, max(SHORTEST_LINGER, LINGER_PER_COMMIT * took))
+        started_at = time.monotonic()
+        stored = self._transactions.until_committed(store)
+        took = time.monotonic() - started_at
+        self._linger = min(MAX_LINGER, max(MIN_LINGER, LINGER_PER_COMMIT * took))
         self._journal.trim(batch.end)
         if stored is not None:
             self.metrics.committed(batch, stored, at=time.time_ns())
             self.metrics.duplicate += sum(len(rows.events) for rows in left_out)
 
     def _check_is_committed(self, cursor: Cursor, batch: DecodedBatch) -> None:
-        """Batches end at different positions, so that only this very batch can have left the checkpoint at its end."""
+        """Check that the checkpoint is at the batch's end, where only the commit of this batch can have put it."""
         cursor.execute(
             "SELECT position FROM ticks_platform.feed_checkpoint WHERE journal_number = %s",
             (self._lease.journal_number,),
@@ -308,29 +278,32 @@ class Loader:
         row = cursor.fetchone()
         if row is None or row[0] != batch.end:
             raise CheckpointError(
-                f"feed '{self._lease.feed}': the checkpoint of journal {self._lease.journal_number} is at "
-                f"{row and row[0]}, where no batch of this loader ends ({batch.end}); its frames stay in the journal"
+                f"feed '{self._lease.feed}': another process moved the checkpoint of journal "
+                f"{self._lease.journal_number} to {row and row[0]} (expected {batch.end}); "
+                "its frames stay in the journal"
             )
 
+    # The lease, and what is stored with each heartbeat.
+
     def _begin(self, cursor: Cursor) -> None:
-        leases.hold(cursor, self._lease)
-        channels.forget(cursor, self._lease.feed)
+        leases.renew(cursor, self._lease)
+        channels.clear(cursor, self._lease.feed)
         if self._coverage is not None:
-            self._coverage.adopt(cursor, self._lease)
+            self._coverage.store_earlier_notes(cursor, self._lease)
         coverage.close_abandoned(cursor, self._lease.feed, until_epoch=self._lease.epoch - 1)
         self._memory.horizon = stored_until(cursor, self._lease.feed)
 
-    def _hold(self, cursor: Cursor) -> None:
+    def _renew_lease(self, cursor: Cursor) -> None:
         now = time.monotonic()
-        self.wanted = leases.hold(cursor, self._lease)
-        if now - self._held_at > REOPEN_AFTER:
+        self.enabled = leases.renew(cursor, self._lease)
+        if now - self._renewed_at > REOPEN_AFTER:
             coverage.reopen(cursor, self._lease)
         self._store_changes(cursor)
-        self._held_at = now
+        self._renewed_at = now
 
     def _release(self, cursor: Cursor) -> None:
         self._store_changes(cursor)
-        # What no change has ended: its connection died of something that is not in its states.
+        # Coverage is still open if a connection ended without a change of state.
         coverage.close_abandoned(cursor, self._lease.feed, until_epoch=self._lease.epoch, ended_by="stopped")
         leases.release(cursor, self._lease)
 
@@ -340,13 +313,13 @@ class Loader:
             self._coverage.store(cursor, self._lease)
             self._gaps_may_have_changed = True
 
-    def _update_gaps(self, upcoming: _Upcoming | None) -> None:
-        """Bring the gaps up to date with the coverage, once what earlier owners left in the journals is loaded.
+    def _update_gaps(self, upcoming: _NextBatch | None) -> None:
+        """Recompute the gaps if coverage changed, after the frames of earlier owners are loaded.
 
-        Ticks come first: what fails is tried again some seconds later, or by whoever looks at the gaps next.
+        Ticks come first: a failure is retried some seconds later, or by whoever updates the gaps next.
         """
         is_last = self._journal is self._sources[-1].journal
-        if not self._gaps_may_have_changed or not is_last or time.monotonic() < self._gaps_at:
+        if not self._gaps_may_have_changed or not is_last or time.monotonic() < self._update_gaps_at:
             return
         if upcoming and any(group.epoch != self._lease.epoch for group in upcoming.prepared.batch.groups):
             return
@@ -356,35 +329,35 @@ class Loader:
             )
         except FAILURES as error:
             self.close()
-            self._gaps_at = time.monotonic() + HEARTBEAT_INTERVAL
+            self._update_gaps_at = time.monotonic() + HEARTBEAT_INTERVAL
             logger.warning("feed %s: cannot compute its gaps, will retry: %s", self._lease.feed, str(error).strip())
         else:
             self._gaps_may_have_changed = False
+
+    def _application_name(self) -> str:
+        return leases.application_name(self._lease.feed)
 
     def _connected(self) -> None:
         self._store = Store(self._lease)
 
     def _committed(self) -> None:
-        self._changes.stored()
+        self._changes.committed()
         if self._coverage is not None:
-            self._coverage.stored()
-        self._beat_at = time.monotonic() + HEARTBEAT_INTERVAL
+            self._coverage.committed()
+        self._heartbeat_at = time.monotonic() + HEARTBEAT_INTERVAL
 
     def _failed(self, error: Exception) -> None:
-        """Beat if it is time, after work that failed: a database may refuse the ticks for hours and still take this.
+        """Send a heartbeat if it is due: the database may accept it, although it refuses the ticks for hours.
 
-        Without it the supervisor would take this owner for dead, and its successor would fare no better.
+        Otherwise the supervisor would presume this run dead, and its successor would fail in the same way.
         """
-        self._held_at = 0.0
+        self._renewed_at = 0.0
         self.metrics.retried()
         if isinstance(error, DatabaseUnavailableError):
             return
-        if time.monotonic() < self._beat_at or self._transactions.abandoned:
+        if time.monotonic() < self._heartbeat_at or self._transactions.abandoned:
             return
         try:
-            self._transactions.once(self._hold)
+            self._transactions.once(self._renew_lease)
         except FAILURES:
             self.close()
-
-    def _application_name(self) -> str:
-        return leases.application_name(self._lease.feed)

@@ -1,4 +1,4 @@
-"""What an ingestion counts and measures, and how Prometheus reads it."""
+"""Counts and latencies of an ingestion, and their export to Prometheus."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ from ticks_platform.ingestion.rows.tables import TICKS
 logger = logging.getLogger(__name__)
 
 _PORT_INTERVAL = 2.0
-"""Seconds between attempts at a port that is taken."""
+"""Seconds between attempts to open a port that is in use."""
 
 BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper bounds of the latency histograms' buckets, in seconds."""
-
 
 Counts = npt.NDArray[np.int64]
 
 
 class Histogram:
-    """Latencies by bucket. Whole batches are added at once, which Prometheus' own histogram cannot."""
+    """Latencies by bucket. Adds a batch at once, which the Prometheus client's histogram cannot."""
 
     def __init__(self) -> None:
         self.counts: npt.NDArray[np.int64] = np.zeros(len(BOUNDS) + 1, dtype=np.int64)
@@ -42,9 +41,9 @@ class Histogram:
         self.sum += float(seconds.sum())
 
     def quantile(self, fraction: float, since: Counts | None = None) -> float | None:
-        """The upper bound of the bucket in which the quantile lies, in seconds; None when nothing was counted.
+        """The upper bound of the bucket that contains the quantile, in seconds; None if nothing was counted.
 
-        `since` are the counts of an earlier moment, when only what came after it is asked for.
+        `since` are the counts at an earlier moment, which are subtracted.
         """
         counts = self.counts if since is None else self.counts - since
         total = int(counts.sum())
@@ -55,30 +54,30 @@ class Histogram:
 
 
 class Metrics:
-    """Counts of one ingestion since its start. Written by its threads, each its own part; read by anybody."""
+    """Counts of one ingestion since its start. Each thread writes its own part; any thread may read."""
 
     def __init__(self) -> None:
         self.frames = 0
         """Frames committed."""
         self.loaded = 0
         self.replaced = 0
-        """Bars that have replaced an earlier one of their window."""
+        """Bars that replaced an earlier one of their window."""
         self.duplicate = 0
         """Trades that the provider sent again."""
         self.rejected = 0
         self.control = 0
         self.retries = 0
-        """Transactions that had to be tried again because of trouble with the database."""
+        """Transactions that failed and were retried."""
         self.connections = 0
         self.last_event_at: int | None = None
-        """Event time of the latest tick that was committed, in nanoseconds since the Unix epoch."""
+        """Event time of the last committed tick, in nanoseconds since the Unix epoch."""
         self.commit_latency = Histogram()
         """From arrival to commit."""
         self.provider_latency = Histogram()
-        """From the provider's time stamp to arrival; Twelve Data's stamps are whole seconds."""
+        """From event time to arrival; Twelve Data's event times are whole seconds."""
 
     def committed(self, batch: DecodedBatch, stored: Stored, *, at: int) -> None:
-        """Count a batch that was committed `at` nanoseconds since the Unix epoch; `stored` is what became of it."""
+        """Count a batch that was committed at `at`, in nanoseconds since the Unix epoch."""
         self.frames += batch.frames
         self.control += int(batch.control_of.sum())
         replaced = sum(len(rows.events) for rows in stored.replaced)
@@ -93,17 +92,17 @@ class Metrics:
             if table is TICKS:
                 times = rows.times("time")
                 self.last_event_at = int(times[-1])
-                # The first and the last stand for all.
+                # The first and the last tick represent the batch.
                 ends = sorted({0, len(times) - 1})
                 self.provider_latency.add((rows.received_at[ends] - times[ends]) / 1e9)
 
     def retried(self) -> None:
-        """Count a transaction that has to be tried again."""
+        """Count a transaction that failed and is retried."""
         self.retries += 1
 
 
 class Gauges(NamedTuple):
-    """What is read anew at every scrape."""
+    """Values that are read at each scrape."""
 
     waiting_bytes: int
     connected: bool
@@ -149,44 +148,46 @@ class _FeedCollector(Collector):
 
 
 def serve(port: int, *, feed: str, metrics: Metrics, gauges: Callable[[], Gauges]) -> Callable[[], None]:
-    """Serve a feed's metrics on loopback, and return what ends it. Raises OSError when the port is taken."""
+    """Serve a feed's metrics on 127.0.0.1; returns a function that stops it. Raises OSError if the port is in use."""
     registry = CollectorRegistry()
     registry.register(_FeedCollector(feed, metrics, gauges))
     server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
 
-    def end() -> None:
+    def stop() -> None:
         server.shutdown()
         server.server_close()
         thread.join()
 
-    return end
+    return stop
 
 
 class MetricsPort:
-    """The port at which a feed's metrics are read. Ticks are worth more: one that is taken is tried again and again."""
+    """Serves a feed's metrics; a port that is in use does not stop the ingestion, but is retried."""
 
     def __init__(self, port: int, feed: str, metrics: Metrics, gauges: Callable[[], Gauges]) -> None:
         self._port = port
         self._feed = feed
         self._metrics = metrics
         self._gauges = gauges
-        self._end: Callable[[], None] | None = None
+        self._stop: Callable[[], None] | None = None
         self._due_at = 0.0
         self.open_if_due()
 
     def open_if_due(self) -> None:
-        """Serve, if that is not so yet and the last attempt was some seconds ago."""
-        if self._end is not None or time.monotonic() < self._due_at:
+        """Open the port, if it is not open and the last attempt was long enough ago."""
+        if self._stop is not None or time.monotonic() < self._due_at:
             return
         try:
-            self._end = serve(self._port, feed=self._feed, metrics=self._metrics, gauges=self._gauges)
+            self._stop = serve(self._port, feed=self._feed, metrics=self._metrics, gauges=self._gauges)
         except OSError as error:
-            # It may be a predecessor's, which is about to end, or is paused.
+            # It may belong to the feed's previous run, which is ending or frozen.
             if not self._due_at:
-                logger.warning("feed %s: no metrics on port %d yet: %s", self._feed, self._port, error.strerror)
+                logger.warning(
+                    "feed %s: cannot serve metrics on port %d, will retry: %s", self._feed, self._port, error.strerror
+                )
             self._due_at = time.monotonic() + _PORT_INTERVAL
 
     def close(self) -> None:
-        """Serve no more."""
-        if self._end is not None:
-            self._end()
+        """Close the port."""
+        if self._stop is not None:
+            self._stop()

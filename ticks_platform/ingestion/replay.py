@@ -1,4 +1,4 @@
-"""Journals outside of their feed: exported for somebody to look at, and loaded through the same code as live frames."""
+"""Exports journals, and loads journal files with the code that loads live frames."""
 
 from __future__ import annotations
 
@@ -27,23 +27,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ALIVE_WITHIN = 30.0
-"""Seconds since its heartbeat within which the owner of a feed counts as at work."""
-
 
 class FeedInUseError(RetryableError):
-    """The feed is being ingested: a replay would take it away from its owner."""
+    """The feed is being ingested; a replay would take it over."""
 
 
 def export(source: Path, target: Path) -> int:
-    """Copy a journal, as of one moment, while its owner goes on; returns how many frames wait in the copy.
+    """Copy a journal while its owner appends; returns the number of frames that wait in the copy.
 
-    Raises JournalError when there is no journal, or something is in the way of the copy.
+    Raises JournalError if there is no journal, or the target exists.
     """
     if target.exists():
-        raise JournalError(f"{target} exists already; an export overwrites nothing")
+        raise JournalError(f"{target} exists already; an export does not overwrite files")
     with journal_view(source):
-        pass  # refuses what is not a journal before anything is written
+        pass  # raises if it is not a journal, before anything is written
     with (
         contextlib.closing(journal_file.connect_read_only(source)) as original,
         contextlib.closing(sqlite3.connect(target)) as copy,
@@ -54,16 +51,16 @@ def export(source: Path, target: Path) -> int:
 
 
 def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
-    """Load the frames of a journal file into the database as this feed's, and return what became of them.
+    """Load the frames of a journal file as this feed's, and return what became of them.
 
-    The file itself is not changed, and what cannot be read in a damaged one is left out, which the log tells. What the
-    database has loaded out of this journal before is recognised and skipped, so a replay can be repeated. Raises
-    JournalError, and FeedInUseError when somebody ingests the feed at the moment.
+    The file is not changed. If it is damaged, unreadable groups are skipped and logged. Frames that the database has
+    already loaded from this journal are skipped, so a replay can be repeated. Raises JournalError, and FeedInUseError
+    if the feed is being ingested.
     """
     metrics = Metrics()
     with tempfile.TemporaryDirectory(prefix="ticks-replay-") as folder:
         path = Path(folder) / "journal.sqlite3"
-        _copy_what_can_be_read(file, path, feed=feed.name)
+        _copy_readable_groups(file, path, feed=feed.name)
         with contextlib.closing(Journal(path, feed=feed.name, synthetic=feed.synthetic)) as journal:
             journal.stop_appending()
             with database.transaction() as cursor:
@@ -85,18 +82,18 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
 
 def _check_not_in_use(cursor: Cursor, feed: str) -> None:
     held = leases.status(cursor, feed)
-    # Its supervisor would take the feed back at once, in the middle of the replay.
-    if held is not None and not held.released and held.age < ALIVE_WITHIN:
+    # Its supervisor would take the feed back during the replay.
+    if held is not None and held.is_alive:
         raise FeedInUseError(
-            f"feed '{feed}' is being ingested (by {held.owner}, heard of {max(held.age, 0):.0f} s ago): disable it "
-            "first with the job disable_feed, or load the file as another feed of feeds.yaml with --feed NAME"
+            f"feed '{feed}' is being ingested by {held.owner} (last heartbeat {max(held.age, 0):.0f} s ago): disable "
+            "it first with the job disable_feed, or load the file as another feed of feeds.yaml with --feed NAME"
         )
 
 
-def _copy_what_can_be_read(source: Path, target: Path, *, feed: str) -> None:
+def _copy_readable_groups(source: Path, target: Path, *, feed: str) -> None:
     """Copy a journal group by group, as the journal of a feed.
 
-    As another feed's it gets an identity that follows from both, so that a replay can be repeated.
+    If it is another feed's, its new id is derived from both, so that a replay can be repeated.
     """
     try:
         with (
@@ -119,25 +116,25 @@ def _copy_what_can_be_read(source: Path, target: Path, *, feed: str) -> None:
 
 
 def _groups(original: sqlite3.Connection, source: Path) -> Iterator[tuple[int, int, int, int, bytes]]:
-    """The rows of a journal's groups, without those that cannot be read."""
+    """The rows of a journal's readable groups."""
     positions, complete = _positions(original, "ASC")
     if not complete:
-        # A damaged page ends the way through the file; what stands behind it is reached from the other end.
-        logger.warning("%s is damaged: some groups of frames in it cannot be found, and are left out", source)
-        behind, _ = _positions(original, "DESC")
-        positions = sorted({*positions, *behind})
+        # A damaged page ends the scan; groups after it are found by a scan from the other end.
+        logger.warning("%s is damaged: some groups of frames cannot be found and are skipped", source)
+        from_end, _ = _positions(original, "DESC")
+        positions = sorted({*positions, *from_end})
     for position in positions:
         try:
             row = original.execute("SELECT * FROM frame_group WHERE position = ?", (position,)).fetchone()
             journal_file.decode(row[4], position=position, end=row[1])
         except (sqlite3.DatabaseError, journal_file.UnreadableError) as error:
-            logger.warning("%s is damaged: the frames at %d are left out: %s", source, position, error)
+            logger.warning("%s is damaged: skipping the frames at %d: %s", source, position, error)
         else:
             yield row
 
 
 def _positions(original: sqlite3.Connection, order: str) -> tuple[list[int], bool]:
-    """Where groups stand, up to the first that cannot be reached; and whether that was all of them."""
+    """The positions of groups up to the first unreadable page, and whether there was none."""
     positions: list[int] = []
     with contextlib.closing(original.cursor()) as cursor:
         try:

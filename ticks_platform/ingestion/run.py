@@ -1,4 +1,7 @@
-"""One feed's ingestion: a receiving thread, a journal, and a loading thread, started and stopped together."""
+"""One feed's ingestion: starts and stops its receiving thread, its journal and its loading thread.
+
+In the order of a tick: `_receive` appends frames to the journal; the loader takes them from there and commits them.
+"""
 
 from __future__ import annotations
 
@@ -31,22 +34,21 @@ from ticks_platform.timescale.database import Database
 logger = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 3.0
-"""Seconds that a stop gives the database to take what waits in the journal; the rest stays there for the next start."""
-
+"""Seconds that a stop waits for the database to commit the journal; the next start loads the rest."""
 
 RECEIVER_TIMEOUT = 2.0
-"""Seconds that a stop gives the connection to say goodbye and hand over its last frames. The goodbye takes 0.7, what
-is being read when it is asked for 0.2 at the most; the rest is for handing over."""
+"""Seconds that a stop waits for the last frames: the closing handshake takes up to 0.7 s, a read up to 0.2 s, and the
+rest is for appending to the journal."""
 
 
 class Progress(NamedTuple):
-    """What an ingestion has done since it began, and how it is now."""
+    """Counts of an ingestion since its start, and its current state."""
 
     state: State
     frames: int
     loaded: int
     replaced: int
-    """Bars that have replaced an earlier one of their window."""
+    """Bars that replaced an earlier one of their window."""
     duplicate: int
     """Trades that the provider sent again."""
     rejected: int
@@ -58,14 +60,14 @@ class Progress(NamedTuple):
     trouble: str | None
     failed_channels: dict[str, str]
     silent_symbols: frozenset[str]
-    """Symbols that stay silent although everything was tried."""
+    """Symbols that stay silent after a new subscription and a reconnect."""
 
 
 class Ingestion:
-    """Streams a feed into the hypertable until stopped, switched off, refused or taken over.
+    """Streams a feed into the database until it is stopped, disabled, refused or taken over.
 
-    Use as a context manager; leaving it stops reading, commits what was received as far as the database takes it in
-    STOP_TIMEOUT, and gives the feed up. What was not committed waits in the journal for the next ingestion of the feed.
+    Use it as a context manager. On exit it stops reading, commits what the database accepts within STOP_TIMEOUT, and
+    releases the feed. Uncommitted frames stay in the journal; the feed's next ingestion loads them.
     """
 
     def __init__(
@@ -78,9 +80,9 @@ class Ingestion:
         journal_file: Path | None = None,
         follow: bool = False,
     ) -> None:
-        """`owner` names this ingestion in the lease, for example a Dagster run id. `journal_file` is the first of the
-        feed's two journals. With `follow`, an owner that is at work is followed as planned, as `feed.overlaps` allows;
-        else, and where there is none, the feed is taken at once.
+        """`owner` identifies this ingestion in the lease, for example a Dagster run id. `journal_file` is the first of
+        the feed's two journals. If `follow` is set and the feed has an owner, takes over as planned, with an overlap if
+        `feed.overlaps`; otherwise at once.
         """
         self.feed = feed
         self.metrics = Metrics()
@@ -88,7 +90,7 @@ class Ingestion:
         self._database = database
         self._owner = owner
         self.successor: str | None = None
-        """Who has followed as planned, when that is how it ended."""
+        """The owner that took over as planned, if the ingestion ended in this way."""
         self._follow = follow
         self._journal_file = journal_file or journal_path(feed.name)
         self._journal: Journal | None = None
@@ -97,7 +99,7 @@ class Ingestion:
         self._receiver: _Worker | None = None
         self._port: MetricsPort | None = None
         self._readiness = Readiness()
-        self._early: list[Change] = []
+        self._unrecorded: list[Change] = []
         self._epoch = 0
         self._silence = SilenceDetector(feed.calendars(), patience=feed.stale_after_seconds)
         self._coverage = Coverage(connector, feed, at=time.time_ns(), silence=self._silence)
@@ -110,12 +112,12 @@ class Ingestion:
             silence=self._silence,
             feed=feed.name,
         )
-        self._changing = threading.Lock()
+        self._change_lock = threading.Lock()
         self._failed_channels: dict[str, str] = {}
         self._journal_trouble: str | None = None
         self._lost_frames = 0
         self._stopping = threading.Event()
-        self._reading_ends = threading.Event()
+        self._reading_stopped = threading.Event()
         self._ended = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"ingest-{feed.name}", daemon=True)
@@ -128,11 +130,11 @@ class Ingestion:
         self.stop()
 
     def wait(self, seconds: float) -> bool:
-        """Wait up to `seconds` for the ingestion to end by itself; returns whether it has.
+        """Wait up to `seconds` for the ingestion to end by itself; returns whether it has ended.
 
         Raises what ended it: FeedRefusedError, LeaseLostError, MixedDatabaseError, HandoverFailedError, JournalError,
-        JournalDamagedError, JournalUnavailableError, or whatever else went wrong. It ends without an error when the
-        feed was switched off, or handed over: then there is a `successor`.
+        JournalDamagedError, JournalUnavailableError, or any unexpected error. No error is raised if the feed was
+        disabled, or handed over: then `successor` is set.
         """
         ended = self._ended.wait(seconds)
         if ended and self._failure is not None:
@@ -140,29 +142,29 @@ class Ingestion:
         return ended
 
     def stop(self) -> None:
-        """Stop reading, commit what waits in the journal if the database takes it soon, give the feed up."""
+        """Stop reading, commit the journal as far as the database allows soon, and release the feed."""
         self._stopping.set()
-        self._end_reading()
+        self._stop_reading()
         self._thread.join(STOP_TIMEOUT)
         if self._thread.is_alive() and self._loader is not None:
             self._loader.abandon()
             self._thread.join(STOP_TIMEOUT)
             logger.warning(
-                "feed %s stopped while about %d bytes wait in its journal (%s); its next start loads them",
+                "feed %s stopped with about %d uncommitted bytes in its journal (%s); its next start loads them",
                 self.feed.name,
                 self.progress().waiting_bytes,
                 self.progress().trouble,
             )
 
-    def want(self, feed: FeedSettings) -> None:
-        """Stream the symbols of these settings from now on, on the connections that stand."""
+    def apply_settings(self, feed: FeedSettings) -> None:
+        """Stream the symbols of these settings from now on, without dropping the connections."""
         self.feed = feed
         self._silence.set_calendars(feed.calendars())
-        self._coverage.follow(feed, at=time.time_ns())
+        self._coverage.apply_settings(feed, at=time.time_ns())
         self._connection.set_symbols(feed.symbol_names())
 
     def progress(self) -> Progress:
-        """Counts since the start, and the state of things now. Safe from any thread."""
+        """Counts since the start, and the current state. Safe from any thread."""
         return Progress(
             state=self._connection.state,
             frames=self.metrics.frames,
@@ -181,27 +183,29 @@ class Ingestion:
         )
 
     def _current_trouble(self) -> str | None:
-        at_work = self._loader or self._takeover
-        loading = at_work.trouble if at_work else None
+        worker = self._loader or self._takeover
+        database_trouble = worker.trouble if worker else None
         if self._journal_trouble is not None:
             return self._journal_trouble
         if self._journal is not None and self._journal.full:
-            budget = self.feed.journal.max_megabytes
+            limit = self.feed.journal.max_megabytes
             return (
-                f"the journal of feed '{self.feed.name}' is full ({budget} MB wait in {self._journal.path}): reading "
-                "has stopped until the database takes some of it. "
-                f"{loading or 'The database is slower than the feed'}. To hold out longer, raise "
+                f"the journal of feed '{self.feed.name}' is full ({limit} MB wait in {self._journal.path}): reading "
+                "is paused until the database commits some of it. "
+                f"{database_trouble or 'The database is slower than the feed'}. To bridge longer outages, raise "
                 "journal.max_megabytes in feeds.yaml"
             )
-        return loading
+        return database_trouble
+
+    # Start and stop.
 
     def _run(self) -> None:
         try:
             with contextlib.ExitStack() as stack:
                 journals = JournalPair(self._journal_file, self.feed)
                 stack.callback(journals.close)
-                # An appending thread must have ended before.
-                stack.callback(self._leave)
+                # Callbacks run in reverse order: the receiver ends before its journal is closed.
+                stack.callback(self._stop_receiver)
                 if self.feed.metrics_port is not None:
                     self._port = MetricsPort(self.feed.metrics_port, self.feed.name, self.metrics, self._gauges)
                     stack.callback(self._port.close)
@@ -213,44 +217,34 @@ class Ingestion:
                     stopping=self._stopping,
                 )
                 with contextlib.suppress(StoppedError):
-                    begun = takeover.begin() if self._follow else None
-                    self._stream(takeover.take() if begun is None else self._succeed(takeover, *begun))
-        except BaseException as error:  # noqa: BLE001  (handed to whoever waits)
+                    announced = takeover.announce() if self._follow else None
+                    self._stream(takeover.take() if announced is None else self._take_over(takeover, *announced))
+        except BaseException as error:  # noqa: BLE001  (raised by `wait`)
             self._failure = error
         finally:
             self._ended.set()
 
-    def _succeed(self, takeover: Takeover, begun: Handover, journal: Journal) -> Ownership:
-        """Receive beside the predecessor for a while, if the provider allows that, then take the feed over."""
-        self._journal, self._epoch = journal, begun.epoch
+    def _take_over(self, takeover: Takeover, planned: Handover, journal: Journal) -> Ownership:
+        """Take the feed over as planned, after receiving alongside the predecessor if the provider allows that."""
+        self._journal, self._epoch = journal, planned.epoch
         if not self.feed.overlaps:
-            return takeover.follow(begun, journal, closed_within=CLOSE_TIMEOUT)
-        receiver = self._receive_from_now_on()
+            return takeover.follow(planned, journal, closed_within=CLOSE_TIMEOUT)
+        receiver = self._start_receiver()
         channels = [channel for symbol in self.feed.symbol_names() for channel in self._connector.channels(symbol)]
 
         def is_ready() -> bool:
             if not receiver.is_alive():
-                raise receiver.failure or HandoverFailedError(f"feed '{begun.feed}': its connections have ended")
-            with self._changing:
+                raise receiver.failure or HandoverFailedError(f"feed '{planned.feed}': its connections have ended")
+            with self._change_lock:
                 return self._readiness.covers(channels)
 
-        return takeover.follow_when_ready(begun, journal, is_ready)
-
-    def _receive_from_now_on(self) -> _Worker:
-        if self._receiver is None:
-            self._receiver = _Worker(self._connection.run, f"receive-{self.feed.name}")
-            self._receiver.start()
-        return self._receiver
-
-    def _leave(self) -> None:
-        self._end_reading()
-        if self._receiver is not None:
-            self._receiver.join(RECEIVER_TIMEOUT)
+        return takeover.follow_when_ready(planned, journal, is_ready)
 
     def _stream(self, ownership: Ownership) -> None:
         journal, lease = ownership.journal, ownership.lease
         self._journal, self._epoch = journal, lease.epoch
-        self._coverage.keep(CoverageNotes(journal.path, epoch=lease.epoch, journals=journal_pair(self._journal_file)))
+        notes = CoverageNotes(journal.path, epoch=lease.epoch, journals=journal_pair(self._journal_file))
+        self._coverage.write_notes_to(notes)
         loader = Loader(
             database=self._database,
             lease=lease,
@@ -262,28 +256,28 @@ class Ingestion:
             silence=self._silence,
             coverage=self._coverage,
         )
-        with self._changing:
+        with self._change_lock:
             self._loader = loader
-            for change in self._early:
+            for change in self._unrecorded:
                 loader.record(change)
-        receiver = self._receive_from_now_on()
+        receiver = self._start_receiver()
         loading = _Worker(loader.run, f"load-{self.feed.name}")
         loading.start()
-        while receiver.is_alive() and loading.is_alive() and loader.wanted and not self._stopping.is_set():
+        while receiver.is_alive() and loading.is_alive() and loader.enabled and not self._stopping.is_set():
             self._stopping.wait(0.1)
             if self._port is not None:
                 self._port.open_if_due()
-        self._end_reading()
+        self._stop_reading()
         journal.lift_limit()
         receiver.join(RECEIVER_TIMEOUT)
         journal.stop_appending()
         if receiver.failure is not None:
-            # Nothing more will come: what the database does not take soon waits in the journal for the next start.
+            # No more frames will come; what the database does not commit soon is loaded by the next start.
             loading.join(STOP_TIMEOUT)
             loader.abandon()
         loading.join()
         if isinstance(loading.failure, HandedOverError):
-            # Whatever this one could not append any more, the successor has received too.
+            # The successor has received everything that this journal lacks.
             self.successor = loading.failure.successor
             loader.close_session()
             return
@@ -293,51 +287,64 @@ class Ingestion:
         if self._lost_frames:
             raise JournalUnavailableError(
                 f"feed '{self.feed.name}' was stopped while its journal could not be written: {self._lost_frames} "
-                f"frames that had been read are lost. {self._journal_trouble}"
+                f"received frames are lost. {self._journal_trouble}"
             )
 
-    def _end_reading(self) -> None:
+    def _start_receiver(self) -> _Worker:
+        if self._receiver is None:
+            self._receiver = _Worker(self._connection.run, f"receive-{self.feed.name}")
+            self._receiver.start()
+        return self._receiver
+
+    def _stop_receiver(self) -> None:
+        self._stop_reading()
+        if self._receiver is not None:
+            self._receiver.join(RECEIVER_TIMEOUT)
+
+    def _stop_reading(self) -> None:
         self._connection.stop()
-        self._reading_ends.set()
+        self._reading_stopped.set()
+
+    # Called by the receiving thread.
 
     def _receive(self, frames: Sequence[Frame]) -> None:
-        """Append to the journal, for as long as it takes; nothing is read meanwhile. On a stop, try just once more."""
+        """Append to the journal, retrying as long as it takes, while nothing is read; on a stop, try once more."""
         assert self._journal is not None
         backoff = Backoff(base=0.2, cap=5.0)
         while True:
-            last_try = self._reading_ends.is_set()
+            last_try = self._reading_stopped.is_set()
             try:
                 self._journal.append(frames, epoch=self._epoch)
             except JournalUnavailableError as error:
                 if self._journal_trouble is None:
-                    logger.warning("feed %s: %s; it is tried again", self.feed.name, error)
+                    logger.warning("feed %s: %s; retrying", self.feed.name, error)
                 self._journal_trouble = (
-                    f"the journal of feed '{self.feed.name}' takes no frames: {error}. Reading has stopped until it "
-                    "does; if its disk is full, free space there"
+                    f"cannot write the journal of feed '{self.feed.name}': {error}. Reading is paused until that "
+                    "succeeds; if its disk is full, free space on it"
                 )
                 if last_try:
-                    # Its caller goes on to take in what is left of the connection: the disk may have room again.
-                    self._lose(frames)
+                    # No exception: the rest of the connection's frames may fit, if the disk has space again.
+                    self._report_lost(frames)
                     return
-                self._reading_ends.wait(backoff.next_delay())
+                self._reading_stopped.wait(backoff.next_delay())
             except JournalDamagedError:
-                self._lose(frames)
+                self._report_lost(frames)
                 raise
             else:
                 self._journal_trouble = None
                 return
 
-    def _lose(self, frames: Sequence[Frame]) -> None:
-        """Say that frames which were read are in no journal, in the log and among the feed's sessions."""
-        detail = f"{len(frames)} frames that were read are lost: the journal could not be written"
+    def _report_lost(self, frames: Sequence[Frame]) -> None:
+        """Report received frames that are in no journal, in the log and in feed_session."""
+        detail = f"{len(frames)} received frames are lost: the journal could not be written"
         logger.error("feed %s: %s", self.feed.name, detail)
-        with self._changing:
+        with self._change_lock:
             self._lost_frames += len(frames)
             self._record(Change(self._connection.state, time.time_ns(), frames[0].connection, detail))
 
     def _on_change(self, change: Change) -> None:
-        with self._changing:
-            self._readiness.note(change)
+        with self._change_lock:
+            self._readiness.record(change)
             self.metrics.connections = max(self.metrics.connections, change.connection)
             if isinstance(change.notice, ChannelsFailed):
                 self._failed_channels.update(change.notice.reasons)
@@ -347,9 +354,9 @@ class Ingestion:
             self._record(change)
 
     def _record(self, change: Change) -> None:
-        # A successor has no loader yet: it writes nothing before it has the feed.
+        # A successor has no loader before it holds the lease.
         if self._loader is None:
-            self._early.append(change)
+            self._unrecorded.append(change)
         else:
             self._loader.record(change)
 
@@ -359,7 +366,7 @@ class Ingestion:
 
 
 class _Worker(threading.Thread):
-    """A thread that keeps what it died of."""
+    """A thread that keeps the exception that ended it."""
 
     def __init__(self, work: Callable[[], None], name: str) -> None:
         super().__init__(name=name, daemon=True)
@@ -369,5 +376,5 @@ class _Worker(threading.Thread):
     def run(self) -> None:
         try:
             self._work()
-        except BaseException as error:  # noqa: BLE001  (raised again by the ingestion)
+        except BaseException as error:  # noqa: BLE001  (raised by the ingestion)
             self.failure = error

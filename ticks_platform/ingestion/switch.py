@@ -1,4 +1,4 @@
-"""Which feeds are wanted: a state that people change, and that ingestion and its supervisor obey."""
+"""Which feeds are enabled: people change it; ingestion and its supervisor follow it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def disabled(cursor: Cursor, feeds: Sequence[str]) -> set[str]:
-    """Those of the feeds that were switched off. A feed that the database has never seen is wanted."""
+    """Those of the feeds that are disabled. A feed that is not in the database is enabled."""
     cursor.execute("SELECT feed FROM ticks_platform.feed WHERE feed = ANY (%s) AND NOT enabled", (list(feeds),))
     return {row[0] for row in cursor.fetchall()}
 
 
-def switch(cursor: Cursor, *, feed: str, provider: str, synthetic: bool, enabled: bool) -> None:
-    """Switch a feed on or off. A running ingestion sees it at its next commit or heartbeat."""
+def set_enabled(cursor: Cursor, *, feed: str, provider: str, synthetic: bool, enabled: bool) -> None:
+    """Enable or disable a feed. A running ingestion follows at its next commit or heartbeat."""
     parameters = {"feed": feed, "provider": provider, "synthetic": synthetic, "enabled": enabled}
     cursor.execute(sql_files.read("queries/feeds/switch.sql"), parameters)

@@ -1,4 +1,4 @@
-"""Transactions on one connection to the database, repeated until they are committed."""
+"""Transactions on one database connection, retried until they are committed."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 FAILURES = (psycopg2.Error, DatabaseUnavailableError)
-"""What a transaction raises when it is not committed, or when nobody knows whether it is."""
+"""What a transaction raises if it is not committed, or if that is unknown."""
 
 
 class AbandonedError(Exception):
-    """Nobody waits for the transaction any more."""
+    """`abandon` was called before the transaction was committed."""
 
 
 class Transactions:
-    """One connection to the database, opened when it is needed. For the transactions of one thread at a time."""
+    """One connection to the database, opened on demand. One thread at a time may run transactions."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Transactions:
         on_commit: Callable[[], None],
         on_failure: Callable[[Exception], None],
     ) -> None:
-        """`on_failure` is called after a transaction of `until_done` has failed, before the wait for the next try."""
+        """`on_failure` is called after a failed transaction of `until_committed`, before the delay."""
         self._database = database
         self._application_name = application_name
         self._feed = feed
@@ -52,21 +52,7 @@ class Transactions:
         self._backoff = Backoff(base=0.2, cap=5.0)
         self._abandoned = threading.Event()
         self.trouble: str | None = None
-        """Why the last transaction of `until_done` was not committed, or None."""
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether somebody has called `abandon`."""
-        return self._abandoned.is_set()
-
-    def abandon(self) -> None:
-        """Try nothing again from now on. Safe from any thread."""
-        self._abandoned.set()
-
-    def wait(self, seconds: float) -> None:
-        """Wait. Raises AbandonedError as soon as somebody calls `abandon`."""
-        if self._abandoned.wait(seconds):
-            raise AbandonedError
+        """Why the last transaction of `until_committed` failed; None if it was committed."""
 
     def once(self, work: Callable[[Cursor], T]) -> T:
         """Do the work in one transaction. Raises one of FAILURES."""
@@ -76,11 +62,8 @@ class Transactions:
         self._on_commit()
         return result
 
-    def until_done(self, work: Callable[[Cursor], T]) -> T:
-        """Do the work in one transaction, again and again until it is committed.
-
-        Waits in between, longer each time, up to 5 s. Raises AbandonedError.
-        """
+    def until_committed(self, work: Callable[[Cursor], T]) -> T:
+        """Do the work in one transaction, retried until it is committed; delays grow to 5 s. Raises AbandonedError."""
         while True:
             try:
                 result = self.once(work)
@@ -88,7 +71,7 @@ class Transactions:
                 self.close()
                 delay = self._backoff.next_delay()
                 self.trouble = f"{self._database.description}: {str(error).strip()}"
-                logger.warning("feed %s cannot commit, trying again in %.1f s: %s", self._feed, delay, self.trouble)
+                logger.warning("feed %s: cannot commit, retrying in %.1f s: %s", self._feed, delay, self.trouble)
                 self._on_failure(error)
                 self.wait(delay)
                 continue
@@ -96,15 +79,29 @@ class Transactions:
             self.trouble = None
             return result
 
+    def wait(self, seconds: float) -> None:
+        """Wait. Raises AbandonedError as soon as `abandon` is called."""
+        if self._abandoned.wait(seconds):
+            raise AbandonedError
+
+    def abandon(self) -> None:
+        """Retry nothing from now on. Safe from any thread."""
+        self._abandoned.set()
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether `abandon` was called."""
+        return self._abandoned.is_set()
+
     def connect(self) -> Connection:
-        """The connection, opened if it is not open. Raises DatabaseUnavailableError."""
+        """Return the connection, opening it if needed. Raises DatabaseUnavailableError."""
         if self._connection is None:
             self._connection = self._database.connect(self._application_name)
             self._on_connect()
         return self._connection
 
     def close(self) -> None:
-        """Close the connection; the next transaction opens another one."""
+        """Close the connection; the next transaction opens a new one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

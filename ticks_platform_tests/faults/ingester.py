@@ -39,7 +39,7 @@ from ticks_platform.ingestion.rows.tables import Table
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.support.children import told_to_end
+from ticks_platform_tests.support.children import stop_requested
 
 TAKEN_OVER = 3
 """Exit code of an ingester that another one has replaced."""
@@ -332,7 +332,7 @@ MUTATIONS: dict[str, list[Mutation | SqlMutation]] = {
 def main(order: Order) -> int:
     """Ingest as ordered; returns the exit code."""
     logging.basicConfig(level=logging.INFO, format=f"run {order.run} %(asctime)s %(message)s")
-    stop = told_to_end()
+    stop = stop_requested()
     # A provider that drops us again and again is what we are here for: waits begin small each time.
     connections.STABLE_AFTER = 0.0
     for mutation in MUTATIONS[order.mutation] if order.mutation else ():

@@ -1,4 +1,4 @@
-"""A feed, its lease, a journal and a loader, for the tests of ingestion."""
+"""A feed, its lease, a journal and a loader."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def take_lease(database: Database, journal: Journal) -> Callable[[str], Lease]:
 
 @pytest.fixture
 def make_loader(database: Database, tmp_path: Path) -> Iterator[LoaderOf]:
-    """A loader with all its frames in the journal and no more to come; its `run` loads them."""
+    """A loader whose frames are all in the journal; its `run` loads them and ends."""
     opened: list[Journal] = []
 
     def make(lease: Lease, frames: Sequence[bytes], decode: Decode | None = None) -> Loader:

@@ -199,7 +199,7 @@ def test_frames_of_a_feed_that_nobody_knows_are_reported(database: Database, fol
     found = look(database, folder, "test")
     assert {orphan.feed: orphan.waiting for orphan in found.orphans} == {"renamed": 5, "drained": 0}
     (problem,) = [problem for orphan in found.orphans for problem in orphan.problems()]
-    assert problem.startswith(f"5 frames wait in {path}, a journal of feed renamed")
+    assert problem.startswith(f"5 frames wait in {path}, an orphaned journal of feed renamed")
     assert f"python -m ticks_platform.ingestion replay {path} --feed NAME" in problem
     assert look(database, folder, "test", "renamed", "drained").orphans == []
 
@@ -224,7 +224,7 @@ def test_the_account_of_a_known_feed_is_in_it(
     assert look(database, folder, "test") == JournalFolder([audit.JournalAccount("test", 2, 2, 0, 0)], [], [], [])
     execute(database, "UPDATE ticks_platform.feed_checkpoint SET frames = 1")
     (account,) = look(database, folder, "test").accounts
-    assert account.problems() == ["feed test: its journal took in 2 frames, but 1 are committed and 0 wait"]
+    assert account.problems() == ["feed test: 2 frames appended to its journal, but 1 committed and 0 waiting"]
 
 
 def test_what_cannot_be_read_is_reported_and_hides_nothing(database: Database, folder: Path) -> None:

@@ -27,7 +27,7 @@ def change(notice: Notice | None, *, later: int = 0, detail: str = "") -> Change
 
 def note(database: Database, *notices: Notice | None, later: int = 0) -> None:
     with database.transaction() as cursor:
-        channels.note(cursor, "test", [change(notice, later=later) for notice in notices])
+        channels.record(cursor, "test", [change(notice, later=later) for notice in notices])
 
 
 def known(database: Database) -> list[tuple[str, str, str]]:
@@ -45,7 +45,7 @@ def test_the_latest_state_of_each_channel_is_kept(database: Database, take_lease
     ]
     note(database, Silent({"A": 61.4, "B": 70.0}), HeardAgain(("B",)), Unsubscribed(("C", "Z")), later=60)
     assert known(database) == [
-        ("A", "silent", "for 61 s when it was noticed"),
+        ("A", "silent", "for 61 s when it was detected"),
         ("B", "subscribed", "was silent"),
         ("D", "failed", "no such symbol"),
     ]
@@ -72,7 +72,7 @@ def test_names_that_no_text_holds_stop_nothing(database: Database, take_lease: T
     assert known(database) == [
         ("A\\0", "subscribed", ""),
         ("B\\0", "failed", "why\\0\\udfff"),
-        ("C\\0", "silent", "for 5 s when it was noticed"),
+        ("C\\0", "silent", "for 5 s when it was detected"),
         ("\\ud800", "subscribed", ""),
     ]
     note(database, Unsubscribed(("A\0", "B\0", "\ud800")), HeardAgain(("C\0",)))
@@ -96,7 +96,7 @@ def test_a_new_owner_begins_anew(database: Database, take_lease: TakeLease, make
     assert [row[:2] for row in known(database)] == [("A", "subscribed"), ("B", "subscribed")]
     with database.transaction() as cursor:
         cursor.execute("INSERT INTO ticks_platform.feed SELECT 'other', provider, synthetic FROM ticks_platform.feed")
-        channels.note(cursor, "other", [change(Acknowledged(("A",)))])
+        channels.record(cursor, "other", [change(Acknowledged(("A",)))])
     second = make_loader(take_lease("two"), [])
     second.record(Change(State.STREAMING, time.time_ns(), 1, "", ChannelsFailed({"B": "gone"})))
     second.run()

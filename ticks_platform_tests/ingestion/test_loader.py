@@ -1,4 +1,4 @@
-"""The loader: every event is a row or a rejected event, once, whatever happens in between."""
+"""The loader: every event becomes one row or one rejected event, whatever fails in between."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ticks_platform_tests.support import skips
 from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, price, rows
 
 
-def test_ticks_and_checkpoint_arrive_together(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
+def test_ticks_are_committed_with_checkpoint(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
     frames = [price(price=float(number)) for number in range(1, 501)]
     loader = make_loader(take_lease("one"), frames)
     loader.run()
@@ -44,7 +44,7 @@ def test_ticks_and_checkpoint_arrive_together(database: Database, take_lease: Ta
     assert rows(database, "SELECT released_at IS NOT NULL FROM ticks_platform.feed_lease") == [(True,)]
 
 
-def test_all_fields_arrive(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
+def test_all_fields_are_stored(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
     make_loader(
         take_lease("one"),
         [price("XAU/USD", timestamp=1647950462, price=1925.18, bid=1925.05, ask=1925.32, day_volume=None)],
@@ -57,7 +57,7 @@ def test_all_fields_arrive(database: Database, take_lease: TakeLease, make_loade
     assert row == (1647950462, "XAU/USD", 1925.18, None, None, 1925.05, 1925.32, "test", True)
 
 
-def test_bad_input_is_set_aside_with_reason_and_bytes_and_blocks_nothing(
+def test_a_bad_event_is_rejected_with_reason_and_bytes(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf
 ) -> None:
     now = int(time.time())
@@ -87,7 +87,7 @@ def test_bad_input_is_set_aside_with_reason_and_bytes_and_blocks_nothing(
     } == bad
 
 
-def test_one_tick_that_the_database_refuses_is_found_among_thousands(
+def test_a_tick_that_the_database_refuses_is_found_among_thousands(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf
 ) -> None:
     frames = [price(price=float(number)) for number in range(1, 3001)]
@@ -100,24 +100,24 @@ def test_one_tick_that_the_database_refuses_is_found_among_thousands(
     ]
 
 
-def test_an_old_owner_writes_nothing_more(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
+def test_an_old_owner_can_no_longer_write(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
     old = take_lease("old")
     make_loader(old, [price()]).run()
     new = take_lease("new")
     with pytest.raises(LeaseLostError, match="taken over"):
         make_loader(old._replace(position=new.position), [price()]).run()
     make_loader(new, [price()]).run()
-    assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(3,)], "the journal kept what the old one had"
+    assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(3,)], "the old owner's frame too"
     assert new.epoch == old.epoch + 1
 
 
-def test_a_batch_whose_commit_was_not_heard_of_is_not_stored_twice(
+def test_a_batch_whose_commit_got_no_answer_is_not_stored_twice(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf
 ) -> None:
     lease = take_lease("one")
     frames = [price(price=float(number)) for number in range(1, 11)]
     make_loader(lease, frames).run()
-    # The connection died in the middle of a commit that came through: the loader tries the same batch again.
+    # The connection was lost after the commit, before its answer: the loader retries the same batch.
     loader = make_loader(lease, [])
     groups = [FrameGroup(0, sum(map(len, frames)), lease.epoch, 1, [time.time_ns()] * 10, frames)]
     loader._commit(prepare(decode_groups(groups, loader._decode), TradeMemory(), lease))
@@ -126,10 +126,10 @@ def test_a_batch_whose_commit_was_not_heard_of_is_not_stored_twice(
     assert rows(database, "SELECT loaded FROM ticks_platform.feed_ledger") == [(10,)]
 
 
-def test_ticks_are_stored_although_the_journal_lost_its_end(
+def test_new_ticks_are_stored_after_the_journal_lost_its_end(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf, tmp_path: Path
 ) -> None:
-    """Its next frames must not come to stand where the database has seen others, and be taken for those."""
+    """Its next frames must not get positions that the database has already loaded."""
     make_loader(take_lease("one"), [price(), price(), price()]).run()
     for file in tmp_path.glob("journal.sqlite3*"):
         file.unlink()
@@ -149,7 +149,7 @@ def test_ticks_are_stored_although_the_journal_lost_its_end(
     assert account.problems() == []
 
 
-def test_a_checkpoint_that_somebody_moved_is_not_taken_for_a_commit(
+def test_a_checkpoint_moved_by_others_is_an_error(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf
 ) -> None:
     loader = make_loader(take_lease("one"), [price()])
@@ -160,12 +160,12 @@ def test_a_checkpoint_that_somebody_moved_is_not_taken_for_a_commit(
     assert loader.metrics.loaded == 0
 
 
-def test_taking_a_feed_over_uses_up_no_journal_numbers(database: Database, take_lease: TakeLease) -> None:
+def test_a_takeover_uses_up_no_journal_number(database: Database, take_lease: TakeLease) -> None:
     assert [take_lease("one").journal_number for _ in range(5)] == [1] * 5
     assert rows(database, "SELECT last_value FROM ticks_platform.feed_checkpoint_journal_number_seq") == [(1,)]
 
 
-def test_a_paused_owner_is_fenced_off_though_a_restored_database_hands_out_its_epoch_again(
+def test_a_paused_owner_is_fenced_off_even_if_a_restored_database_reuses_its_epoch(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf
 ) -> None:
     old = take_lease("old")
@@ -175,7 +175,7 @@ def test_a_paused_owner_is_fenced_off_though_a_restored_database_hands_out_its_e
         make_loader(old, [price()]).run()
 
 
-def test_a_new_owner_goes_on_where_the_old_one_left_off(
+def test_a_new_owner_continues_where_the_old_one_stopped(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf
 ) -> None:
     first = [price(), price()]
@@ -186,9 +186,7 @@ def test_a_new_owner_goes_on_where_the_old_one_left_off(
     assert rows(database, "SELECT count(*), count(DISTINCT tick_id) FROM stocks_real_time") == [(3, 3)]
 
 
-def test_trouble_with_the_database_is_waited_out(
-    database: Database, take_lease: TakeLease, make_loader: LoaderOf
-) -> None:
+def test_database_errors_are_retried(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
     lease = take_lease("one")
     with database.transaction() as cursor:
         cursor.execute("ALTER TABLE stocks_real_time RENAME TO not_there_for_a_while")
@@ -237,20 +235,20 @@ def test_abandoning_ends_a_loader_that_cannot_commit(take_lease: TakeLease, make
     assert loader.metrics.loaded == 0
 
 
-def test_switching_a_feed_off_is_seen_with_the_next_transaction(
+def test_the_next_transaction_sees_that_the_feed_was_disabled(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf
 ) -> None:
     lease = take_lease("one")
     with database.transaction() as cursor:
-        switch.switch(cursor, feed="test", provider="twelve_data", synthetic=True, enabled=False)
+        switch.set_enabled(cursor, feed="test", provider="twelve_data", synthetic=True, enabled=False)
         assert switch.disabled(cursor, ["test", "unknown"]) == {"test"}
     loader = make_loader(lease, [price()])
     loader.run()
-    assert not loader.wanted
-    assert loader.metrics.loaded == 1, "what was received is stored all the same"
+    assert not loader.enabled
+    assert loader.metrics.loaded == 1, "received ticks are stored"
 
 
-def test_changes_of_the_connection_are_written_once(
+def test_changes_of_connection_state_are_stored_once(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf
 ) -> None:
     loader = make_loader(take_lease("one"), [price()])
@@ -261,7 +259,7 @@ def test_changes_of_the_connection_are_written_once(
     ]
 
 
-def test_synthetic_and_live_ticks_do_not_share_a_database(database: Database, take_lease: TakeLease) -> None:
+def test_synthetic_and_live_ticks_are_not_mixed(database: Database, take_lease: TakeLease) -> None:
     take_lease("one")
     with pytest.raises(leases.MixedDatabaseError, match="TICKS_DATABASE_URL"), database.transaction() as cursor:
         leases.take(
@@ -283,7 +281,7 @@ def test_a_takeover_waits_for_the_old_owners_commit(
     connection = database.connect()
     taken: list[Lease] = []
     with connection.cursor() as cursor:
-        leases.hold(cursor, lease)
+        leases.renew(cursor, lease)
         cursor.execute("UPDATE ticks_platform.feed_checkpoint SET position = 77 WHERE feed = 'test'")
         new_owner = threading.Thread(target=lambda: taken.append(take_lease("new")))
         new_owner.start()
@@ -304,7 +302,7 @@ def test_status_tells_who_holds_a_feed(database: Database, take_lease: TakeLease
     assert (held.owner, held.epoch, held.released) == ("somebody", 1, False)
 
 
-def test_errors_of_circumstance_are_not_taken_for_bad_data(
+def test_a_database_error_does_not_count_as_bad_data(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loader = make_loader(take_lease("one"), [price()])
@@ -313,13 +311,13 @@ def test_errors_of_circumstance_are_not_taken_for_bad_data(
         iter([psycopg2.errors.DiskFull("no space"), psycopg2.errors.DeadlockDetected("dead")]),
     )
 
-    def copy_with_trouble(*arguments: object) -> object:
+    def failing_copy(*arguments: object) -> object:
         failure = next(failures, None)
         if failure is not None:
             raise failure
         return original(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Store, "store", lambda _store, *arguments: copy_with_trouble(*arguments))
+    monkeypatch.setattr(Store, "store", lambda _store, *arguments: failing_copy(*arguments))
     loader.run()
     assert (loader.metrics.loaded, loader.metrics.rejected) == (1, 0)
 
@@ -362,7 +360,7 @@ def test_the_ledger_accounts_for_every_event_of_every_connection(
     assert rows(database, "SELECT count(*) FROM ticks_platform.rejected_event") == [(6,)]
 
 
-def test_the_database_refuses_a_ledger_that_does_not_balance(database: Database, take_lease: TakeLease) -> None:
+def test_a_check_constraint_rejects_an_unbalanced_ledger(database: Database, take_lease: TakeLease) -> None:
     lease = take_lease("one")
     now = datetime.now(timezone.utc)
     entry = Entry(
@@ -383,7 +381,7 @@ def test_the_database_refuses_a_ledger_that_does_not_balance(database: Database,
         ledger.add(cursor, "test", [entry])
 
 
-def test_a_connector_that_fails_or_makes_nonsense_stops_nothing(
+def test_a_failing_connector_does_not_stop_the_feed(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf
 ) -> None:
     def decode(frame: bytes) -> list[object]:
@@ -402,7 +400,7 @@ def test_a_connector_that_fails_or_makes_nonsense_stops_nothing(
     assert rows(database, "SELECT events, loaded, rejected FROM ticks_platform.feed_ledger") == [(6, 2, 4)]
 
 
-def test_large_batches_go_straight_into_the_columnstore_where_the_server_can(
+def test_large_batches_go_directly_into_the_columnstore_if_the_server_supports_it(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf, server_url: str | None
 ) -> None:
     loader = make_loader(take_lease("one"), [])
@@ -417,24 +415,22 @@ def test_large_batches_go_straight_into_the_columnstore_where_the_server_can(
         (12_000, 72_006_000.0, 12_000)
     ]
     compressed = rows(database, "SELECT is_compressed FROM timescaledb_information.chunks")
-    assert compressed == [(server_url is not None,)], "the embedded release is too old to be relied on for this"
+    assert compressed == [(server_url is not None,)], "the embedded release does not support this reliably"
     assert rows(database, "SELECT sum(tick_count), max(close) FROM one_minute_candle") == [(12_000, 12_000.0)]
 
 
-def test_a_loader_that_is_in_the_middle_of_a_statement_is_seen_to_work(
-    database: Database, server_url: str | None
-) -> None:
-    """It cannot beat while it waits for a lock; the supervisor must not take that for its death."""
+def test_a_loader_that_executes_a_statement_is_active(database: Database, server_url: str | None) -> None:
+    """It sends no heartbeat while it waits for a lock; the supervisor must not presume it dead."""
     if server_url is None:
-        skips.skip(skips.ONLY_NATIVE, "the embedded one has one session, which never waits while it is asked")
+        skips.skip(skips.ONLY_NATIVE, "the embedded database has one session, which is never busy when it is queried")
     connection = database.connect(leases.application_name("test"))
     with connection.cursor() as cursor, database.autocommit() as asking:
-        assert not leases.is_working(asking, "test")
+        assert not leases.loader_is_active(asking, "test")
         thread = threading.Thread(target=cursor.execute, args=("SELECT pg_sleep(1)",))
         thread.start()
         deadline = time.monotonic() + 5
-        while not leases.is_working(asking, "test"):
+        while not leases.loader_is_active(asking, "test"):
             assert time.monotonic() < deadline
         thread.join()
-        assert not leases.is_working(asking, "test")
+        assert not leases.loader_is_active(asking, "test")
     connection.close()

@@ -64,7 +64,7 @@ def test_a_replay_as_another_feed(database: Database, feed: FeedSettings, journa
 
 def test_an_export_overwrites_nothing(journal: Journal, tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
-    with pytest.raises(JournalError, match="overwrites nothing"):
+    with pytest.raises(JournalError, match="does not overwrite files"):
         export(journal.path, tmp_path / "precious")
     with pytest.raises(JournalError, match="no journal"):
         export(tmp_path / "nowhere", tmp_path / "new")
@@ -147,7 +147,7 @@ def test_what_can_be_read_of_a_damaged_journal_is_loaded(
     positions = damage_group(journal.path, 3)
     wreck_middle_page(journal.path)
     metrics = replay(journal.path, feed=feed, database=database)
-    assert f"the frames at {positions[3]} are left out" in caplog.text
+    assert f"skipping the frames at {positions[3]}" in caplog.text
     assert "cannot be found" in caplog.text
     assert 150 <= metrics.loaded < 199
     stored = rows(database, "SELECT min(price), max(price), count(DISTINCT price) FROM stocks_real_time")

@@ -113,7 +113,7 @@ def test_switching_the_feed_off_ends_it_with_everything_stored(
         stand_in.wait_until_subscribed("AAPL", timeout_s=10)
         stand_in.send_exactly(50, timeout_s=10)
         with database.transaction() as cursor:
-            switch.switch(cursor, feed="test", provider="twelve_data", synthetic=True, enabled=False)
+            switch.set_enabled(cursor, feed="test", provider="twelve_data", synthetic=True, enabled=False)
         assert ingestion.wait(10), "it ends by itself"
     assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(50,)]
 
@@ -143,7 +143,7 @@ def test_it_will_not_mix_synthetic_ticks_with_live_ones(
     ingest: Ingest, feed: FeedSettings, stand_in: StandIn, database: Database
 ) -> None:
     with database.transaction() as cursor:
-        switch.switch(cursor, feed="stocks", provider="twelve_data", synthetic=False, enabled=True)
+        switch.set_enabled(cursor, feed="stocks", provider="twelve_data", synthetic=False, enabled=True)
     with ingest(feed, stand_in, database) as ingestion, pytest.raises(MixedDatabaseError, match="stocks"):
         ingestion.wait(15)
 
@@ -252,7 +252,7 @@ def test_an_owner_that_is_stuck_in_a_transaction_is_evicted(
     lease = take_lease("old")
     paused = database.connect(leases.application_name("test"))
     with paused.cursor() as cursor:
-        leases.hold(cursor, lease)
+        leases.renew(cursor, lease)
         with ingest(feed, stand_in, database) as ingestion:
             stand_in.wait_until_subscribed("AAPL", timeout_s=20)
             stand_in.send_exactly(5, timeout_s=10)

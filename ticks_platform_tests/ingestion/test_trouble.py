@@ -85,7 +85,7 @@ def test_a_stop_while_the_disk_is_full_says_what_is_lost(
         limit_pages(ingestion, 1)
         stand_in.send_exactly(5_000, timeout_s=30)
         wait_until("it is noticed", lambda: ingestion.progress().trouble)
-    with pytest.raises(JournalUnavailableError, match="frames that had been read are lost"):
+    with pytest.raises(JournalUnavailableError, match="received frames are lost"):
         ingestion.wait(10)
     assert "are lost" in caplog.text
     lost = rows(database, "SELECT detail FROM ticks_platform.feed_session WHERE detail LIKE '%are lost%'")
@@ -177,8 +177,8 @@ def test_the_lease_beats_while_the_database_refuses_the_ticks(
         before = beat()
         wait_until("it beats", lambda before=before: beat() > before)  # type: ignore[misc]
     with database.transaction() as cursor:
-        switch.switch(cursor, feed="test", provider="twelve_data", synthetic=True, enabled=False)
-    wait_until("it hears that the feed is switched off", lambda: not running[0].wanted)
+        switch.set_enabled(cursor, feed="test", provider="twelve_data", synthetic=True, enabled=False)
+    wait_until("it hears that the feed is switched off", lambda: not running[0].enabled)
     assert running[0].trouble is not None
 
 

@@ -68,7 +68,7 @@ def insert_in_a_minute(database: Database, *prices: str | float, symbol: str = "
 def change_hours(database: Database) -> None:
     """Count the ticks by hour, as loaded just now."""
     with database.transaction() as cursor:
-        switch.switch(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=True)
+        switch.set_enabled(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=True)
         cursor.execute("SELECT time_bucket('1 hour', time), count(*) FROM stocks_real_time GROUP BY 1")
         now = datetime.now(timezone.utc)
         entries = [HourEntry(hour, ticks, now) for hour, ticks in cursor.fetchall()]

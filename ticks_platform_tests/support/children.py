@@ -1,4 +1,4 @@
-"""Processes that can be killed and frozen, each forked off one that has loaded the ingestion, which takes a while."""
+"""Processes that can be killed and frozen, forked from a server that has imported the ingestion already."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _forked.set_forkserver_preload(
 
 
 class Child:
-    """A process that runs a function, in the environment of this one. It does not outlive this one for long."""
+    """A process that runs a function, in the environment of this one. It ends soon after this one does."""
 
     def __init__(self, function: Callable[..., int | None], *arguments: Any, log: Path | None = None) -> None:
-        """What the function returns is the exit code. `log` is where the output goes, after what is in there."""
+        """The function returns the exit code. Output is appended to `log`."""
         self._process = _forked.Process(target=_run, args=(dict(os.environ), log, function, arguments), daemon=True)
         self._process.start()
 
     @property
     def exit_code(self) -> int | None:
-        """None while it is alive; the number of the signal that ended it, negative."""
+        """None while it is alive; -N if signal N ended it."""
         return self._process.exitcode
 
     def signal(self, number: signal.Signals) -> None:
@@ -41,24 +41,24 @@ class Child:
             os.kill(self._process.pid, number)
 
     def wait(self, seconds: float) -> None:
-        """Wait for its end. Raises AssertionError when that does not come in time."""
+        """Wait for its end. Raises AssertionError if it does not end in time."""
         self._process.join(seconds)
-        assert self._process.exitcode is not None, f"not within {seconds:g} s: the end of process {self._process.pid}"
+        assert self._process.exitcode is not None, f"process {self._process.pid} did not end within {seconds:g} s"
 
     def kill(self) -> None:
-        """`kill -9`, frozen or not, if it is alive, and wait until it is gone."""
+        """Kill it with SIGKILL, frozen or not, and wait until it has ended."""
         self._process.kill()
         self._process.join()
 
 
-def told_to_end() -> threading.Event:
-    """For a child: set as soon as it gets SIGTERM, or the process that started it is no more."""
-    told = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: told.set())
+def stop_requested() -> threading.Event:
+    """For a child: an event that is set on SIGTERM, or when the process that started it ends."""
+    requested = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: requested.set())
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=lambda: (parent.join(), told.set()), daemon=True).start()
-    return told
+    threading.Thread(target=lambda: (parent.join(), requested.set()), daemon=True).start()
+    return requested
 
 
 def _run(

@@ -1,4 +1,4 @@
-"""An ingestion of the feed `test` in a process of its own, which follows as planned and can be killed."""
+"""An ingestion of the feed `test` in a process of its own, which takes over as planned and can be killed."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import loader
-from ticks_platform.ingestion.handover import takeover
-from ticks_platform.ingestion.handover.received_twice import Overlap, Unsettled
+from ticks_platform.ingestion.handover import received_twice, takeover
+from ticks_platform.ingestion.handover.received_twice import ReceivedTwice
 from ticks_platform.ingestion.rows.store import PreparedBatch
 from ticks_platform.ingestion.rows.tables import Rows
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.support.children import told_to_end
+from ticks_platform_tests.support.children import stop_requested
 
 
 class Order(msgspec.Struct, kw_only=True):
-    """What it has to do."""
+    """What the process does."""
 
     feed: dict[str, object]
     url: str
@@ -31,31 +32,31 @@ class Order(msgspec.Struct, kw_only=True):
     owner: str
     overlap: float
     """Seconds."""
-    decides_after: str | None = None
-    """A file that has to be there before it decides what was received twice."""
+    compares_after: str | None = None
+    """A file that must exist before it compares its events with its predecessor's."""
     planned: bool = True
-    """Whether it follows an owner that is at work as planned, or takes the feed at once."""
+    """Whether it takes over as planned, or at once."""
     dies_half_way: bool = False
-    """Whether it kills itself when it has loaded a part of what was received twice."""
+    """Whether it kills itself after it has loaded a part of the events that were received twice."""
 
 
-def wait_before_deciding(file: Path) -> None:
-    """From now on, decide nothing before this file is there."""
-    settle = loader.Loader._settle
+def wait_before_comparing(file: Path) -> None:
+    """Let `received_twice.find` wait until this file exists."""
+    find = received_twice.find
 
-    def wait_and_settle(self: loader.Loader, unsettled: Unsettled) -> Overlap:
+    def wait_and_find(*arguments: Any) -> ReceivedTwice:
         while not file.exists():
             time.sleep(0.05)
-        return settle(self, unsettled)
+        return find(*arguments)
 
-    loader.Loader._settle = wait_and_settle  # type: ignore[method-assign]
+    received_twice.find = wait_and_find  # type: ignore[assignment]
 
 
 def main(order: Order) -> None:
-    """Ingest until told to stop, or handed over."""
+    """Ingest until stopped, or handed over."""
     takeover.OVERLAP = order.overlap
-    if order.decides_after is not None:
-        wait_before_deciding(Path(order.decides_after))
+    if order.compares_after is not None:
+        wait_before_comparing(Path(order.compares_after))
     if order.dies_half_way:
         loader.MAX_BATCH_BYTES = 20_000
         commit = loader.Loader._commit
@@ -67,7 +68,7 @@ def main(order: Order) -> None:
 
         loader.Loader._commit = commit_and_die  # type: ignore[method-assign]
     feed = FeedSettings.model_validate(order.feed)
-    stop = told_to_end()
+    stop = stop_requested()
     with Ingestion(
         feed=feed,
         connector=feed.connector(stand_in_url=order.url),

@@ -21,8 +21,8 @@ from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.repair import gaps as repair_gaps
 from ticks_platform.ingestion.repair import ranges as repair_ranges
-from ticks_platform.ingestion.repair.filing import Filing
-from ticks_platform.ingestion.repair.gaps import Settled
+from ticks_platform.ingestion.repair.gaps import ClosedGaps
+from ticks_platform.ingestion.repair.page_journal import PageJournal
 from ticks_platform.ingestion.repair.repair import Repair, Report
 from ticks_platform.timescale.database import Database
 from ticks_standin import StandIn, StandInSettings
@@ -100,7 +100,7 @@ def live_loader(database: Database, feed: FeedSettings, journal: Journal) -> Loa
 def add_gap(database: Database, feed: FeedSettings, symbol: str, begin: datetime, end: datetime | None) -> int:
     """An open gap, of a feed that the database may not know yet; returns its number."""
     with database.transaction() as cursor:
-        leases.enter(cursor, feed=feed.name, provider=feed.provider, synthetic=True)
+        leases.register_feed(cursor, feed=feed.name, provider=feed.provider, synthetic=True)
         cursor.execute(
             "INSERT INTO ticks_platform.feed_gap (feed, symbol, begins_at, ends_at, cause) "
             "VALUES (%s, %s, %s, %s, 'disconnected') RETURNING gap_id",
@@ -112,7 +112,7 @@ def add_gap(database: Database, feed: FeedSettings, symbol: str, begin: datetime
 
 def repair(database: Database, feed: FeedSettings, folder: Path, **options: Any) -> Report:
     """Repair what can be repaired within some seconds."""
-    run = {name: options.pop(name) for name in ("seconds", "gaps", "stretches") if name in options}
+    run = {name: options.pop(name) for name in ("seconds", "gaps", "intervals") if name in options}
     history = feed.history()
     assert history is not None
     options = {"owner": str(uuid.uuid4()), "backoff": 0.05, **options}
@@ -121,18 +121,18 @@ def repair(database: Database, feed: FeedSettings, folder: Path, **options: Any)
     )
 
 
-def settle(database: Database, feed: FeedSettings) -> Settled:
+def settle(database: Database, feed: FeedSettings) -> ClosedGaps:
     """Close the gaps, as is done when the candles are up to date."""
     history = feed.history()
     assert history is not None
     with database.transaction() as cursor:
-        return repair_gaps.settle(cursor, feed.name, history)
+        return repair_gaps.close_gaps(cursor, feed.name, history)
 
 
 PLACES = {
-    "appended": (Filing, "_sync"),
-    "noted": (Filing, "load"),
-    "committed": (repair_ranges, "loaded"),
+    "appended": (PageJournal, "_sync"),
+    "noted": (PageJournal, "load"),
+    "committed": (repair_ranges, "mark_loaded"),
 }
 """Where a repair can be told to die: a page is in its journal and not noted; it is noted and not loaded; all is loaded
 and that is not noted."""

@@ -8,7 +8,7 @@ from ticks_platform.defs.checks.check import ERROR, WARN, Subject, Verdict
 from ticks_platform.defs.common.examples import Metadata, examples
 from ticks_platform.ingestion import audit
 from ticks_platform.ingestion.journal.journal_pair import journal_path
-from ticks_platform.ingestion.repair.filing import journals_of_repairs
+from ticks_platform.ingestion.repair.page_journal import repair_journal_folder
 
 
 def ledger_balances(subject: Subject) -> Verdict:
@@ -18,7 +18,7 @@ def ledger_balances(subject: Subject) -> Verdict:
         accounts = audit.accounts(cursor)
         hours = audit.hours(cursor)
         journals = audit.journal_folder(cursor, _journals(), feeds)
-        journals = journals.joined(audit.journal_folder(cursor, journals_of_repairs(), feeds))
+        journals = journals.joined(audit.journal_folder(cursor, repair_journal_folder(), feeds))
     problems = [problem for account in accounts for problem in account.problems()]
     problems += hours.problems()
     problems += [problem for account in journals.accounts for problem in account.problems()]

@@ -14,7 +14,7 @@ from ticks_platform.feeds.history import History
 from ticks_platform.feeds.settings import FeedSettings, SettingsError
 from ticks_platform.ingestion.repair import gaps as repair_gaps
 from ticks_platform.ingestion.repair import repair
-from ticks_platform.ingestion.repair.ranges import Stretch
+from ticks_platform.ingestion.repair.ranges import SymbolInterval
 from ticks_platform.timescale.candles import late_ticks, reconciliation
 from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR
 
@@ -34,7 +34,7 @@ def _fetch(
     database: DatabaseResource,
     feed: FeedSettings,
     history: History | None,
-    stretches: list[Stretch],
+    intervals: list[SymbolInterval],
 ) -> None:
     if history is None:
         reason = _no_history(feed)
@@ -47,14 +47,14 @@ def _fetch(
         return
     try:
         report = repair.Repair(feed=feed, history=history, database=database.database, owner=context.run_id).run(
-            seconds=RUN_SECONDS, stretches=stretches
+            seconds=RUN_SECONDS, intervals=intervals
         )
     except (ActionRequiredError, RetryableError) as error:
         raise dg.Failure(f"feed '{feed.name}': {error}") from error
     context.log.info(
         f"feed '{feed.name}': {report.requests} requests; rows: {report.loaded} new, {report.replaced} replaced, "
         f"{report.duplicate} duplicate, {report.rejected} rejected; {report.left} ranges left"
-        + (f", the next request in {report.waits:.0f} s" if report.waits else "")
+        + (f", the next request in {report.wait_seconds:.0f} s" if report.wait_seconds else "")
     )
 
 
@@ -93,8 +93,10 @@ def fetch_days(context: dg.OpExecutionContext, database: DatabaseResource, inges
             raise dg.Failure(f"feed '{name}': {_no_history(feed)}")
         first, last = repair.whole_minutes(feed, history)
         spans = [(max(day, first), min(day + timedelta(days=1), last)) for day in days]
-        stretches = [Stretch(symbol, *span) for span in spans for symbol in feed.asked_symbols() if span[0] < span[1]]
-        _fetch(context, database, feed, history, stretches)
+        intervals = [
+            SymbolInterval(symbol, *span) for span in spans for symbol in feed.asked_symbols() if span[0] < span[1]
+        ]
+        _fetch(context, database, feed, history, intervals)
 
 
 def _selected(context: dg.OpExecutionContext) -> dict[str, list[datetime]]:
@@ -135,7 +137,7 @@ def _is_of_days(context: dg.OpExecutionContext) -> bool:
 def _settle(database: DatabaseResource, feed: FeedSettings, history: History) -> dict[str, Any]:
     compared = differing = 0
     with database.autocommit() as cursor:
-        days = repair_gaps.touched(cursor, feed.name)
+        days = repair_gaps.days_to_refresh(cursor, feed.name)
         for begin, end in days:
             late_ticks.refresh_days(cursor, begin, end)
         if days:
@@ -144,7 +146,7 @@ def _settle(database: DatabaseResource, feed: FeedSettings, history: History) ->
             compared = sum(result.found.candles for result in results)
             differing = sum(result.left.differing for result in results)
     with database.transaction() as cursor:
-        settled = repair_gaps.settle(cursor, feed.name, history)
+        settled = repair_gaps.close_gaps(cursor, feed.name, history)
         totals = repair_gaps.totals(cursor, feed.name)
     return {
         "gaps repaired": settled.repaired,

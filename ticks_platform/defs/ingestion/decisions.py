@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ticks_platform.defs.common.runs import RunView, crash_delay
+from ticks_platform.ingestion.lease import DEAD_AFTER
 
 START_GRACE = 60.0
 """Seconds that a started run has until its first heartbeat, and one that lost its lease has to end."""
 
-HEARTBEAT_GRACE = 30.0
+HEARTBEAT_GRACE = DEAD_AFTER
 """Seconds without a new heartbeat after which the owner of a lease is presumed dead."""
 
 LONGEST_STEP = 10.0

@@ -25,7 +25,9 @@ def _switch(settings: PlatformSettings, *, enabled: bool) -> dg.JobDefinition:
     def op(context: dg.OpExecutionContext, database: DatabaseResource) -> None:
         feed = settings.feed(context.partition_key)
         with database.transaction() as cursor:
-            switch.switch(cursor, feed=feed.name, provider=feed.provider, synthetic=feed.synthetic, enabled=enabled)
+            switch.set_enabled(
+                cursor, feed=feed.name, provider=feed.provider, synthetic=feed.synthetic, enabled=enabled
+            )
         context.log.info(f"feed '{feed.name}' is {verb}d: {effect} within seconds")
 
     @dg.job(

@@ -114,7 +114,7 @@ def _stream(context: dg.OpExecutionContext, ingestion: IngestionResource, feed: 
                             asked_for = current
                     elif current.feeds != settings.feeds:
                         context.log.info(f"the symbols of feed '{feed}' have changed in feeds.yaml")
-                        stream.want(current.feeds[0])
+                        stream.apply_settings(current.feeds[0])
                         settings = current
             else:
                 context.log.info(_why_it_ended(stream, feed))

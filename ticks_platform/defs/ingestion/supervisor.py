@@ -63,7 +63,7 @@ def _evaluate(
             cursor.execute("UPDATE ticks_platform.feed_lease SET heartbeat_at = heartbeat_at WHERE false")
             off = switch.disabled(cursor, feeds)
             held = {feed: leases.status(cursor, feed) for feed in feeds}
-            working = {feed for feed in feeds if leases.is_working(cursor, feed)}
+            working = {feed for feed in feeds if leases.loader_is_active(cursor, feed)}
     unseen = missing or _never_materialized(context)
     requests = _bring_up(context, unseen, now) if unseen else []
     if missing:

@@ -1,8 +1,8 @@
-"""When each symbol was listened to, out of the changes of its feed's connections; written with them.
+"""Computes coverage, when each symbol was being received, from the changes of its feed's connections.
 
-A symbol is covered from the acknowledgement of the channels that bring its ticks, until the last moment up to which
-all that was sent to its connection has surely arrived. What is in doubt is not covered: an interval that is too short
-makes a gap in which nothing is missing, one that is too long hides what is.
+A symbol is covered from the acknowledgement of its tick channels until the last moment before which everything that was
+sent to its connection has arrived for certain. Doubtful time is not covered: an interval that is too short makes a gap
+in which nothing is missing, one that is too long hides missing data.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
 
 
 IN_FLIGHT = 250_000_000
-"""Nanoseconds that a frame may be on its way: one that is lost with its connection was sent before the last that came
-was stamped, by as much as that. Coverage ends so much earlier."""
+"""Nanoseconds that a frame may be in flight: one that is lost with its connection was sent up to so much before the
+last received one was stamped. Coverage ends earlier by this time."""
 
 _IN_FLIGHT = timedelta(microseconds=IN_FLIGHT // 1000)
 
 _ENDS = {State.BACKING_OFF: "disconnected", State.REFUSED: "refused", State.CLOSED: "stopped"}
-"""The states in which a connection is over, and what that ends coverage by."""
+"""The states that end a connection, with the value of `ended_by`."""
 
 
-class Wanted(NamedTuple):
-    """What feeds.yaml says from some moment on."""
+class ConfiguredSymbols(NamedTuple):
+    """The symbols of feeds.yaml from some moment on."""
 
     at: int
     """Nanoseconds since the Unix epoch."""
     calendars: dict[str, str]
-    """The calendar of each symbol, as the ticks call it."""
+    """The calendar of each symbol, named as the ticks name it."""
 
 
 class Coverage:
@@ -56,21 +56,22 @@ class Coverage:
     def __init__(
         self, connector: Connector, feed: FeedSettings, *, at: int, silence: SilenceDetector | None = None
     ) -> None:
-        """`at` is since when these settings hold, in nanoseconds since the Unix epoch. `silence` knows which symbols
-        were silent already when their connection ended.
+        """`at` is since when these settings are valid, in nanoseconds since the Unix epoch. `silence` tells which
+        symbols were silent when their connection ended.
         """
         self._connector = connector
         self._silence = silence
         self._lock = threading.Lock()
         self._acknowledged: dict[int, dict[str, int]] = {}
-        # By connection: each channel with the time of its acknowledgement.
+        # By connection: the time of each channel's acknowledgement.
         self._states: dict[int, State] = {}
         self._stalled: dict[int, set[str]] = {}
-        # By connection: its symbols, which are covered again from its next data on.
+        # By connection: symbols that are covered again when the next data arrives.
         self._unheard: set[str] = set()
-        # Whose connection was given up while it was stalled: the provider acknowledged, and sent nothing.
+        # Symbols whose connection ended while it was stalled: the provider had acknowledged them, but sent nothing.
         self._silent: set[str] = set()
         self._open: dict[tuple[int, str], int] = {}
+        # By connection and symbol: the begin of open intervals.
         self._periods: deque[Period] = deque()
         self._notes: CoverageNotes | None = None
         self._noted = self._stored_notes = 0
@@ -79,63 +80,42 @@ class Coverage:
         self._channels: dict[str, list[frozenset[str]]] = {}
         self._stored = 0
         self._stored_refusals: dict[str, str | None] = {}
-        self._kept: Wanted | None = None
-        self._on_its_way: Wanted | None = None
-        self._wanted = self._want(feed, at)
+        self._committed_symbols: ConfiguredSymbols | None = None
+        self._stored_symbols: ConfiguredSymbols | None = None
+        self._symbols = self._read_settings(feed, at)
 
-    def keep(self, notes: CoverageNotes) -> None:
-        """Note all changes from now on, until they are stored."""
+    def apply_settings(self, feed: FeedSettings, *, at: int) -> None:
+        """Apply changed symbols; call it before the connections do."""
         with self._lock:
-            self._notes = notes
-            self._note()
-
-    def _note(self) -> None:
-        if self._notes is not None and len(self._periods) > self._noted:
-            self._notes.write(list(self._periods)[self._noted :])
-            self._noted = len(self._periods)
-
-    def adopt(self, cursor: Cursor, lease: Lease) -> None:
-        """Store what earlier owners have noted and could not store any more; `adopted` tells that it is committed."""
-        for epoch, periods in self._notes.left() if self._notes is not None else ():
-            _store(cursor, lease._replace(epoch=epoch), periods)
-
-    def adopted(self) -> None:
-        """Forget what `adopt` has stored: it is committed."""
-        if self._notes is not None:
-            self._notes.forget_left()
-
-    def follow(self, feed: FeedSettings, *, at: int) -> None:
-        """Take over a changed list of symbols, before the connections do."""
-        with self._lock:
-            self._wanted = self._want(feed, at)
+            self._symbols = self._read_settings(feed, at)
             gone = [key for key in self._open if key[1] not in self._channels]
-            # The connection stays: what is on its way arrives.
+            # The connection stays open, so what is in flight arrives.
             self._close(gone, at + IN_FLIGHT, "unsubscribed")
             self._silent.intersection_update(self._channels)
             self._unheard.intersection_update(self._channels)
-            # What was given up has to be acknowledged anew, although nobody may say that it ended.
+            # A removed channel must be acknowledged again, although the provider may not confirm its removal.
             for acknowledged in self._acknowledged.values():
                 for channel in acknowledged.keys() - self._symbol_of.keys():
                     del acknowledged[channel]
-            self._note()
+            self._write_notes()
 
-    def _want(self, feed: FeedSettings, at: int) -> Wanted:
+    def _read_settings(self, feed: FeedSettings, at: int) -> ConfiguredSymbols:
         connector = self._connector
         self._symbol_of.clear()
         self._channels.clear()
         for name in feed.symbol_names():
             symbol = storable(connector.symbol_of(name))
             self._symbol_of.update(dict.fromkeys(connector.channels(name), symbol))
-            # Two names of feeds.yaml may bring the ticks of one symbol: any of them covers it.
+            # Two names in feeds.yaml may have the ticks of one symbol: either covers it.
             self._channels.setdefault(symbol, []).append(frozenset(connector.tick_channels(name)))
-        return Wanted(at, {storable(symbol): calendar.name for symbol, calendar in feed.calendars().items()})
+        return ConfiguredSymbols(at, {storable(symbol): calendar.name for symbol, calendar in feed.calendars().items()})
 
     def handle(self, change: Change, *, switched_off: bool = False) -> None:
-        """Take note of what a change means; `switched_off` says why the feed is stopped, if it is."""
+        """Handle a change of a connection's state; `switched_off` tells whether a stop is because it is disabled."""
         with self._lock:
             self._handle_state(change, switched_off=switched_off)
             self._handle_notice(change)
-            self._note()
+            self._write_notes()
 
     def _handle_state(self, change: Change, *, switched_off: bool) -> None:
         number = change.connection
@@ -153,12 +133,12 @@ class Coverage:
         if change.state is before:
             return  # a notice
         if change.state is State.STALLED:
-            # All is asked for anew: until that is acknowledged, what still comes may end at any moment.
+            # Everything is subscribed to again; until that is acknowledged, data may stop at any moment.
             self._end(mine, change.covered_until, "stalled")
-            self._stalled.setdefault(number, set()).update(self._symbols(self._acknowledged.pop(number, ())))
+            self._stalled.setdefault(number, set()).update(self._symbols_of(self._acknowledged.pop(number, ())))
         elif change.state is State.STREAMING:
             self._stalled.pop(number, None)
-            symbols = self._symbols(self._acknowledged.get(number, ()))
+            symbols = self._symbols_of(self._acknowledged.get(number, ()))
             self._unheard.difference_update(symbols)
             self._cover(symbols, number, change.at)
 
@@ -167,42 +147,42 @@ class Coverage:
         match change.notice:
             case Acknowledged(channels):
                 self._acknowledged.setdefault(number, {}).update(dict.fromkeys(channels, change.at))
-                symbols = self._symbols(channels)
+                symbols = self._symbols_of(channels)
                 if change.state is not State.STREAMING and not self._unheard.isdisjoint(symbols):
                     self._stalled.setdefault(number, set()).update(symbols)
                 self._cover(symbols, number, change.at)
             case HeardAgain(channels, heard_by):
-                self._silent.difference_update(self._symbols(channels))
+                self._silent.difference_update(self._symbols_of(channels))
                 for channel in channels:
                     at = int(min(heard_by.get(channel, math.inf), change.at / 1e9) * 1e9)
-                    self._cover(self._symbols((channel,)), number, at)
+                    self._cover(self._symbols_of((channel,)), number, at)
             case Silent(seconds, heard_after):
-                self._forget(number, seconds)  # they are asked for anew
+                self._forget_acknowledged(number, seconds)  # they are subscribed to again
                 for channel in seconds:
-                    for symbol in self._symbols((channel,)):
+                    for symbol in self._symbols_of((channel,)):
                         self._silent.add(symbol)
                         end = int(heard_after.get(channel, 0.0) * 1e9)
                         self._close([key for key in self._open if key[1] == symbol], end, "silent")
             case Unsubscribed(channels):
-                self._forget(number, channels)
+                self._forget_acknowledged(number, channels)
                 self._uncover(channels, change, "unsubscribed")
             case ChannelsFailed(reasons):
-                self._forget(number, reasons)
+                self._forget_acknowledged(number, reasons)
                 self._uncover(reasons, change, "refused")
                 for channel, reason in reasons.items():
-                    self._refusals.update(dict.fromkeys(self._symbols((channel,)), storable(reason)))
+                    self._refusals.update(dict.fromkeys(self._symbols_of((channel,)), storable(reason)))
 
-    def _symbols(self, channels: Iterable[str]) -> list[str]:
-        """The symbols that these channels belong to, each once."""
+    def _symbols_of(self, channels: Iterable[str]) -> list[str]:
+        """The symbols of these channels, each once."""
         return list(dict.fromkeys(self._symbol_of[channel] for channel in channels if channel in self._symbol_of))
 
-    def _forget(self, number: int, channels: Iterable[str]) -> None:
+    def _forget_acknowledged(self, number: int, channels: Iterable[str]) -> None:
         acknowledged = self._acknowledged.get(number, {})
         for channel in channels:
             acknowledged.pop(channel, None)
 
     def _cover(self, symbols: Iterable[str], number: int, at: int) -> None:
-        """Begin to cover those of the symbols of which nothing is missing, from `at` or from their acknowledgement."""
+        """Open intervals for the symbols whose channels are acknowledged, from `at` or their acknowledgement."""
         if number in self._stalled:
             return
         acknowledged = self._acknowledged.get(number, {})
@@ -221,20 +201,20 @@ class Coverage:
                 self._refusals[symbol] = None
 
     def _uncover(self, channels: Iterable[str], change: Change, ended_by: str) -> None:
-        """Close what is not acknowledged any more."""
+        """Close the intervals of symbols that are no longer acknowledged."""
         number = change.connection
         acknowledged = self._acknowledged.get(number, {}).keys()
         lost = [
             (number, symbol)
-            for symbol in self._symbols(channels)
+            for symbol in self._symbols_of(channels)
             if not any(needed <= acknowledged for needed in self._channels[symbol])
         ]
         self._close(lost, change.covered_until, ended_by)
 
     def _end(self, keys: Iterable[tuple[int, str]], until: int | None, ended_by: str) -> None:
-        """Close what a connection has covered; symbols that had fallen silent before it ended, with their last ticks.
+        """Close a connection's intervals; for symbols that fell silent before it ended, at their last ticks.
 
-        That silence was too short to be noticed by itself, and may as well be by chance: it is in doubt.
+        That silence was too short to be reported, and may be by chance, but the time is doubtful.
         """
         for key in keys:
             heard = self._silence.fell_silent_before(key[1], until / 1e9) if self._silence and until else None
@@ -250,22 +230,47 @@ class Coverage:
                 number, symbol = key
                 self._periods.append(Period(symbol, number, begin, max(begin, (until or 0) - IN_FLIGHT), ended_by))
 
+    # Notes on this machine's disk.
+
+    def write_notes_to(self, notes: CoverageNotes) -> None:
+        """Note all changes from now on, until they are stored."""
+        with self._lock:
+            self._notes = notes
+            self._write_notes()
+
+    def _write_notes(self) -> None:
+        if self._notes is not None and len(self._periods) > self._noted:
+            self._notes.write(list(self._periods)[self._noted :])
+            self._noted = len(self._periods)
+
+    def store_earlier_notes(self, cursor: Cursor, lease: Lease) -> None:
+        """Store the notes of earlier owners in the database; call `forget_earlier_notes` after the commit."""
+        for epoch, periods in self._notes.earlier() if self._notes is not None else ():
+            _store(cursor, lease._replace(epoch=epoch), periods)
+
+    def forget_earlier_notes(self) -> None:
+        """Delete the notes of earlier owners: they are committed."""
+        if self._notes is not None:
+            self._notes.delete_earlier()
+
+    # Rows in the database.
+
     @property
     def waiting(self) -> bool:
-        """Whether there is something to store."""
-        return bool(self._periods or self._refusals) or self._wanted is not self._kept
+        """Whether there are changes to store."""
+        return bool(self._periods or self._refusals) or self._symbols is not self._committed_symbols
 
     def store(self, cursor: Cursor, lease: Lease) -> None:
-        """Store what has changed, in a transaction of the loader's; `stored` tells that it is committed."""
+        """Store the changes in a transaction of the loader; call `committed` after its commit."""
         with self._lock:
             periods, refusals = list(self._periods), dict(self._refusals)
-            wanted = self._wanted
+            symbols = self._symbols
             self._stored_notes = self._notes.last if self._notes is not None else 0
-        if wanted is not self._kept:
-            keep_wanted(cursor, lease.feed, wanted)
+        if symbols is not self._committed_symbols:
+            record_symbols(cursor, lease.feed, symbols)
         if periods:
             last = _store(cursor, lease, periods)
-            _find_last_ticks(cursor, lease, [period for period in last if period.ended_by == "silent"])
+            _extend_to_last_ticks(cursor, lease, [period for period in last if period.ended_by == "silent"])
         if refusals:
             execute_values(
                 cursor,
@@ -274,27 +279,27 @@ class Coverage:
                 template="(%s, %s, %s::text)",
                 page_size=1000,
             )
-        self._stored, self._stored_refusals, self._on_its_way = len(periods), refusals, wanted
+        self._stored, self._stored_refusals, self._stored_symbols = len(periods), refusals, symbols
 
-    def stored(self) -> None:
-        """Forget what `store` has stored: it is committed."""
+    def committed(self) -> None:
+        """Drop the changes of the last `store`: they are committed."""
         with self._lock:
             for _ in range(self._stored):
                 self._periods.popleft()
             self._noted = max(0, self._noted - self._stored)
             if self._stored and self._notes is not None:
-                self._notes.forget(self._stored_notes)
+                self._notes.delete(self._stored_notes)
             for symbol, refusal in self._stored_refusals.items():
                 if self._refusals.get(symbol, "") == refusal:
                     del self._refusals[symbol]
-        if self._on_its_way is not None:
-            self._kept = self._on_its_way
+        if self._stored_symbols is not None:
+            self._committed_symbols = self._stored_symbols
         self._stored, self._stored_refusals = 0, {}
 
 
 def _store(cursor: Cursor, lease: Lease, periods: Sequence[Period]) -> Collection[Period]:
-    """Store the last word on each period, and return those words."""
-    # An INSERT … ON CONFLICT cannot take one twice.
+    """Store the latest state of each period, and return those."""
+    # An INSERT … ON CONFLICT must not have the same key twice.
     last = {(period.symbol, period.connection, period.begins_at): period for period in periods}
     execute_values(
         cursor,
@@ -316,10 +321,10 @@ def _store(cursor: Cursor, lease: Lease, periods: Sequence[Period]) -> Collectio
     return last.values()
 
 
-def _find_last_ticks(cursor: Cursor, lease: Lease, silent: Sequence[Period]) -> None:
-    """Prolong what a silence has ended, which is known by the second, to the last tick in the table.
+def _extend_to_last_ticks(cursor: Cursor, lease: Lease, silent: Sequence[Period]) -> None:
+    """Extend coverage that ended by silence, known to the second only, to the last tick in the table.
 
-    That one came before the silence: what came since is loaded after this.
+    That tick arrived before the silence: later ones are loaded after this.
     """
     if silent:
         arguments = {
@@ -332,33 +337,33 @@ def _find_last_ticks(cursor: Cursor, lease: Lease, silent: Sequence[Period]) -> 
         cursor.execute(sql_files.read("queries/gaps/extend_silent_coverage.sql"), arguments)
 
 
-def keep_wanted(cursor: Cursor, feed: str, wanted: Wanted) -> None:
-    """Note which symbols of a feed are wanted from now on, and which are no longer."""
+def record_symbols(cursor: Cursor, feed: str, symbols: ConfiguredSymbols) -> None:
+    """Record which symbols of a feed are configured from now on."""
     cursor.execute(
-        sql_files.read("queries/gaps/record_wanted_symbols.sql"),
+        sql_files.read("queries/gaps/record_symbols.sql"),
         {
             "feed": feed,
-            "at": from_nanoseconds(wanted.at),
-            "symbols": list(wanted.calendars),
-            "calendars": list(wanted.calendars.values()),
+            "at": from_nanoseconds(symbols.at),
+            "symbols": list(symbols.calendars),
+            "calendars": list(symbols.calendars.values()),
         },
     )
 
 
 def close_abandoned(cursor: Cursor, feed: str, *, until_epoch: int, ended_by: str = "killed") -> int:
-    """End what owners up to this epoch have left open, with the last data of theirs that is loaded; returns how many.
+    """Close open coverage of owners up to this epoch, at the last data of theirs that is loaded; returns how many.
 
-    The caller knows that they do not listen any more. What waits in their journals makes it longer: see `prolong`.
+    The caller knows that they no longer receive. `extend_killed` extends it when more of their journals is loaded.
     """
     arguments = {"feed": feed, "epoch": until_epoch, "ended_by": ended_by, "in_flight": _IN_FLIGHT}
     cursor.execute(sql_files.read("queries/gaps/close_abandoned_coverage.sql"), arguments)
     return cursor.rowcount
 
 
-def prolong(cursor: Cursor, feed: str, last_data: Iterable[tuple[int, int, datetime | None]]) -> None:
-    """Extend the coverage of owners that were killed, by data that has been loaded from their journals since.
+def extend_killed(cursor: Cursor, feed: str, last_data: Iterable[tuple[int, int, datetime | None]]) -> None:
+    """Extend the coverage of killed owners by data that was loaded from their journals.
 
-    `last_data` holds epochs, connections, and when the last data of each arrived.
+    `last_data` has epoch, connection, and arrival of the last data, or None.
     """
     ends = [(feed, epoch, connection, at - _IN_FLIGHT) for epoch, connection, at in last_data if at is not None]
     if ends:
@@ -366,6 +371,6 @@ def prolong(cursor: Cursor, feed: str, last_data: Iterable[tuple[int, int, datet
 
 
 def reopen(cursor: Cursor, lease: Lease) -> None:
-    """Take back that this owner was taken for dead: it could not reach the database, and has listened all the while."""
+    """Reopen this owner's coverage, which others closed because it sent no heartbeat: it has received all the while."""
     parameters = {"feed": lease.feed, "epoch": lease.epoch}
     cursor.execute(sql_files.read("queries/gaps/reopen_coverage.sql"), parameters)

@@ -1,7 +1,7 @@
-"""Changes of coverage on this machine's disk, until the database has them: it may be away when their owner is killed.
+"""Stores changes of coverage on this machine's disk until the database has them, in the feed's journals.
 
-They stand in the feed's journals, beside the frames. Without them, what a connection has brought after it had stalled
-would make its coverage reach over the stall.
+Without these notes, an owner that is killed while the database is unavailable would lose them; then data that its
+connection received after a stall would extend the coverage over the stall.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class Period(NamedTuple):
-    """One interval of coverage as it stands; a later one of the same symbol, connection and begin replaces it."""
+    """An interval of coverage. A later one with the same symbol, connection and begin replaces it."""
 
     symbol: str
     connection: int
@@ -33,21 +33,21 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Period]).decode
 
 
-class Left(NamedTuple):
-    """What an earlier owner has noted, and the database does not have."""
+class EarlierNotes(NamedTuple):
+    """Notes of an earlier owner that the database does not have."""
 
     epoch: int
     periods: list[Period]
 
 
 class CoverageNotes:
-    """Notes in one owner's journal, and those of its predecessors in all journals of the feed. Not for several threads.
+    """The notes in an owner's journal, and those of earlier owners in all journals of the feed. Not thread-safe.
 
-    A disk that takes no note is logged, and no reason to stop: without it, coverage is as it would be without notes.
+    If a note cannot be written, that is logged and not raised: coverage is then computed without it.
     """
 
     def __init__(self, journal: Path, *, epoch: int, journals: Sequence[Path]) -> None:
-        """`journal` is the owner's own one, which has been opened, and `journals` are all that the feed may have."""
+        """`journal` is the owner's, which is open already; `journals` are all that the feed may have."""
         self._journal = journal
         self._journals = journals
         self._epoch = epoch
@@ -55,45 +55,46 @@ class CoverageNotes:
         """The number of the last note."""
 
     def write(self, periods: Sequence[Period]) -> None:
-        """Note these; when this returns, they survive the end of the process."""
+        """Write a note; when this returns, it survives the end of the process."""
         query = "INSERT INTO coverage_note (epoch, periods) VALUES (?, ?)"
-        done = _execute(self._journal, query, self._epoch, _encode(periods))
-        if done is not None:
-            self.last = done.number
+        result = _execute(self._journal, query, self._epoch, _encode(periods))
+        if result is not None:
+            self.last = result.number
 
-    def forget(self, until: int) -> None:
-        """The database has what was noted up to this number."""
+    def delete(self, until: int) -> None:
+        """Delete this owner's notes up to this number: the database has them."""
         _execute(self._journal, "DELETE FROM coverage_note WHERE epoch = ? AND number <= ?", self._epoch, until)
 
-    def left(self) -> list[Left]:
-        """What earlier owners have noted, in the order in which they did."""
+    def earlier(self) -> list[EarlierNotes]:
+        """The notes of earlier owners, in the order in which they were written."""
         query = "SELECT epoch, number, periods FROM coverage_note WHERE epoch < ?"
-        done = [_execute(path, query, self._epoch) for path in self._journals if path.exists()]
-        notes = sorted(row for each in done if each is not None for row in each.rows)
-        return [Left(epoch, _decode(periods)) for epoch, _, periods in notes]
+        results = [_execute(path, query, self._epoch) for path in self._journals if path.exists()]
+        notes = sorted(row for each in results if each is not None for row in each.rows)
+        return [EarlierNotes(epoch, _decode(periods)) for epoch, _, periods in notes]
 
-    def forget_left(self) -> None:
-        """The database has what earlier owners noted."""
+    def delete_earlier(self) -> None:
+        """Delete the notes of earlier owners: the database has them."""
         for path in self._journals:
             if path.exists():
                 _execute(path, "DELETE FROM coverage_note WHERE epoch < ?", self._epoch)
 
 
-class _Done(NamedTuple):
+class _Result(NamedTuple):
     rows: list[tuple[int, int, bytes]]
     number: int
+    """The rowid of an inserted row."""
 
 
-def _execute(path: Path, query: str, *parameters: int | bytes) -> _Done | None:
-    """None where that cannot be done."""
+def _execute(path: Path, query: str, *parameters: int | bytes) -> _Result | None:
+    """Execute a statement; None if that fails."""
     try:
-        # Never makes a file: where a damaged one was set aside, it is the next owner that begins another.
+        # mode=rw does not create a file: if a damaged journal was set aside, the next owner creates another.
         uri = f"{path.resolve().as_uri()}?mode=rw"
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=10)) as connection, connection:
-            # What a killed process has written survives it; only a power cut may take the last note.
+            # Not synced: a note survives the end of the process, but a power loss may cost the last one.
             connection.execute("PRAGMA synchronous = NORMAL")
             cursor = connection.execute(query, parameters)
-            return _Done(cursor.fetchall(), cursor.lastrowid or 0)
+            return _Result(cursor.fetchall(), cursor.lastrowid or 0)
     except sqlite3.Error as error:
-        logger.warning("changes of coverage cannot be noted in %s: %s", path, error)
+        logger.warning("%s: cannot read or write notes of coverage: %s", path, error)
         return None

@@ -1,8 +1,8 @@
-"""The gaps of a feed: when a symbol was wanted, its market was open, and nobody listened. Kept in `feed_gap`.
+"""Computes the gaps of a feed and stores them in `feed_gap`.
 
-They follow from the coverage, the wanted symbols and the calendars. Only what follows from changes since the last time
-is reckoned anew, so that the cost does not grow with the history. What became of a gap is never forgotten: its state
-stays.
+A gap is time in which a symbol was configured, its market was open, and it was not covered. Only symbols whose coverage
+or settings changed are computed again, from the first change on, so the cost does not grow with the history. The state
+of a repaired or ignored gap is never lost.
 """
 
 from __future__ import annotations
@@ -24,31 +24,28 @@ from ticks_platform.timestamps import from_microseconds, to_microseconds
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-DEAD_AFTER = 30.0
-"""Seconds without a heartbeat after which nobody is taken to listen any more."""
-
-FIRST_TIME = 10_000_000
-"""Microseconds from when a symbol is first wanted; a first subscription within them is no gap, but where all begins."""
+FIRST_SUBSCRIPTION = 10_000_000
+"""Microseconds that the first subscription to a symbol may take without being a gap."""
 
 COVERAGE_KEPT = timedelta(days=7)
-"""How long coverage is kept after its end; the gaps that follow from it stay."""
+"""How long coverage is kept after its end; the gaps computed from it stay."""
 
-_FORGOTTEN_AT_ONCE = 50_000
-"""Rows of coverage that one transaction forgets at the most."""
+_FORGET_LIMIT = 50_000
+"""Rows of coverage that one transaction deletes at most."""
 
 _FOREVER = 1 << 62
 
 
 class Span(NamedTuple):
-    """Coverage. Times are microseconds since the Unix epoch; an end may be _FOREVER."""
+    """An interval of coverage, or without. Times are microseconds since the Unix epoch; an end may be _FOREVER."""
 
     begin: int
     end: int
     ended_by: str
 
 
-class WantedSpan(NamedTuple):
-    """An interval in which a symbol was wanted."""
+class ConfiguredSpan(NamedTuple):
+    """An interval in which a symbol was configured in feeds.yaml."""
 
     begin: int
     end: int
@@ -67,7 +64,7 @@ class KnownGap(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """A gap as it is reckoned; the end is _FOREVER while it goes on."""
+    """A computed gap; the end is _FOREVER while it lasts."""
 
     begin: int
     end: int
@@ -76,10 +73,10 @@ class Gap(NamedTuple):
 
 
 class Updated(NamedTuple):
-    """What has changed in the table of gaps."""
+    """Numbers of rows that an update changed."""
 
     symbols: int
-    """How many symbols were looked at."""
+    """Symbols that were computed."""
     found: int
     changed: int
     removed: int
@@ -92,16 +89,16 @@ class _Changes(NamedTuple):
 
 
 def update(cursor: Cursor, feed: str, *, now: datetime) -> Updated:
-    """Bring the gaps of a feed up to date, in one transaction; `now` is the end of a gap that goes on.
+    """Compute the gaps of a feed up to `now`, and store them, in the caller's transaction.
 
-    May be called by anybody, at any time and as often as one likes.
+    May be called by any process at any time.
     """
     held = leases.status(cursor, feed)
     if held is None:
         return Updated(0, 0, 0, 0)
-    # Whoever loads this feed takes the same lock first, and so does anybody else who reckons.
+    # The loader of the feed and other callers take the same lock first.
     cursor.execute("SELECT FROM ticks_platform.feed_lease WHERE feed = %s FOR NO KEY UPDATE", (feed,))
-    if not held.released and held.age > DEAD_AFTER:
+    if not held.released and not held.is_alive:
         coverage.close_abandoned(cursor, feed, until_epoch=held.epoch)
     cursor.execute(sql_files.read("queries/gaps/delete_empty_coverage.sql"), {"feed": feed})
     cursor.execute(sql_files.read("queries/gaps/mark_coverage_computed.sql"), {"feed": feed})
@@ -118,69 +115,72 @@ def update(cursor: Cursor, feed: str, *, now: datetime) -> Updated:
     changes = _Changes([], [], [])
     until = to_microseconds(now)
     for symbol, rows in groupby(cursor.fetchall(), key=lambda row: row[1]):
-        spans: list[Span] = []
-        wanted: list[WantedSpan] = []
+        covered: list[Span] = []
+        configured: list[ConfiguredSpan] = []
         known: list[KnownGap] = []
         for kind, _, begin, end, word, detail, gap_id in rows:
             times = (to_microseconds(begin), _FOREVER if end is None else to_microseconds(end))
             if kind == "coverage":
-                spans.append(Span(*times, word or ""))
+                covered.append(Span(*times, word or ""))
             elif kind == "wanted":
-                wanted.append(WantedSpan(*times, calendar(word), detail))
+                configured.append(ConfiguredSpan(*times, calendar(word), detail))
             else:
                 known.append(KnownGap(*times, gap_id, word, detail))
         moment, ended_by = since[symbol]
         begin = 0 if moment is None else to_microseconds(moment)
-        found = list(compute(spans, wanted, since=begin, until=until, ended_by=ended_by))
+        found = list(compute(covered, configured, since=begin, until=until, ended_by=ended_by))
         _compare(symbol, found, [gap for gap in known if gap.begin >= begin], changes)
     _write(cursor, feed, changes)
     return Updated(len(since), len(changes.found), len(changes.changed), len(changes.removed))
 
 
 def forget_old(cursor: Cursor, feed: str, *, now: datetime) -> None:
-    """Forget coverage that ended long ago, of which a flapping connection makes much; no gap changes by it."""
-    # Nobody reckons meanwhile.
+    """Delete coverage that ended more than COVERAGE_KEPT ago, which a flapping connection makes much of.
+
+    No gap changes.
+    """
+    # Locks out `update`.
     cursor.execute("SELECT FROM ticks_platform.feed_lease WHERE feed = %s FOR NO KEY UPDATE", (feed,))
     cursor.execute(
         sql_files.read("queries/gaps/forget_old_coverage.sql"),
-        {"feed": feed, "before": now - COVERAGE_KEPT, "limit": _FORGOTTEN_AT_ONCE},
+        {"feed": feed, "before": now - COVERAGE_KEPT, "limit": _FORGET_LIMIT},
     )
 
 
 def compute(
-    covered: Iterable[Span], wanted: Iterable[WantedSpan], *, since: int, until: int, ended_by: str | None
+    covered: Iterable[Span], configured: Iterable[ConfiguredSpan], *, since: int, until: int, ended_by: str | None
 ) -> Iterator[Gap]:
-    """The gaps of one symbol from `since` to `until`, in order; `ended_by` is what ended the coverage before it."""
-    covered, wanted = sorted(covered), sorted(wanted)
+    """The gaps of one symbol from `since` to `until`, in order; `ended_by` is what ended the coverage before that."""
+    covered, configured = sorted(covered), sorted(configured)
     for hole in _holes(covered, since=since, ended_by=ended_by):
-        for span in wanted:
+        for span in configured:
             begin, end = max(hole.begin, span.begin), min(hole.end, span.end)
             if begin >= min(end, until):
                 continue
             is_first = hole.begin < span.begin or not hole.ended_by
             cause, detail = "not_subscribed" if is_first else hole.ended_by, ""
             if is_first and begin == span.begin:
-                # Also one that brought nothing: what its connection missed is known to be missing.
+                # Also coverage without data: what its connection missed is known to be missing.
                 first = next((each for each in covered if each.begin >= begin), None)
-                if first is not None and first.begin - begin < FIRST_TIME:
+                if first is not None and first.begin - begin < FIRST_SUBSCRIPTION:
                     begin, cause = first.begin, first.ended_by or cause
-                if begin >= end or (first is None and min(end, until) - begin < FIRST_TIME):
+                if begin >= end or (first is None and min(end, until) - begin < FIRST_SUBSCRIPTION):
                     continue
             if span.refusal is not None and (end == _FOREVER or is_first):
                 cause, detail = "refused", span.refusal
             for opens, closes in span.calendar.sessions(begin / 1e6, min(end, until) / 1e6):
                 piece = (max(begin, round(opens * 1e6)), min(end, until, round(closes * 1e6)))
-                goes_on = end == _FOREVER and piece[1] == until
+                continues = end == _FOREVER and piece[1] == until
                 if piece[0] < piece[1]:
-                    yield Gap(piece[0], _FOREVER if goes_on else piece[1], cause, detail)
+                    yield Gap(piece[0], _FOREVER if continues else piece[1], cause, detail)
 
 
 def _holes(covered: Iterable[Span], *, since: int, ended_by: str | None) -> Iterator[Span]:
-    """What no interval of coverage covers, with what ended the coverage before; the last one has no end."""
+    """The intervals without coverage, with what ended the coverage before; the last one has no end."""
     end, by = since, ended_by or ""
     for span in covered:
         if span.begin == span.end:
-            continue  # no moment of it is proven
+            continue  # coverage without data proves nothing
         if span.begin > end:
             yield Span(end, span.begin, by)
         if span.end >= end:
@@ -190,28 +190,28 @@ def _holes(covered: Iterable[Span], *, since: int, ended_by: str | None) -> Iter
 
 
 def _compare(symbol: str, found: Sequence[Gap], known: Sequence[KnownGap], changes: _Changes) -> None:
-    """What has to be done so that the known gaps of a symbol become those that were found."""
-    # What has been dealt with stays as it was dealt with; only what goes beyond it is a gap that is open.
-    settled = [gap for gap in known if gap.state != "open" and gap.end != _FOREVER]
+    """Add the changes that turn the known gaps of a symbol into those that were found."""
+    # A closed gap stays as it is; only time outside of it is an open gap.
+    closed = [gap for gap in known if gap.state != "open" and gap.end != _FOREVER]
     upcoming = [
         gap._replace(begin=begin, end=end)
         for gap in found
-        for begin, end in subtract((gap.begin, gap.end), [(other.begin, other.end) for other in settled])
+        for begin, end in subtract((gap.begin, gap.end), [(other.begin, other.end) for other in closed])
     ]
-    kept = {gap.begin: gap for gap in known if gap not in settled}
+    open_gaps = {gap.begin: gap for gap in known if gap not in closed}
     for gap in upcoming:
-        # The same one, or the one that it overlaps: its begin moves when more is loaded out of a journal.
-        old = kept.get(gap.begin) or next(
-            (other for other in kept.values() if other.begin < gap.end and gap.begin < other.end), None
+        # The same gap, or one that it overlaps: its begin moves when more of a journal is loaded.
+        old = open_gaps.get(gap.begin) or next(
+            (other for other in open_gaps.values() if other.begin < gap.end and gap.begin < other.end), None
         )
         if old is None:
             changes.found.append((symbol, gap))
             continue
-        del kept[old.begin]
+        del open_gaps[old.begin]
         cause = gap.cause if old.cause == "not_subscribed" or old.begin != gap.begin else old.cause
         if (old.begin, old.end, old.cause) != (gap.begin, gap.end, cause):
             changes.changed.append((old.gap_id, gap._replace(cause=cause)))
-    changes.removed.extend(gap.gap_id for gap in kept.values())
+    changes.removed.extend(gap.gap_id for gap in open_gaps.values())
 
 
 def _write(cursor: Cursor, feed: str, changes: _Changes) -> None:

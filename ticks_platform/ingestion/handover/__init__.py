@@ -1,5 +1,5 @@
-"""How a feed comes to its next owner: at once, or planned, with both receiving for a while.
+"""How a feed gets its next owner: at once, or in a planned hand-over, in which both receive for a while.
 
-`takeover` is the way to the feed, `handover` what both owners write about it, `received_twice` which events both have
-received. Not here: the lease itself, which `lease` checks in each transaction.
+`takeover` takes the feed's lease and its journals, `handover` records a planned hand-over, `received_twice` finds the
+events that both owners received. Not here: the check of the lease in each transaction (`lease`).
 """

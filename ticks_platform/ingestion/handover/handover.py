@@ -1,9 +1,9 @@
-"""Planned hand-overs: the next owner of a feed receives beside the one before, then takes the feed over without a gap.
+"""Planned hand-overs: the feed's next owner receives alongside the current one, then takes over without a gap.
 
-The successor announces itself, connects, and appends to a journal of its own, while the predecessor goes on. When it
-has streamed everything for a while it takes the lease, loads what the predecessor's journal still holds, decides which
-of its own events the predecessor has stored too, writes that down, and loads the others. The predecessor need not do
-anything for that: it may be killed at any moment, and so may the successor, before it has taken the lease and after.
+The successor announces itself, connects, and appends to a journal of its own, while the predecessor continues. When it
+has streamed everything for a while, it takes the lease, loads the rest of the predecessor's journal, finds and records
+which of its own events the predecessor has stored too, and loads the others. The predecessor does nothing for that:
+both may be killed at any moment, before and after the lease is taken.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from ticks_platform.timescale import sql_files
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-ROOM = 1 << 30
-"""Positions that are left for what the predecessor still appends, so that the successor's ticks sort after them."""
+RESERVED_POSITIONS = 1 << 30
+"""Positions reserved for what the predecessor still appends, so that the successor's ticks sort after them."""
 
 
 class Source(NamedTuple):
-    """A journal, and the lease under which it is loaded: where it goes on stands there."""
+    """A journal to load, and the lease with its checkpoint."""
 
     lease: Lease
     journal: Journal
 
 
 class HandoverFailedError(RetryableError):
-    """The successor could not take the feed over; its predecessor goes on."""
+    """The successor could not take the feed over; its predecessor continues."""
 
 
 class Handover(NamedTuple):
-    """A hand-over that has begun."""
+    """A hand-over that was announced."""
 
     feed: str
     epoch: int
@@ -48,8 +48,8 @@ class Handover(NamedTuple):
     predecessor_epoch: int
 
 
-def begin(cursor: Cursor, *, owner: str, feed: str, predecessor: LeaseStatus, journal: Journal) -> Handover:
-    """Announce that `owner` follows the holder of the lease, and receives into this journal."""
+def announce(cursor: Cursor, *, owner: str, feed: str, predecessor: LeaseStatus, journal: Journal) -> Handover:
+    """Announce that `owner` succeeds the holder of the lease, and receives into this journal. Raises LeaseLostError."""
     parameters = {"owner": owner, "journal": journal.journal_id, "feed": feed, "epoch": predecessor.epoch}
     cursor.execute(sql_files.read("queries/handover/announce.sql"), parameters)
     row = cursor.fetchone()
@@ -59,10 +59,10 @@ def begin(cursor: Cursor, *, owner: str, feed: str, predecessor: LeaseStatus, jo
 
 
 def take(cursor: Cursor, handover: Handover, journal: Journal) -> Lease:
-    """Take the feed over; the predecessor cannot commit any more.
+    """Take the lease; the predecessor can no longer commit.
 
-    Raises LeaseLostError when the predecessor does not hold it any more, but somebody else, and
-    psycopg2.errors.LockNotAvailable as `lease.take` does.
+    Raises LeaseLostError if another owner than the predecessor holds it, and psycopg2.errors.LockNotAvailable as
+    `lease.take` does.
     """
     cursor.execute("SET LOCAL lock_timeout = '5s'")
     cursor.execute(
@@ -81,17 +81,17 @@ def take(cursor: Cursor, handover: Handover, journal: Journal) -> Lease:
         "UPDATE ticks_platform.feed_handover SET taken_at = clock_timestamp() WHERE feed = %s AND epoch = %s",
         (handover.feed, handover.epoch),
     )
-    return Lease(handover.feed, handover.epoch, handover.successor, *place(cursor, handover.feed, journal))
+    return Lease(handover.feed, handover.epoch, handover.successor, *find_checkpoint(cursor, handover.feed, journal))
 
 
 def overtaken(feed: str) -> LeaseLostError:
-    """What to raise when somebody else has taken the feed in the middle of a hand-over."""
-    return LeaseLostError(f"feed '{feed}' was taken over by another owner, before it could be handed over as planned")
+    """The error if another owner took the feed during a hand-over."""
+    return LeaseLostError(f"feed '{feed}' was taken over by another owner during a planned hand-over")
 
 
-def place(cursor: Cursor, feed: str, journal: Journal) -> tuple[int, int, int]:
-    """The number of a journal of the feed, its checkpoint, and how many frames came before."""
-    return leases.locate(
+def find_checkpoint(cursor: Cursor, feed: str, journal: Journal) -> tuple[int, int, int]:
+    """A journal's number, its checkpoint, and the number of frames before that; as `lease.find_checkpoint`."""
+    return leases.find_checkpoint(
         cursor,
         feed,
         journal_id=journal.journal_id,
@@ -100,14 +100,14 @@ def place(cursor: Cursor, feed: str, journal: Journal) -> tuple[int, int, int]:
     )
 
 
-def note_closed(cursor: Cursor, lease: Lease) -> None:
-    """Tell the successor of this lease that its connection is closed."""
+def record_closed(cursor: Cursor, lease: Lease) -> None:
+    """Tell the successor that this owner's connection is closed."""
     parameters = {"feed": lease.feed, "epoch": lease.epoch, "owner": lease.owner}
     cursor.execute(sql_files.read("queries/handover/record_closed.sql"), parameters)
 
 
 def is_closed(cursor: Cursor, handover: Handover) -> bool:
-    """Whether the predecessor has told that its connection is closed."""
+    """Whether the predecessor has closed its connection."""
     cursor.execute(
         "SELECT closed_at IS NOT NULL FROM ticks_platform.feed_handover WHERE feed = %s AND epoch = %s",
         (handover.feed, handover.epoch),
@@ -117,13 +117,13 @@ def is_closed(cursor: Cursor, handover: Handover) -> bool:
 
 
 class Readiness:
-    """Whether every channel that is wanted has been answered on the connections that stand."""
+    """Tells whether the provider has answered every subscription, on the connections that are open now."""
 
     def __init__(self) -> None:
         self._answered: dict[int, set[str]] = {}
 
-    def note(self, change: Change) -> None:
-        """Take a change of a connection's life into account."""
+    def record(self, change: Change) -> None:
+        """Record a change of a connection's state."""
         if change.state in (State.CONNECTING, State.BACKING_OFF, State.CLOSED, State.REFUSED):
             self._answered.pop(change.connection, None)
             return
@@ -137,6 +137,6 @@ class Readiness:
                 answered.difference_update(channels)
 
     def covers(self, channels: Iterable[str]) -> bool:
-        """Whether all of these are among the answered ones."""
+        """Whether all of these channels were answered."""
         answered = set().union(*list(self._answered.values()))
         return all(channel in answered for channel in channels)

@@ -1,18 +1,21 @@
-"""What two owners of a feed have both received while one followed the other: found event by event, and stored once.
+"""Finds the events that two owners of a feed both received during a hand-over, so that each is stored once.
 
-An event is told by what it says: symbol, time and values. Where the provider sends the very same more than once, such
-as one price twice within a second, the copies are told apart by when they arrived: the predecessor has the earlier ones
-up to its end, the successor the later ones from its begin, and the division is the one that fits the arrivals best.
-What is assumed is that both connections carry the same events, at a lag that is about the same for all of them. An
-event that only one of them got is stored; where nothing matches, as when the provider sends each connection something
-else, nothing is left out. Trades with an id are not looked at here, since `duplicates` knows them; bars replace each
-other.
+Events are equal if symbol, time and values are. If the provider sends equal events, such as one price twice within a
+second, they are told apart by arrival: the predecessor received the earlier ones, up to its end, and the successor the
+later ones, from its begin; the split that fits the arrival times best is chosen.
+
+Assumes that both connections carry the same events, with about the same lag for all of them. An event that only one
+connection received is stored. If nothing matches, for example because the provider sends each connection something
+else, nothing is left out. Trades with an id are not compared here (`duplicate_trades` finds them), nor are bars, which
+replace each other.
 """
 
 from __future__ import annotations
 
+import logging
+import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,222 +23,279 @@ import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.ingestion.journal.file import FrameGroup
+from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.rows.decode import FUTURE_TOLERANCE, Decode, DecodedBatch, decode_groups
 from ticks_platform.ingestion.rows.tables import QUOTES, TICKS, Rows, Table
+from ticks_platform.ingestion.transactions import Transactions
 from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import from_microseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-_LAG = 10_000_000_000
-"""Nanoseconds that an event may reach one connection later than the other, at the most."""
+logger = logging.getLogger(__name__)
 
-_LAST = 1_000_000_000
-"""Nanoseconds before the predecessor's end: what it received then, the successor was subscribed to as well."""
+MAX_LAG = 10.0
+"""Seconds by which an event may reach one connection later than the other."""
+
+MAX_LAG_UNMATCHED = 2.0
+"""Seconds to wait for late events if none has arrived on both connections: then the provider probably sends each of
+them something else."""
+
+_MAX_LAG_NS = round(MAX_LAG * 1e9)
+
+_COMPARE_INTERVAL = 0.25
+"""Shortest time in seconds between comparisons."""
+
+_COMMON = 1_000_000_000
+"""Nanoseconds before the predecessor's end in which the successor was subscribed to everything too."""
 
 _GROUPS = 500
 """Groups of frames that are decoded at a time."""
-
 
 _FIELDS = {
     TICKS.name: ("price", "day_volume", "size", "bid", "ask", "exchange"),
     QUOTES.name: ("bid", "bid_size", "ask", "ask_size", "exchange"),
 }
-"""The fields of an event that tell it from others, beside its symbol and its time."""
+"""The fields that are compared, in addition to symbol and time."""
 
 _STORED = {
     TICKS.name: "queries/handover/stored_ticks.sql",
     QUOTES.name: "queries/handover/stored_quotes.sql",
 }
-"""The queries for the rows that one journal brought; their columns are in the order of `_FIELDS`."""
+"""The queries for the rows of one journal; their columns are in the order of `_FIELDS`."""
 
 
-class Overlap:
-    """Events of a journal that are stored already, by position."""
+class ReceivedTwice:
+    """The events of a successor's journal that its predecessor has stored, by position."""
 
     def __init__(self, positions: npt.NDArray[np.int64]) -> None:
+        """`positions` are ascending."""
         self.positions = positions
 
     @classmethod
-    def nothing(cls) -> Overlap:
-        """No event at all."""
+    def none(cls) -> ReceivedTwice:
+        """No events."""
         return cls(np.empty(0, dtype=np.int64))
 
     @classmethod
-    def load(cls, data: bytes) -> Overlap:
-        """What `dump` made."""
+    def load(cls, data: bytes) -> ReceivedTwice:
+        """Decode what `dump` returned."""
         return cls(np.frombuffer(zlib.decompress(data), dtype="<i8").astype(np.int64))
 
     def dump(self) -> bytes:
-        """As the database keeps it."""
+        """Encode for the database."""
         return zlib.compress(self.positions.astype("<i8").tobytes())
 
-    def is_behind(self, position: int) -> bool:
-        """Whether none of them is at this position or after it."""
-        return not len(self.positions) or int(self.positions[-1]) < position
-
-    def leave_out(self, batch: DecodedBatch) -> tuple[DecodedBatch, list[Rows]]:
-        """The batch without those events, and what was left out of it."""
-        left_out = []
+    def remove_from(self, batch: DecodedBatch) -> tuple[DecodedBatch, list[Rows]]:
+        """The batch without these events, and the events that were removed."""
+        removed = []
         kept: list[Rows] = []
         for rows in (batch.ticks, batch.quotes):
             twice = np.isin(rows.positions, self.positions, assume_unique=True)
             if twice.any():
-                left_out.append(rows.where(twice))
+                removed.append(rows.where(twice))
                 rows = rows.where(~twice)
             kept.append(rows)
-        return batch._replace(ticks=kept[0], quotes=kept[1]), left_out
+        return batch._replace(ticks=kept[0], quotes=kept[1]), removed
+
+    def all_before(self, position: int) -> bool:
+        """Whether all events are before this position."""
+        return not len(self.positions) or int(self.positions[-1]) < position
 
 
-class Unsettled(NamedTuple):
-    """A journal of a successor's of which it is not decided yet what is stored already."""
+class Uncompared(NamedTuple):
+    """A successor's journal that is not compared yet with what its predecessor stored."""
 
     feed: str
     epoch: int
     journal_number: int | None
-    """The predecessor's; None where that never loaded anything."""
+    """The predecessor's journal; None if it never loaded anything."""
     end: int | None
-    """When its last frame arrived, in nanoseconds since the Unix epoch."""
+    """Arrival of the predecessor's last frame, in nanoseconds since the Unix epoch."""
 
 
-class _Copies(NamedTuple):
-    """Arrivals of one and the same event, in nanoseconds, and its positions in the successor's journal."""
+class Comparison(NamedTuple):
+    """The events that both received, as far as they have arrived."""
 
-    before: list[int]
-    after: list[int]
-    positions: list[int]
-
-
-_Events = dict[tuple[Any, ...], _Copies]
-"""By what they say."""
-
-
-class Found(NamedTuple):
-    """What is stored already, as far as can be told by now."""
-
-    overlap: Overlap
+    received_twice: ReceivedTwice
     missing: int
-    """Events that the predecessor received last, and that have not reached the successor, or not yet."""
+    """Events of the predecessor's last second that have not reached the successor yet, or never will."""
 
 
-def look(cursor: Cursor, journal_id: str) -> Overlap | Unsettled | None:
-    """What of a journal is stored already, or that this has to be decided; None where no other owner had received it.
+def lookup(cursor: Cursor, journal_id: str) -> ReceivedTwice | Uncompared | None:
+    """The recorded result for a journal, or that it is still to be compared; None if it is no successor's journal.
 
-    To be asked when what the predecessor's journal holds is loaded.
+    Call it when the predecessor's journal is loaded.
     """
-    cursor.execute(sql_files.read("queries/handover/left_out_of_journal.sql"), {"journal_id": journal_id})
+    cursor.execute(sql_files.read("queries/handover/received_twice.sql"), {"journal_id": journal_id})
     row = cursor.fetchone()
     if row is None:
         return None
     feed, epoch, positions, journal_number, end = row
-    return Unsettled(feed, epoch, journal_number, end) if positions is None else Overlap.load(bytes(positions))
+    return Uncompared(feed, epoch, journal_number, end) if positions is None else ReceivedTwice.load(bytes(positions))
 
 
-def find(cursor: Cursor, unsettled: Unsettled, groups: Iterable[FrameGroup], decode: Decode) -> Found:
-    """Which events of these groups, the successor's, are stored already, as far as can be told by now.
+def find(
+    transactions: Transactions,
+    renew_lease: Callable[[Cursor], None],
+    uncompared: Uncompared,
+    journal: Journal,
+    decode: Decode,
+) -> ReceivedTwice:
+    """Find and record the events of a successor's journal that its predecessor has stored.
 
-    All that the predecessor has received is stored.
+    Waits until all of the predecessor's last events have arrived, up to MAX_LAG. Raises AbandonedError.
     """
-    feed, journal_number, end = unsettled.feed, unsettled.journal_number, unsettled.end
+
+    def work(cursor: Cursor) -> Comparison:
+        renew_lease(cursor)
+        return compare(cursor, uncompared, journal.peek(), decode)
+
+    started_at = time.monotonic()
+    while True:
+        compared_at = time.monotonic()
+        found, missing = transactions.until_committed(work)
+        max_lag = MAX_LAG if len(found.positions) else MAX_LAG_UNMATCHED
+        if not missing or time.monotonic() >= started_at + max_lag:
+            break
+        # Comparing takes the interpreter lock, and so delays the events that it waits for.
+        transactions.wait(max(_COMPARE_INTERVAL, 2 * (time.monotonic() - compared_at)))
+
+    def finish(cursor: Cursor) -> None:
+        renew_lease(cursor)
+        record(cursor, uncompared, found)
+
+    transactions.until_committed(finish)
+    logger.log(
+        logging.WARNING if missing else logging.INFO,
+        "feed %s: skipping %d events of %s that the predecessor has stored; %d of its last events did not arrive on "
+        "the new connection",
+        uncompared.feed,
+        len(found.positions),
+        journal.path,
+        missing,
+    )
+    return found
+
+
+def compare(cursor: Cursor, journal: Uncompared, groups: Iterable[FrameGroup], decode: Decode) -> Comparison:
+    """Compare the successor's groups with what its predecessor stored, which is everything that it received."""
+    feed, journal_number, end = journal.feed, journal.journal_number, journal.end
     if journal_number is None or end is None:
-        return Found(Overlap.nothing(), 0)
+        return Comparison(ReceivedTwice.none(), 0)
     positions: list[int] = []
-    stretch = _Stretch()
-    for part, goes_on in _parts(groups, until=end + _LAG):
-        if not goes_on:
-            # What such a one has not received does not come any more.
-            stretch.compare(cursor, feed, positions, journal_number=journal_number, end=end)
-            stretch = _Stretch()
-        stretch.note(part, decode, until=end + _LAG)
-    missing = stretch.compare(cursor, feed, positions, journal_number=journal_number, end=end)
-    return Found(Overlap(np.array(sorted(positions), dtype=np.int64)), missing)
+    session = _Session()
+    for part, continues in _parts(groups, until=end + _MAX_LAG_NS):
+        if not continues:
+            # Events that are missing from an ended session will not arrive any more, so they are not counted.
+            session.compare(cursor, feed, positions, journal_number=journal_number, end=end)
+            session = _Session()
+        session.add(part, decode, until=end + _MAX_LAG_NS)
+    missing = session.compare(cursor, feed, positions, journal_number=journal_number, end=end)
+    return Comparison(ReceivedTwice(np.array(sorted(positions), dtype=np.int64)), missing)
 
 
-def settle(cursor: Cursor, unsettled: Unsettled, decided: Overlap) -> None:
-    """Write down what is stored already: whoever loads the journal will obey."""
+def record(cursor: Cursor, journal: Uncompared, found: ReceivedTwice) -> None:
+    """Record the result, for this owner and any later one that loads the journal."""
     cursor.execute(
-        sql_files.read("queries/handover/settle.sql"),
+        sql_files.read("queries/handover/record_received_twice.sql"),
         {
-            "number": len(decided.positions),
-            "positions": decided.dump(),
-            "feed": unsettled.feed,
-            "epoch": unsettled.epoch,
+            "number": len(found.positions),
+            "positions": found.dump(),
+            "feed": journal.feed,
+            "epoch": journal.epoch,
         },
     )
 
 
 def _parts(groups: Iterable[FrameGroup], *, until: int) -> Iterator[tuple[list[FrameGroup], bool]]:
-    """Groups up to a time, some at once, and whether they go on where those before ended.
+    """Split the groups up to a time into parts, and tell of each whether it continues the session of the part before.
 
-    They do not where a successor was killed before it took over, and another one came after a while.
+    It does not if a successor was killed before it took over, and another one started later.
     """
     part: list[FrameGroup] = []
-    goes_on, last = False, None
+    continues, last = False, None
     for group in groups:
         if group.received_at[0] > until:
             break
-        breaks_off = last is not None and (
-            group.epoch != last.epoch or group.received_at[0] > last.received_at[-1] + 2 * _LAG
+        new_session = last is not None and (
+            group.epoch != last.epoch or group.received_at[0] > last.received_at[-1] + 2 * _MAX_LAG_NS
         )
-        if part and (breaks_off or len(part) >= _GROUPS):
-            yield part, goes_on
-            part, goes_on = [], not breaks_off
+        if part and (new_session or len(part) >= _GROUPS):
+            yield part, continues
+            part, continues = [], not new_session
         part.append(group)
         last = group
     if part:
-        yield part, goes_on
+        yield part, continues
 
 
-class _Stretch:
-    """What a successor received without a break."""
+class _Arrivals(NamedTuple):
+    """Arrivals of equal events in nanoseconds, and their positions in the successor's journal."""
+
+    before: list[int]
+    """On the predecessor's connection."""
+    after: list[int]
+    """On the successor's."""
+    positions: list[int]
+
+
+_Events = dict[tuple[Any, ...], _Arrivals]
+"""By symbol, time and values."""
+
+
+class _Session:
+    """The events that one successor received without an interruption."""
 
     def __init__(self) -> None:
         self._begin = self._last = 0
         self._events: dict[str, _Events] = {table: {} for table in _FIELDS}
 
-    def note(self, part: list[FrameGroup], decode: Decode, *, until: int) -> None:
-        """Take note of what it received up to a time."""
+    def add(self, part: list[FrameGroup], decode: Decode, *, until: int) -> None:
+        """Add the events that arrived up to a time."""
         self._begin = self._begin or part[0].received_at[0]
         self._last = part[-1].received_at[-1]
         batch = decode_groups(part, decode)
         for table, rows in ((TICKS, batch.ticks), (QUOTES, batch.quotes)):
-            _note(self._events[table.name], table, rows, until=until)
+            _add_received(self._events[table.name], table, rows, until=until)
 
     def compare(self, cursor: Cursor, feed: str, positions: list[int], *, journal_number: int, end: int) -> int:
-        """Add the positions of what is stored already; returns how many events the predecessor has received last that
-        are not here."""
+        """Add the positions of events that the predecessor stored to `positions`; returns the number of missing events.
+
+        `end` is the arrival of the predecessor's last frame.
+        """
         if not self._begin:
             return 0
         missing = 0
-        since, until = self._begin - _LAG, max(self._begin, min(self._last, end)) + _LAG
+        since, until = self._begin - _MAX_LAG_NS, max(self._begin, min(self._last, end)) + _MAX_LAG_NS
         for table, events in self._events.items():
-            _look_up(cursor, feed, table, events, journal_number=journal_number, since=since, until=until)
-            twice, not_here = _compare(list(events.values()), begin=self._begin, end=end)
+            _add_stored(cursor, feed, table, events, journal_number=journal_number, since=since, until=until)
+            twice, not_received = _match(list(events.values()), begin=self._begin, end=end)
             positions += twice
-            missing += not_here
+            missing += not_received
         return missing
 
 
-def _note(events: _Events, table: Table, rows: Rows, *, until: int) -> None:
-    """Take note of the successor's events that arrived up to `until`."""
+def _add_received(events: _Events, table: Table, rows: Rows, *, until: int) -> None:
+    """Add the successor's events that arrived up to `until`."""
     if not rows.events:
         return
-    telling = attrgetter("symbol", *_FIELDS[table.name])
+    compared = attrgetter("symbol", *_FIELDS[table.name])
     times = (rows.times("time") // 1000).tolist()
     arrivals, positions = rows.received_at.tolist(), rows.positions.tolist()
-    for event, time, arrival, position in zip(rows.as_events(), times, arrivals, positions, strict=True):
+    for event, at, arrival, position in zip(rows.as_events(), times, arrivals, positions, strict=True):
         if arrival <= until and not getattr(event, "trade_id", None):
-            symbol, *values = telling(event)
-            copies = events.setdefault(_key((symbol, time, *values)), _Copies([], [], []))
-            copies.after.append(arrival)
-            copies.positions.append(position)
+            symbol, *values = compared(event)
+            known = events.setdefault(_key((symbol, at, *values)), _Arrivals([], [], []))
+            known.after.append(arrival)
+            known.positions.append(position)
 
 
-def _look_up(
+def _add_stored(
     cursor: Cursor, feed: str, table: str, events: _Events, *, journal_number: int, since: int, until: int
 ) -> None:
-    """Add what the predecessor has received in a time, which is given in nanoseconds."""
+    """Add the events that the predecessor received between two times, in nanoseconds."""
     oldest = min([since // 1000, *(key[1] for key in events)])
     cursor.execute(
         sql_files.read(_STORED[table]),
@@ -249,18 +309,17 @@ def _look_up(
         },
     )
     for *key, arrival in cursor:
-        events.setdefault(_key(key), _Copies([], [], [])).before.append(arrival * 1000)
+        events.setdefault(_key(key), _Arrivals([], [], [])).before.append(arrival * 1000)
     for known in events.values():
         known.before.sort()
 
 
-def _compare(copies: list[_Copies], *, begin: int, end: int) -> tuple[list[int], int]:
-    """The positions of the successor's copies that the predecessor has too, and how many of the latter's last ones
-    are not among the successor's."""
-    # Only of what came while both received: else, two events may be alike, and say nothing of the lag.
+def _match(events: list[_Arrivals], *, begin: int, end: int) -> tuple[list[int], int]:
+    """The positions of the successor's events that the predecessor has too, and the number of missing events."""
+    # The lag is measured while both received only: at other times, equal events may be different ones.
     lags = [
         each.after[0] - each.before[0]
-        for each in copies
+        for each in events
         if len(each.before) == len(each.after) == 1
         and min(each.before[0], each.after[0]) >= begin
         and max(each.before[0], each.after[0]) <= end
@@ -268,24 +327,25 @@ def _compare(copies: list[_Copies], *, begin: int, end: int) -> tuple[list[int],
     lag = int(np.median(lags)) if lags else 0
     positions: list[int] = []
     missing = 0
-    for each in copies:
+    for each in events:
         if each.before:
-            number = in_common(each.before, each.after, begin=begin, end=end, lag=lag)
+            number = count_common(each.before, each.after, begin=begin, end=end, lag=lag)
             positions += each.positions[:number]
-            if each.before[-1] > max(begin, end - _LAST):
+            if each.before[-1] > max(begin, end - _COMMON):
                 missing += max(0, sum(arrival >= begin - lag for arrival in each.before) - number)
     return positions, missing
 
 
-def in_common(before: list[int], after: list[int], *, begin: int, end: int, lag: int = 0) -> int:
-    """How many of the successor's copies of an event, the first ones, are the predecessor's last ones.
+def count_common(before: list[int], after: list[int], *, begin: int, end: int, lag: int = 0) -> int:
+    """How many of the successor's first occurrences of an event are the predecessor's last ones.
 
-    `before` and `after` are their arrivals there and here, ascending, in nanoseconds, `lag` how much later they reach
-    the successor, `begin` and `end` the successor's first and the predecessor's last frame. Of all numbers, the one is
-    chosen for which the arrivals differ least, where a copy counts that the other one should have had too.
+    `before` and `after` are the arrivals at predecessor and successor, ascending, in nanoseconds. `lag` is by how much
+    events reach the successor later, `begin` the successor's first and `end` the predecessor's last frame. Returns the
+    number with the least difference of arrivals, where an occurrence that the other one should have received too costs
+    the time by which it should have.
     """
     if len(before) == len(after) == 1:
-        # As almost all are; the rest of this would say the same.
+        # The usual case; same result as below, but faster.
         first_at, second_at = before[0], after[0] - lag
         apart = max(0, end - second_at) + max(0, first_at - (begin - lag))
         return int(abs(second_at - first_at) <= apart)

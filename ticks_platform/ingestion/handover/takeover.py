@@ -1,4 +1,4 @@
-"""How an owner comes to have a feed: at once, or in a planned hand-over; with all that waits in the feed's journals."""
+"""Takes a feed over, at once or in a planned hand-over, together with everything that waits in its journals."""
 
 from __future__ import annotations
 
@@ -31,28 +31,24 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 OVERLAP = 2.0
-"""Seconds that a successor receives everything beside its predecessor before it takes the feed over."""
+"""Seconds that a successor receives everything alongside its predecessor before it takes the feed over."""
 
 READY_TIMEOUT = 40.0
-"""Seconds in which a successor has to be ready; if it is not, it ends, and its predecessor goes on. The supervisor
-takes a run for dead that has no lease for a minute."""
+"""Seconds in which everything must be subscribed to; otherwise the successor ends, and its predecessor continues. The
+supervisor presumes a run without a lease dead after a minute."""
 
 CLOSE_TIMEOUT = 8.0
-"""Seconds that a predecessor has to close its connection where the provider allows no second one beside it."""
+"""Seconds that a predecessor has to close its connection, if the provider allows only one."""
 
-ALIVE_WITHIN = 30.0
-"""Seconds since its heartbeat within which the owner of a feed can be followed as planned."""
+_POLL_INTERVAL = 0.1
+"""Seconds between checks whether everything is subscribed to, or the predecessor has closed its connection."""
 
-
-_LOOK = 0.1
-"""Seconds between looks at whether the predecessor has closed its connection, or everything is subscribed to."""
-
-_LOOK_AT_LEASE = 0.5
-"""Seconds between looks of a successor at whether its predecessor still has the feed."""
+_LEASE_POLL_INTERVAL = 0.5
+"""Seconds between a successor's checks whether its predecessor still holds the lease."""
 
 
 class Ownership(NamedTuple):
-    """A feed that is this owner's, the journal to append to, and those to load before it."""
+    """The lease of a feed, the journal to append to, and those to load before it."""
 
     lease: Lease
     journal: Journal
@@ -60,11 +56,11 @@ class Ownership(NamedTuple):
 
 
 class StoppedError(Exception):
-    """The ingestion was told to stop before it had its feed."""
+    """The ingestion was stopped before it had taken its feed over."""
 
 
 class Takeover:
-    """One owner's way to a feed, for which it waits for the database as long as it takes. Raises StoppedError."""
+    """Takes a feed over, retrying while the database is unavailable. All methods raise StoppedError."""
 
     def __init__(
         self, *, feed: FeedSettings, owner: str, database: Database, journals: JournalPair, stopping: threading.Event
@@ -75,12 +71,12 @@ class Takeover:
         self._journals = journals
         self._stopping = stopping
         self.trouble: str | None = None
-        """What keeps it from the database, or None."""
+        """Why the database cannot be used now, or None."""
 
     def take(self) -> Ownership:
-        """Take the feed, whoever has it. What nobody has loaded yet of its journals comes before what is received.
+        """Take the feed over at once, whoever owns it. Frames that wait in its journals are loaded before new ones.
 
-        Raises MixedDatabaseError, and what opening a Journal raises.
+        Raises MixedDatabaseError, and what Journal raises.
         """
         journals = self._journals.open_all()
 
@@ -97,114 +93,118 @@ class Takeover:
                 journal_start=own.start,
                 journal_frames=own.frames_trimmed,
             )
-            return lease, own, self._locate(cursor, lease, [journal for journal in journals if journal is not own])
+            return lease, own, self._sources(cursor, lease, [journal for journal in journals if journal is not own])
 
-        return self._go_on(*self._until_done(work))
+        return self._seek(*self._until_committed(work))
 
-    def begin(self) -> tuple[Handover, Journal] | None:
-        """Announce a planned hand-over, with the journal to receive into; None when there is nobody to follow.
+    def announce(self) -> tuple[Handover, Journal] | None:
+        """Announce a planned hand-over, and open the journal to receive into.
 
-        Nor can an owner be followed whose journal is not on this machine. Raises HandoverFailedError when the owner has
-        not loaded yet what it found in the feed's journals, MixedDatabaseError, LeaseLostError, JournalError, and what
-        opening a Journal raises.
+        Returns None if nobody owns the feed, the owner is presumed dead, or its journal is not on this machine. Raises
+        HandoverFailedError if the owner has not loaded yet what it found in the feed's journals, MixedDatabaseError,
+        LeaseLostError, JournalError, and what Journal raises.
         """
-        status = self._until_done(lambda cursor: leases.status(cursor, self._feed.name))
-        if status is None or status.released or status.age > ALIVE_WITHIN:
+        status = self._until_committed(lambda cursor: leases.status(cursor, self._feed.name))
+        if status is None or not status.is_alive:
             return None
         theirs = self._journals.first if status.journal_id is None else self._journals.find(status.journal_id)
         if theirs is None:
             logger.warning(
-                "feed %s is taken over from %s at once, without an overlap: its journal is not on this machine",
+                "feed %s: taken over from %s without an overlap: its journal is not on this machine",
                 self._feed.name,
                 status.owner,
             )
             return None
         journal = self._journals.open_other(theirs)
-        self._begin_behind(journal, theirs, status)
+        self._skip_predecessors_positions(journal, theirs, status)
 
         def work(cursor: Cursor) -> Handover:
-            leases.enter(cursor, feed=self._feed.name, provider=self._feed.provider, synthetic=self._feed.synthetic)
-            return handover.begin(cursor, owner=self._owner, feed=self._feed.name, predecessor=status, journal=journal)
-
-        return self._until_done(work), journal
-
-    def _begin_behind(self, journal: Journal, theirs: Path, predecessor: LeaseStatus) -> None:
-        """Have the ticks of a journal sort after those of the predecessor's."""
-
-        def work(cursor: Cursor) -> tuple[int, int, int]:
-            _, position, frames = handover.place(cursor, self._feed.name, journal)
-            return position, frames, leases.last_position(cursor, self._feed.name)
-
-        position, frames, end = self._until_done(work)
-        journal.seek(position, frames=frames)
-        with journal_view(theirs) as predecessors:
-            end = max(end, predecessors.end)
-        journal.skip_to(end + handover.ROOM)
-        if journal.bytes_waiting and journal.end < end:
-            raise HandoverFailedError(
-                f"feed '{self._feed.name}' cannot be handed over yet from {predecessor.owner}, which goes on: it is "
-                f"still loading what was left in {journal.path}"
+            leases.register_feed(
+                cursor, feed=self._feed.name, provider=self._feed.provider, synthetic=self._feed.synthetic
+            )
+            return handover.announce(
+                cursor, owner=self._owner, feed=self._feed.name, predecessor=status, journal=journal
             )
 
-    def follow_when_ready(self, begun: Handover, journal: Journal, is_ready: Callable[[], bool]) -> Ownership:
-        """Take the feed over as planned after an overlap, which begins when everything is subscribed to.
+        return self._until_committed(work), journal
 
-        The predecessor goes on until then. When it ends by itself, the feed is taken at once. Raises
-        HandoverFailedError, LeaseLostError when somebody else has the feed, whatever `is_ready` raises, and what
-        opening a Journal raises.
+    def follow_when_ready(self, planned: Handover, journal: Journal, is_ready: Callable[[], bool]) -> Ownership:
+        """Take the feed over as planned when everything has been subscribed to for OVERLAP seconds.
+
+        If the predecessor ends before, takes the feed over at once. Raises HandoverFailedError, LeaseLostError if
+        another owner holds the lease, what `is_ready` raises, and what Journal raises.
         """
-        began = look_at = time.monotonic()
+        started_at = check_lease_at = time.monotonic()
         ready_at: float | None = None
-        while not self._stopping.wait(_LOOK):
+        while not self._stopping.wait(_POLL_INTERVAL):
             now = time.monotonic()
             ready_at = (ready_at or now) if is_ready() else None
             if ready_at is not None and now >= ready_at + OVERLAP:
-                return self.follow(begun, journal)
-            if now >= look_at:
-                look_at = now + _LOOK_AT_LEASE
-                if self._has_ended(begun):
-                    return self.follow(begun, journal)
-            if now >= began + READY_TIMEOUT:
+                return self.follow(planned, journal)
+            if now >= check_lease_at:
+                check_lease_at = now + _LEASE_POLL_INTERVAL
+                if self._has_ended(planned):
+                    return self.follow(planned, journal)
+            if now >= started_at + READY_TIMEOUT:
                 raise HandoverFailedError(
-                    f"feed '{begun.feed}' cannot be handed over from {begun.predecessor}, which goes on: not "
-                    f"everything was subscribed to beside it within {READY_TIMEOUT:g} s. If the provider allows one "
-                    "connection only, set `overlap: false` for it in feeds.yaml"
+                    f"feed '{planned.feed}' cannot be handed over from {planned.predecessor}, which continues: not all "
+                    f"subscriptions were answered within {READY_TIMEOUT:g} s. If the provider allows one connection "
+                    "only, set `overlap: false` for the feed in feeds.yaml"
                 )
         raise StoppedError
 
-    def _has_ended(self, begun: Handover) -> bool:
-        """Whether the predecessor has given the feed up by itself. Raises LeaseLostError when somebody took it."""
-        status = self._until_done(lambda cursor: leases.status(cursor, begun.feed))
-        if status is None or status.epoch != begun.predecessor_epoch:
-            raise handover.overtaken(begun.feed)
-        return status.released
+    def follow(self, planned: Handover, journal: Journal, *, closed_within: float = 0.0) -> Ownership:
+        """Take the feed over as planned. The predecessor can no longer append; its journal is loaded before this one.
 
-    def follow(self, begun: Handover, journal: Journal, *, closed_within: float = 0.0) -> Ownership:
-        """Take the feed over as planned. Its predecessor's journal is fenced off, and loaded before this one.
-
-        Waits up to `closed_within` seconds for the predecessor to close its connection before that. Raises
-        LeaseLostError when somebody else has the feed, and what opening a Journal raises.
+        Waits up to `closed_within` seconds for the predecessor to close its connection. Raises LeaseLostError if
+        another owner holds the lease, and what Journal raises.
         """
-        lease = self._until_done(lambda cursor: handover.take(cursor, begun, journal))
-        logger.info("feed %s was taken over from %s as planned", begun.feed, begun.predecessor)
-        for _ in range(round(closed_within / _LOOK)):
-            if self._until_done(lambda cursor: handover.is_closed(cursor, begun)) or self._stopping.wait(_LOOK):
+        lease = self._until_committed(lambda cursor: handover.take(cursor, planned, journal))
+        logger.info("feed %s: taken over from %s as planned", planned.feed, planned.predecessor)
+        for _ in range(round(closed_within / _POLL_INTERVAL)):
+            if self._until_committed(lambda cursor: handover.is_closed(cursor, planned)):
+                break
+            if self._stopping.wait(_POLL_INTERVAL):
                 break
         others = [other for other in self._journals.open_all() if other is not journal]
-        before = self._until_done(lambda cursor: self._locate(cursor, lease, others))
-        return self._go_on(lease, journal, before)
+        before = self._until_committed(lambda cursor: self._sources(cursor, lease, others))
+        return self._seek(lease, journal, before)
 
-    def _locate(self, cursor: Cursor, lease: Lease, journals: Sequence[Journal]) -> list[Source]:
+    def _skip_predecessors_positions(self, journal: Journal, theirs: Path, predecessor: LeaseStatus) -> None:
+        """Skip positions in a journal, so that its ticks sort after those of the predecessor's."""
+
+        def work(cursor: Cursor) -> tuple[int, int, int]:
+            _, position, frames = handover.find_checkpoint(cursor, self._feed.name, journal)
+            return position, frames, leases.last_position(cursor, self._feed.name)
+
+        position, frames, end = self._until_committed(work)
+        journal.seek(position, frames=frames)
+        with journal_view(theirs) as predecessors:
+            end = max(end, predecessors.end)
+        journal.skip_to(end + handover.RESERVED_POSITIONS)
+        if journal.bytes_waiting and journal.end < end:
+            raise HandoverFailedError(
+                f"feed '{self._feed.name}' cannot be handed over yet from {predecessor.owner}, which continues: it is "
+                f"still loading {journal.path}"
+            )
+
+    def _has_ended(self, planned: Handover) -> bool:
+        """Whether the predecessor has released the feed. Raises LeaseLostError if another owner has taken it."""
+        status = self._until_committed(lambda cursor: leases.status(cursor, planned.feed))
+        if status is None or status.epoch != planned.predecessor_epoch:
+            raise handover.overtaken(planned.feed)
+        return status.released
+
+    def _sources(self, cursor: Cursor, lease: Lease, journals: Sequence[Journal]) -> list[Source]:
         sources = []
         for journal in journals:
             if journal.start is not None:
-                number, position, frames = handover.place(cursor, lease.feed, journal)
-                located = lease._replace(journal_number=number, position=position, frames=frames)
-                sources.append(Source(located, journal))
+                number, position, frames = handover.find_checkpoint(cursor, lease.feed, journal)
+                sources.append(Source(lease._replace(journal_number=number, position=position, frames=frames), journal))
         return sources
 
-    def _go_on(self, lease: Lease, journal: Journal, before: list[Source]) -> Ownership:
-        """Turn to what is not loaded yet."""
+    def _seek(self, lease: Lease, journal: Journal, before: list[Source]) -> Ownership:
+        """Set all journals to their checkpoints, and close the earlier ones that have no frames left."""
         journal.seek(lease.position, frames=lease.frames)
         waiting = []
         for source in before:
@@ -216,8 +216,8 @@ class Takeover:
                 source.journal.close()
         return Ownership(lease, journal, waiting)
 
-    def _until_done(self, work: Callable[[Cursor], T]) -> T:
-        """Do the work in one transaction, and again while the database is away or the owner before is in the way."""
+    def _until_committed(self, work: Callable[[Cursor], T]) -> T:
+        """Do the work in one transaction; retry while the database is unavailable or the old owner holds a lock."""
         backoff = Backoff(base=0.2, cap=5.0)
         while True:
             if self._stopping.is_set():
@@ -226,17 +226,17 @@ class Takeover:
                 with self._database.transaction() as cursor:
                     result = work(cursor)
             except psycopg2.errors.LockNotAvailable:
-                logger.warning("feed %s: its owner is stuck in a transaction, which is ended now", self._feed.name)
-                self._evict()
+                logger.warning("feed %s: terminating its owner's transaction, which holds the lease", self._feed.name)
+                self._terminate_loader()
             except (psycopg2.Error, DatabaseUnavailableError) as error:
                 self.trouble = f"{self._database.description}: {str(error).strip()}"
-                logger.warning("feed %s cannot take its lease: %s", self._feed.name, self.trouble)
+                logger.warning("feed %s: cannot take the lease, retrying: %s", self._feed.name, self.trouble)
                 self._stopping.wait(backoff.next_delay())
             else:
                 self.trouble = None
                 return result
 
-    def _evict(self) -> None:
-        # Should this fail, the next attempt does so too, and tells why.
+    def _terminate_loader(self) -> None:
+        # If this fails, the next attempt fails too, and tells why.
         with contextlib.suppress(psycopg2.Error, DatabaseUnavailableError), self._database.transaction() as cursor:
-            leases.evict(cursor, self._feed.name)
+            leases.terminate_loader(cursor, self._feed.name)

@@ -1,4 +1,6 @@
-"""Repair: what a gap has missed is asked of the provider's history, within a budget, and loaded as live frames are.
+"""Repair: fetches what a gap missed from the provider's history, within a budget, and loads it like live frames.
 
-Not here: the requests themselves (each provider's `history` in `feeds`), and which gaps there are (`gaps`).
+In the order of a repair: `repair` plans ranges (`gaps`, `ranges`), requests pages within the `budget`, stores and loads
+them (`page_journal`), under a `lease` of its own. Not here: the requests themselves (each provider's `history` in
+`feeds`), and how gaps are computed (`ingestion.gaps`).
 """

@@ -1,4 +1,4 @@
-"""How often a provider's history may be asked: kept in the database, so that no restart gives it anew."""
+"""Limits the requests to a provider's history. Requests are counted in the database, so a restart resets nothing."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 MINUTE = 60.0
-"""Seconds in which the requests of a minute are counted."""
+"""Seconds of the window in which the requests of a minute are counted."""
 
 _SLACK = 0.02
-"""The part of a minute that is waited longer: requests do not travel equally fast."""
+"""Fraction by which that window is longer, because requests do not travel equally fast."""
 
 _DAY = 86_400.0
 _KEPT = "3 days"
 
 
 class Budget(NamedTuple):
-    """What one account may do; None is no limit."""
+    """The limits of one account; None means no limit."""
 
     account: str
-    """Provider and name of the key's variable: feeds that share a key share its limits."""
+    """Provider and name of the key's environment variable: feeds that share a key share its limits."""
     per_minute: int | None
     per_day: int | None
     minute: float = MINUTE
 
     def reserve(self, cursor: Cursor, *, repair_id: int, owner: str) -> int | None:
-        """Count a request that is about to be made, and return its number; None when it has to wait."""
-        # Of two feeds with one key, the second to ask sees what the first has counted.
+        """Count a request before it is made, and return its number; None if it has to wait."""
+        # Serializes feeds that share a key: the second one sees the first one's request.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (f"repair budget {self.account}",))
         if self.wait(cursor) > 0:
             return None
@@ -40,7 +40,7 @@ class Budget(NamedTuple):
         return int(request_id)
 
     def wait(self, cursor: Cursor) -> float:
-        """Seconds until a request may be made."""
+        """Seconds until the next request is allowed."""
         windows = ((self.per_minute, self.minute * (1 + _SLACK)), (self.per_day, _DAY))
         waits = [self._window(cursor, limit, seconds) for limit, seconds in windows if limit is not None]
         cursor.execute(sql_files.read("queries/repair/pause_left.sql"), {"account": self.account})
@@ -48,25 +48,25 @@ class Budget(NamedTuple):
         return max(0.0, float(pause), *waits)
 
     def _window(self, cursor: Cursor, limit: int, seconds: float) -> float:
-        """How long until fewer than `limit` requests lie in the last so many seconds."""
+        """Seconds until fewer than `limit` requests are in the last `seconds`."""
         parameters = {"account": self.account, "seconds": seconds, "limit": limit}
         cursor.execute(sql_files.read("queries/repair/window_left.sql"), parameters)
         row = cursor.fetchone()
         return float(row[0]) if row else 0.0
 
-    def note(self, cursor: Cursor, request_id: int, outcome: str, *, pause: float | None = None) -> None:
-        """Write what came of a request; `pause` is for how many seconds the provider wants no other one."""
+    def record_outcome(self, cursor: Cursor, request_id: int, outcome: str, *, pause: float | None = None) -> None:
+        """Record the outcome of a request; `pause` is for how many seconds the provider accepts no other one."""
         parameters = {"request_id": request_id, "outcome": outcome, "pause": pause}
         cursor.execute(sql_files.read("queries/repair/record_outcome.sql"), parameters)
 
 
-def spent(cursor: Cursor, owner: str) -> int:
-    """How many requests an owner has made."""
+def count_requests(cursor: Cursor, owner: str) -> int:
+    """Number of requests that an owner has made."""
     cursor.execute("SELECT count(*) FROM ticks_platform.feed_repair_request WHERE owner = %s", (owner,))
     (count,) = cursor.fetchone() or (0,)
     return int(count)
 
 
 def forget_old(cursor: Cursor) -> None:
-    """Drop what no limit asks for any more."""
+    """Delete requests that no limit counts any more."""
     cursor.execute(sql_files.read("queries/repair/forget_old_requests.sql"), {"kept": _KEPT})

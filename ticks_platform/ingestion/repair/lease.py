@@ -1,4 +1,4 @@
-"""One repair of a feed at a time, beside the feed's ingestion: a lease of its own, with an epoch that fences."""
+"""One repair of a feed at a time, alongside its ingestion: a lease of its own, with an epoch that fences old owners."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from ticks_platform.timescale import sql_files
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-ALIVE_WITHIN = 60.0
-"""Seconds since its heartbeat within which the owner of a repair counts as at work; a request may take that long."""
+DEAD_AFTER = 60.0
+"""Seconds without a heartbeat after which the owner of a repair is presumed dead: longer than for a feed's owner,
+because no heartbeat is sent during a request."""
 
 
 class RepairInUseError(RetryableError):
-    """Somebody else repairs the feed at the moment."""
+    """Another process is repairing the feed."""
 
 
 def take(cursor: Cursor, *, feed: str, provider: str, synthetic: bool, owner: str) -> Lease:
-    """Take the repair of a feed, unless somebody is at it; the lease has no journal yet.
+    """Take the repair lease of a feed, unless another process holds it; it has no journal yet.
 
-    Raises RepairInUseError, and MixedDatabaseError as taking the feed itself does.
+    Raises RepairInUseError, and MixedDatabaseError as the feed's own lease does.
     """
-    leases.enter(cursor, feed=feed, provider=provider, synthetic=synthetic)
-    parameters = {"feed": feed, "owner": owner, "alive": ALIVE_WITHIN}
+    leases.register_feed(cursor, feed=feed, provider=provider, synthetic=synthetic)
+    parameters = {"feed": feed, "owner": owner, "alive": DEAD_AFTER}
     cursor.execute(sql_files.read("queries/repair/take_lease.sql"), parameters)
     row = cursor.fetchone()
     if row is None:
         cursor.execute("SELECT owner FROM ticks_platform.feed_repair_lease WHERE feed = %s", (feed,))
-        (other,) = cursor.fetchone() or ("somebody",)
+        (other,) = cursor.fetchone() or ("another process",)
         raise RepairInUseError(f"feed '{feed}' is being repaired by {other}")
     return Lease(feed, row[0], owner, 0, 0, 0)
 
 
-def hold(cursor: Cursor, lease: Lease) -> None:
-    """Heartbeat; nobody takes the repair over between this and the end of the transaction. Raises LeaseLostError."""
+def renew(cursor: Cursor, lease: Lease) -> None:
+    """Send a heartbeat, and lock the lease until the end of the transaction. Raises LeaseLostError."""
     parameters = {"feed": lease.feed, "epoch": lease.epoch, "owner": lease.owner}
     cursor.execute(sql_files.read("queries/repair/heartbeat.sql"), parameters)
     if not cursor.rowcount:
@@ -45,6 +46,6 @@ def hold(cursor: Cursor, lease: Lease) -> None:
 
 
 def release(cursor: Cursor, lease: Lease) -> None:
-    """Give the repair up; does nothing when somebody else has it."""
+    """Release the lease; no effect if another owner holds it."""
     parameters = {"feed": lease.feed, "epoch": lease.epoch, "owner": lease.owner}
     cursor.execute(sql_files.read("queries/repair/release_lease.sql"), parameters)

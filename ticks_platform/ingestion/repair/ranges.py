@@ -1,4 +1,4 @@
-"""What is to be fetched out of a provider's history and what was: the rows of `feed_repair`, which never overlap."""
+"""The ranges of a provider's history that are fetched or to be fetched: rows of `feed_repair`, which never overlap."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 Interval = tuple[datetime, datetime]
 
 
-class Stretch(NamedTuple):
-    """A symbol, as the ticks call it, in a half-open interval of event time."""
+class SymbolInterval(NamedTuple):
+    """A half-open interval of event time of one symbol, named as the ticks name it."""
 
     symbol: str
     begin: datetime
@@ -28,58 +28,59 @@ class Stretch(NamedTuple):
 
 
 class Range(NamedTuple):
-    """A row that is not fetched to its end."""
+    """A range that is not completely fetched."""
 
     repair_id: int
-    stretch: Stretch
+    interval: SymbolInterval
     cursor: str | None
-    """Where the next page begins; None before the first one."""
+    """Where the next page begins; None before the first page."""
     pages: int
     failures: int
 
 
-class Turned(NamedTuple):
-    """That a page of a range is in the journal, and where the next one begins: nowhere after the last one."""
+class PageRecord(NamedTuple):
+    """A page of a range that is in the journal."""
 
     repair_id: int
     page: int
-    """1 for the first one."""
+    """Number of the page, from 1."""
     results: int
     cursor: str | None
+    """Where the next page begins; None after the last page."""
 
 
-def joined(stretches: Iterable[Stretch], within: timedelta) -> list[Stretch]:
-    """The same, with those of one symbol put together that are not further apart than this."""
+def merged(intervals: Iterable[SymbolInterval], within: timedelta) -> list[SymbolInterval]:
+    """Merge the intervals of one symbol that are not further apart than `within`."""
     return [
-        Stretch(symbol, *interval)
-        for symbol, those in groupby(sorted(stretches), key=lambda stretch: stretch.symbol)
-        for interval in merge([(stretch.begin, stretch.end) for stretch in those], within=within)
+        SymbolInterval(symbol, *interval)
+        for symbol, those in groupby(sorted(intervals), key=lambda interval: interval.symbol)
+        for interval in merge([(each.begin, each.end) for each in those], within=within)
     ]
 
 
-def want(cursor: Cursor, feed: str, kind: str, stretches: Sequence[Stretch]) -> int:
-    """Add what is not there yet of these, and return how many rows that made. Only the owner of the repair calls it.
+def add(cursor: Cursor, feed: str, kind: str, intervals: Sequence[SymbolInterval]) -> int:
+    """Add the parts of these intervals that are not in the table, or that failed; returns the number of new rows.
 
-    What has failed is wanted again.
+    Only the owner of the repair lease may call this.
     """
-    wanted = joined(stretches, timedelta(0))
-    if not wanted:
+    given = merged(intervals, timedelta(0))
+    if not given:
         return 0
     cursor.execute(
         sql_files.read("queries/repair/known_ranges.sql"),
         {
             "feed": feed,
             "kind": kind,
-            "symbols": list({stretch.symbol for stretch in wanted}),
-            "begin": min(stretch.begin for stretch in wanted),
-            "end": max(stretch.end for stretch in wanted),
+            "symbols": list({interval.symbol for interval in given}),
+            "begin": min(interval.begin for interval in given),
+            "end": max(interval.end for interval in given),
         },
     )
-    taken = {symbol: [row[1:] for row in rows] for symbol, rows in groupby(cursor.fetchall(), key=lambda row: row[0])}
+    known = {symbol: [row[1:] for row in rows] for symbol, rows in groupby(cursor.fetchall(), key=lambda row: row[0])}
     added = [
-        (feed, stretch.symbol, kind, *part)
-        for stretch in wanted
-        for part in subtract((stretch.begin, stretch.end), taken.get(stretch.symbol, []))
+        (feed, interval.symbol, kind, *part)
+        for interval in given
+        for part in subtract((interval.begin, interval.end), known.get(interval.symbol, []))
     ]
     if added:
         execute_values(
@@ -90,60 +91,60 @@ def want(cursor: Cursor, feed: str, kind: str, stretches: Sequence[Stretch]) -> 
     return len(added)
 
 
-def due(cursor: Cursor, feed: str) -> Range | None:
-    """The oldest one to go on with, or None."""
+def next_range(cursor: Cursor, feed: str) -> Range | None:
+    """The range to fetch next, or None."""
     cursor.execute(sql_files.read("queries/repair/next_range.sql"), {"feed": feed})
     row = cursor.fetchone()
-    return Range(row[0], Stretch(*row[1:4]), *row[4:]) if row else None
+    return Range(row[0], SymbolInterval(*row[1:4]), *row[4:]) if row else None
 
 
-def turn(cursor: Cursor, journal_id: str, turned: Turned) -> None:
-    """Take note of a page that is in this journal. A page that has been noted changes nothing."""
+def record_page(cursor: Cursor, journal_id: str, record: PageRecord) -> None:
+    """Record a page that is in this journal; no effect if it is recorded already."""
     cursor.execute(
         sql_files.read("queries/repair/record_page.sql"),
         {
-            "cursor": turned.cursor,
-            "page": turned.page,
-            "results": turned.results,
+            "cursor": record.cursor,
+            "page": record.page,
+            "results": record.results,
             "journal": journal_id,
-            "id": turned.repair_id,
+            "id": record.repair_id,
         },
     )
 
 
-def loaded(cursor: Cursor, feed: str, journal_id: str) -> None:
-    """All that this journal held is in its table."""
+def mark_loaded(cursor: Cursor, feed: str, journal_id: str) -> None:
+    """Mark the fetched ranges of this journal as loaded."""
     parameters = {"feed": feed, "journal_id": journal_id}
     cursor.execute(sql_files.read("queries/repair/mark_ranges_loaded.sql"), parameters)
 
 
-def begin_again(cursor: Cursor, feed: str, journal_id: str) -> int:
-    """Fetch anew what was not loaded out of another journal than this: it was damaged, or is on another machine."""
-    cursor.execute(sql_files.read("queries/repair/begin_again.sql"), {"feed": feed, "journal_id": journal_id})
+def restart(cursor: Cursor, feed: str, journal_id: str) -> int:
+    """Fetch again what is in another journal and not loaded: it was damaged, or is on another machine."""
+    cursor.execute(sql_files.read("queries/repair/restart_ranges.sql"), {"feed": feed, "journal_id": journal_id})
     return cursor.rowcount
 
 
 def postpone(cursor: Cursor, repair_id: int, *, seconds: float, reason: str) -> None:
-    """Not now: there is trouble with it that may pass."""
+    """Retry a range after so many seconds."""
     parameters = {"repair_id": repair_id, "seconds": seconds, "reason": storable(reason)}
     cursor.execute(sql_files.read("queries/repair/postpone_range.sql"), parameters)
 
 
 def fail(cursor: Cursor, repair_id: int, reason: str) -> None:
-    """Never: asking again cannot help."""
+    """Give a range up: a retry cannot succeed."""
     parameters = {"repair_id": repair_id, "reason": storable(reason)}
     cursor.execute(sql_files.read("queries/repair/fail_range.sql"), parameters)
 
 
-def left(cursor: Cursor, feed: str) -> int:
-    """How many are not fetched to their end."""
+def count_unfinished(cursor: Cursor, feed: str) -> int:
+    """Number of ranges that are not completely fetched."""
     cursor.execute("SELECT count(*) FROM ticks_platform.feed_repair WHERE feed = %s AND state = 'wanted'", (feed,))
     (count,) = cursor.fetchone() or (0,)
     return int(count)
 
 
-def unsettled(cursor: Cursor, feed: str) -> int:
-    """How many are fetched, and their gaps not settled."""
+def count_fetched(cursor: Cursor, feed: str) -> int:
+    """Number of ranges that are fetched, but whose gaps are not closed yet."""
     cursor.execute(
         "SELECT count(*) FROM ticks_platform.feed_repair WHERE feed = %s AND state IN ('fetched', 'loaded')", (feed,)
     )

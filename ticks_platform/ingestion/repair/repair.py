@@ -1,7 +1,7 @@
-"""The repair of a feed: asks the provider's history for what is wanted, within its budget, and loads the answers.
+"""The repair of a feed: fetches ranges from the provider's history, within its budget, and loads them.
 
-It may be ended at any moment, and goes on where it was: what is wanted, what was fetched and what was spent is in the
-database, and what was fetched and not loaded in a journal.
+It may be killed at any moment, and the next run continues: ranges and requests are in the database, and pages that are
+not loaded yet are in a journal.
 """
 
 from __future__ import annotations
@@ -35,54 +35,58 @@ from ticks_platform.ingestion.repair import gaps as repair_gaps
 from ticks_platform.ingestion.repair import lease as repair_lease
 from ticks_platform.ingestion.repair import ranges as repair_ranges
 from ticks_platform.ingestion.repair.budget import Budget
-from ticks_platform.ingestion.repair.filing import Filing, journals_of_repairs
-from ticks_platform.ingestion.repair.gaps import Limits
-from ticks_platform.ingestion.repair.ranges import Range, Stretch
+from ticks_platform.ingestion.repair.gaps import AgeLimits
+from ticks_platform.ingestion.repair.page_journal import PageJournal, repair_journal_folder
+from ticks_platform.ingestion.repair.ranges import Range, SymbolInterval
 from ticks_platform.paths import state_dir
 from ticks_platform.timescale.database import Database
 from ticks_platform.timestamps import EPOCH, to_nanoseconds
 
 logger = logging.getLogger(__name__)
 
-LOADED_AT_ONCE = 32 << 20
-"""Bytes of pages that may wait in the journal before they are loaded."""
+LOAD_BYTES = 32 << 20
+"""Bytes of pages that are appended to the journal before they are loaded."""
 
 ATTEMPTS = 4
-"""Times that a page is asked for in a row while the provider is in trouble, before its range is left for later."""
+"""How often a page is requested in a row, if requests fail, before its range is postponed."""
 
-_LATER = 900.0
-"""Seconds until something is asked for again that the provider did not have yet."""
-_LONGEST_LATER = 3600.0
-_SOON = 60.0
-"""Seconds that a run may begin with waiting."""
-_BEAT = 5.0
+_NOT_YET_AVAILABLE_DELAY = 900.0
+"""Seconds until a retry if the provider does not have the data yet."""
+
+_FIRST_DELAY, _MAX_DELAY = 60.0, 3600.0
+"""Seconds until a retry after a temporary error; doubled with each further one."""
+
+_MAX_INITIAL_WAIT = 60.0
+"""Seconds that a run may wait for its first request; if it would take longer, no run is due."""
+
+_HEARTBEAT_INTERVAL = 5.0
 """Seconds between heartbeats while it waits."""
 
 
 class Report(NamedTuple):
-    """What one run of a repair did."""
+    """Numbers of one run of a repair."""
 
     requests: int
     loaded: int
     """New rows."""
     replaced: int
     duplicate: int
-    """Trades that were there already."""
+    """Trades that were stored already."""
     rejected: int
-    wanted: int
-    """Ranges that were added to what is wanted."""
+    added: int
+    """New ranges to fetch."""
     left: int
-    """Ranges that are not fetched to their end."""
-    waits: float
-    """Seconds until the budget allows the next request, if something is left."""
+    """Ranges that are not completely fetched."""
+    wait_seconds: float
+    """Seconds until the budget allows the next request; 0 if no range is left."""
 
 
 class _OutOfTimeError(Exception):
-    """The next run has to go on."""
+    """The run's time is over; the next run continues."""
 
 
 class Repair:
-    """One owner's repair of one feed."""
+    """One run of a feed's repair."""
 
     def __init__(
         self,
@@ -95,8 +99,9 @@ class Repair:
         minute: float = repair_budget.MINUTE,
         backoff: float = 2.0,
     ) -> None:
-        """`folder` is that of the feed's journals; `minute` how long the provider's minute is, `backoff` the first wait
-        after trouble, both in seconds."""
+        """`folder` is that of the feed's journals. `minute` is the length of the provider's minute, and `backoff` the
+        first delay after an error, both in seconds.
+        """
         self._feed = feed
         self._history = history
         self._database = database
@@ -106,17 +111,17 @@ class Repair:
         self._asked = feed.asked_symbols()
         self._client = HistoryClient()
         self._metrics = Metrics()
-        self._first_wait = backoff
+        self._first_delay = backoff
         self._stopping = threading.Event()
         self._lease: Lease
         self._ends_at = 0.0
 
     def stop(self) -> None:
-        """End soon. Safe from any thread."""
+        """Let `run` return soon. Safe from any thread."""
         self._stopping.set()
 
-    def run(self, *, seconds: float, gaps: bool = True, stretches: Sequence[Stretch] = ()) -> Report:
-        """Work for about so many seconds at the most on the `gaps` that are ripe, these stretches, and what is left.
+    def run(self, *, seconds: float, gaps: bool = True, intervals: Sequence[SymbolInterval] = ()) -> Report:
+        """Fetch repairable gaps (if `gaps`), these intervals and unfinished ranges, for up to about `seconds`.
 
         Raises RepairInUseError, MixedDatabaseError, KeyRefusedError, LeaseLostError, and what a Journal raises.
         """
@@ -127,18 +132,18 @@ class Repair:
                 cursor, feed=feed.name, provider=feed.provider, synthetic=feed.synthetic, owner=self._owner
             )
         try:
-            added = self._plan(gaps, stretches)
-            self._work()
+            added = self._plan(gaps, intervals)
+            self._fetch_and_load()
         finally:
             self._client.close()
             with self._database.transaction() as cursor:
                 repair_lease.release(cursor, self._lease)
         with self._database.transaction() as cursor:
             repair_budget.forget_old(cursor)
-            left = repair_ranges.left(cursor, feed.name)
+            left = repair_ranges.count_unfinished(cursor, feed.name)
             metrics = self._metrics
             return Report(
-                repair_budget.spent(cursor, self._owner),
+                repair_budget.count_requests(cursor, self._owner),
                 metrics.loaded,
                 metrics.replaced,
                 metrics.duplicate,
@@ -148,132 +153,136 @@ class Repair:
                 self._budget.wait(cursor) if left else 0.0,
             )
 
-    def _plan(self, gaps: bool, stretches: Sequence[Stretch]) -> int:
-        feed, limits = self._feed.name, limits_of(self._feed, self._history)
+    def _plan(self, gaps: bool, intervals: Sequence[SymbolInterval]) -> int:
+        feed, limits = self._feed.name, age_limits(self._feed, self._history)
         with self._database.transaction() as cursor:
-            repair_lease.hold(cursor, self._lease)
-            wanted = list(stretches)
+            repair_lease.renew(cursor, self._lease)
+            intervals = list(intervals)
             if gaps:
                 repair_gaps.give_up_old(cursor, feed, limits)
                 repair_gaps.give_up_unknown(cursor, feed, self._history)
-                ripe = repair_gaps.ripe(cursor, feed, self._history, limits, self._folder)
-                wanted += repair_gaps.wanted(ripe, self._history)
-            return repair_ranges.want(cursor, feed, self._history.kind, wanted)
+                repairable = repair_gaps.repairable(cursor, feed, self._history, limits, self._folder)
+                intervals += repair_gaps.intervals_to_fetch(repairable, self._history)
+            return repair_ranges.add(cursor, feed, self._history.kind, intervals)
 
-    def _work(self) -> None:
-        """Fetch and load in turns. What was fetched before a kill is loaded first, and whatever ends this as well."""
+    def _fetch_and_load(self) -> None:
+        """Fetch and load alternately; pages that a killed run left are loaded first.
+
+        Fetched pages are loaded even if a request fails.
+        """
         while True:
-            filing = self._open()
+            journal = self._open_journal()
             try:
-                goes_on = self._fetch(filing)
+                has_more = self._fetch(journal)
             except HistoryError:
-                filing.load()
+                journal.load()
                 raise
             except BaseException:
-                filing.close()
+                journal.close()
                 raise
-            filing.load()
-            if not goes_on:
+            journal.load()
+            if not has_more:
                 return
 
-    def _open(self) -> Filing:
-        return Filing(
+    def _open_journal(self) -> PageJournal:
+        return PageJournal(
             feed=self._feed,
             history=self._history,
             database=self._database,
             lease=self._lease,
             metrics=self._metrics,
-            folder=journals_of_repairs(self._folder),
+            folder=repair_journal_folder(self._folder),
         )
 
-    def _fetch(self, filing: Filing) -> bool:
-        """Fetch until the journal should be loaded; returns whether there is more to fetch in this run."""
-        while filing.bytes_waiting < LOADED_AT_ONCE:
+    def _fetch(self, journal: PageJournal) -> bool:
+        """Fetch until the journal must be loaded; returns whether there is more to fetch in this run."""
+        while journal.bytes_waiting < LOAD_BYTES:
             with self._database.transaction() as cursor:
-                repair_lease.hold(cursor, self._lease)
-                wanted = repair_ranges.due(cursor, self._feed.name)
-            if wanted is None:
+                repair_lease.renew(cursor, self._lease)
+                range_ = repair_ranges.next_range(cursor, self._feed.name)
+            if range_ is None:
                 return False
             try:
-                page = self._page(wanted)
+                page = self._fetch_page(range_)
             except _OutOfTimeError:
                 return False
             except NotYetAvailableError as error:
-                self._postpone(wanted, _LATER, error)
+                self._postpone(range_, _NOT_YET_AVAILABLE_DELAY, error)
             except TransientError as error:
-                self._postpone(wanted, min(60.0 * 2**wanted.failures, _LONGEST_LATER), error)
+                self._postpone(range_, min(_FIRST_DELAY * 2**range_.failures, _MAX_DELAY), error)
             except PermanentError as error:
                 logger.warning("feed %s: %s", self._feed.name, error)
                 with self._database.transaction() as cursor:
-                    repair_ranges.fail(cursor, wanted.repair_id, str(error))
+                    repair_ranges.fail(cursor, range_.repair_id, str(error))
             else:
-                filing.file(wanted, page)
+                journal.append(range_, page)
         return True
 
-    def _postpone(self, wanted: Range, seconds: float, error: Exception) -> None:
-        logger.warning("feed %s: not now, but in %.0f s: %s", self._feed.name, seconds, error)
+    def _postpone(self, range_: Range, seconds: float, error: Exception) -> None:
+        logger.warning("feed %s: retrying in %.0f s: %s", self._feed.name, seconds, error)
         with self._database.transaction() as cursor:
-            repair_ranges.postpone(cursor, wanted.repair_id, seconds=seconds, reason=str(error))
+            repair_ranges.postpone(cursor, range_.repair_id, seconds=seconds, reason=str(error))
 
-    def _page(self, wanted: Range) -> Page:
-        """The next page of a range, after as many attempts as that takes. Raises HistoryError and _OutOfTimeError."""
-        symbol, begin, end = wanted.stretch
+    def _fetch_page(self, range_: Range) -> Page:
+        """Request the next page of a range, up to ATTEMPTS times. Raises HistoryError and _OutOfTimeError."""
+        symbol, begin, end = range_.interval
         span = Span(symbol, self._asked.get(symbol, symbol), to_nanoseconds(begin), to_nanoseconds(end))
-        cursor = wanted.cursor if wanted.cursor is not None else self._history.first(span)
-        backoff = Backoff(base=self._first_wait, cap=60.0)
+        cursor = range_.cursor if range_.cursor is not None else self._history.first(span)
+        backoff = Backoff(base=self._first_delay, cap=60.0)
         for remaining in reversed(range(ATTEMPTS)):
             while True:
-                request_id = self._reserve(wanted.repair_id)
+                request_id = self._reserve(range_.repair_id)
                 try:
                     answer = self._client.get(self._history.request(span, cursor))
                     page = self._history.page(span, cursor, answer)
                 except RateLimitedError as error:
-                    # It is the budget that waits: nobody else is to ask meanwhile either.
-                    self._note(request_id, str(error), pause=error.seconds * self._budget.minute / repair_budget.MINUTE)
+                    # The pause is in the budget, so that other feeds with this key wait too.
+                    pause = error.seconds * self._budget.minute / repair_budget.MINUTE
+                    self._record_outcome(request_id, str(error), pause=pause)
                 except TransientError as error:
-                    self._note(request_id, str(error))
+                    self._record_outcome(request_id, str(error))
                     if not remaining:
                         raise
                     self._wait(backoff.next_delay())
                     break
                 except (KeyRefusedError, HistoryError) as error:
-                    self._note(request_id, str(error))
+                    self._record_outcome(request_id, str(error))
                     raise
                 else:
-                    self._note(request_id, f"{page.results} results")
+                    self._record_outcome(request_id, f"{page.results} results")
                     return page
         raise AssertionError("the last attempt returns or raises")
 
     def _reserve(self, repair_id: int) -> int:
-        """Wait until the budget allows a request, and count it."""
+        """Wait until the budget allows a request, count it, and return its number. Raises _OutOfTimeError."""
         while True:
             with self._database.transaction() as cursor:
-                repair_lease.hold(cursor, self._lease)
+                repair_lease.renew(cursor, self._lease)
                 request_id = self._budget.reserve(cursor, repair_id=repair_id, owner=self._owner)
                 wait = self._budget.wait(cursor) if request_id is None else 0.0
             if request_id is not None:
                 return request_id
             self._wait(wait)
 
-    def _note(self, request_id: int, outcome: str, *, pause: float | None = None) -> None:
+    def _record_outcome(self, request_id: int, outcome: str, *, pause: float | None = None) -> None:
         with self._database.transaction() as cursor:
-            self._budget.note(cursor, request_id, outcome, pause=pause)
+            self._budget.record_outcome(cursor, request_id, outcome, pause=pause)
 
     def _wait(self, seconds: float) -> None:
-        """Wait, and stay alive meanwhile. Raises _OutOfTimeError when that would take longer than this run has."""
+        """Wait, sending heartbeats. Raises _OutOfTimeError if the run has less time left, or was stopped."""
         until = time.monotonic() + seconds
         if until > self._ends_at:
             raise _OutOfTimeError
         while (remaining := until - time.monotonic()) > 0:
-            if self._stopping.wait(min(remaining, _BEAT)):
+            if self._stopping.wait(min(remaining, _HEARTBEAT_INTERVAL)):
                 raise _OutOfTimeError
-            if remaining > _BEAT:
+            if remaining > _HEARTBEAT_INTERVAL:
                 with self._database.transaction() as cursor:
-                    repair_lease.hold(cursor, self._lease)
+                    repair_lease.renew(cursor, self._lease)
 
 
 def budget(feed: FeedSettings, history: History, *, minute: float = repair_budget.MINUTE) -> Budget:
-    """What a feed's repair may ask: as feeds.yaml says, or as the provider's smallest plan allows."""
+    """The limits of a feed's requests: those of feeds.yaml, or of the provider's smallest plan."""
     settings = feed.repair
     return Budget(
         f"{feed.provider} {feed.api_key_env or feed.name}",
@@ -283,40 +292,40 @@ def budget(feed: FeedSettings, history: History, *, minute: float = repair_budge
     )
 
 
-def limits_of(feed: FeedSettings, history: History) -> Limits:
-    """Of what age a feed's events can be asked for."""
+def age_limits(feed: FeedSettings, history: History) -> AgeLimits:
+    """The ages of a feed's events that can be requested."""
     settings = feed.repair
     delay = history.delay if settings.delay_seconds is None else settings.delay_seconds
-    return Limits(timedelta(seconds=delay), timedelta(days=settings.give_up_after_days or history.reach_days))
+    return AgeLimits(timedelta(seconds=delay), timedelta(days=settings.give_up_after_days or history.reach_days))
 
 
 def whole_minutes(feed: FeedSettings, history: History) -> tuple[datetime, datetime]:
-    """From when to when all minutes can be asked for by now."""
+    """The first and the last moment between which all minutes can be requested now."""
     since = repair_gaps.minute(EPOCH + timedelta(seconds=history.since, minutes=1, microseconds=-1))
-    return since, repair_gaps.minute(datetime.now(timezone.utc) - limits_of(feed, history).youngest)
+    return since, repair_gaps.minute(datetime.now(timezone.utc) - age_limits(feed, history).youngest)
 
 
 class Due(NamedTuple):
-    """Whether a repair of a feed has something to do now."""
+    """Whether a repair of a feed has anything to do now."""
 
     is_due: bool
     reason: str
 
 
 def due(database: Database, feed: FeedSettings, history: History | None, folder: Path | None = None) -> Due:
-    """Whether there are gaps to settle or ranges to go on with, and the budget allows the next request soon."""
+    """Whether there are gaps to close or ranges to fetch, and the budget allows a request soon."""
     with database.transaction() as cursor:
         if history is None:
             gaps = repair_gaps.open_gaps(cursor, feed.name)
-            return Due(bool(gaps), f"{len(gaps)} open gaps of which there is no history" if gaps else "no open gap")
-        limits = limits_of(feed, history)
-        ripe = repair_gaps.ripe(cursor, feed.name, history, limits, folder or state_dir() / "journal")
-        wanted = repair_ranges.due(cursor, feed.name)
-        if repair_ranges.unsettled(cursor, feed.name):
-            return Due(True, "what was fetched is to be settled")
-        if not ripe and wanted is None:
+            return Due(bool(gaps), f"{len(gaps)} open gaps without a history" if gaps else "no open gaps")
+        limits = age_limits(feed, history)
+        repairable = repair_gaps.repairable(cursor, feed.name, history, limits, folder or state_dir() / "journal")
+        range_ = repair_ranges.next_range(cursor, feed.name)
+        if repair_ranges.count_fetched(cursor, feed.name):
+            return Due(True, "fetched ranges must be loaded, and their gaps closed")
+        if not repairable and range_ is None:
             return Due(False, "nothing to repair")
         wait = budget(feed, history).wait(cursor)
-    if wait > _SOON:
-        return Due(False, f"its budget allows the next request in {wait:.0f} s")
-    return Due(True, f"{len(ripe)} gaps can be repaired" if ripe else "what was begun goes on")
+    if wait > _MAX_INITIAL_WAIT:
+        return Due(False, f"the budget allows the next request in {wait:.0f} s")
+    return Due(True, f"{len(repairable)} gaps can be repaired" if repairable else "unfinished ranges")

@@ -25,7 +25,7 @@ DAY = timedelta(days=1)
 def see_feed(database: Database, feed: str, *, age: float | None, enabled: bool = True) -> None:
     """A feed as the database knows it, with its last tick `age` seconds ago."""
     with database.transaction() as cursor:
-        switch.switch(cursor, feed=feed, provider="twelve_data", synthetic=True, enabled=enabled)
+        switch.set_enabled(cursor, feed=feed, provider="twelve_data", synthetic=True, enabled=enabled)
         if age is not None:
             at = datetime.now(timezone.utc) - timedelta(seconds=age)
             hour = at.replace(minute=0, second=0, microsecond=0)
@@ -108,7 +108,7 @@ def test_freshness_reads_no_tick(database: Database, check_one: CheckOne) -> Non
 def test_channels_in_trouble_are_shown(database: Database, check_one: CheckOne) -> None:
     assert check_one("channels_are_streaming", "stocks_real_time").passed
     with database.transaction() as cursor:
-        switch.switch(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=True)
+        switch.set_enabled(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=True)
         changes = [
             Change(State.STREAMING, 1_700_000_000_000_000_000, 1, "", notice)
             for notice in (
@@ -118,7 +118,7 @@ def test_channels_in_trouble_are_shown(database: Database, check_one: CheckOne) 
                 HeardAgain(("NVDA",)),
             )
         ]
-        channels.note(cursor, "stocks", changes)
+        channels.record(cursor, "stocks", changes)
     found = check_one("channels_are_streaming", "stocks_real_time")
     assert not found.passed
     assert found.description == "stocks: 1 not subscribed; stocks: 1 silent"
@@ -129,7 +129,7 @@ def test_channels_in_trouble_are_shown(database: Database, check_one: CheckOne) 
         ("MSFT", "silent"),
     }
     with database.transaction() as cursor:
-        channels.note(
+        channels.record(
             cursor, "stocks", [Change(State.STREAMING, 1_700_000_000_000_000_000, 1, "", Unsubscribed(("XYZ", "MSFT")))]
         )
     assert check_one("channels_are_streaming", "stocks_real_time").passed
@@ -140,7 +140,7 @@ def test_a_silent_feed_of_a_closed_market_is_not_stale(
 ) -> None:
     with database.transaction() as cursor:
         for feed in ("stocks", "crypto"):
-            switch.switch(cursor, feed=feed, provider="twelve_data", synthetic=True, enabled=True)
+            switch.set_enabled(cursor, feed=feed, provider="twelve_data", synthetic=True, enabled=True)
     closed, an_hour_old, open_now = None, time.time() - 3600, time.time() - 1
     for opened, passed in ((closed, True), (an_hour_old, False), (open_now, True)):
         monkeypatch.setattr(Calendar, "open_since", lambda _calendar, _at, opened=opened: opened)

@@ -121,7 +121,7 @@ def test_frames_of_a_removed_feed_are_reported(check: Check, journals: Path) -> 
         assert not evaluation.passed
         assert evaluation.severity is severity
         assert "3 frames wait in" in (evaluation.description or "")
-        assert "put the feed back" in (evaluation.description or "")
+        assert "Add the feed again" in (evaluation.description or "")
     assert evaluation.metadata["bytes in oldname.sqlite3"].value == 30
     (journals / "oldname.sqlite3").unlink()
     assert check("ledger_balances").passed

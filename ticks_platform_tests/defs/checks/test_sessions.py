@@ -16,7 +16,7 @@ def database(database: Database) -> Database:
     """The feed `stocks`, of AAPL and MSFT, is switched on, and `crypto` off."""
     with database.transaction() as cursor:
         for feed in ("stocks", "crypto"):
-            switch.switch(cursor, feed=feed, provider="twelve_data", synthetic=True, enabled=feed == "stocks")
+            switch.set_enabled(cursor, feed=feed, provider="twelve_data", synthetic=True, enabled=feed == "stocks")
     return database
 
 
@@ -106,5 +106,5 @@ def test_a_feed_that_is_switched_off_is_not_judged(database: Database, check_one
     minutes(database, "AAPL", since=360, until=130)
     assert not check_one("session_is_complete").passed
     with database.transaction() as cursor:
-        switch.switch(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=False)
+        switch.set_enabled(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=False)
     assert check_one("session_is_complete").passed

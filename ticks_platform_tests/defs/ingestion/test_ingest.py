@@ -44,7 +44,9 @@ def write_feeds(project: Path, url: str, symbols: str = "{AAPL: Apple, MSFT: Mic
 @pytest.fixture(scope="module")
 def one_instance() -> Iterator[dg.DagsterInstance]:
     """An instance on disk: several threads write to it here, and in memory one of them may find a table locked."""
-    with dg.instance_for_test() as instance:
+    # Output of runs is not looked at, and to capture it takes two processes a run.
+    no_output = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+    with dg.instance_for_test(overrides={"compute_logs": no_output}) as instance:
         yield instance
 
 
@@ -55,6 +57,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingest, "FIRST_REPORT", 0.2)
     monkeypatch.setattr(ingest, "FENCE_INTERVAL", 0.2)
     monkeypatch.setattr(loader, "HEARTBEAT_INTERVAL", 0.2)
+    # Only tests have two runs in one process. Dagster configures logging when a run starts, which can deadlock with a
+    # thread of another run that logs.
+    monkeypatch.setattr(logging.config, "dictConfig", lambda _config: None)
 
 
 @pytest.fixture
@@ -122,7 +127,7 @@ def start(execute: Execute, instance: dg.DagsterInstance, database: Database) ->
 
 def turn_off(database: Database) -> None:
     with database.transaction() as cursor:
-        switch.switch(cursor, feed="stocks", provider="twelve_data", synthetic=False, enabled=False)
+        switch.set_enabled(cursor, feed="stocks", provider="twelve_data", synthetic=False, enabled=False)
 
 
 def one(database: Database, query: str) -> Any:
@@ -307,7 +312,7 @@ def test_missing_key_names_its_variable(
 @pytest.mark.usefixtures("feeds")
 def test_live_ticks_are_not_mixed_with_synthetic_ones(database: Database, execute: Execute) -> None:
     with database.transaction() as cursor:
-        switch.switch(cursor, feed="made_up", provider="twelve_data", synthetic=True, enabled=True)
+        switch.set_enabled(cursor, feed="made_up", provider="twelve_data", synthetic=True, enabled=True)
     result = execute()
     assert not result.success
     assert "must not be mixed" in failure(result)
@@ -450,7 +455,7 @@ def test_shipped_kind_of_feed_streams(
             assert running.result().success
             found.append(daemon.find(stand_in_file("stocks")))
             with database.transaction() as cursor:
-                switch.switch(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=True)
+                switch.set_enabled(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=True)
     finally:
         daemon.stop(stand_in_file("stocks"))
     assert found[0] is not None

@@ -151,7 +151,7 @@ def test_run_that_beats_is_left_alone(up: Supervisor, database: Database, take_l
     for _ in range(LONG):
         with database.transaction() as cursor:
             for lease in held.values():
-                leases.hold(cursor, lease)
+                leases.renew(cursor, lease)
         answer = up.tick()
         assert requested(answer) == []
         assert answer.skip_message == "stocks: streaming; crypto: streaming"
@@ -256,7 +256,7 @@ def test_dead_run_beside_its_successor(up: Supervisor, database: Database, take_
     for _ in range(20):
         with database.transaction() as cursor:
             for lease in held:
-                leases.hold(cursor, lease)
+                leases.renew(cursor, lease)
         assert requested(up.tick()) == []
     assert up.status(dead) is dg.DagsterRunStatus.FAILURE
     assert up.status(alive) is dg.DagsterRunStatus.STARTED
@@ -264,7 +264,7 @@ def test_dead_run_beside_its_successor(up: Supervisor, database: Database, take_
 
 def beat(database: Database, lease: leases.Lease) -> None:
     with database.transaction() as cursor:
-        leases.hold(cursor, lease)
+        leases.renew(cursor, lease)
 
 
 def silence(database: Database, feed: str, seconds: float) -> None:
@@ -389,17 +389,17 @@ def test_outage_of_the_database_kills_no_run(
 
 def test_switched_off_feed_is_left_alone(up: Supervisor, database: Database) -> None:
     with database.transaction() as cursor:
-        switch.switch(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=False)
+        switch.set_enabled(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=False)
     assert requested(up.tick()) == [("ingest", "crypto")]
     with database.transaction() as cursor:
-        switch.switch(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=True)
+        switch.set_enabled(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=True)
     assert requested(up.tick()) == [("ingest", "stocks"), ("ingest", "crypto")]
 
 
 def test_all_switched_off_says_how_to_switch_on(up: Supervisor, database: Database) -> None:
     with database.transaction() as cursor:
         for feed in ("stocks", "crypto"):
-            switch.switch(cursor, feed=feed, provider="twelve_data", synthetic=True, enabled=False)
+            switch.set_enabled(cursor, feed=feed, provider="twelve_data", synthetic=True, enabled=False)
     answer = up.tick()
     assert requested(answer) == []
     assert "stocks: switched off; the job enable_feed switches it on" in answer.skip_message

@@ -313,7 +313,7 @@ def _repair(database: Database, feed: FeedSettings, folder: Path) -> None:
 def _check_candles(database: Database, trades: list[MadeEvent]) -> None:
     """The candles of minutes that were streamed from begin to end are those of the trades that were made."""
     with database.autocommit() as cursor:
-        days = repair_gaps.touched(cursor, "tape")
+        days = repair_gaps.days_to_refresh(cursor, "tape")
         for begin, end in days:
             late_ticks.refresh_days(cursor, begin, end)
         assert reconciliation.reconcile(cursor, window=timedelta(hours=3)).left.differing == 0

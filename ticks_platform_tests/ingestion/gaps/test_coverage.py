@@ -46,7 +46,7 @@ class Story:
 
     def want(self, at: float, *symbols: str) -> None:
         feed = self._feed.model_copy(update={"symbols": settings(*symbols).symbols})
-        self._coverage.follow(feed, at=int(at * SECOND))
+        self._coverage.apply_settings(feed, at=int(at * SECOND))
 
     def told(self) -> list[tuple[str, float, float | None, str | None]]:
         """Symbol, begin, end and what ended it, of each interval."""

@@ -35,7 +35,7 @@ class Owner:
         self.journal = Journal(path, feed="test", synthetic=True)
         self.journal.seek(lease.position, frames=lease.frames)
         other = path.with_name("journal.2.sqlite3")
-        self.coverage.keep(CoverageNotes(path, epoch=lease.epoch, journals=(path, other)))
+        self.coverage.write_notes_to(CoverageNotes(path, epoch=lease.epoch, journals=(path, other)))
         self.loader = Loader(
             database=database,
             lease=lease,
@@ -96,8 +96,8 @@ def test_killed_while_the_database_is_away(
     first.receive(1.5)
     with database.transaction() as cursor:
         first.loader._begin(cursor)
-        first.loader._hold(cursor)
-    first.coverage.stored()
+        first.loader._renew_lease(cursor)
+    first.coverage.committed()
     # From here on, the database is away.
     first.receive(2, 3, 4)
     first.receive(4, symbol="BTC/USD")
@@ -133,9 +133,9 @@ def test_what_the_database_has_is_not_noted_any_more(
         owner.change(2, State.SUBSCRIBING, Acknowledged(("BTC/USD",)))
         assert journal.execute("SELECT count(*) FROM coverage_note").fetchone() == (2,)
         with database.transaction() as cursor:
-            owner.loader._hold(cursor)
+            owner.loader._renew_lease(cursor)
             owner.change(3, State.BACKING_OFF, until=2.5)
-        owner.coverage.stored()
+        owner.coverage.committed()
         assert journal.execute("SELECT count(*) FROM coverage_note").fetchone() == (1,)
     owner.journal.close()
 

@@ -11,8 +11,8 @@ from psycopg2.extras import execute_values
 
 from ticks_platform.feeds.calendars import calendar
 from ticks_platform.ingestion.gaps import coverage, gaps
-from ticks_platform.ingestion.gaps.coverage import Wanted
-from ticks_platform.ingestion.gaps.gaps import Span, Updated, WantedSpan
+from ticks_platform.ingestion.gaps.coverage import ConfiguredSymbols
+from ticks_platform.ingestion.gaps.gaps import ConfiguredSpan, Span, Updated
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.ingestion import TakeLease, rows
@@ -45,7 +45,7 @@ def found(
 ) -> list[tuple[float, float | None, str]]:
     """The gaps in seconds after BEGIN."""
     spans = [Span(us(begin), us(end), by) for begin, end, by in covered]
-    wishes = [WantedSpan(us(begin), us(end), calendar(name), refusal) for begin, end in wanted]
+    wishes = [ConfiguredSpan(us(begin), us(end), calendar(name), refusal) for begin, end in wanted]
     return [
         ((gap.begin - us(0)) / 1e6, None if gap.end == FOREVER else (gap.end - us(0)) / 1e6, gap.cause)
         for gap in gaps.compute(spans, wishes, since=us(since), until=us(until), ended_by=ended_by)
@@ -119,7 +119,7 @@ def lease(take_lease: TakeLease) -> Any:
 def want(database: Database, *symbols: str, seconds: float = 0, name: str = "always") -> None:
     with database.transaction() as cursor:
         moment = int(at(seconds).timestamp() * 1e9)
-        coverage.keep_wanted(cursor, "test", Wanted(moment, dict.fromkeys(symbols, name)))
+        coverage.record_symbols(cursor, "test", ConfiguredSymbols(moment, dict.fromkeys(symbols, name)))
 
 
 def cover(database: Database, *intervals: tuple[str, float, float | None, str | None], epoch: int = 1) -> None:

@@ -285,7 +285,7 @@ def test_a_symbol_that_is_added_and_given_up_has_gaps_only_while_it_is_wanted(
     with ingest() as ingestion:
         await_covered(database)
         let_flow(market, ingestion)
-        ingestion.want(one)
+        ingestion.apply_settings(one)
         await_rows(
             database,
             "SELECT symbol FROM ticks_platform.feed_coverage WHERE ended_by = 'unsubscribed'",
@@ -298,7 +298,7 @@ def test_a_symbol_that_is_added_and_given_up_has_gaps_only_while_it_is_wanted(
             lambda found: found == [("AAPL",)],
         )
         let_flow(market, ingestion)
-        ingestion.want(feed)
+        ingestion.apply_settings(feed)
         await_covered(database, 2)
         let_flow(market, ingestion)
     unwanted = rows(
@@ -323,7 +323,7 @@ def test_a_feed_that_is_switched_off_has_a_gap_that_nobody_has_to_close(
         await_covered(database)
         let_flow(market, ingestion)
         with database.transaction() as cursor:
-            switch.switch(cursor, feed="test", provider="twelve_data", synthetic=True, enabled=False)
+            switch.set_enabled(cursor, feed="test", provider="twelve_data", synthetic=True, enabled=False)
         while not ingestion.wait(0.05):
             pass
     query = "SELECT DISTINCT cause, state FROM ticks_platform.feed_gap WHERE ends_at IS NULL"

@@ -94,7 +94,7 @@ def start(
     started: list[Child] = []
 
     def start(
-        owner: str, *, overlap: float = OVERLAP, decides_after: Path | None = None, dies_half_way: bool = False
+        owner: str, *, overlap: float = OVERLAP, compares_after: Path | None = None, dies_half_way: bool = False
     ) -> Child:
         order = Order(
             feed=feed.model_dump(mode="json"),
@@ -103,7 +103,7 @@ def start(
             journal=str(journal_file),
             owner=owner,
             overlap=overlap,
-            decides_after=None if decides_after is None else str(decides_after),
+            compares_after=None if compares_after is None else str(compares_after),
             dies_half_way=dies_half_way,
         )
         started.append(Child(follower.main, order))
@@ -309,7 +309,7 @@ def test_successor_is_killed_before_it_knows_what_was_received_twice(
         await_subscribed(stand_in, 2)
         stand_in.unmute()
         eventually("ticks have landed", lambda: count(database) > 300)
-        victim = start("second", decides_after=tmp_path / "never")
+        victim = start("second", compares_after=tmp_path / "never")
         eventually("the first one is followed", lambda: first.wait(0))
         stand_in.send_exactly(500)
         stand_in.go_mute()
@@ -338,7 +338,7 @@ def test_successor_is_killed_half_way_through_the_overlap(
         await_subscribed(stand_in, 2)
         stand_in.unmute()
         eventually("ticks have landed", lambda: count(database) > 300)
-        victim = start("second", decides_after=tmp_path / "now", dies_half_way=True)
+        victim = start("second", compares_after=tmp_path / "now", dies_half_way=True)
         eventually("the first one is followed", lambda: first.wait(0))
         stand_in.go_mute()
         await_all_in_journal(stand_in, 2, journal_pair(journal_file)[1])

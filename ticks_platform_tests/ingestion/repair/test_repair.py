@@ -21,7 +21,7 @@ from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.repair import budget as repair_budget
 from ticks_platform.ingestion.repair import ranges as repair_ranges
 from ticks_platform.ingestion.repair.lease import RepairInUseError
-from ticks_platform.ingestion.repair.ranges import Stretch
+from ticks_platform.ingestion.repair.ranges import SymbolInterval
 from ticks_platform.ingestion.repair.repair import budget
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support import repairing
@@ -119,7 +119,7 @@ def test_trades_of_a_gap_come_to_be_those_of_a_run_without_faults(
     before = len(stand_in.requests())
     assert repair(database, feed, tmp_path).requests == 0
     add_gap(database, feed, "AAPL", begin + SECOND, end - SECOND)
-    assert repair(database, feed, tmp_path).wanted == 0
+    assert repair(database, feed, tmp_path).added == 0
     assert settle(database, feed).repaired == 1, "a gap in what was fetched is closed without a request"
     assert len(stand_in.requests()) == before
 
@@ -248,7 +248,7 @@ def test_budget_outlives_the_run_that_spent_it(database: Database, tmp_path: Pat
     stand_in.fail_requests("short_page", requests=9)
     report = repair(database, feed, tmp_path, seconds=5)
     assert (report.requests, report.left) == (2, 1), "the third one would be too late for this run, which ends in time"
-    assert 40 < report.waits <= 62
+    assert 40 < report.wait_seconds <= 62
     again = repair(database, feed, tmp_path, seconds=5)
     assert (again.requests, again.left) == (0, 1)
     history = feed.history()
@@ -339,12 +339,12 @@ def test_gap_waits_for_the_provider_and_for_its_own_loader(
     add_gap(database, feed, "AAPL", minutes_ago(20), minutes_ago(10))
     add_gap(database, feed, "AAPL", minutes_ago(5), None)
     load_live(database, feed, [], tmp_path)
-    assert repair(database, feed, tmp_path).wanted == 0, "younger than what the provider has"
+    assert repair(database, feed, tmp_path).added == 0, "younger than what the provider has"
     soon = polygon(stand_in)
     (tmp_path / "tape.sqlite3").unlink()
-    assert repair(database, soon, tmp_path).wanted == 0, "nobody knows whether what came after it is loaded"
+    assert repair(database, soon, tmp_path).added == 0, "nobody knows whether what came after it is loaded"
     load_live(database, feed, [], tmp_path)
-    assert repair(database, soon, tmp_path).wanted == 1
+    assert repair(database, soon, tmp_path).added == 1
 
 
 def test_old_gap_is_given_up_and_one_repairs_at_a_time(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
@@ -455,8 +455,10 @@ def test_ranges_do_not_overlap(database: Database, stand_in: StandIn) -> None:
 
     def want(*spans: tuple[str, int, int]) -> int:
         with database.transaction() as cursor:
-            stretches = [Stretch(symbol, noon + begin * MINUTE, noon + end * MINUTE) for symbol, begin, end in spans]
-            return repair_ranges.want(cursor, feed.name, "trades", stretches)
+            intervals = [
+                SymbolInterval(symbol, noon + begin * MINUTE, noon + end * MINUTE) for symbol, begin, end in spans
+            ]
+            return repair_ranges.add(cursor, feed.name, "trades", intervals)
 
     assert want(("AAPL", 10, 20), ("AAPL", 15, 25), ("MSFT", 0, 5)) == 2
     assert want(("AAPL", 0, 40), ("MSFT", 1, 4)) == 2

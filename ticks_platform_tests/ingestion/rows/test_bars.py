@@ -1,4 +1,4 @@
-"""Bars: one row a window, in its latest correction, and an account of how often it was corrected."""
+"""Bars: one row per window, with its latest correction; the ledger counts the corrections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def bar(
 
 
 def account(database: Database) -> tuple[int, ...]:
-    """Loaded, replaced and rejected by the ledger, and rows in the tables of bars and of rejected events."""
+    """The ledger's loaded, replaced and rejected, and the number of rows in stock_aggregates and rejected_event."""
     assert unbalanced(database) == []
     found = rows(
         database,
@@ -43,7 +43,7 @@ def closes(database: Database) -> list[float]:
     return [row[0] for row in rows(database, "SELECT close_price FROM stock_aggregates ORDER BY start_time, end_time")]
 
 
-def test_all_fields_arrive(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
+def test_all_fields_are_stored(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
     make_loader(take_lease("one"), [frame(bar(2.5, v=10.25))], polygon_events.decode).run()
     assert rows(
         database,
@@ -54,7 +54,7 @@ def test_all_fields_arrive(database: Database, take_lease: TakeLease, make_loade
     assert account(database) == (1, 0, 0, 1, 0)
 
 
-def test_what_the_provider_leaves_out_is_null(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
+def test_a_missing_field_is_null(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
     made = make_loader(take_lease("one"), [frame({"ev": "AM", "sym": "A", "s": MINUTE * 1000})], polygon_events.decode)
     made.run()
     assert rows(
@@ -64,7 +64,7 @@ def test_what_the_provider_leaves_out_is_null(database: Database, take_lease: Ta
 
 
 @pytest.mark.parametrize("batch_bytes", [loader.MAX_BATCH_BYTES, 1])
-def test_a_bar_that_comes_again_replaces_the_one_before(
+def test_a_later_bar_of_a_window_replaces_the_earlier_one(
     database: Database,
     take_lease: TakeLease,
     make_loader: LoaderOf,
@@ -86,31 +86,31 @@ def test_a_bar_that_comes_again_replaces_the_one_before(
     assert rows(database, "SELECT received_at FROM stock_aggregates WHERE close_price = 5") > before
 
 
-def test_a_commit_that_was_not_heard_of_counts_as_what_it_was(
+def test_a_commit_without_an_answer_is_counted_correctly(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trade = {"ev": "T", "sym": "AAPL", "i": "7", "x": 4, "p": 1.0, "s": 1, "t": MINUTE * 1000}
     made = make_loader(take_lease("one"), [frame(bar(1), bar(2), trade, trade)], polygon_events.decode)
-    transact, unheard = made._transactions.once, [None]
+    transact, failures = made._transactions.once, [None]
 
-    def lose_the_news(work: Any) -> Any:
-        """The connection dies between a commit and the answer to it."""
+    def lose_answer(work: Any) -> Any:
+        """Lose the connection between the commit and its answer."""
         done = transact(work)
-        if made.metrics.frames == 0 and rows(database, "SELECT FROM ticks_platform.feed_ledger") and unheard:
-            unheard.pop()
+        if made.metrics.frames == 0 and rows(database, "SELECT FROM ticks_platform.feed_ledger") and failures:
+            failures.pop()
             raise psycopg2.OperationalError("server closed the connection unexpectedly")
         return done
 
-    monkeypatch.setattr(made._transactions, "once", lose_the_news)
+    monkeypatch.setattr(made._transactions, "once", lose_answer)
     made.run()
-    assert unheard == []
+    assert failures == []
     counts = (made.metrics.frames, made.metrics.loaded, made.metrics.replaced, made.metrics.duplicate)
     assert counts == (1, 2, 1, 1)
     kept = "SELECT frames, loaded, replaced, duplicate FROM ticks_platform.feed_ledger"
     assert rows(database, kept) == [counts]
 
 
-def test_what_is_another_window(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
+def test_symbol_and_times_make_a_window(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
     bars = [bar(1), bar(2, seconds=1), bar(3, symbol="MSFT"), bar(4, at=MINUTE + 60)]
     for owner in ("one", "two"):
         make_loader(take_lease(owner), [frame(*bars)], polygon_events.decode).run()
@@ -133,10 +133,10 @@ def test_a_bad_bar_is_rejected_and_its_neighbours_are_stored(
     events = [event for place, one in enumerate(good) for event in [one, *bad[place : place + 1]]]
     make_loader(take_lease("one"), [frame(*events), frame(bar(99, at=MINUTE, seconds=1))], polygon_events.decode).run()
     assert account(database) == (50, 1, len(bad), 50, len(bad))
-    assert closes(database) == [99.0, *map(float, range(1, 50))], "the halves that are tried again keep their order"
+    assert closes(database) == [99.0, *map(float, range(1, 50))], "splitting a batch keeps its order"
 
 
-def test_nonsense_of_a_connector_is_rejected(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
+def test_invalid_bars_are_rejected(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
     start, end = MINUTE * 10**9, (MINUTE + 60) * 10**9
     numbers = (1.0, 1.0, 1.0, 1.0)
 
@@ -154,7 +154,7 @@ def test_nonsense_of_a_connector_is_rejected(database: Database, take_lease: Tak
     assert account(database) == (1, 0, 5, 1, 5)
 
 
-def test_thousands_of_bars_and_of_corrections(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
+def test_thousands_of_bars_and_corrections(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
     frames = [
         frame(*[bar(close, at=MINUTE + second, seconds=1, symbol=f"S{number}") for number in range(50)])
         for close in (1.0, 2.0)

@@ -1,4 +1,4 @@
-"""Trades that are sent again: stored once, counted as duplicates, and never taken for one another."""
+"""Trades that are sent again are stored once and counted as duplicates; different trades are all stored."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, frame, p
 
 DAY = 86_400
 NOON = int(time.time()) // DAY * DAY - DAY // 2
-"""Yesterday's, in UTC."""
+"""Noon of yesterday, UTC."""
 
 Load = Callable[..., None]
 
 
 @pytest.fixture
 def load(take_lease: TakeLease, make_loader: LoaderOf) -> Load:
-    """Loads frames as a process that has just started: with a loader that remembers nothing."""
+    """Load frames with a new loader, as after a restart: its memory is empty."""
 
     def run(*frames: bytes, decode: Decode = polygon_events.decode, lease: Lease | None = None) -> None:
         make_loader(lease or take_lease("one"), frames, decode).run()
@@ -39,12 +39,12 @@ def load(take_lease: TakeLease, make_loader: LoaderOf) -> Load:
 
 @pytest.fixture
 def one_frame_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every group of frames is a batch of its own."""
+    """Every group of frames is a separate batch."""
     monkeypatch.setattr(loader, "MAX_BATCH_BYTES", 1)
 
 
 def account(database: Database) -> tuple[int, ...]:
-    """Loaded, duplicate and rejected by the ledger, and rows in the tables of ticks and of rejected events."""
+    """The ledger's loaded, duplicate and rejected, and the number of rows in stocks_real_time and rejected_event."""
     found = rows(
         database,
         "SELECT coalesce(sum(loaded), 0)::int, coalesce(sum(duplicate), 0)::int, coalesce(sum(rejected), 0)::int, "
@@ -98,10 +98,10 @@ def test_sent_again_after_a_restart(database: Database, load: Load) -> None:
 def test_out_of_order_and_late(database: Database, load: Load) -> None:
     load(frame(trade("9", at=NOON + 9), trade("1", at=NOON + 1), trade("5", at=NOON - 2 * DAY)))
     load(frame(trade("5", at=NOON - 2 * DAY), trade("4", at=NOON - 2 * DAY), trade("1", at=NOON + 1)))
-    assert account(database) == (4, 2, 0, 4, 0), "a late trade that comes for the first time is none"
+    assert account(database) == (4, 2, 0, 4, 0), "a late trade that is sent for the first time is no duplicate"
 
 
-def test_what_is_another_trade(database: Database, load: Load) -> None:
+def test_symbol_exchange_id_and_day_identify_a_trade(database: Database, load: Load) -> None:
     load(
         frame(
             trade("1", at=NOON),
@@ -117,20 +117,20 @@ def test_what_is_another_trade(database: Database, load: Load) -> None:
     assert account(database) == (8, 1, 0, 8, 0), "a trade without an exchange is found too"
 
 
-def test_trades_at_one_time_are_all_kept(database: Database, load: Load) -> None:
+def test_trades_of_the_same_time_are_all_stored(database: Database, load: Load) -> None:
     for _ in range(2):
         load(frame(*[trade(str(number), at=NOON) for number in range(100)]))
     assert account(database) == (100, 100, 0, 100, 0)
 
 
 @pytest.mark.usefixtures("one_frame_a_batch")
-def test_another_time_on_the_same_day_is_still_the_same_trade(database: Database, load: Load) -> None:
+def test_another_time_of_the_same_day_is_the_same_trade(database: Database, load: Load) -> None:
     load(frame(trade("1", at=NOON)), frame(trade("1", at=NOON + 1.5)))
     assert account(database) == (1, 1, 0, 1, 0)
 
 
 def test_a_trading_day_does_not_end_at_midnight(database: Database, load: Load) -> None:
-    """After-hours trading of a US exchange goes on until 01:00 UTC in winter."""
+    """After-hours trading of a US exchange lasts until 01:00 UTC in winter."""
     midnight = NOON + DAY // 2 - DAY
     load(frame(trade("1", at=midnight - 1), trade("1", at=midnight + 1), trade("1", at=midnight + 5 * 3600)))
     assert account(database) == (2, 1, 0, 2, 0)
@@ -138,7 +138,7 @@ def test_a_trading_day_does_not_end_at_midnight(database: Database, load: Load) 
 
 @pytest.mark.usefixtures("one_frame_a_batch")
 def test_the_day_has_24_hours_in_every_time_zone(database: Database, load: Load) -> None:
-    """In the session's zone clocks go back in the night, and «1 day» later is 25 hours later."""
+    """The session's time zone sets its clocks back, so that «1 day» is 25 hours."""
     with database.autocommit() as cursor:
         cursor.execute("SELECT current_database()")
         (name,) = cursor.fetchone()  # type: ignore[misc]
@@ -161,7 +161,7 @@ def test_ticks_without_a_trade_id_are_never_duplicates(database: Database, load:
 
 
 @pytest.mark.parametrize("trade_id", [None, ""])
-def test_trades_whose_id_says_nothing_are_all_kept(database: Database, load: Load, trade_id: str | None) -> None:
+def test_trades_with_an_empty_id_are_all_stored(database: Database, load: Load, trade_id: str | None) -> None:
     for _ in range(2):
         load(frame(trade(trade_id, at=NOON), trade(trade_id, at=NOON), trade("1", at=NOON)))
     assert account(database) == (5, 1, 0, 5, 0)
@@ -169,17 +169,17 @@ def test_trades_whose_id_says_nothing_are_all_kept(database: Database, load: Loa
 
 @pytest.mark.usefixtures("one_frame_a_batch")
 @pytest.mark.parametrize("bad", [trade("1\0", at=NOON), trade("1", at=NOON, symbol="A\0"), trade("1", at=NOON, x="\0")])
-def test_what_cannot_be_stored_is_rejected_each_time(database: Database, load: Load, bad: dict[str, object]) -> None:
+def test_an_unstorable_trade_is_rejected_each_time(database: Database, load: Load, bad: dict[str, object]) -> None:
     load(frame(bad, bad, trade("2", at=NOON)), frame(bad))
     load(frame(bad), frame(trade("2", at=NOON)))
     assert account(database) == (1, 1, 4, 1, 4)
 
 
 @pytest.mark.parametrize("batches", [1, 2, 3])
-def test_a_trade_that_was_rejected_and_comes_again_is_no_duplicate(
+def test_a_rejected_trade_that_is_sent_again_is_no_duplicate(
     database: Database, load: Load, monkeypatch: pytest.MonkeyPatch, batches: int
 ) -> None:
-    """Here by a CHECK of whoever runs the database; in one batch, in two, and after a restart."""
+    """Rejected by a CHECK that a user added; in one batch, in two, and after a restart."""
     with database.transaction() as cursor:
         cursor.execute("ALTER TABLE stocks_real_time ADD CONSTRAINT positive CHECK (price > 0)")
     bad, good, other = trade("1", at=NOON, p=0), trade("1", at=NOON, p=7), trade("2", at=NOON)
@@ -197,8 +197,8 @@ def test_a_trade_that_was_rejected_and_comes_again_is_no_duplicate(
     assert rows(database, "SELECT price FROM stocks_real_time WHERE trade_id = '1'") == [(7.0,)]
 
 
-def test_a_time_that_no_column_holds_hides_no_duplicates(database: Database, load: Load) -> None:
-    """Its batch must neither pass its other trades by the memory nor forget them."""
+def test_an_unstorable_time_hides_no_duplicates(database: Database, load: Load) -> None:
+    """The other trades of its batch are compared with the memory, and remembered."""
     absurd = trade("0", at=99_999_999_999.999)
     load(frame(trade("1", at=NOON), trade("1", at=NOON), absurd), frame(trade("1", at=NOON)))
     load(frame(trade("1", at=NOON), absurd))
@@ -208,7 +208,7 @@ def test_a_time_that_no_column_holds_hides_no_duplicates(database: Database, loa
 
 
 @pytest.mark.usefixtures("one_frame_a_batch")
-def test_memory_is_bounded_and_the_table_knows_the_rest(
+def test_memory_is_bounded_and_older_trades_are_looked_up(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(duplicate_trades, "FILTER_CAPACITY", 50)
@@ -220,8 +220,8 @@ def test_memory_is_bounded_and_the_table_knows_the_rest(
     assert account(database) == (500, 40, 0, 500, 0)
 
 
-def test_what_is_new_is_asked_of_nobody() -> None:
-    """Otherwise every trade would cost a look into the table."""
+def test_a_new_trade_is_not_looked_up() -> None:
+    """Otherwise every trade would cost a query."""
     memory = TradeMemory()
     memory.horizon = NOON * 10**9
     new = [Tick("A", NOON * 10**9 + number, 1.0, trade_id=str(number)) for number in range(-1, 5)]
@@ -241,8 +241,8 @@ def test_a_duplicate_in_a_compressed_chunk_is_found(database: Database, load: Lo
     assert account(database) == (151, 50, 0, 151, 0)
 
 
-def test_the_newest_hour_may_be_gone(database: Database, load: Load) -> None:
-    """Whoever deletes it by hand does not bring the hours before it in again."""
+def test_the_newest_hour_may_be_deleted(database: Database, load: Load) -> None:
+    """Deleting its rows does not make the trades of earlier hours storable again."""
     load(frame(trade("1", at=NOON - 7200), trade("2", at=NOON)))
     with database.transaction() as cursor:
         cursor.execute("DELETE FROM stocks_real_time WHERE trade_id = '2'")
@@ -250,7 +250,7 @@ def test_the_newest_hour_may_be_gone(database: Database, load: Load) -> None:
     assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(1,)]
 
 
-def test_other_feeds_and_hours_nobody_knows_are_no_horizon(database: Database, take_lease: TakeLease) -> None:
+def test_other_feeds_and_uncounted_hours_do_not_move_the_horizon(database: Database, take_lease: TakeLease) -> None:
     take_lease("one")
     with database.transaction() as cursor:
         assert duplicate_trades.stored_until(cursor, "test") is None
@@ -266,8 +266,8 @@ def test_other_feeds_and_hours_nobody_knows_are_no_horizon(database: Database, t
         assert duplicate_trades.stored_until(cursor, "test") is None
 
 
-def test_microseconds_do_not_make_another_trade(database: Database, load: Load) -> None:
-    """Nanoseconds are cut off in the table, and the memory's horizon and the question to the table agree with that."""
+def test_microseconds_do_not_make_a_different_trade(database: Database, load: Load) -> None:
+    """The table truncates nanoseconds; the memory's horizon and the query agree with that."""
     moments = [NOON * 10**9 + 123_456_000 + rest for rest in (1, 499, 500, 999)]
 
     def decode(_frame: bytes) -> list[Event]:

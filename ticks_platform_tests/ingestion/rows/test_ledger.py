@@ -1,4 +1,4 @@
-"""The hours of the ledger: which ones a batch adds to, and what an upgrade makes of ticks that were never counted."""
+"""The ledger's hours: how a batch is counted, and how an upgrade counts the ticks that are already stored."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_no_ticks_no_hours() -> None:
     assert ledger.hours([]) == []
 
 
-def test_many_hours_take_no_time_each() -> None:
+def test_many_hours_are_counted_in_one_pass() -> None:
     at = [(BEGIN + number * HOUR, BEGIN) for number in range(100_000)]
     ticks = batch(*at)
     began = time.perf_counter()
@@ -59,9 +59,7 @@ def test_many_hours_take_no_time_each() -> None:
     assert time.perf_counter() - began < 5
 
 
-def test_only_what_was_really_loaded_is_counted(
-    database: Database, take_lease: TakeLease, make_loader: LoaderOf
-) -> None:
+def test_only_loaded_ticks_are_counted(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
     now = int(time.time())
     frames = [price(timestamp=now - 3600 * (number % 2)) for number in range(300)]
     frames[100] = price(symbol="BAD\x00SYMBOL", timestamp=now)
@@ -86,7 +84,7 @@ def balanced(database: Database) -> bool:
 
 
 def upgrade(database: Database, *before: str) -> None:
-    """What bring_up does to a database of the version before, in which these things had happened."""
+    """Upgrade a database of the earlier version, in which these statements were executed."""
     with database.transaction() as cursor:
         cursor.execute("DROP TABLE ticks_platform.feed_hour")
         for statement in before:
@@ -107,7 +105,7 @@ def test_an_upgraded_database_balances(database: Database, take_lease: TakeLease
     assert balanced(database)
 
 
-def test_applying_the_script_again_counts_nothing_twice(
+def test_applying_the_files_again_counts_nothing_twice(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf
 ) -> None:
     make_loader(take_lease("one"), [price(), price()]).run()
@@ -116,7 +114,7 @@ def test_applying_the_script_again_counts_nothing_twice(
     assert rows(database, "SELECT sum(loaded) FROM ticks_platform.feed_hour") == [(2,)]
 
 
-def test_what_retention_took_before_the_upgrade_is_no_loss(
+def test_chunks_dropped_before_the_upgrade_are_no_loss(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf
 ) -> None:
     now = int(time.time())
@@ -127,7 +125,7 @@ def test_what_retention_took_before_the_upgrade_is_no_loss(
     assert balanced(database)
 
 
-def test_a_loader_of_the_version_before_cannot_go_on_without_counting(
+def test_a_loader_of_the_earlier_version_cannot_continue_without_counting(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf
 ) -> None:
     lease = take_lease("old version")
@@ -139,7 +137,7 @@ def test_a_loader_of_the_version_before_cannot_go_on_without_counting(
     assert balanced(database)
 
 
-def test_ticks_of_nobodys_feed_are_not_taken_for_loaded(database: Database) -> None:
+def test_ticks_of_an_unknown_feed_do_not_count_as_loaded(database: Database) -> None:
     upgrade(
         database,
         "INSERT INTO stocks_real_time (time, symbol, tick_id, feed, received_at) "

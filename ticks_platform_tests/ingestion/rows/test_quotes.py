@@ -1,4 +1,4 @@
-"""Quotes, and frames in which everything comes at once."""
+"""Quotes, and frames with events of every kind."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_bad_quote_is_rejected_and_its_neighbours_are_stored(
     assert unbalanced(database) == []
 
 
-def test_nonsense_of_a_connector_is_rejected(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
+def test_invalid_quotes_are_rejected(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
     at = NOW * 10**9
 
     def decode(_frame: bytes) -> list[Event]:
@@ -87,7 +87,7 @@ def test_nonsense_of_a_connector_is_rejected(database: Database, take_lease: Tak
 
 
 @pytest.mark.parametrize("batch_bytes", [loader.MAX_BATCH_BYTES, 1000])
-def test_each_event_of_mixed_frames_is_in_one_place(
+def test_each_event_of_mixed_frames_is_stored_once(
     database: Database,
     take_lease: TakeLease,
     make_loader: LoaderOf,
@@ -151,7 +151,7 @@ def test_each_event_of_mixed_frames_is_in_one_place(
 
 @pytest.mark.parametrize("everything", [False, True])
 @pytest.mark.parametrize("table", ["stock_quotes", "stock_aggregates"])
-def test_a_row_that_is_gone_is_missed(
+def test_a_deleted_row_is_reported(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf, table: str, everything: bool
 ) -> None:
     sent = frame(quote(), quote(NOW - 3600), bar(NOW), bar(NOW - 3600), trade("1", at=NOW))
@@ -165,7 +165,7 @@ def test_a_row_that_is_gone_is_missed(
 
 
 def test_a_large_mixed_batch(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
-    """Its ticks go straight into the columnstore where the server can, which quotes and bars must stand."""
+    """Its ticks go directly into the columnstore if the server supports that; quotes and bars do not."""
     made = make_loader(take_lease("one"), [], polygon_events.decode)
     made._journal._closing = False
     made._journal.stop_appending()

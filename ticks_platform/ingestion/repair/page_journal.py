@@ -1,7 +1,7 @@
-"""Pages of history on their way into the database: by a journal of their own, through the loader of live frames.
+"""Loads pages of history through a journal of their own and the loader of live frames.
 
-A page is in the journal, and on the disk, before it is noted that it was fetched, and it is noted before it is loaded.
-Its last frame tells which page it is; so whatever kills the process in between, nothing has to be fetched again.
+A page is in the journal, and synced, before it is recorded as fetched; it is recorded before it is loaded. Its last
+frame identifies it, so nothing is fetched again if the process is killed in between.
 """
 
 from __future__ import annotations
@@ -27,53 +27,34 @@ from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.repair import lease as repair_lease
 from ticks_platform.ingestion.repair import ranges as repair_ranges
 from ticks_platform.ingestion.repair.gaps import CONNECTION
-from ticks_platform.ingestion.repair.ranges import Range, Turned
+from ticks_platform.ingestion.repair.ranges import PageRecord, Range
 from ticks_platform.paths import state_dir
 from ticks_platform.timescale.database import Database
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-_BEYOND = 2**63 - 1
-_EVERYTHING = 1 << 62
+_AFTER_EVERY_TIME = 2**63 - 1
+_UNLIMITED = 1 << 62
 _MARK = b"page of a repair "
+"""Begins the last frame of a page, which its PageRecord follows."""
 
 _encode = msgspec.json.Encoder().encode
-_decode_mark = msgspec.json.Decoder(Turned).decode
+_decode_record = msgspec.json.Decoder(PageRecord).decode
 
 
-def journals_of_repairs(folder: Path | None = None) -> Path:
-    """The folder of the journals of repairs, one file a feed; by default in the state folder."""
+def repair_journal_folder(folder: Path | None = None) -> Path:
+    """The folder of repair journals, one file per feed; `folder` is that of the feeds' journals."""
     return (folder or state_dir() / "journal") / "repair"
 
 
-class _RepairLoader(Loader):
-    """Loads a repair's journal under its own lease; channels, coverage and lease of the feed are its ingestion's."""
-
-    def _begin(self, cursor: Cursor) -> None:
-        self._hold(cursor)
-        # All trades are looked up: the feed's ingestion goes on storing others meanwhile.
-        self._memory.horizon = _BEYOND
-
-    def _hold(self, cursor: Cursor) -> None:
-        # The feed's ingestion holds this lock when it commits: so of a trade that both bring, one sees the other's.
-        cursor.execute("SELECT FROM ticks_platform.feed_lease WHERE feed = %s FOR NO KEY UPDATE", (self._lease.feed,))
-        repair_lease.hold(cursor, self._lease)
-
-    def _release(self, cursor: Cursor) -> None:
-        repair_lease.hold(cursor, self._lease)
-
-    def _application_name(self) -> str:
-        return f"ticks_platform repair {self._lease.feed}"
-
-
-class Filing:
-    """The journal of a feed's repair, open until what is in it has been loaded."""
+class PageJournal:
+    """The journal of a feed's repair, open until its pages are loaded."""
 
     def __init__(
         self, *, feed: FeedSettings, history: History, database: Database, lease: Lease, metrics: Metrics, folder: Path
     ) -> None:
-        """Open the journal, and take note of pages that were appended and not noted. Raises what Journal raises."""
+        """Open the journal, and record pages that were appended but not recorded. Raises what Journal raises."""
         self._feed = feed
         self._history = history
         self._database = database
@@ -84,8 +65,8 @@ class Filing:
         )
         try:
             with database.transaction() as cursor:
-                repair_lease.hold(cursor, lease)
-                number, position, frames = leases.locate(
+                repair_lease.renew(cursor, lease)
+                number, position, frames = leases.find_checkpoint(
                     cursor,
                     feed.name,
                     journal_id=self._journal.journal_id,
@@ -94,13 +75,13 @@ class Filing:
                 )
             self._lease = lease._replace(journal_number=number, position=position, frames=frames)
             self._journal.seek(position, frames=frames)
-            waiting = self._journal.take(max_bytes=_EVERYTHING, linger=0, wait=0)
+            waiting = self._journal.take(max_bytes=_UNLIMITED, linger=0, wait=0)
             self._journal.seek(position, frames=frames)
-            marks = [mark for group in waiting if (mark := _mark(group.frames[-1])) is not None]
+            records = [record for group in waiting if (record := _record(group.frames[-1])) is not None]
             with database.transaction() as cursor:
-                for mark in marks:
-                    repair_ranges.turn(cursor, self._journal.journal_id, mark)
-                repair_ranges.begin_again(cursor, feed.name, self._journal.journal_id)
+                for record in records:
+                    repair_ranges.record_page(cursor, self._journal.journal_id, record)
+                repair_ranges.restart(cursor, feed.name, self._journal.journal_id)
         except BaseException:
             self._journal.close()
             raise
@@ -110,19 +91,19 @@ class Filing:
         """Bytes of frames that are not loaded."""
         return self._journal.bytes_waiting
 
-    def file(self, wanted: Range, page: Page) -> None:
-        """Append a page of a range, and note it: when this returns, it will be loaded and never be fetched again."""
-        turned = Turned(wanted.repair_id, wanted.pages + 1, page.results, page.cursor)
+    def append(self, range_: Range, page: Page) -> None:
+        """Append and record a page of a range; when this returns, it will be loaded and never be fetched again."""
+        record = PageRecord(range_.repair_id, range_.pages + 1, page.results, page.cursor)
         now = time.time_ns()
-        frames = [Frame(data, now, CONNECTION) for data in (*page.frames, _MARK + _encode(turned))]
+        frames = [Frame(data, now, CONNECTION) for data in (*page.frames, _MARK + _encode(record))]
         self._journal.append(frames, epoch=self._lease.epoch)
         self._sync()
         with self._database.transaction() as cursor:
-            repair_lease.hold(cursor, self._lease)
-            repair_ranges.turn(cursor, self._journal.journal_id, turned)
+            repair_lease.renew(cursor, self._lease)
+            repair_ranges.record_page(cursor, self._journal.journal_id, record)
 
     def _sync(self) -> None:
-        # The journal syncs a moment later by itself; but the note of the page must not survive a power cut alone.
+        # The journal syncs a moment later by itself, but a power loss must not keep the record and lose the page.
         for path in (self._path, self._path.with_name(self._path.name + "-wal")):
             with contextlib.suppress(FileNotFoundError):
                 descriptor = os.open(path, os.O_RDWR)
@@ -132,7 +113,7 @@ class Filing:
                     os.close(descriptor)
 
     def load(self) -> None:
-        """Load all that waits, and close the journal. Raises LeaseLostError and what a Loader raises."""
+        """Load all pages, and close the journal. Raises LeaseLostError, and what Loader raises."""
         with contextlib.closing(self._journal):
             self._journal.stop_appending()
             _RepairLoader(
@@ -143,16 +124,36 @@ class Filing:
                 metrics=self._metrics,
             ).run()
             with self._database.transaction() as cursor:
-                repair_lease.hold(cursor, self._lease)
-                repair_ranges.loaded(cursor, self._lease.feed, self._journal.journal_id)
+                repair_lease.renew(cursor, self._lease)
+                repair_ranges.mark_loaded(cursor, self._lease.feed, self._journal.journal_id)
 
     def close(self) -> None:
-        """Close the journal; what is in it is loaded by the next one that opens it."""
+        """Close the journal; its pages are loaded by the next repair."""
         self._journal.close()
 
 
+class _RepairLoader(Loader):
+    """Loads a repair's journal under its own lease; the feed's channels, coverage and lease stay as they are."""
+
+    def _begin(self, cursor: Cursor) -> None:
+        self._renew_lease(cursor)
+        # Looks all trades up in the table: the feed's ingestion stores others concurrently.
+        self._memory.horizon = _AFTER_EVERY_TIME
+
+    def _renew_lease(self, cursor: Cursor) -> None:
+        # The feed's ingestion locks this row when it commits; so if both load a trade, the second one finds the first.
+        cursor.execute("SELECT FROM ticks_platform.feed_lease WHERE feed = %s FOR NO KEY UPDATE", (self._lease.feed,))
+        repair_lease.renew(cursor, self._lease)
+
+    def _release(self, cursor: Cursor) -> None:
+        repair_lease.renew(cursor, self._lease)
+
+    def _application_name(self) -> str:
+        return f"ticks_platform repair {self._lease.feed}"
+
+
 def decoder(history: History) -> Callable[[bytes], list[Event]]:
-    """What decodes the frames of a repair's journal."""
+    """A function that decodes the frames of a repair's journal."""
 
     def decode(frame: bytes) -> list[Event]:
         if frame.startswith(_MARK):
@@ -162,8 +163,8 @@ def decoder(history: History) -> Callable[[bytes], list[Event]]:
     return decode
 
 
-def _mark(frame: bytes) -> Turned | None:
+def _record(frame: bytes) -> PageRecord | None:
     try:
-        return _decode_mark(frame[len(_MARK) :]) if frame.startswith(_MARK) else None
+        return _decode_record(frame[len(_MARK) :]) if frame.startswith(_MARK) else None
     except msgspec.MsgspecError:
         return None
