@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from ticks_platform.timescale.database import Database
 
-LEVELS = CANDLES
-"""An older name."""
 NEW, OLD = "ticks_platform_new", "ticks_platform_old"
 """Schemas: in NEW a candle is rebuilt under its own name, in OLD the replaced one waits to be dropped."""
 LOCK_SECONDS = 10

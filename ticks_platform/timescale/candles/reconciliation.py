@@ -25,8 +25,6 @@ LEVELS_WINDOW = timedelta(days=7)
 HEALING_ATTEMPTS = 3
 """A tick that arrives between the refresh and the comparison may make a candle differ again."""
 EXAMPLES = 10
-LEVELS = CANDLES
-"""An older name."""
 
 Span = tuple[datetime, datetime]
 
