@@ -357,8 +357,10 @@ def test_other_changed_settings_ask_for_a_successor_which_takes_over(
         lambda: job.execute_in_process(instance=instance, partition_key="stocks", tags=tags, raise_on_error=False),
         instance,
     )
-    eventually("both are subscribed", lambda: len(stand_in.account().connections) == 2)
-    stand_in.wait_until_subscribed("AAPL", "MSFT")
+    eventually(
+        "both are subscribed",
+        lambda: [set(each.subscribed) for each in stand_in.account().connections] == [{"AAPL", "MSFT"}] * 2,
+    )
     stand_in.send_exactly(50)
     result = running.result()
     assert result.success
