@@ -20,7 +20,7 @@ from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.policies import jobs as policy_jobs
 from ticks_platform.timescale.policies.settings import POLICIES, load_policies
 from ticks_platform_tests.support import skips
-from ticks_platform_tests.support.emptied import EmptiedPlatform
+from ticks_platform_tests.support.platform_database import PlatformDatabase
 from ticks_standin import StandIn, StandInSettings
 
 if TYPE_CHECKING:
@@ -84,22 +84,22 @@ def _administer(url: str, statement: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def emptied_platform(database_url: str, server_url: str | None) -> EmptiedPlatform:
+def platform_database(database_url: str, server_url: str | None) -> PlatformDatabase:
     """The platform in this session's database, which every test has for itself."""
     files = (*sql_files.HYPERTABLE, *sql_files.MACHINERY, "schema/company.sql", *CANDLES)
-    return EmptiedPlatform(Database(database_url), files, native=server_url is not None)
+    return PlatformDatabase(Database(database_url), files, native=server_url is not None)
 
 
 @pytest.fixture
-def empty_database(emptied_platform: EmptiedPlatform) -> Database:
+def empty_database(platform_database: PlatformDatabase) -> Database:
     """A database without the platform, whatever an earlier test left."""
-    return emptied_platform.drop()
+    return platform_database.drop()
 
 
 @pytest.fixture
-def database(emptied_platform: EmptiedPlatform) -> Database:
+def database(platform_database: PlatformDatabase) -> Database:
     """A database with hypertable, machinery and candles, and nothing in them. Policies are left to the tests."""
-    return emptied_platform.empty()
+    return platform_database.reset()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The audit: it finds what is missing or too much, and takes neither retention nor strange files for a loss."""
+"""The audit: it finds missing and surplus rows and frames; retention and foreign files are no loss."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, price, r
 
 DAY = 86_400
 NOON = int(time.time()) // DAY * DAY - DAY // 2
-"""Yesterday's, so that hours around it are in the past and in one chunk of a day."""
+"""Noon of yesterday, UTC: the hours around it are in the past, and in the chunk of one day."""
 
 
 def compare(database: Database, *, everything: bool = False) -> Hours:
@@ -33,7 +33,7 @@ def execute(database: Database, statement: str) -> None:
 
 @pytest.fixture
 def loaded(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> Database:
-    """Three ticks in each of the hours 11, 12 and 13 of the day before yesterday and of yesterday."""
+    """Three ticks in each of the hours 11, 12 and 13 of yesterday and the day before."""
     frames = [
         price(timestamp=NOON - DAY * day + 3600 * hour + second)
         for day in (0, 1)
@@ -50,7 +50,7 @@ def test_nothing_is_missing(loaded: Database, everything: bool) -> None:
 
 
 @pytest.mark.parametrize("everything", [False, True])
-def test_a_deleted_tick_is_missed(loaded: Database, everything: bool) -> None:
+def test_a_deleted_tick_is_reported(loaded: Database, everything: bool) -> None:
     execute(loaded, f"DELETE FROM stocks_real_time WHERE time = to_timestamp({NOON})")
     found = compare(loaded, everything=everything)
     assert (found.compared, found.differing) == (6, 1)
@@ -61,13 +61,13 @@ def test_a_deleted_tick_is_missed(loaded: Database, everything: bool) -> None:
 
 
 @pytest.mark.parametrize("everything", [False, True])
-def test_a_chunk_that_was_emptied_is_missed(loaded: Database, everything: bool) -> None:
+def test_an_emptied_chunk_is_reported(loaded: Database, everything: bool) -> None:
     execute(loaded, f"DELETE FROM stocks_real_time WHERE time < to_timestamp({NOON - DAY // 2})")
     assert compare(loaded, everything=everything).differing == 3
 
 
 @pytest.mark.parametrize("everything", [False, True])
-def test_a_tick_too_many_is_found(loaded: Database, everything: bool) -> None:
+def test_a_surplus_tick_is_reported(loaded: Database, everything: bool) -> None:
     execute(loaded, f"INSERT INTO stocks_real_time SELECT * FROM stocks_real_time WHERE time = to_timestamp({NOON})")
     execute(
         loaded,
@@ -82,7 +82,7 @@ def test_a_tick_too_many_is_found(loaded: Database, everything: bool) -> None:
 
 
 @pytest.mark.parametrize("everything", [False, True])
-def test_what_retention_drops_is_no_loss(loaded: Database, everything: bool) -> None:
+def test_dropped_chunks_are_no_loss(loaded: Database, everything: bool) -> None:
     execute(loaded, f"SELECT drop_chunks('stocks_real_time', to_timestamp({NOON - DAY // 2}))")
     assert rows(loaded, "SELECT count(*) FROM stocks_real_time") == [(9,)]
     assert compare(loaded, everything=everything) == Hours(3, 9, 0, [])
@@ -95,20 +95,20 @@ def test_what_retention_drops_is_no_loss(loaded: Database, everything: bool) -> 
 def test_a_late_tick_into_a_dropped_chunk_is_no_loss(
     loaded: Database, take_lease: TakeLease, make_loader: LoaderOf, everything: bool
 ) -> None:
-    """It brings the chunk back, but not what was in it."""
+    """It creates the chunk again, without its rows."""
     execute(loaded, f"SELECT drop_chunks('stocks_real_time', to_timestamp({NOON - DAY // 2}))")
     late = [price(timestamp=NOON - DAY), price(timestamp=NOON - DAY + 7200)]
     make_loader(take_lease("two"), late).run()
     found = compare(loaded, everything=everything)
-    assert (found.compared, found.differing) == (4, 0), "the new hour of the new chunk is compared, the old ones not"
+    assert (found.compared, found.differing) == (4, 0), "only the new hour of the new chunk is compared"
 
 
 @pytest.mark.parametrize("everything", [False, True])
-def test_an_hour_that_retention_has_cut_through_is_left_alone(
+def test_an_hour_with_a_dropped_chunk_is_not_compared(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf, everything: bool
 ) -> None:
     execute(database, "SELECT set_chunk_time_interval('stocks_real_time', INTERVAL '40 minutes')")
-    # 40 minutes begin at every full even hour, and in the middle of every odd one.
+    # Chunks of 40 minutes begin at every full even hour, and within every odd one.
     even = NOON - NOON % 7200
     frames = [price(timestamp=even + 600 * number) for number in range(12)]
     make_loader(take_lease("one"), frames).run()
@@ -117,7 +117,7 @@ def test_an_hour_that_retention_has_cut_through_is_left_alone(
     assert compare(database, everything=everything) == Hours(1, 6, 0, [])
 
 
-def test_hours_of_long_ago_are_left_to_the_check_of_everything(loaded: Database) -> None:
+def test_old_hours_are_compared_by_the_full_check_only(loaded: Database) -> None:
     execute(loaded, "UPDATE ticks_platform.feed_hour SET changed_at = now() - INTERVAL '3 hours'")
     execute(loaded, f"DELETE FROM stocks_real_time WHERE time = to_timestamp({NOON})")
     assert compare(loaded) == Hours(0, 0, 0, [])
@@ -137,7 +137,7 @@ def test_a_feed_is_compared_in_an_hour_that_another_one_changed(loaded: Database
     assert [(row["feed"], row["loaded"], row["stored"]) for row in found.examples] == [("other", 1, 0), ("test", 3, 2)]
 
 
-def test_the_newest_examples_stand_for_the_others(loaded: Database) -> None:
+def test_only_the_newest_examples_are_listed(loaded: Database) -> None:
     execute(
         loaded,
         "INSERT INTO stocks_real_time (time, symbol, tick_id, feed, received_at) "
@@ -149,14 +149,14 @@ def test_the_newest_examples_stand_for_the_others(loaded: Database) -> None:
     assert found.problems()[-1] == "and 3 more hours"
 
 
-def test_hours_that_the_ledger_does_not_know_are_found(loaded: Database) -> None:
+def test_hours_that_disagree_with_the_ledger_are_reported(loaded: Database) -> None:
     execute(loaded, f"UPDATE ticks_platform.feed_hour SET loaded = 4 WHERE hour = to_timestamp({NOON})")
     with loaded.autocommit() as cursor:
         (account,) = audit.accounts(cursor)
     assert account.problems() == ["feed test: 18 events loaded, but 19 in the hours of feed_hour"]
 
 
-# The folder of the journals.
+# The folder of journals.
 
 
 def look(database: Database, folder: Path, *feeds: str) -> JournalFolder:
@@ -175,7 +175,7 @@ def make_journal(folder: Path, feed: str, frames: int) -> Path:
 
 
 def copy_journal(source: Path, target: Path) -> None:
-    """As SQLite copies a file that is in use: its write-ahead log is part of it."""
+    """Copy a journal in use with SQLite's backup, which includes the write-ahead log."""
     target.parent.mkdir(exist_ok=True)
     with sqlite3.connect(source) as original, sqlite3.connect(target) as copy:
         original.backup(copy)
@@ -185,7 +185,7 @@ def copy_journal(source: Path, target: Path) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of journals, which is not there yet."""
+    """A folder for journals, which does not exist yet."""
     return tmp_path / "journals"
 
 
@@ -193,7 +193,7 @@ def test_no_folder_is_no_problem(database: Database, folder: Path) -> None:
     assert look(database, folder, "test") == JournalFolder([], [], [], [])
 
 
-def test_frames_of_a_feed_that_nobody_knows_are_reported(database: Database, folder: Path) -> None:
+def test_frames_in_an_orphaned_journal_are_reported(database: Database, folder: Path) -> None:
     path = make_journal(folder, "renamed", 5)
     make_journal(folder, "drained", 0)
     found = look(database, folder, "test")
@@ -204,10 +204,10 @@ def test_frames_of_a_feed_that_nobody_knows_are_reported(database: Database, fol
     assert look(database, folder, "test", "renamed", "drained").orphans == []
 
 
-def test_committed_frames_of_a_removed_feed_wait_for_nobody(
+def test_committed_frames_of_a_removed_feed_do_not_wait(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf, tmp_path: Path, folder: Path
 ) -> None:
-    """A copy still holds them, but the database has loaded them: the position in it decides, not the file."""
+    """A copy still has them, but the checkpoint shows that they are loaded."""
     loader = make_loader(take_lease("one"), [price(), price()])
     copy_journal(tmp_path / "journal.sqlite3", folder / "a.sqlite3")
     assert [orphan.waiting for orphan in look(database, folder, "test").orphans] == [2]
@@ -216,7 +216,7 @@ def test_committed_frames_of_a_removed_feed_wait_for_nobody(
     assert (orphan.feed, orphan.waiting, orphan.problems()) == ("test", 0, [])
 
 
-def test_the_account_of_a_known_feed_is_in_it(
+def test_a_known_feed_has_an_account(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf, tmp_path: Path, folder: Path
 ) -> None:
     make_loader(take_lease("one"), [price(), price()]).run()
@@ -227,7 +227,7 @@ def test_the_account_of_a_known_feed_is_in_it(
     assert account.problems() == ["feed test: 2 frames appended to its journal, but 1 committed and 0 waiting"]
 
 
-def test_what_cannot_be_read_is_reported_and_hides_nothing(database: Database, folder: Path) -> None:
+def test_unreadable_files_are_reported_beside_the_others(database: Database, folder: Path) -> None:
     shutil.copy(make_journal(folder, "renamed", 1), folder / "stocks.damaged-20260101T000000.sqlite3")
     (folder / "a.sqlite3").write_bytes(b"this is no database" * 100)
     (folder / "b.sqlite3").mkdir()
@@ -246,7 +246,7 @@ def test_what_cannot_be_read_is_reported_and_hides_nothing(database: Database, f
     assert "stocks.damaged-20260101T000000.sqlite3 was set aside as damaged" in notice
 
 
-def test_the_second_journal_of_a_feed_is_the_feeds_too(
+def test_the_second_journal_belongs_to_the_feed(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf, tmp_path: Path, folder: Path
 ) -> None:
     make_loader(take_lease("one"), [price(), price()]).run()

@@ -1,4 +1,4 @@
-"""What feed_channel says of each channel while changes come in."""
+"""feed_channel: the state of each channel, after changes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def change(notice: Notice | None, *, later: int = 0, detail: str = "") -> Change
     return Change(State.STREAMING, (AT + later) * 10**9, 1, detail, notice)
 
 
-def note(database: Database, *notices: Notice | None, later: int = 0) -> None:
+def record(database: Database, *notices: Notice | None, later: int = 0) -> None:
     with database.transaction() as cursor:
         channels.record(cursor, "test", [change(notice, later=later) for notice in notices])
 
@@ -36,14 +36,14 @@ def known(database: Database) -> list[tuple[str, str, str]]:
 
 def test_the_latest_state_of_each_channel_is_kept(database: Database, take_lease: TakeLease) -> None:
     take_lease("one")
-    note(database, Acknowledged(("A", "B", "C")), ChannelsFailed({"D": "no such symbol"}))
+    record(database, Acknowledged(("A", "B", "C")), ChannelsFailed({"D": "no such symbol"}))
     assert known(database) == [
         ("A", "subscribed", ""),
         ("B", "subscribed", ""),
         ("C", "subscribed", ""),
         ("D", "failed", "no such symbol"),
     ]
-    note(database, Silent({"A": 61.4, "B": 70.0}), HeardAgain(("B",)), Unsubscribed(("C", "Z")), later=60)
+    record(database, Silent({"A": 61.4, "B": 70.0}), HeardAgain(("B",)), Unsubscribed(("C", "Z")), later=60)
     assert known(database) == [
         ("A", "silent", "for 61 s when it was detected"),
         ("B", "subscribed", "was silent"),
@@ -58,24 +58,26 @@ def test_the_latest_state_of_each_channel_is_kept(database: Database, take_lease
     ]
 
 
-def test_the_last_of_several_changes_counts(database: Database, take_lease: TakeLease) -> None:
+def test_the_last_of_several_changes_is_recorded(database: Database, take_lease: TakeLease) -> None:
     take_lease("one")
-    note(database, ChannelsFailed({"A": "busy"}), Acknowledged(("A",)), Acknowledged(("B",)), Unsubscribed(("B",)))
+    record(database, ChannelsFailed({"A": "busy"}), Acknowledged(("A",)), Acknowledged(("B",)), Unsubscribed(("B",)))
     assert known(database) == [("A", "subscribed", "")]
-    note(database, Unsubscribed(("A",)), Acknowledged(("A",)), None, ProviderError("hm"))
+    record(database, Unsubscribed(("A",)), Acknowledged(("A",)), None, ProviderError("hm"))
     assert known(database) == [("A", "subscribed", "")]
 
 
-def test_names_that_no_text_holds_stop_nothing(database: Database, take_lease: TakeLease) -> None:
+def test_unstorable_names_are_escaped(database: Database, take_lease: TakeLease) -> None:
     take_lease("one")
-    note(database, Acknowledged(("A\0", "A\\0", "\ud800")), ChannelsFailed({"B\0": "why\0\udfff"}), Silent({"C\0": 5}))
+    record(
+        database, Acknowledged(("A\0", "A\\0", "\ud800")), ChannelsFailed({"B\0": "why\0\udfff"}), Silent({"C\0": 5})
+    )
     assert known(database) == [
         ("A\\0", "subscribed", ""),
         ("B\\0", "failed", "why\\0\\udfff"),
         ("C\\0", "silent", "for 5 s when it was detected"),
         ("\\ud800", "subscribed", ""),
     ]
-    note(database, Unsubscribed(("A\0", "B\0", "\ud800")), HeardAgain(("C\0",)))
+    record(database, Unsubscribed(("A\0", "B\0", "\ud800")), HeardAgain(("C\0",)))
     assert known(database) == [("C\\0", "subscribed", "was silent")]
 
 
@@ -83,13 +85,13 @@ def test_thousands_of_channels(database: Database, take_lease: TakeLease) -> Non
     take_lease("one")
     names = tuple(f"T.S{number}" for number in range(5000))
     for _ in range(2):
-        note(database, Acknowledged(names))
+        record(database, Acknowledged(names))
     assert rows(database, "SELECT count(*) FROM ticks_platform.feed_channel") == [(5000,)]
-    note(database, Unsubscribed(names[1:]))
+    record(database, Unsubscribed(names[1:]))
     assert known(database) == [("T.S0", "subscribed", "")]
 
 
-def test_a_new_owner_begins_anew(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
+def test_a_new_owner_clears_the_channels(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
     first = make_loader(take_lease("one"), [price()])
     first.record(change(Acknowledged(("A", "B")), detail="subscribed to A, B"))
     first.run()

@@ -1,4 +1,4 @@
-"""JournalPair exported and replayed."""
+"""Journals are exported and replayed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def append(journal: Journal, *frames: bytes) -> None:
     journal.append([Frame(data, time.time_ns(), 1) for data in frames], epoch=1)
 
 
-def test_an_exported_journal_is_loaded_once_however_often_it_is_replayed(
+def test_an_exported_journal_is_loaded_once_even_if_replayed_twice(
     database: Database, feed: FeedSettings, journal: Journal, tmp_path: Path
 ) -> None:
     append(journal, price(), price(price=7.5), b"garbage")
@@ -34,7 +34,7 @@ def test_an_exported_journal_is_loaded_once_however_often_it_is_replayed(
     assert exported.read_bytes() == content
 
 
-def test_the_feed_itself_goes_on_after_a_replay_of_its_journal(
+def test_the_feed_continues_after_a_replay_of_its_journal(
     database: Database,
     feed: FeedSettings,
     journal: Journal,
@@ -62,7 +62,7 @@ def test_a_replay_as_another_feed(database: Database, feed: FeedSettings, journa
     ]
 
 
-def test_an_export_overwrites_nothing(journal: Journal, tmp_path: Path) -> None:
+def test_an_export_does_not_overwrite_files(journal: Journal, tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     with pytest.raises(JournalError, match="does not overwrite files"):
         export(journal.path, tmp_path / "precious")
@@ -70,7 +70,7 @@ def test_an_export_overwrites_nothing(journal: Journal, tmp_path: Path) -> None:
         export(tmp_path / "nowhere", tmp_path / "new")
 
 
-def test_what_is_not_a_journal_is_refused(database: Database, feed: FeedSettings, tmp_path: Path) -> None:
+def test_a_file_that_is_no_journal_is_rejected(database: Database, feed: FeedSettings, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("this is not a SQLite file, and it is long enough to be looked at as one" * 9)
     with pytest.raises(JournalError, match="cannot be read"):
         replay(tmp_path / "text", feed=feed, database=database)
@@ -103,7 +103,7 @@ def test_the_command(
     assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(1,)]
 
 
-def test_synthetic_frames_are_not_replayed_as_live_ones(
+def test_synthetic_frames_are_not_replayed_as_live_frames(
     database: Database, feed: FeedSettings, journal: Journal, tmp_path: Path
 ) -> None:
     append(journal, price())
@@ -115,7 +115,7 @@ def test_synthetic_frames_are_not_replayed_as_live_ones(
     assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(0,)]
 
 
-def test_a_feed_that_is_being_ingested_is_not_taken_away_from_its_owner(
+def test_a_replay_does_not_take_a_feed_from_its_owner(
     database: Database, feed: FeedSettings, journal: Journal, tmp_path: Path, take_lease: TakeLease
 ) -> None:
     append(journal, price())
@@ -128,17 +128,17 @@ def test_a_feed_that_is_being_ingested_is_not_taken_away_from_its_owner(
     replay(exported, feed=feed.model_copy(update={"name": "other"}), database=database)
     with database.transaction() as cursor:
         cursor.execute("UPDATE ticks_platform.feed_lease SET heartbeat_at = heartbeat_at - INTERVAL '1 minute'")
-    assert replay(exported, feed=feed, database=database).loaded == 1, "an owner that is long dead is in nobody's way"
+    assert replay(exported, feed=feed, database=database).loaded == 1, "a dead owner does not block a replay"
 
 
-def test_odd_paths(database: Database, feed: FeedSettings, journal: Journal, tmp_path: Path) -> None:
+def test_special_characters_in_paths(database: Database, feed: FeedSettings, journal: Journal, tmp_path: Path) -> None:
     append(journal, price())
     exported = tmp_path / "what? 50% #1.sqlite3"
     assert export(journal.path, exported) == 1
     assert replay(exported, feed=feed, database=database).loaded == 1
 
 
-def test_what_can_be_read_of_a_damaged_journal_is_loaded(
+def test_readable_frames_of_a_damaged_journal_are_loaded(
     database: Database, feed: FeedSettings, journal: Journal, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(200):

@@ -1,4 +1,4 @@
-"""Ingestion as a whole: from a socket on loopback into the table."""
+"""Whole ingestions, from a socket on loopback into the table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ticks_standin import StandIn, StandInSettings
 
 
 class Ingest(Protocol):
-    """Makes an ingestion of a feed, with the test's own journal."""
+    """Creates an ingestion of a feed with the test's own journal."""
 
     def __call__(self, feed: FeedSettings, stand_in: StandIn, database: Database, owner: str = "test") -> Ingestion: ...
 
@@ -45,7 +45,7 @@ def ingest(tmp_path: Path) -> Ingest:
 
 @contextmanager
 def eventually(what: str, seconds: float = 15.0) -> Iterator[Callable[[bool], bool]]:
-    """A loop condition that fails the test when it has not come true in time."""
+    """A loop condition that fails the test after `seconds`."""
     deadline = time.monotonic() + seconds
 
     def not_yet(condition: bool) -> bool:
@@ -89,7 +89,7 @@ def test_a_quiet_feed_commits_within_a_quarter_of_a_second(
     assert median <= 0.25
 
 
-def test_it_goes_on_after_the_provider_dropped_it(
+def test_it_continues_after_the_provider_dropped_the_connection(
     ingest: Ingest, feed: FeedSettings, stand_in: StandIn, database: Database
 ) -> None:
     with ingest(feed, stand_in, database) as ingestion:
@@ -106,7 +106,7 @@ def test_it_goes_on_after_the_provider_dropped_it(
     assert states[-1] == "closed"
 
 
-def test_switching_the_feed_off_ends_it_with_everything_stored(
+def test_disabling_the_feed_ends_it_with_everything_stored(
     ingest: Ingest, feed: FeedSettings, stand_in: StandIn, database: Database
 ) -> None:
     with ingest(feed, stand_in, database) as ingestion:
@@ -118,7 +118,7 @@ def test_switching_the_feed_off_ends_it_with_everything_stored(
     assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(50,)]
 
 
-def test_the_newest_owner_wins(
+def test_the_newest_owner_takes_over(
     ingest: Ingest, feed: FeedSettings, stand_in: StandIn, database: Database, take_lease: Callable[[str], Lease]
 ) -> None:
     with ingest(feed, stand_in, database, owner="old") as old:
@@ -139,7 +139,7 @@ def test_a_refused_key_ends_it_with_the_reason(ingest: Ingest, feed: FeedSetting
     assert rows(database, "SELECT count(*) FROM ticks_platform.feed_session WHERE state = 'refused'") == [(1,)]
 
 
-def test_it_will_not_mix_synthetic_ticks_with_live_ones(
+def test_it_does_not_mix_synthetic_and_live_ticks(
     ingest: Ingest, feed: FeedSettings, stand_in: StandIn, database: Database
 ) -> None:
     with database.transaction() as cursor:
@@ -148,10 +148,10 @@ def test_it_will_not_mix_synthetic_ticks_with_live_ones(
         ingestion.wait(15)
 
 
-def test_it_waits_for_a_database_that_is_not_there_yet(ingest: Ingest, feed: FeedSettings, stand_in: StandIn) -> None:
+def test_it_waits_for_an_unavailable_database(ingest: Ingest, feed: FeedSettings, stand_in: StandIn) -> None:
     nowhere = Database("postgresql://somebody:secret@127.0.0.1:1/nowhere")
     with ingest(feed, stand_in, nowhere) as ingestion:
-        with eventually("the trouble is seen") as not_yet:
+        with eventually("the trouble is reported") as not_yet:
             while not_yet(ingestion.progress().trouble is not None):
                 ingestion.wait(0.02)
         assert not ingestion.wait(0)
@@ -163,13 +163,13 @@ def test_failed_channels_are_reported(ingest: Ingest, stand_in: StandIn, databas
         {"name": "test", "provider": "twelve_data", "endpoint": "stand-in", "symbols": ["AAPL", "NOSUCHTHING"]}
     )
     with ingest(feed, stand_in, database) as ingestion:
-        with eventually("the failed symbol is seen") as not_yet:
+        with eventually("the failed symbol is reported") as not_yet:
             while not_yet(bool(ingestion.progress().failed_channels)):
                 ingestion.wait(0.02)
         assert list(ingestion.progress().failed_channels) == ["NOSUCHTHING"]
 
 
-def test_what_the_database_did_not_take_waits_in_the_journal_for_the_next_start(
+def test_uncommitted_frames_wait_in_the_journal_for_the_next_start(
     ingest: Ingest, feed: FeedSettings, stand_in: StandIn, database: Database
 ) -> None:
     with ingest(feed, stand_in, database) as ingestion:
@@ -179,7 +179,7 @@ def test_what_the_database_did_not_take_waits_in_the_journal_for_the_next_start(
         with database.transaction() as cursor:
             cursor.execute("ALTER TABLE stocks_real_time RENAME TO away")
         stand_in.send_exactly(500, timeout_s=10)
-        with eventually("the trouble is seen") as not_yet:
+        with eventually("the trouble is reported") as not_yet:
             while not_yet(ingestion.progress().trouble is not None and ingestion.progress().waiting_bytes > 50_000):
                 ingestion.wait(0.02)
     assert ingestion.progress().loaded == 10
@@ -193,7 +193,7 @@ def test_what_the_database_did_not_take_waits_in_the_journal_for_the_next_start(
     ]
 
 
-def test_a_full_journal_stops_reading_says_so_and_goes_on_by_itself(
+def test_a_full_journal_pauses_reading_and_reports_it(
     ingest: Ingest, feed: FeedSettings, stand_in: StandIn, database: Database
 ) -> None:
     small = feed.model_copy(update={"journal": JournalSettings(max_megabytes=1)})
@@ -215,7 +215,7 @@ def test_a_full_journal_stops_reading_says_so_and_goes_on_by_itself(
     assert ingestion.progress().trouble is None
 
 
-def test_prometheus_reads_what_it_does(
+def test_prometheus_reads_its_metrics(
     ingest: Ingest, feed: FeedSettings, stand_in: StandIn, database: Database, unused_port: int
 ) -> None:
     with ingest(feed.model_copy(update={"metrics_port": unused_port}), stand_in, database) as ingestion:
@@ -238,7 +238,7 @@ def unused_port() -> int:
         return int(free.getsockname()[1])
 
 
-def test_an_owner_that_is_stuck_in_a_transaction_is_evicted(
+def test_the_connection_of_an_owner_that_is_stuck_in_a_transaction_is_terminated(
     ingest: Ingest,
     feed: FeedSettings,
     stand_in: StandIn,
@@ -246,9 +246,9 @@ def test_an_owner_that_is_stuck_in_a_transaction_is_evicted(
     take_lease: Callable[[str], Lease],
     server_url: str | None,
 ) -> None:
-    """As one that was paused between its heartbeat and its commit: its row lock is in the way of any successor."""
+    """Like one that was frozen between heartbeat and commit: its row lock blocks every successor."""
     if server_url is None:
-        skips.skip(skips.ONLY_NATIVE, "the embedded one has one session, and ends an idle transaction by itself")
+        skips.skip(skips.ONLY_NATIVE, "the embedded database has one session, and ends an idle transaction by itself")
     lease = take_lease("old")
     paused = database.connect(leases.application_name("test"))
     with paused.cursor() as cursor:
@@ -262,7 +262,7 @@ def test_an_owner_that_is_stuck_in_a_transaction_is_evicted(
     paused.close()
 
 
-def test_a_metrics_port_that_is_taken_stops_nothing(
+def test_a_metrics_port_in_use_does_not_stop_the_ingestion(
     ingest: Ingest, feed: FeedSettings, stand_in: StandIn, database: Database
 ) -> None:
     with socket.socket() as taken:

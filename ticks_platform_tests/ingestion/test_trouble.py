@@ -1,4 +1,4 @@
-"""What an ingestion does while its disk, its journal or its database is in trouble."""
+"""An ingestion during errors of its disk, its journal or its database."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def begin(feed: FeedSettings, stand_in: StandIn, database: Database, path: Path) -> Begin:
-    """Makes an ingestion of the feed, which is not yet running."""
+    """Creates an ingestion of the feed, not started yet."""
 
     def make() -> Ingestion:
         connector = feed.connector(stand_in_url=stand_in.url("twelve_data", key=None))
@@ -49,21 +49,19 @@ def wait_until(what: str, condition: Callable[[], Any], seconds: float = 15.0) -
 
 
 def limit_pages(ingestion: Ingestion, pages: int) -> None:
-    """A limit on the size of the journal, at which SQLite says what it says of a full disk."""
+    """Limit the size of the journal; at the limit, SQLite raises the error of a full disk."""
     assert ingestion._journal is not None
-    # SQLite takes what the file has already for the limit, where that is more.
+    # If the file is larger already, SQLite uses its size as the limit.
     ingestion._journal._writer.execute(f"PRAGMA max_page_count = {pages}")
 
 
-def test_a_full_disk_stops_the_reading_and_loses_nothing_once_there_is_room(
-    begin: Begin, stand_in: StandIn, database: Database
-) -> None:
+def test_a_full_disk_pauses_reading_and_loses_nothing(begin: Begin, stand_in: StandIn, database: Database) -> None:
     with begin() as ingestion:
         stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=10)
         limit_pages(ingestion, 1)
         sender = threading.Thread(target=lambda: stand_in.send_exactly(20_000, timeout_s=60))
         sender.start()
-        wait_until("it says so", lambda: "full" in (ingestion.progress().trouble or ""))
+        wait_until("the trouble is reported", lambda: "full" in (ingestion.progress().trouble or ""))
         trouble = ingestion.progress().trouble
         assert trouble is not None
         assert "free space" in trouble
@@ -71,12 +69,12 @@ def test_a_full_disk_stops_the_reading_and_loses_nothing_once_there_is_room(
         assert not ingestion.wait(0.5), "it waits"
         limit_pages(ingestion, 1 << 30)
         sender.join(60)
-        wait_until("all are there", lambda: ingestion.progress().loaded == 20_000)
+        wait_until("all ticks are stored", lambda: ingestion.progress().loaded == 20_000)
         assert ingestion.progress().trouble is None
     assert rows(database, "SELECT count(*), count(DISTINCT tick_id) FROM stocks_real_time") == [(20_000, 20_000)]
 
 
-def test_a_stop_while_the_disk_is_full_says_what_is_lost(
+def test_a_stop_while_the_disk_is_full_reports_lost_frames(
     begin: Begin, stand_in: StandIn, database: Database, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with begin() as ingestion:
@@ -84,7 +82,7 @@ def test_a_stop_while_the_disk_is_full_says_what_is_lost(
         wait_until("the acknowledgement is stored", lambda: ingestion.progress().frames)
         limit_pages(ingestion, 1)
         stand_in.send_exactly(5_000, timeout_s=30)
-        wait_until("it is noticed", lambda: ingestion.progress().trouble)
+        wait_until("the trouble is reported", lambda: ingestion.progress().trouble)
     with pytest.raises(JournalUnavailableError, match="received frames are lost"):
         ingestion.wait(10)
     assert "are lost" in caplog.text
@@ -95,10 +93,10 @@ def test_a_stop_while_the_disk_is_full_says_what_is_lost(
     with database.autocommit() as cursor:
         account = audit.journal_account(cursor, "test", path)
     assert account is not None
-    assert account.problems() == [], "the journal and the database agree about the rest"
+    assert account.problems() == [], "the journal and the database agree on the other frames"
 
 
-def test_a_damaged_journal_ends_the_run_and_the_next_one_begins_another(
+def test_a_damaged_journal_ends_the_run_and_the_next_run_creates_another(
     begin: Begin, stand_in: StandIn, database: Database, path: Path, feed: FeedSettings
 ) -> None:
     with begin() as ingestion:
@@ -110,22 +108,22 @@ def test_a_damaged_journal_ends_the_run_and_the_next_one_begins_another(
     with begin() as ingestion, pytest.raises(JournalDamagedError, match="replay"):
         ingestion.wait(20)
     (aside,) = path.parent.glob("stream.damaged-*.sqlite3")
-    assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(12,)], "what stood before the damage is loaded"
+    assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(12,)], "the frames before the damage are loaded"
     with begin() as ingestion:
         stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=10)
         assert ingestion._journal is not None
         assert ingestion._journal.journal_id != journal_id
         sent = stand_in.account().price_events
         stand_in.send_exactly(5, timeout_s=10)
-        wait_until("ticks go on", lambda: ingestion.progress().loaded == 5)
+        wait_until("more ticks are stored", lambda: ingestion.progress().loaded == 5)
         assert stand_in.account().price_events == sent + 5
-    assert replay(aside, feed=feed, database=database).loaded == 1, "one of the two behind the damage is readable"
+    assert replay(aside, feed=feed, database=database).loaded == 1, "one of the two frames after the damage is readable"
     positions = rows(database, "SELECT position FROM ticks_platform.feed_checkpoint ORDER BY journal_number")
-    assert positions[1] > positions[0], "ticks of one time stamp sort by arrival, in whichever journal they came"
+    assert positions[1] > positions[0], "ticks of the same time sort by arrival, across journals"
 
 
 def fill(path: Path, feed: FeedSettings) -> str:
-    """Put four frames into the journal that are not loaded yet; its id."""
+    """Append four frames, which are not loaded, and return the journal's id."""
     journal = Journal(path, feed=feed.name, synthetic=True)
     for _ in range(4):
         journal.append([Frame(price(), time.time_ns(), 1)], epoch=1)
@@ -135,7 +133,7 @@ def fill(path: Path, feed: FeedSettings) -> str:
 
 @pytest.fixture
 def refusing(database: Database) -> Iterator[None]:
-    """A database that takes everything but ticks."""
+    """A database that accepts everything but ticks."""
     with database.transaction() as cursor:
         cursor.execute("ALTER TABLE stocks_real_time RENAME TO away")
     yield
@@ -147,7 +145,7 @@ def refusing(database: Database) -> Iterator[None]:
 def running(
     take_lease: TakeLease, make_loader: LoaderOf, refusing: None, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[loader.Loader, list[BaseException]]]:
-    """A loader that tries in vain to commit, and what it has died of."""
+    """A loader whose commits fail, and the list of errors that ended it."""
     monkeypatch.setattr(loader, "HEARTBEAT_INTERVAL", 0.2)
     loading = make_loader(take_lease("one"), [price()])
     failures: list[BaseException] = []
@@ -160,14 +158,14 @@ def running(
 
     thread = threading.Thread(target=run)
     thread.start()
-    wait_until("it is in trouble", lambda: loading.trouble)
+    wait_until("the commit fails", lambda: loading.trouble)
     yield loading, failures
     loading.abandon()
     thread.join(20)
     assert not thread.is_alive()
 
 
-def test_the_lease_beats_while_the_database_refuses_the_ticks(
+def test_heartbeats_continue_while_the_database_refuses_ticks(
     database: Database, running: tuple[loader.Loader, list[BaseException]]
 ) -> None:
     def beat() -> Any:
@@ -178,11 +176,11 @@ def test_the_lease_beats_while_the_database_refuses_the_ticks(
         wait_until("it beats", lambda before=before: beat() > before)  # type: ignore[misc]
     with database.transaction() as cursor:
         switch.set_enabled(cursor, feed="test", provider="twelve_data", synthetic=True, enabled=False)
-    wait_until("it hears that the feed is switched off", lambda: not running[0].enabled)
+    wait_until("it sees that the feed is disabled", lambda: not running[0].enabled)
     assert running[0].trouble is not None
 
 
-def test_a_lease_that_is_lost_while_the_database_refuses_the_ticks_ends_the_loader(
+def test_losing_the_lease_while_the_database_refuses_ticks_ends_the_loader(
     take_lease: TakeLease, running: tuple[loader.Loader, list[BaseException]]
 ) -> None:
     take_lease("two")
@@ -198,7 +196,7 @@ def test_provider_latency_of_one_tick_is_counted_once(take_lease: TakeLease, mak
         assert loading.metrics.commit_latency.counts.sum() == len(frames)
 
 
-def test_what_is_no_damage_is_not_taken_for_any(path: Path) -> None:
+def test_other_errors_do_not_count_as_damage(path: Path) -> None:
     journal = Journal(path, feed="test")
     journal._reader.close()
     with pytest.raises(sqlite3.ProgrammingError):

@@ -1,4 +1,4 @@
-"""Frames to load and rows to look at."""
+"""Frames to load, rows to read, journals to damage."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ TakeLease = Callable[[str], Lease]
 
 
 class LoaderOf(Protocol):
-    """Makes a loader of frames under a lease."""
+    """Creates a loader of frames under a lease."""
 
     def __call__(self, lease: Lease, frames: Sequence[bytes], decode: Decode | None = None) -> Loader: ...
 
 
 def price(symbol: str = "AAPL", **fields: Any) -> bytes:
-    """A Twelve Data price event as bytes; fields given replace those of a usual one."""
+    """A Twelve Data price event as bytes; `fields` replace the defaults."""
     event = {"event": "price", "symbol": symbol, "timestamp": int(time.time()), "price": 100.5, "day_volume": 7}
     return json.dumps({**event, **fields}).encode()
 
 
 def trade(trade_id: str | int | None = "1", *, at: float, symbol: str = "AAPL", **fields: Any) -> dict[str, Any]:
-    """A trade as Polygon sends it; `at` is its time in seconds."""
+    """A trade as Polygon sends it; `at` is its time in seconds since the Unix epoch."""
     event = {"ev": "T", "sym": symbol, "p": 100.5, "s": 10, "t": round(at * 1000), "x": 4, "i": trade_id}
     return {**event, **fields}
 
 
 def frame(*events: dict[str, Any]) -> bytes:
-    """A frame of Polygon's that holds these events."""
+    """A Polygon frame with these events."""
     return json.dumps(events).encode()
 
 
 def unbalanced(database: Database) -> list[str]:
-    """What the accounts find wrong, hour by hour and over all."""
+    """The problems of all accounts: in total, in recent hours, and in all hours."""
     with database.autocommit() as cursor:
         found = [problem for account in audit.accounts(cursor) for problem in account.problems()]
         found += audit.hours(cursor).problems()
@@ -58,7 +58,7 @@ def rows(database: Database, query: str) -> list[tuple[Any, ...]]:
 
 
 def damage_group(path: Path, number: int) -> list[int]:
-    """Make the contents of a journal's n-th group undecodable; returns the positions of all of its groups."""
+    """Make a journal's n-th group undecodable; returns the positions of all groups."""
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         positions = [row[0] for row in connection.execute("SELECT position FROM frame_group ORDER BY position")]
         connection.execute("UPDATE frame_group SET data = x'c1c1' WHERE position = ?", (positions[number],))
@@ -66,16 +66,16 @@ def damage_group(path: Path, number: int) -> list[int]:
 
 
 def wreck_middle_page(path: Path) -> None:
-    """Overwrite one of the pages that hold a journal's groups, as a disk does that has lost a sector.
+    """Overwrite one of the pages of a journal's groups, like a disk that lost a sector.
 
-    What stands in SQLite's log is moved into the file before.
+    First moves SQLite's log into the file.
     """
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0, "somebody reads it"
+        assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0, "another connection reads it"
         (page_size,) = connection.execute("PRAGMA page_size").fetchone()
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
     with path.open("r+b") as file:
         file.seek(pages // 2 * page_size)
-        assert file.read(1) == b"\x0d", "a leaf of the table"
+        assert file.read(1) == b"\x0d", "a leaf page of the table"
         file.seek(pages // 2 * page_size)
         file.write(b"\xa5" * page_size)

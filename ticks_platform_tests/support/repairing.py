@@ -1,4 +1,4 @@
-"""What the tests of repairs share: feeds with a history at the stand-in, live frames, gaps, a process to kill."""
+"""For tests of repairs: feeds whose history the stand-in has, live frames, gaps, a process to kill."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ MINUTE = timedelta(minutes=1)
 FIELDS = "time, symbol, price, size, exchange, trade_id"
 
 
-def on_command(**settings: Any) -> StandIn:
-    """A stand-in that trades when it is told to, and remembers it."""
+def manual_stand_in(**settings: Any) -> StandIn:
+    """A stand-in that makes events on request only, and has them in its history."""
     return StandIn(StandInSettings(**{"rate": 0, "history_events": 50_000, **settings}))
 
 
 def polygon(stand_in: StandIn, *, symbols: Iterable[str] = ("AAPL",), **repair: Any) -> FeedSettings:
-    """A feed of trades whose newest can be asked for at once."""
+    """A feed of trades, which can be requested from the history at once."""
     return _feed("tape", "polygon", stand_in.url("polygon", key=None), symbols, repair)
 
 
 def twelve_data(stand_in: StandIn, *, symbols: Iterable[str] = ("AAPL",), **repair: Any) -> FeedSettings:
-    """A feed of prices, of which the provider has bars only."""
+    """A feed of prices, whose history has bars only."""
     return _feed("stocks", "twelve_data", stand_in.url("twelve_data", key=None), symbols, repair)
 
 
@@ -63,12 +63,12 @@ def _feed(name: str, provider: str, url: str, symbols: Iterable[str], repair: di
 
 
 def minutes_ago(count: float) -> datetime:
-    """The begin of a minute."""
+    """The begin of the minute so many minutes ago."""
     return repair_gaps.minute(datetime.now(timezone.utc)) - count * MINUTE
 
 
 def load_live(database: Database, feed: FeedSettings, events: Iterable[MadeEvent], folder: Path) -> Metrics:
-    """Load these events as if the feed's ingestion had received them now, each in a frame of its own."""
+    """Load these events as if the feed's ingestion had received them now, one per frame."""
     frames = [event.payload if feed.provider == "twelve_data" else b"[" + event.payload + b"]" for event in events]
     with contextlib.closing(Journal(folder / f"{feed.name}.sqlite3", feed=feed.name, synthetic=True)) as journal:
         loader = live_loader(database, feed, journal)
@@ -98,7 +98,7 @@ def live_loader(database: Database, feed: FeedSettings, journal: Journal) -> Loa
 
 
 def add_gap(database: Database, feed: FeedSettings, symbol: str, begin: datetime, end: datetime | None) -> int:
-    """An open gap, of a feed that the database may not know yet; returns its number."""
+    """Add an open gap, and its feed if the database does not know it yet; returns its id."""
     with database.transaction() as cursor:
         leases.register_feed(cursor, feed=feed.name, provider=feed.provider, synthetic=True)
         cursor.execute(
@@ -111,7 +111,7 @@ def add_gap(database: Database, feed: FeedSettings, symbol: str, begin: datetime
 
 
 def repair(database: Database, feed: FeedSettings, folder: Path, **options: Any) -> Report:
-    """Repair what can be repaired within some seconds."""
+    """Repair everything that can be repaired within 30 s."""
     run = {name: options.pop(name) for name in ("seconds", "gaps", "intervals") if name in options}
     history = feed.history()
     assert history is not None
@@ -121,8 +121,8 @@ def repair(database: Database, feed: FeedSettings, folder: Path, **options: Any)
     )
 
 
-def settle(database: Database, feed: FeedSettings) -> ClosedGaps:
-    """Close the gaps, as is done when the candles are up to date."""
+def close_gaps(database: Database, feed: FeedSettings) -> ClosedGaps:
+    """Close the gaps, as after a refresh of the candles."""
     history = feed.history()
     assert history is not None
     with database.transaction() as cursor:
@@ -131,15 +131,15 @@ def settle(database: Database, feed: FeedSettings) -> ClosedGaps:
 
 PLACES = {
     "appended": (PageJournal, "_sync"),
-    "noted": (PageJournal, "load"),
+    "recorded": (PageJournal, "load"),
     "committed": (repair_ranges, "mark_loaded"),
 }
-"""Where a repair can be told to die: a page is in its journal and not noted; it is noted and not loaded; all is loaded
-and that is not noted."""
+"""Where a repair can kill itself: a page is appended, but not recorded; it is recorded, but not loaded; it is loaded,
+but not marked as loaded."""
 
 
 def die(place: str, *, at: int) -> None:
-    """From now on, die where it comes to this place for the `at`-th time."""
+    """Let this process kill itself when it gets to this place for the `at`-th time."""
     where, name = PLACES[place]
     work, calls = getattr(where, name), itertools.count(1)
 
@@ -152,7 +152,7 @@ def die(place: str, *, at: int) -> None:
 
 
 def main(url: str, folder: Path, feed: dict[str, object], end: tuple[str, int] | None = None) -> None:
-    """Repair a feed, in a process that may be killed, or kills itself where and at which time `end` says."""
+    """Repair a feed, in a process that may be killed; `end` is the place and the time at which it kills itself."""
     if end is not None:
         place, at = end
         die(place, at=at)

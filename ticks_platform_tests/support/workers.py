@@ -1,4 +1,4 @@
-"""TimescaleDB's background workers, kept out of the way of a test."""
+"""Stops TimescaleDB's background workers during a test."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _TIMEOUT = 10.0
 
 @contextmanager
 def stopped_workers(cursor: Cursor, *, native: bool) -> Iterator[None]:
-    """Nobody is at work on policies in this database while the context lasts; the embedded one never has anybody.
+    """Run no policies in this database during the context; the embedded database has no background workers.
 
-    TimescaleDB 2.29.2 crashes the whole server when a candle is dropped just as its policy begins. The cursor has to be
-    one of a connection outside of any transaction, and the extension has to be there.
+    TimescaleDB 2.29.2 crashes the server if a candle is dropped at the moment when its policy starts. The cursor's
+    connection must not be in a transaction, and the extension must be installed.
     """
     if not native:
         yield
@@ -26,15 +26,15 @@ def stopped_workers(cursor: Cursor, *, native: bool) -> Iterator[None]:
     cursor.execute("SELECT _timescaledb_functions.stop_background_workers()")
     try:
         deadline = time.monotonic() + _TIMEOUT
-        while _at_work(cursor):
-            assert time.monotonic() < deadline, "the database's background workers do not stop"
+        while _count_workers(cursor):
+            assert time.monotonic() < deadline, f"the background workers did not stop within {_TIMEOUT:g} s"
             cursor.execute("SELECT pg_sleep(0.05)")
         yield
     finally:
         cursor.execute("SELECT _timescaledb_functions.start_background_workers()")
 
 
-def _at_work(cursor: Cursor) -> int:
+def _count_workers(cursor: Cursor) -> int:
     cursor.execute(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
         "AND backend_type NOT IN ('client backend', 'autovacuum worker')"

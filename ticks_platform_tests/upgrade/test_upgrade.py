@@ -20,9 +20,9 @@ from ticks_platform.ingestion.repair.repair import Repair
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.support.emptied import EmptiedPlatform
 from ticks_platform_tests.support.feeds import wait_until
 from ticks_platform_tests.support.ingestion import unbalanced
+from ticks_platform_tests.support.platform_database import PlatformDatabase
 from ticks_platform_tests.support.workers import stopped_workers
 from ticks_platform_tests.upgrade.dump import CANDLES, VIEWS, Chunk, Dump, Rows, chunks, difference, rows_of
 from ticks_platform_tests.upgrade.structure import objects, structure
@@ -96,12 +96,12 @@ def project(dump: Dump, repository_root: Path, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="module")
 def upgraded(
-    dump: Dump, project: Path, database_url: str, emptied_platform: EmptiedPlatform, server_url: str | None
+    dump: Dump, project: Path, database_url: str, platform_database: PlatformDatabase, server_url: str | None
 ) -> Iterator[Upgraded]:
-    made = _structure_of_a_new_one(emptied_platform.empty())
-    database = emptied_platform.drop()
+    made = _structure_of_a_new_one(platform_database.reset())
+    database = platform_database.drop()
     state = project / "state"
-    with pytest.MonkeyPatch.context() as patch, _dropped_afterwards(emptied_platform, native=server_url is not None):
+    with pytest.MonkeyPatch.context() as patch, _dropped_afterwards(platform_database, native=server_url is not None):
         patch.setenv("TICKS_PROJECT_DIR", str(project))
         patch.setenv("TICKS_STATE_DIR", str(state))
         patch.setenv("TICKS_DATABASE_URL", database_url)
@@ -117,11 +117,11 @@ def upgraded(
 
 
 @contextmanager
-def _dropped_afterwards(emptied_platform: EmptiedPlatform, *, native: bool) -> Iterator[None]:
+def _dropped_afterwards(platform_database: PlatformDatabase, *, native: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        database = emptied_platform.drop()
+        database = platform_database.drop()
         with database.autocommit() as cursor, stopped_workers(cursor, native=native):
             cursor.execute("SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE job_id >= 1000")
 

@@ -24,8 +24,8 @@ from ticks_platform_tests.support.repairing import (
     MINUTE,
     add_gap,
     load_live,
+    manual_stand_in,
     minutes_ago,
-    on_command,
     polygon,
     twelve_data,
 )
@@ -37,7 +37,7 @@ Run = Callable[..., dg.ExecuteInProcessResult]
 @pytest.fixture(scope="module")
 def stand_in() -> Iterator[StandIn]:
     """It has traded AAPL and MSFT from 40 to 20 minutes ago, by both protocols, unheard: 5 trades of each a minute."""
-    with on_command(traded=["T.AAPL", "price.MSFT"]) as server:
+    with manual_stand_in(traded=["T.AAPL", "price.MSFT"]) as server:
         server.trade_unheard(200, minutes_ago(40), minutes_ago(20))
         yield server
 
@@ -193,7 +193,7 @@ def test_days_by_the_button(
     database: Database, project: Path, stand_in: StandIn, platform: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     day = minutes_ago(0).replace(hour=0, minute=0) - timedelta(days=3)
-    with on_command(traded=["T.AAPL"]) as past:
+    with manual_stand_in(traded=["T.AAPL"]) as past:
         past.trade_unheard(50, day + timedelta(hours=15), day + timedelta(hours=16))
         file = project / "feeds.yaml"
         file.write_text(file.read_text(encoding="utf-8").replace(stand_in.http_url[7:], past.http_url[7:]), "utf-8")

@@ -1,8 +1,8 @@
-"""Feeds that are cut, muted, killed and handed over at random: every gap is known, and repaired to the last tick.
+"""Random faults of two feeds (lost connections, silence, kills, hand-overs): every gap is known and fully repaired.
 
-`make soak` runs it, or TICKS_GAP_FAULTS=6, which is how many faults there are; TICKS_GAP_SEED makes others. More than
-six also repair the feed that has bars only, whose minutes have to be over for that. A busy machine is no place for it:
-what arrives later than a second counts as a gap without cause.
+`make soak` runs it. TICKS_GAP_FAULTS is the number of faults (default 6), TICKS_GAP_SEED selects other ones. With more
+than six, the feed that has bars only is repaired too, after its last minute. It fails on a busy machine: an event that
+arrives more than a second late counts as a gap without missing events.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ticks_platform_tests.support import follower
 from ticks_platform_tests.support.children import Child
 from ticks_platform_tests.support.follower import Order
 from ticks_platform_tests.support.ingestion import rows, unbalanced
-from ticks_platform_tests.support.repairing import KEY, polygon, repair, settle, twelve_data
+from ticks_platform_tests.support.repairing import KEY, close_gaps, polygon, repair, twelve_data
 from ticks_standin import MadeEvent, StandIn, StandInSettings
 
 FAULTS = int(os.environ.get("TICKS_GAP_FAULTS", "6"))
@@ -41,18 +41,17 @@ pytestmark = pytest.mark.full
 PATIENCE = 60.0
 
 SLACK = timedelta(seconds=1)
-"""For how long nothing may be missing at either end of a gap, or within it."""
+"""How long nothing may be missing at either end of a gap, or within it."""
 
 SLACK_OF_SILENCE = timedelta(seconds=2.5)
-"""The same where a symbol was silent, whose pace is looked at once a second."""
-
+"""The same if a symbol was silent: its rate is computed once a second."""
 
 COVERED = timedelta(seconds=1)
-"""After which a connection that has data has ended the gap before it: what was in flight is no longer in doubt."""
+"""How long a connection must receive data before the gap before it ends."""
 
 
 class Owner(Child):
-    """An ingestion of a feed in a process of its own."""
+    """An ingestion of a feed in a separate process."""
 
     def __init__(self, feed: FeedSettings, database: Database, folder: Path, owner: str, *, planned: bool) -> None:
         super().__init__(
@@ -69,13 +68,13 @@ class Owner(Child):
         )
 
     def stop(self) -> None:
-        """Let it commit what it has, and end."""
+        """Stop it; it commits its journal."""
         self.signal(signal.SIGTERM)
         self.wait(PATIENCE)
 
 
 class Campaign:
-    """Two feeds of one market, and what is done to them."""
+    """Two feeds of one market, and the faults that are made."""
 
     def __init__(self, database: Database, stand_in: StandIn, folder: Path, seed: int) -> None:
         self.database = database
@@ -91,9 +90,9 @@ class Campaign:
         self._count = 0
 
     def run(self, faults: int) -> list[str]:
-        """Do so many things to the feeds; returns what was done."""
+        """Make so many faults, and return their descriptions."""
         kinds: list[Callable[[], str]] = [self._cut, self._away, self._mute, self._kill, self._hand_over, self._stop]
-        # Each kind once before any comes again.
+        # Each kind once before any is repeated.
         order: list[Callable[[], str]] = []
         while len(order) < faults:
             order += self._seeded.sample(kinds, len(kinds))
@@ -118,13 +117,13 @@ class Campaign:
         return owner
 
     def _let_flow(self, after: timedelta = timedelta()) -> None:
-        """Until each symbol has something that arrived so much later than now."""
+        """Wait until each symbol has an event that arrived so many seconds after now."""
         since = datetime.now(timezone.utc) + after
         deadline = time.monotonic() + PATIENCE
         while (
             len(rows(self.database, f"SELECT DISTINCT symbol FROM stocks_real_time WHERE received_at > '{since}'")) < 4
         ):
-            assert time.monotonic() < deadline, "nothing is loaded any more"
+            assert time.monotonic() < deadline, "no more events are loaded"
             time.sleep(0.05)
 
     def _feed(self) -> FeedSettings:
@@ -147,10 +146,10 @@ class Campaign:
         self.stand_in.go_mute()
         deadline = time.monotonic() + PATIENCE
         while rows(self.database, "SELECT FROM ticks_platform.feed_coverage WHERE ends_at IS NULL"):
-            assert time.monotonic() < deadline, "nobody takes note of the silence"
+            assert time.monotonic() < deadline, "the silence was not detected"
             time.sleep(0.05)
         self.stand_in.unmute()
-        return "mute until it was noticed"
+        return "mute until it was detected"
 
     def _kill(self) -> str:
         feed = self._feed()
@@ -173,14 +172,14 @@ class Campaign:
 
 
 class Missing(NamedTuple):
-    """An event that is not in the table, by when it was made."""
+    """An event that is not in the table, with the time when it was made."""
 
     symbol: str
     at: datetime
 
 
 def told(event: MadeEvent) -> tuple[object, ...]:
-    """What tells an event from others, as the table has it."""
+    """The columns that identify an event."""
     made = event.decoded()
     if event.name.startswith("T."):
         return (event.symbol, made["i"])
@@ -199,13 +198,13 @@ def stored(database: Database) -> Counter[tuple[object, ...]]:
 
 
 def missing(made: list[MadeEvent], there: Counter[tuple[object, ...]]) -> list[Missing]:
-    """Those that are not there, of what was made between the first and the last of its symbol that is."""
+    """The events between the first and the last stored event of their symbol that are not stored."""
     count = Counter(told(event) for event in made)
-    assert there <= count, f"in the table, and never made, or twice: {list(there - count)[:5]}"
+    assert there <= count, f"stored, but never made, or stored twice: {list(there - count)[:5]}"
     by_symbol: dict[str, list[tuple[MadeEvent, bool]]] = {}
     for event in made:
         key = told(event)
-        # Of events that say the very same nobody can tell which one it is that is there.
+        # Of equal events it is unknown which one is stored.
         if there[key] in (0, count[key]):
             by_symbol.setdefault(event.symbol, []).append((event, there[key] > 0))
     found = []
@@ -220,13 +219,13 @@ def missing(made: list[MadeEvent], there: Counter[tuple[object, ...]]) -> list[M
 
 
 def check_gaps(database: Database, lost: list[Missing]) -> int:
-    """Everything that is missing lies in a gap of its symbol, and no gap is longer than that. Returns how many."""
+    """Check that every missing event is in a gap of its symbol, and no gap is longer; returns the number of gaps."""
     known = rows(
         database,
         "SELECT symbol, begins_at, ends_at, cause FROM ticks_platform.feed_gap "
         "WHERE ends_at IS NOT NULL ORDER BY begins_at",
     )
-    millisecond = timedelta(milliseconds=1)  # of which the stand-in makes its events
+    millisecond = timedelta(milliseconds=1)  # the stand-in's unit
     inside: dict[int, list[datetime]] = {place: [] for place in range(len(known))}
     for symbol, at in lost:
         around = [
@@ -234,7 +233,7 @@ def check_gaps(database: Database, lost: list[Missing]) -> int:
             for place, (of, begin, end, _) in enumerate(known)
             if of == symbol and begin <= at + millisecond and at <= end
         ]
-        assert around, f"missing, and in no gap: {symbol} at {at}\n{_neighbourhood(database, symbol, at)}"
+        assert around, f"missing, but in no gap: {symbol} at {at}\n{_neighbourhood(database, symbol, at)}"
         for place in around:
             inside[place].append(at)
     for place, (symbol, begin, end, cause) in enumerate(known):
@@ -248,7 +247,7 @@ def check_gaps(database: Database, lost: list[Missing]) -> int:
 
 
 def _neighbourhood(database: Database, symbol: str, at: datetime) -> str:
-    """What the database says of a symbol around a time, for whoever has to find out."""
+    """The rows of a symbol around a time, for a failure message."""
     where = f"symbol = '{symbol}' AND coalesce(ends_at, 'infinity') > '{at}'::timestamptz - INTERVAL '10 s'"
     found = [
         *rows(database, f"SELECT 'coverage', * FROM ticks_platform.feed_coverage WHERE {where} ORDER BY begins_at"),
@@ -287,7 +286,7 @@ def test_every_gap_is_known_and_repaired(database: Database, tmp_path: Path) -> 
         assert unbalanced(database) == []
 
         _repair(database, campaign.tape, tmp_path)
-        # A repair asks for some seconds around a gap, too, and the market goes on.
+        # A repair also requests some seconds around a gap, and the market continues.
         trades = stand_in.made("T.AAPL", "T.MSFT", payloads=True).events
         assert missing(trades, Counter({key: n for key, n in stored(database).items() if len(key) == 2})) == []
         _check_candles(database, trades)
@@ -302,16 +301,16 @@ def _repair(database: Database, feed: FeedSettings, folder: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while True:
         repair(database, feed, folder)
-        if settle(database, feed).left == 0:
+        if close_gaps(database, feed).left == 0:
             break
-        assert time.monotonic() < deadline, "gaps stay open"
+        assert time.monotonic() < deadline, "some gaps stay open"
         time.sleep(0.2)
     closed = "SELECT state, count(*) FROM ticks_platform.feed_gap WHERE ends_at IS NOT NULL AND feed = %r GROUP BY 1"
     assert {state for state, _ in rows(database, closed % feed.name)} <= {"repaired"}
 
 
 def _check_candles(database: Database, trades: list[MadeEvent]) -> None:
-    """The candles of minutes that were streamed from begin to end are those of the trades that were made."""
+    """Check that the candles of minutes that were streamed completely are those of the trades that were made."""
     with database.autocommit() as cursor:
         days = repair_gaps.days_to_refresh(cursor, "tape")
         for begin, end in days:
@@ -342,14 +341,14 @@ def _check_candles(database: Database, trades: list[MadeEvent]) -> None:
 
 
 def _await_minute() -> None:
-    """Until the minute is over in which the last gap may lie."""
+    """Wait until the minute of the last gap is over."""
     end = repair_gaps.minute(datetime.now(timezone.utc)) + timedelta(minutes=1)
     while datetime.now(timezone.utc) < end:
         time.sleep(0.2)
 
 
 def _check_filled(database: Database, prices: list[MadeEvent]) -> None:
-    """In minutes with a gap the candles are the provider's bars, made of all that it sent or not."""
+    """Check that in minutes with a gap, the candles are the provider's bars, which include what it did not send."""
     bars: dict[tuple[str, datetime], list[float]] = {}
     for event in prices:
         made = event.decoded()

@@ -1,4 +1,4 @@
-"""Coverage out of the changes of connections: what ends it, and when it may begin again. No database is needed."""
+"""Coverage computed from changes of connections: what ends it, and when it begins again. Needs no database."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ POLYGON = {"provider": "polygon", "options": {"market": "stocks", "channels": ["
 
 
 class Story:
-    """Tells a coverage what happens, second by second."""
+    """Sends changes to a Coverage; times are seconds."""
 
     def __init__(self, feed: FeedSettings, silence: SilenceDetector | None = None) -> None:
         self._feed = feed
@@ -44,12 +44,12 @@ class Story:
         state = self._states.get(connection, State.STREAMING)
         self._coverage.handle(Change(state, int(at * SECOND), connection, "", notice, covered))
 
-    def want(self, at: float, *symbols: str) -> None:
+    def configure(self, at: float, *symbols: str) -> None:
         feed = self._feed.model_copy(update={"symbols": settings(*symbols).symbols})
         self._coverage.apply_settings(feed, at=int(at * SECOND))
 
-    def told(self) -> list[tuple[str, float, float | None, str | None]]:
-        """Symbol, begin, end and what ended it, of each interval."""
+    def periods(self) -> list[tuple[str, float, float | None, str | None]]:
+        """Symbol, begin, end and `ended_by` of each interval."""
         last: dict[tuple[str, int, int], Period] = {}
         for period in self._coverage._periods:
             last[period.symbol, period.connection, period.begins_at] = period
@@ -64,13 +64,13 @@ class Story:
         ]
 
 
-def test_from_acknowledgement_to_the_last_moment_that_is_proven() -> None:
+def test_coverage_lasts_from_acknowledgement_to_the_last_proven_moment() -> None:
     story = Story(settings("A", "B"))
     story.notice(1, Acknowledged(("A", "B")))
     story.state(9, State.BACKING_OFF, until=7)
     story.notice(12, Acknowledged(("A",)), connection=2)
     story.state(20, State.CLOSED, until=19, connection=2, off=True)
-    assert story.told() == [
+    assert story.periods() == [
         ("A", 1, 7, "disconnected"),
         ("B", 1, 7, "disconnected"),
         ("A", 12, 19, "switched_off"),
@@ -81,43 +81,43 @@ def test_without_data_nothing_is_covered() -> None:
     story = Story(settings("A"))
     story.notice(1, Acknowledged(("A",)))
     story.state(9, State.BACKING_OFF)
-    assert story.told() == [("A", 1, 1, "disconnected")]
+    assert story.periods() == [("A", 1, 1, "disconnected")]
 
 
-def test_acknowledged_again_goes_on() -> None:
+def test_a_second_acknowledgement_changes_nothing() -> None:
     story = Story(settings("A"))
     story.notice(1, Acknowledged(("A",)))
     story.notice(3, Acknowledged(("A",)))
-    assert story.told() == [("A", 1, None, None)]
+    assert story.periods() == [("A", 1, None, None)]
 
 
-def test_a_stall_lasts_until_data_comes_by_what_was_acknowledged_anew() -> None:
+def test_a_stall_lasts_until_data_arrives_after_a_new_acknowledgement() -> None:
     story = Story(settings("A", "B"))
     story.notice(1, Acknowledged(("A", "B")))
     story.state(9, State.STALLED, until=5)
-    # It may be from before the provider is done with the unsubscribing.
+    # The provider may have sent it before it unsubscribed.
     story.state(10, State.STREAMING)
     story.notice(11, Acknowledged(("A",)))
-    assert story.told()[2:] == [("A", 11, None, None)]
+    assert story.periods()[2:] == [("A", 11, None, None)]
     story.state(20, State.STALLED, until=19)
     story.notice(21, Acknowledged(("A", "B")))
-    assert story.told()[2:] == [("A", 11, 19, "stalled")]
+    assert story.periods()[2:] == [("A", 11, 19, "stalled")]
     story.state(22, State.STREAMING)
-    assert story.told()[3:] == [("A", 22, None, None), ("B", 22, None, None)]
+    assert story.periods()[3:] == [("A", 22, None, None), ("B", 22, None, None)]
 
 
-def test_what_is_acknowledged_in_turn_during_a_stall_is_covered_together() -> None:
+def test_symbols_acknowledged_one_by_one_during_a_stall_are_covered_together() -> None:
     story = Story(settings("A", "B"))
     story.notice(1, Acknowledged(("A", "B")))
     story.state(9, State.STALLED, until=5)
     story.notice(10, Acknowledged(("A",)))
     story.notice(11, Acknowledged(("B",)))
     story.state(22, State.STREAMING)
-    assert story.told()[2:] == [("A", 22, None, None), ("B", 22, None, None)]
+    assert story.periods()[2:] == [("A", 22, None, None), ("B", 22, None, None)]
 
 
-def test_a_stall_goes_on_in_the_next_connection_until_data_comes() -> None:
-    """A provider that acknowledges and sends nothing does so to the next connection as well."""
+def test_a_stall_continues_on_the_next_connection_until_data_arrives() -> None:
+    """A provider that acknowledges but sends nothing may do so on the next connection too."""
     story = Story(settings("A", "B"))
     story.notice(1, Acknowledged(("A", "B")))
     story.state(9, State.STALLED, until=5)
@@ -127,47 +127,47 @@ def test_a_stall_goes_on_in_the_next_connection_until_data_comes() -> None:
     story.state(15, State.BACKING_OFF, connection=2)
     story.state(16, State.SUBSCRIBING, connection=3)
     story.notice(17, Acknowledged(("A", "B")), connection=3)
-    assert story.told()[2:] == []
+    assert story.periods()[2:] == []
     story.state(18, State.STREAMING, connection=3)
-    assert story.told()[2:] == [("A", 18, None, None), ("B", 18, None, None)]
+    assert story.periods()[2:] == [("A", 18, None, None), ("B", 18, None, None)]
     story.state(19, State.BACKING_OFF, connection=3, until=19)
     story.state(20, State.SUBSCRIBING, connection=4)
     story.notice(21, Acknowledged(("A", "B")), connection=4)
-    assert story.told()[4:] == [("A", 21, None, None), ("B", 21, None, None)]
+    assert story.periods()[4:] == [("A", 21, None, None), ("B", 21, None, None)]
 
 
-def test_a_silent_symbol_is_covered_again_when_it_is_heard_and_acknowledged() -> None:
+def test_a_silent_symbol_is_covered_again_after_data_and_acknowledgement() -> None:
     story = Story(settings("A", "B"))
     story.notice(1, Acknowledged(("A", "B")))
     story.notice(60, Silent({"A": 50.0}, {"A": 9.25}))
     story.notice(61, Unsubscribed(("A",)))
     story.notice(62, Acknowledged(("A",)))
-    assert story.told() == [("A", 1, 9, "silent"), ("B", 1, None, None)]
+    assert story.periods() == [("A", 1, 9, "silent"), ("B", 1, None, None)]
     story.state(70, State.BACKING_OFF, until=69)
     story.notice(71, Acknowledged(("A", "B")), connection=2)
-    assert story.told()[2:] == [("B", 71, None, None)]
+    assert story.periods()[2:] == [("B", 71, None, None)]
     story.notice(80, HeardAgain(("A",), {"A": 79.5}), connection=2)
-    assert story.told()[3:] == [("A", 79.5, None, None)]
+    assert story.periods()[3:] == [("A", 79.5, None, None)]
 
 
-def test_heard_again_before_it_is_acknowledged_anew_counts_from_the_acknowledgement() -> None:
+def test_a_symbol_with_data_before_its_new_acknowledgement_is_covered_from_that_on() -> None:
     story = Story(settings("A"))
     story.notice(1, Acknowledged(("A",)))
     story.notice(60, Silent({"A": 50.0}, {"A": 9.25}))
     story.notice(62, Acknowledged(("A",)))
     story.notice(63, HeardAgain(("A",), {"A": 60.5}))
-    assert story.told()[1:] == [("A", 62, None, None)]
+    assert story.periods()[1:] == [("A", 62, None, None)]
 
 
-def test_ticks_are_covered_by_the_channels_that_bring_them() -> None:
+def test_tick_channels_cover_a_symbol() -> None:
     story = Story(settings("AAPL", **POLYGON))
     story.notice(1, Acknowledged(("AM.AAPL",)))
-    assert story.told() == []
+    assert story.periods() == []
     story.notice(2, Acknowledged(("T.AAPL",)))
     story.notice(3, ChannelsFailed({"AM.AAPL": "not in your plan"}))
-    assert story.told() == [("AAPL", 2, None, None)]
+    assert story.periods() == [("AAPL", 2, None, None)]
     story.notice(4, ChannelsFailed({"T.AAPL": "not in your plan"}), until=3.5)
-    assert story.told() == [("AAPL", 2, 3.5, "refused")]
+    assert story.periods() == [("AAPL", 2, 3.5, "refused")]
 
 
 @pytest.mark.parametrize(("channels", "ticks"), [(["Q"], ("Q.A",)), (["T", "Q", "A", "AM"], ("T.A",))])
@@ -176,32 +176,32 @@ def test_channels_of_ticks(channels: list[str], ticks: tuple[str, ...]) -> None:
     assert feed._keyless().tick_channels("A") == ticks
 
 
-def test_a_symbol_that_is_given_up_ends_before_it_is_unsubscribed_and_has_to_be_acknowledged_anew() -> None:
+def test_a_removed_symbol_ends_before_it_is_unsubscribed_and_must_be_acknowledged_again() -> None:
     story = Story(settings("A", "B:NYSE"))
     story.notice(1, Acknowledged(("A", "B:NYSE")))
-    story.want(5, "A")
-    assert story.told() == [("A", 1, None, None), ("B", 1, 5, "unsubscribed")]
-    story.want(6, "A", "B:NYSE")
-    assert len(story.told()) == 2
+    story.configure(5, "A")
+    assert story.periods() == [("A", 1, None, None), ("B", 1, 5, "unsubscribed")]
+    story.configure(6, "A", "B:NYSE")
+    assert len(story.periods()) == 2
     story.notice(7, Acknowledged(("B:NYSE",)))
-    assert story.told()[2:] == [("B", 7, None, None)]
+    assert story.periods()[2:] == [("B", 7, None, None)]
 
 
-def test_each_connection_covers_its_own() -> None:
+def test_each_connection_covers_its_own_symbols() -> None:
     story = Story(settings("A", "B"))
     story.notice(1, Acknowledged(("A",)), connection=1)
     story.notice(2, Acknowledged(("B",)), connection=2)
     story.state(9, State.BACKING_OFF, until=8, connection=2)
-    assert story.told() == [("A", 1, None, None), ("B", 2, 8, "disconnected")]
+    assert story.periods() == [("A", 1, None, None), ("B", 2, 8, "disconnected")]
 
 
 @pytest.mark.parametrize(
     ("state", "ended_by"), [(State.BACKING_OFF, "disconnected"), (State.STALLED, "stalled"), (State.CLOSED, "stopped")]
 )
-def test_a_symbol_that_was_silent_before_its_connection_ended_ends_with_its_last_tick(
+def test_a_symbol_that_fell_silent_before_its_connection_ended_is_covered_to_its_last_tick(
     state: State, ended_by: str
 ) -> None:
-    """A busy one, which comes ten times a second; of a slow one, and of one that came just now, nothing is said."""
+    """A symbol with ten ticks a second; slow symbols, and those with a tick just now, are covered to the end."""
     feed = settings("A", "B", "C", "D", calendar="always")
     silence = SilenceDetector(feed.calendars(), patience=60)
     story = Story(feed, silence)
@@ -212,7 +212,7 @@ def test_a_symbol_that_was_silent_before_its_connection_ended_ends_with_its_last
         silence.record([*busy, *["B"] * 10, *slow], until=second)
         silence.mark_decoded(second)
     story.state(1001, state, until=1000)
-    assert story.told() == [
+    assert story.periods() == [
         ("A", 1, pytest.approx(988, abs=1), "silent"),
         ("B", 1, 1000, ended_by),
         ("C", 1, 1000, ended_by),
@@ -220,7 +220,7 @@ def test_a_symbol_that_was_silent_before_its_connection_ended_ends_with_its_last
     ]
 
 
-def test_what_is_not_decoded_yet_is_no_silence() -> None:
+def test_a_backlog_is_no_silence() -> None:
     feed = settings("A", calendar="always")
     silence = SilenceDetector(feed.calendars(), patience=60)
     story = Story(feed, silence)
@@ -229,4 +229,4 @@ def test_what_is_not_decoded_yet_is_no_silence() -> None:
         silence.record(["A"] * 10, until=second)
         silence.mark_decoded(second)
     story.state(2001, State.BACKING_OFF, until=2000)
-    assert story.told() == [("A", 1, 2000, "disconnected")]
+    assert story.periods() == [("A", 1, 2000, "disconnected")]

@@ -1,4 +1,4 @@
-"""Changes of coverage that the database has not heard of when their owner is killed."""
+"""Changes of coverage that are not in the database when their owner is killed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BEGIN = int(time.time()) - 60
 
 
 class Owner:
-    """One that listens; its times are seconds after BEGIN."""
+    """An owner of the feed; times are seconds after BEGIN."""
 
     def __init__(self, database: Database, feed: FeedSettings, path: Path, lease: Lease) -> None:
         connector = feed.connector(stand_in_url="ws://127.0.0.1:1/v1/quotes/price")
@@ -53,13 +53,13 @@ class Owner:
         self.loader.record(Change(state, nanoseconds(at), connection, "", notice, covered))
 
     def receive(self, *times: float, symbol: str = "AAPL", connection: int = 1) -> None:
-        """A tick at each of these seconds."""
+        """Receive a tick at each of these seconds."""
         for at in times:
             frame = Frame(price(symbol, timestamp=BEGIN + int(at)), nanoseconds(at), connection)
             self.journal.append([frame], epoch=self._lease.epoch)
 
     def load(self) -> None:
-        """Load all, and stop."""
+        """Load everything, and stop."""
         self.journal.stop_appending()
         self.loader.run()
 
@@ -69,7 +69,7 @@ def nanoseconds(at: float) -> int:
 
 
 def gaps(database: Database, symbol: str) -> list[tuple[float, float | None, str]]:
-    """Its gaps, in seconds after BEGIN."""
+    """The gaps of a symbol, in seconds after BEGIN."""
     found = rows(
         database,
         f"SELECT begins_at, ends_at, cause FROM ticks_platform.feed_gap WHERE symbol = '{symbol}' ORDER BY begins_at",
@@ -82,14 +82,14 @@ def gaps(database: Database, symbol: str) -> list[tuple[float, float | None, str
 
 @pytest.fixture
 def owner_of(database: Database, feed: FeedSettings, tmp_path: Path) -> Callable[[Lease], Owner]:
-    """Makes the owner of a lease."""
+    """Creates the owner of a lease."""
     return lambda lease: Owner(database, feed, tmp_path / "journal.sqlite3", lease)
 
 
 def test_killed_while_the_database_is_away(
     database: Database, take_lease: TakeLease, owner_of: Callable[[Lease], Owner], tmp_path: Path
 ) -> None:
-    """A stall, a silence and a reconnect lie in gaps, although what came after them was loaded out of the journal."""
+    """Stall, silence and reconnect are in gaps, although later frames were loaded from the journal."""
     names = ("AAPL", "BTC/USD")
     first = owner_of(take_lease("first"))
     first.change(1, State.SUBSCRIBING, Acknowledged(names))
@@ -98,7 +98,7 @@ def test_killed_while_the_database_is_away(
         first.loader._begin(cursor)
         first.loader._renew_lease(cursor)
     first.coverage.committed()
-    # From here on, the database is away.
+    # From here on, the database is unavailable.
     first.receive(2, 3, 4)
     first.receive(4, symbol="BTC/USD")
     first.change(7, State.STALLED, until=4)
@@ -110,7 +110,7 @@ def test_killed_while_the_database_is_away(
     first.change(18, State.BACKING_OFF, until=16)
     first.change(19, State.SUBSCRIBING, Acknowledged(names), connection=2)
     first.receive(20, 21, connection=2)
-    # It is killed: nothing of what it has in memory is used.
+    # It is killed: nothing that it has in memory is used.
     first.journal.close()
     second = owner_of(take_lease("second"))
     second.change(25, State.SUBSCRIBING, Acknowledged(names))
@@ -124,7 +124,7 @@ def test_killed_while_the_database_is_away(
         assert journal.execute("SELECT count(*) FROM coverage_note").fetchone() == (0,)
 
 
-def test_what_the_database_has_is_not_noted_any_more(
+def test_notes_are_deleted_after_the_commit(
     database: Database, take_lease: TakeLease, owner_of: Callable[[Lease], Owner], tmp_path: Path
 ) -> None:
     owner = owner_of(take_lease("first"))
@@ -140,7 +140,7 @@ def test_what_the_database_has_is_not_noted_any_more(
     owner.journal.close()
 
 
-def test_a_disk_that_takes_no_notes_stops_nothing(
+def test_a_note_that_cannot_be_written_stops_nothing(
     take_lease: TakeLease, owner_of: Callable[[Lease], Owner], tmp_path: Path
 ) -> None:
     owner = owner_of(take_lease("first"))

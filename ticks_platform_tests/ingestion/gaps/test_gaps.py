@@ -1,4 +1,4 @@
-"""Gaps: what follows from coverage, wanted symbols and calendars, and what the table keeps of it."""
+"""Gaps computed from coverage, configured symbols and calendars, and how the table follows them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from ticks_platform.feeds.calendars import calendar
 from ticks_platform.ingestion.gaps import coverage, gaps
 from ticks_platform.ingestion.gaps.coverage import ConfiguredSymbols
 from ticks_platform.ingestion.gaps.gaps import ConfiguredSpan, Span, Updated
+from ticks_platform.ingestion.lease import DEAD_AFTER
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.ingestion import TakeLease, rows
 
 FOREVER = 1 << 62
 BEGIN = datetime(2025, 3, 4, 12, tzinfo=timezone.utc)
-"""A Tuesday; New York opens two hours and a half later."""
+"""A Tuesday; New York opens two and a half hours later."""
 
 Times = tuple[float, float | None]
 
 
 def us(seconds: float | None) -> int:
-    """Microseconds since the Unix epoch, of seconds after BEGIN."""
+    """Microseconds since the Unix epoch, given seconds after BEGIN."""
     return FOREVER if seconds is None else int((BEGIN.timestamp() + seconds) * 1e6)
 
 
@@ -36,78 +37,78 @@ def at(seconds: float) -> datetime:
 def found(
     covered: Sequence[tuple[float, float | None, str]],
     *,
-    wanted: Sequence[Times] = ((0, None),),
+    configured: Sequence[Times] = ((0, None),),
     since: float = 0,
     until: float = 100,
     name: str = "always",
     refusal: str | None = None,
     ended_by: str | None = None,
 ) -> list[tuple[float, float | None, str]]:
-    """The gaps in seconds after BEGIN."""
+    """The computed gaps, in seconds after BEGIN."""
     spans = [Span(us(begin), us(end), by) for begin, end, by in covered]
-    wishes = [ConfiguredSpan(us(begin), us(end), calendar(name), refusal) for begin, end in wanted]
+    configured_spans = [ConfiguredSpan(us(begin), us(end), calendar(name), refusal) for begin, end in configured]
     return [
         ((gap.begin - us(0)) / 1e6, None if gap.end == FOREVER else (gap.end - us(0)) / 1e6, gap.cause)
-        for gap in gaps.compute(spans, wishes, since=us(since), until=us(until), ended_by=ended_by)
+        for gap in gaps.compute(spans, configured_spans, since=us(since), until=us(until), ended_by=ended_by)
     ]
 
 
-def test_what_no_interval_covers_is_a_gap() -> None:
+def test_uncovered_time_is_a_gap() -> None:
     assert found([(1, 20, "disconnected"), (25, 40, "killed"), (44, None, "")]) == [
         (20, 25, "disconnected"),
         (40, 44, "killed"),
     ]
 
 
-def test_one_that_goes_on_has_no_end() -> None:
+def test_a_lasting_gap_has_no_end() -> None:
     assert found([(1, 20, "stopped")]) == [(20, None, "stopped")]
 
 
-def test_owners_and_connections_that_overlap_count_together() -> None:
+def test_overlapping_owners_and_connections_cover_together() -> None:
     assert found([(1, 30, "stopped"), (28, 50, "killed"), (29, 31, "disconnected"), (50, None, "")]) == []
 
 
-def test_the_cause_is_what_ended_the_coverage_last() -> None:
+def test_the_cause_is_what_ended_the_last_coverage() -> None:
     assert found([(1, 30, "stopped"), (20, 40, "killed"), (41, None, "")]) == [(40, 41, "killed")]
     assert found([(41, None, "")], since=40, ended_by="silent") == [(40, 41, "silent")]
 
 
-def test_a_first_subscription_that_comes_soon_is_no_gap() -> None:
+def test_a_quick_first_subscription_is_no_gap() -> None:
     assert found([(9, None, "")]) == []
     assert found([(11, None, "")]) == [(0, 11, "not_subscribed")]
     assert found([], until=9) == []
     assert found([], until=11, refusal="not in your plan") == [(0, None, "refused")]
 
 
-def test_a_connection_that_brought_nothing_does_not_part_a_gap() -> None:
+def test_a_connection_without_data_does_not_divide_a_gap() -> None:
     covered = [(1, 20, "stalled"), (25, 25, "disconnected"), (30, None, "")]
     assert found(covered) == [(20, 30, "stalled")]
 
 
-def test_what_the_very_first_connection_missed_is_a_gap() -> None:
-    """However soon it was lost, it was subscribed: ticks may have come, and others have not."""
+def test_data_missed_by_the_first_connection_is_a_gap() -> None:
+    """It was subscribed, however soon it was lost: some ticks may have arrived, and others not."""
     assert found([(1, 1, "disconnected"), (3, None, "")]) == [(1, 3, "disconnected")]
     assert found([(1, 1, "disconnected")], until=5) == [(1, None, "disconnected")]
-    wanted = [(0, 30), (60, None)]
+    configured = [(0, 30), (60, None)]
     covered = [(1, 30, "unsubscribed"), (61, 61, "stalled"), (65, None, "")]
-    assert found(covered, wanted=wanted) == [(61, 65, "stalled")]
+    assert found(covered, configured=configured) == [(61, 65, "stalled")]
     assert found([(11, 11, "disconnected"), (12, None, "")]) == [(0, 12, "not_subscribed")]
 
 
-def test_what_was_not_wanted_is_no_gap() -> None:
-    wanted = [(0, 30), (60, None)]
-    assert found([(1, 20, "disconnected"), (61, None, "")], wanted=wanted) == [(20, 30, "disconnected")]
-    assert found([(1, 20, "disconnected"), (75, None, "")], wanted=wanted)[1:] == [(60, 75, "not_subscribed")]
+def test_time_without_the_symbol_in_the_settings_is_no_gap() -> None:
+    configured = [(0, 30), (60, None)]
+    assert found([(1, 20, "disconnected"), (61, None, "")], configured=configured) == [(20, 30, "disconnected")]
+    assert found([(1, 20, "disconnected"), (75, None, "")], configured=configured)[1:] == [(60, 75, "not_subscribed")]
 
 
-def test_only_the_sessions_count() -> None:
+def test_only_sessions_count() -> None:
     opens, closes, day = 2.5 * 3600, 9 * 3600, 24 * 3600
     covered = [(1, opens - 60, "killed"), (opens + 60, closes + 60, "stopped")]
     assert found(covered, name="XNYS", until=day + opens + 600) == [
         (opens, opens + 60, "killed"),
         (day + opens, None, "stopped"),
     ]
-    # While the market is closed, nothing goes on.
+    # No gap lasts while the market is closed.
     assert found(covered, name="XNYS", until=day) == [(opens, opens + 60, "killed")]
 
 
@@ -116,7 +117,7 @@ def lease(take_lease: TakeLease) -> Any:
     return take_lease("first")
 
 
-def want(database: Database, *symbols: str, seconds: float = 0, name: str = "always") -> None:
+def configure(database: Database, *symbols: str, seconds: float = 0, name: str = "always") -> None:
     with database.transaction() as cursor:
         moment = int(at(seconds).timestamp() * 1e9)
         coverage.record_symbols(cursor, "test", ConfiguredSymbols(moment, dict.fromkeys(symbols, name)))
@@ -143,7 +144,7 @@ def update(database: Database, seconds: float) -> Updated:
 
 
 def stored(database: Database, columns: str = "cause, state") -> list[tuple[Any, ...]]:
-    """Symbol, begin and end in seconds after BEGIN, and these columns."""
+    """Symbol, begin and end in seconds after BEGIN, and these columns, of each gap."""
     return [
         (symbol, (begin - BEGIN).total_seconds(), None if end is None else (end - BEGIN).total_seconds(), *rest)
         for symbol, begin, end, *rest in rows(
@@ -154,14 +155,14 @@ def stored(database: Database, columns: str = "cause, state") -> list[tuple[Any,
 
 
 def test_the_table_follows_the_coverage(database: Database, lease: Any) -> None:
-    want(database, "A", "B")
+    configure(database, "A", "B")
     cover(database, ("A", 1, None, None), ("B", 1, None, None))
     assert update(database, 5) == Updated(2, 0, 0, 0)
     assert update(database, 6).symbols == 0, "nothing has changed"
     cover(database, ("A", 1, 10, "disconnected"))
     assert update(database, 12) == Updated(1, 1, 0, 0)
     assert stored(database) == [("A", 10, None, "disconnected", "open")]
-    assert update(database, 13) == Updated(1, 0, 0, 0), "it goes on"
+    assert update(database, 13) == Updated(1, 0, 0, 0), "it lasts"
     cover(database, ("A", 15, None, None))
     assert update(database, 16) == Updated(1, 0, 1, 0)
     assert stored(database) == [("A", 10, 15, "disconnected", "open")]
@@ -170,26 +171,26 @@ def test_the_table_follows_the_coverage(database: Database, lease: Any) -> None:
     assert stored(database)[1:] == [("A", 50, 52, "silent", "open")]
 
 
-def test_what_became_of_a_gap_is_kept(database: Database, lease: Any) -> None:
-    want(database, "A")
+def test_a_closed_gap_is_kept(database: Database, lease: Any) -> None:
+    configure(database, "A")
     cover(database, ("A", 1, 10, "killed"), ("A", 20, 30, "disconnected"), ("A", 40, None, None))
     update(database, 50)
     with database.transaction() as cursor:
         cursor.execute(
             "UPDATE ticks_platform.feed_gap SET state = 'repaired', rows_repaired = 7 WHERE cause = 'killed'"
         )
-    # More was loaded out of the journal of the one that was killed: a smaller gap is repaired as well.
+    # More of the killed owner's journal was loaded: the smaller gap is repaired too.
     cover(database, ("A", 1, 15, "killed"))
     update(database, 60)
     assert stored(database, "state, rows_repaired") == [("A", 10, 20, "repaired", 7), ("A", 30, 40, "open", 0)]
-    # Less than was thought: only what is new is open.
+    # Coverage turns out to be shorter: only the new part is open.
     cover(database, ("A", 1, 5, "killed"))
     update(database, 70)
     assert stored(database, "state, rows_repaired")[:2] == [("A", 5, 10, "open", 0), ("A", 10, 20, "repaired", 7)]
 
 
 def test_a_gap_becomes_shorter_when_more_is_loaded(database: Database, lease: Any) -> None:
-    want(database, "A")
+    configure(database, "A")
     cover(database, ("A", 1, 10, "killed"), ("A", 20, None, None))
     update(database, 50)
     before = stored(database, "gap_id")
@@ -201,8 +202,8 @@ def test_a_gap_becomes_shorter_when_more_is_loaded(database: Database, lease: An
     assert stored(database) == []
 
 
-def test_the_first_connection_is_remembered_although_it_brought_nothing(database: Database, lease: Any) -> None:
-    want(database, "A")
+def test_a_first_connection_without_data_is_remembered(database: Database, lease: Any) -> None:
+    configure(database, "A")
     cover(database, ("A", 1, 1, "disconnected"))
     update(database, 2)
     cover(database, ("A", 3, 3, "disconnected"))
@@ -215,7 +216,7 @@ def test_the_first_connection_is_remembered_although_it_brought_nothing(database
 
 @pytest.mark.parametrize("by", ["disconnected", "killed"])
 def test_one_gap_while_the_provider_flaps(database: Database, lease: Any, by: str) -> None:
-    want(database, "A")
+    configure(database, "A")
     cover(database, ("A", 1, 10, "stalled"))
     for begin in (20, 30, 40):
         cover(database, ("A", begin, None, None))
@@ -229,8 +230,8 @@ def test_one_gap_while_the_provider_flaps(database: Database, lease: Any, by: st
     assert stored(database) == [("A", 10, 50, "stalled", "open")]
 
 
-def test_what_is_switched_off_is_ignored(database: Database, lease: Any) -> None:
-    want(database, "A")
+def test_gaps_of_a_disabled_feed_are_ignored(database: Database, lease: Any) -> None:
+    configure(database, "A")
     cover(database, ("A", 1, 10, "switched_off"))
     update(database, 50)
     assert stored(database) == [("A", 10, None, "switched_off", "ignored")]
@@ -239,18 +240,18 @@ def test_what_is_switched_off_is_ignored(database: Database, lease: Any) -> None
     assert stored(database) == [("A", 10, 90, "switched_off", "ignored")]
 
 
-def test_what_is_no_longer_wanted_ends_its_gap(database: Database, lease: Any) -> None:
-    want(database, "A", "B")
+def test_removing_a_symbol_ends_its_gap(database: Database, lease: Any) -> None:
+    configure(database, "A", "B")
     cover(database, ("A", 1, 10, "disconnected"), ("B", 1, None, None))
     update(database, 50)
-    want(database, "B", seconds=60)
+    configure(database, "B", seconds=60)
     update(database, 70)
     assert stored(database) == [("A", 10, 60, "disconnected", "open")]
 
 
-def test_days_without_anybody_are_computed_session_by_session(database: Database, lease: Any) -> None:
+def test_days_without_an_owner_are_computed_by_session(database: Database, lease: Any) -> None:
     opens, closes, day = 2.5 * 3600, 9 * 3600, 24 * 3600
-    want(database, "A", name="XNYS")
+    configure(database, "A", name="XNYS")
     cover(database, ("A", 1, opens + 60, "stopped"))
     update(database, opens + 600)
     assert stored(database) == [("A", opens + 60, None, "stopped", "open")]
@@ -265,8 +266,8 @@ def test_days_without_anybody_are_computed_session_by_session(database: Database
     assert stored(database)[1] == ("A", day + opens, day + opens + 800, "stopped", "open")
 
 
-def test_a_dead_owner_listens_no_more(database: Database, lease: Any) -> None:
-    want(database, "A")
+def test_the_coverage_of_a_dead_owner_ends(database: Database, lease: Any) -> None:
+    configure(database, "A")
     cover(database, ("A", 1, None, None))
     with database.transaction() as cursor:
         cursor.execute(
@@ -278,7 +279,7 @@ def test_a_dead_owner_listens_no_more(database: Database, lease: Any) -> None:
         cursor.execute("UPDATE ticks_platform.feed_lease SET heartbeat_at = heartbeat_at - INTERVAL '1 minute'")
     update(database, 90)
     assert stored(database) == [("A", 28.75, None, "killed", "open")]
-    # It was only cut off from the database.
+    # It had only lost its database connection.
     with database.transaction() as cursor:
         coverage.reopen(cursor, lease)
         cursor.execute("UPDATE ticks_platform.feed_lease SET heartbeat_at = clock_timestamp()")
@@ -287,7 +288,7 @@ def test_a_dead_owner_listens_no_more(database: Database, lease: Any) -> None:
 
 
 def forget(database: Database, seconds: float) -> list[tuple[str, int, int]]:
-    """Forget what is old by then; returns symbol, number of intervals and begin of the first, of what is left."""
+    """Delete coverage that is old by then; returns symbol, number of intervals and first begin of the rest."""
     with database.transaction() as cursor:
         gaps.forget_old(cursor, "test", now=at(seconds) + gaps.COVERAGE_KEPT)
     return [
@@ -299,17 +300,17 @@ def forget(database: Database, seconds: float) -> list[tuple[str, int, int]]:
     ]
 
 
-def test_old_coverage_is_forgotten_and_no_gap_changes(database: Database, lease: Any) -> None:
-    """Whatever comes to light afterwards, also of the oldest that is kept, or of what is forgotten."""
-    want(database, "A", "B", "C")
+def test_old_coverage_is_deleted_and_no_gap_changes(database: Database, lease: Any) -> None:
+    """Not even by later changes, of the oldest coverage that is kept, or of deleted coverage."""
+    configure(database, "A", "B", "C")
     flapping = [(name, begin, begin + 10.0, "killed") for name in "AC" for begin in range(1, 301, 15)]
     cover(database, *flapping, ("A", 301, None, None), ("B", 1, None, None))
     cover(database, ("C", 100, 295, "stopped"), epoch=2)
-    assert forget(database, 400)[0] == ("A", 21, 1), "no gap was computed from it"
+    assert forget(database, 400)[0] == ("A", 21, 1), "its gaps are not computed yet"
     update(database, 310)
     before = stored(database, "gap_id, cause")
     assert len([gap for gap in before if gap[0] == "A"]) == 20
-    # Of C, one overlaps those that came after it, and is not as old as they are.
+    # One interval of C overlaps the later ones, and ends after them.
     assert forget(database, 150) == [("A", 11, 151), ("B", 1, 1), ("C", 14, 100)]
     assert forget(database, 400) == [("A", 10, 166), ("B", 1, 1), ("C", 10, 151)]
     assert forget(database, 400) == [("A", 10, 166), ("B", 1, 1), ("C", 10, 151)]
@@ -321,7 +322,7 @@ def test_old_coverage_is_forgotten_and_no_gap_changes(database: Database, lease:
     changed = {gap[1]: gap for gap in after if gap not in before}
     assert {begin: gap[2] for begin, gap in changed.items()} == {178: 181, 305: 310}
     assert [gap for gap in before if gap not in after] == [next(gap for gap in before if gap[:2] == ("A", 176))]
-    # An owner on another machine had listened as well; that is told too late to make a gap shorter, and makes none.
+    # An owner on another machine had received too; its late coverage neither shortens a gap nor makes one.
     cover(database, ("A", 20, 40, "killed"), epoch=3)
     update(database, 340)
     cover(database, ("A", 166, 179, "killed"))
@@ -344,7 +345,7 @@ def test_why_there_is_no_candle(database: Database, lease: Any) -> None:
                 "VALUES (%s, 'A', 1, gen_random_uuid(), 'test', %s)",
                 (at(second), at(second)),
             )
-    want(database, "A", seconds=8880, name="XNYS")
+    configure(database, "A", seconds=8880, name="XNYS")
     cover(database, ("A", 8881, 9150, "disconnected"), ("A", 9190, 9300, "killed"), ("A", 9310, None, None))
     update(database, 9500)
     with database.transaction() as cursor:
@@ -374,9 +375,13 @@ def test_why_there_is_no_candle(database: Database, lease: Any) -> None:
             assert cursor.fetchone() == (reason,), (symbol, moment, width)
 
 
-def test_the_providers_reason_is_told(database: Database, lease: Any) -> None:
-    want(database, "A")
+def test_the_providers_reason_is_recorded(database: Database, lease: Any) -> None:
+    configure(database, "A")
     with database.transaction() as cursor:
         cursor.execute("UPDATE ticks_platform.feed_symbol SET refusal = 'not in your plan'")
     update(database, 20)
     assert stored(database, "cause, detail") == [("A", 0, None, "refused", "not in your plan")]
+
+
+def test_sql_presumes_an_owner_dead_after_the_same_time() -> None:
+    assert f"INTERVAL '{DEAD_AFTER:.0f} seconds'" in sql_files.read("schema/candle_reasons.sql")

@@ -1,4 +1,4 @@
-"""Gaps as a whole: what a provider sent and nobody received, against what the table of gaps says, to the second."""
+"""Gaps of whole runs: the events that a provider sent and nobody received, compared with the table of gaps."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from ticks_standin import StandIn
 SYMBOLS = ("AAPL", "BTC/USD")
 
 SLACK = 2.0
-"""Seconds by which a gap may be longer than what is missing in it: half of one, and more on a busy machine."""
+"""Seconds by which a gap may be longer than the time without events in it: half a second, more on a busy machine."""
 
 SLACK_OF_SILENCE = 3.5
-"""The same where a symbol alone was silent: its pace is looked at once a second."""
+"""The same if only one symbol was silent: its rate is computed once a second."""
 
 
 class Event(NamedTuple):
-    """One that the provider had to tell."""
+    """An event of the provider's market."""
 
     number: int
     symbol: str
@@ -41,7 +41,7 @@ class Event(NamedTuple):
 
 
 class Market(threading.Thread):
-    """Makes an event of each symbol every few milliseconds, and has the stand-in send it to whoever is subscribed."""
+    """Makes an event of each symbol every few milliseconds, which the stand-in sends to its subscribers."""
 
     def __init__(self, stand_in: StandIn) -> None:
         super().__init__(daemon=True)
@@ -61,7 +61,7 @@ class Market(threading.Thread):
                         self._stand_in.inject(price(symbol, price=event.number))
 
     def withhold(self, *symbols: str) -> None:
-        """Send nothing of these any more, but of all others again."""
+        """Stop sending these symbols, and send all others."""
         with self._lock:
             self.withheld = set(symbols)
 
@@ -75,7 +75,7 @@ class Market(threading.Thread):
 
 
 class Missing(NamedTuple):
-    """A run of events of one symbol that never arrived."""
+    """Consecutive events of one symbol that never arrived."""
 
     symbol: str
     begin: float
@@ -83,7 +83,7 @@ class Missing(NamedTuple):
 
 
 def missing(database: Database, events: list[Event]) -> list[Missing]:
-    """Runs of events that are not in the table, between those that are there."""
+    """Consecutive events that are not in the table, between events that are."""
     stored = {int(row[0]) for row in rows(database, "SELECT price FROM stocks_real_time")}
     found: list[Missing] = []
     for symbol in SYMBOLS:
@@ -100,7 +100,7 @@ def missing(database: Database, events: list[Event]) -> list[Missing]:
 
 
 class Known(NamedTuple):
-    """A gap as the table has it."""
+    """A gap in the table."""
 
     symbol: str
     begin: float
@@ -109,7 +109,7 @@ class Known(NamedTuple):
 
 
 def known(database: Database) -> list[Known]:
-    """The gaps of the table that are over, oldest first."""
+    """The gaps in the table that have ended, oldest first."""
     found: list[tuple[str, datetime, datetime, str]] = rows(
         database,
         "SELECT symbol, begins_at, ends_at, cause FROM ticks_platform.feed_gap WHERE ends_at IS NOT NULL "
@@ -119,18 +119,18 @@ def known(database: Database) -> list[Known]:
 
 
 def check(database: Database, events: list[Event]) -> list[Known]:
-    """Every missing event lies in a gap, and no gap is longer than what is missing in it by more than the slack."""
+    """Check that every missing event is in a gap, and that no gap is longer by more than the slack."""
     gaps = known(database)
     lost = missing(database, events)
     for run in lost:
         around = [gap for gap in gaps if gap.symbol == run.symbol and gap.begin <= run.begin and run.end < gap.end]
-        assert around, f"missing, and in no gap: {run}, of {gaps}"
+        assert around, f"missing, but in no gap: {run}, of {gaps}"
     for gap in gaps:
         inside = [run for run in lost if run.symbol == gap.symbol and gap.begin <= run.begin and run.end < gap.end]
         begin = min((run.begin for run in inside), default=gap.end)
         end = max((run.end for run in inside), default=gap.end)
         slack = SLACK_OF_SILENCE if gap.cause == "silent" else SLACK
-        assert (begin - gap.begin) + (gap.end - end) <= slack, f"a gap without cause: {gap}, of {lost}"
+        assert (begin - gap.begin) + (gap.end - end) <= slack, f"a gap without missing events: {gap}, of {lost}"
     return gaps
 
 
@@ -152,7 +152,7 @@ Ingest = Callable[[], Ingestion]
 
 @pytest.fixture
 def ingest(feed: FeedSettings, stand_in: StandIn, database: Database, tmp_path: Path) -> Ingest:
-    """Makes an ingestion of the feed on the test's own journal."""
+    """Creates an ingestion of the feed with the test's own journal."""
 
     def make() -> Ingestion:
         connector = feed.connector(stand_in_url=stand_in.url("twelve_data", key=None))
@@ -176,7 +176,7 @@ def await_rows(database: Database, query: str, wanted: Callable[[list[tuple[obje
 
 
 def await_covered(database: Database, count: int = 1) -> None:
-    """Wait until each symbol has been covered so many times, and still is."""
+    """Wait until each symbol has so many intervals of coverage, and the last one is open."""
     query = (
         "SELECT symbol FROM ticks_platform.feed_coverage GROUP BY symbol "
         f"HAVING count(*) >= {count} AND count(*) FILTER (WHERE ends_at IS NULL) = 1"
@@ -185,16 +185,14 @@ def await_covered(database: Database, count: int = 1) -> None:
 
 
 def let_flow(market: Market, ingestion: Ingestion) -> None:
-    """Wait until so many more events have been loaded that something is covered for sure."""
+    """Wait until enough events have been loaded to prove coverage."""
     goal, deadline = ingestion.progress().loaded + 80, time.monotonic() + PATIENCE
     while ingestion.progress().loaded < goal:
-        assert time.monotonic() < deadline, "nothing is loaded any more"
+        assert time.monotonic() < deadline, "no more events are loaded"
         ingestion.wait(0.02)
 
 
-def test_cuts_make_gaps_of_what_was_missed(
-    ingest: Ingest, stand_in: StandIn, market: Market, database: Database
-) -> None:
+def test_lost_connections_make_gaps(ingest: Ingest, stand_in: StandIn, market: Market, database: Database) -> None:
     with ingest() as ingestion:
         for count in (1, 2, 3):
             await_covered(database, count)
@@ -209,7 +207,7 @@ def test_cuts_make_gaps_of_what_was_missed(
         let_flow(market, ingestion)
     gaps = check(database, market.events)
     assert [gap.cause for gap in gaps] == ["disconnected"] * 4 + ["stopped"] * 2
-    # Since it was stopped again, nobody listens.
+    # It was stopped again, so nothing is received.
     query = "SELECT symbol, cause, state FROM ticks_platform.feed_gap WHERE ends_at IS NULL ORDER BY symbol"
     assert rows(database, query) == [("AAPL", "stopped", "open"), ("BTC/USD", "stopped", "open")]
 
@@ -231,7 +229,7 @@ def test_a_stall_ends_coverage_with_the_last_data(ingest: Ingest, market: Market
     assert [gap.cause for gap in gaps] == ["stalled"] * 2
 
 
-def test_a_silent_symbol_has_a_gap_of_its_own(
+def test_a_silent_symbol_has_a_gap(
     ingest: Ingest, market: Market, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(silence, "EXPECTED_TICKS", 0.01)
@@ -249,11 +247,11 @@ def test_a_silent_symbol_has_a_gap_of_its_own(
         )
         let_flow(market, ingestion)
     gaps = check(database, market.events)
-    # Where it lasts long enough to be reconnected for, the other one has a short gap as well.
+    # If it lasts long enough for a reconnect, the other symbol has a short gap too.
     assert [gap.cause for gap in gaps if gap.symbol == "AAPL"] == ["silent"]
 
 
-def test_a_silence_that_a_cut_has_ended_is_in_the_gap(
+def test_a_silence_before_a_lost_connection_is_in_the_gap(
     feed: FeedSettings,
     ingest: Ingest,
     stand_in: StandIn,
@@ -261,7 +259,7 @@ def test_a_silence_that_a_cut_has_ended_is_in_the_gap(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Too short to be noticed while the connection stood, and longer than its pace explains."""
+    """Too short to be reported during the connection, but longer than its rate explains."""
     monkeypatch.setattr(silence, "EXPECTED_TICKS", 0.2)
     feed.__dict__["stale_after_seconds"] = 60.0
     with ingest() as ingestion:
@@ -278,7 +276,7 @@ def test_a_silence_that_a_cut_has_ended_is_in_the_gap(
     assert [(gap.symbol, gap.cause) for gap in gaps] == [("AAPL", "silent"), ("BTC/USD", "disconnected")]
 
 
-def test_a_symbol_that_is_added_and_given_up_has_gaps_only_while_it_is_wanted(
+def test_a_symbol_has_gaps_only_while_it_is_configured(
     ingest: Ingest, feed: FeedSettings, stand_in: StandIn, market: Market, database: Database
 ) -> None:
     one = feed.model_copy(update={"symbols": feed.symbols[:1]})
@@ -309,16 +307,14 @@ def test_a_symbol_that_is_added_and_given_up_has_gaps_only_while_it_is_wanted(
     begin, end = (moment.timestamp() for moment in unwanted[0])
     gaps = check(database, [event for event in market.events if event.symbol == "AAPL"])
     assert [(gap.symbol, gap.cause) for gap in gaps] == [("AAPL", "disconnected")]
-    # From the subscription on nothing of the other one is missing either, and it was soon after it was wanted again.
+    # The other symbol misses nothing from its subscription on, which followed soon after it was configured again.
     lost = missing(database, market.events)
     assert [run.symbol for run in lost] == ["AAPL", "BTC/USD"]
     assert begin - SLACK < lost[1].begin
     assert lost[1].end < end + SLACK
 
 
-def test_a_feed_that_is_switched_off_has_a_gap_that_nobody_has_to_close(
-    ingest: Ingest, market: Market, database: Database
-) -> None:
+def test_the_gap_of_a_disabled_feed_is_ignored(ingest: Ingest, market: Market, database: Database) -> None:
     with ingest() as ingestion:
         await_covered(database)
         let_flow(market, ingestion)
@@ -330,10 +326,10 @@ def test_a_feed_that_is_switched_off_has_a_gap_that_nobody_has_to_close(
     assert rows(database, query) == [("switched_off", "ignored")]
 
 
-def test_kill_9_ends_coverage_with_what_is_in_the_journal(
+def test_after_kill_9_coverage_ends_with_the_journal(
     stand_in: StandIn, market: Market, database: Database, tmp_path: Path
 ) -> None:
-    # The second one goes on with the journal of the first; the third one is on another machine.
+    # The second one continues the journal of the first; the third one is on another machine.
     loaded = "SELECT count(*) FROM stocks_real_time"
     for run, folder in enumerate(("here", "here", "elsewhere"), start=1):
         order = Order(

@@ -1,4 +1,4 @@
-"""Planned hand-overs, event by event: what was sent, and what is in the table."""
+"""Planned hand-overs: the events that were sent, compared with the rows in the table."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OVERLAP = 1.2
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Overlaps take seconds in real life, but more than the one whose events both owners are taken to have received."""
+    """A shorter overlap, but longer than `received_twice._COMMON`, in which both owners receive everything."""
     monkeypatch.setattr(takeover, "OVERLAP", OVERLAP)
     monkeypatch.setattr(loader, "HEARTBEAT_INTERVAL", 0.2)
 
@@ -48,13 +48,13 @@ def feed() -> FeedSettings:
 
 @pytest.fixture
 def rate() -> int:
-    """Ticks a second."""
+    """Ticks per second."""
     return 300
 
 
 @pytest.fixture
 def stand_in(rate: int) -> Iterator[StandIn]:
-    """A market that records what it sends, and is mute at first."""
+    """A stand-in that records what it sends, and is mute at first."""
     with StandIn(StandInSettings(rate=rate, record=True, max_connections=9)) as server:
         server.go_mute()
         yield server
@@ -71,7 +71,7 @@ def journal_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def follow(feed: FeedSettings, stand_in: StandIn, database: Database, journal_file: Path) -> Follow:
-    """Makes an ingestion that follows whoever has the feed, as planned or else at once."""
+    """Creates an ingestion that takes the feed over, as planned if it has an owner."""
 
     def make(owner: str, *, planned: bool = True, **changes: Any) -> Ingestion:
         return Ingestion(
@@ -90,7 +90,7 @@ def follow(feed: FeedSettings, stand_in: StandIn, database: Database, journal_fi
 def start(
     feed: FeedSettings, stand_in: StandIn, database_url: str, journal_file: Path
 ) -> Iterator[Callable[..., Child]]:
-    """Starts an ingestion in a process of its own, which follows as planned."""
+    """Starts an ingestion in a separate process, which takes over as planned."""
     started: list[Child] = []
 
     def start(
@@ -116,7 +116,7 @@ def start(
 
 @pytest.fixture
 def witness(feed: FeedSettings, stand_in: StandIn) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """A client of its own that is connected all the time; what it was sent."""
+    """A client that is connected all the time; the frames that it received."""
     connections = ConnectionPool(
         feed.connector(stand_in_url=stand_in.url("twelve_data", key=None)),
         symbols=SYMBOLS,
@@ -140,7 +140,7 @@ def eventually(what: str, condition: Callable[[], Any], seconds: float = 100.0) 
 
 
 def await_subscribed(stand_in: StandIn, connections: int) -> None:
-    """Wait until so many connections are subscribed to everything."""
+    """Wait until this many connections are subscribed to everything."""
     eventually(
         f"{connections} connections are subscribed",
         lambda: (
@@ -157,8 +157,8 @@ def owner(database: Database) -> str | None:
     return found[0][0] if found else None
 
 
-def await_settled(database: Database, successor: str) -> None:
-    """Wait until this one has the feed, and knows what it has received twice."""
+def await_compared(database: Database, successor: str) -> None:
+    """Wait until this owner has the feed, and has recorded which events were received twice."""
     query = f"SELECT settled_at IS NOT NULL FROM ticks_platform.feed_handover WHERE successor = '{successor}'"
     eventually(f"{successor} has taken over", lambda: rows(database, query) == [(True,)])
 
@@ -172,7 +172,7 @@ def event(sent: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def stored(database: Database) -> list[tuple[Any, ...]]:
-    """What is in the table, in the order of the candles."""
+    """The rows of the table, in the order that candles use."""
     return rows(
         database,
         "SELECT symbol, extract(epoch FROM time)::bigint, price, day_volume, bid, ask FROM stocks_real_time "
@@ -181,9 +181,9 @@ def stored(database: Database) -> list[tuple[Any, ...]]:
 
 
 def check_event_by_event(database: Database, sent: list[dict[str, Any]]) -> None:
-    """Wait until as many ticks have landed as were sent: they are the same ones, each symbol's in the same order."""
-    eventually("all is loaded", lambda: count(database) >= len(sent))
-    # In the order of arrival within each second, as the stamps are.
+    """Wait until as many ticks are stored as were sent, and check that they are equal, in the same order per symbol."""
+    eventually("everything is loaded", lambda: count(database) >= len(sent))
+    # Event times are whole seconds; within each, in the order of arrival.
     events, found = sorted(map(event, sent), key=lambda each: int(each[1])), stored(database)
     assert Counter(found) - Counter(events) == Counter(), "stored more than once"
     assert Counter(events) - Counter(found) == Counter(), "lost"
@@ -194,7 +194,7 @@ def check_event_by_event(database: Database, sent: list[dict[str, Any]]) -> None
 
 
 def repeat(stand_in: StandIn, times: int) -> None:
-    """Send one and the same event so often, at short intervals, sometimes several in one go."""
+    """Send the same event repeatedly, at short intervals, sometimes several times at once."""
     same = json.dumps(
         {"event": "price", "symbol": "EUR/USD", "timestamp": int(time.time()), "price": 1.25, "bid": 1.24, "ask": 1.26}
     )
@@ -204,62 +204,62 @@ def repeat(stand_in: StandIn, times: int) -> None:
 
 
 @pytest.mark.parametrize("rate", [1000])
-def test_two_in_a_row_lose_nothing_and_double_nothing(
+def test_two_hand_overs_lose_nothing_and_double_nothing(
     follow: Follow, stand_in: StandIn, database: Database, witness: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    """At a thousand ticks a second, among them the same ones again and again."""
+    """At a thousand ticks per second, with many equal events."""
     with ExitStack() as stack:
         ingestions = [stack.enter_context(follow("first"))]
         await_subscribed(stand_in, 2)
         stand_in.unmute()
-        eventually("ticks have landed", lambda: count(database) > 500)
+        eventually("ticks are stored", lambda: count(database) > 500)
         repeating = threading.Thread(target=repeat, args=(stand_in, 200), daemon=True)
         repeating.start()
         for successor in ("second", "third"):
             ingestions.append(stack.enter_context(follow(successor)))
-            await_settled(database, successor)
+            await_compared(database, successor)
             before, after = ingestions[-2:]
-            assert before.wait(60), "the predecessor ends by itself"
+            assert before.wait(60), "the predecessor ends"
             assert (before.successor, after.successor) == (successor, None)
             assert owner(database) == successor
         repeating.join()
-        eventually("the last one loads", lambda: ingestions[-1].progress().loaded > 500)
+        eventually("the last owner loads", lambda: ingestions[-1].progress().loaded > 500)
         stand_in.go_mute()
         check_event_by_event(database, witness())
     left_out = rows(database, "SELECT left_out, closed_at > taken_at FROM ticks_platform.feed_handover ORDER BY epoch")
     assert [closed for _, closed in left_out] == [True, True]
-    assert all(twice > 50 for twice, _ in left_out), "a second of both"
+    assert all(twice > 50 for twice, _ in left_out), "a second with both connections"
     assert rows(database, "SELECT sum(duplicate) FROM ticks_platform.feed_ledger") == [(sum(n for n, _ in left_out),)]
     for left in ingestions:
         assert left.progress().trouble is None
 
 
 def await_all_in_journal(stand_in: StandIn, connection: int, journal: Path) -> None:
-    """Wait until all that a muted stand-in has sent by this connection stands in a journal."""
+    """Wait until everything that a muted stand-in has sent on this connection is in a journal."""
 
     def arrived() -> bool:
         with journal_view(journal) as looked_at:
             return looked_at.frames_appended == stand_in.account().connections[connection].frames
 
-    eventually("what was sent is journalled", arrived)
+    eventually("all sent frames are in the journal", arrived)
 
 
-def test_predecessor_is_killed_in_the_overlap(
+def test_the_predecessor_is_killed_during_the_overlap(
     follow: Follow,
     start: Callable[..., Child],
     stand_in: StandIn,
     database: Database,
     witness: Callable[[], list[dict[str, Any]]],
 ) -> None:
-    """The successor takes over as it would have, and finds in its predecessor's journal what it had not stored."""
+    """The successor takes over as planned, and loads the rest of its predecessor's journal."""
     victim = start("first")
     await_subscribed(stand_in, 2)
     stand_in.unmute()
-    eventually("ticks have landed", lambda: count(database) > 300)
+    eventually("ticks are stored", lambda: count(database) > 300)
     with follow("second") as second:
         await_subscribed(stand_in, 3)
         victim.kill()
-        await_settled(database, "second")
+        await_compared(database, "second")
         loaded = second.progress().loaded
         eventually("it loads", lambda: second.progress().loaded > loaded + 300)
         stand_in.go_mute()
@@ -267,14 +267,14 @@ def test_predecessor_is_killed_in_the_overlap(
     assert rows(database, "SELECT closed_at FROM ticks_platform.feed_handover") == [(None,)]
 
 
-def test_successor_is_killed_before_it_takes_over(
+def test_the_successor_is_killed_before_it_takes_over(
     follow: Follow,
     start: Callable[..., Child],
     stand_in: StandIn,
     database: Database,
     witness: Callable[[], list[dict[str, Any]]],
 ) -> None:
-    """The predecessor goes on; what the dead one has in its journal is none of the next successor's."""
+    """The predecessor continues; the next successor treats the frames in the dead one's journal separately."""
     with ExitStack() as stack:
         first = stack.enter_context(follow("first"))
         await_subscribed(stand_in, 2)
@@ -284,17 +284,17 @@ def test_successor_is_killed_before_it_takes_over(
         stand_in.send_exactly(100)
         victim.kill()
         loaded = first.progress().loaded
-        eventually("the first one goes on", lambda: first.progress().loaded > loaded + 300)
+        eventually("the first owner continues", lambda: first.progress().loaded > loaded + 300)
         assert owner(database) == "first"
         stack.enter_context(follow("third"))
-        await_settled(database, "third")
+        await_compared(database, "third")
         assert first.wait(60)
         stand_in.send_exactly(500)
         stand_in.go_mute()
         check_event_by_event(database, witness())
 
 
-def test_successor_is_killed_before_it_knows_what_was_received_twice(
+def test_the_successor_is_killed_before_it_has_compared_events(
     follow: Follow,
     start: Callable[..., Child],
     stand_in: StandIn,
@@ -303,14 +303,14 @@ def test_successor_is_killed_before_it_knows_what_was_received_twice(
     journal_file: Path,
     tmp_path: Path,
 ) -> None:
-    """Whoever comes next decides it in its place."""
+    """The next owner compares them."""
     with ExitStack() as stack:
         first = stack.enter_context(follow("first"))
         await_subscribed(stand_in, 2)
         stand_in.unmute()
-        eventually("ticks have landed", lambda: count(database) > 300)
+        eventually("ticks are stored", lambda: count(database) > 300)
         victim = start("second", compares_after=tmp_path / "never")
-        eventually("the first one is followed", lambda: first.wait(0))
+        eventually("the first owner is replaced", lambda: first.wait(0))
         stand_in.send_exactly(500)
         stand_in.go_mute()
         await_all_in_journal(stand_in, 2, journal_pair(journal_file)[1])
@@ -323,7 +323,7 @@ def test_successor_is_killed_before_it_knows_what_was_received_twice(
         check_event_by_event(database, witness())
 
 
-def test_successor_is_killed_half_way_through_the_overlap(
+def test_the_successor_is_killed_half_way_through_the_events_received_twice(
     follow: Follow,
     start: Callable[..., Child],
     stand_in: StandIn,
@@ -332,14 +332,14 @@ def test_successor_is_killed_half_way_through_the_overlap(
     journal_file: Path,
     tmp_path: Path,
 ) -> None:
-    """What it had decided is written down: the next one goes on by it."""
+    """Its result is recorded: the next owner uses it."""
     with ExitStack() as stack:
         first = stack.enter_context(follow("first"))
         await_subscribed(stand_in, 2)
         stand_in.unmute()
-        eventually("ticks have landed", lambda: count(database) > 300)
+        eventually("ticks are stored", lambda: count(database) > 300)
         victim = start("second", compares_after=tmp_path / "now", dies_half_way=True)
-        eventually("the first one is followed", lambda: first.wait(0))
+        eventually("the first owner is replaced", lambda: first.wait(0))
         stand_in.go_mute()
         await_all_in_journal(stand_in, 2, journal_pair(journal_file)[1])
         (tmp_path / "now").touch()
@@ -359,23 +359,23 @@ def test_successor_is_killed_half_way_through_the_overlap(
     assert rows(database, "SELECT sum(duplicate) FROM ticks_platform.feed_ledger") == [(left_out,)]
 
 
-def test_where_one_connection_is_all_there_is_the_new_one_waits_for_the_end_of_the_old_one(
+def test_without_overlap_the_successor_waits_until_the_old_connection_is_closed(
     follow: Follow, stand_in: StandIn, database: Database, witness: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    """Something is missed, but nothing that reached a socket."""
+    """Events are missed, but none that reached a socket."""
     stand_in.limit_connections(2)
     with ExitStack() as stack:
         first = stack.enter_context(follow("first"))
         await_subscribed(stand_in, 2)
         stand_in.unmute()
-        eventually("ticks have landed", lambda: count(database) > 300)
+        eventually("ticks are stored", lambda: count(database) > 300)
         stack.enter_context(follow("second", overlap=False))
-        eventually("the first one ends", lambda: first.wait(0))
+        eventually("the first owner ends", lambda: first.wait(0))
         assert first.successor == "second"
         await_subscribed(stand_in, 2)
-        eventually("the second one has events", lambda: stand_in.account().connections[-1].price_events > 500)
+        eventually("the second owner has events", lambda: stand_in.account().connections[-1].price_events > 500)
         stand_in.go_mute()
         _, *used = stand_in.account().connections
-        assert len(used) == 2, "neither was ended by the provider, and came back"
+        assert len(used) == 2, "the provider ended no connection"
         check_event_by_event(database, [each for connection in used for each in connection.price_events_sent()])
     assert len(witness()) > count(database)

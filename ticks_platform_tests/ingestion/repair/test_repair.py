@@ -1,4 +1,4 @@
-"""Repairs: what a gap has lost is fetched once, within the budget, whatever happens meanwhile."""
+"""Repairs: what a gap missed is fetched once, within the budget, even if repairs are killed."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from ticks_platform_tests.support.repairing import (
     KEY,
     MINUTE,
     add_gap,
+    close_gaps,
     live_loader,
     load_live,
+    manual_stand_in,
     minutes_ago,
-    on_command,
     polygon,
     repair,
-    settle,
     twelve_data,
 )
 from ticks_standin import StandIn
@@ -53,15 +53,15 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def stand_in() -> Iterator[StandIn]:
-    """One that trades AAPL, as Polygon."""
-    with on_command(traded=["T.AAPL"], keys=["demo"]) as server:
+    """A stand-in that trades AAPL on request, as Polygon."""
+    with manual_stand_in(traded=["T.AAPL"], keys=["demo"]) as server:
         yield server
 
 
 @pytest.fixture
 def stand_in_of_prices() -> Iterator[StandIn]:
-    """One that trades AAPL, as Twelve Data."""
-    with on_command(traded=["price.AAPL"]) as server:
+    """A stand-in that trades AAPL on request, as Twelve Data."""
+    with manual_stand_in(traded=["price.AAPL"]) as server:
         yield server
 
 
@@ -81,10 +81,10 @@ def ms(at: datetime) -> int:
     return round(at.timestamp() * 1000)
 
 
-def test_trades_of_a_gap_come_to_be_those_of_a_run_without_faults(
+def test_a_repaired_gap_has_the_ticks_of_a_run_without_gaps(
     database: Database, tmp_path: Path, stand_in: StandIn
 ) -> None:
-    """Whoever listened from begin to end has the same ticks; those around the gap are stored once."""
+    """The table equals that of a run that received everything; trades around the gap are stored once."""
     trade(stand_in)
     feed = polygon(stand_in)
     made = stand_in.made("T.AAPL", payloads=True).events
@@ -106,26 +106,26 @@ def test_trades_of_a_gap_come_to_be_those_of_a_run_without_faults(
     report = repair(database, feed, tmp_path)
     assert ticks(database) == whole
     assert (report.loaded, report.rejected, report.left) == (len(missed), 0, 0)
-    assert 0 < report.duplicate < 60, "the trades of the margins"
+    assert 0 < report.duplicate < 60, "the trades in the margins"
     assert report.requests == 4, "three short pages and the rest"
     assert unbalanced(database) == []
-    assert len(rows(database, "SELECT FROM ticks_platform.feed_channel")) == 1, "channels are the ingestion's"
+    assert len(rows(database, "SELECT FROM ticks_platform.feed_channel")) == 1, "it keeps the feed's channels"
 
     assert state(database) == [("open", "", 0)]
-    settled = settle(database, feed)
-    assert (settled.repaired, settled.rows, settled.left) == (1, len(missed), 0)
+    closed = close_gaps(database, feed)
+    assert (closed.repaired, closed.rows, closed.left) == (1, len(missed), 0)
     assert state(database, "gap_id, state, rows_repaired") == [(gap, "repaired", len(missed))]
 
     before = len(stand_in.requests())
     assert repair(database, feed, tmp_path).requests == 0
     add_gap(database, feed, "AAPL", begin + SECOND, end - SECOND)
     assert repair(database, feed, tmp_path).added == 0
-    assert settle(database, feed).repaired == 1, "a gap in what was fetched is closed without a request"
+    assert close_gaps(database, feed).repaired == 1, "a gap in a fetched range is closed without a request"
     assert len(stand_in.requests()) == before
 
 
-def test_crypto_has_other_names_in_rest(database: Database, tmp_path: Path) -> None:
-    with on_command(traded=["XT.BTC-USD"]) as stand_in:
+def test_crypto_symbols_have_other_names_in_the_rest_api(database: Database, tmp_path: Path) -> None:
+    with manual_stand_in(traded=["XT.BTC-USD"]) as stand_in:
         trade(stand_in, 60)
         feed = polygon(stand_in, symbols=["BTC-USD"]).model_copy(
             update={"options": {"market": "crypto"}, "endpoint": stand_in.url("polygon", key=None, market="crypto")}
@@ -141,12 +141,10 @@ def test_crypto_has_other_names_in_rest(database: Database, tmp_path: Path) -> N
         assert repair(database, feed, tmp_path).loaded == 20
         assert [request.path for request in stand_in.requests()] == ["/v3/trades/X:BTCUSD"]
         load_live(database, feed, made, tmp_path)
-        assert len(ticks(database)) == 60, "the WebSocket's copies are known by exchange and number"
+        assert len(ticks(database)) == 60, "live trades are found by exchange and id"
 
 
-def test_killed_repair_goes_on_where_it_was(
-    database: Database, database_url: str, tmp_path: Path, stand_in: StandIn
-) -> None:
+def test_a_killed_repair_continues(database: Database, database_url: str, tmp_path: Path, stand_in: StandIn) -> None:
     trade(stand_in)
     feed = polygon(stand_in)
     begin, end = minutes_ago(20), minutes_ago(10)
@@ -159,7 +157,7 @@ def test_killed_repair_goes_on_where_it_was(
         asked = len(stand_in.requests())
         child = Child(repairing.main, database_url, tmp_path, feed.model_dump(mode="json"))
         try:
-            wait_until(lambda asked=asked: len(stand_in.requests()) >= asked + 3, f"the child asks, {number}")
+            wait_until(lambda asked=asked: len(stand_in.requests()) >= asked + 3, f"request {number} of the child")
         finally:
             child.kill()
         expire(database)
@@ -168,7 +166,7 @@ def test_killed_repair_goes_on_where_it_was(
     assert (report.left, report.rejected) == (0, 0)
     assert len(ticks(database)) == 600
     assert unbalanced(database) == []
-    # Those that were answered and had arrived are not asked for again; one was under way at each kill.
+    # Pages that had arrived are not requested again; one request was in flight at each kill.
     asked_for = Counter(
         (request.begins_ns, request.ends_ns) for request in stand_in.requests() if request.fault != "hang"
     )
@@ -176,24 +174,24 @@ def test_killed_repair_goes_on_where_it_was(
     assert rows(database, "SELECT sum(results)::int FROM ticks_platform.feed_repair") == [(600,)]
 
 
-def test_repair_killed_between_any_two_steps_fetches_and_stores_all_once(
+def test_a_repair_killed_between_two_steps_fetches_and_stores_everything_once(
     database: Database, database_url: str, tmp_path: Path, stand_in: StandIn
 ) -> None:
-    """Between the append of a page and its note, the note and the load, the load and its note."""
+    """Between the append of a page and its record, the record and the load, the load and its record."""
     trade(stand_in)
     feed = polygon(stand_in)
     add_gap(database, feed, "AAPL", minutes_ago(20), minutes_ago(10))
     load_live(database, feed, [], tmp_path)
     stand_in.fail_requests("short_page", requests=3)
     requests, known = [], []
-    for place, at in (("appended", 1), ("appended", 2), ("noted", 1), ("committed", 1)):
+    for place, at in (("appended", 1), ("appended", 2), ("recorded", 1), ("committed", 1)):
         child = Child(repairing.main, database_url, tmp_path, feed.model_dump(mode="json"), (place, at))
         child.wait(60)
         assert child.exit_code == -signal.SIGKILL, place
         requests.append(len(stand_in.requests()))
         known += rows(database, "SELECT pages, state, results::int FROM ticks_platform.feed_repair")
         expire(database)
-    # The first page that each of the first two has appended last is one that nobody has noted.
+    # The last page of each of the first two is appended, but not recorded.
     assert requests == [1, 3, 4, 4]
     assert [(pages, state) for pages, state, _ in known] == [
         (0, "wanted"),
@@ -212,7 +210,7 @@ def test_repair_killed_between_any_two_steps_fetches_and_stores_all_once(
 
 
 def expire(database: Database) -> None:
-    """As if the owner before had been silent for long."""
+    """Make the previous owner's last heartbeat an old one."""
     with database.transaction() as cursor:
         cursor.execute("UPDATE ticks_platform.feed_repair_lease SET heartbeat_at = now() - INTERVAL '1 hour'")
 
@@ -224,9 +222,9 @@ def wait_until(condition: Any, what: str, seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
-def test_budget_of_a_minute_is_waited_for(database: Database, tmp_path: Path) -> None:
-    """The provider's minute lasts a second here; it refuses a sixth request in it, and none is refused."""
-    with on_command(traded=["T.AAPL"], polygon_requests_per_minute=5, rest_minute_s=1.0) as stand_in:
+def test_the_budget_of_a_minute_is_kept(database: Database, tmp_path: Path) -> None:
+    """The provider's minute is a second here; it would refuse a sixth request in it, but refuses none."""
+    with manual_stand_in(traded=["T.AAPL"], polygon_requests_per_minute=5, rest_minute_s=1.0) as stand_in:
         trade(stand_in, 400)
         feed = polygon(stand_in, requests_per_minute=5, requests_per_day=None)
         add_gap(database, feed, "AAPL", minutes_ago(20), minutes_ago(10))
@@ -240,14 +238,14 @@ def test_budget_of_a_minute_is_waited_for(database: Database, tmp_path: Path) ->
         assert len(ticks(database)) == 400
 
 
-def test_budget_outlives_the_run_that_spent_it(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
+def test_requests_of_an_earlier_run_count(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
     trade(stand_in, 100)
     feed = polygon(stand_in, requests_per_minute=2)
     add_gap(database, feed, "AAPL", minutes_ago(20), minutes_ago(10))
     load_live(database, feed, [], tmp_path)
     stand_in.fail_requests("short_page", requests=9)
     report = repair(database, feed, tmp_path, seconds=5)
-    assert (report.requests, report.left) == (2, 1), "the third one would be too late for this run, which ends in time"
+    assert (report.requests, report.left) == (2, 1), "the run's time ends before the third request is allowed"
     assert 40 < report.wait_seconds <= 62
     again = repair(database, feed, tmp_path, seconds=5)
     assert (again.requests, again.left) == (0, 1)
@@ -255,14 +253,14 @@ def test_budget_outlives_the_run_that_spent_it(database: Database, tmp_path: Pat
     assert history is not None
     with database.transaction() as cursor:
         other = feed.model_copy(update={"name": "other"})
-        assert budget(other, history).wait(cursor) > 40, "a feed with the same key has the same budget"
+        assert budget(other, history).wait(cursor) > 40, "a feed with the same key shares the budget"
         assert budget(feed.model_copy(update={"api_key_env": "ANOTHER"}), history).wait(cursor) == 0
         daily = repair_budget.Budget(f"polygon {KEY}", None, 2)
         assert 86_300 < daily.wait(cursor) <= 86_400
-    assert len(ticks(database)) == 75, "what was fetched is loaded"
+    assert len(ticks(database)) == 75, "fetched pages are loaded"
 
 
-def test_trouble_that_passes(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
+def test_a_temporary_error_is_retried(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
     trade(stand_in, 100)
     feed = polygon(stand_in)
     load_live(database, feed, [], tmp_path)
@@ -276,13 +274,13 @@ def test_trouble_that_passes(database: Database, tmp_path: Path, stand_in: Stand
         assert (report.requests, report.left) == (3, 0), kind
         assert report.loaded > 0
         if status == 429:
-            assert time.monotonic() - began > 0.6, "twice the minute that it implies"
-    assert settle(database, feed).repaired == len(troubles)
+            assert time.monotonic() - began > 0.6, "twice the minute without a Retry-After header"
+    assert close_gaps(database, feed).repaired == len(troubles)
     outcomes = rows(database, "SELECT outcome FROM ticks_platform.feed_repair_request ORDER BY request_id")
     assert [("429" in outcomes[0][0]), ("500" in outcomes[3][0])] == [True, True]
 
 
-def test_trouble_that_lasts_is_left_for_later(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
+def test_a_lasting_error_postpones_the_range(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
     trade(stand_in, 100)
     feed = polygon(stand_in)
     add_gap(database, feed, "AAPL", minutes_ago(20), minutes_ago(10))
@@ -290,8 +288,8 @@ def test_trouble_that_lasts_is_left_for_later(database: Database, tmp_path: Path
     stand_in.fail_requests("status", requests=50, status=503)
     report = repair(database, feed, tmp_path)
     assert (report.requests, report.loaded, report.left) == (4, 0, 1)
-    assert repair(database, feed, tmp_path).requests == 0, "not before its time"
-    assert settle(database, feed).left == 1
+    assert repair(database, feed, tmp_path).requests == 0, "not before the delay"
+    assert close_gaps(database, feed).left == 1
     ((error, retry),) = rows(
         database, "SELECT error, retry_at > now() + INTERVAL '50 seconds' FROM ticks_platform.feed_repair"
     )
@@ -299,26 +297,26 @@ def test_trouble_that_lasts_is_left_for_later(database: Database, tmp_path: Path
     assert retry
 
 
-def test_what_the_plan_does_not_include_is_unrepairable(database: Database, tmp_path: Path) -> None:
-    with on_command(traded=["T.AAPL"], polygon_rest_unentitled=["trades"]) as stand_in:
+def test_data_outside_of_the_plan_is_unrepairable(database: Database, tmp_path: Path) -> None:
+    with manual_stand_in(traded=["T.AAPL"], polygon_rest_unentitled=["trades"]) as stand_in:
         trade(stand_in, 100)
         feed = polygon(stand_in)
         add_gap(database, feed, "AAPL", minutes_ago(20), minutes_ago(10))
         load_live(database, feed, [], tmp_path)
         report = repair(database, feed, tmp_path)
         assert (report.requests, report.left) == (1, 0)
-        assert settle(database, feed).unrepairable == 1
+        assert close_gaps(database, feed).unrepairable == 1
         ((found, detail, _),) = state(database)
         assert found == "unrepairable"
         assert "not entitled" in detail
         assert "demo" not in detail
-        # Whoever has bought the plan opens the gap again.
+        # After an upgrade of the plan, the user opens the gap again.
         with database.transaction() as cursor:
             cursor.execute("UPDATE ticks_platform.feed_gap SET state = 'open'")
         assert repair(database, feed, tmp_path).requests == 1
 
 
-def test_refused_key_ends_the_run(
+def test_a_refused_key_ends_the_run(
     database: Database, tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     feed = polygon(stand_in)
@@ -331,7 +329,7 @@ def test_refused_key_ends_the_run(
     assert state(database) == [("open", "", 0)]
 
 
-def test_gap_waits_for_the_provider_and_for_its_own_loader(
+def test_a_gap_waits_for_the_provider_and_for_the_feeds_loader(
     database: Database, tmp_path: Path, stand_in: StandIn
 ) -> None:
     trade(stand_in, 100)
@@ -339,15 +337,17 @@ def test_gap_waits_for_the_provider_and_for_its_own_loader(
     add_gap(database, feed, "AAPL", minutes_ago(20), minutes_ago(10))
     add_gap(database, feed, "AAPL", minutes_ago(5), None)
     load_live(database, feed, [], tmp_path)
-    assert repair(database, feed, tmp_path).added == 0, "younger than what the provider has"
+    assert repair(database, feed, tmp_path).added == 0, "the provider does not have it yet"
     soon = polygon(stand_in)
     (tmp_path / "tape.sqlite3").unlink()
-    assert repair(database, soon, tmp_path).added == 0, "nobody knows whether what came after it is loaded"
+    assert repair(database, soon, tmp_path).added == 0, "frames received after the gap may not be loaded"
     load_live(database, feed, [], tmp_path)
     assert repair(database, soon, tmp_path).added == 1
 
 
-def test_old_gap_is_given_up_and_one_repairs_at_a_time(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
+def test_an_old_gap_is_given_up_and_one_repair_runs_at_a_time(
+    database: Database, tmp_path: Path, stand_in: StandIn
+) -> None:
     feed = polygon(stand_in, give_up_after_days=1)
     add_gap(database, feed, "AAPL", minutes_ago(3000), minutes_ago(2990))
     assert repair(database, feed, tmp_path).requests == 0
@@ -363,9 +363,7 @@ def test_old_gap_is_given_up_and_one_repairs_at_a_time(database: Database, tmp_p
         repair(database, feed, tmp_path)
 
 
-def test_bars_fill_exactly_the_minutes_of_a_gap(
-    database: Database, tmp_path: Path, stand_in_of_prices: StandIn
-) -> None:
+def test_bars_fill_the_minutes_of_a_gap_only(database: Database, tmp_path: Path, stand_in_of_prices: StandIn) -> None:
     stand_in = stand_in_of_prices
     trade(stand_in, 600)
     feed = twelve_data(stand_in)
@@ -373,27 +371,27 @@ def test_bars_fill_exactly_the_minutes_of_a_gap(
     add_gap(database, feed, "AAPL", begin, begin + 2 * MINUTE)
     stand_in.fail_requests("truncated")
     report = repair(database, feed, tmp_path)
-    assert (report.loaded, report.left) == (3, 0), "a truncated answer is asked for to its end"
+    assert (report.loaded, report.left) == (3, 0), "the rest of a truncated response is requested"
     stored = rows(database, "SELECT start_time, end_time, open_price, volume FROM stock_aggregates ORDER BY start_time")
     assert [row[0] for row in stored] == [minutes_ago(16), minutes_ago(15), minutes_ago(14)]
     assert all(row[1] - row[0] == MINUTE and row[2] > 0 and row[3] is not None for row in stored)
-    assert ticks(database) == [], "bars are never ticks"
-    assert settle(database, feed).repaired == 1
+    assert ticks(database) == [], "bars do not become ticks"
+    assert close_gaps(database, feed).repaired == 1
     assert unbalanced(database) == []
 
 
-def test_bars_of_a_symbol_that_nobody_knows(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
+def test_bars_of_an_unknown_symbol(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
     feed = twelve_data(stand_in, symbols=["NOSUCH", "AAPL"])
     add_gap(database, feed, "NOSUCH", minutes_ago(16), minutes_ago(14))
     add_gap(database, feed, "AAPL", minutes_ago(16), minutes_ago(14))
     assert repair(database, feed, tmp_path).left == 0
-    settled = settle(database, feed)
-    assert (settled.unrepairable, settled.repaired, settled.rows) == (1, 1, 0), "nothing was traded in AAPL's"
+    closed = close_gaps(database, feed)
+    assert (closed.unrepairable, closed.repaired, closed.rows) == (1, 1, 0), "AAPL was not traded in its gap"
     assert "not found" in rows(database, "SELECT detail FROM ticks_platform.feed_gap WHERE symbol = 'NOSUCH'")[0][0]
 
 
-def test_live_ticks_go_on_beside_a_repair(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
-    """While the feed is loaded under its own lease, a repair neither takes that away nor stores what is there."""
+def test_live_ticks_are_loaded_during_a_repair(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
+    """A repair neither takes the feed's lease nor stores trades that are in the table."""
     trade(stand_in, 400)
     feed = polygon(stand_in)
     made = stand_in.made("T.AAPL", payloads=True).events
@@ -418,10 +416,10 @@ def test_live_ticks_go_on_beside_a_repair(database: Database, tmp_path: Path, st
 
 
 @pytest.mark.parametrize("lag", [0.0, 900.0], ids=["as they happen", "15 minutes late"])
-def test_trade_that_comes_by_itself_after_its_repair(
+def test_a_late_live_trade_that_was_repaired_is_a_duplicate(
     database: Database, tmp_path: Path, stand_in: StandIn, lag: float
 ) -> None:
-    """The provider was in trouble, and sends it now, on the connection after the gap: it is in the table already."""
+    """The provider sends it late, on the connection after the gap, when it is in the table already."""
     trade(stand_in, 100)
     feed = polygon(stand_in)
     before, missed, after = (lambda made: (made[:49], made[49], made[50:]))(
@@ -436,7 +434,7 @@ def test_trade_that_comes_by_itself_after_its_repair(
         for event in before + after:
             arrival = event.time_ns + int(lag * 1e9)
             journal.append([Frame(b"[" + event.payload + b"]", arrival, 1)], epoch=1)
-        wait_until(lambda: len(ticks(database)) == 99, "the others are loaded")
+        wait_until(lambda: len(ticks(database)) == 99, "the other trades are loaded")
         add_gap(database, feed, "AAPL", moment - SECOND, moment + SECOND)
         assert repair(database, feed, tmp_path).loaded == 1
         arrival = missed.time_ns + int(lag * 1e9) + 100 * 10**9
@@ -453,15 +451,15 @@ def test_ranges_do_not_overlap(database: Database, stand_in: StandIn) -> None:
     add_gap(database, feed, "AAPL", minutes_ago(20), None)
     noon = datetime(2026, 3, 11, 12, tzinfo=timezone.utc)
 
-    def want(*spans: tuple[str, int, int]) -> int:
+    def add(*spans: tuple[str, int, int]) -> int:
         with database.transaction() as cursor:
             intervals = [
                 SymbolInterval(symbol, noon + begin * MINUTE, noon + end * MINUTE) for symbol, begin, end in spans
             ]
             return repair_ranges.add(cursor, feed.name, "trades", intervals)
 
-    assert want(("AAPL", 10, 20), ("AAPL", 15, 25), ("MSFT", 0, 5)) == 2
-    assert want(("AAPL", 0, 40), ("MSFT", 1, 4)) == 2
+    assert add(("AAPL", 10, 20), ("AAPL", 15, 25), ("MSFT", 0, 5)) == 2
+    assert add(("AAPL", 0, 40), ("MSFT", 1, 4)) == 2
     found = rows(database, "SELECT symbol, begins_at, ends_at FROM ticks_platform.feed_repair ORDER BY 1, 2")
     assert [(symbol, (begin - noon) // MINUTE, (end - noon) // MINUTE) for symbol, begin, end in found] == [
         ("AAPL", 0, 10),
@@ -471,8 +469,8 @@ def test_ranges_do_not_overlap(database: Database, stand_in: StandIn) -> None:
     ]
 
 
-def test_new_journal_begins_again(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
-    """What was fetched into a journal that is gone is fetched anew: it was not loaded."""
+def test_ranges_of_a_lost_journal_are_fetched_again(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
+    """Their pages were not loaded."""
     trade(stand_in, 100)
     feed = polygon(stand_in, requests_per_minute=1)
     add_gap(database, feed, "AAPL", minutes_ago(20), minutes_ago(10))
@@ -484,7 +482,7 @@ def test_new_journal_begins_again(database: Database, tmp_path: Path, stand_in: 
     assert (report.loaded, report.duplicate, report.left) == (50, 50, 0)
 
 
-def test_settings_of_the_repair_do_not_end_an_ingestion(stand_in: StandIn) -> None:
+def test_changed_repair_settings_do_not_restart_an_ingestion(stand_in: StandIn) -> None:
     feed = polygon(stand_in)
     assert feed.only_symbols_differ(polygon(stand_in, enabled=False))
     assert not feed.only_symbols_differ(feed.model_copy(update={"stale_after_seconds": 1.0}))

@@ -1,4 +1,4 @@
-"""The platform in a database, made once and emptied from test to test; made anew where a test has changed more."""
+"""The platform in a database for tests: created once and emptied before each test; recreated if its schema changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WHERE nspname IN ('public', 'ticks_platform')
 AND relkind = 'r'
 AND (pg_relation_size(pg_class.oid) > 0 OR EXISTS (SELECT FROM pg_inherits WHERE inhparent = pg_class.oid))
 """
-"""Tables that have, or had, a row: a hypertable has chunks then, any other table a page."""
+"""Tables that have or had rows: a hypertable then has chunks, any other table has a page."""
 
 _STRUCTURE = """
 WITH relation AS (
@@ -76,8 +76,7 @@ line (line) AS (
 )
 SELECT md5(string_agg(line, ';' ORDER BY line)) FROM line
 """
-"""All that may differ from when it was made but has no rows of the platform's own, as one value: a row of the system's
-catalogs that is written anew gets another xmin."""
+"""A hash of everything but rows that a test may change; an updated row of the system catalogs has another xmin."""
 
 _CANDLES = """
 SELECT string_agg(format('TRUNCATE %I.%I', user_view_schema, user_view_name), '; ')
@@ -89,16 +88,16 @@ _REFRESHES = (
     "_timescaledb_catalog.continuous_aggs_watermark",
     "_timescaledb_catalog.continuous_aggs_materialization_invalidation_log",
 )
-"""How far candles were refreshed, and what of them is to be refreshed again."""
+"""How far candles were refreshed, and which of their ranges must be refreshed again."""
 
 _Refreshes = dict[str, list[tuple[int, ...]]]
 
 
-class EmptiedPlatform:
-    """The platform in one database, for one test after the other."""
+class PlatformDatabase:
+    """The platform in one database, which tests share one after another."""
 
     def __init__(self, database: Database, files: Sequence[str], *, native: bool) -> None:
-        """`files` under ``sql/`` make the platform."""
+        """`files` under ``sql/`` create the platform; `native` tells whether it has background workers."""
         self._database = database
         self._files = files
         self._native = native
@@ -106,7 +105,7 @@ class EmptiedPlatform:
         self._refreshes: _Refreshes = {}
 
     def drop(self) -> Database:
-        """The database without the platform, whatever an earlier test left."""
+        """Drop the platform, whatever its state, and return the database."""
         self._structure = None
         with self._database.autocommit() as cursor:
             cursor.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
@@ -119,37 +118,37 @@ class EmptiedPlatform:
                 cursor.execute("DROP SCHEMA IF EXISTS ticks_platform CASCADE")
         return self._database
 
-    def empty(self) -> Database:
-        """The database with hypertable, machinery and candles as they are when made, and nothing in them."""
-        if not self._emptied():
+    def reset(self) -> Database:
+        """Return the database with hypertable, machinery and candles as if just created, without rows."""
+        if not self._empty():
             self.drop()
             with self._database.transaction() as cursor:
                 sql_files.apply(cursor, *self._files)
                 self._structure, self._refreshes = _structure(cursor), _refreshes(cursor)
         return self._database
 
-    def _emptied(self) -> bool:
-        """Empty the tables; returns whether that is all it took, since everything else is as it was made."""
+    def _empty(self) -> bool:
+        """Empty the tables; returns whether that is enough: everything else is as if just created."""
         if self._structure is None:
             return False
         try:
             with self._database.transaction() as cursor:
                 cursor.execute(_JOBS)
                 if cursor.fetchone() != (False,):
-                    return False  # one that is at work may hold what would be emptied
+                    return False  # a running job may lock a table
                 cursor.execute(_TOUCHED)
                 (touched,) = cursor.fetchone() or (None,)
                 if touched:
                     cursor.execute(f"TRUNCATE {touched} RESTART IDENTITY CASCADE")
                 if _refreshes(cursor) != self._refreshes:
-                    self._take_refreshes_back(cursor)
-                # All that is emptied is to be refreshed, which of new candles nobody has to say.
+                    self._undo_refreshes(cursor)
+                # TRUNCATE invalidates the candles, which new ones are not.
                 cursor.execute("DELETE FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log")
                 return _structure(cursor) == self._structure
         except (psycopg2.ProgrammingError, psycopg2.IntegrityError):
-            return False  # something is not what it was, and cannot be emptied
+            return False  # the schema has changed, and cannot be emptied
 
-    def _take_refreshes_back(self, cursor: Cursor) -> None:
+    def _undo_refreshes(self, cursor: Cursor) -> None:
         cursor.execute(_CANDLES)
         (statements,) = cursor.fetchone() or ("",)
         cursor.execute(statements)

@@ -1,11 +1,11 @@
-"""A test finds the platform as it is when made, whatever the one before it did."""
+"""Each test gets the platform as if just created, whatever the test before did."""
 
 from __future__ import annotations
 
 import pytest
 
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.support.emptied import EmptiedPlatform
+from ticks_platform_tests.support.platform_database import PlatformDatabase
 
 TICKS = """
 INSERT INTO stocks_real_time (time, symbol, price, tick_id, feed, received_at)
@@ -44,20 +44,20 @@ def candles(database: Database) -> tuple[object, ...]:
     return tuple(one(database, f"SELECT count(*) FROM {candle}") for candle in ("one_minute_candle", "one_hour_candle"))
 
 
-def test_rows_are_gone_and_the_tables_stay(database: Database, emptied_platform: EmptiedPlatform) -> None:
-    made = identity(database)
+def test_rows_are_deleted_and_tables_stay(database: Database, platform_database: PlatformDatabase) -> None:
+    created = identity(database)
     numbers = []
     for _ in range(2):
         with database.transaction() as cursor:
             cursor.execute(TICKS)
         numbers.append(one(database, CHECKPOINT))
-        assert rows(emptied_platform.empty()) == 0
-    assert identity(database) == made
+        assert rows(platform_database.reset()) == 0
+    assert identity(database) == created
     assert numbers == [1, 1]
 
 
-def test_refreshes_are_taken_back(database: Database, emptied_platform: EmptiedPlatform) -> None:
-    made = identity(database)
+def test_refreshes_are_undone(database: Database, platform_database: PlatformDatabase) -> None:
+    created = identity(database)
     for _ in range(2):
         with database.autocommit() as cursor:
             cursor.execute(TICKS)
@@ -68,9 +68,9 @@ def test_refreshes_are_taken_back(database: Database, emptied_platform: EmptiedP
                 cursor.execute(f"CALL refresh_continuous_aggregate('{candle}', NULL, '2024-05-07')")
             cursor.execute("DELETE FROM stocks_real_time")
         assert candles(database) == (99, 2), "materialized"
-        assert rows(emptied_platform.empty()) == 0
+        assert rows(platform_database.reset()) == 0
         assert candles(database) == (0, 0)
-    assert identity(database) == made
+    assert identity(database) == created
 
 
 @pytest.mark.parametrize(
@@ -86,12 +86,12 @@ def test_refreshes_are_taken_back(database: Database, emptied_platform: EmptiedP
         "DROP MATERIALIZED VIEW one_minute_candle CASCADE",
     ],
 )
-def test_all_is_made_anew_where_more_has_changed(
-    database: Database, emptied_platform: EmptiedPlatform, statement: str
+def test_the_platform_is_recreated_if_its_schema_changed(
+    database: Database, platform_database: PlatformDatabase, statement: str
 ) -> None:
-    made = identity(database)
+    created = identity(database)
     with database.autocommit() as cursor:
         cursor.execute(TICKS)
         cursor.execute(statement)
-    assert rows(emptied_platform.empty()) == 0
-    assert identity(database) != made
+    assert rows(platform_database.reset()) == 0
+    assert identity(database) != created
