@@ -1,1 +1,1 @@
-"""Many faults in a row, chosen by a seed, and at the end a count: every event once, and the ledger says the same."""
+"""Many faults in a row, selected by a seed; at the end, every event is stored once and the ledger agrees."""

@@ -1,4 +1,4 @@
-"""The count at the end: what the stand-in sent, what reached the journal, what is in the tables."""
+"""Compares what the stand-in sent, what is in the journals, and what is in the tables."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 _SHOWN = 5
-"""Examples of a kind of problem that are shown."""
+"""Examples per kind of problem."""
 
 
 class Count(NamedTuple):
-    """Numbers of a campaign, and everything that is wrong with them."""
+    """Numbers of a campaign, and the problems that were found."""
 
     connections: int
     sent: int
@@ -36,7 +36,7 @@ class Count(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where a frame stands: two journals have the same positions."""
+    """A frame's journal and its position there."""
 
     journal: str
     position: int
@@ -56,15 +56,15 @@ def count(
     sent: Collection[ConnectionAccount],
     side_file: Path,
     journals: Collection[Path],
-    broken_off: Collection[int],
+    unclean_runs: Collection[int],
 ) -> Count:
-    """Compare everything with everything, over all journals. `broken_off` are the runs that did not end cleanly.
+    """Compare everything, over all journals. `unclean_runs` are the runs that did not end cleanly.
 
     The cursor must not be in a transaction.
     """
     noted = _read(side_file)
     problems = [*noted.problems, *_chain(noted)]
-    frames = _match(noted, sent, broken_off, problems)
+    frames = _match(noted, sent, unclean_runs, problems)
     expected: dict[Fate | type[Row], dict[_Place, object]] = {Row: {}, Fate.REJECTED: {}, Fate.CONTROL: {}}
     for place, payload in frames.items():
         fate = tape.fate(payload)
@@ -93,7 +93,7 @@ def count(
 
 
 def _read(side_file: Path) -> _Noted:
-    """What the runs noted; the same group may have been noted several times, and has to be the same each time."""
+    """The notes of all runs; a group may be noted several times, but must be the same each time."""
     groups: dict[_Place, Group] = {}
     takeovers: list[Takeover] = []
     problems = []
@@ -101,37 +101,37 @@ def _read(side_file: Path) -> _Noted:
         try:
             note = msgspec.json.decode(line, type=Takeover | Group)
         except msgspec.DecodeError:
-            continue  # cut short by a kill: whoever came next noted it again
+            continue  # cut short by a kill: the next run noted it again
         if isinstance(note, Takeover):
             takeovers.append(note)
         elif groups.setdefault(_Place(note.journal, note.position), note) != note:
-            problems.append(f"two different groups of frames stood in {note.journal} at position {note.position}")
-    # An epoch whose transaction was rolled back is given again, to whoever comes next: the last one had it.
+            problems.append(f"two different groups of frames were in {note.journal} at position {note.position}")
+    # An epoch whose transaction was rolled back is assigned again: the last run had it.
     last = {takeover.epoch: takeover for takeover in sorted(takeovers, key=lambda takeover: takeover.at)}
     return _Noted([groups[place] for place in sorted(groups)], last, problems)
 
 
 def _chain(noted: _Noted) -> list[str]:
-    """Each group begins where the one before in its journal ended, or there were frames in it that nobody has seen.
+    """Check that each group begins at the end of the one before; otherwise there were frames that nobody noted.
 
-    The first one begins where the journal's first owner was told to, for a second journal goes on where the feed is.
+    The first one begins at the position of the journal's first takeover.
     """
     ends = {takeover.journal: takeover.position for _, takeover in sorted(noted.takeovers.items(), reverse=True)}
     problems = []
     for group in noted.groups:
         end = ends.get(group.journal)
         if group.position != end:
-            problems.append(f"between {end} and {group.position} {group.journal} held something else")
+            problems.append(f"{group.journal} has frames between {end} and {group.position} that no run noted")
         ends[group.journal] = group.end
     return problems
 
 
 def _match(
-    noted: _Noted, sent: Collection[ConnectionAccount], broken_off: Collection[int], problems: list[str]
+    noted: _Noted, sent: Collection[ConnectionAccount], unclean_runs: Collection[int], problems: list[str]
 ) -> dict[_Place, bytes]:
-    """Every frame that reached a journal, by its place: of each connection a prefix of what was sent on it.
+    """The frames in the journals, by place. Checks that they are a prefix of what was sent on their connection.
 
-    All of it, if the connection was closed with a handshake and the run was there to the end.
+    They must be all of it, if the connection was closed with a handshake and the run ended cleanly.
     """
     arrived: dict[str, list[Group]] = defaultdict(list)
     for group in noted.groups:
@@ -139,7 +139,7 @@ def _match(
         arrived[f"RUN{takeover and takeover.run}C{group.connection}"].append(group)
     connections = {symbol: each for each in sent for symbol in each.subscribed if "C" in symbol and "RUN" in symbol}
     last = {name.partition("C")[0]: name for name in sorted(connections, key=_by_number)}
-    exempt = {last[f"RUN{run}"] for run in broken_off if f"RUN{run}" in last}
+    exempt = {last[f"RUN{run}"] for run in unclean_runs if f"RUN{run}" in last}
     frames: dict[_Place, bytes] = {}
     for name, connection in connections.items():
         groups = arrived.pop(name, [])
@@ -168,7 +168,7 @@ def _by_number(name: str) -> tuple[int, int]:
 
 
 def _numbers(cursor: Cursor, journals: Collection[Path]) -> dict[int, str]:
-    """The journals that the database knows, by their number."""
+    """The journals that the database knows, by number."""
     files = {}
     for journal in journals:
         with journal_view(journal) as state:
@@ -196,10 +196,10 @@ def _rejected(cursor: Cursor, numbers: Mapping[int, str]) -> Counter[tuple[_Plac
 
 
 def _compare(what: str, expected: Mapping[_Place, object], found: Counter[tuple[_Place, object]]) -> list[str]:
-    wanted = set(expected.items())
+    must_be = set(expected.items())
     kinds = {
-        "missing": wanted - found.keys(),
-        "that should not be there": found.keys() - wanted,
+        "missing": must_be - found.keys(),
+        "that should not be there": found.keys() - must_be,
         "stored more than once": {key for key, times in found.items() if times > 1},
     }
     return [
@@ -210,7 +210,7 @@ def _compare(what: str, expected: Mapping[_Place, object], found: Counter[tuple[
 
 
 def _audit(cursor: Cursor, journal: Path, frames: int) -> list[str]:
-    """What the platform says of a journal has to be without problems too, and of the same numbers."""
+    """Check that the platform's own account of a journal has no problems, and the same numbers."""
     account = audit.journal_account(cursor, FEED, journal)
     if account is None:
         return [f"the database does not know {journal}"]
@@ -218,5 +218,5 @@ def _audit(cursor: Cursor, journal: Path, frames: int) -> list[str]:
     if account.waiting:
         problems.append(f"{account.waiting} frames wait in {journal}")
     if account.appended != frames:
-        problems.append(f"{journal} took in {account.appended} frames, {frames} were seen in it")
+        problems.append(f"{account.appended} frames were appended to {journal}, but {frames} were noted")
     return problems

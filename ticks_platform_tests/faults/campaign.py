@@ -1,4 +1,4 @@
-"""The faults, one after the other, and the count at the end."""
+"""The faults, and the comparison at the end."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ticks_platform_tests.faults.rig import BUDGET_MEGABYTES, Rig, Written
 from ticks_standin import StandInError
 
 TAKEOVER = 8.0
-"""Seconds after which a frozen owner is let go before it was replaced; to evict it takes five."""
+"""Seconds after which a frozen owner is resumed although it was not replaced; terminating its connection takes five."""
 
 TAKEOVER_EMBEDDED = 2.0
-"""The same on the embedded database, whose one session is an owner's who is frozen within a transaction."""
+"""The same on the embedded database, whose only session is blocked by an owner that is frozen in a transaction."""
 
 
 class Campaign(Rig):
-    """A number of faults on one feed. Use as a context manager: leaving it ends every process.
+    """A number of faults on one feed. A context manager, which ends every process on exit.
 
-    One stand-in sends, one ingester at a time is meant to ingest; after each fault there is one that streams, but
-    nothing waits until the trouble is over: faults meet the traces of those before.
+    One ingester at a time should ingest. After each fault, an ingester streams, but nothing waits for a full recovery:
+    faults meet the consequences of earlier ones.
     """
 
     def __init__(
@@ -41,14 +41,15 @@ class Campaign(Rig):
         seed: int,
         mutation: str | None = None,
     ) -> None:
-        """`server` is the database's server, if it may be killed; `evicts` says whether the database can end the
-        transaction of somebody who is frozen. `mutation` is a defect that every ingester has."""
+        """`server` is the database's server, if it may be killed. `evicts` tells whether the database can terminate a
+        frozen owner's transaction. `mutation` is a defect that every ingester has.
+        """
         super().__init__(folder=folder, database=database, seed=seed, mutation=mutation)
         self.faults: Counter[str] = Counter()
         self.held_up = 0
-        """Takeovers that had to wait until the frozen owner went on."""
+        """Takeovers that succeeded only after the frozen owner was resumed."""
         self.kept_waiting = 0
-        """Frames that waited in the journal of an owner which another machine had replaced."""
+        """Frames that waited in the journal of an owner that another machine had replaced."""
         self._server = server
         self._takeover = TAKEOVER if evicts else TAKEOVER_EMBEDDED
         self.kinds: dict[str, Callable[[], None]] = {
@@ -73,32 +74,32 @@ class Campaign(Rig):
             self.kinds["database frozen"] = self._database_frozen
 
     def run(self, faults: int) -> None:
-        """So many faults, each kind as often as the others. Raises CampaignError."""
+        """Make so many faults, each kind equally often. Raises CampaignError."""
         for number in range(faults):
             if number % len(self.kinds) == 0:
                 bag = self._rng.sample(sorted(self.kinds), len(self.kinds))
             self.make(bag.pop())
 
     def make(self, kind: str) -> None:
-        """One fault of this kind, with events before and after it."""
+        """Make one fault of this kind, with events before and after it. Raises CampaignError."""
         try:
             self._stream()
             self._send()
             self.kinds[kind]()
         except (CampaignError, StandInError) as error:
-            raise CampaignError(f"{kind}, after {dict(self.faults)}: {error}\n{self._last_words()}") from error
+            raise CampaignError(f"{kind}, after {dict(self.faults)}: {error}\n{self._log_tail()}") from error
         self.faults[kind] += 1
         self._remember_sent()
 
     def count(self) -> accounting.Count:
-        """Let everything come in, end the ingestion, and count."""
+        """Load everything, stop the ingestion, and compare."""
         try:
             if self._elsewhere.exists():
                 self._stop(self._stream())
                 self._drain(self._elsewhere)
             self._drain(self._journal)
         except CampaignError as error:
-            raise CampaignError(f"at the end: {error}\n{self._last_words()}") from error
+            raise CampaignError(f"at the end: {error}\n{self._log_tail()}") from error
         self._remember_sent()
         with self._database.autocommit() as cursor:
             return accounting.count(
@@ -107,13 +108,13 @@ class Campaign(Rig):
                 sent=self._sent.values(),
                 side_file=self._side_file,
                 journals=[file for file in (self._journal, self._elsewhere) if file.exists()],
-                broken_off=self._broken_off,
+                unclean_runs=self._unclean_runs,
             )
 
     # The faults.
 
     def _die(self, place: str) -> None:
-        """`kill -9` at an exact place."""
+        """SIGKILL at an exact place."""
         self._stop(self._stream())
         times = self._rng.randint(1, 3)
         ingester = self._begin(die=place, times=times)
@@ -133,7 +134,7 @@ class Campaign(Rig):
             self._pause(1.0)
 
     def _journal_full(self) -> None:
-        """The table is away until the journal has reached its budget; sometimes somebody pulls the plug meanwhile."""
+        """The table is missing until the journal is full; in half of the cases, the ingester is killed meanwhile."""
         with self._database.transaction() as cursor:
             cursor.execute("ALTER TABLE stocks_real_time RENAME TO away")
         try:
@@ -159,19 +160,19 @@ class Campaign(Rig):
         self._take_over(old)
 
     def _frozen_before_the_journal_and_taken_over(self) -> None:
-        """Nothing reaches its successor until the old one has met the journal, which is not its own any more."""
+        """Send nothing to the successor until the old owner has tried to append to the journal that it lost."""
         held_up = -1
-        # One that was frozen within a transaction may have to be let go before it is replaced: then another one is.
+        # An owner that was frozen in a transaction may have to be resumed before it is replaced: then try another one.
         while held_up < self.held_up:
             held_up = self.held_up
             self._take_over(self._freeze("before the journal"), while_sending=False)
 
     def _frozen_at_a_place_and_taken_over(self) -> None:
-        """Frozen with a transaction open, or with a commit that it has not heard of."""
+        """Frozen in a transaction, or before it reads the answer to a commit."""
         self._take_over(self._freeze(self._rng.choice(sorted(DEATHS))))
 
     def _freeze(self, place: str) -> Ingester:
-        """A new ingester, frozen at an exact place."""
+        """Start an ingester, and wait until it is frozen at an exact place."""
         self._stop(self._stream())
         frozen = self._journal.with_suffix(".frozen")
         self._current = old = self._begin(die=place, times=self._rng.randint(1, 3), freeze=frozen)
@@ -187,8 +188,8 @@ class Campaign(Rig):
     def _take_over(self, old: Ingester, *, while_sending: bool = True) -> None:
         try:
             self._current = self._begin()
-            # Frozen within a transaction, the old one is evicted, which takes a while. Only in the middle of a COPY or
-            # of a write to the journal it may have to be let go first.
+            # If the old owner is frozen in a transaction, its connection is terminated, which takes a while. In the
+            # middle of a COPY or of a write to the journal, it may have to be resumed first.
             try:
                 self._await_subscribed(self._current, seconds=self._takeover)
             except CampaignError:
@@ -200,9 +201,9 @@ class Campaign(Rig):
         self._replaced(old, while_sending=while_sending)
 
     def _frozen_and_taken_over_elsewhere(self) -> None:
-        """By an ingester with a journal of its own, so that nothing but the lease keeps the old one off the tables."""
+        """By an ingester with another journal, so that only the lease prevents the old owner from writing."""
         old = self._stream()
-        # Not in the middle of a transaction, if it can be helped: that is for the other faults, and costs them seconds.
+        # Usually not in a transaction, which other faults cover, at the cost of seconds.
         wait_until("the journal is loaded", lambda: self._loaded(self._journal) or old.exit_code is not None)
         old.signal(signal.SIGSTOP)
         try:
@@ -214,7 +215,7 @@ class Campaign(Rig):
                 old.signal(signal.SIGCONT)
                 self._await_subscribed(other)
             before = self._written(self._journal)
-            # The old one gets these too: they wait in its socket.
+            # The old owner gets these too; they wait in its socket.
             for _ in range(2):
                 self._send()
                 self._pause(0.2)
@@ -224,7 +225,7 @@ class Campaign(Rig):
         self._writes_nothing_more(old, before)
         self._replaced(old)
         self.kept_waiting += self._waiting(self._journal) or 0
-        # The feed comes back to this machine, and something may be left on the other one.
+        # The feed comes back to this machine; frames may be left on the other one.
         if self._rng.random() < 0.5:
             other.signal(signal.SIGKILL)
             self._killed(other, self._await_end(other))
@@ -234,7 +235,7 @@ class Campaign(Rig):
             self._replaced(other)
 
     def _writes_nothing_more(self, old: Ingester, before: Written) -> None:
-        """Until it has ended, and with frames coming in all the time."""
+        """Check that an old owner writes nothing until it ends, while it receives frames."""
 
         def over() -> bool:
             self._stand_in.inject(*self._tape.burst(5))
@@ -246,16 +247,16 @@ class Campaign(Rig):
             raise CampaignError(f"run {old.run} wrote after another machine had taken over: {before} became {after}")
 
     def _two_owners_at_once(self) -> None:
-        """One of them takes over, or, when each was first in something, none: never two."""
+        """One of them takes over, or none, if one took the journal and the other the lease; never both."""
         self._stop(self._stream())
         both = [self._begin(), self._begin()]
 
-        def settled() -> bool:
+        def has_one_owner() -> bool:
             self._stand_in.inject(*self._tape.burst(5))
             alive = [ingester for ingester in both if ingester.exit_code is None]
             return not alive or (len(alive) == 1 and self._subscribed(alive[0]))
 
-        wait_until("one owner", settled)
+        wait_until("one owner", has_one_owner)
         for ingester in both:
             if ingester.exit_code is None:
                 self._current = ingester
@@ -268,7 +269,7 @@ class Campaign(Rig):
         self._stand_in.drop_connections()
 
     def _provider_closes(self) -> None:
-        # So much that the close frame reaches a client that has not read it all.
+        # So many frames that the close frame arrives before the client has read them all.
         self._send(self._tape.burst(1_000))
         self._stand_in.close_connections(self._rng.choice([1000, 1001, 1008, 1011, 1012, 1013, 4000]))
 
@@ -313,13 +314,13 @@ class Campaign(Rig):
 
 
 def table(campaign: Campaign, count: accounting.Count, *, seed: int, seconds: float) -> str:
-    """What was done and what came of it, for people."""
+    """A report of the faults and the numbers."""
     lines = [f"seed {seed}: {campaign.faults.total()} faults in {seconds:.0f} s"]
     lines += [f"  {times:5} x {kind}" for kind, times in sorted(campaign.faults.items())]
     counts = count._replace(problems=[])._asdict()
     lines += [f"  {number:9,} {name}" for name, number in counts.items() if name != "problems"]
-    lines += [f"  {campaign.held_up:9,} takeovers that had to wait for the frozen owner"]
-    lines += [f"  {campaign.kept_waiting:9,} frames that waited for their machine to have the feed again"]
-    lines += [f"  lost on the way to the journal, with their connection: {count.sent - count.journalled:,} frames"]
-    lines += ["PROBLEMS:", *count.problems] if count.problems else ["every event once, and the ledger says the same"]
+    lines += [f"  {campaign.held_up:9,} takeovers that waited for the frozen owner"]
+    lines += [f"  {campaign.kept_waiting:9,} frames that waited until their machine had the feed again"]
+    lines += [f"  {count.sent - count.journalled:9,} frames that were lost with their connection, before the journal"]
+    lines += ["PROBLEMS:", *count.problems] if count.problems else ["every event is stored once, and the ledger agrees"]
     return "\n".join(lines)

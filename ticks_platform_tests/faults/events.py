@@ -1,4 +1,4 @@
-"""Frames whose fate is known before they are sent: a row, a rejected event, or nothing but a count."""
+"""Frames whose result is known before they are sent: a row, a rejected event, or a control event."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ticks_standin import RawFrame
 SYMBOLS = ("AAPL", "BTC/USD", "EUR/USD", "BRK.B", "Ærø😀", "A" * 300)
 
 HUGE = 900_000
-"""Bytes of padding of a huge frame; websockets' and the provider's usual limit is a megabyte."""
+"""Bytes of padding of a huge frame; the usual limit of websockets and of providers is a megabyte."""
 
 
 class Fate(enum.Enum):
-    """What becomes of an event that is not a tick."""
+    """The result of an event that is not a tick."""
 
     REJECTED = "rejected"
     CONTROL = "control"
 
 
 class Row(NamedTuple):
-    """A tick as it has to stand in the table; price and day_volume are unique to it."""
+    """A tick as it must be in the table, with unique price and day_volume."""
 
     symbol: str
     price: float
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
 
 class Tape:
-    """Makes frames, and remembers what has to become of each."""
+    """Makes frames, and remembers the result of each."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -41,7 +41,7 @@ class Tape:
         self._fates: dict[bytes, Row | Fate] = {}
 
     def fate(self, payload: bytes) -> Row | Fate:
-        """What has to become of a frame; those that the stand-in made by itself are answers to the client."""
+        """The result of a frame; frames that were not made here are the stand-in's answers to the client."""
         known = self._fates.get(payload)
         if known is not None:
             return known
@@ -49,7 +49,7 @@ class Tape:
         return Fate.CONTROL
 
     def burst(self, frames: int) -> list[RawFrame]:
-        """Frames to send at once: good ones, with everything among them that a feed has ever been seen to send."""
+        """Frames to send at once: mostly good ones, and every kind of oddity that feeds were seen to send."""
         made: list[RawFrame] = []
         while len(made) < frames:
             odds = self._rng.random()
@@ -62,11 +62,11 @@ class Tape:
         return made
 
     def heavy(self, megabytes: int) -> list[RawFrame]:
-        """Good frames that fill a journal soon."""
+        """Good frames of this total size, to fill a journal."""
         return [self._price(note="x" * 60_000) for _ in range(megabytes * 17)]
 
     def _strange(self) -> tuple[Any, ...]:
-        # What is costly, for it makes the loader search its batch, is made as often as the others, which is seldom.
+        # Refused events are costly, because the loader searches its batch for them, but these frames are rare.
         return (
             self._text_for_numbers,
             self._fraction_of_a_second,

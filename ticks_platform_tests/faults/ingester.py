@@ -1,7 +1,7 @@
-"""The ingesting process of the fault test: the real ingestion, which can be told where to die and what to do wrong.
+"""The ingesting process of the fault test: the real ingestion, which can die at a given place, or have a defect.
 
-It ends cleanly on SIGTERM, and with the test, which it does not outlive. Whatever its journal takes in it notes in a
-side file, from which the test counts.
+It ends cleanly on SIGTERM, and when the test ends. It notes what is appended to its journal in a side file, which the
+test compares with the tables.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.children import stop_requested
 
 TAKEN_OVER = 3
-"""Exit code of an ingester that another one has replaced."""
+"""Exit code of an ingester that was replaced by another one."""
 
 FEED = "faults"
 SYMBOLS = ("AAPL", "BTC/USD")
 
 
 class Order(msgspec.Struct, kw_only=True):
-    """What an ingester has to do."""
+    """What an ingester does."""
 
     run: int
-    """Its number; the stand-in sees it among the symbols that it subscribes to."""
+    """Its number, which is among the symbols that it subscribes to, so that the stand-in records it."""
     url: str
     database: str
     journal: str
@@ -61,15 +61,15 @@ class Order(msgspec.Struct, kw_only=True):
     die: str | None = None
     """A key of DEATHS."""
     times: int = 1
-    """At which time of getting there it dies."""
+    """It dies when it gets there for the n-th time."""
     freeze: str | None = None
-    """Instead of dying it stops there, as with SIGSTOP, after it has made this file."""
+    """If set, it creates this file and stops, as with SIGSTOP, instead of dying."""
     mutation: str | None = None
     """A key of MUTATIONS."""
 
 
 class Takeover(msgspec.Struct, tag=True):
-    """A line of the side file: this run was given this epoch, to go on in its journal at this position."""
+    """A line of the side file: the run got this epoch, and continues its journal at this position."""
 
     run: int
     epoch: int
@@ -79,7 +79,7 @@ class Takeover(msgspec.Struct, tag=True):
 
 
 class Group(msgspec.Struct, tag=True):
-    """A line of the side file: frames that are in a journal, appended together."""
+    """A line of the side file: a group of frames in a journal."""
 
     journal: str
     position: int
@@ -90,7 +90,7 @@ class Group(msgspec.Struct, tag=True):
 
 
 def digest(frame: bytes) -> str:
-    """What stands for a frame in the side file."""
+    """A frame's digest for the side file."""
     return blake2b(frame, digest_size=8).hexdigest()
 
 
@@ -104,7 +104,7 @@ class _MarkedConversation(TwelveDataConversation):
 
 
 class MarkedConnector(TwelveDataConnector):
-    """Twelve Data's, which names the run and its connection among its symbols, so that the stand-in's account does."""
+    """A Twelve Data connector that also subscribes to the run's and its connection's markers."""
 
     def __init__(self, *, run: int, **settings: Any) -> None:
         super().__init__(**settings)
@@ -120,20 +120,20 @@ class MarkedConnector(TwelveDataConnector):
 
 
 def markers(run: int, connection: int) -> tuple[str, str]:
-    """The symbols that name a run, and its connection."""
+    """The symbols that identify a run and its connection in the stand-in's account."""
     return f"RUN{run}", f"RUN{run}C{connection}"
 
 
 def take_notes(order: Order) -> None:
-    """Note each epoch that is given, and each group of frames that is seen in the journal, before anything follows.
+    """Note each epoch, and each group of frames in the journal, in the side file.
 
-    A group is noted after it was appended, and again when it is taken out to be loaded: what was appended by a process
-    that was killed before it could say so is noted by the next one, and nothing is ever committed that was not noted.
+    A group is noted after its append, and again when it is taken for loading: if a process is killed between append and
+    note, the next one notes the group, so everything that is committed was noted before.
     """
     descriptor = os.open(order.side_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def note(line: Takeover | Group) -> None:
-        # A kill may cut a line short: the next one begins on a line of its own.
+        # A kill may cut a line short, so the next one begins on a new line.
         os.write(descriptor, b"\n" + msgspec.json.encode(line) + b"\n")
 
     append, take, take_lease = Journal.append, Journal.take, leases.take
@@ -144,10 +144,10 @@ def take_notes(order: Order) -> None:
         except (JournalFencedError, JournalUnavailableError):
             raise
         except Exception:
-            # At once, or that the lease is lost may be the first reason to end that is told.
-            logging.exception("what must not happen to a journal")
+            # Exit at once, or a lost lease may be reported first.
+            logging.exception("unexpected error of the journal")
             os._exit(1)
-        # Only this thread moves the end, so the group is what lies before it.
+        # Only this thread appends, so the group ends at the journal's end.
         end = journal._end
         size = sum(len(frame.data) or 1 for frame in frames)
         digests = [digest(frame.data) for frame in frames]
@@ -173,7 +173,7 @@ def _die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     else:
         _frozen_file.touch()
-        # Sent to the process as a whole, it would let this thread go on for a moment.
+        # Sent to the process, it would let this thread continue for a moment.
         signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
@@ -206,7 +206,7 @@ def _around(owner: Any, name: str, times: int, *, before: bool) -> None:
 
 def _in_the_middle_of_a_copy(times: int) -> None:
     class Fatal(io.BytesIO):
-        """The rows of a COPY; the process dies when half of them are on their way."""
+        """The data of a COPY; the process dies when half of it is sent."""
 
         half = False
 
@@ -234,18 +234,18 @@ def _in_the_middle_of_a_copy(times: int) -> None:
 
 DEATHS: dict[str, Callable[[int], None]] = {
     "before the journal": lambda times: _around(Journal, "append", times, before=True),
-    # Under the notes, so that it dies before it has noted what the journal took in.
+    # Wrapped by the notes, so that it dies before it has noted the group.
     "after the journal": lambda times: _around(Journal, "append", times, before=False),
     "in the middle of a COPY": _in_the_middle_of_a_copy,
     "before the commit": lambda times: _around(ledger, "add", times, before=False),
-    # The first trim is that of the start.
+    # The first trim is part of the start.
     "between commit and trim": lambda times: _around(Journal, "trim", times + 1, before=True),
 }
-"""Exact places to die at; each needs frames to come before it gets there."""
+"""Exact places to die at; the ingester gets there only if frames arrive."""
 
 
 class Mutation(msgspec.Struct):
-    """A defect put into a method's source: `old` becomes `new`."""
+    """A defect in a method: in its source, `old` is replaced by `new`."""
 
     owner: Any
     method: str
@@ -253,26 +253,26 @@ class Mutation(msgspec.Struct):
     new: str
 
     def apply(self) -> None:
-        """Replace the method. Raises AssertionError when it does not hold the old text: the mutation is out of date."""
+        """Replace the method. Raises AssertionError if the mutation is out of date: `old` is not in the source."""
         function = getattr(self.owner, self.method)
         source = getattr(function, "source", None) or textwrap.dedent(inspect.getsource(function))
         assert source.count(self.old) == 1, f"{self.method} has changed: there is no {self.old!r} to replace"
         source = source.replace(self.old, self.new)
-        made: dict[str, Any] = {}
-        exec(compile(source, "<mutation>", "exec"), function.__globals__, made)
-        made[self.method].source = source
-        setattr(self.owner, self.method, made[self.method])
+        namespace: dict[str, Any] = {}
+        exec(compile(source, "<mutation>", "exec"), function.__globals__, namespace)
+        namespace[self.method].source = source
+        setattr(self.owner, self.method, namespace[self.method])
 
 
 class SqlMutation(msgspec.Struct):
-    """A defect put into a statement: in a file under sql/, `old` becomes `new`."""
+    """A defect in a SQL statement: in its file under sql/, `old` is replaced by `new`."""
 
     file: str
     old: str
     new: str
 
     def apply(self) -> None:
-        """Replace what is read. Raises AssertionError when the file does not hold the old text."""
+        """Replace what `sql_files.read` returns. Raises AssertionError if `old` is not in the file."""
         read = sql_files.read
         statement = read(self.file)
         assert statement.count(self.old) == 1, f"{self.file} has changed: there is no {self.old!r} to replace"
@@ -293,7 +293,7 @@ MUTATIONS: dict[str, list[Mutation | SqlMutation]] = {
         SqlMutation("queries/checkpoint/advance.sql", " AND position < %(end)s", ""),
         Mutation(Journal, "seek", "(position,)", "(0,)"),
         Mutation(Journal, "seek", "self.trim(position)", "pass"),
-        # Their key would refuse the batch.
+        # The primary key of rejected_event would refuse the batch.
         Mutation(Store, "_store_rejected", "if rejected:", "if False:"),
     ],
     "trimmed before the commit": [
@@ -326,14 +326,14 @@ MUTATIONS: dict[str, list[Mutation | SqlMutation]] = {
     ],
     "frames in the wrong order": [Mutation(FeedConnection, "_flush", "on_frames(group)", "on_frames(group[::-1])")],
 }
-"""Defects that the count has to find."""
+"""Defects that the count must find."""
 
 
 def main(order: Order) -> int:
-    """Ingest as ordered; returns the exit code."""
+    """Ingest, and return the exit code."""
     logging.basicConfig(level=logging.INFO, format=f"run {order.run} %(asctime)s %(message)s")
     stop = stop_requested()
-    # A provider that drops us again and again is what we are here for: waits begin small each time.
+    # Each connection counts as stable, so that reconnects are quick although the provider drops many.
     connections.STABLE_AFTER = 0.0
     for mutation in MUTATIONS[order.mutation] if order.mutation else ():
         mutation.apply()

@@ -1,4 +1,4 @@
-"""What the faults are done to: ingesters and a database, each a process that can be killed and frozen."""
+"""Ingesters and a database server, as processes that can be killed and frozen."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ticks_platform_tests.faults.ingester import Order, main
 from ticks_platform_tests.support.children import Child
 
 PATIENCE = 60.0
-"""Seconds after which something that has to happen is taken for never happening."""
+"""Seconds after which a condition that must come true counts as failed."""
 
-_LOOK = 0.01
+_POLL_INTERVAL = 0.01
 
 
 class CampaignError(AssertionError):
-    """Something did not happen that has to: a process did not end, or not as it should, or did not begin to stream."""
+    """A process did not end, or not as expected, or did not begin to stream."""
 
 
 class Ingester(Child):
@@ -39,7 +39,7 @@ class EmbeddedServer:
         self.url = embedded_timescale.ensure_running(data_dir)
 
     def kill(self) -> None:
-        """`kill -9`, and wait until it is gone."""
+        """Kill it with SIGKILL, and wait until it has ended."""
         pid = self._pid()
         os.kill(pid, signal.SIGKILL)
         wait_until("the end of the database", lambda: not _alive(pid))
@@ -50,7 +50,7 @@ class EmbeddedServer:
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """It does not run within the block."""
+        """Freeze it within the block."""
         pid = self._pid()
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -59,7 +59,7 @@ class EmbeddedServer:
             os.kill(pid, signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it for good."""
+        """Stop it."""
         embedded_timescale.stop(self._data_dir)
 
     def _pid(self) -> int:
@@ -69,12 +69,12 @@ class EmbeddedServer:
 
 
 def wait_until(what: str, condition: Callable[[], bool]) -> None:
-    """Wait until the condition holds. Raises CampaignError when it does not within PATIENCE."""
+    """Wait until the condition holds. Raises CampaignError if it does not within PATIENCE."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:
             raise CampaignError(f"not within {PATIENCE:g} s: {what}")
-        time.sleep(_LOOK)
+        time.sleep(_POLL_INTERVAL)
 
 
 def _alive(pid: int) -> bool:

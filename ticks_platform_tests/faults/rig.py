@@ -1,4 +1,4 @@
-"""What every fault needs: processes to kill, a provider that remembers what it sent, and two machines' journals."""
+"""For all faults: processes to kill, a stand-in that records what it sends, and the journals of two machines."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from ticks_platform_tests.faults.processes import PATIENCE, CampaignError, Inges
 from ticks_standin import ConnectionAccount, RawFrame, StandIn, StandInError, StandInSettings
 
 BUDGET_MEGABYTES = 2
-"""What may wait in the journal: little, so that a database that is away fills it soon."""
+"""Limit of the journal: small, so that it is full soon if the database is unavailable."""
 
 
 class Written(NamedTuple):
-    """What the tables hold out of one journal."""
+    """What was loaded from one journal."""
 
     position: int
     frames: int
@@ -34,9 +34,9 @@ class Written(NamedTuple):
 
 
 class Rig:
-    """One stand-in that sends, and ingesters. Use as a context manager: leaving it ends every process.
+    """One stand-in and its ingesters. A context manager, which ends every process on exit.
 
-    There are two journals, as on two machines: the usual one, and one elsewhere that is seldom used.
+    There are two journals, as on two machines: the usual one, and one "elsewhere", which few faults use.
     """
 
     def __init__(self, *, folder: Path, database: Database, seed: int, mutation: str | None = None) -> None:
@@ -48,14 +48,14 @@ class Rig:
         self._database = database
         self._mutation = mutation
         self._rng = random.Random(seed)
-        # Of its own, since it depends on the machine's speed how much is sent: the same seed gives the same faults.
+        # A separate generator, because the machine's speed decides how much is sent: a seed gives the same faults.
         self._tape = Tape(random.Random(f"{seed} events"))
         self._stand_in = StandIn(
             StandInSettings(rate=0, record=True, accept_any_symbol=True, max_connections=8, idle_timeout_s=3_600)
         )
         self._sent: dict[int, ConnectionAccount] = {}
         self._runs = 0
-        self._broken_off: set[int] = set()
+        self._unclean_runs: set[int] = set()
         self._current: Ingester | None = None
         self._all: list[Ingester] = []
 
@@ -71,7 +71,7 @@ class Rig:
     def _begin(
         self, journal: Path | None = None, *, die: str | None = None, times: int = 1, freeze: Path | None = None
     ) -> Ingester:
-        """An ingester on this machine, or on the one that the journal is on."""
+        """Start an ingester, with the usual journal or this one."""
         self._runs += 1
         ingester = Ingester(
             Order(
@@ -92,7 +92,7 @@ class Rig:
         return ingester
 
     def _stream(self, journal: Path | None = None) -> Ingester:
-        """The ingester that streams; a new one, if there is none."""
+        """The ingester that streams; starts one if there is none."""
         if self._current is None:
             self._current = self._begin(journal)
         self._await_subscribed(self._current)
@@ -104,7 +104,7 @@ class Rig:
             if ingester.exit_code is not None:
                 raise CampaignError(f"run {ingester.run} ended with {ingester.exit_code}")
             if time.monotonic() > deadline:
-                raise CampaignError(f"run {ingester.run} does not stream within {seconds:g} s")
+                raise CampaignError(f"run {ingester.run} did not stream within {seconds:g} s")
 
     def _subscribed(self, ingester: Ingester) -> bool:
         with contextlib.suppress(StandInError):
@@ -113,12 +113,12 @@ class Rig:
         return False
 
     def _send(self, frames: list[RawFrame] | None = None) -> None:
-        """Send a burst to whoever is connected; large ones are worth direct compression."""
+        """Send a burst to all connections; a large one leads to direct compression."""
         size = self._rng.choices([self._rng.randint(1, 30), self._rng.randint(100, 600), 12_000], [60, 38, 2])[0]
         self._stand_in.inject(*(frames or self._tape.burst(size)))
 
     def _remember_sent(self) -> None:
-        # The stand-in forgets connections that ended long ago.
+        # The stand-in drops the accounts of old connections.
         self._sent |= {connection.number: connection for connection in self._stand_in.account().connections}
 
     def _await_end(self, ingester: Ingester, *, while_sending: bool = False) -> int:
@@ -136,23 +136,23 @@ class Rig:
     def _killed(self, ingester: Ingester, code: int) -> None:
         if code != -signal.SIGKILL:
             raise CampaignError(f"run {ingester.run} ended with {code} before it was killed")
-        self._broken_off.add(ingester.run)
+        self._unclean_runs.add(ingester.run)
 
     def _replaced(self, ingester: Ingester, *, while_sending: bool = True) -> None:
-        """It has to see that it is not the owner any more."""
+        """Wait until a run ends because it was replaced."""
         code = self._await_end(ingester, while_sending=while_sending)
         if code != TAKEN_OVER:
-            raise CampaignError(f"run {ingester.run} was taken over, but ended with {code}")
-        self._broken_off.add(ingester.run)
+            raise CampaignError(f"run {ingester.run} was replaced, but ended with {code}")
+        self._unclean_runs.add(ingester.run)
 
     def _stop(self, ingester: Ingester) -> None:
         ingester.signal(signal.SIGTERM)
         code = self._await_end(ingester)
         if code != 0:
-            raise CampaignError(f"run {ingester.run} was told to stop and ended with {code}")
+            raise CampaignError(f"run {ingester.run} was stopped, but ended with {code}")
 
     def _drain(self, journal: Path) -> None:
-        """Let everything that waits in a journal come in, and end the ingestion."""
+        """Load everything that waits in a journal, and stop the ingester."""
         ingester = self._stream(journal)
         self._send()
         wait_until("the journal is loaded", lambda: self._loaded(journal) or ingester.exit_code is not None)
@@ -164,13 +164,13 @@ class Rig:
         return False
 
     def _waiting(self, journal: Path) -> int | None:
-        """Frames that are not loaded; None where the database does not know the journal."""
+        """Frames that are not loaded; None if the database does not know the journal."""
         with self._database.autocommit() as cursor:
             account = audit.journal_account(cursor, FEED, journal)
         return account.waiting if account else None
 
     def _written(self, journal: Path) -> Written:
-        """What is in the tables out of a journal."""
+        """What was loaded from a journal."""
         with journal_view(journal) as state:
             journal_id = state.journal_id
         with self._database.autocommit() as cursor:
@@ -188,11 +188,11 @@ class Rig:
             (row,) = cursor.fetchall()
         return Written(*row)
 
-    def _last_words(self) -> str:
-        # Without the notices that the events themselves bring about.
+    def _log_tail(self) -> str:
+        # Without the notices that events of the test cause.
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if "slow down" not in line]
         return "\n".join(lines[-40:])
 
     def _pause(self, at_most: float) -> None:
-        """Let things happen for a while, how long is part of the seed: the point is not to wait for anything."""
+        """Sleep for a random time that the seed decides; deliberately not until a condition holds."""
         time.sleep(self._rng.uniform(0.0, at_most))

@@ -1,4 +1,4 @@
-"""Every event that reached the journal is stored once, whatever fails in between; and this test can fail."""
+"""Every event that reached the journal is stored once, whatever fails; and mutations prove that this test can fail."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ticks_platform_tests.faults.ingester import MUTATIONS
 from ticks_platform_tests.faults.processes import CampaignError, EmbeddedServer
 
 SOAK = os.environ.get("TICKS_SOAK_FAULTS")
-"""How many faults, when this is `make soak`; otherwise one of each kind."""
+"""The number of faults in `make soak`; if not set, one of each kind."""
 
 FAULTS = int(SOAK or 0)
 SEED = int(os.environ.get("TICKS_SOAK_SEED") or (random.randrange(1_000_000) if SOAK else 7))
@@ -26,7 +26,7 @@ SEED = int(os.environ.get("TICKS_SOAK_SEED") or (random.randrange(1_000_000) if 
 
 @pytest.fixture
 def server(server_url: str | None, tmp_path: Path) -> Iterator[EmbeddedServer | None]:
-    """A server that may be killed, when the tests are not to use another one."""
+    """A server that may be killed; None if the tests use an external one."""
     if server_url is not None:
         yield None
         return
@@ -39,13 +39,13 @@ def server(server_url: str | None, tmp_path: Path) -> Iterator[EmbeddedServer | 
 
 @pytest.fixture
 def evicts(server_url: str | None) -> bool:
-    """Whether the database can end a transaction whose owner is frozen: the embedded one has one session for all."""
+    """Whether the database can terminate a frozen owner's transaction; the embedded one has one session for all."""
     return server_url is not None
 
 
 @pytest.fixture
 def fault_database(server: EmbeddedServer | None, request: pytest.FixtureRequest) -> Database:
-    """The platform's tables, and nothing in them."""
+    """A database with the platform's tables, without rows."""
     if server is None:
         database: Database = request.getfixturevalue("database")
         return database
@@ -70,7 +70,6 @@ def test_many_faults_lose_nothing_and_double_nothing(
     assert min(count.ticks, count.rejected, count.control) > 0
 
 
-# Which fault brings a defect to light, and what is said of it.
 CAUGHT = {
     "rows stored twice": ("stopped and restarted", "ticks stored more than once"),
     "checkpoint ignored": ("killed between commit and trim", "ticks stored more than once"),
@@ -78,13 +77,14 @@ CAUGHT = {
     "rejected events dropped": ("stopped and restarted", "rejected events missing"),
     "rejected events dropped and not counted": ("stopped and restarted", "rejected events missing"),
     "journal not fenced": ("frozen before the journal and taken over", "ended with 1"),
-    # Two that append and load side by side: either one finds the checkpoint where it cannot be, or neither ever ends.
+    # Two owners append and load concurrently: either one finds the checkpoint moved, or neither ends.
     "nobody fenced off": ("frozen and taken over", "ended with 1|not within .* the end of run"),
-    # Its own journal does not fence it: nobody else has opened that.
+    # Its own journal does not fence it, because nobody else has opened that.
     "lease not checked": ("frozen and taken over by another machine", "wrote after another machine had taken over"),
     "last frames not handed over": ("provider closes", "did not arrive"),
     "frames in the wrong order": ("stopped and restarted", "not the one sent"),
 }
+"""For each mutation, the fault that reveals it, and a pattern of the reported problem."""
 
 
 def test_every_mutation_is_tried() -> None:
@@ -92,15 +92,15 @@ def test_every_mutation_is_tried() -> None:
 
 
 TRIED = tuple(CAUGHT) if SOAK else ("trimmed before the commit", "journal not fenced", "last frames not handed over")
-"""One each of what loads, what keeps owners apart, and what receives; `make soak` tries them all."""
+"""One mutation each of loading, fencing and receiving; `make soak` tries all of them."""
 
 
 @pytest.mark.parametrize("mutation", TRIED)
 def test_a_defect_is_found(
     mutation: str, database: Database, evicts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fault, said = CAUGHT[mutation]
-    if "not within" in said:
+    fault, pattern = CAUGHT[mutation]
+    if "not within" in pattern:
         monkeypatch.setattr("ticks_platform_tests.faults.processes.PATIENCE", 5.0)
     with Campaign(
         folder=tmp_path, database=database, server=None, evicts=evicts, seed=SEED, mutation=mutation
@@ -111,4 +111,4 @@ def test_a_defect_is_found(
             problems = campaign.count().problems
         except CampaignError as error:
             problems = [str(error)]
-    assert any(re.search(said, problem) for problem in problems), problems
+    assert any(re.search(pattern, problem) for problem in problems), problems
