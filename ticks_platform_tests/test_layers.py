@@ -1,4 +1,4 @@
-"""Imports go one way, Dagster stays in its layer, and DDL stays in sql/."""
+"""Imports go one way and in no circle, Dagster stays in its layer, DDL stays in sql/, modules stay short."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ ABOVE = {"definitions", "standin"}
 
 DAGSTER = {"defs", "definitions"}
 """The parts that may import Dagster."""
+
+MAX_LEVELS = 6
+"""Levels on which the modules of ticks_platform.ingestion import each other."""
+
+MAX_LINES = 400
+"""Lines of a module of ticks_platform; a longer one gives the reason in its docstring, after LONG."""
+
+LONG = "One module because "
 
 DDL = re.compile(
     r"^\s*(CREATE|ALTER|DROP|TRUNCATE|GRANT|REVOKE|COMMENT\s+ON|REINDEX)\s+[A-Z]"
@@ -107,9 +115,60 @@ def ddl(source: str) -> Iterator[str]:
                 yield found.group().strip()
 
 
+def graph(sources: dict[str, str]) -> dict[str, set[str]]:
+    """The modules of a package, each with those that it imports; a package is not imported by naming its module."""
+    found = {}
+    for module, source in sources.items():
+        named = imports(source, module) & {name.removesuffix(".__init__") for name in sources}
+        others = {name for name in named if not any(other.startswith(f"{name}.") for other in named)}
+        found[module.removesuffix(".__init__")] = others - {module.removesuffix(".__init__")}
+    return found
+
+
+def levels(imported_by: dict[str, set[str]]) -> dict[str, int]:
+    """The level of each module: above all modules that it imports, from 1. Raises AssertionError for a circle."""
+    found: dict[str, int] = {}
+
+    def visit(module: str, path: tuple[str, ...]) -> int:
+        assert module not in path, f"modules import each other in a circle: {' -> '.join((*path, module))}"
+        if module not in found:
+            found[module] = 1 + max((visit(other, (*path, module)) for other in sorted(imported_by[module])), default=0)
+        return found[module]
+
+    for module in imported_by:
+        visit(module, ())
+    return found
+
+
+def too_long(source: str) -> bool:
+    """Whether a module has more lines than it should, and no reason."""
+    reason = LONG in (ast.get_docstring(ast.parse(source)) or "")
+    return len(source.splitlines()) > MAX_LINES and not reason
+
+
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_imports_go_one_way(path: Path) -> None:
     assert forbidden(path.read_text(encoding="utf-8"), name_of(path)) == set()
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
+def test_imports_go_in_no_circle(package: Path) -> None:
+    sources = {name_of(path): path.read_text(encoding="utf-8") for path in modules() if path.is_relative_to(package)}
+    assert levels(graph(sources))
+
+
+def test_ingestion_has_few_levels() -> None:
+    paths = [path for path in modules() if path.is_relative_to(PACKAGES[0] / "ingestion")]
+    found = levels(graph({name_of(path): path.read_text(encoding="utf-8") for path in paths}))
+    assert {module: level for module, level in found.items() if level > MAX_LEVELS} == {}
+    assert max(found.values()) > 1
+
+
+@pytest.mark.parametrize("path", [path for path in modules() if path.is_relative_to(PACKAGES[0])], ids=name_of)
+def test_modules_are_short(path: Path) -> None:
+    assert not too_long(path.read_text(encoding="utf-8")), (
+        f"over {MAX_LINES} lines, without «{LONG.strip()}» in its docstring"
+    )
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
@@ -154,6 +213,27 @@ def test_every_part_has_its_layer() -> None:
 def test_a_wrong_import_is_found(module: str, source: str, wrong: set[str] | None) -> None:
     found = forbidden(source, module)
     assert found == wrong if wrong is not None else found
+
+
+def test_a_circle_is_found() -> None:
+    sources = {
+        "p.__init__": "",
+        "p.a": "from p import b, c",
+        "p.b": "from p.c import X",
+        "p.c": "if TYPE_CHECKING:\n    import p.d",
+        "p.d": "",
+    }
+    assert graph(sources)["p.a"] == {"p.b", "p.c"}
+    assert levels(graph(sources)) == {"p": 1, "p.a": 4, "p.b": 3, "p.c": 2, "p.d": 1}
+    with pytest.raises(AssertionError, match=r"circle: p\.a -> p\.b -> p\.c -> p\.a"):
+        levels(graph({**sources, "p.c": "def f():\n    from .a import Y"}))
+
+
+def test_a_long_module_needs_a_reason() -> None:
+    lines = "\n" * MAX_LINES
+    assert not too_long(f'"""Short."""{lines}'[:-1])
+    assert too_long(f'"""Long."""{lines}x')
+    assert not too_long(f'"""Long.\n\nOne module because its parts change together.\n"""{lines}')
 
 
 @pytest.mark.parametrize(
