@@ -1,1 +1,1 @@
-"""How fast the platform is, always as a ratio to a peer that is measured in the same run."""
+"""Speed of the platform, always as a ratio to a peer that is measured in the same run."""

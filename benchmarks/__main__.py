@@ -17,21 +17,21 @@ _ON_REQUEST = ("endurance",)
 
 
 def main() -> int:
-    """Run the benchmarks that are named, or all; returns the exit code."""
+    """Run the named benchmarks, or all, and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description=f"Measure the platform beside its peers. Benchmarks: {', '.join(_NAMES)}, all by default; "
+        description=f"Measure the platform and its peers. Benchmarks: {', '.join(_NAMES)}, all by default; "
         f"on request: {', '.join(_ON_REQUEST)}.",
     )
-    parser.add_argument("names", nargs="*", metavar="name", help="what to run")
-    parser.add_argument("--rows", type=int, help="ticks a run (default: 500,000; the backlog of memory: 5,000,000)")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each; the median counts (default: 3)")
-    parser.add_argument("--minutes", type=int, default=60, help="of endurance (default: 60)")
-    parser.add_argument("--quick", action="store_true", help="a tenth of everything, once: to see that it works")
+    parser.add_argument("names", nargs="*", metavar="name", help="benchmark to run")
+    parser.add_argument("--rows", type=int, help="ticks per run (default: 501,000; memory: 5,000,000)")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each; the median is reported (default: 3)")
+    parser.add_argument("--minutes", type=int, default=60, help="duration of endurance (default: 60)")
+    parser.add_argument("--quick", action="store_true", help="a tenth of everything, once, to see that it works")
     given = parser.parse_args()
     unknown = set(given.names) - {*_NAMES, *_ON_REQUEST}
     if unknown:
-        parser.error(f"there is no benchmark named {', '.join(sorted(unknown))}")
+        parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}")
     logging.basicConfig(level=logging.ERROR)
     names = given.names or _NAMES
     repeats = 1 if given.quick else given.repeats

@@ -1,4 +1,4 @@
-"""Processes of the benchmark's own: whoever sends, loads or is compared has an interpreter to itself."""
+"""Child processes of the benchmark: sender, ingestion and peers have an interpreter each."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _TIMEOUT = 300.0
 
 
 class Child:
-    """Talks to a child process over a pipe."""
+    """Communicates with a child process over a pipe."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
 
     def send(self, message: Any) -> None:
-        """Tell the child something."""
+        """Send a message to the child."""
         self._pipe.send(message)
 
     def answer(self) -> Any:
-        """What the child says next. Raises RuntimeError with the child's traceback, or when it says nothing."""
+        """Return the child's next message. Raises RuntimeError with the child's traceback, or after a timeout."""
         if not self._pipe.poll(_TIMEOUT):
-            raise RuntimeError("a process of the benchmark did not answer in time")
+            raise RuntimeError(f"a process of the benchmark did not answer within {_TIMEOUT:g} s")
         answer = self._pipe.recv()
         if isinstance(answer, _Failure):
             raise RuntimeError(f"a process of the benchmark failed:\n{answer.text}")  # noqa: TRY004
@@ -40,7 +40,7 @@ class _Failure:
 
 @contextlib.contextmanager
 def child(work: Callable[..., None], *arguments: Any) -> Iterator[Child]:
-    """Run `work(pipe, *arguments)` in a new process, which ends with the block at the latest."""
+    """Run `work(pipe, *arguments)` in a new process, which is killed at the end of the block if it is still running."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_run, args=(work, theirs, arguments), daemon=True)
@@ -60,6 +60,6 @@ def _run(work: Callable[..., None], pipe: Connection, arguments: tuple[Any, ...]
     logging.basicConfig(level=logging.ERROR)
     try:
         work(pipe, *arguments)
-    except BaseException:  # noqa: BLE001  (handed to the parent)
+    except BaseException:  # noqa: BLE001  (sent to the parent)
         with contextlib.suppress(OSError):
             pipe.send(_Failure(traceback.format_exc()))

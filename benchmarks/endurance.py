@@ -1,4 +1,4 @@
-"""`endurance`: an hour at a steady pace: is memory flat, is latency flat, does the ledger balance?"""
+"""`endurance`: an hour at a steady rate: are memory and latency constant, and does the ledger balance?"""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from ticks_platform.timescale.policies.settings import FILE, POLICIES, load_poli
 from ticks_standin import StandInProcess, StandInSettings
 
 RATE = 5_000
-"""Ticks a second."""
+"""Ticks per second."""
 
 SYMBOLS = 100
 
 
 def run(workbench: Workbench, report: Report, *, minutes: int) -> None:
-    """Ingest the stand-in's ticks for so long, with the candles being refreshed meanwhile, and print a line a minute.
+    """Ingest the stand-in's ticks while the candles are refreshed, and print a line per minute.
 
-    Raises AssertionError when the account does not balance at the end.
+    Raises AssertionError if the account does not balance at the end.
     """
     workbench.empty()
     with workbench.database.transaction() as cursor:
@@ -89,7 +89,7 @@ def run(workbench: Workbench, report: Report, *, minutes: int) -> None:
 
 
 def _watch(ingestion: Ingestion) -> list[npt.NDArray[np.float64]]:
-    """Keep the commit latency of every tick, in seconds, until somebody takes it away."""
+    """Collect the commit latency of every tick, in seconds, in the returned list."""
     latencies: list[npt.NDArray[np.float64]] = []
     metrics, committed = ingestion.metrics, ingestion.metrics.committed
 

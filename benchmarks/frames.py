@@ -1,4 +1,4 @@
-"""The frames that are loaded: made up, the same for the same arguments in every process."""
+"""The frames to load: synthetic, and the same for the same arguments in every process."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 
 SPAN_MILLISECONDS = 600_000
-"""The ticks' times lie within this much before `until`."""
+"""Milliseconds before `until` over which the ticks' times are spread."""
 
 
 class Tape(NamedTuple):
-    """What to make: so many events of so many symbols, with so many events in a frame.
+    """Describes frames: the number of events, of events per frame, and of symbols.
 
-    One event a frame is a price event of Twelve Data, more are trades as Polygon.io sends them.
+    One event per frame is a price event of Twelve Data; several are trades as Polygon.io sends them.
     """
 
     events: int
@@ -26,10 +26,10 @@ class Tape(NamedTuple):
     until: int
     """The time of the last tick, in milliseconds since the Unix epoch."""
     first: int = 0
-    """The number of the first one: trades of other numbers are other trades."""
+    """Number of the first event: trades with different numbers are different trades."""
 
     def names(self) -> list[str]:
-        """The symbols: one to three letters, as stocks have them."""
+        """The symbols: one to three letters, like those of stocks."""
         return [symbol_name(number) for number in range(self.symbols)]
 
     def frames(self) -> list[bytes]:
@@ -52,7 +52,7 @@ class Tape(NamedTuple):
         return [f"[{','.join(made[at : at + self.per_frame])}]".encode() for at in range(0, len(made), self.per_frame)]
 
     def connector(self, url: str) -> Connector:
-        """A connector that understands these frames."""
+        """A connector that decodes these frames."""
         kind = TwelveDataConnector if self.per_frame == 1 else PolygonLikeConnector
         return kind(url=url, api_key="benchmark")
 

@@ -1,4 +1,4 @@
-"""The platform's ingestion in a process of its own, measured from inside."""
+"""The platform's ingestion in a separate process, measured from inside."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SECONDS = 240.0
 
 
 class Task(NamedTuple):
-    """What to ingest, and how."""
+    """What to ingest."""
 
     tape: Tape
     url: str
@@ -41,35 +41,35 @@ class Task(NamedTuple):
     journal: Path
     columnstore: bool
     expected: int
-    """Ticks after which it is done."""
+    """Number of ticks after which it ends."""
 
 
 class Outcome(NamedTuple):
-    """What an ingestion took."""
+    """Time and memory of an ingestion."""
 
     began: float
-    """When it was started, in seconds since the Unix epoch."""
+    """Start, in seconds since the Unix epoch."""
     ended: float
-    """When the last tick was committed."""
+    """Commit of the last tick, in seconds since the Unix epoch."""
     cpu_seconds: float
     cpu_by_thread: dict[str, float]
     peak_megabytes: float
     base_megabytes: float
-    """Resident before it began, with everything imported."""
+    """Resident memory before the start, with everything imported."""
     batches: int
     latencies: npt.NDArray[np.float32]
-    """From arrival to commit, of every tick, in seconds."""
+    """From arrival to commit, in seconds, for every tick."""
 
 
 @contextlib.contextmanager
 def ingestion(task: Task) -> Iterator[Child]:
-    """An ingestion in a process of its own. It answers with its `Outcome`."""
+    """Run an ingestion in a separate process, which answers with its `Outcome`."""
     with child(_main, task) as process:
         yield process
 
 
 def fill_journal(path: Path, frames: Iterable[bytes]) -> None:
-    """Put the frames into the journal, as if they had been received just now."""
+    """Append the frames to a journal, as if they had been received now."""
     left = iter(frames)
     journal = Journal(path, feed=FEED, synthetic=True, max_bytes=_JOURNAL_MEGABYTES << 20)
     try:
@@ -82,7 +82,7 @@ def fill_journal(path: Path, frames: Iterable[bytes]) -> None:
 
 def _main(pipe: Connection, task: Task) -> None:
     if not task.columnstore:
-        # There is no setting for it: the loader decides by itself.
+        # No setting disables direct compression.
         columnstore._is_supported = lambda cursor: False
     settings = FeedSettings(
         name=FEED,
@@ -116,7 +116,9 @@ def _main(pipe: Connection, task: Task) -> None:
         while not done.wait(0.1):
             running.wait(0)
             if time.monotonic() > deadline:
-                raise TimeoutError(f"only {running.progress()} of {task.expected}")
+                raise TimeoutError(
+                    f"not loaded within {_SECONDS:g} s: {task.expected} ticks expected, {running.progress()}"
+                )
         used = time.process_time() - cpu
         by_thread = _cpu_by_thread()
     microseconds = np.concatenate([latencies for latencies, _ in commits])

@@ -1,4 +1,4 @@
-"""`latency`: from a tick's arrival at our socket to when a query sees it."""
+"""`latency`: from a tick's arrival at the socket until a query sees it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RATES = (1_000, 20_000)
 
 
 def run(workbench: Workbench, report: Report, *, seconds: float, repeats: int) -> None:
-    """Measure at a slow and at a fast pace, beside the tutorial's script at the same pace."""
+    """Measure at a low and at a high rate, and the tutorial's script at the same rates."""
     lines = []
     for rate in RATES:
         events = int(rate * seconds) // TUTORIAL_BATCH * TUTORIAL_BATCH

@@ -1,4 +1,4 @@
-"""`memory`: what an ingestion keeps resident while it loads a large backlog."""
+"""`memory`: resident memory of an ingestion that loads a large backlog."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from benchmarks.throughput import SYMBOLS, load
 from benchmarks.workbench import Workbench
 
 _PIECE = 100_000
-"""Events that are made at a time."""
+"""Events that are generated at a time."""
 
 
 def run(workbench: Workbench, report: Report, *, rows: int) -> None:
-    """Load a backlog of 30 events a frame, then one of one, beside a backlog a hundred times smaller."""
+    """Load a backlog with 30 events per frame, then with one, and a hundredth of each for comparison."""
     lines = []
     for per_frame in (30, 1):
         peaks = {}
@@ -25,7 +25,7 @@ def run(workbench: Workbench, report: Report, *, rows: int) -> None:
             tape = Tape(piece - piece % per_frame, per_frame, SYMBOLS, time.time_ns() // 1_000_000)
             pieces = max(events // tape.events, 1)
             total = pieces * tape.events
-            # As a feed has them: each trade once, and none older than those before it.
+            # Like a feed's: each trade is unique, and times never decrease.
             tapes = (
                 tape._replace(first=number * tape.events, until=tape.until - (pieces - 1 - number) * SPAN_MILLISECONDS)
                 for number in range(pieces)

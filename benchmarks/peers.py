@@ -1,4 +1,4 @@
-"""What the platform is compared with: the database's own limit, and the tutorial's method."""
+"""The peers: the database's limit, and the tutorial's method."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _INSERT = "INSERT INTO tutorial.stocks_real_time (time, symbol, price, day_volum
 
 
 def encode_tape(tape: Tape) -> list[bytes]:
-    """The tape's rows as binary COPYs of 10,000 rows each, ready to be sent."""
+    """The tape's rows as binary COPY data, 10,000 rows each."""
     frames = tape.frames()
     group = FrameGroup(0, sum(map(len, frames)), 1, 1, [time.time_ns()] * len(frames), frames)
     connector = tape.connector("ws://nowhere")
@@ -44,7 +44,7 @@ def encode_tape(tape: Tape) -> list[bytes]:
 
 
 def copy_all(workbench: Workbench, batches: list[bytes], *, direct_compress: bool) -> float:
-    """Copy the batches into the empty table, one transaction each; returns seconds."""
+    """COPY the batches into the empty table, one transaction each; returns the seconds."""
     workbench.empty()
     connection = workbench.database.connect("benchmark limit")
     try:
@@ -62,13 +62,13 @@ def copy_all(workbench: Workbench, batches: list[bytes], *, direct_compress: boo
 
 @contextlib.contextmanager
 def tutorial(url: str, database_url: str, expected: int) -> Iterator[Child]:
-    """The tutorial's script in a process of its own. It answers with (time of the last commit, latencies)."""
+    """Run the tutorial's script in a separate process, which answers with (time of the last commit, latencies)."""
     with child(_tutorial, url, database_url, expected) as process:
         yield process
 
 
 def _tutorial(pipe: Connection, url: str, database_url: str, expected: int) -> None:
-    """A plain loop: receive, json.loads, collect 100, execute_values, commit. Its frames may hold several events."""
+    """A plain loop: receive, json.loads, collect 100, execute_values, commit. A frame may have several events."""
     connection = psycopg2.connect(database_url)
     socket = websocket.create_connection(url, skip_utf8_validation=True)
     socket.send('{"action":"subscribe","params":{"symbols":"A,B,C"}}')

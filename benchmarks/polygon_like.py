@@ -1,4 +1,4 @@
-"""Polygon's connector, speaking to the benchmark's own server, which knows neither keys nor acknowledgements."""
+"""Polygon's connector for the benchmark's server, which has no authentication and sends no acknowledgements."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class _Conversation(PolygonConversation):
 
 
 class PolygonLikeConnector(PolygonConnector):
-    """Decodes as Polygon's connector does; asks for no leave."""
+    """Decodes like Polygon's connector, without authentication."""
 
     def converse(self) -> PolygonConversation:
         return _Conversation("")

@@ -1,4 +1,4 @@
-"""What a benchmark found: tables for people while it runs, one JSON line a figure at the end."""
+"""Results: tables for people during the run, one JSON line per figure at the end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Figure(NamedTuple):
-    """One number, with what it was measured from."""
+    """One number, with the samples that it was computed from."""
 
     benchmark: str
     name: str
@@ -26,18 +26,18 @@ class Report:
         self._figures: list[Figure] = []
 
     def add(self, benchmark: str, name: str, value: float, unit: str, samples: Sequence[float] = ()) -> None:
-        """Take a figure down."""
+        """Add a figure."""
         self._figures.append(Figure(benchmark, name, value, unit, samples))
 
     def print_json(self) -> None:
-        """One line a figure."""
+        """Print one JSON line per figure."""
         for figure in self._figures:
             line = {**figure._asdict(), "value": _short(figure.value), "samples": [_short(s) for s in figure.samples]}
             print(json.dumps({**line, "server": self.server}), flush=True)
 
 
 def table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: the first column to the left, the others to the right."""
+    """Print a table; the first column is left-aligned, the others are right-aligned."""
     widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
     print(f"\n{title}")
     for row in (headings, ["-" * width for width in widths], *rows):
@@ -50,7 +50,7 @@ def table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) ->
 
 
 def interleaved(contenders: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
-    """Run each contender in turn, `repeats` times round, so that what disturbs the machine disturbs all of them."""
+    """Run all contenders in turn, `repeats` times, so that a disturbance of the machine affects all of them."""
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(repeats):
         for name, run in contenders.items():
@@ -65,7 +65,7 @@ def middle(samples: Sequence[float]) -> float:
 
 
 def ratio(samples: Sequence[float], peer: Sequence[float]) -> float:
-    """The median of the ratios of each round: what disturbs a round disturbs both sides of its ratio."""
+    """The median of the rounds' ratios: a disturbance of a round affects both sides of its ratio."""
     return float(median(one / other for one, other in zip(samples, peer, strict=True)))
 
 

@@ -1,4 +1,4 @@
-"""A WebSocket server in a process of its own: it has its frames ready, sends them when told, and waits."""
+"""A WebSocket server in a separate process, which prepares its frames and sends them on request."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _CHUNK = 1 << 16
 
 
 class FrameServer:
-    """The server, seen from the benchmark."""
+    """Controls the server."""
 
     def __init__(self, process: Child, port: int) -> None:
         self._process = process
         self.url = f"ws://127.0.0.1:{port}/"
 
     def wait_for_client(self) -> None:
-        """Wait until somebody has subscribed."""
+        """Wait until a client has subscribed."""
         self._process.send("await client")
         self._process.answer()
 
     def send_all(self) -> float:
-        """Send all frames as fast as they are read; returns when the first byte was sent, in seconds since the epoch.
+        """Send all frames as fast as they are read; returns the time of the first byte, in seconds since the epoch.
 
-        Returns at once: sending goes on.
+        Does not wait until they are sent.
         """
         self._process.send("send")
         return float(self._process.answer())
@@ -42,7 +42,7 @@ class FrameServer:
 
 @contextlib.contextmanager
 def frame_server(tape: Tape | None) -> Iterator[FrameServer]:
-    """A server of these frames, or of none."""
+    """Run a server with these frames, or with none."""
     with child(_main, tape) as process:
         yield FrameServer(process, process.answer())
 

@@ -1,4 +1,4 @@
-"""`profile`: CPU time of each stage on the way of a tick, one after the other in one thread; no database needed."""
+"""`profile`: CPU time of each stage of a tick's way, one after another in one thread, without a database."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _GROUP = 512
 
 
 def run(report: Report, *, rows: int, repeats: int) -> None:
-    """Measure with 1 and with 30 events a frame."""
+    """Measure with 1 and with 30 events per frame."""
     measured = {per_frame: _measure(rows - rows % 30, per_frame, repeats) for per_frame in (1, 30)}
     lines = []
     for stage in measured[1]:
@@ -93,7 +93,7 @@ def _take(journal: Journal, groups: list[FrameGroup]) -> None:
 
 
 def _batches(groups: list[FrameGroup]) -> list[list[FrameGroup]]:
-    """As large as the loader takes them."""
+    """Groups by batch, as large as the loader's."""
     batches: list[list[FrameGroup]] = [[]]
     for group in groups:
         if batches[-1] and group.end - batches[-1][0].position > MAX_BATCH_BYTES:
@@ -103,7 +103,7 @@ def _batches(groups: list[FrameGroup]) -> list[list[FrameGroup]]:
 
 
 def _receive(tape: Tape, frames: list[bytes]) -> float:
-    """CPU seconds of receiving all frames, and handing them to nobody."""
+    """CPU seconds of receiving all frames, without a consumer."""
     got = 0
 
     def on_frames(group: object) -> None:

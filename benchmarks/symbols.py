@@ -1,4 +1,4 @@
-"""`symbols`: what a tick costs when there are few or many symbols."""
+"""`symbols`: the cost of a tick with few and with many symbols."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COUNTS = (1, 100, 1_500)
 
 
 def run(workbench: Workbench, report: Report, *, rows: int, repeats: int) -> None:
-    """Load a backlog of 30 events a frame as the loader sees fit, beside the limit for the same rows."""
+    """Load a backlog with 30 events per frame, and the limit for the same rows."""
     cpu: dict[int, list[float]] = {count: [] for count in COUNTS}
     contenders = {}
     for count in COUNTS:

@@ -1,4 +1,4 @@
-"""`limit`, `tutorial`, `ours`, `backlog`: rows a second, side by side."""
+"""`limit`, `tutorial`, `ours`, `backlog`: rows per second of each."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PARTS = ("limit", "tutorial", "ours", "backlog")
 
 SYMBOLS = 100
 _TUTORIAL_SHARE = 5
-"""The tutorial's script gets one row in so many: its rate does not fall much with the number of rows."""
+"""The tutorial's script gets one row of so many: its rate hardly depends on the number of rows."""
 
 LIMIT = "limit: COPY of ready rows"
 TUTORIAL = "tutorial: execute_values by 100"
 
 
 def run(workbench: Workbench, report: Report, *, rows: int, repeats: int, parts: Collection[str] = PARTS) -> None:
-    """Measure with 30 events a frame, then with one."""
+    """Measure with 30 events per frame, then with one."""
     for per_frame in (30, 1):
         tape = Tape(rows - rows % 3000, per_frame, SYMBOLS, time.time_ns() // 1_000_000)
         samples = interleaved(_contenders(workbench, tape, parts), repeats)
@@ -91,7 +91,7 @@ def _backlog(workbench: Workbench, tape: Tape, compress: bool) -> float:
 
 
 def load(workbench: Workbench, task: Task) -> Outcome:
-    """Load a journal, while connected to a server that sends nothing."""
+    """Load a journal, connected to a server that sends nothing."""
     with frame_server(None) as server, ingestion(task._replace(url=server.url)) as process:
         outcome: Outcome = process.answer()
     _check(workbench, task, outcome)
@@ -108,10 +108,10 @@ def _tutorial(workbench: Workbench, tape: Tape) -> float:
 
 
 def _check(workbench: Workbench, task: Task, outcome: Outcome) -> None:
-    """Say what it took. Raises RuntimeError when the table does not hold what was sent."""
+    """Print the costs. Raises RuntimeError if the table does not have as many rows as were sent."""
     stored = workbench.count()
     if stored != task.expected:
-        raise RuntimeError(f"{task.expected:,} ticks were sent, and {stored:,} are stored")
+        raise RuntimeError(f"{task.expected:,} ticks were sent, but {stored:,} are stored")
     million = len(outcome.latencies) / 1e6
     threads = ", ".join(
         f"{name.rpartition('-')[0] or name} {seconds / million:.1f}"
@@ -119,7 +119,7 @@ def _check(workbench: Workbench, task: Task, outcome: Outcome) -> None:
         if seconds / million >= 0.05
     )
     print(
-        f"    CPU µs a tick {outcome.cpu_seconds / million:.1f} ({threads}); {outcome.batches} batches, "
+        f"    CPU µs per tick {outcome.cpu_seconds / million:.1f} ({threads}); {outcome.batches} batches, "
         f"peak {outcome.peak_megabytes:.0f} MB"
     )
 
@@ -130,7 +130,7 @@ def _print(report: Report, tape: Tape, samples: dict[str, list[float]]) -> None:
     lines = []
     for name, rate in medians.items():
         report.add(benchmark, name, rate, "rows/s", samples[name])
-        # Against the limit of the same kind of storage; the tutorial's is rows.
+        # Compared with the limit of the same kind of storage; the tutorial stores rows.
         kind = name.rpartition(" → ")[2] if " → " in name else "rows"
         cells = []
         for word, peer in (("limit", f"{LIMIT} → {kind}"), ("tutorial", TUTORIAL)):

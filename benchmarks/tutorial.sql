@@ -1,4 +1,4 @@
--- The table of Timescale's financial-ticks tutorial, as the tutorial has it.
+-- The table of Timescale's financial-ticks tutorial, unchanged.
 CREATE SCHEMA IF NOT EXISTS tutorial;
 CREATE TABLE IF NOT EXISTS tutorial.stocks_real_time (
     time        timestamptz NOT NULL,

@@ -1,4 +1,4 @@
-"""The database and the folder that a run of benchmarks has to itself."""
+"""The database and the folder of a benchmark run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TABLES = (
 
 
 class Workbench:
-    """A fresh database with the platform's tables, indexes and candles in it, and a folder for journals."""
+    """A new database with the platform's tables, indexes and candles, and a folder for journals."""
 
     def __init__(self, url: str, folder: Path, *, is_embedded: bool) -> None:
         self.url = url
@@ -44,32 +44,32 @@ class Workbench:
                 "SELECT extversion, current_setting('server_version') FROM pg_extension WHERE extname = 'timescaledb'"
             )
             timescaledb, postgresql = cursor.fetchone() or ("?", "?")
-            # As the loader sees it: it does not rely on the older releases that have the setting too.
+            # The loader's own check: older releases have the setting too, but it does not use them.
             self.has_direct_compress = columnstore._is_supported(cursor)
         kind = "embedded" if is_embedded else "native"
         self.description = f"{kind}, PostgreSQL {postgresql.split()[0]}, TimescaleDB {timescaledb}"
 
     def empty(self) -> None:
-        """Empty all tables, and flush what earlier runs left to be written, so that the next one starts equal."""
+        """Empty all tables and write dirty pages, so that every measurement starts in the same state."""
         with self.database.autocommit() as cursor:
             cursor.execute(f"TRUNCATE {_TABLES} RESTART IDENTITY CASCADE")
-            with contextlib.suppress(psycopg2.Error):  # not everybody may
+            with contextlib.suppress(psycopg2.Error):  # needs a privilege
                 cursor.execute("CHECKPOINT")
 
     def count(self, relation: str = "stocks_real_time") -> int:
-        """Rows of a table."""
+        """Number of rows of a table."""
         with self.database.transaction() as cursor:
             cursor.execute(f"SELECT count(*) FROM {relation}")  # noqa: S608  (a name of ours)
             return int((cursor.fetchone() or (0,))[0])
 
     def journal_file(self) -> Path:
-        """A journal that nobody has used yet."""
+        """The path of a new journal."""
         return self.folder / f"{uuid.uuid4().hex}.sqlite3"
 
 
 @contextlib.contextmanager
 def open_workbench() -> Iterator[Workbench]:
-    """A database of this run's own on the server of ``TICKS_DATABASE_URL``, or a fresh embedded one; removed after."""
+    """Create a database on the server of ``TICKS_DATABASE_URL``, or an embedded one; it is removed afterwards."""
     server = os.environ.get("TICKS_DATABASE_URL")
     with tempfile.TemporaryDirectory(prefix="ticks_bench_") as name:
         folder = Path(name)
