@@ -322,6 +322,7 @@ def test_a_terminated_run_ends_in_seconds_with_every_received_tick_stored(platfo
     )
 
 
+@pytest.mark.full
 def test_a_feed_can_be_switched_off_and_on(platform: Platform) -> None:
     run_id = eventually("the feed streams", 120, platform.streaming_run)
     platform.launch("disable_feed", partition="stand_in")
@@ -335,6 +336,7 @@ def test_a_feed_can_be_switched_off_and_on(platform: Platform) -> None:
     eventually("the feed streams again", 120, platform.streaming_run)
 
 
+@pytest.mark.full
 def test_a_run_that_a_power_cut_left_started_is_replaced(platform: Platform) -> None:
     """It is declared failed when its heartbeat has stood still for long: that is test_supervisor's to prove."""
     run_id = eventually("the feed streams", 120, platform.streaming_run)

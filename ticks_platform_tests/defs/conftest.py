@@ -12,6 +12,7 @@ import pytest
 
 from ticks_platform import definitions
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.support import skips
 from ticks_platform_tests.support.dagster import checked
 from ticks_platform_tests.support.workers import stopped_workers
 
@@ -101,14 +102,14 @@ def run_job(platform: dg.Definitions, instance: dg.DagsterInstance) -> Callable[
 def no_scheduler(server_url: str | None) -> None:
     """For what happens where the database does not run its policies by itself, as the embedded one never does."""
     if server_url is not None:
-        pytest.skip("a native server runs its policies by itself")
+        skips.skip(skips.ONLY_EMBEDDED, "a native server runs its policies by itself")
 
 
 @pytest.fixture
 def scheduler(server_url: str | None) -> None:
     """For what happens where the database runs its policies by itself, as a native server does."""
     if server_url is None:
-        pytest.skip("the embedded database has no background workers")
+        skips.skip(skips.ONLY_NATIVE, "the embedded one has no background workers")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import psycopg2
+import pytest
 
 import embedded_timescale
 
@@ -29,6 +30,7 @@ def test_the_first_statement_after_a_restart_fills_chunks(scratch: Path, connect
     assert value(restarted, "SELECT count(*) FROM show_chunks('ticks')") == 1
 
 
+@pytest.mark.full
 def test_killed_between_commits(scratch: Path, connect: Connect) -> None:
     data_dir = scratch / "db"
     connection = connect(embedded_timescale.ensure_running(data_dir), autocommit=False)
@@ -62,6 +64,7 @@ def test_killed_between_commits(scratch: Path, connect: Connect) -> None:
     assert value(after, "SELECT count(*) FROM ONLY ticks") == 0
 
 
+@pytest.mark.full
 def test_killed_in_the_middle_of_a_copy(scratch: Path, connect: Connect) -> None:
     data_dir = scratch / "db"
     url = embedded_timescale.ensure_running(data_dir)

@@ -46,6 +46,7 @@ def test_only_the_owner_can_reach_it(url: str, shared_data_dir: Path) -> None:
     assert embedded_timescale.status(shared_data_dir).tcp_url is None
 
 
+@pytest.mark.full
 def test_first_start_by_several_processes_at_once(scratch: Path) -> None:
     script = (
         "import sys, psycopg2\nfrom pathlib import Path\nimport embedded_timescale\n"
@@ -65,6 +66,7 @@ def test_first_start_by_several_processes_at_once(scratch: Path) -> None:
     assert int(pids.pop()) == server_pid(scratch / "db")
 
 
+@pytest.mark.full
 def test_it_stops_when_idle_and_starts_again(scratch: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TICKS_EMBEDDED_IDLE_SECONDS", "0.5")
     data_dir = scratch / "db"
@@ -128,6 +130,7 @@ def test_tcp_wants_the_password(scratch: Path, connect: Connect) -> None:
     assert "EADDRINUSE" in taken.stderr
 
 
+@pytest.mark.full
 def test_leftovers_of_a_killed_server_do_not_matter(scratch: Path, connect: Connect) -> None:
     data_dir = scratch / "db"
     url = embedded_timescale.ensure_running(data_dir)
@@ -141,6 +144,7 @@ def test_leftovers_of_a_killed_server_do_not_matter(scratch: Path, connect: Conn
     assert embedded_timescale.ensure_running(data_dir) == url
 
 
+@pytest.mark.full
 def test_a_crash_of_the_engine_ends_the_server_and_the_next_start_recovers(scratch: Path, connect: Connect) -> None:
     data_dir = scratch / "db"
     connection = connect(embedded_timescale.ensure_running(data_dir))
@@ -186,6 +190,7 @@ def test_another_version_is_refused_and_left_alone(
     assert files(data_dir) == before
 
 
+@pytest.mark.full
 def test_a_first_start_that_was_cut_short(scratch: Path, connect: Connect) -> None:
     data_dir = scratch / "db"
     (data_dir / "pgdata.new-abc").mkdir(parents=True)
@@ -211,6 +216,7 @@ def test_npm_that_fails_is_explained(scratch: Path) -> None:
     assert not list((scratch / "c" / "embedded").glob("*.new-*"))
 
 
+@pytest.mark.full
 def test_nothing_is_left_in_the_run_folder(scratch: Path) -> None:
     url = embedded_timescale.ensure_running(scratch / "db")
     folder = Path(parse_qs(urlsplit(url).query)["host"][0])
@@ -219,6 +225,7 @@ def test_nothing_is_left_in_the_run_folder(scratch: Path) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.full
 def test_a_data_directory_that_is_deleted_under_the_server(scratch: Path, connect: Connect) -> None:
     data_dir = scratch / "db"
     first = connect(embedded_timescale.ensure_running(data_dir))
@@ -231,6 +238,7 @@ def test_a_data_directory_that_is_deleted_under_the_server(scratch: Path, connec
     assert value(second, "SELECT to_regclass('old')") is None
 
 
+@pytest.mark.full
 def test_a_socket_that_is_deleted_under_the_server(scratch: Path, connect: Connect) -> None:
     data_dir = scratch / "db"
     url = embedded_timescale.ensure_running(data_dir)
@@ -240,6 +248,7 @@ def test_a_socket_that_is_deleted_under_the_server(scratch: Path, connect: Conne
     assert server_pid(data_dir) != old
 
 
+@pytest.mark.full
 def test_a_start_whose_starter_is_killed(scratch: Path, connect: Connect) -> None:
     data_dir = scratch / "db"
     command = [sys.executable, "-m", "embedded_timescale", "start", "--data-dir", str(data_dir)]
@@ -249,6 +258,7 @@ def test_a_start_whose_starter_is_killed(scratch: Path, connect: Connect) -> Non
     assert value(connect(embedded_timescale.ensure_running(data_dir)), "SELECT 1") == 1
 
 
+@pytest.mark.full
 def test_a_damaged_cluster_is_explained(scratch: Path) -> None:
     data_dir = scratch / "db"
     embedded_timescale.ensure_running(data_dir)

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,13 @@ def _feed(name: str, provider: str, url: str, symbols: Iterable[str], repair: di
 
 
 def minutes_ago(count: float) -> datetime:
-    """The begin of the minute so many minutes ago."""
-    return repair_gaps.minute(datetime.now(timezone.utc)) - count * MINUTE
+    """The begin of the minute so many minutes ago, seen from when the test first asks: a minute may end meanwhile."""
+    return _first_minute(os.environ["PYTEST_CURRENT_TEST"].partition(" ")[0]) - count * MINUTE
+
+
+@lru_cache(maxsize=1)
+def _first_minute(_test: str) -> datetime:
+    return repair_gaps.minute(datetime.now(timezone.utc))
 
 
 def load_live(database: Database, feed: FeedSettings, events: Iterable[MadeEvent], folder: Path) -> Metrics:
