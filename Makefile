@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Every run of Dagster is a process of its own, and would compile our modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: dev test test-full soak lint bench conformance clean setup
+.PHONY: dev test test-full soak lint bench conformance docs clean setup
 .DEFAULT_GOAL := dev
 
 dev: setup
@@ -43,6 +43,15 @@ bench: setup
 conformance: setup
 	$(VENV)/bin/python -m conformance
 
+# The site, in docs/_build/html. A warning is an error. Once its generator is installed, building needs no network.
+docs: $(VENV)/.docs
+	$(VENV)/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+$(VENV)/.docs: $(READY)
+	$(VENV)/bin/python -m pip install --quiet --editable '.[docs]'
+	@touch $@
+
 setup: $(READY)
 
 $(READY): pyproject.toml
@@ -55,4 +64,4 @@ $(READY): pyproject.toml
 
 clean:
 	@if [ -x $(VENV)/bin/python ]; then $(VENV)/bin/python -m embedded_timescale stop || true; fi
-	rm -rf $(VENV) .ticks/timescaledb .dagster_home .tmp_dagster_home_* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .ticks/timescaledb .dagster_home .tmp_dagster_home_* .pytest_cache .mypy_cache .ruff_cache docs/_build
