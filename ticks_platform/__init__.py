@@ -1,6 +1,7 @@
 """Live market ticks into TimescaleDB, candles out of it, and proof that both are right; run and seen in Dagster.
 
-`subscribe` is for those who use it as a library, without Dagster; see docs/connectors.md.
+What users call is here. Connector authors import `ticks_platform.connectors`. Everything is imported when it is first
+asked for: ingestion needs no Dagster, and `subscribe` no database.
 """
 
 from __future__ import annotations
@@ -9,13 +10,59 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ticks_platform.component import Platform
+    from ticks_platform.definitions import platform_definitions
+    from ticks_platform.defs.common.resources import DatabaseResource
+    from ticks_platform.errors import ActionRequiredError, RetryableError, TicksPlatformError
+    from ticks_platform.feeds.settings import SettingsError, load_settings
+    from ticks_platform.ingestion.run import Ingestion
     from ticks_platform.subscribing import Change, Subscription, subscribe
+    from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 
-__all__ = ["Change", "Subscription", "subscribe"]
+__version__ = "0.2.0"
+
+__all__ = [
+    "ActionRequiredError",
+    "Change",
+    "Database",
+    "DatabaseResource",
+    "DatabaseUnavailableError",
+    "Ingestion",
+    "Platform",
+    "RetryableError",
+    "SettingsError",
+    "Subscription",
+    "TicksPlatformError",
+    "__version__",
+    "load_settings",
+    "platform_definitions",
+    "subscribe",
+]
+
+_HOMES = {
+    "ActionRequiredError": "errors",
+    "Change": "subscribing",
+    "Database": "timescale.database",
+    "DatabaseResource": "defs.common.resources",
+    "DatabaseUnavailableError": "timescale.database",
+    "Ingestion": "ingestion.run",
+    "Platform": "component",
+    "RetryableError": "errors",
+    "SettingsError": "feeds.settings",
+    "Subscription": "subscribing",
+    "TicksPlatformError": "errors",
+    "load_settings": "feeds.settings",
+    "platform_definitions": "definitions",
+    "subscribe": "subscribing",
+}
+"""The module that each name is imported from."""
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when it is first asked for: every module of the package imports this one, and most need none of it.
-    if name in __all__:
-        return getattr(importlib.import_module("ticks_platform.subscribing"), name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

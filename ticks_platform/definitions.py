@@ -1,4 +1,4 @@
-"""What `dagster dev` and `dg` load: start reading here.
+"""What `dagster dev` and `dg` load, and what a project merges with its own: start reading here.
 
 Everything is found by folder, below `ticks_platform/defs/`; `defs/__init__.py` says how.
 
@@ -20,14 +20,39 @@ from pathlib import Path
 
 import dagster as dg
 
-from ticks_platform.defs.common.project import feed_settings, policies_file
+from ticks_platform import defs as folders
+from ticks_platform.defs.common import project
 from ticks_platform.timescale.policies.settings import load_policies
+
+
+def platform_definitions(
+    *, feeds_file: Path | str | None = None, policies_file: Path | str | None = None
+) -> dg.Definitions:
+    """All assets, checks, jobs, schedules, sensors and resources of the platform, to merge with a project's own.
+
+    There is no executor and no logger in it, no job selects assets that are not its own, and its resource keys begin
+    with ``ticks_``. The files are those of the project, unless others are named. A code location has the platform once.
+
+    Raises SettingsError when feeds.yaml or policies.yaml cannot be used.
+    """
+    with project.files(feeds=feeds_file, policies=policies_file):
+        # Read first: an error raised while the folders are loaded would be the cause of one of Dagster's own.
+        project.feed_settings()
+        load_policies(project.policies_file())
+        # As load_from_defs_folder, which needs a dg.toml, and an installed package has none.
+        found = dg.ComponentTree.from_module(folders, project_root=Path(__file__).parents[1]).build_defs()
+    # Without the tree of their folders: of two definitions that each have one, Dagster merges none.
+    return dg.Definitions(
+        assets=found.assets,
+        asset_checks=found.asset_checks,
+        jobs=found.jobs,
+        schedules=found.schedules,
+        sensors=found.sensors,
+        resources=found.resources,
+    )
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Everything that Dagster runs. Raises SettingsError when feeds.yaml or policies.yaml cannot be used."""
-    # Read first: an error raised while the folders are loaded would be the cause of one of Dagster's own.
-    feed_settings()
-    load_policies(policies_file())
-    return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+    """The platform alone. One process a run takes half the memory and start time of Dagster's default executor."""
+    return dg.Definitions.merge(platform_definitions(), dg.Definitions(executor=dg.in_process_executor))

@@ -1,18 +1,42 @@
-"""The folders of the platform's files and state."""
+"""The folders of the project, of the files that come with the platform, and of its state."""
 
 from __future__ import annotations
 
+import importlib.resources
 import os
 from pathlib import Path
 
 
 def project_root() -> Path:
-    """Folder of ``feeds.yaml`` and ``sql/``: ``TICKS_PROJECT_DIR``, by default the checkout that holds this package."""
+    """Folder of the project: its feeds.yaml, policies.yaml, and files of ``sql/`` that replace the platform's.
+
+    ``TICKS_PROJECT_DIR``, or else the nearest folder with a feeds.yaml, from the current one upwards, or else the
+    checkout that holds this package, or else the current folder.
+    """
     configured = os.environ.get("TICKS_PROJECT_DIR")
-    return Path(configured).expanduser().resolve() if configured else Path(__file__).resolve().parents[1]
+    if configured:
+        return Path(configured).expanduser().resolve()
+    here = Path.cwd()
+    for folder in (here, *here.parents, _package().parent):
+        if (folder / "feeds.yaml").is_file():
+            return folder
+    return here
 
 
 def state_dir() -> Path:
     """Folder of what must survive a restart, such as the embedded database: ``TICKS_STATE_DIR``, or ``.ticks``."""
     configured = os.environ.get("TICKS_STATE_DIR")
     return Path(configured).expanduser().resolve() if configured else project_root() / ".ticks"
+
+
+def shipped(name: str) -> Path:
+    """A file or folder that comes with the platform, such as ``sql``: in the checkout, or else in the package.
+
+    The wheel has copies of what lies beside the package in the checkout.
+    """
+    checkout = _package().parent
+    return (checkout if (checkout / "sql" / "schema").is_dir() else _package()) / name
+
+
+def _package() -> Path:
+    return Path(str(importlib.resources.files("ticks_platform")))

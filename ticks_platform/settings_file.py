@@ -29,6 +29,14 @@ def read_settings(path: Path) -> Any:
         raise SettingsError(f"{path} is not valid YAML: {_describe(error)}") from None
 
 
+def section(content: Any, *names: str) -> Any:
+    """These parts of a settings file. In a defs.yaml of `ticks_platform.Platform` they are attributes."""
+    attributes = content.get("attributes") if isinstance(content, dict) and "type" in content else None
+    if not isinstance(attributes, dict):
+        return content
+    return {name: attributes[name] for name in names if attributes.get(name) is not None}
+
+
 def explain(error: ValidationError, model: type[BaseModel]) -> list[tuple[tuple[int | str, ...], str]]:
     """Place and message of each problem that a model's validation found. No value is quoted: it may be a secret."""
     items = error.errors(include_input=False, include_url=False)

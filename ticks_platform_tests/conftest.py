@@ -20,6 +20,7 @@ from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.policies import jobs as policy_jobs
 from ticks_platform.timescale.policies.settings import POLICIES, load_policies
 from ticks_platform_tests.support import skips
+from ticks_platform_tests.support.own_server import server as server
 from ticks_platform_tests.support.platform_database import PlatformDatabase
 from ticks_standin import StandIn, StandInSettings
 

@@ -19,10 +19,15 @@ LAYERS = {
     "feeds": set(),
     "timescale": {"embedded_timescale"},
     "ingestion": {"feeds", "timescale"},
-    "subscribing": {"feeds", "timescale", "ticks_standin"},
+    "connectors": {"feeds"},
+    "local_feeds": {"feeds", "ticks_standin"},
+    "subscribing": {"feeds", "timescale", "local_feeds", "ticks_standin"},
+    "diagnosis": {"feeds", "ingestion", "timescale", "local_feeds"},
     "pictures": set(),
     "alerts": set(),
-    "defs": {"feeds", "ingestion", "timescale", "ticks_standin", "pictures", "alerts"},
+    "defs": {"feeds", "ingestion", "timescale", "local_feeds", "ticks_standin", "pictures", "alerts"},
+    "component": {"definitions"},
+    "cli": {"feeds", "ingestion", "timescale", "local_feeds", "diagnosis", "ticks_standin", "embedded_timescale"},
 }
 """What each layer of ticks_platform may import beside itself and what is below all layers."""
 
@@ -31,7 +36,7 @@ BELOW = {"paths", "settings_file", "backoff", "errors", "timestamps", "intervals
 ABOVE = {"definitions", "standin"}
 """Modules that no layer may import; `standin` is an old name."""
 
-DAGSTER = {"defs", "definitions"}
+DAGSTER = {"defs", "definitions", "component"}
 """The parts that may import Dagster."""
 
 MAX_LEVELS = 6

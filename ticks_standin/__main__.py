@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +98,11 @@ def _read_calls(loop: asyncio.AbstractEventLoop, commands: Commands, stop: async
         loop.call_soon_threadsafe(stop.set)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal, or the end of standard input; returns the exit code."""
     logging.basicConfig(level=logging.WARNING)
     parser = _parser()
-    given = vars(parser.parse_args())
+    given = vars(parser.parse_args(arguments))
     exit_with_stdin, announce_in = given.pop("exit_with_stdin"), given.pop("announce_in")
     try:
         settings = StandInSettings(**given)

@@ -7,6 +7,7 @@ import inspect
 from importlib.metadata import entry_points
 
 from ticks_platform.errors import TicksPlatformError
+from ticks_platform.feeds.coinbase.connector import Coinbase
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.polygon.connector import PolygonConnector
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
@@ -14,7 +15,11 @@ from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 ENTRY_POINTS = "ticks_platform.connectors"
 """Entry point group in which a package registers connectors by provider name."""
 
-_BUILT_IN: dict[str, type[Connector]] = {"twelve_data": TwelveDataConnector, "polygon": PolygonConnector}
+_BUILT_IN: dict[str, type[Connector]] = {
+    "twelve_data": TwelveDataConnector,
+    "polygon": PolygonConnector,
+    "coinbase": Coinbase,
+}
 
 
 class UnknownProviderError(TicksPlatformError, ValueError):

@@ -17,7 +17,7 @@ from ticks_platform.feeds.events import Event
 from ticks_platform.feeds.history import History
 from ticks_platform.feeds.registry import find_connector
 from ticks_platform.settings_file import SettingsError as SettingsError
-from ticks_platform.settings_file import explain, read_settings
+from ticks_platform.settings_file import explain, read_settings, section
 
 STAND_IN = "stand-in"
 """The endpoint of the local feed server with synthetic prices."""
@@ -309,7 +309,7 @@ class PlatformSettings(_Section):
 
 def load_settings(path: Path) -> PlatformSettings:
     """Read and validate feeds.yaml. Raises SettingsError, which names the file and each invalid setting."""
-    content = read_settings(path)
+    content = section(read_settings(path), "feeds", "stand_in")
     try:
         return PlatformSettings.model_validate(content)
     except ValidationError as error:

@@ -15,11 +15,12 @@ from typing import NamedTuple
 from ticks_platform.feeds.calendars import Calendar
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Bar, Control, Event, Frame, Quote, Rejected, Tick
-from ticks_platform.feeds.settings import STAND_IN, FeedSettings, SettingsError, StandInSettings
+from ticks_platform.feeds.settings import STAND_IN, FeedSettings, StandInSettings
 from ticks_platform.feeds.transport.pool import ConnectionPool
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change as StateChange
 from ticks_platform.feeds.transport.state import State
+from ticks_platform.local_feeds import stand_in_url
 from ticks_platform.subscribing.subscription import Change, OnChange
 from ticks_platform.timestamps import from_nanoseconds
 
@@ -180,13 +181,7 @@ class FeedSource:
         feed = self._feed
         server = StandInProcess(ServerSettings(**self._stand_in.model_dump()))
         self._resources.callback(server.close)
-        market = {"market": feed.options["market"]} if "market" in feed.options else {}
-        try:
-            return server.url(feed.provider, key=None, **market)
-        except KeyError:
-            raise SettingsError(
-                f"feed '{feed.name}': the stand-in does not support provider '{feed.provider}'"
-            ) from None
+        return stand_in_url(feed, server)
 
     def _read(self) -> None:
         assert self._connections is not None

@@ -32,8 +32,8 @@ class Server(NamedTuple):
     """`timescale` for the community edition, `apache` for the other one; None where it is not loaded."""
 
 
-def require_timescaledb(cursor: Cursor) -> None:
-    """Create the extension where it is missing, and check its edition. Raises UnusableDatabaseError."""
+def require_timescaledb(cursor: Cursor) -> Server:
+    """Create the extension where it is missing, check its edition, return which it is. Raises UnusableDatabaseError."""
     # Where it is not loaded, CREATE EXTENSION would end the session.
     cursor.execute(sql_files.read("queries/server/extension_is_available.sql"))
     available, loaded = cursor.fetchone() or (False, False)
@@ -52,9 +52,11 @@ def require_timescaledb(cursor: Cursor) -> None:
             f"CREATE EXTENSION timescaledb in this database ({str(error).strip()})"
         ) from error
     cursor.execute(sql_files.read("queries/server/version_and_license.sql"))
-    problem = shortcoming(Server(*(cursor.fetchone() or ("0", None))))
+    server = Server(*(cursor.fetchone() or ("0", None)))
+    problem = shortcoming(server)
     if problem:
         raise UnusableDatabaseError(problem)
+    return server
 
 
 def shortcoming(server: Server) -> str | None:

@@ -5,14 +5,13 @@ All DDL of the platform is in them, and every statement that does not fit on a l
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psycopg2 import sql
 
-from ticks_platform.paths import project_root
+from ticks_platform.paths import project_root, shipped
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -62,15 +61,22 @@ CANDLE_REASONS = (
 )
 """The functions that tell why a bucket has no candle. They read the candles of minutes, which have to be there."""
 
+MAY_BE_OVERRIDDEN = ("candles", "queries/checks")
+"""Folders of ``sql/`` of which a project may replace files by its own of the same name."""
+
 _DDL_LOCK = 0x7469636B  # "tick"
 
 
 def read(name: str) -> str:
-    """The text of a file under ``sql/``. Raises FileNotFoundError, naming the file.
+    """The text of a file under ``sql/``: the project's own where it has one and may, or else the platform's.
 
+    Raises FileNotFoundError, naming the file.
     A file that has not changed is not read again: statements are read each time that they are executed.
     """
-    path = _path(name, os.environ.get("TICKS_PROJECT_DIR"))
+    path = shipped("sql") / name
+    if name.startswith(MAY_BE_OVERRIDDEN):
+        own = project_root() / "sql" / name
+        path = own if own.is_file() else path
     found = path.stat()
     return _text(path, found.st_mtime_ns, found.st_size, found.st_ino)
 
@@ -80,9 +86,14 @@ def compose(name: str, **parts: sql.Composable) -> sql.Composed:
     return sql.SQL(read(name)).format(**parts)
 
 
-@lru_cache(maxsize=512)
-def _path(name: str, _project_dir: str | None) -> Path:
-    return project_root() / "sql" / name
+def overrides(project: Path) -> tuple[list[str], list[str]]:
+    """The files under ``sql/`` of a project: those that replace the platform's, and those that replace nothing."""
+    folder, ours = project / "sql", shipped("sql")
+    if not folder.is_dir() or folder.samefile(ours):
+        return [], []
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.sql"))
+    used = [name for name in names if name.startswith(MAY_BE_OVERRIDDEN) and (ours / name).is_file()]
+    return used, [name for name in names if name not in used]
 
 
 @lru_cache(maxsize=512)

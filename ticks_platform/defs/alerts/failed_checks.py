@@ -22,7 +22,7 @@ def alert_failed_checks() -> dg.Definitions:
             "be posted now is posted later."
         ),
     )
-    def sensor(context: dg.SensorEvaluationContext, alerts: AlertsResource) -> dg.SensorResult:
+    def sensor(context: dg.SensorEvaluationContext, ticks_alerts: AlertsResource) -> dg.SensorResult:
         known: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
         graph = context.repository_def.asset_graph if context.repository_def else None
         states, changes = dict(known), []
@@ -37,7 +37,7 @@ def alert_failed_checks() -> dg.Definitions:
         if not changes:
             return dg.SensorResult(skip_reason="no check has changed", cursor=json.dumps(states))
         # The cursor moves only if this does not raise.
-        alerts.post("\n".join(_within(changes)))
+        ticks_alerts.post("\n".join(_within(changes)))
         return dg.SensorResult(skip_reason=f"posted: {len(changes)} changes", cursor=json.dumps(states))
 
     return dg.Definitions(sensors=[sensor] if is_on() else [])

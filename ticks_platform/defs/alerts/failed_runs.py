@@ -26,7 +26,7 @@ def alert_failed_runs() -> dg.Definitions:
             "checks failed: alert_failed_checks posts those."
         ),
     )
-    def sensor(context: dg.RunFailureSensorContext, alerts: AlertsResource) -> dg.SkipReason | None:
+    def sensor(context: dg.RunFailureSensorContext, ticks_alerts: AlertsResource) -> dg.SkipReason | None:
         run, message = context.dagster_run, context.failure_event.message or ""
         if is_interruption(message):
             return dg.SkipReason(f"run {run.run_id[:8]} was interrupted")
@@ -34,7 +34,7 @@ def alert_failed_runs() -> dg.Definitions:
             return dg.SkipReason(f"only checks failed in run {run.run_id[:8]}")
         if _failed_before(context.instance, run):
             return dg.SkipReason(f"{_name(run)} failed the time before, too")
-        alerts.post(f":red_circle: *{_name(run)}* failed, run `{run.run_id}`\n{short(_reason(context, message))}")
+        ticks_alerts.post(f":red_circle: *{_name(run)}* failed, run `{run.run_id}`\n{short(_reason(context, message))}")
         return None
 
     return dg.Definitions(sensors=[sensor] if is_on() else [])

@@ -27,7 +27,9 @@ class AlertsResource(dg.ConfigurableResource[None]):
 @dg.definitions
 def resources() -> dg.Definitions:
     """The resource of the sensors; its value, a secret, is never shown."""
-    return dg.Definitions(resources={"alerts": AlertsResource(url=dg.EnvVar(webhook.VARIABLE))} if is_on() else {})
+    return dg.Definitions(
+        resources={"ticks_alerts": AlertsResource(url=dg.EnvVar(webhook.VARIABLE))} if is_on() else {}
+    )
 
 
 def is_on() -> bool:

@@ -22,13 +22,13 @@ def _candle(candle: Candle, *, description: str) -> dg.Definitions:
         metadata=defined_in(candle.file),
         description=description,
     )
-    def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
-        with database.transaction() as cursor:
+    def asset(ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
+        with ticks_database.transaction() as cursor:
             drift = definitions.drift(cursor, candle)
             # A changed file changes nothing by itself: the history has to come along, by the job rebuild_candle.
             if drift is None:
                 sql_files.apply(cursor, *candle.files)
-        with database.autocommit() as cursor:
+        with ticks_database.autocommit() as cursor:
             candles.refresh_history(cursor, candle)
             summary = candles.summarize(cursor, candle)
             metadata = {**table_metadata(cursor, candle.name), **chart.chart(cursor, candle, summary)}

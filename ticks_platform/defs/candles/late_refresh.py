@@ -41,9 +41,9 @@ def _metadata(late: Late) -> dict[str, dg.MetadataValue]:
         "Refreshes the hours whose ticks came too late for the refresh policies, and their days: minutes, hours, days."
     ),
 )
-def refresh_late_candles(context: dg.OpExecutionContext, database: DatabaseResource) -> None:
+def refresh_late_candles(context: dg.OpExecutionContext, ticks_database: DatabaseResource) -> None:
     """Refresh what late ticks have changed, and show which hours those were."""
-    with database.autocommit() as cursor:
+    with ticks_database.autocommit() as cursor:
         late = late_ticks.refresh(cursor)
     metadata = _metadata(late)
     context.add_output_metadata(metadata)
@@ -58,6 +58,7 @@ def catch_up() -> dg.Definitions:
 
     @dg.job(
         name="catch_up",
+        executor_def=dg.in_process_executor,
         tags=MAX_RUNTIME,
         description=(
             "Refreshes exactly those closed hours and days whose ticks came too late for the windows of the refresh "
@@ -77,12 +78,12 @@ def catch_up() -> dg.Definitions:
             "policies. Skips where there are none."
         ),
     )
-    def schedule(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
-        skip = reason_to_skip(database)
+    def schedule(ticks_database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
+        skip = reason_to_skip(ticks_database)
         if skip is not None:
             return skip
         try:
-            with database.transaction() as cursor:
+            with ticks_database.transaction() as cursor:
                 late = late_ticks.find(cursor)
         except UNREACHABLE as error:
             return unreachable(error)

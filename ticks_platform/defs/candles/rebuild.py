@@ -51,53 +51,54 @@ def _plan_metadata(planned: Plan) -> dict[str, dg.MetadataValue]:
     }
 
 
-# An op and not an asset: it changes up to three candle assets, deliberately, and tells each of them what it did.
-@dg.op(
-    name="make_candle_anew",
-    pool=REFRESH_POOL,
-    out=dg.Out(dg.Nothing),
-    description="Builds a candle from its file beside the old one, with those made from it, and swaps them.",
-)
-def rebuild_one(context: dg.OpExecutionContext, config: RebuildConfig, database: DatabaseResource) -> None:
-    """Say what a rebuild would do, and unless it is a dry run, do it."""
-    candle = next(candle for candle in CANDLES if candle.name == config.candle.value)
-    with database.transaction() as cursor:
-        planned = rebuild.plan(cursor, candle)
-    metadata = _plan_metadata(planned)
-    context.add_output_metadata({**metadata, "dry run": config.dry_run})
-    if planned.drift is None:
-        context.log.info(f"{candle.name} is as in its file: there is nothing to rebuild")
-        return
-    for name, value in metadata.items():
-        context.log.info(f"{name}: {value.value}")
-    try:
-        if config.dry_run:
-            rebuild.try_out(database.database, planned)
-            context.log.info("a dry run: nothing was changed. The database accepts the new definitions")
-            return
-        settings = load_policies(policies_file())
-        done = rebuild.rebuild(database.database, planned, settings, context.log.info)
-    except RebuildRefusedError as error:
-        raise dg.Failure(f"{candle.name} is left as it is: {error}", metadata=metadata) from error
-    for level in planned.rebuilt:
-        context.log_event(
-            dg.AssetObservation(
-                asset_key=level.name,
-                metadata={
-                    "rebuilt": True,
-                    "carried over": done.carried.get(level.name, 0),
-                    "not made by the ticks any more": done.gone.get(level.name, 0),
-                },
-            )
-        )
-
-
 @dg.definitions
 def rebuild_candle() -> dg.Definitions:
     """The job `rebuild_candle`."""
+    file = policies_file()
+
+    # An op and not an asset: it changes up to three candle assets, deliberately, and tells each of them what it did.
+    @dg.op(
+        name="make_candle_anew",
+        pool=REFRESH_POOL,
+        out=dg.Out(dg.Nothing),
+        description="Builds a candle from its file beside the old one, with those made from it, and swaps them.",
+    )
+    def rebuild_one(context: dg.OpExecutionContext, config: RebuildConfig, ticks_database: DatabaseResource) -> None:
+        """Say what a rebuild would do, and unless it is a dry run, do it."""
+        candle = next(level for level in CANDLES if level.name == config.candle.value)
+        with ticks_database.transaction() as cursor:
+            planned = rebuild.plan(cursor, candle)
+        metadata = _plan_metadata(planned)
+        context.add_output_metadata({**metadata, "dry run": config.dry_run})
+        if planned.drift is None:
+            context.log.info(f"{candle.name} is as in its file: there is nothing to rebuild")
+            return
+        for name, value in metadata.items():
+            context.log.info(f"{name}: {value.value}")
+        try:
+            if config.dry_run:
+                rebuild.try_out(ticks_database.database, planned)
+                context.log.info("a dry run: nothing was changed. The database accepts the new definitions")
+                return
+            settings = load_policies(file)
+            done = rebuild.rebuild(ticks_database.database, planned, settings, context.log.info)
+        except RebuildRefusedError as error:
+            raise dg.Failure(f"{candle.name} is left as it is: {error}", metadata=metadata) from error
+        for level in planned.rebuilt:
+            context.log_event(
+                dg.AssetObservation(
+                    asset_key=level.name,
+                    metadata={
+                        "rebuilt": True,
+                        "carried over": done.carried.get(level.name, 0),
+                        "not made by the ticks any more": done.gone.get(level.name, 0),
+                    },
+                )
+            )
 
     @dg.job(
         name="rebuild_candle",
+        executor_def=dg.in_process_executor,
         tags={"dagster/max_runtime": str(24 * 3600)},
         description=(
             "Rebuilds a candle whose file has changed, with those made from it: beside the old ones, which readers see "

@@ -29,9 +29,9 @@ def candle_refresh() -> dg.Definitions:
             "for history that was written past the loader, and for whoever wants to be sure of some days."
         ),
     )
-    def asset(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult[None]:
+    def asset(context: dg.AssetExecutionContext, ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
         begin, end = context.partition_time_window
-        with database.autocommit() as cursor:
+        with ticks_database.autocommit() as cursor:
             counted = late_ticks.refresh_days(cursor, begin, end)
         return dg.MaterializeResult(
             metadata={

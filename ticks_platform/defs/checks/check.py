@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -29,6 +30,8 @@ class Subject(NamedTuple):
     database: DatabaseResource
     settings: PlatformSettings
     """feeds.yaml, as it was when the definitions were loaded."""
+    policies: Path
+    """policies.yaml."""
 
     @property
     def candle(self) -> Candle:
@@ -93,13 +96,13 @@ class Check(NamedTuple):
     """Whether it runs once a day instead of every five minutes, since it reads a whole table."""
 
 
-def asset_checks(check: Check, settings: PlatformSettings) -> Iterator[dg.AssetChecksDefinition]:
+def asset_checks(check: Check, settings: PlatformSettings, policies: Path) -> Iterator[dg.AssetChecksDefinition]:
     """The check on each of its assets, as Dagster runs it."""
     for asset in check.assets:
-        yield _asset_check(check, asset, settings)
+        yield _asset_check(check, asset, settings, policies)
 
 
-def _asset_check(check: Check, asset: str, settings: PlatformSettings) -> dg.AssetChecksDefinition:
+def _asset_check(check: Check, asset: str, settings: PlatformSettings, policies: Path) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=asset,
         name=check.name,
@@ -108,8 +111,8 @@ def _asset_check(check: Check, asset: str, settings: PlatformSettings) -> dg.Ass
         pool=REFRESH_POOL if check.heals else None,
         op_tags=LAST if check.heals else None,
     )
-    def run(database: DatabaseResource) -> dg.AssetCheckResult:
-        verdict = check.judge(Subject(asset, database, settings))
+    def run(ticks_database: DatabaseResource) -> dg.AssetCheckResult:
+        verdict = check.judge(Subject(asset, ticks_database, settings, policies))
         return dg.AssetCheckResult(
             passed=verdict.passed,
             severity=verdict.severity or check.severity,

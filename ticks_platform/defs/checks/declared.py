@@ -7,7 +7,6 @@ import dagster as dg
 from ticks_platform.defs.candles.rebuild import difference
 from ticks_platform.defs.checks.check import ERROR, WARN, Subject, Verdict
 from ticks_platform.defs.checks.refreshes import failed, overdue
-from ticks_platform.defs.common.project import policies_file
 from ticks_platform.timescale import readers
 from ticks_platform.timescale.candles import definitions
 from ticks_platform.timescale.candles.definitions import DefinitionError
@@ -38,7 +37,7 @@ def definition_is_as_in_its_file(subject: Subject) -> Verdict:
 def policy_is_as_declared(subject: Subject) -> Verdict:
     """The policy is that of policies.yaml, and runs."""
     policy = next(policy for policy in POLICIES if policy.name == subject.asset)
-    terms = load_policies(policies_file()).terms(policy)
+    terms = load_policies(subject.policies).terms(policy)
     wrong: list[str] = []
     late: list[str] = []
     with subject.database.transaction() as cursor:

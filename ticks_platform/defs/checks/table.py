@@ -6,7 +6,7 @@ import dagster as dg
 
 from ticks_platform.defs.checks import bars, declared, feeds, gaps, ledger, reconciliation, refreshes, sessions
 from ticks_platform.defs.checks.check import ERROR, WARN, Check, Query, asset_checks
-from ticks_platform.defs.common.project import feed_settings
+from ticks_platform.defs.common.project import feed_settings, policies_file
 from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.policies.settings import POLICIES, Kind
 
@@ -250,5 +250,5 @@ CHECKS = (
 @dg.definitions
 def checks() -> dg.Definitions:
     """Every check of the table, on each of its assets."""
-    settings = feed_settings()
-    return dg.Definitions(asset_checks=[made for check in CHECKS for made in asset_checks(check, settings)])
+    settings, policies = feed_settings(), policies_file()
+    return dg.Definitions(asset_checks=[made for check in CHECKS for made in asset_checks(check, settings, policies)])

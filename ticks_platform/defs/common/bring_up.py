@@ -4,10 +4,11 @@ from pathlib import Path
 
 import dagster as dg
 
-from ticks_platform.defs.common.labels import MAX_RUNTIME
+from ticks_platform.defs.common.labels import MAX_RUNTIME, READER_TAG
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.timescale import sql_files, tables
 from ticks_platform.timescale.candles.candles import CANDLES
+from ticks_platform.timescale.policies.settings import POLICIES
 
 OBJECTS = (
     "stocks_real_time",
@@ -20,24 +21,34 @@ OBJECTS = (
 )
 """Tables and views; while one is missing, `bring_up` is launched. The first file of the machinery is its schema."""
 
-# Not everything: a project that merges our definitions with its own has assets that are not ours to materialize.
-BROUGHT_UP = dg.AssetSelection.groups("ticks", "calendar", "candles", "gaps", "policies") - dg.AssetSelection.assets(
-    "candle_refresh"
+# By name: other assets of a project that merges our definitions with its own are not ours to materialize.
+POLICY_ASSETS = dg.AssetSelection.assets(*(policy.name for policy in POLICIES)) | dg.AssetSelection.tag(*READER_TAG)
+"""The assets of the policies, and the grants of the reader where there is one."""
+
+BROUGHT_UP = POLICY_ASSETS | dg.AssetSelection.assets(
+    "stocks_real_time",
+    "stock_quotes",
+    "stock_aggregates",
+    "company",
+    "market_calendar",
+    *(candle.name for candle in CANDLES),
+    "feed_gaps",
 )
 """The assets that make what is in the database; the others are materialized by users and sensors."""
 
 bring_up = dg.define_asset_job(
     "bring_up",
     selection=BROUGHT_UP.without_checks(),
+    executor_def=dg.in_process_executor,
     tags=MAX_RUNTIME,
     description="Creates whatever is missing in the database: hypertable, candles, policies. Changes nothing else.",
 )
 
 
-def reason_to_skip(database: DatabaseResource) -> dg.SkipReason | None:
+def reason_to_skip(ticks_database: DatabaseResource) -> dg.SkipReason | None:
     """Why a schedule cannot do anything yet; None when it can."""
     try:
-        with database.transaction() as cursor:
+        with ticks_database.transaction() as cursor:
             missing = tables.missing(cursor, OBJECTS)
     except UNREACHABLE as error:
         return unreachable(error)
@@ -53,7 +64,9 @@ def scheduled_job(
     name: str, cron: str, selection: dg.AssetSelection, *, description: str, schedule_description: str
 ) -> dg.Definitions:
     """A job on assets or checks, and a schedule of its name that launches it once `bring_up` has created everything."""
-    job = dg.define_asset_job(name, selection=selection, tags=MAX_RUNTIME, description=description)
+    job = dg.define_asset_job(
+        name, selection=selection, executor_def=dg.in_process_executor, tags=MAX_RUNTIME, description=description
+    )
 
     @dg.schedule(
         name=name,
@@ -62,7 +75,7 @@ def scheduled_job(
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=schedule_description,
     )
-    def schedule(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
-        return reason_to_skip(database) or dg.RunRequest()
+    def schedule(ticks_database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
+        return reason_to_skip(ticks_database) or dg.RunRequest()
 
     return dg.Definitions(jobs=[job], schedules=[schedule])

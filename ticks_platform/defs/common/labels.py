@@ -22,3 +22,7 @@ def defined_in(file: str) -> dict[str, Any]:
         "definition": dg.MetadataValue.md(f"```sql\n{sql_files.read(file)}\n```"),
         "file": dg.MetadataValue.path(f"sql/{file}"),
     }
+
+
+READER_TAG = ("ticks/grants", "reader")
+"""On the asset `reader`, which is there only where a role is named."""

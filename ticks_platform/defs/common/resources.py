@@ -11,21 +11,17 @@ import psycopg2
 import psycopg2.errors
 from pydantic import Field
 
+from ticks_platform import local_feeds
 from ticks_platform.defs.common.project import feeds_file
 from ticks_platform.feeds.history import History
-from ticks_platform.feeds.settings import STAND_IN, FeedSettings, PlatformSettings, SettingsError, load_settings
+from ticks_platform.feeds.settings import FeedSettings, PlatformSettings, SettingsError, load_settings
 from ticks_platform.ingestion.run import Ingestion
-from ticks_platform.paths import state_dir
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
-from ticks_standin import StandInDaemon, StandInSettings, daemon
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 _URL_VARIABLE = "TICKS_DATABASE_URL"
-
-STAND_IN_HISTORY = 100_000
-"""Events that the stand-in of a feed keeps for repair, in some 80 MB: the last 80 minutes at 20 a second."""
 
 # psycopg2 raises InterfaceError when it rolls back on a connection that was lost in the middle of a transaction.
 UNREACHABLE = (
@@ -98,18 +94,7 @@ class IngestionResource(dg.ConfigurableResource[None]):
         minutes without a client. Raises SettingsError.
         """
         (feed,) = settings.feeds
-        stand_in_url = None
-        if feed.endpoint == STAND_IN:
-            stand_in_settings = StandInSettings(
-                rate=settings.stand_in.rate,
-                seed=settings.stand_in.seed,
-                accept_any_symbol=settings.stand_in.accept_any_symbol,
-                history_events=STAND_IN_HISTORY,
-                # A run and its successor may have a connection per symbol each.
-                max_connections=1_000,
-            )
-            stand_in_url = _url(feed, daemon.ensure_running(stand_in_file(feed.name), stand_in_settings))
-        connector = feed.connector(stand_in_url=stand_in_url)
+        connector = local_feeds.connector(settings, feed)
         with Ingestion(
             feed=feed, connector=connector, database=self.database.database, owner=owner, follow=follow
         ) as ingestion:
@@ -120,32 +105,12 @@ class IngestionResource(dg.ConfigurableResource[None]):
 
         Raises SettingsError when it needs an API key that is missing, or a stand-in that does not run.
         """
-        if feed.endpoint != STAND_IN:
-            return feed.history()
-        stand_in = daemon.find(stand_in_file(feed.name))
-        history = feed.history(stand_in_url=None if stand_in is None else _url(feed, stand_in))
-        if history is not None and stand_in is not None:
-            history.since = stand_in.history_since_ms / 1_000
-        return history
+        return local_feeds.history(feed)
 
 
 @dg.definitions
 def resources() -> dg.Definitions:
-    """The resources, and the executor: one process a run takes half the memory and start time of Dagster's default."""
+    """The resources, under keys that no other project uses."""
     database = DatabaseResource.from_environment()
     ingestion = IngestionResource(database=database, feeds_file=str(feeds_file()))
-    return dg.Definitions(resources={"database": database, "ingestion": ingestion}, executor=dg.in_process_executor)
-
-
-def stand_in_file(feed: str) -> Path:
-    """The file that says where the stand-in of a feed listens."""
-    return state_dir() / "stand-in" / f"{feed}.json"
-
-
-def _url(feed: FeedSettings, stand_in: StandInDaemon) -> str:
-    # Where a provider serves each of its markets under an address of its own, the feed says which one it wants.
-    market = {"market": feed.options["market"]} if "market" in feed.options else {}
-    try:
-        return stand_in.url(feed.provider, key=None, **market)
-    except KeyError:
-        raise SettingsError(f"feed '{feed.name}': the stand-in does not speak for provider '{feed.provider}'") from None
+    return dg.Definitions(resources={"ticks_database": database, "ticks_ingestion": ingestion})

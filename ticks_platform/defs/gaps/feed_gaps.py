@@ -37,15 +37,15 @@ def feed_gaps() -> dg.Definitions:
             "each feed, and creates the function ticks_platform.why_no_candle, which says why a bucket has no candle."
         ),
     )
-    def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
+    def asset(ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
         now = datetime.now(timezone.utc)
-        with database.transaction() as cursor:
+        with ticks_database.transaction() as cursor:
             sql_files.apply(cursor, *sql_files.CANDLE_REASONS)
-        bring_up_to_date(database, feeds, now)
+        bring_up_to_date(ticks_database, feeds, now)
         for feed in feeds:
-            with database.transaction() as cursor:
+            with ticks_database.transaction() as cursor:
                 gaps.forget_old(cursor, feed, now=now)
-        with database.transaction() as cursor:
+        with ticks_database.transaction() as cursor:
             rows = gap_reports.newest(cursor, feeds, now=now, limit=ROWS)
             totals = gap_reports.totals(cursor, feeds, now=now)
             pictures = {f"timeline of {feed}": timeline(cursor, feed, now) for feed in feeds}
@@ -77,11 +77,11 @@ def keep_gaps() -> dg.Definitions:
     )
 
 
-def bring_up_to_date(database: DatabaseResource, feeds: Sequence[str], now: datetime) -> None:
+def bring_up_to_date(ticks_database: DatabaseResource, feeds: Sequence[str], now: datetime) -> None:
     """Compute what follows from what these feeds have received since the last time."""
     for feed in feeds:
         # A transaction each: it holds up the loader of its feed.
-        with database.transaction() as cursor:
+        with ticks_database.transaction() as cursor:
             gaps.update(cursor, feed, now=now)
 
 

@@ -42,11 +42,11 @@ def market_calendar() -> dg.Definitions:
             "ticks_platform.symbol_calendar. Candles of session days and the search for gaps read them."
         ),
     )
-    def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
+    def asset(ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
         calendars = {
             (feed.name, symbol): calendar for feed in settings.feeds for symbol, calendar in feed.calendars().items()
         }
-        with database.transaction() as cursor:
+        with ticks_database.transaction() as cursor:
             sql_files.apply(
                 cursor,
                 "schema/ticks_platform.sql",

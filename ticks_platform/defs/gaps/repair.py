@@ -31,14 +31,14 @@ def _no_history(feed: FeedSettings) -> str:
 
 def _fetch(
     context: dg.OpExecutionContext,
-    database: DatabaseResource,
+    ticks_database: DatabaseResource,
     feed: FeedSettings,
     history: History | None,
     intervals: list[SymbolInterval],
 ) -> None:
     if history is None:
         reason = _no_history(feed)
-        with database.transaction() as cursor:
+        with ticks_database.transaction() as cursor:
             given_up = repair_gaps.give_up_all(cursor, feed.name, reason)
         context.log.info(f"feed '{feed.name}': {reason}; {given_up} gaps cannot be repaired")
         return
@@ -46,7 +46,7 @@ def _fetch(
         context.log.info(f"feed '{feed.name}': repair is switched off in feeds.yaml (repair.enabled)")
         return
     try:
-        report = repair.Repair(feed=feed, history=history, database=database.database, owner=context.run_id).run(
+        report = repair.Repair(feed=feed, history=history, database=ticks_database.database, owner=context.run_id).run(
             seconds=RUN_SECONDS, intervals=intervals
         )
     except (ActionRequiredError, RetryableError) as error:
@@ -58,9 +58,9 @@ def _fetch(
     )
 
 
-def _history(ingestion: IngestionResource, feed: FeedSettings) -> History | None:
+def _history(ticks_ingestion: IngestionResource, feed: FeedSettings) -> History | None:
     try:
-        return ingestion.history(feed)
+        return ticks_ingestion.history(feed)
     except SettingsError as error:
         raise dg.Failure(str(error)) from error
 
@@ -73,10 +73,12 @@ def _history(ingestion: IngestionResource, feed: FeedSettings) -> History | None
         "loads the answers: each page once, whatever ends the run in between."
     ),
 )
-def fetch_gaps(context: dg.OpExecutionContext, database: DatabaseResource, ingestion: IngestionResource) -> None:
+def fetch_gaps(
+    context: dg.OpExecutionContext, ticks_database: DatabaseResource, ticks_ingestion: IngestionResource
+) -> None:
     """What a run does not finish, the next one continues."""
-    feed = ingestion.settings(context.partition_key).feeds[0]
-    _fetch(context, database, feed, _history(ingestion, feed), [])
+    feed = ticks_ingestion.settings(context.partition_key).feeds[0]
+    _fetch(context, ticks_database, feed, _history(ticks_ingestion, feed), [])
 
 
 @dg.op(
@@ -84,11 +86,13 @@ def fetch_gaps(context: dg.OpExecutionContext, database: DatabaseResource, inges
     out=dg.Out(dg.Nothing),
     description="Requests the selected days of the selected feeds from the provider's history, and loads the answers.",
 )
-def fetch_days(context: dg.OpExecutionContext, database: DatabaseResource, ingestion: IngestionResource) -> None:
+def fetch_days(
+    context: dg.OpExecutionContext, ticks_database: DatabaseResource, ticks_ingestion: IngestionResource
+) -> None:
     """What a run does not finish, gap_repair continues."""
     for name, days in _selected(context).items():
-        feed = ingestion.settings(name).feeds[0]
-        history = _history(ingestion, feed)
+        feed = ticks_ingestion.settings(name).feeds[0]
+        history = _history(ticks_ingestion, feed)
         if history is None:
             raise dg.Failure(f"feed '{name}': {_no_history(feed)}")
         first, last = repair.whole_minutes(feed, history)
@@ -96,7 +100,7 @@ def fetch_days(context: dg.OpExecutionContext, database: DatabaseResource, inges
         intervals = [
             SymbolInterval(symbol, *span) for span in spans for symbol in feed.asked_symbols() if span[0] < span[1]
         ]
-        _fetch(context, database, feed, history, intervals)
+        _fetch(context, ticks_database, feed, history, intervals)
 
 
 def _selected(context: dg.OpExecutionContext) -> dict[str, list[datetime]]:
@@ -117,15 +121,17 @@ def _selected(context: dg.OpExecutionContext) -> dict[str, list[datetime]]:
         "hours with their ticks, and closes the gaps that are repaired or cannot be repaired."
     ),
 )
-def settle_gaps(context: dg.OpExecutionContext, database: DatabaseResource, ingestion: IngestionResource) -> None:
+def settle_gaps(
+    context: dg.OpExecutionContext, ticks_database: DatabaseResource, ticks_ingestion: IngestionResource
+) -> None:
     """Close the gaps once the candles agree with their ticks."""
     names = [context.partition_key] if not _is_of_days(context) else list(_selected(context))
     metadata: dict[str, Any] = {}
     for name in names:
-        feed = ingestion.settings(name).feeds[0]
-        history = _history(ingestion, feed)
+        feed = ticks_ingestion.settings(name).feeds[0]
+        history = _history(ticks_ingestion, feed)
         if history is not None:
-            found = _settle(database, feed, history)
+            found = _settle(ticks_database, feed, history)
             metadata |= found if len(names) == 1 else {f"{name}: {label}": value for label, value in found.items()}
     context.add_output_metadata(metadata)
 
@@ -134,9 +140,9 @@ def _is_of_days(context: dg.OpExecutionContext) -> bool:
     return isinstance(context.partition_keys[0], dg.MultiPartitionKey)
 
 
-def _settle(database: DatabaseResource, feed: FeedSettings, history: History) -> dict[str, Any]:
+def _settle(ticks_database: DatabaseResource, feed: FeedSettings, history: History) -> dict[str, Any]:
     compared = differing = 0
-    with database.autocommit() as cursor:
+    with ticks_database.autocommit() as cursor:
         days = repair_gaps.days_to_refresh(cursor, feed.name)
         for begin, end in days:
             late_ticks.refresh_days(cursor, begin, end)
@@ -145,7 +151,7 @@ def _settle(database: DatabaseResource, feed: FeedSettings, history: History) ->
             results += [reconciliation.reconcile_levels(cursor, candle) for candle in (ONE_HOUR, ONE_DAY)]
             compared = sum(result.found.candles for result in results)
             differing = sum(result.left.differing for result in results)
-    with database.transaction() as cursor:
+    with ticks_database.transaction() as cursor:
         settled = repair_gaps.close_gaps(cursor, feed.name, history)
         totals = repair_gaps.totals(cursor, feed.name)
     return {

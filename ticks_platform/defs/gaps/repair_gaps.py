@@ -26,6 +26,7 @@ def repair_gaps() -> dg.Definitions:
     job = dg.define_asset_job(
         "repair",
         selection=dg.AssetSelection.assets("gap_repair"),
+        executor_def=dg.in_process_executor,
         tags=MAX_RUNTIME,
         description="Repairs the gaps of one feed; launched by the sensor repair_gaps.",
     )
@@ -41,13 +42,13 @@ def repair_gaps() -> dg.Definitions:
         ),
     )
     def sensor(
-        context: dg.SensorEvaluationContext, database: DatabaseResource, ingestion: IngestionResource
+        context: dg.SensorEvaluationContext, ticks_database: DatabaseResource, ticks_ingestion: IngestionResource
     ) -> dg.SensorResult | dg.SkipReason:
-        skip = reason_to_skip(database)
+        skip = reason_to_skip(ticks_database)
         if skip is not None:
             return skip
         try:
-            decisions = {feed.name: _decide(context, database, ingestion, feed) for feed in feeds}
+            decisions = {feed.name: _decide(context, ticks_database, ticks_ingestion, feed) for feed in feeds}
         except UNREACHABLE as error:
             return unreachable(error)
         # No run key: it would be remembered for ever.
@@ -64,7 +65,10 @@ def repair_gaps() -> dg.Definitions:
 
 
 def _decide(
-    context: dg.SensorEvaluationContext, database: DatabaseResource, ingestion: IngestionResource, feed: FeedSettings
+    context: dg.SensorEvaluationContext,
+    ticks_database: DatabaseResource,
+    ticks_ingestion: IngestionResource,
+    feed: FeedSettings,
 ) -> tuple[bool, str]:
     if not feed.repair.enabled:
         return False, "repair is switched off"
@@ -80,8 +84,8 @@ def _decide(
     if wait > 0:
         return False, f"crash loop; retrying in {wait:.0f} s"
     try:
-        history = ingestion.history(feed)
+        history = ticks_ingestion.history(feed)
     except SettingsError as error:
         return False, str(error)
-    found = repair.due(database.database, feed, history)
+    found = repair.due(ticks_database.database, feed, history)
     return found.is_due, found.reason

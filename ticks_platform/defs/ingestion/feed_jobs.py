@@ -22,9 +22,9 @@ def _switch(settings: PlatformSettings, *, enabled: bool) -> dg.JobDefinition:
     effect = "the supervisor starts its ingestion" if enabled else "its ingestion commits what it has and ends"
 
     @dg.op(name=f"{verb}_feed_op", description=f"Records in the database that the feed is {verb}d.")
-    def op(context: dg.OpExecutionContext, database: DatabaseResource) -> None:
+    def op(context: dg.OpExecutionContext, ticks_database: DatabaseResource) -> None:
         feed = settings.feed(context.partition_key)
-        with database.transaction() as cursor:
+        with ticks_database.transaction() as cursor:
             switch.set_enabled(
                 cursor, feed=feed.name, provider=feed.provider, synthetic=feed.synthetic, enabled=enabled
             )

@@ -71,10 +71,10 @@ def _job(settings: PlatformSettings) -> dg.JobDefinition:
         "next run."
     ),
 )
-def stream_ticks(context: dg.OpExecutionContext, ingestion: IngestionResource) -> None:
+def stream_ticks(context: dg.OpExecutionContext, ticks_ingestion: IngestionResource) -> None:
     feed = context.partition_key
     try:
-        _stream(context, ingestion, feed)
+        _stream(context, ticks_ingestion, feed)
     except ActionRequiredError as refused:
         context.instance.add_run_tags(context.run_id, {REFUSED_TAG: "true"})
         raise dg.Failure(
@@ -84,8 +84,8 @@ def stream_ticks(context: dg.OpExecutionContext, ingestion: IngestionResource) -
         raise dg.Failure(str(lost)) from lost
 
 
-def _stream(context: dg.OpExecutionContext, ingestion: IngestionResource, feed: str) -> None:
-    settings = ingestion.settings(feed)
+def _stream(context: dg.OpExecutionContext, ticks_ingestion: IngestionResource, feed: str) -> None:
+    settings = ticks_ingestion.settings(feed)
     stream: Ingestion | None = None
     began = time.monotonic()
     reporter = Reporter(context, feed)
@@ -94,7 +94,7 @@ def _stream(context: dg.OpExecutionContext, ingestion: IngestionResource, feed: 
     try:
         # This thread only waits: Dagster interrupts it, which has no effect in the middle of a database call.
         follow = FOLLOW_TAG in context.run.tags
-        with ingestion.stream(settings, owner=context.run_id, follow=follow) as stream:
+        with ticks_ingestion.stream(settings, owner=context.run_id, follow=follow) as stream:
             while not stream.wait(0.25):
                 now = time.monotonic()
                 if now >= report_at:
@@ -105,7 +105,7 @@ def _stream(context: dg.OpExecutionContext, ingestion: IngestionResource, feed: 
                     if _try(context, "see whether it was declared finished", _finished_by_somebody_else, context):
                         context.log.warning("this run was declared finished from outside; it stops now")
                         break
-                    current = ingestion.current(settings)
+                    current = ticks_ingestion.current(settings)
                     if current is None:
                         context.log.info(f"feed '{feed}' is no longer in feeds.yaml; this run ends")
                         break

@@ -39,9 +39,9 @@ def platform_supervisor(
             "replay, is left alone meanwhile."
         ),
     )
-    def supervisor(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SensorResult:
+    def supervisor(context: dg.SensorEvaluationContext, ticks_database: DatabaseResource) -> dg.SensorResult:
         try:
-            return _evaluate(context, database, feeds, loaded_at, follow_reloads)
+            return _evaluate(context, ticks_database, feeds, loaded_at, follow_reloads)
         except UNREACHABLE as error:
             return dg.SensorResult(skip_reason=unreachable(error), cursor=context.cursor)
 
@@ -50,13 +50,13 @@ def platform_supervisor(
 
 def _evaluate(
     context: dg.SensorEvaluationContext,
-    database: DatabaseResource,
+    ticks_database: DatabaseResource,
     feeds: Sequence[str],
     loaded_at: float,
     follow_reloads: Collection[str],
 ) -> dg.SensorResult:
     now = time.time()
-    with database.transaction() as cursor:
+    with ticks_database.transaction() as cursor:
         missing = tables.missing(cursor, OBJECTS)
         if not missing:
             # Fails where nobody can write: then no run can send a heartbeat, and silence says nothing.

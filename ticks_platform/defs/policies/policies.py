@@ -1,5 +1,6 @@
 """An asset for each policy that policies.yaml can declare."""
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -35,11 +36,12 @@ _MATERIALIZING = (
 @dg.definitions
 def policy_assets() -> dg.Definitions:
     """The assets of the policies."""
-    text = policies_file().read_text(encoding="utf-8")
-    return dg.Definitions(assets=[_policy(policy, text) for policy in POLICIES])
+    file = policies_file()
+    return dg.Definitions(assets=[_policy(policy, file) for policy in POLICIES])
 
 
-def _policy(policy: Policy, text: str) -> dg.AssetsDefinition:
+def _policy(policy: Policy, file: Path) -> dg.AssetsDefinition:
+    text = file.read_text(encoding="utf-8")
     # What retention looks at is made with the ticks.
     sources = {policy.table, "stocks_real_time"} if policy.kind is Kind.RETENTION else {policy.table}
 
@@ -56,12 +58,12 @@ def _policy(policy: Policy, text: str) -> dg.AssetsDefinition:
         },
         description=_DESCRIPTIONS[policy.kind].format(table=policy.table) + _MATERIALIZING,
     )
-    def asset(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult[None]:
-        terms = load_policies(policies_file()).terms(policy)
-        with database.transaction() as cursor:
+    def asset(context: dg.AssetExecutionContext, ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
+        terms = load_policies(file).terms(policy)
+        with ticks_database.transaction() as cursor:
             only_run = ONLY_RUN in context.run.tags
             applied = policy_jobs.left(cursor, policy) if only_run else policy_jobs.apply(cursor, policy, terms)
-        with database.autocommit() as cursor:
+        with ticks_database.autocommit() as cursor:
             by_database = policies.scheduler_is_running(cursor)
             if applied.job_id is not None and not by_database:
                 policies.run(cursor, applied.job_id)

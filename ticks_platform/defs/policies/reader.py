@@ -4,7 +4,7 @@ import os
 
 import dagster as dg
 
-from ticks_platform.defs.common.labels import KINDS, OWNERS, defined_in
+from ticks_platform.defs.common.labels import KINDS, OWNERS, READER_TAG, defined_in
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.timescale import readers
 
@@ -38,6 +38,7 @@ def reader() -> dg.Definitions:
         name="reader",
         deps=list(TABLES),
         group_name="policies",
+        tags=dict([READER_TAG]),
         owners=OWNERS,
         kinds=KINDS,
         metadata=defined_in("grants/reader.sql"),
@@ -45,8 +46,8 @@ def reader() -> dg.Definitions:
             f"The role {role}, which {ROLE_VARIABLE} names, may read ticks, candles and the account, and write nothing."
         ),
     )
-    def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
-        with database.transaction() as cursor:
+    def asset(ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
+        with ticks_database.transaction() as cursor:
             number = readers.let_read(cursor, role)
         return dg.MaterializeResult(metadata={"role": role, "tables": number})
 

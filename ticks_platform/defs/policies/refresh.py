@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from ticks_platform.defs.common.bring_up import unreachable
+from ticks_platform.defs.common.bring_up import POLICY_ASSETS, unreachable
 from ticks_platform.defs.common.labels import MAX_RUNTIME
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.defs.policies.policies import ONLY_RUN
@@ -20,7 +20,8 @@ def refresh_candles() -> dg.Definitions:
     """The job `refresh_candles` and its schedule."""
     job = dg.define_asset_job(
         "refresh_candles",
-        selection=dg.AssetSelection.groups("policies"),
+        selection=POLICY_ASSETS,
+        executor_def=dg.in_process_executor,
         tags=MAX_RUNTIME,
         description="Runs the policies; for databases without a scheduler of their own.",
     )
@@ -35,10 +36,12 @@ def refresh_candles() -> dg.Definitions:
             "database. Skips where it has one."
         ),
     )
-    def schedule(context: dg.ScheduleEvaluationContext, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
+    def schedule(
+        context: dg.ScheduleEvaluationContext, ticks_database: DatabaseResource
+    ) -> dg.RunRequest | dg.SkipReason:
         at = context.scheduled_execution_time
         try:
-            with database.transaction() as cursor:
+            with ticks_database.transaction() as cursor:
                 if policies.scheduler_is_running(cursor):
                     return dg.SkipReason("the database runs its policies itself")
                 found = {policy.name: policy_jobs.find(cursor, policy) for policy in POLICIES}

@@ -22,8 +22,8 @@ def company() -> dg.Definitions:
         metadata=defined_in("schema/company.sql"),
         description="The symbols that the feeds stream and the names that people know them by, from feeds.yaml.",
     )
-    def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
-        with database.transaction() as cursor:
+    def asset(ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
+        with ticks_database.transaction() as cursor:
             sql_files.apply(cursor, "schema/company.sql")
             rows = companies.keep(cursor, names)
             metadata = table_metadata(cursor, "company")

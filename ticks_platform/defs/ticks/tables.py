@@ -25,18 +25,18 @@ def stocks_real_time() -> dg.Definitions:
             "they load."
         ),
     )
-    def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
+    def asset(ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
         # Two transactions: the machinery waits for the leases of loaders, which wait for the locks of the tables.
-        with database.transaction() as cursor:
+        with ticks_database.transaction() as cursor:
             require_timescaledb(cursor)
             sql_files.apply(cursor, *sql_files.HYPERTABLE)
-        with database.transaction() as cursor:
+        with ticks_database.transaction() as cursor:
             sql_files.apply(cursor, *sql_files.MACHINERY)
-        with database.transaction() as cursor:
+        with ticks_database.transaction() as cursor:
             metadata = table_metadata(cursor, "stocks_real_time")
         return dg.MaterializeResult(
             data_version=LIVE,
-            metadata={**metadata, "database": database.database.description},
+            metadata={**metadata, "database": ticks_database.database.description},
         )
 
     return dg.Definitions(assets=[asset])
@@ -51,8 +51,8 @@ def _table(name: str, file: str, *, description: str) -> dg.Definitions:
         metadata=defined_in(file),
         description=description,
     )
-    def asset(database: DatabaseResource) -> dg.MaterializeResult[None]:
-        with database.transaction() as cursor:
+    def asset(ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
+        with ticks_database.transaction() as cursor:
             require_timescaledb(cursor)
             sql_files.apply(cursor, file)
             metadata = table_metadata(cursor, name)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
-from ticks_platform.settings_file import SettingsError, explain, read_settings
+from ticks_platform.settings_file import SettingsError, explain, read_settings, section
 from ticks_platform.timescale.candles.candles import CANDLES, ONE_MINUTE, TICKS
 
 FILE = "policies.yaml"
@@ -169,7 +169,9 @@ class PolicySettings(_Section):
 
 def load_policies(path: Path) -> PolicySettings:
     """Read and check policies.yaml. Raises SettingsError, naming the file and each field that is wrong."""
-    content = read_settings(path)
+    content = section(read_settings(path), "policies")
+    if path.name == "defs.yaml":
+        content = content.get("policies")
     try:
         return PolicySettings.model_validate(content)
     except ValidationError as error:

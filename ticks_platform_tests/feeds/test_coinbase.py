@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.coinbase import Coinbase
+from ticks_platform.feeds.coinbase import Coinbase
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Control, ProviderError, Rejected, Tick
 from ticks_platform.feeds.registry import find_connector
 from ticks_platform.feeds.settings import load_settings
@@ -128,7 +128,8 @@ def test_a_whole_run(connector: Coinbase) -> None:
 
 
 def test_it_is_named_in_feeds_yaml_and_can_be_subscribed_to(tmp_path: Path) -> None:
-    assert find_connector("examples.coinbase.Coinbase") is Coinbase
+    assert find_connector("coinbase") is Coinbase
+    assert find_connector("examples.coinbase.Coinbase") is Coinbase, "its old name"
     file = tmp_path / "feeds.yaml"
     file.write_text("feeds: {coins: {provider: examples.coinbase.Coinbase, symbols: [BTC-USD]}}", encoding="utf-8")
     assert load_settings(file).feed("coins").connector().endpoint().url == "wss://ws-feed.exchange.coinbase.com"

@@ -1,0 +1,131 @@
+"""``ticks ingest``: one feed into the database, without Dagster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+
+import click
+
+from ticks_platform import local_feeds
+from ticks_platform.backoff import Backoff
+from ticks_platform.errors import ActionRequiredError, RetryableError
+from ticks_platform.feeds.settings import load_settings
+from ticks_platform.ingestion import lease
+from ticks_platform.ingestion.lease import LeaseLostError
+from ticks_platform.ingestion.run import Ingestion, Progress
+from ticks_platform.paths import project_root
+from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.database import Database, DatabaseUnavailableError
+from ticks_platform.timescale.requirements import require_timescaledb
+
+STOPPED, ACTION_REQUIRED, TAKEN_OVER, FAILED = 0, 3, 4, 5
+"""Exit codes; 1 is an error of the command itself, 2 a wrong use of it."""
+
+ALIVE_WITHIN = 30.0
+"""Seconds since its heartbeat within which another owner counts as being at work."""
+
+REPORT_INTERVAL = 60.0
+"""Seconds between lines of progress; the first comes after ten."""
+
+
+@click.command()
+@click.argument("feed")
+@click.option(
+    "--take-over", is_flag=True, help="Replace the run that ingests FEED now; without a gap if it may overlap."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Log warnings only.")
+@click.pass_context
+def ingest(context: click.Context, feed: str, take_over: bool, quiet: bool) -> None:
+    """Stream FEED of feeds.yaml into the database until Ctrl-C or SIGTERM.
+
+    Creates the tables if they are missing; candles and checks are Dagster's. Waits for a database that is away.
+
+    \b
+    Exit codes:
+      0  stopped by a signal, or the feed was disabled; everything is stored
+      3  somebody has to act: a wrong key, setting or database
+      4  another run ingests this feed
+      5  failed; starting again may help
+    """
+    logging.basicConfig(
+        level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    settings = load_settings(project_root() / "feeds.yaml")
+    chosen = settings.feed(feed)
+    database = Database.from_environment()
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    try:
+        held_by = _prepare(database, feed, stopping)
+        if held_by and not take_over:
+            click.echo(f"feed {feed} is ingested by {held_by}; --take-over replaces it", err=True)
+            context.exit(TAKEN_OVER)
+        ingestion = Ingestion(
+            feed=chosen,
+            connector=local_feeds.connector(settings, chosen),
+            database=database,
+            owner=f"ticks ingest, {socket.gethostname()}, process {os.getpid()}",
+            follow=take_over,
+        )
+        with ingestion:
+            _wait(ingestion, stopping)
+        ingestion.wait(0)
+    except LeaseLostError as error:
+        click.echo(str(error), err=True)
+        context.exit(TAKEN_OVER)
+    except ActionRequiredError as error:
+        click.echo(str(error), err=True)
+        context.exit(ACTION_REQUIRED)
+    except RetryableError as error:
+        click.echo(str(error), err=True)
+        context.exit(FAILED)
+    if ingestion.successor is not None:
+        click.echo(f"feed {feed} was handed over to {ingestion.successor}", err=True)
+        context.exit(TAKEN_OVER)
+    if not stopping.is_set():
+        click.echo(f"feed {feed} is disabled; the job enable_feed enables it", err=True)
+    click.echo(f"feed {feed}: {_line(ingestion.progress())}", err=True)
+    context.exit(STOPPED)
+
+
+def _prepare(database: Database, feed: str, stopping: threading.Event) -> str | None:
+    """Create what is missing, and return who ingests the feed now. Waits for a database that is away."""
+    backoff = Backoff(base=0.5, cap=10.0)
+    while not stopping.is_set():
+        try:
+            with database.transaction() as cursor:
+                require_timescaledb(cursor)
+                sql_files.apply(cursor, *sql_files.HYPERTABLE)
+            with database.transaction() as cursor:
+                sql_files.apply(cursor, *sql_files.MACHINERY)
+            with database.transaction() as cursor:
+                held = lease.status(cursor, feed)
+        except DatabaseUnavailableError as error:
+            delay = backoff.next_delay()
+            logging.warning("waiting for the database, trying again in %.1f s: %s", delay, error)
+            stopping.wait(delay)
+        else:
+            return None if held is None or held.released or held.age > ALIVE_WITHIN else held.owner
+    return None
+
+
+def _wait(ingestion: Ingestion, stopping: threading.Event) -> None:
+    report_at = time.monotonic() + 10.0
+    while not stopping.is_set() and not ingestion.wait(0.25):
+        if time.monotonic() >= report_at:
+            report_at = time.monotonic() + REPORT_INTERVAL
+            logging.info("feed %s: %s", ingestion.feed.name, _line(ingestion.progress()))
+
+
+def _line(progress: Progress) -> str:
+    trouble = f"; {progress.trouble}" if progress.trouble else ""
+    return (
+        f"{progress.state.value}, {progress.loaded:,} events loaded, {progress.duplicate:,} duplicate, "
+        f"{progress.rejected:,} rejected, {progress.waiting_bytes:,} bytes waiting{trouble}"
+    )

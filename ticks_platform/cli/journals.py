@@ -1,0 +1,56 @@
+"""``ticks export`` and ``ticks replay``: the journal of a feed into a file, and such a file into the database."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import click
+
+from ticks_platform.feeds.settings import load_settings
+from ticks_platform.ingestion.journal.journal_pair import journal_pair, journal_path
+from ticks_platform.ingestion.journal.journal_view import journal_view
+from ticks_platform.ingestion.replay import export as export_journal
+from ticks_platform.ingestion.replay import replay as replay_journal
+from ticks_platform.paths import project_root
+from ticks_platform.timescale.database import Database
+
+
+@click.command()
+@click.argument("feed")
+@click.argument("file", type=click.Path(path_type=Path))
+def export(feed: str, file: Path) -> None:
+    """Copy what waits in the journals of FEED to FILE.
+
+    A second journal, which a hand-over leaves, goes to a file beside it.
+    """
+    settings = load_settings(project_root() / "feeds.yaml")
+    first = journal_path(settings.feed(feed).name)
+    with _errors_of_files():
+        for source, target in zip(journal_pair(first), journal_pair(file), strict=True):
+            if source == first or source.exists():
+                click.echo(f"{target}: {export_journal(source, target)} frames")
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--feed", help="Load it as this feed. Default: the feed that wrote it.")
+def replay(file: Path, feed: str | None) -> None:
+    """Load the journal FILE, each event once. The feed has to be disabled meanwhile."""
+    settings = load_settings(project_root() / "feeds.yaml")
+    with _errors_of_files():
+        with journal_view(file) as journal:
+            name = feed or journal.feed
+        metrics = replay_journal(file, feed=settings.feed(name), database=Database.from_environment())
+    click.echo(
+        f"feed {name}: {metrics.frames} frames; {metrics.loaded} events loaded, {metrics.duplicate} already there, "
+        f"{metrics.rejected} rejected, {metrics.control} without market data"
+    )
+
+
+class _errors_of_files:  # noqa: N801  (reads like contextlib.suppress)
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, OSError | sqlite3.OperationalError):
+            raise click.ClickException(str(error)) from error

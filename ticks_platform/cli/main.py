@@ -1,0 +1,71 @@
+"""The group of all subcommands."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+import dotenv
+
+import ticks_platform
+from ticks_platform.errors import TicksPlatformError
+from ticks_platform.paths import project_root
+
+_COMMANDS = {
+    "init": "init",
+    "dev": "dev",
+    "ingest": "ingest",
+    "doctor": "doctor",
+    "status": "status",
+    "database": "database",
+    "export": "journals",
+    "replay": "journals",
+    "standin": "standin",
+}
+"""Each subcommand, and the module of this package that has it."""
+
+
+class _Group(click.Group):
+    """Imports a subcommand when it is called, and shows the platform's errors as a message without a traceback."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"ticks_platform.cli.{_COMMANDS[name]}")
+        command: click.Command = getattr(module, name)
+        return command
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except TicksPlatformError as error:
+            click.echo(f"ticks: {error}", err=True)
+            context.exit(1)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(ticks_platform.__version__, prog_name="ticks")
+def ticks() -> None:
+    """Live market ticks into TimescaleDB, candles out of it, and proof that both are right.
+
+    Commands work on the project in the current folder: the one with feeds.yaml, here or above. TICKS_PROJECT_DIR names
+    another one. Settings and keys in its .env are read where the environment does not have them.
+    """
+    root = project_root()
+    dotenv.load_dotenv(root / ".env")
+    # A connector that feeds.yaml names by its dotted name may lie in the project.
+    sys.path.insert(0, str(root))
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    ticks(prog_name="ticks")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""``ticks status``: how the feeds are."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from ticks_platform.feeds.settings import load_settings
+from ticks_platform.ingestion import status as feed_status
+from ticks_platform.paths import project_root
+from ticks_platform.timescale import tables
+from ticks_platform.timescale.database import Database
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """Show each feed: its run, its last tick, its account, its open gaps.
+
+    Exit code 0 when every feed that is enabled is being ingested, 1 otherwise.
+    """
+    settings = load_settings(project_root() / "feeds.yaml")
+    database = Database.from_environment()
+    with database.transaction() as cursor:
+        if tables.missing(cursor, feed_status.TABLES):
+            raise click.ClickException(
+                f"{database.description} has no tables yet: `ticks dev` or `ticks ingest` create them"
+            )
+        found = feed_status.feeds(cursor, [feed.name for feed in settings.feeds])
+    if as_json:
+        records: list[dict[str, Any]] = [each.record() for each in found]
+        click.echo(json.dumps({"database": database.description, "feeds": records}, indent=2, default=str))
+    else:
+        click.echo(f"database: {database.description}")
+        for each in found:
+            click.echo(f"{each.feed}: {each.summary()}")
+    context.exit(0 if all(each.is_well for each in found) else 1)

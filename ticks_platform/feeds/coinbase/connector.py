@@ -1,0 +1,77 @@
+"""Trades of Coinbase Exchange's public feed, without an API key: ``wss://ws-feed.exchange.coinbase.com``."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from ticks_platform.feeds.connector import Connector, Conversation, Reaction
+from ticks_platform.feeds.decoding import UNDECODABLE
+from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Control, Event, ProviderError, Rejected, Tick
+from ticks_platform.timestamps import to_nanoseconds
+
+_TRADES = ("match", "last_match")  # last_match is the last trade before the subscription
+_Amount = Annotated[float, msgspec.Meta(ge=0, lt=1e300)]  # excludes NaN and infinity, which a string may spell
+
+
+class _Message(msgspec.Struct):
+    type: str
+    message: str = ""
+    reason: str = ""
+    channels: list[dict[str, Any]] = []
+
+
+class _Trade(msgspec.Struct):
+    product_id: str
+    trade_id: int
+    price: _Amount
+    size: _Amount
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class CoinbaseConversation(Conversation):
+    def subscribe(self, channels: Sequence[str]) -> Sequence[str]:
+        # One message per product: an unknown product makes its whole message fail.
+        return [json.dumps({"type": "subscribe", "product_ids": [name], "channels": ["matches"]}) for name in channels]
+
+    def unsubscribe(self, channels: Sequence[str]) -> Sequence[str]:
+        return [json.dumps({"type": "unsubscribe", "product_ids": list(channels), "channels": ["matches"]})]
+
+    def receive(self, frame: bytes) -> Reaction:
+        try:
+            message = msgspec.json.decode(frame, type=_Message)
+        except UNDECODABLE:
+            return Reaction()  # `decode` gets the same frame and rejects it with a reason
+        if message.type == "subscriptions":  # lists all products of this connection so far
+            names = tuple(name for channel in message.channels for name in channel.get("product_ids", ()))
+            return Reaction(notices=(Acknowledged(names),) if names else ())
+        if message.type == "error":
+            name, known, _ = message.reason.partition(" is not a valid product")
+            complaint = ProviderError(f"{message.message}: {message.reason}")
+            return Reaction(notices=(ChannelsFailed({name: message.reason}) if known else complaint,))
+        return Reaction(has_data=message.type in _TRADES)
+
+
+class Coinbase(Connector):
+    requires_key = False
+    spare_connections = True
+
+    @classmethod
+    def live_url(cls, options: Any) -> str:
+        return "wss://ws-feed.exchange.coinbase.com"
+
+    def converse(self) -> CoinbaseConversation:
+        return CoinbaseConversation()
+
+    def decode(self, frame: bytes) -> list[Event]:
+        try:
+            kind = msgspec.json.decode(frame, type=_Message).type
+            if kind not in _TRADES:
+                return [Control(kind)]
+            trade = msgspec.json.decode(frame, type=_Trade, strict=False)  # numbers are strings
+        except UNDECODABLE as error:
+            return [Rejected(f"malformed frame: {error}", frame)]
+        time = to_nanoseconds(trade.time)
+        return [Tick(trade.product_id, time, trade.price, size=trade.size, trade_id=str(trade.trade_id))]

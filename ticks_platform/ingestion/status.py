@@ -1,0 +1,126 @@
+"""How feeds are: what is wanted, who ingests them, their account, and what waits in their journals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ticks_platform.ingestion.journal.file import JournalError
+from ticks_platform.ingestion.journal.journal_pair import journal_pair, journal_path
+from ticks_platform.ingestion.journal.journal_view import journal_view
+from ticks_platform.timescale import sql_files
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+TABLES = (
+    "stocks_real_time",
+    *(f"ticks_platform.{name}" for name in ("feed", "feed_lease", "feed_session", "feed_ledger", "feed_gap")),
+)
+"""What is read."""
+
+ALIVE_WITHIN = 30.0
+"""Seconds since the last heartbeat within which a feed counts as being ingested."""
+
+
+class FeedStatus(NamedTuple):
+    """One feed as of now. Fields of a feed that the database has never seen are None or 0."""
+
+    feed: str
+    enabled: bool
+    owner: str | None
+    """The run that ingests it, or the last one that did."""
+    ingesting: bool
+    """Whether that run was heard of within ALIVE_WITHIN."""
+    heartbeat_age: float | None
+    """Seconds."""
+    state: str | None
+    """Of the connection that changed last: streaming, backing off, refused, …"""
+    detail: str | None
+    last_received_at: datetime | None
+    last_tick_at: datetime | None
+    """Event time of the newest tick of the last 24 hours."""
+    events: int
+    loaded: int
+    replaced: int
+    duplicate: int
+    rejected: int
+    control: int
+    open_gaps: int
+    journal_frames: int
+    """Frames in this machine's journals that are not committed."""
+    journal_bytes: int
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it is disabled, or ingested by a run that is not refused."""
+        return not self.enabled or (self.ingesting and self.state != "refused")
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**self._asdict(), "is_well": self.is_well}
+
+    def summary(self) -> str:
+        """In a line, for people."""
+        if not self.enabled:
+            run = "disabled"
+        elif self.owner is None:
+            run = "never ingested"
+        elif self.ingesting:
+            run = f"{self.state or 'starting'} (run {self.owner})"
+        else:
+            run = f"not ingested; run {self.owner} was last heard of {self.heartbeat_age or 0:.0f} s ago"
+        last = "none in 24 hours" if self.last_tick_at is None else f"{self.last_tick_at:%Y-%m-%d %H:%M:%S}Z"
+        return (
+            f"{run}; last tick {last}; {self.events:,} events = {self.loaded:,} loaded + {self.replaced:,} replaced + "
+            f"{self.duplicate:,} duplicate + {self.rejected:,} rejected + {self.control:,} control; "
+            f"{self.open_gaps} open gaps; {self.journal_frames:,} frames wait in the journal"
+        )
+
+
+def feeds(cursor: Cursor, names: Sequence[str]) -> list[FeedStatus]:
+    """The status of each of these feeds, in their order. Needs the platform's tables."""
+    cursor.execute(sql_files.read("queries/status/feeds.sql"), {"feeds": list(names)})
+    columns = [column.name for column in cursor.description or ()]
+    known = {row[0]: dict(zip(columns, row, strict=True)) for row in cursor.fetchall()}
+    return [_status(cursor, name, known.get(name, {})) for name in names]
+
+
+def _status(cursor: Cursor, feed: str, row: dict[str, Any]) -> FeedStatus:
+    age = row.get("heartbeat_age")
+    frames, size = _waiting(cursor, feed)
+    return FeedStatus(
+        feed=feed,
+        enabled=row.get("enabled", True),
+        owner=row.get("owner"),
+        ingesting=age is not None and not row["released"] and age <= ALIVE_WITHIN,
+        heartbeat_age=None if age is None else round(age, 1),
+        state=row.get("state"),
+        detail=row.get("detail"),
+        last_received_at=row.get("last_received_at"),
+        last_tick_at=row.get("last_tick_at"),
+        **{name: row.get(name) or 0 for name in ("events", "loaded", "replaced", "duplicate", "rejected", "control")},
+        open_gaps=row.get("open_gaps") or 0,
+        journal_frames=frames,
+        journal_bytes=size,
+    )
+
+
+def _waiting(cursor: Cursor, feed: str) -> tuple[int, int]:
+    """Frames and bytes in this machine's journals of a feed beyond their checkpoints."""
+    frames = size = 0
+    for path in journal_pair(journal_path(feed)):
+        if not path.exists():
+            continue
+        try:
+            with journal_view(path) as journal:
+                cursor.execute(
+                    "SELECT position FROM ticks_platform.feed_checkpoint WHERE journal_id = %s", (journal.journal_id,)
+                )
+                position = (cursor.fetchone() or (0,))[0]
+                waiting = journal.waiting_after(position)
+        except JournalError:
+            continue  # another program's file; `ticks doctor` says so
+        frames, size = frames + waiting.frames, size + waiting.bytes
+    return frames, size

@@ -1,0 +1,111 @@
+"""`ticks ingest`: a feed without Dagster, its exit codes, and what it says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ticks_platform.cli import ingest
+from ticks_platform.timescale.database import Database
+from ticks_platform_tests.cli.conftest import Ticks
+from ticks_platform_tests.support.ingestion import rows
+
+PATIENCE = 30.0
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {PATIENCE:g} s: {what}"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def start(demo: Path, empty_database: Database) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `ticks ingest stand_in` in the project."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*options: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ticks_platform.cli.main", "ingest", "stand_in", *options],
+            cwd=demo,
+            env=dict(os.environ),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def loaded(database: Database) -> int:
+    """Rows of ticks; 0 where there is no table yet."""
+    if rows(database, "SELECT to_regclass('public.stocks_real_time') IS NULL") == [(True,)]:
+        return 0
+    return int(rows(database, "SELECT count(*) FROM stocks_real_time")[0][0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_streams_until_a_signal(
+    start: Callable[..., subprocess.Popen[str]], empty_database: Database, number: signal.Signals
+) -> None:
+    process = start()
+    wait_until(lambda: loaded(empty_database) > 20, "ticks are stored")
+    process.send_signal(number)
+    _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == ingest.STOPPED, said
+    assert "events loaded" in said
+    (events, sums), *_ = rows(
+        empty_database,
+        "SELECT sum(events), sum(loaded + replaced + duplicate + rejected + control) FROM ticks_platform.feed_ledger",
+    )
+    assert events == sums > 0
+
+
+def test_a_feed_that_is_ingested_is_left_alone_unless_it_is_to_be_taken_over(
+    start: Callable[..., subprocess.Popen[str]], ticks: Ticks, demo: Path, empty_database: Database
+) -> None:
+    first = start()
+    wait_until(lambda: loaded(empty_database) > 0, "ticks are stored")
+    second = ticks("ingest", "stand_in", cwd=demo)
+    assert second.returncode == ingest.TAKEN_OVER
+    assert "--take-over" in second.stderr
+    third = start("--take-over")
+    _, said = first.communicate(timeout=PATIENCE)
+    assert first.returncode == ingest.TAKEN_OVER, said
+    third.send_signal(signal.SIGTERM)
+    third.communicate(timeout=PATIENCE)
+    assert third.returncode == ingest.STOPPED
+
+
+def test_a_wrong_setting_ends_it_with_words(ticks: Ticks, demo: Path, empty_database: Database) -> None:
+    feeds = "feeds: {stocks: {provider: twelve_data, api_key_env: NO_SUCH_KEY, symbols: [AAPL]}}"
+    (demo / "feeds.yaml").write_text(feeds, encoding="utf-8")
+    done = ticks("ingest", "stocks", cwd=demo)
+    assert done.returncode == ingest.ACTION_REQUIRED
+    assert "NO_SUCH_KEY" in done.stderr
+    assert "Traceback" not in done.stderr
+    unknown = ticks("ingest", "stokcs", cwd=demo)
+    assert unknown.returncode == 1
+    assert "stocks" in unknown.stderr
+
+
+def test_it_imports_no_dagster() -> None:
+    script = (
+        "import sys; import ticks_platform.cli.ingest, ticks_platform.cli.main, ticks_platform.cli.status; "
+        "sys.exit([name for name in sys.modules if name.partition('.')[0].startswith('dagster')] or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

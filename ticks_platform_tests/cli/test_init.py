@@ -1,0 +1,81 @@
+"""`ticks init`: a project that loads, and that nothing of a user's is lost to."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ticks_platform.cli.init import _package_name
+from ticks_platform.feeds.settings import load_settings
+from ticks_platform.timescale.policies.settings import load_policies
+from ticks_platform_tests.cli.conftest import Ticks
+
+FILES = {
+    ".env",
+    ".gitignore",
+    "Makefile",
+    "dagster.yaml",
+    "dg.toml",
+    "feeds.yaml",
+    "policies.yaml",
+    "workspace.yaml",
+    "demo/__init__.py",
+    "demo/definitions.py",
+    "demo/defs/__init__.py",
+    "demo/defs/latest_closes.py",
+}
+
+
+def test_a_new_project_has_these_files(demo: Path) -> None:
+    found = {str(path.relative_to(demo)) for path in demo.rglob("*") if path.is_file()}
+    assert found == FILES
+    assert load_settings(demo / "feeds.yaml").feeds[0].name == "stand_in"
+    load_policies(demo / "policies.yaml")
+    assert stat.S_IMODE((demo / ".env").stat().st_mode) == 0o600, "keys come into it"
+
+
+def test_its_code_location_loads_as_dagster_dev_loads_it(demo: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"],
+        cwd=demo,
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nothing_is_overwritten(ticks: Ticks, demo: Path) -> None:
+    (demo / "feeds.yaml").write_text("mine", encoding="utf-8")
+    (demo / "policies.yaml").unlink()
+    again = ticks("init", "demo")
+    assert again.returncode == 1
+    assert "feeds.yaml" in again.stderr
+    assert (demo / "feeds.yaml").read_text(encoding="utf-8") == "mine"
+    assert not (demo / "policies.yaml").exists(), "all or nothing"
+
+
+def test_a_live_feed_without_a_key(ticks: Ticks, tmp_path: Path) -> None:
+    assert ticks("init", "coins", "--live", "coinbase").returncode == 0
+    (feed,) = load_settings(tmp_path / "coins/feeds.yaml").feeds
+    assert (feed.provider, feed.synthetic) == ("coinbase", False)
+    feed.connector()
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("My Market-Data", "my_market_data"),
+        ("json", "project_json"),
+        ("2026", "project_2026"),
+        ("dagster", "project_dagster"),
+    ],
+)
+def test_the_package_shadows_no_module(folder: str, name: str, tmp_path: Path) -> None:
+    assert _package_name(tmp_path / folder) == name

@@ -1,0 +1,133 @@
+"""The wheel, in an environment of its own and outside of the checkout: from `ticks init` to candles without a click."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import psycopg2
+import pytest
+
+pytestmark = pytest.mark.full
+
+PATIENCE = 180.0
+
+
+@pytest.fixture(scope="module")
+def wheel(repository_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", str(folder)]
+    subprocess.run([*command, str(repository_root)], check=True, capture_output=True)
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the wheel, and with what it depends on from this one."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    site = Path(
+        subprocess.run(
+            [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+    )
+    # As a path, not as a site folder: the editable install of the checkout does not come along.
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    subprocess.run(
+        [python, "-m", "pip", "install", "--no-deps", "--no-index", str(wheel)], check=True, capture_output=True
+    )
+    (folder / "bin" / "dagster").write_text(
+        f"#!{python}\nimport sys\nfrom dagster._cli import main\nsys.exit(main())\n", encoding="utf-8"
+    )
+    (folder / "bin" / "dagster").chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def variables(environment: Path, tmp_path: Path) -> dict[str, str]:
+    """The environment of a person who has only the wheel."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TICKS_", "DAGSTER_", "PYTHON"))}
+    return {**kept, "PATH": f"{environment / 'bin'}:{kept['PATH']}", "TICKS_STATE_DIR": str(tmp_path / "state")}
+
+
+def test_it_has_what_lies_beside_the_package(wheel: Path, repository_root: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    wanted = {
+        f"ticks_platform/{path.relative_to(repository_root)}" for path in (repository_root / "sql").rglob("*.sql")
+    }
+    assert wanted <= names
+    assert {
+        "ticks_standin/README.md",
+        "embedded_timescale/bridge/package-lock.json",
+        "ticks_platform/py.typed",
+    } <= names
+    assert any(name.startswith("ticks_platform/grafana/") for name in names)
+    assert any(name.startswith("ticks_platform/cli/templates/") for name in names)
+    assert not any("test" in name.partition("/")[0] for name in names)
+
+
+def test_from_init_to_candles(environment: Path, variables: dict[str, str], tmp_path: Path) -> None:
+    def ticks(*arguments: str, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["ticks", *arguments], cwd=cwd, env=variables, capture_output=True, text=True, timeout=120
+        )
+
+    where = "import ticks_platform; print(ticks_platform.__file__, ticks_platform.__version__)"
+    found = subprocess.run(
+        [environment / "bin/python", "-c", where], cwd=tmp_path, env=variables, capture_output=True, text=True
+    )
+    assert str(environment) in found.stdout, "of the wheel, not of the checkout"
+    assert ticks("init", "demo").returncode == 0
+    demo = tmp_path / "demo"
+    doctor = ticks("doctor", "--port", "0", cwd=demo)
+    assert doctor.returncode == 0, doctor.stdout
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    with (tmp_path / "dev.log").open("wb") as log, running(["ticks", "dev", "--port", str(port)], demo, variables, log):
+        url = ticks("database", "url", cwd=demo).stdout.strip()
+        deadline = time.monotonic() + PATIENCE
+        while not _candles(url):
+            assert time.monotonic() < deadline, (tmp_path / "dev.log").read_text(encoding="utf-8")[-5000:]
+            time.sleep(1)
+        status = ticks("status", cwd=demo)
+        assert re.search(r"stand_in: (streaming|subscribing)", status.stdout), status.stdout
+    assert ticks("database", "stop", cwd=demo).stdout == "stopped\n"
+
+
+@contextmanager
+def running(command: list[str], cwd: Path, env: dict[str, str], log: BinaryIO) -> Iterator[None]:
+    """A command in a process group of its own, ended by Ctrl-C as in a terminal."""
+    process = subprocess.Popen(command, cwd=cwd, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        yield
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(30)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _candles(url: str) -> bool:
+    try:
+        with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM one_minute_candle")
+            return bool((cursor.fetchone() or (0,))[0])
+    except psycopg2.Error:
+        return False
