@@ -350,5 +350,5 @@ def test_password_is_not_in_the_definitions(project: Path, monkeypatch: pytest.M
     serialized = dg.serialize_value(RepositorySnap.from_def(platform.get_repository_def()))
     assert "TICKS_DATABASE_URL" in serialized
     assert "s3cr3t-word" not in serialized
-    assert "s3cr3t-word" not in repr((platform.resources or {})["database"])
-    assert "s3cr3t-word" not in repr((platform.resources or {})["ingestion"])
+    assert "s3cr3t-word" not in repr((platform.resources or {})["ticks_database"])
+    assert "s3cr3t-word" not in repr((platform.resources or {})["ticks_ingestion"])

@@ -64,7 +64,7 @@ class Rig:
             instance=self.instance, cursor=self.cursor, repository_def=self.defs.get_repository_def()
         )
         (sensor,) = failed_checks.alert_failed_checks().sensors or []
-        result: Any = sensor(context, alerts=self.resource)
+        result: Any = sensor(context, ticks_alerts=self.resource)
         self.cursor = result.cursor
 
     def run(self, error: BaseException | None = None) -> Any:
@@ -83,7 +83,7 @@ class Rig:
             sensor_name="alert_failed_runs", dagster_event=event, dagster_instance=self.instance, dagster_run=run
         ).for_run_failure()
         (sensor,) = failed_runs.alert_failed_runs().sensors or []
-        return sensor(context, alerts=self.resource)
+        return sensor(context, ticks_alerts=self.resource)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_on_by_the_variable(load: Callable[[], dg.Definitions], receiver: Receiv
         sensor = repository.get_sensor_def(name)
         assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
         assert sensor.description
-    assert receiver.url not in repr((platform.resources or {})["alerts"])
+    assert receiver.url not in repr((platform.resources or {})["ticks_alerts"])
 
 
 def test_a_check_is_posted_when_it_changes(rig: Rig, receiver: Receiver) -> None:

@@ -12,8 +12,8 @@ import pytest
 import requests
 import yaml
 
-from ticks_platform.defs.common.resources import stand_in_file
 from ticks_platform.defs.gaps.repair_gaps import REPAIR_TAG
+from ticks_platform.local_feeds import stand_in_file
 from ticks_platform.timescale.candles import candles, reconciliation
 from ticks_platform.timescale.candles.candles import ONE_HOUR
 from ticks_platform.timescale.database import Database

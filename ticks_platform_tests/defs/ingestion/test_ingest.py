@@ -16,7 +16,6 @@ import dagster as dg
 import pytest
 
 from ticks_platform.defs.common import resources
-from ticks_platform.defs.common.resources import stand_in_file
 from ticks_platform.defs.common.runs import FEED_TAG, FOLLOW_TAG, REFUSED_TAG, SUCCESSOR_TAG
 from ticks_platform.defs.ingestion import ingest, progress
 from ticks_platform.feeds.events import Frame
@@ -25,6 +24,7 @@ from ticks_platform.ingestion import loader, switch
 from ticks_platform.ingestion.handover import takeover
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.journal.journal_pair import journal_path
+from ticks_platform.local_feeds import stand_in_file
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.dagster import take_over
 from ticks_platform_tests.support.ingestion import damage_group
