@@ -65,4 +65,4 @@ def stand_in_url(feed: FeedSettings, server: _Server) -> str:
     try:
         return server.url(feed.provider, key=None, **market)
     except KeyError:
-        raise SettingsError(f"feed '{feed.name}': the stand-in does not speak for provider '{feed.provider}'") from None
+        raise SettingsError(f"feed '{feed.name}': the stand-in does not support provider '{feed.provider}'") from None
