@@ -155,12 +155,18 @@ def renew(cursor: Cursor, lease: Lease) -> bool:
     cursor.execute(sql_files.read("queries/lease/heartbeat.sql"), parameters)
     row = cursor.fetchone()
     if row is None:
-        cursor.execute(sql_files.read("queries/handover/successor.sql"), parameters)
-        planned = cursor.fetchone()
-        if planned is not None:
-            raise HandedOverError(lease.feed, planned[0])
+        check_handed_over(cursor, lease)
         raise LeaseLostError(f"feed '{lease.feed}' was taken over by another owner; epoch {lease.epoch} has ended")
     return bool(row[0])
+
+
+def check_handed_over(cursor: Cursor, lease: Lease) -> None:
+    """Raises HandedOverError if a successor has taken the feed over from this lease as planned."""
+    parameters = {"feed": lease.feed, "epoch": lease.epoch, "owner": lease.owner}
+    cursor.execute(sql_files.read("queries/handover/successor.sql"), parameters)
+    planned = cursor.fetchone()
+    if planned is not None:
+        raise HandedOverError(lease.feed, planned[0])
 
 
 def release(cursor: Cursor, lease: Lease) -> None:

@@ -302,6 +302,8 @@ class Loader:
         self._renewed_at = now
 
     def _release(self, cursor: Cursor) -> None:
+        # A successor fences the journal: this run may learn of a planned hand-over by that, and not by its lease.
+        leases.check_handed_over(cursor, self._lease)
         self._store_changes(cursor)
         # Coverage is still open if a connection ended without a change of state.
         coverage.close_abandoned(cursor, self._lease.feed, until_epoch=self._lease.epoch, ended_by="stopped")

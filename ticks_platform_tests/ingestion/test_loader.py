@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 import time
@@ -16,9 +17,10 @@ from ticks_platform.feeds.events import Frame, Tick
 from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.ingestion import audit, switch
 from ticks_platform.ingestion import lease as leases
+from ticks_platform.ingestion.handover import handover
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.journal.journal import Journal
-from ticks_platform.ingestion.lease import Lease, LeaseLostError
+from ticks_platform.ingestion.lease import HandedOverError, Lease, LeaseLostError
 from ticks_platform.ingestion.loader import CheckpointError
 from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows.decode import decode_groups
@@ -434,3 +436,32 @@ def test_a_loader_that_executes_a_statement_is_active(database: Database, server
         thread.join()
         assert not leases.loader_is_active(asking, "test")
     connection.close()
+
+
+def test_a_hand_over_that_only_the_fenced_journal_told_of_ends_it_as_handed_over(
+    database: Database,
+    take_lease: TakeLease,
+    make_loader: LoaderOf,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The successor takes the lease, and fences the journal, after the last commit and before the next heartbeat."""
+    lease = take_lease("one")
+    made = make_loader(lease, [])
+    with contextlib.closing(Journal(tmp_path / "successor.sqlite3", feed="test", synthetic=True)) as journal:
+
+        def hand_over(_preparing: object) -> None:
+            with database.transaction() as cursor:
+                status = leases.status(cursor, "test")
+                assert status is not None
+                planned = handover.announce(cursor, owner="two", feed="test", predecessor=status, journal=journal)
+                handover.take(cursor, planned, journal)
+
+        monkeypatch.setattr(made, "_load", hand_over)
+        with pytest.raises(HandedOverError) as told:
+            made.run()
+    assert told.value.successor == "two"
+    with database.transaction() as cursor:
+        status = leases.status(cursor, "test")
+    assert status is not None
+    assert (status.owner, status.released) == ("two", False)
