@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import email.utils
 import enum
 import http.client
@@ -49,6 +50,21 @@ CONNECT_SECONDS = 8.0
 ALIVE_WITHIN = 30.0
 """Seconds since its heartbeat within which a feed counts as being ingested, and is left alone."""
 
+VARIABLES = {
+    "TICKS_DATABASE_URL",
+    "TICKS_ALERT_WEBHOOK",
+    "TICKS_READER_ROLE",
+    "TICKS_PROJECT_DIR",
+    "TICKS_STATE_DIR",
+    "TICKS_CACHE_DIR",
+    "TICKS_EMBEDDED_IDLE_SECONDS",
+    "TICKS_EMBEDDED_WAIT_SECONDS",
+}
+"""Environment variables that the platform reads."""
+
+_OTHER_VARIABLES = ("TICKS_GRAFANA_", "TICKS_TEST_", "TICKS_SOAK_", "TICKS_GAP_", "TICKS_DB_", "TICKS_STRICT_")
+"""What Grafana, the tests and compose.yaml read."""
+
 SPARE_BYTES = 1 << 30
 """Free space, beside what the journals may take, below which a disk counts as nearly full."""
 
@@ -84,6 +100,7 @@ def examine(project: Path, database: Database, *, connect: bool, ui_port: int) -
         yield Finding(Level.FIX, "policies.yaml", str(error))
     else:
         yield Finding(Level.OK, "policies.yaml", "read")
+    yield from _variables(settings)
     yield from _overrides(project)
     busy: set[str] = set()
     yield from _database(database, settings, busy)
@@ -93,6 +110,18 @@ def examine(project: Path, database: Database, *, connect: bool, ui_port: int) -
         for feed in settings.feeds:
             yield from _feed(settings, feed, connect=connect, is_ingested=feed.name in busy)
     yield from _ports(settings, ui_port)
+
+
+def _variables(settings: PlatformSettings | None) -> Iterator[Finding]:
+    """Variables that nobody reads, such as a misspelt one."""
+    keys = {feed.api_key_env for feed in settings.feeds} if settings is not None else set()
+    for name in sorted(os.environ):
+        if name.startswith("TICKS_") and name not in VARIABLES | keys and not name.startswith(_OTHER_VARIABLES):
+            close = difflib.get_close_matches(name.upper(), VARIABLES, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            yield Finding(Level.NOTE, "environment", f"{name} is set, and nothing reads it{hint}")
+    source = "named by TICKS_DATABASE_URL" if os.environ.get("TICKS_DATABASE_URL") else "TICKS_DATABASE_URL is not set"
+    yield Finding(Level.OK, "environment", f"database: {source}")
 
 
 def _overrides(project: Path) -> Iterator[Finding]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
 import embedded_timescale
 from embedded_timescale.server import DEFAULT_TCP_PORT
+from ticks_platform.cli.project import CommandError, project
 from ticks_platform.paths import state_dir
 
 
@@ -39,15 +41,20 @@ def stop() -> None:
     try:
         click.echo("stopped" if embedded_timescale.stop(_data_dir()) else "was not running")
     except embedded_timescale.EmbeddedError as error:
-        raise click.ClickException(str(error)) from error
+        raise CommandError(str(error)) from error
 
 
 def _print_url(*, tcp_port: int | None) -> None:
+    project()
+    if os.environ.get("TICKS_DATABASE_URL"):
+        raise CommandError(
+            "this project uses the database of TICKS_DATABASE_URL, not the embedded one: unset it, or use it"
+        )
     try:
         found = embedded_timescale.ensure_running(_data_dir(), tcp_port=tcp_port)
         click.echo(embedded_timescale.status(_data_dir()).tcp_url or found)
     except embedded_timescale.EmbeddedError as error:
-        raise click.ClickException(str(error)) from error
+        raise CommandError(str(error)) from error
 
 
 def _data_dir() -> Path:

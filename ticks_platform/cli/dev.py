@@ -2,47 +2,115 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import signal
+import socket
+import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
 
 import embedded_timescale
-from ticks_platform.paths import project_root, state_dir
+from ticks_platform.cli.project import CommandError, project
+from ticks_platform.feeds.settings import load_settings
+from ticks_platform.paths import state_dir
+from ticks_platform.timescale.policies.settings import load_policies
+
+STOP_SECONDS = 15.0
+"""Seconds that Dagster and its runs have to end after Ctrl-C; what is left then is killed."""
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the web UI.")
 @click.option("--port", default=3000, show_default=True, help="Port of the web UI.")
-def dev(host: str, port: int) -> None:
-    """Run the platform and Dagster's web UI until Ctrl-C.
+@click.pass_context
+def dev(context: click.Context, host: str, port: int) -> None:
+    """Run the platform and Dagster's web UI until Ctrl-C or SIGTERM.
 
     What is kept is in the project: Dagster's history in .dagster_home, journals and the embedded database in .ticks.
+    The embedded database ends five minutes after its last client, a stand-in two minutes after its feed.
     """
-    root = project_root()
-    for name in ("feeds.yaml", "workspace.yaml", "dagster.yaml"):
+    root = project()
+    for name in ("workspace.yaml", "dagster.yaml"):
         if not (root / name).exists():
-            raise click.ClickException(f"{root} has no {name}: `ticks init DIR` makes a project")
+            raise CommandError(f"{root} has no {name}: `ticks init DIR` creates a project")
+    # Said here, or else in the middle of Dagster's log.
+    load_settings(root / "feeds.yaml")
+    load_policies(root / "policies.yaml")
+    _check_port(host, port)
     environment = {**os.environ, "TICKS_PROJECT_DIR": str(root)}
     if environment.pop("DAGSTER_HOME", None):
         click.echo("DAGSTER_HOME is unset here, so that dagster.yaml of this project is used", err=True)
-    if not environment.get("TICKS_DATABASE_URL"):
+    with _only_one(root):
+        if not environment.get("TICKS_DATABASE_URL"):
+            try:
+                embedded_timescale.ensure_running(state_dir() / "timescaledb")
+            except embedded_timescale.EmbeddedError as error:
+                raise CommandError(str(error)) from error
+        command = [str(_beside_python("dagster")), "dev", "--host", host, "--port", str(port)]
+        context.exit(_run(command, root, environment))
+
+
+def _check_port(host: str, port: int) -> None:
+    if not port:
+        return
+    try:
+        socket.create_server((host, port), reuse_port=False).close()
+    except OSError as error:
+        raise CommandError(
+            f"port {port} on {host} cannot be used ({error.strerror}): end what listens there, or choose another --port"
+        ) from None
+
+
+@contextmanager
+def _only_one(root: Path) -> Iterator[None]:
+    """Two at once would both launch runs, and each would end those of the other."""
+    state_dir().mkdir(parents=True, exist_ok=True)
+    with (state_dir() / "dev.lock").open("a+", encoding="utf-8") as file:
         try:
-            embedded_timescale.ensure_running(state_dir() / "timescaledb")
-        except embedded_timescale.EmbeddedError as error:
-            raise click.ClickException(str(error)) from error
-    dagster = _beside_python("dagster")
-    os.chdir(root)
-    os.execve(  # noqa: S606  (no shell is needed)
-        dagster, [str(dagster), "dev", "--host", host, "--port", str(port)], environment
-    )
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise CommandError(f"`ticks dev` runs already for {root}, as process {file.read().strip()}") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _run(command: list[str], root: Path, environment: dict[str, str]) -> int:
+    """Run until it ends or a signal comes; then end it with all its processes. Returns the exit code.
+
+    In a session of its own, since Dagster ends all of its processes only if each of them gets the signal.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Also where the shell has set them to be ignored, as for a command with `&` in a script.
+        signal.signal(number, lambda *_: stop.set())
+    process = subprocess.Popen(command, cwd=root, env=environment, start_new_session=True)
+    try:
+        while process.poll() is None and not stop.wait(0.2):
+            pass
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_SECONDS)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return 0 if stop.is_set() else process.returncode
 
 
 def _beside_python(name: str) -> Path:
     """A command of the environment that this one runs in, also where that is not activated."""
     found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
     if found is None:
-        raise click.ClickException(f"there is no `{name}` command: pip install dagster dagster-webserver")
+        raise CommandError(f"there is no `{name}` command: pip install dagster dagster-webserver")
     return Path(found)

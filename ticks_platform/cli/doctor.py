@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ticks_platform import diagnosis
-from ticks_platform.paths import project_root
+from ticks_platform.cli.project import project
 from ticks_platform.timescale.database import Database
 
 
@@ -20,7 +20,7 @@ def doctor(context: click.Context, offline: bool, port: int) -> None:
     being ingested is connected to for a few seconds, unless --offline is given.
     """
     worst = 0
-    for finding in diagnosis.examine(project_root(), Database.from_environment(), connect=not offline, ui_port=port):
+    for finding in diagnosis.examine(project(), Database.from_environment(), connect=not offline, ui_port=port):
         click.echo(f"{finding.level.value:<4}  {finding.subject}: {finding.text}")
         worst = max(worst, int(finding.level is diagnosis.Level.FIX))
     context.exit(worst)

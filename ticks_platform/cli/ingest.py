@@ -13,12 +13,12 @@ import click
 
 from ticks_platform import local_feeds
 from ticks_platform.backoff import Backoff
+from ticks_platform.cli.project import project
 from ticks_platform.errors import ActionRequiredError, RetryableError
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.ingestion import lease
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.run import Ingestion, Progress
-from ticks_platform.paths import project_root
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 from ticks_platform.timescale.requirements import require_timescaledb
@@ -55,7 +55,7 @@ def ingest(context: click.Context, feed: str, take_over: bool, quiet: bool) -> N
     logging.basicConfig(
         level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
-    settings = load_settings(project_root() / "feeds.yaml")
+    settings = load_settings(project() / "feeds.yaml")
     chosen = settings.feed(feed)
     database = Database.from_environment()
     stopping = threading.Event()
@@ -64,7 +64,7 @@ def ingest(context: click.Context, feed: str, take_over: bool, quiet: bool) -> N
     try:
         held_by = _prepare(database, feed, stopping)
         if held_by and not take_over:
-            click.echo(f"feed {feed} is ingested by {held_by}; --take-over replaces it", err=True)
+            click.echo(f"ticks: feed {feed} is ingested by {held_by}; --take-over replaces it", err=True)
             context.exit(TAKEN_OVER)
         ingestion = Ingestion(
             feed=chosen,
@@ -77,13 +77,13 @@ def ingest(context: click.Context, feed: str, take_over: bool, quiet: bool) -> N
             _wait(ingestion, stopping)
         ingestion.wait(0)
     except LeaseLostError as error:
-        click.echo(str(error), err=True)
+        click.echo(f"ticks: {error}", err=True)
         context.exit(TAKEN_OVER)
     except ActionRequiredError as error:
-        click.echo(str(error), err=True)
+        click.echo(f"ticks: {error}", err=True)
         context.exit(ACTION_REQUIRED)
     except RetryableError as error:
-        click.echo(str(error), err=True)
+        click.echo(f"ticks: {error}", err=True)
         context.exit(FAILED)
     if ingestion.successor is not None:
         click.echo(f"feed {feed} was handed over to {ingestion.successor}", err=True)

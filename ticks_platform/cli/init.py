@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.resources
 import keyword
 import re
+import shlex
 import sys
 from pathlib import Path
 from string import Template
 
 import click
 
+from ticks_platform.cli.project import CommandError
 from ticks_platform.paths import shipped
 
 LIVE = {"coinbase": "feeds_coinbase.yaml.template"}
@@ -31,14 +33,15 @@ def init(directory: Path, live: str | None) -> None:
     files = _files(name, live)
     present = [path for path in files if (directory / path).exists()]
     if present:
-        raise click.ClickException(f"{directory} has {', '.join(present)} already; nothing was written")
+        raise CommandError(f"{directory} has {', '.join(present)} already; nothing was written")
     for path, text in files.items():
         target = directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
     (directory / ".env").chmod(0o600)
     click.echo(f"{directory}: {len(files)} files, with the package {name}")
-    click.echo(f"next: cd {directory} && ticks dev, then open http://localhost:3000")
+    go = "" if directory.resolve() == Path.cwd() else f"cd {shlex.quote(str(directory))} && "
+    click.echo(f"next: {go}ticks dev, then open http://localhost:3000")
 
 
 def _files(name: str, live: str | None) -> dict[str, str]:

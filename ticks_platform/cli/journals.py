@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
+from ticks_platform.cli.project import CommandError, project
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.ingestion.journal.journal_pair import journal_pair, journal_path
 from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.ingestion.replay import export as export_journal
 from ticks_platform.ingestion.replay import replay as replay_journal
-from ticks_platform.paths import project_root
 from ticks_platform.timescale.database import Database
 
 
@@ -24,7 +24,7 @@ def export(feed: str, file: Path) -> None:
 
     A second journal, which a hand-over leaves, goes to a file beside it.
     """
-    settings = load_settings(project_root() / "feeds.yaml")
+    settings = load_settings(project() / "feeds.yaml")
     first = journal_path(settings.feed(feed).name)
     with _errors_of_files():
         for source, target in zip(journal_pair(first), journal_pair(file), strict=True):
@@ -37,7 +37,7 @@ def export(feed: str, file: Path) -> None:
 @click.option("--feed", help="Load it as this feed. Default: the feed that wrote it.")
 def replay(file: Path, feed: str | None) -> None:
     """Load the journal FILE, each event once. The feed has to be disabled meanwhile."""
-    settings = load_settings(project_root() / "feeds.yaml")
+    settings = load_settings(project() / "feeds.yaml")
     with _errors_of_files():
         with journal_view(file) as journal:
             name = feed or journal.feed
@@ -53,4 +53,4 @@ class _errors_of_files:  # noqa: N801  (reads like contextlib.suppress)
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, OSError | sqlite3.OperationalError):
-            raise click.ClickException(str(error)) from error
+            raise CommandError(str(error)) from error

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import Any
 
 import click
-import dotenv
 
 import ticks_platform
+from ticks_platform.cli.project import read_env_file
 from ticks_platform.errors import TicksPlatformError
-from ticks_platform.paths import project_root
 
 _COMMANDS = {
     "init": "init",
@@ -44,8 +42,12 @@ class _Group(click.Group):
         try:
             return super().invoke(context)
         except TicksPlatformError as error:
-            click.echo(f"ticks: {error}", err=True)
-            context.exit(1)
+            message = str(error)
+        except OSError as error:
+            # A folder that may not be written to, a full disk.
+            message = f"{error.filename or 'a file'} cannot be used: {error.strerror or error}"
+        click.echo(f"ticks: {message}", err=True)
+        return context.exit(1)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -56,10 +58,7 @@ def ticks() -> None:
     Commands work on the project in the current folder: the one with feeds.yaml, here or above. TICKS_PROJECT_DIR names
     another one. Settings and keys in its .env are read where the environment does not have them.
     """
-    root = project_root()
-    dotenv.load_dotenv(root / ".env")
-    # A connector that feeds.yaml names by its dotted name may lie in the project.
-    sys.path.insert(0, str(root))
+    read_env_file()
 
 
 def main() -> None:

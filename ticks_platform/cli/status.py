@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from ticks_platform.cli.project import CommandError, project
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.ingestion import status as feed_status
-from ticks_platform.paths import project_root
 from ticks_platform.timescale import tables
 from ticks_platform.timescale.database import Database
 
@@ -22,13 +22,11 @@ def status(context: click.Context, as_json: bool) -> None:
 
     Exit code 0 when every feed that is enabled is being ingested, 1 otherwise.
     """
-    settings = load_settings(project_root() / "feeds.yaml")
+    settings = load_settings(project() / "feeds.yaml")
     database = Database.from_environment()
     with database.transaction() as cursor:
         if tables.missing(cursor, feed_status.TABLES):
-            raise click.ClickException(
-                f"{database.description} has no tables yet: `ticks dev` or `ticks ingest` create them"
-            )
+            raise CommandError(f"{database.description} has no tables yet: `ticks dev` or `ticks ingest` create them")
         found = feed_status.feeds(cursor, [feed.name for feed in settings.feeds])
     if as_json:
         records: list[dict[str, Any]] = [each.record() for each in found]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
+from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.cli.conftest import Ticks
@@ -40,6 +44,62 @@ def test_export_of_nothing_and_replay_of_what_is_no_journal(ticks: Ticks, demo: 
     assert "Traceback" not in replayed.stderr
 
 
-def test_the_env_file_of_the_project_is_read(ticks: Ticks, demo: Path, database_url: str, database: Database) -> None:
-    (demo / ".env").write_text("TICKS_STATE_DIR=/dev/null/nowhere\nTICKS_ALERT_WEBHOOK=\n", encoding="utf-8")
-    assert ticks("status", cwd=demo).returncode == 1, "the environment comes first: its TICKS_STATE_DIR is used"
+def test_the_env_file_of_the_project_is_read_and_the_environment_comes_first(
+    ticks: Ticks, demo: Path, database: Database, tmp_path: Path
+) -> None:
+    (demo / ".env").write_text(
+        f"# ours\n\nexport TICKS_ALERT_WEBHOK='x y'\nTICKS_STATE_DIR={demo}/other\n", encoding="utf-8"
+    )
+    said = ticks("doctor", "--offline", "--port", "0", cwd=demo).stdout
+    assert "TICKS_ALERT_WEBHOK is set, and nothing reads it; did you mean TICKS_ALERT_WEBHOOK?" in said
+    assert str(tmp_path / "state") in said
+    assert not (demo / "other").exists()
+
+
+@pytest.mark.parametrize("line", ["TICKS_DATABASE_URL postgresql://user:s3cr3t@host/name", "KEY='s3cr3t", "KEY"])
+def test_a_line_of_the_env_file_that_is_none_is_an_error(
+    ticks: Ticks, demo: Path, database: Database, line: str
+) -> None:
+    (demo / ".env").write_text(f"A=1\n{line}\n", encoding="utf-8")
+    done = ticks("status", cwd=demo)
+    assert done.returncode == 1
+    assert ".env, line 2" in done.stderr
+    assert "s3cr3t" not in done.stderr
+
+
+def test_the_embedded_database_is_not_the_one_of_the_project(ticks: Ticks, demo: Path, database: Database) -> None:
+    done = ticks("database", "url", cwd=demo)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "TICKS_DATABASE_URL" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["ingest", "x"], ["database", "url"], ["dev"], ["export", "x", "y"]])
+def test_no_command_leaves_anything_outside_of_a_project(
+    ticks: Ticks, tmp_path: Path, database: Database, command: list[str]
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = ticks(*command, TICKS_PROJECT_DIR=str(empty))
+    assert done.returncode == 1
+    assert "ticks init" in done.stderr
+    assert list(empty.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_used_is_a_message(ticks: Ticks, demo: Path, database: Database) -> None:
+    done = ticks("dev", "--port", "0", cwd=demo, TICKS_STATE_DIR="/proc/nowhere")
+    assert done.returncode == 1
+    assert done.stderr.startswith("ticks: /proc/nowhere")
+
+
+def test_dev_refuses_a_port_that_is_taken_and_settings_that_are_wrong(
+    ticks: Ticks, demo: Path, database: Database
+) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        done = ticks("dev", "--port", str(port), cwd=demo)
+    assert done.returncode == 1
+    assert f"port {port}" in done.stderr
+    (demo / "feeds.yaml").write_text("feeds: {stocks: {provider: twelve_data, simbols: [AAPL]}}", encoding="utf-8")
+    done = ticks("dev", "--port", "0", cwd=demo)
+    assert done.returncode == 1
+    assert "simbols" in done.stderr
