@@ -31,8 +31,8 @@ class Block(NamedTuple):
 
     @property
     def file(self) -> str | None:
-        """The file that a reader saves it as, which its first line names."""
-        found = re.match(r"# ([\w.]+\.\w+)$", self.text.partition("\n")[0])
+        """The file that a reader saves it as, which its first line names: a path in the project."""
+        found = re.match(r"# ([\w./]+\.\w+)$", self.text.partition("\n")[0])
         return found[1] if found else None
 
 
