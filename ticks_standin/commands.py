@@ -25,6 +25,9 @@ _POLL_S = 0.005
 _FOREVER_MS = 2**63 - 1
 
 
+_TURNS_TO_ANSWER = 20
+
+
 class Commands:
     """What a test can make a running stand-in do, and ask it.
 
@@ -153,8 +156,15 @@ class Commands:
     @command()
     async def thaw(self, connection: int | None = None) -> None:
         """Go on, and answer first what arrived meanwhile. Events of that time are not sent afterwards."""
-        for each in self._server.connections.chosen(connection):
+        chosen = self._server.connections.chosen(connection)
+        for each in chosen:
+            each.answering_first = True
             each.freeze(frozen=False)
+        # From the bytes to the answer it takes some turns of the event loop.
+        for _ in range(_TURNS_TO_ANSWER):
+            await asyncio.sleep(0)
+        for each in chosen:
+            each.answering_first = False
 
     @command()
     async def silence(self, *symbols: str, connection: int | None = None) -> None:

@@ -32,6 +32,8 @@ class Connection:
         self.session = session
         self.frozen = False
         """Nothing is sent, and nothing that arrives is read."""
+        self.answering_first = False
+        """What arrived while it was frozen is answered first; no event is sent."""
         self.pongs_only = False
         """Nothing is sent but pongs: no greeting, no answer, no event."""
         self.disconnecting = False
@@ -78,7 +80,9 @@ class Connection:
     @property
     def takes_shared_frames(self) -> bool:
         """Whether it may be sent frames that were made for others too: it needs no fault of its own in them."""
-        return not (self.muted or self.frozen or self.pongs_only or self.silent or self._injector)
+        return not (
+            self.muted or self.frozen or self.answering_first or self.pongs_only or self.silent or self._injector
+        )
 
     def set_faults(self, faults: StreamFaults | None, repeated: Iterable[Event] = ()) -> None:
         """Make its stream faulty from now on, or correct again; ``repeated`` are events of the connection before."""
@@ -90,7 +94,7 @@ class Connection:
 
     def offer(self, event: Event) -> None:
         """Put an event in the next :meth:`flush`, unless events like it are held back."""
-        if self.muted or self.frozen or self.pongs_only:
+        if self.muted or self.frozen or self.answering_first or self.pongs_only:
             return
         if self.silent and (event.symbol in self.silent or event.name in self.silent):
             return
