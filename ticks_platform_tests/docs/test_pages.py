@@ -86,6 +86,20 @@ def test_commands_exist(page: Page) -> None:
             _check_command(command, f"{page.name}: {code}")
 
 
+def test_messages_that_are_quoted_are_those_of_the_code() -> None:
+    sources = [*(ROOT / "ticks_platform").rglob("*.py"), *(ROOT / "embedded_timescale").rglob("*.py")]
+    # A message may be several literals, one a line.
+    said = re.sub(r'"\s*\n\s*f?"', "", "\n".join(file.read_text(encoding="utf-8") for file in sources))
+    page = (ROOT / "docs/operations/troubleshooting.md").read_text(encoding="utf-8").partition("## Checks")[0]
+    quoted = [
+        text for row in re.findall(r"^\| ([^|]+) \|", page, re.MULTILINE) for text in re.findall("`([^`]+)`", row)
+    ]
+    assert len(quoted) > 15
+    for text in quoted:
+        for part in filter(None, (part.strip() for part in text.split("…"))):
+            assert part in said, f"troubleshooting.md quotes {text!r}, which nothing says"
+
+
 def _check_command(command: str, where: str) -> None:
     program, *words = shlex.split(command)
     if program == "make":
