@@ -53,4 +53,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    print("`python -m ticks_platform.ingestion` is now `ticks export` and `ticks replay`", file=sys.stderr)
     sys.exit(main())

@@ -108,7 +108,7 @@ class Orphan(NamedTuple):
             return []
         return [
             f"{self.waiting:,} frames wait in {self.path}, an orphaned journal of feed {self.feed}: no feed of "
-            "feeds.yaml uses it. Add the feed again, or load them with `python -m ticks_platform.ingestion replay "
+            "feeds.yaml uses it. Add the feed again, or load them with `ticks replay "
             f"{self.path} --feed NAME` and remove the file"
         ]
 

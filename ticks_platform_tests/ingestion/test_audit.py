@@ -200,7 +200,7 @@ def test_frames_in_an_orphaned_journal_are_reported(database: Database, folder: 
     assert {orphan.feed: orphan.waiting for orphan in found.orphans} == {"renamed": 5, "drained": 0}
     (problem,) = [problem for orphan in found.orphans for problem in orphan.problems()]
     assert problem.startswith(f"5 frames wait in {path}, an orphaned journal of feed renamed")
-    assert f"python -m ticks_platform.ingestion replay {path} --feed NAME" in problem
+    assert f"ticks replay {path} --feed NAME" in problem
     assert look(database, folder, "test", "renamed", "drained").orphans == []
 
 

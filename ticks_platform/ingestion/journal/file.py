@@ -176,5 +176,5 @@ def describe_damage(feed: str, error: Exception, aside: Path) -> str:
     """A message: what happened to a damaged journal, and how to recover its frames."""
     return (
         f"the journal of feed '{feed}' is damaged ({error}) and was set aside as {aside}. To load the frames that can "
-        f"still be read, run `python -m ticks_platform.ingestion replay {shlex.quote(str(aside))}`"
+        f"still be read, run `ticks replay {shlex.quote(str(aside))}`"
     )
