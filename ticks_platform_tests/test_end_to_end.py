@@ -254,6 +254,7 @@ def _candles(platform: Platform) -> int:
     return 0
 
 
+@pytest.mark.full
 def test_one_run_per_feed_and_its_checks_pass(platform: Platform) -> None:
     eventually("the feed streams", 120, platform.streaming_run)
     run_id = platform.launch("check_quality")
@@ -277,6 +278,7 @@ def test_one_run_per_feed_and_its_checks_pass(platform: Platform) -> None:
     assert [verdict["description"] for verdict in verdicts if not verdict["success"]] == []
 
 
+@pytest.mark.full
 def test_a_killed_run_is_replaced(platform: Platform) -> None:
     run_id = eventually("the feed streams", 120, platform.streaming_run)
     os.kill(platform.process_of(run_id), signal.SIGKILL)

@@ -74,6 +74,7 @@ def test_it_streams_until_a_signal(
     assert events == sums > 0
 
 
+@pytest.mark.full
 def test_a_feed_that_is_ingested_is_left_alone_unless_it_is_to_be_taken_over(
     start: Callable[..., subprocess.Popen[str]], ticks: Ticks, demo: Path, empty_database: Database
 ) -> None:

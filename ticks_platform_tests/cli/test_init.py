@@ -39,6 +39,7 @@ def test_a_new_project_has_these_files(demo: Path) -> None:
     assert stat.S_IMODE((demo / ".env").stat().st_mode) == 0o600, "keys come into it"
 
 
+@pytest.mark.full
 def test_its_code_location_loads_as_dagster_dev_loads_it(demo: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"],

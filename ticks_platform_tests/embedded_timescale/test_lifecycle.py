@@ -86,6 +86,7 @@ def test_a_bad_setting_is_named(scratch: Path, monkeypatch: pytest.MonkeyPatch, 
         embedded_timescale.ensure_running(scratch / "db")
 
 
+@pytest.mark.full
 def test_commands(scratch: Path, connect: Connect) -> None:
     option = ("--data-dir", str(scratch / "db"))
     assert cli("status", *option).returncode == 3
@@ -112,6 +113,7 @@ def test_the_old_name_is_a_hint(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stdout) == (3, f"not running: {tmp_path / 'state' / 'timescaledb'}\n")
 
 
+@pytest.mark.full
 def test_tcp_wants_the_password(scratch: Path, connect: Connect) -> None:
     data_dir = scratch / "db"
     option = ("--data-dir", str(data_dir))

@@ -212,6 +212,7 @@ def test_lost_connections_make_gaps(ingest: Ingest, stand_in: StandIn, market: M
     assert rows(database, query) == [("AAPL", "stopped", "open"), ("BTC/USD", "stopped", "open")]
 
 
+@pytest.mark.full
 def test_a_stall_ends_coverage_with_the_last_data(ingest: Ingest, market: Market, database: Database) -> None:
     with ingest() as ingestion:
         await_covered(database)
@@ -229,6 +230,7 @@ def test_a_stall_ends_coverage_with_the_last_data(ingest: Ingest, market: Market
     assert [gap.cause for gap in gaps] == ["stalled"] * 2
 
 
+@pytest.mark.full
 def test_a_silent_symbol_has_a_gap(
     ingest: Ingest, market: Market, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,6 +253,7 @@ def test_a_silent_symbol_has_a_gap(
     assert [gap.cause for gap in gaps if gap.symbol == "AAPL"] == ["silent"]
 
 
+@pytest.mark.full
 def test_a_silence_before_a_lost_connection_is_in_the_gap(
     feed: FeedSettings,
     ingest: Ingest,
@@ -276,6 +279,7 @@ def test_a_silence_before_a_lost_connection_is_in_the_gap(
     assert [(gap.symbol, gap.cause) for gap in gaps] == [("AAPL", "silent"), ("BTC/USD", "disconnected")]
 
 
+@pytest.mark.full
 def test_a_symbol_has_gaps_only_while_it_is_configured(
     ingest: Ingest, feed: FeedSettings, stand_in: StandIn, market: Market, database: Database
 ) -> None:
