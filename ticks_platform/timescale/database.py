@@ -51,11 +51,6 @@ class Database:
         return cls(os.environ.get("TICKS_DATABASE_URL"))
 
     @property
-    def embedded(self) -> bool:
-        """Whether this is the embedded database."""
-        return self._url is None
-
-    @property
     def description(self) -> str:
         """What to call this database in messages and in the UI; never has a password in it."""
         if self._url is None:
