@@ -89,8 +89,8 @@ class Commands:
     ) -> int:
         """Send a whole past day of made-up stocks to Polygon's subscribers, and serve it by REST.
 
-        Returns how many trades it has. The arguments are those of :class:`PastDay`, which makes the same day in the caller. With ``send`` false it is
-        served only. Needs ``history_events`` of its size.
+        Returns how many trades it has. The arguments are those of :class:`PastDay`, which makes the same day in the
+        caller. With ``send`` false it is served only. Needs ``history_events`` of its size.
         """
         try:
             past = await asyncio.to_thread(

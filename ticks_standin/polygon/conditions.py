@@ -27,7 +27,7 @@ _NO_TRADE = frozenset({OFFICIAL_CLOSE, OFFICIAL_OPEN, CORRECTED_CLOSE})
 
 
 @lru_cache(maxsize=4_096)
-def in_a_minute(conditions: tuple[int, ...], *, regular: bool) -> int:
+def in_a_minute(conditions: tuple[int, ...], regular: bool) -> int:
     """What a trade may change in bars within the day, of those that are ``regular`` or in extended hours.
 
     Of several conditions the strictest counts; an unknown one restricts nothing. In extended hours Form T does not
@@ -44,4 +44,4 @@ def in_a_minute(conditions: tuple[int, ...], *, regular: bool) -> int:
 @lru_cache(maxsize=4_096)
 def in_the_day(conditions: tuple[int, ...]) -> int:
     """What a trade may change in the bar of the day, in which Form T never forms a price."""
-    return in_a_minute(conditions, regular=True)
+    return in_a_minute(conditions, True)

@@ -228,7 +228,7 @@ class EventMaker:
                 trft=time_ms - int(draw() * 40) if off_exchange else UNSET,
             )
         )
-        sets = in_a_minute(made.conditions, regular=is_regular(time_ms))
+        sets = in_a_minute(made.conditions, is_regular(time_ms))
         return _Made(payload, made.price, made.volume, sets, in_the_day(made.conditions), made)
 
     def quote(self, source: Source, tick: Tick, time_ms: int) -> _Made:

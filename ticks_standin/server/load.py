@@ -138,7 +138,7 @@ class LoadGenerator:
                 fields = _bar_fields(payload)
                 event.time_ns, event.price = fields.t * 1_000_000, fields.p
                 event.volume = round(float(fields.ds) * UNITS)
-                event.sets = in_a_minute(fields.c, regular=is_regular(fields.t))
+                event.sets = in_a_minute(fields.c, is_regular(fields.t))
                 event.sets_day = in_the_day(fields.c)
             events.append(event)
         return events

@@ -122,7 +122,7 @@ def test_intervals() -> None:
 
 
 def test_dates_are_new_yorks() -> None:
-    with on_command() as stand_in:
+    with on_command(polygon_tape="plain") as stand_in:
         evening = NOON + timedelta(hours=11)  # 23:00 in New York, the next day in UTC
         stand_in.trade_unheard(120, evening, evening + timedelta(hours=2))
         _, today = get(stand_in, "/v3/trades/AAPL?timestamp=2026-03-11")
@@ -154,7 +154,7 @@ def test_bars_are_those_of_the_websocket() -> None:
 
 @pytest.mark.parametrize("sort", ["asc", "desc"])
 def test_bars_come_in_pages_counted_in_minutes(sort: str) -> None:
-    with on_command() as stand_in:
+    with on_command(polygon_tape="plain") as stand_in:
         stand_in.trade_unheard(600, NOON, NOON + timedelta(hours=3))
         client = RESTClient("demo", base=stand_in.http_url)
         hours = list(client.list_aggs("AAPL", 1, "hour", NOON, NOON + timedelta(hours=3), sort=sort, limit=130))
