@@ -107,6 +107,7 @@ class PastDay:
         """The events, with their nanoseconds."""
         for event in made:
             self.history.keep(event, event.time_ns // _MS)
+        made.sort(key=lambda event: event.time_ns)
         self.events: list[Event] = made
         """All events in the order of their times, also the records of corrections, which only REST has."""
         self._api = PolygonApi(settings, self.history)
