@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from ticks_standin.market.bars import UNITS
 from ticks_standin.market.events import Event
 from ticks_standin.market.history import History
 from ticks_standin.market.hours import NEW_YORK, Hours, regular_hours
@@ -22,6 +23,7 @@ from ticks_standin.polygon.rest import PolygonApi
 from ticks_standin.polygon.tape import names
 from ticks_standin.polygon.trades import decode_trade
 from ticks_standin.provider.rest import Question
+from ticks_standin.provider.rest_bars import FOREVER_NS
 from ticks_standin.settings import PolygonTape, StandInSettings
 
 _MS = 1_000_000
@@ -117,7 +119,7 @@ class PastDay:
             self._listings.find(symbol, exchange="NYSE", mic_code="XNYS")  # made up there, and then found
         (source,) = self._maker.sources("stocks", "T", symbol)
         if self._random.random() < _WITHOUT_AUCTIONS:
-            source.prints = self._maker.prints(source.instrument, auctions=False)
+            source.prints = self._maker.prints(source.instrument, self._random, auctions=False)
         for time_ms in self._times(self._random.randint(*prints)):
             yield from source.events(self._market.tick(source.instrument, time_ms // 1_000), time_ms)
         yield from source.corrections.due()
@@ -160,6 +162,17 @@ class PastDay:
         """The ``results`` of ``/v2/aggs`` for bars of one ``second``, ``minute``, ``hour`` or ``day``."""
         path = f"/v2/aggs/ticker/{symbol}/range/1/{span}/{self.day}/{self.day}"
         return self._results(path, {"limit": "50000"})
+
+    def volumes(self, symbol: str) -> dict[int, float]:
+        """Volume of each minute that has any, also of those without a bar; by its beginning in ms of UNIX time."""
+        found: dict[int, int] = {}
+        for event in self.history.between(("stocks", "T", symbol), 0, FOREVER_NS):
+            amendment = event.amendment
+            volume = event.volume if amendment is None else amendment.volume
+            if event.sets and volume:
+                minute_ms = event.time_ns // _MS // _MINUTE_MS * _MINUTE_MS
+                found[minute_ms] = found.get(minute_ms, 0) + volume
+        return {minute_ms: volume / UNITS for minute_ms, volume in found.items()}
 
     def day_bar(self, symbol: str) -> dict[str, Any] | None:
         """The bar of the day: prices of regular hours, closing at the official close, and the volume of all hours.

@@ -23,7 +23,7 @@ RANGE_ONLY = {10, 22, 32}
 
 
 @lru_cache(maxsize=4)
-def made(day: date = TUESDAY, symbols: int = 60, taken_back: float = 0.01) -> PastDay:
+def made(day: date = TUESDAY, symbols: int = 120, taken_back: float = 0.01) -> PastDay:
     return PastDay(day, symbols=symbols, taken_back=taken_back)
 
 
@@ -81,6 +81,10 @@ def test_bars_are_those_of_the_rest_trades() -> None:
         expected, found = candles(trades), bars(day, symbol)
         assert found.keys() == expected.keys()
         assert all(close_to(found[minute], expected[minute]) for minute in found)
+        volumes = day.volumes(symbol)
+        assert all(volumes[minute] == pytest.approx(bar["v"], abs=1e-9) for (_, minute), bar in found.items())
+        assert len(volumes) > len(found), "minutes of odd lots only have no bar"
+        assert sum(volumes.values()) == pytest.approx((day.day_bar(symbol) or {})["v"])
 
 
 def test_frames_differ_from_bars_in_the_minutes_of_corrections_only() -> None:
@@ -156,7 +160,7 @@ def test_the_bar_of_the_day(day: date, closes: int) -> None:
             if t.get("correction", 0) in (0, 1) and not {15, 16, 38} & set(t.get("conditions", []))
         )
         assert bar["v"] == pytest.approx(volume, rel=1e-12)
-    assert 50 < official < 60, "not every stock has an auction"
+    assert 100 < official < 120, "not every stock has an auction"
     assert corrected
 
 

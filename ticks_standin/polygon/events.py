@@ -75,8 +75,10 @@ class Source:
         self.topic = (market, channel, self.symbol)
         self.market = market
         self.sequence = 0
-        self.prints = maker.prints(instrument)
-        self.corrections = maker.corrections()
+        # A generator of its own: the n-th print of a symbol does not depend on what else is traded.
+        self._random = random.Random(f"{maker.seed}/{self.symbol}/{channel}")  # noqa: S311
+        self.prints = maker.prints(instrument, self._random)
+        self.corrections = Corrections(self._random)
         self._maker = maker
         self._make = {
             "T": maker.trade,
@@ -128,6 +130,8 @@ class EventMaker:
     def __init__(self, settings: StandInSettings, listings: Listings, first_id: int | None = None) -> None:
         """Ids follow ``first_id``; those after None are ones that no earlier stand-in of the day had."""
         self._fractional_share = settings.polygon_fractional_share
+        self.seed = settings.seed
+        """Seed of all that is drawn."""
         self._settings = settings
         self._listings = listings
         self._random = random.Random(f"{settings.seed}/polygon")  # noqa: S311
@@ -144,24 +148,20 @@ class EventMaker:
         """Give at least this share of the stock trades to come a size that is not whole."""
         self._fractional_share = max(share, self._settings.polygon_fractional_share)
 
-    def prints(self, instrument: Instrument, *, auctions: bool = True) -> Prints | PlainPrints:
+    def prints(self, instrument: Instrument, draw: random.Random, *, auctions: bool = True) -> Prints | PlainPrints:
         """The prints of an instrument, if it is a stock: those of a real tape, or plain ones."""
         if self._settings.polygon_tape == "plain":
-            return PlainPrints(self._random)
+            return PlainPrints(draw)
         tape, primary = _tape(instrument), _PRIMARY.get(instrument.mic_code or "", 12)
         taken_back = self._settings.polygon_taken_back
         return Prints(
             instrument.start_price,
             primary=primary,
             tape=tape,
-            draw=self._random,
+            draw=draw,
             taken_back=taken_back,
             auctions=auctions,
         )
-
-    def corrections(self) -> Corrections:
-        """The corrections of one source."""
-        return Corrections(self._random)
 
     def count_in(self, source: Source, event: Event, time_ms: int) -> None:
         """Add a trade to the bars of a source, if it has bars."""
