@@ -75,7 +75,7 @@ class PastDay:
         Args:
             day: a day on which the exchanges are open.
             symbols: how many made-up symbols, or which symbols.
-            prints: prints of a symbol, at least and at most.
+            prints: prints of a symbol, at least and at most; never fewer than eight.
             seed: seed of everything that is drawn.
             taken_back: share of the prints that are cancelled or corrected later.
             tape: ``real`` or ``plain``, as the setting ``polygon_tape``.
