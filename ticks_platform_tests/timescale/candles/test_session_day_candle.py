@@ -174,7 +174,8 @@ def test_the_volume_of_the_day_is_counted_from_where_the_day_begins(database: Da
 def official(database: Database, kind: str, price: float, exchange: str, *, primary: bool, size: float | None) -> None:
     with database.transaction() as cursor:
         cursor.execute(
-            "INSERT INTO official_price (time, symbol, session, kind, price, size, exchange, is_primary, feed, received_at) "
+            "INSERT INTO official_price "
+            "(time, symbol, session, kind, price, size, exchange, is_primary, feed, received_at) "
             "VALUES ('2026-01-05 21:00:01+00', 'AAPL', '2026-01-05', %s, %s, %s, %s, %s, 'stocks', now())",
             (kind, price, size, exchange, primary),
         )
