@@ -106,6 +106,10 @@ def marks(database: Database) -> dict[str, list[int | None]]:
     return first
 
 
+def closes(database: Database, candle: str) -> list[tuple[Any, ...]]:
+    return rows(database, f"SELECT symbol, close FROM {candle} ORDER BY bucket, symbol")
+
+
 BEFORE = {"tape": [None, 15, 4], "stocks": [23, 31, 23], "gone": [23]}
 AFTER = {"tape": [23, 31, 20], "stocks": [None, 15, None], "gone": [23]}
 
@@ -118,6 +122,7 @@ def test_the_primary_feed_changes(database: Database, write: Callable[..., None]
     write(tape=True, stocks=False)
     assert run(dry_run=False).success
     assert marks(database) == BEFORE, "it agreed with feeds.yaml"
+    assert closes(database, "one_minute_candle") == [("AAPL", 250.0), ("MSFT", None)] * 2
     with database.transaction() as cursor:
         cursor.execute(
             "INSERT INTO ticks_platform.candle_refresh (candle, bucket, loaded, refreshed_at) "
@@ -151,11 +156,15 @@ def test_the_primary_feed_changes(database: Database, write: Callable[..., None]
     assert done.success
     assert marks(database) == AFTER
     assert rows(database, "SELECT count(*) FROM ticks_platform.candle_refresh") == [(0,)]
+    for candle in CANDLES:
+        assert closes(database, candle.name) == [("AAPL", 249.0), ("MSFT", 400.0)] * 2
     observed = {event.asset_key.to_user_string() for event in done.get_asset_observation_events() if event.asset_key}
     assert observed == {"stocks_real_time", *(candle.name for candle in CANDLES)}
     write(tape=True, stocks=False)
     assert run(dry_run=False).success
     assert marks(database) == BEFORE
+    for candle in CANDLES:
+        assert closes(database, candle.name) == [("AAPL", 250.0), ("MSFT", None)] * 2
 
 
 def test_feeds_that_ran_together_before_are_a_warning(
