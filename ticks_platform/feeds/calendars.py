@@ -57,7 +57,6 @@ class Calendar:
             return
         # Imported here because it imports pandas, which a feed with `always` or `24/5` does not need.
         import exchange_calendars
-        import pandas
 
         try:
             calendar = exchange_calendars.get_calendar(name)
@@ -66,17 +65,15 @@ class Calendar:
                 f"unknown calendar '{name}': use an exchange's MIC, such as XNYS, or 'always' or '24/5'"
             ) from None
         days = calendar.schedule[["open", "break_start", "break_end", "close"]]
-        midnights = [day.timestamp() for day in days.index.tz_localize(calendar.tz)]
-        nights = [day.timestamp() for day in (days.index + pandas.Timedelta(days=1)).tz_localize(calendar.tz)]
         following = [opens.timestamp() for opens in days["open"].iloc[1:]] + [math.inf]
         closed = 0.0
         # Nothing is traded in a lunch break: a day with one has two openings.
-        for (day, begin, break_begin, break_end, end), midnight, night, opens_next in zip(
-            days.itertuples(), midnights, nights, following, strict=True
-        ):
-            day_begins = min(begin.timestamp(), max(closed, midnight))
+        for (day, begin, break_begin, break_end, end), opens_next in zip(days.itertuples(), following, strict=True):
+            midnight = datetime.combine(day.date(), time(), calendar.tz)
+            day_begins = min(begin.timestamp(), max(closed, midnight.timestamp()))
             closed = end.timestamp()
-            day_ends = max(closed, min(opens_next, night))
+            # Adding a day to a time with a zone keeps the local hour.
+            day_ends = max(closed, min(opens_next, (midnight + timedelta(days=1)).timestamp()))
             has_break = break_begin == break_begin  # NaT is not equal to itself
             for opens, closes in ((begin, break_begin), (break_end, end)) if has_break else ((begin, end),):
                 self._openings.append(Opening(opens.timestamp(), closes.timestamp(), day.date(), day_begins, day_ends))

@@ -76,10 +76,11 @@ def take(
 ) -> Lease:
     """Take the lease of a feed, whoever holds it; the previous owner can no longer commit.
 
-    `candles` tells whether its ticks make candles. `journal_start` is the position at which the owner's journal begins, or None if nothing was ever appended to it, and
-    `journal_frames` the number of frames before that. Raises MixedDatabaseError if the database holds ticks of the
-    other kind (synthetic or live), and psycopg2.errors.LockNotAvailable if the previous owner's transaction takes too
-    long: then call `terminate_loader` and try again.
+    `candles` tells whether its ticks make candles. `journal_start` is the position at which the owner's journal begins,
+    or None if nothing was ever appended to it, and `journal_frames` the number of frames before that. Raises
+    MixedDatabaseError if the database holds ticks of the other kind (synthetic or live), and
+    psycopg2.errors.LockNotAvailable if the previous owner's transaction takes too long: then call `terminate_loader`
+    and try again.
     """
     register_feed(cursor, feed=feed, provider=provider, synthetic=synthetic, candles=candles)
     # Waits for the row lock, so that the checkpoint is read after the previous owner's last commit.

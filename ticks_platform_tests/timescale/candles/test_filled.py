@@ -7,11 +7,13 @@ from typing import Any
 from ticks_platform.timescale.database import Database
 
 DATA = """
-INSERT INTO ticks_platform.feed (feed, provider, synthetic, candles) VALUES ('tape', 'x', true, true), ('other', 'x', true, false);
+INSERT INTO ticks_platform.feed (feed, provider, synthetic, candles)
+VALUES ('tape', 'x', true, true), ('other', 'x', true, false);
 INSERT INTO ticks_platform.feed_gap (feed, symbol, begins_at, ends_at, cause, found_at)
 SELECT feed, 'AAPL', '2026-01-05 14:31+00', '2026-01-05 14:33+00', 'disconnected', '2026-01-05 14:40+00'
 FROM (VALUES ('tape'), ('other')) AS gaps (feed);
-INSERT INTO stock_aggregates (symbol, start_time, end_time, open_price, high_price, low_price, close_price, volume, feed, received_at)
+INSERT INTO stock_aggregates
+(symbol, start_time, end_time, open_price, high_price, low_price, close_price, volume, feed, received_at)
 SELECT 'AAPL', at, at + INTERVAL '1 minute', 9, 9, 9, 9, 90, feed, at + INTERVAL '90 s'
 FROM (VALUES
     ('tape', '2026-01-05 14:30+00'::timestamptz), ('tape', '2026-01-05 14:31+00'), ('other', '2026-01-05 14:32+00')
