@@ -17,6 +17,11 @@ WEEKDAYS = "24/5"
 """The calendar of currencies: from Sunday 17:00 to Friday 17:00 in New York. (The `24/5` of exchange_calendars is open
 on Friday evening, when nobody trades.)"""
 
+_NEW_YORK = "America/New_York"
+_EXTENDED_HOURS = time(4), time(20)
+"""When trades of US stocks are reported, in New York. Regular hours are 09:30 to 16:00."""
+
+_DAY = 86_400.0
 _FIRST_SUNDAY = date(2000, 1, 2)
 _WEEKS = 5200
 
@@ -43,6 +48,7 @@ class Calendar:
         self._opens: list[float] | None = None
         self._closes: list[float] = []
         self._openings: list[Opening] = []
+        self._zone: ZoneInfo | None = None
         if name == ALWAYS:
             return
         if name == WEEKDAYS:
@@ -58,6 +64,7 @@ class Calendar:
             raise UnknownCalendarError(
                 f"unknown calendar '{name}': use an exchange's MIC, such as XNYS, or 'always' or '24/5'"
             ) from None
+        self._zone = ZoneInfo(str(calendar.tz))
         # Nothing is traded in a lunch break: a day with one has two openings.
         for day, begin, break_begin, break_end, end in calendar.schedule[
             ["open", "break_start", "break_end", "close"]
@@ -94,6 +101,23 @@ class Calendar:
         """
         first = bisect_left(self._openings, (begin,))
         return self._openings[first : bisect_left(self._openings, (end,))]
+
+    def extended_hours(self, day: date) -> tuple[float, float] | None:
+        """When trades of a trading day can be reported; None on a day without a session.
+
+        For US exchanges 04:00 to 20:00 in New York, for others the exchange's own day. `always` and `24/5` have UTC days.
+        """
+        begins, ends = time(0), time(0)
+        if self._zone is not None:
+            noon = datetime.combine(day, time(12), self._zone).timestamp()
+            near = self.openings(noon - 2 * _DAY, noon + 2 * _DAY)
+            if not any(opening.session == day for opening in near):
+                return None
+            if self._zone.key == _NEW_YORK:
+                begins, ends = _EXTENDED_HOURS
+        zone = self._zone or ZoneInfo("UTC")
+        last = day if ends > begins else day + timedelta(days=1)
+        return datetime.combine(day, begins, zone).timestamp(), datetime.combine(last, ends, zone).timestamp()
 
 
 def _currency_weeks() -> tuple[list[float], list[float]]:

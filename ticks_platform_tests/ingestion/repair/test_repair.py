@@ -22,7 +22,7 @@ from ticks_platform.ingestion.repair import budget as repair_budget
 from ticks_platform.ingestion.repair import ranges as repair_ranges
 from ticks_platform.ingestion.repair.lease import RepairInUseError
 from ticks_platform.ingestion.repair.ranges import SymbolInterval
-from ticks_platform.ingestion.repair.repair import budget
+from ticks_platform.ingestion.repair.fetcher import budget
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support import repairing
 from ticks_platform_tests.support.children import Child
