@@ -105,7 +105,8 @@ class Calendar:
     def extended_hours(self, day: date) -> tuple[float, float] | None:
         """When trades of a trading day can be reported; None on a day without a session.
 
-        For US exchanges 04:00 to 20:00 in New York, for others the exchange's own day. `always` and `24/5` have UTC days.
+        For US exchanges 04:00 to 20:00 in New York, for others the exchange's own day; for `always` and `24/5` the
+        UTC day.
         """
         begins, ends = time(0), time(0)
         if self._zone is not None:

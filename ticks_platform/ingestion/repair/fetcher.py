@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,8 +28,6 @@ from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.repair import budget as repair_budget
 from ticks_platform.ingestion.repair import lease as repair_lease
 from ticks_platform.ingestion.repair import ranges as repair_ranges
-from ticks_platform.ingestion.repair.budget import Budget
-from ticks_platform.ingestion.repair.gaps import AgeLimits
 from ticks_platform.ingestion.repair.page_journal import PageJournal, repair_journal_folder
 from ticks_platform.ingestion.repair.ranges import EVER, Interval, Range
 from ticks_platform.paths import state_dir
@@ -55,9 +52,6 @@ _NOT_YET_AVAILABLE_DELAY = 900.0
 
 _FIRST_DELAY, _MAX_DELAY = 60.0, 3600.0
 """Seconds until a retry after a temporary error; doubled with each further one."""
-
-MAX_INITIAL_WAIT = 60.0
-"""Seconds that a run may wait for its first request; if it would take longer, no run is due."""
 
 _HEARTBEAT_INTERVAL = 5.0
 """Seconds between heartbeats while it waits."""
@@ -89,7 +83,7 @@ class Fetcher:
         first delay after an error, both in seconds.
         """
         self.folder = folder or state_dir() / "journal"
-        self.budget = budget(feed, history, minute=minute)
+        self.budget = repair_budget.of(feed, history, minute=minute)
         self.metrics = Metrics()
         self._feed = feed
         self._history = history
@@ -260,21 +254,3 @@ class Fetcher:
             if remaining > _HEARTBEAT_INTERVAL:
                 with self._database.transaction() as cursor:
                     self.renew(cursor)
-
-
-def budget(feed: FeedSettings, history: History, *, minute: float = repair_budget.MINUTE) -> Budget:
-    """The limits of a feed's requests: those of feeds.yaml, or of the provider's smallest plan."""
-    settings = feed.repair
-    return Budget(
-        f"{feed.provider} {feed.api_key_env or feed.name}",
-        settings.requests_per_minute or history.requests_per_minute,
-        settings.requests_per_day or history.requests_per_day,
-        minute,
-    )
-
-
-def age_limits(feed: FeedSettings, history: History) -> AgeLimits:
-    """The ages of a feed's events that can be requested."""
-    settings = feed.repair
-    delay = history.delay if settings.delay_seconds is None else settings.delay_seconds
-    return AgeLimits(timedelta(seconds=delay), timedelta(days=settings.give_up_after_days or history.reach_days))

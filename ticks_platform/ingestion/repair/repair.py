@@ -10,21 +10,18 @@ import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ticks_platform.feeds.history import History
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.repair import budget as repair_budget
 from ticks_platform.ingestion.repair import gaps as repair_gaps
 from ticks_platform.ingestion.repair import ranges as repair_ranges
-from ticks_platform.ingestion.repair.fetcher import MAX_INITIAL_WAIT, Fetcher, age_limits, budget
+from ticks_platform.ingestion.repair.fetcher import Fetcher
 from ticks_platform.ingestion.repair.ranges import SymbolInterval
 from ticks_platform.paths import state_dir
 from ticks_platform.timescale.database import Database
 from ticks_platform.timestamps import EPOCH
-
-if TYPE_CHECKING:
-    from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 
 class Report(NamedTuple):
@@ -103,7 +100,7 @@ class Repair:
             )
 
     def _plan(self, gaps: bool, intervals: Sequence[SymbolInterval]) -> int:
-        feed, limits = self._feed.name, age_limits(self._feed, self._history)
+        feed, limits = self._feed.name, repair_gaps.age_limits(self._feed, self._history)
         with self._database.transaction() as cursor:
             self._fetcher.renew(cursor)
             intervals = list(intervals)
@@ -119,7 +116,7 @@ class Repair:
 def whole_minutes(feed: FeedSettings, history: History) -> tuple[datetime, datetime]:
     """The first and the last moment between which all minutes can be requested now."""
     since = repair_gaps.minute(EPOCH + timedelta(seconds=history.since, minutes=1, microseconds=-1))
-    return since, repair_gaps.minute(datetime.now(timezone.utc) - age_limits(feed, history).youngest)
+    return since, repair_gaps.minute(datetime.now(timezone.utc) - repair_gaps.age_limits(feed, history).youngest)
 
 
 class Due(NamedTuple):
@@ -137,20 +134,10 @@ def due(database: Database, feed: FeedSettings, history: History | None, folder:
             return Due(bool(gaps), f"{len(gaps)} open gaps without a history" if gaps else "no open gaps")
         if repair_ranges.count_fetched(cursor, feed.name):
             return Due(True, "fetched ranges must be loaded, and their gaps closed")
-        wanted = wanted_requests(cursor, feed, history, folder)
+        wanted = repair_gaps.wanted_requests(cursor, feed, history, folder or state_dir() / "journal")
         if wanted is None:
             return Due(False, "nothing to repair")
-        wait = budget(feed, history).wait(cursor)
-    if wait > MAX_INITIAL_WAIT:
+        wait = repair_budget.of(feed, history).wait(cursor)
+    if wait > repair_budget.MAX_INITIAL_WAIT:
         return Due(False, f"the budget allows the next request in {wait:.0f} s")
     return Due(True, wanted)
-
-
-def wanted_requests(cursor: Cursor, feed: FeedSettings, history: History, folder: Path | None = None) -> str | None:
-    """What has to be requested for gaps now, in words; None if nothing has."""
-    limits = age_limits(feed, history)
-    repairable = repair_gaps.repairable(cursor, feed.name, history, limits, folder or state_dir() / "journal")
-    if repairable:
-        return f"{len(repairable)} gaps can be repaired"
-    range_ = repair_ranges.next_range(cursor, feed.name, (history.kind,))
-    return None if range_ is None else "unfinished ranges"

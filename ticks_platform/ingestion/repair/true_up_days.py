@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ticks_platform.feeds.history import History
 from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.ingestion.repair import budget as repair_budget
+from ticks_platform.ingestion.repair import gaps as repair_gaps
 from ticks_platform.ingestion.repair import ranges as repair_ranges
-from ticks_platform.ingestion.repair import repair
-from ticks_platform.ingestion.repair.fetcher import MAX_INITIAL_WAIT, age_limits, budget
 from ticks_platform.ingestion.repair.ranges import Interval, SymbolInterval
+from ticks_platform.paths import state_dir
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform.timestamps import EPOCH
@@ -99,7 +100,9 @@ def ready_symbols(cursor: Cursor, feed: FeedSettings, day: date) -> list[Ready]:
 
 def gaps_come_first(cursor: Cursor, feed: FeedSettings, history: History, folder: Path | None) -> str | None:
     """What has to be requested for gaps of the feed before anything else; None if nothing has."""
-    return repair.wanted_requests(cursor, feed, history, folder) if feed.repair.enabled else None
+    if not feed.repair.enabled:
+        return None
+    return repair_gaps.wanted_requests(cursor, feed, history, folder or state_dir() / "journal")
 
 
 def spans(feed: FeedSettings, history: History, day: date) -> list[SymbolInterval]:
@@ -136,7 +139,7 @@ def first_minute(history: History) -> datetime:
 
 def due_at(feed: FeedSettings, history: History, day: date) -> datetime:
     """When a day can be asked for."""
-    return extended_hours(feed, day)[1] + SETTLING + age_limits(feed, history).youngest
+    return extended_hours(feed, day)[1] + SETTLING + repair_gaps.age_limits(feed, history).youngest
 
 
 def not_yet(feed: FeedSettings, history: History, day: date, *, now: datetime | None = None) -> str | None:
@@ -201,8 +204,8 @@ def due(
         gaps = gaps_come_first(cursor, feed, history, folder)
         if gaps is not None:
             return Due(None, f"gaps come first: {gaps}")
-        wait = budget(feed, history).wait(cursor)
-    if wait > MAX_INITIAL_WAIT:
+        wait = repair_budget.of(feed, history).wait(cursor)
+    if wait > repair_budget.MAX_INITIAL_WAIT:
         return Due(None, f"the budget allows the next request in {wait:.0f} s")
     first = startable[0]
     return Due(first.day, f"{first.day}: {first.report.left or len(feed.symbols)} symbols left")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import time
 import uuid
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
@@ -14,9 +12,7 @@ from typing import Any
 import pytest
 
 from ticks_platform.feeds.calendars import calendar
-from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
-from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.repair import ranges as repair_ranges
 from ticks_platform.ingestion.repair import true_up, true_up_days
 from ticks_platform.ingestion.repair.true_up_days import Report
@@ -26,7 +22,7 @@ from ticks_platform_tests.support import repairing
 from ticks_platform_tests.support.children import Child
 from ticks_platform_tests.support.ingestion import rows, unbalanced
 from ticks_platform_tests.support.polygon_rest import PolygonRest, Trouble, bar, frame, trade
-from ticks_platform_tests.support.repairing import KEY, add_gap, live_loader
+from ticks_platform_tests.support.repairing import KEY, add_gap, load_frames
 
 DAY = date(2026, 3, 3)
 NOON = datetime(2026, 3, 3, 17, tzinfo=timezone.utc)
@@ -67,11 +63,7 @@ def at(minute: int, second: float = 0) -> int:
 
 def load(database: Database, feed: FeedSettings, folder: Path, *frames: bytes) -> None:
     """Load frames as the feed's ingestion does, and refresh the candles."""
-    with contextlib.closing(Journal(folder / f"{feed.name}.sqlite3", feed=feed.name, synthetic=True)) as journal:
-        loader = live_loader(database, feed, journal)
-        journal.append([Frame(data, time.time_ns(), 1) for data in frames], epoch=1)
-        journal.stop_appending()
-        loader.run()
+    load_frames(database, feed, folder, *frames)
     with database.autocommit() as cursor:
         for candle in candles.CANDLES:
             candles.refresh_history(cursor, candle)
@@ -127,7 +119,14 @@ def test_equal_candles_cost_one_request_a_symbol(database: Database, tmp_path: P
     assert (report.requests, report.done, report.compared, report.differed) == (2, 2, 6, 0)
 
 
-@pytest.mark.parametrize("place", ["appended", "recorded", "committed"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "appended",
+        pytest.param("recorded", marks=pytest.mark.full),
+        pytest.param("committed", marks=pytest.mark.full),
+    ],
+)
 def test_killed_in_the_middle(database: Database, tmp_path: Path, rest: PolygonRest, place: str) -> None:
     """Killed at each page, or each load: nothing is fetched twice, nothing is stored twice."""
     feed = tape(rest)
