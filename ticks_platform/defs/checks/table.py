@@ -249,7 +249,7 @@ CHECKS = (
         ("true_up",),
         true_up.days_are_trued_up,
         WARN,
-        f"Every trading day of the last week is trued up within {true_up.GRACE.days} days, for all symbols of the feeds "
+        f"Every trading day of the last week is trued up within {true_up.GRACE.days} days, for all symbols of feeds "
         "whose provider tells which trades were taken back, and no candle differs from the provider's bar then.",
     ),
 )
