@@ -100,6 +100,7 @@ def frame(symbol: str, *trades: dict[str, Any]) -> bytes:
                 "t": each["sip_timestamp"] // 10**6,
                 "q": each["sequence_number"],
                 "z": each["tape"],
+                **({"trfi": each["trf_id"]} if "trf_id" in each else {}),
             }
             for each in trades
         ]

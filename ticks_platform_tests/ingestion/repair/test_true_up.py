@@ -119,6 +119,45 @@ def test_equal_candles_cost_one_request_a_symbol(database: Database, tmp_path: P
     assert (report.requests, report.done, report.compared, report.differed) == (2, 2, 6, 0)
 
 
+@pytest.mark.parametrize("compressed", [False, True], ids=["rows", "columnstore"])
+def test_a_cancelled_trade(database: Database, tmp_path: Path, rest: PolygonRest, compressed: bool) -> None:
+    """The WebSocket never takes it back. REST has it with the code 8, and a cancel record later."""
+    feed = tape(rest)
+    good = [trade(str(number), at(0, 10 * number), 250 + number, 100) for number in range(1, 5)]
+    bust = trade("99", at(0, 25), 300, 10_000, exchange=4, trf_id=202)
+    load(database, feed, tmp_path, frame("AAPL", *good[:2], bust, *good[2:]))
+    wrong = [(NOON, "AAPL", 251, 300, 251, 254, 10_400)]
+    assert rows(database, CANDLES) == wrong
+    if compressed:
+        with database.autocommit() as cursor:
+            cursor.execute("SELECT compress_chunk(chunk) FROM show_chunks('stocks_real_time') AS chunk")
+    rest.bars["AAPL"] = [bar(*good)]
+    rest.trades["AAPL"] = [*good, {**bust, "correction": 8}, {**bust, "correction": 10, "sip_timestamp": at(19)}]
+    report = run(database, feed, tmp_path)
+    assert rows(database, CANDLES) == [(NOON, "AAPL", 251, 254, 251, 254, 400)]
+    assert (report.requests, report.compared, report.differed, report.still_differing) == (2, 1, 1, 0)
+    assert report.corrections == 1
+    assert rows(database, "SELECT kind, trade_id, price, size, source FROM tick_correction") == [
+        ("cancelled", "99", 300, 10_000, "REST correction 8")
+    ]
+    assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(5,)], "it keeps its row"
+    assert unbalanced(database) == []
+
+
+def test_a_corrected_trade(database: Database, tmp_path: Path, rest: PolygonRest) -> None:
+    """Code 1 has the correct data, code 12 what was wrong."""
+    feed = tape(rest)
+    wrong = [trade(str(number), at(0, 10 * number), 250 + number, 100) for number in range(1, 5)]
+    correct = [*wrong[:2], {**wrong[2], "price": 250.5}, wrong[3]]
+    load(database, feed, tmp_path, frame("AAPL", *wrong))
+    rest.bars["AAPL"] = [bar(*correct)]
+    rest.trades["AAPL"] = [*correct[:2], {**correct[2], "correction": 1}, {**wrong[2], "correction": 12}, wrong[3]]
+    report = run(database, feed, tmp_path)
+    assert (report.differed, report.still_differing, report.corrections) == (1, 0, 1)
+    assert rows(database, CANDLES) == [(NOON, "AAPL", 251, 254, 250.5, 254, 400)]
+    assert unbalanced(database) == []
+
+
 @pytest.mark.parametrize(
     "place",
     [
