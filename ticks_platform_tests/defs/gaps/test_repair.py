@@ -53,7 +53,8 @@ def project(project: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -
             for name, value in feed.model_dump(mode="json", exclude_unset=True).items()
             if name not in ("name", "symbols")
         } | {"symbols": list(feed.symbol_names())}
-    feeds["demo"] = {"provider": "twelve_data", "endpoint": "stand-in", "symbols": ["MSFT"]}
+    # A symbol has one feed that makes its candles.
+    feeds["demo"] = {"provider": "twelve_data", "endpoint": "stand-in", "symbols": ["MSFT"], "candles": False}
     feeds["quotes"] = {**feeds["tape"], "options": {"channels": ["Q"]}}
     (project / "feeds.yaml").write_text(yaml.safe_dump({"feeds": feeds}), encoding="utf-8")
     return project
