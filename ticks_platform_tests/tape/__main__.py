@@ -32,16 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         files = [path for path in cases.files(chosen.folder) if chosen.only in path.name]
     except CaseError as error:
         parser.error(str(error))
-    right, began = 0, time.monotonic()
+    began = time.monotonic()
     with running.fresh_database() as platform:
-        for path in files:
-            right += _is_right(path, platform, names)
+        right = [is_right(path, platform, names) for path in files]
     print(f"{time.monotonic() - began:.0f} s; variants: {', '.join(names)}")
-    print(f"{right} of {len(files)} right")
-    return 0 if right == len(files) else 1
+    print(f"{sum(right)} of {len(right)} right")
+    return 0 if all(right) else 1
 
 
-def _is_right(path: Path, platform: running.PlatformDatabase, names: Sequence[str]) -> bool:
+def is_right(path: Path, platform: running.PlatformDatabase, names: Sequence[str]) -> bool:
+    """Run a file in these variants, and print what is wrong."""
     try:
         case = cases.read(path)
     except CaseError as error:

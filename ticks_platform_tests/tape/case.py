@@ -11,9 +11,6 @@ from typing import Any, NamedTuple
 
 from ticks_platform.feeds.settings import FeedSettings
 
-KEYS = {"what", "made_up", "note", "feeds", "expected", "expected_before", "expected_error", "rest", "bars"}
-"""What a file may have."""
-
 REFUSED_IF_PRIMARY = re.compile(r"refused when both feeds are primary", re.IGNORECASE)
 """What the note of a case says if the same feeds are refused without `candles: false`."""
 
@@ -73,6 +70,8 @@ def read(path: Path) -> Case:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         feeds = tuple(_feed(number, feed) for number, feed in enumerate(content["feeds"]))
+        if not feeds:
+            raise ValueError("it has no feeds")  # noqa: TRY301  (told like what else is wrong)
         refusal = _refusal(content, feeds)
         expected = None if refusal is not None else _rows(content["expected"])
         before = _rows(content["expected_before"]) if content.get("expected_before") is not None else None
@@ -100,10 +99,12 @@ def files(folder: Path) -> list[Path]:
 
 
 def _refusal(content: Mapping[str, Any], feeds: Iterable[CaseFeed]) -> tuple[str, ...] | None:
-    """What the refusal has to name, if the file wants one: the feeds, and the words of `expected_error`."""
+    """What the refusal has to name, if the file wants one: the feeds, and the words of `expected_error`.
+
+    An `expected` that is no list, such as `null` or «refused», wants one too.
+    """
     error = content.get("expected_error")
-    expected = content.get("expected")
-    if not error and not (isinstance(expected, str) or content.get("refused") or expected is None):
+    if not error and isinstance(content["expected"], list):
         return None
     words = [error] if isinstance(error, str) else error if isinstance(error, list) else []
     return (*(feed.name for feed in feeds), *(str(word) for word in words))

@@ -116,6 +116,7 @@ class _Run:
         case = self._case
         with Provider(rest=case.rest, bars=case.bars) as provider:
             feeds = self._settings(provider)
+            wrong = self._check_that_primary_ones_are_refused(feeds)
             try:
                 settings = self._load(feeds)
             except SettingsError as error:
@@ -124,7 +125,6 @@ class _Run:
                 return _unnamed(str(error), case.refusal)
             if case.expected is None:
                 return ["expected a refusal, came none"]
-            wrong = self._primary_ones_are_accepted(feeds)
             database = self._platform.reset()
             for feed in settings:
                 self._ingest(feed, database, provider)
@@ -160,16 +160,21 @@ class _Run:
         file.write_text(yaml.safe_dump({"feeds": feeds}, sort_keys=False), encoding="utf-8")
         return load_settings(file).feeds
 
-    def _primary_ones_are_accepted(self, feeds: Mapping[str, Mapping[str, object]]) -> list[str]:
-        """Where the note wants it: without `candles: false`, the same feeds are to be refused."""
-        if not REFUSED_IF_PRIMARY.search(self._case.note):
+    def _check_that_primary_ones_are_refused(self, feeds: dict[str, dict[str, object]]) -> list[str]:
+        """Where the note wants it: all primary, the same feeds are refused. Without a secondary one, all but the first
+        are made secondary for what follows, as the note says.
+        """
+        if not REFUSED_IF_PRIMARY.search(self._case.note) or self._case.refusal is not None:
             return []
         primary = {name: {**settings, "candles": True} for name, settings in feeds.items()}
+        if all(settings.get("candles", True) for settings in feeds.values()):
+            for name in list(feeds)[1:]:
+                feeds[name]["candles"] = False
         try:
             self._load(primary)
         except SettingsError as error:
             return _unnamed(str(error), tuple(feeds))
-        return ["without candles: false, expected a refusal, came none"]
+        return ["all primary: expected a refusal, came none"]
 
     # Ticks.
 
