@@ -4,7 +4,17 @@ from datetime import timedelta
 
 import dagster as dg
 
-from ticks_platform.defs.checks import bars, declared, feeds, gaps, ledger, reconciliation, refreshes, sessions
+from ticks_platform.defs.checks import (
+    bars,
+    conditions,
+    declared,
+    feeds,
+    gaps,
+    ledger,
+    reconciliation,
+    refreshes,
+    sessions,
+)
 from ticks_platform.defs.checks.check import ERROR, WARN, Check, Query, asset_checks
 from ticks_platform.defs.common.project import feed_settings, policies_file
 from ticks_platform.timescale.candles import candles
@@ -61,6 +71,16 @@ CHECKS = (
         ERROR,
         "In every hour that retention has not dropped there are as many ticks of each feed as were loaded. Reads the "
         "whole table; ledger_balances does the same for the hours that have just changed.",
+        daily=True,
+    ),
+    Check(
+        "conditions_are_known",
+        (TICKS,),
+        conditions.conditions_are_known,
+        WARN,
+        "Every condition of the trades of the last day has a rule in ticks_platform.trade_condition, for feeds of US "
+        "stocks. One that has none restricts nothing: its trades set prices and count in the volume. The rules are "
+        "part of the release; a newer one may know it.",
         daily=True,
     ),
     Check(
