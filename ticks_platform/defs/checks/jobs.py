@@ -26,7 +26,7 @@ def check_quality() -> dg.Definitions:
         _checks(daily=False),
         description="Runs every asset check but those of check_every_tick, which read much of the table of ticks.",
         schedule_description=(
-            "Every five minutes, runs the asset checks, but those of check_every_tick, once there is something to check."
+            "Every five minutes, runs all asset checks but those of check_every_tick, once there is something to check."
         ),
     )
 
