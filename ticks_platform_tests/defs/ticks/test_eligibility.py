@@ -59,9 +59,9 @@ def test_the_ticks_of_a_day(database: Database, polygon: dg.Definitions, instanc
     assert numbers == {"feeds": "tape", "rules_version": 1, "ticks changed": 2}
     changes = event.metadata["changes"]
     assert isinstance(changes, dg.TableMetadataValue)
-    assert [row.data for row in changes.records] == [
-        {"conditions": "37", "before": 7, "after": 4, "ticks": 1},
+    assert sorted((row.data for row in changes.records), key=str) == [
         {"conditions": "14, 41", "before": 4, "after": 7, "ticks": 1},
+        {"conditions": "37", "before": 7, "after": 4, "ticks": 1},
     ]
     assert rows(database, "SELECT updates FROM stocks_real_time ORDER BY price") == [(4,), (15,), (None,)]
     assert rows(database, "SELECT high FROM one_day_candle") == [(252.0,)]
