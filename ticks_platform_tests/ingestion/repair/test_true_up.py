@@ -202,7 +202,7 @@ def _has_pages(folder: Path) -> bool:
 
 def test_what_the_budget_does_not_reach_is_said(database: Database, tmp_path: Path, rest: PolygonRest) -> None:
     symbols = ("AAPL", "IBM", "MSFT")
-    feed = tape(rest, *symbols, repair={"delay_seconds": 0, "requests_per_minute": 2})
+    feed = tape(rest, *symbols, repair={"delay_seconds": 0, "requests_per_day": 2})
     load(database, feed, tmp_path, *missed(rest, *symbols))
     report = run(database, feed, tmp_path, seconds=5.0)
     assert (report.requests, report.done, report.left) == (2, 0, 3)
