@@ -6,13 +6,13 @@ SELECT
     bucket,
     symbol,
     open,
-    CASE WHEN opening > 0 THEN high END AS high,
-    CASE WHEN opening > 0 THEN low END AS low,
+    CASE WHEN open IS NOT NULL THEN high END AS high,
+    CASE WHEN open IS NOT NULL THEN low END AS low,
     close,
     day_volume,
     volume,
     tick_count,
-    CASE WHEN opening > 0 THEN extremes ELSE 0 END AS price_count
+    CASE WHEN open IS NOT NULL THEN extremes ELSE 0 END AS price_count
 FROM (
     SELECT
         time_bucket(%(width)s, time) AS bucket,
@@ -21,11 +21,12 @@ FROM (
         max(CASE WHEN updates IS NULL OR updates IN (2, 3, 6, 7) THEN price END) AS high,
         min(CASE WHEN updates IS NULL OR updates IN (2, 3, 6, 7) THEN price END) AS low,
         last(price, tick_id) FILTER (WHERE updates IS NULL OR updates IN (1, 3, 5, 7)) AS close,
-        last(day_volume, tick_id) FILTER (WHERE updates IS NULL OR updates IN (4, 5, 6, 7)) AS day_volume,
+        last(day_volume, tick_id) FILTER (
+            WHERE day_volume IS NOT NULL AND (updates IS NULL OR updates IN (4, 5, 6, 7))
+        ) AS day_volume,
         sum(CASE WHEN updates IS NULL OR updates IN (4, 5, 6, 7) THEN size END) AS volume,
         count(*) AS tick_count,
-        count(CASE WHEN updates IS NULL OR updates IN (2, 3, 6, 7) THEN 1 END) AS extremes,
-        count(CASE WHEN updates IS NULL OR updates IN (1, 3, 5, 7) THEN 1 END) AS opening
+        count(CASE WHEN updates IS NULL OR updates IN (2, 3, 6, 7) THEN 1 END) AS extremes
     FROM stocks_real_time
     WHERE time >= %(begin)s AND time < %(end)s
     GROUP BY time_bucket(%(width)s, time), symbol
