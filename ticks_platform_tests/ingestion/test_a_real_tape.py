@@ -13,7 +13,7 @@ from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.repair import true_up
-from ticks_platform.timescale import market_calendar
+from ticks_platform.timescale import market_calendar, quality
 from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.market_calendar import Session
@@ -45,8 +45,19 @@ Minute = tuple[str, int]
 
 
 def named_by_the_check(database: Database, feed: FeedSettings) -> set[Minute]:
-    """The minutes that the check `candles_equal_bars` names, if it may name all."""
-    return set()
+    """The minutes that the check `candles_equal_bars` names, if it may look back so far and name all."""
+    with database.transaction() as cursor:
+        found = quality.against_bars(
+            cursor,
+            {feed.name: feed.tolerance},
+            window=timedelta(days=10_000),
+            settling=timedelta(minutes=15),
+            examples=100_000,
+        )
+    assert found.differing == len(found.examples)
+    return {
+        (each["symbol"], round(datetime.fromisoformat(each["bucket"]).timestamp()) * 1_000) for each in found.examples
+    }
 
 
 def differing_minutes(database: Database, day: PastDay) -> set[Minute]:
