@@ -107,7 +107,9 @@ def test_minutes_are_the_bars_after_the_true_up(
         assert history is not None
         what: Any = {"feed": feed, "history": history, "database": database, "day": TUESDAY, "owner": "test"}
         true_up.fetch(**what, seconds=600.0, folder=tmp_path)
-        assert named_by_the_check(database, feed) == taken_back & with_prices
+        # The first candle of a symbol has nothing before it that would tell that it is complete.
+        first = {symbol: min(day.volumes(symbol)) for symbol in day.symbols}
+        assert named_by_the_check(database, feed) == taken_back & with_prices - set(first.items())
         report = true_up.run(**what, seconds=600.0, folder=tmp_path)
     assert (report.symbols, report.done, report.still_differing) == (symbols, symbols, 0)
     assert report.differed == len(taken_back & with_prices)
