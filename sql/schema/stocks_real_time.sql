@@ -3,7 +3,7 @@ CREATE TABLE IF NOT EXISTS stocks_real_time (
     time         timestamptz      NOT NULL,
     symbol       text             NOT NULL,
     price        double precision,
-    day_volume   bigint,
+    day_volume   double precision,
     -- A UUIDv7 (RFC 9562) of event time and arrival: it sorts ticks that share a time stamp, and identifies each permanently.
     tick_id      uuid             NOT NULL,
     size         double precision,
@@ -13,19 +13,55 @@ CREATE TABLE IF NOT EXISTS stocks_real_time (
     trade_id     text,
     feed         text             NOT NULL,
     received_at  timestamptz      NOT NULL,
+    updates      smallint,
+    conditions   smallint[],
+    received_at_raw timestamptz,
     -- A tick from the future would move a candle's watermark permanently. The loader rejects it with a reason; this constraint
     -- is for other writers. Providers have been seen 16 s ahead; five minutes are too many.
     CONSTRAINT not_from_the_future CHECK (time <= received_at + INTERVAL '5 minutes'),
     CONSTRAINT not_before_1990 CHECK (time >= '1990-01-01 00:00:00+00')
 );
 
--- For tables of releases without trades.
+-- For tables of older releases.
 -- ALTER waits for every query on the table and holds up all others, so it is left out when there is nothing to do.
 DO $$
 BEGIN
-    IF (SELECT count(*) FROM pg_attribute WHERE attrelid = 'stocks_real_time'::regclass AND attname IN ('exchange', 'trade_id')) < 2 THEN
-        ALTER TABLE stocks_real_time ADD COLUMN IF NOT EXISTS exchange text, ADD COLUMN IF NOT EXISTS trade_id text;
+    IF (
+        SELECT count(*) = 5 FROM pg_attribute
+        WHERE attrelid = 'stocks_real_time'::regclass
+            AND attname IN ('exchange', 'trade_id', 'updates', 'conditions', 'received_at_raw')
+    ) THEN
+        RETURN;
     END IF;
+    -- A loader of an older release would write whole numbers where fractions are expected now. Its lease ends here, and a run of this
+    -- release follows. This waits for a batch that is being loaded. The epoch stays: a planned successor has received frames under
+    -- the next one.
+    IF to_regclass('ticks_platform.feed_lease') IS NOT NULL THEN
+        UPDATE ticks_platform.feed_lease SET owner = owner || ' (ended by an upgrade)' WHERE released_at IS NULL;
+    END IF;
+    IF to_regclass('ticks_platform.feed_repair_lease') IS NOT NULL THEN
+        UPDATE ticks_platform.feed_repair_lease SET owner = owner || ' (ended by an upgrade)' WHERE released_at IS NULL;
+    END IF;
+    ALTER TABLE stocks_real_time
+        ADD COLUMN IF NOT EXISTS exchange text,
+        ADD COLUMN IF NOT EXISTS trade_id text,
+        ADD COLUMN IF NOT EXISTS updates smallint,
+        ADD COLUMN IF NOT EXISTS conditions smallint[],
+        ADD COLUMN IF NOT EXISTS received_at_raw timestamptz;
+    IF (SELECT atttypid FROM pg_attribute WHERE attrelid = 'stocks_real_time'::regclass AND attname = 'day_volume') = 'float8'::regtype THEN
+        RETURN;
+    END IF;
+
+    -- The type of a column cannot be changed where chunks are compressed or a candle reads it. So the old column gets another name,
+    -- which the old candles follow, and the new one takes its place. Both are written until the candles are rebuilt: the job
+    -- rebuild_candle converts the old rows chunk by chunk and drops the old column.
+    ALTER TABLE stocks_real_time RENAME COLUMN day_volume TO day_volume_whole;
+    ALTER TABLE stocks_real_time ADD COLUMN day_volume double precision;
+    COMMENT ON COLUMN stocks_real_time.day_volume_whole IS 'day_volume without its fractions, until the job rebuild_candle has run.';
+    -- A row trigger makes loading slower, which is why there is none where nothing has to be converted.
+    CREATE TRIGGER keep_day_volume_whole BEFORE INSERT ON stocks_real_time FOR EACH ROW
+        WHEN (NEW.day_volume IS NOT NULL)
+        EXECUTE FUNCTION ticks_platform.keep_day_volume_whole();
 END
 $$;
 
@@ -67,3 +103,6 @@ COMMENT ON COLUMN stocks_real_time.exchange IS 'Where it traded, as the provider
 COMMENT ON COLUMN stocks_real_time.trade_id IS 'The provider''s id of the trade: unique per symbol, exchange and day.';
 COMMENT ON COLUMN stocks_real_time.feed IS 'Feed that brought it, as named in feeds.yaml.';
 COMMENT ON COLUMN stocks_real_time.received_at IS 'When it reached our socket.';
+COMMENT ON COLUMN stocks_real_time.updates IS 'What the tick may change, as bits: 1 open and close, 2 high and low, 4 volume; 8 cancelled, 16 of a secondary feed. Empty means 7.';
+COMMENT ON COLUMN stocks_real_time.conditions IS 'Conditions of the trade, as the provider numbers them.';
+COMMENT ON COLUMN stocks_real_time.received_at_raw IS 'Arrival by the clock of the receiving machine, where received_at is corrected.';

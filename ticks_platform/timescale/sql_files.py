@@ -41,6 +41,8 @@ MACHINERY = (
 
 HYPERTABLE = (
     "schema/timescaledb.sql",
+    "schema/ticks_platform.sql",
+    "schema/keep_day_volume_whole.sql",
     "schema/stocks_real_time.sql",
     "schema/stock_quotes.sql",
     "schema/stock_aggregates.sql",

@@ -1,2 +1,0 @@
--- Makes a view read the new candles.
-CREATE OR REPLACE VIEW {view} AS {definition};
