@@ -19,7 +19,7 @@ BEGIN
         counted_since     timestamptz NOT NULL,
         -- When its last batch was counted.
         changed_at        timestamptz NOT NULL,
-        -- Sum of the hashes of its ticks, and the version of the formula that made them.
+        -- Sum of the hashes of its ticks, and the version of the formula; NULL where it was not computed.
         fingerprint          numeric,
         fingerprint_version  smallint,
         PRIMARY KEY (feed, destination, hour)

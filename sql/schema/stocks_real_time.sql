@@ -13,9 +13,11 @@ CREATE TABLE IF NOT EXISTS stocks_real_time (
     trade_id     text,
     feed         text             NOT NULL,
     received_at  timestamptz      NOT NULL,
+    -- Bits: 1 may set open and close, 2 high and low, 4 counts in the volume; 8 cancelled, 16 of a secondary feed. NULL stands for 7.
     updates      smallint,
     conditions   smallint[],
-    received_at_raw timestamptz,
+    -- Only where received_at was corrected.
+    received_at_raw  timestamptz,
     -- A tick from the future would move a candle's watermark permanently. The loader rejects it with a reason; this constraint
     -- is for other writers. Providers have been seen 16 s ahead; five minutes are too many.
     CONSTRAINT not_from_the_future CHECK (time <= received_at + INTERVAL '5 minutes'),
@@ -103,6 +105,6 @@ COMMENT ON COLUMN stocks_real_time.exchange IS 'Where it traded, as the provider
 COMMENT ON COLUMN stocks_real_time.trade_id IS 'The provider''s id of the trade: unique per symbol, exchange and day.';
 COMMENT ON COLUMN stocks_real_time.feed IS 'Feed that brought it, as named in feeds.yaml.';
 COMMENT ON COLUMN stocks_real_time.received_at IS 'When it reached our socket.';
-COMMENT ON COLUMN stocks_real_time.updates IS 'What the tick may change, as bits: 1 open and close, 2 high and low, 4 volume; 8 cancelled, 16 of a secondary feed. Empty means 7.';
-COMMENT ON COLUMN stocks_real_time.conditions IS 'Conditions of the trade, as the provider numbers them.';
-COMMENT ON COLUMN stocks_real_time.received_at_raw IS 'Arrival by the clock of the receiving machine, where received_at is corrected.';
+COMMENT ON COLUMN stocks_real_time.updates IS 'What it may change in a candle: 1 open and close, 2 high and low, 4 volume; 8 cancelled, 16 of a secondary feed. Empty for everything.';
+COMMENT ON COLUMN stocks_real_time.conditions IS 'Conditions of the trade, as the provider numbers them; see ticks_platform.trade_condition.';
+COMMENT ON COLUMN stocks_real_time.received_at_raw IS 'When it reached our socket by the clock of this machine, where that was wrong and received_at was corrected.';

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, compress
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,12 @@ import numpy.typing as npt
 from ticks_platform.feeds.decoding import UNDECODABLE
 from ticks_platform.feeds.events import Event, Tick
 
+_T = TypeVar("_T")
+
 Floats = npt.NDArray[np.float64]
 
-_NUMBERS = ("day_volume", "size", "bid", "ask")
-_TEXTS = ("exchange", "trade_id")
+_NUMBERS = ("day_volume", "size", "bid", "ask", "updates")
+_OBJECTS = ("exchange", "trade_id", "conditions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +33,21 @@ class TickColumns:
     time: npt.NDArray[np.int64]
     price: Floats
     day_volume: Floats | None = None
-    """Whole numbers, exact up to 2^53."""
     size: Floats | None = None
     bid: Floats | None = None
     ask: Floats | None = None
     exchange: list[str | None] | None = None
     trade_id: list[str | None] | None = None
+    updates: Floats | None = None
+    """The bits as whole numbers."""
+    conditions: list[tuple[int, ...] | None] | None = None
 
     @classmethod
     def of(cls, ticks: Sequence[Tick]) -> TickColumns:
         """Columns of these ticks. Raises OverflowError, TypeError or ValueError if a value does not fit its column."""
         columns = {field: list(map(attrgetter(field), ticks)) for field in Tick.__struct_fields__}
         optional: dict[str, Any] = {field: floats(columns[field]) for field in _NUMBERS}
-        optional |= {field: texts(columns[field]) for field in _TEXTS}
+        optional |= {field: texts(columns[field]) for field in _OBJECTS}
         return cls(
             columns["symbol"], np.array(columns["time"], np.int64), np.array(columns["price"], np.float64), **optional
         )
@@ -54,7 +58,7 @@ class TickColumns:
         if len(parts) == 1:
             return parts[0]
         optional: dict[str, Any] = {}
-        for fields, join in ((_NUMBERS, _joined_floats), (_TEXTS, _joined_texts)):
+        for fields, join in ((_NUMBERS, _joined_floats), (_OBJECTS, _joined_objects)):
             for field in fields:
                 optional[field] = join([(getattr(part, field), len(part)) for part in parts])
         return cls(
@@ -85,6 +89,9 @@ class TickColumns:
             nothing if column is None else column.tolist() if isinstance(column, np.ndarray) else column
             for column in self._columns()
         ]
+        if self.updates is not None:
+            place = Tick.__struct_fields__.index("updates")
+            columns[place] = [None if bits != bits else int(bits) for bits in self.updates.tolist()]
         rows: list[list[Any]] = [
             [None if value != value else value for value in row] for row in zip(*columns, strict=True)
         ]
@@ -131,8 +138,8 @@ def floats(values: Sequence[float | None]) -> Floats | None:
     return np.array(values, np.float64)
 
 
-def texts(values: list[str | None]) -> list[str | None] | None:
-    """A column of texts; None if all are None."""
+def texts(values: list[_T | None]) -> list[_T | None] | None:
+    """A column of texts or tuples; None if all are None."""
     return None if (not values or values[0] is None) and values.count(None) == len(values) else values
 
 
@@ -142,7 +149,7 @@ def _joined_floats(parts: Sequence[tuple[Floats | None, int]]) -> Floats | None:
     return np.concatenate([np.full(length, np.nan) if column is None else column for column, length in parts])
 
 
-def _joined_texts(parts: Sequence[tuple[list[str | None] | None, int]]) -> list[str | None] | None:
+def _joined_objects(parts: Sequence[tuple[list[Any] | None, int]]) -> list[Any] | None:
     if all(column is None for column, _ in parts):
         return None
     return list(chain.from_iterable([None] * length if column is None else column for column, length in parts))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from datetime import date
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -24,7 +25,7 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
     time: int
     """Event time as stamped by the provider, in nanoseconds since the Unix epoch."""
     price: float
-    day_volume: int | None = None
+    day_volume: float | None = None
     """Cumulative volume of the trading day, as the provider counts it; not the size of this trade."""
     size: float | None = None
     """Size of this trade, if the provider sends trades."""
@@ -35,6 +36,44 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
     trade_id: str | None = None
     """The provider's id of the trade, unique per symbol, exchange and day. A tick with an id is stored once, however
     often it is sent."""
+    updates: int | None = None
+    """What it may change in a candle, as bits of `feeds.updates`; None for everything."""
+    conditions: tuple[int, ...] | None = None
+    """The provider's numbers of the conditions under which it was traded; None if it has none."""
+
+
+class OfficialPrice(msgspec.Struct, frozen=True, gc=False):
+    """An exchange's official price of a session. It repeats a trade of an auction, so it is none itself."""
+
+    symbol: str
+    time: int
+    """Event time as stamped by the provider, in nanoseconds since the Unix epoch."""
+    session: date
+    """The exchange's trading day."""
+    kind: Literal["open", "close", "corrected_close"]
+    price: float
+    size: float | None = None
+    """Size of the auction, for information."""
+    exchange: str | None = None
+    is_primary: bool = False
+    """Whether the exchange is the one that lists the symbol."""
+
+
+class Correction(msgspec.Struct, frozen=True, gc=False):
+    """The market takes a trade back. Where it corrects one, the corrected trade follows as a tick of its own."""
+
+    symbol: str
+    time: int
+    """Event time of the trade that is taken back, or of the message if it does not tell, in nanoseconds since the Unix
+    epoch. Trade ids begin anew each day, so it names the day."""
+    exchange: str | None
+    trade_id: str
+    kind: Literal["cancelled", "corrected"]
+    source: str
+    """Where it was said, in the provider's words."""
+    price: float | None = None
+    """If given, only a trade with this price and this size is meant: the incorrect one of a corrected pair."""
+    size: float | None = None
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False):
@@ -79,7 +118,7 @@ class Control(msgspec.Struct, frozen=True, gc=False):
     kind: str
 
 
-Event = Tick | Quote | Bar | Rejected | Control
+Event = Tick | Quote | Bar | OfficialPrice | Correction | Rejected | Control
 
 
 class Authenticated(msgspec.Struct, frozen=True):

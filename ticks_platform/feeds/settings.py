@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -105,6 +105,13 @@ class FeedSettings(_Section):
     """Seconds without a tick in an open market after which the feed is stalled and the check ticks_are_fresh fails."""
     journal: JournalSettings = JournalSettings()
     repair: RepairSettings = RepairSettings()
+    candles: bool = True
+    """Whether its ticks make the candles of its symbols. A symbol has one such feed; the ticks of others are stored, and
+    counted, but change no candle."""
+    true_up: Literal["bars", "trades", "off"] = "bars"
+    """How the trades of a day are checked after its end, since providers cancel and correct trades without a word on the
+    WebSocket: ``bars`` fetches the provider's minute bars and the trades of the minutes that differ, ``trades`` all
+    trades of the day."""
     bar_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.01
     """Relative difference between our candles and the provider's bars above which a check fails."""
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
@@ -135,6 +142,12 @@ class FeedSettings(_Section):
     @classmethod
     def _known_calendar(cls, value: str | None) -> str | None:
         return None if value is None else calendar(value).name
+
+    @field_validator("true_up", mode="before")
+    @classmethod
+    def _yaml_off(cls, value: Any) -> Any:
+        # YAML reads `off` as a boolean.
+        return "off" if value is False else value
 
     @field_validator("endpoint")
     @classmethod
@@ -203,13 +216,9 @@ class FeedSettings(_Section):
 
     def only_symbols_differ(self, other: FeedSettings) -> bool:
         """Whether a running ingestion can change to the other settings: only their symbols differ."""
-        # Repair and the tolerance of bars do not concern the ingestion.
-        return (
-            self.model_copy(
-                update={"symbols": other.symbols, "repair": other.repair, "bar_tolerance": other.bar_tolerance}
-            )
-            == other
-        )
+        # These do not concern the ingestion.
+        changeable = ("symbols", "repair", "true_up", "bar_tolerance")
+        return self.model_copy(update={name: getattr(other, name) for name in changeable}) == other
 
     def symbol_names(self) -> tuple[str, ...]:
         """The symbols as the provider spells them."""

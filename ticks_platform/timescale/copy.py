@@ -6,6 +6,7 @@ for each field its length (-1 for NULL) and its bytes in network order, then a t
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,9 @@ _TRAILER = b"\xff\xff"
 _EPOCH_2000 = 946_684_800_000_000
 """PostgreSQL counts microseconds from 2000-01-01; this is that day in microseconds since the Unix epoch."""
 
+_INT2_OID = 21
+"""The type smallint in pg_type."""
+
 
 class Column(NamedTuple):
     """A column of fixed width: values in their wire type (``>i8``, ``>f8``, ``V16``), and where they are NULL."""
@@ -27,7 +31,7 @@ class Column(NamedTuple):
 
 
 class TextColumn(NamedTuple):
-    """A column of text by dictionary: row i holds ``words[codes[i]]``."""
+    """A column of few different values by dictionary, such as text: row i holds ``words[codes[i]]``."""
 
     codes: npt.NDArray[np.intp]
     words: Sequence[bytes | None]
@@ -61,12 +65,21 @@ def float8(values: npt.NDArray[np.float64]) -> Column:
     return Column(values.astype(">f8"), null if null.any() else None)
 
 
-def int8(values: npt.NDArray[np.float64]) -> Column:
-    """A bigint column of whole numbers held as float64 (exact up to 2^53); NaN stands for NULL."""
+def int2(values: npt.NDArray[np.float64]) -> Column:
+    """A smallint column of whole numbers held as float64; NaN stands for NULL."""
     null = np.isnan(values)
-    if not null.any():
-        return Column(values.astype(">i8"))
-    return Column(np.where(null, 0.0, values).astype(">i8"), null)
+    return Column(np.where(null, 0.0, values).astype(">i2"), null if null.any() else None)
+
+
+def int2_array(numbers: Sequence[int]) -> bytes:
+    """One value of a smallint[] column, in the form that array_recv of PostgreSQL's arrayfuncs.c reads.
+
+    Raises struct.error if a number does not fit 16 bits.
+    """
+    if not numbers:
+        return struct.pack(">iiI", 0, 0, _INT2_OID)
+    head = struct.pack(">iiIii", 1, 0, _INT2_OID, len(numbers), 1)
+    return head + b"".join(struct.pack(">ih", 2, number) for number in numbers)
 
 
 def text(values: Sequence[str | None]) -> FreeTextColumn:

@@ -46,6 +46,8 @@ HYPERTABLE = (
     "schema/stocks_real_time.sql",
     "schema/stock_quotes.sql",
     "schema/stock_aggregates.sql",
+    "schema/official_price.sql",
+    "schema/tick_correction.sql",
 )
 
 RETENTION = (

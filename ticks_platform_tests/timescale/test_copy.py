@@ -21,33 +21,42 @@ def test_every_mix_of_lengths_and_nulls_arrives_as_it_was(database: Database) ->
         (
             seeded.choice(words),
             seeded.choice([None, 0.0, -1.5, 1e300, 42.25]),
-            seeded.choice([None, 0, -7, 2**53]),
+            seeded.choice([None, 0, -7, 2**15 - 1]),
+            seeded.choice([None, (), (37,), (14, -41, 2**15 - 1)]),
             seeded.randrange(0, 2_000_000_000) * 1_000_000_000 + seeded.randrange(1_000_000) * 1000,
         )
         for _ in range(5_000)
     ]
     text = copy.TextColumn(np.array([words.index(row[0]) for row in rows]), [word.encode() for word in words])
+    distinct = list({row[3] for row in rows})
+    arrays = copy.TextColumn(
+        np.array([distinct.index(row[3]) for row in rows]),
+        [None if numbers is None else copy.int2_array(numbers) for numbers in distinct],
+    )
     encoded = copy.encode(
         (
             text,
             copy.float8(np.array([row[1] for row in rows], dtype=np.float64)),
-            copy.int8(np.array([row[2] for row in rows], dtype=np.float64)),
-            copy.timestamptz(np.array([row[3] for row in rows], dtype=np.int64)),
+            copy.int2(np.array([row[2] for row in rows], dtype=np.float64)),
+            arrays,
+            copy.timestamptz(np.array([row[4] for row in rows], dtype=np.int64)),
         )
     )
 
     with database.transaction() as cursor:
         cursor.execute(
-            "CREATE TEMP TABLE arrived (word text, number float8, whole int8, at timestamptz) ON COMMIT DROP"
+            "CREATE TEMP TABLE arrived (word text, number float8, whole int2, numbers int2[], at timestamptz) ON COMMIT DROP"
         )
         cursor.copy_expert("COPY arrived FROM STDIN (FORMAT binary)", io.BytesIO(encoded))
-        cursor.execute("SELECT word, number, whole, (extract(epoch FROM at) * 1000000)::bigint FROM arrived")
+        cursor.execute("SELECT word, number, whole, numbers, (extract(epoch FROM at) * 1000000)::bigint FROM arrived")
         arrived = cursor.fetchall()
 
     def key(row: tuple[object, ...]) -> str:
         return repr(row)
 
-    assert sorted(arrived, key=key) == sorted(((w, f, i, at // 1000) for w, f, i, at in rows), key=key)
+    assert sorted(arrived, key=key) == sorted(
+        ((w, f, i, n if n is None else list(n), at // 1000) for w, f, i, n, at in rows), key=key
+    )
 
 
 def test_rows_of_one_layout_need_no_sorting() -> None:
@@ -88,7 +97,7 @@ def test_free_text_arrives_as_it_was(database: Database, values: list[str | None
     words: list[bytes | None] = [b"even", b"", None]
     encoded = copy.encode(
         (
-            copy.int8(numbers),
+            copy.int2(numbers),
             copy.text(values),
             copy.TextColumn(np.arange(len(values)) % 3, words),
             copy.float8(np.where(numbers % 2 == 0, numbers, np.nan)),
@@ -97,7 +106,7 @@ def test_free_text_arrives_as_it_was(database: Database, values: list[str | None
     )
     with database.transaction() as cursor:
         cursor.execute(
-            "CREATE TEMP TABLE arrived (number int8, value text, word text, half float8, back text) ON COMMIT DROP"
+            "CREATE TEMP TABLE arrived (number int2, value text, word text, half float8, back text) ON COMMIT DROP"
         )
         cursor.copy_expert("COPY arrived FROM STDIN (FORMAT binary)", io.BytesIO(encoded))
         assert cursor.rowcount == len(values)

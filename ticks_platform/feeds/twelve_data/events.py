@@ -20,7 +20,6 @@ from ticks_platform.timestamps import SECOND
 _TIME_LIMIT = (2**63 - 1) // SECOND
 _IntegerSeconds = Annotated[int, Meta(ge=-_TIME_LIMIT, le=_TIME_LIMIT)]
 _FractionalSeconds = Annotated[float, Meta(ge=-_TIME_LIMIT, le=_TIME_LIMIT)]
-_BigInt = Annotated[float, Meta(ge=-(2.0**63), lt=2.0**63)]
 
 
 class _Price(msgspec.Struct, gc=False):
@@ -30,7 +29,7 @@ class _Price(msgspec.Struct, gc=False):
     symbol: str | None = None
     timestamp: _IntegerSeconds | _FractionalSeconds | None = None
     price: Finite | None = None
-    day_volume: _BigInt | None = None
+    day_volume: Finite | None = None
     bid: Finite | None = None
     ask: Finite | None = None
 
@@ -62,13 +61,13 @@ def decode(frame: bytes) -> list[Event]:
     if not event.symbol or event.timestamp is None or event.price is None:
         missing = [name for name in ("symbol", "timestamp", "price") if getattr(event, name) in (None, "")]
         return [Rejected(f"price event without {', '.join(missing)}", frame)]
-    timestamp, volume = event.timestamp, event.day_volume
+    timestamp = event.timestamp
     return [
         Tick(
             event.symbol,
             timestamp * SECOND if isinstance(timestamp, int) else _nanoseconds(timestamp),
             event.price,
-            None if volume is None else int(volume),
+            event.day_volume,
             None,
             event.bid,
             event.ask,
@@ -90,7 +89,7 @@ def decode_many(frames: Sequence[bytes]) -> Decoded | None:
             symbols,
             np.array(times, np.int64) * SECOND,
             np.array(prices, np.float64),
-            day_volume=None if volume is None else np.trunc(volume),
+            day_volume=volume,
             bid=bid,
             ask=ask,
         ),

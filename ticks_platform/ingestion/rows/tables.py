@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from itertools import chain, compress
 from operator import attrgetter
@@ -14,7 +15,7 @@ from ticks_platform.feeds.columns import TickColumns, floats, texts
 from ticks_platform.feeds.events import Bar, Quote, Tick
 from ticks_platform.timescale import copy
 
-UNSTORABLE = (AttributeError, OverflowError, TypeError, ValueError)
+UNSTORABLE = (AttributeError, OverflowError, TypeError, ValueError, struct.error)
 """Errors that encoding raises if an event holds what its column cannot."""
 
 JOURNAL_BITS, POSITION_BITS = 16, 46
@@ -60,10 +61,10 @@ class Rows(NamedTuple):
         values = self.texts(field)
         return [None] * len(self.events) if values is None else values
 
-    def texts(self, field: str) -> list[str | None] | None:
-        """A text field of every event; None if no event has it."""
+    def texts(self, field: str) -> list[Any] | None:
+        """A field of every event that is text or a tuple; None if no event has it."""
         if isinstance(self.events, TickColumns):
-            column: list[str | None] | None = getattr(self.events, field)
+            column: list[Any] | None = getattr(self.events, field)
             return column
         return texts(list(map(attrgetter(field), self.events)))
 
@@ -116,7 +117,7 @@ def _encode_ticks(rows: Rows, feed: str, journal_number: int) -> bytes:
             copy.timestamptz(times),
             _repeated_text(rows, "symbol"),
             _float8(rows, "price"),
-            _int8(rows, "day_volume"),
+            _float8(rows, "day_volume"),
             copy.Column(tick_ids(times, rows.positions, journal_number)),
             _float8(rows, "size"),
             _float8(rows, "bid"),
@@ -125,6 +126,8 @@ def _encode_ticks(rows: Rows, feed: str, journal_number: int) -> bytes:
             _text(rows, "trade_id"),
             _constant(feed, rows),
             copy.timestamptz(rows.received_at),
+            _int2(rows, "updates"),
+            _int2_arrays(rows, "conditions"),
         )
     )
 
@@ -164,6 +167,8 @@ TICKS = Table(
         "trade_id",
         "feed",
         "received_at",
+        "updates",
+        "conditions",
     ),
     _encode_ticks,
 )
@@ -212,19 +217,20 @@ TABLES = (TICKS, QUOTES, BARS)
 
 def _repeated_text(rows: Rows, field: str) -> copy.AnyColumn:
     """A text column with few distinct values."""
+    return _by_dictionary(rows, field, str.encode)
+
+
+def _by_dictionary(rows: Rows, field: str, encode: Callable[[Any], bytes]) -> copy.AnyColumn:
     values = rows.texts(field)
     if values is None:
         return copy.Null(len(rows.events))
     distinct = list(dict.fromkeys(values))
+    words = [None if value is None else encode(value) for value in distinct]
     if len(distinct) == 1:
-        return copy.TextColumn(np.zeros(len(values), np.intp), [_encoded(distinct[0])])
+        return copy.TextColumn(np.zeros(len(values), np.intp), words)
     code_of = {value: code for code, value in enumerate(distinct)}
     codes = np.fromiter(map(code_of.__getitem__, values), np.intp, len(values))
-    return copy.TextColumn(codes, list(map(_encoded, distinct)))
-
-
-def _encoded(value: str | None) -> bytes | None:
-    return None if value is None else value.encode()
+    return copy.TextColumn(codes, words)
 
 
 def _text(rows: Rows, field: str) -> copy.AnyColumn:
@@ -237,9 +243,13 @@ def _float8(rows: Rows, field: str) -> copy.AnyColumn:
     return copy.Null(len(rows.events)) if values is None else copy.float8(values)
 
 
-def _int8(rows: Rows, field: str) -> copy.AnyColumn:
+def _int2(rows: Rows, field: str) -> copy.AnyColumn:
     values = rows.numbers(field)
-    return copy.Null(len(rows.events)) if values is None else copy.int8(values)
+    return copy.Null(len(rows.events)) if values is None else copy.int2(values)
+
+
+def _int2_arrays(rows: Rows, field: str) -> copy.AnyColumn:
+    return _by_dictionary(rows, field, copy.int2_array)
 
 
 def _constant(value: str, rows: Rows) -> copy.TextColumn:

@@ -80,7 +80,7 @@ def test_shapes(twelve_data: TwelveDataConnector, frame: bytes) -> None:
         ({"bid": "1.5", "ask": "1.75"}, {"bid": 1.5, "ask": 1.75}),
         ({"price": 175}, {"price": 175.0}),
         ({"day_volume": None, "bid": None, "ask": None}, {}),
-        ({"day_volume": 12.9}, {"day_volume": 12}),
+        ({"day_volume": 0.75}, {"day_volume": 0.75}),
         ({"day_volume": 1.5e10}, {"day_volume": 15_000_000_000}),
         ({"day_volume": 0}, {"day_volume": 0}),
         ({"price": -37.63}, {"price": -37.63}),
