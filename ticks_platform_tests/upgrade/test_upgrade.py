@@ -1,4 +1,4 @@
-"""An old database with its journals, under the code of today: it starts twice, and then goes on."""
+"""An old database with its journals, under the code of today: it starts, its candles are rebuilt, and it continues."""
 
 from __future__ import annotations
 
@@ -31,8 +31,22 @@ from ticks_standin import StandIn, StandInSettings
 NEVER = datetime.min.replace(tzinfo=timezone.utc)
 MICROSECOND = timedelta(microseconds=1)
 
-WRITTEN_BY_A_START = {"ticks_platform.feed_gap": {"gap_id", "found_at", "changed_at"}}
-"""Columns that say when a row was made; a start finds the gaps of owners that were killed."""
+WRITTEN_BY_A_START = {
+    "ticks_platform.feed_gap": {"gap_id", "found_at", "changed_at"},
+    "ticks_platform.feed_lease": {"owner"},
+    "ticks_platform.feed_repair_lease": {"owner"},
+}
+"""Columns that say when a row was made, since a start finds the gaps of owners that were killed; and the leases of the
+old code, which a start ends."""
+
+RENAMED = {"ticks_platform.feed_coverage": {"reckoned": "computed"}}
+"""Today's names of columns."""
+
+UNTIL_REBUILT = {**RENAMED, "stocks_real_time": {"day_volume": "day_volume_whole"}}
+"""Those of before the candles are rebuilt."""
+
+NUMBERS = {"volume", "day_volume", "day_volume_low", "day_volume_high"}
+"""Columns that were whole numbers, or that are sums, of which the last digit depends on the order."""
 
 CONTINUED: dict[str, tuple[str, ...]] = {
     "stocks_real_time": (),
@@ -73,10 +87,15 @@ class Upgraded(NamedTuple):
     """The structure of a database that today's code has made."""
     state: Path
     loaded: Moment
+    started: Moment
+    tried: Moment
+    """After a dry run of the rebuild."""
     first: Moment
+    """After the rebuild."""
     second: Moment
+    """After one more start."""
     start: dg.ExecuteInProcessResult
-    """What the second start has to say."""
+    """What that start has to say."""
 
 
 @pytest.fixture(scope="module")
@@ -107,13 +126,18 @@ def upgraded(
         patch.setenv("TICKS_DATABASE_URL", database_url)
         with database.autocommit() as cursor, stopped_workers(cursor, native=server_url is not None):
             dump.load(database)
-            loaded = _look(database, dump)
+            loaded = _look(database, dump, {})
         dump.restore_journals(state)
         platform = definitions.defs()
         _start(platform)
+        started = _look(database, dump, UNTIL_REBUILT)
+        _rebuild(platform, dry_run=True)
+        tried = _look(database, dump, UNTIL_REBUILT)
+        _rebuild(platform, dry_run=False)
         first = _look(database, dump)
         start = _start(platform)
-        yield Upgraded(dump, database, made, state, loaded, first, _look(database, dump), start)
+        second = _look(database, dump)
+        yield Upgraded(dump, database, made, state, loaded, started, tried, first, second, start)
 
 
 @contextmanager
@@ -138,10 +162,24 @@ def _start(platform: dg.Definitions) -> dg.ExecuteInProcessResult:
         return platform.resolve_job_def("bring_up").execute_in_process(instance=instance)
 
 
-def _look(database: Database, dump: Dump) -> Moment:
+def _rebuild(platform: dg.Definitions, *, dry_run: bool) -> dg.ExecuteInProcessResult:
+    """What CHANGELOG says under «Upgrading»."""
+    config = {"candle": "one_minute_candle", "dry_run": dry_run}
+    with dg.DagsterInstance.ephemeral() as instance:
+        return platform.resolve_job_def("rebuild_candle").execute_in_process(
+            run_config={"ops": {"make_candle_anew": {"config": config}}}, instance=instance
+        )
+
+
+def _look(database: Database, dump: Dump, renamed: dict[str, dict[str, str]] = RENAMED) -> Moment:
+    """Look at the columns that the old code knew, under the names that it had for them."""
     with database.transaction() as cursor:
-        relations = [*dump.tables, *CANDLES, *VIEWS]
-        rows = {name: rows_of(cursor, name, dump.started(name).columns) for name in relations}
+        rows = {}
+        for name in (*dump.tables, *CANDLES, *VIEWS):
+            columns = dump.started(name).columns
+            names = renamed.get(name, {})
+            found = rows_of(cursor, name, [names.get(column, column) for column in columns])
+            rows[name] = Rows(columns, sorted(found.values))
         return Moment(rows, chunks(cursor), structure(cursor), objects(cursor))
 
 
@@ -150,19 +188,16 @@ def _differing(expected: dict[str, Rows], found: dict[str, Rows]) -> str:
     lines = []
     for name, rows in expected.items():
         columns = [column for column in rows.columns if column not in WRITTEN_BY_A_START.get(name, ())]
-        old, new = (_comparable(each.of(columns), columns, name) for each in (rows, found[name]))
+        old, new = (_comparable(each.of(columns), columns) for each in (rows, found[name]))
         lines += [f"{name}: missing {row}" for row in (Counter(old) - Counter(new)).elements()]
         lines += [f"{name}: added {row}" for row in (Counter(new) - Counter(old)).elements()]
     return "\n".join(lines)
 
 
-def _comparable(rows: list[tuple[str, ...]], columns: Sequence[str], name: str) -> list[tuple[str, ...]]:
-    """A candle's volume is a sum of floating-point numbers: its last digit depends on their order."""
-    if name not in (*CANDLES, *VIEWS):
-        return rows
-    sums = {place for place, column in enumerate(columns) if column == "volume"}
+def _comparable(rows: list[tuple[str, ...]], columns: Sequence[str]) -> list[tuple[str, ...]]:
+    numbers = {place for place, column in enumerate(columns) if column in NUMBERS}
     return [
-        tuple(f"{float(cell):.12g}" if place in sums and cell != "\\N" else cell for place, cell in enumerate(row))
+        tuple(f"{float(cell):.12g}" if place in numbers and cell != "\\N" else cell for place, cell in enumerate(row))
         for row in rows
     ]
 
@@ -176,11 +211,26 @@ def test_the_dump_is_loaded_as_it_was(upgraded: Upgraded) -> None:
     assert late == [*CANDLES], "ticks have come since their candles were refreshed"
 
 
-def test_rows_and_candles_become_what_the_old_code_would_have_made_of_them(upgraded: Upgraded) -> None:
+@pytest.mark.parametrize("moment", ["started", "first"])
+def test_rows_and_candles_become_what_the_old_code_would_have_made_of_them(upgraded: Upgraded, moment: str) -> None:
+    """At once, and after the rebuild."""
     dump = upgraded.dump
     expected = {name: dump.started(name) for name in (*dump.tables, *CANDLES, *VIEWS)}
     assert all(rows.values for rows in expected.values())
-    assert _differing(expected, upgraded.first.rows) == ""
+    assert _differing(expected, getattr(upgraded, moment).rows) == ""
+
+
+def test_a_dry_run_of_the_rebuild_changes_nothing(upgraded: Upgraded) -> None:
+    assert upgraded.tried == upgraded.started
+
+
+@pytest.mark.parametrize("candle", CANDLES)
+def test_all_ticks_of_the_old_code_form_prices(upgraded: Upgraded, candle: str) -> None:
+    """Of candles that are made of ticks, and of those that are carried over."""
+    with upgraded.database.transaction() as cursor:
+        cursor.execute(f"SELECT count(*), count(*) FILTER (WHERE price_count = tick_count) FROM {candle}")
+        candles, right = cursor.fetchone() or (0, 0)
+    assert candles == right > 0
 
 
 def test_the_structure_becomes_that_of_a_new_database(upgraded: Upgraded) -> None:

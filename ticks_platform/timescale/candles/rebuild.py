@@ -170,7 +170,7 @@ def rebuild(database: Database, planned: Plan, settings: PolicySettings, say: Ca
 
 
 def finish(database: Database, say: Callable[[str], None]) -> None:
-    """Drop what the old candles leave, and the column of an older release that they read. Does nothing if it is done."""
+    """Drop the old candles, and the column of an older release that they read. No effect if both are gone."""
     _discard(database)
     stays = day_volume.drop_whole_column(database)
     if stays is not None:
@@ -218,8 +218,8 @@ def _swap(cursor: Cursor, planned: Plan) -> None:
         cursor.execute(sql_files.compose("queries/rebuild/swap_candle.sql", **names))
     for view in planned.views:
         _replace_view(cursor, view)
-    for candle, *grant in planned.grants:
-        _grant(cursor, sql.Identifier(candle), *grant)
+    for candle, role, privilege, grantable in planned.grants:
+        _grant(cursor, sql.Identifier(candle), role, privilege, grantable)
 
 
 def _replace_view(cursor: Cursor, view: View) -> None:
@@ -227,10 +227,13 @@ def _replace_view(cursor: Cursor, view: View) -> None:
     cursor.execute("SAVEPOINT view")
     try:
         cursor.execute(view.text)
-        return
     except psycopg2.errors.InvalidTableDefinition:
         # A column has another type or another place, which only a new view can have.
         cursor.execute("ROLLBACK TO SAVEPOINT view")
+        _make_again(cursor, view)
+
+
+def _make_again(cursor: Cursor, view: View) -> None:
     cursor.execute(sql_files.read("queries/rebuild/privileges.sql"), {"candle": view.name})
     grants = cursor.fetchall()
     cursor.execute(sql_files.read("queries/rebuild/view_comments.sql"), {"view": view.name})
@@ -238,13 +241,13 @@ def _replace_view(cursor: Cursor, view: View) -> None:
     name = sql.SQL(view.name)
     cursor.execute(sql_files.compose("queries/rebuild/drop_view.sql", view=name))
     cursor.execute(view.text)
-    for grant in grants:
-        _grant(cursor, name, *grant)
+    for role, privilege, grantable in grants:
+        _grant(cursor, name, role, privilege, grantable)
     for (comment,) in comments if view.file is None else ():
         cursor.execute(comment)
 
 
-def _grant(cursor: Cursor, relation: sql.Composable, role: str, privilege: str, grantable: bool) -> None:  # noqa: FBT001
+def _grant(cursor: Cursor, relation: sql.Composable, role: str, privilege: str, grantable: bool) -> None:
     query = sql_files.compose(
         "queries/rebuild/grant_privilege.sql",
         privilege=sql.SQL(privilege),
