@@ -19,8 +19,9 @@ BEGIN
         counted_since     timestamptz NOT NULL,
         -- When its last batch was counted.
         changed_at        timestamptz NOT NULL,
-        -- Sum of the hashes of its ticks, and the version of the formula; NULL where it was not computed.
+        -- Sum of the hashes of its ticks; NULL where it was not computed.
         fingerprint          numeric,
+        -- The version of the formula of the fingerprint.
         fingerprint_version  smallint,
         PRIMARY KEY (feed, destination, hour)
     );

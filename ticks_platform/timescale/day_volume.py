@@ -1,8 +1,11 @@
 """Converts day_volume in a table of ticks of an older release, in which it was a whole number.
 
 sql/schema/stocks_real_time.sql gives the old column another name, adds the new one, and lets both be written. The old
-rows are converted here: the newest chunk first, each in a transaction of its own, so that an interrupted conversion
+rows are converted here: the newest chunk first, each in transactions of its own, so that an interrupted conversion
 continues where it was. The old column goes when nothing reads it any more.
+
+A compressed chunk becomes rows, is converted, and is compressed again. In one transaction, its readers would wait for
+all of that (10 s for a million ticks); an update of the compressed chunk would leave as much again as it had as rows.
 """
 
 from __future__ import annotations
@@ -55,8 +58,7 @@ def convert(database: Database, say: Callable[[str], None]) -> None:
         chunks = unconverted(cursor)
     for number, chunk in enumerate(chunks, start=1):
         try:
-            with database.transaction() as cursor:
-                ticks = _convert(cursor, chunk)
+            ticks = _convert(database, chunk)
         except psycopg2.errors.UndefinedTable:
             continue  # retention has dropped it
         say(f"day_volume of {ticks} ticks since {chunk.begin} is converted: chunk {number} of {len(chunks)}")
@@ -83,14 +85,19 @@ def _has_unconverted(cursor: Cursor, chunk: Chunk) -> bool:
     return cursor.fetchone() == (True,)
 
 
-def _convert(cursor: Cursor, chunk: Chunk) -> int:
+def _convert(database: Database, chunk: Chunk) -> int:
     name = sql.SQL(chunk.name)
-    cursor.execute(sql_files.compose("queries/day_volume/is_compressed.sql", chunk=name), {"chunk": chunk.name})
-    compressed = cursor.fetchone() == (True,)
-    if compressed:
-        cursor.execute("SELECT decompress_chunk(%s)", (chunk.name,))
-    cursor.execute(sql_files.compose("queries/day_volume/convert.sql", chunk=name))
-    ticks = cursor.rowcount
-    if compressed:
-        cursor.execute("SELECT compress_chunk(%s)", (chunk.name,))
-    return ticks
+    with database.transaction() as cursor:
+        cursor.execute(sql_files.read("queries/day_volume/is_compressed.sql"), {"chunk": chunk.name})
+        compressed = cursor.fetchone() == (True,)
+        if compressed:
+            cursor.execute("SELECT decompress_chunk(%s)", (chunk.name,))
+    try:
+        with database.transaction() as cursor:
+            cursor.execute(sql_files.compose("queries/day_volume/convert.sql", chunk=name))
+            return cursor.rowcount
+    finally:
+        # If this process is killed before, the policy of the columnstore does it.
+        if compressed:
+            with database.transaction() as cursor:
+                cursor.execute("SELECT compress_chunk(%s, if_not_compressed => true)", (chunk.name,))

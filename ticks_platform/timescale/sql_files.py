@@ -36,6 +36,7 @@ MACHINERY = (
     "schema/feed_repair_request.sql",
     "schema/market_session.sql",
     "schema/symbol_calendar.sql",
+    "schema/trade_condition.sql",
 )
 """What ingestion needs beside the hypertable, in the order of their references."""
 

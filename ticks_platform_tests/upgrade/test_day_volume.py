@@ -190,3 +190,18 @@ def test_altering_is_undone_with_its_transaction(old: Database) -> None:
     assert ask(old, "SELECT owner FROM ticks_platform.feed_lease WHERE feed = 'running'") == [("run 1",)]
     alter(old)
     assert left(old) == [*reversed(DAYS)]
+
+
+def test_a_chunk_is_compressed_again_when_its_conversion_fails(altered: Database) -> None:
+    with altered.transaction() as cursor:
+        cursor.execute("ALTER TABLE stocks_real_time ADD CONSTRAINT refuses CHECK (day_volume < 23000)")
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        day_volume.convert(altered, lambda line: None)
+    with altered.transaction() as cursor:
+        # So that the newest chunk, which is not compressed, does not come first.
+        cursor.execute("SELECT drop_chunks('stocks_real_time', newer_than => %s::timestamptz)", (DAYS[-1],))
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        day_volume.convert(altered, lambda line: None)
+    compressed = "SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_name = %s AND is_compressed"
+    assert ask(altered, compressed, "stocks_real_time") == [(2,)]
+    assert left(altered) == [*reversed(DAYS[:2])]
