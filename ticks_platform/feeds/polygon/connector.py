@@ -152,10 +152,10 @@ class PolygonConnector(Connector):
         return PolygonConversation(self.api_key or "")
 
     def decode(self, frame: bytes) -> list[Event]:
-        return polygon_events.decode(frame)
+        return polygon_events.decode(frame, self._options.market)
 
     def decode_many(self, frames: Sequence[bytes]) -> Decoded | None:
-        return polygon_events.decode_many(frames)
+        return polygon_events.decode_many(frames, self._options.market)
 
     def channels(self, symbol: str) -> tuple[str, ...]:
         options = self._options
