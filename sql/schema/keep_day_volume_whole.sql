@@ -3,6 +3,7 @@
 CREATE OR REPLACE FUNCTION ticks_platform.keep_day_volume_whole()
 RETURNS trigger
 LANGUAGE plpgsql
+SET search_path FROM CURRENT
 AS $$
 BEGIN
     IF NEW.day_volume = 'NaN' OR (NEW.day_volume <> 0 AND abs(NEW.day_volume) < 1e-300) THEN

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import dagster as dg
@@ -35,6 +36,9 @@ WRITTEN_BY_A_START = {
 }
 """Columns that say when a row was made, since a start finds the gaps of owners that were killed; and the leases of the
 old code, which a start ends."""
+
+FILLED_BY_THE_REBUILD = {"one_hour_candle": {"day_volume"}, "one_day_candle": {"day_volume"}}
+"""Columns of the last minute that has a value; they were empty if the last minute had none."""
 
 NUMBERS = {"volume", "day_volume", "day_volume_low", "day_volume_high"}
 """Columns that were whole numbers, or that are sums, of which the last digit depends on the order."""
@@ -172,11 +176,17 @@ def look(database: Database, dump: Dump, renamed: dict[str, dict[str, str]] = RE
         return Moment(rows, chunks(cursor), structure(cursor), objects(cursor))
 
 
-def differing(expected: dict[str, Rows], found: dict[str, Rows]) -> str:
-    """Rows that are only in the one or only in the other, a line each."""
+def differing(
+    expected: dict[str, Rows], found: dict[str, Rows], besides: Mapping[str, set[str]] = MappingProxyType({})
+) -> str:
+    """Rows that are only in the one or only in the other, a line each; some columns are not compared."""
     lines = []
     for name, rows in expected.items():
-        columns = [column for column in rows.columns if column not in WRITTEN_BY_A_START.get(name, ())]
+        columns = [
+            column
+            for column in rows.columns
+            if column not in {*WRITTEN_BY_A_START.get(name, ()), *besides.get(name, ())}
+        ]
         old, new = (_comparable(each.of(columns), columns) for each in (rows, found[name]))
         lines += [f"{name}: missing {row}" for row in (Counter(old) - Counter(new)).elements()]
         lines += [f"{name}: added {row}" for row in (Counter(new) - Counter(old)).elements()]

@@ -47,11 +47,13 @@ class View(NamedTuple):
     definition: str
     """As the database has it."""
 
-    @property
-    def text(self) -> str:
-        """The statements that make it."""
-        made = f"CREATE OR REPLACE VIEW {self.name} AS {self.definition}"
-        return made if self.file is None else sql_files.read(self.file)
+    def make(self, cursor: Cursor) -> None:
+        """Make it, or replace it."""
+        if self.file is not None:
+            cursor.execute(sql_files.read(self.file))
+        else:
+            parts = {"view": sql.SQL(self.name), "definition": sql.SQL(self.definition)}
+            cursor.execute(sql_files.compose("queries/rebuild/replace_view.sql", **parts))
 
 
 class Plan(NamedTuple):
@@ -226,7 +228,7 @@ def _replace_view(cursor: Cursor, view: View) -> None:
     """Make a view read the new candles."""
     cursor.execute("SAVEPOINT view")
     try:
-        cursor.execute(view.text)
+        view.make(cursor)
     except psycopg2.errors.InvalidTableDefinition:
         # A column has another type or another place, which only a new view can have.
         cursor.execute("ROLLBACK TO SAVEPOINT view")
@@ -240,7 +242,7 @@ def _make_again(cursor: Cursor, view: View) -> None:
     comments = cursor.fetchall()
     name = sql.SQL(view.name)
     cursor.execute(sql_files.compose("queries/rebuild/drop_view.sql", view=name))
-    cursor.execute(view.text)
+    view.make(cursor)
     for role, privilege, grantable in grants:
         _grant(cursor, name, role, privilege, grantable)
     for (comment,) in comments if view.file is None else ():
