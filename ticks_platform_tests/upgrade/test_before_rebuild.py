@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import dagster as dg
 import pytest
 
 from ticks_platform import definitions
@@ -33,6 +34,8 @@ class NotRebuilt(NamedTuple):
     """An old database that continued under today's code, and was rebuilt later."""
 
     continued: Continued
+    not_judged: set[str]
+    """Checks that say so until the rebuild."""
     before: Moment
     after: Moment
 
@@ -56,9 +59,21 @@ def not_rebuilt(
         continued = continue_(database, dump, state, project, started, UNTIL_REBUILT)
         # Refreshes what waited.
         start(platform)
+        not_judged = _not_judged(platform)
         before = look(database, dump, UNTIL_REBUILT)
         rebuild(platform, dry_run=False)
-        yield NotRebuilt(continued, before, look(database, dump))
+        yield NotRebuilt(continued, not_judged, before, look(database, dump))
+
+
+def _not_judged(platform: dg.Definitions) -> set[str]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = platform.resolve_job_def("check_quality").execute_in_process(instance=instance)
+    judged = result.get_asset_check_evaluations()
+    return {each.check_name for each in judged if (each.description or "").startswith("not judged")}
+
+
+def test_checks_that_need_the_new_columns_say_so(not_rebuilt: NotRebuilt) -> None:
+    assert not_rebuilt.not_judged == {"ohlc_invariants", "candles_equal_ticks", "candles_equal_finer"}
 
 
 def test_the_account_balances(not_rebuilt: NotRebuilt) -> None:
