@@ -1,9 +1,10 @@
--- What the conditions of trades mean: a copy of the package's table, for queries. Rows are only added. A rule holds from the midnight
--- that begins valid_from, by the exchange's clock, until a newer one of its condition. What is in no row restricts nothing.
+-- What the conditions of trades mean, by provider: the rows of trade_condition.csv, which the decoders read too. Rows are only added.
+-- A condition's rule on a day in New York is the row with the newest valid_from until then; of several, the one of the greatest version. A
+-- condition that is in no row restricts nothing.
 CREATE TABLE IF NOT EXISTS ticks_platform.trade_condition (
-    -- Version of the table that it came with; of two rules with one valid_from, the greater one holds.
+    -- Version of the rules that it came with.
     rules_version       smallint  NOT NULL,
-    -- First day of the rule.
+    -- The first day on which it holds.
     valid_from          date      NOT NULL,
     -- As in feeds.yaml.
     provider            text      NOT NULL,
@@ -11,13 +12,17 @@ CREATE TABLE IF NOT EXISTS ticks_platform.trade_condition (
     condition           smallint  NOT NULL,
     -- The provider's name for it.
     name                text      NOT NULL,
-    -- Letters that the tapes use for it; empty where they have none.
+    -- The letters of the tapes for it, with the tapes where they differ.
     letters             text      NOT NULL,
-    -- Whether a trade with it may set the open and the close of a candle; NULL for what restricts nothing.
-    updates_open_close  boolean,
+    -- Whether a trade with it may set the open and the close of a candle.
+    updates_open_close  boolean   NOT NULL,
     -- Whether it may set high and low.
-    updates_high_low    boolean,
+    updates_high_low    boolean   NOT NULL,
     -- Whether it counts in the volume.
-    updates_volume      boolean,
-    PRIMARY KEY (provider, condition, valid_from, rules_version)
+    updates_volume      boolean   NOT NULL,
+    PRIMARY KEY (provider, condition, rules_version)
 );
+
+INSERT INTO ticks_platform.trade_condition
+SELECT * FROM json_populate_recordset(NULL::ticks_platform.trade_condition, %(rows)s)
+ON CONFLICT DO NOTHING;

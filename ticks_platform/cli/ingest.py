@@ -16,7 +16,7 @@ from ticks_platform.backoff import Backoff
 from ticks_platform.cli.project import project
 from ticks_platform.errors import ActionRequiredError, RetryableError
 from ticks_platform.feeds.settings import load_settings
-from ticks_platform.ingestion import lease, trade_conditions
+from ticks_platform.ingestion import lease
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.run import Ingestion, Progress
 from ticks_platform.timescale import sql_files
@@ -104,7 +104,6 @@ def _prepare(database: Database, feed: str, stopping: threading.Event) -> str | 
                 sql_files.apply(cursor, *sql_files.HYPERTABLE)
             with database.transaction() as cursor:
                 sql_files.apply(cursor, *sql_files.MACHINERY)
-                trade_conditions.store(cursor)
             with database.transaction() as cursor:
                 held = lease.status(cursor, feed)
         except DatabaseUnavailableError as error:

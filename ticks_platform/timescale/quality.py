@@ -116,9 +116,12 @@ class AgainstBars(NamedTuple):
 
 
 def against_bars(
-    cursor: Cursor, tolerances: Mapping[str, float], *, window: timedelta, settling: timedelta
+    cursor: Cursor, tolerances: Mapping[str, float], *, window: timedelta, settling: timedelta, examples: int
 ) -> AgainstBars:
-    """Compare the candles of the last `window`, up to `settling` ago; `tolerances` are relative, by feed."""
+    """Compare the candles of the last `window`, up to `settling` ago; `tolerances` are relative, by feed.
+
+    The feeds are those that make candles. At most so many `examples` are returned.
+    """
     cursor.execute(
         sql_files.read("queries/checks/candles_equal_bars.sql"),
         {
@@ -126,6 +129,7 @@ def against_bars(
             "tolerances": list(tolerances.values()),
             "window": window,
             "settling": settling,
+            "examples": examples,
         },
     )
     return AgainstBars(*(cursor.fetchone() or (0, 0, None, [])))

@@ -15,6 +15,14 @@ from ticks_platform_tests.support.workers import stopped_workers
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+FILES = (
+    *sql_files.HYPERTABLE,
+    *sql_files.MACHINERY,
+    "schema/company.sql",
+    *(file for candle in CANDLES for file in candle.files),
+)
+"""What creates the platform without its policies, under sql/."""
+
 _JOBS = "SELECT EXISTS (SELECT FROM timescaledb_information.jobs WHERE job_id >= 1000)"
 
 _TOUCHED = """
@@ -23,9 +31,11 @@ FROM pg_class
 JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE nspname IN ('public', 'ticks_platform')
 AND relkind = 'r'
+AND relname <> 'trade_condition'
 AND (pg_relation_size(pg_class.oid) > 0 OR EXISTS (SELECT FROM pg_inherits WHERE inhparent = pg_class.oid))
 """
-"""Tables that have or had rows: a hypertable then has chunks, any other table has a page."""
+"""Tables that have or had rows: a hypertable then has chunks, any other table has a page. trade_condition keeps its
+rows, which come with it."""
 
 _STRUCTURE = """
 WITH relation AS (

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from ticks_platform.defs.checks import bars, declared, feeds, gaps, ledger, reconciliation, refreshes, sessions
+from ticks_platform.defs.checks import bars, declared, feeds, gaps, ledger, reconciliation, refreshes, sessions, true_up
 from ticks_platform.defs.checks.check import ERROR, WARN, Check, Query, asset_checks
 from ticks_platform.defs.common.project import feed_settings, policies_file
 from ticks_platform.timescale.candles import candles
@@ -96,8 +96,9 @@ CHECKS = (
             labels=("candles", "broken"),
         ),
         ERROR,
-        "Every candle of the last 7 days can be the candle of some ticks: high is the highest, low is the lowest, "
-        "prices are finite and positive, and there is at least one tick in it.",
+        "Every candle of the last 7 days can be the candle of some ticks: it has four prices, or none if no tick may "
+        "form one; high is the highest, low is the lowest, prices are finite and positive, and there is at least one "
+        "tick in it.",
         blocking=True,
     ),
     Check(
@@ -176,17 +177,18 @@ CHECKS = (
         (MINUTE,),
         bars.candles_equal_bars,
         WARN,
-        "If a feed has the provider's bars of a minute too, open, high, low, close and volume of our candles of the "
-        f"last {bars.WINDOW.total_seconds() / 3600:g} hours equal those of the bars, within the feed's bar_tolerance; "
-        "minutes in known gaps are left out. States the part of the provider's volume that our ticks have, which is "
-        "about the share of ticks that was received. A provider may leave trades out of its bars that it streams.",
+        "If a primary feed has the provider's bars of a minute too, open, high, low, close and volume of our candles "
+        f"of the last {bars.WINDOW.total_seconds() / 3600:g} hours equal those of the bars, within the feed's "
+        "bar_tolerance; minutes in known gaps are left out, and without prices there need be no bar. Names the minutes "
+        "that differ, and states the part of the provider's volume that our ticks have, which is about the share of "
+        "ticks that was received. What the market took back is in our candles until the true-up.",
     ),
     Check(
         "candles_equal_ticks",
         (MINUTE,),
         reconciliation.candles_equal_ticks,
         WARN,
-        "Prices, volumes and tick count of every closed minute of the last "
+        "Prices, volumes and counts of every closed minute of the last "
         f"{reconciliation.TICKS_WINDOW.total_seconds() / 60:g}, and of every hour that received late ticks in that "
         f"time, are those of its ticks, as far as the ticks are still there. {_HEALING}",
         blocking=True,
@@ -251,6 +253,14 @@ CHECKS = (
         WARN,
         "No gap is open: each has been repaired, or somebody has said that it cannot be or need not be. Brings the "
         "table of gaps up to date first.",
+    ),
+    Check(
+        "days_are_trued_up",
+        ("true_up",),
+        true_up.days_are_trued_up,
+        WARN,
+        f"Every trading day of the last week is trued up within {true_up.GRACE.days} days, for all symbols of feeds "
+        "whose provider tells which trades were taken back, and no candle differs from the provider's bar then.",
     ),
 )
 

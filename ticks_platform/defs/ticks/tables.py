@@ -5,7 +5,6 @@ import dagster as dg
 from ticks_platform.defs.common.labels import KINDS, LIVE, OWNERS, defined_in
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.defs.common.schema import table_metadata
-from ticks_platform.ingestion import trade_conditions
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.requirements import require_timescaledb
 
@@ -33,7 +32,6 @@ def stocks_real_time() -> dg.Definitions:
             sql_files.apply(cursor, *sql_files.HYPERTABLE)
         with ticks_database.transaction() as cursor:
             sql_files.apply(cursor, *sql_files.MACHINERY)
-            trade_conditions.store(cursor)
         with ticks_database.transaction() as cursor:
             metadata = table_metadata(cursor, "stocks_real_time")
         return dg.MaterializeResult(

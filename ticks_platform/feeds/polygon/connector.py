@@ -52,6 +52,9 @@ CHANNELS: dict[str, tuple[str, ...]] = {
 _TICKS = ("T", "XT", "C", "V")
 """The channels whose events are ticks."""
 
+_ROUNDING = 1e-9
+"""Relative difference of sums of the same volumes. Bars of stocks follow the conditions of the trades."""
+
 _NAMES = {
     "stocks": re.compile(r"[A-Za-z][A-Za-z0-9.]*"),
     "options": re.compile(r"O:.+"),
@@ -171,6 +174,12 @@ class PolygonConnector(Connector):
             return symbol
         plain = symbol.replace("-", "/")
         return f"{plain[:3]}/{plain[3:]}" if len(plain) == 6 and plain.isalpha() else plain
+
+    @property
+    def bar_tolerance(self) -> float:
+        options = self._options
+        channels = options.channels or CHANNELS[options.market][:1]
+        return _ROUNDING if options.market == "stocks" and "T" in channels else super().bar_tolerance
 
     @property
     def carries_ticks(self) -> bool:
