@@ -61,6 +61,22 @@ def channels(cursor: Cursor, feeds: Sequence[str]) -> list[Channels]:
     return [Channels(*row) for row in cursor.fetchall()]
 
 
+class UnknownCondition(NamedTuple):
+    """A condition without a rule, with the number of the ticks that have it."""
+
+    feed: str
+    condition: int
+    ticks: int
+    first_seen: datetime
+
+
+def unknown_conditions(cursor: Cursor, feeds: Sequence[str], *, window: timedelta) -> list[UnknownCondition]:
+    """The conditions without a rule among the ticks of these feeds in the last `window`."""
+    parameters = {"feeds": list(feeds), "window": window}
+    cursor.execute(sql_files.read("queries/checks/conditions_are_known.sql"), parameters)
+    return [UnknownCondition(*row) for row in cursor.fetchall()]
+
+
 class Session(NamedTuple):
     """A time in which a symbol is traded; it is judged, or says what is usual."""
 

@@ -64,6 +64,16 @@ CHECKS = (
         daily=True,
     ),
     Check(
+        "conditions_are_known",
+        (TICKS,),
+        feeds.conditions_are_known,
+        WARN,
+        "Every condition of the trades of the last day has a rule in ticks_platform.trade_condition, for feeds of US "
+        "stocks. One that has none restricts nothing: its trades set prices and count in the volume. The rules are "
+        "part of the release; a newer one may know it.",
+        daily=True,
+    ),
+    Check(
         "journal_has_room",
         (TICKS,),
         ledger.journal_has_room,

@@ -164,6 +164,11 @@ class PolygonConnector(Connector):
         options = self._options
         return tuple(f"{channel}.{symbol}" for channel in options.channels or CHANNELS[options.market][:1])
 
+    @property
+    def has_trade_rules(self) -> bool:
+        """Whether rules are known of what its trades may change, by their conditions: those of US stocks."""
+        return self._options.market == "stocks"
+
     def tick_channels(self, symbol: str) -> tuple[str, ...]:
         channels = self.channels(symbol)
         return tuple(channel for channel in channels if channel.partition(".")[0] in _TICKS) or channels

@@ -26,8 +26,7 @@ def check(platform: dg.Definitions, instance: dg.DagsterInstance, check_one: Che
         if name != "every_tick_is_there":
             return check_one(name, "stocks_real_time")
         result = platform.resolve_job_def("check_every_tick").execute_in_process(instance=instance)
-        (evaluation,) = result.get_asset_check_evaluations()
-        return evaluation
+        return next(each for each in result.get_asset_check_evaluations() if each.check_name == name)
 
     return run
 
