@@ -11,6 +11,7 @@ CREATE TABLE IF NOT EXISTS ticks_platform.market_session (
     -- day before; in every row of the session the same. NULL in rows of older releases, until the asset market_calendar is next
     -- materialized.
     day_begins_at  timestamptz,
+    -- Its end.
     day_ends_at    timestamptz,
     PRIMARY KEY (calendar, opens_at),
     CONSTRAINT closes_after_it_opens CHECK (closes_at > opens_at)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import dagster as dg
@@ -37,8 +36,8 @@ WRITTEN_BY_A_START = {
 """Columns that say when a row was made, since a start finds the gaps of owners that were killed; and the leases of the
 old code, which a start ends."""
 
-FILLED_BY_THE_REBUILD = {"one_hour_candle": {"day_volume"}, "one_day_candle": {"day_volume"}}
-"""Columns of the last minute that has a value; they were empty if the last minute had none."""
+FILLED_BY_THE_REBUILD = ("one_hour_candle", "one_day_candle", "session_day_candle")
+"""Their day_volume is that of the last minute that has one; it was empty if the last minute had none."""
 
 NUMBERS = {"volume", "day_volume", "day_volume_low", "day_volume_high"}
 """Columns that were whole numbers, or that are sums, of which the last digit depends on the order."""
@@ -176,21 +175,29 @@ def look(database: Database, dump: Dump, renamed: dict[str, dict[str, str]] = RE
         return Moment(rows, chunks(cursor), structure(cursor), objects(cursor))
 
 
-def differing(
-    expected: dict[str, Rows], found: dict[str, Rows], besides: Mapping[str, set[str]] = MappingProxyType({})
-) -> str:
-    """Rows that are only in the one or only in the other, a line each; some columns are not compared."""
+def differing(expected: dict[str, Rows], found: dict[str, Rows]) -> str:
+    """Rows that are only in the one or only in the other, a line each."""
     lines = []
     for name, rows in expected.items():
-        columns = [
-            column
-            for column in rows.columns
-            if column not in {*WRITTEN_BY_A_START.get(name, ()), *besides.get(name, ())}
-        ]
+        columns = [column for column in rows.columns if column not in WRITTEN_BY_A_START.get(name, ())]
         old, new = (_comparable(each.of(columns), columns) for each in (rows, found[name]))
         lines += [f"{name}: missing {row}" for row in (Counter(old) - Counter(new)).elements()]
         lines += [f"{name}: added {row}" for row in (Counter(new) - Counter(old)).elements()]
     return "\n".join(lines)
+
+
+def same_after_rebuild(rows: dict[str, Rows]) -> dict[str, Rows]:
+    """What a rebuild leaves as it was: all but columns that it fills, and sessions that have extended hours now."""
+    kept = dict(rows)
+    for name in FILLED_BY_THE_REBUILD:
+        places = [place for place, column in enumerate(rows[name].columns) if column != "day_volume"]
+        columns = tuple(rows[name].columns[place] for place in places)
+        kept[name] = Rows(columns, [tuple(row[place] for place in places) for row in rows[name].values])
+    sessions = kept["session_day_candle"]
+    calendars = sessions.column("calendar")
+    always = [row for row, calendar in zip(sessions.values, calendars, strict=True) if calendar == "always"]
+    kept["session_day_candle"] = Rows(sessions.columns, always)
+    return kept
 
 
 def _comparable(rows: list[tuple[str, ...]], columns: Sequence[str]) -> list[tuple[str, ...]]:
