@@ -1,35 +1,42 @@
 -- Candles of one minute, from the ticks. Buckets are UTC.
 -- Open and close are ordered by tick_id: many ticks share a time stamp, and first(price, time) would pick any of them.
--- The last five columns let checks work without reading the ticks.
+-- Each value is made of the ticks that may change it, by the bits of stocks_real_time.updates; the masks ask for one bit, and for 8
+-- (cancelled) and 16 (secondary) to be clear. A minute has four prices, or none if no tick of it may open or close.
+-- The last four columns let checks work without reading the ticks.
 CREATE MATERIALIZED VIEW IF NOT EXISTS one_minute_candle
 WITH (timescaledb.continuous, timescaledb.materialized_only = false) AS
 SELECT
     time_bucket(INTERVAL '1 minute', time) AS bucket,
     symbol,
-    first(price, tick_id) AS open,
-    max(price) AS high,
-    min(price) AS low,
-    last(price, tick_id) AS close,
-    last(day_volume, tick_id) AS day_volume,
-    sum(size) AS volume,
+    first(price, tick_id) FILTER (WHERE coalesce(updates, 7) & 25 = 1) AS open,
+    CASE WHEN count(*) FILTER (WHERE coalesce(updates, 7) & 25 = 1) > 0
+        THEN max(price) FILTER (WHERE coalesce(updates, 7) & 26 = 2) END AS high,
+    CASE WHEN count(*) FILTER (WHERE coalesce(updates, 7) & 25 = 1) > 0
+        THEN min(price) FILTER (WHERE coalesce(updates, 7) & 26 = 2) END AS low,
+    last(price, tick_id) FILTER (WHERE coalesce(updates, 7) & 25 = 1) AS close,
+    last(day_volume, tick_id) FILTER (WHERE coalesce(updates, 7) & 28 = 4) AS day_volume,
+    sum(size) FILTER (WHERE coalesce(updates, 7) & 28 = 4) AS volume,
     count(*) AS tick_count,
+    CASE WHEN count(*) FILTER (WHERE coalesce(updates, 7) & 25 = 1) > 0
+        THEN count(*) FILTER (WHERE coalesce(updates, 7) & 26 = 2) ELSE 0 END AS price_count,
     min(time) AS first_time,
     max(time) AS last_time,
-    min(day_volume) AS day_volume_low,
-    max(day_volume) AS day_volume_high
+    min(day_volume) FILTER (WHERE coalesce(updates, 7) & 28 = 4) AS day_volume_low,
+    max(day_volume) FILTER (WHERE coalesce(updates, 7) & 28 = 4) AS day_volume_high
 FROM stocks_real_time
 GROUP BY time_bucket(INTERVAL '1 minute', time), symbol
 WITH NO DATA;
 
 COMMENT ON COLUMN one_minute_candle.bucket IS 'Begin of the minute, UTC.';
 COMMENT ON COLUMN one_minute_candle.symbol IS 'Symbol, as the provider names it.';
-COMMENT ON COLUMN one_minute_candle.open IS 'Price of the first tick of the minute.';
-COMMENT ON COLUMN one_minute_candle.high IS 'Highest price of the minute.';
-COMMENT ON COLUMN one_minute_candle.low IS 'Lowest price of the minute.';
-COMMENT ON COLUMN one_minute_candle.close IS 'Price of the last tick of the minute.';
-COMMENT ON COLUMN one_minute_candle.day_volume IS 'Volume of the trading day so far, at the last tick of the minute.';
-COMMENT ON COLUMN one_minute_candle.volume IS 'Sum of the trade sizes of the minute; empty where the provider sends no sizes.';
-COMMENT ON COLUMN one_minute_candle.tick_count IS 'Number of ticks in the minute.';
+COMMENT ON COLUMN one_minute_candle.open IS 'Price of the first tick of the minute that may set it; empty if none may.';
+COMMENT ON COLUMN one_minute_candle.high IS 'Highest price of the minute, of the ticks that may set it; empty if open is.';
+COMMENT ON COLUMN one_minute_candle.low IS 'Lowest price of the minute, of the ticks that may set it; empty if open is.';
+COMMENT ON COLUMN one_minute_candle.close IS 'Price of the last tick of the minute that may set it; empty if open is.';
+COMMENT ON COLUMN one_minute_candle.day_volume IS 'Volume of the trading day so far, at the last tick of the minute that counts in it.';
+COMMENT ON COLUMN one_minute_candle.volume IS 'Sum of the trade sizes that count; empty if none counts, or where the provider sends no sizes.';
+COMMENT ON COLUMN one_minute_candle.tick_count IS 'Number of ticks in the minute, whatever they may change.';
+COMMENT ON COLUMN one_minute_candle.price_count IS 'Number of ticks that formed prices: those that may set high and low, or 0 without prices.';
 COMMENT ON COLUMN one_minute_candle.first_time IS 'Event time of the first tick.';
 COMMENT ON COLUMN one_minute_candle.last_time IS 'Event time of the last tick.';
 COMMENT ON COLUMN one_minute_candle.day_volume_low IS 'Lowest day_volume of the minute.';

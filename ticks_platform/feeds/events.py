@@ -67,6 +67,7 @@ class Correction(msgspec.Struct, frozen=True, gc=False):
     """Event time of the trade that is taken back, or of the message if it does not tell, in nanoseconds since the Unix
     epoch. Trade ids begin anew each day, so it names the day."""
     exchange: str | None
+    """As the tick has it."""
     trade_id: str
     kind: Literal["cancelled", "corrected"]
     source: str
@@ -74,6 +75,9 @@ class Correction(msgspec.Struct, frozen=True, gc=False):
     price: float | None = None
     """If given, only a trade with this price and this size is meant: the incorrect one of a corrected pair."""
     size: float | None = None
+    kept_price: float | None = None
+    """If given, a trade with this price and this size is not meant: the correct one of a corrected pair."""
+    kept_size: float | None = None
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False):

@@ -106,11 +106,11 @@ class FeedSettings(_Section):
     journal: JournalSettings = JournalSettings()
     repair: RepairSettings = RepairSettings()
     candles: bool = True
-    """Whether its ticks make the candles of its symbols. A symbol has one such feed; the ticks of others are stored, and
+    """Whether its ticks make the candles of its symbols. A symbol has one such feed; the ticks of others are stored and
     counted, but change no candle."""
     true_up: Literal["bars", "trades", "off"] = "bars"
-    """How the trades of a day are checked after its end, since providers cancel and correct trades without a word on the
-    WebSocket: ``bars`` fetches the provider's minute bars and the trades of the minutes that differ, ``trades`` all
+    """How the trades of a day are checked after its end, since providers cancel and correct trades without a word on
+    the WebSocket: ``bars`` fetches the provider's minute bars and the trades of the minutes that differ, ``trades`` all
     trades of the day."""
     bar_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.01
     """Relative difference between our candles and the provider's bars above which a check fails."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ticks_platform.errors import RetryableError
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change
+from ticks_platform.feeds.updates import SECONDARY
 from ticks_platform.ingestion import channels
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.changes import Changes
@@ -85,15 +86,17 @@ class Loader:
         silence: SilenceDetector | None = None,
         coverage: Coverage | None = None,
         before: Sequence[Source] = (),
+        secondary: bool = False,
     ) -> None:
         """`decode_many` is a faster `decode` for ordinary frames. `silence` is told the symbols that were received.
         `coverage` is told each change, and stored with it. `before` are journals to load before `journal`; nothing is
-        appended to them, and each is closed when it is loaded.
+        appended to them, and each is closed when it is loaded. `secondary` tells that the feed's ticks make no candles.
         """
         self._database = database
         self._lease = lease
         self._decode = decode
         self._decode_many = decode_many
+        self._secondary = secondary
         self._journal = journal
         self._sources = (*before, Source(lease, journal))
         self._received_twice: ReceivedTwice | None = None
@@ -214,6 +217,8 @@ class Loader:
         if not groups:
             return None
         batch = decode_groups(groups, self._decode, self._decode_many)
+        if self._secondary:
+            batch = batch._replace(ticks=batch.ticks.marked(SECONDARY))
         if self._silence is not None:
             until = groups[-1].received_at[-1] / 1e9
             for _, rows in batch.tables:

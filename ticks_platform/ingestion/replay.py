@@ -76,7 +76,14 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
                     journal_frames=journal.frames_trimmed,
                 )
             journal.seek(lease.position, frames=lease.frames)
-            Loader(database=database, lease=lease, decode=feed.decoder(), journal=journal, metrics=metrics).run()
+            Loader(
+                database=database,
+                lease=lease,
+                decode=feed.decoder(),
+                journal=journal,
+                metrics=metrics,
+                secondary=not feed.candles,
+            ).run()
     return metrics
 
 

@@ -250,6 +250,7 @@ class Ingestion:
             lease=lease,
             decode=self._connector.decode,
             decode_many=self._connector.decode_many,
+            secondary=not self.feed.candles,
             journal=journal,
             before=ownership.before,
             metrics=self.metrics,

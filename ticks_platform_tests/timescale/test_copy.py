@@ -45,7 +45,8 @@ def test_every_mix_of_lengths_and_nulls_arrives_as_it_was(database: Database) ->
 
     with database.transaction() as cursor:
         cursor.execute(
-            "CREATE TEMP TABLE arrived (word text, number float8, whole int2, numbers int2[], at timestamptz) ON COMMIT DROP"
+            "CREATE TEMP TABLE arrived (word text, number float8, whole int2, numbers int2[], at timestamptz) "
+            "ON COMMIT DROP"
         )
         cursor.copy_expert("COPY arrived FROM STDIN (FORMAT binary)", io.BytesIO(encoded))
         cursor.execute("SELECT word, number, whole, numbers, (extract(epoch FROM at) * 1000000)::bigint FROM arrived")

@@ -5,7 +5,7 @@ WITH recomputed AS (
     {recomputed}
 ),
 stored AS (
-    SELECT bucket, symbol, open, high, low, close, day_volume, volume, tick_count
+    SELECT bucket, symbol, open, high, low, close, day_volume, volume, tick_count, price_count
     FROM {candle}
     WHERE bucket >= %(begin)s AND bucket < %(end)s
 ),
@@ -16,9 +16,12 @@ compared AS MATERIALIZED (
         CASE
             WHEN stored.tick_count IS NULL AND recomputed.tick_count IS NOT NULL THEN 'there is no candle'
             WHEN recomputed.tick_count IS NULL THEN 'there is nothing to make it of'
-            WHEN (stored.open, stored.high, stored.low, stored.close, stored.day_volume, stored.tick_count)
-                IS DISTINCT FROM
-                (recomputed.open, recomputed.high, recomputed.low, recomputed.close, recomputed.day_volume, recomputed.tick_count)
+            WHEN (
+                    stored.open, stored.high, stored.low, stored.close, stored.day_volume, stored.tick_count, stored.price_count
+                ) IS DISTINCT FROM (
+                    recomputed.open, recomputed.high, recomputed.low, recomputed.close, recomputed.day_volume,
+                    recomputed.tick_count, recomputed.price_count
+                )
                 OR (stored.volume IS NULL) <> (recomputed.volume IS NULL)
                 OR NOT (
                     stored.volume = recomputed.volume
@@ -41,12 +44,17 @@ SELECT
                 bucket,
                 symbol,
                 problem,
-                concat_ws(
-                    ' ', (stored).open, (stored).high, (stored).low, (stored).close, (stored).volume, (stored).tick_count
-                ) AS "candle (open high low close volume ticks)",
-                concat_ws(
-                    ' ', (recomputed).open, (recomputed).high, (recomputed).low, (recomputed).close, (recomputed).volume,
-                    (recomputed).tick_count
+                array_to_string(
+                    ARRAY[
+                        (stored).open, (stored).high, (stored).low, (stored).close, (stored).volume, (stored).tick_count,
+                        (stored).price_count
+                    ], ' ', '-'
+                ) AS "candle (open high low close volume ticks, those with prices)",
+                array_to_string(
+                    ARRAY[
+                        (recomputed).open, (recomputed).high, (recomputed).low, (recomputed).close, (recomputed).volume,
+                        (recomputed).tick_count, (recomputed).price_count
+                    ], ' ', '-'
                 ) AS "it should be"
             FROM compared WHERE problem IS NOT NULL ORDER BY bucket DESC, symbol LIMIT 10
         ) AS worst) AS examples;

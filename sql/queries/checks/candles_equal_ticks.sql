@@ -1,16 +1,32 @@
 -- What the candles of one span of time should be, recomputed from the ticks. Each tick_id is there once, so that first() and
 -- last() by it have no ties; an array in the order of tick_id, as in the tests, says the same and takes twice as long.
--- candles_compared.sql compares the candles with it.
+-- What a tick may change is read off a list of all values of `updates`, and not from the masks of the candle's file: a wrong mask
+-- would otherwise be wrong in both. candles_compared.sql compares the candles with it.
 SELECT
-    time_bucket(%(width)s, time) AS bucket,
+    bucket,
     symbol,
-    first(price, tick_id) AS open,
-    max(price) AS high,
-    min(price) AS low,
-    last(price, tick_id) AS close,
-    last(day_volume, tick_id) AS day_volume,
-    sum(size) AS volume,
-    count(*) AS tick_count
-FROM stocks_real_time
-WHERE time >= %(begin)s AND time < %(end)s
-GROUP BY time_bucket(%(width)s, time), symbol
+    open,
+    CASE WHEN opening > 0 THEN high END AS high,
+    CASE WHEN opening > 0 THEN low END AS low,
+    close,
+    day_volume,
+    volume,
+    tick_count,
+    CASE WHEN opening > 0 THEN extremes ELSE 0 END AS price_count
+FROM (
+    SELECT
+        time_bucket(%(width)s, time) AS bucket,
+        symbol,
+        first(price, tick_id) FILTER (WHERE updates IS NULL OR updates IN (1, 3, 5, 7)) AS open,
+        max(CASE WHEN updates IS NULL OR updates IN (2, 3, 6, 7) THEN price END) AS high,
+        min(CASE WHEN updates IS NULL OR updates IN (2, 3, 6, 7) THEN price END) AS low,
+        last(price, tick_id) FILTER (WHERE updates IS NULL OR updates IN (1, 3, 5, 7)) AS close,
+        last(day_volume, tick_id) FILTER (WHERE updates IS NULL OR updates IN (4, 5, 6, 7)) AS day_volume,
+        sum(CASE WHEN updates IS NULL OR updates IN (4, 5, 6, 7) THEN size END) AS volume,
+        count(*) AS tick_count,
+        count(CASE WHEN updates IS NULL OR updates IN (2, 3, 6, 7) THEN 1 END) AS extremes,
+        count(CASE WHEN updates IS NULL OR updates IN (1, 3, 5, 7) THEN 1 END) AS opening
+    FROM stocks_real_time
+    WHERE time >= %(begin)s AND time < %(end)s
+    GROUP BY time_bucket(%(width)s, time), symbol
+) AS counted

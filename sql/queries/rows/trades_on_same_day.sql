@@ -1,7 +1,8 @@
 -- Which of these trades are stored with any time of the same trading day.
 SELECT place
-FROM unnest(%(places)s::int[], %(symbols)s::text[], %(exchanges)s::text[], %(trade_ids)s::text[], %(days)s::timestamptz[])
-    AS asked (place, symbol, exchange, trade_id, begin)
+FROM unnest(%(places)s::int[], %(symbols)s::text[], %(exchanges)s::text[], %(trade_ids)s::text[], %(days)s::timestamptz[],
+    %(prices)s::double precision[], %(sizes)s::double precision[])
+    AS asked (place, symbol, exchange, trade_id, begin, price, size)
 WHERE EXISTS (
     SELECT FROM stocks_real_time AS stored
     WHERE stored.symbol = asked.symbol AND stored.trade_id = asked.trade_id
@@ -10,4 +11,6 @@ WHERE EXISTS (
         -- Lets the planner leave out other chunks.
         AND stored.time >= %(first)s AND stored.time < %(last)s::timestamptz + INTERVAL '24 hours'
         AND stored.exchange IS NOT DISTINCT FROM asked.exchange AND stored.feed = %(feed)s
+        -- Unless it was taken back, and this is the corrected one.
+        AND (coalesce(stored.updates, 0) & 8 = 0 OR (stored.price = asked.price AND stored.size IS NOT DISTINCT FROM asked.size))
 );

@@ -122,6 +122,7 @@ class PageJournal:
                 decode=decoder(self._history),
                 journal=self._journal,
                 metrics=self._metrics,
+                secondary=not self._feed.candles,
             ).run()
             with self._database.transaction() as cursor:
                 repair_lease.renew(cursor, self._lease)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from psycopg2 import sql
 from psycopg2.extras import execute_values
 
-from ticks_platform.ingestion.rows.tables import BARS, Rows
+from ticks_platform.ingestion.rows.tables import BARS, Rows, Upserted
 from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import from_nanoseconds
 
@@ -20,14 +20,7 @@ if TYPE_CHECKING:
 _KEY = ("symbol", "start_time", "end_time", "feed")
 
 
-class StoredBars(NamedTuple):
-    """Stored bars: the first of each window is a new row, later ones replaced it."""
-
-    inserted: Rows
-    replaced: Rows
-
-
-def store(cursor: Cursor, feed: str, bars: Rows) -> StoredBars:
+def store(cursor: Cursor, feed: str, bars: Rows) -> Upserted:
     """Insert or replace. Raises psycopg2.DataError or IntegrityError, or one of UNSTORABLE, if a bar cannot be stored.
 
     The caller holds the feed's lease, so nobody else inserts bars of the feed concurrently.
@@ -83,7 +76,7 @@ def store(cursor: Cursor, feed: str, bars: Rows) -> StoredBars:
         ],
         page_size=1000,
     )
-    return StoredBars(bars.where(new), bars.where(~new))
+    return Upserted(bars.where(new), bars.where(~new))
 
 
 def _names(columns: Iterable[str]) -> sql.Composed:

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.feeds.columns import Decoded, TickColumns
-from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick
+from ticks_platform.feeds.events import Control, Event, Rejected, Tick
 from ticks_platform.ingestion.journal.file import FrameGroup, frame_size
-from ticks_platform.ingestion.rows.tables import BARS, QUOTES, TABLES, TICKS, UNSTORABLE, Rows, Table
+from ticks_platform.ingestion.rows.tables import TABLES, UNSTORABLE, Rows, Table
 
 FUTURE_TOLERANCE = 300 * 1_000_000_000
 """Nanoseconds by which a tick's time may be after its arrival; the table's CHECK allows the same."""
@@ -40,7 +40,7 @@ class RejectedEvent(NamedTuple):
 
 
 class DecodedBatch(NamedTuple):
-    """The events of consecutive frame groups: ticks, quotes, bars, rejected events and control events."""
+    """The events of consecutive frame groups: rows of the tables, rejected events and control events."""
 
     groups: Sequence[FrameGroup]
     events_of: npt.NDArray[np.int64]
@@ -50,16 +50,15 @@ class DecodedBatch(NamedTuple):
     ticks: Rows
     quotes: Rows
     bars: Rows
+    official_prices: Rows
+    corrections: Rows
     rejected: list[RejectedEvent]
 
     @property
     def tables(self) -> list[tuple[Table, Rows]]:
         """Rows by table, without empty ones."""
-        return [
-            (table, rows)
-            for table, rows in ((TICKS, self.ticks), (QUOTES, self.quotes), (BARS, self.bars))
-            if rows.events
-        ]
+        every = (self.ticks, self.quotes, self.bars, self.official_prices, self.corrections)
+        return [(table, rows) for table, rows in zip(TABLES, every, strict=True) if rows.events]
 
     @property
     def end(self) -> int:
@@ -93,9 +92,9 @@ class Stored(NamedTuple):
 
     loaded: list[tuple[Table, Rows]]
     replaced: list[Rows]
-    """Bars that replaced an earlier one."""
+    """Bars and official prices that replaced an earlier one."""
     duplicate: list[Rows]
-    """Trades that are stored already."""
+    """Trades that are stored already, and corrections that change nothing."""
     refused: list[RejectedEvent]
     """Events that the database rejected, in addition to the batch's `rejected`."""
 
@@ -131,7 +130,7 @@ def decode_groups(groups: Sequence[FrameGroup], decode: Decode, decode_many: Dec
 
     rejected: list[RejectedEvent] = []
     control_of = np.zeros(len(groups), dtype=np.int64)
-    parts: dict[type, list[Rows]] = {Tick: [], Quote: [], Bar: []}
+    parts: dict[type, list[Rows]] = {table.event: [] for table in TABLES}
     at = 0
     for chunk in chunks:
         rows = Rows(chunk.events, positions[at : at + len(chunk.events)], received_at[at : at + len(chunk.events)])
@@ -141,8 +140,12 @@ def decode_groups(groups: Sequence[FrameGroup], decode: Decode, decode_many: Dec
             _add_by_kind(rows, at, events_of, control_of, rejected, parts)
         at += len(chunk.events)
     nothing = Rows([], positions[:0], received_at[:0])
-    ticks, quotes, bars = (Rows.joined(parts[kind]) if parts[kind] else nothing for kind in (Tick, Quote, Bar))
-    return _reject_impossible_times(DecodedBatch(groups, events_of, control_of, ticks, quotes, bars, rejected))
+    ticks, quotes, bars, official_prices, corrections = (
+        Rows.joined(part) if part else nothing for part in parts.values()
+    )
+    return _reject_impossible_times(
+        DecodedBatch(groups, events_of, control_of, ticks, quotes, bars, official_prices, corrections, rejected)
+    )
 
 
 def _decode_chunk(frames: Sequence[bytes], decode: Decode, decode_many: DecodeMany | None) -> Decoded:
@@ -185,10 +188,10 @@ def _add_by_kind(
     if len(kinds) == 1 and kinds <= parts.keys():
         parts[kinds.pop()].append(rows)
         return
-    number_of: dict[type, int] = {Tick: 0, Quote: 1, Bar: 2}
-    kind = np.fromiter((number_of.get(type(event), 3) for event in events), np.int8, len(events))
+    number_of = {type_: number for number, type_ in enumerate(parts)}
+    kind = np.fromiter((number_of.get(type(event), -1) for event in events), np.int8, len(events))
     ends = events_of.cumsum()
-    for place in np.flatnonzero(kind == 3).tolist():
+    for place in np.flatnonzero(kind == -1).tolist():
         event = events[place]
         at = (int(rows.positions[place]), int(rows.received_at[place]))
         if isinstance(event, Control):
@@ -208,7 +211,8 @@ def _reject_impossible_times(batch: DecodedBatch) -> DecodedBatch:
     """Reject the events whose time the table's CHECK would reject, without a round trip to the database."""
     rejected = list(batch.rejected)
     kept: list[Rows] = []
-    for table, rows in zip(TABLES, (batch.ticks, batch.quotes, batch.bars), strict=True):
+    every = (batch.ticks, batch.quotes, batch.bars, batch.official_prices, batch.corrections)
+    for table, rows in zip(TABLES, every, strict=True):
         try:
             times = rows.times(table.time)
         except UNSTORABLE:
@@ -224,7 +228,15 @@ def _reject_impossible_times(batch: DecodedBatch) -> DecodedBatch:
             reason = "the time is before 1990" if early[place] else f"the time is {ahead:.0f} s after its arrival"
             rejected.append(batch.reject(int(rows.positions[place]), int(rows.received_at[place]), reason))
         kept.append(rows.where(~refused))
-    return batch._replace(ticks=kept[0], quotes=kept[1], bars=kept[2], rejected=rejected)
+    ticks, quotes, bars, official_prices, corrections = kept
+    return batch._replace(
+        ticks=ticks,
+        quotes=quotes,
+        bars=bars,
+        official_prices=official_prices,
+        corrections=corrections,
+        rejected=rejected,
+    )
 
 
 def _reject_unstorable_times(batch: DecodedBatch, table: Table, rows: Rows, rejected: list[RejectedEvent]) -> Rows:

@@ -1,19 +1,20 @@
 """Finds trades that the provider sends again, so that each is stored once.
 
-A trade is identified by symbol, exchange, trade id and day. Bloom filters in memory tell which trades may have been
-stored before; only those are looked up in the table. So an ordinary trade costs one lookup in a filter, whatever the
-size of the table and however often the process was restarted.
+A trade is identified by symbol, exchange, trade id and day. One that was taken back and comes again with other data is
+the corrected trade, which is stored as well. Bloom filters in memory tell which trades may have been stored before;
+only those are looked up in the table. So an ordinary trade costs one lookup in a filter, whatever the size of the table
+and however often the process was restarted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ticks_platform.ingestion.rows.tables import Rows
+from ticks_platform.ingestion.rows.tables import Rows, trade_day_begin, trade_days
 from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import from_nanoseconds
 
@@ -30,11 +31,6 @@ these filters do not know of, may have stored it."""
 _INDEX_BITS = 26
 _INDEX_MASK = (1 << _INDEX_BITS) - 1
 
-_DAY = 86_400 * 1_000_000_000
-
-_DAY_BEGINS = 5 * 3600 * 1_000_000_000
-"""05:00 UTC: no session of a US exchange spans it, in summer or winter; they restart trade ids every day."""
-
 Key = tuple[str, str | None, str, int]
 """Symbol, exchange, trade id, day. A trade without an id, or with an empty one, is never a duplicate."""
 
@@ -47,6 +43,8 @@ class Suspect(NamedTuple):
     key: Key
     time: int
     """Event time in nanoseconds since the Unix epoch."""
+    price: float
+    size: float | None
     seen: bool
     """Whether this process has probably decoded a trade with this key; otherwise the trade is too old to tell."""
 
@@ -62,10 +60,11 @@ class TradeMemory:
         self._recent, self._older = _BloomFilter(), _BloomFilter()
         self._recent_until = self._older_until = -(2**63)
 
-    def suspects(self, ticks: Rows) -> tuple[list[int], list[Suspect]]:
+    def suspects(self, ticks: Rows, *, corrected: bool = False) -> tuple[list[int], list[Suspect]]:
         """Find the indexes of ticks that repeat an earlier one of these rows, and the ticks that may be stored already.
 
-        Remembers all of them.
+        Remembers all of them. `corrected` tells that some of them may correct others: then only one with the same price
+        and size repeats an earlier one.
         """
         ids = ticks.texts("trade_id")
         if ids is None:
@@ -82,13 +81,22 @@ class TradeMemory:
         self._rotate(int(times.max()))
         if not has_repeats and not suspicious.any():
             return [], []
-        keys: list[Any] = list(zip(symbols, exchanges, ids, ((times - _DAY_BEGINS) // _DAY).tolist(), strict=True))
+        prices, sizes = ticks.numbers("price"), ticks.numbers("size")
+        assert prices is not None
+
+        def data(place: int) -> tuple[float, float | None]:
+            size = None if sizes is None or np.isnan(sizes[place]) else float(sizes[place])
+            return float(prices[place]), size
+
+        keys: list[Any] = list(zip(symbols, exchanges, ids, trade_days(times).tolist(), strict=True))
         found = [
-            Suspect(place, keys[place], int(times[place]), bool(seen[place]))
+            Suspect(place, keys[place], int(times[place]), *data(place), bool(seen[place]))
             for place in np.flatnonzero(suspicious).tolist()
             if ids[place] is not None
         ]
-        return _repeats(keys) if has_repeats else [], found
+        if not has_repeats:
+            return [], found
+        return _repeats([(*key, *data(place)) for place, key in enumerate(keys)] if corrected else keys), found
 
     def _late(self, delays: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Which ticks are late, compared with the batches before; the first batch is compared with no delay."""
@@ -107,9 +115,9 @@ class TradeMemory:
             self._recent, self._recent_until = _BloomFilter(), -(2**63)
 
 
-def _repeats(keys: list[Key]) -> list[int]:
+def _repeats(keys: Sequence[tuple[Any, ...]]) -> list[int]:
     """The indexes of keys that occur earlier in the list."""
-    before: set[Key] = set()
+    before: set[tuple[Any, ...]] = set()
     places = []
     for place, key in enumerate(keys):
         if not key[2]:
@@ -199,7 +207,7 @@ def _at_the_same_time(cursor: Cursor, feed: str, suspects: list[Suspect]) -> lis
 
 
 def _on_the_same_day(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[int]:
-    days = [from_nanoseconds(suspect.key[3] * _DAY + _DAY_BEGINS) for suspect in suspects]
+    days = [from_nanoseconds(trade_day_begin(suspect.key[3])) for suspect in suspects]
     parameters = {**_columns(suspects), "days": days, "first": min(days), "last": max(days), "feed": feed}
     cursor.execute(sql_files.read("queries/rows/trades_on_same_day.sql"), parameters)
     return [row[0] for row in cursor.fetchall()]
@@ -209,7 +217,15 @@ def _columns(suspects: list[Suspect]) -> dict[str, list[Any]]:
     """Indexes and keys of suspects by column, named as in the queries."""
     symbols, exchanges, trade_ids = ([suspect.key[field] for suspect in suspects] for field in range(3))
     places = [suspect.place for suspect in suspects]
-    return {"places": places, "symbols": symbols, "exchanges": exchanges, "trade_ids": trade_ids}
+    prices, sizes = [suspect.price for suspect in suspects], [suspect.size for suspect in suspects]
+    return {
+        "places": places,
+        "symbols": symbols,
+        "exchanges": exchanges,
+        "trade_ids": trade_ids,
+        "prices": prices,
+        "sizes": sizes,
+    }
 
 
 def split(ticks: Rows, places: list[int]) -> tuple[Rows, Rows]:
@@ -236,5 +252,5 @@ def replacements(refused: Set[int], ticks: Rows, repeats: Rows) -> tuple[Rows, R
 
 
 def _keys(ticks: Rows) -> list[Key]:
-    days = ((ticks.times("time") - _DAY_BEGINS) // _DAY).tolist()
+    days = trade_days(ticks.times("time")).tolist()
     return list(zip(ticks.column("symbol"), ticks.column("exchange"), ticks.column("trade_id"), days, strict=True))

@@ -10,10 +10,10 @@ import psycopg2
 from psycopg2.extras import execute_values
 
 from ticks_platform.ingestion.lease import Lease
-from ticks_platform.ingestion.rows import bars, duplicate_trades
+from ticks_platform.ingestion.rows import bars, corrections, duplicate_trades, official_prices
 from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent, Stored
 from ticks_platform.ingestion.rows.duplicate_trades import Suspect, TradeMemory
-from ticks_platform.ingestion.rows.tables import BARS, TICKS, UNSTORABLE, Rows, Table
+from ticks_platform.ingestion.rows.tables import BARS, CORRECTIONS, OFFICIAL_PRICES, TICKS, UNSTORABLE, Rows, Table
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.columnstore import DirectCompress
 from ticks_platform.timescale.database import storable
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 _BAD_DATA_CLASSES = ("22", "23")
 """SQLSTATE classes data exception and integrity constraint violation: the rows are at fault, not the database."""
+
+
+_UPSERT = {BARS: bars.store, OFFICIAL_PRICES: official_prices.store}
+"""How to store rows of which a later one replaces an earlier one."""
 
 
 class PreparedBatch(NamedTuple):
@@ -41,7 +45,7 @@ class PreparedBatch(NamedTuple):
 def prepare(batch: DecodedBatch, memory: TradeMemory, lease: Lease) -> PreparedBatch:
     """Do everything that needs no database: find suspects, encode rows."""
     try:
-        repeats, suspects = memory.suspects(batch.ticks)
+        repeats, suspects = memory.suspects(batch.ticks, corrected=bool(batch.corrections.events))
     except UNSTORABLE:
         repeats, suspects = [], []  # some text cannot be stored; `store` finds it by splitting the batch
     encoded = {}
@@ -69,11 +73,16 @@ class Store:
         """
         stored = Stored([], [], [], [])
         batch = prepared.batch
+        # Before the ticks: one of them may be the corrected trade, a duplicate as long as the other one stands.
+        for_new_ticks = self._take_back(cursor, batch, batch.corrections, stored)
         for table, rows in batch.tables:
             if table is TICKS:
                 self._store_ticks(cursor, prepared, stored)
-            elif table is BARS:
-                self._store_bars(cursor, batch, rows, stored)
+            elif table in _UPSERT:
+                self._upsert(cursor, batch, table, rows, stored)
+            elif table is CORRECTIONS:
+                for part in for_new_ticks:
+                    self._take_back_or_wait(cursor, batch, part, stored)
             else:
                 loaded = self._copy(cursor, batch, table, rows, prepared.encoded.get(table.name), stored.refused)
                 stored.loaded.extend((table, part) for part in loaded)
@@ -98,13 +107,42 @@ class Store:
             encoded = None
         stored.duplicate.extend(part for part in (already_stored, repeats) if part.events)
 
-    def _store_bars(self, cursor: Cursor, batch: DecodedBatch, rows: Rows, stored: Stored) -> None:
+        self._apply_waiting(cursor, stored)
+
+    def _apply_waiting(self, cursor: Cursor, stored: Stored) -> None:
+        """Take back the new ticks whose correction came before them."""
+        ids = [rows.texts("trade_id") for table, rows in stored.loaded if table is TICKS]
+        known = [trade_id for part in ids if part is not None for trade_id in part]
+        if known:
+            corrections.apply_waiting(cursor, self._lease, known)
+
+    def _upsert(self, cursor: Cursor, batch: DecodedBatch, table: Table, rows: Rows, stored: Stored) -> None:
         def store(part: Rows) -> None:
-            result = bars.store(cursor, self._lease.feed, part)
-            stored.loaded.append((BARS, result.inserted))
+            result = _UPSERT[table](cursor, self._lease.feed, part)
+            stored.loaded.append((table, result.inserted))
             stored.replaced.append(result.replaced)
 
         self._store_or_split(cursor, batch, rows, store, stored.refused)
+
+    def _take_back(self, cursor: Cursor, batch: DecodedBatch, rows: Rows, stored: Stored) -> list[Rows]:
+        """Take stored ticks back; returns the corrections for which there was none, in parts."""
+        others: list[Rows] = []
+
+        def store(part: Rows) -> None:
+            done, left = corrections.take_back(cursor, self._lease, part)
+            stored.loaded.append((CORRECTIONS, done))
+            others.append(left)
+
+        if rows.events:
+            self._store_or_split(cursor, batch, rows, store, stored.refused)
+        return [part for part in others if part.events]
+
+    def _take_back_or_wait(self, cursor: Cursor, batch: DecodedBatch, rows: Rows, stored: Stored) -> None:
+        """Take ticks back that this batch brought; the other corrections wait for their tick, or change nothing."""
+        for part in self._take_back(cursor, batch, rows, stored):
+            waiting, without_effect = corrections.wait(cursor, self._lease, part)
+            stored.loaded.append((CORRECTIONS, waiting))
+            stored.duplicate.append(without_effect)
 
     def _copy(
         self,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import chain, compress
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.feeds.columns import TickColumns, floats, texts
-from ticks_platform.feeds.events import Bar, Quote, Tick
+from ticks_platform.feeds.events import Bar, Correction, OfficialPrice, Quote, Tick
+from ticks_platform.feeds.updates import ALL
 from ticks_platform.timescale import copy
 
 UNSTORABLE = (AttributeError, OverflowError, TypeError, ValueError, struct.error)
@@ -52,6 +55,17 @@ class Rows(NamedTuple):
             np.concatenate([part.received_at for part in parts]),
         )
 
+    def marked(self, bit: int) -> Rows:
+        """These ticks with a bit of `updates` set, where None means ALL."""
+        if not isinstance(self.events, TickColumns):
+            return self._replace(events=[_marked(tick, bit) for tick in self.events])
+        bits = self.events.updates
+        marked = np.full(len(self.events), float(ALL | bit))
+        if bits is not None:
+            known = ~np.isnan(bits)
+            marked[known] = bits[known].astype(np.int64) | bit
+        return self._replace(events=replace(self.events, updates=marked))
+
     def as_events(self) -> list[Any]:
         """The events as objects."""
         return self.events.ticks() if isinstance(self.events, TickColumns) else self.events
@@ -86,6 +100,12 @@ class Rows(NamedTuple):
         return np.fromiter(map(attrgetter(field), self.events), np.int64, len(self.events))
 
 
+def _marked(tick: Tick, bit: int) -> Tick:
+    updates = ALL if tick.updates is None else tick.updates
+    # What is no number cannot be stored; `store` finds it.
+    return msgspec.structs.replace(tick, updates=updates | bit) if isinstance(updates, int) else tick
+
+
 def _joined(parts: Sequence[list[Any] | TickColumns]) -> list[Any] | TickColumns:
     if any(isinstance(part, TickColumns) for part in parts):
         try:
@@ -97,6 +117,15 @@ def _joined(parts: Sequence[list[Any] | TickColumns]) -> list[Any] | TickColumns
     return list(chain.from_iterable(part.ticks() if isinstance(part, TickColumns) else part for part in parts))
 
 
+class Upserted(NamedTuple):
+    """Stored rows of which a later one replaces an earlier one of its key."""
+
+    inserted: Rows
+    """The first of each new key."""
+    replaced: Rows
+    """Those that replaced one that was stored, or an earlier one of these rows."""
+
+
 class Table(NamedTuple):
     """A table for one kind of event."""
 
@@ -106,8 +135,8 @@ class Table(NamedTuple):
     """The event's field by which the hypertable is partitioned."""
     columns: tuple[str, ...]
     encode: Callable[[Rows, str, int], bytes] | None
-    """Encode rows, given feed and journal number, as binary COPY data; None if rows may replace others. Raises one of
-    UNSTORABLE."""
+    """Encode rows, given feed and journal number, as binary COPY data; None if they are not copied, since they may
+    change others. Raises one of UNSTORABLE."""
 
 
 def _encode_ticks(rows: Rows, feed: str, journal_number: int) -> bytes:
@@ -212,7 +241,38 @@ BARS = Table(
     None,
 )
 
-TABLES = (TICKS, QUOTES, BARS)
+OFFICIAL_PRICES = Table(
+    "official_price",
+    OfficialPrice,
+    "time",
+    ("time", "symbol", "session", "kind", "price", "size", "exchange", "is_primary", "feed", "received_at"),
+    None,
+)
+
+CORRECTIONS = Table(
+    "tick_correction",
+    Correction,
+    "time",
+    (
+        "correction_id",
+        "time",
+        "symbol",
+        "exchange",
+        "trade_id",
+        "feed",
+        "kind",
+        "tick_id",
+        "known_at",
+        "source",
+        "price",
+        "size",
+        "updates",
+        "conditions",
+    ),
+    None,
+)
+
+TABLES = (TICKS, QUOTES, BARS, OFFICIAL_PRICES, CORRECTIONS)
 
 
 def _repeated_text(rows: Rows, field: str) -> copy.AnyColumn:
@@ -254,6 +314,23 @@ def _int2_arrays(rows: Rows, field: str) -> copy.AnyColumn:
 
 def _constant(value: str, rows: Rows) -> copy.TextColumn:
     return copy.TextColumn(np.zeros(len(rows.events), np.intp), [value.encode()])
+
+
+_DAY = 86_400 * 1_000_000_000
+
+_DAY_BEGINS = 5 * 3600 * 1_000_000_000
+"""05:00 UTC: no session of a US exchange spans it, in summer or winter; they restart trade ids every day."""
+
+
+def trade_days(times: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The number of the day within which a trade id is unique; `times` are nanoseconds since the Unix epoch."""
+    days: npt.NDArray[np.int64] = (times - _DAY_BEGINS) // _DAY
+    return days
+
+
+def trade_day_begin(day: int) -> int:
+    """Begin of such a day, in nanoseconds since the Unix epoch."""
+    return day * _DAY + _DAY_BEGINS
 
 
 def tick_ids(

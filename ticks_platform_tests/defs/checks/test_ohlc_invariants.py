@@ -77,7 +77,11 @@ def test_impossible_price_is_found(
         ("close = 'NaN'", "a price is not finite"),
         ("high = 100.5", "high is not the highest"),
         ("low = 100.5", "low is not the lowest"),
+        ("open = NULL, high = NULL, low = NULL, close = NULL", "a price is missing"),
         ("tick_count = 0", "no tick in it"),
+        ("price_count = 0", "prices, and no tick that may form one"),
+        ("price_count = 4", "price_count is not a part of tick_count"),
+        ("price_count = NULL", "price_count is not a part of tick_count"),
     ],
 )
 def test_tampered_candle_is_found(database: Database, invariants: Invariants, fault: str, problem: str) -> None:

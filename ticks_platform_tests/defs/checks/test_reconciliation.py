@@ -7,7 +7,7 @@ from collections.abc import Callable
 import dagster as dg
 import pytest
 
-from ticks_platform.timescale.candles import candles
+from ticks_platform.timescale.candles import candles, reconciliation
 from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.candles import (
@@ -57,6 +57,7 @@ def test_candles_are_those_of_the_finer_ones(database: Database, check_one: Chec
         ("UPDATE {table} SET close = 100.5", "the candle is another one"),
         ("UPDATE {table} SET open = 'NaN'", "the candle is another one"),
         ("UPDATE {table} SET tick_count = 3", "the candle is another one"),
+        ("UPDATE {table} SET price_count = 3", "the candle is another one"),
         ("DELETE FROM {table}", "there is no candle"),
         (
             "INSERT INTO {table} (bucket, symbol, open, high, low, close, tick_count) "
@@ -64,7 +65,7 @@ def test_candles_are_those_of_the_finer_ones(database: Database, check_one: Chec
             "there is nothing to make it of",
         ),
     ],
-    ids=["close", "open", "count", "lost", "made up"],
+    ids=["close", "open", "count", "prices", "lost", "made up"],
 )
 @pytest.mark.parametrize("changed", [False, True], ids=["recent", "long ago, changed lately"])
 def test_falsified_candle_is_caught_and_healed(
@@ -83,8 +84,23 @@ def test_falsified_candle_is_caught_and_healed(
     assert [row["problem"] for row in examples(found)] == [problem]
     assert check_one("candles_equal_ticks").passed
     with database.transaction() as cursor:
-        cursor.execute("SELECT symbol, open, high, low, close, tick_count FROM one_minute_candle")
-        assert cursor.fetchall() == [("AAPL", 100, 103, 99, 101, 4)]
+        cursor.execute("SELECT symbol, open, high, low, close, tick_count, price_count FROM one_minute_candle")
+        assert cursor.fetchall() == [("AAPL", 100, 103, 99, 101, 4, 4)]
+
+
+def test_the_check_and_the_candle_agree_on_what_a_tick_may_change(database: Database, check_one: CheckOne) -> None:
+    """They say it in different ways, so that a mistake in one of them shows."""
+    for updates in range(32):
+        insert(database, 100, 103, 98, 99, 101, ago=20, day_volume="number * 7", symbol=f"BITS{updates}")
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE stocks_real_time SET size = 5")
+        # Alone in its minute, and beside a tick that may change everything.
+        for prices in ("100, 103, 98, 99, 101", "100"):
+            cursor.execute(f"UPDATE stocks_real_time SET updates = substr(symbol, 5)::int WHERE price IN ({prices})")
+            assert reconciliation.reconcile(cursor).found[:2] == (32, 0)
+            cursor.execute("UPDATE stocks_real_time SET updates = NULL")
+    refresh(database)
+    assert check_one("candles_equal_finer", ONE_HOUR.name).passed
 
 
 def test_every_level_made_of_falsified_minutes_is_healed_with_them(database: Database, check_one: CheckOne) -> None:

@@ -35,11 +35,11 @@ FROM {source} GROUP BY 1, 2 WITH NO DATA
 """
 OF_TICKS = (
     "first(price, tick_id) AS open, last(price, tick_id) AS close, last(day_volume, tick_id) AS day_volume, "
-    "sum(size) AS volume, count(*) AS tick_count"
+    "sum(size) AS volume, count(*) AS tick_count, count(price) AS price_count"
 )
 OF_CANDLES = (
     "first(open, bucket) AS open, last(close, bucket) AS close, last(day_volume, bucket) AS day_volume, "
-    "sum(volume) AS volume, sum(tick_count)::bigint AS tick_count"
+    "sum(volume) AS volume, sum(tick_count)::bigint AS tick_count, sum(price_count)::bigint AS price_count"
 )
 
 

@@ -1,0 +1,1 @@
+INSERT INTO tick_correction ({columns}) VALUES %s;
