@@ -87,7 +87,7 @@ def _administer(url: str, statement: str) -> None:
 @pytest.fixture(scope="session")
 def platform_database(database_url: str, server_url: str | None) -> PlatformDatabase:
     """The platform in this session's database, which every test has for itself."""
-    files = (*sql_files.HYPERTABLE, *sql_files.MACHINERY, "schema/company.sql", *CANDLES)
+    files = (*sql_files.HYPERTABLE, *sql_files.MACHINERY, "schema/company.sql", *CANDLES, *sql_files.CANDLE_REASONS)
     return PlatformDatabase(Database(database_url), files, native=server_url is not None)
 
 
@@ -99,7 +99,7 @@ def empty_database(platform_database: PlatformDatabase) -> Database:
 
 @pytest.fixture
 def database(platform_database: PlatformDatabase) -> Database:
-    """A database with hypertable, machinery and candles, and nothing in them. Policies are left to the tests."""
+    """A database with hypertable, machinery, candles and functions, without rows. Policies are left to the tests."""
     return platform_database.reset()
 
 

@@ -68,7 +68,7 @@ CANDLE_REASONS = (
     "schema/explain_reception.sql",
     "schema/explain_candle.sql",
 )
-"""The functions that tell where a candle comes from, or why there is none. They read candles, which have to be there."""
+"""The functions that tell where a candle comes from, or why there is none. They read candles, which have to exist."""
 
 MAY_BE_OVERRIDDEN = ("candles", "queries/checks")
 """Folders of ``sql/`` of which a project may replace files by its own of the same name."""

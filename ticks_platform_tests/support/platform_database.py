@@ -115,6 +115,7 @@ class PlatformDatabase:
                 for table in ("stocks_real_time", "stock_quotes", "stock_aggregates"):
                     cursor.execute(f"DROP TABLE IF EXISTS {table} CASCADE")
                 cursor.execute("DROP TABLE IF EXISTS company")
+                cursor.execute("DROP FUNCTION IF EXISTS explain_candle")
                 cursor.execute("DROP SCHEMA IF EXISTS ticks_platform CASCADE")
         return self._database
 

@@ -88,4 +88,3 @@ def parse_time(text: str) -> tuple[datetime, bool]:
     if at.tzinfo is None:
         return at.replace(tzinfo=timezone.utc), False
     return at.astimezone(timezone.utc), True
-

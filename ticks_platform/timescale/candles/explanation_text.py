@@ -67,8 +67,8 @@ def _sessions(answer: Part, span: str) -> Iterator[str]:
         outside = answer["until"] <= opens or closes <= answer["bucket"]
         where = "inside" if inside else "outside" if outside else "partly inside"
         yield (
-            f"Regular hours of session {session['session']} ({session['calendar']}): {_time(opens)} to {_time(closes)}; "
-            f"the {span} is {where} of them"
+            f"Regular hours of session {session['session']} ({session['calendar']}): {_time(opens)} to "
+            f"{_time(closes)}; the {span} is {where} of them"
         )
 
 
@@ -87,11 +87,13 @@ def _candle(answer: Part, span: str) -> Iterator[str]:
         yield "It has no prices: no tick of it may set open and close, and there are four prices or none."
     without = answer.get("minutes_without_prices")
     if without and span != "minute" and candle["open"] is not None:
-        yield f"{_count(without, 'minute')} of its {answer['minutes']:,} with ticks have no prices, and give none to it."
+        minutes = _count(without, "minute")
+        yield f"{minutes} of its {answer['minutes']:,} with ticks have no prices, and give none to it."
     if ticks is None:
         yield "Its ticks are gone, so it cannot be compared with them: retention drops them."
     elif answer["differs_from_its_ticks"]:
-        yield f"ITS TICKS MAKE ANOTHER ONE, which differs in {_words(answer['differs_from_its_ticks'])}: {_values(ticks)}"
+        names = _words(answer["differs_from_its_ticks"])
+        yield f"ITS TICKS MAKE ANOTHER ONE, which differs in {names}: {_values(ticks)}"
     else:
         yield "It is what its ticks make."
 
@@ -126,7 +128,8 @@ def _why(tick: Part, answer: Part) -> str:
         forbidding = always or forbidding
         return f"{_conditions(forbidding)} may not set {_BITS[bit]}"
     if any("open_close" in each["forbids"] for each in tick["conditions"]):
-        return f"{_conditions(tick['conditions'])}, and no tick of its minute may set open and close: no prices without both"
+        names = _conditions(tick["conditions"])
+        return f"{names}, and no tick of its minute may set open and close: no prices without both"
     return f"its value of `updates` does not allow it; {_conditions(tick['conditions'])}"
 
 
@@ -166,7 +169,9 @@ def _corrections(answer: Part) -> Iterator[str]:
     known = answer["corrections"]
     for each in known:
         now = each["replaced_by"]
-        replaced = "" if now is None else f"; the corrected trade is {_number(now['price'])}, size {_number(now['size'])}"
+        replaced = (
+            "" if now is None else f"; the corrected trade is {_number(now['price'])}, size {_number(now['size'])}"
+        )
         waiting = "" if each["tick_id"] else "; its tick has not come"
         yield (
             f"{each['kind']}: {_tick(each, answer)}; known since {_time(each['known_at'], answer)} "
@@ -181,8 +186,8 @@ def _late(answer: Part) -> Iterator[str]:
     late = answer["late"]
     if late["ticks"]:
         yield (
-            f"{_count(late['ticks'], 'tick')} arrived after the candle was first refreshed, at about {_time(late['since'], answer)}; "
-            f"the last at {_time(late['last_received_at'], answer)}"
+            f"{_count(late['ticks'], 'tick')} arrived after the candle was first refreshed, at about "
+            f"{_time(late['since'], answer)}; the last at {_time(late['last_received_at'], answer)}"
         )
 
 
@@ -201,7 +206,8 @@ def _reception(answer: Part) -> Iterator[str]:
     for gap in answer["gaps"]:
         end = "now" if gap["ends_at"] is None else _time(gap["ends_at"], answer)
         repaired = f", {_count(gap['rows_repaired'], 'row')} repaired" if gap["rows_repaired"] else ""
-        yield f"gap of {gap['feed']} from {_time(gap['begins_at'], answer)} to {end}: {gap['cause']}, {gap['state']}{repaired}"
+        begin = _time(gap["begins_at"], answer)
+        yield f"gap of {gap['feed']} from {begin} to {end}: {gap['cause']}, {gap['state']}{repaired}"
     if answer["gap_count"] > len(answer["gaps"]):
         yield f"and {answer['gap_count'] - len(answer['gaps']):,} more gaps"
     rejected = answer["rejected"]
@@ -268,9 +274,11 @@ def _words(names: Sequence[str]) -> str:
 
 
 def _word(name: str) -> str:
-    return {"day_volume": "volume of the day", "tick_count": "number of ticks", "price_count": "ticks that formed prices"}.get(
-        name, name
-    )
+    return {
+        "day_volume": "volume of the day",
+        "tick_count": "number of ticks",
+        "price_count": "ticks that formed prices",
+    }.get(name, name)
 
 
 def _count(number: int, thing: str) -> str:
