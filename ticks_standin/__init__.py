@@ -17,6 +17,7 @@ from ticks_standin.account import (
 from ticks_standin.daemon import StandInDaemon
 from ticks_standin.errors import StandInError
 from ticks_standin.in_process import StandIn
+from ticks_standin.past_day import PastDay, TakenBack
 from ticks_standin.process import StandInProcess
 from ticks_standin.server.connections import Moment
 from ticks_standin.server.faults import MalformedKind, StreamFaults
@@ -31,6 +32,7 @@ __all__ = [
     "MadeEvents",
     "MalformedKind",
     "Moment",
+    "PastDay",
     "RawFrame",
     "RestRequest",
     "Silence",
@@ -40,6 +42,7 @@ __all__ = [
     "StandInProcess",
     "StandInSettings",
     "StreamFaults",
+    "TakenBack",
     "Undelivered",
     "fetched_twice",
 ]

@@ -93,6 +93,7 @@ class MadeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ``name`` is channel and symbol as in the counts of the account. ``made_ms`` is the time at which it was made and
     ``time_ns`` its own, both of UNIX time; they differ for an event that is late or of the future on purpose.
     ``sent_on`` lists the connections whose transport it was handed to. ``number`` counts events in the order of making.
+    ``correction`` is the code of a trade that was taken back or corrected since, as Polygon's REST API has it.
     """
 
     number: int
@@ -102,6 +103,7 @@ class MadeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     time_ns: int
     sent_on: list[int]
     payload: bytes = b""
+    correction: int = 0
 
     def decoded(self) -> dict[str, Any]:
         """The event itself. Only if payloads were asked for."""

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from ticks_standin.account import Account, MadeEvents, RestRequest
 from ticks_standin.errors import StandInError
+from ticks_standin.market.bars import UNITS
+from ticks_standin.market.history import now_ms
+from ticks_standin.past_day import PastDay
+from ticks_standin.polygon.prints import CANCELLED, CORRECTED, ERRONEOUS
+from ticks_standin.polygon.trades import correct, decode_trade
 from ticks_standin.provider.rest import RestFault, RestFaultKind
 from ticks_standin.remote import command
 from ticks_standin.server.connections import Moment
@@ -70,6 +75,60 @@ class Commands:
         self._need_history()
         if not self._server.stream.trade_unheard(ticks, _ms(begins), _ms(ends)):
             raise StandInError("nothing is traded: no channel was ever subscribed or named by traded")
+
+    @command(answer_s=300.0)
+    async def play_day(
+        self,
+        day: date,
+        symbols: int = 500,
+        prints: tuple[int, int] = (60, 200),
+        seed: int = 7,
+        taken_back: float = 0.002,
+        *,
+        send: bool = True,
+    ) -> int:
+        """Send a whole past day of made-up stocks to Polygon's subscribers, and serve it by REST.
+
+        Returns how many trades it has. The arguments are those of :class:`PastDay`, which makes the same day in the
+        caller. With ``send`` false it is served only. Needs ``history_events`` of its size.
+        """
+        try:
+            past = await asyncio.to_thread(
+                PastDay, day, symbols=symbols, prints=prints, seed=seed, taken_back=taken_back
+            )
+        except ValueError as error:
+            raise StandInError(str(error)) from None
+        if len(past.events) > self._server.history.limit:
+            raise StandInError(f"history_events must be {len(past.events)} at least, for the day to be kept")
+        await self._server.stream.play(past.events, send=send)
+        return sum(not event.record for event in past.events)
+
+    @command()
+    async def take_back(
+        self,
+        channel: str,
+        trades: int = 1,
+        kind: Literal["cancelled", "erroneous", "corrected"] = "cancelled",
+        *,
+        price: float | None = None,
+        size: float | None = None,
+    ) -> list[str]:
+        """Cancel the last trades of a channel as ``T.AAPL``, or correct them; returns their ids. Only REST tells.
+
+        What counts in no bar and what was corrected before is passed over. A corrected trade gets the ``price`` and
+        ``size`` that are given. Needs ``history_events``.
+        """
+        self._need_history()
+        topic, _, symbol = channel.partition(".")
+        chosen = self._server.history.correctable(("stocks", topic, symbol), trades)
+        if len(chosen) < trades:
+            raise StandInError(f"{channel}: {len(chosen)} trades can be taken back, not {trades}")
+        code = {"cancelled": CANCELLED, "erroneous": ERRONEOUS, "corrected": CORRECTED}[kind]
+        now = now_ms()
+        for event in chosen:
+            right = (price or event.price, event.volume if size is None else round(size * UNITS))
+            self._server.history.keep(correct(event, code, now, right if code == CORRECTED else (0.0, 0)), now)
+        return [decode_trade(event.payload).i for event in chosen]
 
     @command()
     async def requests(self, path: str = "") -> list[RestRequest]:

@@ -14,6 +14,7 @@ AckFrames = Literal["one", "several"]
 CapVictim = Literal["old", "new", "either"]
 CapEnding = Literal["1008", "abort"]
 SlowStatus = Literal["both", "slow_consumer", "force_disconnect", "none"]
+PolygonTape = Literal["real", "plain"]
 NoData = Literal["400", "empty"]
 Overfull = Literal["by_order", "newest"]
 
@@ -172,6 +173,18 @@ class StandInSettings(BaseModel):
     )
     polygon_odd_z_share: float = Field(
         default=0.05, ge=0, le=1, description="share of Polygon bars whose average size is not a whole number"
+    )
+    polygon_tape: PolygonTape = Field(
+        default="real",
+        description="Polygon stock trades: as on a real tape (odd lots, prices that are not the market's, late prints, "
+        "auctions, extended hours), or plain ones only, each of which counts in bars",
+    )
+    polygon_taken_back: float = Field(
+        default=0.0001,
+        ge=0,
+        le=1,
+        description="share of Polygon stock trades of the real tape that are cancelled or corrected 1 to 40 minutes "
+        "later, which only REST tells",
     )
     polygon_fractional_share: float = Field(
         default=0.05, ge=0, le=1, description="share of Polygon stock trades of less or more than whole shares"

@@ -35,8 +35,8 @@ FIELDS = "time, symbol, price, size, exchange, trade_id"
 
 
 def manual_stand_in(**settings: Any) -> StandIn:
-    """A stand-in that makes events on request only, and has them in its history."""
-    return StandIn(StandInSettings(**{"rate": 0, "history_events": 50_000, **settings}))
+    """A stand-in that makes events on request only, and has them in its history; its trades are plain ones."""
+    return StandIn(StandInSettings(**{"rate": 0, "history_events": 50_000, "polygon_tape": "plain", **settings}))
 
 
 def polygon(stand_in: StandIn, *, symbols: Iterable[str] = ("AAPL",), **repair: Any) -> FeedSettings:

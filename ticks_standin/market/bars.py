@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator
 
 import msgspec
+
+from ticks_standin.market.events import ALL, RANGE, VOLUME
 
 SECOND_MS = 1_000
 MINUTE_MS = 60_000
@@ -17,17 +20,18 @@ _DAY_MS = 86_400_000
 class Bar(msgspec.Struct, kw_only=True, gc=False):
     """One window of one key. Times in milliseconds of UNIX time, volumes in 1/``UNITS``.
 
-    ``first`` and ``last`` are (time, arrival) of its first and last trade; a late trade may become either.
+    ``first`` and ``last`` are (time, arrival) of the first and last trade that may open and close it; a late trade may
+    become either. Without one there is no bar, and nothing is sent.
     """
 
     start: int
     length: int
-    open: float
-    high: float
-    low: float
-    close: float
-    first: tuple[int, int]
-    last: tuple[int, int]
+    open: float = 0.0
+    high: float = -math.inf
+    low: float = math.inf
+    close: float = 0.0
+    first: tuple[int, int] | None = None
+    last: tuple[int, int] = (0, 0)
     volume: int = 0
     turnover: float = 0.0
     trades: int = 0
@@ -40,10 +44,10 @@ class Bar(msgspec.Struct, kw_only=True, gc=False):
 
 
 class Day(msgspec.Struct, gc=False):
-    """Totals of one key on one UTC day."""
+    """Totals of one key on one UTC day; ``open`` is 0 until a trade that may open the day."""
 
     number: int
-    open: float
+    open: float = 0.0
     volume: int = 0
     turnover: float = 0.0
 
@@ -61,17 +65,23 @@ class Bars:
         self._arrivals = 0
         self._horizon = 0
 
-    def add(self, key: Hashable, price: float, volume: int, time_ms: int) -> None:
-        """Add a trade; ``volume`` is in 1/``UNITS``."""
+    def add(
+        self, key: Hashable, price: float, volume: int, time_ms: int, *, sets: int = ALL, sets_day: int = ALL
+    ) -> None:
+        """Add a trade; ``volume`` is in 1/``UNITS``. ``sets`` and ``sets_day`` are those of an event."""
+        if sets < VOLUME:
+            return
         self._arrivals += 1
         order = (time_ms, self._arrivals)
         number = time_ms // _DAY_MS
         day = self._days.get(key)
         if day is None or number > day.number:
-            day = self._days[key] = Day(number, price)
+            day = self._days[key] = Day(number)
         if number == day.number:
             day.volume += volume
             day.turnover += price * volume
+            if not day.open and sets_day == ALL:
+                day.open = price
         for length in (SECOND_MS, MINUTE_MS):
             window = (length, time_ms - time_ms % length)
             if window[1] + length < self._horizon:
@@ -80,22 +90,15 @@ class Bars:
             bars = self._bars.setdefault(window, {})
             bar = bars.get(key)
             if bar is None:
-                bar = bars[key] = Bar(
-                    start=window[1],
-                    length=length,
-                    open=price,
-                    high=price,
-                    low=price,
-                    close=price,
-                    first=order,
-                    last=order,
-                )
-            elif order < bar.first:
-                bar.open, bar.first = price, order
-            elif order > bar.last:
-                bar.close, bar.last = price, order
-            bar.high = max(bar.high, price)
-            bar.low = min(bar.low, price)
+                bar = bars[key] = Bar(start=window[1], length=length)
+            if sets == ALL:
+                if bar.first is None or order < bar.first:
+                    bar.open, bar.first = price, order
+                if order > bar.last:
+                    bar.close, bar.last = price, order
+            if sets >= RANGE:
+                bar.high = max(bar.high, price)
+                bar.low = min(bar.low, price)
             bar.volume += volume
             bar.turnover += price * volume
             bar.trades += 1
@@ -106,6 +109,8 @@ class Bars:
         over = [window for window in self._changed if unfinished or window[1] + window[0] + self._delay_ms <= now_ms]
         for window in sorted(over, key=lambda window: (window[1] + window[0], window[0])):
             for key, bar in self._changed.pop(window).items():
+                if bar.first is None:
+                    continue
                 bar.times_sent += 1
                 yield key, bar, self._days[key]
         self._horizon = now_ms - self._memory_ms

@@ -10,6 +10,23 @@ import msgspec
 from ticks_standin.market.instruments import Instrument
 from ticks_standin.market.walk import Tick
 
+NOTHING, VOLUME, RANGE, ALL = range(4)
+"""What a trade may change in bars: nothing; volume; high and low too; open and close too. Each includes the former."""
+
+
+class Amendment(msgspec.Struct, gc=False):
+    """A trade that was taken back, or corrected, after it was sent; ``known_ns`` is when, in nanoseconds of UNIX time.
+
+    ``code`` is the provider's. A corrected trade has its right ``payload``, ``price`` and ``volume``; one that was
+    taken back has none.
+    """
+
+    code: int
+    known_ns: int
+    payload: bytes = b""
+    price: float = 0.0
+    volume: int = 0
+
 
 class Event(msgspec.Struct, gc=False):
     """One event of the market in a provider's JSON.
@@ -18,7 +35,10 @@ class Event(msgspec.Struct, gc=False):
     who gets it. ``framed`` holds the frame of an event that is a frame of its own, made once for all subscribers.
     ``odd`` is late or future when its time is wrong on purpose. ``time_ns`` is its own time in nanoseconds of UNIX
     time, wrong times included. ``price`` and ``volume`` (in 1/``UNITS`` of bars.py) are what it adds to bars; a price
-    of 0 adds nothing. ``number`` and ``made_ms`` are set by the history.
+    of 0 adds nothing. ``sets`` is what it may change in bars within the day, ``sets_day`` in the bar of the day.
+    ``closes`` is above 0 if it says the official close of the day: 2 corrects 1. ``amendment`` tells what became of it
+    later. A ``record`` above 0 is the provider's code of a correction: such an event is in REST only, and is never
+    sent. ``number`` and ``made_ms`` are set by the history.
     """
 
     payload: bytes
@@ -30,6 +50,11 @@ class Event(msgspec.Struct, gc=False):
     time_ns: int = 0
     price: float = 0.0
     volume: int = 0
+    sets: int = ALL
+    sets_day: int = ALL
+    closes: int = 0
+    amendment: Amendment | None = None
+    record: int = 0
     number: int = 0
     made_ms: int = 0
 

@@ -6,6 +6,7 @@ import time
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Sequence
+from itertools import islice
 
 from ticks_standin.account import MadeEvent, MadeEvents
 from ticks_standin.market.events import Event
@@ -33,33 +34,38 @@ class History:
         """How many events are no longer kept."""
         self.since_ms = now_ms()
         """Since when it is complete, in milliseconds of UNIX time."""
-        self._events = events
+        self.limit = events
+        """How many events it keeps at least."""
         self._last = 0
         self._by_topic: dict[Hashable, list[Event]] = {}
         self._sent: dict[int, array[int]] = {}
 
-    def keep(self, event: Event, made_ms: int) -> None:
+    def keep(self, event: Event, made_ms: int, *, exact: bool = False) -> None:
         """Store an event made at ``made_ms`` (UNIX time); sets its number, and the nanoseconds of its time.
 
         REST gives times in nanoseconds, the WebSocket in whole milliseconds or seconds. Events of the same time get
-        nanoseconds in the order in which they were made.
+        nanoseconds in the order in which they were made; an ``exact`` event has them already.
         """
         if not self.kept:
             return
         self._last += 1
         event.number, event.made_ms = self._last, made_ms
         made = self._by_topic.setdefault(event.topic, [])
-        whole = event.time_ns
-        end = whole + _MS - 1
+        at = bisect_right(made, event.time_ns, key=_time_ns) if exact else self._distinguish(event, made)
+        made.insert(at, event)
+        if self._last - self.forgotten > self.limit * _SLACK:
+            self._forget(self._last - self.limit)
+
+    def _distinguish(self, event: Event, made: list[Event]) -> int:
+        """Give an event its nanoseconds; returns its place among those of its topic."""
+        end = event.time_ns + _MS - 1
         event.time_ns += self._last * _STEP % 400_000
         at = len(made)
         if made and made[-1].time_ns > end:
             at = bisect_right(made, end, key=_time_ns)
         if at and made[at - 1].time_ns >= event.time_ns:
             event.time_ns = min(made[at - 1].time_ns + 1, end)
-        made.insert(at, event)
-        if self._last - self.forgotten > self._events * _SLACK:
-            self._forget(self._last - self._events)
+        return at
 
     def _forget(self, number: int) -> None:
         self.forgotten = number
@@ -88,13 +94,19 @@ class History:
         made = self._by_topic.get(topic)
         return made[-1] if made else None
 
+    def correctable(self, topic: Hashable, number: int) -> list[Event]:
+        """The last ``number`` trades of a topic that count in bars, and were not corrected, in the order of time."""
+        made = (event for event in reversed(self._by_topic.get(topic, [])) if event.sets and event.price)
+        return list(islice((event for event in made if event.amendment is None), number))[::-1]
+
     def account(self, channels: Sequence[str], begins_ms: int, ends_ms: int, *, payloads: bool) -> MadeEvents:
         """The events made in a half-open interval, in the order of making; of all channels if none is named."""
         chosen = [
             event
             for made in self._by_topic.values()
             for event in made
-            if begins_ms <= event.made_ms < ends_ms
+            if not event.record
+            and begins_ms <= event.made_ms < ends_ms
             and (not channels or event.name in channels or event.symbol in channels)
         ]
         sent_on: dict[int, list[int]] = {event.number: [] for event in chosen}
@@ -112,6 +124,7 @@ class History:
                     time_ns=event.time_ns,
                     sent_on=sorted(sent_on[event.number]),
                     payload=event.payload if payloads else b"",
+                    correction=event.amendment.code if event.amendment else 0,
                 )
                 for event in sorted(chosen, key=lambda event: event.number)
             ],

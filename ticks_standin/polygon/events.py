@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from ticks_standin.market.bars import MINUTE_MS, UNITS, Bar, Bars, Day
-from ticks_standin.market.events import Event
+from ticks_standin.market.events import ALL, Event
+from ticks_standin.market.hours import is_regular
 from ticks_standin.market.instruments import Instrument, Kind, Listings
 from ticks_standin.market.walk import Tick
+from ticks_standin.polygon.conditions import in_a_minute, in_the_day
+from ticks_standin.polygon.prints import EXCHANGES, TRF, PlainPrints, Print, Prints
+from ticks_standin.polygon.trades import Corrections, Trade, decimal_size
 from ticks_standin.settings import StandInSettings
 
 PROVIDER = "polygon"
@@ -44,38 +47,21 @@ _DRIVEN_BY = {
 _BAR_NAMES = {"stocks": ("A", "AM"), "forex": ("CAS", "CA"), "crypto": ("XAS", "XA"), "indices": ("A", "AM")}
 
 _DAY_MS = 86_400_000
-_TRF = 4
-_EXCHANGES = (_TRF, _TRF, _TRF, _TRF, 11, 12, 12, 8, 19, 15, 10)
+_PRIMARY = {"XNYS": 10, "ARCX": 11, "XNGS": 12}
 _CRYPTO_EXCHANGES = (1, 1, 2, 6, 23)
-_ODD_LOT = 37
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Trade(msgspec.Struct, tag_field="ev", tag="T", kw_only=True, gc=False):
-    """A trade of a stock; fields are in the order of the specification's sample."""
-
-    sym: str
-    x: int
-    i: str
-    z: int
-    p: float
-    s: int
-    ds: str | UnsetType = UNSET
-    c: Sequence[int] | UnsetType = UNSET
-    t: int
-    pt: int | UnsetType = UNSET
-    q: int
-    trfi: int | UnsetType = UNSET
-    trft: int | UnsetType = UNSET
-
-
 class _Made(NamedTuple):
-    """An event's JSON, and the price and volume (in 1/``UNITS``) that it adds to bars; a price of 0 adds nothing."""
+    """An event's JSON, and what it adds to bars: see :class:`Event`. ``print`` is that of a trade of a stock."""
 
     payload: bytes
     price: float = 0.0
     volume: int = 0
+    sets: int = ALL
+    sets_day: int = ALL
+    print: Print | None = None
 
 
 class Source:
@@ -89,6 +75,10 @@ class Source:
         self.topic = (market, channel, self.symbol)
         self.market = market
         self.sequence = 0
+        # A generator of its own: the n-th print of a symbol does not depend on what else is traded.
+        self._random = random.Random(f"{maker.seed}/{self.symbol}/{channel}")  # noqa: S311
+        self.prints = maker.prints(instrument, self._random)
+        self.corrections = Corrections(self._random)
         self._maker = maker
         self._make = {
             "T": maker.trade,
@@ -100,16 +90,25 @@ class Source:
         }[channel]
 
     def events(self, tick: Tick, time_ms: int) -> list[Event]:
-        """One event a tick."""
+        """One event a tick, and the records of earlier trades that were corrected by now, which are not sent."""
         made = self._make(self, tick, time_ms)
+        event = Event(
+            made.payload,
+            self.name,
+            self.symbol,
+            self.topic,
+            time_ns=time_ms * 1_000_000,
+            price=made.price,
+            volume=made.volume,
+            sets=made.sets,
+            sets_day=made.sets_day,
+            closes=made.print.closes if made.print else 0,
+        )
         if made.price:
-            self._maker.count_in(self, made.price, made.volume, time_ms)
-        time_ns = time_ms * 1_000_000
-        return [
-            Event(
-                made.payload, self.name, self.symbol, self.topic, time_ns=time_ns, price=made.price, volume=made.volume
-            )
-        ]
+            self._maker.count_in(self, event, time_ms)
+        if made.print is not None and made.print.fate:
+            self.corrections.expect(event, made.print)
+        return [event, *self.corrections.due(time_ms)]
 
 
 def ticker(instrument: Instrument, market: str) -> str:
@@ -128,8 +127,11 @@ def decimal_text(volume: int) -> str:
 class EventMaker:
     """Makes the events of all clients: two clients of one channel get the same events."""
 
-    def __init__(self, settings: StandInSettings, listings: Listings) -> None:
+    def __init__(self, settings: StandInSettings, listings: Listings, first_id: int | None = None) -> None:
+        """Ids follow ``first_id``; those after None are ones that no earlier stand-in of the day had."""
         self._fractional_share = settings.polygon_fractional_share
+        self.seed = settings.seed
+        """Seed of all that is drawn."""
         self._settings = settings
         self._listings = listings
         self._random = random.Random(f"{settings.seed}/polygon")  # noqa: S311
@@ -139,17 +141,32 @@ class EventMaker:
         )
         self._with_bars: set[Source] = set()
         # Ids are unique per day, also over restarts of the stand-in on that day.
-        self._next_id = (time.time_ns() // 1_000_000 % _DAY_MS) * 1_000_000
+        self._next_id = (time.time_ns() // 1_000_000 % _DAY_MS) * 1_000_000 if first_id is None else first_id
         self._first_sequence = self._next_id // 1_000
 
     def be_fractional(self, share: float) -> None:
         """Give at least this share of the stock trades to come a size that is not whole."""
         self._fractional_share = max(share, self._settings.polygon_fractional_share)
 
-    def count_in(self, source: Source, price: float, volume: int, time_ms: int) -> None:
+    def prints(self, instrument: Instrument, draw: random.Random, *, auctions: bool = True) -> Prints | PlainPrints:
+        """The prints of an instrument, if it is a stock: those of a real tape, or plain ones."""
+        if self._settings.polygon_tape == "plain":
+            return PlainPrints(draw)
+        tape, primary = _tape(instrument), _PRIMARY.get(instrument.mic_code or "", 12)
+        taken_back = self._settings.polygon_taken_back
+        return Prints(
+            instrument.start_price,
+            primary=primary,
+            tape=tape,
+            draw=draw,
+            taken_back=taken_back,
+            auctions=auctions,
+        )
+
+    def count_in(self, source: Source, event: Event, time_ms: int) -> None:
         """Add a trade to the bars of a source, if it has bars."""
         if source in self._with_bars:
-            self._bars.add(source, price, volume, time_ms)
+            self._bars.add(source, event.price, event.volume, time_ms, sets=event.sets, sets_day=event.sets_day)
 
     def sources(self, market: str, channel: str, symbol: str) -> list[Source]:
         """The sources that have to tick for a subscription; none for an unknown ticker, and for options."""
@@ -181,7 +198,7 @@ class EventMaker:
         return [found] if found and found.symbol == name and _is_on(found, market) else []
 
     def _sequence(self, source: Source) -> int:
-        step = self._random.randint(1, 9)
+        step = 1 + int(self._random.random() * 9)
         if self._random.random() < self._settings.polygon_backward_q:
             return source.sequence - step + 1
         source.sequence += step
@@ -190,35 +207,29 @@ class EventMaker:
     def trade(self, source: Source, tick: Tick, time_ms: int) -> _Made:
         """A trade of a stock."""
         settings, draw = self._settings, self._random.random
-        volume = max(round(tick.size), 1) * UNITS
-        if draw() < self._fractional_share:
-            volume = int(tick.size / 10) * UNITS + int(1 + draw() * 998) * (UNITS // 1_000)
-        size, fraction = divmod(volume, UNITS)
-        decimal = f"{size}.{f'{fraction:08d}'.rstrip('0')}" if fraction else str(size)
-        exchange = _EXCHANGES[int(draw() * len(_EXCHANGES))]
-        conditions = [12] if draw() < 0.2 else []
-        if size < 100:
-            conditions.append(_ODD_LOT)
+        made = source.prints.next(tick.price, tick.size, time_ms, fractional=self._fractional_share)
         self._next_id += 1
-        off_exchange = exchange == _TRF
+        off_exchange = made.exchange == TRF
+        sent_ms = time_ms - made.lag_ms
         payload = _encode(
             Trade(
                 sym=source.symbol,
-                x=exchange,
+                x=made.exchange,
                 i=str(self._next_id),
                 z=_tape(source.instrument),
-                p=tick.price,
-                s=size,
-                ds=decimal if settings.polygon_decimal_sizes else UNSET,
-                c=conditions or UNSET,
+                p=made.price,
+                s=made.volume // UNITS,
+                ds=decimal_size(made.volume) if settings.polygon_decimal_sizes else UNSET,
+                c=made.conditions or UNSET,
                 t=time_ms,
-                pt=time_ms - int(draw() * 4) if settings.polygon_participant_time else UNSET,
+                pt=sent_ms - int(draw() * 4) if settings.polygon_participant_time else UNSET,
                 q=self._sequence(source),
                 trfi=201 if off_exchange else UNSET,
                 trft=time_ms - int(draw() * 40) if off_exchange else UNSET,
             )
         )
-        return _Made(payload, tick.price, volume)
+        sets = in_a_minute(made.conditions, is_regular(time_ms))
+        return _Made(payload, made.price, made.volume, sets, in_the_day(made.conditions), made)
 
     def quote(self, source: Source, tick: Tick, time_ms: int) -> _Made:
         """The best bid and offer of a stock; one side may be missing, or zero."""
@@ -227,10 +238,10 @@ class EventMaker:
         quote: dict[str, Any] = {
             "ev": "Q",
             "sym": source.symbol,
-            "bx": _EXCHANGES[4 + int(draw() * (len(_EXCHANGES) - 4))],
+            "bx": EXCHANGES[4 + int(draw() * (len(EXCHANGES) - 4))],
             "bp": round(tick.price - half, 2),
             "bs": 1 + int(draw() * 20),
-            "ax": _EXCHANGES[4 + int(draw() * (len(_EXCHANGES) - 4))],
+            "ax": EXCHANGES[4 + int(draw() * (len(EXCHANGES) - 4))],
             "ap": round(tick.price + half, 2),
             "as": 1 + int(draw() * 20),
             "c": 1,
@@ -329,7 +340,7 @@ class EventMaker:
             "v": bar.volume // UNITS,
             "av": day.volume // UNITS,
             "op": day.open,
-            "vw": round(bar.turnover / bar.volume, 4),
+            "vw": round(bar.turnover / bar.volume, 4) if bar.volume else bar.close,
             **_prices(bar),
             "a": round(day.turnover / day.volume, 4) if day.volume else bar.close,
             "z": self._average(bar.volume, bar.trades),

@@ -21,13 +21,13 @@ from zoneinfo import ZoneInfo
 import msgspec
 from websockets.datastructures import Headers
 
-from ticks_standin.market.bars import MINUTE_MS, UNITS
-from ticks_standin.market.events import Event
+from ticks_standin.market.bars import MINUTE_MS
 from ticks_standin.market.history import History
-from ticks_standin.polygon.events import PROVIDER, Trade
+from ticks_standin.polygon.events import PROVIDER
+from ticks_standin.polygon.rest_results import bar_result, trade_result
 from ticks_standin.provider.rest import Allowance, Answer, Question, RefusedError
 from ticks_standin.provider.rest_bars import (
-    RestBar,
+    FOREVER_NS,
     Window,
     bars_of,
     day_after,
@@ -47,7 +47,6 @@ _TRADE_CHANNELS = {"stocks": "T", "crypto": "XT"}
 _COMPARISONS = ("gte", "gt", "lte", "lt")
 _MOST = 50_000
 _MS = 1_000_000
-_FOREVER_NS = 2**63 - 1
 _PRICING = "https://polygon.io/pricing"
 _NOT_ENTITLED = f"You are not entitled to this data. Please upgrade your plan at {_PRICING}"
 _TOO_MANY = (
@@ -55,7 +54,6 @@ _TOO_MANY = (
 )
 
 _encode = msgspec.json.Encoder().encode
-_stock_trade = msgspec.json.Decoder(Trade).decode
 
 
 class _Position(msgspec.Struct, array_like=True):
@@ -70,7 +68,11 @@ _position = msgspec.json.Decoder(_Position).decode
 
 
 class PolygonApi:
-    """``/v3/trades/{ticker}`` and ``/v2/aggs/ticker/{ticker}/range/…``."""
+    """``/v3/trades/{ticker}`` and ``/v2/aggs/ticker/{ticker}/range/…``.
+
+    Trades tell what became of them by ``correction``; bars leave out what was taken back, which no text of the provider
+    says (its SIP obliges it to), and have what was corrected.
+    """
 
     provider = PROVIDER
 
@@ -140,6 +142,7 @@ class PolygonApi:
         until_ns = min(ends_ns, (question.now_ms - round(self.delay_s * 1_000) + 1) * _MS) if self.delay_s else ends_ns
         # Another trade may have the same nanosecond as the last one of the page before.
         made = self._history.between(topic, begins_ns, until_ns + (after is not None and descending))
+        known_ns = self._known_ns(question)
         if descending:
             made.reverse()
         if after is not None:
@@ -150,7 +153,7 @@ class PolygonApi:
         fault = question.fault.kind if question.fault is not None else ""
         if fault in ("short_page", "truncated"):
             page = page[: max(len(page) // 2, 1)]
-        body: dict[str, Any] = {"results": [self._trade(event, market) for event in page]}
+        body: dict[str, Any] = {"results": [trade_result(event, market, known_ns) for event in page]}
         body |= {"status": "OK", "request_id": secrets.token_hex(16)}
         if len(page) < len(made) and fault != "truncated":
             position = _Position(asked, page[-1].time_ns, page[-1].number)
@@ -169,7 +172,7 @@ class PolygonApi:
 
     def _interval(self, asked: Mapping[str, str]) -> tuple[int, int]:
         """The half-open interval in nanoseconds that the timestamps of a query mean; a date means the whole day."""
-        begins, ends = 0, _FOREVER_NS
+        begins, ends = 0, FOREVER_NS
         for name, text in asked.items():
             field, _, comparison = name.partition(".")
             if field != "timestamp" or comparison not in ("", *_COMPARISONS):
@@ -196,37 +199,6 @@ class PolygonApi:
         except ValueError:
             return None
 
-    def _trade(self, event: Event, market: str) -> dict[str, Any]:
-        fraction = event.time_ns % _MS
-        if market == "crypto":
-            sent = msgspec.json.decode(event.payload)
-            return {
-                "conditions": sent["c"],
-                "exchange": sent["x"],
-                "id": str(sent["i"]),
-                "participant_timestamp": event.time_ns,
-                "price": sent["p"],
-                "size": sent["s"],
-            }
-        trade = _stock_trade(event.payload)
-        fields: dict[str, Any] = {"conditions": list(trade.c)} if trade.c else {}
-        participant_ms = trade.pt or trade.t
-        fields |= {
-            "exchange": trade.x,
-            "id": trade.i,
-            "participant_timestamp": participant_ms * _MS + fraction,
-            "price": trade.p,
-            "sequence_number": trade.q,
-            "sip_timestamp": event.time_ns,
-            "size": trade.s,
-            "tape": trade.z,
-        }
-        if trade.ds:
-            fields["decimal_size"] = trade.ds
-        if trade.trfi and trade.trft:
-            fields |= {"trf_id": trade.trfi, "trf_timestamp": trade.trft * _MS + fraction}
-        return fields
-
     def _aggs(self, question: Question, ticker: str, count: str, span: str, begin: str, end: str) -> Answer:
         query = dict(question.query)
         if cursor := query.get("cursor"):
@@ -238,13 +210,17 @@ class PolygonApi:
         made = self._history.between(
             (market, _BAR_CHANNELS[market], symbol), window(first_ms) * _MS, self._end(window(last_ms), length_ms) * _MS
         )
-        bars = [bar for bar in bars_of(made, window) if self._is_served(self._end(bar.start_ms, length_ms), question)]
+        bars = [
+            bar
+            for bar in bars_of(made, window, base, of_day=not length_ms, known_ns=self._known_ns(question))
+            if self._is_served(self._end(bar.start_ms, length_ms), question)
+        ]
         if descending:
             bars.reverse()
         # The limit counts the base bars (seconds, minutes or days) that bars are made of, not the bars.
-        bases = _bases(made, window, base)
         taken, queried = 0, 0
-        for number in (len(bases[bar.start_ms]) for bar in bars):
+        for bar in bars:
+            number = bar.bases if length_ms else 1
             if taken and queried + number > limit:
                 break
             taken, queried = taken + 1, queried + number
@@ -262,7 +238,7 @@ class PolygonApi:
             "count": len(page),
         }
         if page:
-            body["results"] = [_bar(bar, market) for bar in page]
+            body["results"] = [bar_result(bar, market) for bar in page]
         if len(page) < len(bars) and fault != "truncated":
             rest = bars[len(page)].start_ms
             left = (begin, str(rest)) if descending else (str(rest), end)
@@ -286,7 +262,8 @@ class PolygonApi:
         if span not in _LENGTHS_MS or count < 1 or (span == "day" and count > 1):
             raise RefusedError(400, f"the stand-in serves bars of some seconds, minutes or hours, and of 1 day: {span}")
         if span == "day":
-            return of_days(self._zone), of_days(self._zone), 0
+            # Of minutes, so that a minute without prices gives none to its day.
+            return of_days(self._zone), of_length(MINUTE_MS), 0
         length_ms = count * _LENGTHS_MS[span]
         return of_length(length_ms), of_length(_LENGTHS_MS["second" if span == "second" else "minute"]), length_ms
 
@@ -298,6 +275,10 @@ class PolygonApi:
     def _is_served(self, end_ms: int, question: Question) -> bool:
         return is_served(end_ms, question.now_ms, delay_s=self.delay_s, even_open=self._settings.rest_open_bar)
 
+    def _known_ns(self, question: Question) -> int:
+        """Until when a correction must have come to be in an answer."""
+        return (question.now_ms - round(self.delay_s * 1_000)) * _MS if self.delay_s else FOREVER_NS
+
     def _bound(self, text: str, *, ends: bool) -> int:
         if text.isdecimal():
             return int(text)
@@ -305,14 +286,6 @@ class PolygonApi:
         if day is None:
             raise RefusedError(400, f"from and to are dates as YYYY-MM-DD or timestamps in milliseconds, not {text!r}")
         return to_ms(day_after(day)) - 1 if ends else to_ms(day)
-
-
-def _bases(made: list[Event], window: Window, base: Window) -> dict[int, set[int]]:
-    """Beginnings of the base bars that each bar is made of, by its beginning."""
-    bases: dict[int, set[int]] = {}
-    for time_ms in {event.time_ns // _MS // 1_000 * 1_000 for event in made if event.price}:
-        bases.setdefault(window(time_ms), set()).add(base(time_ms))
-    return bases
 
 
 def _named(ticker: str) -> tuple[str, str]:
@@ -339,19 +312,6 @@ def _limit(query: Mapping[str, str], usual: int) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= _MOST:
         raise RefusedError(400, f"limit must be from 1 to {_MOST}, not {text!r}")
     return int(text)
-
-
-def _bar(bar: RestBar, market: str) -> dict[str, Any]:
-    prices = {"o": bar.open, "c": bar.close, "h": bar.high, "l": bar.low, "t": bar.start_ms}
-    if market == "indices":
-        return prices
-    volume = bar.volume / UNITS
-    return {
-        "v": int(volume) if volume.is_integer() else volume,
-        "vw": round(bar.turnover / bar.volume, 4),
-        **prices,
-        "n": bar.events,
-    }
 
 
 def _packed(query: Mapping[str, str]) -> str:

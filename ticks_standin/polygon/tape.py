@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
+from ticks_standin.market.bars import UNITS
+from ticks_standin.market.hours import is_regular
+from ticks_standin.polygon.prints import TRF, PlainPrints, Prints, round_lot
+from ticks_standin.polygon.trades import decimal_size
+
 _SKEW = 0.7
 """The n-th symbol has the weight n ** -_SKEW: of 8,000 symbols the first has 2.1 % of the trades.
 
@@ -15,8 +20,9 @@ On 5 April 2024 TSLA had 2.2 % of the 70.4 million trades on the US tape (Polygo
 """
 
 _VARIANTS = 1_024
-_TRF = 4
-_EXCHANGES = (_TRF, _TRF, _TRF, _TRF, 11, 12, 12, 8, 19, 15, 10)
+_OPEN_MS, _CLOSED_MS = 1_772_568_000_000, 1_772_580_000_000
+_LOT_PRICES = (100.0, 500.0)
+"""Prices of a stock whose round lot is 100, and of one whose round lot is 40."""
 
 
 class TapeFrame(NamedTuple):
@@ -27,45 +33,62 @@ class TapeFrame(NamedTuple):
 
 
 class _Variant(NamedTuple):
-    """The parts of a trade that are drawn in advance: pieces of its JSON, and by how many cents the price moves."""
+    """The parts of a trade that are drawn in advance: pieces of its JSON, and by how many cents the price moves.
+
+    ``away`` is by how much its own price is off the market's, in thousandths.
+    """
 
     exchange: str
     size: str
     off_exchange: bool
     cents: int
     sequence: int
+    away: int
 
 
 class Tape:
-    """Makes trades. Ids are unique over all symbols, ``q`` increases per symbol, prices move in cents."""
+    """Makes trades. Ids are unique over all symbols, ``q`` increases per symbol, prices move in cents.
 
-    def __init__(self, *, symbols: int, frame_max: int, seed: int, first_id: int, avoid: frozenset[str]) -> None:
+    A ``real`` tape has the mixture of :class:`Prints`, but no auctions and no corrections.
+    """
+
+    def __init__(
+        self, *, symbols: int, frame_max: int, seed: int, first_id: int, avoid: frozenset[str], real: bool = True
+    ) -> None:
         """``first_id`` is the id of the first trade; no symbol in ``avoid`` is used."""
         self._random = random.Random(f"{seed}/tape")  # noqa: S311
         self._frame_max = frame_max
-        self.symbols = list(_names(symbols, avoid))
+        self.symbols = list(names(symbols, avoid))
         """The symbols, the busiest first."""
         self._heads = [f'{{"ev":"T","sym":"{symbol}","x":' for symbol in self.symbols]
         self._cents = [self._random.randint(500, 50_000) for _ in self.symbols]
         self._sequences = [first_id // 1_000] * symbols
         self._weights = list(accumulate((rank + 1) ** -_SKEW for rank in range(symbols)))
         self._numbers = range(symbols)
-        self._variants = [self._variant() for _ in range(_VARIANTS)]
+        self._lots = [int(round_lot(cents / 100) < 100) for cents in self._cents]
+        # By whether the exchanges are open, and by round lot.
+        self._variants = [[self._table(price, real, regular) for price in _LOT_PRICES] for regular in (False, True)]
         self._id = first_id
 
-    def _variant(self) -> _Variant:
+    def _table(self, price: float, real: bool, regular: bool) -> list[_Variant]:
+        prints: Prints | PlainPrints = PlainPrints(self._random)
+        if real:
+            prints = Prints(price, primary=12, tape=3, draw=self._random, auctions=False)
+        # A time at which the exchanges are open, and one at which they are not: the variants are the same each day.
+        at_ms = _OPEN_MS if regular else _CLOSED_MS
+        return [self._variant(prints, price, at_ms) for _ in range(_VARIANTS)]
+
+    def _variant(self, prints: Prints | PlainPrints, price: float, at_ms: int) -> _Variant:
         draw = self._random.random
-        exchange = _EXCHANGES[int(draw() * len(_EXCHANGES))]
-        size = max(int(self._random.expovariate(1 / 120)), 1)
-        conditions = ([12] if draw() < 0.2 else []) + ([37] if size < 100 else [])
-        given = f',"c":[{",".join(map(str, conditions))}]' if conditions else ""
-        fraction = f".{int(1 + draw() * 998):03d}" if draw() < 0.05 else ""
+        made = prints.next(price, self._random.expovariate(1 / 120), at_ms, fractional=0.05)
+        given = f',"c":[{",".join(map(str, made.conditions))}]' if made.conditions else ""
         return _Variant(
-            f'{exchange},"i":"',
-            f',"s":{size},"ds":"{size}{fraction}"{given},"t":',
-            exchange == _TRF,
+            f'{made.exchange},"i":"',
+            f',"s":{made.volume // UNITS},"ds":"{decimal_size(made.volume)}"{given},"t":',
+            made.exchange == TRF,
             int(draw() * 5) - 2,
             int(1 + draw() * 9),
+            round((made.price / price - 1) * 1_000),
         )
 
     def frames(self, events: int, now_ms: int) -> Iterator[TapeFrame]:
@@ -77,7 +100,8 @@ class Tape:
             yield self._frame(size, now_ms)
 
     def _frame(self, size: int, now_ms: int) -> TapeFrame:
-        heads, cents, sequences, variants = self._heads, self._cents, self._sequences, self._variants
+        heads, cents, sequences, lots = self._heads, self._cents, self._sequences, self._lots
+        tables = self._variants[is_regular(now_ms)]
         drawn = self._random.choices(self._numbers, cum_weights=self._weights, k=size)
         # One random start in the table is as good as a draw per trade, and cheaper.
         at = int(self._random.random() * _VARIANTS)
@@ -86,10 +110,12 @@ class Tape:
         made = []
         for symbol in drawn:
             at = (at + 1) % _VARIANTS
-            exchange, volume, is_trf, move, step = variants[at]
+            exchange, volume, is_trf, move, step, away = tables[lots[symbol]][at]
             number += 1
             price = cents[symbol] + move
             cents[symbol] = price = price if price > 100 else 100
+            if away:
+                price += price * away // 1_000
             sequences[symbol] = sequence = sequences[symbol] + step
             made.append(
                 f'{heads[symbol]}{exchange}{number}","z":3,"p":{price // 100}.{price % 100:02d}{volume}{now_ms}'
@@ -99,7 +125,8 @@ class Tape:
         return TapeFrame(made, drawn)
 
 
-def _names(count: int, avoid: frozenset[str]) -> Iterator[str]:
+def names(count: int, avoid: frozenset[str]) -> Iterator[str]:
+    """Made-up symbols: A to Z, AA to ZZ and so on, but for those to avoid."""
     number = 0
     while count:
         number += 1

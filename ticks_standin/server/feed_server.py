@@ -127,6 +127,7 @@ class FeedServer:
             # Ids are unique per day, also over restarts on that day; those of the market's trades have fewer digits.
             first_id=10**16 + (time.time_ns() // 1_000_000 % 86_400_000) * 10**7,
             avoid=frozenset(instrument.symbol for instrument in self._listings.all()),
+            real=settings.polygon_tape == "real",
         )
 
     async def stop(self) -> None:

@@ -11,6 +11,8 @@ import msgspec
 from ticks_standin.market.bars import UNITS
 from ticks_standin.market.events import Event
 from ticks_standin.market.history import History, now_ms
+from ticks_standin.market.hours import is_regular
+from ticks_standin.polygon.conditions import in_a_minute, in_the_day
 from ticks_standin.polygon.tape import Tape, TapeFrame
 from ticks_standin.server.connection import Connection
 from ticks_standin.server.framing import frame
@@ -30,6 +32,7 @@ class _BarFields(msgspec.Struct, gc=False):
     p: float
     t: int
     ds: str
+    c: tuple[int, ...] = ()
 
 
 _bar_fields = msgspec.json.Decoder(_BarFields).decode
@@ -135,5 +138,7 @@ class LoadGenerator:
                 fields = _bar_fields(payload)
                 event.time_ns, event.price = fields.t * 1_000_000, fields.p
                 event.volume = round(float(fields.ds) * UNITS)
+                event.sets = in_a_minute(fields.c, is_regular(fields.t))
+                event.sets_day = in_the_day(fields.c)
             events.append(event)
         return events

@@ -13,6 +13,7 @@ from ticks_standin.market.walk import Market
 from ticks_standin.server.connection import Connection
 from ticks_standin.server.faults import StreamFaults
 
+_MS = 1_000_000
 _TURN_S = 0.002
 _BATCH = 500
 _CATCH_UP_S = 5.0
@@ -162,6 +163,20 @@ class TickStream:
                 self._history.keep(event, ends_ms)
         return True
 
+    async def play(self, events: Sequence[Event], *, send: bool) -> None:
+        """Keep past events that have their nanoseconds, and send them as fast as the slowest subscriber reads."""
+        if events:
+            self._history.since_ms = min(self._history.since_ms, events[0].time_ns // _MS)
+        for at in range(0, len(events), _BATCH):
+            for event in events[at : at + _BATCH]:
+                self._history.keep(event, event.time_ns // _MS, exact=True)
+                if send:
+                    self._deliver(event)
+            self._flush()
+            await self.caught_up()
+        for connection in self._connections:
+            connection.release()
+
     async def caught_up(self) -> None:
         """Yield to other tasks, and wait for subscribers that have much left to read."""
         await asyncio.sleep(0)
@@ -188,7 +203,7 @@ class TickStream:
         self.ticks += count
 
     def _deliver(self, event: Event) -> None:
-        if self._muted and self._history.kept:
+        if event.record or (self._muted and self._history.kept):
             return
         subscribers = self._subscribers.get(event.topic)
         if subscribers is None:

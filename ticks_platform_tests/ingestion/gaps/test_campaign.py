@@ -269,7 +269,14 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_gap_is_known_and_repaired(database: Database, tmp_path: Path) -> None:
     traded = frozenset({"T.AAPL", "T.MSFT", "price.BTC/USD", "price.NVDA"})
-    settings = StandInSettings(rate=200, history_events=500_000, traded=traded, max_connections=9, rest_open_bar=True)
+    settings = StandInSettings(
+        rate=200,
+        history_events=500_000,
+        traded=traded,
+        max_connections=9,
+        rest_open_bar=True,
+        polygon_tape="plain",
+    )
     with StandIn(settings) as stand_in:
         campaign = Campaign(database, stand_in, tmp_path, SEED)
         done = campaign.run(FAULTS)

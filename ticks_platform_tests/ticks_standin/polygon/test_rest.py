@@ -15,7 +15,7 @@ import pytest
 from massive import RESTClient
 from massive.exceptions import BadResponse
 
-from ticks_standin import StandIn, StandInSettings
+from ticks_standin import StandIn, StandInError, StandInSettings
 from ticks_standin.provider.rest import Allowance
 
 Connect = Callable[..., Any]
@@ -122,7 +122,7 @@ def test_intervals() -> None:
 
 
 def test_dates_are_new_yorks() -> None:
-    with on_command() as stand_in:
+    with on_command(polygon_tape="plain") as stand_in:
         evening = NOON + timedelta(hours=11)  # 23:00 in New York, the next day in UTC
         stand_in.trade_unheard(120, evening, evening + timedelta(hours=2))
         _, today = get(stand_in, "/v3/trades/AAPL?timestamp=2026-03-11")
@@ -152,9 +152,78 @@ def test_bars_are_those_of_the_websocket() -> None:
         assert sum(bar.transactions for bar in bars) == 600
 
 
+def test_what_is_taken_back_is_told_by_rest_only(connect_polygon: Connect) -> None:
+    with on_command(rest_open_bar=True, polygon_tape="plain") as stand_in:
+        client = connect_polygon(stand_in.url("polygon")).enter("T.AAPL")
+        stand_in.send_exactly(100)
+        heard = {event["i"]: event for event in client.hear_data(100, "T")}
+        (cancelled,) = stand_in.take_back("T.AAPL")
+        (corrected,) = stand_in.take_back("T.AAPL", kind="corrected", price=500.0, size=7.5)
+        erroneous = stand_in.take_back("T.AAPL", 2, "erroneous")
+        assert [cancelled, corrected, *erroneous[::-1]] == list(heard)[::-1][:4]
+
+        served = list(RESTClient("demo", base=stand_in.http_url).list_trades("AAPL", order="asc", limit=9))
+        assert len(served) == 104
+        told = [(trade.id, trade.correction) for trade in served if trade.correction]
+        assert sorted(told) == sorted(
+            [(cancelled, 8), (cancelled, 10), (corrected, 1), (corrected, 12)]
+            + [(each, code) for each in erroneous for code in (7, 11)]
+        )
+        by_code = {trade.correction: trade for trade in served if trade.correction}
+        assert (by_code[1].price, by_code[1].size, by_code[1].decimal_size) == (500.0, 7, "7.5")
+        assert (by_code[12].price, by_code[12].decimal_size) == (heard[corrected]["p"], heard[corrected]["ds"])
+        for original, record in ((8, 10), (1, 12), (7, 11)):
+            assert by_code[original].sip_timestamp // 1_000_000 == heard[by_code[original].id]["t"]
+            assert by_code[record].sip_timestamp >= by_code[original].sip_timestamp
+
+        bars = get(stand_in, "/v2/aggs/ticker/AAPL/range/1/minute/0/9999999999999")[1]["results"]
+        assert sum(bar["n"] for bar in bars) == 97
+        assert max(bar["h"] for bar in bars) == 500.0
+        left = sum(float(each["ds"]) for each in heard.values() if each["i"] not in (cancelled, corrected, *erroneous))
+        assert sum(bar["v"] for bar in bars) == pytest.approx(left + 7.5)
+
+        made = stand_in.made("T.AAPL", payloads=True)
+        assert len(made.events) == 100, "a record is not an event that was to be sent"
+        assert {event.decoded()["i"]: event.correction for event in made.events if event.correction} == {
+            cancelled: 8,
+            corrected: 1,
+            **dict.fromkeys(erroneous, 7),
+        }
+        stand_in.send_exactly(5)
+        assert len(client.hear_data(5, "T")) == 5, "the WebSocket says nothing of it"
+        with pytest.raises(StandInError, match="101 trades can be taken back, not 200"):
+            stand_in.take_back("T.AAPL", 200)
+
+
+def test_corrections_are_known_as_late_as_trades() -> None:
+    with on_command(polygon_rest_delay_s=3_600.0, polygon_tape="plain") as stand_in:
+        begins = datetime.now(timezone.utc) - timedelta(hours=2)
+        stand_in.trade_unheard(10, begins, begins + timedelta(minutes=1))
+        (cancelled,) = stand_in.take_back("T.AAPL")
+
+        def told() -> dict[str, int | None]:
+            _, body = get(stand_in, "/v3/trades/AAPL?limit=100")
+            return {trade["id"]: trade.get("correction") for trade in body["results"]}
+
+        assert told()[cancelled] is None
+        assert len(told()) == 10
+        stand_in.delay_rest(0, "polygon")
+        assert told()[cancelled] == 8
+
+
+def test_the_real_tape_corrects_by_itself() -> None:
+    with on_command(polygon_taken_back=0.05) as stand_in:
+        stand_in.trade_unheard(2_000, NOON, NOON + timedelta(hours=3))
+        served = list(RESTClient("demo", base=stand_in.http_url).list_trades("AAPL", order="asc", limit=50_000))
+        records = [trade for trade in served if (trade.correction or 0) >= 10]
+        originals = [trade for trade in served if trade.correction in (1, 7, 8)]
+        assert 60 < len(records) == len(originals) < 140
+        assert len(stand_in.made("T.AAPL").events) == len(served) - len(records) == 2_000
+
+
 @pytest.mark.parametrize("sort", ["asc", "desc"])
 def test_bars_come_in_pages_counted_in_minutes(sort: str) -> None:
-    with on_command() as stand_in:
+    with on_command(polygon_tape="plain") as stand_in:
         stand_in.trade_unheard(600, NOON, NOON + timedelta(hours=3))
         client = RESTClient("demo", base=stand_in.http_url)
         hours = list(client.list_aggs("AAPL", 1, "hour", NOON, NOON + timedelta(hours=3), sort=sort, limit=130))

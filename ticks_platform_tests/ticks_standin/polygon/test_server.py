@@ -111,7 +111,7 @@ def test_both_providers_at_once(connect: Connect, connect_polygon: Connect) -> N
 
 
 def test_bars_are_those_of_the_trades(connect_polygon: Connect) -> None:
-    with on_command(polygon_fractional_share=0.3) as stand_in:
+    with on_command(polygon_fractional_share=0.3, polygon_tape="plain") as stand_in:
         client = connect_polygon(polygon(stand_in)).enter("T.AAPL", "T.MSFT", "A.AAPL", "A.MSFT", "AM.AAPL", "AM.MSFT")
         second = int(time.time())
         for _ in range(4):

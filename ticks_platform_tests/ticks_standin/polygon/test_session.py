@@ -152,7 +152,7 @@ def test_frames_are_of_mixed_sizes() -> None:
 
 
 def test_trades() -> None:
-    made = events("stocks", "T.AAPL", count=2_000, polygon_fractional_share=0.2)
+    made = events("stocks", "T.AAPL", count=2_000, polygon_fractional_share=0.2, polygon_tape="plain")
     assert list(made[0])[:3] == ["ev", "sym", "x"]
     assert len({(each["sym"], each["x"], each["i"]) for each in made}) == 2_000
     sequence = [each["q"] for each in made]

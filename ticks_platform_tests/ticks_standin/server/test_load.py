@@ -43,6 +43,22 @@ def test_trades_have_the_shape_of_the_markets() -> None:
     assert busiest == sorted(set(busiest))
 
 
+def test_a_real_tape_has_the_mixture_and_a_plain_one_none_of_it() -> None:
+    # 12:00 and 17:00 in New York.
+    noon, evening = (NOW_MS + hours * 3_600_000 for hours in (5, 10))
+    for options, at, odd_lots, form_t in (
+        ({}, noon, 0.6, 0),
+        ({}, evening, 0.6, 1),
+        ({"real": False}, noon, 0, 0),
+        ({"real": False}, evening, 0, 0),
+    ):
+        trades = [json.loads(trade) for frame in tape(**options).frames(5_000, at) for trade in frame.trades]
+        conditions = [set(trade.get("c", [])) for trade in trades]
+        assert odd_lots <= sum(37 in each for each in conditions) / 5_000 < odd_lots + 0.15
+        assert sum(bool(each & {12, 13}) for each in conditions) == form_t * 5_000
+        assert any(2 in each for each in conditions) == bool(odd_lots)
+
+
 def test_symbols_are_skewed_like_those_of_a_market() -> None:
     made = tape()
     counted = Counter(symbol for frame in made.frames(100_000, NOW_MS) for symbol in frame.symbols)
