@@ -2,7 +2,7 @@
 -- from, those that were left out and why, what was taken back, what came late, how the symbol was received, official prices, the
 -- provider's bar, and how far the candle is refreshed. The bucket is the one of this width that holds the time; a candle is of a
 -- minute, an hour or a UTC day. All times are UTC. Lists are cut off at some twenty entries, the counts beside them are not.
---   answer   candle, no_prices (it has volume only), or why there is none; see candle_reasons
+--   answer   candle, no_price (it has volume only), or why there is none; see candle_reasons
 CREATE OR REPLACE FUNCTION explain_candle(symbol text, bucket timestamptz, width interval DEFAULT '1 minute') RETURNS jsonb
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
@@ -86,7 +86,7 @@ BEGIN
         'until', ends,
         'answer', CASE
             WHEN stored IS NULL THEN ticks_platform.why_no_candle(of_symbol, begins, explain_candle.width)
-            WHEN stored ->> 'open' IS NULL THEN 'no_prices'
+            WHEN stored ->> 'open' IS NULL THEN 'no_price'
             ELSE 'candle'
         END,
         'candle', stored,

@@ -1,4 +1,4 @@
--- The conditions of a trade with their names, and what each of them forbids, by the rules of the trade's day. A condition that is in
+-- The conditions of a trade with their names, and what each of them forbids, by the rules of the trade's day in New York. A condition that is in
 -- no table has no name and forbids nothing. Form T forbids nothing outside of regular hours, as the providers' bars of minutes have it.
 -- What the trade may change is not decided here: it is in stocks_real_time.updates.
 CREATE OR REPLACE FUNCTION ticks_platform.explain_conditions(of_conditions smallint[], of_feed text, at timestamptz) RETURNS jsonb
@@ -24,8 +24,8 @@ AS $$
         FROM ticks_platform.trade_condition AS known
         WHERE known.condition = given.condition
             AND provider = coalesce((SELECT feed.provider FROM ticks_platform.feed WHERE feed.feed = of_feed), provider)
-        -- Before the first version, its rules are the best there are.
-        ORDER BY valid_from <= (at AT TIME ZONE 'UTC')::date DESC, rules_version DESC
+            AND valid_from <= (at AT TIME ZONE 'America/New_York')::date
+        ORDER BY valid_from DESC, rules_version DESC
         LIMIT 1
     ) AS rule ON true
 $$;

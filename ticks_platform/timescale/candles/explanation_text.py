@@ -20,6 +20,7 @@ _WHY_NONE = {
     "candle": "There is no candle of the {span}, though there is one of a minute in it: it is not refreshed yet.",
 }
 
+_PRICES = ("open", "high", "low", "close")
 _BITS = {"open_close": "open and close", "high_low": "high and low", "volume": "volume"}
 _BIT_OF = {"open": "open_close", "close": "open_close", "high": "high_low", "low": "high_low"}
 
@@ -83,7 +84,7 @@ def _candle(answer: Part, span: str) -> Iterator[str]:
     yield f"Candle: {_values(candle)}"
     formed = "" if candle.get("price_count") is None else f"; {candle['price_count']:,} of them formed prices"
     yield f"It is made of {_count(candle['tick_count'], 'tick')}{formed}."
-    if answer["answer"] == "no_prices":
+    if answer["answer"] == "no_price":
         yield "It has no prices: no tick of it may set open and close, and there are four prices or none."
     without = answer.get("minutes_without_prices")
     if without and span != "minute" and candle["open"] is not None:
@@ -99,37 +100,50 @@ def _candle(answer: Part, span: str) -> Iterator[str]:
 
 
 def _values(candle: Part) -> str:
-    names = ("open", "high", "low", "close", "volume", "day_volume")
-    shown = [name for name in names if name != "day_volume" or candle.get(name) is not None]
+    shown = [
+        name for name in (*_PRICES, "volume", "day_volume") if name != "day_volume" or candle.get(name) is not None
+    ]
     return ", ".join(f"{_word(name)} {_number(candle.get(name))}" for name in shown)
 
 
 def _prices(answer: Part) -> Iterator[str]:
-    for name in ("open", "high", "low", "close"):
+    for name in _PRICES:
         tick = answer["prices"].get(name)
         if tick is not None:
             yield f"{name:<5}  {_tick(tick, answer)}; {_conditions(tick['conditions'])}"
 
 
 def _left_out(answer: Part) -> Iterator[str]:
+    # A tick may be named twice, as what would be the high and the close.
+    ticks: dict[tuple[str, str], list[Part]] = {}
     for tick in answer["left_out"]:
-        yield f"would be the {tick['would_be']}: {_tick(tick, answer)}; {_why(tick, answer)}"
+        ticks.setdefault((tick["reason"], tick["tick_id"]), []).append(tick)
+    for named in ticks.values():
+        prices = [name for name in _PRICES if name in {each["would_be"] for each in named}]
+        yield f"would be {_and(prices)}: {_tick(named[0], answer)}; {_why(named[0], prices, answer)}"
 
 
-def _why(tick: Part, answer: Part) -> str:
+def _why(tick: Part, prices: Sequence[str], answer: Part) -> str:
     if tick["reason"] == "cancelled":
         return "the market took it back"
     if tick["reason"] == "secondary":
         return f"its feed {tick['feed']} is secondary, and makes no candles"
-    bit = _BIT_OF[tick["would_be"]]
-    forbidding = [each for each in tick["conditions"] if bit in each["forbids"]]
+    bits = {_BIT_OF[name] for name in prices}
+    forbidding = [each for each in tick["conditions"] if bits & set(each["forbids"])]
     always = [each for each in forbidding if not each["in_regular_hours_only"]]
     if always or (forbidding and not _outside(tick, answer)):
         forbidding = always or forbidding
-        return f"{_conditions(forbidding)} may not set {_BITS[bit]}"
+        forbidden = {bit for each in forbidding for bit in each["forbids"]}
+        what = (
+            "forms no price"
+            if forbidden >= set(_BIT_OF.values())
+            else "may not set " + _and([name for name in _PRICES if _BIT_OF[name] in forbidden])
+        )
+        alone = "" if forbidden >= bits else ", and no tick of its minute may: there are four prices or none"
+        return f"{_conditions(forbidding)} {what}{alone}"
     if any("open_close" in each["forbids"] for each in tick["conditions"]):
         names = _conditions(tick["conditions"])
-        return f"{names}, and no tick of its minute may set open and close: no prices without both"
+        return f"{names} may not set open and close, and no tick of its minute may: there are four prices or none"
     return f"its value of `updates` does not allow it; {_conditions(tick['conditions'])}"
 
 
@@ -161,7 +175,12 @@ def _may_change(group: Part) -> str:
 
 def _amount(group: Part) -> str:
     volume = "" if group["volume"] is None else f", volume {_number(group['volume'])}"
-    prices = "" if group["low"] is None else f", prices {_number(group['low'])} to {_number(group['high'])}"
+    if group["low"] is None:
+        prices = ""
+    elif group["low"] == group["high"]:
+        prices = f", price {_number(group['low'])}"
+    else:
+        prices = f", prices {_number(group['low'])} to {_number(group['high'])}"
     return f"{_count(group['ticks'], 'tick')}{volume}{prices}"
 
 
@@ -256,7 +275,7 @@ def _tick(tick: Part, answer: Part) -> str:
         parts.append(f"exchange {tick['exchange']}")
     if tick["trade_id"] is not None:
         parts.append(f"trade {tick['trade_id']}")
-    if tick["tick_id"]:
+    elif tick["tick_id"]:
         parts.append(f"tick {tick['tick_id']}")
     if "received_at" in tick and _seconds(tick["received_at"], tick["time"]) >= _LATE_AFTER:
         parts.append(f"arrived at {_time(tick['received_at'], answer)}")
@@ -267,6 +286,10 @@ def _conditions(conditions: Sequence[Part]) -> str:
     if not conditions:
         return "no condition"
     return " + ".join(f"{each['name'] or 'in no table'} ({each['condition']})" for each in conditions)
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _words(names: Sequence[str]) -> str:

@@ -143,7 +143,7 @@ def test_a_late_print_sets_low_and_would_be_the_close(database: Database) -> Non
     assert groups(answer) == {"open_close high_low volume": 4, "high_low volume": 1}
     assert answer["differs_from_its_ticks"] == []
     assert "Intermarket Sweep (14) + Trade Thru Exempt (41)" in line(answer, "high   250.06 at 20:00:14.2Z, size 200")
-    assert line(answer, "would be the close: 249.1").endswith("Sold (Out Of Sequence) (32) may not set open and close")
+    assert line(answer, "would be close: 249.1").endswith("Sold (Out Of Sequence) (32) may not set open and close")
 
 
 def test_an_average_price_forms_none(database: Database) -> None:
@@ -153,8 +153,8 @@ def test_an_average_price_forms_none(database: Database) -> None:
     assert left_out(answer) == {("low", 238.35, "conditions")}
     (low,) = answer["left_out"]
     assert [(each["condition"], each["name"]) for each in low["conditions"]] == [(2, "Average Price Trade")]
-    assert line(answer, "would be the low").endswith("Average Price Trade (2) may not set high and low")
-    assert line(answer, "volume only") == "volume only: 1 tick, volume 25,000, prices 238.35 to 238.35"
+    assert line(answer, "would be low").endswith("Average Price Trade (2) forms no price")
+    assert line(answer, "volume only") == "volume only: 1 tick, volume 25,000, price 238.35"
     assert line(answer, "Average Price Trade (2)").startswith("Average Price Trade (2): 1 tick")
 
 
@@ -167,13 +167,13 @@ def test_odd_lots_around_the_range(database: Database) -> None:
         ("open", 250.31, "conditions")
     }
     # The sweep forbids nothing.
-    assert line(answer, "would be the high").endswith("; Odd Lot Trade (37) may not set high and low")
+    assert line(answer, "would be high").endswith("; Odd Lot Trade (37) forms no price")
 
 
 def test_a_minute_of_odd_lots_has_no_prices(database: Database) -> None:
     load(database, Trade(5, 250.31, 3, VOLUME, (37,)), Trade(25, 249.0, 1, VOLUME, (37,)))
     answer = explain(database)
-    assert (answer["answer"], answer["prices"]) == ("no_prices", {})
+    assert (answer["answer"], answer["prices"]) == ("no_price", {})
     assert prices(answer) == [None, None, None, None, 4]
     assert {(would_be, price) for would_be, price, _ in left_out(answer)} == {
         ("open", 250.31), ("high", 250.31), ("low", 249.0), ("close", 249.0)
@@ -184,9 +184,9 @@ def test_a_minute_of_odd_lots_has_no_prices(database: Database) -> None:
 def test_late_prints_alone_make_no_prices(database: Database) -> None:
     load(database, Trade(5, 251.0, 100, NO_OPEN_CLOSE, (32,)), Trade(25, 249.0, 300, NO_OPEN_CLOSE, (32,)))
     answer = explain(database)
-    assert (answer["answer"], prices(answer)) == ("no_prices", [None, None, None, None, 400])
-    assert line(answer, "would be the high: 251").endswith(
-        "no tick of its minute may set open and close: no prices without both"
+    assert (answer["answer"], prices(answer)) == ("no_price", [None, None, None, None, 400])
+    assert line(answer, "would be high: 251").endswith(
+        "may not set open and close, and no tick of its minute may: there are four prices or none"
     )
     assert answer["candle"]["price_count"] == 0
 
@@ -210,10 +210,10 @@ def test_form_t_after_hours(database: Database) -> None:
     assert prices(answer) == [251.0, 251.2, 251.0, 251.2, 402]
     assert left_out(answer) == {("high", 255.0, "conditions")}
     assert [session["session"] for session in answer["sessions"]] == ["2026-03-03"]
-    assert line(answer, "would be the high").endswith("; Odd Lot Trade (37) may not set high and low")
+    assert line(answer, "would be high").endswith("; Odd Lot Trade (37) forms no price")
     assert line(answer, "Regular hours").endswith("the minute is outside of them")
     load(database, Trade(1, 252.0, 100, VOLUME, (12,), "16"))
-    assert line(explain(database), "would be the high").endswith("Form T/Extended Hours (12) may not set high and low")
+    assert line(explain(database), "would be high").endswith("Form T/Extended Hours (12) forms no price")
 
 
 def test_a_cancelled_trade(database: Database) -> None:
@@ -276,7 +276,7 @@ def test_a_secondary_feed_makes_no_candle(database: Database) -> None:
         ("tape", False, 4),
         ("stocks", True, 2),
     ]
-    assert line(answer, "would be the open").endswith("its feed stocks is secondary, and makes no candles")
+    assert line(answer, "would be open").endswith("its feed stocks is secondary, and makes no candles")
 
 
 def test_the_same_trades_in_a_second_feed_of_trades(database: Database) -> None:
@@ -341,7 +341,7 @@ def test_conditions_that_are_in_no_table(database: Database) -> None:
     }
     assert unknown == {57, 99}
     assert line(answer, "high ").endswith("in no table (99)")
-    assert line(answer, "would be the high").endswith("; Odd Lot Trade (37) may not set high and low")
+    assert line(answer, "would be high").endswith("; Odd Lot Trade (37) forms no price")
 
 
 def test_a_late_tick(database: Database) -> None:
