@@ -27,9 +27,9 @@ from ticks_platform.feeds.transport.pool import ConnectionPool
 from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.ingestion import lease
 from ticks_platform.ingestion.journal.file import JournalError
-from ticks_platform.ingestion.journal.journal_pair import journal_pair, journal_path
+from ticks_platform.ingestion.journal.journal_pair import journal_pair
 from ticks_platform.ingestion.journal.journal_view import journal_view
-from ticks_platform.paths import state_dir
+from ticks_platform.paths import journal_path, state_dir
 from ticks_platform.timescale import requirements, sql_files
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 from ticks_platform.timescale.policies.settings import load_policies

@@ -29,6 +29,11 @@ def state_dir() -> Path:
     return Path(configured).expanduser().resolve() if configured else project_root() / ".ticks"
 
 
+def journal_path(feed: str) -> Path:
+    """The file of a feed's first journal, in the state folder."""
+    return state_dir() / "journal" / f"{feed}.sqlite3"
+
+
 def shipped(name: str) -> Path:
     """A file or folder that comes with the platform, such as ``sql``: in the checkout, or else in the package.
 

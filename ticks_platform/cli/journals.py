@@ -9,10 +9,11 @@ import click
 
 from ticks_platform.cli.project import CommandError, project
 from ticks_platform.feeds.settings import load_settings
-from ticks_platform.ingestion.journal.journal_pair import journal_pair, journal_path
+from ticks_platform.ingestion.journal.journal_pair import journal_pair
 from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.ingestion.replay import export as export_journal
 from ticks_platform.ingestion.replay import replay as replay_journal
+from ticks_platform.paths import journal_path
 from ticks_platform.timescale.database import Database
 
 

@@ -8,6 +8,7 @@ providers; a connector only writes and reads messages. See docs/connectors.md.
 from __future__ import annotations
 
 import abc
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -141,6 +142,15 @@ class Connector(abc.ABC):
     def symbol_of(self, symbol: str) -> str:
         """The name by which ticks carry a symbol of feeds.yaml."""
         return symbol
+
+    @property
+    def carries_ticks(self) -> bool:
+        """Whether any channel of its symbols carries ticks, rather than quotes or bars alone."""
+        return True
+
+    def many_names(self, symbol: str) -> re.Pattern[str] | None:
+        """A pattern of the names that ticks carry, if a symbol of feeds.yaml stands for many; None if it is one."""
+        return None
 
     def calendar(self, symbol: str) -> str:
         """The calendar of a symbol's market, unless feeds.yaml names one. It decides when silence is suspicious."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 import re
 from collections.abc import Callable
@@ -15,9 +17,12 @@ from ticks_platform.feeds.calendars import ALWAYS, Calendar, calendar
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Event
 from ticks_platform.feeds.history import History
+from ticks_platform.feeds.primary import shared
 from ticks_platform.feeds.registry import find_connector
 from ticks_platform.settings_file import SettingsError as SettingsError
 from ticks_platform.settings_file import explain, read_settings, section
+
+logger = logging.getLogger(__name__)
 
 STAND_IN = "stand-in"
 """The endpoint of the local feed server with synthetic prices."""
@@ -106,8 +111,8 @@ class FeedSettings(_Section):
     journal: JournalSettings = JournalSettings()
     repair: RepairSettings = RepairSettings()
     candles: bool = True
-    """Whether its ticks make the candles of its symbols. A symbol has one such feed; the ticks of others are stored and
-    counted, but change no candle."""
+    """Whether its ticks make the candles of its symbols. A symbol has one such feed, its primary one; the ticks of
+    others are stored, and counted, but change no candle. After a change, run the job apply_primary_feeds."""
     true_up: Literal["bars", "trades", "off"] = "bars"
     """How the trades of a day are checked after its end, since providers cancel and correct trades without a word on
     the WebSocket: ``bars`` fetches the provider's minute bars and the trades of the minutes that differ, ``trades`` all
@@ -226,7 +231,7 @@ class FeedSettings(_Section):
 
     def calendars(self) -> dict[str, Calendar]:
         """The calendar of each symbol, by the name that its ticks carry."""
-        connector = self._keyless()
+        connector = self.keyless_connector()
         return {
             connector.symbol_of(item.symbol): calendar(
                 item.calendar or self.calendar or (ALWAYS if self.synthetic else connector.calendar(item.symbol))
@@ -236,7 +241,7 @@ class FeedSettings(_Section):
 
     def decoder(self) -> Callable[[bytes], list[Event]]:
         """The function that decodes this feed's frames; needs neither key nor network."""
-        return self._keyless().decode
+        return self.keyless_connector().decode
 
     def history(self, *, stand_in_url: str | None = None) -> History | None:
         """The provider's API for past data; None if it has none.
@@ -247,10 +252,11 @@ class FeedSettings(_Section):
 
     def asked_symbols(self) -> dict[str, str]:
         """The provider's spelling of each symbol, by the name that its ticks carry."""
-        connector = self._keyless()
+        connector = self.keyless_connector()
         return {connector.symbol_of(item.symbol): item.symbol for item in self.symbols}
 
-    def _keyless(self) -> Connector:
+    def keyless_connector(self) -> Connector:
+        """A connector that decodes, and knows symbols; it cannot connect to where a key is needed."""
         return find_connector(self.provider)(url=None, api_key=None, options=self.options)
 
     def connector(self, *, stand_in_url: str | None = None) -> Connector:
@@ -317,15 +323,29 @@ class PlatformSettings(_Section):
 
 
 def load_settings(path: Path) -> PlatformSettings:
-    """Read and validate feeds.yaml. Raises SettingsError, which names the file and each invalid setting."""
+    """Read and validate feeds.yaml. Raises SettingsError, which names the file and each invalid setting.
+
+    Two feeds that would make the same candles are refused, with a warning instead if both have run on this machine.
+    """
     content = section(read_settings(path), "feeds", "stand_in")
     try:
-        return PlatformSettings.model_validate(content)
+        settings = PlatformSettings.model_validate(content)
     except ValidationError as error:
         lines = [
             f"  {_dotted(_by_name(place, content))}: {message}" for place, message in explain(error, PlatformSettings)
         ]
         raise SettingsError(f"{path} has invalid settings:\n" + "\n".join(lines)) from None
+    for pair in shared(settings.feeds):
+        if not pair.both_have_run:
+            raise SettingsError(f"{path}: {pair}. {pair.remedy}")
+        _warn_once(f"{path}: {pair}, and have done so until now. The next release refuses this. {pair.remedy}")
+    return settings
+
+
+@functools.lru_cache
+def _warn_once(message: str) -> None:
+    # A run reads the file every few seconds.
+    logger.warning(message)
 
 
 def _by_name(place: tuple[int | str, ...], content: Any) -> tuple[int | str, ...]:

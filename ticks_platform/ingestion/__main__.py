@@ -9,10 +9,10 @@ from pathlib import Path
 
 from ticks_platform.errors import TicksPlatformError
 from ticks_platform.feeds.settings import load_settings
-from ticks_platform.ingestion.journal.journal_pair import journal_pair, journal_path
+from ticks_platform.ingestion.journal.journal_pair import journal_pair
 from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.ingestion.replay import export, replay
-from ticks_platform.paths import project_root
+from ticks_platform.paths import journal_path, project_root
 from ticks_platform.timescale.database import Database
 
 _MESSAGES = (TicksPlatformError, OSError, sqlite3.OperationalError)

@@ -25,10 +25,11 @@ from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes
 from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Readiness
 from ticks_platform.ingestion.handover.takeover import CLOSE_TIMEOUT, Ownership, StoppedError, Takeover
 from ticks_platform.ingestion.journal.journal import Journal, JournalDamagedError, JournalUnavailableError
-from ticks_platform.ingestion.journal.journal_pair import JournalPair, journal_pair, journal_path
+from ticks_platform.ingestion.journal.journal_pair import JournalPair, journal_pair
 from ticks_platform.ingestion.lease import HandedOverError
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Gauges, Metrics, MetricsPort
+from ticks_platform.paths import journal_path
 from ticks_platform.timescale.database import Database
 
 logger = logging.getLogger(__name__)

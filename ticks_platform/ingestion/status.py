@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ticks_platform.ingestion.journal.file import JournalError
-from ticks_platform.ingestion.journal.journal_pair import journal_pair, journal_path
+from ticks_platform.ingestion.journal.journal_pair import journal_pair
 from ticks_platform.ingestion.journal.journal_view import journal_view
+from ticks_platform.paths import journal_path
 from ticks_platform.timescale import sql_files
 
 if TYPE_CHECKING:

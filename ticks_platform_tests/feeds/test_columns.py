@@ -17,6 +17,7 @@ from ticks_platform.feeds.polygon.connector import PolygonConnector
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 
 NOON = 1_700_000_000_000
+CLOSE = 1_700_082_000_000
 
 ODD_FRAMES = [
     b"",
@@ -60,7 +61,8 @@ def _trades(seeded: random.Random) -> bytes:
             "ev": "T",
             "sym": seeded.choice(["AAPL", "MSFT"]),
             "p": seeded.choice([1, 2.5, "3.25"]),
-            "t": NOON + seeded.randrange(10) if seeded.random() < 0.98 else 10**18,
+            # Before and after 16:00 in New York.
+            "t": CLOSE + seeded.choice([-2, -1, 0, 1]) if seeded.random() < 0.98 else 10**18,
         }
         for field, values in (
             ("s", [0, 100, None]),
@@ -68,9 +70,13 @@ def _trades(seeded: random.Random) -> bytes:
             ("i", ["17", 17, "", 5000, None]),
             ("x", [4, 2000, "ARCA", None]),
             ("trfi", [202, None]),
+            ("c", [[], [37], [14, 41], [12], [12, 37], [99], ["2", 70000, None], 10, None, "x"]),
+            ("z", [1, 3, "3", None, [1]]),
         ):
             if seeded.random() < 0.6:
                 trade[field] = seeded.choice(values)
+        if seeded.random() < 0.005:
+            trade["c"] = seeded.choice([[15], [16, 41], [38]])
         trades.append(trade)
     return json.dumps(trades).encode()
 

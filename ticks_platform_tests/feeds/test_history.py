@@ -71,6 +71,8 @@ TRADES = [
         "trf_id": 201,
     },
     {"exchange": 1, "price": 100.0, "size": 1.0, "sip_timestamp": NOON},
+    {"conditions": [14, 37, 41], "exchange": 11, "id": "73", "price": 101.0, "size": 3, "sip_timestamp": NOON},
+    {"conditions": [15], "exchange": 12, "id": "74", "price": 102.0, "size": 9, "sip_timestamp": NOON, "tape": 3},
 ]
 
 
@@ -80,9 +82,11 @@ def test_a_trade_is_the_same_by_rest_and_by_websocket() -> None:
     page = history.page(SPAN, history.first(SPAN), answer({"status": "OK", "results": TRADES}))
     milliseconds = NOON // 1_000_000
     frame = [
-        {"ev": "T", "sym": "AAPL", "x": 11, "i": "71", "p": 100.5, "s": 3, "t": milliseconds + 1},
+        {"ev": "T", "sym": "AAPL", "x": 11, "i": "71", "p": 100.5, "s": 3, "t": milliseconds + 1, "c": [12]},
         {"ev": "T", "sym": "AAPL", "x": 4, "i": "72", "p": 100.25, "s": 0, "ds": "0.5", "t": milliseconds, "trfi": 201},
         {"ev": "T", "sym": "AAPL", "x": 1, "p": 100.0, "s": 1.0, "t": milliseconds},
+        {"ev": "T", "sym": "AAPL", "x": 11, "i": "73", "p": 101.0, "s": 3, "t": milliseconds, "c": [14, 37, 41]},
+        {"ev": "T", "sym": "AAPL", "x": 12, "i": "74", "p": 102.0, "s": 9, "t": milliseconds, "c": [15], "z": 3},
     ]
     assert events(history, page) == polygon_events.decode(json.dumps(frame).encode())
     assert page.cursor is None

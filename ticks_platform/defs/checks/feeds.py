@@ -6,6 +6,7 @@ import dagster as dg
 
 from ticks_platform.defs.checks.check import Subject, Verdict
 from ticks_platform.defs.common.examples import examples, table
+from ticks_platform.feeds import primary
 from ticks_platform.timescale import quality
 
 
@@ -44,6 +45,17 @@ def ticks_are_fresh(subject: Subject) -> Verdict:
             "feeds": table(rows),
             **({"oldest in seconds": dg.MetadataValue.float(round(max(ages), 3))} if ages else {}),
         },
+    )
+
+
+def symbols_have_one_primary_feed(subject: Subject) -> Verdict:
+    """No two primary feeds carry the same symbol; a function, since feeds.yaml says so and not the database."""
+    found = primary.shared(subject.settings.feeds)
+    text = "; ".join(f"{pair}: their ticks are in the same candles, and volumes count twice" for pair in found)
+    return Verdict(
+        passed=not found,
+        description=text or "every symbol has one primary feed",
+        metadata={"to mend it": dg.MetadataValue.text("\n".join(pair.remedy for pair in found))} if found else {},
     )
 
 

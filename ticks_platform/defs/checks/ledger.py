@@ -7,8 +7,8 @@ import dagster as dg
 from ticks_platform.defs.checks.check import ERROR, WARN, Subject, Verdict
 from ticks_platform.defs.common.examples import Metadata, examples
 from ticks_platform.ingestion import audit
-from ticks_platform.ingestion.journal.journal_pair import journal_path
 from ticks_platform.ingestion.repair.page_journal import repair_journal_folder
+from ticks_platform.paths import journal_path
 
 
 def ledger_balances(subject: Subject) -> Verdict:

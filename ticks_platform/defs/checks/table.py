@@ -38,6 +38,14 @@ CHECKS = (
         "pace and its calendar explain.",
     ),
     Check(
+        "symbols_have_one_primary_feed",
+        (TICKS,),
+        feeds.symbols_have_one_primary_feed,
+        WARN,
+        "The candles of a symbol are made of one feed's ticks. Feeds that share a symbol are refused when feeds.yaml "
+        "is loaded, unless all but one have `candles: false`; those that were running already are warned of here.",
+    ),
+    Check(
         "ledger_balances",
         (TICKS,),
         ledger.ledger_balances,

@@ -8,6 +8,7 @@ of the live service published (jerbersoft/massivedotnet, Niqnil/rustrade, alpaca
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -50,6 +51,15 @@ CHANNELS: dict[str, tuple[str, ...]] = {
 
 _TICKS = ("T", "XT", "C", "V")
 """The channels whose events are ticks."""
+
+_NAMES = {
+    "stocks": re.compile(r"[A-Za-z][A-Za-z0-9.]*"),
+    "options": re.compile(r"O:.+"),
+    "indices": re.compile(r"I:.+"),
+    "crypto": re.compile(r".+-.+"),
+    "forex": re.compile(r"[A-Z]{3}/[A-Z]{3}"),
+}
+"""How each market writes its symbols, of which ``*`` is all."""
 
 _CALENDARS = {"crypto": ALWAYS, "forex": WEEKDAYS}
 
@@ -142,10 +152,10 @@ class PolygonConnector(Connector):
         return PolygonConversation(self.api_key or "")
 
     def decode(self, frame: bytes) -> list[Event]:
-        return polygon_events.decode(frame)
+        return polygon_events.decode(frame, self._options.market)
 
     def decode_many(self, frames: Sequence[bytes]) -> Decoded | None:
-        return polygon_events.decode_many(frames)
+        return polygon_events.decode_many(frames, self._options.market)
 
     def channels(self, symbol: str) -> tuple[str, ...]:
         options = self._options
@@ -161,6 +171,14 @@ class PolygonConnector(Connector):
             return symbol
         plain = symbol.replace("-", "/")
         return f"{plain[:3]}/{plain[3:]}" if len(plain) == 6 and plain.isalpha() else plain
+
+    @property
+    def carries_ticks(self) -> bool:
+        channels = self._options.channels or CHANNELS[self._options.market][:1]
+        return not set(_TICKS).isdisjoint(channels)
+
+    def many_names(self, symbol: str) -> re.Pattern[str] | None:
+        return _NAMES[self._options.market] if symbol == "*" else None
 
     def calendar(self, symbol: str) -> str:
         return _CALENDARS.get(self._options.market, "XNYS")

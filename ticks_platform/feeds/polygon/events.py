@@ -2,45 +2,39 @@
 
 A frame is an array of events of any channels. Times are milliseconds in most channels, but nanoseconds or microseconds
 where the live service differs from its documentation: the magnitude tells which.
+
+Conditions of crypto trades are not stored: they tell the taker's side, not what a trade may change in a candle.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from itertools import chain
-from operator import attrgetter
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-import numpy as np
-from msgspec import Meta
 
-from ticks_platform.feeds.columns import Decoded, TickColumns, decode_lines, floats
+from ticks_platform.feeds.columns import Decoded, decode_lines
 from ticks_platform.feeds.decoding import UNDECODABLE, Finite
 from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick
-from ticks_platform.timestamps import MILLISECOND, MINUTE, SECOND
-
-_Int64 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-# The service has written whole numbers such as sizes as 1.6e12.
-_Time = _Int64 | Finite
-
-
-class _Trade(msgspec.Struct, tag_field="ev", tag="T", gc=False):
-    """`ds` is the exact size of a trade in fractions of shares (since February 2026); `s` is rounded down then."""
-
-    sym: str | None = None
-    p: Finite | None = None
-    t: _Time | None = None
-    s: Finite | None = None
-    ds: Finite | None = None
-    i: str | int | None = None
-    x: int | str | None = None
-    trfi: int | None = None
+from ticks_platform.feeds.polygon.trades import (
+    IncompleteError,
+    Time,
+    Trade,
+    missing,
+    nanoseconds,
+    text,
+    trade,
+    trade_id,
+    trades,
+)
+from ticks_platform.timestamps import MINUTE, SECOND
 
 
 class _Quote(msgspec.Struct, tag_field="ev", tag="Q", gc=False):
     sym: str | None = None
-    t: _Time | None = None
+    t: Time | None = None
     bp: Finite | None = None
     bs: Finite | None = None
     ap: Finite | None = None
@@ -55,8 +49,8 @@ class _Window(msgspec.Struct, tag_field="ev", gc=False):
     h: Finite | None = None
     l: Finite | None = None  # noqa: E741
     c: Finite | None = None
-    s: _Time | None = None
-    e: _Time | None = None
+    s: Time | None = None
+    e: Time | None = None
     v: Finite | None = None
     vw: Finite | None = None
     dv: Finite | None = None
@@ -75,7 +69,7 @@ class _CryptoTrade(msgspec.Struct, tag_field="ev", tag="XT", gc=False):
 
     pair: str | None = None
     p: Finite | None = None
-    t: _Time | None = None
+    t: Time | None = None
     s: Finite | None = None
     i: str | int | None = None
     x: int | str | None = None
@@ -83,7 +77,7 @@ class _CryptoTrade(msgspec.Struct, tag_field="ev", tag="XT", gc=False):
 
 class _CryptoQuote(msgspec.Struct, tag_field="ev", tag="XQ", gc=False):
     pair: str | None = None
-    t: _Time | None = None
+    t: Time | None = None
     bp: Finite | None = None
     bs: Finite | None = None
     ap: Finite | None = None
@@ -106,7 +100,7 @@ class _ForexQuote(msgspec.Struct, tag_field="ev", tag="C", gc=False):
     pair: str | None = None
     a: Finite | None = None
     b: Finite | None = None
-    t: _Time | None = None
+    t: Time | None = None
     x: int | str | None = None
 
 
@@ -121,7 +115,7 @@ class _ForexSecondBar(_Window, tag="CAS"):
 class _IndexValue(msgspec.Struct, tag_field="ev", tag="V", gc=False):
     val: Finite | None = None
     T: str | None = None
-    t: _Time | None = None
+    t: Time | None = None
 
 
 class _StatusEvent(msgspec.Struct, tag_field="ev", tag="status", gc=False):
@@ -129,7 +123,7 @@ class _StatusEvent(msgspec.Struct, tag_field="ev", tag="status", gc=False):
 
 
 _Known = (
-    _Trade
+    Trade
     | _Quote
     | _SecondBar
     | _MinuteBar
@@ -160,173 +154,97 @@ _KINDS = frozenset(
     ("T", "Q", "A", "AM", "XT", "XQ", "XA", "XAS", "C", "CA", "CAS", "V", "status"),
 )
 
-_LAST_MILLISECOND = 100_000_000_000_000
-"""Times below this are milliseconds: it is the year 5138."""
 
-
-class _IncompleteError(Exception):
-    """An event lacks a required field."""
-
-
-def decode(frame: bytes) -> list[Event]:
+def decode(frame: bytes, market: str = "stocks") -> list[Event]:
     """The events of a frame, in order: `Rejected` for what cannot be decoded, `Control` for an unknown event."""
+    convert = _converters(market)
     try:
         items = _decode_frame(frame)
     except UNDECODABLE:
-        return _decode_each(frame)
+        return _decode_each(frame, market)
     try:
-        return [_CONVERT[type(item)](item) for item in items]
-    except (_IncompleteError, OverflowError):
-        return _decode_each(frame)
+        return [convert[type(item)](item) for item in items]
+    except (IncompleteError, OverflowError):
+        return _decode_each(frame, market)
 
 
-def decode_many(frames: Sequence[bytes]) -> Decoded | None:
-    """The events of many frames, by column if all are trades; None if one needs `decode`."""
+def decode_many(frames: Sequence[bytes], market: str = "stocks") -> Decoded | None:
+    """The events of many frames, by column if all are trades that are ticks; None if one needs `decode`."""
     items_of = decode_lines(_frame_decoder.decode_lines, frames)
     if items_of is None:
         return None
     items = list(chain.from_iterable(items_of))
     counts = list(map(len, items_of))
-    if set(map(type, items)) == {_Trade}:
-        trades = _trades(items)
-        if trades is not None:
-            return Decoded(trades, counts)
+    if set(map(type, items)) == {Trade}:
+        columns = trades(items, has_rules=market == "stocks")
+        if columns is not None:
+            return Decoded(columns, counts)
+    convert = _converters(market)
     try:
-        return Decoded([_CONVERT[type(item)](item) for item in items], counts)
-    except (_IncompleteError, OverflowError):
+        return Decoded([convert[type(item)](item) for item in items], counts)
+    except (IncompleteError, OverflowError):
         return None
 
 
-def _trades(items: list[_Trade]) -> TickColumns | None:
-    """The same as `_trade` of each; None if one is incomplete, or its time is not whole milliseconds."""
-    symbols, times, prices = (list(map(attrgetter(field), items)) for field in ("sym", "t", "p"))
-    if not all(symbols) or set(map(type, times)) != {int} or max(times) >= _LAST_MILLISECOND or None in prices:
-        return None
-    size, exact = (floats(list(map(attrgetter(field), items))) for field in ("s", "ds"))
-    if size is None or exact is None:
-        size = size if exact is None else exact
-    else:
-        size = np.where(np.isnan(exact), size, exact)
-    # There are few exchanges and many trades: each name is built once.
-    places = list(map(attrgetter("x", "trfi"), items))
-    name_of = {place: exchange_name(*place) for place in set(places)}
-    exchanges = None if set(name_of.values()) == {None} else list(map(name_of.__getitem__, places))
-    ids = list(map(attrgetter("i"), items))
-    if set(map(type, ids)) != {str} or "" in ids:
-        ids = list(map(trade_id, ids))
-    return TickColumns(
-        symbols,
-        np.array(times, np.int64) * MILLISECOND,
-        np.array(prices, np.float64),
-        size=size,
-        exchange=exchanges,
-        trade_id=ids,
-    )
-
-
-def _decode_each(frame: bytes) -> list[Event]:
+def _decode_each(frame: bytes, market: str = "stocks") -> list[Event]:
     """Decode event by event, for frames that do not decode as a whole."""
     try:
         parts = _decode_raw(frame) if frame.lstrip()[:1] == b"[" else [msgspec.Raw(frame)]
     except UNDECODABLE as error:
         return [Rejected(f"malformed frame: {error}", frame)]
-    return [_decode_part(bytes(part)) for part in parts]
+    return [_decode_part(bytes(part), market) for part in parts]
 
 
-def _decode_part(part: bytes) -> Event:
+def _decode_part(part: bytes, market: str) -> Event:
     try:
         kind = _decode_kind(part).ev
         if kind not in _KINDS:
             return Control(kind) if kind else Rejected("event without ev", part)
         item = _decode_one(part)
-        return _CONVERT[type(item)](item)
+        return _converters(market)[type(item)](item)
     except UNDECODABLE as error:
         return Rejected(f"malformed event: {error}", part)
-    except (_IncompleteError, OverflowError) as error:
+    except (IncompleteError, OverflowError) as error:
         return Rejected(str(error), part)
-
-
-def _nanoseconds(value: float) -> int:
-    time = int(value)
-    if time < _LAST_MILLISECOND:
-        return time * MILLISECOND
-    return time * 1000 if time < 100_000_000_000_000_000 else time
-
-
-_NUMBERS = tuple(map(str, range(1024)))
-
-
-def trade_id(value: str | int | None) -> str | None:
-    """The id of a trade as text; None if it is missing or empty."""
-    return _text(value) or None
-
-
-def exchange_name(exchange: str | int | None, trf: int | None) -> str | None:
-    """The exchange as text; for off-exchange trades with the TRF behind a slash."""
-    name = _text(exchange)
-    return name if trf is None else f"{name or ''}/{trf}"
-
-
-def _text(value: str | int | None) -> str | None:
-    if type(value) is int:
-        return _NUMBERS[value] if 0 <= value < 1024 else str(value)
-    return value  # type: ignore[return-value]
-
-
-def _trade(item: _Trade) -> Event:
-    time, size = item.t, item.ds
-    if time is None or item.p is None or not item.sym:
-        raise _missing("trade", sym=item.sym, p=item.p, t=time)
-    return Tick(
-        item.sym,
-        _nanoseconds(time),
-        item.p,
-        None,
-        item.s if size is None else size,
-        None,
-        None,
-        exchange_name(item.x, item.trfi),
-        trade_id(item.i),
-    )
 
 
 def _crypto_trade(item: _CryptoTrade) -> Event:
     if item.t is None or item.p is None or not item.pair:
-        raise _missing("crypto trade", pair=item.pair, p=item.p, t=item.t)
-    return Tick(item.pair, _nanoseconds(item.t), item.p, None, item.s, None, None, _text(item.x), trade_id(item.i))
+        raise missing("crypto trade", pair=item.pair, p=item.p, t=item.t)
+    return Tick(item.pair, nanoseconds(item.t), item.p, None, item.s, None, None, text(item.x), trade_id(item.i))
 
 
 def _forex_quote(item: _ForexQuote) -> Event:
     """A tick at the mid price: this provider has no currency trades, and candles need a price."""
     pair = item.p or item.pair
     if item.t is None or not pair:
-        raise _missing("currency quote", p=pair, t=item.t)
+        raise missing("currency quote", p=pair, t=item.t)
     bid, ask = item.b or None, item.a or None
     if bid is None or ask is None:
-        raise _missing("currency quote", a=ask, b=bid)
-    return Tick(pair, _nanoseconds(item.t), bid / 2 + ask / 2, None, None, bid, ask, _text(item.x))
+        raise missing("currency quote", a=ask, b=bid)
+    return Tick(pair, nanoseconds(item.t), bid / 2 + ask / 2, None, None, bid, ask, text(item.x))
 
 
 def _index_value(item: _IndexValue) -> Event:
     if item.t is None or item.val is None or not item.T:
-        raise _missing("index value", T=item.T, val=item.val, t=item.t)
-    return Tick(item.T, _nanoseconds(item.t), item.val)
+        raise missing("index value", T=item.T, val=item.val, t=item.t)
+    return Tick(item.T, nanoseconds(item.t), item.val)
 
 
 def _quote(item: _Quote | _CryptoQuote) -> Event:
     crypto = isinstance(item, _CryptoQuote)
     symbol = item.pair if isinstance(item, _CryptoQuote) else item.sym
     if item.t is None or not symbol:
-        raise _missing("quote", **{"pair" if crypto else "sym": symbol, "t": item.t})
+        raise missing("quote", **{"pair" if crypto else "sym": symbol, "t": item.t})
     bid, ask = item.bp or None, item.ap or None
     return Quote(
         symbol,
-        _nanoseconds(item.t),
+        nanoseconds(item.t),
         bid,
         item.bs if bid else None,
         ask,
         item.as_ if ask else None,
-        _text(item.x) if isinstance(item, _CryptoQuote) else None,
+        text(item.x) if isinstance(item, _CryptoQuote) else None,
     )
 
 
@@ -334,26 +252,20 @@ def _bar(symbol_field: str, length: int) -> Callable[[Any], Event]:
     def convert(item: Any) -> Event:
         symbol = getattr(item, symbol_field)
         if item.s is None or not symbol:
-            raise _missing("bar", **{symbol_field: symbol, "s": item.s})
-        start = _nanoseconds(item.s)
+            raise missing("bar", **{symbol_field: symbol, "s": item.s})
+        start = nanoseconds(item.s)
         # The documentation's samples of some channels omit the end.
-        end = start + length if item.e is None else _nanoseconds(item.e)
+        end = start + length if item.e is None else nanoseconds(item.e)
         volume = item.v if item.dv is None else item.dv
         return Bar(symbol, start, end, item.o, item.h, item.l, item.c, volume, item.vw)
 
     return convert
 
 
-def _missing(what: str, **fields: object) -> _IncompleteError:
-    return _IncompleteError(
-        f"{what} without {', '.join(name for name, value in fields.items() if value in (None, ''))}"
-    )
-
-
 _STATUS = Control("status")
 
 _CONVERT: dict[type, Callable[[Any], Event]] = {
-    _Trade: _trade,
+    Trade: trade,
     _Quote: _quote,
     _SecondBar: _bar("sym", SECOND),
     _MinuteBar: _bar("sym", MINUTE),
@@ -367,3 +279,12 @@ _CONVERT: dict[type, Callable[[Any], Event]] = {
     _IndexValue: _index_value,
     _StatusEvent: lambda _item: _STATUS,
 }
+
+_CONVERT_WITHOUT_RULES: dict[type, Callable[[Any], Event]] = {
+    **_CONVERT,
+    Trade: functools.partial(trade, has_rules=False),
+}
+
+
+def _converters(market: str) -> dict[type, Callable[[Any], Event]]:
+    return _CONVERT if market == "stocks" else _CONVERT_WITHOUT_RULES

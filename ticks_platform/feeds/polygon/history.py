@@ -1,20 +1,20 @@
 """Polygon.io's (Massive's) REST API for past data: trades, or one-minute bars for feeds without trades.
 
 Sources: the official OpenAPI description and clients (massive-com/client-python 2.9.1), the knowledge base
-(how-do-i-page-through-all-the-trades), polygon-io/issues 41 (milliseconds on the WebSocket, nanoseconds here) and 303
-(429), and error bodies that users published.
+(how-do-i-page-through-all-the-trades), polygon-io/issues 41 (milliseconds on the WebSocket, nanoseconds here), 303
+(429) and 306 (which corrections occur), NYSE's TAQ codes for `correction`, and error bodies that users published.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import msgspec
 from msgspec import Meta
 
 from ticks_platform.feeds.decoding import UNDECODABLE, Finite
-from ticks_platform.feeds.events import Bar, Event, Rejected, Tick
+from ticks_platform.feeds.events import Bar, Control, Correction, Event, Rejected, Tick
 from ticks_platform.feeds.history import (
     Header,
     History,
@@ -34,7 +34,8 @@ from ticks_platform.feeds.history import (
     frames,
     retry_after,
 )
-from ticks_platform.feeds.polygon.events import exchange_name, trade_id
+from ticks_platform.feeds.polygon.conditions import packaged_rules
+from ticks_platform.feeds.polygon.trades import exchange_name, official_price, trade_id
 from ticks_platform.timestamps import MILLISECOND, MINUTE
 
 _LIMIT = 50_000
@@ -42,11 +43,18 @@ _LIMIT = 50_000
 _DELAYED = 900.0
 """Delay of the cluster `delayed` in seconds."""
 
+_NOTHING = msgspec.Raw()
+
 _Time = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class _Trade(msgspec.Struct, gc=False):
-    """`decimal_size` is the exact size in fractions of shares. Crypto has no SIP, hence no `sip_timestamp`."""
+    """`decimal_size` is the exact size in fractions of shares. Crypto has no SIP, hence no `sip_timestamp`.
+
+    `correction`: 1 a trade that was corrected late, with its correct data; 7 a trade that was marked erroneous later;
+    8 a trade that was cancelled later; 10 and 11 the messages that cancelled or marked one; 12 the message that
+    corrected one, with the incorrect data. All of them have the id of the trade.
+    """
 
     price: Finite | None = None
     size: Finite | None = None
@@ -56,6 +64,9 @@ class _Trade(msgspec.Struct, gc=False):
     trf_id: int | None = None
     sip_timestamp: _Time | None = None
     participant_timestamp: _Time | None = None
+    conditions: msgspec.Raw = _NOTHING
+    tape: Any = None
+    correction: int | None = None
 
 
 class _Bar(msgspec.Struct, gc=False):
@@ -82,6 +93,12 @@ class _Body(msgspec.Struct):
 _decode_trade = msgspec.json.Decoder(_Trade, strict=False).decode
 _decode_bar = msgspec.json.Decoder(_Bar, strict=False).decode
 _decode_body = msgspec.json.Decoder(_Body).decode
+
+_HAS_CORRECT_DATA, _HAS_INCORRECT_DATA = 1, 12
+_CANCELLED_TRADES, _CANCEL_MESSAGES = (7, 8), (10, 11)
+_WITHDRAWN = (*_CANCELLED_TRADES, *_CANCEL_MESSAGES, _HAS_INCORRECT_DATA)
+
+_RULES = packaged_rules()
 
 _TRADES, _BARS = "polygon trades", "polygon bars"
 
@@ -139,8 +156,9 @@ class PolygonHistory(History):
         return Page(frames(header, results), len(results), upcoming)
 
     def decode(self, header: Header, results: list[msgspec.Raw]) -> list[Event]:
-        convert = _bar if header.history == _BARS else _trade
-        return [convert(header.symbol, bytes(result)) for result in results]
+        if header.history == _BARS:
+            return [_bar(header.symbol, bytes(result)) for result in results]
+        return [event for result in results for event in _trade(header.symbol, bytes(result), self._market)]
 
     def _ticker(self, symbol: str) -> str:
         """The REST API's name of a symbol: X:BTCUSD for the WebSocket's BTC-USD, C:EURUSD for EUR/USD."""
@@ -150,28 +168,61 @@ class PolygonHistory(History):
         return symbol
 
 
-def _trade(symbol: str, raw: bytes) -> Event:
-    """The same tick as `events` decodes from the WebSocket, so that a trade that came both ways is recognised."""
+def _trade(symbol: str, raw: bytes, market: str) -> list[Event]:
+    """The same as `events` decodes from the WebSocket, so that a trade that came both ways is recognised; and what the
+    market corrected, which the WebSocket does not tell."""
     try:
         item = _decode_trade(raw)
     except UNDECODABLE as error:
-        return Rejected(f"malformed trade: {error}", raw)
+        return [Rejected(f"malformed trade: {error}", raw)]
     time = item.participant_timestamp if item.sip_timestamp is None else item.sip_timestamp
     if time is None or item.price is None:
-        return Rejected("trade without a time or a price", raw)
-    size = item.size if item.decimal_size is None else item.decimal_size
+        return [Rejected("trade without a time or a price", raw)]
     # The WebSocket has whole milliseconds; the same trade needs the same time.
-    return Tick(
+    at = time // MILLISECOND * MILLISECOND
+    size = item.size if item.decimal_size is None else item.decimal_size
+    exchange = exchange_name(item.exchange, item.trf_id)
+    conditions = _RULES.read(bytes(item.conditions))
+    has_rules = market == "stocks"
+    if has_rules and conditions.official is not None:
+        if item.correction in _WITHDRAWN:
+            return [Control("withdrawn official price")]
+        return [official_price(symbol, at, conditions.official, item.price, size, exchange, item.tape)]
+    tick = Tick(
         symbol,
-        time // MILLISECOND * MILLISECOND,
+        at,
         item.price,
         None,
         size,
         None,
         None,
-        exchange_name(item.exchange, item.trf_id),
+        exchange,
         trade_id(item.id),
+        _RULES.updates(conditions, at) if has_rules else None,
+        None if market == "crypto" else conditions.ids,
     )
+    if item.correction in (None, 0):
+        return [tick]
+    generated = time if item.participant_timestamp is None else item.participant_timestamp
+    return _corrected(tick, item.correction, generated // MILLISECOND * MILLISECOND, raw)
+
+
+def _corrected(tick: Tick, code: int, time: int, raw: bytes) -> list[Event]:
+    """The events of a trade with a correction. `time` is when its exchange generated it."""
+    if tick.trade_id is None:
+        return [tick] if code == _HAS_CORRECT_DATA else [Rejected("correction of a trade without an id", raw)]
+    named = (tick.symbol, time, tick.exchange, tick.trade_id)
+    source = f"REST correction {code}"
+    if code == _HAS_CORRECT_DATA:
+        kept = Correction(*named, "corrected", source, kept_price=tick.price, kept_size=tick.size)
+        return [kept, tick]
+    if code == _HAS_INCORRECT_DATA:
+        return [Correction(*named, "corrected", source, tick.price, tick.size)]
+    if code in _CANCELLED_TRADES:
+        return [tick, Correction(*named, "cancelled", source)]
+    if code in _CANCEL_MESSAGES:
+        return [Correction(*named, "cancelled", source)]
+    return [Rejected(f"trade with unknown correction {code}", raw)]
 
 
 def _bar(symbol: str, raw: bytes) -> Event:

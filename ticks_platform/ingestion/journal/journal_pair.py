@@ -7,12 +7,6 @@ from pathlib import Path
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.journal.journal_view import journal_view
-from ticks_platform.paths import state_dir
-
-
-def journal_path(feed: str) -> Path:
-    """The file of a feed's first journal, in the state folder."""
-    return state_dir() / "journal" / f"{feed}.sqlite3"
 
 
 def journal_pair(path: Path) -> tuple[Path, Path]:

@@ -23,8 +23,8 @@ from ticks_platform.feeds.settings import PlatformSettings, SettingsError, load_
 from ticks_platform.ingestion import loader, switch
 from ticks_platform.ingestion.handover import takeover
 from ticks_platform.ingestion.journal.journal import Journal
-from ticks_platform.ingestion.journal.journal_pair import journal_path
 from ticks_platform.local_feeds import stand_in_file
+from ticks_platform.paths import journal_path
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.dagster import take_over
 from ticks_platform_tests.support.ingestion import damage_group

@@ -28,7 +28,7 @@ class Story:
 
     def __init__(self, feed: FeedSettings, silence: SilenceDetector | None = None) -> None:
         self._feed = feed
-        self._connector = feed._keyless()
+        self._connector = feed.keyless_connector()
         self._coverage = Coverage(self._connector, feed, at=0, silence=silence)
         self._states: dict[int, State] = {}
 
@@ -173,7 +173,7 @@ def test_tick_channels_cover_a_symbol() -> None:
 @pytest.mark.parametrize(("channels", "ticks"), [(["Q"], ("Q.A",)), (["T", "Q", "A", "AM"], ("T.A",))])
 def test_channels_of_ticks(channels: list[str], ticks: tuple[str, ...]) -> None:
     feed = settings("A", provider="polygon", options={"market": "stocks", "channels": channels})
-    assert feed._keyless().tick_channels("A") == ticks
+    assert feed.keyless_connector().tick_channels("A") == ticks
 
 
 def test_a_removed_symbol_ends_before_it_is_unsubscribed_and_must_be_acknowledged_again() -> None:
