@@ -28,14 +28,14 @@ def test_a_candle_and_its_errors(explain: Explain, database: Database) -> None:
     with database.transaction() as cursor:
         cursor.execute(
             "INSERT INTO stocks_real_time (time, symbol, price, size, tick_id, feed, received_at, updates) VALUES "
-            "('2026-03-03 20:00:01.5Z', 'AAPL', 250.5, 100, gen_random_uuid(), 'tape', now(), NULL), "
-            "('2026-03-03 20:00:09Z', 'AAPL', 300, 10, gen_random_uuid(), 'tape', now(), 4)"
+            "('2026-03-03 20:00:01.5Z', 'AAPL', 250.5, 100, '019cb549-3bdc-7000-8000-000000000000', 'tape', now(), 7), "
+            "('2026-03-03 20:00:09Z', 'AAPL', 300, 10, '019cb549-5928-7000-8000-000000000000', 'tape', now(), 4)"
         )
     text = explain("AAPL", "2026-03-03T20:00:17")
     assert (text.exit_code, text.stderr) == (0, "2026-03-03T20:00:17 has no zone: taken as UTC\n")
     assert text.stdout.startswith("AAPL, the minute from 2026-03-03 20:00:00Z (all times are UTC)\n")
     assert "Candle: open 250.5, high 250.5, low 250.5, close 250.5, volume 110\n" in text.stdout
-    assert "would be high: 300 at 20:00:09Z" in text.stdout
+    assert "would be high and close: 300 at 20:00:09Z" in text.stdout
 
     answer = explain("AAPL", "2026-03-03T15:00-05:00", "--every", "1h", "--json")
     assert (answer.exit_code, answer.stderr) == (0, "")

@@ -185,7 +185,7 @@ def test_late_prints_alone_make_no_prices(database: Database) -> None:
     load(database, Trade(5, 251.0, 100, NO_OPEN_CLOSE, (32,)), Trade(25, 249.0, 300, NO_OPEN_CLOSE, (32,)))
     answer = explain(database)
     assert (answer["answer"], prices(answer)) == ("no_price", [None, None, None, None, 400])
-    assert line(answer, "would be high: 251").endswith(
+    assert line(answer, "would be open and high: 251").endswith(
         "may not set open and close, and no tick of its minute may: there are four prices or none"
     )
     assert answer["candle"]["price_count"] == 0
@@ -213,7 +213,9 @@ def test_form_t_after_hours(database: Database) -> None:
     assert line(answer, "would be high").endswith("; Odd Lot Trade (37) forms no price")
     assert line(answer, "Regular hours").endswith("the minute is outside of them")
     load(database, Trade(1, 252.0, 100, VOLUME, (12,), "16"))
-    assert line(explain(database), "would be high").endswith("Form T/Extended Hours (12) forms no price")
+    assert line(explain(database), "would be open, high, low and close: 252").endswith(
+        "Form T/Extended Hours (12) forms no price"
+    )
 
 
 def test_a_cancelled_trade(database: Database) -> None:
