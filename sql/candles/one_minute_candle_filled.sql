@@ -1,10 +1,11 @@
 -- The candles of one minute, with the provider's bars in the minutes of a gap, unless the gap was repaired with ticks. `source` tells
--- which is which; a bar is never stored as a candle.
+-- which is which; a bar is never stored as a candle. Bars of feeds whose ticks make no candles fill nothing.
 CREATE OR REPLACE VIEW one_minute_candle_filled AS
 WITH bar AS NOT MATERIALIZED (
     SELECT DISTINCT ON (symbol, start_time) *
     FROM stock_aggregates AS bars
     WHERE end_time = start_time + INTERVAL '1 minute'
+        AND feed NOT IN (SELECT feed.feed FROM ticks_platform.feed WHERE NOT candles)
         AND EXISTS (
             SELECT FROM ticks_platform.feed_gap AS gap
             WHERE gap.feed = bars.feed AND gap.symbol = bars.symbol

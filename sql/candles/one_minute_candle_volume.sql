@@ -1,6 +1,6 @@
 -- The volume of each minute: the sum of the trade sizes where the feed sends them. Where it sends only the volume of the day so far,
 -- the growth of that since the previous candle (last minus first within a minute would miss what was traded between two ticks of
--- different minutes). Empty where it sends neither.
+-- different minutes). Empty where it sends neither, or no trade of the minute counts.
 -- A session begins where the volume of the day falls below half of its previous value. The clock cannot tell, since neither the UTC
 -- day nor any one time zone is the session of every symbol. Smaller falls are corrections: the volume is zero until the previous
 -- height is passed, so it is never negative, and the minutes of a session add up to the volume of its day.
@@ -34,5 +34,5 @@ FROM (
 COMMENT ON VIEW one_minute_candle_volume IS 'Volume of each minute, from trade sizes or else from the volume of the day.';
 COMMENT ON COLUMN one_minute_candle_volume.bucket IS 'Begin of the minute, UTC.';
 COMMENT ON COLUMN one_minute_candle_volume.symbol IS 'Symbol, as the provider names it.';
-COMMENT ON COLUMN one_minute_candle_volume.volume IS 'Volume of the minute; empty where the provider sends neither sizes nor the volume of the day.';
+COMMENT ON COLUMN one_minute_candle_volume.volume IS 'Volume of the minute; empty if no trade counts, or the provider sends neither sizes nor the volume of the day.';
 COMMENT ON COLUMN one_minute_candle_volume.derived IS 'Whether the volume is derived from the volume of the day.';

@@ -3,7 +3,9 @@
 --   not_over       it lies in the future, or has not ended
 --   market_closed  the market of every feed that streams it was closed
 --   feed_gap       it was not received for a part of the bucket, and that has not been repaired
+--   no_price       there were ticks, and none that may form a price: there is a candle of volume alone, or of nothing
 --   no_trade       it was received for the whole bucket, and there was no trade
+-- Feeds whose ticks make no candles, which are secondary, are not asked.
 CREATE OR REPLACE FUNCTION ticks_platform.candle_reasons(
     of_symbol text, begins timestamptz, ends timestamptz, width interval DEFAULT '1 minute'
 ) RETURNS TABLE (bucket timestamptz, reason text)
@@ -15,14 +17,16 @@ AS $$
         FROM generate_series(time_bucket(width, begins), ends - INTERVAL '1 microsecond', width) AS series (begin)
     ),
     candle AS MATERIALIZED (
-        SELECT DISTINCT time_bucket(width, known.bucket) AS begin
+        SELECT time_bucket(width, known.bucket) AS begin, bool_or(open IS NOT NULL) AS has_prices
         FROM one_minute_candle AS known
         WHERE known.symbol = of_symbol AND known.bucket >= time_bucket(width, begins) AND known.bucket < ends + width
+        GROUP BY time_bucket(width, known.bucket)
     ),
     wanted AS MATERIALIZED (
         SELECT feed, wanted_from, coalesce(wanted_until, 'infinity') AS wanted_until, calendar
         FROM ticks_platform.feed_symbol AS known
-        WHERE known.symbol = of_symbol AND wanted_from < ends + width AND coalesce(wanted_until, 'infinity') > begins - width
+        JOIN ticks_platform.feed USING (feed)
+        WHERE feed.candles AND known.symbol = of_symbol AND wanted_from < ends + width AND coalesce(wanted_until, 'infinity') > begins - width
     ),
     -- No session is longer than a week.
     session AS MATERIALIZED (
@@ -70,8 +74,9 @@ AS $$
     SELECT
         judged.begin,
         CASE
-            WHEN candle.begin IS NOT NULL THEN 'candle'
+            WHEN has_prices THEN 'candle'
             WHEN until > clock_timestamp() THEN 'not_over'
+            WHEN candle.begin IS NOT NULL AND (open = 0 OR listening > 0) THEN 'no_price'
             WHEN feeds = 0 THEN 'not_wanted'
             WHEN open = 0 THEN 'market_closed'
             WHEN listening = 0 THEN 'feed_gap'
@@ -82,4 +87,4 @@ AS $$
     ORDER BY judged.begin
 $$;
 
-COMMENT ON FUNCTION ticks_platform.candle_reasons IS 'For each bucket of a symbol: candle, no_trade, market_closed, feed_gap, not_wanted or not_over.';
+COMMENT ON FUNCTION ticks_platform.candle_reasons IS 'For each bucket of a symbol: candle, no_trade, no_price, market_closed, feed_gap, not_wanted or not_over.';

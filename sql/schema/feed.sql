@@ -5,5 +5,17 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed (
     -- Whether its prices come from the stand-in. A database holds either synthetic or live ticks, never both.
     synthetic  boolean  NOT NULL,
     -- Switched by the jobs enable_feed and disable_feed.
-    enabled    boolean  NOT NULL DEFAULT true
+    enabled    boolean  NOT NULL DEFAULT true,
+    -- Whether its ticks make candles, as feeds.yaml said at its last start; if not, it is secondary.
+    candles    boolean  NOT NULL DEFAULT true
 );
+
+-- For tables of releases without secondary feeds.
+-- ALTER waits for every query on the table and holds up all others, so it is left out when there is nothing to do.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed'::regclass AND attname = 'candles') THEN
+        ALTER TABLE ticks_platform.feed ADD COLUMN candles boolean NOT NULL DEFAULT true;
+    END IF;
+END
+$$;

@@ -7,6 +7,23 @@ CREATE TABLE IF NOT EXISTS ticks_platform.market_session (
     closes_at  timestamptz  NOT NULL,
     -- The trading day, as dated by the exchange: one that opens in the evening has the date of the next day.
     session    date         NOT NULL,
+    -- The whole trading day, extended hours included: from midnight of the exchange's time zone, but not before the closing of the
+    -- day before; in every row of the session the same. NULL in rows of older releases, until the asset market_calendar is next
+    -- materialized.
+    day_begins_at  timestamptz,
+    day_ends_at    timestamptz,
     PRIMARY KEY (calendar, opens_at),
     CONSTRAINT closes_after_it_opens CHECK (closes_at > opens_at)
 );
+
+-- For tables of releases without the whole day.
+-- ALTER waits for every query on the table and holds up all others, so it is left out when there is nothing to do.
+DO $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.market_session'::regclass AND attname = 'day_ends_at'
+    ) THEN
+        ALTER TABLE ticks_platform.market_session ADD COLUMN day_begins_at timestamptz, ADD COLUMN day_ends_at timestamptz;
+    END IF;
+END
+$$;

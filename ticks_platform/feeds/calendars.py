@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from bisect import bisect_left, bisect_right
 from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
@@ -32,6 +33,11 @@ class Opening(NamedTuple):
     closes: float
     session: date
     """The trading day as the exchange dates it: a session that opens in the evening has the date of the next day."""
+    day_begins: float
+    """When the trading day begins, extended hours included: at midnight of the exchange's time zone, or at the opening
+    if that is earlier, but not before the closing of the previous day."""
+    day_ends: float
+    """When it ends: at the next midnight, or at the closing if that is later, but not after the next day's opening."""
 
 
 class Calendar:
@@ -58,13 +64,19 @@ class Calendar:
             raise UnknownCalendarError(
                 f"unknown calendar '{name}': use an exchange's MIC, such as XNYS, or 'always' or '24/5'"
             ) from None
+        days = calendar.schedule[["open", "break_start", "break_end", "close"]]
+        following = [opens.timestamp() for opens in days["open"].iloc[1:]] + [math.inf]
+        closed = 0.0
         # Nothing is traded in a lunch break: a day with one has two openings.
-        for day, begin, break_begin, break_end, end in calendar.schedule[
-            ["open", "break_start", "break_end", "close"]
-        ].itertuples():
+        for (day, begin, break_begin, break_end, end), opens_next in zip(days.itertuples(), following, strict=True):
+            midnight = datetime.combine(day.date(), time(), calendar.tz)
+            day_begins = min(begin.timestamp(), max(closed, midnight.timestamp()))
+            closed = end.timestamp()
+            # Adding a day to a time with a zone keeps the local hour.
+            day_ends = max(closed, min(opens_next, (midnight + timedelta(days=1)).timestamp()))
             has_break = break_begin == break_begin  # NaT is not equal to itself
             for opens, closes in ((begin, break_begin), (break_end, end)) if has_break else ((begin, end),):
-                self._openings.append(Opening(opens.timestamp(), closes.timestamp(), day.date()))
+                self._openings.append(Opening(opens.timestamp(), closes.timestamp(), day.date(), day_begins, day_ends))
         self._opens = [opening.opens for opening in self._openings]
         self._closes = [opening.closes for opening in self._openings]
 
@@ -107,7 +119,7 @@ def _currency_days() -> list[Opening]:
     # Adding days to a time with a zone keeps the local hour.
     evenings = [evening + timedelta(weeks=week, days=day) for week in range(_WEEKS) for day in range(5)]
     return [
-        Opening(begin.timestamp(), end.timestamp(), end.date())
+        Opening(begin.timestamp(), end.timestamp(), end.date(), begin.timestamp(), end.timestamp())
         for begin, end in ((begin, begin + timedelta(days=1)) for begin in evenings)
     ]
 

@@ -68,6 +68,7 @@ def take(
     feed: str,
     provider: str,
     synthetic: bool,
+    candles: bool = True,
     owner: str,
     journal_id: str,
     journal_start: int | None,
@@ -75,12 +76,13 @@ def take(
 ) -> Lease:
     """Take the lease of a feed, whoever holds it; the previous owner can no longer commit.
 
-    `journal_start` is the position at which the owner's journal begins, or None if nothing was ever appended to it, and
-    `journal_frames` the number of frames before that. Raises MixedDatabaseError if the database holds ticks of the
-    other kind (synthetic or live), and psycopg2.errors.LockNotAvailable if the previous owner's transaction takes too
-    long: then call `terminate_loader` and try again.
+    `candles` tells whether its ticks make candles. `journal_start` is the position at which the owner's journal begins,
+    or None if nothing was ever appended to it, and `journal_frames` the number of frames before that. Raises
+    MixedDatabaseError if the database holds ticks of the other kind (synthetic or live), and
+    psycopg2.errors.LockNotAvailable if the previous owner's transaction takes too long: then call `terminate_loader`
+    and try again.
     """
-    register_feed(cursor, feed=feed, provider=provider, synthetic=synthetic)
+    register_feed(cursor, feed=feed, provider=provider, synthetic=synthetic, candles=candles)
     # Waits for the row lock, so that the checkpoint is read after the previous owner's last commit.
     parameters = {"feed": feed, "owner": owner, "journal_id": journal_id}
     cursor.execute(sql_files.read("queries/lease/take.sql"), parameters)
@@ -91,7 +93,7 @@ def take(
     return Lease(feed, epoch, owner, *checkpoint)
 
 
-def register_feed(cursor: Cursor, *, feed: str, provider: str, synthetic: bool) -> None:
+def register_feed(cursor: Cursor, *, feed: str, provider: str, synthetic: bool, candles: bool = True) -> None:
     """Add a feed to the table of feeds, and set the transaction's lock timeout to 5 s. Raises MixedDatabaseError."""
     cursor.execute("SET LOCAL lock_timeout = '5s'")
     cursor.execute("SELECT feed FROM ticks_platform.feed WHERE synthetic <> %s ORDER BY feed", (synthetic,))
@@ -104,7 +106,7 @@ def register_feed(cursor: Cursor, *, feed: str, provider: str, synthetic: bool) 
             "mixed. Set TICKS_DATABASE_URL to another database, or remove this one (`make clean` removes the embedded "
             "one)"
         )
-    parameters = {"feed": feed, "provider": provider, "synthetic": synthetic}
+    parameters = {"feed": feed, "provider": provider, "synthetic": synthetic, "candles": candles}
     cursor.execute(sql_files.read("queries/feeds/register.sql"), parameters)
 
 

@@ -70,6 +70,7 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
                     feed=feed.name,
                     provider=feed.provider,
                     synthetic=feed.synthetic,
+                    candles=feed.candles,
                     owner=f"replay {uuid.uuid4()}",
                     journal_id=journal.journal_id,
                     journal_start=journal.start,

@@ -25,6 +25,9 @@ class Session(NamedTuple):
     opens_at: datetime
     closes_at: datetime
     session: date
+    day_begins_at: datetime
+    """The whole trading day, extended hours included."""
+    day_ends_at: datetime
 
 
 class Kept(NamedTuple):

@@ -19,6 +19,8 @@ def _sessions(calendar: Calendar, begin: datetime, end: datetime) -> list[Sessio
             datetime.fromtimestamp(opening.opens, timezone.utc),
             datetime.fromtimestamp(opening.closes, timezone.utc),
             opening.session,
+            datetime.fromtimestamp(opening.day_begins, timezone.utc),
+            datetime.fromtimestamp(opening.day_ends, timezone.utc),
         )
         for opening in calendar.openings(begin.timestamp(), end.timestamp())
     ]

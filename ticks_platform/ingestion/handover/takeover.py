@@ -88,6 +88,7 @@ class Takeover:
                 feed=self._feed.name,
                 provider=self._feed.provider,
                 synthetic=self._feed.synthetic,
+                candles=self._feed.candles,
                 owner=self._owner,
                 journal_id=own.journal_id,
                 journal_start=own.start,
@@ -120,7 +121,11 @@ class Takeover:
 
         def work(cursor: Cursor) -> Handover:
             leases.register_feed(
-                cursor, feed=self._feed.name, provider=self._feed.provider, synthetic=self._feed.synthetic
+                cursor,
+                feed=self._feed.name,
+                provider=self._feed.provider,
+                synthetic=self._feed.synthetic,
+                candles=self._feed.candles,
             )
             return handover.announce(
                 cursor, owner=self._owner, feed=self._feed.name, predecessor=status, journal=journal

@@ -99,6 +99,19 @@ def test_sessions_go_from_before_the_first_tick_to_a_year_ahead(database: Databa
         ("25 00:00", "02:30", date(2025, 11, 25)),
         ("25 03:30", "06:30", date(2025, 11, 25)),
     ], "a break at noon, and a holiday on the 24th"
+    whole = rows(
+        database,
+        "SELECT calendar, session, day_begins_at, day_ends_at FROM ticks_platform.market_session "
+        "WHERE session BETWEEN '2025-11-24' AND '2025-11-25' ORDER BY opens_at",
+    )
+    assert [(name, session, f"{begins:%d %H:%M}", f"{ends:%d %H:%M}") for name, session, begins, ends in whole] == [
+        ("24/5", date(2025, 11, 24), "23 22:00", "24 22:00"),
+        ("XNYS", date(2025, 11, 24), "24 05:00", "25 05:00"),
+        ("24/5", date(2025, 11, 25), "24 22:00", "25 22:00"),
+        ("XTKS", date(2025, 11, 25), "24 15:00", "25 15:00"),
+        ("XTKS", date(2025, 11, 25), "24 15:00", "25 15:00"),
+        ("XNYS", date(2025, 11, 25), "25 05:00", "26 05:00"),
+    ], "days begin at midnight where the exchange is, or with the session if that opens the evening before"
     currencies = rows(
         database,
         "SELECT opens_at, closes_at, session FROM ticks_platform.market_session "

@@ -339,11 +339,11 @@ def test_why_there_is_no_candle(database: Database, lease: Any) -> None:
             "INSERT INTO ticks_platform.market_session VALUES ('XNYS', %s, %s, %s)",
             (at(2.5 * 3600), at(9 * 3600), BEGIN.date()),
         )
-        for second in (9000, 9061):
+        for second, updates in ((9000, None), (9001, 4), (9061, 7), (9125, 4), (9241, 6), (9361, 15)):
             cursor.execute(
-                "INSERT INTO stocks_real_time (time, symbol, price, tick_id, feed, received_at) "
-                "VALUES (%s, 'A', 1, gen_random_uuid(), 'test', %s)",
-                (at(second), at(second)),
+                "INSERT INTO stocks_real_time (time, symbol, price, tick_id, feed, received_at, updates) "
+                "VALUES (%s, 'A', 1, gen_random_uuid(), 'test', %s, %s)",
+                (at(second), at(second), updates),
             )
     configure(database, "A", seconds=8880, name="XNYS")
     cover(database, ("A", 8881, 9150, "disconnected"), ("A", 9190, 9300, "killed"), ("A", 9310, None, None))
@@ -359,9 +359,9 @@ def test_why_there_is_no_candle(database: Database, lease: Any) -> None:
             (9060, "candle"),
             (9120, "feed_gap"),
             (9180, "feed_gap"),
-            (9240, "no_trade"),
+            (9240, "no_price"),
             (9300, "no_trade"),
-            (9360, "no_trade"),
+            (9360, "no_price"),
         ]
         asked = [
             ("A", at(9130), "1 minute", "feed_gap"),
@@ -373,6 +373,11 @@ def test_why_there_is_no_candle(database: Database, lease: Any) -> None:
         for symbol, moment, width, reason in asked:
             cursor.execute("SELECT ticks_platform.why_no_candle(%s, %s, %s)", (symbol, moment, width))
             assert cursor.fetchone() == (reason,), (symbol, moment, width)
+        # A secondary feed makes no candles.
+        cursor.execute("UPDATE ticks_platform.feed SET candles = false")
+        for moment, reason in ((at(9300), "not_wanted"), (at(9360), "no_price")):
+            cursor.execute("SELECT ticks_platform.why_no_candle('A', %s)", (moment,))
+            assert cursor.fetchone() == (reason,)
 
 
 def test_the_providers_reason_is_recorded(database: Database, lease: Any) -> None:
