@@ -17,6 +17,7 @@ _WHY_NONE = {
     "feed_gap": "There is no candle: {symbol} was not received for a part of the {span}; see the gaps below.",
     "not_wanted": "There is no candle: no feed streamed {symbol} at that time.",
     "not_over": "There is no candle yet: the {span} has not ended.",
+    "no_price": "There is no candle of the {span}, though there are ticks: it is not refreshed yet.",
     "candle": "There is no candle of the {span}, though there is one of a minute in it: it is not refreshed yet.",
 }
 
@@ -215,6 +216,8 @@ def _feeds(answer: Part) -> Iterator[str]:
         for feed in answer["feeds"]:
             role = "secondary: makes no candles" if feed["secondary"] else "primary"
             yield f"{feed['feed']} ({role}): {_amount(feed)}"
+    if sum(not feed["secondary"] for feed in answer["feeds"]) > 1:
+        yield "MORE THAN ONE FEED MAKES THIS CANDLE: all but one need `candles: false` in feeds.yaml"
 
 
 def _reception(answer: Part) -> Iterator[str]:

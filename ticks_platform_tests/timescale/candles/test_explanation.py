@@ -287,6 +287,8 @@ def test_the_same_trades_in_a_second_feed_of_trades(database: Database) -> None:
     assert prices(answer) == [250.0, 250.06, 249.97, 250.02, 500]
     assert {tick["feed"] for tick in answer["prices"].values()} == {"tape"}
     assert groups(answer) == {"open_close high_low volume": 4, "secondary": 4}
+    load(database, FIRST._replace(feed="tape_three", at=9))
+    assert line(explain(database), "MORE THAN ONE FEED MAKES THIS CANDLE")
 
 
 def test_two_exchanges_are_two_symbols(database: Database) -> None:
