@@ -5,7 +5,7 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_repair (
     feed        text        NOT NULL REFERENCES ticks_platform.feed,
     -- As the ticks call it.
     symbol      text        NOT NULL,
-    -- trades | bars
+    -- trades | bars: of a gap, or of a day that was selected; true_up_bars | true_up_trades: see feed_true_up
     kind        text        NOT NULL,
     -- Event time, half-open.
     begins_at   timestamptz NOT NULL,

@@ -1,9 +1,10 @@
--- What the conditions of trades mean, by provider: a copy of the package's table, for queries. Rows are only added. The rules of a trade
--- are those of the newest version that is valid on its day; a condition that is in no row restricts nothing.
+-- What the conditions of trades mean, by provider: the rows of trade_condition.csv, which the decoders read too. Rows are only added.
+-- A condition's rule on a day in New York is the row with the newest valid_from until then; of several, the one of the greatest version. A
+-- condition that is in no row restricts nothing.
 CREATE TABLE IF NOT EXISTS ticks_platform.trade_condition (
-    -- Version of the table that it came with.
+    -- Version of the rules that it came with.
     rules_version       smallint  NOT NULL,
-    -- First day of the version.
+    -- The first day on which it holds.
     valid_from          date      NOT NULL,
     -- As in feeds.yaml.
     provider            text      NOT NULL,
@@ -11,7 +12,7 @@ CREATE TABLE IF NOT EXISTS ticks_platform.trade_condition (
     condition           smallint  NOT NULL,
     -- The provider's name for it.
     name                text      NOT NULL,
-    -- Letters that the tapes use for it; empty where they have none.
+    -- The letters of the tapes for it, with the tapes where they differ.
     letters             text      NOT NULL,
     -- Whether a trade with it may set the open and the close of a candle.
     updates_open_close  boolean   NOT NULL,
@@ -21,3 +22,7 @@ CREATE TABLE IF NOT EXISTS ticks_platform.trade_condition (
     updates_volume      boolean   NOT NULL,
     PRIMARY KEY (provider, condition, rules_version)
 );
+
+INSERT INTO ticks_platform.trade_condition
+SELECT * FROM json_populate_recordset(NULL::ticks_platform.trade_condition, %(rows)s)
+ON CONFLICT DO NOTHING;

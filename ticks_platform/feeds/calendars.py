@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from bisect import bisect_left, bisect_right
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,11 @@ WEEKDAYS = "24/5"
 """The calendar of currencies: from Sunday 17:00 to Friday 17:00 in New York. (The `24/5` of exchange_calendars is open
 on Friday evening, when nobody trades.)"""
 
+_NEW_YORK = "America/New_York"
+_EXTENDED_HOURS = time(4), time(20)
+"""When trades of US stocks are reported, in New York. Regular hours are 09:30 to 16:00."""
+
+_DAY = 86_400.0
 _FIRST_SUNDAY = date(2000, 1, 2)
 _WEEKS = 5200
 
@@ -49,6 +54,7 @@ class Calendar:
         self._opens: list[float] | None = None
         self._closes: list[float] = []
         self._openings: list[Opening] = []
+        self._zone: ZoneInfo | None = None
         if name == ALWAYS:
             return
         if name == WEEKDAYS:
@@ -64,6 +70,7 @@ class Calendar:
             raise UnknownCalendarError(
                 f"unknown calendar '{name}': use an exchange's MIC, such as XNYS, or 'always' or '24/5'"
             ) from None
+        self._zone = ZoneInfo(str(calendar.tz))
         days = calendar.schedule[["open", "break_start", "break_end", "close"]]
         following = [opens.timestamp() for opens in days["open"].iloc[1:]] + [math.inf]
         closed = 0.0
@@ -106,6 +113,24 @@ class Calendar:
         """
         first = bisect_left(self._openings, (begin,))
         return self._openings[first : bisect_left(self._openings, (end,))]
+
+    def extended_hours(self, day: date) -> tuple[float, float] | None:
+        """When trades of a trading day can be reported; None on a day without a session.
+
+        For US exchanges 04:00 to 20:00 in New York, for others the exchange's own day; for `always` and `24/5` the
+        UTC day.
+        """
+        midnight = datetime.combine(day, time(), self._zone or timezone.utc)
+        if self._zone is None:
+            return midnight.timestamp(), (midnight + timedelta(days=1)).timestamp()
+        near = self.openings(midnight.timestamp() - _DAY, midnight.timestamp() + 2 * _DAY)
+        opening = next((opening for opening in near if opening.session == day), None)
+        if opening is None:
+            return None
+        if self._zone.key != _NEW_YORK:
+            return opening.day_begins, opening.day_ends
+        begins, ends = (datetime.combine(day, at, self._zone).timestamp() for at in _EXTENDED_HOURS)
+        return begins, ends
 
 
 def _currency_weeks() -> tuple[list[float], list[float]]:

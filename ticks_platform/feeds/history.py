@@ -125,6 +125,12 @@ class History(abc.ABC):
     joins_within: float = 0.0
     """Longest distance in seconds of two intervals that are fetched with one request."""
 
+    results_per_page: int = 1_000
+    """Results that one request brings at most."""
+
+    has_corrections: bool = False
+    """Whether its trades tell which of them were cancelled or corrected, so that a true-up has something to find."""
+
     @abc.abstractmethod
     def first(self, span: Span) -> str:
         """The cursor of the first page."""
@@ -136,6 +142,10 @@ class History(abc.ABC):
     @abc.abstractmethod
     def page(self, span: Span, cursor: str, answer: HistoryAnswer) -> Page:
         """The page in the response to the request for this cursor. Raises a HistoryError."""
+
+    def bars(self) -> History | None:
+        """The provider's one-minute bars, beside the trades; None if there are none. Decodes the frames of both."""
+        return self if self.kind == "bars" else None
 
     @abc.abstractmethod
     def decode(self, header: Header, results: list[msgspec.Raw]) -> list[Event]:

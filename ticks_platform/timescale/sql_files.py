@@ -5,6 +5,8 @@ All DDL of the platform is in them, and every statement that does not fit on a l
 
 from __future__ import annotations
 
+import csv
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +36,7 @@ MACHINERY = (
     "schema/feed_repair.sql",
     "schema/feed_repair_lease.sql",
     "schema/feed_repair_request.sql",
+    "schema/feed_true_up.sql",
     "schema/market_session.sql",
     "schema/symbol_calendar.sql",
     "schema/trade_condition.sql",
@@ -90,6 +93,15 @@ def read(name: str) -> str:
     return _text(path, found.st_mtime_ns, found.st_size, found.st_ino)
 
 
+def table_rows(name: str) -> list[dict[str, str]]:
+    """The rows that come with a table: those of the CSV file beside its SQL file, which has them as ``%(rows)s``."""
+    path = (shipped("sql") / name).with_suffix(".csv")
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def compose(name: str, **parts: sql.Composable) -> sql.Composed:
     """A file under ``sql/`` with its ``{placeholders}`` filled in, for names that cannot be parameters."""
     return sql.SQL(read(name)).format(**parts)
@@ -122,5 +134,6 @@ def apply(cursor: Cursor, *names: str) -> None:
     cursor.execute(read("queries/server/resolved_search_path.sql"))
     cursor.execute("SELECT set_config('search_path', %s, true)", cursor.fetchone())
     for name in names:
-        cursor.execute(read(name))
+        rows = table_rows(name)
+        cursor.execute(read(name), {"rows": json.dumps(rows)} if rows else None)
     cursor.execute("SELECT set_config('search_path', %s, true)", (sessions_path,))

@@ -37,6 +37,7 @@ JOBS = {
     "disable_feed",
     "hand_over",
     "repair",
+    "true_up_day",
     "bring_up",
     "refresh_candles",
     "apply_primary_feeds",
@@ -163,7 +164,7 @@ def test_wrong_settings_fail_the_location(repository_root: Path, project: Path) 
 def test_what_there_is(platform: dg.Definitions) -> None:
     repository = platform.get_repository_def()
     assert set(repository.job_names) == JOBS | {"__ASSET_JOB"}
-    assert {sensor.name for sensor in repository.sensor_defs} == {"platform_supervisor", "repair_gaps"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {"platform_supervisor", "repair_gaps", "true_up_days"}
     assert {schedule.name for schedule in repository.schedule_defs} == SCHEDULES
     assert {(key.asset_key.to_user_string(), key.name) for key in repository.asset_graph.asset_check_keys} == {
         ("stocks_real_time", "ticks_are_fresh"),
@@ -191,6 +192,7 @@ def test_what_there_is(platform: dg.Definitions) -> None:
         ("one_hour_candle", "refreshes_keep_up"),
         ("one_day_candle", "refreshes_keep_up"),
         ("feed_gaps", "gaps_are_closed"),
+        ("true_up", "days_are_trued_up"),
         ("one_minute_candle", "only_its_owner_writes"),
         ("one_hour_candle", "only_its_owner_writes"),
         ("one_day_candle", "only_its_owner_writes"),
@@ -240,6 +242,7 @@ def test_dependencies(platform: dg.Definitions) -> None:
         "candle_refresh": {"one_day_candle"},
         "feed_gaps": {"stocks_real_time", "one_minute_candle", "market_calendar"},
         "gap_repair": {"feed_gaps"},
+        "true_up": {"feed_gaps"},
         "history_backfill": {"stocks_real_time"},
         "one_minute_candle_refresh_policy": {"one_minute_candle"},
         "one_hour_candle_refresh_policy": {"one_hour_candle"},

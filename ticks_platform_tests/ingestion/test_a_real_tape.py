@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ import pytest
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.journal.journal import Journal
+from ticks_platform.timescale import market_calendar
 from ticks_platform.timescale.database import Database
+from ticks_platform.timescale.market_calendar import Session
 from ticks_platform_tests.support.ingestion import rows, unbalanced
 from ticks_platform_tests.support.repairing import KEY, live_loader
 from ticks_standin import PastDay
@@ -55,6 +57,40 @@ def test_minutes_are_the_bars_but_for_what_only_rest_tells(database: Database, t
     assert differing == taken_back
     assert without_prices > len(found) / 2, "most minutes of a quiet symbol have odd lots only"
     assert unbalanced(database) == []
+
+
+def test_hours_and_the_trading_day_are_its_bars_too(database: Database, tmp_path: Path) -> None:
+    day = PastDay(TUESDAY, symbols=100, taken_back=0.0)
+    ingest(database, day, tmp_path)
+    midnight = datetime(2026, 3, 3, 5, tzinfo=timezone.utc)
+    opens, closes = midnight + timedelta(hours=9.5), midnight + timedelta(hours=16)
+    session = Session(opens, closes, TUESDAY, midnight, midnight + timedelta(days=1))
+    with database.transaction() as cursor:
+        calendars = {("tape", symbol): "XNYS" for symbol in day.symbols}
+        month = midnight - timedelta(days=2), midnight + timedelta(days=28)
+        market_calendar.keep(cursor, {"XNYS": [session]}, calendars, begin=month[0], end=month[1])
+    hours = {
+        (symbol, round(bucket.timestamp()) * 1_000): prices
+        for symbol, bucket, *prices in rows(
+            database, "SELECT symbol, bucket, open, high, low, close FROM one_hour_candle WHERE open IS NOT NULL"
+        )
+    }
+    assert hours == {
+        (symbol, bar["t"]): [bar[name] for name in "ohlc"] for symbol in day.symbols for bar in day.bars(symbol, "hour")
+    }
+    days = {
+        symbol: (prices, volume)
+        for symbol, volume, *prices in rows(
+            database,
+            "SELECT symbol, volume, open, high, low, close FROM session_day_candle WHERE session = '2026-03-03'",
+        )
+    }
+    assert len(days) == 100
+    for symbol, (prices, volume) in days.items():
+        bar = day.day_bar(symbol)
+        assert bar is not None
+        assert prices == [bar[name] for name in "ohlc"], symbol
+        assert volume == pytest.approx(bar["v"], rel=1e-9)
 
 
 def test_official_prices_are_kept_and_no_ticks(database: Database, tmp_path: Path) -> None:

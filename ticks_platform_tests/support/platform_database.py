@@ -23,9 +23,11 @@ FROM pg_class
 JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE nspname IN ('public', 'ticks_platform')
 AND relkind = 'r'
+AND relname <> 'trade_condition'
 AND (pg_relation_size(pg_class.oid) > 0 OR EXISTS (SELECT FROM pg_inherits WHERE inhparent = pg_class.oid))
 """
-"""Tables that have or had rows: a hypertable then has chunks, any other table has a page."""
+"""Tables that have or had rows: a hypertable then has chunks, any other table has a page. trade_condition keeps its
+rows, which come with it."""
 
 _STRUCTURE = """
 WITH relation AS (

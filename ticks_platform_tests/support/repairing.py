@@ -76,6 +76,11 @@ def _first_minute(_test: str) -> datetime:
 def load_live(database: Database, feed: FeedSettings, events: Iterable[MadeEvent], folder: Path) -> Metrics:
     """Load these events as if the feed's ingestion had received them now, one per frame."""
     frames = [event.payload if feed.provider == "twelve_data" else b"[" + event.payload + b"]" for event in events]
+    return load_frames(database, feed, folder, *frames)
+
+
+def load_frames(database: Database, feed: FeedSettings, folder: Path, *frames: bytes) -> Metrics:
+    """Load these frames as if the feed's ingestion had received them now."""
     with contextlib.closing(Journal(folder / f"{feed.name}.sqlite3", feed=feed.name, synthetic=True)) as journal:
         loader = live_loader(database, feed, journal)
         if frames:

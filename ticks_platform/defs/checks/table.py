@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from ticks_platform.defs.checks import bars, declared, feeds, gaps, ledger, reconciliation, refreshes, sessions
+from ticks_platform.defs.checks import bars, declared, feeds, gaps, ledger, reconciliation, refreshes, sessions, true_up
 from ticks_platform.defs.checks.check import ERROR, WARN, Check, Query, asset_checks
 from ticks_platform.defs.common.project import feed_settings, policies_file
 from ticks_platform.timescale.candles import candles
@@ -251,6 +251,14 @@ CHECKS = (
         WARN,
         "No gap is open: each has been repaired, or somebody has said that it cannot be or need not be. Brings the "
         "table of gaps up to date first.",
+    ),
+    Check(
+        "days_are_trued_up",
+        ("true_up",),
+        true_up.days_are_trued_up,
+        WARN,
+        f"Every trading day of the last week is trued up within {true_up.GRACE.days} days, for all symbols of feeds "
+        "whose provider tells which trades were taken back, and no candle differs from the provider's bar then.",
     ),
 )
 

@@ -13,7 +13,9 @@ from ticks_platform.feeds.settings import FeedSettings, SettingsError
 from ticks_platform.ingestion.repair import repair
 
 REPAIR_TAG = "ticks/repair"
-"""On runs that repair a feed: its name. dagster.yaml limits runs by it."""
+"""On runs that repair a feed or true it up: its name. dagster.yaml limits runs by it."""
+
+JOB = "repair"
 
 INTERVAL = 30
 """Seconds between looks at what there is to repair."""
@@ -24,7 +26,7 @@ def repair_gaps() -> dg.Definitions:
     """The job `repair` and the sensor `repair_gaps` over the feeds of feeds.yaml."""
     feeds = feed_settings().feeds
     job = dg.define_asset_job(
-        "repair",
+        JOB,
         selection=dg.AssetSelection.assets("gap_repair"),
         executor_def=dg.in_process_executor,
         tags=MAX_RUNTIME,
@@ -78,7 +80,7 @@ def _decide(
     # A run that worked for long before it failed counts as one that failed at once.
     finished = [
         run._replace(started_at=run.ended_at)
-        for run in latest_runs(context.instance, dg.RunsFilter(statuses=FINISHED, tags=tags))
+        for run in latest_runs(context.instance, dg.RunsFilter(job_name=JOB, statuses=FINISHED, tags=tags))
     ]
     wait = (finished[0].ended_at or 0.0) + crash_delay(finished) - time.time() if finished else 0.0
     if wait > 0:

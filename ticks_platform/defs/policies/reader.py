@@ -22,6 +22,7 @@ TABLES = (
     "candle_refresh",
     "feed_gaps",
     "gap_repair",
+    "true_up",
     "history_backfill",
 )
 """The assets that make what the role may read; grants come after them."""

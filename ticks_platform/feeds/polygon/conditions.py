@@ -1,8 +1,9 @@
 """Conditions of US stock trades: what a trade may change in a candle, and which of them are official prices.
 
-The rules are data: `trade_conditions.csv`, to which rows are only added. A rule holds from midnight in New York of its
-`valid_from` until a newer one of the same condition; a greater `rules_version` replaces a row of the same `valid_from`.
-Ticks that are stored follow a change when their bits are computed again (`ingestion.eligibility`).
+The rules are data: `sql/schema/trade_condition.csv`, to which rows are only added. A rule holds from midnight in New
+York of its `valid_from` until a newer one of the same condition; of several with the same `valid_from`, that of the
+greatest `rules_version` holds. Ticks that are stored follow a change when their bits are computed again
+(`ingestion.eligibility`).
 
 Sources: `/v3/reference/conditions?asset_class=stocks`, `update_rules.consolidated` (a captured answer in
 Autinhorse/DayTrader, config/trade_conditions.json at 1eef00cb); the knowledge base (how-does-polygon-create-the-ohlcv-
@@ -17,7 +18,6 @@ import functools
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -28,6 +28,7 @@ from ticks_platform.feeds.columns import Floats
 from ticks_platform.feeds.decoding import UNDECODABLE
 from ticks_platform.feeds.polygon.regular_hours import Hours, hours_at, start_of_day
 from ticks_platform.feeds.updates import ALL, HIGH_LOW, OPEN_CLOSE, VOLUME
+from ticks_platform.paths import shipped
 
 FORM_T = 12
 """Traded in extended hours. There it restricts nothing by itself; in regular hours its row in the table applies."""
@@ -55,11 +56,8 @@ _LONGEST = 64
 """Bytes of a list that is remembered."""
 
 
-_FLAGS = {"true": True, "false": False, "": None}
-
-
 class Rule(NamedTuple):
-    """A row of the table. Flags are None for an indicator, which restricts nothing."""
+    """A row of the table."""
 
     rules_version: int
     valid_from: date
@@ -68,9 +66,9 @@ class Rule(NamedTuple):
     name: str
     letters: str
     """The letters of the SIPs for it."""
-    updates_open_close: bool | None
-    updates_high_low: bool | None
-    updates_volume: bool | None
+    updates_open_close: bool
+    updates_high_low: bool
+    updates_volume: bool
 
     @property
     def updates(self) -> int:
@@ -80,7 +78,7 @@ class Rule(NamedTuple):
             (HIGH_LOW, self.updates_high_low),
             (VOLUME, self.updates_volume),
         )
-        return sum(bit for bit, allowed in flags if allowed is not False)
+        return sum(bit for bit, allowed in flags if allowed)
 
 
 class Conditions:
@@ -188,7 +186,8 @@ class _Memory(dict[bytes, Conditions]):
 @functools.cache
 def packaged_rules() -> Rules:
     """The rules that come with the package."""
-    with Path(__file__).with_name("trade_conditions.csv").open(encoding="utf-8", newline="") as file:
+    path = shipped("sql") / "schema" / "trade_condition.csv"
+    with path.open(encoding="utf-8", newline="") as file:
         return Rules(map(_rule, csv.DictReader(file)))
 
 
@@ -205,9 +204,9 @@ def _rule(row: dict[str, str]) -> Rule:
         int(row["condition"]),
         row["name"],
         row["letters"],
-        _FLAGS[row["updates_open_close"]],
-        _FLAGS[row["updates_high_low"]],
-        _FLAGS[row["updates_volume"]],
+        row["updates_open_close"] == "true",
+        row["updates_high_low"] == "true",
+        row["updates_volume"] == "true",
     )
 
 

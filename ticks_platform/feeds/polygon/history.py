@@ -7,6 +7,7 @@ Sources: the official OpenAPI description and clients (massive-com/client-python
 
 from __future__ import annotations
 
+import copy
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -109,17 +110,28 @@ class PolygonHistory(History):
     requests_per_minute = 5  # the free plan
     delay = 60.0
     reach_days = 730.0  # the free plan has two years
+    results_per_page = _LIMIT
 
     def __init__(self, *, url: str, api_key: str | None, market: str, domain: str, cluster: str, kind: Kind) -> None:
-        self.kind = kind
         self._base = base_url(url, f"https://api.{domain}", "massive.com", "polygon.io")
         self._api_key = api_key or ""
         self._market = market
         self.lag = _DELAYED if cluster == "delayed" else 0.0
+        self._of_kind(kind)
+
+    def _of_kind(self, kind: Kind) -> None:
+        self.kind = kind
+        # Only trades of stocks have the field `correction`.
+        self.has_corrections = kind == "trades" and self._market == "stocks"
         # An event's time and its arrival differ by the network's delay and between two clocks.
-        self.margin = 10.0 if self.kind == "trades" else 0.0
+        self.margin = 10.0 if kind == "trades" else 0.0
         # A page holds minutes of trades, but days of bars.
-        self.joins_within = 60.0 if self.kind == "trades" else 86_400.0
+        self.joins_within = 60.0 if kind == "trades" else 86_400.0
+
+    def bars(self) -> PolygonHistory:
+        bars = copy.copy(self)
+        bars._of_kind("bars")
+        return bars
 
     def first(self, span: Span) -> str:
         ticker = quote(self._ticker(span.asked), safe="")

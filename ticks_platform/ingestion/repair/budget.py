@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ticks_platform.feeds.history import History
+from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.timescale import sql_files
 
 if TYPE_CHECKING:
@@ -11,6 +13,9 @@ if TYPE_CHECKING:
 
 MINUTE = 60.0
 """Seconds of the window in which the requests of a minute are counted."""
+
+MAX_INITIAL_WAIT = 60.0
+"""Seconds that a run may wait for its first request; if it would take longer, no run is due."""
 
 _SLACK = 0.02
 """Fraction by which that window is longer, because requests do not travel equally fast."""
@@ -58,6 +63,17 @@ class Budget(NamedTuple):
         """Record the outcome of a request; `pause` is for how many seconds the provider accepts no other one."""
         parameters = {"request_id": request_id, "outcome": outcome, "pause": pause}
         cursor.execute(sql_files.read("queries/repair/record_outcome.sql"), parameters)
+
+
+def of(feed: FeedSettings, history: History, *, minute: float = MINUTE) -> Budget:
+    """The limits of a feed's requests: those of feeds.yaml, or of the provider's smallest plan."""
+    settings = feed.repair
+    return Budget(
+        f"{feed.provider} {feed.api_key_env or feed.name}",
+        settings.requests_per_minute or history.requests_per_minute,
+        settings.requests_per_day or history.requests_per_day,
+        minute,
+    )
 
 
 def count_requests(cursor: Cursor, owner: str) -> int:

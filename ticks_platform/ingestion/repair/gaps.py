@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from psycopg2 import sql
 
 from ticks_platform.feeds.history import History
+from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.journal.file import JournalError
 from ticks_platform.ingestion.journal.journal_view import journal_view
-from ticks_platform.ingestion.repair.ranges import Interval, SymbolInterval, merged
+from ticks_platform.ingestion.repair.ranges import Interval, SymbolInterval, merged, next_range
 from ticks_platform.intervals import subtract
 from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import EPOCH, floor
@@ -50,6 +51,13 @@ class AgeLimits(NamedTuple):
 
     youngest: timedelta
     oldest: timedelta
+
+
+def age_limits(feed: FeedSettings, history: History) -> AgeLimits:
+    """The ages of a feed's events that can be requested."""
+    settings = feed.repair
+    delay = history.delay if settings.delay_seconds is None else settings.delay_seconds
+    return AgeLimits(timedelta(seconds=delay), timedelta(days=settings.give_up_after_days or history.reach_days))
 
 
 class ClosedGaps(NamedTuple):
@@ -141,6 +149,14 @@ def _is_loaded(cursor: Cursor, path: Path) -> bool:
 def intervals_to_fetch(gaps: Sequence[OpenGap], history: History) -> list[SymbolInterval]:
     """The intervals to fetch for these gaps."""
     return merged([event_interval(gap, history) for gap in gaps], timedelta(seconds=history.joins_within))
+
+
+def wanted_requests(cursor: Cursor, feed: FeedSettings, history: History, folder: Path) -> str | None:
+    """What has to be requested for gaps now, in words; None if nothing has."""
+    found = repairable(cursor, feed.name, history, age_limits(feed, history), folder)
+    if found:
+        return f"{len(found)} gaps can be repaired"
+    return None if next_range(cursor, feed.name, (history.kind,)) is None else "unfinished ranges"
 
 
 # After the pages are loaded and the candles refreshed: which gaps are closed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 Interval = tuple[datetime, datetime]
 
+GAPS = ("trades", "bars")
+"""The kinds of ranges of gaps, and of days that were selected."""
+
+EVER: Interval = (datetime(1970, 1, 1, tzinfo=timezone.utc), datetime(9999, 1, 1, tzinfo=timezone.utc))
+
 
 class SymbolInterval(NamedTuple):
     """A half-open interval of event time of one symbol, named as the ticks name it."""
@@ -31,6 +36,7 @@ class Range(NamedTuple):
     """A range that is not completely fetched."""
 
     repair_id: int
+    kind: str
     interval: SymbolInterval
     cursor: str | None
     """Where the next page begins; None before the first page."""
@@ -91,11 +97,12 @@ def add(cursor: Cursor, feed: str, kind: str, intervals: Sequence[SymbolInterval
     return len(added)
 
 
-def next_range(cursor: Cursor, feed: str) -> Range | None:
-    """The range to fetch next, or None."""
-    cursor.execute(sql_files.read("queries/repair/next_range.sql"), {"feed": feed})
+def next_range(cursor: Cursor, feed: str, kinds: Sequence[str], within: Interval = EVER) -> Range | None:
+    """The range to fetch next, of these kinds and `within` a time, or None."""
+    parameters = {"feed": feed, "kinds": list(kinds), "begin": within[0], "end": within[1]}
+    cursor.execute(sql_files.read("queries/repair/next_range.sql"), parameters)
     row = cursor.fetchone()
-    return Range(row[0], SymbolInterval(*row[1:4]), *row[4:]) if row else None
+    return Range(row[0], row[1], SymbolInterval(*row[2:5]), *row[5:]) if row else None
 
 
 def record_page(cursor: Cursor, journal_id: str, record: PageRecord) -> None:
@@ -137,16 +144,19 @@ def fail(cursor: Cursor, repair_id: int, reason: str) -> None:
 
 
 def count_unfinished(cursor: Cursor, feed: str) -> int:
-    """Number of ranges that are not completely fetched."""
-    cursor.execute("SELECT count(*) FROM ticks_platform.feed_repair WHERE feed = %s AND state = 'wanted'", (feed,))
-    (count,) = cursor.fetchone() or (0,)
-    return int(count)
+    """Number of ranges of gaps that are not completely fetched."""
+    return _count(cursor, feed, GAPS, "wanted")
 
 
-def count_fetched(cursor: Cursor, feed: str) -> int:
-    """Number of ranges that are fetched, but whose gaps are not closed yet."""
+def count_fetched(cursor: Cursor, feed: str, kinds: Sequence[str] = GAPS) -> int:
+    """Number of ranges of these kinds that are fetched, but not done: their gaps are not closed yet."""
+    return _count(cursor, feed, kinds, "fetched", "loaded")
+
+
+def _count(cursor: Cursor, feed: str, kinds: Sequence[str], *states: str) -> int:
     cursor.execute(
-        "SELECT count(*) FROM ticks_platform.feed_repair WHERE feed = %s AND state IN ('fetched', 'loaded')", (feed,)
+        "SELECT count(*) FROM ticks_platform.feed_repair WHERE feed = %s AND kind = ANY (%s) AND state = ANY (%s)",
+        (feed, list(kinds), list(states)),
     )
     (count,) = cursor.fetchone() or (0,)
     return int(count)

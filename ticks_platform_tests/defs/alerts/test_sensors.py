@@ -95,7 +95,8 @@ def test_off_by_default(load: Callable[[], dg.Definitions]) -> None:
     assert not failed_runs.alert_failed_runs().sensors
     assert not failed_checks.alert_failed_checks().sensors
     assert not posting.resources().resources
-    assert {sensor.name for sensor in load().get_repository_def().sensor_defs} == {"platform_supervisor", "repair_gaps"}
+    names = {sensor.name for sensor in load().get_repository_def().sensor_defs}
+    assert names == {"platform_supervisor", "repair_gaps", "true_up_days"}
 
 
 def test_on_by_the_variable(load: Callable[[], dg.Definitions], receiver: Receiver) -> None:

@@ -22,7 +22,6 @@ from ticks_platform.ingestion.repair import budget as repair_budget
 from ticks_platform.ingestion.repair import ranges as repair_ranges
 from ticks_platform.ingestion.repair.lease import RepairInUseError
 from ticks_platform.ingestion.repair.ranges import SymbolInterval
-from ticks_platform.ingestion.repair.repair import budget
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support import repairing
 from ticks_platform_tests.support.children import Child
@@ -253,8 +252,8 @@ def test_requests_of_an_earlier_run_count(database: Database, tmp_path: Path, st
     assert history is not None
     with database.transaction() as cursor:
         other = feed.model_copy(update={"name": "other"})
-        assert budget(other, history).wait(cursor) > 40, "a feed with the same key shares the budget"
-        assert budget(feed.model_copy(update={"api_key_env": "ANOTHER"}), history).wait(cursor) == 0
+        assert repair_budget.of(other, history).wait(cursor) > 40, "a feed with the same key shares the budget"
+        assert repair_budget.of(feed.model_copy(update={"api_key_env": "ANOTHER"}), history).wait(cursor) == 0
         daily = repair_budget.Budget(f"polygon {KEY}", None, 2)
         assert 86_300 < daily.wait(cursor) <= 86_400
     assert len(ticks(database)) == 75, "fetched pages are loaded"

@@ -1,0 +1,121 @@
+"""Polygon's REST API over HTTP on loopback, as far as a true-up asks it, with trades and bars that a test gives."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+MINUTE_NS = 60 * 10**9
+
+
+class Trouble(NamedTuple):
+    """An answer that is no page."""
+
+    status: int
+    body: dict[str, Any]
+
+
+class PolygonRest:
+    """Answers with the trades and bars of a symbol; `asked` are the paths of its requests, without their queries."""
+
+    def __init__(self) -> None:
+        self.trades: dict[str, list[dict[str, Any]]] = {}
+        self.bars: dict[str, list[dict[str, Any]]] = {}
+        self.troubles: dict[str, Trouble] = {}
+        """By symbol, instead of any page."""
+        self.asked: list[str] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+
+    def __enter__(self) -> PolygonRest:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        """The WebSocket address whose host serves the API."""
+        return f"ws://127.0.0.1:{self._server.server_port}/stocks"
+
+    def answer(self, target: str) -> Trouble:
+        """The status and the body of a request."""
+        url = urlsplit(target)
+        parts, query = url.path.split("/"), parse_qs(url.query)
+        self.asked.append(url.path)
+        kind, symbol = (parts[2], parts[3]) if parts[2] == "trades" else (parts[2], parts[4])
+        if symbol in self.troubles:
+            return self.troubles[symbol]
+        if kind == "trades":
+            begin, end = (int(query[name][0]) for name in ("timestamp.gte", "timestamp.lt"))
+            found = [each for each in self.trades.get(symbol, []) if begin <= each["sip_timestamp"] < end]
+        else:
+            begin, end = int(parts[8]), int(parts[9])
+            found = [each for each in self.bars.get(symbol, []) if begin <= each["t"] <= end]
+        return Trouble(200, {"status": "OK", "results": found})
+
+
+def _handler(api: PolygonRest) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            answer = api.answer(self.path)
+            body = json.dumps(answer.body).encode()
+            self.send_response(answer.status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    return Handler
+
+
+def trade(trade_id: str, at_ns: int, price: float, size: float, **fields: Any) -> dict[str, Any]:
+    """A trade as `/v3/trades` tells it."""
+    event = {"id": trade_id, "price": price, "size": size, "exchange": 4, "sip_timestamp": at_ns, "tape": 3}
+    return {**event, "participant_timestamp": at_ns, "sequence_number": int(trade_id), **fields}
+
+
+def frame(symbol: str, *trades: dict[str, Any]) -> bytes:
+    """The same trades as the WebSocket sends them."""
+    return json.dumps(
+        [
+            {
+                "ev": "T",
+                "sym": symbol,
+                "i": each["id"],
+                "x": each["exchange"],
+                "p": each["price"],
+                "s": each["size"],
+                "t": each["sip_timestamp"] // 10**6,
+                "q": each["sequence_number"],
+                "z": each["tape"],
+                **({"trfi": each["trf_id"]} if "trf_id" in each else {}),
+            }
+            for each in trades
+        ]
+    ).encode()
+
+
+def bar(*trades: dict[str, Any]) -> dict[str, Any]:
+    """The bar of one minute's trades, which are in order."""
+    prices = [each["price"] for each in trades]
+    begin = trades[0]["sip_timestamp"] // MINUTE_NS * MINUTE_NS // 10**6
+    return {
+        "t": begin,
+        "o": prices[0],
+        "h": max(prices),
+        "l": min(prices),
+        "c": prices[-1],
+        "v": sum(each["size"] for each in trades),
+    }
