@@ -15,6 +15,7 @@ DECLARE
     ends CONSTANT timestamptz := begins + explain_candle.width;
     view_name text;
     stored jsonb;
+    compared jsonb;
     ticks jsonb;
     refresh jsonb;
     reception jsonb;
@@ -39,9 +40,11 @@ BEGIN
     );
     reception := ticks_platform.explain_reception(of_symbol, begins, ends);
 
+    -- Minutes without prices have volume and no bar, so volumes of longer buckets are not comparable.
     IF reception -> 'bars' <> '[]' THEN
+        compared := CASE WHEN explain_candle.width > INTERVAL '1 minute' THEN stored - 'volume' ELSE stored END;
         reception := jsonb_set(reception, '{bars}', (
-            SELECT jsonb_agg(bar || jsonb_build_object('differs', ticks_platform.explain_difference(stored, bar)) ORDER BY place)
+            SELECT jsonb_agg(bar || jsonb_build_object('differs', ticks_platform.explain_difference(compared, bar)) ORDER BY place)
             FROM jsonb_array_elements(reception -> 'bars') WITH ORDINALITY AS given (bar, place)
         ));
     END IF;
@@ -66,7 +69,7 @@ BEGIN
         (
             SELECT coalesce(jsonb_agg(
                 to_jsonb(official_price) - 'symbol' - 'received_at'
-                ORDER BY session, kind = 'corrected_close' DESC, is_primary DESC, size DESC NULLS LAST, time DESC
+                ORDER BY session, kind = 'open' DESC, kind = 'corrected_close' DESC, is_primary DESC, size DESC NULLS LAST, time DESC
             ), '[]')
             FROM official_price
             WHERE symbol = of_symbol AND session BETWEEN first_session AND last_session

@@ -37,7 +37,9 @@ BEGIN
                     count(*) FILTER (WHERE received_at >= $4) AS late,
                     max(received_at) AS received_at
                 FROM stocks_real_time
-                WHERE symbol = $1 AND time >= $2 AND time < $3 AND time >= minute AND time < minute + INTERVAL '1 minute'
+                WHERE symbol = $1 AND time >= $2 AND time < $3
+                    -- Of a single minute, the planner drops this, and estimates better.
+                    AND ($3 - $2 <= INTERVAL '1 minute' OR time >= minute AND time < minute + INTERVAL '1 minute')
                 GROUP BY feed, updates, conditions
             ) AS counted
         ),
@@ -111,7 +113,8 @@ BEGIN
                     coalesce(updates, 7) & 26 = 2 AS extends,
                     CASE WHEN updates & 16 > 0 THEN 'secondary' WHEN updates & 8 > 0 THEN 'cancelled' ELSE 'conditions' END AS reason
                 FROM stocks_real_time
-                WHERE symbol = $1 AND time >= $2 AND time < $3 AND time >= minute AND time < minute + INTERVAL '1 minute'
+                WHERE symbol = $1 AND time >= $2 AND time < $3
+                    AND ($3 - $2 <= INTERVAL '1 minute' OR time >= minute AND time < minute + INTERVAL '1 minute')
                     AND (
                         price = ANY ((SELECT array_agg(price) FROM sought WHERE price IS NOT NULL)::double precision[])
                         OR tick_id = ANY ((SELECT array_agg(tick_id) FROM sought WHERE tick_id IS NOT NULL)::uuid[])

@@ -255,7 +255,9 @@ def _bar(bar: Part, answer: Part) -> str:
         verdict = f"the candle differs in {_words(bar['differs'])}"
     else:
         verdict = "the candle is the same"
-    return f"{bar['feed']}, {_count(bar['bars'], 'bar')}: {_values(bar)}; {verdict}"
+    is_minute = answer["refresh"]["candle"] == "one_minute_candle"
+    apart = "" if is_minute else "; minutes without prices have volume and no bar, so volumes are not compared"
+    return f"{bar['feed']}, {_count(bar['bars'], 'bar')}: {_values(bar)}; {verdict}{apart}"
 
 
 def _refresh(answer: Part, span: str) -> Iterator[str]:
@@ -312,7 +314,9 @@ def _count(number: int, thing: str) -> str:
 
 
 def _number(value: Any) -> str:
-    """A price or a size; one that is no number, such as NaN, comes as text."""
+    """A price or a size, without the last digits of a sum of fractions; one that is no number comes as text."""
+    if isinstance(value, float):
+        return f"{value:,.15g}"
     return "none" if value is None else value if isinstance(value, str) else f"{value:,}"
 
 
