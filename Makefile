@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Every run of Dagster is a process of its own, and would compile our modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: dev test test-full soak lint bench conformance docs clean setup
+.PHONY: dev test test-full tape soak lint bench conformance docs clean setup
 .DEFAULT_GOAL := dev
 
 dev: setup
@@ -23,6 +23,11 @@ test: setup
 # Everything, also what takes longer than `make test` may. ONLY=full leaves out what `make test` has.
 test-full: setup
 	$(PYTEST) -m '$(ONLY)'
+
+# Cases of the tape: a folder of files with frames and the candles that are right. It ends with `N of M right`.
+tape: setup
+	@[ -n "$(CASES)" ] || { echo "which cases? make tape CASES=DIR, such as CASES=ticks_platform_tests/tape/cases"; exit 2; }
+	$(VENV)/bin/python -m ticks_platform_tests.tape '$(CASES)' --variants '$(or $(VARIANTS),plain)'
 
 # Hundreds of faults in a row, and a count at the end. It prints its seed; the same seed gives the same faults.
 soak: export TICKS_SOAK_FAULTS ?= 300

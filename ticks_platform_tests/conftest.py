@@ -14,14 +14,13 @@ import sqlalchemy
 
 import embedded_timescale
 from ticks_platform.paths import project_root
-from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.policies import jobs as policy_jobs
 from ticks_platform.timescale.policies.settings import POLICIES, load_policies
 from ticks_platform_tests.support import skips
 from ticks_platform_tests.support.own_server import server as server
-from ticks_platform_tests.support.platform_database import PlatformDatabase
+from ticks_platform_tests.support.platform_database import FILES, PlatformDatabase
 from ticks_standin import StandIn, StandInSettings
 
 if TYPE_CHECKING:
@@ -87,8 +86,7 @@ def _administer(url: str, statement: str) -> None:
 @pytest.fixture(scope="session")
 def platform_database(database_url: str, server_url: str | None) -> PlatformDatabase:
     """The platform in this session's database, which every test has for itself."""
-    files = (*sql_files.HYPERTABLE, *sql_files.MACHINERY, "schema/company.sql", *CANDLES, *sql_files.CANDLE_REASONS)
-    return PlatformDatabase(Database(database_url), files, native=server_url is not None)
+    return PlatformDatabase(Database(database_url), FILES, native=server_url is not None)
 
 
 @pytest.fixture

@@ -15,6 +15,15 @@ from ticks_platform_tests.support.workers import stopped_workers
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+FILES = (
+    *sql_files.HYPERTABLE,
+    *sql_files.MACHINERY,
+    "schema/company.sql",
+    *(file for candle in CANDLES for file in candle.files),
+    *sql_files.CANDLE_REASONS,
+)
+"""What creates the platform without its policies, under sql/."""
+
 _JOBS = "SELECT EXISTS (SELECT FROM timescaledb_information.jobs WHERE job_id >= 1000)"
 
 _TOUCHED = """
