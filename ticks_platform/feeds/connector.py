@@ -144,6 +144,14 @@ class Connector(abc.ABC):
         return symbol
 
     @property
+    def bar_tolerance(self) -> float:
+        """Relative difference that is usual between candles of its ticks and the provider's bars of the same minutes.
+
+        A rounding error where both are made of the same trades by the same rules, which the ticks' `updates` carry.
+        """
+        return 0.01
+
+    @property
     def carries_ticks(self) -> bool:
         """Whether any channel of its symbols carries ticks, rather than quotes or bars alone."""
         return True

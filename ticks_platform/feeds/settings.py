@@ -117,8 +117,9 @@ class FeedSettings(_Section):
     """How the trades of a day are checked after its end, since providers cancel and correct trades without a word on
     the WebSocket: ``bars`` fetches the provider's minute bars and the trades of the minutes that differ, ``trades`` all
     trades of the day."""
-    bar_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    """Relative difference between our candles and the provider's bars above which a check fails."""
+    bar_tolerance: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Relative difference between our candles and the provider's bars above which a check fails. By default a rounding
+    error, 1e-9, for trades of US stocks by Polygon, and 0.01 for other feeds."""
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     """Port on loopback that serves Prometheus metrics while this feed is ingested; none by default."""
 
@@ -218,6 +219,11 @@ class FeedSettings(_Section):
     def follows_reloads(self) -> bool:
         """Whether a reload of the code location replaces the run."""
         return self.overlaps if self.hand_over_on_reload is None else self.hand_over_on_reload
+
+    @property
+    def tolerance(self) -> float:
+        """`bar_tolerance`, or what the provider's bars of this feed let expect."""
+        return self.keyless_connector().bar_tolerance if self.bar_tolerance is None else self.bar_tolerance
 
     def only_symbols_differ(self, other: FeedSettings) -> bool:
         """Whether a running ingestion can change to the other settings: only their symbols differ."""

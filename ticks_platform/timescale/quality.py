@@ -61,6 +61,22 @@ def channels(cursor: Cursor, feeds: Sequence[str]) -> list[Channels]:
     return [Channels(*row) for row in cursor.fetchall()]
 
 
+class UnknownCondition(NamedTuple):
+    """A condition without a rule, with the number of the ticks that have it."""
+
+    feed: str
+    condition: int
+    ticks: int
+    first_seen: datetime
+
+
+def unknown_conditions(cursor: Cursor, feeds: Sequence[str], *, window: timedelta) -> list[UnknownCondition]:
+    """The conditions without a rule among the ticks of these feeds in the last `window`."""
+    parameters = {"feeds": list(feeds), "window": window}
+    cursor.execute(sql_files.read("queries/checks/conditions_are_known.sql"), parameters)
+    return [UnknownCondition(*row) for row in cursor.fetchall()]
+
+
 class Session(NamedTuple):
     """A time in which a symbol is traded; it is judged, or says what is usual."""
 
@@ -116,9 +132,12 @@ class AgainstBars(NamedTuple):
 
 
 def against_bars(
-    cursor: Cursor, tolerances: Mapping[str, float], *, window: timedelta, settling: timedelta
+    cursor: Cursor, tolerances: Mapping[str, float], *, window: timedelta, settling: timedelta, examples: int
 ) -> AgainstBars:
-    """Compare the candles of the last `window`, up to `settling` ago; `tolerances` are relative, by feed."""
+    """Compare the candles of the last `window`, up to `settling` ago; `tolerances` are relative, by feed.
+
+    The feeds are those that make candles. At most so many `examples` are returned.
+    """
     cursor.execute(
         sql_files.read("queries/checks/candles_equal_bars.sql"),
         {
@@ -126,6 +145,7 @@ def against_bars(
             "tolerances": list(tolerances.values()),
             "window": window,
             "settling": settling,
+            "examples": examples,
         },
     )
     return AgainstBars(*(cursor.fetchone() or (0, 0, None, [])))

@@ -260,3 +260,24 @@ def test_changes_that_a_running_ingestion_can_apply() -> None:
     for other in (feed(options={"channels": ["Q"]}), feed(calendar="XLON"), feed(symbols_per_connection=3)):
         assert not one.only_symbols_differ(other)
         assert not other.only_symbols_differ(one)
+
+
+@pytest.mark.parametrize(
+    ("provider", "options", "given", "tolerance"),
+    [
+        ("polygon", {}, None, 1e-9),
+        ("polygon", {"channels": ["T", "AM"]}, None, 1e-9),
+        ("polygon", {"channels": ["Q", "AM"]}, None, 0.01),
+        ("polygon", {"market": "crypto", "channels": ["XT", "XA"]}, None, 0.01),
+        ("twelve_data", {}, None, 0.01),
+        ("polygon", {}, 0.02, 0.02),
+        ("polygon", {}, 0.0, 0.0),
+    ],
+)
+def test_bars_may_differ_by_a_rounding_error_where_both_follow_the_same_rules(
+    provider: str, options: dict[str, Any], given: float | None, tolerance: float
+) -> None:
+    feed = FeedSettings.model_validate(
+        {"name": "a", "provider": provider, "options": options, "symbols": [{"symbol": "X"}], "bar_tolerance": given}
+    )
+    assert feed.tolerance == tolerance

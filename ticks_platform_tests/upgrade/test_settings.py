@@ -45,7 +45,9 @@ def test_feeds_are_read_as_before(which: str, monkeypatch: pytest.MonkeyPatch, t
         journal_path(feed).touch()
     # As JSON, in which a tuple is a list.
     now = json.loads(json.dumps(describe_feeds(load_settings(file))))
-    assert lost(json.loads(file.with_suffix(".json").read_text(encoding="utf-8")), now) == []
+    changed = lost(json.loads(file.with_suffix(".json").read_text(encoding="utf-8")), now)
+    # Where feeds.yaml does not say it, the provider does since 0.2.0.
+    assert [one for one in changed if not one.endswith("/bar_tolerance was 0.01 and is None")] == []
 
 
 @pytest.mark.parametrize("which", ["shipped", "full"])

@@ -1,7 +1,9 @@
 -- Feeds and hours whose number of ticks in the table is not the number that was loaded: of all hours when everything is asked
 -- for, otherwise of those that changed in the last two hours (48 at most, the newest changes). Hours that do not lie wholly in
 -- the chunks that they were loaded into are left out: retention dropped those chunks, which is no loss. A DELETE leaves the
--- chunk where it is. One row: how many feeds' hours were compared, with how many rows, how many differ, and some of those.
+-- chunk where it is. Official prices and corrections have no chunks and are all kept. A later official price replaces the earlier
+-- one, with another time, so they are counted by feed, as of its newest hour. One row: how many feeds' hours were compared, with how
+-- many rows, how many differ, and some of those.
 WITH chunk AS MATERIALIZED (
     SELECT
         hypertable_name::text AS destination,
@@ -57,6 +59,21 @@ stored AS (
     ) AS found
     WHERE destination = 'stock_aggregates' AND NOT %(everything)s
     UNION ALL
+    SELECT feed, destination, hour, ticks
+    FROM changed
+    CROSS JOIN LATERAL (
+        SELECT feed, count(*) AS ticks
+        FROM tick_correction
+        WHERE time >= changed.hour AND time < changed.hour + INTERVAL '1 hour'
+        GROUP BY feed
+    ) AS found
+    WHERE destination = 'tick_correction' AND NOT %(everything)s
+    UNION ALL
+    SELECT feed, 'tick_correction', time_bucket(INTERVAL '1 hour', time), count(*)
+    FROM tick_correction
+    WHERE %(everything)s
+    GROUP BY feed, time_bucket(INTERVAL '1 hour', time)
+    UNION ALL
     SELECT feed, 'stock_quotes', time_bucket(INTERVAL '1 hour', time), count(*)
     FROM stock_quotes
     WHERE %(everything)s
@@ -72,20 +89,33 @@ stored AS (
     WHERE %(everything)s
     GROUP BY feed, time_bucket(INTERVAL '1 hour', time)
 ),
+counted AS (
+    SELECT * FROM ticks_platform.feed_hour WHERE destination <> 'official_price'
+),
 compared AS MATERIALIZED (
-    SELECT feed, destination, hour, coalesce(feed_hour.loaded, 0) AS loaded, coalesce(stored.ticks, 0) AS stored
-    FROM ticks_platform.feed_hour
+    SELECT feed, 'official_price' AS destination, hour, coalesce(official.loaded, 0) AS loaded, coalesce(stored.ticks, 0) AS stored
+    FROM (
+        SELECT feed, max(hour) AS hour, sum(loaded) AS loaded
+        FROM ticks_platform.feed_hour
+        WHERE destination = 'official_price' AND isfinite(hour)
+        GROUP BY feed
+    ) AS official
+    FULL JOIN (SELECT feed, count(*) AS ticks FROM official_price GROUP BY feed) AS stored USING (feed)
+    WHERE %(everything)s OR EXISTS (SELECT FROM changed WHERE destination = 'official_price')
+    UNION ALL
+    SELECT feed, destination, hour, coalesce(counted.loaded, 0), coalesce(stored.ticks, 0)
+    FROM counted
     FULL JOIN stored USING (feed, destination, hour)
-    WHERE feed_hour.loaded IS NULL
+    WHERE counted.loaded IS NULL
         OR (
             (%(everything)s OR (destination, hour) IN (SELECT changed.destination, changed.hour FROM changed))
-            AND INTERVAL '1 hour' = (
+            AND (destination = 'tick_correction' OR INTERVAL '1 hour' = (
                 SELECT sum(least(range_end, hour + INTERVAL '1 hour') - greatest(range_start, hour))
                 FROM chunk
-                WHERE chunk.destination = feed_hour.destination
+                WHERE chunk.destination = counted.destination
                     AND range_start < hour + INTERVAL '1 hour' AND range_end > hour
                     AND (created_at IS NULL OR created_at <= counted_since)
-            )
+            ))
         )
 )
 SELECT

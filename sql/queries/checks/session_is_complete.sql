@@ -1,7 +1,8 @@
 -- Minutes in session, and those of them with a candle, by symbol: of the last sessions, which are judged, and of those before
 -- them, which say in how many minutes of a session a symbol usually trades. Sessions are given by symbol, as arrays of one
 -- length. Minutes before the first candle of a symbol do not count: it was not streamed then. Nor do minutes that a gap
--- touches, whatever became of it: the table of gaps says that ticks are missing there.
+-- touches, whatever became of it: the table of gaps says that ticks are missing there. A candle of nothing that counts, but only of
+-- cancelled ticks or those of a secondary feed, does not count either.
 WITH session AS MATERIALIZED (
     SELECT symbol, judged, begins, ends
     FROM unnest(%(symbols)s::text[], %(judged)s::boolean[], %(begins)s::timestamptz[], %(ends)s::timestamptz[])
@@ -36,7 +37,7 @@ present AS MATERIALIZED (
         count(*) FILTER (WHERE before @> bucket) AS minutes_before
     FROM one_minute_candle
     JOIN opened USING (symbol)
-    WHERE bucket >= %(begin)s AND bucket < %(end)s
+    WHERE bucket >= %(begin)s AND bucket < %(end)s AND num_nonnulls(open, volume, day_volume) > 0
     GROUP BY symbol
 )
 SELECT

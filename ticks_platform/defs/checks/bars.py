@@ -11,13 +11,16 @@ from ticks_platform.timescale import quality
 WINDOW = timedelta(hours=2)
 SETTLING = timedelta(minutes=15)
 """Polygon corrects bars for so long."""
+EXAMPLES = 100
+"""Minutes that are named, with ours and theirs; the newest if more differ."""
 
 
 def candles_equal_bars(subject: Subject) -> Verdict:
     """Our candles are the provider's bars: this finds losses that no gap explains."""
-    tolerances = {feed.name: feed.bar_tolerance for feed in subject.settings.feeds}
+    # Of a secondary feed, the bars are not those of the candles.
+    tolerances = {feed.name: feed.tolerance for feed in subject.settings.feeds if feed.candles}
     with subject.database.transaction() as cursor:
-        found = quality.against_bars(cursor, tolerances, window=WINDOW, settling=SETTLING)
+        found = quality.against_bars(cursor, tolerances, window=WINDOW, settling=SETTLING, examples=EXAMPLES)
     share = "" if found.share is None else f"; our ticks have {found.share:.2%} of the provider's volume"
     return Verdict(
         passed=not found.differing,

@@ -1,13 +1,18 @@
 """Checks of what the feeds deliver: they weigh the database's state against calendars and the limits of feeds.yaml."""
 
 import time
+from datetime import timedelta
 
 import dagster as dg
 
 from ticks_platform.defs.checks.check import Subject, Verdict
 from ticks_platform.defs.common.examples import examples, table
 from ticks_platform.feeds import primary
+from ticks_platform.ingestion import eligibility
 from ticks_platform.timescale import quality
+
+CONDITIONS_WINDOW = timedelta(days=1)
+"""How far back the conditions of trades are looked at: the check runs once a day."""
 
 
 def ticks_are_fresh(subject: Subject) -> Verdict:
@@ -76,5 +81,24 @@ def channels_are_streaming(subject: Subject) -> Verdict:
         metadata={
             "subscribed": dg.MetadataValue.int(sum(row.subscribed for row in found)),
             **examples(channels, "channels"),
+        },
+    )
+
+
+def conditions_are_known(subject: Subject) -> Verdict:
+    """No tick has a condition without a rule; a function, since feeds.yaml says which feeds have rules."""
+    feeds = eligibility.feeds_with_rules(subject.settings.feeds)
+    with subject.database.transaction() as cursor:
+        unknown = quality.unknown_conditions(cursor, feeds, window=CONDITIONS_WINDOW)
+    found = "; ".join(
+        f"feed {each.feed}: condition {each.condition} of {each.ticks} ticks, first at {each.first_seen:%Y-%m-%d %H:%M}"
+        for each in unknown
+    )
+    return Verdict(
+        passed=not unknown,
+        description=f"no rule, so they restrict nothing: {found}" if found else "every condition has a rule",
+        metadata={
+            "unknown": dg.MetadataValue.int(len(unknown)),
+            **examples(each._asdict() for each in unknown),
         },
     )

@@ -24,9 +24,9 @@ def check_quality() -> dg.Definitions:
         "check_quality",
         "*/5 * * * *",
         _checks(daily=False),
-        description="Runs every asset check but every_tick_is_there, which reads the whole table of ticks.",
+        description="Runs every asset check but those of check_every_tick, which read much of the table of ticks.",
         schedule_description=(
-            "Every five minutes, runs every asset check but every_tick_is_there, once there is something to check."
+            "Every five minutes, runs all asset checks but those of check_every_tick, once there is something to check."
         ),
     )
 
@@ -38,6 +38,8 @@ def check_every_tick() -> dg.Definitions:
         "check_every_tick",
         "40 4 * * *",
         _checks(daily=True),
-        description="Runs the check every_tick_is_there, which reads the whole table of ticks.",
-        schedule_description="Once a day, runs the check every_tick_is_there, which reads the whole table of ticks.",
+        description="Runs the checks every_tick_is_there, which reads all ticks, and conditions_are_known.",
+        schedule_description=(
+            "Once a day, runs the checks every_tick_is_there, which reads all ticks, and conditions_are_known."
+        ),
     )

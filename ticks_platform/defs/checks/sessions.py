@@ -27,7 +27,7 @@ NAMED = 10
 
 def session_is_complete(subject: Subject) -> Verdict:
     """No symbol lacks more candles than usual while its market is open."""
-    names = [feed.name for feed in subject.settings.feeds]
+    names = [feed.name for feed in subject.settings.feeds if feed.candles]
     with subject.database.transaction() as cursor:
         feeds = quality.enabled_feeds(cursor, names)
         found = quality.completeness(cursor, feeds, _sessions(subject.settings, feeds, time.time()))

@@ -64,6 +64,16 @@ CHECKS = (
         daily=True,
     ),
     Check(
+        "conditions_are_known",
+        (TICKS,),
+        feeds.conditions_are_known,
+        WARN,
+        "Every condition of the trades of the last day has a rule in ticks_platform.trade_condition, for feeds of US "
+        "stocks. One that has none restricts nothing: its trades set prices and count in the volume. The rules are "
+        "part of the release; a newer one may know it.",
+        daily=True,
+    ),
+    Check(
         "journal_has_room",
         (TICKS,),
         ledger.journal_has_room,
@@ -96,8 +106,9 @@ CHECKS = (
             labels=("candles", "broken"),
         ),
         ERROR,
-        "Every candle of the last 7 days can be the candle of some ticks: high is the highest, low is the lowest, "
-        "prices are finite and positive, and there is at least one tick in it.",
+        "Every candle of the last 7 days can be the candle of some ticks: it has four prices, or none if no tick may "
+        "form one; high is the highest, low is the lowest, prices are finite and positive, and there is at least one "
+        "tick in it.",
         blocking=True,
     ),
     Check(
@@ -176,17 +187,18 @@ CHECKS = (
         (MINUTE,),
         bars.candles_equal_bars,
         WARN,
-        "If a feed has the provider's bars of a minute too, open, high, low, close and volume of our candles of the "
-        f"last {bars.WINDOW.total_seconds() / 3600:g} hours equal those of the bars, within the feed's bar_tolerance; "
-        "minutes in known gaps are left out. States the part of the provider's volume that our ticks have, which is "
-        "about the share of ticks that was received. A provider may leave trades out of its bars that it streams.",
+        "If a primary feed has the provider's bars of a minute too, open, high, low, close and volume of our candles "
+        f"of the last {bars.WINDOW.total_seconds() / 3600:g} hours equal those of the bars, within the feed's "
+        "bar_tolerance; minutes in known gaps are left out, and without prices there need be no bar. Names the minutes "
+        "that differ, and states the part of the provider's volume that our ticks have, which is about the share of "
+        "ticks that was received. What the market took back is in our candles until the true-up.",
     ),
     Check(
         "candles_equal_ticks",
         (MINUTE,),
         reconciliation.candles_equal_ticks,
         WARN,
-        "Prices, volumes and tick count of every closed minute of the last "
+        "Prices, volumes and counts of every closed minute of the last "
         f"{reconciliation.TICKS_WINDOW.total_seconds() / 60:g}, and of every hour that received late ticks in that "
         f"time, are those of its ticks, as far as the ticks are still there. {_HEALING}",
         blocking=True,

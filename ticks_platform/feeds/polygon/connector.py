@@ -52,6 +52,9 @@ CHANNELS: dict[str, tuple[str, ...]] = {
 _TICKS = ("T", "XT", "C", "V")
 """The channels whose events are ticks."""
 
+_ROUNDING = 1e-9
+"""Relative difference of sums of the same volumes. Bars of stocks follow the conditions of the trades."""
+
 _NAMES = {
     "stocks": re.compile(r"[A-Za-z][A-Za-z0-9.]*"),
     "options": re.compile(r"O:.+"),
@@ -161,6 +164,11 @@ class PolygonConnector(Connector):
         options = self._options
         return tuple(f"{channel}.{symbol}" for channel in options.channels or CHANNELS[options.market][:1])
 
+    @property
+    def has_trade_rules(self) -> bool:
+        """Whether rules are known of what its trades may change, by their conditions: those of US stocks."""
+        return self._options.market == "stocks"
+
     def tick_channels(self, symbol: str) -> tuple[str, ...]:
         channels = self.channels(symbol)
         return tuple(channel for channel in channels if channel.partition(".")[0] in _TICKS) or channels
@@ -171,6 +179,12 @@ class PolygonConnector(Connector):
             return symbol
         plain = symbol.replace("-", "/")
         return f"{plain[:3]}/{plain[3:]}" if len(plain) == 6 and plain.isalpha() else plain
+
+    @property
+    def bar_tolerance(self) -> float:
+        options = self._options
+        channels = options.channels or CHANNELS[options.market][:1]
+        return _ROUNDING if options.market == "stocks" and "T" in channels else super().bar_tolerance
 
     @property
     def carries_ticks(self) -> bool:

@@ -62,7 +62,7 @@ def apply(database: Database, feeds: Feeds, day: datetime) -> int:
         cursor.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
         cursor.execute(sql_files.read("queries/primary_feeds/apply.sql"), {**parameters, "symbols": symbols})
         changed = cursor.rowcount
-        cursor.execute(sql_files.read("queries/primary_feeds/forget_refreshes.sql"), parameters)
+        cursor.execute(sql_files.read("queries/candles/forget_refreshes.sql"), parameters)
     with database.autocommit() as cursor:
         late_ticks.refresh_days(cursor, day, day + _DAY)
     return changed

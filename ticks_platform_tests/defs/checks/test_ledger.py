@@ -26,8 +26,7 @@ def check(platform: dg.Definitions, instance: dg.DagsterInstance, check_one: Che
         if name != "every_tick_is_there":
             return check_one(name, "stocks_real_time")
         result = platform.resolve_job_def("check_every_tick").execute_in_process(instance=instance)
-        (evaluation,) = result.get_asset_check_evaluations()
-        return evaluation
+        return next(each for each in result.get_asset_check_evaluations() if each.check_name == name)
 
     return run
 
@@ -90,6 +89,41 @@ def test_a_deleted_tick_is_found(database: Database, check: Check, name: str) ->
     assert "5 events loaded of the hour" in (evaluation.description or "")
     assert "4 rows in stocks_real_time" in (evaluation.description or "")
     assert evaluation.metadata["hours that differ"].value == 1
+
+
+@pytest.mark.parametrize("name", ["ledger_balances", "every_tick_is_there"])
+def test_official_prices_and_corrections_are_counted(database: Database, check: Check, name: str) -> None:
+    store(database, 5)
+    with database.transaction() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO tick_correction (correction_id, time, symbol, trade_id, feed, kind, known_at, source)
+            SELECT gen_random_uuid(), now() - INTERVAL '3 hours', 'AAPL', number, 'stocks', 'cancelled', now(), ''
+            FROM generate_series(1, 3) AS number;
+            INSERT INTO official_price (time, symbol, session, kind, price, exchange, is_primary, feed, received_at)
+            SELECT now() - INTERVAL '3 hours', 'AAPL', current_date, kind, 1, '12', true, 'stocks', now()
+            FROM unnest('{open, close}'::text[]) AS kind;
+            INSERT INTO ticks_platform.feed_hour
+            SELECT 'stocks', name, date_trunc('hour', now()) - INTERVAL '3 hours', number, now(), now(),
+                clock_timestamp()
+            FROM (VALUES ('tick_correction', 3), ('official_price', 2)) AS counted (name, number);
+            UPDATE ticks_platform.feed_ledger SET loaded = 10, events = 10;
+            """
+        )
+    evaluation = check(name)
+    assert evaluation.passed, evaluation.description
+    assert evaluation.metadata["hours compared"].value == 3
+    assert evaluation.metadata["rows in those hours"].value == 10
+    with database.transaction() as cursor:
+        # A later one replaces it.
+        cursor.execute("UPDATE official_price SET time = now() - INTERVAL '1 hour' WHERE kind = 'close'")
+    assert check(name).passed
+    for table, rows in (("official_price", 1), ("tick_correction", 2)):
+        with database.transaction() as cursor:
+            cursor.execute(f"DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} LIMIT 1)")
+        evaluation = check(name)
+        assert not evaluation.passed
+        assert f"{rows} rows in {table}" in (evaluation.description or "")
 
 
 @pytest.mark.parametrize("name", ["ledger_balances", "every_tick_is_there"])

@@ -59,6 +59,23 @@ def test_possible_prices_pass(database: Database, check_one: CheckOne) -> None:
     assert number(found, "judged") == 3, "what is older than the window is not read"
 
 
+def test_prices_that_form_no_candle_are_not_judged(database: Database, check_one: CheckOne) -> None:
+    insert(database, *[100] * 60, ago=70, every=60, day_volume="number * 10")
+    insert(database, 100, -1, 0, "NaN", 1e9, ago=10, day_volume="CASE number WHEN 1 THEN 700 ELSE 1 END")
+    insert(database, "NaN", ago=9)
+    with database.transaction() as cursor:
+        for price, updates in ((-1, 4), (0, 15), ("NaN", 23), (1e9, 8)):
+            cursor.execute("UPDATE stocks_real_time SET updates = %s WHERE price = %s", (updates, price))
+        # Of volume that does not count either, in the minute without a price.
+        cursor.execute("UPDATE stocks_real_time SET updates = 8 WHERE price = -1")
+    assert check_one("prices_are_positive_and_finite", "stocks_real_time").passed
+    for name in ("ohlc_invariants", "prices_do_not_jump", "day_volume_is_monotone"):
+        assert check_one(name).passed, name
+    with database.transaction() as cursor:
+        cursor.execute("SELECT high, low, tick_count, price_count FROM one_minute_candle ORDER BY bucket DESC LIMIT 2")
+        assert cursor.fetchall() == [(None, None, 1, 0), (100, 100, 5, 1)]
+
+
 @pytest.mark.parametrize(
     ("price", "problem"),
     [

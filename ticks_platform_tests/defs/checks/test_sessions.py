@@ -62,6 +62,17 @@ def test_a_rare_symbol_that_ceases_is_found(database: Database, check_one: Check
     assert verdicts(check_one("session_is_complete"))["AAPL"] == "incomplete"
 
 
+def test_volume_alone_counts_but_not_what_changes_no_candle(database: Database, check_one: CheckOne) -> None:
+    minutes(database, "AAPL", since=360, until=0)
+    minutes(database, "MSFT", since=360, until=0)
+    with database.transaction() as cursor:
+        cursor.execute(
+            "UPDATE stocks_real_time SET size = 1, updates = CASE symbol WHEN 'AAPL' THEN 4 ELSE 23 END "
+            "WHERE time > now() - INTERVAL '90 minutes'"
+        )
+    assert verdicts(check_one("session_is_complete")) == {"AAPL": "complete", "MSFT": "incomplete"}
+
+
 def test_a_symbol_that_has_just_begun_is_not_judged(database: Database, check_one: CheckOne) -> None:
     minutes(database, "AAPL", since=40, until=10)
     found = check_one("session_is_complete")
