@@ -73,7 +73,7 @@ BEGIN
                 coalesce(sum(price_count) FILTER (WHERE has_prices), 0)::bigint AS price_count
             FROM minutes
         ),
-        -- The groups that did not form a price that they would have changed.
+        -- The groups that did not form a price, and came before the open, after the close, above the high or below the low.
         left_out AS MATERIALIZED (
             SELECT
                 grouped.*,
@@ -171,7 +171,11 @@ BEGIN
                 SELECT coalesce(jsonb_agg(
                     tick || jsonb_build_object('would_be', price_of, 'reason', reason) ORDER BY reason, tick ->> 'tick_id', price_of
                 ), '[]')
-                FROM shown WHERE reason IS NOT NULL
+                FROM shown
+                WHERE reason IS NOT NULL AND NOT EXISTS (
+                    SELECT FROM shown AS chosen
+                    WHERE chosen.reason IS NULL AND chosen.price_of = shown.price_of AND chosen.tick -> 'price' = shown.tick -> 'price'
+                )
             ),
             'groups', (
                 SELECT jsonb_agg(to_jsonb(by_use) ORDER BY ticks DESC)

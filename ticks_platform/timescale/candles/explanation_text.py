@@ -206,8 +206,8 @@ def _late(answer: Part) -> Iterator[str]:
     late = answer["late"]
     if late["ticks"]:
         yield (
-            f"{_count(late['ticks'], 'tick')} arrived after the candle was first refreshed, at about "
-            f"{_time(late['since'], answer)}; the last at {_time(late['last_received_at'], answer)}"
+            f"{_count(late['ticks'], 'tick')} arrived after {_time(late['since'], answer)}, when the candle is first "
+            f"refreshed; the last at {_time(late['last_received_at'], answer)}"
         )
 
 
@@ -283,14 +283,14 @@ def _tick(tick: Part, answer: Part) -> str:
     elif tick["tick_id"]:
         parts.append(f"tick {tick['tick_id']}")
     if "received_at" in tick and _seconds(tick["received_at"], tick["time"]) >= _LATE_AFTER:
-        parts.append(f"arrived at {_time(tick['received_at'], answer)}")
+        parts.append(f"arrived at {_time(re.sub(r'[.][0-9]+', '', tick['received_at']), answer)}")
     return ", ".join(parts)
 
 
 def _conditions(conditions: Sequence[Part]) -> str:
     if not conditions:
         return "no condition"
-    return " + ".join(f"{each['name'] or 'in no table'} ({each['condition']})" for each in conditions)
+    return " + ".join(f"{each['name'] or 'unknown condition'} ({each['condition']})" for each in conditions)
 
 
 def _and(words: Sequence[str]) -> str:
