@@ -7,10 +7,10 @@ CREATE TABLE IF NOT EXISTS ticks_platform.market_session (
     closes_at  timestamptz  NOT NULL,
     -- The trading day, as dated by the exchange: one that opens in the evening has the date of the next day.
     session    date         NOT NULL,
-    -- The whole trading day, extended hours included: from midnight of the exchange's time zone, but not before the closing of the
-    -- day before; in every row of the session the same. NULL in rows of older releases, until the asset market_calendar is next
-    -- materialized.
+    -- Begin of the whole trading day, extended hours included: midnight of the exchange's time zone, or the opening if that is earlier,
+    -- but not before the closing of the day before. NULL in rows of older releases, until the asset market_calendar is materialized.
     day_begins_at  timestamptz,
+    -- Its end: the next midnight, or the closing if that is later, but not after the next day's opening.
     day_ends_at    timestamptz,
     PRIMARY KEY (calendar, opens_at),
     CONSTRAINT closes_after_it_opens CHECK (closes_at > opens_at)

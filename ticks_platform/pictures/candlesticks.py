@@ -27,7 +27,7 @@ UP, DOWN = "#12805c", "#c0392b"
 
 
 class Candlestick(NamedTuple):
-    """The prices of one candle."""
+    """The prices of one candle; one that is not finite is not drawn, and leaves its place empty."""
 
     at: datetime
     open: float

@@ -39,8 +39,8 @@ INSERT INTO ticks_platform.feed_channel VALUES ('stocks', 'AAPL', 'subscribed', 
 INSERT INTO ticks_platform.feed_gap (feed, symbol, begins_at, cause) VALUES ('stocks', 'AAPL', now(), 'stopped');
 INSERT INTO ticks_platform.rejected_event
 SELECT 'stocks', journal_number, 5, now(), 'no price', '\\x7b00ff' FROM ticks_platform.feed_checkpoint;
-INSERT INTO stocks_real_time (time, symbol, price, tick_id, feed, received_at)
-SELECT at, 'AAPL', 100, gen_random_uuid(), 'stocks', at
+INSERT INTO stocks_real_time (time, symbol, price, size, tick_id, feed, received_at, updates)
+SELECT at, 'AAPL', 100, 5, gen_random_uuid(), 'stocks', at, CASE WHEN extract(minute FROM at)::int % 2 = 0 THEN 4 END
 FROM generate_series(now() - INTERVAL '2 hours', now(), INTERVAL '1 minute') AS at;
 """
 
@@ -92,6 +92,15 @@ def test_every_panel_shows_something(filled: Database, path: Path) -> None:
                 rows = cursor.fetchall()
             assert rows, panel["title"]
             assert names >= EXPECTED.get(panel["type"], set()), panel["title"]
+
+
+def test_buckets_without_prices_are_shown_with_their_volume(filled: Database) -> None:
+    (panel,) = (panel for path in DASHBOARDS for panel in dashboard(path)["panels"] if panel["type"] == "candlestick")
+    (target,) = panel["targets"]
+    with filled.transaction() as cursor:
+        cursor.execute(expand(target["rawSql"], {**VARIABLES, "interval": "one_minute_candle"}))
+        found = {row[1:] for row in cursor.fetchall()}
+    assert found == {(100, 100, 100, 100, 5), (None, None, None, None, 5)}
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)

@@ -136,6 +136,29 @@ def test_a_candle_that_changed_comes_as_the_old_one_and_the_new_one(database: Da
     assert recorder.changes[0].time == recorder.changes[0].row.bucket <= at
 
 
+def test_a_candle_of_volume_alone_comes_and_gets_its_prices(database: Database) -> None:
+    at = now()
+    if at.second > 50:
+        at += timedelta(seconds=15)  # the whole test must be in one minute
+    recorder = Recorder()
+    with subscribe("one_minute_candle", recorder, database=database):
+        for price, updates in ((9.0, 4), (10.0, None)):
+            insert(
+                database,
+                """
+                INSERT INTO stocks_real_time (time, symbol, price, size, tick_id, feed, received_at, updates)
+                VALUES (%s, 'AAPL', %s, 5, %s, 'f', now(), %s)
+                """,
+                [(at, price, str(uuid.uuid4()), updates)],
+            )
+            recorder.wait_for(1 if updates else 3)
+    assert [(change.row.close, change.row.volume, change.is_addition) for change in recorder.changes] == [
+        (None, 5.0, True),
+        (None, 5.0, False),
+        (10.0, 10.0, True),
+    ]
+
+
 def test_nothing_is_dropped_while_the_subscriber_is_slow(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even for longer than `recent_seconds`, which counts from the newest row that was read."""
     recorder = Recorder()

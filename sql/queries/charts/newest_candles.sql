@@ -1,4 +1,5 @@
--- The candles since a time of the symbols with the most ticks since then, combined to wider candles.
+-- The candles since a time of the symbols with the most ticks since then, combined to wider candles. One without prices, of volume
+-- alone, has NULL.
 WITH busiest AS (
     SELECT symbol, sum(tick_count) AS ticks
     FROM {candle}
@@ -10,10 +11,10 @@ WITH busiest AS (
 SELECT
     symbol,
     time_bucket(%(step)s, bucket) AS at,
-    first(open, bucket) AS open,
+    first(open, bucket) FILTER (WHERE open IS NOT NULL) AS open,
     max(high) AS high,
     min(low) AS low,
-    last(close, bucket) AS close
+    last(close, bucket) FILTER (WHERE close IS NOT NULL) AS close
 FROM {candle} AS candle
 JOIN busiest USING (symbol)
 WHERE bucket >= %(start)s

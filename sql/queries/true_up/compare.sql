@@ -1,6 +1,6 @@
 -- Candles of one minute beside the provider's bars, of some symbols in their time: how many minutes have prices in either, and the
--- minutes that differ, with the number of our ticks before each and up to its end. Left out are minutes before the first candle of a
--- symbol that was not asked for then, and those of gaps that will not be repaired.
+-- minutes that differ, with the number of our ticks before each and up to its end. Left out are minutes in which a symbol was
+-- not asked for yet, and those of gaps that will not be repaired.
 WITH day AS (
     SELECT *
     FROM unnest(%(symbols)s::text[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS given (symbol, begins_at, ends_at)
@@ -18,22 +18,27 @@ bar AS MATERIALIZED (
     WHERE feed = %(feed)s AND end_time = start_time + INTERVAL '1 minute'
         AND start_time >= %(begin)s AND start_time < %(end)s AND start_time >= begins_at AND start_time < ends_at
 ),
+asked AS (
+    SELECT symbol, date_trunc('minute', min(wanted_from)) AS since
+    FROM ticks_platform.feed_symbol
+    WHERE feed = %(feed)s
+    GROUP BY symbol
+),
+first_candle AS (SELECT symbol, min(bucket) AS bucket FROM candle GROUP BY symbol),
 known AS MATERIALIZED (
     SELECT
         symbol,
         CASE
-            WHEN EXISTS (SELECT FROM one_minute_candle AS earlier WHERE earlier.symbol = day.symbol AND bucket < begins_at)
+            WHEN asked.since <= begins_at
+                OR EXISTS (SELECT FROM one_minute_candle AS earlier WHERE earlier.symbol = day.symbol AND earlier.bucket < begins_at)
                 THEN begins_at
-            ELSE least(
-                (SELECT min(bucket) FROM candle WHERE candle.symbol = day.symbol),
-                (
-                    SELECT date_trunc('minute', min(wanted_from))
-                    FROM ticks_platform.feed_symbol AS asked
-                    WHERE asked.feed = %(feed)s AND asked.symbol = day.symbol
-                )
-            )
+            WHEN asked.since < ends_at THEN least(first_candle.bucket, asked.since)
+            -- It has ticks of a day before it was asked for: somebody has loaded the day.
+            WHEN first_candle.bucket IS NOT NULL THEN begins_at
         END AS since
     FROM day
+    LEFT JOIN asked USING (symbol)
+    LEFT JOIN first_candle USING (symbol)
 ),
 minute AS (
     SELECT

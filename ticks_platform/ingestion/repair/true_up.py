@@ -55,7 +55,8 @@ def run(
 
     `day` may be any day in the past of which the database has ticks. `history` is `feed.history()`, or that of
     `local_feeds` for the stand-in; its requests are made over HTTP, within the budget. `now` replaces the time at which
-    the day has to be over. The other parameters are those of a Fetcher.
+    the day has to be over. The other parameters are those of a Fetcher. Gaps that can be repaired come first: it ends
+    with symbols left then, unless the feed's `repair.enabled` is false.
 
     ```python
     report = true_up.run(feed=feed, history=feed.history(), database=database, day=date(2026, 3, 3), owner="me")

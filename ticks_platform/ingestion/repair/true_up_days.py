@@ -10,6 +10,7 @@ from ticks_platform.feeds.history import History
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.repair import budget as repair_budget
 from ticks_platform.ingestion.repair import gaps as repair_gaps
+from ticks_platform.ingestion.repair import lease as repair_lease
 from ticks_platform.ingestion.repair import ranges as repair_ranges
 from ticks_platform.ingestion.repair.ranges import Interval, SymbolInterval
 from ticks_platform.paths import state_dir
@@ -99,7 +100,16 @@ def ready_symbols(cursor: Cursor, feed: FeedSettings, day: date) -> list[Ready]:
 
 
 def gaps_come_first(cursor: Cursor, feed: FeedSettings, history: History, folder: Path | None) -> str | None:
-    """What has to be requested for gaps of the feed before anything else; None if nothing has."""
+    """What has to be requested for gaps first, of the feed or of one that shares its key; None if nothing has."""
+    parameters = {
+        "feed": feed.name,
+        "account": repair_budget.of(feed, history).account,
+        "alive": repair_lease.DEAD_AFTER,
+    }
+    cursor.execute(sql_files.read("queries/repair/other_feed_waits.sql"), parameters)
+    other = cursor.fetchone()
+    if other is not None:
+        return f"feed '{other[0]}', which has the same key, is being repaired"
     if not feed.repair.enabled:
         return None
     return repair_gaps.wanted_requests(cursor, feed, history, folder or state_dir() / "journal")

@@ -46,7 +46,7 @@ def newest_candles(cursor: Cursor, candle: Candle, last_bucket: datetime, *, sym
     step = candle.bucket * next((many for many in COMBINED if count <= many * MOST_CANDLES), COMBINED[-1])
     query = sql_files.compose("queries/charts/newest_candles.sql", candle=name)
     cursor.execute(query, {"start": start, "step": step, "symbols": symbols})
-    # A missing price cannot be drawn.
+    # A candle of volume alone has no prices, and leaves its place empty.
     rows = []
     for symbol, at, *prices in cursor.fetchall():
         opened, high, low, closed = (math.nan if price is None else price for price in prices)

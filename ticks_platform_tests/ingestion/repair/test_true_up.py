@@ -23,6 +23,7 @@ from ticks_platform_tests.support.children import Child
 from ticks_platform_tests.support.ingestion import rows, unbalanced
 from ticks_platform_tests.support.polygon_rest import PolygonRest, Trouble, bar, frame, trade
 from ticks_platform_tests.support.repairing import KEY, add_gap, load_frames
+from ticks_standin import PastDay, StandIn, StandInSettings
 
 DAY = date(2026, 3, 3)
 NOON = datetime(2026, 3, 3, 17, tzinfo=timezone.utc)
@@ -106,7 +107,7 @@ def test_a_missed_trade_is_fetched_once(database: Database, tmp_path: Path, rest
 
 
 def test_equal_candles_cost_one_request_a_symbol(database: Database, tmp_path: Path, rest: PolygonRest) -> None:
-    """What comes before the first candle was not asked for, and a minute of a gap that is ignored is left out."""
+    """Minutes in which a symbol was not asked for yet are left out, and those of a gap that is ignored."""
     feed = tape(rest, "AAPL", "MSFT")
     missed(rest, "AAPL", "MSFT")
     for symbol in ("AAPL", "MSFT"):
@@ -115,6 +116,12 @@ def test_equal_candles_cost_one_request_a_symbol(database: Database, tmp_path: P
         gap = add_gap(database, feed, symbol, NOON + timedelta(minutes=3), NOON + timedelta(minutes=3, seconds=50))
         with database.transaction() as cursor:
             cursor.execute("UPDATE ticks_platform.feed_gap SET state = 'ignored' WHERE gap_id = %s", (gap,))
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed_symbol (feed, symbol, wanted_from, calendar) "
+            "SELECT 'tape', symbol, %s, 'XNYS' FROM unnest('{AAPL,MSFT}'::text[]) AS symbol",
+            (NOON + timedelta(seconds=80),),
+        )
     report = run(database, feed, tmp_path)
     assert (report.requests, report.done, report.compared, report.differed) == (2, 2, 6, 0)
 
@@ -195,7 +202,7 @@ def _has_pages(folder: Path) -> bool:
 
 def test_what_the_budget_does_not_reach_is_said(database: Database, tmp_path: Path, rest: PolygonRest) -> None:
     symbols = ("AAPL", "IBM", "MSFT")
-    feed = tape(rest, *symbols, repair={"delay_seconds": 0, "requests_per_minute": 2})
+    feed = tape(rest, *symbols, repair={"delay_seconds": 0, "requests_per_day": 2})
     load(database, feed, tmp_path, *missed(rest, *symbols))
     report = run(database, feed, tmp_path, seconds=5.0)
     assert (report.requests, report.done, report.left) == (2, 0, 3)
@@ -260,6 +267,26 @@ def test_gaps_come_first(database: Database, tmp_path: Path, rest: PolygonRest) 
         assert repair_ranges.count_fetched(cursor, feed.name) == 0
 
 
+def test_gaps_of_another_feed_with_the_same_key_come_first(
+    database: Database, tmp_path: Path, rest: PolygonRest
+) -> None:
+    feed, other = tape(rest), tape(rest, "MSFT", name="other")
+    frames = missed(rest, "AAPL", "MSFT")
+    load(database, feed, tmp_path, frames[0])
+    load(database, other, tmp_path, frames[1])
+    for minute in (0, 4):
+        add_gap(database, other, "MSFT", NOON + timedelta(minutes=minute), NOON + timedelta(minutes=minute, seconds=1))
+    other = tape(rest, "MSFT", name="other", repair={"delay_seconds": 0, "requests_per_minute": 1})
+    assert repairing.repair(database, other, tmp_path, seconds=1.0).left == 1
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE ticks_platform.feed_repair_lease SET released_at = NULL WHERE feed = 'other'")
+    report = run(database, feed, tmp_path)
+    assert (report.requests, report.left) == (0, 1)
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE ticks_platform.feed_repair_lease SET released_at = now() WHERE feed = 'other'")
+    assert run(database, feed, tmp_path).done == 1
+
+
 def test_feeds_without_a_true_up(rest: PolygonRest) -> None:
     def reason(**settings: Any) -> str:
         feed = tape(rest, **settings)
@@ -305,3 +332,23 @@ def test_extended_hours(name: str, day: str, hours: tuple[str, str] | None) -> N
         assert tuple(f"{datetime.fromtimestamp(moment, timezone.utc):%Y-%m-%d %H:%M}" for moment in found) == hours
     else:
         assert found is None
+
+
+@pytest.mark.parametrize("symbols", [8, pytest.param(500, marks=pytest.mark.full)])
+def test_a_day_as_on_a_real_tape(database: Database, tmp_path: Path, rest: PolygonRest, symbols: int) -> None:
+    """The stand-in takes trades back, which only its REST API tells. Afterwards every minute is its bar."""
+    past: dict[str, Any] = {"symbols": symbols, "taken_back": 0.005}
+    day = PastDay(DAY, **past)
+    with StandIn(StandInSettings(rate=0, history_events=200 * symbols)) as stand_in:
+        stand_in.play_day(DAY, **past)
+        feed = tape(rest, *day.symbols, endpoint=stand_in.url("polygon", key=None))
+        load(database, feed, tmp_path, *(data for _, data in day.frames(300)))
+        report = run(database, feed, tmp_path, seconds=300.0)
+    differed = rows(database, "SELECT symbol, unnest(differed) FROM ticks_platform.feed_true_up")
+    taken_back = {(each.symbol, each.minute_ms) for each in day.taken_back()}
+    assert {(symbol, round(minute.timestamp()) * 1_000) for symbol, minute in differed} == taken_back
+    assert taken_back
+    assert (report.done, report.left, report.failed, report.still_differing) == (symbols, 0, 0, 0)
+    assert report.corrections >= len(day.taken_back())
+    assert symbols < report.requests <= symbols + len({symbol for symbol, _ in differed})
+    assert unbalanced(database) == []
