@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg2.extras import execute_values
 
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.journal.journal import Journal
-from ticks_platform.timescale import market_calendar
+from ticks_platform.timescale import market_calendar, quality
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.market_calendar import Session
 from ticks_platform_tests.support.ingestion import rows, unbalanced
@@ -57,6 +58,36 @@ def test_minutes_are_the_bars_but_for_what_only_rest_tells(database: Database, t
     assert differing == taken_back
     assert without_prices > len(found) / 2, "most minutes of a quiet symbol have odd lots only"
     assert unbalanced(database) == []
+
+
+def test_the_check_names_the_minutes_that_only_rest_tells(database: Database, tmp_path: Path) -> None:
+    day = PastDay(TUESDAY, symbols=25, taken_back=0.002)
+    ingest(database, day, tmp_path)
+    bars = {(symbol, bar["t"]): bar for symbol in day.symbols for bar in day.bars(symbol)}
+    with database.transaction() as cursor:
+        execute_values(
+            cursor,
+            "INSERT INTO stock_aggregates (symbol, start_time, end_time, open_price, high_price, low_price, "
+            "close_price, volume, feed, received_at) VALUES %s",
+            [(symbol, minute, minute, *(bar[name] for name in "ohlcv")) for (symbol, minute), bar in bars.items()],
+            template="(%s, to_timestamp(%s / 1000.0), to_timestamp(%s / 1000.0 + 60), %s, %s, %s, %s, %s, 'tape', "
+            "now())",
+        )
+        found = quality.against_bars(
+            cursor, {"tape": 1e-9}, window=timedelta(days=9000), settling=timedelta(0), examples=len(bars)
+        )
+    first = {symbol: min(day.volumes(symbol)) for symbol in day.symbols}
+    named = {
+        (row["symbol"], round(datetime.fromisoformat(row["bucket"]).timestamp()) * 1_000) for row in found.examples
+    }
+    taken_back = {(each.symbol, each.minute_ms) for each in day.taken_back()}
+    with_prices = {
+        (symbol, round(bucket.timestamp()) * 1_000)
+        for symbol, bucket in rows(database, "SELECT symbol, bucket FROM one_minute_candle WHERE open IS NOT NULL")
+    }
+    # Of a minute without prices there is no bar: what is taken back of its volume alone is found by the true-up only.
+    assert named == {minute for minute in taken_back if minute in bars or minute in with_prices} - set(first.items())
+    assert found.differing == len(named) > 5
 
 
 def test_hours_and_the_trading_day_are_its_bars_too(database: Database, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import dagster as dg
 import psycopg2.errors
 
-from ticks_platform.defs.common.examples import examples
+from ticks_platform.defs.common.examples import examples, explained
 from ticks_platform.defs.common.labels import REFRESH_POOL
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.feeds.settings import PlatformSettings
@@ -74,7 +74,7 @@ class Query:
             description=words.format(judged=found.judged, offending=found.offending),
             metadata={
                 **{label: dg.MetadataValue.int(number) for label, number in zip(self.labels, numbers, strict=True)},
-                **examples(found.examples),
+                **examples(explained(found.examples, subject.asset)),
             },
         )
 
