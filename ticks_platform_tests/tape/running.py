@@ -9,6 +9,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ import embedded_timescale
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings, SettingsError, load_settings
 from ticks_platform.ingestion.journal.journal import Journal
+from ticks_platform.ingestion.repair import true_up, true_up_days
 from ticks_platform.ingestion.replay import replay
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.paths import shipped
@@ -129,17 +131,18 @@ class _Run:
             for feed in settings:
                 self._ingest(feed, database, provider)
             self._refresh(database)
+            notes: list[str] = []
             if self._variant == "compression":
                 _compress(database)
             if case.has_true_up:
                 if case.expected_before is not None:
                     wrong += [f"before the true-up: {line}" for line in _differences(database, case.expected_before)]
-                for feed in settings:
-                    self._true_up(feed, database)
+                notes = [note for feed in settings for note in self._true_up(feed, database)]
                 self._refresh(database)
             if self._variant == "rebuild":
                 self._rebuild(database)
-            return wrong + _differences(database, case.expected)
+            after = _differences(database, case.expected)
+            return wrong + (notes + after if after else [])
 
     # Settings.
 
@@ -150,7 +153,8 @@ class _Run:
                 **feed.settings,
                 "endpoint": provider.url,
                 "api_key_env": KEY,
-                "repair": {"delay_seconds": 0, "requests_per_minute": 10_000, "give_up_after_days": 100_000},
+                # The gaps between the runs, which would be repaired first, are in no case.
+                "repair": {"enabled": False, "delay_seconds": 0, "requests_per_minute": 10_000},
             }
             for feed in self._case.feeds
         }
@@ -235,13 +239,39 @@ class _Run:
         finally:
             shutil.rmtree(self._folder / "sql")
 
-    def _true_up(self, feed: FeedSettings, database: Database) -> None:
-        raise NotImplementedError("there is no true-up yet")
+    def _true_up(self, feed: FeedSettings, database: Database) -> list[str]:
+        """The true-up of each day that has ticks, over HTTP; returns why days have none, or are not complete."""
+        history = feed.history()
+        reason = true_up_days.obstacle(feed, history)
+        if history is None or reason is not None:
+            return [f"the true-up of feed '{feed.name}' is not made: {reason}"]
+        problems = []
+        for day in _days(database, feed.name):
+            options = {"folder": self._folder / "pages", "backoff": 0.05, "owner": f"tape {uuid.uuid4()}"}
+            report = true_up.run(feed=feed, history=history, database=database, day=day, **options)
+            if report.reason or report.left or report.failed:
+                problems.append(f"the true-up of feed '{feed.name}', {day}, is not complete: {report}")
+        return problems
 
 
 def _differences(database: Database, expected: Sequence[Mapping[str, object]]) -> list[str]:
     with database.transaction() as cursor:
         return comparing.differences(expected, comparing.stored(cursor))
+
+
+def _days(database: Database, feed: str) -> list[date]:
+    """The days, in UTC and in New York, that have ticks of a feed."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            """
+            SELECT DISTINCT (time AT TIME ZONE zone)::date
+            FROM stocks_real_time, unnest(ARRAY['UTC', 'America/New_York']) AS zone
+            WHERE feed = %s
+            ORDER BY 1
+            """,
+            (feed,),
+        )
+        return [day for (day,) in cursor.fetchall()]
 
 
 def _compress(database: Database) -> None:
