@@ -214,7 +214,7 @@ def test_a_cancelled_trade(database: Database) -> None:
         ("early", None),
     ]
     taken_back = line(answer, "cancelled: 300 at 20:00:20Z, size 10,000")
-    assert taken_back.endswith("known since 20:21:00Z (REST, correction 8)")
+    assert taken_back.endswith("known since 20:21:00Z (REST correction 8)")
     assert line(answer, "cancelled: 99 ").endswith("its tick has not come")
 
 
@@ -233,7 +233,7 @@ def correct(cursor: Any, kind: str, tick_id: str | None, trade_id: str, price: f
     cursor.execute(
         "INSERT INTO tick_correction (correction_id, time, symbol, exchange, trade_id, feed, kind, tick_id, known_at, "
         "source, price, size) "
-        "VALUES (gen_random_uuid(), %s, 'AAPL', '11', %s, 'tape', %s, %s, %s, 'REST, correction 8', %s, %s)",
+        "VALUES (gen_random_uuid(), %s, 'AAPL', '11', %s, 'tape', %s, %s, %s, 'REST correction 8', %s, %s)",
         (
             MINUTE + timedelta(seconds=20),
             trade_id,
