@@ -97,7 +97,7 @@ def empty_database(platform_database: PlatformDatabase) -> Database:
 
 @pytest.fixture
 def database(platform_database: PlatformDatabase) -> Database:
-    """A database with hypertable, machinery and candles, and nothing in them. Policies are left to the tests."""
+    """A database with hypertable, machinery, candles and functions, without rows. Policies are left to the tests."""
     return platform_database.reset()
 
 

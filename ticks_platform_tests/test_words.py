@@ -1,6 +1,6 @@
-"""Identifiers use the standard terms: modules, classes and functions have none of the names that these replaced.
+"""Identifiers use the standard terms: modules, classes, functions and columns have no name that one of them replaced.
 
-Settings, SQL columns and texts of providers are not identifiers of ours.
+Settings and texts of providers are not identifiers of ours.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pytest
 import embedded_timescale
 import ticks_platform
 import ticks_standin
+from ticks_platform.timescale.database import Database
 
 PACKAGES = tuple(Path(package.__file__).parent for package in (ticks_platform, ticks_standin, embedded_timescale))
 
@@ -36,6 +37,7 @@ WORDS = {
     "threaded": "in_process",
     "reckon": "compute",
     "reckoning": "compute",
+    "reckoned": "computed",
     "heed": "handle",
     "farewell": "close_session",
     "take_all": "lift_limit",
@@ -51,8 +53,25 @@ MODULES = {
 }
 """The standard term of each name that no module has; these words are fine elsewhere."""
 
+COLUMNS = {"ticks_platform.feed_hour": {"destination"}}
+"""Columns whose names are kept, since queries of users may name them."""
+
 MODULES_OF = {"ticks_platform.feeds": {"connections": "pool"}}
 """The same, for the modules of one package."""
+
+
+_COLUMNS = """
+SELECT attrelid::regclass::text, attname::text
+FROM pg_attribute
+JOIN pg_class ON pg_class.oid = attrelid
+WHERE relnamespace IN ('public'::regnamespace, 'ticks_platform'::regnamespace) AND relkind IN ('r', 'v') AND attnum > 0
+UNION ALL
+SELECT indrelid::regclass::text, relname::text
+FROM pg_index
+JOIN pg_class ON pg_class.oid = indexrelid
+WHERE relnamespace IN ('public'::regnamespace, 'ticks_platform'::regnamespace)
+"""
+"""The columns and the indexes of the platform's tables and views."""
 
 
 class Named(NamedTuple):
@@ -98,6 +117,20 @@ def retired(module: str, source: str) -> list[str]:
             terms += [(named.name, names[named.name])] if named.name in names else []
         found += [f"{named.place}: {named.name}: for «{word}» the standard term is: {term}" for word, term in terms]
     return found
+
+
+def test_columns_and_indexes_use_the_standard_terms(database: Database) -> None:
+    with database.transaction() as cursor:
+        cursor.execute(_COLUMNS)
+        found = cursor.fetchall()
+    assert ("ticks_platform.feed_coverage", "computed") in found
+    wrong = [
+        f"{relation}: {name}: for «{word}» the standard term is: {term}"
+        for relation, name in found
+        for word, term in WORDS.items()
+        if f"_{word}_" in words(name) and name not in COLUMNS.get(relation, ())
+    ]
+    assert wrong == []
 
 
 @pytest.mark.parametrize(("module", "path"), list(modules()), ids=lambda value: value if isinstance(value, str) else "")

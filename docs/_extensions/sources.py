@@ -20,7 +20,7 @@ SQL = Path(__file__).resolve().parents[2] / "sql"
 
 _COMMENT_ON = re.compile(r"^COMMENT ON (TABLE|VIEW|COLUMN) ([\w.]+) IS '((?:[^']|'')*)';", re.MULTILINE)
 _TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?[\w.]+ \(\n(.*?)\n\s*\);", re.DOTALL)
-_COLUMN = re.compile(r"(?P<name>[a-z_]+)\s+(?P<type>double precision|[a-z]+)(?:\s+(?P<rest>.*?))?,?$")
+_COLUMN = re.compile(r"(?P<name>[a-z_]+)\s+(?P<type>double precision|[a-z]+(?:\[\])?)(?:\s+(?P<rest>.*?))?,?$")
 _NOT_A_COLUMN = ("CONSTRAINT", "PRIMARY KEY", "UNIQUE", "CHECK", "FOREIGN KEY")
 
 

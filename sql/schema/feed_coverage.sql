@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_coverage (
     epoch       bigint      NOT NULL,
     connection  integer     NOT NULL,
     -- Whether the gaps before and after it are computed.
-    reckoned    boolean     NOT NULL DEFAULT false,
+    computed    boolean     NOT NULL DEFAULT false,
     -- Whether earlier coverage is deleted: the gaps before this one are final.
     is_first_kept boolean   NOT NULL DEFAULT false,
     PRIMARY KEY (feed, symbol, begins_at, epoch, connection),
@@ -23,9 +23,15 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_coverage (
     CONSTRAINT ended_by_something CHECK ((ends_at IS NULL) = (ended_by IS NULL))
 );
 
--- For tables of releases that never deleted coverage.
+-- For tables of older releases.
 DO $$
 BEGIN
+    IF EXISTS (
+        SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed_coverage'::regclass AND attname = 'reckoned'
+    ) THEN
+        ALTER TABLE ticks_platform.feed_coverage RENAME COLUMN reckoned TO computed;
+        ALTER INDEX IF EXISTS ticks_platform.feed_coverage_not_reckoned_idx RENAME TO feed_coverage_not_computed_idx;
+    END IF;
     IF NOT EXISTS (
         SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed_coverage'::regclass AND attname = 'is_first_kept'
     ) THEN
@@ -37,7 +43,7 @@ $$;
 -- Finds what ends after a moment, or has not ended.
 CREATE INDEX IF NOT EXISTS feed_coverage_ends_at_idx ON ticks_platform.feed_coverage (feed, symbol, coalesce(ends_at, 'infinity'));
 
-CREATE INDEX IF NOT EXISTS feed_coverage_not_reckoned_idx ON ticks_platform.feed_coverage (feed) WHERE NOT reckoned;
+CREATE INDEX IF NOT EXISTS feed_coverage_not_computed_idx ON ticks_platform.feed_coverage (feed) WHERE NOT computed;
 
 -- Coverage whose end may still change.
 CREATE INDEX IF NOT EXISTS feed_coverage_open_idx ON ticks_platform.feed_coverage (feed, epoch, connection)

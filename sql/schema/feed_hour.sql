@@ -19,8 +19,9 @@ BEGIN
         counted_since     timestamptz NOT NULL,
         -- When its last batch was counted.
         changed_at        timestamptz NOT NULL,
-        -- Sum of the hashes of its ticks, and the version of the formula; NULL where it was not computed.
+        -- Sum of the hashes of its ticks; NULL where it was not computed.
         fingerprint          numeric,
+        -- The version of the formula of the fingerprint.
         fingerprint_version  smallint,
         PRIMARY KEY (feed, destination, hour)
     );
@@ -31,14 +32,14 @@ BEGIN
     -- Loaders of an older release would continue without counting. Their leases end here, and runs of this release follow. This
     -- waits for a batch that is being loaded, which is then counted below.
     UPDATE ticks_platform.feed_lease SET epoch = epoch + 1;
-    INSERT INTO ticks_platform.feed_hour
+    INSERT INTO ticks_platform.feed_hour (feed, destination, hour, loaded, last_received_at, counted_since, changed_at)
     SELECT feed, 'stocks_real_time', time_bucket(INTERVAL '1 hour', time), count(*), max(received_at),
         clock_timestamp(), max(received_at)
     FROM stocks_real_time
     WHERE feed IN (SELECT feed.feed FROM ticks_platform.feed)
     GROUP BY feed, time_bucket(INTERVAL '1 hour', time);
     -- Whether the other rows were dropped or deleted, and when the last of them arrived, is not known.
-    INSERT INTO ticks_platform.feed_hour
+    INSERT INTO ticks_platform.feed_hour (feed, destination, hour, loaded, last_received_at, counted_since, changed_at)
     SELECT ledger.feed, 'stocks_real_time', '-infinity', ledger.loaded - coalesce(hours.loaded, 0),
         ledger.received_at, clock_timestamp(), ledger.received_at
     FROM (
@@ -47,5 +48,16 @@ BEGIN
     ) AS ledger
     LEFT JOIN (SELECT feed, sum(loaded) AS loaded FROM ticks_platform.feed_hour GROUP BY feed) AS hours USING (feed)
     WHERE ledger.loaded > coalesce(hours.loaded, 0);
+END
+$$;
+
+-- For tables of releases without fingerprints.
+DO $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed_hour'::regclass AND attname = 'fingerprint_version'
+    ) THEN
+        ALTER TABLE ticks_platform.feed_hour ADD COLUMN fingerprint numeric, ADD COLUMN fingerprint_version smallint;
+    END IF;
 END
 $$;

@@ -24,13 +24,46 @@ CREATE TABLE IF NOT EXISTS stocks_real_time (
     CONSTRAINT not_before_1990 CHECK (time >= '1990-01-01 00:00:00+00')
 );
 
--- For tables of releases without trades.
+-- For tables of older releases.
 -- ALTER waits for every query on the table and holds up all others, so it is left out when there is nothing to do.
 DO $$
 BEGIN
-    IF (SELECT count(*) FROM pg_attribute WHERE attrelid = 'stocks_real_time'::regclass AND attname IN ('exchange', 'trade_id')) < 2 THEN
-        ALTER TABLE stocks_real_time ADD COLUMN IF NOT EXISTS exchange text, ADD COLUMN IF NOT EXISTS trade_id text;
+    IF (
+        SELECT count(*) = 5 FROM pg_attribute
+        WHERE attrelid = 'stocks_real_time'::regclass
+            AND attname IN ('exchange', 'trade_id', 'updates', 'conditions', 'received_at_raw')
+    ) THEN
+        RETURN;
     END IF;
+    -- A loader of an older release would write whole numbers where fractions are expected now. Its lease ends here, and a run of this
+    -- release follows. This waits for a batch that is being loaded. The epoch stays: a planned successor has received frames under
+    -- the next one.
+    IF to_regclass('ticks_platform.feed_lease') IS NOT NULL THEN
+        UPDATE ticks_platform.feed_lease SET owner = owner || ' (ended by an upgrade)' WHERE released_at IS NULL;
+    END IF;
+    IF to_regclass('ticks_platform.feed_repair_lease') IS NOT NULL THEN
+        UPDATE ticks_platform.feed_repair_lease SET owner = owner || ' (ended by an upgrade)' WHERE released_at IS NULL;
+    END IF;
+    ALTER TABLE stocks_real_time
+        ADD COLUMN IF NOT EXISTS exchange text,
+        ADD COLUMN IF NOT EXISTS trade_id text,
+        ADD COLUMN IF NOT EXISTS updates smallint,
+        ADD COLUMN IF NOT EXISTS conditions smallint[],
+        ADD COLUMN IF NOT EXISTS received_at_raw timestamptz;
+    IF (SELECT atttypid FROM pg_attribute WHERE attrelid = 'stocks_real_time'::regclass AND attname = 'day_volume') = 'float8'::regtype THEN
+        RETURN;
+    END IF;
+
+    -- The type of a column cannot be changed where chunks are compressed or a candle reads it. So the old column gets another name,
+    -- which the old candles follow, and the new one takes its place. Both are written until the candles are rebuilt: the job
+    -- rebuild_candle converts the old rows chunk by chunk and drops the old column.
+    ALTER TABLE stocks_real_time RENAME COLUMN day_volume TO day_volume_whole;
+    ALTER TABLE stocks_real_time ADD COLUMN day_volume double precision;
+    COMMENT ON COLUMN stocks_real_time.day_volume_whole IS 'day_volume without its fractions, until the job rebuild_candle has run.';
+    -- A row trigger makes loading slower, which is why there is none where nothing has to be converted.
+    CREATE TRIGGER keep_day_volume_whole BEFORE INSERT ON stocks_real_time FOR EACH ROW
+        WHEN (NEW.day_volume IS NOT NULL)
+        EXECUTE FUNCTION ticks_platform.keep_day_volume_whole();
 END
 $$;
 

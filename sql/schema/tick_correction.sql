@@ -25,8 +25,12 @@ CREATE INDEX IF NOT EXISTS tick_correction_tick_idx ON tick_correction (tick_id)
 CREATE INDEX IF NOT EXISTS tick_correction_waiting_idx ON tick_correction (feed) WHERE tick_id IS NULL;
 
 COMMENT ON TABLE tick_correction IS 'Trades that the market took back, with what their ticks had before.';
+COMMENT ON COLUMN tick_correction.correction_id IS 'UUIDv7, made as a tick_id is.';
 COMMENT ON COLUMN tick_correction.time IS 'Event time of the trade that was taken back.';
+COMMENT ON COLUMN tick_correction.symbol IS 'Symbol, as the provider names it.';
+COMMENT ON COLUMN tick_correction.exchange IS 'Where it traded, as in stocks_real_time.';
 COMMENT ON COLUMN tick_correction.trade_id IS 'The provider''s id of the trade.';
+COMMENT ON COLUMN tick_correction.feed IS 'Feed that brought the tick, as named in feeds.yaml.';
 COMMENT ON COLUMN tick_correction.kind IS 'cancelled, or corrected: then the corrected trade is a tick of its own.';
 COMMENT ON COLUMN tick_correction.tick_id IS 'The tick; empty until it is stored.';
 COMMENT ON COLUMN tick_correction.known_at IS 'When we learned of it.';

@@ -17,6 +17,7 @@ _COMMANDS = {
     "ingest": "ingest",
     "doctor": "doctor",
     "status": "status",
+    "explain": "explain",
     "database": "database",
     "export": "journals",
     "replay": "journals",

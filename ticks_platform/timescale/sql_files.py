@@ -45,6 +45,8 @@ MACHINERY = (
 
 HYPERTABLE = (
     "schema/timescaledb.sql",
+    "schema/ticks_platform.sql",
+    "schema/keep_day_volume_whole.sql",
     "schema/stocks_real_time.sql",
     "schema/stock_quotes.sql",
     "schema/stock_aggregates.sql",
@@ -64,8 +66,14 @@ RETENTION = (
 CANDLE_REASONS = (
     "schema/candle_reasons.sql",
     "schema/why_no_candle.sql",
+    "schema/explain_conditions.sql",
+    "schema/explain_difference.sql",
+    "schema/explain_ticks.sql",
+    "schema/explain_refresh.sql",
+    "schema/explain_reception.sql",
+    "schema/explain_candle.sql",
 )
-"""The functions that tell why a bucket has no candle. They read the candles of minutes, which have to be there."""
+"""The functions that tell where a candle comes from, or why there is none. They read candles, which have to exist."""
 
 MAY_BE_OVERRIDDEN = ("candles", "queries/checks")
 """Folders of ``sql/`` of which a project may replace files by its own of the same name."""

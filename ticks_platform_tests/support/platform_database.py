@@ -20,6 +20,7 @@ FILES = (
     *sql_files.MACHINERY,
     "schema/company.sql",
     *(file for candle in CANDLES for file in candle.files),
+    *sql_files.CANDLE_REASONS,
 )
 """What creates the platform without its policies, under sql/."""
 
@@ -125,6 +126,7 @@ class PlatformDatabase:
                 for table in ("stocks_real_time", "stock_quotes", "stock_aggregates"):
                     cursor.execute(f"DROP TABLE IF EXISTS {table} CASCADE")
                 cursor.execute("DROP TABLE IF EXISTS company")
+                cursor.execute("DROP FUNCTION IF EXISTS explain_candle")
                 cursor.execute("DROP SCHEMA IF EXISTS ticks_platform CASCADE")
         return self._database
 

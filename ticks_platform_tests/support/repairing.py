@@ -22,6 +22,7 @@ from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.repair import gaps as repair_gaps
 from ticks_platform.ingestion.repair import ranges as repair_ranges
+from ticks_platform.ingestion.repair.fetcher import Fetcher
 from ticks_platform.ingestion.repair.gaps import ClosedGaps
 from ticks_platform.ingestion.repair.page_journal import PageJournal
 from ticks_platform.ingestion.repair.repair import Repair, Report
@@ -142,7 +143,7 @@ def close_gaps(database: Database, feed: FeedSettings) -> ClosedGaps:
 
 PLACES = {
     "appended": (PageJournal, "_sync"),
-    "recorded": (PageJournal, "load"),
+    "recorded": (Fetcher, "_load"),
     "committed": (repair_ranges, "mark_loaded"),
 }
 """Where a repair can kill itself: a page is appended, but not recorded; it is recorded, but not loaded; it is loaded,

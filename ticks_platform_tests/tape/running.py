@@ -8,7 +8,8 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ import embedded_timescale
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings, SettingsError, load_settings
 from ticks_platform.ingestion.journal.journal import Journal
+from ticks_platform.ingestion.repair import true_up, true_up_days
 from ticks_platform.ingestion.replay import replay
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.paths import shipped
@@ -31,6 +33,7 @@ from ticks_platform.timescale.policies.settings import load_policies
 from ticks_platform_tests.support.platform_database import FILES, PlatformDatabase
 from ticks_platform_tests.tape import comparing, variants
 from ticks_platform_tests.tape.case import REFUSED_IF_PRIMARY, Case
+from ticks_platform_tests.tape.case import Frame as CaseFrame
 from ticks_platform_tests.tape.provider import Provider
 
 KEY = "TICKS_TAPE_KEY"
@@ -129,17 +132,18 @@ class _Run:
             for feed in settings:
                 self._ingest(feed, database, provider)
             self._refresh(database)
+            notes: list[str] = []
             if self._variant == "compression":
                 _compress(database)
             if case.has_true_up:
                 if case.expected_before is not None:
                     wrong += [f"before the true-up: {line}" for line in _differences(database, case.expected_before)]
-                for feed in settings:
-                    self._true_up(feed, database)
+                notes = [note for feed in settings for note in self._true_up(feed, database)]
                 self._refresh(database)
             if self._variant == "rebuild":
                 self._rebuild(database)
-            return wrong + _differences(database, case.expected)
+            after = _differences(database, case.expected)
+            return wrong + (notes + after if after else [])
 
     # Settings.
 
@@ -150,7 +154,8 @@ class _Run:
                 **feed.settings,
                 "endpoint": provider.url,
                 "api_key_env": KEY,
-                "repair": {"delay_seconds": 0, "requests_per_minute": 10_000, "give_up_after_days": 100_000},
+                # The gaps between the runs, which would be repaired first, are in no case.
+                "repair": {"enabled": False, "delay_seconds": 0, "requests_per_minute": 10_000},
             }
             for feed in self._case.feeds
         }
@@ -183,6 +188,9 @@ class _Run:
         parts = variants.parts(self._variant, frames)
         for number, part in enumerate(parts):
             if self._variant == "replay":
+                self._replay(feed, database, part, times=2)
+            elif _newest(frames) > time.time_ns():
+                # What is not traded yet would be refused on its arrival today.
                 self._replay(feed, database, part)
             else:
                 self._stream(feed, database, provider, part)
@@ -203,13 +211,14 @@ class _Run:
                     progress = ingestion.progress()
                     raise TimeoutError(f"{progress.frames} of {provider.sent} frames in {TIMEOUT:g} s: {progress}")
 
-    def _replay(self, feed: FeedSettings, database: Database, frames: Sequence[bytes]) -> None:
-        """Load a journal's frames, and once more, which must change nothing."""
-        path = self._folder / f"recorded_{feed.name}.sqlite3"
+    def _replay(self, feed: FeedSettings, database: Database, frames: Sequence[bytes], *, times: int = 1) -> None:
+        """Load a journal's frames; if more than once, the other times must change nothing."""
+        path = self._folder / f"recorded_{feed.name}_{uuid.uuid4().hex}.sqlite3"
         with contextlib.closing(Journal(path, feed=feed.name, synthetic=feed.synthetic)) as journal:
-            now = time.time_ns()
-            journal.append([Frame(data, now + number, 1) for number, data in enumerate(frames)], epoch=1)
-        for _ in range(2):
+            everything = next(each.frames for each in self._case.feeds if each.name == feed.name)
+            arrival = max(time.time_ns(), _newest(everything))
+            journal.append([Frame(data, arrival + number, 1) for number, data in enumerate(frames)], epoch=1)
+        for _ in range(times):
             replay(path, feed=feed, database=database)
 
     # Candles.
@@ -231,17 +240,55 @@ class _Run:
         try:
             with database.transaction() as cursor:
                 planned = rebuild.plan(cursor, ONE_MINUTE)
+            assert planned.drift is not None, "there is nothing to rebuild"
             rebuild.rebuild(database, planned, load_policies(shipped("policies.yaml")), lambda _said: None)
         finally:
             shutil.rmtree(self._folder / "sql")
 
-    def _true_up(self, feed: FeedSettings, database: Database) -> None:
-        raise NotImplementedError("there is no true-up yet")
+    def _true_up(self, feed: FeedSettings, database: Database) -> list[str]:
+        """The true-up of each day that has ticks, over HTTP; returns why days have none, or are not complete."""
+        history = feed.history()
+        reason = true_up_days.obstacle(feed, history)
+        if history is None or reason is not None:
+            return [f"the true-up of feed '{feed.name}' is not made: {reason}"]
+        problems = []
+        for day in _days(database, feed.name):
+            options = {"folder": self._folder / "pages", "backoff": 0.05, "owner": f"tape {uuid.uuid4()}"}
+            report = true_up.run(feed=feed, history=history, database=database, day=day, **options)
+            if report.reason or report.left or report.failed:
+                problems.append(f"the true-up of feed '{feed.name}', {day}, is not complete: {report}")
+        return problems
+
+
+def _newest(frames: Iterable[CaseFrame]) -> int:
+    """The newest time in these frames, in nanoseconds since the Unix epoch; their numbers are seconds or fractions."""
+    stamps = [
+        float(key[2]) for frame in frames for key in frame.keys if key[0] == "time" and isinstance(key[2], int | float)
+    ]
+    newest = max(stamps, default=0.0)
+    while newest and newest < 1e18:
+        newest *= 1000
+    return int(newest)
 
 
 def _differences(database: Database, expected: Sequence[Mapping[str, object]]) -> list[str]:
     with database.transaction() as cursor:
         return comparing.differences(expected, comparing.stored(cursor))
+
+
+def _days(database: Database, feed: str) -> list[date]:
+    """The days, in UTC and in New York, that have ticks of a feed."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            """
+            SELECT DISTINCT (time AT TIME ZONE zone)::date
+            FROM stocks_real_time, unnest(ARRAY['UTC', 'America/New_York']) AS zone
+            WHERE feed = %s
+            ORDER BY 1
+            """,
+            (feed,),
+        )
+        return [day for (day,) in cursor.fetchall()]
 
 
 def _compress(database: Database) -> None:

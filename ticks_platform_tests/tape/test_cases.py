@@ -24,7 +24,6 @@ TRADE = {"ev": "T", "sym": "AAPL", "i": "1", "x": 11, "p": 250.0, "s": 100, "t":
 CANDLE = {"symbol": "AAPL", "bucket": "2026-03-03 20:00:00+00", "open": 250.0, "close": 250.0, "volume": 100}
 
 LATER = {
-    "e_cancelled": "there is no true-up yet",
     "g_crypto_two_exchanges": "symbols of two exchanges keep their names with a later issue",
 }
 """Cases that are not right yet, and why. One that becomes right fails its test, and has to leave this list."""

@@ -97,6 +97,7 @@ def answers(cursor: Cursor) -> list[list[tuple[Any, ...]]]:
         "SELECT * FROM ticks_platform.candles_behind('stocks_real_time', current_date - 30)",
         "SELECT ticks_platform.own_search_path()",
         f"SELECT ticks_platform.check_drop_old_chunks('{CONFIG}')",
+        "SELECT public.explain_candle('AAPL', current_date - 49 + INTERVAL '1 hour', '1 hour')",
     ):
         cursor.execute(query)
         found.append(cursor.fetchall())

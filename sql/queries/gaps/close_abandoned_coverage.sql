@@ -7,5 +7,5 @@ SET
         WHERE ledger.feed = known.feed AND ledger.epoch = known.epoch AND ledger.connection = known.connection
     )),
     ended_by = %(ended_by)s,
-    reckoned = false
+    computed = false
 WHERE feed = %(feed)s AND epoch <= %(epoch)s AND ends_at IS NULL;

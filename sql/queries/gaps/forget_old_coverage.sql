@@ -12,7 +12,7 @@ WITH kept AS (
     LEFT JOIN LATERAL (
         SELECT min(begins_at) AS begins_at FROM ticks_platform.feed_coverage AS coverage
         WHERE coverage.feed = %(feed)s AND coverage.symbol = known.symbol
-            AND NOT (reckoned AND coalesce(ends_at, 'infinity') < %(before)s)
+            AND NOT (computed AND coalesce(ends_at, 'infinity') < %(before)s)
     ) AS unsettled ON true
 ),
 oldest AS (

@@ -4,12 +4,13 @@ SELECT
     symbol,
     (extract(epoch FROM time) * 1000000)::bigint,
     price,
-    day_volume,
+    -- In a tick of an older release that is not converted, it is in a column that new tables do not have.
+    coalesce(day_volume, (to_jsonb(stored) ->> 'day_volume_whole')::double precision),
     size,
     bid,
     ask,
     exchange,
     (extract(epoch FROM received_at) * 1000000)::bigint
-FROM stocks_real_time
+FROM stocks_real_time AS stored
 WHERE time BETWEEN %(oldest)s AND %(newest)s AND received_at BETWEEN %(since)s AND %(until)s AND feed = %(feed)s
     AND coalesce(trade_id, '') = '' AND right(tick_id::text, 4) = %(journal)s;

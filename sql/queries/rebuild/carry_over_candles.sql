@@ -1,6 +1,6 @@
 -- Copies candles that cannot be computed again, since what they were made from is gone.
 INSERT INTO {new} ({columns})
-SELECT {columns}
+SELECT {sources}
 FROM {old}
 WHERE bucket < %(until)s
     AND NOT EXISTS (

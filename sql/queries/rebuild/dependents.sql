@@ -1,8 +1,6 @@
--- What reads these candles, except continuous aggregates: name with and without its schema, kind, whether it has options of its own, and
--- its definition.
+-- What reads these candles, except continuous aggregates: name, kind, whether it has options of its own, and its definition.
 SELECT DISTINCT
     dependent.oid::regclass::text,
-    dependent.relname::text,
     dependent.relkind::text,
     dependent.reloptions IS NOT NULL,
     pg_get_viewdef(dependent.oid)

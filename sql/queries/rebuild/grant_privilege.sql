@@ -1,2 +1,2 @@
--- Grants a privilege on a candle.
-GRANT {privilege} ON {candle} TO {grantee};
+-- Grants a privilege on a candle or view.
+GRANT {privilege} ON {relation} TO {grantee};

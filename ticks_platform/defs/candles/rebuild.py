@@ -43,6 +43,7 @@ def _plan_metadata(planned: Plan) -> dict[str, dg.MetadataValue]:
         "made anew": dg.MetadataValue.text(", ".join(level.name for level in planned.rebuilt)),
         "minutes made anew from ticks": dg.MetadataValue.text(", ".join(spans) or "none: there are no ticks"),
         **{f"{name}: candles carried over": dg.MetadataValue.int(number) for name, number in planned.carried.items()},
+        "chunks whose day_volume is converted": dg.MetadataValue.int(planned.unconverted),
         "views made again": dg.MetadataValue.text(", ".join(view.name for view in planned.views) or "none"),
         "grants given again": dg.MetadataValue.text(
             ", ".join(f"{privilege} on {name} to {role}" for name, role, privilege, _ in planned.grants) or "none"
@@ -72,6 +73,8 @@ def rebuild_candle() -> dg.Definitions:
         context.add_output_metadata({**metadata, "dry run": config.dry_run})
         if planned.drift is None:
             context.log.info(f"{candle.name} is as in its file: there is nothing to rebuild")
+            if not config.dry_run:
+                rebuild.finish(ticks_database.database, context.log.info)
             return
         for name, value in metadata.items():
             context.log.info(f"{name}: {value.value}")

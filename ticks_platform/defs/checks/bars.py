@@ -5,7 +5,7 @@ from datetime import timedelta
 import dagster as dg
 
 from ticks_platform.defs.checks.check import Subject, Verdict
-from ticks_platform.defs.common.examples import examples
+from ticks_platform.defs.common.examples import examples, explained
 from ticks_platform.timescale import quality
 
 WINDOW = timedelta(hours=2)
@@ -33,6 +33,6 @@ def candles_equal_bars(subject: Subject) -> Verdict:
             "minutes": dg.MetadataValue.int(found.minutes),
             "differing": dg.MetadataValue.int(found.differing),
             **({} if found.share is None else {"share of ticks": dg.MetadataValue.float(round(found.share, 6))}),
-            **examples(found.examples),
+            **examples(explained(found.examples, subject.asset)),
         },
     )

@@ -5,7 +5,7 @@ from datetime import timedelta
 import dagster as dg
 
 from ticks_platform.defs.checks.check import ERROR, WARN, Subject, Verdict
-from ticks_platform.defs.common.examples import examples
+from ticks_platform.defs.common.examples import examples, explained
 from ticks_platform.timescale.candles import reconciliation
 from ticks_platform.timescale.candles.reconciliation import Reconciliation
 
@@ -19,17 +19,17 @@ def candles_equal_ticks(subject: Subject) -> Verdict:
     """Candles of a minute are those of their ticks."""
     with subject.database.autocommit() as cursor:
         result = reconciliation.reconcile(cursor)
-    return _verdict(result, right="all {candles} candles are those of their ticks")
+    return _verdict(subject, result, right="all {candles} candles are those of their ticks")
 
 
 def candles_equal_finer(subject: Subject) -> Verdict:
     """Candles of an hour or a day are those of the next finer ones."""
     with subject.database.autocommit() as cursor:
         result = reconciliation.reconcile_levels(cursor, subject.candle)
-    return _verdict(result, right="all {candles} candles are those of the finer ones")
+    return _verdict(subject, result, right="all {candles} candles are those of the finer ones")
 
 
-def _verdict(result: Reconciliation, *, right: str) -> Verdict:
+def _verdict(subject: Subject, result: Reconciliation, *, right: str) -> Verdict:
     wrong, left = result.wrong.differing, result.left.differing
     parts = []
     if result.healed:
@@ -50,6 +50,8 @@ def _verdict(result: Reconciliation, *, right: str) -> Verdict:
             "late": dg.MetadataValue.int(result.late),
             "healed": dg.MetadataValue.int(result.healed),
             "not healed": dg.MetadataValue.int(left),
-            **examples((*result.left.examples, *result.wrong.examples)[: reconciliation.EXAMPLES]),
+            **examples(
+                explained((*result.left.examples, *result.wrong.examples)[: reconciliation.EXAMPLES], subject.asset)
+            ),
         },
     )

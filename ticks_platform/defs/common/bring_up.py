@@ -14,6 +14,8 @@ OBJECTS = (
     "stocks_real_time",
     "stock_quotes",
     "stock_aggregates",
+    "official_price",
+    "tick_correction",
     "company",
     *(candle.name for candle in CANDLES),
     *(view.name for candle in CANDLES for view in candle.views),

@@ -1,9 +1,13 @@
 """Rows as tables in the UI: what a check found, what a run did."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
+
+from ticks_platform.timescale.candles import explanation
+from ticks_platform.timescale.candles.candles import CANDLES
 
 Metadata = dict[str, dg.MetadataValue]
 
@@ -27,3 +31,16 @@ def examples(rows: Iterable[Mapping[str, Any]], name: str = "examples") -> Metad
     """A table of that name; nothing where there are no rows."""
     rows = list(rows)
     return {name: table(rows)} if rows else {}
+
+
+def explained(rows: Iterable[Mapping[str, Any]], asset: str) -> list[dict[str, Any]]:
+    """Rows about buckets of a candle, each with the command that explains it; other rows stay as they are."""
+    candle = next((candle for candle in CANDLES if candle.name == asset), None)
+    if candle is None:
+        return [dict(row) for row in rows]
+    return [
+        {**row, "explain": explanation.command(row["symbol"], datetime.fromisoformat(row["bucket"]), candle)}
+        if row.get("symbol") is not None and row.get("bucket") is not None
+        else dict(row)
+        for row in rows
+    ]

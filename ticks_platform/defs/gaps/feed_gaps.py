@@ -34,7 +34,8 @@ def feed_gaps() -> dg.Definitions:
             "The gaps: when a feed should have received a symbol, its market was open, and nothing was connected, so "
             "that ticks may be missing. Ingestion keeps the table ticks_platform.feed_gap; materializing this brings "
             "it up to date, also where no ingestion is left to do so, shows the newest gaps and the last 24 hours of "
-            "each feed, and creates the function ticks_platform.why_no_candle, which says why a bucket has no candle."
+            "each feed, and creates the functions explain_candle and ticks_platform.why_no_candle, which say where a "
+            "candle comes from, or why there is none."
         ),
     )
     def asset(ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:

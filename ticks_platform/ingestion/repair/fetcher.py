@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -24,11 +25,12 @@ from ticks_platform.feeds.history import (
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport.history_client import HistoryClient
 from ticks_platform.ingestion.lease import Lease
+from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.repair import budget as repair_budget
 from ticks_platform.ingestion.repair import lease as repair_lease
 from ticks_platform.ingestion.repair import ranges as repair_ranges
-from ticks_platform.ingestion.repair.page_journal import PageJournal, repair_journal_folder
+from ticks_platform.ingestion.repair.page_journal import PageJournal, decoder, repair_journal_folder
 from ticks_platform.ingestion.repair.ranges import EVER, Interval, Range
 from ticks_platform.paths import state_dir
 from ticks_platform.timescale.database import Database
@@ -55,6 +57,8 @@ _FIRST_DELAY, _MAX_DELAY = 60.0, 3600.0
 
 _HEARTBEAT_INTERVAL = 5.0
 """Seconds between heartbeats while it waits."""
+
+_AFTER_EVERY_TIME = 2**63 - 1
 
 
 class _OutOfTimeError(Exception):
@@ -140,24 +144,38 @@ class Fetcher:
             try:
                 has_more = self._fetch(journal, histories, within, gives_way)
             except HistoryError:
-                journal.load()
+                self._load(journal)
                 raise
             except BaseException:
                 journal.close()
                 raise
-            journal.load()
+            self._load(journal)
             if not has_more:
                 return
 
     def _open_journal(self) -> PageJournal:
         return PageJournal(
             feed=self._feed,
-            history=self._history,
             database=self._database,
             lease=self._lease,
-            metrics=self.metrics,
             folder=repair_journal_folder(self.folder),
         )
+
+    def _load(self, pages: PageJournal) -> None:
+        """Load all pages, and close their journal. Raises LeaseLostError, and what Loader raises."""
+        with contextlib.closing(pages):
+            pages.journal.stop_appending()
+            _RepairLoader(
+                database=self._database,
+                lease=pages.lease,
+                decode=decoder(self._history),
+                journal=pages.journal,
+                metrics=self.metrics,
+                secondary=not self._feed.candles,
+            ).run()
+            with self._database.transaction() as cursor:
+                self.renew(cursor)
+                repair_ranges.mark_loaded(cursor, self._feed.name, pages.journal.journal_id)
 
     def _fetch(
         self,
@@ -254,3 +272,23 @@ class Fetcher:
             if remaining > _HEARTBEAT_INTERVAL:
                 with self._database.transaction() as cursor:
                     self.renew(cursor)
+
+
+class _RepairLoader(Loader):
+    """Loads a repair's journal under its own lease; the feed's channels, coverage and lease stay as they are."""
+
+    def _begin(self, cursor: Cursor) -> None:
+        self._renew_lease(cursor)
+        # Looks all trades up in the table: the feed's ingestion stores others concurrently.
+        self._memory.horizon = _AFTER_EVERY_TIME
+
+    def _renew_lease(self, cursor: Cursor) -> None:
+        # The feed's ingestion locks this row when it commits; so if both load a trade, the second one finds the first.
+        cursor.execute("SELECT FROM ticks_platform.feed_lease WHERE feed = %s FOR NO KEY UPDATE", (self._lease.feed,))
+        repair_lease.renew(cursor, self._lease)
+
+    def _release(self, cursor: Cursor) -> None:
+        repair_lease.renew(cursor, self._lease)
+
+    def _application_name(self) -> str:
+        return f"ticks_platform repair {self._lease.feed}"

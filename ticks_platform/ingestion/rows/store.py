@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg2
+from psycopg2 import sql
 from psycopg2.extras import execute_values
 
 from ticks_platform.ingestion.lease import Lease
@@ -65,6 +66,8 @@ class Store:
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
         self._direct_compress = DirectCompress()
+        self._ticks_have_trigger = True
+        """Or may get one: this changes once, to False."""
 
     def store(self, cursor: Cursor, prepared: PreparedBatch) -> Stored:
         """Store a batch; events that the database refuses go to rejected_event.
@@ -165,11 +168,20 @@ class Store:
         def store(part: Rows) -> None:
             nonlocal first
             data, first = first or encode(part, self._lease.feed, self._lease.journal_number), None
-            _copy_in(cursor, table, data, len(part.events))
+            if table is TICKS and self._has_trigger(cursor):
+                _insert_ticks(cursor, data, len(part.events))
+            else:
+                _copy_in(cursor, table, data, len(part.events))
             loaded.append(part)
 
         self._store_or_split(cursor, batch, rows, store, refused)
         return loaded
+
+    def _has_trigger(self, cursor: Cursor) -> bool:
+        if self._ticks_have_trigger:
+            cursor.execute(sql_files.read("queries/rows/ticks_have_trigger.sql"))
+            self._ticks_have_trigger = cursor.fetchone() == (True,)
+        return self._ticks_have_trigger
 
     def _store_or_split(
         self,
@@ -214,6 +226,17 @@ class Store:
                     for event in rejected
                 ],
             )
+
+
+def _insert_ticks(cursor: Cursor, encoded: bytes, rows: int) -> None:
+    """Store ticks where a trigger is fired by each: TimescaleDB 2.29.2 does not invalidate candles if COPY fires it."""
+    cursor.execute(sql_files.read("queries/rows/create_arriving_ticks.sql"))
+    _copy_in(cursor, TICKS._replace(name="arriving_ticks"), encoded, rows)
+    columns = sql.SQL(", ").join(map(sql.Identifier, TICKS.columns))
+    cursor.execute(sql_files.compose("queries/rows/insert_arriving_ticks.sql", columns=columns))
+    if cursor.rowcount != rows:
+        raise psycopg2.InternalError(f"INSERT into {TICKS.name} stored {cursor.rowcount} of {rows} rows")
+    cursor.execute("TRUNCATE arriving_ticks")
 
 
 def _copy_in(cursor: Cursor, table: Table, encoded: bytes, rows: int) -> None:

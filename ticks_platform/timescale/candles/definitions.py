@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg2
+import psycopg2.errors
 from psycopg2 import sql
 
 from ticks_platform.errors import ActionRequiredError
@@ -76,22 +77,31 @@ def drift(cursor: Cursor, candle: Candle) -> Drift | None:
             f"sql/{candle.file} has to define {candle.name} by CREATE MATERIALIZED VIEW IF NOT EXISTS … WITH (…) "
             "AS SELECT … WITH NO DATA;"
         )
-    query = sql_files.compose("queries/candles/declared_definition.sql", select=sql.SQL(shape["select"]))
-    cursor.execute("SAVEPOINT wanted_candle")
-    try:
-        cursor.execute(query)
-        (wanted,) = cursor.fetchone() or ("",)
-    except psycopg2.ProgrammingError as error:
-        raise DefinitionError(f"sql/{candle.file} cannot be used: {str(error).strip()}") from error
-    finally:
-        cursor.execute("ROLLBACK TO SAVEPOINT wanted_candle")
-    lines = list(
-        difflib.unified_diff(
-            found.select.splitlines(), wanted.splitlines(), "in the database", f"sql/{candle.file}", lineterm=""
-        )
-    )
+    lines = _difference(cursor, candle, found.select, shape["select"])
     live = _LIVE.search(shape["options"]) is not None
     differs = found.materialized_only is live
     if not lines and not differs:
         return None
     return Drift(lines, found.materialized_only if differs else None)
+
+
+def _difference(cursor: Cursor, candle: Candle, stored: str, select: str) -> list[str]:
+    query = sql_files.compose("queries/candles/declared_definition.sql", select=sql.SQL(select))
+    cursor.execute("SAVEPOINT wanted_candle")
+    try:
+        cursor.execute(query)
+        (wanted,) = cursor.fetchone() or ("",)
+    except psycopg2.ProgrammingError as error:
+        cursor.execute("ROLLBACK TO SAVEPOINT wanted_candle")
+        message = str(error).strip()
+        # It may name a column that the finer candle gets when that is rebuilt.
+        if (
+            not isinstance(error, psycopg2.errors.UndefinedColumn)
+            or candle.finer is None
+            or not drift(cursor, candle.finer)
+        ):
+            raise DefinitionError(f"sql/{candle.file} cannot be used: {message}") from error
+        return [f"sql/{candle.file} reads what {candle.finer.name} does not have until it is rebuilt: {message}"]
+    cursor.execute("ROLLBACK TO SAVEPOINT wanted_candle")
+    now, then = stored.splitlines(), wanted.splitlines()
+    return list(difflib.unified_diff(now, then, "in the database", f"sql/{candle.file}", lineterm=""))

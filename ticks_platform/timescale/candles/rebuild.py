@@ -12,7 +12,7 @@ import psycopg2
 from psycopg2 import sql
 
 from ticks_platform.errors import ActionRequiredError
-from ticks_platform.timescale import sql_files
+from ticks_platform.timescale import day_volume, sql_files
 from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.candles import definitions as candle_definitions
 from ticks_platform.timescale.candles.candles import CANDLES, Candle, Span
@@ -42,7 +42,18 @@ class View(NamedTuple):
     """A view that reads a candle, and has to read the new one afterwards."""
 
     name: str
+    file: str | None
+    """Of a view of the platform: its file under sql/, which may have changed with the candle."""
     definition: str
+    """As the database has it."""
+
+    def make(self, cursor: Cursor) -> None:
+        """Make it, or replace it."""
+        if self.file is not None:
+            cursor.execute(sql_files.read(self.file))
+        else:
+            parts = {"view": sql.SQL(self.name), "definition": sql.SQL(self.definition)}
+            cursor.execute(sql_files.compose("queries/rebuild/replace_view.sql", **parts))
 
 
 class Plan(NamedTuple):
@@ -58,6 +69,8 @@ class Plan(NamedTuple):
     """The ranges with ticks, from which minutes are computed again."""
     carried: dict[str, int]
     """How many rows of each candle are carried over, since what they were made from is gone."""
+    unconverted: int
+    """How many chunks of the ticks have a day_volume of an older release, which is converted first."""
     obstacles: tuple[str, ...]
 
 
@@ -84,11 +97,11 @@ def plan(cursor: Cursor, candle: Candle) -> Plan:
         grants += [(name, *row) for row in cursor.fetchall()]
     views = []
     cursor.execute(sql_files.read("queries/rebuild/dependents.sql"), {"candles": names})
-    for name, plain_name, kind, has_options, definition in cursor.fetchall():
+    for name, kind, has_options, definition in cursor.fetchall():
         if kind != "v" or has_options:
             obstacles.append(f"{name} reads it and cannot be altered: drop it, and make it again afterwards")
         else:
-            views.append(View(name, _definition(plain_name, definition)))
+            views.append(View(name, _view_file(name), definition.rstrip().rstrip(";")))
     kept = _up_to_now(cursor, candles.kept_ranges(cursor))
     carried = {}
     for level in rebuilt:
@@ -97,7 +110,8 @@ def plan(cursor: Cursor, candle: Candle) -> Plan:
         cursor.execute(query, _parameters(_spans(cursor, level, kept), _until(cursor, level)))
         (carried[level.name], _first, _last) = cursor.fetchone() or (0, None, None)
     drift = candle_definitions.drift(cursor, candle)
-    return Plan(drift, rebuilt, tuple(views), tuple(grants), kept, carried, tuple(obstacles))
+    unconverted = len(day_volume.unconverted(cursor)) if candle.finer is None else 0
+    return Plan(drift, rebuilt, tuple(views), tuple(grants), kept, carried, unconverted, tuple(obstacles))
 
 
 def try_out(database: Database, planned: Plan) -> None:
@@ -130,6 +144,8 @@ def rebuild(database: Database, planned: Plan, settings: PolicySettings, say: Ca
     paused: list[int] = []
     _discard(database)
     try:
+        if planned.unconverted:
+            day_volume.convert(database, say)
         with database.transaction() as cursor:
             _make(cursor, planned)
         for level in planned.rebuilt:
@@ -151,8 +167,17 @@ def rebuild(database: Database, planned: Plan, settings: PolicySettings, say: Ca
                 _schedule(cursor, job_id, scheduled=True)
         _discard(database)
         raise
-    _discard(database)
+    finish(database, say)
     return done
+
+
+def finish(database: Database, say: Callable[[str], None]) -> None:
+    """Drop the old candles, and the column of an older release that they read. No effect if both are gone."""
+    _discard(database)
+    day_volume.convert(database, say)
+    stays = day_volume.drop_whole_column(database)
+    if stays is not None:
+        say(stays)
 
 
 def _set_materialized_only(database: Database, planned: Plan) -> None:
@@ -167,15 +192,12 @@ def _set_materialized_only(database: Database, planned: Plan) -> None:
         cursor.execute(query)
 
 
-def _definition(view: str, stored: str) -> str:
-    """The definition of a view: that of its file, which may have changed with the candle, else the stored one."""
+def _view_file(view: str) -> str | None:
+    """The file of a view of the platform; None for one whose definition is not found in it."""
     files = {each.name: each.file for candle in CANDLES for each in candle.views}
-    if view in files:
-        text = sql_files.read(files[view])
-        found = re.search(rf"\bCREATE OR REPLACE VIEW {re.escape(view)} AS\n(.*?);\n", text, re.DOTALL)
-        if found:
-            return found[1]
-    return stored.rstrip().rstrip(";")
+    file = files.get(view)
+    made = rf"\bCREATE OR REPLACE VIEW {re.escape(view)} AS\n"
+    return file if file is not None and re.search(made, sql_files.read(file)) else None
 
 
 def _make(cursor: Cursor, planned: Plan) -> None:
@@ -198,17 +220,44 @@ def _swap(cursor: Cursor, planned: Plan) -> None:
         names = {"schema": sql.Identifier(schema), "candle": sql.Identifier(level.name)}
         cursor.execute(sql_files.compose("queries/rebuild/swap_candle.sql", **names))
     for view in planned.views:
-        parts = {"view": sql.SQL(view.name), "definition": sql.SQL(view.definition)}
-        cursor.execute(sql_files.compose("queries/rebuild/replace_view.sql", **parts))
+        _replace_view(cursor, view)
     for candle, role, privilege, grantable in planned.grants:
-        grantee = role + (" WITH GRANT OPTION" if grantable else "")
-        query = sql_files.compose(
-            "queries/rebuild/grant_privilege.sql",
-            privilege=sql.SQL(privilege),
-            candle=sql.Identifier(candle),
-            grantee=sql.SQL(grantee),
-        )
-        cursor.execute(query)
+        _grant(cursor, sql.Identifier(candle), role, privilege, grantable)
+
+
+def _replace_view(cursor: Cursor, view: View) -> None:
+    """Make a view read the new candles."""
+    cursor.execute("SAVEPOINT view")
+    try:
+        view.make(cursor)
+    except psycopg2.errors.InvalidTableDefinition:
+        # A column has another type or another place, which only a new view can have.
+        cursor.execute("ROLLBACK TO SAVEPOINT view")
+        _make_again(cursor, view)
+
+
+def _make_again(cursor: Cursor, view: View) -> None:
+    cursor.execute(sql_files.read("queries/rebuild/privileges.sql"), {"candle": view.name})
+    grants = cursor.fetchall()
+    cursor.execute(sql_files.read("queries/rebuild/view_comments.sql"), {"view": view.name})
+    comments = cursor.fetchall()
+    name = sql.SQL(view.name)
+    cursor.execute(sql_files.compose("queries/rebuild/drop_view.sql", view=name))
+    view.make(cursor)
+    for role, privilege, grantable in grants:
+        _grant(cursor, name, role, privilege, grantable)
+    for (comment,) in comments if view.file is None else ():
+        cursor.execute(comment)
+
+
+def _grant(cursor: Cursor, relation: sql.Composable, role: str, privilege: str, grantable: bool) -> None:
+    query = sql_files.compose(
+        "queries/rebuild/grant_privilege.sql",
+        privilege=sql.SQL(privilege),
+        relation=relation,
+        grantee=sql.SQL(role + (" WITH GRANT OPTION" if grantable else "")),
+    )
+    cursor.execute(query)
 
 
 def _fill(database: Database, level: Candle, kept: Sequence[Span], say: Callable[[str], None]) -> None:
@@ -218,12 +267,13 @@ def _fill(database: Database, level: Candle, kept: Sequence[Span], say: Callable
         old, new = _tables(cursor, level)
         tables = {"old": old.materialization, "new": new.materialization}
         cursor.execute(sql_files.read("queries/rebuild/common_columns.sql"), tables)
-        columns = sql.SQL(", ").join(sql.Identifier(name) for (name,) in cursor.fetchall())
+        columns, sources = zip(*cursor.fetchall(), strict=True)
         query = sql_files.compose(
             "queries/rebuild/carry_over_candles.sql",
             new=sql.SQL(new.materialization),
             old=sql.SQL(old.materialization),
-            columns=columns,
+            columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+            sources=sql.SQL(", ").join(map(sql.Identifier, sources)),
         )
         cursor.execute(query, _parameters(_spans(cursor, level, kept), _until(cursor, level)))
         say(f"{level.name}: {cursor.rowcount} candles carried over")

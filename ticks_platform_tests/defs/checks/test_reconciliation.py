@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import dagster as dg
@@ -81,7 +82,9 @@ def test_falsified_candle_is_caught_and_healed(
     assert (found.passed, found.severity) == (False, WARN)
     assert found.description == "1 candles were wrong; a forced refresh healed them"
     assert (number(found, "differing"), number(found, "healed"), number(found, "not healed")) == (1, 1, 0)
-    assert [row["problem"] for row in examples(found)] == [problem]
+    (row,) = examples(found)
+    assert row["problem"] == problem
+    assert re.fullmatch(rf"ticks explain {row['symbol']} \d{{4}}-\d\d-\d\dT\d\d:\d\dZ", row["explain"])
     assert check_one("candles_equal_ticks").passed
     with database.transaction() as cursor:
         cursor.execute("SELECT symbol, open, high, low, close, tick_count, price_count FROM one_minute_candle")

@@ -130,7 +130,7 @@ def cover(database: Database, *intervals: tuple[str, float, float | None, str | 
             cursor,
             "INSERT INTO ticks_platform.feed_coverage (feed, symbol, begins_at, ends_at, ended_by, epoch, connection) "
             "VALUES %s ON CONFLICT (feed, symbol, begins_at, epoch, connection) DO UPDATE "
-            "SET ends_at = excluded.ends_at, ended_by = excluded.ended_by, reckoned = false",
+            "SET ends_at = excluded.ends_at, ended_by = excluded.ended_by, computed = false",
             [
                 ("test", symbol, at(begin), None if end is None else at(end), by, epoch, 1)
                 for symbol, begin, end, by in intervals

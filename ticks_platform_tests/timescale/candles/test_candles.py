@@ -189,7 +189,7 @@ def test_the_hierarchy_is_that_of_the_database(database: Database) -> None:
             assert f"time_bucket('{width}'::interval" in found[candle.name][1]
         cursor.execute(sql_files.read("queries/rebuild/dependents.sql"), {"candles": [each.name for each in CANDLES]})
         views = {view.name for candle in CANDLES for view in candle.views}
-        assert {name for _, name, *_ in cursor.fetchall()} == views
+        assert {name for name, *_ in cursor.fetchall()} == views
 
 
 def test_each_candle_is_made_from_the_one_before_it() -> None:

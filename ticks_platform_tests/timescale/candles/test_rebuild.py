@@ -180,6 +180,47 @@ def test_history_readers_rights_and_policies_come_along(database: Database, sql:
         tell(database, f"DROP ROLE {READER}")
 
 
+def test_views_follow_the_type_of_a_column(database: Database, sql: Path) -> None:
+    """Such a view is made again, with its readers and what is said of it."""
+    fill(database)
+    before = ask(database, "SELECT session, tick_count FROM session_day_candle ORDER BY 1")
+    tell(database, f"CREATE ROLE {READER}")
+    tell(database, "CREATE VIEW counts AS SELECT bucket, tick_count FROM one_hour_candle")
+    tell(database, f"GRANT SELECT ON counts, session_day_candle TO {READER}")
+    tell(database, "COMMENT ON VIEW counts IS 'Mine.'; COMMENT ON COLUMN counts.tick_count IS 'How many''s.'")
+    try:
+        change(sql, "one_minute_candle", "count(*) AS tick_count", "count(*)::numeric AS tick_count")
+        change(sql, "one_hour_candle", "sum(tick_count)::bigint", "sum(tick_count)")
+        change(sql, "one_day_candle", "sum(tick_count)::bigint", "sum(tick_count)")
+        change(sql, "session_day_candle", "sum(tick_count)::bigint", "sum(tick_count)")
+        rebuild(database, sql, ONE_MINUTE)
+        types = "SELECT pg_typeof(tick_count)::text FROM {} LIMIT 1"
+        views = ("counts", "session_day_candle")
+        assert [ask(database, types.format(view)) for view in views] == [[("numeric",)]] * 2
+        assert [ask(database, f"SELECT has_table_privilege('{READER}', '{view}', 'SELECT')") for view in views] == [
+            [(True,)]
+        ] * 2
+        assert ask(database, "SELECT obj_description('counts'::regclass), col_description('counts'::regclass, 2)") == [
+            ("Mine.", "How many's.")
+        ]
+        assert ask(database, "SELECT session, tick_count FROM session_day_candle ORDER BY 1") == before
+    finally:
+        tell(database, "DROP VIEW counts")
+        tell(database, f"DROP OWNED BY {READER}")
+        tell(database, f"DROP ROLE {READER}")
+
+
+def test_a_view_that_cannot_be_made_again_is_refused(database: Database, sql: Path) -> None:
+    tell(database, "CREATE VIEW counts AS SELECT bucket, tick_count FROM one_day_candle")
+    tell(database, "CREATE VIEW sums AS SELECT sum(tick_count) FROM counts")
+    try:
+        change(sql, "one_day_candle", "sum(tick_count)::bigint", "sum(tick_count)")
+        with pytest.raises(RebuildRefusedError, match="other objects depend on it\nDETAIL:  view sums depends"):
+            rebuild(database, sql, ONE_DAY)
+    finally:
+        tell(database, "DROP VIEW counts CASCADE")
+
+
 def test_only_the_levels_that_are_made_of_it_are_made_anew(database: Database, sql: Path) -> None:
     fill(database)
     minutes = ask(database, "SELECT 'one_minute_candle'::regclass::oid")

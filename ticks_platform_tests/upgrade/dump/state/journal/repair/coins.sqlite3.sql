@@ -9,10 +9,10 @@ CREATE TABLE coverage_note (
     periods     BLOB    NOT NULL
 );
 CREATE TABLE frame_group (
-    -- How many bytes of frames came before the first frame of this group.
+    -- Bytes of frames before the first frame of this group.
     position    INTEGER PRIMARY KEY,
     end         INTEGER NOT NULL,
-    -- How many frames came before, since the journal was made.
+    -- Frames before this group, since the journal was created.
     frames_before  INTEGER NOT NULL,
     frames      INTEGER NOT NULL,
     -- MessagePack: [epoch, connection, [received_at, ...], [frame, ...]].
@@ -20,16 +20,16 @@ CREATE TABLE frame_group (
 );
 CREATE TABLE journal (
     feed        TEXT    NOT NULL,
-    -- Whether its frames are made up by the stand-in: they must never be loaded as those of a market.
+    -- Whether its frames come from the stand-in: they must never be loaded as a market's.
     synthetic   INTEGER NOT NULL,
-    -- Identifies this file for good, wherever it is moved to.
+    -- Identifies this journal permanently, wherever its file is moved.
     journal_id  TEXT    NOT NULL,
-    -- Who appends: every opening for writing takes the next one, and an append under an older one is refused.
+    -- Fences writers: each opening for writing takes the next number, and an append under an older one is refused.
     generation  INTEGER NOT NULL,
-    -- Everything before this position is committed, and forgotten here; so many frames were before it.
+    -- Everything before this position is committed and deleted here, and so many frames came before it.
     trimmed_position  INTEGER NOT NULL,
     trimmed_frames    INTEGER NOT NULL
 );
-INSERT INTO "journal" VALUES('coins',1,'3d0f1f45-58b6-4418-895f-23cdbdba6827',1,14001,0);
+INSERT INTO "journal" VALUES('coins',1,'5fc067e9-36a4-472b-8b36-df15ef3e624a',1,14001,0);
 DELETE FROM "sqlite_sequence";
 COMMIT;

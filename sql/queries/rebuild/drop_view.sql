@@ -1,0 +1,2 @@
+-- Drops a view that is made again.
+DROP VIEW {view};
