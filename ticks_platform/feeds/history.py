@@ -149,7 +149,7 @@ class History(abc.ABC):
 
     @abc.abstractmethod
     def decode(self, header: Header, results: list[msgspec.Raw]) -> list[Event]:
-        """The events of a frame, one for each result, in order. Must not raise on bad input."""
+        """The events of a frame, at least one for each result, in order. Must not raise on bad input."""
 
 
 class Header(msgspec.Struct, frozen=True):

@@ -8,25 +8,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from psycopg2.extras import execute_values
 
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.journal.journal import Journal
+from ticks_platform.ingestion.repair import true_up
 from ticks_platform.timescale import market_calendar, quality
+from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.market_calendar import Session
+from ticks_platform_tests.support import repairing
 from ticks_platform_tests.support.ingestion import rows, unbalanced
 from ticks_platform_tests.support.repairing import KEY, live_loader
-from ticks_standin import PastDay
+from ticks_standin import PastDay, StandIn, StandInSettings
 
 TUESDAY = date(2026, 3, 3)
 
 
-def ingest(database: Database, day: PastDay, folder: Path) -> None:
-    feed = FeedSettings.model_validate(
+def a_feed(day: PastDay) -> FeedSettings:
+    return FeedSettings.model_validate(
         {"name": "tape", "provider": "polygon", "endpoint": "stand-in", "symbols": day.symbols, "api_key_env": KEY}
     )
+
+
+def ingest(database: Database, day: PastDay, folder: Path, feed: FeedSettings | None = None) -> None:
+    feed = feed or a_feed(day)
     with contextlib.closing(Journal(folder / "tape.sqlite3", feed="tape", synthetic=True)) as journal:
         loader = live_loader(database, feed, journal)
         journal.append([Frame(data, at, 1) for at, data in day.frames(300)], epoch=1)
@@ -34,10 +40,28 @@ def ingest(database: Database, day: PastDay, folder: Path) -> None:
         loader.run()
 
 
-@pytest.mark.parametrize("symbols", [25, pytest.param(500, marks=pytest.mark.full)])
-def test_minutes_are_the_bars_but_for_what_only_rest_tells(database: Database, tmp_path: Path, symbols: int) -> None:
-    day = PastDay(TUESDAY, symbols=symbols, taken_back=0.002)
-    ingest(database, day, tmp_path)
+Minute = tuple[str, int]
+"""A symbol, and the begin of a minute in milliseconds of UNIX time."""
+
+
+def named_by_the_check(database: Database, feed: FeedSettings) -> set[Minute]:
+    """The minutes that the check `candles_equal_bars` names, if it may look back so far and name all."""
+    with database.transaction() as cursor:
+        found = quality.against_bars(
+            cursor,
+            {feed.name: feed.tolerance},
+            window=timedelta(days=10_000),
+            settling=timedelta(minutes=15),
+            examples=100_000,
+        )
+    assert found.differing == len(found.examples)
+    return {
+        (each["symbol"], round(datetime.fromisoformat(each["bucket"]).timestamp()) * 1_000) for each in found.examples
+    }
+
+
+def differing_minutes(database: Database, day: PastDay) -> set[Minute]:
+    """The minutes whose candle is not the stand-in's bar, or whose volume is not that of its trades."""
     found = {
         (symbol, round(bucket.timestamp()) * 1_000): values
         for bucket, symbol, *values in rows(
@@ -45,49 +69,53 @@ def test_minutes_are_the_bars_but_for_what_only_rest_tells(database: Database, t
         )
     }
     bars = {(symbol, bar["t"]): bar for symbol in day.symbols for bar in day.bars(symbol)}
-    taken_back = {(each.symbol, each.minute_ms) for each in day.taken_back()}
-    assert taken_back
-    differing, without_prices = set(), 0
     volumes = {(symbol, minute): volume for symbol in day.symbols for minute, volume in day.volumes(symbol).items()}
+    assert len(found.keys() - bars.keys()) > len(found) / 2, "most minutes of a quiet symbol have odd lots only"
+    differing = set()
     for minute in found.keys() | volumes.keys():
         *prices, volume = found.get(minute, [None] * 5)
         expected: list[Any] = [bars[minute][name] for name in "ohlc"] if minute in bars else [None] * 4
-        without_prices += minute not in bars
         if prices != expected or abs((volume or 0) - volumes.get(minute, 0)) > 1e-9 * max(volumes.get(minute, 0), 1):
             differing.add(minute)
-    assert differing == taken_back
-    assert without_prices > len(found) / 2, "most minutes of a quiet symbol have odd lots only"
-    assert unbalanced(database) == []
+    return differing
 
 
-def test_the_check_names_the_minutes_that_only_rest_tells(database: Database, tmp_path: Path) -> None:
-    day = PastDay(TUESDAY, symbols=25, taken_back=0.002)
-    ingest(database, day, tmp_path)
-    bars = {(symbol, bar["t"]): bar for symbol in day.symbols for bar in day.bars(symbol)}
-    with database.transaction() as cursor:
-        execute_values(
-            cursor,
-            "INSERT INTO stock_aggregates (symbol, start_time, end_time, open_price, high_price, low_price, "
-            "close_price, volume, feed, received_at) VALUES %s",
-            [(symbol, minute, minute, *(bar[name] for name in "ohlcv")) for (symbol, minute), bar in bars.items()],
-            template="(%s, to_timestamp(%s / 1000.0), to_timestamp(%s / 1000.0 + 60), %s, %s, %s, %s, %s, 'tape', "
-            "now())",
-        )
-        found = quality.against_bars(
-            cursor, {"tape": 1e-9}, window=timedelta(days=9000), settling=timedelta(0), examples=len(bars)
-        )
-    first = {symbol: min(day.volumes(symbol)) for symbol in day.symbols}
-    named = {
-        (row["symbol"], round(datetime.fromisoformat(row["bucket"]).timestamp()) * 1_000) for row in found.examples
-    }
+@pytest.mark.parametrize("symbols", [25, pytest.param(500, marks=pytest.mark.full)])
+def test_minutes_are_the_bars_after_the_true_up(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, symbols: int
+) -> None:
+    """Before it, exactly the minutes differ whose trades were taken back, which only REST tells; a check names them."""
+    monkeypatch.setenv(KEY, "demo")
+    day = PastDay(TUESDAY, symbols=symbols, taken_back=0.002)
     taken_back = {(each.symbol, each.minute_ms) for each in day.taken_back()}
-    with_prices = {
-        (symbol, round(bucket.timestamp()) * 1_000)
-        for symbol, bucket in rows(database, "SELECT symbol, bucket FROM one_minute_candle WHERE open IS NOT NULL")
-    }
-    # Of a minute without prices there is no bar: what is taken back of its volume alone is found by the true-up only.
-    assert named == {minute for minute in taken_back if minute in bars or minute in with_prices} - set(first.items())
-    assert found.differing == len(named) > 5
+    assert taken_back
+    with StandIn(StandInSettings(rate=0, history_events=100_000)) as stand_in:
+        stand_in.play_day(TUESDAY, symbols=symbols, taken_back=0.002, send=False)
+        feed = repairing.polygon(stand_in, symbols=day.symbols, requests_per_minute=10_000, requests_per_day=10_000)
+        ingest(database, day, tmp_path, feed)
+        with database.autocommit() as cursor:
+            for candle in candles.CANDLES:
+                candles.refresh_history(cursor, candle)
+        assert differing_minutes(database, day) == taken_back
+        # Minutes of odd lots have no bar that could tell; `true_up: trades` finds them.
+        with_prices = {(symbol, bar["t"]) for symbol in day.symbols for bar in day.bars(symbol)}
+        with_prices |= {
+            (symbol, round(bucket.timestamp()) * 1_000)
+            for symbol, bucket in rows(database, "SELECT symbol, bucket FROM one_minute_candle WHERE price_count > 0")
+        }
+        history = feed.history()
+        assert history is not None
+        what: Any = {"feed": feed, "history": history, "database": database, "day": TUESDAY, "owner": "test"}
+        true_up.fetch(**what, seconds=600.0, folder=tmp_path)
+        # The first candle of a symbol has nothing before it that would tell that it is complete.
+        first = {symbol: min(day.volumes(symbol)) for symbol in day.symbols}
+        assert named_by_the_check(database, feed) == taken_back & with_prices - set(first.items())
+        report = true_up.run(**what, seconds=600.0, folder=tmp_path)
+    assert (report.symbols, report.done, report.still_differing) == (symbols, symbols, 0)
+    assert report.differed == len(taken_back & with_prices)
+    assert differing_minutes(database, day) <= taken_back - with_prices
+    assert named_by_the_check(database, feed) == set()
+    assert unbalanced(database) == []
 
 
 def test_hours_and_the_trading_day_are_its_bars_too(database: Database, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +33,7 @@ from ticks_platform.timescale.policies.settings import load_policies
 from ticks_platform_tests.support.platform_database import FILES, PlatformDatabase
 from ticks_platform_tests.tape import comparing, variants
 from ticks_platform_tests.tape.case import REFUSED_IF_PRIMARY, Case
+from ticks_platform_tests.tape.case import Frame as CaseFrame
 from ticks_platform_tests.tape.provider import Provider
 
 KEY = "TICKS_TAPE_KEY"
@@ -187,6 +188,9 @@ class _Run:
         parts = variants.parts(self._variant, frames)
         for number, part in enumerate(parts):
             if self._variant == "replay":
+                self._replay(feed, database, part, times=2)
+            elif _newest(frames) > time.time_ns():
+                # What is not traded yet would be refused on its arrival today.
                 self._replay(feed, database, part)
             else:
                 self._stream(feed, database, provider, part)
@@ -207,13 +211,14 @@ class _Run:
                     progress = ingestion.progress()
                     raise TimeoutError(f"{progress.frames} of {provider.sent} frames in {TIMEOUT:g} s: {progress}")
 
-    def _replay(self, feed: FeedSettings, database: Database, frames: Sequence[bytes]) -> None:
-        """Load a journal's frames, and once more, which must change nothing."""
-        path = self._folder / f"recorded_{feed.name}.sqlite3"
+    def _replay(self, feed: FeedSettings, database: Database, frames: Sequence[bytes], *, times: int = 1) -> None:
+        """Load a journal's frames; if more than once, the other times must change nothing."""
+        path = self._folder / f"recorded_{feed.name}_{uuid.uuid4().hex}.sqlite3"
         with contextlib.closing(Journal(path, feed=feed.name, synthetic=feed.synthetic)) as journal:
-            now = time.time_ns()
-            journal.append([Frame(data, now + number, 1) for number, data in enumerate(frames)], epoch=1)
-        for _ in range(2):
+            everything = next(each.frames for each in self._case.feeds if each.name == feed.name)
+            arrival = max(time.time_ns(), _newest(everything))
+            journal.append([Frame(data, arrival + number, 1) for number, data in enumerate(frames)], epoch=1)
+        for _ in range(times):
             replay(path, feed=feed, database=database)
 
     # Candles.
@@ -253,6 +258,17 @@ class _Run:
             if report.reason or report.left or report.failed:
                 problems.append(f"the true-up of feed '{feed.name}', {day}, is not complete: {report}")
         return problems
+
+
+def _newest(frames: Iterable[CaseFrame]) -> int:
+    """The newest time in these frames, in nanoseconds since the Unix epoch; their numbers are seconds or fractions."""
+    stamps = [
+        float(key[2]) for frame in frames for key in frame.keys if key[0] == "time" and isinstance(key[2], int | float)
+    ]
+    newest = max(stamps, default=0.0)
+    while newest and newest < 1e18:
+        newest *= 1000
+    return int(newest)
 
 
 def _differences(database: Database, expected: Sequence[Mapping[str, object]]) -> list[str]:

@@ -17,48 +17,70 @@ bar AS MATERIALIZED (
             WHERE gap.feed = bars.feed AND gap.symbol = bars.symbol AND gap.begins_at < bars.end_time
                 AND coalesce(gap.ends_at, 'infinity') > bars.start_time
         )
-        -- Before the first candle of a symbol there is nothing to compare.
-        AND EXISTS (SELECT FROM one_minute_candle WHERE symbol = bars.symbol AND bucket < bars.start_time)
 ),
--- A bar may only be missed between two others, and not if it was to arrive in a gap.
-streamed AS (
+streamed AS MATERIALIZED (
     SELECT feed, symbol, tolerance, min(start_time) AS since, max(start_time) AS until FROM bar GROUP BY feed, symbol, tolerance
 ),
-without_bar AS (
-    SELECT feed, symbol, bucket AS start_time, tolerance
-    FROM streamed
-    JOIN one_minute_candle USING (symbol)
-    WHERE bucket > since AND bucket < until AND bucket >= now() - %(window)s::interval AND open IS NOT NULL
-        AND NOT EXISTS (SELECT FROM bar WHERE bar.symbol = streamed.symbol AND bar.start_time = bucket)
+candle AS MATERIALIZED (
+    SELECT symbol, bucket, open, high, low, close, volume
+    FROM one_minute_candle
+    WHERE bucket >= now() - %(window)s::interval AND symbol IN (SELECT streamed.symbol FROM streamed)
+),
+-- Before the first candle of a symbol there is nothing to compare.
+first_candle AS MATERIALIZED (
+    SELECT
+        symbol,
+        CASE
+            WHEN EXISTS (SELECT FROM one_minute_candle WHERE one_minute_candle.symbol = known.symbol AND bucket < known.since)
+                THEN '-infinity'
+            ELSE (SELECT min(bucket) FROM candle WHERE candle.symbol = known.symbol)
+        END AS first_bucket
+    FROM (SELECT symbol, min(since) AS since FROM streamed GROUP BY symbol) AS known
+),
+-- A FULL JOIN is never done by nested loops, whatever the planner takes the numbers of rows for.
+paired AS MATERIALIZED (
+    SELECT
+        coalesce(bar.symbol, candle.symbol) AS symbol,
+        coalesce(bar.start_time, candle.bucket) AS bucket,
+        bar.symbol IS NOT NULL AS has_bar,
+        candle.symbol IS NOT NULL AS has_candle,
+        bar.feed, bar.tolerance, open_price, high_price, low_price, close_price, bar.volume AS bar_volume,
+        open, high, low, close, candle.volume
+    FROM bar
+    FULL JOIN candle ON candle.symbol = bar.symbol AND candle.bucket = bar.start_time
+),
+compared AS MATERIALIZED (
+    SELECT
+        feed, symbol, bucket, true AS has_bar, bar_volume, volume,
+        CASE
+            WHEN NOT has_candle THEN 'there is no candle'
+            WHEN open IS NULL AND open_price IS NOT NULL THEN 'the candle has no prices'
+            WHEN abs(open - open_price) > tolerance * abs(open_price)
+                OR abs(high - high_price) > tolerance * abs(high_price)
+                OR abs(low - low_price) > tolerance * abs(low_price)
+                OR abs(close - close_price) > tolerance * abs(close_price)
+                THEN 'prices differ'
+            WHEN abs(volume - bar_volume) > tolerance * abs(bar_volume) THEN 'volumes differ'
+        END AS problem,
+        array_to_string(ARRAY[open, high, low, close, volume], ' ', '-') AS ours,
+        array_to_string(ARRAY[open_price, high_price, low_price, close_price, bar_volume], ' ', '-') AS theirs
+    FROM paired
+    JOIN first_candle USING (symbol)
+    WHERE has_bar AND bucket > first_bucket
+    UNION ALL
+    -- A bar may only be missed between two others, and not if it was to arrive in a gap.
+    SELECT
+        streamed.feed, symbol, bucket, false AS has_bar, NULL, volume, 'there is no bar',
+        array_to_string(ARRAY[open, high, low, close, volume], ' ', '-'),
+        '- - - - -'
+    FROM paired
+    JOIN streamed USING (symbol)
+    WHERE NOT has_bar AND open IS NOT NULL AND bucket > since AND bucket < until
         AND NOT EXISTS (
             SELECT FROM ticks_platform.feed_gap AS gap
             WHERE gap.feed = streamed.feed AND gap.symbol = streamed.symbol AND gap.begins_at < bucket + INTERVAL '2 minutes'
                 AND coalesce(gap.ends_at, 'infinity') > bucket
         )
-),
-compared AS MATERIALIZED (
-    SELECT
-        bar.feed, bar.symbol, bar.start_time AS bucket, bar.has_bar, bar.volume AS bar_volume, candle.volume,
-        CASE
-            WHEN NOT has_bar THEN 'there is no bar'
-            WHEN candle.bucket IS NULL THEN 'there is no candle'
-            WHEN candle.open IS NULL AND open_price IS NOT NULL THEN 'the candle has no prices'
-            WHEN abs(candle.open - open_price) > tolerance * abs(open_price)
-                OR abs(candle.high - high_price) > tolerance * abs(high_price)
-                OR abs(candle.low - low_price) > tolerance * abs(low_price)
-                OR abs(candle.close - close_price) > tolerance * abs(close_price)
-                THEN 'prices differ'
-            WHEN abs(candle.volume - bar.volume) > tolerance * abs(bar.volume) THEN 'volumes differ'
-        END AS problem,
-        array_to_string(ARRAY[candle.open, candle.high, candle.low, candle.close, candle.volume], ' ', '-') AS ours,
-        array_to_string(ARRAY[open_price, high_price, low_price, close_price, bar.volume], ' ', '-') AS theirs
-    FROM (
-        SELECT *, true AS has_bar FROM bar
-        UNION ALL
-        SELECT feed, symbol, start_time, NULL, NULL, NULL, NULL, NULL, tolerance, false FROM without_bar
-    ) AS bar
-    LEFT JOIN one_minute_candle AS candle ON candle.symbol = bar.symbol AND candle.bucket = bar.start_time
-        AND candle.bucket >= now() - %(window)s::interval
 ),
 -- A symbol without any volume is one whose feed sends none.
 sized AS (SELECT symbol FROM compared GROUP BY symbol HAVING count(volume) > 0)

@@ -174,6 +174,7 @@ def rebuild(database: Database, planned: Plan, settings: PolicySettings, say: Ca
 def finish(database: Database, say: Callable[[str], None]) -> None:
     """Drop the old candles, and the column of an older release that they read. No effect if both are gone."""
     _discard(database)
+    day_volume.convert(database, say)
     stays = day_volume.drop_whole_column(database)
     if stays is not None:
         say(stays)
