@@ -240,6 +240,7 @@ class _Run:
         try:
             with database.transaction() as cursor:
                 planned = rebuild.plan(cursor, ONE_MINUTE)
+            assert planned.drift is not None, "there is nothing to rebuild"
             rebuild.rebuild(database, planned, load_policies(shipped("policies.yaml")), lambda _said: None)
         finally:
             shutil.rmtree(self._folder / "sql")
