@@ -14,7 +14,8 @@ Key = str
 
 def price_key(symbol: str, timestamp: int, price: float, day_volume: float | None) -> Key:
     """The key of a Twelve Data price, which has no id; but the day's volume grows with every tick."""
-    return f"{symbol} {timestamp} {float(price)} {day_volume}"
+    volume = None if day_volume is None else float(day_volume)
+    return f"{symbol} {timestamp} {float(price)} {volume}"
 
 
 def trade_key(symbol: str | None, trade: str | None) -> Key:

@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_true_up (
     mode              text        NOT NULL CONSTRAINT known_mode CHECK (mode IN ('bars', 'trades')),
     -- Event time, half-open: the extended hours of the day, as far as the provider's history has them.
     begins_at         timestamptz NOT NULL,
+    -- Its end.
     ends_at           timestamptz NOT NULL,
     -- wanted: bars (or trades) to be fetched; differs: candles differ from the bars, trades of those minutes to be fetched;
     -- done: compared for the last time; failed: asking again cannot help.
@@ -17,13 +18,15 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_true_up (
         CONSTRAINT known_state CHECK (state IN ('wanted', 'differs', 'done', 'failed')),
     -- Minutes that were compared; NULL until then, and by trades.
     compared          integer,
-    -- The minutes that differed when the bars came, and how many still do after the trades were fetched again.
+    -- The minutes that differed when the bars came.
     differed          timestamptz[],
+    -- How many still do after the trades were fetched again.
     still_differing   integer,
     -- Trades of the day that are known to be cancelled or corrected.
     corrections       integer,
     -- Why it failed, or which minutes still differ.
     detail            text        NOT NULL DEFAULT '',
+    -- When it was recorded.
     wanted_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- When the result was known.
     known_at          timestamptz,

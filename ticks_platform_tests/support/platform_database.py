@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 
+from ticks_platform.ingestion.rows.tables import TABLES
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.database import Database
@@ -123,9 +124,8 @@ class PlatformDatabase:
             with stopped_workers(cursor, native=self._native):
                 for candle in reversed(CANDLES):
                     cursor.execute(f"DROP MATERIALIZED VIEW IF EXISTS {candle.name} CASCADE")
-                for table in ("stocks_real_time", "stock_quotes", "stock_aggregates"):
+                for table in (*(table.name for table in TABLES), "company"):
                     cursor.execute(f"DROP TABLE IF EXISTS {table} CASCADE")
-                cursor.execute("DROP TABLE IF EXISTS company")
                 cursor.execute("DROP FUNCTION IF EXISTS explain_candle")
                 cursor.execute("DROP SCHEMA IF EXISTS ticks_platform CASCADE")
         return self._database

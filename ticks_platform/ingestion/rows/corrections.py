@@ -82,13 +82,14 @@ def wait(cursor: Cursor, lease: Lease, corrections: Rows) -> tuple[Rows, Rows]:
     return waiting, corrections.where(~waits)
 
 
-def apply_waiting(cursor: Cursor, lease: Lease, trade_ids: Sequence[str | None]) -> None:
-    """Take back the ticks with these ids, just stored, for which a correction waits."""
-    parameters = {"feed": lease.feed, "trade_ids": [trade_id for trade_id in trade_ids if trade_id]}
-    cursor.execute(sql_files.read("queries/corrections/waiting.sql"), parameters)
+def apply_waiting(cursor: Cursor, lease: Lease, ticks: Iterable[Rows]) -> None:
+    """Take back those of these ticks, just stored, for which a correction waits."""
+    cursor.execute(sql_files.read("queries/corrections/waiting.sql"), {"feed": lease.feed})
     waiting = cursor.fetchall()
     if not waiting:
         return
+    trade_ids = {trade_id for rows in ticks for trade_id in rows.texts("trade_id") or ()}
+    waiting = [row for row in waiting if row[4] in trade_ids]
     events = [
         Correction(symbol, to_nanoseconds(time), exchange, trade_id, "cancelled", "", price, size)
         for _id, time, symbol, exchange, trade_id, price, size in waiting

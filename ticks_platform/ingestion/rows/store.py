@@ -110,14 +110,10 @@ class Store:
             encoded = None
         stored.duplicate.extend(part for part in (already_stored, repeats) if part.events)
 
-        self._apply_waiting(cursor, stored)
-
-    def _apply_waiting(self, cursor: Cursor, stored: Stored) -> None:
-        """Take back the new ticks whose correction came before them."""
-        ids = [rows.texts("trade_id") for table, rows in stored.loaded if table is TICKS]
-        known = [trade_id for part in ids if part is not None for trade_id in part]
-        if known:
-            corrections.apply_waiting(cursor, self._lease, known)
+        # New ticks whose correction came before them.
+        new = [rows for table, rows in stored.loaded if table is TICKS and rows.texts("trade_id") is not None]
+        if new:
+            corrections.apply_waiting(cursor, self._lease, new)
 
     def _upsert(self, cursor: Cursor, batch: DecodedBatch, table: Table, rows: Rows, stored: Stored) -> None:
         def store(part: Rows) -> None:
