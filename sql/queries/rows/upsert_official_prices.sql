@@ -4,4 +4,5 @@ INSERT INTO official_price ({columns}) VALUES %s
 ON CONFLICT (symbol, session, kind, exchange, feed) DO UPDATE SET
     time = excluded.time, price = excluded.price, size = excluded.size, is_primary = excluded.is_primary,
     received_at = excluded.received_at
+WHERE official_price.time <= excluded.time
 RETURNING symbol, session, kind, exchange, xmax = 0;

@@ -1,8 +1,11 @@
-"""Stores official prices; a later one of the same session, kind and exchange replaces the earlier one."""
+"""Stores official prices; a later one of the same session, kind and exchange replaces the earlier one.
+
+Later is what the exchange sent later: a repair may bring the earlier one afterwards.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psycopg2 import sql
@@ -23,7 +26,10 @@ def store(cursor: Cursor, feed: str, prices: Rows) -> Upserted:
     """
     events = prices.as_events()
     keys = [(price.symbol, price.session, price.kind, price.exchange or "") for price in events]
-    latest = {key: place for place, key in enumerate(keys)}
+    latest: dict[tuple[Any, ...], int] = {}
+    for place, key in enumerate(keys):
+        if key not in latest or events[place].time >= events[latest[key]].time:
+            latest[key] = place
     query = sql_files.compose(
         "queries/rows/upsert_official_prices.sql",
         columns=sql.SQL(", ").join(map(sql.Identifier, OFFICIAL_PRICES.columns)),
