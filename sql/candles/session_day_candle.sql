@@ -2,6 +2,7 @@
 -- and the last closing of the day. The volume is that of the whole day, extended hours included.
 -- The close is the official close if there is one. The closing auction is printed seconds after the closing, in a minute that it
 -- shares with extended hours, and the listing exchange's official close repeats its price: so high and low contain that, too.
+-- Official prices of feeds whose ticks make no candles are not used.
 -- A day without prices in regular hours has none, unless it has an official close, which is its only price then.
 -- The day is the UTC day for what never closes, and for symbols without a calendar.
 -- It takes one index scan per symbol and day: a query should name its symbols, its days, or both.
@@ -83,6 +84,7 @@ CROSS JOIN LATERAL (
         min(price) FILTER (WHERE is_primary) AS low
     FROM official_price
     WHERE official_price.symbol = day.symbol AND official_price.session = day.session AND kind <> 'open' AND day.calendar <> 'always'
+        AND feed NOT IN (SELECT feed.feed FROM ticks_platform.feed WHERE NOT candles)
 ) AS official
 WHERE candle.tick_count > 0;
 

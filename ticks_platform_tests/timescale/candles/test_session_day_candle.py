@@ -206,6 +206,20 @@ def test_the_official_close_is_the_close(database: Database) -> None:
     assert days(database, PRICES, refresh=False) == [(day, 100.0, 102.0, 100.0, 101.5, 12.0)], "corrected"
 
 
+def test_official_prices_of_a_secondary_feed_are_not_used(database: Database) -> None:
+    insert(database, "AAPL", "('2026-01-05 14:30:00+00', 100::float8, null::bigint, 2::float8)")
+    official(database, "close", 102, "12", primary=True, size=5)
+    day = date(2026, 1, 5)
+    assert days(database, PRICES) == [(day, 100.0, 102.0, 100.0, 102.0, 2.0)]
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed (feed, provider, synthetic, candles) "
+            "VALUES ('stocks', 'polygon', true, false) "
+            "ON CONFLICT (feed) DO UPDATE SET candles = false"
+        )
+    assert days(database, PRICES, refresh=False) == [(day, 100.0, 100.0, 100.0, 100.0, 2.0)]
+
+
 def test_a_day_of_volume_alone_has_no_prices(database: Database) -> None:
     insert(
         database,
