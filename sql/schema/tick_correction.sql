@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS tick_correction (
 CREATE INDEX IF NOT EXISTS tick_correction_tick_idx ON tick_correction (tick_id);
 
 -- The ones that wait for their tick: few, and looked up with each batch.
-CREATE INDEX IF NOT EXISTS tick_correction_waiting_idx ON tick_correction (feed) WHERE tick_id IS NULL;
+CREATE INDEX IF NOT EXISTS tick_correction_waiting_idx ON tick_correction (feed, time) WHERE tick_id IS NULL;
 
 COMMENT ON TABLE tick_correction IS 'Trades that the market took back, with what their ticks had before.';
 COMMENT ON COLUMN tick_correction.correction_id IS 'UUIDv7, made as a tick_id is.';

@@ -75,9 +75,13 @@ class Correction(msgspec.Struct, frozen=True, gc=False):
     price: float | None = None
     """If given, only a trade with this price and this size is meant: the incorrect one of a corrected pair."""
     size: float | None = None
+    conditions: tuple[int, ...] | None = None
+    """And with these conditions, in any order, if they are given: a correction may be of them alone."""
     kept_price: float | None = None
     """If given, a trade with this price and this size is not meant: the correct one of a corrected pair."""
     kept_size: float | None = None
+    kept_conditions: tuple[int, ...] | None = None
+    """If given, one with other conditions is meant all the same."""
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False):

@@ -1,8 +1,8 @@
 -- Which of these trades are stored with any time of the same trading day.
 SELECT place
 FROM unnest(%(places)s::int[], %(symbols)s::text[], %(exchanges)s::text[], %(trade_ids)s::text[], %(days)s::timestamptz[],
-    %(prices)s::double precision[], %(sizes)s::double precision[])
-    AS asked (place, symbol, exchange, trade_id, begin, price, size)
+    %(prices)s::double precision[], %(sizes)s::double precision[], %(conditions)s::text[])
+    AS asked (place, symbol, exchange, trade_id, begin, price, size, conditions)
 WHERE EXISTS (
     SELECT FROM stocks_real_time AS stored
     WHERE stored.symbol = asked.symbol AND stored.trade_id = asked.trade_id
@@ -12,5 +12,12 @@ WHERE EXISTS (
         AND stored.time >= %(first)s AND stored.time < %(last)s::timestamptz + INTERVAL '24 hours'
         AND stored.exchange IS NOT DISTINCT FROM asked.exchange AND stored.feed = %(feed)s
         -- Unless it was taken back, and this is the corrected one.
-        AND (coalesce(stored.updates, 0) & 8 = 0 OR (stored.price = asked.price AND stored.size IS NOT DISTINCT FROM asked.size))
+        AND (
+            coalesce(stored.updates, 0) & 8 = 0
+            OR (
+                stored.price = asked.price AND stored.size IS NOT DISTINCT FROM asked.size
+                AND coalesce(stored.conditions, '{}') @> asked.conditions::smallint[]
+                AND coalesce(stored.conditions, '{}') <@ asked.conditions::smallint[]
+            )
+        )
 );

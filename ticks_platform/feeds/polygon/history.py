@@ -170,7 +170,9 @@ class PolygonHistory(History):
     def decode(self, header: Header, results: list[msgspec.Raw]) -> list[Event]:
         if header.history == _BARS:
             return [_bar(header.symbol, bytes(result)) for result in results]
-        return [event for result in results for event in _trade(header.symbol, bytes(result), self._market)]
+        events = [event for result in results for event in _trade(header.symbol, bytes(result), self._market)]
+        kept = {_kept(event) for event in events if isinstance(event, Correction) and event.kept_price is not None}
+        return [_UNCHANGED if kept and _incorrect(event) in kept else event for event in events]
 
     def _ticker(self, symbol: str) -> str:
         """The REST API's name of a symbol: X:BTCUSD for the WebSocket's BTC-USD, C:EURUSD for EUR/USD."""
@@ -226,15 +228,40 @@ def _corrected(tick: Tick, code: int, time: int, raw: bytes) -> list[Event]:
     named = (tick.symbol, time, tick.exchange, tick.trade_id)
     source = f"REST correction {code}"
     if code == _HAS_CORRECT_DATA:
-        kept = Correction(*named, "corrected", source, kept_price=tick.price, kept_size=tick.size)
+        kept = Correction(
+            *named,
+            "corrected",
+            source,
+            kept_price=tick.price,
+            kept_size=tick.size,
+            kept_conditions=tick.conditions or (),
+        )
         return [kept, tick]
     if code == _HAS_INCORRECT_DATA:
-        return [Correction(*named, "corrected", source, tick.price, tick.size)]
+        return [Correction(*named, "corrected", source, tick.price, tick.size, tick.conditions or ())]
     if code in _CANCELLED_TRADES:
         return [tick, Correction(*named, "cancelled", source)]
     if code in _CANCEL_MESSAGES:
         return [Correction(*named, "cancelled", source)]
     return [Rejected(f"trade with unknown correction {code}", raw)]
+
+
+_UNCHANGED = Control("correction of nothing that is stored")
+"""In place of incorrect data that equal the correct ones: they would take the correct trade back."""
+
+
+def _kept(event: Correction) -> tuple[object, ...]:
+    """A corrected trade, with its correct data."""
+    conditions = frozenset(event.kept_conditions or ())
+    return event.symbol, event.exchange, event.trade_id, event.kept_price, event.kept_size, conditions
+
+
+def _incorrect(event: Event) -> tuple[object, ...] | None:
+    """A corrected trade, with its incorrect data; None of any other event."""
+    if not isinstance(event, Correction) or event.price is None:
+        return None
+    conditions = frozenset(event.conditions or ())
+    return event.symbol, event.exchange, event.trade_id, event.price, event.size, conditions
 
 
 def _bar(symbol: str, raw: bytes) -> Event:

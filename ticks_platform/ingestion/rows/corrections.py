@@ -17,7 +17,14 @@ from psycopg2.extras import execute_values
 
 from ticks_platform.feeds.events import Correction
 from ticks_platform.ingestion.lease import Lease
-from ticks_platform.ingestion.rows.tables import CORRECTIONS, Rows, tick_ids, trade_day_begin, trade_days
+from ticks_platform.ingestion.rows.tables import (
+    CORRECTIONS,
+    Rows,
+    conditions_text,
+    tick_ids,
+    trade_day_begin,
+    trade_days,
+)
 from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import from_nanoseconds, to_nanoseconds
 
@@ -71,7 +78,7 @@ def wait(cursor: Cursor, lease: Lease, corrections: Rows) -> tuple[Rows, Rows]:
     without_effect.update(place for (place,) in cursor.fetchall())
     seen: set[tuple[Any, ...]] = set()
     for place, (event, day) in enumerate(zip(events, _days(events), strict=True)):
-        key = (event.symbol, event.exchange, event.trade_id, day, event.price, event.size)
+        key = (event.symbol, event.exchange, event.trade_id, day, event.price, event.size, event.conditions)
         if key in seen:
             without_effect.add(place)
         seen.add(key)
@@ -82,17 +89,20 @@ def wait(cursor: Cursor, lease: Lease, corrections: Rows) -> tuple[Rows, Rows]:
     return waiting, corrections.where(~waits)
 
 
-def apply_waiting(cursor: Cursor, lease: Lease, ticks: Iterable[Rows]) -> None:
+def apply_waiting(cursor: Cursor, lease: Lease, ticks: Sequence[Rows]) -> None:
     """Take back those of these ticks, just stored, for which a correction waits."""
-    cursor.execute(sql_files.read("queries/corrections/waiting.sql"), {"feed": lease.feed})
+    days = trade_days(np.array([at for rows in ticks for at in (rows.times("time").min(), rows.times("time").max())]))
+    first, last = (from_nanoseconds(trade_day_begin(int(day))) for day in (days.min(), days.max()))
+    parameters = {"feed": lease.feed, "first": first, "last": last}
+    cursor.execute(sql_files.read("queries/corrections/waiting.sql"), parameters)
     waiting = cursor.fetchall()
     if not waiting:
         return
     trade_ids = {trade_id for rows in ticks for trade_id in rows.texts("trade_id") or ()}
     waiting = [row for row in waiting if row[4] in trade_ids]
     events = [
-        Correction(symbol, to_nanoseconds(time), exchange, trade_id, "cancelled", "", price, size)
-        for _id, time, symbol, exchange, trade_id, price, size in waiting
+        Correction(symbol, to_nanoseconds(time), exchange, trade_id, "cancelled", "", price, size, conditions)
+        for _id, time, symbol, exchange, trade_id, price, size, conditions in waiting
     ]
     for tick in _stored_ticks(cursor, lease.feed, events):
         if tick.is_meant:
@@ -105,7 +115,12 @@ def _stored_ticks(cursor: Cursor, feed: str, events: Sequence[Correction]) -> li
     if not events:
         return []
     cursor.execute(sql_files.read("queries/corrections/stored_ticks.sql"), _parameters(feed, events))
-    return [_StoredTick(*row) for row in cursor.fetchall()]
+    found = [_StoredTick(*row) for row in cursor.fetchall()]
+    if any(tick.is_meant for tick in found):
+        # The limit guards against statements that unpack more than was meant, and each of these unpacks the batch of
+        # one trade. Corrections of a whole day may reach it together, and would be tried for ever.
+        cursor.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
+    return found
 
 
 def _days(events: Sequence[Correction]) -> list[int]:
@@ -119,6 +134,8 @@ def _parameters(feed: str, events: Sequence[Correction]) -> dict[str, Any]:
         f"{name}s": [getattr(event, name) for event in events]
         for name in ("symbol", "exchange", "trade_id", "price", "size", "kept_price", "kept_size")
     }
+    for name in ("conditions", "kept_conditions"):
+        columns[name] = [conditions_text(getattr(event, name)) for event in events]
     places = list(range(len(events)))
     return {
         **columns,
@@ -166,7 +183,8 @@ def _record(cursor: Cursor, lease: Lease, corrections: Rows, ticks: dict[int, _S
 def _row(
     feed: str, event: Correction, correction_id: str, known_at: datetime, tick: _StoredTick | None
 ) -> Iterable[Any]:
-    before = (event.price, event.size, None, None) if tick is None else tick[3:7]
+    conditions = None if event.conditions is None else list(event.conditions)
+    before = (event.price, event.size, None, conditions) if tick is None else tick[3:7]
     time = from_nanoseconds(event.time) if tick is None else tick.time
     names = (event.symbol, event.exchange, event.trade_id, feed, event.kind)
     return (correction_id, time, *names, tick and tick.tick_id, known_at, event.source, *before)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ticks_platform.ingestion.rows.tables import Rows, trade_day_begin, trade_days
+from ticks_platform.ingestion.rows.tables import Rows, conditions_text, trade_day_begin, trade_days
 from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import from_nanoseconds
 
@@ -45,6 +45,8 @@ class Suspect(NamedTuple):
     """Event time in nanoseconds since the Unix epoch."""
     price: float
     size: float | None
+    conditions: Any
+    """None, or a tuple of numbers."""
     seen: bool
     """Whether this process has probably decoded a trade with this key; otherwise the trade is too old to tell."""
 
@@ -63,8 +65,8 @@ class TradeMemory:
     def suspects(self, ticks: Rows, *, corrected: bool = False) -> tuple[list[int], list[Suspect]]:
         """Find the indexes of ticks that repeat an earlier one of these rows, and the ticks that may be stored already.
 
-        Remembers all of them. `corrected` tells that some of them may correct others: then only one with the same price
-        and size repeats an earlier one.
+        Remembers all of them. `corrected` tells that some of them may correct others: then only one with the same
+        price, size and conditions repeats an earlier one.
         """
         ids = ticks.texts("trade_id")
         if ids is None:
@@ -81,12 +83,12 @@ class TradeMemory:
         self._rotate(int(times.max()))
         if not has_repeats and not suspicious.any():
             return [], []
-        prices, sizes = ticks.numbers("price"), ticks.numbers("size")
+        prices, sizes, conditions = ticks.numbers("price"), ticks.numbers("size"), ticks.column("conditions")
         assert prices is not None
 
-        def data(place: int) -> tuple[float, float | None]:
+        def data(place: int) -> tuple[float, float | None, Any]:
             size = None if sizes is None or np.isnan(sizes[place]) else float(sizes[place])
-            return float(prices[place]), size
+            return float(prices[place]), size, conditions[place]
 
         keys: list[Any] = list(zip(symbols, exchanges, ids, trade_days(times).tolist(), strict=True))
         found = [
@@ -96,7 +98,9 @@ class TradeMemory:
         ]
         if not has_repeats:
             return [], found
-        return _repeats([(*key, *data(place)) for place, key in enumerate(keys)] if corrected else keys), found
+        if corrected:
+            keys = [(*key, *data(place)[:2], conditions_text(conditions[place])) for place, key in enumerate(keys)]
+        return _repeats(keys), found
 
     def _late(self, delays: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Which ticks are late, compared with the batches before; the first batch is compared with no delay."""
@@ -225,6 +229,7 @@ def _columns(suspects: list[Suspect]) -> dict[str, list[Any]]:
         "trade_ids": trade_ids,
         "prices": prices,
         "sizes": sizes,
+        "conditions": [conditions_text(suspect.conditions) or "{}" for suspect in suspects],
     }
 
 

@@ -275,6 +275,16 @@ CORRECTIONS = Table(
 TABLES = (TICKS, QUOTES, BARS, OFFICIAL_PRICES, CORRECTIONS)
 
 
+def conditions_text(conditions: Any) -> str | None:
+    """Conditions as a parameter of a query, where lists of different lengths make no array; None if there are none.
+
+    What the column cannot hold is left out: no tick with it is stored.
+    """
+    if not isinstance(conditions, (tuple, list)):
+        return None
+    return "{" + ",".join(str(each) for each in conditions if isinstance(each, int) and abs(each) < 1 << 15) + "}"
+
+
 def _repeated_text(rows: Rows, field: str) -> copy.AnyColumn:
     """A text column with few distinct values."""
     return _by_dictionary(rows, field, str.encode)

@@ -296,14 +296,14 @@ def test_the_takers_side_of_crypto_is_no_condition() -> None:
     assert (event.updates, event.conditions) == (None, None)
 
 
-def correction(kind: Any, code: int, at: int = AT, **which: float) -> Correction:
+def correction(kind: Any, code: int, at: int = AT, **which: Any) -> Correction:
     return Correction("AAPL", at, "4/202", "bust", kind, f"REST correction {code}", **which)
 
 
 def test_corrections_of_rest() -> None:
     trade_ = {**REST, "conditions": [37]}
     (told,) = by_rest(trade_)
-    data = {"price": 300.0, "size": 10.0}
+    data = {"price": 300.0, "size": 10.0, "conditions": (37,)}
     kept = {f"kept_{name}": value for name, value in data.items()}
     expected: dict[int, list[Event]] = {
         0: [told],
@@ -317,6 +317,17 @@ def test_corrections_of_rest() -> None:
     for code, events in expected.items():
         assert by_rest({**trade_, "correction": code}) == events
         assert by_rest({**trade_, "correction": str(code)}) == events
+
+
+def test_a_corrected_pair_with_equal_data_takes_no_trade_back() -> None:
+    """What was corrected is in no field that is stored, such as the sequence number."""
+    pair = [{**REST, "conditions": [37, 41], "correction": 1}, {**REST, "conditions": [41, 37], "correction": 12}]
+    for records in (pair, pair[::-1]):
+        events = by_rest(*records)
+        assert {type(event) for event in events} == {Correction, Tick, Control}
+        assert all(event.price is None for event in events if isinstance(event, Correction))
+    others = by_rest(pair[0], {**pair[1], "conditions": []}, {**pair[1], "price": 1.0}, {**pair[1], "id": "2"})
+    assert sum(isinstance(event, Correction) for event in others) == 4
 
 
 def test_a_correction_has_the_time_of_its_trade() -> None:

@@ -15,6 +15,7 @@ from ticks_platform.feeds.columns import TickColumns
 from ticks_platform.feeds.events import Correction, Event, OfficialPrice, Tick
 from ticks_platform.feeds.updates import HIGH_LOW, SECONDARY, VOLUME
 from ticks_platform.ingestion import loader
+from ticks_platform.ingestion.rows import corrections
 from ticks_platform.ingestion.rows.tables import Rows
 from ticks_platform.timescale.candles import late_ticks
 from ticks_platform.timescale.database import Database
@@ -146,6 +147,31 @@ def test_another_day_and_another_exchange_are_other_trades(database: Database, l
     assert ticks(database) == [("1", 10.0, None)]
 
 
+def test_only_corrections_of_the_same_days_are_looked_up_with_new_ticks(
+    database: Database, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those whose tick never comes would cost every batch more, from year to year."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO tick_correction "
+            "(correction_id, time, symbol, exchange, trade_id, feed, kind, known_at, source) "
+            "SELECT gen_random_uuid(), to_timestamp(%s) - number * INTERVAL '1 day', 'AAPL', '4', '1', 'test', "
+            "'cancelled', now(), '' FROM generate_series(0, 300) AS number",
+            (NOON,),
+        )
+    asked: list[int] = []
+    stored_ticks = corrections._stored_ticks
+
+    def counted(cursor: Any, feed: str, events: Any) -> Any:
+        asked.append(len(events))
+        return stored_ticks(cursor, feed, events)
+
+    monkeypatch.setattr(corrections, "_stored_ticks", counted)
+    load(framed(tick()), framed(tick(at=NOON - 3 * DAY)))
+    assert [bits for *_, bits in ticks(database)] == [15, 15]
+    assert max(asked) <= 4
+
+
 def test_a_tick_in_a_compressed_chunk_is_taken_back(database: Database, load: Load) -> None:
     load(framed(*(tick(str(number), at=NOON + number) for number in range(50))))
     rows(database, "SELECT count(compress_chunk(chunk, true)) FROM show_chunks('stocks_real_time') AS chunk")
@@ -207,3 +233,51 @@ def test_candles_that_no_policy_refreshes_follow_a_correction(database: Database
     with database.autocommit() as cursor:
         assert [hour.begin.timestamp() for hour in late_ticks.refresh(cursor).hours] == [at]
         assert not late_ticks.find(cursor).hours
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("incorrect_first", [False, True])
+@pytest.mark.parametrize("together", [False, True])
+def test_a_trade_whose_conditions_alone_were_corrected(
+    database: Database, load: Load, *, known: bool, incorrect_first: bool, together: bool
+) -> None:
+    """Price and size are the same in both records."""
+    wrong, right = tick(), tick(conditions=(37, 41), updates=VOLUME)
+    pair: list[list[Event]] = [
+        [corrected(kept_price=10.0, kept_size=5.0, kept_conditions=(37, 41)), right],
+        [corrected(price=10.0, size=5.0, conditions=())],
+    ]
+    if incorrect_first:
+        pair.reverse()
+    frames = [framed(*pair[0], *pair[1])] if together else [framed(*part) for part in pair]
+    if known:
+        load(framed(wrong))
+    for _ in range(2):
+        load(*frames)
+        assert ticks(database) == ([("1", 10.0, 15)] if known else []) + [("1", 10.0, VOLUME)]
+    # The incorrect one may come last, by the journal of the day.
+    load(framed(wrong))
+    assert [bits for *_, bits in ticks(database) if bits is None or not bits & 8] == [VOLUME]
+    assert unbalanced(database) == []
+
+
+def test_corrections_in_many_compressed_batches_are_all_applied(database: Database, load: Load) -> None:
+    """The server's limit of what one transaction unpacks is about statements that unpack more than was meant."""
+    load(framed(*(tick(str(number), at=NOON + number) for number in range(50))))
+    rows(database, "SELECT count(compress_chunk(chunk, true)) FROM show_chunks('stocks_real_time') AS chunk")
+    with database.autocommit() as cursor:
+        cursor.execute("SELECT current_database()")
+        (name,) = cursor.fetchone() or ("",)
+        cursor.execute(f'ALTER DATABASE "{name}" SET timescaledb.max_tuples_decompressed_per_dml_transaction = 10')
+    load(framed(cancel("7"), cancel("9")))
+    assert [row[0] for row in ticks(database) if row[2] == 15] == ["7", "9"]
+
+
+def test_an_official_price_that_comes_late_does_not_replace_a_newer_one(database: Database, load: Load) -> None:
+    """As the repair of a gap brings it, after the exchange has corrected it."""
+    load(framed(official(11.0, at=NOON + 3600)))
+    load(framed(official(10.0), official(10.0)))
+    assert rows(database, f"SELECT price, time = to_timestamp({NOON + 3600}) FROM official_price") == [(11.0, True)]
+    load(framed(official(12.0, at=NOON + 7200), official(10.0)))
+    assert rows(database, "SELECT price FROM official_price") == [(12.0,)]
+    assert account(database)[0] == 1
