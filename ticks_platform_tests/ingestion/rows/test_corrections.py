@@ -172,6 +172,26 @@ def test_only_corrections_of_the_same_days_are_looked_up_with_new_ticks(
     assert max(asked) <= 4
 
 
+def test_ticks_are_read_once_for_all_corrections_of_a_symbol(database: Database) -> None:
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO stocks_real_time (time, symbol, price, size, tick_id, exchange, trade_id, feed, received_at) "
+            "SELECT to_timestamp(%s) + number * INTERVAL '1 second', symbol, 10, 5, gen_random_uuid(), '4', "
+            "number::text, 'test', now() FROM generate_series(1, 2000) AS number, "
+            "(SELECT 'AAPL' AS symbol UNION ALL SELECT 'S' || other FROM generate_series(1, 30) AS other) AS symbols",
+            (NOON - DAY // 4,),
+        )
+    events = [cancel(str(number)) for number in range(1, 201)]
+    with database.transaction() as cursor:
+        # As the planner decides for a large table.
+        cursor.execute("SET LOCAL enable_hashjoin = off")
+        cursor.execute("SET LOCAL enable_mergejoin = off")
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        # It takes a tenth of a second, and 13 s if it reads them for each.
+        cursor.execute("SET LOCAL statement_timeout = '5s'")
+        assert len(corrections._stored_ticks(cursor, "test", events)) == len(events)
+
+
 def test_a_tick_in_a_compressed_chunk_is_taken_back(database: Database, load: Load) -> None:
     load(framed(*(tick(str(number), at=NOON + number) for number in range(50))))
     rows(database, "SELECT count(compress_chunk(chunk, true)) FROM show_chunks('stocks_real_time') AS chunk")
