@@ -35,7 +35,7 @@ COMMENT ON COLUMN one_minute_candle.open IS 'Price of the first tick of the minu
 COMMENT ON COLUMN one_minute_candle.high IS 'Highest price of the minute, of the ticks that may set it; empty if open is.';
 COMMENT ON COLUMN one_minute_candle.low IS 'Lowest price of the minute, of the ticks that may set it; empty if open is.';
 COMMENT ON COLUMN one_minute_candle.close IS 'Price of the last tick of the minute that may set it; empty if open is.';
-COMMENT ON COLUMN one_minute_candle.day_volume IS 'Volume of the trading day so far, at the last tick of the minute that counts in it.';
+COMMENT ON COLUMN one_minute_candle.day_volume IS 'Volume of the trading day so far, at the last tick of the minute that has it and counts in it.';
 COMMENT ON COLUMN one_minute_candle.volume IS 'Sum of the trade sizes that count; empty if none counts, or where the provider sends no sizes.';
 COMMENT ON COLUMN one_minute_candle.tick_count IS 'Number of ticks in the minute, whatever they may change.';
 COMMENT ON COLUMN one_minute_candle.price_count IS 'Number of ticks that formed prices: those that may set high and low, or 0 without prices.';

@@ -146,7 +146,7 @@ class Tape:
                 {"timestamp": int(time.time()) + 86_400},
                 {"timestamp": 10**30},
                 {"timestamp": 9_223_372_036},
-                {"day_volume": 2**63},
+                {"day_volume": "nan"},
                 {"event": ...},
             ]
         )

@@ -92,6 +92,8 @@ def test_minutes_are_the_bars_after_the_true_up(
     with StandIn(StandInSettings(rate=0, history_events=100_000)) as stand_in:
         stand_in.play_day(TUESDAY, symbols=symbols, taken_back=0.002, send=False)
         feed = repairing.polygon(stand_in, symbols=day.symbols, requests_per_minute=10_000, requests_per_day=10_000)
+        # A stand-in's feed never closes, and its day is that of UTC.
+        feed = feed.model_copy(update={"calendar": "XNYS"})
         ingest(database, day, tmp_path, feed)
         with database.autocommit() as cursor:
             for candle in candles.CANDLES:

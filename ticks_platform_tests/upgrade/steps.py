@@ -36,8 +36,8 @@ WRITTEN_BY_A_START = {
 """Columns that say when a row was made, since a start finds the gaps of owners that were killed; and the leases of the
 old code, which a start ends."""
 
-FILLED_BY_THE_REBUILD = ("one_hour_candle", "one_day_candle", "session_day_candle")
-"""Their day_volume is that of the last minute that has one; it was empty if the last minute had none."""
+FILLED_BY_THE_REBUILD = ("one_minute_candle", "one_hour_candle", "one_day_candle", "session_day_candle")
+"""Their day_volume is that of the last tick that has one; it was empty if the last tick had none."""
 
 NUMBERS = {"volume", "day_volume", "day_volume_low", "day_volume_high"}
 """Columns that were whole numbers, or that are sums, of which the last digit depends on the order."""
