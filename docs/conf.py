@@ -42,12 +42,13 @@ add_module_names = False
 nitpicky = True
 # Names of other projects, whose pages are not looked up: that would take the network.
 nitpick_ignore_regex = [
-    ("py:.*", r"(abc|asyncio|collections|concurrent|datetime|enum|pathlib|threading|types|typing)\..*"),
+    ("py:.*", r"(abc|asyncio|collections|concurrent|datetime|enum|pathlib|re|threading|types|typing)\..*"),
     ("py:.*", r"(annotated_types|msgspec|numpy|npt|np|psycopg2|pydantic|random)\..*"),
     ("py:.*", r"date|datetime|Path|AbstractContextManager|Connection|Cursor"),
     ("py:.*", r"dagster\..*|.*ConfigurableResource\[NoneType\]"),
     # Unions, and ours that annotations name and nobody outside has to.
-    ("py:class", r"(ticks_platform\.feeds\.events\.)?(Notice|Event|Silent|HeardAgain)"),
+    ("py:class", r"((ticks_platform\.feeds|ticks_standin\.market)\.events\.)?(Notice|Event|Silent|HeardAgain)"),
+    ("py:class", r"ticks_platform\.feeds\.columns\._T"),
     ("py:class", r"ticks_platform\.(feeds\.connector\.NoOptions|timescale\.database\.Database)"),
     ("py:class", r"ticks_platform\.feeds\.settings\.(FeedSettings|PlatformSettings)"),
     ("py:class", r"ticks_platform\.ingestion\.run\.Progress"),

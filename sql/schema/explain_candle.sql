@@ -87,6 +87,7 @@ BEGIN
         'symbol', of_symbol,
         'bucket', begins,
         'until', ends,
+        'has_ended', ends <= now(),
         'answer', CASE
             WHEN stored IS NULL THEN ticks_platform.why_no_candle(of_symbol, begins, explain_candle.width)
             WHEN stored ->> 'open' IS NULL THEN 'no_price'

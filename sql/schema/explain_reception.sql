@@ -18,7 +18,12 @@ BEGIN
             GROUP BY feed
         ),
         covered AS (
-            SELECT wanted.feed, range_agg(tstzrange(greatest(begins_at, $2), least(coalesce(ends_at, $3), $3))) AS times
+            -- What lasts is covered until now, and no longer.
+            SELECT
+                wanted.feed,
+                range_agg(tstzrange(
+                    greatest(begins_at, $2), greatest(begins_at, $2, least(coalesce(ends_at, now()), $3))
+                )) AS times
             FROM wanted
             JOIN ticks_platform.feed_coverage AS coverage
                 ON coverage.feed = wanted.feed AND coverage.symbol = $1 AND begins_at < $3 AND coalesce(ends_at, 'infinity') > $2

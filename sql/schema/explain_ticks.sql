@@ -32,7 +32,8 @@ BEGIN
                     max(price) AS high,
                     first(tick_id, tick_id) AS first_id,
                     last(tick_id, tick_id) AS last_id,
-                    last(day_volume, tick_id) AS day_volume,
+                    last(day_volume, tick_id) FILTER (WHERE day_volume IS NOT NULL) AS day_volume,
+                    last(tick_id, tick_id) FILTER (WHERE day_volume IS NOT NULL) AS day_volume_id,
                     array_agg(tick_id) FILTER (WHERE updates & 8 > 0) AS cancelled,
                     count(*) FILTER (WHERE received_at >= $4) AS late,
                     max(received_at) AS received_at
@@ -53,7 +54,7 @@ BEGIN
                 max(high) FILTER (WHERE extends) AS high,
                 min(low) FILTER (WHERE extends) AS low,
                 sum(volume) FILTER (WHERE counts) AS volume,
-                last(day_volume, last_id) FILTER (WHERE counts) AS day_volume,
+                last(day_volume, day_volume_id) FILTER (WHERE day_volume IS NOT NULL AND counts) AS day_volume,
                 sum(ticks) AS tick_count,
                 sum(ticks) FILTER (WHERE extends) AS price_count
             FROM grouped

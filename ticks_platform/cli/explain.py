@@ -28,7 +28,7 @@ def explain(symbol: str, time: str, every: str, as_json: bool) -> None:
     try:
         at, has_zone = explanation.parse_time(time)
     except ValueError:
-        raise CommandError(f"{time!r} is no time: write it as 2026-03-03T20:00Z or 2026-03-03T15:00-05:00") from None
+        raise CommandError(f"{time!r} is not a time: write it as 2026-03-03T20:00Z or 2026-03-03T15:00-05:00") from None
     if not has_zone:
         click.echo(f"{time} has no zone: taken as UTC", err=True)
     with Database.from_environment().transaction() as cursor:

@@ -44,6 +44,9 @@ class _Group(click.Group):
             return super().invoke(context)
         except TicksPlatformError as error:
             message = str(error)
+        except BrokenPipeError:
+            # `ticks status | head`: click ends quietly.
+            raise
         except OSError as error:
             # A folder that may not be written to, a full disk.
             message = f"{error.filename or 'a file'} cannot be used: {error.strerror or error}"

@@ -6,8 +6,10 @@ all but one of them are secondary, which `candles: false` in feeds.yaml says.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
+import sqlite3
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
@@ -38,8 +40,8 @@ class Shared(NamedTuple):
     second: str
     symbols: tuple[str, ...]
     """As the ticks carry them. A symbol that stands for many, such as Polygon's ``*``, only if both feeds have it."""
-    both_have_run: bool
-    """Whether both have a journal on this machine: they ran before this was refused."""
+    both_ran_before: bool
+    """Whether both have run on this machine before version 0.2.0, which was the first to refuse this."""
 
     def __str__(self) -> str:
         more = len(self.symbols) - NAMED
@@ -50,7 +52,8 @@ class Shared(NamedTuple):
     def remedy(self) -> str:
         """What to write into feeds.yaml."""
         return (
-            "Make one of them secondary: its ticks are stored, but are in no candle. For example, add `candles: false`:"
+            "Remove the symbols from one of them, or make one secondary: all its ticks are stored, and are in no "
+            "candle. For example, add `candles: false`:"
             f"\n    {self.second}:\n      candles: false"
         )
 
@@ -64,17 +67,36 @@ def shared(feeds: Iterable[Feed]) -> list[Shared]:
     for feed in feeds:
         connector = feed.keyless_connector()
         if feed.candles and connector.carries_ticks:
-            primary.append((feed, _Names.of(connector, feed.symbol_names())))
+            primary.append((feed, names_of(feed)))
     found = []
     for (one, ones), (other, others) in itertools.combinations(primary, 2):
         both = ones.shared_with(others) if one.synthetic == other.synthetic else set()
         if both:
-            have_run = all(journal_path(feed.name).exists() for feed in (one, other))
-            found.append(Shared(one.name, other.name, tuple(sorted(both)), have_run))
+            older = all(_ran_before_0_2(feed.name) for feed in (one, other))
+            found.append(Shared(one.name, other.name, tuple(sorted(both)), older))
     return found
 
 
-class _Names(NamedTuple):
+def names_of(feed: Feed) -> Names:
+    """The names that a feed's ticks may carry."""
+    return Names.of(feed.keyless_connector(), feed.symbol_names())
+
+
+def _ran_before_0_2(feed: str) -> bool:
+    """Whether a feed has a journal of an earlier release on this machine; later ones say which release created them."""
+    path = journal_path(feed)
+    if not path.exists():
+        return False
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as journal:
+            query = "SELECT count(*) FROM sqlite_schema WHERE name = 'created_by'"
+            return bool(journal.execute(query).fetchone() == (0,))
+    except sqlite3.Error:
+        # Damaged, or locked: a feed that streams must not end because of it.
+        return True
+
+
+class Names(NamedTuple):
     """The names that a feed's ticks may carry."""
 
     single: set[str]
@@ -82,7 +104,7 @@ class _Names(NamedTuple):
     """Symbols that stand for many, by the pattern of those."""
 
     @classmethod
-    def of(cls, connector: Connector, symbols: Iterable[str]) -> _Names:
+    def of(cls, connector: Connector, symbols: Iterable[str]) -> Names:
         names = cls(set(), {})
         for symbol in symbols:
             pattern = connector.many_names(symbol)
@@ -92,9 +114,14 @@ class _Names(NamedTuple):
                 names.many[pattern] = symbol
         return names
 
-    def shared_with(self, other: _Names) -> set[str]:
+    def contains(self, name: str) -> bool:
+        """Whether ticks of the feed may carry this name."""
+        return name in self.single or any(pattern.fullmatch(name) for pattern in self.many)
+
+    def shared_with(self, other: Names) -> set[str]:
+        """The names, and the symbols that stand for many, that both may carry."""
         found = self.single & other.single
         found |= {symbol for pattern, symbol in self.many.items() if pattern in other.many}
         for one, another in ((self, other), (other, self)):
-            found |= {name for name in one.single if any(pattern.fullmatch(name) for pattern in another.many)}
+            found |= {name for name in one.single if another.contains(name)}
         return found

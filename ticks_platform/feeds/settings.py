@@ -331,7 +331,8 @@ class PlatformSettings(_Section):
 def load_settings(path: Path) -> PlatformSettings:
     """Read and validate feeds.yaml. Raises SettingsError, which names the file and each invalid setting.
 
-    Two feeds that would make the same candles are refused, with a warning instead if both have run on this machine.
+    Two feeds that would make the same candles are refused, with a warning instead if both have run on this machine
+    before version 0.2.0.
     """
     content = section(read_settings(path), "feeds", "stand_in")
     try:
@@ -342,9 +343,12 @@ def load_settings(path: Path) -> PlatformSettings:
         ]
         raise SettingsError(f"{path} has invalid settings:\n" + "\n".join(lines)) from None
     for pair in shared(settings.feeds):
-        if not pair.both_have_run:
+        if not pair.both_ran_before:
             raise SettingsError(f"{path}: {pair}. {pair.remedy}")
-        _warn_once(f"{path}: {pair}, and have done so until now. The next release refuses this. {pair.remedy}")
+        _warn_once(
+            f"{path}: {pair}. They ran before version 0.2.0, so this is a warning; the next release refuses it. "
+            f"{pair.remedy}"
+        )
     return settings
 
 

@@ -48,7 +48,7 @@ def test_a_candle_and_its_errors(explain: Explain, database: Database) -> None:
     no_time = explain("AAPL", "yesterday")
     assert no_time.exit_code == 1
     assert no_time.stderr == (
-        "ticks: 'yesterday' is no time: write it as 2026-03-03T20:00Z or 2026-03-03T15:00-05:00\n"
+        "ticks: 'yesterday' is not a time: write it as 2026-03-03T20:00Z or 2026-03-03T15:00-05:00\n"
     )
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from ticks_platform.feeds.primary import shared
 from ticks_platform.feeds.settings import PlatformSettings, SettingsError, load_settings
+from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.paths import journal_path
 
 Load = Callable[..., PlatformSettings]
@@ -107,14 +108,17 @@ def test_what_is_no_pair(load: Load, one: dict[str, object], other: dict[str, ob
     load(one=one, other=other)
 
 
-def test_feeds_that_have_both_run_are_warned_of_once(load: Load, caplog: pytest.LogCaptureFixture) -> None:
+def test_feeds_that_both_ran_before_are_warned_of_once(load: Load, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(SettingsError):
         load(tape=polygon("AAPL"), stocks=twelve_data("AAPL"), have_run=["tape"])
     settings = load(tape=polygon("AAPL"), stocks=twelve_data("AAPL"), have_run=["stocks"])
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert "feeds 'tape' and 'stocks' would both make the candles of AAPL, and have done so until now" in record.message
-    assert [(pair.first, pair.second, pair.symbols, pair.both_have_run) for pair in shared(settings.feeds)] == [
+    assert (
+        "feeds 'tape' and 'stocks' would both make the candles of AAPL. They ran before version 0.2.0, so"
+        in record.message
+    )
+    assert [(pair.first, pair.second, pair.symbols, pair.both_ran_before) for pair in shared(settings.feeds)] == [
         ("tape", "stocks", ("AAPL",), True)
     ]
     file = Path(record.message.partition(": ")[0])
@@ -122,3 +126,10 @@ def test_feeds_that_have_both_run_are_warned_of_once(load: Load, caplog: pytest.
     assert len(caplog.records) == 1, "a run reads the file every few seconds"
     with pytest.raises(SettingsError, match="feeds 'tape' and 'third'"):
         load(tape=polygon("AAPL"), stocks=twelve_data("AAPL"), third=twelve_data("AAPL"))
+
+
+def test_feeds_of_this_release_are_refused(load: Load) -> None:
+    for feed in ("tape", "stocks"):
+        Journal(journal_path(feed), feed=feed).close()
+    with pytest.raises(SettingsError, match="feeds 'tape' and 'stocks' would both make the candles of AAPL"):
+        load(tape=polygon("AAPL"), stocks=twelve_data("AAPL"))

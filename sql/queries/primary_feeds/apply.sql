@@ -3,6 +3,7 @@
 UPDATE stocks_real_time
 SET updates = CASE WHEN feed = ANY (%(secondary)s) THEN coalesce(updates, 7) | 16 ELSE nullif(updates & ~16, 7) END
 WHERE time >= %(begin)s AND time < %(end)s AND symbol = ANY (%(symbols)s)
+    AND (feed, symbol) IN (SELECT * FROM unnest(%(pair_feeds)s::text[], %(pair_symbols)s::text[]))
     AND (
         (feed = ANY (%(secondary)s) AND coalesce(updates, 0) & 16 = 0)
         OR (feed = ANY (%(primary)s) AND updates & 16 = 16)

@@ -9,6 +9,7 @@ from pydantic import Field
 from ticks_platform.defs.common.labels import REFRESH_POOL
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
+from ticks_platform.feeds.primary import names_of
 from ticks_platform.timescale.candles import primary_feeds
 from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.candles.primary_feeds import Disagreement, Feeds
@@ -69,6 +70,7 @@ def apply_primary_feeds() -> dg.Definitions:
     feeds = Feeds(
         primary=[feed.name for feed in settings.feeds if feed.candles],
         secondary=[feed.name for feed in settings.feeds if not feed.candles],
+        lists={feed.name: names_of(feed).contains for feed in settings.feeds if feed.candles},
     )
 
     # An op and not an asset: it changes ticks and three candle assets, deliberately, and tells each of them.
@@ -113,8 +115,9 @@ def apply_primary_feeds() -> dg.Definitions:
         description=(
             "Makes the stored ticks agree with feeds.yaml about which feeds are primary: after `candles: false` was "
             "moved from one feed to another, the candles of all days are made of the other one's ticks. Feeds that are "
-            "not in feeds.yaml are left as they are. A dry run, unless dry_run is set to false in the launchpad, says "
-            "how many ticks of which feeds, symbols and days would change."
+            "not in feeds.yaml are left as they are, and so are secondary ticks of symbols that a feed no longer "
+            "lists. A dry run, unless dry_run is set to false in the launchpad, says how many ticks of which feeds, "
+            "symbols and days would change."
         ),
     )
     def job() -> None:

@@ -27,7 +27,7 @@ def candles_equal_bars(subject: Subject) -> Verdict:
         description=(
             f"{found.differing} of {found.minutes} candles differ from the provider's bars{share}"
             if found.minutes
-            else "no feed has brought bars of a minute to compare with"
+            else "no primary feed has minute bars to compare with"
         ),
         metadata={
             "minutes": dg.MetadataValue.int(found.minutes),

@@ -119,6 +119,8 @@ def compare_day(
 
 
 def _metadata(report: Report, reason: str | None) -> dict[str, Any]:
+    if reason is not None and not report.symbols:
+        return {"nothing to do": reason}
     return {
         "symbols": report.symbols,
         "symbols checked": report.done,

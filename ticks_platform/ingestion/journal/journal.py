@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import ticks_platform
 from ticks_platform.feeds.events import Frame
 from ticks_platform.ingestion.journal import file as journal_file
 from ticks_platform.ingestion.journal.file import (
@@ -273,6 +274,8 @@ class Journal:
             if row is None:
                 row = (feed, synthetic, str(uuid.uuid4()), 0, 0, 0)
                 connection.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?)", row)
+                connection.execute(sql_files.read("journal/created_by.sql"))
+                connection.execute("INSERT INTO created_by VALUES (?)", (ticks_platform.__version__,))
             owner, was_synthetic, journal_id, generation, trimmed, frames_trimmed = row
             if owner != feed:
                 raise JournalError(

@@ -181,7 +181,7 @@ def close_gaps(cursor: Cursor, feed: str, history: History) -> ClosedGaps:
         condition, values = "gap_id = %(gap_id)s", {"gap_id": gap.gap_id}
         if not subtract((interval.begin, interval.end), loaded.get(gap.symbol, [])):
             rows = _count_rows(cursor, feed, history, interval)
-            what = "trades" if history.kind == "trades" else "the provider's bars; the ticks are lost"
+            what = "trades" if history.kind == "trades" else "minute bars of the provider; the ticks are lost"
             if _close(cursor, "repaired", f"repaired by {rows} {what}", condition, values, rows):
                 closed = closed._replace(repaired=closed.repaired + 1, rows=closed.rows + rows)
             continue

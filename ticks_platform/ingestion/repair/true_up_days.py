@@ -155,10 +155,10 @@ def due_at(feed: FeedSettings, history: History, day: date) -> datetime:
 def not_yet(feed: FeedSettings, history: History, day: date, *, now: datetime | None = None) -> str | None:
     """Why the true-up of a day cannot be made at this time; None if it can."""
     if not spans(feed, history, day):
-        return f"{day}: no symbol has a session, or the provider's history begins later"
+        return "no symbol has a session on this day, or the provider's history begins later"
     at = due_at(feed, history, day)
     if (now or datetime.now(timezone.utc)) < at:
-        return f"{day}: not over; due at {at:%Y-%m-%d %H:%M} UTC"
+        return f"the day is not over; due at {at:%Y-%m-%d %H:%M} UTC"
     return None
 
 

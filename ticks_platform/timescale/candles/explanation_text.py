@@ -52,7 +52,7 @@ def _lines(answer: Part) -> Iterator[str]:
         yield from _section("Feeds", _feeds(answer))
     yield from _section("Reception", _reception(answer))
     yield from _section("Official prices", map(_official_price, answer["official_prices"]))
-    yield from _section("The provider's bars of minutes", (_bar(bar, answer) for bar in answer["bars"]))
+    yield from _section("The provider's minute bars", (_bar(bar, answer) for bar in answer["bars"]))
     yield from _section("Refresh", _refresh(answer, span))
 
 
@@ -83,6 +83,8 @@ def _candle(answer: Part, span: str) -> Iterator[str]:
             yield f"Its ticks make one that is not stored: {_values(ticks)}"
         return
     yield f"Candle: {_values(candle)}"
+    if not answer["has_ended"]:
+        yield f"The {span} has not ended: it is the candle so far."
     formed = "" if candle.get("price_count") is None else f"; {candle['price_count']:,} of them formed prices"
     yield f"It is made of {_count(candle['tick_count'], 'tick')}{formed}."
     if answer["answer"] == "no_price":
@@ -249,14 +251,22 @@ def _official_price(price: Part) -> str:
 
 
 def _bar(bar: Part, answer: Part) -> str:
-    if answer["candle"] is None:
-        verdict = "there is no candle"
-    elif bar["differs"]:
-        verdict = f"the candle differs in {_words(bar['differs'])}"
-    else:
-        verdict = "the candle is the same"
     is_minute = answer["refresh"]["candle"] == "one_minute_candle"
     apart = "" if is_minute else "; minutes without prices have volume and no bar, so volumes are not compared"
+    secondary = {feed["feed"] for feed in answer.get("feeds") or () if feed["secondary"]}
+    missing = answer.get("minutes", 0) - answer.get("minutes_without_prices", 0) - bar["bars"]
+    if answer["candle"] is None:
+        verdict = "there is no candle"
+    elif bar["feed"] in secondary:
+        verdict, apart = "not compared, since the feed is secondary", ""
+    elif not answer["has_ended"]:
+        verdict, apart = f"not compared, since the {_SPANS[answer['refresh']['candle']]} has not ended", ""
+    elif bar["differs"]:
+        verdict = f"the candle differs in {_words(bar['differs'])}"
+        if not is_minute and missing > 0:
+            verdict += f", but {_count(missing, 'minute')} with prices {'has' if missing == 1 else 'have'} no bar"
+    else:
+        verdict = "the candle is the same"
     return f"{bar['feed']}, {_count(bar['bars'], 'bar')}: {_values(bar)}; {verdict}{apart}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +23,9 @@ class Feeds(NamedTuple):
 
     primary: Sequence[str]
     secondary: Sequence[str]
+    lists: Mapping[str, Callable[[str], bool]]
+    """Whether a primary feed lists a symbol, by feed. If a feed does not list it any more, its ticks are left as they
+    are: another feed may make the candles of that symbol now."""
 
     def parameters(self, day: datetime) -> dict[str, object]:
         """Parameters of a query about one day."""
@@ -57,10 +60,15 @@ def apply(database: Database, feeds: Feeds, day: datetime) -> int:
     """
     parameters = feeds.parameters(day)
     with database.transaction() as cursor:
-        symbols = sorted({found.symbol for found in _of_day(cursor, feeds, day)})
+        found = _of_day(cursor, feeds, day)
+        which = {
+            "symbols": sorted({each.symbol for each in found}),
+            "pair_feeds": [each.feed for each in found],
+            "pair_symbols": [each.symbol for each in found],
+        }
         # The limit guards against statements that unpack more than was meant; this one is about whole days.
         cursor.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
-        cursor.execute(sql_files.read("queries/primary_feeds/apply.sql"), {**parameters, "symbols": symbols})
+        cursor.execute(sql_files.read("queries/primary_feeds/apply.sql"), {**parameters, **which})
         changed = cursor.rowcount
         cursor.execute(sql_files.read("queries/candles/forget_refreshes.sql"), parameters)
     with database.autocommit() as cursor:
@@ -70,7 +78,11 @@ def apply(database: Database, feeds: Feeds, day: datetime) -> int:
 
 def _of_day(cursor: Cursor, feeds: Feeds, day: datetime) -> list[Disagreement]:
     cursor.execute(sql_files.read("queries/primary_feeds/disagreeing.sql"), feeds.parameters(day))
-    return [Disagreement(day, *row) for row in cursor.fetchall()]
+    return [
+        Disagreement(day, feed, symbol, ticks)
+        for feed, symbol, ticks in cursor.fetchall()
+        if feed in feeds.secondary or feeds.lists[feed](symbol)
+    ]
 
 
 def _days(cursor: Cursor) -> Iterator[datetime]:

@@ -167,6 +167,20 @@ def test_the_primary_feed_changes(database: Database, write: Callable[..., None]
         assert closes(database, candle.name) == [("AAPL", 250.0), ("MSFT", None)] * 2
 
 
+def test_ticks_of_a_symbol_that_its_feed_no_longer_lists_stay(
+    project: Path, database: Database, write: Callable[..., None], run: Run
+) -> None:
+    """A second feed with AAPL was secondary. Without AAPL it becomes primary, and its old ticks mix with nobody's."""
+    store(database)
+    refresh(database)
+    write(tape=True, stocks=True)
+    file = project / "feeds.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("[AAPL, MSFT]", "[MSFT]"), encoding="utf-8")
+    assert run(dry_run=False).success
+    assert marks(database) == {**BEFORE, "stocks": [23, 31, None]}
+    assert closes(database, "one_minute_candle") == [("AAPL", 250.0), ("MSFT", 400.0)] * 2
+
+
 def test_feeds_that_ran_together_before_are_a_warning(
     project: Path, write: Callable[..., None], load: Callable[[], dg.Definitions], instance: dg.DagsterInstance
 ) -> None:

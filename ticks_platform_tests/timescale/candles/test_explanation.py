@@ -375,6 +375,29 @@ def test_gaps_coverage_and_rejected_events(database: Database) -> None:
     assert line(answer, "2 events of tape rejected: the price is no number")
 
 
+def test_a_day_that_has_not_ended(database: Database) -> None:
+    """It is received until now, and bars of a part of it are not compared."""
+    now = datetime.now(timezone.utc)
+    minute = now.replace(second=0, microsecond=0)
+    load(database, Trade(0, 250.0, 100), minute=minute)
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed_symbol VALUES ('tape', 'AAPL', %(since)s, NULL, 'always', NULL);"
+            "INSERT INTO ticks_platform.feed_coverage VALUES ('tape', 'AAPL', %(since)s, NULL, NULL, 1, 1);"
+            "INSERT INTO stock_aggregates VALUES ('AAPL', %(minute)s, %(minute)s + INTERVAL '1 minute', 250, 251, 250, "
+            "250, 100, 250, 'tape', now())",
+            {"since": now - timedelta(seconds=10), "minute": minute},
+        )
+    answer = explain(database, at=now, candle=ONE_DAY)
+    ((feed, seconds),) = [(each["feed"], each["seconds"]) for each in answer["coverage"]]
+    assert feed == "tape"
+    assert 0 < seconds < 60
+    assert line(answer, "The UTC day has not ended")
+    assert line(answer, "tape, 1 bar").endswith("not compared, since the UTC day has not ended")
+    (coverage,) = explain(database, at=now + timedelta(days=400))["coverage"]
+    assert coverage["seconds"] == 0
+
+
 @pytest.mark.parametrize(
     ("at", "answer"), [(MINUTE, "no_trade"), (datetime(2100, 1, 1, tzinfo=timezone.utc), "not_over")]
 )
@@ -399,6 +422,31 @@ def test_the_providers_bar(database: Database) -> None:
     answer = explain(database)
     assert {bar["feed"]: bar["differs"] for bar in answer["bars"]} == {"same": [], "other": ["high", "volume"]}
     assert line(answer, "other, 1 bar").endswith("the candle differs in high, volume")
+    load(database, Trade(2, 250.3, 3, SECONDARY, feed="other"))
+    assert line(explain(database), "other, 1 bar").endswith("not compared, since the feed is secondary")
+
+
+def test_bars_of_a_part_of_the_hour(database: Database) -> None:
+    load(database, *ORDINARY)
+    load(database, Trade(5, 260.0, 10), minute=MINUTE + timedelta(minutes=1))
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO stock_aggregates "
+            "VALUES ('AAPL', %s, %s, 250, 250.06, 249.97, 250.02, 500, 250, 'tape', now())",
+            (MINUTE, MINUTE + timedelta(minutes=1)),
+        )
+    assert "the candle differs in high, close, but 1 minute with prices has no bar" in line(
+        explain(database, candle=ONE_HOUR), "tape, 1 bar"
+    )
+
+
+def test_the_volume_of_the_day_is_that_of_the_last_tick_that_has_one(database: Database) -> None:
+    ids = load(database, *ORDINARY, LAST._replace(at=53.0, conditions=(41,)))
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE stocks_real_time SET day_volume = 900 WHERE tick_id = %s", (ids[0],))
+        cursor.execute("UPDATE stocks_real_time SET day_volume = 1000 WHERE tick_id = %s", (ids[2],))
+    answer = explain(database)
+    assert (answer["candle"]["day_volume"], answer["differs_from_its_ticks"]) == (1000, [])
 
 
 def test_hours_and_days_take_prices_from_minutes_that_have_them(database: Database) -> None:
