@@ -138,6 +138,15 @@ def test_the_incorrect_data_alone_take_nothing_else_back(database: Database, loa
     assert account(database) == (1, 0, 2, 0)
 
 
+def test_the_correct_data_alone_take_nothing_back(database: Database, load: Load) -> None:
+    """They do not wait for their own trade, should a batch end between the two."""
+    load(framed(corrected(kept_price=10.0, kept_size=5.0)))
+    load(framed(tick()))
+    assert ticks(database) == [("1", 10.0, None)]
+    assert taken_back(database) == []
+    assert account(database) == (1, 0, 1, 0)
+
+
 def test_another_day_and_another_exchange_are_other_trades(database: Database, load: Load) -> None:
     load(
         framed(tick()),
