@@ -95,6 +95,18 @@ def assert_right(database: Database, state: str) -> None:
             assert cursor.fetchall() == expected(ticks, candle.bucket), f"{candle.name}, {state}"
 
 
+def assert_extremes_of_the_day_volume_are_right(database: Database) -> None:
+    """The check of the volume of the day, and volumes that are derived from it, read these instead of ticks."""
+    with database.transaction() as cursor:
+        cursor.execute("SELECT bucket, symbol, day_volume_low, day_volume_high FROM one_minute_candle")
+        found = {(bucket, symbol): extremes for bucket, symbol, *extremes in cursor.fetchall()}
+    counted: dict[tuple[datetime, str], list[float]] = {}
+    for at, symbol, _price, day_volume, _size, updates in stored(database):
+        volumes = counted.setdefault((timestamps.floor(at, timedelta(minutes=1)), symbol), [])
+        volumes += [day_volume] if updates is None or updates in (4, 5, 6, 7) else []
+    assert found == {key: [min(volumes), max(volumes)] if volumes else [None, None] for key, volumes in counted.items()}
+
+
 def assert_valid(database: Database) -> None:
     with database.transaction() as cursor:
         for candle in CANDLES:
@@ -116,6 +128,7 @@ def test_candles_follow_the_bits_in_every_state_of_a_chunk(database: Database) -
     assert any(row[2] is None and row[7] is None for row in minutes), "and some without volume"
     refresh(database)
     assert_right(database, "materialized")
+    assert_extremes_of_the_day_volume_are_right(database)
     assert_valid(database)
     with database.autocommit() as cursor:
         cursor.execute("SELECT count(compress_chunk(chunk)) FROM show_chunks('stocks_real_time') AS chunk")
