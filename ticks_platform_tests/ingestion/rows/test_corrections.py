@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any
 
@@ -290,15 +291,26 @@ def test_a_trade_whose_conditions_alone_were_corrected(
     assert unbalanced(database) == []
 
 
+@contextlib.contextmanager
+def limited_unpacking(database: Database) -> Iterator[None]:
+    """New sessions may unpack ten rows in a transaction. Other tests use the same database."""
+    setting = "timescaledb.max_tuples_decompressed_per_dml_transaction"
+    name = rows(database, "SELECT quote_ident(current_database())")[0][0]
+    with database.autocommit() as cursor:
+        cursor.execute(f"ALTER DATABASE {name} SET {setting} = 10")
+    try:
+        yield
+    finally:
+        with database.autocommit() as cursor:
+            cursor.execute(f"ALTER DATABASE {name} RESET {setting}")
+
+
 def test_corrections_in_many_compressed_batches_are_all_applied(database: Database, load: Load) -> None:
     """The server's limit of what one transaction unpacks is about statements that unpack more than was meant."""
     load(framed(*(tick(str(number), at=NOON + number) for number in range(50))))
     rows(database, "SELECT count(compress_chunk(chunk, true)) FROM show_chunks('stocks_real_time') AS chunk")
-    with database.autocommit() as cursor:
-        cursor.execute("SELECT current_database()")
-        (name,) = cursor.fetchone() or ("",)
-        cursor.execute(f'ALTER DATABASE "{name}" SET timescaledb.max_tuples_decompressed_per_dml_transaction = 10')
-    load(framed(cancel("7"), cancel("9")))
+    with limited_unpacking(database):
+        load(framed(cancel("7"), cancel("9")))
     assert [row[0] for row in ticks(database) if row[2] == 15] == ["7", "9"]
 
 
