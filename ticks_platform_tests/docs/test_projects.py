@@ -77,6 +77,7 @@ def commands(page: Page) -> list[str]:
     return [line for block in page.blocks("sh") for line in block.text.splitlines()]
 
 
+@pytest.mark.full
 def test_an_asset_of_ones_own_is_loaded_and_materialized(database: Database, tmp_path: Path) -> None:
     demo = project(ENGINEER, tmp_path)
     (loaded,) = yaml.safe_load((demo / "workspace.yaml").read_text(encoding="utf-8"))["load_from"]

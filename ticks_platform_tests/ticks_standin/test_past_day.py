@@ -64,6 +64,7 @@ def close_to(one: dict[str, float], other: dict[str, float]) -> bool:
     return all(abs(one[name] - other[name]) < 1e-9 * max(one[name], 1) for name in "ohlcv")
 
 
+@pytest.mark.full
 def test_bars_are_those_of_the_rest_trades() -> None:
     day = made()
     for symbol in day.symbols:

@@ -23,7 +23,6 @@ from ticks_platform_tests.support.children import Child
 from ticks_platform_tests.support.ingestion import rows, unbalanced
 from ticks_platform_tests.support.polygon_rest import PolygonRest, Trouble, bar, frame, trade
 from ticks_platform_tests.support.repairing import KEY, add_gap, load_frames
-from ticks_standin import PastDay, StandIn, StandInSettings
 
 DAY = date(2026, 3, 3)
 NOON = datetime(2026, 3, 3, 17, tzinfo=timezone.utc)
@@ -165,14 +164,8 @@ def test_a_corrected_trade(database: Database, tmp_path: Path, rest: PolygonRest
     assert unbalanced(database) == []
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        "appended",
-        pytest.param("recorded", marks=pytest.mark.full),
-        pytest.param("committed", marks=pytest.mark.full),
-    ],
-)
+@pytest.mark.full
+@pytest.mark.parametrize("place", ["appended", "recorded", "committed"])
 def test_killed_in_the_middle(database: Database, tmp_path: Path, rest: PolygonRest, place: str) -> None:
     """Killed at each page, or each load: nothing is fetched twice, nothing is stored twice."""
     feed = tape(rest)
@@ -200,6 +193,7 @@ def _has_pages(folder: Path) -> bool:
     return (folder / "repair" / "tape.sqlite3").exists()
 
 
+@pytest.mark.full
 def test_what_the_budget_does_not_reach_is_said(database: Database, tmp_path: Path, rest: PolygonRest) -> None:
     symbols = ("AAPL", "IBM", "MSFT")
     feed = tape(rest, *symbols, repair={"delay_seconds": 0, "requests_per_day": 2})
@@ -267,6 +261,7 @@ def test_gaps_come_first(database: Database, tmp_path: Path, rest: PolygonRest) 
         assert repair_ranges.count_fetched(cursor, feed.name) == 0
 
 
+@pytest.mark.full
 def test_gaps_of_another_feed_with_the_same_key_come_first(
     database: Database, tmp_path: Path, rest: PolygonRest
 ) -> None:
@@ -332,23 +327,3 @@ def test_extended_hours(name: str, day: str, hours: tuple[str, str] | None) -> N
         assert tuple(f"{datetime.fromtimestamp(moment, timezone.utc):%Y-%m-%d %H:%M}" for moment in found) == hours
     else:
         assert found is None
-
-
-@pytest.mark.parametrize("symbols", [8, pytest.param(500, marks=pytest.mark.full)])
-def test_a_day_as_on_a_real_tape(database: Database, tmp_path: Path, rest: PolygonRest, symbols: int) -> None:
-    """The stand-in takes trades back, which only its REST API tells. Afterwards every minute is its bar."""
-    past: dict[str, Any] = {"symbols": symbols, "taken_back": 0.005}
-    day = PastDay(DAY, **past)
-    with StandIn(StandInSettings(rate=0, history_events=200 * symbols)) as stand_in:
-        stand_in.play_day(DAY, **past)
-        feed = tape(rest, *day.symbols, endpoint=stand_in.url("polygon", key=None))
-        load(database, feed, tmp_path, *(data for _, data in day.frames(300)))
-        report = run(database, feed, tmp_path, seconds=300.0)
-    differed = rows(database, "SELECT symbol, unnest(differed) FROM ticks_platform.feed_true_up")
-    taken_back = {(each.symbol, each.minute_ms) for each in day.taken_back()}
-    assert {(symbol, round(minute.timestamp()) * 1_000) for symbol, minute in differed} == taken_back
-    assert taken_back
-    assert (report.done, report.left, report.failed, report.still_differing) == (symbols, 0, 0, 0)
-    assert report.corrections >= len(day.taken_back())
-    assert symbols < report.requests <= symbols + len({symbol for symbol, _ in differed})
-    assert unbalanced(database) == []

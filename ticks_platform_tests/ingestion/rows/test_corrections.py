@@ -182,6 +182,7 @@ def test_only_corrections_of_the_same_days_are_looked_up_with_new_ticks(
     assert max(asked) <= 4
 
 
+@pytest.mark.full
 def test_ticks_are_read_once_for_all_corrections_of_a_symbol(database: Database) -> None:
     with database.transaction() as cursor:
         cursor.execute(
