@@ -446,5 +446,5 @@ def test_speed() -> None:
     rounds = [(seconds(decode), seconds(json.loads)) for _ in range(150)]
     ours, theirs = (min(times) for times in zip(*rounds, strict=True))
     print(f"{30 * len(frames) / ours / 1e6:.2f} M events/s; {theirs / ours:.1f} times as fast as json.loads")
-    # On an idle machine it is 1.1, at 0.8 million events per second. By column it is twice as fast.
-    assert theirs / ours > 0.8
+    # On an idle machine it is 1.1, at 0.64 million events per second; reading the conditions costs a quarter of it.
+    assert theirs / ours > 0.9
