@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import dagster as dg
@@ -71,6 +72,23 @@ def latest_runs(instance: dg.DagsterInstance, filters: dg.RunsFilter) -> list[Ru
         )
         for record in instance.get_run_records(filters, limit=LATEST)
     ]
+
+
+def reason_to_wait(instance: dg.DagsterInstance, job: str, tags: Mapping[str, str], *, busy: str) -> str | None:
+    """Why no run of this job is to be launched now; None if one may be.
+
+    Runs of any job with these tags exclude each other: `busy` is the reason then. After failed runs it waits longer and
+    longer.
+    """
+    if instance.get_run_records(dg.RunsFilter(statuses=IN_FLIGHT, tags=tags), limit=1):
+        return busy
+    # A run that worked for long before it failed counts as one that failed at once.
+    finished = [
+        run._replace(started_at=run.ended_at)
+        for run in latest_runs(instance, dg.RunsFilter(job_name=job, statuses=FINISHED, tags=tags))
+    ]
+    wait = (finished[0].ended_at or 0.0) + crash_delay(finished) - time.time() if finished else 0.0
+    return f"crash loop; retrying in {wait:.0f} s" if wait > 0 else None
 
 
 def crash_delay(finished: Sequence[RunView]) -> float:

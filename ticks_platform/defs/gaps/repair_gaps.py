@@ -1,14 +1,12 @@
 """The sensor `repair_gaps`, which repairs gaps by itself, and the job that it launches."""
 
-import time
-
 import dagster as dg
 
 from ticks_platform.defs.common.bring_up import reason_to_skip, unreachable
 from ticks_platform.defs.common.labels import MAX_RUNTIME
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource, IngestionResource
-from ticks_platform.defs.common.runs import FINISHED, IN_FLIGHT, crash_delay, latest_runs
+from ticks_platform.defs.common.runs import reason_to_wait
 from ticks_platform.feeds.settings import FeedSettings, SettingsError
 from ticks_platform.ingestion.repair import repair
 
@@ -74,17 +72,9 @@ def _decide(
 ) -> tuple[bool, str]:
     if not feed.repair.enabled:
         return False, "repair is switched off"
-    tags = {REPAIR_TAG: feed.name}
-    if context.instance.get_run_records(dg.RunsFilter(statuses=IN_FLIGHT, tags=tags), limit=1):
-        return False, "being repaired"
-    # A run that worked for long before it failed counts as one that failed at once.
-    finished = [
-        run._replace(started_at=run.ended_at)
-        for run in latest_runs(context.instance, dg.RunsFilter(job_name=JOB, statuses=FINISHED, tags=tags))
-    ]
-    wait = (finished[0].ended_at or 0.0) + crash_delay(finished) - time.time() if finished else 0.0
-    if wait > 0:
-        return False, f"crash loop; retrying in {wait:.0f} s"
+    reason = reason_to_wait(context.instance, JOB, {REPAIR_TAG: feed.name}, busy="being repaired")
+    if reason is not None:
+        return False, reason
     try:
         history = ticks_ingestion.history(feed)
     except SettingsError as error:

@@ -12,7 +12,7 @@ from ticks_platform.defs.common.labels import KINDS, MAX_RUNTIME, OWNERS, REFRES
 from ticks_platform.defs.common.partitions import DAYS, feeds_of
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource, IngestionResource
-from ticks_platform.defs.common.runs import FINISHED, IN_FLIGHT, crash_delay, latest_runs
+from ticks_platform.defs.common.runs import reason_to_wait
 from ticks_platform.defs.gaps.repair_gaps import REPAIR_TAG
 from ticks_platform.errors import ActionRequiredError, RetryableError
 from ticks_platform.feeds.history import History
@@ -211,16 +211,9 @@ def _decide(
 ) -> Due:
     if feed.true_up == "off":
         return Due(None, "switched off")
-    tags = {REPAIR_TAG: feed.name}
-    if context.instance.get_run_records(dg.RunsFilter(statuses=IN_FLIGHT, tags=tags), limit=1):
-        return Due(None, "being trued up or repaired")
-    finished = [
-        run._replace(started_at=run.ended_at)
-        for run in latest_runs(context.instance, dg.RunsFilter(job_name=JOB, statuses=FINISHED, tags=tags))
-    ]
-    wait = (finished[0].ended_at or 0.0) + crash_delay(finished) - time.time() if finished else 0.0
-    if wait > 0:
-        return Due(None, f"crash loop; retrying in {wait:.0f} s")
+    reason = reason_to_wait(context.instance, JOB, {REPAIR_TAG: feed.name}, busy="being trued up or repaired")
+    if reason is not None:
+        return Due(None, reason)
     try:
         history = ticks_ingestion.history(feed)
     except SettingsError as error:
