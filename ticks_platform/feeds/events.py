@@ -65,7 +65,7 @@ class Correction(msgspec.Struct, frozen=True, gc=False):
     symbol: str
     time: int
     """Event time of the trade that is taken back, or of the message if it does not tell, in nanoseconds since the Unix
-    epoch. Trade ids begin anew each day, so it names the day."""
+    epoch. Trade ids restart each day, so it names the day."""
     exchange: str | None
     """As the tick has it."""
     trade_id: str

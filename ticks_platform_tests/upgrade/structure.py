@@ -89,6 +89,6 @@ def structure(cursor: Cursor) -> list[str]:
 
 
 def objects(cursor: Cursor) -> list[str]:
-    """The very tables, indexes and jobs: others where something was made anew."""
+    """The very tables, indexes and jobs: others where something was created again."""
     cursor.execute(_OBJECTS)
     return [row[0] for row in cursor.fetchall()]

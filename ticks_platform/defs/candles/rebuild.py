@@ -40,8 +40,8 @@ def _plan_metadata(planned: Plan) -> dict[str, dg.MetadataValue]:
     drift = planned.drift
     return {
         "difference": dg.MetadataValue.text("none") if drift is None else difference(drift.select or [drift.words]),
-        "made anew": dg.MetadataValue.text(", ".join(level.name for level in planned.rebuilt)),
-        "minutes made anew from ticks": dg.MetadataValue.text(", ".join(spans) or "none: there are no ticks"),
+        "rebuilt": dg.MetadataValue.text(", ".join(level.name for level in planned.rebuilt)),
+        "minutes rebuilt from ticks": dg.MetadataValue.text(", ".join(spans) or "none: there are no ticks"),
         **{f"{name}: candles carried over": dg.MetadataValue.int(number) for name, number in planned.carried.items()},
         "chunks whose day_volume is converted": dg.MetadataValue.int(planned.unconverted),
         "views made again": dg.MetadataValue.text(", ".join(view.name for view in planned.views) or "none"),

@@ -125,7 +125,7 @@ VOLUMES = "(ARRAY[{}])[number]"
         ("9000, 8900, 8800, 9600, 9700, 9800", 2),
         ("9000, 3, 9000, 3, 10, 20", 1),
     ],
-    ids=["rises", "none", "some", "begins anew", "falls", "falls twice", "begins anew twice"],
+    ids=["rises", "none", "some", "restarts", "falls", "falls twice", "restarts twice"],
 )
 def test_falling_day_volume_is_found(database: Database, check_one: CheckOne, volumes: str, falls: int) -> None:
     insert(database, *[100] * 6, ago=since_noon(database), every=60, day_volume=VOLUMES.format(volumes) + "::bigint")

@@ -165,7 +165,7 @@ def test_what_cannot_be_healed_is_an_error(
 
 
 def test_candles_whose_ticks_were_dropped_are_left_alone(database: Database, check_one: CheckOne) -> None:
-    """A refresh would delete them, and a late tick that makes the chunk anew would replace a whole candle."""
+    """A refresh would delete them, and a late tick that creates the chunk again would replace a whole candle."""
     insert(database, 100, 103, ago=60 * 24 * 40)
     change_hours(database)
     refresh(database)

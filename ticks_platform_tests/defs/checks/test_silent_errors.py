@@ -173,7 +173,7 @@ def test_a_candle_written_by_hand_is_found_and_healed_days_later_in_every_level(
     for level in CANDLES[1:]:
         assert check_one("candles_equal_finer", level.name).passed
     assert tamper(database, statement, candle.name) == 1
-    # A wrong minute shows in its hour, which is made of it anew no more than the day is.
+    # A wrong minute shows in its hour, which is recomputed from it no more than the day is.
     seen_by = ONE_DAY if candle is ONE_DAY else ONE_HOUR
     found = check_one("candles_equal_finer", seen_by.name)
     assert (found.passed, found.severity) == (False, WARN)

@@ -84,7 +84,7 @@ def test_several_connections() -> None:
 
             running.feed.set_symbols(["TSLA", "MSFT", "NVDA", "AMZN", "GOOGL", "META", "AMD"])
             then = [["T.AMD"], ["T.AMZN", "T.NVDA"], ["T.GOOGL", "T.MSFT"], ["T.META", "T.TSLA"]]
-            wait_until(lambda: held(stand_in) == then, "spread anew")
+            wait_until(lambda: held(stand_in) == then, "spread again")
             wait_until(lambda: running.feed.state is State.STREAMING, "streaming")
             assert running.states(State.CONNECTING) == 4
             assert running.feed.unhealthy == frozenset()

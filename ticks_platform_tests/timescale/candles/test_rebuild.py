@@ -1,4 +1,4 @@
-"""A candle whose file has changed is found, and made anew without loss of history, readers, rights and policies."""
+"""A candle whose file has changed is found, and rebuilt without loss of history, readers, rights and policies."""
 
 from __future__ import annotations
 

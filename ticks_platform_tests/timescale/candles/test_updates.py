@@ -151,5 +151,5 @@ def test_candles_follow_the_bits_in_every_state_of_a_chunk(database: Database) -
                 "CALL refresh_continuous_aggregate(%s::regclass, %s, %s, force => true)",
                 (candle.name, BEGIN - timedelta(days=1), BEGIN + timedelta(days=3)),
             )
-    assert_right(database, "compressed anew and refreshed by force")
+    assert_right(database, "compressed again and refreshed by force")
     assert_valid(database)
