@@ -40,6 +40,7 @@ MACHINERY = (
     "schema/market_session.sql",
     "schema/symbol_calendar.sql",
     "schema/trade_condition.sql",
+    "schema/adoption.sql",
 )
 """What ingestion needs beside the hypertable, in the order of their references."""
 
