@@ -22,11 +22,14 @@ ALWAYS = "always"
 
 WEEKDAYS = "24/5"
 """The calendar of currencies: days from 17:00 to 17:00 in New York, Monday's from Sunday evening. Those of 25 December
-and 1 January are closed: ZFX (2023) and FXOpen (2020, 2024) announced these hours, and Lean has them as holidays of OANDA
-(pull request 3600). The `24/5` of exchange_calendars is open then, and on Friday evening."""
+and 1 January are closed: ZFX (2023) and FXOpen (2020, 2024) announced these hours, and Lean has them as holidays of
+OANDA (pull request 3600). The `24/5` of exchange_calendars is open then, and on Friday evening."""
 
 REGULAR = "regular"
 """The sending hours of a provider that sends while the market is open."""
+
+US_STOCKS = "04:00-20:00"
+"""When trades of US stocks are reported, in New York. Regular hours are 09:30 to 16:00."""
 
 _NEW_YORK = ZoneInfo("America/New_York")
 _HOLIDAYS = {(12, 25), (1, 1)}
