@@ -41,6 +41,7 @@ _DAY = 86_400.0
 _MIDNIGHT = timedelta(days=1)
 _FIRST_DAY = date(2000, 1, 2)
 _DAYS = 36_400
+_EPOCH = date(1970, 1, 1).toordinal()
 _SUNDAY, _SATURDAY = 6, 5
 
 
@@ -145,7 +146,7 @@ class Calendar:
         first = bisect_left(self._openings, (begin,))
         return self._openings[first : bisect_left(self._openings, (end,))]
 
-    def hours_of(self, day: date) -> tuple[float, float] | None:
+    def extended_hours(self, day: date) -> tuple[float, float] | None:
         """From the first opening of a trading day to its last closing; None on a day without a session.
 
         The day of `always` is that of UTC.
@@ -187,8 +188,13 @@ def _sending_hours(market: Calendar, begin: timedelta, end: timedelta) -> list[O
     On days that close early, US markets end their late session earlier by as much, at 17:00 rather than 20:00 (NYSE's
     page of holidays and trading hours; brokers say the same of Nasdaq).
     """
+    first = begin - (begin >= end) * _MIDNIGHT
+    if market.name == ALWAYS:
+        opens, last = first.total_seconds(), end.total_seconds()
+        midnights = ((day, _DAY * (day.toordinal() - _EPOCH)) for day in _days())
+        return [Opening(at + opens, at + last, day, min(at, at + opens), at + _DAY) for day, at in midnights]
     found: list[Opening] = []
-    for opening in _utc_days() if market.name == ALWAYS else market._openings:
+    for opening in market._openings:
         if found and found[-1].session == opening.session:
             continue  # after a lunch break
         midnight = datetime.combine(opening.session, time(), market._zone)
@@ -197,7 +203,7 @@ def _sending_hours(market: Calendar, begin: timedelta, end: timedelta) -> list[O
             early = usual - _since_midnight(datetime.fromtimestamp(opening.closes, market._zone).time())
             closes = end - max(early, timedelta(0))
         # Adding to a time with a zone keeps the local hour.
-        at = ((midnight + begin - (begin >= end) * _MIDNIGHT).timestamp(), (midnight + closes).timestamp())
+        at = ((midnight + first).timestamp(), (midnight + closes).timestamp())
         found.append(Opening(*at, opening.session, min(opening.day_begins, at[0]), max(opening.day_ends, at[1])))
     return found
 
@@ -217,11 +223,6 @@ def _merged(openings: list[Opening]) -> tuple[list[float], list[float]]:
 
 def _days() -> Iterator[date]:
     return (_FIRST_DAY + timedelta(days=day) for day in range(_DAYS))
-
-
-def _utc_days() -> list[Opening]:
-    begins = ((day, datetime.combine(day, time(), timezone.utc).timestamp()) for day in _days())
-    return [Opening(begin, begin + _DAY, day, begin, begin + _DAY) for day, begin in begins]
 
 
 def _currency_days() -> list[Opening]:
