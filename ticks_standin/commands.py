@@ -126,8 +126,8 @@ class Commands:
         code = {"cancelled": CANCELLED, "erroneous": ERRONEOUS, "corrected": CORRECTED}[kind]
         now = now_ms()
         for event in chosen:
-            right = (price or event.price, event.volume if size is None else round(size * UNITS))
-            self._server.history.keep(correct(event, code, now, right if code == CORRECTED else (0.0, 0)), now)
+            right = (event.price if price is None else price, event.volume if size is None else round(size * UNITS))
+            self._server.history.keep(correct(event, code, now, right if code == CORRECTED else (None, 0)), now)
         return [decode_trade(event.payload).i for event in chosen]
 
     @command()

@@ -16,7 +16,7 @@ from ticks_standin.market.bars import UNITS
 from ticks_standin.market.events import Event
 from ticks_standin.market.history import History
 from ticks_standin.market.hours import NEW_YORK, Hours, regular_hours
-from ticks_standin.market.instruments import Listings
+from ticks_standin.market.listings import Listings
 from ticks_standin.market.walk import Market
 from ticks_standin.polygon.events import EventMaker
 from ticks_standin.polygon.rest import PolygonApi
@@ -116,7 +116,7 @@ class PastDay:
 
     def _made(self, symbol: str, prints: tuple[int, int]) -> Iterator[Event]:
         if self._random.random() < _ON_NYSE:
-            self._listings.find(symbol, exchange="NYSE", mic_code="XNYS")  # made up there, and then found
+            self._listings.make_up(symbol, "NYSE", "XNYS")
         (source,) = self._maker.sources("stocks", "T", symbol)
         if self._random.random() < _WITHOUT_AUCTIONS:
             source.prints = self._maker.prints(source.instrument, self._random, auctions=False)

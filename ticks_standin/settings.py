@@ -15,6 +15,7 @@ CapVictim = Literal["old", "new", "either"]
 CapEnding = Literal["1008", "abort"]
 SlowStatus = Literal["both", "slow_consumer", "force_disconnect", "none"]
 PolygonTape = Literal["real", "plain"]
+MarketField = Literal["exchange", "mic_code"]
 NoData = Literal["400", "empty"]
 Overfull = Literal["by_order", "newest"]
 
@@ -90,6 +91,15 @@ class StandInSettings(BaseModel):
         default=False, description="REST also serves the bar that is not over yet, unless there is a delay"
     )
     record: bool = Field(default=False, description="keep every frame sent, in order, in the account")
+    twelve_data_omits: frozenset[MarketField] = Field(
+        default=frozenset(), description="fields that Twelve Data's price events omit: exchange, mic_code"
+    )
+    twelve_data_status_omits: frozenset[MarketField] = Field(
+        default=frozenset(), description="fields that the items of Twelve Data's subscribe-status omit"
+    )
+    twelve_data_wrong_mic_code: bool = Field(
+        default=False, description="mic_code of Twelve Data's stocks is that of another market"
+    )
     twelve_data_credits_per_minute: int = Field(
         default=0, ge=0, description="API credits of a Twelve Data key per minute, one per symbol; 0 is no limit"
     )

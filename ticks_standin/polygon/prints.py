@@ -94,7 +94,7 @@ class Print(NamedTuple):
     lag_ms: int = 0
     closes: int = 0
     fate: int = 0
-    right: tuple[float, int] = (0.0, 0)
+    right: tuple[float | None, int] = (None, 0)
 
 
 def round_lot(price: float) -> int:
@@ -249,7 +249,7 @@ class Prints:
         fate = CANCELLED if drawn < 0.6 else ERRONEOUS if drawn < 0.7 else CORRECTED
         wrong = self._off(price, 0.02, 0.2) if self._random.random() < 0.5 else price
         sent = volume * 10 if fate == CORRECTED else volume
-        right = (price, volume) if fate == CORRECTED else (0.0, 0)
+        right = (price, volume) if fate == CORRECTED else (None, 0)
         return Print(wrong, sent, TRF, with_session((), regular=regular), fate=fate, right=right)
 
     def _near(self, price: float) -> float:

@@ -57,7 +57,7 @@ class TickStream:
             self._ever_traded |= sources
             audible = iter(self._ever_traded)
         else:
-            audible = (s for s in sources if s.instrument.symbol not in self._silent and s.name not in self._silent)
+            audible = (source for source in sources if not self._silent & source.names)
         # Clients subscribe in any order (the official one sends a set): the market's draws must not depend on it.
         self._traded = sorted(audible, key=lambda source: source.order)
         self._set_flowing()

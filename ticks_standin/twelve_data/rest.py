@@ -18,7 +18,8 @@ from websockets.datastructures import Headers
 
 from ticks_standin.market.bars import UNITS
 from ticks_standin.market.history import History
-from ticks_standin.market.instruments import Instrument, Kind, Listings
+from ticks_standin.market.instruments import Instrument, Kind
+from ticks_standin.market.listings import Listings
 from ticks_standin.provider.rest import Allowance, Answer, Question, RefusedError
 from ticks_standin.provider.rest_bars import RestBar, Window, bars_of, day_after, is_served, of_days, of_length, to_ms
 from ticks_standin.settings import StandInSettings
