@@ -133,3 +133,35 @@ def test_feeds_of_this_release_are_refused(load: Load) -> None:
         Journal(journal_path(feed), feed=feed).close()
     with pytest.raises(SettingsError, match="feeds 'tape' and 'stocks' would both make the candles of AAPL"):
         load(tape=polygon("AAPL"), stocks=twelve_data("AAPL"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "says"),
+    [
+        ({"currency": "USD"}, {"currency": "CAD"}, "currency is USD in the one and CAD in the other"),
+        ({"name": "Royal Bank"}, {"name": "RBC"}, "name is Royal Bank"),
+        ({"round_lot": 100}, {"round_lot": {"2025-11-03": 40}}, "round_lot is 100 in the one and {2025-11-03: 40} in"),
+        ({"may_be_negative": True}, {"may_be_negative": False}, "may_be_negative is True"),
+        ({"calendar": "XNYS"}, {"calendar": "XTSE"}, "calendar is XNYS"),
+    ],
+)
+def test_two_feeds_that_say_different_things_of_one_symbol_are_refused(
+    load: Load, one: dict[str, object], other: dict[str, object], says: str
+) -> None:
+    feeds = {
+        "tape": {**polygon(), "symbols": {"RY": one}},
+        "second": {**twelve_data(candles=False), "symbols": {"RY": other}},
+    }
+    with pytest.raises(SettingsError, match="feeds 'tape' and 'second' say different things of RY: ") as caught:
+        load(**feeds)
+    assert says in str(caught.value)
+    load(**feeds, have_run=["tape", "second"])
+    # Synthetic ticks are in a database of their own.
+    load(tape=feeds["tape"], second={**feeds["second"], "endpoint": "stand-in"})
+
+
+def test_two_feeds_may_complete_each_other(load: Load) -> None:
+    load(
+        tape={**polygon(), "symbols": {"RY": {"currency": "usd", "mic": "XNYS"}}},
+        second={**twelve_data(candles=False), "symbols": {"RY": {"currency": "USD", "tick_size": 0.01}}},
+    )

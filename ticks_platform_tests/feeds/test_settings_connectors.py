@@ -257,6 +257,7 @@ def test_changes_that_a_running_ingestion_can_apply() -> None:
     one = feed()
     assert one.only_symbols_differ(feed(symbols=["MSFT", {"symbol": "SHEL", "calendar": "XLON"}]))
     assert one.only_symbols_differ(one)
+    assert one.only_symbols_differ(feed(symbols={"AAPL": {"name": "Apple", "currency": "USD", "round_lot": 100}}))
     for other in (feed(options={"channels": ["Q"]}), feed(calendar="XLON"), feed(symbols_per_connection=3)):
         assert not one.only_symbols_differ(other)
         assert not other.only_symbols_differ(one)
