@@ -55,10 +55,11 @@ GIVEN_UP = "      - {symbol: MSFT, name: Microsoft, calendar: XNYS}\n"
 
 CORRECTED = """
 INSERT INTO tick_correction (
-    correction_id, time, symbol, exchange, trade_id, feed, kind, tick_id, known_at, source, price, size, updates, conditions
+    correction_id, time, symbol, exchange, trade_id, feed, kind, tick_id, known_at, source, price, size, updates,
+    conditions
 )
-SELECT gen_random_uuid(), time, symbol, exchange, trade_id, feed, 'cancelled', tick_id, now(), 'REST: correction 8', price, size,
-    updates, conditions
+SELECT gen_random_uuid(), time, symbol, exchange, trade_id, feed, 'cancelled', tick_id, now(), 'REST: correction 8',
+    price, size, updates, conditions
 FROM stocks_real_time
 WHERE feed = 'tape' AND symbol = 'NVDA' AND time > now() - INTERVAL '5 days'
 ORDER BY time
@@ -83,12 +84,19 @@ INSERT INTO ticks_platform.feed (feed, provider, synthetic, enabled) VALUES ('re
 INSERT INTO ticks_platform.feed_lease (feed, epoch, owner, taken_at, heartbeat_at, released_at)
 SELECT 'removed', 12, 'a run of long ago', past, past, past FROM (SELECT now() - INTERVAL '1 year' AS past) AS time;
 INSERT INTO official_price (time, symbol, session, kind, price, size, exchange, is_primary, feed, received_at)
-SELECT at, 'NVDA', at::date, 'close', 181.5, 250000, '12', true, 'tape', at FROM (SELECT now() - INTERVAL '3 days' AS at) AS time;
+SELECT at, 'NVDA', at::date, 'close', 181.5, 250000, '12', true, 'tape', at
+FROM (SELECT now() - INTERVAL '3 days' AS at) AS time;
 INSERT INTO ticks_platform.feed_true_up (
     feed, day, symbol, mode, begins_at, ends_at, state, compared, differed, still_differing, corrections, known_at
 )
 SELECT 'tape', at::date, 'NVDA', 'bars', date_trunc('day', at), at, 'done', 390, ARRAY[at], 0, 1, at
 FROM (SELECT now() - INTERVAL '3 days' AS at) AS time;
+INSERT INTO ticks_platform.feed_hour (feed, destination, hour, loaded, last_received_at, counted_since, changed_at)
+SELECT 'tape', 'official_price', '-infinity'::timestamptz, 1, now(), now(), now()
+UNION ALL
+SELECT 'tape', 'tick_correction', date_trunc('hour', time, 'UTC'), 1, now(), now(), now() FROM tick_correction;
+UPDATE ticks_platform.feed_ledger SET events = events + 2, loaded = loaded + 2
+WHERE (feed, epoch, connection) = ('tape', 1, 1);
 """
 """Rows in states that the recording does not reach, and a feed that is no longer in feeds.yaml."""
 

@@ -62,11 +62,15 @@ ARRIVALS = {"ticks_platform.feed_ledger": "last_received_at", "ticks_platform.fe
 """Where rows are left out that were not received before the dump was made."""
 
 
-RENAMED = {"ticks_platform.feed_coverage": {"reckoned": "computed"}}
-"""Today's names of columns."""
+_RENAMED = {"ticks_platform.feed_coverage": {"reckoned": "computed"}}
+_WHOLE = {"stocks_real_time": {"day_volume": "day_volume_whole"}}
 
-UNTIL_REBUILT = {**RENAMED, "stocks_real_time": {"day_volume": "day_volume_whole"}}
-"""Those of before the candles are rebuilt."""
+
+def renamed(dump: Dump, *, until_rebuilt: bool = False) -> dict[str, dict[str, str]]:
+    """Today's names of the dump's columns, or those of before the candles are rebuilt."""
+    if not dump.is_older:
+        return {}
+    return {**_RENAMED, **_WHOLE} if until_rebuilt else _RENAMED
 
 
 class Moment(NamedTuple):
@@ -93,16 +97,18 @@ class Continued(NamedTuple):
 
 
 def continue_(
-    database: Database, dump: Dump, state: Path, project: Path, before: Moment, renamed: dict[str, dict[str, str]]
+    database: Database, dump: Dump, state: Path, project: Path, before: Moment, names: dict[str, dict[str, str]]
 ) -> Continued:
     """Feed, repair and replay continue where the old code was killed."""
     settings = load_settings(project / "feeds.yaml")
-    names = [feed.name for feed in settings.feeds]
+    feeds = [feed.name for feed in settings.feeds]
     with database.autocommit() as cursor:
-        waited = audit.journal_folder(cursor, state / "journal", names)
+        waited = audit.journal_folder(cursor, state / "journal", feeds)
     assert [problem for account in waited.accounts for problem in account.problems()] == []
     with StandIn(StandInSettings(rate=0)) as stand_in:
-        _load_what_waits(settings.feed("stocks"), stand_in, database)
+        for name in ("stocks", "abroad"):
+            if name in feeds:
+                _load_what_waits(settings.feed(name), stand_in, database)
         tape = settings.feed("tape")
         history = tape.history(stand_in_url=stand_in.url("polygon", key=None))
         assert history is not None
@@ -110,10 +116,10 @@ def continue_(
         assert stand_in.requests() == [], "nothing is fetched twice"
     exported = str(state / "exported.sqlite3")
     assert ingestion_command(["replay", exported]) == 0
-    after = look(database, dump, renamed)
+    after = look(database, dump, names)
     assert ingestion_command(["replay", exported]) == 0
     with database.autocommit() as cursor:
-        left = audit.journal_folder(cursor, state / "journal", names)
+        left = audit.journal_folder(cursor, state / "journal", feeds)
         cursor.execute("SELECT count(*) FROM stocks_real_time")
         (ticks,) = cursor.fetchone() or (0,)
     return Continued(
@@ -163,14 +169,14 @@ def rebuild(platform: dg.Definitions, *, dry_run: bool) -> dg.ExecuteInProcessRe
         )
 
 
-def look(database: Database, dump: Dump, renamed: dict[str, dict[str, str]] = RENAMED) -> Moment:
-    """Look at the columns that the old code knew, under the names that it had for them."""
+def look(database: Database, dump: Dump, names: dict[str, dict[str, str]]) -> Moment:
+    """Look at the columns that the old code knew, under today's names of them."""
     with database.transaction() as cursor:
         rows = {}
         for name in (*dump.tables, *CANDLES, *VIEWS):
             columns = dump.started(name).columns
-            names = renamed.get(name, {})
-            found = rows_of(cursor, name, [names.get(column, column) for column in columns])
+            today = names.get(name, {})
+            found = rows_of(cursor, name, [today.get(column, column) for column in columns])
             rows[name] = Rows(columns, sorted(found.values))
         return Moment(rows, chunks(cursor), structure(cursor), objects(cursor))
 
@@ -186,9 +192,12 @@ def differing(expected: dict[str, Rows], found: dict[str, Rows]) -> str:
     return "\n".join(lines)
 
 
-def same_after_rebuild(rows: dict[str, Rows]) -> dict[str, Rows]:
-    """What a rebuild leaves as it was: all but columns that it fills, and sessions that have extended hours now."""
+def same_after_rebuild(dump: Dump, rows: dict[str, Rows]) -> dict[str, Rows]:
+    """What a rebuild leaves as it was: all, or of the older dump all but columns that it fills, and sessions that have
+    extended hours now."""
     kept = dict(rows)
+    if not dump.is_older:
+        return kept
     for name in FILLED_BY_THE_REBUILD:
         places = [place for place, column in enumerate(rows[name].columns) if column != "day_volume"]
         columns = tuple(rows[name].columns[place] for place in places)

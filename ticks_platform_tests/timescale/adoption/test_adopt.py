@@ -7,7 +7,7 @@ import pytest
 from ticks_platform.timescale.adoption import relations
 from ticks_platform.timescale.adoption.adopt import AdoptionRefusedError
 from ticks_platform.timescale.adoption.plan import plan
-from ticks_platform_tests.timescale.adoption.conftest import COMPANY, ROWS, TABLE, Tutorial
+from ticks_platform_tests.support.tutorial import COMPANY, ROWS, TABLE, Tutorial
 
 
 def test_the_tutorials_tables_are_adopted(tutorial: Tutorial) -> None:
@@ -33,7 +33,8 @@ def test_the_tutorials_tables_are_adopted(tutorial: Tutorial) -> None:
     ]
     assert any("OLD" in note for note in done.notes)
     candles = tutorial.ask(
-        "SELECT bucket, symbol, open, close, tick_count FROM one_hour_candle WHERE symbol = 'AAPL' ORDER BY bucket LIMIT 2"
+        "SELECT bucket, symbol, open, close, tick_count FROM one_hour_candle WHERE symbol = 'AAPL' "
+        "ORDER BY bucket LIMIT 2"
     )
     assert [row[2:] for row in candles] == [(100.1, 111.1, 3), (101.1, 112.1, 3)]
     assert tutorial.ask("SELECT ticks FROM ticks_platform.adoption") == [(2000,)]
@@ -48,14 +49,16 @@ OWN = (
     "ALTER TABLE stocks_real_time SET (timescaledb.compress, timescaledb.compress_segmentby = 'symbol')",
     "SELECT add_compression_policy('stocks_real_time', INTERVAL '2 weeks')",
     "SELECT add_retention_policy('stocks_real_time', INTERVAL '1 month')",
-    "CREATE VIEW heights WITH (security_barrier) AS SELECT symbol, max(day_volume) AS height FROM stocks_real_time GROUP BY 1",
+    "CREATE VIEW heights WITH (security_barrier) AS "
+    "SELECT symbol, max(day_volume) AS height FROM stocks_real_time GROUP BY 1",
     "CREATE VIEW top AS SELECT max(height) FROM heights",
     "COMMENT ON VIEW heights IS 'of mine'",
     "CREATE ROLE adoption_reader",
     "GRANT SELECT ON stocks_real_time, heights, one_hour_candle TO adoption_reader",
-    "CREATE FUNCTION upper_symbol() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.symbol := upper(NEW.symbol); RETURN NEW; END$$",
+    "CREATE FUNCTION upper_symbol() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$BEGIN NEW.symbol := upper(NEW.symbol); RETURN NEW; END$$",
     "CREATE TRIGGER upper_symbol BEFORE INSERT ON stocks_real_time FOR EACH ROW EXECUTE FUNCTION upper_symbol()",
-    "SELECT compress_chunk(chunk) FROM show_chunks('stocks_real_time', older_than => '2026-10-16'::timestamptz) AS chunk",
+    "SELECT compress_chunk(c) FROM show_chunks('stocks_real_time', older_than => '2026-10-16'::timestamptz) AS c",
 )
 GONE = (
     "DROP OWNED BY adoption_reader",
@@ -144,49 +147,51 @@ def test_candles_are_kept_under_another_name(tutorial: Tutorial) -> None:
 
 
 @pytest.mark.full
-def test_a_plain_table_is_adopted(empty: Tutorial) -> None:
+def test_a_plain_table_is_adopted(without_tables: Tutorial) -> None:
     """It becomes a hypertable; rows keep the order in which they lie. Fractions and empty prices are allowed."""
-    empty.run(
+    without_tables.run(
         TABLE.split(";")[0].replace("INT NULL", "NUMERIC"),
         "INSERT INTO stocks_real_time VALUES ('2026-10-05', 'a', 3, 0.75), ('2026-10-05', 'a', 1, NULL), "
         "('2026-10-05', 'a', NULL, 2), ('2026-10-04', 'a', 9, NULL)",
     )
-    before = empty.rows()
-    empty.adopt()
-    assert empty.rows() == before
-    assert empty.ask("SELECT price, day_volume, updates FROM stocks_real_time ORDER BY tick_id") == [
+    before = without_tables.rows()
+    without_tables.adopt()
+    assert without_tables.rows() == before
+    assert without_tables.ask("SELECT price, day_volume, updates FROM stocks_real_time ORDER BY tick_id") == [
         (9, None, None),
         (3, 0.75, None),
         (1, None, None),
         (None, 2, 4),
     ]
-    assert empty.ask("SELECT open, close, day_volume FROM one_minute_candle WHERE bucket = '2026-10-05'") == [(3, 1, 2)]
+    assert without_tables.ask("SELECT open, close, day_volume FROM one_minute_candle WHERE bucket = '2026-10-05'") == [
+        (3, 1, 2)
+    ]
 
 
 @pytest.mark.full
 @pytest.mark.parametrize(
-    ("statements", "message"),
+    ("statement", "message"),
     [
-        (("ALTER TABLE stocks_real_time ADD UNIQUE (symbol, time)",), r"one row of a time stamp.*DROP CONSTRAINT"),
-        (("CREATE UNIQUE INDEX own ON stocks_real_time (time, symbol, price)",), r"DROP INDEX own"),
-        (("ALTER TABLE stocks_real_time ADD COLUMN feed text",), r"RENAME COLUMN feed TO own_feed"),
-        (("ALTER TABLE stocks_real_time ADD COLUMN size int",), r"size is integer.*RENAME COLUMN size"),
-        (("ALTER TABLE stocks_real_time ADD COLUMN own int NOT NULL DEFAULT 1", "ALTER TABLE stocks_real_time ALTER own "
-          "DROP DEFAULT"), r"own needs a value.*default.*DROP NOT NULL"),
-        (("ALTER TABLE stocks_real_time ALTER price SET NOT NULL",), r"price may not be empty"),
-        (("INSERT INTO stocks_real_time VALUES (now() + INTERVAL '4 hours', 'AAPL', 1, 1)",), r"1 rows.*future.*time zone"),
-        (("INSERT INTO stocks_real_time VALUES ('1970-01-01', 'AAPL', 1, 1)",), r"1 rows.*before 1990"),
-        (("ALTER TABLE company ADD COLUMN id int NOT NULL DEFAULT 1", "ALTER TABLE company ALTER id DROP DEFAULT"),
+        ("ALTER TABLE stocks_real_time ADD UNIQUE (symbol, time)", r"one row of a time stamp.*DROP CONSTRAINT"),
+        ("CREATE UNIQUE INDEX own ON stocks_real_time (time, symbol, price)", r"DROP INDEX own"),
+        ("ALTER TABLE stocks_real_time ADD COLUMN feed text", r"RENAME COLUMN feed TO own_feed"),
+        ("ALTER TABLE stocks_real_time ADD COLUMN size int", r"size is integer.*RENAME COLUMN size"),
+        ("ALTER TABLE stocks_real_time ADD own int NOT NULL DEFAULT 1; "
+         "ALTER TABLE stocks_real_time ALTER own DROP DEFAULT", r"own needs a value.*default.*DROP NOT NULL"),
+        ("ALTER TABLE stocks_real_time ALTER price SET NOT NULL", r"price may not be empty"),
+        ("INSERT INTO stocks_real_time VALUES (now() + INTERVAL '4 hours', 'A', 1)", r"1 rows.*future.*time zone"),
+        ("INSERT INTO stocks_real_time VALUES ('1970-01-01', 'A', 1, 1)", r"1 rows.*before 1990"),
+        ("ALTER TABLE company ADD id int NOT NULL DEFAULT 1; ALTER TABLE company ALTER id DROP DEFAULT",
          r"company\.id needs a value"),
-        (("ALTER TABLE company ALTER symbol DROP NOT NULL", "INSERT INTO company VALUES (NULL, 'x')"), r"have no symbol"),
-        (("ALTER TABLE company RENAME COLUMN name TO full_name",), r"company: rename it with ALTER TABLE company RENAME TO"),
-        (("CREATE VIEW one_minute_candle AS SELECT 1 AS bucket",), r"rename it with ALTER VIEW one_minute_candle RENAME TO"),
-        (("CREATE TABLE stock_quotes (id int)",), r"ALTER TABLE stock_quotes RENAME TO own_stock_quotes"),
+        ("ALTER TABLE company ALTER symbol DROP NOT NULL; INSERT INTO company VALUES (NULL, 'x')", r"have no symbol"),
+        ("ALTER TABLE company RENAME COLUMN name TO full_name", r"company: rename it with ALTER TABLE company RENAME"),
+        ("CREATE VIEW one_minute_candle AS SELECT 1 AS bucket", r"rename it with ALTER VIEW one_minute_candle RENAME"),
+        ("CREATE TABLE stock_quotes (id int)", r"ALTER TABLE stock_quotes RENAME TO own_stock_quotes"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_adopted_is_refused(tutorial: Tutorial, statements: tuple[str, ...], message: str) -> None:
+def test_what_cannot_be_adopted_is_refused(tutorial: Tutorial, statement: str, message: str) -> None:
     """In words that say what to do, and nothing is changed."""
-    tutorial.run(*statements)
+    tutorial.run(statement)
     rows, structure = tutorial.rows(), tutorial.structure()
     with pytest.raises(AdoptionRefusedError, match=rf"(?s){message}.*Nothing was changed"):
         tutorial.adopt()
@@ -214,19 +219,19 @@ def test_an_interrupted_adoption_changes_nothing(tutorial: Tutorial) -> None:
 
 
 @pytest.mark.full
-def test_an_own_table_of_the_same_name_as_a_view(empty: Tutorial) -> None:
+def test_an_own_table_of_the_same_name_as_a_view(without_tables: Tutorial) -> None:
     """Nothing of the tutorial: there is nothing to adopt, and the message names what is in the way."""
-    empty.run("CREATE TABLE session_day_candle (id int)")
+    without_tables.run("CREATE TABLE session_day_candle (id int)")
     with (
-        empty.database.transaction() as cursor,
+        without_tables.database.transaction() as cursor,
         pytest.raises(
             relations.ForeignTablesError, match=r"ALTER TABLE session_day_candle RENAME TO own_session_day_candle"
         ),
     ):
         relations.require_own_tables(cursor)
-    empty.run("DROP TABLE session_day_candle", TABLE, ROWS, COMPANY)
+    without_tables.run("DROP TABLE session_day_candle", TABLE, ROWS, COMPANY)
     with (
-        empty.database.transaction() as cursor,
+        without_tables.database.transaction() as cursor,
         pytest.raises(relations.ForeignTablesError, match=r"tutorial's.*`ticks database adopt --dry-run`"),
     ):
         relations.require_own_tables(cursor)

@@ -38,8 +38,8 @@ INSERT INTO company VALUES ('AAPL', 'Apple'), ('AAPL', 'Apple Inc'), ('BTC/USD',
 """
 CANDLE = """
 CREATE MATERIALIZED VIEW one_hour_candle WITH (timescaledb.continuous) AS
-SELECT time_bucket('1 hour', time) AS bucket, symbol, FIRST(price, time) AS "open", MAX(price) AS high, MIN(price) AS low,
-    LAST(price, time) AS "close", LAST(day_volume, time) AS day_volume
+SELECT time_bucket('1 hour', time) AS bucket, symbol, FIRST(price, time) AS "open", MAX(price) AS high,
+    MIN(price) AS low, LAST(price, time) AS "close", LAST(day_volume, time) AS day_volume
 FROM stocks_real_time
 GROUP BY bucket, symbol
 WITH NO DATA;
@@ -48,7 +48,8 @@ SELECT add_continuous_aggregate_policy('one_hour_candle', start_offset => INTERV
 """
 
 LEFT = """
-SELECT format('DROP MATERIALIZED VIEW IF EXISTS %I CASCADE', view_name) FROM timescaledb_information.continuous_aggregates
+SELECT format('DROP MATERIALIZED VIEW IF EXISTS %I CASCADE', view_name)
+FROM timescaledb_information.continuous_aggregates
 UNION ALL
 SELECT format('DROP VIEW IF EXISTS %I CASCADE', viewname) FROM pg_views
 WHERE schemaname = 'public' AND viewname NOT IN (SELECT view_name FROM timescaledb_information.continuous_aggregates)
@@ -89,7 +90,8 @@ class Tutorial(NamedTuple):
     def rows(self) -> list[tuple[Any, ...]]:
         """The tutorial's columns of all ticks."""
         return self.ask(
-            "SELECT time, symbol, price, day_volume::float8 FROM stocks_real_time ORDER BY time, symbol, price, day_volume"
+            "SELECT time, symbol, price, day_volume::float8 FROM stocks_real_time "
+            "ORDER BY time, symbol, price, day_volume"
         )
 
     def adopt(self, *, keep: bool = False, say: Callable[[str], None] | None = None) -> Plan:
@@ -103,7 +105,7 @@ class Tutorial(NamedTuple):
 
 
 @pytest.fixture
-def empty(platform_database: PlatformDatabase, server_url: str | None) -> Iterator[Tutorial]:
+def without_tables(platform_database: PlatformDatabase, server_url: str | None) -> Iterator[Tutorial]:
     """A database without any table, whose policies nobody runs."""
     native = server_url is not None
     database = platform_database.drop()
@@ -119,7 +121,7 @@ def empty(platform_database: PlatformDatabase, server_url: str | None) -> Iterat
 
 
 @pytest.fixture
-def tutorial(empty: Tutorial) -> Tutorial:
+def tutorial(without_tables: Tutorial) -> Tutorial:
     """The tables of the tutorial, with rows, and its candle, refreshed."""
-    empty.run(TABLE, ROWS, COMPANY, CANDLE, "CALL refresh_continuous_aggregate('one_hour_candle', NULL, NULL)")
-    return empty
+    without_tables.run(TABLE, ROWS, COMPANY, CANDLE, "CALL refresh_continuous_aggregate('one_hour_candle', NULL, NULL)")
+    return without_tables
