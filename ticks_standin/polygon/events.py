@@ -16,7 +16,7 @@ from msgspec import UNSET
 
 from ticks_standin.market.bars import MINUTE_MS, UNITS, Bar, Bars, Day
 from ticks_standin.market.events import ALL, Event
-from ticks_standin.market.hours import is_regular
+from ticks_standin.market.hours import TradingHours
 from ticks_standin.market.instruments import Instrument, Kind
 from ticks_standin.market.listings import Listings
 from ticks_standin.market.walk import Tick
@@ -133,6 +133,8 @@ class EventMaker:
         self._fractional_share = settings.polygon_fractional_share
         self.seed = settings.seed
         """Seed of all that is drawn."""
+        self.hours = TradingHours(settings.market_hours, settings.regular_hours)
+        """When stocks are traded."""
         self._settings = settings
         self._listings = listings
         self._random = random.Random(f"{settings.seed}/polygon")  # noqa: S311
@@ -160,6 +162,7 @@ class EventMaker:
             primary=primary,
             tape=tape,
             draw=draw,
+            hours=self.hours,
             taken_back=taken_back,
             auctions=auctions,
         )
@@ -229,7 +232,7 @@ class EventMaker:
                 trft=time_ms - int(draw() * 40) if off_exchange else UNSET,
             )
         )
-        sets = in_a_minute(made.conditions, is_regular(time_ms))
+        sets = in_a_minute(made.conditions, self.hours.is_regular(time_ms))
         return _Made(payload, made.price, made.volume, sets, in_the_day(made.conditions), made)
 
     def quote(self, source: Source, tick: Tick, time_ms: int) -> _Made:
@@ -380,5 +383,5 @@ def _tape(instrument: Instrument) -> int:
 def _is_on(instrument: Instrument, market: str) -> bool:
     kind = instrument.kind
     if market == "stocks":
-        return kind in (Kind.STOCK, Kind.ETF) and instrument.country == "United States"
+        return instrument.is_us_equity
     return kind is {"forex": Kind.CURRENCY, "crypto": Kind.CRYPTO, "indices": Kind.INDEX}.get(market)
