@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from ticks_platform.feeds.calendars import ALWAYS
+from ticks_platform.feeds.calendars import ALWAYS, REGULAR
 from ticks_platform.feeds.columns import Decoded
 from ticks_platform.feeds.events import Event, Notice
 from ticks_platform.feeds.history import History
@@ -164,6 +164,14 @@ class Connector(abc.ABC):
     def calendar(self, symbol: str) -> str:
         """The calendar of a symbol's market, unless feeds.yaml names one. It decides when silence is suspicious."""
         return ALWAYS
+
+    def hours(self, symbol: str) -> str:
+        """When the provider sends data of a symbol, unless feeds.yaml says so: at other times, none can be missing.
+
+        `regular` for the hours of `calendar(symbol)`, `always`, or an interval in that calendar's own time, such as
+        `04:00-20:00`.
+        """
+        return REGULAR
 
     def history(self) -> History | None:
         """The provider's API for past data, or None if it has none."""

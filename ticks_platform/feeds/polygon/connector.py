@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from ticks_platform.feeds.calendars import ALWAYS, WEEKDAYS
+from ticks_platform.feeds.calendars import ALWAYS, US_STOCKS, WEEKDAYS
 from ticks_platform.feeds.columns import Decoded
 from ticks_platform.feeds.connector import Connector, Conversation, Reaction
 from ticks_platform.feeds.decoding import UNDECODABLE
@@ -210,6 +210,9 @@ class PolygonConnector(Connector):
             base, _, quote = self.symbol_of(symbol).replace("-", "/").partition("/")
             return pair(base, quote)
         return _INSTRUMENTS[market]
+
+    def hours(self, symbol: str) -> str:
+        return US_STOCKS if self._options.market == "stocks" else super().hours(symbol)
 
     def history(self) -> PolygonHistory | None:
         options = self._options

@@ -34,7 +34,9 @@ class _Symbol(NamedTuple):
     feed: FeedSettings
     said: Mapping[str, Any]
     expected: Facts
-    calendar: str | None
+    calendar: str
+    hours: str
+    """The calendar of the hours in which the provider sends it."""
 
 
 def known(
@@ -64,17 +66,20 @@ def known(
 
 
 def _symbols(feed: FeedSettings, ticked: Collection[str]) -> Iterable[tuple[str, _Symbol]]:
-    connector, calendars = feed.keyless_connector(), feed.calendars()
-    names = names_of(feed)
+    connector, names = feed.keyless_connector(), names_of(feed)
+    calendars, hours = feed.calendars(), feed.sending_calendars()
     for item in feed.symbols:
         if connector.many_names(item.symbol) is None:
             name = connector.symbol_of(item.symbol)
-            yield name, _Symbol(feed, item.facts(), connector.instrument(item.symbol), calendars[name].name)
+            yield (
+                name,
+                _Symbol(feed, item.facts(), connector.instrument(item.symbol), calendars[name].name, hours[name].name),
+            )
     if names.many:
-        calendar = calendars[next(iter(names.many.values()))].name
+        many = next(iter(names.many.values()))
         for name in ticked:
             if name not in names.single and names.contains(name):
-                yield name, _Symbol(feed, {}, connector.instrument(name), calendar)
+                yield name, _Symbol(feed, {}, connector.instrument(name), calendars[many].name, hours[many].name)
 
 
 def _instrument(name: str, first: _Symbol, said: Mapping[str, Any], answers: Iterable[tuple[str, Facts]]) -> Instrument:
@@ -96,6 +101,6 @@ def _instrument(name: str, first: _Symbol, said: Mapping[str, Any], answers: Ite
         values.get("tick_size"),
         values["may_be_negative"],
         first.calendar,
-        None,
+        first.hours,
         ", ".join(sources) or DEFAULT,
     )

@@ -64,9 +64,9 @@ def test_feeds_yaml_wins_over_the_provider_and_both_over_the_market() -> None:
         },
     )
     assert {instrument.symbol: instrument for instrument in found.instruments} == {
-        "SPY": Instrument("SPY", "etf", "ARCX", "USD", 0.01, False, "XLON", None, "feeds.yaml, polygon"),
-        "QQQ": Instrument("QQQ", "etf", None, "USD", None, False, "XNYS", None, "polygon, default"),
-        "IBM": Instrument("IBM", "stock", "XNYS", "USD", None, False, "XNYS", None, "polygon"),
+        "SPY": Instrument("SPY", "etf", "ARCX", "USD", 0.01, False, "XLON", "XLON", "feeds.yaml, polygon"),
+        "QQQ": Instrument("QQQ", "etf", None, "USD", None, False, "XNYS", "XNYS 04:00-20:00", "polygon, default"),
+        "IBM": Instrument("IBM", "stock", "XNYS", "USD", None, False, "XNYS", "XNYS 04:00-20:00", "polygon"),
     }
     assert found.set_lots == {"IBM": {date(2025, 11, 3): 40}}
     assert found.seen_lots == {"SPY": (100, "polygon"), "QQQ": (40, "polygon")}
