@@ -24,13 +24,19 @@ TABLES = {
     "stock_aggregates": ("symbol", "start_time", "end_time", "open_price", "close_price", "feed", "received_at"),
     "official_price": ("symbol", "session", "kind", "price", "exchange", "is_primary", "feed"),
     "tick_correction": ("correction_id", "symbol", "trade_id", "feed", "kind", "tick_id", "known_at"),
+    "corporate_action": ("symbol", "kind", "execution_date", "historical_adjustment_factor", "known_at"),
+    "instrument": ("symbol", "asset_class", "mic", "tick_size", "may_be_negative", "calendar"),
+    "round_lot": ("symbol", "valid_from", "round_lot"),
+    "trading_halt": ("time", "symbol", "kind", "feed", "received_at"),
 }
-"""Columns by which a table is known as ours, also one of an older release."""
+"""Columns by which a table is known as ours, also one of an older release. All tables of users' queries are here."""
 
 VIEWS = {
     "one_minute_candle_volume": ("bucket", "symbol", "volume", "derived"),
     "one_minute_candle_filled": ("bucket", "symbol", "open", "close", "source"),
     "session_day_candle": ("session", "symbol", "calendar", "open", "close"),
+    "one_day_candle_adjusted": ("bucket", "symbol", "open", "close", "adj_close", "split_factor"),
+    "session_day_candle_adjusted": ("session", "symbol", "open", "close", "adj_close", "split_factor"),
 }
 """The same, of views."""
 

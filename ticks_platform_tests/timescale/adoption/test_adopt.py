@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from ticks_platform.defs.common.bring_up import OBJECTS
 from ticks_platform.timescale.adoption import relations
 from ticks_platform.timescale.adoption.adopt import AdoptionRefusedError
 from ticks_platform.timescale.adoption.plan import plan
+from ticks_platform.timescale.candles.candles import CANDLES
+from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.tutorial import COMPANY, ROWS, TABLE, Tutorial
 
 
@@ -235,3 +238,12 @@ def test_an_own_table_of_the_same_name_as_a_view(without_tables: Tutorial) -> No
         pytest.raises(relations.ForeignTablesError, match=r"tutorial's.*`ticks database adopt --dry-run`"),
     ):
         relations.require_own_tables(cursor)
+
+
+def test_all_of_ours_are_known_as_ours(database: Database) -> None:
+    """Each table and view that users query, or a table of others under its name would not be noticed."""
+    ours = {name for name in OBJECTS if "." not in name}
+    known = {*relations.TABLES, *relations.VIEWS, *(candle.name for candle in CANDLES)}
+    assert ours - known == set()
+    with database.transaction() as cursor:
+        assert relations.find(cursor) == []
