@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from ticks_platform.feeds.calendars import ALWAYS, Calendar, calendar
-from ticks_platform.feeds.connector import Connector
+from ticks_platform.feeds.connector import AskedSymbol, Connector
 from ticks_platform.feeds.events import Event
 from ticks_platform.feeds.history import History
 from ticks_platform.feeds.primary import shared
@@ -70,7 +70,7 @@ class RepairSettings(_Section):
 class SymbolSettings(_Section):
     """A symbol as the provider spells it, and the instrument's name."""
 
-    symbol: Annotated[str, Field(min_length=1, pattern=r"^[^\s,]+$")]
+    symbol: Annotated[str, Field(min_length=1, pattern=r"^[^\s,]+( [^\s,]+)*$")]
     name: str | None = None
     calendar: str | None = None
     """The calendar of its market, if it is not the feed's."""
@@ -194,14 +194,24 @@ class FeedSettings(_Section):
             raise ValueError("must quote symbols that look like a number or a boolean, such as 'ON' or '0700'")
         return value
 
-    @field_validator("symbols")
-    @classmethod
-    def _no_symbol_twice(cls, value: tuple[SymbolSettings, ...]) -> tuple[SymbolSettings, ...]:
-        seen: set[str] = set()
-        twice = {item.symbol for item in value if item.symbol in seen or seen.add(item.symbol)}  # type: ignore[func-returns-value]
+    @model_validator(mode="after")
+    def _each_name_once(self) -> Self:
+        connector = find_connector(self.provider)(url=None, api_key=None, options=self.options)
+        spelled: dict[str, list[str]] = {}
+        for item in self.symbols:
+            spelled.setdefault(connector.symbol_of(item.symbol), []).append(item.symbol)
+        twice = [
+            f"{name} ({' and '.join(dict.fromkeys(symbols))})" if set(symbols) != {name} else name
+            for name, symbols in sorted(spelled.items())
+            if len(symbols) > 1
+        ]
         if twice:
-            raise ValueError(f"listed twice: {', '.join(sorted(twice))}")
-        return value
+            raise ValueError(f"symbols: listed twice: {', '.join(twice)}")
+        try:
+            connector.use_symbols(self.asked())
+        except ValueError as error:
+            raise ValueError(f"symbols: {error}") from None
+        return self
 
     @property
     def synthetic(self) -> bool:
@@ -231,8 +241,12 @@ class FeedSettings(_Section):
         changeable = ("symbols", "repair", "true_up", "bar_tolerance")
         return self.model_copy(update={name: getattr(other, name) for name in changeable}) == other
 
+    def asked(self) -> tuple[AskedSymbol, ...]:
+        """The symbols, for the connector."""
+        return tuple(AskedSymbol(item.symbol) for item in self.symbols)
+
     def symbol_names(self) -> tuple[str, ...]:
-        """The symbols as the provider spells them."""
+        """The symbols as feeds.yaml spells them."""
         return tuple(item.symbol for item in self.symbols)
 
     def calendars(self) -> dict[str, Calendar]:
@@ -257,13 +271,18 @@ class FeedSettings(_Section):
         return self.connector(stand_in_url=stand_in_url).history()
 
     def asked_symbols(self) -> dict[str, str]:
-        """The provider's spelling of each symbol, by the name that its ticks carry."""
+        """Each symbol as feeds.yaml spells it, by the name that its ticks carry."""
         connector = self.keyless_connector()
         return {connector.symbol_of(item.symbol): item.symbol for item in self.symbols}
 
     def keyless_connector(self) -> Connector:
         """A connector that decodes, and knows symbols; it cannot connect to where a key is needed."""
-        return find_connector(self.provider)(url=None, api_key=None, options=self.options)
+        return self._connector(url=None, api_key=None)
+
+    def _connector(self, *, url: str | None, api_key: str | None) -> Connector:
+        connector = find_connector(self.provider)(url=url, api_key=api_key, options=self.options)
+        connector.use_symbols(self.asked())
+        return connector
 
     def connector(self, *, stand_in_url: str | None = None) -> Connector:
         """The connector of this feed's provider.
@@ -275,7 +294,7 @@ class FeedSettings(_Section):
         if self.endpoint == STAND_IN:
             if stand_in_url is None:
                 raise SettingsError(f"feed '{self.name}': its endpoint is the stand-in, which has not been started")
-            return connector(url=stand_in_url, api_key="stand-in", options=self.options)
+            return self._connector(url=stand_in_url, api_key="stand-in")
         key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
         if connector.requires_key and not key:
             remedy = (
@@ -288,7 +307,7 @@ class FeedSettings(_Section):
                 "feeds.yaml for synthetic ticks"
             )
         url = None if self.endpoint == "live" else self.endpoint
-        return connector(url=url, api_key=key or None, options=self.options)
+        return self._connector(url=url, api_key=key or None)
 
 
 class PlatformSettings(_Section):

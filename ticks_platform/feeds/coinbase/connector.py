@@ -65,6 +65,12 @@ class Coinbase(Connector):
     def converse(self) -> CoinbaseConversation:
         return CoinbaseConversation()
 
+    def channels(self, symbol: str) -> tuple[str, ...]:
+        return (symbol.upper(),)
+
+    def symbol_of(self, symbol: str) -> str:
+        return symbol.upper()
+
     def decode(self, frame: bytes) -> list[Event]:
         try:
             kind = msgspec.json.decode(frame, type=_Message).type
