@@ -72,7 +72,7 @@ def shared(feeds: Iterable[Feed]) -> list[Shared]:
     for (one, ones), (other, others) in itertools.combinations(primary, 2):
         both = ones.shared_with(others) if one.synthetic == other.synthetic else set()
         if both:
-            older = all(_ran_before_0_2(feed.name) for feed in (one, other))
+            older = ran_before_0_2(one.name) and ran_before_0_2(other.name)
             found.append(Shared(one.name, other.name, tuple(sorted(both)), older))
     return found
 
@@ -82,7 +82,7 @@ def names_of(feed: Feed) -> Names:
     return Names.of(feed.keyless_connector(), feed.symbol_names())
 
 
-def _ran_before_0_2(feed: str) -> bool:
+def ran_before_0_2(feed: str) -> bool:
     """Whether a feed has a journal of an earlier release on this machine; later ones say which release created them."""
     path = journal_path(feed)
     if not path.exists():

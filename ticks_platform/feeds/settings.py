@@ -6,19 +6,21 @@ import functools
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from ticks_platform.feeds.calendars import ALWAYS, Calendar, calendar
 from ticks_platform.feeds.connector import AskedSymbol, Connector
 from ticks_platform.feeds.events import Event
 from ticks_platform.feeds.history import History
-from ticks_platform.feeds.primary import shared
+from ticks_platform.feeds.primary import Shared, shared
 from ticks_platform.feeds.registry import find_connector
+from ticks_platform.feeds.symbol_settings import Contradiction, Section, contradictions
+from ticks_platform.feeds.symbol_settings import SymbolSettings as SymbolSettings
 from ticks_platform.settings_file import SettingsError as SettingsError
 from ticks_platform.settings_file import explain, read_settings, section
 
@@ -30,11 +32,7 @@ STAND_IN = "stand-in"
 _SECRET_IN_URL = re.compile(r"api[_-]?key|token=", re.IGNORECASE)
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class StandInSettings(_Section):
+class StandInSettings(Section):
     """How the local feed server behaves."""
 
     rate: Annotated[float, Field(gt=0, le=1_000_000)] = 20.0
@@ -44,7 +42,7 @@ class StandInSettings(_Section):
     """Whether it makes up a stock for each symbol that it does not know."""
 
 
-class JournalSettings(_Section):
+class JournalSettings(Section):
     """The local log that keeps frames until they are committed."""
 
     max_megabytes: Annotated[int, Field(gt=0)] = 2048
@@ -53,7 +51,7 @@ class JournalSettings(_Section):
     """Milliseconds of frames that a power loss may lose; a crash of the process loses none."""
 
 
-class RepairSettings(_Section):
+class RepairSettings(Section):
     """How gaps are repaired from the provider's past data; the defaults fit the provider's smallest plan."""
 
     enabled: bool = True
@@ -67,21 +65,7 @@ class RepairSettings(_Section):
     """Age of a gap from which it counts as unrepairable."""
 
 
-class SymbolSettings(_Section):
-    """A symbol as the provider spells it, and the instrument's name."""
-
-    symbol: Annotated[str, Field(min_length=1, pattern=r"^[^\s,]+( [^\s,]+)*$")]
-    name: str | None = None
-    calendar: str | None = None
-    """The calendar of its market, if it is not the feed's."""
-
-    @field_validator("calendar")
-    @classmethod
-    def _known_calendar(cls, value: str | None) -> str | None:
-        return None if value is None else calendar(value).name
-
-
-class FeedSettings(_Section):
+class FeedSettings(Section):
     """One configured upstream."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -91,7 +75,7 @@ class FeedSettings(_Section):
     """``live`` for the provider's own address, ``stand-in`` for the local synthetic one, or a ws:// or wss:// URL."""
     synthetic_endpoint: bool = False
     """Whether the server at the URL in `endpoint` makes its prices up."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {}  # noqa: RUF012  (pydantic copies it)
     """Settings of the provider's connector, such as Polygon's market and channels."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the API key."""
@@ -182,11 +166,16 @@ class FeedSettings(_Section):
     @classmethod
     def _plain_symbols(cls, value: Any) -> Any:
         if isinstance(value, dict):
-            value = [{"symbol": symbol, "name": name} for symbol, name in value.items()]
+            if any(isinstance(body, dict) and "symbol" in body for body in value.values()):
+                raise ValueError("must not name a symbol twice; it is the key above its settings")
+            value = [
+                {"symbol": symbol, **(body if isinstance(body, dict) else {"name": body})}
+                for symbol, body in value.items()
+            ]
         elif isinstance(value, list | tuple):
             value = [item if isinstance(item, dict | SymbolSettings) else {"symbol": item} for item in value]
         else:
-            raise ValueError("must be a list of symbols, or a mapping of symbols to names")  # noqa: TRY004
+            raise ValueError("must be a list of symbols, or a mapping of symbols to names or settings")  # noqa: TRY004
         if not value:
             raise ValueError("must have at least one symbol")
         if any(isinstance(item, dict) and isinstance(item.get("symbol"), bool | int | float) for item in value):
@@ -194,24 +183,24 @@ class FeedSettings(_Section):
             raise ValueError("must quote symbols that look like a number or a boolean, such as 'ON' or '0700'")
         return value
 
-    @model_validator(mode="after")
-    def _each_name_once(self) -> Self:
-        connector = find_connector(self.provider)(url=None, api_key=None, options=self.options)
+    @field_validator("symbols")
+    @classmethod
+    def _each_name_once(cls, value: tuple[SymbolSettings, ...], info: ValidationInfo) -> tuple[SymbolSettings, ...]:
+        if not {"provider", "options"} <= info.data.keys():
+            return value  # told already
+        connector = find_connector(info.data["provider"])(url=None, api_key=None, options=info.data["options"])
         spelled: dict[str, list[str]] = {}
-        for item in self.symbols:
+        for item in value:
             spelled.setdefault(connector.symbol_of(item.symbol), []).append(item.symbol)
         twice = [
-            f"{name} ({' and '.join(dict.fromkeys(symbols))})" if set(symbols) != {name} else name
+            f"{name} (as {' and '.join(symbols)})" if set(symbols) != {name} else name
             for name, symbols in sorted(spelled.items())
             if len(symbols) > 1
         ]
         if twice:
-            raise ValueError(f"symbols: listed twice: {', '.join(twice)}")
-        try:
-            connector.use_symbols(self.asked())
-        except ValueError as error:
-            raise ValueError(f"symbols: {error}") from None
-        return self
+            raise ValueError(f"listed twice: {', '.join(twice)}")
+        connector.use_symbols(_asked(value))
+        return value
 
     @property
     def synthetic(self) -> bool:
@@ -243,7 +232,7 @@ class FeedSettings(_Section):
 
     def asked(self) -> tuple[AskedSymbol, ...]:
         """The symbols, for the connector."""
-        return tuple(AskedSymbol(item.symbol) for item in self.symbols)
+        return _asked(self.symbols)
 
     def symbol_names(self) -> tuple[str, ...]:
         """The symbols as feeds.yaml spells them."""
@@ -310,7 +299,7 @@ class FeedSettings(_Section):
         return self._connector(url=url, api_key=key or None)
 
 
-class PlatformSettings(_Section):
+class PlatformSettings(Section):
     """The content of feeds.yaml."""
 
     feeds: tuple[FeedSettings, ...]
@@ -351,7 +340,7 @@ def load_settings(path: Path) -> PlatformSettings:
     """Read and validate feeds.yaml. Raises SettingsError, which names the file and each invalid setting.
 
     Two feeds that would make the same candles are refused, with a warning instead if both have run on this machine
-    before version 0.2.0.
+    before version 0.2.0. So are two feeds that say different things of one symbol.
     """
     content = section(read_settings(path), "feeds", "stand_in")
     try:
@@ -361,7 +350,8 @@ def load_settings(path: Path) -> PlatformSettings:
             f"  {_dotted(_by_name(place, content))}: {message}" for place, message in explain(error, PlatformSettings)
         ]
         raise SettingsError(f"{path} has invalid settings:\n" + "\n".join(lines)) from None
-    for pair in shared(settings.feeds):
+    pairs: list[Shared | Contradiction] = [*shared(settings.feeds), *contradictions(settings.feeds)]
+    for pair in pairs:
         if not pair.both_ran_before:
             raise SettingsError(f"{path}: {pair}. {pair.remedy}")
         _warn_once(
@@ -378,11 +368,20 @@ def _warn_once(message: str) -> None:
 
 
 def _by_name(place: tuple[int | str, ...], content: Any) -> tuple[int | str, ...]:
-    """The place of a setting with the feed's name, of which pydantic knows only the position."""
-    feeds = content.get("feeds") if isinstance(content, dict) else None
-    if isinstance(feeds, dict) and len(place) > 1 and place[0] == "feeds" and isinstance(place[1], int):
-        return ("feeds", list(feeds)[place[1]], *place[2:])
-    return place
+    """The place of a setting with names of feeds and symbols, of which pydantic knows only the position."""
+    named: list[int | str] = []
+    for part in place:
+        key = list(content)[part] if isinstance(content, dict) and isinstance(part, int) else part
+        named.append(part if key == part else str(key))
+        try:
+            content = content[key]
+        except (LookupError, TypeError):
+            content = None
+    return tuple(named)
+
+
+def _asked(symbols: Sequence[SymbolSettings]) -> tuple[AskedSymbol, ...]:
+    return tuple(AskedSymbol(item.symbol, item.currency) for item in symbols)
 
 
 def _dotted(place: tuple[int | str, ...]) -> str:

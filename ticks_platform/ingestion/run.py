@@ -160,6 +160,7 @@ class Ingestion:
     def apply_settings(self, feed: FeedSettings) -> None:
         """Stream the symbols of these settings from now on, without dropping the connections."""
         self.feed = feed
+        self._connector.use_symbols(feed.asked())
         self._silence.set_calendars(feed.calendars())
         self._coverage.apply_settings(feed, at=time.time_ns())
         self._connection.set_symbols(feed.symbol_names())

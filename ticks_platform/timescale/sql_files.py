@@ -52,6 +52,7 @@ HYPERTABLE = (
     "schema/stock_aggregates.sql",
     "schema/official_price.sql",
     "schema/tick_correction.sql",
+    "schema/corporate_action.sql",
 )
 
 RETENTION = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,29 @@ def test_forms_of_symbols(load: Load) -> None:
     assert [item.symbol for item in feed(load, "symbols: ['0700', RY:TSX, 'ON']").symbols] == ["0700", "RY:TSX", "ON"]
 
 
+def test_what_is_said_of_an_instrument(load: Load) -> None:
+    (item,) = feed(
+        load,
+        "symbols: {VOD: {name: Vodafone, asset_class: stock, mic: xlon, currency: GBp, tick_size: 0.02, round_lot: 1}}",
+    ).symbols
+    assert (item.symbol, item.name, item.asset_class, item.mic, item.currency) == (
+        "VOD",
+        "Vodafone",
+        "stock",
+        "XLON",
+        "GBX",
+    )
+    assert item.round_lot == {date.min: 1}
+    lots = feed(load, "symbols: {NVDA: {round_lot: {2025-11-03: 100, 2026-05-01: 40}, may_be_negative: false}}")
+    assert lots.symbols[0].round_lot == {date(2025, 11, 3): 100, date(2026, 5, 1): 40}
+    assert FeedSettings.model_validate(lots.model_dump()) == lots
+
+
+@pytest.mark.parametrize(("given", "code"), [("GBP", "GBP"), ("gbp", "GBP"), ("GBp", "GBX"), ("gbx", "GBX")])
+def test_pounds_and_pence_are_two_currencies(load: Load, given: str, code: str) -> None:
+    assert feed(load, f"symbols: {{VOD: {{currency: {given}}}}}").symbols[0].currency == code
+
+
 def test_forms_of_feeds(load: Load) -> None:
     mapping = load("feeds: {a: {provider: twelve_data, symbols: [X]}, b: {provider: twelve_data, symbols: [Y]}}")
     listed = load(
@@ -145,9 +169,26 @@ def test_defaults(load: Load) -> None:
         ("symbols: ", "symbols", "list"),
         ("symbols: AAPL", "symbols", "list"),
         ("symbols: ['']", "symbols.0.symbol", "at least 1"),
-        ("symbols: ['A B']", "symbols.0.symbol", "pattern"),
+        ("symbols: ['A, B']", "symbols.0.symbol", "pattern"),
         ("symbols: ['A,B']", "symbols.0.symbol", "pattern"),
         ("symbols: [[A]]", "symbols.0.symbol", "string"),
+        ("symbols: {A: {symbol: B}}", "symbols", "the key above"),
+        ("symbols: {A: {price: 3}}", "symbols.A.price", "unknown setting"),
+        ("symbols: {A: {curency: USD}}", "symbols.A.curency", "did you mean 'currency'?"),
+        ("symbols: {A: [USD]}", "symbols.A.name", "string"),
+        ("symbols: {A: {asset_class: Stocks}}", "symbols.A.asset_class", "option, bond, other; did you mean 'stock'?"),
+        ("symbols: {A: {asset_class: 7}}", "symbols.A.asset_class", "must be one of stock, etf"),
+        ("symbols: {A: {mic: NASDAQ}}", "symbols.A.mic", "such as XNAS"),
+        ("symbols: {A: {mic: 1234}}", "symbols.A.mic", "string"),
+        ("symbols: {A: {currency: $}}", "symbols.A.currency", "GBX for pence"),
+        ("symbols: {A: {tick_size: 0}}", "symbols.A.tick_size", "greater than 0"),
+        ("symbols: {A: {tick_size: .inf}}", "symbols.A.tick_size", "finite"),
+        ("symbols: {A: {round_lot: many}}", "symbols.A.round_lot", "mapping of dates"),
+        ("symbols: {A: {round_lot: {}}}", "symbols.A.round_lot", "mapping of dates"),
+        ("symbols: {A: {round_lot: {2025: 40}}}", "symbols.A.round_lot", "mapping of dates"),
+        ("symbols: {A: {round_lot: {2025-11-03: 0}}}", "symbols.A.round_lot.2025-11-03", "greater than 0"),
+        ("symbols: {A: {may_be_negative: maybe}}", "symbols.A.may_be_negative", "boolean"),
+        ("symbols: {A: {calendar: XABC}}", "symbols.A.calendar", "XABC"),
         ("symbols: [A, {name: B}]", "symbols.1.symbol", "required"),
         ("symbols: [{symbol: A, price: 3}]", "symbols.0.price", "unknown setting"),
         ("symbols: [AAPL, MSFT, AAPL]", "symbols", "listed twice: AAPL"),
@@ -230,7 +271,7 @@ def test_all_errors_at_once(load: Load) -> None:
         f"provider: {SECRET}",
         f"api_key: {SECRET}",
         f"symbols: {SECRET}",
-        f"symbols: ['my {SECRET}']",
+        f"symbols: ['my, {SECRET}']",
         f"stale_after_seconds: {SECRET}",
     ],
 )

@@ -229,7 +229,7 @@ def test_which_calendar_counts() -> None:
     assert names() == {"AAPL": "XNYS"}
     assert names(options={"market": "crypto"}, symbols=["BTC-USD"]) == {"BTC-USD": "always"}
     assert names(options={"market": "forex"}, symbols=["EUR-USD"]) == {"EUR/USD": "24/5"}
-    assert names(provider="twelve_data", symbols=["RY:TSX", "EUR/USD"]) == {"RY": "XNYS", "EUR/USD": "24/5"}
+    assert names(provider="twelve_data", symbols=["RY:TSX", "EUR/USD"]) == {"RY:TSX": "XNYS", "EUR/USD": "24/5"}
     mixed = ["AAPL", {"symbol": "SHEL", "calendar": "XLON"}]
     assert names(symbols=mixed) == {"AAPL": "XNYS", "SHEL": "XLON"}
     assert names(symbols=mixed, calendar="XTKS") == {"AAPL": "XTKS", "SHEL": "XLON"}
@@ -257,6 +257,7 @@ def test_changes_that_a_running_ingestion_can_apply() -> None:
     one = feed()
     assert one.only_symbols_differ(feed(symbols=["MSFT", {"symbol": "SHEL", "calendar": "XLON"}]))
     assert one.only_symbols_differ(one)
+    assert one.only_symbols_differ(feed(symbols={"AAPL": {"name": "Apple", "currency": "USD", "round_lot": 100}}))
     for other in (feed(options={"channels": ["Q"]}), feed(calendar="XLON"), feed(symbols_per_connection=3)):
         assert not one.only_symbols_differ(other)
         assert not other.only_symbols_differ(one)

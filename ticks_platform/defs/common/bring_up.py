@@ -16,6 +16,7 @@ OBJECTS = (
     "stock_aggregates",
     "official_price",
     "tick_correction",
+    "corporate_action",
     "company",
     *(candle.name for candle in CANDLES),
     *(view.name for candle in CANDLES for view in candle.views),

@@ -33,7 +33,13 @@ from ticks_platform.feeds.events import (
     Refused,
     Unsubscribed,
 )
-from ticks_platform.feeds.twelve_data.events import decode, decode_kind, decode_many
+from ticks_platform.feeds.twelve_data.events import (
+    decode,
+    decode_kind,
+    decode_many,
+    decode_many_named,
+    decode_named,
+)
 from ticks_platform.feeds.twelve_data.history import TwelveDataHistory
 from ticks_platform.feeds.twelve_data.names import Misfit, Names, Place, symbol_name
 
@@ -208,10 +214,12 @@ class TwelveDataConnector(Connector):
         return TwelveDataHistory(url=self.url, api_key=self.api_key, names=self._names)
 
     def decode(self, frame: bytes) -> list[Event]:
-        return decode(frame, self._names)
+        names = self._names
+        return decode(frame) if names is None else decode_named(frame, names)
 
     def decode_many(self, frames: Sequence[bytes]) -> Decoded | None:
-        return decode_many(frames, self._names)
+        names = self._names
+        return decode_many(frames) if names is None else decode_many_named(frames, names)
 
 
 def _bare(symbol: str) -> str:

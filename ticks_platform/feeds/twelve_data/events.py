@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Sequence
-from itertools import starmap
 from operator import attrgetter
 from typing import Annotated, Any
 
@@ -36,9 +36,10 @@ class _Price(msgspec.Struct, gc=False):
     ask: Finite | None = None
 
 
-class _ListedPrice(_Price, gc=False):
-    """A ``price`` event with what tells its listing. Any: a value of another type must not spoil the price."""
+class _Listing(msgspec.Struct, gc=False):
+    """What a ``price`` event says of its listing. Any: a value of another type must not spoil the price."""
 
+    symbol: str = ""
     exchange: Any = None
     mic_code: Any = None
     currency: Any = None
@@ -50,9 +51,8 @@ class _Kind(msgspec.Struct):
 
 _price_decoder = msgspec.json.Decoder(_Price, strict=False)
 _decode_price = _price_decoder.decode
-_listed_price_decoder = msgspec.json.Decoder(_ListedPrice, strict=False)
-_decode_listed_price = _listed_price_decoder.decode
-_place = attrgetter("symbol", "exchange", "mic_code", "currency")
+_listing_decoder = msgspec.json.Decoder(_Listing)
+_place = attrgetter(*Place._fields)
 _decode_kind = msgspec.json.Decoder(_Kind).decode
 
 
@@ -61,33 +61,25 @@ def decode_kind(frame: bytes) -> str | None:
     return _decode_kind(frame).event
 
 
-def decode(frame: bytes, names: Names | None = None) -> list[Event]:
-    """The event of a frame: `Tick`, `Control` or `Rejected`.
-
-    `names` are given if a price's symbol alone does not tell its name, or its currency has to be looked at.
-    """
+def decode(frame: bytes) -> list[Event]:
+    """The event of a frame: `Tick`, `Control` or `Rejected`."""
     try:
-        event = _decode_price(frame) if names is None else _decode_listed_price(frame)
+        event = _decode_price(frame)
     except UNDECODABLE as error:
         return [_not_a_price(frame, error)]
     if event.event != "price":
         if event.event is None and event.price is not None:
             return [Rejected("price without an event name", frame)]
         return [Control(event.event or "unnamed")]
-    symbol, timestamp, price = event.symbol, event.timestamp, event.price
+    # Each field is read once, and no comprehension is in here: a frame takes less than a microsecond.
+    symbol = event.symbol
+    timestamp = event.timestamp
+    price = event.price
     if not symbol or timestamp is None or price is None:
-        missing = [name for name in ("symbol", "timestamp", "price") if getattr(event, name) in (None, "")]
-        return [Rejected(f"price event without {', '.join(missing)}", frame)]
-    if names is None:
-        name = symbol.upper()
-    else:
-        found = names.find(Place(*_place(event)))
-        if isinstance(found, Misfit):
-            return [Rejected(found.reason, frame)]
-        name = found
+        return [_incomplete(event, frame)]
     return [
         Tick(
-            name,
+            symbol,
             timestamp * SECOND if isinstance(timestamp, int) else _nanoseconds(timestamp),
             price,
             event.day_volume,
@@ -98,22 +90,18 @@ def decode(frame: bytes, names: Names | None = None) -> list[Event]:
     ]
 
 
-def decode_many(frames: Sequence[bytes], names: Names | None = None) -> Decoded | None:
-    """The ticks of many frames by column; None unless every frame is a price of a name, in whole seconds."""
-    decoder = _price_decoder if names is None else _listed_price_decoder
-    items = decode_lines(decoder.decode_lines, frames)
+def decode_many(frames: Sequence[bytes]) -> Decoded | None:
+    """The ticks of many frames by column; None unless every frame is a price with a time in whole seconds."""
+    items = decode_lines(_price_decoder.decode_lines, frames)
     if items is None or set(map(attrgetter("event"), items)) != {"price"}:
         return None
     symbols, times, prices = (list(map(attrgetter(field), items)) for field in ("symbol", "timestamp", "price"))
-    if set(map(type, times)) != {int} or None in prices:
-        return None
-    named = _plain_names(symbols) if names is None else _names(symbols, items, names)
-    if named is None:
+    if not all(symbols) or set(map(type, times)) != {int} or None in prices:
         return None
     volume, bid, ask = (floats(list(map(attrgetter(field), items))) for field in ("day_volume", "bid", "ask"))
     return Decoded(
         TickColumns(
-            named,
+            symbols,
             np.array(times, np.int64) * SECOND,
             np.array(prices, np.float64),
             day_volume=volume,
@@ -124,23 +112,36 @@ def decode_many(frames: Sequence[bytes], names: Names | None = None) -> Decoded 
     )
 
 
-def _plain_names(symbols: list[str | None]) -> list[str] | None:
-    """The names of these symbols; None if one is missing."""
-    different = set(symbols)
-    if None in different or "" in different:
-        return None
-    name_of = {symbol: symbol.upper() for symbol in different if symbol}
-    if all(symbol is name or symbol == name for symbol, name in name_of.items()):
-        return symbols  # type: ignore[return-value]  (none is None)
-    return [name_of[symbol] for symbol in symbols if symbol]
+def decode_named(frame: bytes, names: Names) -> list[Event]:
+    """As `decode`, of a feed whose names a price's symbol alone does not tell."""
+    (event,) = decode(frame)
+    if not isinstance(event, Tick):
+        return [event]
+    found = names.find(Place(*_place(_listing_decoder.decode(frame))))
+    if isinstance(found, Misfit):
+        return [Rejected(found.reason, frame)]
+    return [msgspec.structs.replace(event, symbol=found)]
 
 
-def _names(symbols: list[str | None], items: Sequence[_ListedPrice], names: Names) -> list[str] | None:
-    """The names of these prices; None if one has no symbol, or belongs to no name."""
-    if not all(symbols):
+def decode_many_named(frames: Sequence[bytes], names: Names) -> Decoded | None:
+    """As `decode_many`, of such a feed; None also if a price belongs to no name."""
+    decoded = decode_many(frames)
+    if decoded is None or not isinstance(decoded.events, TickColumns):
         return None
-    found = list(map(names.find, starmap(Place, map(_place, items))))
-    return None if any(isinstance(name, Misfit) for name in found) else found  # type: ignore[return-value]
+    places = list(map(_place, decode_lines(_listing_decoder.decode_lines, frames) or ()))
+    try:
+        name_of = {place: names.find(Place(*place)) for place in set(places)}
+    except TypeError:  # one has a list or an object
+        return None
+    found = {place: name for place, name in name_of.items() if not isinstance(name, Misfit)}
+    if len(found) < len(name_of) or len(places) < len(frames):
+        return None
+    return Decoded(dataclasses.replace(decoded.events, symbol=list(map(found.__getitem__, places))), decoded.counts)
+
+
+def _incomplete(event: _Price, frame: bytes) -> Rejected:
+    missing = [name for name in ("symbol", "timestamp", "price") if getattr(event, name) in (None, "")]
+    return Rejected(f"price event without {', '.join(missing)}", frame)
 
 
 def _nanoseconds(seconds: float) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ticks_platform.feeds.connector import AskedSymbol
+from ticks_platform.feeds.symbol_settings import currency_code
 from ticks_platform.feeds.twelve_data import exchanges
 
 MAX_REMEMBERED = 10_000
@@ -18,9 +19,6 @@ MAX_REMEMBERED = 10_000
 
 _LONGEST = 60
 """Characters of a provider's text that a reason repeats."""
-
-_PENCE = {"GBp": "GBX", "GBx": "GBX", "ZAc": "ZAC", "ILa": "ILA"}
-"""Hundredths of a currency, which the provider and others tell from it by the case of a letter."""
 
 
 class Misfit(NamedTuple):
@@ -46,7 +44,7 @@ class _Asked(NamedTuple):
     currency: str | None
 
     def may_be_in(self, currency: str | None) -> bool:
-        return currency is None or self.currency is None or _currency(self.currency) == _currency(currency)
+        return currency is None or self.currency is None or self.currency == currency_code(currency)
 
 
 def symbol_name(symbol: str) -> str:
@@ -60,6 +58,8 @@ class Names:
 
     def __init__(self, symbols: Iterable[AskedSymbol]) -> None:
         """Raises ValueError if two of them are one listing."""
+        self.are_plain = True
+        """Whether a price's symbol tells its name as it is, since it is answered in upper case."""
         self._asked: dict[str, list[_Asked]] = {}
         for symbol, currency in symbols:
             name = symbol_name(symbol)
@@ -69,12 +69,10 @@ class Names:
             if same is not None:
                 raise ValueError(f"{symbol} is {same.name}, which is listed already")
             of_ticker.append(_Asked(name, exchange or None, currency))
+            # The provider spells some symbols with small letters among others: XAGg/TRY.
+            is_mixed = symbol not in (name, name.lower())
+            self.are_plain = self.are_plain and not (exchange or currency or is_mixed)
         self._found: dict[Place, str | Misfit] = {}
-
-    @property
-    def are_plain(self) -> bool:
-        """Whether each name is a symbol in upper case, and a price's symbol tells all that is needed."""
-        return all(each.exchange is None and each.currency is None for some in self._asked.values() for each in some)
 
     def find(self, place: Place) -> str | Misfit:
         """The name that a price belongs to. A symbol that is not asked for, or no longer, is its own name."""
@@ -149,10 +147,6 @@ def _of_code(listings: Iterable[_Asked], mic_code: str | None) -> list[_Asked]:
 
 def _text(value: object) -> str | None:
     return value.strip() or None if isinstance(value, str) else None
-
-
-def _currency(code: str) -> str:
-    return _PENCE.get(code, code.upper())
 
 
 def _listed(asked: Iterable[_Asked]) -> str:
