@@ -73,8 +73,11 @@ CANDLE_REASONS = (
     "schema/explain_refresh.sql",
     "schema/explain_reception.sql",
     "schema/explain_candle.sql",
+    "schema/dropped_ticks.sql",
+    "schema/candles_as_of.sql",
 )
-"""The functions that tell where a candle comes from, or why there is none. They read candles, which have to exist."""
+"""The functions that tell where a candle comes from, what it was, or why there is none. They read candles, which have
+to exist."""
 
 MAY_BE_OVERRIDDEN = ("candles", "queries/checks")
 """Folders of ``sql/`` of which a project may replace files by its own of the same name."""
