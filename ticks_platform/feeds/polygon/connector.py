@@ -65,7 +65,7 @@ _NAMES = {
 """How each market writes its symbols, of which ``*`` is all."""
 
 _UPPER_CASE = ("crypto", "forex")
-"""Markets whose symbols are upper case. Those of stocks tell case apart: BACpB is a preferred stock, BACPB another symbol."""
+"""Markets whose symbols are upper case. Those of stocks tell case apart: BACpB is a preferred stock, BACPB is not."""
 
 _CALENDARS = {"crypto": ALWAYS, "forex": WEEKDAYS}
 

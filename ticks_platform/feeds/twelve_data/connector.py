@@ -194,7 +194,8 @@ class TwelveDataConnector(Connector):
 
     def use_symbols(self, symbols: Sequence[AskedSymbol]) -> None:
         asked = {symbol_name(each.symbol) for each in symbols}
-        # A listing that was dropped beside its bare symbol may be in frames that wait: they must not become the bare one's.
+        # A listing that was dropped beside its bare symbol may be in frames that wait, which must not become the bare
+        # one's.
         dropped = [
             each
             for each in self._symbols

@@ -1,9 +1,9 @@
 """Twelve Data's names of exchanges, and their market identifier codes (ISO 10383).
 
-Source: the provider's reference endpoint `/exchanges`, of which `name` is what a listing is asked by (`RY:TSX`), and what
-the field `exchange` of a price has; `code` is its `mic_code`. Exchanges of crypto are those of `/cryptocurrency_exchanges`
-that feeds are most often asked for; they have no code. A listing of an exchange that is not here works too, but is spelled
-as feeds.yaml spells it, and needs the field `exchange`.
+Source: the provider's reference endpoint `/exchanges`, of which `name` is what a listing is asked by (`RY:TSX`), and
+what the field `exchange` of a price has; `code` is its `mic_code`. Those of crypto are the best known ones of
+`/cryptocurrency_exchanges`; they have no code. A listing of an exchange that is not here works too, but is spelled as
+feeds.yaml spells it, and needs the field `exchange`.
 """
 
 from __future__ import annotations

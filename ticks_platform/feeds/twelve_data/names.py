@@ -1,8 +1,8 @@
 """Names of Twelve Data's symbols: which name of feeds.yaml a price belongs to.
 
-A symbol may be asked for with its exchange (`RY:TSX`), and keeps it in its name. A price names the symbol alone, in upper
-case, and its exchange beside it: `exchange`, `mic_code`, or neither. `mic_code` is known to be wrong or missing at times
-(twelvedata-python#61, #62, #70, #71), so `exchange` is believed first.
+A symbol may be asked for with its exchange (`RY:TSX`), and keeps it in its name. A price names the symbol alone, in
+upper case, and its exchange beside it: `exchange`, `mic_code`, or neither. `mic_code` is known to be wrong or missing
+at times (twelvedata-python#61, #62, #70, #71), so `exchange` is believed first.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ class Names:
         found = self._by_place(asked, ticker, exchange, mic_code, currency)
         if isinstance(found, _Asked) and not found.may_be_in(currency):
             return Misfit(
-                f"{found.name} in {_cut(currency)}, where feeds.yaml says {found.currency}: this is another listing. Ask "
-                f"for the listing by its exchange, such as {ticker}:NYSE, or correct the currency"
+                f"{found.name} in {_cut(currency)}, where feeds.yaml says {found.currency}: this is another listing. "
+                f"Ask for it by its exchange, such as {ticker}:NYSE, or correct the currency"
             )
         return found.name if isinstance(found, _Asked) else found
 
@@ -119,8 +119,8 @@ class Names:
             fitting = [each for each in asked if each.may_be_in(currency)]
             if len(fitting) != 1:
                 return Misfit(
-                    f"{ticker} without exchange and mic_code, where feeds.yaml has {_listed(asked)}: it may be either's. "
-                    f"Give each its currency in feeds.yaml if they differ in it, or ask for one of them only"
+                    f"{ticker} without exchange and mic_code, where feeds.yaml has {_listed(asked)}: it may be "
+                    "either's. Give each its currency in feeds.yaml if they differ in it, or ask for one of them only"
                 )
         if len(fitting) > 1:
             return Misfit(
