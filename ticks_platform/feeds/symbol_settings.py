@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-from ticks_platform.feeds.calendars import calendar
-from ticks_platform.feeds.connector import Connector
+from ticks_platform.feeds.calendars import calendar, checked_hours
+from ticks_platform.feeds.connector import AskedSymbol, Connector
 from ticks_platform.feeds.primary import ran_before_0_2
 
 AssetClass = Literal[
     "stock", "etf", "fund", "index", "currency", "crypto", "commodity", "future", "option", "bond", "other"
 ]
 """What kind of instrument a symbol names. `currency` is a pair of currencies, `commodity` a spot price such as gold."""
+
+CalendarName = Annotated[str, AfterValidator(lambda name: calendar(name).name)]
+SendingHours = Annotated[str, AfterValidator(checked_hours)]
 
 ALWAYS_VALID = date.min
 """Since when a round lot is valid that feeds.yaml gives without a date."""
@@ -41,8 +44,10 @@ class SymbolSettings(Section):
     symbol: Annotated[str, Field(min_length=1, pattern=r"^[^\s,]+( [^\s,]+)*$")]
     name: str | None = None
     """The name by which people know it."""
-    calendar: str | None = None
+    calendar: CalendarName | None = None
     """The calendar of its market, if it is not the feed's."""
+    hours: SendingHours | None = None
+    """When the provider sends it, if not in the feed's hours."""
     asset_class: AssetClass | None = None
     """What kind of instrument it is."""
     mic: Annotated[str, Field(pattern=r"^[A-Z0-9]{4}$")] | None = None
@@ -57,11 +62,6 @@ class SymbolSettings(Section):
     """Whether its price may be zero or negative, as that of a future or a spread."""
 
     # These messages say what is expected and never quote the value, as those of a feed.
-
-    @field_validator("calendar")
-    @classmethod
-    def _known_calendar(cls, value: str | None) -> str | None:
-        return None if value is None else calendar(value).name
 
     @field_validator("asset_class", mode="before")
     @classmethod
@@ -114,6 +114,26 @@ FACTS = ("name", "calendar", "asset_class", "mic", "currency", "tick_size", "rou
 def currency_code(value: str) -> str:
     """A currency's code as the platform spells it: in upper case, and GBX for pence, which some providers call GBp."""
     return _MINOR_UNITS.get(value.strip(), value.strip().upper())
+
+
+def asked(symbols: Iterable[SymbolSettings]) -> tuple[AskedSymbol, ...]:
+    """The symbols, for the connector."""
+    return tuple(AskedSymbol(item.symbol, item.currency) for item in symbols)
+
+
+def check_names(connector: Connector, symbols: Sequence[SymbolSettings]) -> None:
+    """Raise ValueError if two symbols of a feed have one name, or cannot be told apart."""
+    spelled: dict[str, list[str]] = {}
+    for item in symbols:
+        spelled.setdefault(connector.symbol_of(item.symbol), []).append(item.symbol)
+    twice = [
+        f"{name} (as {' and '.join(those)})" if set(those) != {name} else name
+        for name, those in sorted(spelled.items())
+        if len(those) > 1
+    ]
+    if twice:
+        raise ValueError(f"listed twice: {', '.join(twice)}")
+    connector.use_symbols(asked(symbols))
 
 
 class Feed(Protocol):

@@ -10,6 +10,7 @@ import msgspec
 from ticks_platform.feeds.connector import Connector, Conversation, Reaction
 from ticks_platform.feeds.decoding import UNDECODABLE
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Control, Event, ProviderError, Rejected, Tick
+from ticks_platform.feeds.reference import Facts
 from ticks_platform.timestamps import to_nanoseconds
 
 _TRADES = ("match", "last_match")  # last_match is the last trade before the subscription
@@ -70,6 +71,9 @@ class Coinbase(Connector):
 
     def symbol_of(self, symbol: str) -> str:
         return symbol.upper()
+
+    def instrument(self, symbol: str) -> Facts:
+        return Facts("crypto", currency=symbol.upper().partition("-")[2] or None)
 
     def decode(self, frame: bytes) -> list[Event]:
         try:
