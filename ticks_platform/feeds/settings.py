@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from ticks_platform.feeds.calendars import ALWAYS, REGULAR, Calendar, calendar, is_same_market, with_hours
-from ticks_platform.feeds.connector import AskedSymbol, Connector
+from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Event
 from ticks_platform.feeds.history import History
 from ticks_platform.feeds.primary import Shared, shared
@@ -192,10 +192,9 @@ class FeedSettings(Section):
     @field_validator("symbols")
     @classmethod
     def _each_name_once(cls, value: tuple[SymbolSettings, ...], info: ValidationInfo) -> tuple[SymbolSettings, ...]:
-        if not {"provider", "options"} <= info.data.keys():
-            return value  # told already
-        connector = find_connector(info.data["provider"])(url=None, api_key=None, options=info.data["options"])
-        check_names(connector, value)
+        if {"provider", "options"} <= info.data.keys():
+            connector = find_connector(info.data["provider"])
+            check_names(connector(url=None, api_key=None, options=info.data["options"]), value)
         return value
 
     @property
@@ -225,10 +224,6 @@ class FeedSettings(Section):
         # These do not concern the ingestion.
         changeable = ("symbols", "repair", "true_up", "bar_tolerance")
         return self.model_copy(update={name: getattr(other, name) for name in changeable}) == other
-
-    def asked(self) -> tuple[AskedSymbol, ...]:
-        """The symbols, for the connector."""
-        return asked(self.symbols)
 
     def symbol_names(self) -> tuple[str, ...]:
         """The symbols as feeds.yaml spells them."""
@@ -280,7 +275,7 @@ class FeedSettings(Section):
 
     def _connector(self, *, url: str | None, api_key: str | None) -> Connector:
         connector = find_connector(self.provider)(url=url, api_key=api_key, options=self.options)
-        connector.use_symbols(self.asked())
+        connector.use_symbols(asked(self.symbols))
         return connector
 
     def connector(self, *, stand_in_url: str | None = None) -> Connector:
