@@ -13,7 +13,12 @@ from ticks_platform.timescale.adoption.relations import require_own_tables
 @dg.definitions
 def company() -> dg.Definitions:
     """The asset `company`, filled from the symbols of feeds.yaml."""
-    names = {item.symbol: item.name or item.symbol for feed in feed_settings().feeds for item in feed.symbols}
+    names = {}
+    for feed in feed_settings().feeds:
+        connector = feed.keyless_connector()
+        for item in feed.symbols:
+            symbol = connector.symbol_of(item.symbol)
+            names[symbol] = item.name or symbol
 
     @dg.asset(
         name="company",
