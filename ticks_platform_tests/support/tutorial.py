@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -12,6 +12,9 @@ from ticks_platform.timescale.adoption.plan import Plan
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.platform_database import PlatformDatabase
 from ticks_platform_tests.support.workers import stopped_workers
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 TABLE = """
 CREATE TABLE stocks_real_time (
@@ -104,18 +107,23 @@ class Tutorial(NamedTuple):
         return self.ask(UNCHANGED)
 
 
+def _drop_all(cursor: Cursor) -> None:
+    cursor.execute(LEFT)
+    for (statement,) in cursor.fetchall():
+        cursor.execute(statement)
+
+
 @pytest.fixture
 def without_tables(platform_database: PlatformDatabase, server_url: str | None) -> Iterator[Tutorial]:
     """A database without any table, whose policies nobody runs."""
     native = server_url is not None
     database = platform_database.drop()
-    before = Tutorial(database, []).structure()
     with database.autocommit() as cursor, stopped_workers(cursor, native=native):
+        _drop_all(cursor)
+        before = Tutorial(database, []).structure()
         yield Tutorial(database, [])
         cursor.execute("SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE job_id >= 1000")
-        cursor.execute(LEFT)
-        for (statement,) in cursor.fetchall():
-            cursor.execute(statement)
+        _drop_all(cursor)
     platform_database.drop()
     assert Tutorial(database, []).structure() == before, "a test leaves tables"
 

@@ -92,7 +92,7 @@ INSERT INTO ticks_platform.feed_true_up (
 SELECT 'tape', at::date, 'NVDA', 'bars', date_trunc('day', at), at, 'done', 390, ARRAY[at], 0, 1, at
 FROM (SELECT now() - INTERVAL '3 days' AS at) AS time;
 INSERT INTO ticks_platform.feed_hour (feed, destination, hour, loaded, last_received_at, counted_since, changed_at)
-SELECT 'tape', 'official_price', '-infinity'::timestamptz, 1, now(), now(), now()
+SELECT 'tape', 'official_price', date_trunc('hour', time, 'UTC'), 1, now(), now(), now() FROM official_price
 UNION ALL
 SELECT 'tape', 'tick_correction', date_trunc('hour', time, 'UTC'), 1, now(), now(), now() FROM tick_correction;
 UPDATE ticks_platform.feed_ledger SET events = events + 2, loaded = loaded + 2
