@@ -144,12 +144,12 @@ def _ticks(cursor: Cursor, relation: Relation, symbols: Collection[str] | None, 
         if is_needed and not is_generated and name not in ("time", "symbol", "price", "day_volume", *DATA_COLUMNS):
             words.obstacles.append(
                 f"{TICKS}.{name} needs a value in each row, which no feed gives it: "
-                f"give it a default, or ALTER TABLE stocks_real_time ALTER COLUMN {name} DROP NOT NULL"
+                f'give it a default, or ALTER TABLE stocks_real_time ALTER COLUMN "{name}" DROP NOT NULL'
             )
         elif is_needed and name not in ("time", "symbol"):
             words.obstacles.append(
                 f"{TICKS}.{name} may not be empty, and at times it is: "
-                f"ALTER TABLE stocks_real_time ALTER COLUMN {name} DROP NOT NULL"
+                f'ALTER TABLE stocks_real_time ALTER COLUMN "{name}" DROP NOT NULL'
             )
     cursor.execute(sql_files.read("queries/adoption/unique_indexes.sql"))
     for name, definition, statement in cursor.fetchall():
@@ -305,7 +305,7 @@ def _company(cursor: Cursor, words: _Words) -> None:
         if is_needed and not is_generated and name not in ("symbol", "name"):
             words.obstacles.append(
                 f"{COMPANY}.{name} needs a value in each row, and feeds.yaml has none: "
-                f"give it a default, or ALTER TABLE company ALTER COLUMN {name} DROP NOT NULL"
+                f'give it a default, or ALTER TABLE company ALTER COLUMN "{name}" DROP NOT NULL'
             )
     cursor.execute(sql_files.read("queries/adoption/company_without_symbol.sql"))
     (without,) = cursor.fetchone() or (0,)
