@@ -40,6 +40,7 @@ MACHINERY = (
     "schema/market_session.sql",
     "schema/symbol_calendar.sql",
     "schema/trade_condition.sql",
+    "schema/price_adjustment.sql",
 )
 """What ingestion needs beside the hypertable, in the order of their references."""
 
@@ -53,6 +54,7 @@ HYPERTABLE = (
     "schema/official_price.sql",
     "schema/tick_correction.sql",
     "schema/corporate_action.sql",
+    "schema/product.sql",
 )
 
 RETENTION = (
