@@ -19,7 +19,8 @@ class ConnectionAccount(msgspec.Struct, frozen=True, kw_only=True):
     that was ``closed`` by a closing handshake; possibly less if the stand-in ``aborted`` the connection or it was
     ``lost`` (the client vanished).
 
-    ``events`` counts the market's events by channel and symbol, as ``price.AAPL`` or ``T.AAPL``, ``price_events``
+    ``events`` counts the market's events by channel and symbol, as ``price.AAPL``, ``price.RY:TSX`` (the listing that
+    the bare symbol does not mean) or ``T.AAPL``, ``price_events``
     all of them and ``symbols`` those of each symbol. Events sent a second time and malformed ones are not among them:
     ``odd`` counts these, and frames that were replayed, by kind and then by event or by kind of malformation. Its other
     kinds (late, future, reordered, fractional) count those among ``events`` that are so. If the stand-in records,
@@ -90,7 +91,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 class MadeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One event that the market made, whether anybody was subscribed or not.
 
-    ``name`` is channel and symbol as in the counts of the account. ``made_ms`` is the time at which it was made and
+    ``name`` is channel and symbol as in the counts of the account: ``price.RY`` for the listing that the bare symbol
+    means, ``price.RY:TSX`` for another; ``listing`` is the symbol with its exchange for either, if Twelve Data has one
+    for it, and else the symbol. ``made_ms`` is the time at which it was made and
     ``time_ns`` its own, both of UNIX time; they differ for an event that is late or of the future on purpose.
     ``sent_on`` lists the connections whose transport it was handed to. ``number`` counts events in the order of making.
     ``correction`` is the code of a trade that was taken back or corrected since, as Polygon's REST API has it.
@@ -99,6 +102,7 @@ class MadeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     number: int
     name: str
     symbol: str
+    listing: str
     made_ms: int
     time_ns: int
     sent_on: list[int]
@@ -122,6 +126,7 @@ class Undelivered(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     symbol: str
+    listing: str
     after_ms: int | None
     first_ms: int
     last_ms: int
@@ -149,6 +154,7 @@ class MadeEvents(msgspec.Struct, frozen=True, kw_only=True):
                         Undelivered(
                             name=run[0].name,
                             symbol=run[0].symbol,
+                            listing=run[0].listing,
                             after_ms=runs[place - 1][1][-1].made_ms if place else None,
                             first_ms=run[0].made_ms,
                             last_ms=run[-1].made_ms,

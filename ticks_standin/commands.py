@@ -70,7 +70,8 @@ class Commands:
         """Trade this many ticks evenly over a past half-open interval, and send them to nobody.
 
         Ticks are of channels that were ever subscribed, or are ``traded``; needs ``history_events``. An interval before
-        what was traded already is possible; prices and day volumes continue from the latest ones all the same.
+        what was traded already is possible; prices and day volumes continue from the latest ones all the same. Ticks of
+        stocks in hours in which their market is closed are left out.
         """
         self._need_history()
         if not self._server.stream.trade_unheard(ticks, _ms(begins), _ms(ends)):
@@ -126,8 +127,8 @@ class Commands:
         code = {"cancelled": CANCELLED, "erroneous": ERRONEOUS, "corrected": CORRECTED}[kind]
         now = now_ms()
         for event in chosen:
-            right = (price or event.price, event.volume if size is None else round(size * UNITS))
-            self._server.history.keep(correct(event, code, now, right if code == CORRECTED else (0.0, 0)), now)
+            right = (event.price if price is None else price, event.volume if size is None else round(size * UNITS))
+            self._server.history.keep(correct(event, code, now, right if code == CORRECTED else (None, 0)), now)
         return [decode_trade(event.payload).i for event in chosen]
 
     @command()
@@ -316,7 +317,7 @@ class Commands:
         """Send exactly this many ticks as fast as the slowest subscriber reads, then stop (``rate`` should be 0).
 
         Each is of a symbol that somebody is subscribed to, and one event: a price event, a trade or a quote; bars come
-        besides. Waits while nobody is subscribed, for ``timeout_s`` seconds in all.
+        besides. Waits while nobody is subscribed, or the market is closed, for ``timeout_s`` seconds in all.
         """
         stream, before = self._server.stream, self._server.stream.ticks
         await _within(

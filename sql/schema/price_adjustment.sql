@@ -55,7 +55,9 @@ begun AS (
     LEFT JOIN LATERAL (
         SELECT min(coalesce(day_begins_at, opens_at)) AS begins_at
         FROM ticks_platform.market_session
-        WHERE market_session.calendar = known.calendar AND market_session.session >= dated.execution_date
+        -- Decades of dividends are before the first session that is known.
+        WHERE dated.execution_date >= (SELECT min(first.session) - 12 FROM ticks_platform.market_session AS first)
+            AND market_session.calendar = known.calendar AND market_session.session >= dated.execution_date
             AND opens_at >= dated.execution_date::timestamp AT TIME ZONE 'UTC' - INTERVAL '2 days'
             AND opens_at < dated.execution_date::timestamp AT TIME ZONE 'UTC' + INTERVAL '12 days'
     ) AS session ON true

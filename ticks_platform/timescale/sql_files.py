@@ -40,6 +40,7 @@ MACHINERY = (
     "schema/market_session.sql",
     "schema/symbol_calendar.sql",
     "schema/trade_condition.sql",
+    "schema/instrument_reference.sql",
     "schema/price_adjustment.sql",
 )
 """What ingestion needs beside the hypertable, in the order of their references."""
@@ -54,6 +55,8 @@ HYPERTABLE = (
     "schema/official_price.sql",
     "schema/tick_correction.sql",
     "schema/corporate_action.sql",
+    "schema/instrument.sql",
+    "schema/round_lot.sql",
     "schema/product.sql",
 )
 
@@ -75,8 +78,11 @@ CANDLE_REASONS = (
     "schema/explain_refresh.sql",
     "schema/explain_reception.sql",
     "schema/explain_candle.sql",
+    "schema/dropped_ticks.sql",
+    "schema/candles_as_of.sql",
 )
-"""The functions that tell where a candle comes from, or why there is none. They read candles, which have to exist."""
+"""The functions that tell where a candle comes from, what it was, or why there is none. They read candles, which have
+to exist."""
 
 MAY_BE_OVERRIDDEN = ("candles", "queries/checks")
 """Folders of ``sql/`` of which a project may replace files by its own of the same name."""

@@ -96,7 +96,7 @@ class History:
 
     def correctable(self, topic: Hashable, number: int) -> list[Event]:
         """The last ``number`` trades of a topic that count in bars, and were not corrected, in the order of time."""
-        made = (event for event in reversed(self._by_topic.get(topic, [])) if event.sets and event.price)
+        made = (event for event in reversed(self._by_topic.get(topic, [])) if event.sets and event.price is not None)
         return list(islice((event for event in made if event.amendment is None), number))[::-1]
 
     def account(self, channels: Sequence[str], begins_ms: int, ends_ms: int, *, payloads: bool) -> MadeEvents:
@@ -105,9 +105,7 @@ class History:
             event
             for made in self._by_topic.values()
             for event in made
-            if not event.record
-            and begins_ms <= event.made_ms < ends_ms
-            and (not channels or event.name in channels or event.symbol in channels)
+            if not event.record and begins_ms <= event.made_ms < ends_ms and (not channels or event.is_of(channels))
         ]
         sent_on: dict[int, list[int]] = {event.number: [] for event in chosen}
         for connection, numbers in self._sent.items():
@@ -120,6 +118,7 @@ class History:
                     number=event.number,
                     name=event.name,
                     symbol=event.symbol,
+                    listing=event.listing or event.symbol,
                     made_ms=event.made_ms,
                     time_ns=event.time_ns,
                     sent_on=sorted(sent_on[event.number]),

@@ -11,6 +11,8 @@ import msgspec
 from ticks_standin.market.instruments import Instrument
 
 _SECONDS_PER_DAY = 86_400
+_RETURN = 0.02
+"""Which share of its distance from the start a price returns in one tick: most stay within ten steps of it."""
 
 
 class Tick(msgspec.Struct, frozen=True, gc=False):
@@ -30,7 +32,10 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Walk:
-    """The price of one instrument: a geometric random walk without drift, rounded to the tick size when quoted."""
+    """The price of one instrument, rounded to the tick size when quoted: a geometric random walk without drift.
+
+    With a ``step`` it is one that returns to where it began.
+    """
 
     __slots__ = ("_day", "_instrument", "_price", "_random", "_traded")
 
@@ -44,11 +49,16 @@ class _Walk:
 
     def step(self, timestamp: int) -> Tick:
         instrument = self._instrument
-        volatility = instrument.volatility
+        volatility, drawn = instrument.volatility, self._random.gauss(0.0, 1.0)
         # The unrounded price is kept: small moves would round to nothing, and the walk would stand still.
-        self._price *= math.exp(volatility * self._random.gauss(0.0, 1.0) - volatility * volatility / 2)
+        if instrument.step:
+            self._price += instrument.step * drawn - _RETURN * (self._price - instrument.start_price)
+        else:
+            self._price *= math.exp(volatility * drawn - volatility * volatility / 2)
         smallest = 10.0**-instrument.decimals
-        price = max(round(self._price, instrument.decimals), smallest)
+        price = round(self._price, instrument.decimals) + 0.0  # of which -0.0 is 0.0
+        if not instrument.below_zero:
+            price = max(price, smallest)
         bid = ask = day_volume = None
         size = 0.0
         if instrument.spread:

@@ -16,8 +16,9 @@ from msgspec import UNSET
 
 from ticks_standin.market.bars import MINUTE_MS, UNITS, Bar, Bars, Day
 from ticks_standin.market.events import ALL, Event
-from ticks_standin.market.hours import is_regular
-from ticks_standin.market.instruments import Instrument, Kind, Listings
+from ticks_standin.market.hours import TradingHours
+from ticks_standin.market.instruments import Instrument, Kind
+from ticks_standin.market.listings import Listings
 from ticks_standin.market.walk import Tick
 from ticks_standin.polygon.conditions import in_a_minute, in_the_day
 from ticks_standin.polygon.prints import EXCHANGES, TRF, PlainPrints, Print, Prints
@@ -57,7 +58,7 @@ class _Made(NamedTuple):
     """An event's JSON, and what it adds to bars: see :class:`Event`. ``print`` is that of a trade of a stock."""
 
     payload: bytes
-    price: float = 0.0
+    price: float | None = None
     volume: int = 0
     sets: int = ALL
     sets_day: int = ALL
@@ -71,6 +72,7 @@ class Source:
         self.instrument = instrument
         self.symbol = ticker(instrument, market)
         self.name = f"{channel}.{self.symbol}"
+        self.names = frozenset({self.name, instrument.symbol, self.symbol})
         self.order = (instrument.symbol, instrument.exchange or "", PROVIDER, channel)
         self.topic = (market, channel, self.symbol)
         self.market = market
@@ -104,8 +106,7 @@ class Source:
             sets_day=made.sets_day,
             closes=made.print.closes if made.print else 0,
         )
-        if made.price:
-            self._maker.count_in(self, event, time_ms)
+        self._maker.count_in(self, event, time_ms)
         if made.print is not None and made.print.fate:
             self.corrections.expect(event, made.print)
         return [event, *self.corrections.due(time_ms)]
@@ -132,6 +133,8 @@ class EventMaker:
         self._fractional_share = settings.polygon_fractional_share
         self.seed = settings.seed
         """Seed of all that is drawn."""
+        self.hours = TradingHours(settings.market_hours, settings.regular_hours)
+        """When stocks are traded."""
         self._settings = settings
         self._listings = listings
         self._random = random.Random(f"{settings.seed}/polygon")  # noqa: S311
@@ -159,13 +162,14 @@ class EventMaker:
             primary=primary,
             tape=tape,
             draw=draw,
+            hours=self.hours,
             taken_back=taken_back,
             auctions=auctions,
         )
 
     def count_in(self, source: Source, event: Event, time_ms: int) -> None:
         """Add a trade to the bars of a source, if it has bars."""
-        if source in self._with_bars:
+        if source in self._with_bars and event.price is not None:
             self._bars.add(source, event.price, event.volume, time_ms, sets=event.sets, sets_day=event.sets_day)
 
     def sources(self, market: str, channel: str, symbol: str) -> list[Source]:
@@ -193,9 +197,9 @@ class EventMaker:
         if market == "stocks":
             name = symbol
         kind = {"forex": Kind.CURRENCY, "crypto": Kind.CRYPTO, "indices": Kind.INDEX}.get(market)
-        found = self._listings.find(name, kind=kind) if kind or market == "stocks" else None
-        # Tickers are case-sensitive: preferred shares differ by a lower-case p (BACpA).
-        return [found] if found and found.symbol == name and _is_on(found, market) else []
+        # Tickers are case-sensitive: preferred shares differ by a lower-case p (BACpB), and pairs are in upper case.
+        found = self._listings.find_exactly(name, kind) if kind or market == "stocks" else None
+        return [found] if found and _is_on(found, market) else []
 
     def _sequence(self, source: Source) -> int:
         step = 1 + int(self._random.random() * 9)
@@ -228,7 +232,7 @@ class EventMaker:
                 trft=time_ms - int(draw() * 40) if off_exchange else UNSET,
             )
         )
-        sets = in_a_minute(made.conditions, is_regular(time_ms))
+        sets = in_a_minute(made.conditions, self.hours.is_regular(time_ms))
         return _Made(payload, made.price, made.volume, sets, in_the_day(made.conditions), made)
 
     def quote(self, source: Source, tick: Tick, time_ms: int) -> _Made:
@@ -379,5 +383,5 @@ def _tape(instrument: Instrument) -> int:
 def _is_on(instrument: Instrument, market: str) -> bool:
     kind = instrument.kind
     if market == "stocks":
-        return kind in (Kind.STOCK, Kind.ETF) and instrument.country == "United States"
+        return instrument.is_us_equity
     return kind is {"forex": Kind.CURRENCY, "crypto": Kind.CRYPTO, "indices": Kind.INDEX}.get(market)

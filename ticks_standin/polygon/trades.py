@@ -51,14 +51,14 @@ def decimal_size(volume: int) -> str:
     return f"{size}.{f'{fraction:08d}'.rstrip('0')}" if fraction else str(size)
 
 
-def correct(event: Event, code: int, at_ms: int, right: tuple[float, int] = (0.0, 0)) -> Event:
+def correct(event: Event, code: int, at_ms: int, right: tuple[float | None, int] = (None, 0)) -> Event:
     """Take a trade back, or correct it to the ``right`` price and volume, by a correction of this code.
 
     Returns the record, which is for REST only.
     """
     price, volume = right
     payload = b""
-    if price:
+    if price is not None:
         trade = decode_trade(event.payload)
         trade.p, trade.s = price, volume // UNITS
         if trade.ds is not UNSET:

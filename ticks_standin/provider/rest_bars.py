@@ -81,7 +81,7 @@ def bars_of(
     """
     base = base or window
     bars: list[RestBar] = []
-    closes: dict[int, tuple[int, float]] = {}
+    closes: dict[int, tuple[int, float | None]] = {}
     part, last_second = RestBar(-1), -1
     for event in events:
         price, volume, sets = event.price, event.volume, event.sets_day if of_day else event.sets
@@ -90,8 +90,8 @@ def bars_of(
             price, volume = amendment.price, amendment.volume
         if event.closes and of_day:
             day = window(event.time_ns // _MS)
-            closes[day] = max(closes.get(day, (0, 0.0)), (event.closes, price), key=lambda close: close[0])
-        if not price or sets < VOLUME:
+            closes[day] = max(closes.get(day, (0, price)), (event.closes, price), key=lambda close: close[0])
+        if price is None or sets < VOLUME:
             continue
         second = event.time_ns // (_MS * 1_000)
         if second != last_second:
@@ -111,7 +111,8 @@ def bars_of(
         part.events += 1
     _add(part, bars, window)
     for bar in bars:
-        if close := closes.get(bar.start_ms, (0, 0.0))[1]:
+        close = closes.get(bar.start_ms, (0, None))[1]
+        if close is not None:
             bar.close, bar.high, bar.low = close, max(bar.high, close), min(bar.low, close)
     return [bar for bar in bars if bar.bases]
 

@@ -96,7 +96,7 @@ class Connection:
         """Put an event in the next :meth:`flush`, unless events like it are held back."""
         if self.muted or self.frozen or self.answering_first or self.pongs_only:
             return
-        if self.silent and (event.symbol in self.silent or event.name in self.silent):
+        if self.silent and event.is_of(self.silent):
             return
         self._events.append(event)
 

@@ -21,7 +21,7 @@ from ticks_standin.account import Account
 from ticks_standin.errors import StandInError
 from ticks_standin.market.events import Source
 from ticks_standin.market.history import History
-from ticks_standin.market.instruments import Instrument, Listings
+from ticks_standin.market.listings import Listings
 from ticks_standin.market.walk import Market
 from ticks_standin.polygon.events import CHANNELS, EventMaker
 from ticks_standin.polygon.session import PolygonSession, market_of
@@ -37,7 +37,7 @@ from ticks_standin.server.rest import RestApis, http_response
 from ticks_standin.server.stream import TickStream
 from ticks_standin.server.transport import Acceptor, FeedSocket
 from ticks_standin.settings import StandInSettings
-from ticks_standin.twelve_data.events import PriceSource
+from ticks_standin.twelve_data.events import PriceSources
 from ticks_standin.twelve_data.session import KEY_HEADER, KEY_PARAMETER, PATH, TwelveDataSession, refusal
 
 Silence = Literal["never", "upgrade", "greeting"]
@@ -61,10 +61,13 @@ class FeedServer:
         self._listings = Listings(accept_any=settings.accept_any_symbol)
         self._polygon_events = EventMaker(settings, self._listings)
         rate = 0.0 if settings.replay else settings.rate
-        self._price_sources: dict[Instrument, PriceSource] = {}
+        self._price_sources = PriceSources(settings, self._listings)
         self.history = History(settings.history_events)
-        self.stream = TickStream(Market(settings.seed), rate, [self._polygon_events], self.history, self._traded())
-        self.load = LoadGenerator(self._tape, self.connections, self.history)
+        self._hours = self._polygon_events.hours
+        self.stream = TickStream(
+            Market(settings.seed), rate, [self._polygon_events], self.history, self._hours, self._traded()
+        )
+        self.load = LoadGenerator(self._tape, self.connections, self.history, self._hours)
         self.rest = RestApis(settings, self.keys, self._listings, self.history)
         self._acceptor = Acceptor()
         self._servers: list[Server] = []
@@ -83,8 +86,8 @@ class FeedServer:
             sources: list[Source] = []
             if market is not None:
                 sources += self._polygon_events.sources(market, topic, symbol)
-            elif topic == "price" and (instrument := self._listings.find(symbol)):
-                sources.append(self._price_sources.setdefault(instrument, PriceSource(instrument)))
+            elif topic == "price" and (instrument := self._listings.find_listing(symbol)):
+                sources.append(self._price_sources.of(instrument))
             if not sources:
                 raise StandInError(f"nothing is traded on channel {channel}, which the setting traded names")
             yield from sources
@@ -128,6 +131,7 @@ class FeedServer:
             first_id=10**16 + (time.time_ns() // 1_000_000 % 86_400_000) * 10**7,
             avoid=frozenset(instrument.symbol for instrument in self._listings.all()),
             real=settings.polygon_tape == "real",
+            hours=self._hours,
         )
 
     async def stop(self) -> None:

@@ -13,7 +13,7 @@ from websockets.http11 import Request, Response
 
 from ticks_standin.account import RestRequest
 from ticks_standin.market.history import History, now_ms
-from ticks_standin.market.instruments import Listings
+from ticks_standin.market.listings import Listings
 from ticks_standin.polygon.rest import PolygonApi
 from ticks_standin.provider.keys import Keys
 from ticks_standin.provider.rest import Answer, Api, Question, RefusedError, RestFault

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from ticks_standin.market.bars import UNITS
 from ticks_standin.market.events import Event
 from ticks_standin.market.instruments import Instrument
+from ticks_standin.market.listings import Listings
 from ticks_standin.market.walk import Tick
+from ticks_standin.settings import StandInSettings
 
 PROVIDER = "twelve_data"
 
@@ -35,7 +39,32 @@ class PriceEvent(msgspec.Struct, tag_field="event", tag="price", kw_only=True, g
     day_volume: int | UnsetType = UNSET
 
 
-def price_event(tick: Tick) -> bytes:
+class Market(NamedTuple):
+    """What events and acknowledgements say of where an instrument is listed: right, wrong, or nothing."""
+
+    exchange: str | None
+    mic_code: str | None
+
+
+def market_told(instrument: Instrument, listings: Listings, settings: StandInSettings, *, status: bool) -> Market:
+    """What is told in the items of a ``status``, or in price events.
+
+    Users have seen wrong codes (twelvedata-python issue 61), and neither code nor exchange (issues 62, 70 and 71).
+    """
+    exchange, mic_code = instrument.exchange, instrument.mic_code
+    if settings.twelve_data_wrong_mic_code and mic_code is not None:
+        others = [
+            each.mic_code for each in listings.listed_as(instrument.symbol) if each.mic_code not in (None, mic_code)
+        ]
+        mic_code = others[0] if others else "XNYS" if mic_code != "XNYS" else "XNAS"
+    omitted = settings.twelve_data_status_omits if status else settings.twelve_data_omits
+    return Market(
+        None if "exchange" in omitted else exchange,
+        None if "mic_code" in omitted else mic_code,
+    )
+
+
+def price_event(tick: Tick, market: Market) -> bytes:
     """The JSON of the price event of one tick: one event is one frame."""
     instrument = tick.instrument
     return _encode(
@@ -44,8 +73,8 @@ def price_event(tick: Tick) -> bytes:
             currency=instrument.currency or UNSET,
             currency_base=instrument.currency_base or UNSET,
             currency_quote=instrument.currency_quote or UNSET,
-            exchange=instrument.exchange or UNSET,
-            mic_code=instrument.mic_code or UNSET,
+            exchange=market.exchange or UNSET,
+            mic_code=market.mic_code or UNSET,
             type=instrument.kind.value,
             timestamp=tick.timestamp,
             price=tick.price,
@@ -57,12 +86,14 @@ def price_event(tick: Tick) -> bytes:
 
 
 class PriceSource:
-    """The price events of one instrument."""
+    """The price events of one listing."""
 
-    def __init__(self, instrument: Instrument) -> None:
+    def __init__(self, instrument: Instrument, market: Market) -> None:
         self.instrument = instrument
         self.order = (instrument.symbol, instrument.exchange or "", PROVIDER)
-        self.name = f"price.{instrument.symbol}"
+        self.name = f"price.{instrument.name}"
+        self.names = frozenset({self.name, instrument.name, instrument.listing})
+        self._market = market
         self._day_volume = 0
 
     def events(self, tick: Tick, time_ms: int) -> list[Event]:
@@ -75,12 +106,30 @@ class PriceSource:
         time_ns = tick.timestamp * 1_000_000_000
         return [
             Event(
-                price_event(tick),
+                price_event(tick, self._market),
                 self.name,
-                self.instrument.symbol,
+                self.instrument.name,
                 self.instrument,
+                listing=self.instrument.listing,
                 time_ns=time_ns,
                 price=tick.price,
                 volume=volume * UNITS,
             )
         ]
+
+
+class PriceSources:
+    """The price events of all listings: one that two sessions have subscribed to ticks once."""
+
+    def __init__(self, settings: StandInSettings, listings: Listings) -> None:
+        self._settings = settings
+        self._listings = listings
+        self._made: dict[Instrument, PriceSource] = {}
+
+    def of(self, instrument: Instrument) -> PriceSource:
+        """Those of one listing."""
+        source = self._made.get(instrument)
+        if source is None:
+            market = market_told(instrument, self._listings, self._settings, status=False)
+            source = self._made[instrument] = PriceSource(instrument, market)
+        return source

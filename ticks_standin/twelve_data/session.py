@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 
-from ticks_standin.market.instruments import Instrument, Kind, Listings
+from ticks_standin.market.instruments import Instrument, Kind
+from ticks_standin.market.listings import Listings
 from ticks_standin.provider.session import Disconnect, Reply, Victim
 from ticks_standin.settings import BadKeyMode, StandInSettings
-from ticks_standin.twelve_data.events import PROVIDER, PriceSource
+from ticks_standin.twelve_data.events import PROVIDER, PriceSource, PriceSources, market_told
 
 PATH = "/v1/quotes/price"
 KEY_PARAMETER = "apikey"
@@ -80,14 +81,14 @@ class TwelveDataSession:
         settings: StandInSettings,
         listings: Listings,
         key: str = "",
-        sources: dict[Instrument, PriceSource] | None = None,
+        sources: PriceSources | None = None,
     ) -> None:
         """``sources`` are shared by all sessions: an instrument of two sessions ticks once."""
         self.key = key
         self.account: Hashable = (PROVIDER, key)
         self.idle_timeout_s = settings.idle_timeout_s
         self.subscribed: dict[Instrument, None] = {}
-        self._sources = {} if sources is None else sources
+        self._sources = sources or PriceSources(settings, listings)
         self._settings = settings
         self._listings = listings
         self._received_at: deque[float] = deque()
@@ -101,12 +102,12 @@ class TwelveDataSession:
         return None
 
     def subscriptions(self) -> list[str]:
-        """Symbols, without their exchange."""
-        return [instrument.symbol for instrument in self.subscribed]
+        """Symbols, with the exchange of a listing that the bare symbol does not mean."""
+        return [instrument.name for instrument in self.subscribed]
 
     def symbols(self) -> Iterable[str]:
-        """The same symbols."""
-        return self.subscriptions()
+        """Symbols, with their exchange and without."""
+        return (name for instrument in self.subscribed for name in (instrument.symbol, instrument.listing))
 
     def is_subscribed_to(self, topic: Hashable) -> bool:
         """The topic is the instrument itself: its symbol may be listed on several exchanges."""
@@ -119,10 +120,7 @@ class TwelveDataSession:
     def sources(self) -> Iterable[PriceSource]:
         """One per subscribed instrument."""
         for instrument in self.subscribed:
-            source = self._sources.get(instrument)
-            if source is None:
-                source = self._sources[instrument] = PriceSource(instrument)
-            yield source
+            yield self._sources.of(instrument)
 
     def batches(self, count: int) -> Sequence[int]:
         """One event is one frame."""
@@ -220,7 +218,9 @@ class TwelveDataSession:
         return _status(action, {"status": status, "success": success or empty, "fails": fails or empty})
 
     def _status_item(self, instrument: Instrument) -> dict[str, str]:
-        symbol, exchange, kind = instrument.symbol, instrument.exchange or "", instrument.kind
+        symbol, kind = instrument.symbol, instrument.kind
+        told = market_told(instrument, self._listings, self._settings, status=True)
+        exchange = told.exchange or ""
         if self._settings.status_style == "documented":
             exchange = "FOREX" if kind is Kind.CURRENCY else exchange
             return {"symbol": symbol, "exchange": exchange, "country": instrument.country, "type": kind.value}
@@ -231,9 +231,11 @@ class TwelveDataSession:
             return {"symbol": symbol, "exchange": "PHYSICAL CURRENCY", "type": upper_snake}
         if kind is Kind.CRYPTO:
             return {"symbol": symbol, "exchange": exchange, "type": upper_snake}
-        item = {"symbol": symbol, "exchange": exchange}
-        if instrument.mic_code is not None:
-            item["mic_code"] = instrument.mic_code
+        item = {"symbol": symbol}
+        if told.exchange is not None:
+            item["exchange"] = told.exchange
+        if told.mic_code is not None:
+            item["mic_code"] = told.mic_code
         return {**item, "country": instrument.country, "type": kind.value}
 
 

@@ -27,6 +27,10 @@ from ticks_platform_tests.support.repairing import KEY, add_gap, load_frames
 DAY = date(2026, 3, 3)
 NOON = datetime(2026, 3, 3, 17, tzinfo=timezone.utc)
 CANDLES = "SELECT bucket, symbol, open, high, low, close, volume FROM one_minute_candle ORDER BY bucket, symbol"
+AS_OF = (
+    "SELECT bucket, symbol, open, high, low, close, volume "
+    "FROM candles_as_of('AAPL', '1 minute', '2026-03-03', '2026-03-04', '{}')"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +94,7 @@ def missed(rest: PolygonRest, *symbols: str) -> list[bytes]:
 def test_a_missed_trade_is_fetched_once(database: Database, tmp_path: Path, rest: PolygonRest) -> None:
     feed = tape(rest)
     load(database, feed, tmp_path, *missed(rest, "AAPL"))
+    before, known = rows(database, CANDLES), datetime.now(timezone.utc)
     report = run(database, feed, tmp_path)
     assert (report.symbols, report.done, report.left, report.failed) == (1, 1, 0, 0)
     assert (report.compared, report.differed, report.still_differing) == (5, 1, 0)
@@ -97,6 +102,7 @@ def test_a_missed_trade_is_fetched_once(database: Database, tmp_path: Path, rest
     assert rest.asked == ["/v2/aggs/ticker/AAPL/range/1/minute/1772528400000/1772585999999", "/v3/trades/AAPL"]
     assert rows(database, "SELECT count(*), count(DISTINCT trade_id) FROM stocks_real_time") == [(10, 10)]
     assert rows(database, CANDLES)[2][2:] == (104, 105, 104, 105, 20)
+    assert rows(database, AS_OF.format(known)) == before, "a repair is not known before it was fetched"
     assert rows(
         database, "SELECT state, differed, still_differing, known_at > wanted_at FROM ticks_platform.feed_true_up"
     ) == [("done", [NOON + timedelta(minutes=2)], 0, True)]
@@ -139,8 +145,11 @@ def test_a_cancelled_trade(database: Database, tmp_path: Path, rest: PolygonRest
             cursor.execute("SELECT compress_chunk(chunk) FROM show_chunks('stocks_real_time') AS chunk")
     rest.bars["AAPL"] = [bar(*good)]
     rest.trades["AAPL"] = [*good, {**bust, "correction": 8}, {**bust, "correction": 10, "sip_timestamp": at(19)}]
+    known = datetime.now(timezone.utc)
     report = run(database, feed, tmp_path)
     assert rows(database, CANDLES) == [(NOON, "AAPL", 251, 254, 251, 254, 400)]
+    assert rows(database, AS_OF.format(known)) == wrong
+    assert rows(database, AS_OF.format("infinity")) == rows(database, CANDLES)
     assert (report.requests, report.compared, report.differed, report.still_differing) == (2, 1, 1, 0)
     assert report.corrections == 1
     assert rows(database, "SELECT kind, trade_id, price, size, source FROM tick_correction") == [
@@ -156,11 +165,13 @@ def test_a_corrected_trade(database: Database, tmp_path: Path, rest: PolygonRest
     wrong = [trade(str(number), at(0, 10 * number), 250 + number, 100) for number in range(1, 5)]
     correct = [*wrong[:2], {**wrong[2], "price": 250.5}, wrong[3]]
     load(database, feed, tmp_path, frame("AAPL", *wrong))
+    before, known = rows(database, CANDLES), datetime.now(timezone.utc)
     rest.bars["AAPL"] = [bar(*correct)]
     rest.trades["AAPL"] = [*correct[:2], {**correct[2], "correction": 1}, {**wrong[2], "correction": 12}, wrong[3]]
     report = run(database, feed, tmp_path)
     assert (report.differed, report.still_differing, report.corrections) == (1, 0, 1)
     assert rows(database, CANDLES) == [(NOON, "AAPL", 251, 254, 250.5, 254, 400)]
+    assert rows(database, AS_OF.format(known)) == before
     assert unbalanced(database) == []
 
 
@@ -313,10 +324,12 @@ def test_a_day_is_due_after_its_extended_hours(database: Database, tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "day", "hours"),
     [
-        ("XNYS", "2026-03-03", ("2026-03-03 09:00", "2026-03-04 01:00")),
-        ("XNYS", "2026-07-02", ("2026-07-02 08:00", "2026-07-03 00:00")),
-        ("XNYS", "2026-07-04", None),
-        ("XLON", "2026-07-02", ("2026-07-01 23:00", "2026-07-02 23:00")),
+        ("XNYS 04:00-20:00", "2026-03-03", ("2026-03-03 09:00", "2026-03-04 01:00")),
+        ("XNYS 04:00-20:00", "2026-07-02", ("2026-07-02 08:00", "2026-07-03 00:00")),
+        ("XNYS 04:00-20:00", "2026-07-04", None),
+        ("XNYS 04:00-20:00", "2025-11-28", ("2025-11-28 09:00", "2025-11-28 22:00")),  # a half day
+        ("XNYS", "2026-03-03", ("2026-03-03 14:30", "2026-03-03 21:00")),
+        ("XTKS", "2026-07-02", ("2026-07-02 00:00", "2026-07-02 06:30")),
         ("always", "2026-07-04", ("2026-07-04 00:00", "2026-07-05 00:00")),
     ],
 )

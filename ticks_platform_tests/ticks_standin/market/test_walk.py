@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ticks_standin.market.instruments import Instrument, Kind, Listings
+from ticks_standin.market.instruments import Instrument, Kind
+from ticks_standin.market.listings import Listings
 from ticks_standin.market.walk import Market, Tick
 
 NOON = 1_700_049_600  # a UTC noon

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ticks_standin import StandInSettings
-from ticks_standin.market.instruments import Listings
+from ticks_standin.market.listings import Listings
 from ticks_standin.market.walk import Market
 from ticks_standin.polygon.events import EventMaker
 from ticks_standin.polygon.session import PolygonSession

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from ticks_standin import StandInSettings
-from ticks_standin.market.instruments import Listings
+from ticks_standin.market.listings import Listings
 from ticks_standin.market.walk import Tick
 from ticks_standin.provider.keys import Keys
-from ticks_standin.twelve_data.events import price_event
+from ticks_standin.twelve_data.events import PriceSources
 from ticks_standin.twelve_data.session import TwelveDataSession
 
 AAPL = {
@@ -53,12 +53,20 @@ def subscribed(conversation: TwelveDataSession) -> list[tuple[str, str | None]]:
             id="stock",
         ),
         pytest.param(
-            "RY",
-            "TSX",
+            "ry",
+            "tsx",
             (168.9, None, None, 11),
-            '{"event":"price","symbol":"RY","currency":"CAD","exchange":"TSX",'
+            '{"event":"price","symbol":"RY","currency":"CAD","exchange":"TSX","mic_code":"XTSE",'
             '"type":"Common Stock","timestamp":1592249566,"price":168.9,"day_volume":11}',
-            id="stock-without-mic-code",
+            id="another-listing",
+        ),
+        pytest.param(
+            "VOD",
+            "LSE",
+            (72.34, None, None, 900),
+            '{"event":"price","symbol":"VOD","currency":"GBp","exchange":"LSE","mic_code":"XLON",'
+            '"type":"Common Stock","timestamp":1592249566,"price":72.34,"day_volume":900}',
+            id="stock-in-pence",
         ),
         pytest.param(
             "SHOP",
@@ -66,7 +74,7 @@ def subscribed(conversation: TwelveDataSession) -> list[tuple[str, str | None]]:
             (90.39, None, None, None),
             '{"event":"price","symbol":"SHOP","currency":"CAD","exchange":"TSX",'
             '"type":"Common Stock","timestamp":1592249566,"price":90.39}',
-            id="stock-without-volume",
+            id="stock-without-mic-code-and-volume",
         ),
         pytest.param(
             "XAU/USD",
@@ -105,8 +113,10 @@ def subscribed(conversation: TwelveDataSession) -> list[tuple[str, str | None]]:
     ],
 )
 def test_price_event(symbol: str, exchange: str | None, numbers: Any, expected: str) -> None:
-    tick = Tick(Listings().find(symbol, exchange=exchange), 1592249566, *numbers)
-    assert price_event(tick).decode() == expected
+    listings = Listings()
+    tick = Tick(listings.find(symbol, exchange=exchange), 1592249566, *numbers)
+    (event,) = PriceSources(StandInSettings(), listings).of(tick.instrument).events(tick, 0)
+    assert event.payload.decode() == expected
 
 
 def test_subscribe_plain_live() -> None:
