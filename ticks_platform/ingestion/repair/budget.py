@@ -40,7 +40,7 @@ class Budget(NamedTuple):
     minute: float = MINUTE
 
     def reserve(self, cursor: Cursor, *, repair_id: int | None = None, owner: str, credits: int = 1) -> int | None:
-        """Count a request before it is made, and return its number; None if it has to wait. It uses so many `credits`."""
+        """Count a request that uses so many credits before it is made. Its number, or None if it has to wait."""
         # Serializes feeds that share a key: the second one sees the first one's request.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (f"repair budget {self.account}",))
         if self.wait(cursor, credits) > 0:

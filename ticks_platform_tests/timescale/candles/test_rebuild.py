@@ -217,9 +217,7 @@ def test_a_view_that_cannot_be_made_again_is_refused(database: Database, sql: Pa
     tell(database, "CREATE MATERIALIZED VIEW sums AS SELECT sum(tick_count) FROM counts")
     try:
         change(sql, "one_day_candle", "sum(tick_count)::bigint", "sum(tick_count)")
-        with pytest.raises(
-            RebuildRefusedError, match="on it\nDETAIL:  materialized view sums depends"
-        ):
+        with pytest.raises(RebuildRefusedError, match="on it\nDETAIL:  materialized view sums depends"):
             rebuild(database, sql, ONE_DAY)
     finally:
         tell(database, "DROP VIEW counts CASCADE")
