@@ -17,6 +17,7 @@ CapVictim = Literal["old", "new", "either"]
 CapEnding = Literal["1008", "abort"]
 SlowStatus = Literal["both", "slow_consumer", "force_disconnect", "none"]
 PolygonTape = Literal["real", "plain"]
+IndexBarEnd = Literal["start", "end"]
 PrepostVolume = Literal["zero", "absent"]
 MarketField = Literal["exchange", "mic_code"]
 NoData = Literal["400", "empty"]
@@ -200,6 +201,10 @@ class StandInSettings(BaseModel):
     polygon_bar_end: bool = Field(
         default=True, description="Polygon bars of currencies carry e, which the docs' samples omit"
     )
+    polygon_index_bar_end: IndexBarEnd = Field(
+        default="start",
+        description="e of Polygon's index bars: the start of the bar as in the docs' sample, or its end as in others",
+    )
     polygon_odd_z_share: float = Field(
         default=0.05, ge=0, le=1, description="share of Polygon bars whose average size is not a whole number"
     )
@@ -244,7 +249,8 @@ class StandInSettings(BaseModel):
         default=0.0, ge=0, description="seconds from a trade, or the end of a bar, until Polygon's REST API serves it"
     )
     polygon_rest_unentitled: frozenset[str] = Field(
-        default=frozenset(), description="parts of Polygon's REST API that no key's plan includes: trades, aggs"
+        default=frozenset(),
+        description="parts of Polygon's REST API that no key's plan includes: trades, aggs, reference",
     )
     polygon_rest_timezone: str = Field(
         default="America/New_York",
