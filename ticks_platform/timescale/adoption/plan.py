@@ -240,6 +240,11 @@ def _contents(
             f"{compressed} of {len(chunks)} chunks are compressed: they become rows for as long as it takes, and are "
             "compressed again. The disk has to have the space"
         )
+    if rows:
+        words.notes.append(
+            "nothing tells whether these ticks are live or made up: the first feed decides it for the database. If they "
+            "are live, remove feeds with `endpoint: stand-in` from feeds.yaml before the next start"
+        )
     own = [name for name in types if name not in relations.TABLES[TICKS] and name not in DATA_COLUMNS]
     if own:
         words.notes.append(f"columns of your own stay, and are empty in ticks of feeds: {', '.join(own)}")
