@@ -16,6 +16,7 @@ OBJECTS = (
     "stock_aggregates",
     "official_price",
     "tick_correction",
+    "trading_halt",
     "corporate_action",
     "company",
     *(candle.name for candle in CANDLES),
