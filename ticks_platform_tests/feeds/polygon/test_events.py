@@ -235,7 +235,9 @@ def test_index_values() -> None:
 def test_statuses_and_unknown_events_carry_no_data() -> None:
     assert one({"ev": "status", "status": "success", "message": "subscribed to: T.MSFT"}) == Control("status")
     assert one({"ev": "status", "status": 5, "message": None}) == Control("status")
-    assert one({"ev": "NOI", "T": "NTEST.Q", "t": 1601318039223013600, "at": 930, "i": 44, "b": 25.03}) == Control("NOI")
+    assert one({"ev": "NOI", "T": "NTEST.Q", "t": 1601318039223013600, "at": 930, "i": 44, "b": 25.03}) == Control(
+        "NOI"
+    )
     assert one({"ev": "NOI", "T": "NTEST.Q"}) == Control("NOI")
     assert one({"ev": "t", "sym": "MSFT"}) == Control("t")
     nameless: list[dict[str, Any]] = [{}, {"ev": None}, {"ev": ""}, {"sym": "MSFT", "p": 1, "t": AT}]
