@@ -15,7 +15,7 @@ import msgspec
 from ticks_standin.market.bars import UNITS
 from ticks_standin.market.events import Event
 from ticks_standin.market.history import History
-from ticks_standin.market.hours import NEW_YORK, Hours, regular_hours
+from ticks_standin.market.hours import EXTENDED_HOURS, NEW_YORK, TradingHours
 from ticks_standin.market.listings import Listings
 from ticks_standin.market.walk import Market
 from ticks_standin.polygon.events import EventMaker
@@ -28,7 +28,6 @@ from ticks_standin.settings import PolygonTape, StandInSettings
 
 _MS = 1_000_000
 _MINUTE_MS = 60_000
-_BEGINS, _ENDS = time(4), time(20)
 _REGULAR_SHARE, _BEFORE_SHARE = 0.85, 0.07
 _ON_NYSE = 0.4
 _WITHOUT_AUCTIONS = 0.05
@@ -53,7 +52,9 @@ class TakenBack(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PastDay:
-    """One trading day of some symbols, from 04:00 to 20:00 in New York. The same arguments give the same day.
+    """One trading day of some symbols, from 04:00 to 20:00 in New York, or to 17:00 on a half day.
+
+    The same arguments give the same day.
 
     >>> day = PastDay(date(2026, 3, 3), symbols=500)
     >>> for received_ns, frame in day.frames(): ...
@@ -88,16 +89,18 @@ class PastDay:
             accept_any_symbol=True,
             polygon_tape=tape,
             polygon_taken_back=taken_back,
+            market_hours=EXTENDED_HOURS,
             history_events=_EVERYTHING,
         )
         self.day = day
         """The day in New York."""
         self._random = random.Random(f"{seed}/{day}")  # noqa: S311
-        self._begins_ms, self._ends_ms = _ms(day, _BEGINS), _ms(day, _ENDS)
-        hours = regular_hours(_ms(day, time(12)))
-        if hours is None:
+        noon_ms, hours = _ms(day, time(12)), TradingHours(EXTENDED_HOURS)
+        extended, regular = hours.market(noon_ms), hours.regular(noon_ms)
+        if extended is None or regular is None:
             raise ValueError(f"the US stock exchanges are closed on {day}")
-        self._hours: Hours = hours
+        self.extended, self.regular = extended, regular
+        """Hours in which there is trade, and the regular ones among them."""
         self._market = Market(seed)
         self._listings = Listings(accept_any=True)
         self._maker = EventMaker(settings, self._listings, _FIRST_ID)
@@ -126,7 +129,7 @@ class PastDay:
 
     def _times(self, number: int) -> list[int]:
         """Times of that many prints: more of them near the open and the close, some in extended hours."""
-        draw, (opens, closes) = self._random, self._hours
+        draw, (opens, closes), (begins, ends) = self._random, self.regular, self.extended
         times = {opens - _MINUTE_MS}
         for at in (opens, closes):
             times |= {at + after for after in _AUCTIONS_MS}
@@ -136,9 +139,9 @@ class PastDay:
             if where < _REGULAR_SHARE:
                 times.add(opens + int(draw.betavariate(0.6, 0.6) * (closes - opens - 1)))
             elif where < _REGULAR_SHARE + _BEFORE_SHARE:
-                times.add(self._begins_ms + int(draw.random() * (opens - self._begins_ms)))
+                times.add(begins + int(draw.random() * (opens - begins)))
             else:
-                times.add(closes + int(draw.random() * (self._ends_ms - closes)))
+                times.add(closes + int(draw.random() * (ends - closes)))
         return sorted(times)
 
     def frames(self, most: int = 30) -> Iterator[tuple[int, bytes]]:
@@ -201,7 +204,7 @@ class PastDay:
         return found
 
     def _results(self, path: str, query: dict[str, str]) -> list[dict[str, Any]]:
-        tomorrow = _ms(self.day + timedelta(days=2), _BEGINS)
+        tomorrow = _ms(self.day + timedelta(days=2), time())
         body = msgspec.json.decode(self._api.answer(Question(path, query, "", tomorrow)).body)
         assert "next_url" not in body, f"more than one page of {path}"
         found: list[dict[str, Any]] = body.get("results", [])

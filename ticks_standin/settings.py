@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from ticks_standin.market.hours import TradingHours
+
 BadKeyMode = Literal["401", "200+body", "403", "400"]
 StatusStyle = Literal["live", "documented"]
 PolygonBadKeyMode = Literal["auth_failed", "not_entitled", "auth_timeout"]
@@ -15,6 +17,8 @@ CapVictim = Literal["old", "new", "either"]
 CapEnding = Literal["1008", "abort"]
 SlowStatus = Literal["both", "slow_consumer", "force_disconnect", "none"]
 PolygonTape = Literal["real", "plain"]
+IndexBarEnd = Literal["start", "end"]
+PrepostVolume = Literal["zero", "absent"]
 MarketField = Literal["exchange", "mic_code"]
 NoData = Literal["400", "empty"]
 Overfull = Literal["by_order", "newest"]
@@ -42,6 +46,15 @@ class StandInSettings(BaseModel):
         default=20.0, ge=0, description="ticks per second over all subscribed symbols; 0 sends ticks on command only"
     )
     accept_any_symbol: bool = Field(default=False, description="make up a stock for each symbol that is not listed")
+    market_hours: str = Field(
+        default="",
+        description="when US stocks and ETFs are traded: as 04:00-20:00 on days on which the exchanges are open, in "
+        "New York; with a time zone, as '10:00:05-10:00:50 Etc/GMT-3', on every day there; empty is around the clock",
+    )
+    regular_hours: str = Field(
+        default="",
+        description="which of market_hours that have a time zone are regular, as 10:00:15-10:00:40; all by default",
+    )
     keys: frozenset[str] = Field(
         default=frozenset(),
         description="accepted API keys besides 'demo'; none means that any non-empty key is accepted",
@@ -91,6 +104,13 @@ class StandInSettings(BaseModel):
         default=False, description="REST also serves the bar that is not over yet, unless there is a delay"
     )
     record: bool = Field(default=False, description="keep every frame sent, in order, in the account")
+    twelve_data_prepost: bool = Field(
+        default=True, description="a Twelve Data plan includes bars of extended hours (Pro and above)"
+    )
+    twelve_data_prepost_volume: PrepostVolume = Field(
+        default="zero",
+        description="volume of Twelve Data's bars of extended hours, which have none: a zero, or no such field",
+    )
     twelve_data_omits: frozenset[MarketField] = Field(
         default=frozenset(), description="fields that Twelve Data's price events omit: exchange, mic_code"
     )
@@ -181,6 +201,10 @@ class StandInSettings(BaseModel):
     polygon_bar_end: bool = Field(
         default=True, description="Polygon bars of currencies carry e, which the docs' samples omit"
     )
+    polygon_index_bar_end: IndexBarEnd = Field(
+        default="start",
+        description="e of Polygon's index bars: the start of the bar as in the docs' sample, or its end as in others",
+    )
     polygon_odd_z_share: float = Field(
         default=0.05, ge=0, le=1, description="share of Polygon bars whose average size is not a whole number"
     )
@@ -231,6 +255,11 @@ class StandInSettings(BaseModel):
         default="America/New_York",
         description="time zone of dates and daily bars in Polygon's REST API",
     )
+
+    @model_validator(mode="after")
+    def _times_of_hours(self) -> StandInSettings:
+        TradingHours(self.market_hours, self.regular_hours)
+        return self
 
     @model_validator(mode="after")
     def _history_of_what_is_traded(self) -> StandInSettings:

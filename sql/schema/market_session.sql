@@ -1,7 +1,7 @@
--- When the exchanges of the symbols are open, by their calendars: from some days before the first tick to a year ahead. A day with a
--- break at noon has two rows with the same session. What never closes, the calendar `always`, has no rows.
+-- When the exchanges of the symbols are open, and when the providers send, by their calendars: from some days before the first tick to a
+-- year ahead. A day with a break at noon has two rows with the same session. What never closes, the calendar `always`, has no rows.
 CREATE TABLE IF NOT EXISTS ticks_platform.market_session (
-    -- An exchange's MIC, such as XNYS, or 24/5 for currencies.
+    -- An exchange's MIC, such as XNYS, or 24/5 for currencies; with sending hours, as in `XNYS 04:00-20:00`.
     calendar   text         NOT NULL,
     opens_at   timestamptz  NOT NULL,
     closes_at  timestamptz  NOT NULL,

@@ -1,34 +1,56 @@
-"""When a market is open: exchange calendars with holidays and half days, `24/5` for currencies, and `always`."""
+"""When a market is open: exchange calendars with holidays and half days, `24/5` for currencies, and `always`.
+
+A calendar of sending hours says when a provider sends data of a market, which may be longer than the market's regular
+hours: `XNYS 04:00-20:00` has these hours on each day on which XNYS has a session.
+"""
 
 from __future__ import annotations
 
 import functools
 import math
+import re
 from bisect import bisect_left, bisect_right
-from datetime import date, datetime, time, timedelta, timezone
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from ticks_platform.errors import TicksPlatformError
 
 ALWAYS = "always"
-"""The calendar of a market that never closes."""
+"""The calendar of a market that never closes; its days are those of UTC."""
 
 WEEKDAYS = "24/5"
-"""The calendar of currencies: from Sunday 17:00 to Friday 17:00 in New York. (The `24/5` of exchange_calendars is open
-on Friday evening, when nobody trades.)"""
+"""The calendar of currencies: days from 17:00 to 17:00 in New York, Monday's from Sunday evening. Those of 25 December
+and 1 January are closed: ZFX (2023) and FXOpen (2020, 2024) announced these hours, and Lean has them as holidays of
+OANDA (pull request 3600). The `24/5` of exchange_calendars is open then, and on Friday evening."""
 
-_NEW_YORK = "America/New_York"
-_EXTENDED_HOURS = time(4), time(20)
+REGULAR = "regular"
+"""The sending hours of a provider that sends while the market is open."""
+
+US_STOCKS = "04:00-20:00"
 """When trades of US stocks are reported, in New York. Regular hours are 09:30 to 16:00."""
 
+_NEW_YORK = ZoneInfo("America/New_York")
+_HOLIDAYS = {(12, 25), (1, 1)}
+
+_TIME = r"(?:[01]\d|2[0-4]):[0-5]\d(?::[0-5]\d)?"
+_HOURS = re.compile(rf"({_TIME})-({_TIME})")
+
 _DAY = 86_400.0
-_FIRST_SUNDAY = date(2000, 1, 2)
-_WEEKS = 5200
+_MIDNIGHT = timedelta(days=1)
+_FIRST_DAY = date(2000, 1, 2)
+_DAYS = 36_400
+_EPOCH = date(1970, 1, 1).toordinal()
+_SUNDAY, _SATURDAY = 6, 5
 
 
 class UnknownCalendarError(TicksPlatformError, ValueError):
     """No calendar has that name."""
+
+
+class InvalidHoursError(TicksPlatformError, ValueError):
+    """These are no sending hours."""
 
 
 class Opening(NamedTuple):
@@ -49,54 +71,64 @@ class Calendar:
     """The sessions of one market. Times are seconds since the Unix epoch."""
 
     def __init__(self, name: str) -> None:
-        """`name` is `always`, `24/5`, or an exchange's MIC such as XNYS. Raises UnknownCalendarError."""
+        """`name` is `always`, `24/5`, an exchange's MIC such as XNYS, or one of these with sending hours, as in
+        `XNYS 04:00-20:00`. Raises UnknownCalendarError.
+        """
         self.name = name
-        self._opens: list[float] | None = None
-        self._closes: list[float] = []
-        self._openings: list[Opening] = []
-        self._zone: ZoneInfo | None = None
-        if name == ALWAYS:
-            return
-        if name == WEEKDAYS:
-            self._opens, self._closes = _currency_weeks()
+        self._zone: tzinfo = timezone.utc
+        self._usual_close: timedelta | None = None
+        """When sessions close unless they close early; None if they do not, or if nothing is known of what follows."""
+        market, hours = _split(name)
+        if hours is not None:
+            self._openings = _sending_hours(calendar(market), *hours)
+            self._zone = calendar(market)._zone
+        elif name == ALWAYS:
+            self._openings = []
+        elif name == WEEKDAYS:
             self._openings = _currency_days()
-            return
+            self._zone = _NEW_YORK
+        else:
+            self._read_exchange()
+        self._opens, self._closes = _merged(self._openings)
+
+    def _read_exchange(self) -> None:
         # Imported here because it imports pandas, which a feed with `always` or `24/5` does not need.
         import exchange_calendars
 
         try:
-            calendar = exchange_calendars.get_calendar(name)
+            exchange = exchange_calendars.get_calendar(self.name)
         except exchange_calendars.errors.InvalidCalendarName:
             raise UnknownCalendarError(
-                f"unknown calendar '{name}': use an exchange's MIC, such as XNYS, or 'always' or '24/5'"
+                f"unknown calendar '{self.name}': use an exchange's MIC, such as XNYS, or 'always' or '24/5'"
             ) from None
-        self._zone = ZoneInfo(str(calendar.tz))
-        days = calendar.schedule[["open", "break_start", "break_end", "close"]]
+        self._zone = ZoneInfo(str(exchange.tz))
+        if self._zone == _NEW_YORK:
+            self._usual_close = _since_midnight(exchange.close_times[-1][1])
+        days = exchange.schedule[["open", "break_start", "break_end", "close"]]
         following = [opens.timestamp() for opens in days["open"].iloc[1:]] + [math.inf]
+        self._openings = []
         closed = 0.0
         # Nothing is traded in a lunch break: a day with one has two openings.
         for (day, begin, break_begin, break_end, end), opens_next in zip(days.itertuples(), following, strict=True):
-            midnight = datetime.combine(day.date(), time(), calendar.tz)
+            midnight = datetime.combine(day.date(), time(), exchange.tz)
             day_begins = min(begin.timestamp(), max(closed, midnight.timestamp()))
             closed = end.timestamp()
             # Adding a day to a time with a zone keeps the local hour.
-            day_ends = max(closed, min(opens_next, (midnight + timedelta(days=1)).timestamp()))
+            day_ends = max(closed, min(opens_next, (midnight + _MIDNIGHT).timestamp()))
             has_break = break_begin == break_begin  # NaT is not equal to itself
             for opens, closes in ((begin, break_begin), (break_end, end)) if has_break else ((begin, end),):
                 self._openings.append(Opening(opens.timestamp(), closes.timestamp(), day.date(), day_begins, day_ends))
-        self._opens = [opening.opens for opening in self._openings]
-        self._closes = [opening.closes for opening in self._openings]
 
     def open_since(self, at: float) -> float | None:
         """When the session that is open at this moment opened; None while the market is closed."""
-        if self._opens is None:
+        if self.name == ALWAYS:
             return 0.0
         place = bisect_right(self._opens, at) - 1
         return self._opens[place] if place >= 0 and at < self._closes[place] else None
 
     def sessions(self, begin: float, end: float) -> list[tuple[float, float]]:
         """The parts of an interval in which the market is open."""
-        if self._opens is None:
+        if self.name == ALWAYS:
             return [(begin, end)] if begin < end else []
         first = max(bisect_right(self._opens, begin) - 1, 0)
         found = []
@@ -115,41 +147,126 @@ class Calendar:
         return self._openings[first : bisect_left(self._openings, (end,))]
 
     def extended_hours(self, day: date) -> tuple[float, float] | None:
-        """When trades of a trading day can be reported; None on a day without a session.
+        """From the first opening of a trading day to its last closing; None on a day without a session.
 
-        For US exchanges 04:00 to 20:00 in New York, for others the exchange's own day; for `always` and `24/5` the
-        UTC day.
+        The day of `always` is that of UTC.
         """
-        midnight = datetime.combine(day, time(), self._zone or timezone.utc)
-        if self._zone is None:
-            return midnight.timestamp(), (midnight + timedelta(days=1)).timestamp()
-        near = self.openings(midnight.timestamp() - _DAY, midnight.timestamp() + 2 * _DAY)
-        opening = next((opening for opening in near if opening.session == day), None)
-        if opening is None:
-            return None
-        if self._zone.key != _NEW_YORK:
-            return opening.day_begins, opening.day_ends
-        begins, ends = (datetime.combine(day, at, self._zone).timestamp() for at in _EXTENDED_HOURS)
-        return begins, ends
+        midnight = datetime.combine(day, time(), self._zone)
+        if self.name == ALWAYS:
+            return midnight.timestamp(), (midnight + _MIDNIGHT).timestamp()
+        near = self.openings(midnight.timestamp() - 2 * _DAY, midnight.timestamp() + 2 * _DAY)
+        own = [opening for opening in near if opening.session == day]
+        return (own[0].opens, own[-1].closes) if own else None
 
 
-def _currency_weeks() -> tuple[list[float], list[float]]:
-    days = _currency_days()
-    return [day.opens for day in days[::5]], [day.closes for day in days[4::5]]
+def _split(name: str) -> tuple[str, tuple[timedelta, timedelta] | None]:
+    """The market of a calendar's name, and its sending hours, if it has some, as times since midnight."""
+    market, _, text = name.partition(" ")
+    hours = _parse(text)
+    return (name, None) if hours is None else (market, hours)
 
 
-@functools.cache
+def _parse(hours: str) -> tuple[timedelta, timedelta] | None:
+    """Begin and end of sending hours as times since midnight; None if they are not written as `04:00-20:00`."""
+    found = _HOURS.fullmatch(hours)
+    if found is None:
+        return None
+    begin, end = (
+        timedelta(**dict(zip(("hours", "minutes", "seconds"), map(int, text.split(":")), strict=False)))
+        for text in found.groups()
+    )
+    return (begin, end) if max(begin, end) <= _MIDNIGHT else None
+
+
+def _since_midnight(at: time) -> timedelta:
+    return timedelta(hours=at.hour, minutes=at.minute, seconds=at.second)
+
+
+def _sending_hours(market: Calendar, begin: timedelta, end: timedelta) -> list[Opening]:
+    """The hours of each session day of a market, in its time zone.
+
+    On days that close early, US markets end their late session earlier by as much, at 17:00 rather than 20:00 (NYSE's
+    page of holidays and trading hours; brokers say the same of Nasdaq).
+    """
+    first = begin - (begin >= end) * _MIDNIGHT
+    if market.name == ALWAYS:
+        opens, last = first.total_seconds(), end.total_seconds()
+        midnights = ((day, _DAY * (day.toordinal() - _EPOCH)) for day in _days())
+        return [Opening(at + opens, at + last, day, min(at, at + opens), at + _DAY) for day, at in midnights]
+    found: list[Opening] = []
+    for opening in market._openings:
+        if found and found[-1].session == opening.session:
+            continue  # after a lunch break
+        midnight = datetime.combine(opening.session, time(), market._zone)
+        closes, usual = end, market._usual_close
+        if usual is not None and end >= usual:
+            early = usual - _since_midnight(datetime.fromtimestamp(opening.closes, market._zone).time())
+            closes = end - max(early, timedelta(0))
+        # Adding to a time with a zone keeps the local hour.
+        at = ((midnight + first).timestamp(), (midnight + closes).timestamp())
+        found.append(Opening(*at, opening.session, min(opening.day_begins, at[0]), max(opening.day_ends, at[1])))
+    return found
+
+
+def _merged(openings: list[Opening]) -> tuple[list[float], list[float]]:
+    """The begins and the ends of what is open without a pause."""
+    opens: list[float] = []
+    closes: list[float] = []
+    for opening in openings:
+        if closes and opening.opens <= closes[-1]:
+            closes[-1] = max(closes[-1], opening.closes)
+        else:
+            opens.append(opening.opens)
+            closes.append(opening.closes)
+    return opens, closes
+
+
+def _days() -> Iterator[date]:
+    return (_FIRST_DAY + timedelta(days=day) for day in range(_DAYS))
+
+
 def _currency_days() -> list[Opening]:
-    evening = datetime.combine(_FIRST_SUNDAY, time(17), ZoneInfo("America/New_York"))
-    # Adding days to a time with a zone keeps the local hour.
-    evenings = [evening + timedelta(weeks=week, days=day) for week in range(_WEEKS) for day in range(5)]
-    return [
-        Opening(begin.timestamp(), end.timestamp(), end.date(), begin.timestamp(), end.timestamp())
-        for begin, end in ((begin, begin + timedelta(days=1)) for begin in evenings)
-    ]
+    found = []
+    for day in _days():
+        if day.weekday() not in (_SATURDAY, _SUNDAY) and (day.month, day.day) not in _HOLIDAYS:
+            evening = datetime.combine(day, time(17), _NEW_YORK)
+            # Subtracting a day from a time with a zone keeps the local hour.
+            begin, end = (evening - _MIDNIGHT).timestamp(), evening.timestamp()
+            found.append(Opening(begin, end, day, begin, end))
+    return found
 
 
 @functools.cache
 def calendar(name: str) -> Calendar:
     """The calendar of that name, cached. Raises UnknownCalendarError."""
     return Calendar(name)
+
+
+def with_hours(market: str, hours: str) -> str:
+    """The name of the calendar of a market's sending hours, which are `regular`, `always`, or as `04:00-20:00`.
+
+    Such hours are in the market's own time zone, on each of its session days; they begin on the evening before if they
+    do not begin before they end.
+    """
+    if hours == ALWAYS:
+        return ALWAYS
+    return market if hours == REGULAR else f"{_split(market)[0]} {hours}"
+
+
+def checked_hours(hours: str) -> str:
+    """The same sending hours. Raises InvalidHoursError."""
+    if hours not in (REGULAR, ALWAYS) and _parse(hours) is None:
+        raise InvalidHoursError(
+            "must be 'regular', 'always', or the begin and the end in the calendar's own time, such as 04:00-20:00"
+        )
+    return hours
+
+
+def is_same_market(name: str, other: str) -> bool:
+    """Whether two calendars are of one market: NASDAQ is another name of XNYS."""
+    name, other = _split(name)[0], _split(other)[0]
+    if name == other or {name, other} & {ALWAYS, WEEKDAYS}:
+        return name == other
+    import exchange_calendars
+
+    return bool(exchange_calendars.resolve_alias(name) == exchange_calendars.resolve_alias(other))

@@ -14,10 +14,11 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from ticks_platform.feeds.calendars import ALWAYS
+from ticks_platform.feeds.calendars import ALWAYS, REGULAR
 from ticks_platform.feeds.columns import Decoded
 from ticks_platform.feeds.events import Event, Notice
 from ticks_platform.feeds.history import History
+from ticks_platform.feeds.reference import Facts, Reference
 
 
 class Endpoint(NamedTuple):
@@ -164,6 +165,22 @@ class Connector(abc.ABC):
         """The calendar of a symbol's market, unless feeds.yaml names one. It decides when silence is suspicious."""
         return ALWAYS
 
+    def hours(self, symbol: str) -> str:
+        """When the provider sends data of a symbol, unless feeds.yaml says so: at other times, none can be missing.
+
+        `regular` for the hours of `calendar(symbol)`, `always`, or an interval in that calendar's own time, such as
+        `04:00-20:00`.
+        """
+        return REGULAR
+
     def history(self) -> History | None:
         """The provider's API for past data, or None if it has none."""
+        return None
+
+    def instrument(self, symbol: str) -> Facts:
+        """What its market lets expect of a symbol's instrument. feeds.yaml and reference data say it better."""
+        return Facts()
+
+    def reference(self) -> Reference | None:
+        """The provider's API for reference data, or None if it has none."""
         return None

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from ticks_platform.feeds.calendars import ALWAYS, Calendar, calendar
+from ticks_platform.feeds.calendars import ALWAYS, REGULAR, Calendar, calendar, is_same_market, with_hours
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Event
 from ticks_platform.feeds.history import History
 from ticks_platform.feeds.primary import Shared, shared
 from ticks_platform.feeds.registry import find_connector
-from ticks_platform.feeds.symbol_settings import Contradiction, Section, contradictions
+from ticks_platform.feeds.symbol_settings import CalendarName, Contradiction, Section, SendingHours, contradictions
 from ticks_platform.feeds.symbol_settings import SymbolSettings as SymbolSettings
 from ticks_platform.settings_file import SettingsError as SettingsError
 from ticks_platform.settings_file import explain, read_settings, section
@@ -80,8 +80,11 @@ class FeedSettings(Section):
     api_key_env: str | None = None
     """Name of the environment variable that holds the API key."""
     symbols: tuple[SymbolSettings, ...]
-    calendar: str | None = None
+    calendar: CalendarName | None = None
     """When silence is suspicious: ``always``, ``24/5`` or an exchange's MIC such as XNYS. Connectors have a default."""
+    hours: SendingHours | None = None
+    """When the provider sends, so that data can be missing: ``regular`` for the calendar's hours, ``always``, or an
+    interval in the calendar's own time. Connectors have a default: ``04:00-20:00`` for US stocks, else ``regular``."""
     symbols_per_connection: Annotated[int, Field(ge=1)] | None = None
     """Most symbols of one connection; more are spread over several connections. No limit by default."""
     overlap: bool | None = None
@@ -127,11 +130,6 @@ class FeedSettings(Section):
                 lines = [f"{_dotted(place)}: {message}" if place else message for place, message in problems]
                 raise ValueError("; ".join(lines)) from None
         return value
-
-    @field_validator("calendar")
-    @classmethod
-    def _known_calendar(cls, value: str | None) -> str | None:
-        return None if value is None else calendar(value).name
 
     @field_validator("true_up", mode="before")
     @classmethod
@@ -225,7 +223,7 @@ class FeedSettings(Section):
         return tuple(item.symbol for item in self.symbols)
 
     def calendars(self) -> dict[str, Calendar]:
-        """The calendar of each symbol, by the name that its ticks carry."""
+        """The calendar of each symbol's market, by the name that its ticks carry: when silence is suspicious."""
         connector = self.keyless_connector()
         return {
             connector.symbol_of(item.symbol): calendar(
@@ -233,6 +231,20 @@ class FeedSettings(Section):
             )
             for item in self.symbols
         }
+
+    def sending_calendars(self) -> dict[str, Calendar]:
+        """When the provider sends each symbol, by the name that its ticks carry: when data can be missing."""
+        connector, calendars = self.keyless_connector(), self.calendars()
+        found = {}
+        for item in self.symbols:
+            name = connector.symbol_of(item.symbol)
+            market, hours = calendars[name].name, item.hours or self.hours
+            if hours is None:
+                # The connector speaks of its own calendar's market.
+                its_market = is_same_market(market, connector.calendar(item.symbol))
+                hours = connector.hours(item.symbol) if its_market else REGULAR
+            found[name] = calendar(with_hours(market, hours))
+        return found
 
     def decoder(self) -> Callable[[bytes], list[Event]]:
         """The function that decodes this feed's frames; needs neither key nor network."""

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-from ticks_platform.feeds.calendars import calendar
+from ticks_platform.feeds.calendars import calendar, checked_hours
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.primary import ran_before_0_2
 
@@ -18,6 +18,9 @@ AssetClass = Literal[
     "stock", "etf", "fund", "index", "currency", "crypto", "commodity", "future", "option", "bond", "other"
 ]
 """What kind of instrument a symbol names. `currency` is a pair of currencies, `commodity` a spot price such as gold."""
+
+CalendarName = Annotated[str, AfterValidator(lambda name: calendar(name).name)]
+SendingHours = Annotated[str, AfterValidator(checked_hours)]
 
 ALWAYS_VALID = date.min
 """Since when a round lot is valid that feeds.yaml gives without a date."""
@@ -41,8 +44,10 @@ class SymbolSettings(Section):
     symbol: Annotated[str, Field(min_length=1, pattern=r"^[^\s,]+$")]
     name: str | None = None
     """The name by which people know it."""
-    calendar: str | None = None
+    calendar: CalendarName | None = None
     """The calendar of its market, if it is not the feed's."""
+    hours: SendingHours | None = None
+    """When the provider sends it, if not in the feed's hours."""
     asset_class: AssetClass | None = None
     """What kind of instrument it is."""
     mic: Annotated[str, Field(pattern=r"^[A-Z0-9]{4}$")] | None = None
@@ -57,11 +62,6 @@ class SymbolSettings(Section):
     """Whether its price may be zero or negative, as that of a future or a spread."""
 
     # These messages say what is expected and never quote the value, as those of a feed.
-
-    @field_validator("calendar")
-    @classmethod
-    def _known_calendar(cls, value: str | None) -> str | None:
-        return None if value is None else calendar(value).name
 
     @field_validator("asset_class", mode="before")
     @classmethod

@@ -40,8 +40,8 @@ class Lane(NamedTuple):
     """A symbol and its gaps within some time: begin, end, cause and state of each."""
 
     symbol: str
-    calendar: str
-    wanted_from: datetime
+    calendars: list[tuple[datetime, str]]
+    """The calendars of its sending hours, with since when each was valid."""
     gaps: list[tuple[datetime, datetime, str, str]]
 
 
@@ -65,5 +65,8 @@ def timeline(cursor: Cursor, feed: str, *, begin: datetime, end: datetime, symbo
     parameters = {"feed": feed, "begin": begin, "end": end, "limit": symbols}
     cursor.execute(sql_files.read("queries/gaps/timeline.sql"), parameters)
     found = cursor.fetchall()
-    lanes = [Lane(row[0], row[1], row[2], list(zip(*row[3:7], strict=True))) for row in found]
+    lanes = [
+        Lane(symbol, list(zip(since, calendars, strict=True)), list(zip(*gaps, strict=True)))
+        for symbol, calendars, since, *gaps, _ in found
+    ]
     return lanes, found[0][7] if found else 0

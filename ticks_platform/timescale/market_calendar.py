@@ -30,6 +30,15 @@ class Session(NamedTuple):
     day_ends_at: datetime
 
 
+class SymbolCalendars(NamedTuple):
+    """The names of a symbol's calendars."""
+
+    market: str
+    """When its market is open."""
+    hours: str
+    """When the provider sends."""
+
+
 class Kept(NamedTuple):
     """How many rows there are, and how many were written or deleted."""
 
@@ -49,13 +58,13 @@ def horizon(cursor: Cursor) -> tuple[datetime, datetime]:
 def keep(
     cursor: Cursor,
     sessions: Mapping[str, Sequence[Session]],
-    symbols: Mapping[tuple[str, str], str],
+    symbols: Mapping[tuple[str, str], SymbolCalendars],
     *,
     begin: datetime,
     end: datetime,
 ) -> Kept:
-    """Store the sessions of these calendars that open from `begin` to `end`, and the calendars of these symbols (feed,
-    symbol).
+    """Store the sessions of these calendars that open from `begin` to `end`, and the names of the calendars of these
+    symbols (feed, symbol).
 
     Sessions at other times, other calendars and other symbols stay; only a symbol that has left its feed is deleted, as
     soon as another feed has it. Rows that are right are not written.
@@ -81,8 +90,8 @@ def _keep_sessions(cursor: Cursor, sessions: Mapping[str, Sequence[Session]], be
     return int(cursor.rowcount) + _write(cursor, sql_files.read("queries/calendar/upsert_sessions.sql"), wanted)
 
 
-def _keep_symbols(cursor: Cursor, symbols: Mapping[tuple[str, str], str]) -> int:
-    wanted = [(feed, symbol, calendar) for (feed, symbol), calendar in symbols.items()]
+def _keep_symbols(cursor: Cursor, symbols: Mapping[tuple[str, str], SymbolCalendars]) -> int:
+    wanted = [(*key, *calendars) for key, calendars in symbols.items()]
     parameters = {"feeds": [row[0] for row in wanted], "symbols": [row[1] for row in wanted]}
     cursor.execute(sql_files.read("queries/calendar/delete_symbols.sql"), parameters)
     return int(cursor.rowcount) + _write(cursor, sql_files.read("queries/calendar/upsert_symbols.sql"), wanted)

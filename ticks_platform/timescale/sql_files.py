@@ -40,6 +40,7 @@ MACHINERY = (
     "schema/market_session.sql",
     "schema/symbol_calendar.sql",
     "schema/trade_condition.sql",
+    "schema/instrument_reference.sql",
 )
 """What ingestion needs beside the hypertable, in the order of their references."""
 
@@ -54,6 +55,8 @@ HYPERTABLE = (
     "schema/tick_correction.sql",
     "schema/trading_halt.sql",
     "schema/corporate_action.sql",
+    "schema/instrument.sql",
+    "schema/round_lot.sql",
 )
 
 RETENTION = (

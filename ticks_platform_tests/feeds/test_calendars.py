@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from ticks_platform.feeds.calendars import Calendar, UnknownCalendarError, calendar
+from ticks_platform.feeds.calendars import Calendar, UnknownCalendarError, calendar, is_same_market, with_hours
 
 HOUR, DAY = 3_600.0, 86_400.0
 
@@ -48,6 +48,34 @@ def at(text: str) -> float:
         ("24/5", "2025-07-13 21:00", "2025-07-13 21:00"),  # summer
         ("24/5", "2025-07-18 21:00", None),
         ("24/5", "2045-06-14 12:00", "2045-06-11 21:00"),
+        ("24/5", "2025-12-24 21:59", "2025-12-21 22:00"),
+        ("24/5", "2025-12-24 22:00", None),  # Christmas, from 17:00 in New York on the evening before
+        ("24/5", "2025-12-25 21:59", None),
+        ("24/5", "2025-12-25 22:00", "2025-12-25 22:00"),
+        ("24/5", "2025-12-31 21:59", "2025-12-28 22:00"),
+        ("24/5", "2026-01-01 12:00", None),  # New Year
+        ("24/5", "2026-01-01 22:00", "2026-01-01 22:00"),
+        ("24/5", "2022-12-25 22:00", "2022-12-25 22:00"),  # on a Sunday: Monday's trading begins as usual
+        ("XNYS 04:00-20:00", "2025-11-19 08:59:59", None),
+        ("XNYS 04:00-20:00", "2025-11-19 09:00", "2025-11-19 09:00"),
+        ("XNYS 04:00-20:00", "2025-11-20 00:59:59", "2025-11-19 09:00"),
+        ("XNYS 04:00-20:00", "2025-11-20 01:00", None),
+        ("XNYS 04:00-20:00", "2025-07-15 08:00", "2025-07-15 08:00"),  # summer
+        ("XNYS 04:00-20:00", "2025-11-22 17:00", None),  # a Saturday
+        ("XNYS 04:00-20:00", "2025-11-27 17:00", None),  # Thanksgiving
+        ("XNYS 04:00-20:00", "2025-11-28 21:59", "2025-11-28 09:00"),  # a half day
+        ("XNYS 04:00-20:00", "2025-11-28 22:00", None),
+        ("NASDAQ 04:00-12:00", "2025-11-28 16:59", "2025-11-28 09:00"),  # what ends before noon ends at noon
+        ("XNYS 07:00:30-20:00", "2025-11-19 12:00:29", None),
+        ("XNYS 07:00:30-20:00", "2025-11-19 12:00:30", "2025-11-19 12:00:30"),
+        ("XNYS 20:00-20:00", "2025-11-19 00:59", "2025-11-17 01:00"),  # from Sunday evening, without a pause
+        ("XNYS 20:00-04:00", "2025-11-19 03:00", "2025-11-19 01:00"),
+        ("XNYS 20:00-04:00", "2025-11-19 09:00", None),
+        ("XTKS 08:00-16:00", "2025-11-25 02:45", "2025-11-24 23:00"),  # in the lunch break
+        ("24/5 08:00-17:00", "2025-11-19 13:00", "2025-11-19 13:00"),
+        ("always 09:00-17:00", "2025-12-25 09:00", "2025-12-25 09:00"),
+        ("always 09:00-24:00", "2025-12-25 23:59", "2025-12-25 09:00"),
+        ("always 00:00-24:00", "2025-12-25 23:59", "2000-01-02 00:00"),
         ("XNYS", "1990-06-13 17:00", None),
     ],
 )
@@ -77,15 +105,25 @@ def days_of(name: str) -> Iterator[float]:
         )
 
 
-@pytest.mark.parametrize(("name", "hours"), [("always", 8_760.0), ("24/5", 52 * 120.0 + 2.0), ("XNYS", 1_616.0)])
+@pytest.mark.parametrize(("name", "hours"), [("always", 8_760.0), ("24/5", 52 * 120.0 + 2.0 - 48.0), ("XNYS", 1_616.0)])
 def test_hours_of_a_year(name: str, hours: float) -> None:
     assert math.fsum(days_of(name)) / HOUR == pytest.approx(hours, rel=0.01)
 
 
-@pytest.mark.parametrize("name", ["NOPE", "", "nyse", "24/7 "])
+@pytest.mark.parametrize("name", ["NOPE", "", "nyse", "24/7 ", "XNYS 4-20", "XNYS 04:00-24:01", "NOPE 04:00-20:00"])
 def test_an_unknown_calendar(name: str) -> None:
     with pytest.raises(UnknownCalendarError, match="MIC"):
         Calendar(name)
+
+
+def test_names_of_sending_hours() -> None:
+    assert with_hours("XNYS", "regular") == "XNYS"
+    assert with_hours("XNYS", "always") == "always"
+    assert with_hours("XNYS", "04:00-20:00") == "XNYS 04:00-20:00"
+    assert with_hours("XNYS 09:30-12:00", "04:00-20:00") == "XNYS 04:00-20:00"
+    assert is_same_market("XNYS 04:00-20:00", "NASDAQ")
+    assert not is_same_market("XTKS", "XNYS")
+    assert not is_same_market("always", "XNYS")
 
 
 def test_calendars_are_cached() -> None:

@@ -16,7 +16,7 @@ from ticks_platform.ingestion.repair import true_up
 from ticks_platform.timescale import market_calendar, quality
 from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.database import Database
-from ticks_platform.timescale.market_calendar import Session
+from ticks_platform.timescale.market_calendar import Session, SymbolCalendars
 from ticks_platform_tests.support import repairing
 from ticks_platform_tests.support.ingestion import rows, unbalanced
 from ticks_platform_tests.support.repairing import KEY, live_loader
@@ -129,7 +129,7 @@ def test_hours_and_the_trading_day_are_its_bars_too(database: Database, tmp_path
     opens, closes = midnight + timedelta(hours=9.5), midnight + timedelta(hours=16)
     session = Session(opens, closes, TUESDAY, midnight, midnight + timedelta(days=1))
     with database.transaction() as cursor:
-        calendars = {("tape", symbol): "XNYS" for symbol in day.symbols}
+        calendars = {("tape", symbol): SymbolCalendars("XNYS", "XNYS 04:00-20:00") for symbol in day.symbols}
         month = midnight - timedelta(days=2), midnight + timedelta(days=28)
         market_calendar.keep(cursor, {"XNYS": [session]}, calendars, begin=month[0], end=month[1])
     hours = {

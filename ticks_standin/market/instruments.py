@@ -47,6 +47,11 @@ class Instrument:
     secondary: bool = False
 
     @property
+    def is_us_equity(self) -> bool:
+        """Whether it is a stock or an ETF of the US exchanges, which keep their hours."""
+        return self.kind in (Kind.STOCK, Kind.ETF) and self.country == "United States"
+
+    @property
     def listing(self) -> str:
         """Symbol and exchange, as in ``RY:TSX``; the symbol alone if there is no exchange."""
         return f"{self.symbol}:{self.exchange}" if self.exchange else self.symbol

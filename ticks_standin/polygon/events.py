@@ -15,12 +15,13 @@ import msgspec
 from msgspec import UNSET
 
 from ticks_standin.errors import StandInError
-from ticks_standin.market.bars import MINUTE_MS, UNITS, Bar, Bars, Day
+from ticks_standin.market.bars import UNITS, Bars
 from ticks_standin.market.events import ALL, Event
-from ticks_standin.market.hours import is_regular
+from ticks_standin.market.hours import TradingHours
 from ticks_standin.market.instruments import Instrument, Kind
 from ticks_standin.market.listings import Listings
 from ticks_standin.market.walk import Tick
+from ticks_standin.polygon.bar_events import BAR_CHANNELS, BarEvents
 from ticks_standin.polygon.conditions import in_a_minute, in_the_day
 from ticks_standin.polygon.halts import halt_event
 from ticks_standin.polygon.prints import EXCHANGES, TRF, PlainPrints, Print, Prints
@@ -46,8 +47,6 @@ _DRIVEN_BY = {
     "options": {},
 }
 # The events that the bars of a channel are made of: trades, or quotes or values where a market has no trades.
-
-_BAR_NAMES = {"stocks": ("A", "AM"), "forex": ("CAS", "CA"), "crypto": ("XAS", "XA"), "indices": ("A", "AM")}
 
 _DAY_MS = 86_400_000
 _PRIMARY = {"XNYS": 10, "ARCX": 11, "XNGS": 12}
@@ -121,12 +120,6 @@ def ticker(instrument: Instrument, market: str) -> str:
     return f"I:{instrument.symbol}" if market == "indices" else instrument.symbol
 
 
-def decimal_text(volume: int) -> str:
-    """A volume in 1/``UNITS`` as dv and dav have it: a decimal string with at least one digit after the point."""
-    whole, rest = divmod(volume, UNITS)
-    return f"{whole}.{f'{rest:08d}'.rstrip('0') or '0'}"
-
-
 class EventMaker:
     """Makes the events of all clients: two clients of one channel get the same events."""
 
@@ -135,6 +128,8 @@ class EventMaker:
         self._fractional_share = settings.polygon_fractional_share
         self.seed = settings.seed
         """Seed of all that is drawn."""
+        self.hours = TradingHours(settings.market_hours, settings.regular_hours)
+        """When stocks are traded."""
         self._settings = settings
         self._listings = listings
         self._random = random.Random(f"{settings.seed}/polygon")  # noqa: S311
@@ -142,6 +137,7 @@ class EventMaker:
         self._bars = Bars(
             delay_ms=round(settings.polygon_bar_delay_s * 1_000), memory_ms=round(settings.polygon_bar_memory_s * 1_000)
         )
+        self._bar_events = BarEvents(settings, self._random)
         self._with_bars: set[Source] = set()
         # Ids are unique per day, also over restarts of the stand-in on that day.
         self._next_id = (time.time_ns() // 1_000_000 % _DAY_MS) * 1_000_000 if first_id is None else first_id
@@ -163,6 +159,7 @@ class EventMaker:
             primary=primary,
             tape=tape,
             draw=draw,
+            hours=self.hours,
             taken_back=taken_back,
             auctions=auctions,
         )
@@ -178,7 +175,7 @@ class EventMaker:
         if driver is None:
             return []
         found = [self._source(market, driver, instrument) for instrument in self._instruments(market, symbol)]
-        if channel in _BAR_NAMES[market]:
+        if channel in BAR_CHANNELS.get(market, ()):
             self._with_bars.update(found)
         return found
 
@@ -232,7 +229,7 @@ class EventMaker:
                 trft=time_ms - int(draw() * 40) if off_exchange else UNSET,
             )
         )
-        sets = in_a_minute(made.conditions, is_regular(time_ms))
+        sets = in_a_minute(made.conditions, self.hours.is_regular(time_ms))
         return _Made(payload, made.price, made.volume, sets, in_the_day(made.conditions), made)
 
     def quote(self, source: Source, tick: Tick, time_ms: int) -> _Made:
@@ -331,60 +328,10 @@ class EventMaker:
     def due(self, now_ms: int, *, unfinished: bool = False) -> list[Event]:
         """The bars that are due: new ones, and those that late trades have changed."""
         return [
-            self._bar_event(source, bar, day)
+            self._bar_events.event(source, bar, day)
             for source, bar, day in self._bars.due(now_ms, unfinished=unfinished)
             if isinstance(source, Source)
         ]
-
-    def _bar_event(self, source: Source, bar: Bar, day: Day) -> Event:
-        market = source.market
-        channel = _BAR_NAMES[market][bar.length == MINUTE_MS]
-        make = {"stocks": self._stock_bar, "indices": self._index_bar}.get(market, self._pair_bar)
-        payload = _encode({"ev": channel, **make(source, bar, day)})
-        topic = (market, channel, source.symbol)
-        return Event(payload, f"{channel}.{source.symbol}", source.symbol, topic, time_ns=bar.start * 1_000_000)
-
-    def _average(self, volume: int, trades: int) -> float:
-        average = volume / trades / UNITS
-        odd = self._random.random() < self._settings.polygon_odd_z_share
-        return round(average, 2) if odd else max(round(average), 1)
-
-    def _stock_bar(self, source: Source, bar: Bar, day: Day) -> dict[str, Any]:
-        fields = {
-            "sym": source.symbol,
-            "v": bar.volume // UNITS,
-            "av": day.volume // UNITS,
-            "op": day.open,
-            "vw": round(bar.turnover / bar.volume, 4) if bar.volume else bar.close,
-            **_prices(bar),
-            "a": round(day.turnover / day.volume, 4) if day.volume else bar.close,
-            "z": self._average(bar.volume, bar.trades),
-            "s": bar.start,
-            "e": bar.end,
-        }
-        if self._settings.polygon_decimal_sizes:
-            fields |= {"dv": decimal_text(bar.volume), "dav": decimal_text(day.volume)}
-        return fields
-
-    def _index_bar(self, source: Source, bar: Bar, day: Day) -> dict[str, Any]:
-        return {"sym": source.symbol, "op": day.open, **_prices(bar), "s": bar.start, "e": bar.end}
-
-    def _pair_bar(self, source: Source, bar: Bar, day: Day) -> dict[str, Any]:
-        fields: dict[str, Any] = {"pair": source.symbol, **_prices(bar)}
-        if source.market == "forex":
-            fields |= {"v": bar.trades, "s": bar.start}
-            return fields | ({"e": bar.end} if self._settings.polygon_bar_end else {})
-        return fields | {
-            "v": bar.volume / UNITS,
-            "vw": round(bar.turnover / bar.volume, 4),
-            "z": self._average(bar.volume, bar.trades),
-            "s": bar.start,
-            "e": bar.end,
-        }
-
-
-def _prices(bar: Bar) -> dict[str, float]:
-    return {"o": bar.open, "c": bar.close, "h": bar.high, "l": bar.low}
 
 
 def _tape(instrument: Instrument) -> int:
@@ -394,5 +341,5 @@ def _tape(instrument: Instrument) -> int:
 def _is_on(instrument: Instrument, market: str) -> bool:
     kind = instrument.kind
     if market == "stocks":
-        return kind in (Kind.STOCK, Kind.ETF) and instrument.country == "United States"
+        return instrument.is_us_equity
     return kind is {"forex": Kind.CURRENCY, "crypto": Kind.CRYPTO, "indices": Kind.INDEX}.get(market)

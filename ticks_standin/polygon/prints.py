@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ticks_standin.market.bars import UNITS
-from ticks_standin.market.hours import Hours, regular_hours
+from ticks_standin.market.hours import Hours, TradingHours
 from ticks_standin.polygon.conditions import (
     CORRECTED_CLOSE,
     FORM_T,
@@ -123,6 +123,7 @@ class Prints:
         primary: int,
         tape: int,
         draw: random.Random,
+        hours: TradingHours,
         taken_back: float = 0.0,
         auctions: bool = True,
     ) -> None:
@@ -131,6 +132,7 @@ class Prints:
         self._primary = primary
         self._tape = tape
         self._random = draw
+        self._hours = hours
         self._taken_back = taken_back
         self._auctions = auctions
         self._held: set[tuple[str, int]] = set()
@@ -141,7 +143,7 @@ class Prints:
 
     def next(self, price: float, size: float, time_ms: int, *, fractional: float) -> Print:
         """The print of a trade at the market's ``price``; the share ``fractional`` is of less than whole shares."""
-        hours = regular_hours(time_ms)
+        hours = self._hours.regular(time_ms)
         before, self._before_ms = self._before_ms, time_ms
         if hours is not None and self._auctions and before > hours.open_ms - _SAME_DAY_MS:
             special = self._special(price, size, before, time_ms, hours)

@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from ticks_standin.market.bars import UNITS
-from ticks_standin.market.hours import is_regular
+from ticks_standin.market.hours import TradingHours
 from ticks_standin.polygon.prints import TRF, PlainPrints, Prints, round_lot
 from ticks_standin.polygon.trades import decimal_size
 
@@ -53,11 +53,20 @@ class Tape:
     """
 
     def __init__(
-        self, *, symbols: int, frame_max: int, seed: int, first_id: int, avoid: frozenset[str], real: bool = True
+        self,
+        *,
+        symbols: int,
+        frame_max: int,
+        seed: int,
+        first_id: int,
+        avoid: frozenset[str],
+        real: bool = True,
+        hours: TradingHours | None = None,
     ) -> None:
         """``first_id`` is the id of the first trade; no symbol in ``avoid`` is used."""
         self._random = random.Random(f"{seed}/tape")  # noqa: S311
         self._frame_max = frame_max
+        self._hours = hours or TradingHours()
         self.symbols = list(names(symbols, avoid))
         """The symbols, the busiest first."""
         self._heads = [f'{{"ev":"T","sym":"{symbol}","x":' for symbol in self.symbols]
@@ -73,7 +82,7 @@ class Tape:
     def _table(self, price: float, real: bool, regular: bool) -> list[_Variant]:
         prints: Prints | PlainPrints = PlainPrints(self._random)
         if real:
-            prints = Prints(price, primary=12, tape=3, draw=self._random, auctions=False)
+            prints = Prints(price, primary=12, tape=3, draw=self._random, hours=TradingHours(), auctions=False)
         # A time at which the exchanges are open, and one at which they are not: the variants are the same each day.
         at_ms = _OPEN_MS if regular else _CLOSED_MS
         return [self._variant(prints, price, at_ms) for _ in range(_VARIANTS)]
@@ -101,7 +110,7 @@ class Tape:
 
     def _frame(self, size: int, now_ms: int) -> TapeFrame:
         heads, cents, sequences, lots = self._heads, self._cents, self._sequences, self._lots
-        tables = self._variants[is_regular(now_ms)]
+        tables = self._variants[self._hours.is_regular(now_ms)]
         drawn = self._random.choices(self._numbers, cum_weights=self._weights, k=size)
         # One random start in the table is as good as a draw per trade, and cheaper.
         at = int(self._random.random() * _VARIANTS)

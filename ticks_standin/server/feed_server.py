@@ -63,8 +63,11 @@ class FeedServer:
         rate = 0.0 if settings.replay else settings.rate
         self._price_sources = PriceSources(settings, self._listings)
         self.history = History(settings.history_events)
-        self.stream = TickStream(Market(settings.seed), rate, [self._polygon_events], self.history, self._traded())
-        self.load = LoadGenerator(self._tape, self.connections, self.history)
+        self._hours = self._polygon_events.hours
+        self.stream = TickStream(
+            Market(settings.seed), rate, [self._polygon_events], self.history, self._hours, self._traded()
+        )
+        self.load = LoadGenerator(self._tape, self.connections, self.history, self._hours)
         self.rest = RestApis(settings, self.keys, self._listings, self.history)
         self._acceptor = Acceptor()
         self._servers: list[Server] = []
@@ -128,6 +131,7 @@ class FeedServer:
             first_id=10**16 + (time.time_ns() // 1_000_000 % 86_400_000) * 10**7,
             avoid=frozenset(instrument.symbol for instrument in self._listings.all()),
             real=settings.polygon_tape == "real",
+            hours=self._hours,
         )
 
     async def stop(self) -> None:

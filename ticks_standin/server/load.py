@@ -11,7 +11,7 @@ import msgspec
 from ticks_standin.market.bars import UNITS
 from ticks_standin.market.events import Event
 from ticks_standin.market.history import History, now_ms
-from ticks_standin.market.hours import is_regular
+from ticks_standin.market.hours import TradingHours
 from ticks_standin.polygon.conditions import in_a_minute, in_the_day
 from ticks_standin.polygon.tape import Tape, TapeFrame
 from ticks_standin.server.connection import Connection
@@ -41,8 +41,11 @@ _bar_fields = msgspec.json.Decoder(_BarFields).decode
 class LoadGenerator:
     """Sends trades of a tape: whole frames to clients of ``T.*``, to others the trades that they are subscribed to."""
 
-    def __init__(self, tape: Callable[[], Tape], connections: Iterable[Connection], history: History) -> None:
-        """``tape`` makes the tape when it is first needed."""
+    def __init__(
+        self, tape: Callable[[], Tape], connections: Iterable[Connection], history: History, hours: TradingHours
+    ) -> None:
+        """``tape`` makes the tape when it is first needed; it is silent outside the ``hours``."""
+        self._hours = hours
         self._history = history
         self.events = 0
         self._make_tape = tape
@@ -95,7 +98,8 @@ class LoadGenerator:
             connection.release()
 
     def _is_active(self) -> bool:
-        return bool(self._clients()) or (self._history.kept and self._tape is not None)
+        heard = bool(self._clients()) or (self._history.kept and self._tape is not None)
+        return heard and self._hours.is_open(now_ms())
 
     def _clients(self) -> list[Connection]:
         return [each for each in self._connections if each.session.has_channel("stocks", "T")]
@@ -138,7 +142,7 @@ class LoadGenerator:
                 fields = _bar_fields(payload)
                 event.time_ns, event.price = fields.t * 1_000_000, fields.p
                 event.volume = round(float(fields.ds) * UNITS)
-                event.sets = in_a_minute(fields.c, is_regular(fields.t))
+                event.sets = in_a_minute(fields.c, self._hours.is_regular(fields.t))
                 event.sets_day = in_the_day(fields.c)
             events.append(event)
         return events

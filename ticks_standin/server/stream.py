@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterable, Sequence
 
 from ticks_standin.market.events import Event, Feed, Source
 from ticks_standin.market.history import History, now_ms
+from ticks_standin.market.hours import TradingHours
 from ticks_standin.market.walk import Market
 from ticks_standin.server.connection import Connection
 from ticks_standin.server.faults import StreamFaults
@@ -26,14 +27,22 @@ class TickStream:
 
     What has no subscriber is not traded, so that the rate asked for is the rate sent. With a history the market runs by
     itself: what was ever subscribed, or is ``traded`` from the start, is traded whether anybody is subscribed or not,
-    and the events of a muted stream or silent symbol are made and kept, but not sent.
+    and the events of a muted stream or silent symbol are made and kept, but not sent. Stocks outside their ``hours``
+    are not traded at all.
     """
 
     def __init__(
-        self, market: Market, rate: float, feeds: Sequence[Feed], history: History, traded: Iterable[Source] = ()
+        self,
+        market: Market,
+        rate: float,
+        feeds: Sequence[Feed],
+        history: History,
+        hours: TradingHours,
+        traded: Iterable[Source] = (),
     ) -> None:
         self.ticks = 0
         self._history = history
+        self._hours = hours
         self._ever_traded = set(traded)
         self._market = market
         self._rate = rate
@@ -43,7 +52,9 @@ class TickStream:
         self._halted: set[str] = set()
         self._flowing = asyncio.Event()
         self._subscribers: dict[Hashable, list[Connection]] = {}
-        self._traded: list[Source] = sorted(self._ever_traded, key=lambda source: source.order)
+        self._traded: list[Source] = []
+        self._around_the_clock: list[Source] = []
+        self._trade(self._ever_traded)
         self._connections: list[Connection] = []
         self._faults: StreamFaults | None = None
         self._rng = random.Random(0)  # noqa: S311
@@ -59,10 +70,16 @@ class TickStream:
             audible = iter(self._ever_traded)
         else:
             audible = (source for source in sources if not self._silent & source.names)
-        audible = (source for source in audible if source.instrument.symbol not in self._halted)
-        # Clients subscribe in any order (the official one sends a set): the market's draws must not depend on it.
-        self._traded = sorted(audible, key=lambda source: source.order)
+        self._trade(source for source in audible if source.instrument.symbol not in self._halted)
         self._set_flowing()
+
+    def _trade(self, sources: Iterable[Source]) -> None:
+        # Clients subscribe in any order (the official one sends a set): the market's draws must not depend on it.
+        self._traded = sorted(sources, key=lambda source: source.order)
+        self._around_the_clock = [source for source in self._traded if not source.instrument.is_us_equity]
+
+    def _traded_at(self, time_ms: int) -> list[Source]:
+        return self._traded if self._hours.is_open(time_ms) else self._around_the_clock
 
     def subscribed(self) -> set[str]:
         """The symbols and channels that somebody is subscribed to."""
@@ -140,34 +157,38 @@ class TickStream:
     async def send_exactly(self, ticks: int) -> None:
         """Send this many ticks as fast as the slowest subscriber reads, besides those that the rate asks for.
 
-        Waits while nobody is subscribed, and while the stream is muted, unless there is a history. Nothing is held back
-        at the end.
+        Waits while nobody is subscribed, and while the stream is muted, unless there is a history; and while the market
+        is closed. Nothing is held back at the end.
         """
         left = ticks
         while left:
             await self._flowing.wait()
-            count = min(left, _BATCH)
-            self._emit(count)
-            left -= count
+            made = self._emit(min(left, _BATCH))
+            left -= made
             await self.caught_up()
+            if not made:
+                await asyncio.sleep(_TURN_S)
         for connection in self._connections:
             connection.release()
 
     def trade_unheard(self, ticks: int, begins_ms: int, ends_ms: int) -> bool:
         """Make this many ticks evenly over a past half-open interval, and send them to nobody.
 
-        Returns whether anything is traded.
+        Those that fall into hours in which the market is closed are left out. Returns whether anything is traded.
         """
-        market, traded = self._market, self._traded
-        if not traded:
+        market = self._market
+        if not self._traded:
             return False
         self._history.since_ms = min(self._history.since_ms, begins_ms)
         for number in range(ticks):
-            source = traded[market.draw(len(traded))]
             at_ms = begins_ms + (ends_ms - begins_ms) * number // ticks
+            traded = self._traded_at(at_ms)
+            if not traded:
+                continue
+            source = traded[market.draw(len(traded))]
+            self.ticks += 1
             for event in source.events(market.tick(source.instrument, at_ms // 1_000), at_ms):
                 self._history.keep(event, at_ms)
-        self.ticks += ticks
         for feed in self._feeds:
             for event in feed.due(ends_ms):
                 self._history.keep(event, ends_ms)
@@ -193,9 +214,13 @@ class TickStream:
         while any(connection.is_behind(_UNREAD_LIMIT) for connection in self._connections):
             await asyncio.sleep(_TURN_S)
 
-    def _emit(self, count: int) -> None:
-        market, traded, faults = self._market, self._traded, self._faults
+    def _emit(self, count: int) -> int:
+        """Send this many ticks, none while the market is closed; returns how many."""
+        market, faults = self._market, self._faults
         now, history = now_ms(), self._history
+        traded = self._traded_at(now)
+        if not traded:
+            return 0
         kept = history.kept
         odd = ""
         for _ in range(count):
@@ -211,6 +236,7 @@ class TickStream:
                 self._deliver(event)
         self._flush()
         self.ticks += count
+        return count
 
     def _deliver(self, event: Event) -> None:
         if event.record or (self._muted and self._history.kept):

@@ -2,8 +2,10 @@
 
 Sources of the facts: the provider's OpenAPI document and support articles 5203307 (a bar is available 0.3 to 2 minutes
 after its end) and 5615854 (credits), the official client (twelvedata-python 1.4.0); error texts as users report them.
-What no source confirms has a setting. Bars begin at whole multiples of their length in UTC, days at the exchange's
-midnight.
+What no source confirms has a setting. If the market has hours, bars of US stocks are those of regular hours; with
+``prepost=true`` extended hours are in them too, at four intervals, and without volume (docs of ``time_series``). That
+other intervals leave them out all the same, and the text for a plan without them, are assumptions. Bars begin at whole
+multiples of their length in UTC, days at the exchange's midnight.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from websockets.datastructures import Headers
 
 from ticks_standin.market.bars import UNITS
 from ticks_standin.market.history import History
+from ticks_standin.market.hours import TradingHours
 from ticks_standin.market.instruments import Instrument, Kind
 from ticks_standin.market.listings import Listings
 from ticks_standin.provider.rest import Allowance, Answer, Question, RefusedError
@@ -33,6 +36,7 @@ CONSTRUCTOR = "/technical_indicators"
 
 _MINUTES = {"1min": 1, "5min": 5, "15min": 15, "30min": 30, "1h": 60, "2h": 120, "4h": 240, "8h": 480}
 _DAY = "1day"
+_PREPOST = ("1min", "5min", "15min", "30min")
 _MOST = 5_000
 _USUAL = 30
 _DAY_S = 86_400
@@ -50,6 +54,7 @@ class TwelveDataApi:
     provider = PROVIDER
 
     def __init__(self, settings: StandInSettings, listings: Listings, history: History) -> None:
+        self._hours = TradingHours(settings.market_hours, settings.regular_hours)
         self.delay_s = settings.twelve_data_rest_delay_s
         """Seconds from the end of a bar until it is served."""
         self._settings = settings
@@ -159,7 +164,12 @@ class TwelveDataApi:
         # A day may have 25 hours; bars that begin later are left out below.
         end_ms = window(last_ms) + (length_ms or _LONGEST_DAY_MS)
         events = self._history.between(instrument, window(first_ms) * _MS if first_ms else 0, end_ms * _MS)
-        bars = [bar for bar in bars_of(events, window) if first_ms <= bar.start_ms <= last_ms]
+        keeps_hours = instrument.is_us_equity and self._hours.are_told
+        extended = self._prepost(query, interval) if instrument.is_us_equity else False
+        regular = [event for event in events if self._hours.is_regular(event.time_ns // _MS)] if keeps_hours else events
+        volumes = {bar.start_ms: bar.volume for bar in bars_of(regular, window)}
+        bars = bars_of(events if extended else regular, window)
+        bars = [bar for bar in bars if first_ms <= bar.start_ms <= last_ms]
         bars = [bar for bar in bars if self._is_served(bar, length_ms, own_zone, question.now_ms)]
         descending = query.get("order", "desc").lower() != "asc"
         if len(bars) > size:
@@ -169,7 +179,11 @@ class TwelveDataApi:
             bars = bars[-max(len(bars) // 2, 1) :] if descending else bars[: max(len(bars) // 2, 1)]
         if not bars and self._settings.twelve_data_no_data == "400":
             raise _no_data()
-        values = [_value(bar, instrument, zone, interval) for bar in (reversed(bars) if descending else bars)]
+        nothing = 0 if self._settings.twelve_data_prepost_volume == "zero" else None
+        values = [
+            _value(bar, volumes.get(bar.start_ms, nothing) if instrument.mean_size else None, zone, interval)
+            for bar in (reversed(bars) if descending else bars)
+        ]
         body = {"meta": _meta(instrument, interval, own_zone), "values": values, "status": "ok"}
         return Answer(
             body=_encode(body),
@@ -180,6 +194,18 @@ class TwelveDataApi:
             first_ns=bars[0].start_ms * _MS if bars else None,
             last_ns=bars[-1].start_ms * _MS if bars else None,
         )
+
+    def _prepost(self, query: Mapping[str, str], interval: str) -> bool:
+        """Whether bars of extended hours are in an answer."""
+        if query.get("prepost", "false").lower() != "true":
+            return False
+        if not self._settings.twelve_data_prepost:
+            raise RefusedError(
+                403,
+                "prepost is available exclusively with pro or ultra or venture or enterprise plans. Consider upgrading "
+                f"your API Key now at {_PRICING}",
+            )
+        return interval in _PREPOST
 
     def _is_served(self, bar: RestBar, length_ms: int, zone: tzinfo, now_ms: int) -> bool:
         end_ms = bar.start_ms + length_ms
@@ -270,10 +296,10 @@ def _meta(instrument: Instrument, interval: str, zone: tzinfo) -> dict[str, str]
     return meta | {name: value for name, value in optional.items() if value} | {"type": instrument.kind.value}
 
 
-def _value(bar: RestBar, instrument: Instrument, zone: tzinfo, interval: str) -> dict[str, str]:
+def _value(bar: RestBar, volume: int | None, zone: tzinfo, interval: str) -> dict[str, str]:
     begins = datetime.fromtimestamp(bar.start_ms / 1_000, zone)
     value = {"datetime": begins.strftime("%Y-%m-%d" if interval == _DAY else "%Y-%m-%d %H:%M:%S")}
     value |= {name: f"{getattr(bar, name):.5f}" for name in ("open", "high", "low", "close")}
-    if instrument.mean_size:
-        value["volume"] = str(bar.volume // UNITS)
+    if volume is not None:
+        value["volume"] = str(volume // UNITS)
     return value

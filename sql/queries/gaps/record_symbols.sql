@@ -1,22 +1,32 @@
--- Records that a feed streams these symbols from a moment on, each with its calendar, and no others.
+-- Records that a feed streams these symbols from a moment on, each with the calendar of its sending hours, and no others. Time before the
+-- moment stays judged by the calendar that was valid then.
 WITH given AS (
     SELECT symbol, calendar FROM unnest(%(symbols)s::text[], %(calendars)s::text[]) AS given (symbol, calendar)
 ),
-ended AS (
-    UPDATE ticks_platform.feed_symbol SET wanted_until = greatest(%(at)s, wanted_from)
-    WHERE feed = %(feed)s AND wanted_until IS NULL AND symbol NOT IN (SELECT symbol FROM given)
+unchanged AS (
+    SELECT symbol
+    FROM ticks_platform.feed_symbol
+    JOIN given USING (symbol, calendar)
+    WHERE feed = %(feed)s AND wanted_until IS NULL
 ),
-changed AS (
+-- Recorded a moment ago, or later than this: it gets the calendar from its beginning.
+replaced AS (
     UPDATE ticks_platform.feed_symbol AS known SET calendar = given.calendar
     FROM given
     WHERE known.feed = %(feed)s AND known.symbol = given.symbol AND known.wanted_until IS NULL
-        AND known.calendar <> given.calendar
+        AND known.calendar <> given.calendar AND known.wanted_from >= %(at)s
+    RETURNING known.symbol
+),
+ended AS (
+    UPDATE ticks_platform.feed_symbol SET wanted_until = greatest(%(at)s, wanted_from)
+    WHERE feed = %(feed)s AND wanted_until IS NULL AND symbol NOT IN (SELECT symbol FROM unchanged)
+        AND (wanted_from < %(at)s OR symbol NOT IN (SELECT symbol FROM given))
+    RETURNING symbol, refusal
 )
-INSERT INTO ticks_platform.feed_symbol (feed, symbol, wanted_from, calendar)
-SELECT %(feed)s, symbol, %(at)s, calendar
+INSERT INTO ticks_platform.feed_symbol (feed, symbol, wanted_from, calendar, refusal)
+SELECT %(feed)s, symbol, %(at)s, calendar, refusal
 FROM given
-WHERE NOT EXISTS (
-    SELECT FROM ticks_platform.feed_symbol AS known
-    WHERE known.feed = %(feed)s AND known.symbol = given.symbol AND known.wanted_until IS NULL
-)
-ON CONFLICT (feed, symbol, wanted_from) DO UPDATE SET wanted_until = NULL;
+LEFT JOIN ended USING (symbol)
+WHERE symbol NOT IN (SELECT symbol FROM unchanged) AND symbol NOT IN (SELECT symbol FROM replaced)
+ON CONFLICT (feed, symbol, wanted_from) DO UPDATE
+SET wanted_until = NULL, calendar = excluded.calendar, refusal = excluded.refusal;

@@ -19,6 +19,8 @@ OBJECTS = (
     "trading_halt",
     "corporate_action",
     "company",
+    "instrument",
+    "round_lot",
     *(candle.name for candle in CANDLES),
     *(view.name for candle in CANDLES for view in candle.views),
     *(f"ticks_platform.{Path(file).stem}" for file in sql_files.MACHINERY[1:]),
@@ -35,6 +37,7 @@ BROUGHT_UP = POLICY_ASSETS | dg.AssetSelection.assets(
     "stock_aggregates",
     "company",
     "market_calendar",
+    "instrument",
     *(candle.name for candle in CANDLES),
     "feed_gaps",
 )

@@ -1,4 +1,4 @@
-"""The asset `market_calendar`: when the markets of the feeds' symbols are open, as rows that SQL can join."""
+"""The asset `market_calendar`: when markets are open and providers send, as rows that SQL can join."""
 
 from datetime import datetime, timezone
 
@@ -10,7 +10,7 @@ from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.feeds.calendars import Calendar
 from ticks_platform.timescale import sql_files
-from ticks_platform.timescale.market_calendar import Session, horizon, keep
+from ticks_platform.timescale.market_calendar import Session, SymbolCalendars, horizon, keep
 
 
 def _sessions(calendar: Calendar, begin: datetime, end: datetime) -> list[Session]:
@@ -39,15 +39,21 @@ def market_calendar() -> dg.Definitions:
         kinds=KINDS,
         metadata=defined_in("schema/market_session.sql"),
         description=(
-            "When the exchanges of the feeds' symbols are open, from some days before the first tick to a year ahead, "
-            "and which calendar each symbol follows: the tables ticks_platform.market_session and "
-            "ticks_platform.symbol_calendar. Candles of session days and the search for gaps read them."
+            "When the exchanges of the feeds' symbols are open and when the providers send, from some days before the "
+            "first tick to a year ahead, and which calendars each symbol follows: the tables "
+            "ticks_platform.market_session and ticks_platform.symbol_calendar. Candles of session days and the reasons "
+            "of missing candles come from them."
         ),
     )
     def asset(ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
-        calendars = {
-            (feed.name, symbol): calendar for feed in settings.feeds for symbol, calendar in feed.calendars().items()
-        }
+        symbols: dict[tuple[str, str], SymbolCalendars] = {}
+        calendars: set[Calendar] = set()
+        for feed in settings.feeds:
+            hours = feed.sending_calendars()
+            calendars.update(hours.values())
+            for symbol, market in feed.calendars().items():
+                calendars.add(market)
+                symbols[feed.name, symbol] = SymbolCalendars(market.name, hours[symbol].name)
         with ticks_database.transaction() as cursor:
             sql_files.apply(
                 cursor,
@@ -58,14 +64,14 @@ def market_calendar() -> dg.Definitions:
             begin, end = horizon(cursor)
             kept = keep(
                 cursor,
-                {calendar.name: _sessions(calendar, begin, end) for calendar in set(calendars.values())},
-                {symbol: calendar.name for symbol, calendar in calendars.items()},
+                {calendar.name: _sessions(calendar, begin, end) for calendar in calendars},
+                symbols,
                 begin=begin,
                 end=end,
             )
         return dg.MaterializeResult(
             metadata={
-                "calendars": ", ".join(sorted({calendar.name for calendar in calendars.values()})),
+                "calendars": ", ".join(sorted(calendar.name for calendar in calendars)),
                 "sessions": kept.sessions,
                 "symbols": kept.symbols,
                 "rows changed": kept.changed,
@@ -84,6 +90,6 @@ def keep_market_calendar() -> dg.Definitions:
         "keep_market_calendar",
         "20 0 * * *",
         dg.AssetSelection.assets("market_calendar"),
-        description="Extends the exchanges' calendars by a day; notes which calendar feeds.yaml gives each symbol.",
+        description="Extends the exchanges' calendars by a day; notes which calendars feeds.yaml gives each symbol.",
         schedule_description="Once a day, extends the exchanges' calendars in the database by a day.",
     )

@@ -2,6 +2,7 @@
 
 import base64
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -25,7 +26,7 @@ def timeline(cursor: "Cursor", feed: str, now: datetime) -> dg.MetadataValue | N
     if not lanes:
         return None
     # The picture of a younger feed begins with the feed.
-    known_from = min(lane.wanted_from for lane in lanes)
+    known_from = min(lane.calendars[0][0] for lane in lanes)
     begin = max(begin, min(known_from, *(gap[0] for lane in lanes for gap in lane.gaps), now - SHOWN_AT_LEAST))
     drawn = []
     for lane in lanes:
@@ -33,9 +34,10 @@ def timeline(cursor: "Cursor", feed: str, now: datetime) -> dg.MetadataValue | N
             pictures.Span(start, end or now, cause if state == "open" else state)
             for start, end, cause, state in lane.gaps
         ]
-        spans += _closed(lane.calendar, begin, now)
-        if lane.wanted_from > begin:
-            spans.append(pictures.Span(begin, lane.wanted_from, "not wanted"))
+        for (since, name), (until, _) in pairwise([*lane.calendars, (now, "")]):
+            spans += _closed(name, max(begin, since), until)
+        if lane.calendars[0][0] > begin:
+            spans.append(pictures.Span(begin, lane.calendars[0][0], "not wanted"))
         drawn.append(pictures.Lane(lane.symbol, spans))
     more = f", {len(lanes)} of {symbols} symbols" if symbols > len(lanes) else ""
     title = f"{feed}: since {begin:%b %d %H:%M}{more}"
@@ -45,7 +47,9 @@ def timeline(cursor: "Cursor", feed: str, now: datetime) -> dg.MetadataValue | N
 
 
 def _closed(name: str, begin: datetime, end: datetime) -> list[pictures.Span]:
-    """When a market was closed."""
+    """When a provider does not send."""
+    if begin >= end:
+        return []
     found, since = [], begin.timestamp()
     for opens, closes in [*calendar(name).sessions(begin.timestamp(), end.timestamp()), (end.timestamp(),) * 2]:
         if opens > since:

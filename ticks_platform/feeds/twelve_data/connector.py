@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ticks_platform.feeds.calendars import WEEKDAYS
+from ticks_platform.feeds.calendars import US_STOCKS, WEEKDAYS
 from ticks_platform.feeds.columns import Decoded
 from ticks_platform.feeds.connector import Connector, Conversation, Endpoint, HandshakeAnswer, Reaction
 from ticks_platform.feeds.decoding import UNDECODABLE
@@ -26,6 +26,7 @@ from ticks_platform.feeds.events import (
     Refused,
     Unsubscribed,
 )
+from ticks_platform.feeds.reference import Facts, pair
 from ticks_platform.feeds.twelve_data.events import decode, decode_kind, decode_many
 from ticks_platform.feeds.twelve_data.history import TwelveDataHistory
 
@@ -62,6 +63,9 @@ class _Status(msgspec.Struct):
 
 _decode_status = msgspec.json.Decoder(_Status, strict=False).decode
 _encode = msgspec.json.Encoder().encode
+
+_US_EXCHANGES = {"", "NASDAQ", "NYSE", "CBOE", "OTC"}
+"""The exchanges of which the WebSocket sends extended hours (support article 5195429); a bare symbol is of the US."""
 
 _PRICE_PREFIX = b'{"event":"price",'
 _HAS_DATA = Reaction(has_data=True)
@@ -170,6 +174,15 @@ class TwelveDataConnector(Connector):
     def calendar(self, symbol: str) -> str:
         # Symbols of currencies and of crypto look alike; feeds.yaml can name another calendar.
         return WEEKDAYS if "/" in symbol else "XNYS"
+
+    def instrument(self, symbol: str) -> Facts:
+        # A symbol without a slash is a stock, a fund or an index.
+        base, slash, quote = symbol.partition(":")[0].partition("/")
+        return pair(base, quote) if slash else Facts()
+
+    def hours(self, symbol: str) -> str:
+        is_us_stock = "/" not in symbol and symbol.partition(":")[2].upper() in _US_EXCHANGES
+        return US_STOCKS if is_us_stock else super().hours(symbol)
 
     def history(self) -> TwelveDataHistory:
         return TwelveDataHistory(url=self.url, api_key=self.api_key)

@@ -47,7 +47,7 @@ class ConfiguredSymbols(NamedTuple):
     at: int
     """Nanoseconds since the Unix epoch."""
     calendars: dict[str, str]
-    """The calendar of each symbol, named as the ticks name it."""
+    """The calendar of each symbol's sending hours, named as the ticks name it."""
 
 
 class Coverage:
@@ -108,7 +108,8 @@ class Coverage:
             self._symbol_of.update(dict.fromkeys(connector.channels(name), symbol))
             # Two names in feeds.yaml may have the ticks of one symbol: either covers it.
             self._channels.setdefault(symbol, []).append(frozenset(connector.tick_channels(name)))
-        return ConfiguredSymbols(at, {storable(symbol): calendar.name for symbol, calendar in feed.calendars().items()})
+        calendars = {storable(symbol): calendar.name for symbol, calendar in feed.sending_calendars().items()}
+        return ConfiguredSymbols(at, calendars)
 
     def handle(self, change: Change, *, switched_off: bool = False) -> None:
         """Handle a change of a connection's state; `switched_off` tells whether a stop is because it is disabled."""

@@ -1,6 +1,6 @@
 """Computes the gaps of a feed and stores them in `feed_gap`.
 
-A gap is time in which a symbol was configured, its market was open, and it was not covered. Only symbols whose coverage
+A gap is time in which a symbol was configured, its provider sends, and it was not covered. Only symbols whose coverage
 or settings changed are computed again, from the first change on, so the cost does not grow with the history. The state
 of a repaired or ignored gap is never lost.
 """
@@ -45,12 +45,38 @@ class Span(NamedTuple):
 
 
 class ConfiguredSpan(NamedTuple):
-    """An interval in which a symbol was configured in feeds.yaml."""
+    """An interval in which a symbol was configured in feeds.yaml. Where its hours changed, two of them touch."""
 
     begin: int
     end: int
     calendar: Calendar
+    """The provider's sending hours."""
     refusal: str | None
+
+
+class _Configured(NamedTuple):
+    """Spans that touch: the symbol was configured all the time."""
+
+    begin: int
+    end: int
+    spans: list[ConfiguredSpan]
+
+    @property
+    def refusal(self) -> str | None:
+        return self.spans[-1].refusal
+
+    def sessions(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
+        """The parts of an interval in which the provider sends, by the hours that were valid at the time."""
+        found: list[tuple[int, int]] = []
+        for span in self.spans:
+            first, last = max(begin, span.begin), min(end, span.end)
+            for opens, closes in span.calendar.sessions(first / 1e6, last / 1e6) if first < last else ():
+                part = max(first, round(opens * 1e6)), min(last, round(closes * 1e6))
+                if found and found[-1][1] == part[0]:
+                    part = found.pop()[0], part[1]
+                if part[0] < part[1]:
+                    found.append(part)
+        yield from found
 
 
 class KnownGap(NamedTuple):
@@ -151,9 +177,9 @@ def compute(
     covered: Iterable[Span], configured: Iterable[ConfiguredSpan], *, since: int, until: int, ended_by: str | None
 ) -> Iterator[Gap]:
     """The gaps of one symbol from `since` to `until`, in order; `ended_by` is what ended the coverage before that."""
-    covered, configured = sorted(covered), sorted(configured)
+    covered, periods = sorted(covered), _touching(configured)
     for hole in _holes(covered, since=since, ended_by=ended_by):
-        for span in configured:
+        for span in periods:
             begin, end = max(hole.begin, span.begin), min(hole.end, span.end)
             if begin >= min(end, until):
                 continue
@@ -168,11 +194,22 @@ def compute(
                     continue
             if span.refusal is not None and (end == _FOREVER or is_first):
                 cause, detail = "refused", span.refusal
-            for opens, closes in span.calendar.sessions(begin / 1e6, min(end, until) / 1e6):
-                piece = (max(begin, round(opens * 1e6)), min(end, until, round(closes * 1e6)))
-                continues = end == _FOREVER and piece[1] == until
-                if piece[0] < piece[1]:
-                    yield Gap(piece[0], _FOREVER if continues else piece[1], cause, detail)
+            for opens, closes in span.sessions(begin, min(end, until)):
+                continues = end == _FOREVER and closes == until
+                yield Gap(opens, _FOREVER if continues else closes, cause, detail)
+
+
+def _touching(configured: Iterable[ConfiguredSpan]) -> list[_Configured]:
+    found: list[_Configured] = []
+    for span in sorted(configured, key=lambda span: span[:2]):
+        if span.begin == span.end:
+            continue
+        if found and found[-1].end == span.begin:
+            earlier = found.pop()
+            found.append(_Configured(earlier.begin, span.end, [*earlier.spans, span]))
+        else:
+            found.append(_Configured(span.begin, span.end, [span]))
+    return found
 
 
 def _holes(covered: Iterable[Span], *, since: int, ended_by: str | None) -> Iterator[Span]:

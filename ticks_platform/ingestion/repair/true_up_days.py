@@ -134,7 +134,7 @@ def extended_hours(feed: FeedSettings, day: date) -> Interval:
 
 
 def _hours(feed: FeedSettings, day: date) -> list[SymbolInterval]:
-    found = ((symbol, calendar.extended_hours(day)) for symbol, calendar in feed.calendars().items())
+    found = ((symbol, calendar.extended_hours(day)) for symbol, calendar in feed.sending_calendars().items())
     return [
         SymbolInterval(symbol, *(datetime.fromtimestamp(at, timezone.utc) for at in hours))
         for symbol, hours in found

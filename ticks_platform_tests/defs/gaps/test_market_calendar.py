@@ -61,13 +61,13 @@ def rows(database: Database, query: str) -> list[tuple[Any, ...]]:
 
 
 def test_every_symbol_has_its_calendar(database: Database, keep: Keep) -> None:
-    assert keep()["calendars"] == "24/5, XNYS, XTKS, always"
-    assert rows(database, "SELECT feed, symbol, calendar FROM ticks_platform.symbol_calendar ORDER BY 1, 2") == [
-        ("coins", "BTC-USD", "always"),
-        ("stocks", "7203", "XTKS"),
-        ("stocks", "AAPL", "XNYS"),
-        ("stocks", "BTC/USD", "always"),
-        ("stocks", "EUR/USD", "24/5"),
+    assert keep()["calendars"] == "24/5, XNYS, XNYS 04:00-20:00, XTKS, always"
+    assert rows(database, "SELECT feed, symbol, calendar, hours FROM ticks_platform.symbol_calendar ORDER BY 1, 2") == [
+        ("coins", "BTC-USD", "always", "always"),
+        ("stocks", "7203", "XTKS", "XTKS"),
+        ("stocks", "AAPL", "XNYS", "XNYS 04:00-20:00"),
+        ("stocks", "BTC/USD", "always", "always"),
+        ("stocks", "EUR/USD", "24/5", "24/5"),
     ]
 
 
@@ -84,7 +84,7 @@ def test_sessions_go_from_before_the_first_tick_to_a_year_ahead(database: Databa
             database, "SELECT calendar, min(opens_at), max(opens_at) FROM ticks_platform.market_session GROUP BY 1"
         )
     }
-    assert set(spans) == {"24/5", "XNYS", "XTKS"}, "what never closes has no sessions"
+    assert set(spans) == {"24/5", "XNYS", "XNYS 04:00-20:00", "XTKS"}, "what never closes has no sessions"
     for first, last in spans.values():
         assert first < datetime(2025, 11, 18, tzinfo=timezone.utc)
         assert last > datetime.now(timezone.utc) + timedelta(days=350)
@@ -102,14 +102,16 @@ def test_sessions_go_from_before_the_first_tick_to_a_year_ahead(database: Databa
     whole = rows(
         database,
         "SELECT calendar, session, day_begins_at, day_ends_at FROM ticks_platform.market_session "
-        "WHERE session BETWEEN '2025-11-24' AND '2025-11-25' ORDER BY opens_at",
+        "WHERE session BETWEEN '2025-11-24' AND '2025-11-25' ORDER BY opens_at, calendar",
     )
     assert [(name, session, f"{begins:%d %H:%M}", f"{ends:%d %H:%M}") for name, session, begins, ends in whole] == [
         ("24/5", date(2025, 11, 24), "23 22:00", "24 22:00"),
+        ("XNYS 04:00-20:00", date(2025, 11, 24), "24 05:00", "25 05:00"),
         ("XNYS", date(2025, 11, 24), "24 05:00", "25 05:00"),
         ("24/5", date(2025, 11, 25), "24 22:00", "25 22:00"),
         ("XTKS", date(2025, 11, 25), "24 15:00", "25 15:00"),
         ("XTKS", date(2025, 11, 25), "24 15:00", "25 15:00"),
+        ("XNYS 04:00-20:00", date(2025, 11, 25), "25 05:00", "26 05:00"),
         ("XNYS", date(2025, 11, 25), "25 05:00", "26 05:00"),
     ], "days begin at midnight where the exchange is, or with the session if that opens the evening before"
     currencies = rows(
@@ -135,7 +137,7 @@ def test_a_second_time_writes_nothing_and_what_is_wrong_is_put_right(database: D
             "(SELECT calendar, max(opens_at) FROM ticks_platform.market_session GROUP BY calendar)"
         )
         cursor.execute("INSERT INTO ticks_platform.market_session VALUES ('XNYS', now(), 'infinity', now())")
-    assert keep()["rows changed"] == 4
+    assert keep()["rows changed"] == 5
     assert rows(database, "SELECT * FROM ticks_platform.market_session ORDER BY 1, 2") == right
 
 

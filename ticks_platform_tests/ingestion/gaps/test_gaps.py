@@ -19,6 +19,7 @@ from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.ingestion import TakeLease, rows
 
 FOREVER = 1 << 62
+US_HOURS = "XNYS 04:00-20:00"
 BEGIN = datetime(2025, 3, 4, 12, tzinfo=timezone.utc)
 """A Tuesday; New York opens two and a half hours later."""
 
@@ -110,6 +111,56 @@ def test_only_sessions_count() -> None:
     ]
     # No gap lasts while the market is closed.
     assert found(covered, name="XNYS", until=day) == [(opens, opens + 60, "killed")]
+
+
+def test_the_hours_in_which_the_provider_sends_count() -> None:
+    hour, day = 3600, 24 * 3600
+    begins, ends = -3 * hour, 13 * hour  # 04:00 and 20:00 in New York
+    cuts = [begins + hour, begins + 4 * hour, begins + 8 * hour, begins + 14 * hour]  # 05:00, 08:00, 12:00, 18:00
+    since = [begins - hour, *(cut + 60 for cut in cuts)]
+    covered = [(*each, "disconnected") for each in zip(since, [*cuts, ends + 60], strict=True)]
+    configured = [(begins - hour, None)]
+    days: dict[str, Any] = {"name": US_HOURS, "since": begins - hour, "until": 18 * hour, "configured": configured}
+    assert found(covered, **days) == [(cut, cut + 60, "disconnected") for cut in cuts]
+    # A cut in the night is none; the morning goes on with it.
+    night = [(begins - hour, ends + hour, "killed"), (ends + 3 * hour, None, "")]
+    assert found(night, **days) == []
+    assert found(night[:1], **{**days, "until": day + begins + 60}) == [(day + begins, None, "killed")]
+
+
+def test_a_subscription_before_the_open_is_no_gap() -> None:
+    before = -3 * 3600 - 600
+    assert found([(before + 60, None, "")], name=US_HOURS, configured=[(before, None)], since=before) == []
+
+
+def test_changed_hours_are_those_of_time_from_then_on() -> None:
+    """A cut from 08:00 to 10:00 in New York, in which the hours become those in which the provider sends."""
+    cut = [(-7200.0, 3600.0, "disconnected"), (10_800.0, None, "")]
+    spans = {
+        "known before": [(-7200, None, US_HOURS)],
+        "never known": [(-7200, None, "XNYS")],
+        "from 09:00": [(-7200, 7200, "XNYS"), (7200, None, US_HOURS)],
+        "until 09:00": [(-7200, 7200, US_HOURS), (7200, None, "XNYS")],
+    }
+    gaps_of = {
+        name: [
+            (round(gap.begin / 1e6 - BEGIN.timestamp()), round(gap.end / 1e6 - BEGIN.timestamp()), gap.cause)
+            for gap in gaps.compute(
+                [Span(us(begin), us(end), by) for begin, end, by in cut],
+                [ConfiguredSpan(us(begin), us(end), calendar(hours), None) for begin, end, hours in those],
+                since=us(-7200),
+                until=us(11_000),
+                ended_by=None,
+            )
+        ]
+        for name, those in spans.items()
+    }
+    assert gaps_of == {
+        "known before": [(3600, 10_800, "disconnected")],
+        "never known": [(9000, 10_800, "disconnected")],
+        "from 09:00": [(7200, 10_800, "disconnected")],
+        "until 09:00": [(3600, 7200, "disconnected"), (9000, 10_800, "disconnected")],
+    }
 
 
 @pytest.fixture
@@ -330,6 +381,64 @@ def test_old_coverage_is_deleted_and_no_gap_changes(database: Database, lease: A
     assert [gap[:3] for gap in stored(database) if gap[0] == "A" and gap[1] < 176] == [
         gap[:3] for gap in before if gap[0] == "A" and gap[1] < 176
     ]
+
+
+def test_a_change_of_hours_concerns_time_from_then_on(database: Database, lease: Any) -> None:
+    """As after an upgrade: what a release judged by regular hours stays judged by them."""
+    day = 24 * 3600
+    opens, closes, four = 2.5 * 3600, 9 * 3600, -3 * 3600
+    configure(database, "A", "B", seconds=four, name="XNYS")
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE ticks_platform.feed_symbol SET refusal = 'not in your plan' WHERE symbol = 'B'")
+    cover(database, ("A", four + 1, four + 3600, "disconnected"), ("A", opens - 60, opens + 60, "killed"))
+    cover(database, ("A", opens + 120, closes + 600, "disconnected"))
+    update(database, closes + 900)
+    before = stored(database)
+    assert [gap[:3] for gap in before if gap[0] == "A"] == [("A", opens + 60, opens + 120)]
+    for _ in range(2):
+        configure(database, "A", "B", seconds=closes + 1200, name=US_HOURS)
+        cover(database, ("A", closes + 1800, closes + 2000, "killed"), ("A", closes + 2100, None, None))
+        update(database, closes + 2400)
+        assert [gap[:4] for gap in stored(database) if gap[0] == "A"] == [
+            ("A", opens + 60, opens + 120, "killed"),
+            ("A", closes + 1200, closes + 1800, "disconnected"),
+            ("A", closes + 2000, closes + 2100, "killed"),
+        ]
+    assert [gap[3] for gap in stored(database) if gap[0] == "B"] == ["refused", "refused"]
+    # What is recorded twice for one moment, or back in time by a clock that was set, is replaced.
+    configure(database, "A", "B", seconds=closes + 1200, name="always")
+    configure(database, "A", "B", seconds=closes, name="always")
+    assert rows(
+        database,
+        "SELECT symbol, calendar, wanted_until IS NULL, refusal FROM ticks_platform.feed_symbol "
+        "ORDER BY symbol, wanted_from",
+    ) == [
+        ("A", "XNYS", False, None),
+        ("A", "always", True, None),
+        ("B", "XNYS", False, "not in your plan"),
+        ("B", "always", True, "not in your plan"),
+    ]
+    configure(database, "A", seconds=day)
+    assert rows(database, "SELECT count(*) FROM ticks_platform.feed_symbol WHERE wanted_until IS NULL") == [(1,)]
+
+
+def test_why_there_is_no_candle_in_the_morning(database: Database, lease: Any) -> None:
+    """A cut at 08:00 in New York: the market is not open, and the provider sends."""
+    eight, night = 3600.0, -3 * 3600.0
+    with database.transaction() as cursor:
+        sql_files.apply(cursor, *sql_files.CANDLE_REASONS)
+        cursor.executemany(
+            "INSERT INTO ticks_platform.market_session VALUES (%s, %s, %s, %s)",
+            [("XNYS", at(9000), at(9 * 3600), BEGIN.date()), (US_HOURS, at(night), at(13 * 3600), BEGIN.date())],
+        )
+    configure(database, "A", seconds=night - 3600, name=US_HOURS)
+    cover(database, ("A", night - 3599, eight, "disconnected"), ("A", eight + 90, None, None))
+    update(database, 9000)
+    asked = {-60: "market_closed", 0: "no_trade", 3 * 3600: "no_trade", 4 * 3600: "feed_gap", 4 * 3600 + 60: "feed_gap"}
+    with database.transaction() as cursor:
+        for second, reason in {**asked, 4 * 3600 + 120: "no_trade", 16 * 3600: "market_closed"}.items():
+            cursor.execute("SELECT ticks_platform.why_no_candle('A', %s)", (at(night + second),))
+            assert cursor.fetchone() == (reason,), second
 
 
 def test_why_there_is_no_candle(database: Database, lease: Any) -> None:

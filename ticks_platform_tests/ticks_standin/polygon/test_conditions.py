@@ -9,7 +9,7 @@ import pytest
 
 from ticks_standin.market.bars import MINUTE_MS, UNITS, Bars
 from ticks_standin.market.events import ALL, NOTHING, RANGE, VOLUME, Amendment, Event
-from ticks_standin.market.hours import is_regular
+from ticks_standin.market.hours import TradingHours
 from ticks_standin.polygon.conditions import in_a_minute, in_the_day
 from ticks_standin.provider.rest_bars import bars_of, of_length
 
@@ -100,7 +100,7 @@ def events(minute: int, trades: tuple[Trade, ...]) -> list[Event]:
         at = minute + trade.after_ms
         event = Event(b"", "T.AAPL", "AAPL", "T.AAPL", time_ns=at * 1_000_000, price=trade.price)
         event.volume = trade.size * UNITS
-        event.sets = in_a_minute(trade.conditions, is_regular(at))
+        event.sets = in_a_minute(trade.conditions, TradingHours().is_regular(at))
         event.sets_day = in_the_day(trade.conditions)
         if trade.correction:
             event.amendment = Amendment(trade.correction, event.time_ns + 1)

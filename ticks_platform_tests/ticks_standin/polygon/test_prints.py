@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ticks_standin.market.bars import UNITS
-from ticks_standin.market.hours import is_regular
+from ticks_standin.market.hours import TradingHours
 from ticks_standin.polygon.prints import TRF, PlainPrints, Print, Prints, round_lot
 
 TUESDAY = datetime(2026, 3, 3, 5, tzinfo=timezone.utc)
@@ -26,7 +26,7 @@ def ms(moment: datetime) -> int:
 
 
 def prints(price: float = 100.0, **options: Any) -> Prints:
-    return Prints(price, **{"primary": 12, "tape": 3, "draw": random.Random(3), **options})
+    return Prints(price, **{"primary": 12, "tape": 3, "draw": random.Random(3), "hours": TradingHours(), **options})
 
 
 def over(begins: datetime, hours: float, count: int, tape: Prints | PlainPrints | None = None) -> list[Print]:
@@ -80,7 +80,7 @@ def test_after_an_early_close() -> None:
     for each in over(HALF_DAY + timedelta(hours=12), 2, 2_000, tape):
         assert len(each.conditions) <= 4
     begins = HALF_DAY + timedelta(hours=13)
-    assert not is_regular(ms(begins))
+    assert not TradingHours().is_regular(ms(begins))
     assert all({12, 13} & set(each.conditions) for each in over(begins, 1, 500, tape))
 
 
