@@ -103,7 +103,7 @@ def test_twelve_data_tells_the_same(stand_in: StandIn) -> None:
 
 def test_bars_of_twelve_data_are_adjusted_unless_asked_otherwise() -> None:
     noon = datetime(2026, 3, 11, 16, tzinfo=timezone.utc)
-    settings = StandInSettings(rate=0, history_events=1_000, traded=["AAPL"])
+    settings = StandInSettings(rate=0, history_events=1_000, traded=["price.AAPL"])
     with StandIn(settings) as server:
         server.trade_unheard(30, noon, noon + timedelta(minutes=3))
         path = "/time_series?symbol=AAPL&interval=1min&start_date=2026-03-11&timezone=UTC&order=asc"

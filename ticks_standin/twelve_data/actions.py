@@ -1,7 +1,8 @@
 """Twelve Data's splits and dividends: ``/splits`` and ``/dividends``, of one symbol each.
 
 Source of the facts: the official docs (parameters, samples of AAPL). ``from_factor`` counts the new shares and
-``to_factor`` the old ones; ``ratio`` is what prices are multiplied by. Served are the ranges ``full`` and ``last``, and dates.
+``to_factor`` the old ones; ``ratio`` is what prices are multiplied by. The ranges ``full`` and ``last`` are served, and
+dates.
 """
 
 from __future__ import annotations
