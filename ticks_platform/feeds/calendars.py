@@ -119,6 +119,12 @@ class Calendar:
             for opens, closes in ((begin, break_begin), (break_end, end)) if has_break else ((begin, end),):
                 self._openings.append(Opening(opens.timestamp(), closes.timestamp(), day.date(), day_begins, day_ends))
 
+    @property
+    def market(self) -> Calendar:
+        """The calendar of the market's regular hours, if this one has sending hours; else itself."""
+        name, hours = _split(self.name)
+        return self if hours is None else calendar(name)
+
     def open_since(self, at: float) -> float | None:
         """When the session that is open at this moment opened; None while the market is closed."""
         if self.name == ALWAYS:
