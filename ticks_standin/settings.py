@@ -17,6 +17,7 @@ CapVictim = Literal["old", "new", "either"]
 CapEnding = Literal["1008", "abort"]
 SlowStatus = Literal["both", "slow_consumer", "force_disconnect", "none"]
 PolygonTape = Literal["real", "plain"]
+IndexBarEnd = Literal["start", "end"]
 PrepostVolume = Literal["zero", "absent"]
 MarketField = Literal["exchange", "mic_code"]
 NoData = Literal["400", "empty"]
@@ -199,6 +200,10 @@ class StandInSettings(BaseModel):
     )
     polygon_bar_end: bool = Field(
         default=True, description="Polygon bars of currencies carry e, which the docs' samples omit"
+    )
+    polygon_index_bar_end: IndexBarEnd = Field(
+        default="start",
+        description="e of Polygon's index bars: the start of the bar as in the docs' sample, or its end as in others",
     )
     polygon_odd_z_share: float = Field(
         default=0.05, ge=0, le=1, description="share of Polygon bars whose average size is not a whole number"

@@ -18,6 +18,7 @@ from ticks_platform.feeds.calendars import ALWAYS, REGULAR
 from ticks_platform.feeds.columns import Decoded
 from ticks_platform.feeds.events import Event, Notice
 from ticks_platform.feeds.history import History
+from ticks_platform.feeds.reference import Facts, Reference
 
 
 class Endpoint(NamedTuple):
@@ -174,4 +175,12 @@ class Connector(abc.ABC):
 
     def history(self) -> History | None:
         """The provider's API for past data, or None if it has none."""
+        return None
+
+    def instrument(self, symbol: str) -> Facts:
+        """What its market lets expect of a symbol's instrument. feeds.yaml and reference data say it better."""
+        return Facts()
+
+    def reference(self) -> Reference | None:
+        """The provider's API for reference data, or None if it has none."""
         return None

@@ -40,6 +40,7 @@ MACHINERY = (
     "schema/market_session.sql",
     "schema/symbol_calendar.sql",
     "schema/trade_condition.sql",
+    "schema/instrument_reference.sql",
 )
 """What ingestion needs beside the hypertable, in the order of their references."""
 
@@ -53,6 +54,8 @@ HYPERTABLE = (
     "schema/official_price.sql",
     "schema/tick_correction.sql",
     "schema/corporate_action.sql",
+    "schema/instrument.sql",
+    "schema/round_lot.sql",
 )
 
 RETENTION = (

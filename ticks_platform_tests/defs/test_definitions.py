@@ -43,6 +43,7 @@ JOBS = {
     "apply_primary_feeds",
     "catch_up",
     "keep_market_calendar",
+    "keep_instruments",
     "keep_gaps",
     "rebuild_candle",
     "check_quality",
@@ -58,7 +59,15 @@ POLICIES = {
     "stock_aggregates_retention_policy",
 }
 GROUPS = {"ticks", "calendar", "candles", "policies", "gaps", "repair"}
-SCHEDULES = {"refresh_candles", "catch_up", "keep_market_calendar", "keep_gaps", "check_quality", "check_every_tick"}
+SCHEDULES = {
+    "refresh_candles",
+    "catch_up",
+    "keep_market_calendar",
+    "keep_instruments",
+    "keep_gaps",
+    "check_quality",
+    "check_every_tick",
+}
 
 
 def build_location(repository_root: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -233,6 +242,7 @@ def test_dependencies(platform: dg.Definitions) -> None:
     }
     assert upstream == {
         "company": set(),
+        "instrument": {"stocks_real_time"},
         "market_calendar": {"stocks_real_time"},
         "stocks_real_time": set(),
         "stock_quotes": set(),

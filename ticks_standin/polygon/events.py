@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from ticks_standin.market.bars import MINUTE_MS, UNITS, Bar, Bars, Day
+from ticks_standin.market.bars import UNITS, Bars
 from ticks_standin.market.events import ALL, Event
 from ticks_standin.market.hours import TradingHours
 from ticks_standin.market.instruments import Instrument, Kind
 from ticks_standin.market.listings import Listings
 from ticks_standin.market.walk import Tick
+from ticks_standin.polygon.bar_events import BAR_CHANNELS, BarEvents
 from ticks_standin.polygon.conditions import in_a_minute, in_the_day
 from ticks_standin.polygon.prints import EXCHANGES, TRF, PlainPrints, Print, Prints
 from ticks_standin.polygon.trades import Corrections, Trade, decimal_size
@@ -44,8 +45,6 @@ _DRIVEN_BY = {
     "options": {},
 }
 # The events that the bars of a channel are made of: trades, or quotes or values where a market has no trades.
-
-_BAR_NAMES = {"stocks": ("A", "AM"), "forex": ("CAS", "CA"), "crypto": ("XAS", "XA"), "indices": ("A", "AM")}
 
 _DAY_MS = 86_400_000
 _PRIMARY = {"XNYS": 10, "ARCX": 11, "XNGS": 12}
@@ -119,12 +118,6 @@ def ticker(instrument: Instrument, market: str) -> str:
     return f"I:{instrument.symbol}" if market == "indices" else instrument.symbol
 
 
-def decimal_text(volume: int) -> str:
-    """A volume in 1/``UNITS`` as dv and dav have it: a decimal string with at least one digit after the point."""
-    whole, rest = divmod(volume, UNITS)
-    return f"{whole}.{f'{rest:08d}'.rstrip('0') or '0'}"
-
-
 class EventMaker:
     """Makes the events of all clients: two clients of one channel get the same events."""
 
@@ -142,6 +135,7 @@ class EventMaker:
         self._bars = Bars(
             delay_ms=round(settings.polygon_bar_delay_s * 1_000), memory_ms=round(settings.polygon_bar_memory_s * 1_000)
         )
+        self._bar_events = BarEvents(settings, self._random)
         self._with_bars: set[Source] = set()
         # Ids are unique per day, also over restarts of the stand-in on that day.
         self._next_id = (time.time_ns() // 1_000_000 % _DAY_MS) * 1_000_000 if first_id is None else first_id
@@ -178,7 +172,7 @@ class EventMaker:
         if driver is None:
             return []
         found = [self._source(market, driver, instrument) for instrument in self._instruments(market, symbol)]
-        if channel in _BAR_NAMES[market]:
+        if channel in BAR_CHANNELS.get(market, ()):
             self._with_bars.update(found)
         return found
 
@@ -320,60 +314,10 @@ class EventMaker:
     def due(self, now_ms: int, *, unfinished: bool = False) -> list[Event]:
         """The bars that are due: new ones, and those that late trades have changed."""
         return [
-            self._bar_event(source, bar, day)
+            self._bar_events.event(source, bar, day)
             for source, bar, day in self._bars.due(now_ms, unfinished=unfinished)
             if isinstance(source, Source)
         ]
-
-    def _bar_event(self, source: Source, bar: Bar, day: Day) -> Event:
-        market = source.market
-        channel = _BAR_NAMES[market][bar.length == MINUTE_MS]
-        make = {"stocks": self._stock_bar, "indices": self._index_bar}.get(market, self._pair_bar)
-        payload = _encode({"ev": channel, **make(source, bar, day)})
-        topic = (market, channel, source.symbol)
-        return Event(payload, f"{channel}.{source.symbol}", source.symbol, topic, time_ns=bar.start * 1_000_000)
-
-    def _average(self, volume: int, trades: int) -> float:
-        average = volume / trades / UNITS
-        odd = self._random.random() < self._settings.polygon_odd_z_share
-        return round(average, 2) if odd else max(round(average), 1)
-
-    def _stock_bar(self, source: Source, bar: Bar, day: Day) -> dict[str, Any]:
-        fields = {
-            "sym": source.symbol,
-            "v": bar.volume // UNITS,
-            "av": day.volume // UNITS,
-            "op": day.open,
-            "vw": round(bar.turnover / bar.volume, 4) if bar.volume else bar.close,
-            **_prices(bar),
-            "a": round(day.turnover / day.volume, 4) if day.volume else bar.close,
-            "z": self._average(bar.volume, bar.trades),
-            "s": bar.start,
-            "e": bar.end,
-        }
-        if self._settings.polygon_decimal_sizes:
-            fields |= {"dv": decimal_text(bar.volume), "dav": decimal_text(day.volume)}
-        return fields
-
-    def _index_bar(self, source: Source, bar: Bar, day: Day) -> dict[str, Any]:
-        return {"sym": source.symbol, "op": day.open, **_prices(bar), "s": bar.start, "e": bar.end}
-
-    def _pair_bar(self, source: Source, bar: Bar, day: Day) -> dict[str, Any]:
-        fields: dict[str, Any] = {"pair": source.symbol, **_prices(bar)}
-        if source.market == "forex":
-            fields |= {"v": bar.trades, "s": bar.start}
-            return fields | ({"e": bar.end} if self._settings.polygon_bar_end else {})
-        return fields | {
-            "v": bar.volume / UNITS,
-            "vw": round(bar.turnover / bar.volume, 4),
-            "z": self._average(bar.volume, bar.trades),
-            "s": bar.start,
-            "e": bar.end,
-        }
-
-
-def _prices(bar: Bar) -> dict[str, float]:
-    return {"o": bar.open, "c": bar.close, "h": bar.high, "l": bar.low}
 
 
 def _tape(instrument: Instrument) -> int:

@@ -18,6 +18,8 @@ OBJECTS = (
     "tick_correction",
     "corporate_action",
     "company",
+    "instrument",
+    "round_lot",
     *(candle.name for candle in CANDLES),
     *(view.name for candle in CANDLES for view in candle.views),
     *(f"ticks_platform.{Path(file).stem}" for file in sql_files.MACHINERY[1:]),
@@ -34,6 +36,7 @@ BROUGHT_UP = POLICY_ASSETS | dg.AssetSelection.assets(
     "stock_aggregates",
     "company",
     "market_calendar",
+    "instrument",
     *(candle.name for candle in CANDLES),
     "feed_gaps",
 )

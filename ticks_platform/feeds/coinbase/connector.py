@@ -10,6 +10,7 @@ import msgspec
 from ticks_platform.feeds.connector import Connector, Conversation, Reaction
 from ticks_platform.feeds.decoding import UNDECODABLE
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Control, Event, ProviderError, Rejected, Tick
+from ticks_platform.feeds.reference import Facts
 from ticks_platform.timestamps import to_nanoseconds
 
 _TRADES = ("match", "last_match")  # last_match is the last trade before the subscription
@@ -64,6 +65,9 @@ class Coinbase(Connector):
 
     def converse(self) -> CoinbaseConversation:
         return CoinbaseConversation()
+
+    def instrument(self, symbol: str) -> Facts:
+        return Facts("crypto", currency=symbol.partition("-")[2] or None)
 
     def decode(self, frame: bytes) -> list[Event]:
         try:

@@ -32,6 +32,7 @@ from ticks_platform.feeds.events import (
 )
 from ticks_platform.feeds.polygon import events as polygon_events
 from ticks_platform.feeds.polygon.history import PolygonHistory
+from ticks_platform.feeds.reference import Facts, pair
 
 MAX_CONNECTIONS_PAUSE = 60.0
 """Seconds to wait after `max_connections`. The status comes after a successful authentication, and the provider may
@@ -65,6 +66,12 @@ _NAMES = {
 """How each market writes its symbols, of which ``*`` is all."""
 
 _CALENDARS = {"crypto": ALWAYS, "forex": WEEKDAYS}
+
+_INSTRUMENTS = {
+    "stocks": Facts("stock", currency="USD"),
+    "options": Facts("option", currency="USD"),
+    "indices": Facts("index"),
+}
 
 _CHANNELS_PER_MESSAGE = 1000
 """Keeps messages far below 1 MB, the limit of a frame."""
@@ -196,6 +203,13 @@ class PolygonConnector(Connector):
 
     def calendar(self, symbol: str) -> str:
         return _CALENDARS.get(self._options.market, "XNYS")
+
+    def instrument(self, symbol: str) -> Facts:
+        market = self._options.market
+        if market in ("crypto", "forex"):
+            base, _, quote = self.symbol_of(symbol).replace("-", "/").partition("/")
+            return pair(base, quote)
+        return _INSTRUMENTS[market]
 
     def hours(self, symbol: str) -> str:
         return US_STOCKS if self._options.market == "stocks" else super().hours(symbol)

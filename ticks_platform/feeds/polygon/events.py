@@ -254,8 +254,10 @@ def _bar(symbol_field: str, length: int) -> Callable[[Any], Event]:
         if item.s is None or not symbol:
             raise missing("bar", **{symbol_field: symbol, "s": item.s})
         start = nanoseconds(item.s)
-        # The documentation's samples of some channels omit the end.
-        end = start + length if item.e is None else nanoseconds(item.e)
+        end = start if item.e is None else nanoseconds(item.e)
+        if end == start:
+            # The documentation's samples of some channels omit the end; in those of indices it is the start.
+            end = start + length
         volume = item.v if item.dv is None else item.dv
         return Bar(symbol, start, end, item.o, item.h, item.l, item.c, volume, item.vw)
 

@@ -26,6 +26,7 @@ from ticks_platform.feeds.events import (
     Refused,
     Unsubscribed,
 )
+from ticks_platform.feeds.reference import Facts, pair
 from ticks_platform.feeds.twelve_data.events import decode, decode_kind, decode_many
 from ticks_platform.feeds.twelve_data.history import TwelveDataHistory
 
@@ -173,6 +174,11 @@ class TwelveDataConnector(Connector):
     def calendar(self, symbol: str) -> str:
         # Symbols of currencies and of crypto look alike; feeds.yaml can name another calendar.
         return WEEKDAYS if "/" in symbol else "XNYS"
+
+    def instrument(self, symbol: str) -> Facts:
+        # A symbol without a slash is a stock, a fund or an index.
+        base, slash, quote = symbol.partition(":")[0].partition("/")
+        return pair(base, quote) if slash else Facts()
 
     def hours(self, symbol: str) -> str:
         is_us_stock = "/" not in symbol and symbol.partition(":")[2].upper() in _US_EXCHANGES

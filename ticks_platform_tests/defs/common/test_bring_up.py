@@ -61,7 +61,8 @@ def test_materializing_everything_makes_everything(fresh: Database, run_job: Run
     result = run_job("bring_up")
     assert result.success
     made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key}
-    assert made == {*TABLES, *POLICIES, "stock_quotes", "stock_aggregates", "market_calendar", "feed_gaps"}
+    others = {"stock_quotes", "stock_aggregates", "market_calendar", "feed_gaps", "instrument"}
+    assert made == {*TABLES, *POLICIES, *others}
     missing = rows(
         fresh,
         "SELECT name FROM unnest(ARRAY['stocks_real_time', 'stock_quotes', 'stock_aggregates', 'company', "

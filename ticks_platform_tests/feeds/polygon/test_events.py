@@ -194,8 +194,8 @@ def test_bars() -> None:
 @pytest.mark.parametrize("kind", BARS)
 def test_bars_of_every_channel(kind: str) -> None:
     event = {**AM, "ev": kind, NAME.get(kind, "sym"): "X"}
-    for end in (..., None):
-        # The documentation's samples omit the end.
+    for end in (..., None, AM["s"], AM["s"] * 1_000):
+        # The documentation's samples omit the end; in those of indices it is the start.
         decoded = bar(event, e=end)
         assert decoded.end_time - decoded.start_time == BARS[kind] * MS
     assert bar(event, e=AM["e"]).end_time == 1610144700000 * MS
@@ -204,7 +204,8 @@ def test_bars_of_every_channel(kind: str) -> None:
 
 def test_bars_of_indices() -> None:
     event = {"ev": "AM", "sym": "I:SPX", "op": 1, "o": 1, "c": 2, "h": 3, "l": 0.5, "s": AT, "e": AT + 60_000}
-    assert one(event) == Bar("I:SPX", AT * MS, (AT + 60_000) * MS, 1.0, 3.0, 0.5, 2.0)
+    assert one(event) == one(event, e=AT) == Bar("I:SPX", AT * MS, (AT + 60_000) * MS, 1.0, 3.0, 0.5, 2.0)
+    assert one(event, ev="A", e=AT).end_time == (AT + 1_000) * MS  # type: ignore[union-attr]
 
 
 def test_crypto_trades() -> None:

@@ -255,9 +255,37 @@ def test_bars(market: str, channels: tuple[str, str], fields: str) -> None:
         assert conversation.is_subscribed_to(event.topic)
         assert list(bar) == fields.split()
         assert bar["ev"] == channel.partition(".")[0]
-        assert (bar["s"], bar["e"]) == (NOON_MS, NOON_MS + length)
+        # As in the documentation's sample, bars of indices end where they begin.
+        assert (bar["s"], bar["e"]) == (NOON_MS, NOON_MS + length * (market != "indices"))
         assert bar["l"] <= min(bar["o"], bar["c"]) <= max(bar["o"], bar["c"]) <= bar["h"]
     assert maker.due(NOON_MS + 120_000) == []
+
+
+def test_index_bars_that_have_an_end() -> None:
+    conversation = entered("indices", polygon_index_bar_end="end")
+    say(conversation, "subscribe", "AM.I:SPX")
+    (source,) = conversation.sources()
+    source.events(Market(1).tick(source.instrument, NOON_MS // 1_000), NOON_MS)
+    bars = [json.loads(event.payload) for event in conversation._events.due(NOON_MS + 60_000)]
+    assert {(bar["ev"], bar["e"] - bar["s"]) for bar in bars} == {("A", 1_000), ("AM", 60_000)}
+
+
+def test_letters_of_tickers_tell_them_apart() -> None:
+    assert events("stocks", "T.BACpB", count=1)[0]["sym"] == "BACpB"
+    for market, channel in (
+        ("stocks", "T.BACPB"),
+        ("stocks", "T.aapl"),
+        ("forex", "C.eur/usd"),
+        ("crypto", "XT.btc-usd"),
+    ):
+        conversation = entered(market)
+        assert say(conversation, "subscribe", channel) == [[("success", f"subscribed to: {channel}")]]
+        assert list(conversation.sources()) == [], "acknowledged, and silent"
+    conversation = entered("stocks", accept_any_symbol=True)
+    say(conversation, "subscribe", "T.BACPB,T.BACpB,T.bacpb")
+    sources = list(conversation.sources())
+    assert [source.symbol for source in sources] == ["BACPB", "BACpB", "bacpb"]
+    assert len({source.instrument for source in sources}) == 3
 
 
 def test_options_are_acknowledged_and_silent() -> None:

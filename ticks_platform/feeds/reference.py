@@ -1,0 +1,69 @@
+"""The interface of a provider's reference API, without I/O: what is known of an instrument, and how to ask for it.
+
+A connector says what its market lets expect (`Connector.instrument`), and returns its `Reference` from
+`Connector.reference`, if the provider has one. See docs/connectors.md.
+"""
+
+from __future__ import annotations
+
+import abc
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ticks_platform.feeds.history import HistoryAnswer, HistoryRequest
+
+MAY_BE_NEGATIVE = frozenset({"future", "index", "commodity", "other"})
+"""Asset classes whose prices may be zero or negative: WTI's future was at -37.63 on 2020-04-20 and its spot price
+followed, indices such as TICK count around zero, and spreads are none of the others."""
+
+_METALS = re.compile("XAU|XAG|XPT|XPD", re.IGNORECASE)
+_CURRENCIES = re.compile(
+    "AED|ARS|AUD|BGN|BHD|BRL|CAD|CHF|CLP|CNH|CNY|COP|CZK|DKK|EGP|EUR|GBP|HKD|HUF|IDR|ILS|INR|ISK|JOD|JPY|KES|KRW|KWD|"
+    "KZT|MAD|MXN|MYR|NGN|NOK|NZD|OMR|PEN|PHP|PKR|PLN|QAR|RON|RUB|SAR|SEK|SGD|THB|TND|TRY|TWD|UAH|USD|UYU|VND|ZAR",
+    re.IGNORECASE,
+)
+
+
+class Facts(NamedTuple):
+    """What is known of an instrument; None is what is not."""
+
+    asset_class: str | None = None
+    """One of `symbol_settings.AssetClass`."""
+    mic: str | None = None
+    """The exchange that lists it, by its four-character code."""
+    currency: str | None = None
+    """Unit of its prices, as `symbol_settings.currency_code` spells it."""
+    tick_size: float | None = None
+    """Smallest step of its price."""
+    round_lot: float | None = None
+    """Units of a round lot, as of today."""
+    may_be_negative: bool | None = None
+    """Whether its price may be zero or negative; by the asset class if None."""
+
+
+class Reference(abc.ABC):
+    """One provider's reference API. Limits are those of the provider's smallest plan, and shared with its history."""
+
+    requests_per_minute: int | None = None
+    requests_per_day: int | None = None
+
+    @abc.abstractmethod
+    def places(self, symbol: str) -> Sequence[str]:
+        """Where a symbol of feeds.yaml may be found, the likeliest first. They contain no secret."""
+
+    @abc.abstractmethod
+    def request(self, place: str) -> HistoryRequest:
+        """The request for one of these places."""
+
+    @abc.abstractmethod
+    def facts(self, symbol: str, answer: HistoryAnswer) -> Facts | None:
+        """What a response tells of the symbol; None if it is not at this place. Raises a HistoryError."""
+
+
+def pair(base: str, quote: str) -> Facts:
+    """What two sides of a pair let expect: metals, currencies, or else crypto."""
+    if _METALS.fullmatch(base):
+        return Facts("commodity", currency=quote.upper(), may_be_negative=False)
+    known = _CURRENCIES.fullmatch(base) and _CURRENCIES.fullmatch(quote)
+    return Facts("currency" if known else "crypto", currency=quote.upper() or None)
