@@ -167,7 +167,7 @@ class Calendar:
 
 def _split(name: str) -> tuple[str, tuple[timedelta, timedelta] | None]:
     """The market of a calendar's name, and its sending hours, if it has some, as times since midnight."""
-    market, _, text = name.partition(" ")
+    market, _, text = name.rpartition(" ")
     hours = _parse(text)
     return (name, None) if hours is None else (market, hours)
 
@@ -256,7 +256,7 @@ def with_hours(market: str, hours: str) -> str:
     """
     if hours == ALWAYS:
         return ALWAYS
-    return market if hours == REGULAR else f"{_split(market)[0]} {hours}"
+    return market if hours == REGULAR else f"{market} {hours}"
 
 
 def checked_hours(hours: str) -> str:
@@ -270,7 +270,7 @@ def checked_hours(hours: str) -> str:
 
 def is_same_market(name: str, other: str) -> bool:
     """Whether two calendars are of one market: NASDAQ is another name of XNYS."""
-    name, other = _split(name)[0], _split(other)[0]
+    name, other = name.partition(" ")[0], other.partition(" ")[0]
     if name == other or {name, other} & {ALWAYS, WEEKDAYS}:
         return name == other
     import exchange_calendars
