@@ -21,6 +21,7 @@ from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
+from ticks_platform.ingestion.gaps import market_sessions
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes, Period
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.timescale import sql_files
@@ -339,7 +340,7 @@ def _extend_to_last_ticks(cursor: Cursor, lease: Lease, silent: Sequence[Period]
 
 
 def record_symbols(cursor: Cursor, feed: str, symbols: ConfiguredSymbols) -> None:
-    """Record which symbols of a feed are configured from now on."""
+    """Record which symbols of a feed are configured from now on, and when their providers send."""
     cursor.execute(
         sql_files.read("queries/gaps/record_symbols.sql"),
         {
@@ -349,6 +350,7 @@ def record_symbols(cursor: Cursor, feed: str, symbols: ConfiguredSymbols) -> Non
             "calendars": list(symbols.calendars.values()),
         },
     )
+    market_sessions.add_missing(cursor, symbols.calendars.values())
 
 
 def close_abandoned(cursor: Cursor, feed: str, *, until_epoch: int, ended_by: str = "killed") -> int:
