@@ -62,6 +62,19 @@ BEGIN
                         behind.begins_at, behind.ends_at
                     );
             END IF;
+            -- Nobody has counted rows by hand. So that a chunk that a later one of them brings back is known as such.
+            INSERT INTO ticks_platform.feed (feed, provider, synthetic)
+            SELECT 'manual', 'manual', coalesce((SELECT bool_or(synthetic) FROM ticks_platform.feed), false)
+            WHERE EXISTS (
+                SELECT FROM stocks_real_time WHERE time >= behind.begins_at AND time < behind.ends_at AND feed = 'manual'
+            )
+            ON CONFLICT (feed) DO NOTHING;
+            INSERT INTO ticks_platform.feed_hour (feed, destination, hour, loaded, last_received_at, counted_since, changed_at)
+            SELECT 'manual', hypertable, time_bucket(INTERVAL '1 hour', time), count(*), max(received_at), now(), now()
+            FROM stocks_real_time
+            WHERE time >= behind.begins_at AND time < behind.ends_at AND feed = 'manual'
+            GROUP BY time_bucket(INTERVAL '1 hour', time)
+            ON CONFLICT (feed, destination, hour) DO NOTHING;
         END LOOP;
     END IF;
 

@@ -30,14 +30,14 @@ BEGIN
                     sum(size) AS volume,
                     min(price) AS low,
                     max(price) AS high,
-                    first(tick_id, tick_id) AS first_id,
-                    last(tick_id, tick_id) AS last_id,
-                    last(day_volume, tick_id) FILTER (WHERE day_volume IS NOT NULL) AS day_volume,
-                    last(tick_id, tick_id) FILTER (WHERE day_volume IS NOT NULL) AS day_volume_id,
+                    first(place, place) AS first_place,
+                    last(place, place) AS last_place,
+                    last(day_volume, place) FILTER (WHERE day_volume IS NOT NULL) AS day_volume,
+                    last(place, place) FILTER (WHERE day_volume IS NOT NULL) AS day_volume_place,
                     array_agg(tick_id) FILTER (WHERE updates & 8 > 0) AS cancelled,
                     count(*) FILTER (WHERE received_at >= $4) AS late,
                     max(received_at) AS received_at
-                FROM stocks_real_time
+                FROM (SELECT *, ticks_platform.tick_order(time, tick_id) AS place FROM stocks_real_time) AS tick
                 WHERE symbol = $1 AND time >= $2 AND time < $3
                     -- Of a single minute, the planner drops this, and estimates better.
                     AND ($3 - $2 <= INTERVAL '1 minute' OR time >= minute AND time < minute + INTERVAL '1 minute')
@@ -49,12 +49,12 @@ BEGIN
             SELECT
                 minute,
                 bool_or(opens) AS has_prices,
-                first(first_id, first_id) FILTER (WHERE opens) AS open_id,
-                last(last_id, last_id) FILTER (WHERE opens) AS close_id,
+                first(first_place, first_place) FILTER (WHERE opens) AS open_place,
+                last(last_place, last_place) FILTER (WHERE opens) AS close_place,
                 max(high) FILTER (WHERE extends) AS high,
                 min(low) FILTER (WHERE extends) AS low,
                 sum(volume) FILTER (WHERE counts) AS volume,
-                last(day_volume, day_volume_id) FILTER (WHERE day_volume IS NOT NULL AND counts) AS day_volume,
+                last(day_volume, day_volume_place) FILTER (WHERE day_volume IS NOT NULL AND counts) AS day_volume,
                 sum(ticks) AS tick_count,
                 sum(ticks) FILTER (WHERE extends) AS price_count
             FROM grouped
@@ -62,9 +62,9 @@ BEGIN
         ),
         candle AS MATERIALIZED (
             SELECT
-                first(open_id, minute) FILTER (WHERE has_prices) AS open_id,
+                first(open_place, minute) FILTER (WHERE has_prices) AS open_place,
                 first(minute, minute) FILTER (WHERE has_prices) AS open_minute,
-                last(close_id, minute) FILTER (WHERE has_prices) AS close_id,
+                last(close_place, minute) FILTER (WHERE has_prices) AS close_place,
                 last(minute, minute) FILTER (WHERE has_prices) AS close_minute,
                 max(high) FILTER (WHERE has_prices) AS high,
                 min(low) FILTER (WHERE has_prices) AS low,
@@ -78,27 +78,27 @@ BEGIN
         left_out AS MATERIALIZED (
             SELECT
                 grouped.*,
-                NOT (opens AND has_prices) AND (candle.open_id IS NULL OR grouped.first_id < candle.open_id) AS before_open,
-                NOT (opens AND has_prices) AND (candle.close_id IS NULL OR grouped.last_id > candle.close_id) AS after_close,
+                NOT (opens AND has_prices) AND (candle.open_place IS NULL OR grouped.first_place < candle.open_place) AS before_open,
+                NOT (opens AND has_prices) AND (candle.close_place IS NULL OR grouped.last_place > candle.close_place) AS after_close,
                 NOT (extends AND has_prices) AND (candle.high IS NULL OR grouped.high > candle.high) AS above,
                 NOT (extends AND has_prices) AND (candle.low IS NULL OR grouped.low < candle.low) AS below
             FROM grouped
             JOIN minutes USING (minute)
             CROSS JOIN candle
         ),
-        -- The ticks to show, and the minute that each is in: by tick_id, or the first one with this price.
-        sought (price_of, reason, minute, tick_id, price) AS MATERIALIZED (
-            SELECT 'open', NULL, open_minute, open_id, NULL::double precision FROM candle WHERE open_id IS NOT NULL
+        -- The ticks to show, and the minute that each is in: by its place in the order, or the first one with this price.
+        sought (price_of, reason, minute, place, price) AS MATERIALIZED (
+            SELECT 'open', NULL, open_minute, open_place, NULL::double precision FROM candle WHERE open_place IS NOT NULL
             UNION ALL
-            SELECT 'close', NULL, close_minute, close_id, NULL FROM candle WHERE close_id IS NOT NULL
+            SELECT 'close', NULL, close_minute, close_place, NULL FROM candle WHERE close_place IS NOT NULL
             UNION ALL
             (SELECT 'high', NULL, minute, NULL, high FROM minutes JOIN candle USING (high) WHERE has_prices ORDER BY minute LIMIT 1)
             UNION ALL
             (SELECT 'low', NULL, minute, NULL, low FROM minutes JOIN candle USING (low) WHERE has_prices ORDER BY minute LIMIT 1)
             UNION ALL
-            (SELECT DISTINCT ON (reason) 'open', reason, minute, first_id, NULL FROM left_out WHERE before_open ORDER BY reason, first_id)
+            (SELECT DISTINCT ON (reason) 'open', reason, minute, first_place, NULL FROM left_out WHERE before_open ORDER BY reason, first_place)
             UNION ALL
-            (SELECT DISTINCT ON (reason) 'close', reason, minute, last_id, NULL FROM left_out WHERE after_close ORDER BY reason, last_id DESC)
+            (SELECT DISTINCT ON (reason) 'close', reason, minute, last_place, NULL FROM left_out WHERE after_close ORDER BY reason, last_place DESC)
             UNION ALL
             (SELECT DISTINCT ON (reason) 'high', reason, minute, NULL, high FROM left_out WHERE above ORDER BY reason, high DESC, minute)
             UNION ALL
@@ -109,16 +109,16 @@ BEGIN
             FROM (SELECT DISTINCT minute FROM sought) AS minutes_of
             CROSS JOIN LATERAL (
                 SELECT
-                    time, price, size, exchange, trade_id, tick_id, feed, received_at, conditions,
+                    time, price, size, exchange, trade_id, tick_id, place, feed, received_at, conditions,
                     coalesce(updates, 7) & 25 = 1 AS opens,
                     coalesce(updates, 7) & 26 = 2 AS extends,
                     CASE WHEN updates & 16 > 0 THEN 'secondary' WHEN updates & 8 > 0 THEN 'cancelled' ELSE 'conditions' END AS reason
-                FROM stocks_real_time
+                FROM (SELECT *, ticks_platform.tick_order(time, tick_id) AS place FROM stocks_real_time) AS stored
                 WHERE symbol = $1 AND time >= $2 AND time < $3
                     AND ($3 - $2 <= INTERVAL '1 minute' OR time >= minute AND time < minute + INTERVAL '1 minute')
                     AND (
                         price = ANY ((SELECT array_agg(price) FROM sought WHERE price IS NOT NULL)::double precision[])
-                        OR tick_id = ANY ((SELECT array_agg(tick_id) FROM sought WHERE tick_id IS NOT NULL)::uuid[])
+                        OR place = ANY ((SELECT array_agg(place) FROM sought WHERE place IS NOT NULL)::uuid[])
                     )
             ) AS tick
         ),
@@ -126,6 +126,7 @@ BEGIN
             SELECT DISTINCT ON (price_of, sought.reason)
                 price_of,
                 sought.reason,
+                candidate.place,
                 jsonb_build_object(
                     'time', time, 'price', candidate.price, 'size', size, 'exchange', exchange, 'trade_id', trade_id,
                     'tick_id', candidate.tick_id, 'feed', feed, 'received_at', received_at,
@@ -133,7 +134,7 @@ BEGIN
                 ) AS tick
             FROM sought
             JOIN candidate ON candidate.minute = sought.minute
-                AND (sought.tick_id IS NULL OR candidate.tick_id = sought.tick_id)
+                AND (sought.place IS NULL OR candidate.place = sought.place)
                 AND (
                     sought.price IS NULL
                     OR candidate.price = sought.price AND CASE
@@ -143,7 +144,7 @@ BEGIN
                         ))
                     END
                 )
-            ORDER BY price_of, sought.reason, candidate.tick_id
+            ORDER BY price_of, sought.reason, candidate.place
         ),
         cancelled AS MATERIALIZED (
             SELECT minute, feed, unnest(cancelled) AS tick_id FROM grouped
@@ -170,7 +171,7 @@ BEGIN
             'prices', (SELECT coalesce(jsonb_object_agg(price_of, tick), '{}') FROM shown WHERE reason IS NULL),
             'left_out', (
                 SELECT coalesce(jsonb_agg(
-                    tick || jsonb_build_object('would_be', price_of, 'reason', reason) ORDER BY reason, tick ->> 'tick_id', price_of
+                    tick || jsonb_build_object('would_be', price_of, 'reason', reason) ORDER BY reason, place, price_of
                 ), '[]')
                 FROM shown
                 WHERE reason IS NOT NULL AND NOT EXISTS (
@@ -256,7 +257,7 @@ BEGIN
                         AND tick.time >= correction.minute AND tick.time < correction.minute + INTERVAL '1 minute'
                         AND tick.trade_id = correction.trade_id AND tick.exchange IS NOT DISTINCT FROM correction.exchange
                         AND tick.feed = correction.feed AND coalesce(tick.updates, 7) & 8 = 0
-                    ORDER BY tick.tick_id DESC
+                    ORDER BY ticks_platform.tick_order(tick.time, tick.tick_id) DESC
                     LIMIT 1
                 ) AS corrected ON true
             )

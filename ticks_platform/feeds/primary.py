@@ -16,6 +16,9 @@ from typing import NamedTuple, Protocol
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.paths import journal_path
 
+MANUAL = "manual"
+"""The feed of rows that were inserted by hand, which no feed of feeds.yaml may be."""
+
 NAMED = 5
 """Symbols that a message names."""
 

@@ -17,7 +17,7 @@ from ticks_platform.feeds.calendars import ALWAYS, REGULAR, Calendar, calendar, 
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Event
 from ticks_platform.feeds.history import History
-from ticks_platform.feeds.primary import Shared, shared
+from ticks_platform.feeds.primary import MANUAL, Shared, shared
 from ticks_platform.feeds.registry import find_connector
 from ticks_platform.feeds.symbol_settings import CalendarName, Contradiction, Section, SendingHours, contradictions
 from ticks_platform.feeds.symbol_settings import SymbolSettings as SymbolSettings
@@ -111,6 +111,13 @@ class FeedSettings(Section):
     """Port on loopback that serves Prometheus metrics while this feed is ingested; none by default."""
 
     # These messages say what is expected and never quote the value: a key may have been pasted into the wrong field.
+
+    @field_validator("name")
+    @classmethod
+    def _not_by_hand(cls, value: str) -> str:
+        if value == MANUAL:
+            raise ValueError("is the feed of rows that are inserted by hand: choose another name")
+        return value
 
     @field_validator("provider")
     @classmethod

@@ -60,6 +60,8 @@ class Hours(NamedTuple):
     """Hours of feeds that were compared, without those that retention has dropped."""
     stored: int
     """Rows in those hours."""
+    by_hand: int
+    """Rows that were inserted by hand in hours that were looked at, which nobody has counted."""
     differing: int
     examples: list[dict[str, Any]]
     """The newest hours that differ: feed, destination, hour, loaded, stored."""

@@ -96,7 +96,9 @@ def take(
 def register_feed(cursor: Cursor, *, feed: str, provider: str, synthetic: bool, candles: bool = True) -> None:
     """Add a feed to the table of feeds, and set the transaction's lock timeout to 5 s. Raises MixedDatabaseError."""
     cursor.execute("SET LOCAL lock_timeout = '5s'")
-    cursor.execute("SELECT feed FROM ticks_platform.feed WHERE synthetic <> %s ORDER BY feed", (synthetic,))
+    # Rows by hand say nothing of their origin: they are of the kind of the first feed.
+    query = "SELECT feed FROM ticks_platform.feed WHERE synthetic <> %s AND feed <> 'manual' ORDER BY feed"
+    cursor.execute(query, (synthetic,))
     others = [row[0] for row in cursor.fetchall()]
     if others:
         kinds = ("synthetic ticks of the stand-in", "live ticks")

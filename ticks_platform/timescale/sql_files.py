@@ -48,6 +48,8 @@ HYPERTABLE = (
     "schema/timescaledb.sql",
     "schema/ticks_platform.sql",
     "schema/keep_day_volume_whole.sql",
+    "schema/tick_order.sql",
+    "schema/manual_tick_id.sql",
     "schema/stocks_real_time.sql",
     "schema/stock_quotes.sql",
     "schema/stock_aggregates.sql",

@@ -225,6 +225,7 @@ def test_each_error_names_file_feed_and_field(load: Load, line: str, field: str,
         ("feeds: {stocks: [twelve_data]}", "feeds", "mapping"),
         ("feeds: {stocks: {name: other, provider: twelve_data, symbols: [A]}}", "feeds", "the key above"),
         ("feeds: {Stocks: {provider: twelve_data, symbols: [A]}}", "feeds.Stocks.name", "pattern"),
+        ("feeds: {manual: {provider: twelve_data, symbols: [A]}}", "feeds.manual.name", "inserted by hand"),
         ("feeds: {1: {provider: twelve_data, symbols: [A]}}", "feeds.1.name", "string"),
         ("feeds: [{provider: twelve_data, symbols: [A]}]", "feeds.0.name", "required"),
         (

@@ -46,7 +46,7 @@ def loaded(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> 
 
 @pytest.mark.parametrize("everything", [False, True])
 def test_nothing_is_missing(loaded: Database, everything: bool) -> None:
-    assert compare(loaded, everything=everything) == Hours(6, 18, 0, [])
+    assert compare(loaded, everything=everything) == Hours(6, 18, 0, 0, [])
 
 
 @pytest.mark.parametrize("everything", [False, True])
@@ -85,7 +85,7 @@ def test_a_surplus_tick_is_reported(loaded: Database, everything: bool) -> None:
 def test_dropped_chunks_are_no_loss(loaded: Database, everything: bool) -> None:
     execute(loaded, f"SELECT drop_chunks('stocks_real_time', to_timestamp({NOON - DAY // 2}))")
     assert rows(loaded, "SELECT count(*) FROM stocks_real_time") == [(9,)]
-    assert compare(loaded, everything=everything) == Hours(3, 9, 0, [])
+    assert compare(loaded, everything=everything) == Hours(3, 9, 0, 0, [])
     with loaded.autocommit() as cursor:
         (account,) = audit.accounts(cursor)
     assert (account.loaded, account.loaded_by_hour, account.problems()) == (18, 18, [])
@@ -112,15 +112,15 @@ def test_an_hour_with_a_dropped_chunk_is_not_compared(
     even = NOON - NOON % 7200
     frames = [price(timestamp=even + 600 * number) for number in range(12)]
     make_loader(take_lease("one"), frames).run()
-    assert compare(database, everything=everything) == Hours(2, 12, 0, [])
+    assert compare(database, everything=everything) == Hours(2, 12, 0, 0, [])
     execute(database, f"SELECT drop_chunks('stocks_real_time', to_timestamp({even + 2400}))")
-    assert compare(database, everything=everything) == Hours(1, 6, 0, [])
+    assert compare(database, everything=everything) == Hours(1, 6, 0, 0, [])
 
 
 def test_old_hours_are_compared_by_the_full_check_only(loaded: Database) -> None:
     execute(loaded, "UPDATE ticks_platform.feed_hour SET changed_at = now() - INTERVAL '3 hours'")
     execute(loaded, f"DELETE FROM stocks_real_time WHERE time = to_timestamp({NOON})")
-    assert compare(loaded) == Hours(0, 0, 0, [])
+    assert compare(loaded) == Hours(0, 0, 0, 0, [])
     assert compare(loaded, everything=True).differing == 1
 
 

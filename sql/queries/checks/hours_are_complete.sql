@@ -2,8 +2,9 @@
 -- for, otherwise of those that changed in the last two hours (48 at most, the newest changes). Hours that do not lie wholly in
 -- the chunks that they were loaded into are left out: retention dropped those chunks, which is no loss. A DELETE leaves the
 -- chunk where it is. Official prices and corrections have no chunks and are all kept. A later official price replaces the earlier
--- one, with another time, so they are counted by feed, as of its newest hour. One row: how many feeds' hours were compared, with how
--- many rows, how many differ, and some of those.
+-- one, with another time, so they are counted by feed, as of its newest hour. Rows by hand, of the feed `manual`, were counted by
+-- nobody: their number is told, and not judged. One row: how many feeds' hours were compared, with how many rows, how many rows by hand
+-- were there, how many hours differ, and some of those.
 WITH chunk AS MATERIALIZED (
     SELECT
         hypertable_name::text AS destination,
@@ -90,7 +91,7 @@ stored AS (
     GROUP BY feed, time_bucket(INTERVAL '1 hour', time)
 ),
 counted AS (
-    SELECT * FROM ticks_platform.feed_hour WHERE destination <> 'official_price'
+    SELECT * FROM ticks_platform.feed_hour WHERE destination <> 'official_price' AND feed <> 'manual'
 ),
 compared AS MATERIALIZED (
     SELECT feed, 'official_price' AS destination, hour, coalesce(official.loaded, 0) AS loaded, coalesce(stored.ticks, 0) AS stored
@@ -105,7 +106,7 @@ compared AS MATERIALIZED (
     UNION ALL
     SELECT feed, destination, hour, coalesce(counted.loaded, 0), coalesce(stored.ticks, 0)
     FROM counted
-    FULL JOIN stored USING (feed, destination, hour)
+    FULL JOIN (SELECT * FROM stored WHERE feed <> 'manual') AS stored USING (feed, destination, hour)
     WHERE counted.loaded IS NULL
         OR (
             (%(everything)s OR (destination, hour) IN (SELECT changed.destination, changed.hour FROM changed))
@@ -121,6 +122,7 @@ compared AS MATERIALIZED (
 SELECT
     (SELECT count(*) FROM compared) AS hours,
     (SELECT coalesce(sum(stored), 0)::bigint FROM compared) AS stored,
+    (SELECT coalesce(sum(ticks), 0)::bigint FROM stored WHERE feed = 'manual') AS by_hand,
     (SELECT count(*) FROM compared WHERE loaded <> stored) AS differing,
     (SELECT coalesce(json_agg(to_json(worst)), '[]')
         FROM (

@@ -1,11 +1,11 @@
--- The ledger of each feed beside the other accounts of it, all as of one moment.
+-- The ledger of each feed beside the other accounts of it, all as of one moment. Rows by hand have no ledger.
 WITH account AS (
     SELECT feed, sum(frames) AS frames, sum(events) AS events, sum(loaded) AS loaded, sum(replaced) AS replaced, sum(duplicate) AS duplicate,
         sum(rejected) AS rejected, sum(control) AS control
     FROM ticks_platform.feed_ledger
     GROUP BY feed
 ),
-by_hour AS (SELECT feed, sum(loaded) AS loaded FROM ticks_platform.feed_hour GROUP BY feed),
+by_hour AS (SELECT feed, sum(loaded) AS loaded FROM ticks_platform.feed_hour WHERE feed <> 'manual' GROUP BY feed),
 set_aside AS (SELECT feed, count(*) AS events FROM ticks_platform.rejected_event GROUP BY feed),
 committed AS (SELECT feed, sum(frames) AS frames FROM ticks_platform.feed_checkpoint GROUP BY feed)
 SELECT

@@ -12,7 +12,7 @@ WITH watermark AS (
     WHERE user_view_name = ANY (%(candles)s)
 ),
 ahead AS MATERIALIZED (
-    SELECT 'tick' AS what, symbol AS name, time AS at
+    SELECT CASE feed WHEN 'manual' THEN 'tick by hand' ELSE 'tick' END AS what, symbol AS name, time AS at
     FROM stocks_real_time
     WHERE time > now() + %(tolerance)s
     UNION ALL

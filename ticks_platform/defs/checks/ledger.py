@@ -88,6 +88,7 @@ def _hours_metadata(hours: audit.Hours) -> Metadata:
     return {
         "hours compared": dg.MetadataValue.int(hours.compared),
         "rows in those hours": dg.MetadataValue.int(hours.stored),
+        "rows by hand": dg.MetadataValue.int(hours.by_hand),
         "hours that differ": dg.MetadataValue.int(hours.differing),
         **examples(hours.examples),
     }

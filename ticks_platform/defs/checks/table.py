@@ -60,7 +60,8 @@ CHECKS = (
         ledger.every_tick_is_there,
         ERROR,
         "In every hour that retention has not dropped there are as many ticks of each feed as were loaded. Reads the "
-        "whole table; ledger_balances does the same for the hours that have just changed.",
+        "whole table; ledger_balances does the same for the hours that have just changed. Rows by hand are counted and "
+        "not judged.",
         daily=True,
     ),
     Check(

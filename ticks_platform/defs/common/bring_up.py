@@ -12,6 +12,7 @@ from ticks_platform.timescale.policies.settings import POLICIES
 
 OBJECTS = (
     "stocks_real_time",
+    "ticks_platform.manual_tick",
     "stock_quotes",
     "stock_aggregates",
     "official_price",
@@ -24,7 +25,8 @@ OBJECTS = (
     *(view.name for candle in CANDLES for view in candle.views),
     *(f"ticks_platform.{Path(file).stem}" for file in sql_files.MACHINERY[1:]),
 )
-"""Tables and views; while one is missing, `bring_up` is launched. The first file of the machinery is its schema."""
+"""Tables, views and a sequence; while one is missing, `bring_up` is launched. The first file of the machinery is its
+schema."""
 
 # By name: other assets of a project that merges our definitions with its own are not ours to materialize.
 POLICY_ASSETS = dg.AssetSelection.assets(*(policy.name for policy in POLICIES)) | dg.AssetSelection.tag(*READER_TAG)

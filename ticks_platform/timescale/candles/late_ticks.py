@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from psycopg2 import sql
+
 from ticks_platform.intervals import merge
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.candles import candles
-from ticks_platform.timescale.candles.candles import CANDLES, ONE_DAY, ONE_HOUR, Candle
+from ticks_platform.timescale.candles.candles import CANDLES, ONE_DAY, ONE_HOUR, Candle, Span
 from ticks_platform.timescale.policies import policies
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ class Bucket(NamedTuple):
     """A bucket of a candle, and how many of its ticks were loaded when it was found."""
 
     begin: datetime
-    loaded: int
+    loaded: int | None
+    """None if only rows by hand have changed it: nobody counts those."""
 
 
 class Late(NamedTuple):
@@ -34,21 +37,25 @@ class Late(NamedTuple):
 
 
 def find(cursor: Cursor) -> Late:
-    """The closed hours and days before the policies' windows whose number of ticks differs from the last refresh.
+    """The closed hours and days before the policies' windows whose ticks are not those of the last refresh.
 
-    Those that retention has begun to drop are left out: a refresh would replace the candle by one of the late ticks.
+    The loader has counted its ticks; what rows by hand have changed is in the database's record of changes. Those that
+    retention has begun to drop are left out: a refresh would replace the candle by one of the late ticks.
     """
     window = _window(cursor)
     kept = candles.kept_ranges(cursor)
     if not kept:
         return Late([], [])
+    hours = _changed(cursor, ONE_HOUR, window)
+    hours = _joined(hours, _changed_by_hand(cursor, _UP_TO_HOURS, window, kept))
+    days = _joined(_changed(cursor, ONE_DAY, window), _changed_by_hand(cursor, (ONE_DAY,), window, kept))
     return Late(
         [
-            bucket
-            for bucket in _changed(cursor, ONE_HOUR, window)
-            if any(begin <= bucket.begin and bucket.begin + ONE_HOUR.bucket <= end for begin, end in kept)
+            hour
+            for hour in hours
+            if any(begin <= hour.begin and hour.begin + ONE_HOUR.bucket <= end for begin, end in kept)
         ],
-        [bucket for bucket in _changed(cursor, ONE_DAY, window) if bucket.begin >= kept[0].begin],
+        [day for day in days if day.begin >= kept[0].begin],
     )
 
 
@@ -62,6 +69,10 @@ def refresh(cursor: Cursor) -> Late:
     for hour in late.hours:
         hours.setdefault(candles.floor(hour.begin, ONE_DAY), []).append(hour)
     days = {day.begin: day for day in late.days}
+    for begin, changed in hours.items():
+        # The database does not record the change of a day before its hours are refreshed.
+        if any(hour.loaded is None for hour in changed):
+            days.setdefault(begin, Bucket(begin, None))
     for begin in sorted(hours.keys() | days.keys()):
         for first, end in merge((hour.begin, hour.begin + ONE_HOUR.bucket) for hour in hours.get(begin, [])):
             for candle in _UP_TO_HOURS:
@@ -70,7 +81,7 @@ def refresh(cursor: Cursor) -> Late:
         if begin in days:
             candles.refresh(cursor, ONE_DAY, begin, begin + ONE_DAY.bucket)
             _record(cursor, ONE_DAY, [days[begin]])
-    return late
+    return late._replace(days=[days[begin] for begin in sorted(days)])
 
 
 def _window(cursor: Cursor) -> timedelta:
@@ -94,7 +105,28 @@ def _changed(cursor: Cursor, candle: Candle, window: timedelta) -> list[Bucket]:
     return [Bucket(*row) for row in cursor.fetchall()]
 
 
+def _changed_by_hand(cursor: Cursor, levels: Sequence[Candle], window: timedelta, kept: Sequence[Span]) -> list[Bucket]:
+    """The buckets of the last of these candles in which one of them lacks a change by hand."""
+    coarsest = levels[-1]
+    query = sql_files.compose("queries/candles/buckets_changed_by_hand.sql", candle=sql.Identifier(coarsest.name))
+    parameters = {
+        "width": coarsest.bucket,
+        "made": [level.name for level in levels],
+        "window": window,
+        "begins": [span.begin for span in kept],
+        "ends": [span.end for span in kept],
+    }
+    cursor.execute(query, parameters)
+    return [Bucket(begin, None) for (begin,) in cursor.fetchall()]
+
+
+def _joined(counted: Sequence[Bucket], others: Sequence[Bucket]) -> list[Bucket]:
+    buckets = {bucket.begin: bucket for bucket in (*others, *counted)}
+    return [buckets[begin] for begin in sorted(buckets)]
+
+
 def _record(cursor: Cursor, candle: Candle, buckets: Sequence[Bucket]) -> None:
+    buckets = [bucket for bucket in buckets if bucket.loaded is not None]
     cursor.execute(
         sql_files.read("queries/candles/record_refreshes.sql"),
         {
