@@ -29,6 +29,15 @@ class Endpoint(NamedTuple):
     public_url: str
 
 
+class AskedSymbol(NamedTuple):
+    """A symbol of feeds.yaml, as far as decoding depends on it."""
+
+    symbol: str
+    """As feeds.yaml spells it."""
+    currency: str | None = None
+    """The currency of its prices, if feeds.yaml names one."""
+
+
 class HandshakeAnswer(NamedTuple):
     """An HTTP response that did not upgrade to a WebSocket."""
 
@@ -141,8 +150,18 @@ class Connector(abc.ABC):
         return self.channels(symbol)
 
     def symbol_of(self, symbol: str) -> str:
-        """The name by which ticks carry a symbol of feeds.yaml."""
+        """The name of a symbol of feeds.yaml: what ticks, coverage, gaps and repair call it.
+
+        It is feeds.yaml's name in the provider's spelling of letters, so that spellings of one symbol have one name.
+        """
         return symbol
+
+    def use_symbols(self, symbols: Sequence[AskedSymbol]) -> None:  # noqa: B027  (optional)
+        """Note the feed's symbols, if decoding depends on them: a provider may send one ticker for several listings.
+
+        Called before anything is decoded, and again when the symbols change in a running ingestion, from another thread
+        than decodes. Raises ValueError, which says why, if they cannot be told apart.
+        """
 
     @property
     def bar_tolerance(self) -> float:

@@ -19,7 +19,18 @@ from ticks_platform.feeds.events import Event
 from ticks_platform.feeds.history import History
 from ticks_platform.feeds.primary import MANUAL, Shared, shared
 from ticks_platform.feeds.registry import find_connector
-from ticks_platform.feeds.symbol_settings import CalendarName, Contradiction, Section, SendingHours, contradictions
+from ticks_platform.feeds.sections import JournalSettings as JournalSettings
+from ticks_platform.feeds.sections import RepairSettings
+from ticks_platform.feeds.sections import StandInSettings as StandInSettings
+from ticks_platform.feeds.symbol_settings import (
+    CalendarName,
+    Contradiction,
+    Section,
+    SendingHours,
+    asked,
+    check_names,
+    contradictions,
+)
 from ticks_platform.feeds.symbol_settings import SymbolSettings as SymbolSettings
 from ticks_platform.settings_file import SettingsError as SettingsError
 from ticks_platform.settings_file import explain, read_settings, section
@@ -30,39 +41,6 @@ STAND_IN = "stand-in"
 """The endpoint of the local feed server with synthetic prices."""
 
 _SECRET_IN_URL = re.compile(r"api[_-]?key|token=", re.IGNORECASE)
-
-
-class StandInSettings(Section):
-    """How the local feed server behaves."""
-
-    rate: Annotated[float, Field(gt=0, le=1_000_000)] = 20.0
-    """Ticks per second, of all symbols together."""
-    seed: int = 7
-    accept_any_symbol: bool = False
-    """Whether it makes up a stock for each symbol that it does not know."""
-
-
-class JournalSettings(Section):
-    """The local log that keeps frames until they are committed."""
-
-    max_megabytes: Annotated[int, Field(gt=0)] = 2048
-    """Limit of uncommitted frames; when it is reached, reading stops until the database has committed some."""
-    sync_milliseconds: Annotated[float, Field(gt=0, le=10_000)] = 10.0
-    """Milliseconds of frames that a power loss may lose; a crash of the process loses none."""
-
-
-class RepairSettings(Section):
-    """How gaps are repaired from the provider's past data; the defaults fit the provider's smallest plan."""
-
-    enabled: bool = True
-    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
-    """Requests in any 60 seconds, of all feeds with the same provider and key."""
-    requests_per_day: Annotated[int, Field(ge=1)] | None = None
-    """Requests in any 24 hours; each costs one credit of Twelve Data."""
-    delay_seconds: Annotated[float, Field(ge=0)] | None = None
-    """Age of an event from which the provider has it; younger events are requested later."""
-    give_up_after_days: Annotated[float, Field(gt=0)] | None = None
-    """Age of a gap from which it counts as unrepairable."""
 
 
 class FeedSettings(Section):
@@ -190,11 +168,10 @@ class FeedSettings(Section):
 
     @field_validator("symbols")
     @classmethod
-    def _no_symbol_twice(cls, value: tuple[SymbolSettings, ...]) -> tuple[SymbolSettings, ...]:
-        seen: set[str] = set()
-        twice = {item.symbol for item in value if item.symbol in seen or seen.add(item.symbol)}  # type: ignore[func-returns-value]
-        if twice:
-            raise ValueError(f"listed twice: {', '.join(sorted(twice))}")
+    def _each_name_once(cls, value: tuple[SymbolSettings, ...], info: ValidationInfo) -> tuple[SymbolSettings, ...]:
+        if {"provider", "options"} <= info.data.keys():
+            connector = find_connector(info.data["provider"])
+            check_names(connector(url=None, api_key=None, options=info.data["options"]), value)
         return value
 
     @property
@@ -226,7 +203,7 @@ class FeedSettings(Section):
         return self.model_copy(update={name: getattr(other, name) for name in changeable}) == other
 
     def symbol_names(self) -> tuple[str, ...]:
-        """The symbols as the provider spells them."""
+        """The symbols as feeds.yaml spells them."""
         return tuple(item.symbol for item in self.symbols)
 
     def calendars(self) -> dict[str, Calendar]:
@@ -265,13 +242,18 @@ class FeedSettings(Section):
         return self.connector(stand_in_url=stand_in_url).history()
 
     def asked_symbols(self) -> dict[str, str]:
-        """The provider's spelling of each symbol, by the name that its ticks carry."""
+        """Each symbol as feeds.yaml spells it, by the name that its ticks carry."""
         connector = self.keyless_connector()
         return {connector.symbol_of(item.symbol): item.symbol for item in self.symbols}
 
     def keyless_connector(self) -> Connector:
         """A connector that decodes, and knows symbols; it cannot connect to where a key is needed."""
-        return find_connector(self.provider)(url=None, api_key=None, options=self.options)
+        return self._connector(url=None, api_key=None)
+
+    def _connector(self, *, url: str | None, api_key: str | None) -> Connector:
+        connector = find_connector(self.provider)(url=url, api_key=api_key, options=self.options)
+        connector.use_symbols(asked(self.symbols))
+        return connector
 
     def connector(self, *, stand_in_url: str | None = None) -> Connector:
         """The connector of this feed's provider.
@@ -283,7 +265,7 @@ class FeedSettings(Section):
         if self.endpoint == STAND_IN:
             if stand_in_url is None:
                 raise SettingsError(f"feed '{self.name}': its endpoint is the stand-in, which has not been started")
-            return connector(url=stand_in_url, api_key="stand-in", options=self.options)
+            return self._connector(url=stand_in_url, api_key="stand-in")
         key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
         if connector.requires_key and not key:
             remedy = (
@@ -296,7 +278,7 @@ class FeedSettings(Section):
                 "feeds.yaml for synthetic ticks"
             )
         url = None if self.endpoint == "live" else self.endpoint
-        return connector(url=url, api_key=key or None, options=self.options)
+        return self._connector(url=url, api_key=key or None)
 
 
 class PlatformSettings(Section):

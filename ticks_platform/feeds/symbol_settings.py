@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from ticks_platform.feeds.calendars import calendar, checked_hours
-from ticks_platform.feeds.connector import Connector
+from ticks_platform.feeds.connector import AskedSymbol, Connector
 from ticks_platform.feeds.primary import ran_before_0_2
 
 AssetClass = Literal[
@@ -36,12 +36,12 @@ class Section(BaseModel):
 
 
 class SymbolSettings(Section):
-    """A symbol as the provider spells it, and what is known of its instrument.
+    """A symbol as feeds.yaml spells it, and what is known of its instrument.
 
     What is not given comes from the provider's reference data, where there is a key, or by what its market lets expect.
     """
 
-    symbol: Annotated[str, Field(min_length=1, pattern=r"^[^\s,]+$")]
+    symbol: Annotated[str, Field(min_length=1, pattern=r"^[^\s,]+( [^\s,]+)*$")]
     name: str | None = None
     """The name by which people know it."""
     calendar: CalendarName | None = None
@@ -114,6 +114,26 @@ FACTS = ("name", "calendar", "asset_class", "mic", "currency", "tick_size", "rou
 def currency_code(value: str) -> str:
     """A currency's code as the platform spells it: in upper case, and GBX for pence, which some providers call GBp."""
     return _MINOR_UNITS.get(value.strip(), value.strip().upper())
+
+
+def asked(symbols: Iterable[SymbolSettings]) -> tuple[AskedSymbol, ...]:
+    """The symbols, for the connector."""
+    return tuple(AskedSymbol(item.symbol, item.currency) for item in symbols)
+
+
+def check_names(connector: Connector, symbols: Sequence[SymbolSettings]) -> None:
+    """Raise ValueError if two symbols of a feed have one name, or cannot be told apart."""
+    spelled: dict[str, list[str]] = {}
+    for item in symbols:
+        spelled.setdefault(connector.symbol_of(item.symbol), []).append(item.symbol)
+    twice = [
+        f"{name} (as {' and '.join(those)})" if set(those) != {name} else name
+        for name, those in sorted(spelled.items())
+        if len(those) > 1
+    ]
+    if twice:
+        raise ValueError(f"listed twice: {', '.join(twice)}")
+    connector.use_symbols(asked(symbols))
 
 
 class Feed(Protocol):

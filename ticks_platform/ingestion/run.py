@@ -17,6 +17,7 @@ from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Frame, Unsubscribed
 from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.feeds.symbol_settings import asked
 from ticks_platform.feeds.transport.pool import ConnectionPool
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
@@ -160,6 +161,7 @@ class Ingestion:
     def apply_settings(self, feed: FeedSettings) -> None:
         """Stream the symbols of these settings from now on, without dropping the connections."""
         self.feed = feed
+        self._connector.use_symbols(asked(feed.symbols))
         self._silence.set_calendars(feed.calendars())
         self._coverage.apply_settings(feed, at=time.time_ns())
         self._connection.set_symbols(feed.symbol_names())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ticks_platform.feeds.primary import shared
+from ticks_platform.feeds.primary import names_of, shared
 from ticks_platform.feeds.settings import PlatformSettings, SettingsError, load_settings
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.paths import journal_path
@@ -77,11 +77,15 @@ def test_one_of_three_may_be_primary(load: Load) -> None:
 @pytest.mark.parametrize(
     ("one", "other", "name"),
     [
-        (twelve_data("RY:TSX"), twelve_data("RY:NYSE"), "RY"),
+        (twelve_data("RY:TSX", "MSFT"), twelve_data("RY:NYSE", "ry:tsx"), "RY:TSX"),
+        (twelve_data("aapl"), polygon("AAPL"), "AAPL"),
+        (twelve_data("btc/usd:coinbase pro"), twelve_data("BTC/USD:Coinbase Pro"), "BTC/USD:Coinbase Pro"),
+        (polygon("btc-usd", market="crypto"), {"provider": "coinbase", "symbols": ["Btc-Usd"]}, "BTC-USD"),
+        (polygon("eur-usd", market="forex"), polygon("C:EURUSD", "EURUSD", market="forex"), "EUR/USD"),
         (twelve_data("EUR/USD"), polygon("EUR-USD", market="forex"), "EUR/USD"),
         (polygon("EURUSD", market="forex"), twelve_data("EUR/USD"), "EUR/USD"),
         (polygon("*"), polygon("AAPL", "BRK.B"), "AAPL, BRK.B"),
-        (twelve_data("VOD:LSE", "BTC/USD"), polygon("*"), "VOD"),
+        (twelve_data("vod", "BTC/USD"), polygon("*"), "VOD"),
         (polygon("*"), polygon("*"), "[*]"),
         (polygon("*", market="crypto"), {"provider": "coinbase", "symbols": ["BTC-USD"]}, "BTC-USD"),
     ],
@@ -165,3 +169,35 @@ def test_two_feeds_may_complete_each_other(load: Load) -> None:
         tape={**polygon(), "symbols": {"RY": {"currency": "usd", "mic": "XNYS"}}},
         second={**twelve_data(candles=False), "symbols": {"RY": {"currency": "USD", "tick_size": 0.01}}},
     )
+
+
+def test_each_symbol_of_five_feeds_of_three_providers_has_one_primary(load: Load) -> None:
+    def feeds(**candles: bool) -> dict[str, dict[str, object]]:
+        made = {
+            "tape": polygon("*"),
+            "stocks": twelve_data("aapl", "RY", "RY:TSX", "btc/usd:coinbase pro"),
+            "listings": twelve_data("RY:NYSE", "ry:tsx", "BTC/USD:Binance", "msft"),
+            "coins": polygon("*", market="crypto"),
+            "exchange": {"provider": "coinbase", "symbols": ["btc-usd", "eth-usd"]},
+        }
+        return {name: {**settings, "candles": candles.get(name, True)} for name, settings in made.items()}
+
+    def primaries(symbol: str, settings: PlatformSettings) -> list[str]:
+        return [feed.name for feed in settings.feeds if feed.candles and names_of(feed).contains(symbol)]
+
+    # Whatever is declared, either each symbol has one primary feed, or the pair is named that shares it.
+    accepted = []
+    for chosen in itertools.product([True, False], repeat=5):
+        candles = dict(zip(feeds(), chosen, strict=True))
+        try:
+            settings = load(**feeds(**candles))
+        except SettingsError:
+            continue
+        accepted.append(candles)
+        for symbol in ("AAPL", "RY", "RY:TSX", "RY:NYSE", "MSFT", "BTC-USD", "ETH-USD", "BTC/USD:Coinbase Pro"):
+            assert len(primaries(symbol, settings)) <= 1, (symbol, candles)
+    everything = {"tape": True, "stocks": False, "listings": False, "coins": True, "exchange": False}
+    assert everything in accepted
+    assert not any(candles["tape"] and candles["stocks"] for candles in accepted)
+    assert not any(candles["stocks"] and candles["listings"] for candles in accepted)
+    assert not any(candles["coins"] and candles["exchange"] for candles in accepted)

@@ -169,7 +169,7 @@ def test_defaults(load: Load) -> None:
         ("symbols: ", "symbols", "list"),
         ("symbols: AAPL", "symbols", "list"),
         ("symbols: ['']", "symbols.0.symbol", "at least 1"),
-        ("symbols: ['A B']", "symbols.0.symbol", "pattern"),
+        ("symbols: ['A, B']", "symbols.0.symbol", "pattern"),
         ("symbols: ['A,B']", "symbols.0.symbol", "pattern"),
         ("symbols: [[A]]", "symbols.0.symbol", "string"),
         ("symbols: {A: {symbol: B}}", "symbols", "the key above"),
@@ -272,7 +272,7 @@ def test_all_errors_at_once(load: Load) -> None:
         f"provider: {SECRET}",
         f"api_key: {SECRET}",
         f"symbols: {SECRET}",
-        f"symbols: ['my {SECRET}']",
+        f"symbols: ['my, {SECRET}']",
         f"stale_after_seconds: {SECRET}",
     ],
 )

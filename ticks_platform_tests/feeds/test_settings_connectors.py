@@ -229,7 +229,7 @@ def test_which_calendar_counts() -> None:
     assert names() == {"AAPL": "XNYS"}
     assert names(options={"market": "crypto"}, symbols=["BTC-USD"]) == {"BTC-USD": "always"}
     assert names(options={"market": "forex"}, symbols=["EUR-USD"]) == {"EUR/USD": "24/5"}
-    assert names(provider="twelve_data", symbols=["RY:TSX", "EUR/USD"]) == {"RY": "XNYS", "EUR/USD": "24/5"}
+    assert names(provider="twelve_data", symbols=["RY:TSX", "EUR/USD"]) == {"RY:TSX": "XNYS", "EUR/USD": "24/5"}
     mixed = ["AAPL", {"symbol": "SHEL", "calendar": "XLON"}]
     assert names(symbols=mixed) == {"AAPL": "XNYS", "SHEL": "XLON"}
     assert names(symbols=mixed, calendar="XTKS") == {"AAPL": "XTKS", "SHEL": "XLON"}

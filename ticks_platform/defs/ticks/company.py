@@ -12,7 +12,12 @@ from ticks_platform.timescale import companies, sql_files
 @dg.definitions
 def company() -> dg.Definitions:
     """The asset `company`, filled from the symbols of feeds.yaml."""
-    names = {item.symbol: item.name or item.symbol for feed in feed_settings().feeds for item in feed.symbols}
+    names = {}
+    for feed in feed_settings().feeds:
+        connector = feed.keyless_connector()
+        for item in feed.symbols:
+            symbol = connector.symbol_of(item.symbol)
+            names[symbol] = item.name or symbol
 
     @dg.asset(
         name="company",

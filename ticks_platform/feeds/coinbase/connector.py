@@ -66,8 +66,14 @@ class Coinbase(Connector):
     def converse(self) -> CoinbaseConversation:
         return CoinbaseConversation()
 
+    def channels(self, symbol: str) -> tuple[str, ...]:
+        return (symbol.upper(),)
+
+    def symbol_of(self, symbol: str) -> str:
+        return symbol.upper()
+
     def instrument(self, symbol: str) -> Facts:
-        return Facts("crypto", currency=symbol.partition("-")[2] or None)
+        return Facts("crypto", currency=symbol.upper().partition("-")[2] or None)
 
     def decode(self, frame: bytes) -> list[Event]:
         try:

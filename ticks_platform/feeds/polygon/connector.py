@@ -65,6 +65,9 @@ _NAMES = {
 }
 """How each market writes its symbols, of which ``*`` is all."""
 
+_UPPER_CASE = ("crypto", "forex")
+"""Markets whose symbols are upper case. Those of stocks tell case apart: BACpB is a preferred stock, BACPB is not."""
+
 _CALENDARS = {"crypto": ALWAYS, "forex": WEEKDAYS}
 
 _INSTRUMENTS = {
@@ -169,7 +172,8 @@ class PolygonConnector(Connector):
 
     def channels(self, symbol: str) -> tuple[str, ...]:
         options = self._options
-        return tuple(f"{channel}.{symbol}" for channel in options.channels or CHANNELS[options.market][:1])
+        written = symbol.upper() if options.market in _UPPER_CASE else symbol
+        return tuple(f"{channel}.{written}" for channel in options.channels or CHANNELS[options.market][:1])
 
     @property
     def has_trade_rules(self) -> bool:
@@ -182,9 +186,10 @@ class PolygonConnector(Connector):
 
     def symbol_of(self, symbol: str) -> str:
         # Subscriptions may write a pair with a slash, a hyphen or neither; quotes always write a slash.
+        written = symbol.upper() if self._options.market in _UPPER_CASE else symbol
         if self._options.market != "forex":
-            return symbol
-        plain = symbol.replace("-", "/")
+            return written
+        plain = written.replace("-", "/")
         return f"{plain[:3]}/{plain[3:]}" if len(plain) == 6 and plain.isalpha() else plain
 
     @property

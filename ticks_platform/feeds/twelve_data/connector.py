@@ -8,14 +8,21 @@ published. Where these disagree, all variants are accepted.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from ticks_platform.feeds.calendars import US_STOCKS, WEEKDAYS
 from ticks_platform.feeds.columns import Decoded
-from ticks_platform.feeds.connector import Connector, Conversation, Endpoint, HandshakeAnswer, Reaction
+from ticks_platform.feeds.connector import (
+    AskedSymbol,
+    Connector,
+    Conversation,
+    Endpoint,
+    HandshakeAnswer,
+    Reaction,
+)
 from ticks_platform.feeds.decoding import UNDECODABLE
 from ticks_platform.feeds.events import (
     Acknowledged,
@@ -27,8 +34,15 @@ from ticks_platform.feeds.events import (
     Unsubscribed,
 )
 from ticks_platform.feeds.reference import Facts, pair
-from ticks_platform.feeds.twelve_data.events import decode, decode_kind, decode_many
+from ticks_platform.feeds.twelve_data.events import (
+    decode,
+    decode_kind,
+    decode_many,
+    decode_many_named,
+    decode_named,
+)
 from ticks_platform.feeds.twelve_data.history import TwelveDataHistory
+from ticks_platform.feeds.twelve_data.names import Misfit, Names, Place, symbol_name
 
 URL = "wss://ws.twelvedata.com/v1/quotes/price"
 
@@ -42,6 +56,7 @@ _KEY_ERROR = re.compile(r"api[\s_-]?key|unauthor|forbidden|invalid token", re.IG
 class _Item(msgspec.Struct):
     symbol: str | None = None
     exchange: str | None = None
+    mic_code: str | None = None
     message: str | None = None
 
 
@@ -129,22 +144,29 @@ class TwelveDataConversation(Conversation):
     def _channels(self, item: _Item) -> Sequence[str]:
         """The requested channels that a status item is about.
 
-        It names the bare symbol in upper case, whether SYMBOL or SYMBOL:EXCHANGE was requested, in any case.
+        It names the bare symbol in upper case, whether SYMBOL or SYMBOL:EXCHANGE was requested.
         """
         if not item.symbol:
             return ()
-        bare = _bare(item.symbol)
-        same = list(self._requested.get(bare, ()))
-        if len(same) > 1 and item.exchange:
-            exact = [channel for channel in same if channel.upper() == f"{bare}:{item.exchange.upper()}"]
-            return exact or [channel for channel in same if ":" not in channel] or same
-        return same or (item.symbol,)
+        same = self._requested.get(_bare(item.symbol), {})
+        if len(same) < 2:
+            return tuple(same) or (item.symbol,)
+        found = Names(AskedSymbol(channel) for channel in same).find(
+            Place(item.symbol, item.exchange, item.mic_code, None)
+        )
+        # An item that names no listing, or none that was asked for, is taken to be about each.
+        return tuple(same) if isinstance(found, Misfit) else (found,)
 
 
 class TwelveDataConnector(Connector):
     """Real-time prices of stocks, indices, forex and crypto. One event per frame; times are whole seconds."""
 
     messages_per_minute = 100  # the support's FAQ; the documentation says "up to 100 events from the client-side"
+
+    def __init__(self, *, url: str | None, api_key: str | None, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(url=url, api_key=api_key, options=options)
+        self._symbols: tuple[AskedSymbol, ...] = ()
+        self._names: Names | None = None
 
     @classmethod
     def live_url(cls, options: Any) -> str:
@@ -168,8 +190,26 @@ class TwelveDataConnector(Connector):
     def converse(self) -> TwelveDataConversation:
         return TwelveDataConversation()
 
+    def channels(self, symbol: str) -> tuple[str, ...]:
+        return (symbol_name(symbol),)
+
     def symbol_of(self, symbol: str) -> str:
-        return symbol.partition(":")[0]
+        return symbol_name(symbol)
+
+    def use_symbols(self, symbols: Sequence[AskedSymbol]) -> None:
+        asked = {symbol_name(each.symbol) for each in symbols}
+        # A listing that was dropped beside its bare symbol may be in frames that wait, which must not become the bare
+        # one's.
+        dropped = [
+            each
+            for each in self._symbols
+            if (name := symbol_name(each.symbol)) not in asked
+            and (bare := _bare(name)) in asked
+            and any(symbol_name(other.symbol) == bare for other in self._symbols)
+        ]
+        names = Names([*symbols, *dropped])
+        self._symbols = (*symbols, *dropped)
+        self._names = None if names.are_plain else names
 
     def calendar(self, symbol: str) -> str:
         # Symbols of currencies and of crypto look alike; feeds.yaml can name another calendar.
@@ -185,13 +225,15 @@ class TwelveDataConnector(Connector):
         return US_STOCKS if is_us_stock else super().hours(symbol)
 
     def history(self) -> TwelveDataHistory:
-        return TwelveDataHistory(url=self.url, api_key=self.api_key)
+        return TwelveDataHistory(url=self.url, api_key=self.api_key, names=self._names)
 
     def decode(self, frame: bytes) -> list[Event]:
-        return decode(frame)
+        names = self._names
+        return decode(frame) if names is None else decode_named(frame, names)
 
     def decode_many(self, frames: Sequence[bytes]) -> Decoded | None:
-        return decode_many(frames)
+        names = self._names
+        return decode_many(frames) if names is None else decode_many_named(frames, names)
 
 
 def _bare(symbol: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from datetime import datetime, timedelta, timezone
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -33,6 +34,7 @@ from ticks_platform.feeds.history import (
     frames,
     retry_after,
 )
+from ticks_platform.feeds.twelve_data.names import Misfit, Names, Place, symbol_name
 from ticks_platform.timestamps import EPOCH, MINUTE
 
 API = "https://api.twelvedata.com"
@@ -51,11 +53,19 @@ class _Value(msgspec.Struct, gc=False):
     volume: Finite | None = None
 
 
+class _Meta(msgspec.Struct):
+    # Any: a value of another type must not spoil the bars.
+    exchange: Any = None
+    mic_code: Any = None
+    currency: Any = None
+
+
 class _Body(msgspec.Struct):
     status: str | None = None
     code: int | None = None
     message: str | None = None
     values: list[msgspec.Raw] | None = None
+    meta: _Meta | None = None
 
 
 _decode_value = msgspec.json.Decoder(_Value, strict=False).decode
@@ -75,7 +85,9 @@ class TwelveDataHistory(History):
     delay = 180.0
     joins_within = 86_400.0
 
-    def __init__(self, *, url: str, api_key: str | None) -> None:
+    def __init__(self, *, url: str, api_key: str | None, names: Names | None = None) -> None:
+        """`names` are given if bars may be of another listing than the one that is asked for."""
+        self._names = names
         self._base = base_url(url, API, "twelvedata.com")
         self._api_key = api_key or ""
         self._prepost = False
@@ -92,7 +104,7 @@ class TwelveDataHistory(History):
 
     def request(self, span: Span, cursor: str) -> HistoryRequest:
         begin, end = _window(span, cursor)
-        symbol, _, exchange = span.asked.partition(":")
+        symbol, _, exchange = symbol_name(span.asked).partition(":")
         query = {
             "symbol": symbol,
             **({"exchange": exchange} if exchange else {}),
@@ -122,6 +134,7 @@ class TwelveDataHistory(History):
         elif body.values is None:
             raise TransientError("Twelve Data sent a response without values")
         else:
+            self._check_listing(span, body.meta)
             # Whether a response includes the bar that begins at the end is not documented; it is dropped.
             dated = [(_minute(raw), raw) for raw in body.values]
             values = [(minute, raw) for minute, raw in dated if minute is None or begin <= minute < end]
@@ -132,6 +145,16 @@ class TwelveDataHistory(History):
             len(values),
             str(upcoming) if upcoming < -(-span.end // MINUTE) else None,
         )
+
+    def _check_listing(self, span: Span, meta: _Meta | None) -> None:
+        """Raise PermanentError if the bars are of another listing, as far as the response tells."""
+        if self._names is None or meta is None or not (meta.exchange or meta.mic_code):
+            return
+        found = self._names.find(Place(span.symbol.partition(":")[0], meta.exchange, meta.mic_code, meta.currency))
+        if isinstance(found, Misfit):
+            raise PermanentError(f"{span.symbol}: Twelve Data sent bars of another listing: {found.reason}")
+        if found != span.symbol:
+            raise PermanentError(f"{span.symbol}: Twelve Data sent bars of {found}")
 
     def decode(self, header: Header, results: list[msgspec.Raw]) -> list[Event]:
         return [_bar(header.symbol, result, extended=header.history == _EXTENDED) for result in results]

@@ -1,0 +1,42 @@
+"""Sections of ``feeds.yaml`` with settings of their own: of the stand-in, of a feed's journal and of its repair."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ticks_platform.feeds.symbol_settings import Section
+
+
+class StandInSettings(Section):
+    """How the local feed server behaves."""
+
+    rate: Annotated[float, Field(gt=0, le=1_000_000)] = 20.0
+    """Ticks per second, of all symbols together."""
+    seed: int = 7
+    accept_any_symbol: bool = False
+    """Whether it makes up a stock for each symbol that it does not know."""
+
+
+class JournalSettings(Section):
+    """The local log that keeps frames until they are committed."""
+
+    max_megabytes: Annotated[int, Field(gt=0)] = 2048
+    """Limit of uncommitted frames; when it is reached, reading stops until the database has committed some."""
+    sync_milliseconds: Annotated[float, Field(gt=0, le=10_000)] = 10.0
+    """Milliseconds of frames that a power loss may lose; a crash of the process loses none."""
+
+
+class RepairSettings(Section):
+    """How gaps are repaired from the provider's past data; the defaults fit the provider's smallest plan."""
+
+    enabled: bool = True
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """Requests in any 60 seconds, of all feeds with the same provider and key."""
+    requests_per_day: Annotated[int, Field(ge=1)] | None = None
+    """Requests in any 24 hours; each costs one credit of Twelve Data."""
+    delay_seconds: Annotated[float, Field(ge=0)] | None = None
+    """Age of an event from which the provider has it; younger events are requested later."""
+    give_up_after_days: Annotated[float, Field(gt=0)] | None = None
+    """Age of a gap from which it counts as unrepairable."""

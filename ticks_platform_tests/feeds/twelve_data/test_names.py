@@ -1,0 +1,245 @@
+"""Which name of feeds.yaml a price of Twelve Data belongs to: by its exchange, else its code, else not at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ticks_platform.feeds.columns import TickColumns
+from ticks_platform.feeds.connector import AskedSymbol, Connector
+from ticks_platform.feeds.events import Acknowledged, Rejected, Tick
+from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.feeds.twelve_data.exchanges import MICS
+from ticks_platform_tests.support.feeds import price
+
+
+def feed(*symbols: object) -> FeedSettings:
+    return FeedSettings(name="stocks", provider="twelve_data", symbols=symbols)  # type: ignore[arg-type]
+
+
+def connector(*symbols: object) -> Connector:
+    return feed(*symbols).keyless_connector()
+
+
+def outcome(of: Connector, symbol: str, **fields: Any) -> str:
+    """The name of a price, or the reason why it has none; by one frame and by many."""
+    frame = price(symbol, **fields)
+    (event,) = of.decode(frame)
+    many = of.decode_many([frame, frame])
+    if isinstance(event, Tick):
+        assert many is not None
+        assert isinstance(many.events, TickColumns)
+        assert many.events.ticks() == [event, event]
+        return event.symbol
+    assert isinstance(event, Rejected)
+    assert event.raw == frame
+    assert many is None
+    return event.reason
+
+
+@pytest.mark.parametrize(
+    ("symbol", "name"),
+    [
+        ("aapl", "AAPL"),
+        ("btc/usd", "BTC/USD"),
+        ("ry:tsx", "RY:TSX"),
+        ("btc/usd:coinbase pro", "BTC/USD:Coinbase Pro"),
+        ("XAGg/TRY", "XAGG/TRY"),
+        ("mc:EURONEXT", "MC:Euronext"),
+        ("x:Some New Place", "X:Some New Place"),
+    ],
+)
+def test_a_name_is_spelled_as_the_provider_spells_it(symbol: str, name: str) -> None:
+    asked = connector(symbol)
+    assert asked.symbol_of(symbol) == name
+    assert asked.channels(symbol) == asked.tick_channels(symbol) == (name,)
+    assert list(feed(symbol).calendars()) == [name]
+    assert feed(symbol).asked_symbols() == {name: symbol}
+
+
+def test_the_codes_of_exchanges_belong_to_one_each() -> None:
+    codes = [code for some in MICS.values() for code in some]
+    assert len(set(codes)) == len(codes)
+    assert len({name.casefold() for name in MICS}) == len(MICS)
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"exchange": "NYSE"}, "RY:NYSE"),
+        ({"exchange": "TSX"}, "RY:TSX"),
+        ({"exchange": "tsx", "mic_code": None}, "RY:TSX"),
+        ({"exchange": "TSX", "mic_code": "XNYS"}, "RY:TSX"),
+        ({"exchange": "TSX", "mic_code": 5, "currency": 7}, "RY:TSX"),
+        ({"mic_code": "XTSE"}, "RY:TSX"),
+        ({"exchange": "", "mic_code": "xnys"}, "RY:NYSE"),
+        ({"exchange": "Toronto Stock Exchange", "mic_code": "XTSE"}, "RY:TSX"),
+    ],
+    ids=repr,
+)
+def test_the_exchange_tells_listings_apart_and_else_the_code(fields: dict[str, Any], name: str) -> None:
+    both = connector("RY:NYSE", "ry:tsx", "AAPL")
+    assert outcome(both, "RY", **fields) == name
+    assert outcome(connector("RY", "RY:TSX"), "RY", **fields) == name.replace("RY:NYSE", "RY")
+    assert outcome(both, "AAPL", **fields) == "AAPL"
+
+
+@pytest.mark.parametrize(
+    ("asked", "fields", "words"),
+    [
+        (("RY:NYSE", "RY:TSX"), {}, ("without exchange and mic_code", "RY:NYSE and RY:TSX", "one of them only")),
+        (("RY", "RY:TSX"), {}, ("without exchange", "RY and RY:TSX")),
+        (("RY:NYSE", "RY:TSX"), {"exchange": "LSE"}, ("RY of LSE", "RY:NYSE and RY:TSX", "Add that listing")),
+        (("RY:TSX",), {"exchange": "NYSE", "mic_code": "XTSE"}, ("RY of NYSE", "RY:TSX")),
+        (("RY:TSX",), {"mic_code": "XNYS"}, ("RY of XNYS",)),
+        (("RY:TSX",), {"mic_code": "????"}, ("RY of ????",)),
+        (("RY:TSX",), {"exchange": "x" * 1000}, ("RY of x",)),
+    ],
+    ids=repr,
+)
+def test_a_price_that_fits_no_name_or_several_is_rejected_in_words(
+    asked: tuple[str, ...], fields: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    reason = outcome(connector(*asked), "RY", **fields)
+    assert all(word in reason for word in words), reason
+    assert len(reason) < 400
+
+
+def test_a_listing_alone_takes_prices_that_do_not_name_theirs() -> None:
+    assert outcome(connector("RY:TSX"), "RY") == "RY:TSX"
+    assert outcome(connector("RY:TSX"), "RY:TSX") == "RY:TSX"
+    assert outcome(connector("RY", "RY:TSX"), "ry:tsx") == "RY:TSX"
+
+
+def test_listings_of_one_symbol_on_exchanges_without_codes() -> None:
+    coins = connector("btc/usd:coinbase pro", "BTC/USD:Binance", "ETH/USD:Kraken", "X:New")
+    for exchange in ("Coinbase Pro", "Binance"):
+        assert outcome(coins, "BTC/USD", exchange=exchange) == f"BTC/USD:{exchange}"
+    assert outcome(coins, "BTC/USD", exchange="Kraken").startswith("BTC/USD of Kraken, where")
+    assert outcome(coins, "ETH/USD") == "ETH/USD:Kraken"
+    assert outcome(coins, "X", exchange="NEW") == "X:New"
+
+
+def test_a_symbol_that_is_not_asked_for_keeps_its_name() -> None:
+    """It was removed from feeds.yaml while its prices waited in the journal."""
+    assert outcome(connector("RY:TSX"), "MSFT", exchange="NASDAQ") == "MSFT"
+    assert outcome(connector("AAPL"), "MSFT", exchange="NASDAQ") == "MSFT"
+
+
+def test_another_currency_is_another_listing() -> None:
+    one = connector({"symbol": "VOD", "currency": "USD"}, "AAPL")
+    assert outcome(one, "VOD", currency="USD", exchange="NASDAQ") == "VOD"
+    assert outcome(one, "VOD") == "VOD"
+    reason = outcome(one, "VOD", currency="GBp", exchange="LSE")
+    assert "VOD in GBp, where feeds.yaml says USD: this is another listing" in reason
+    assert outcome(one, "AAPL", currency="EUR") == "AAPL"
+    pence = connector({"symbol": "VOD:LSE", "currency": "GBX"})
+    assert outcome(pence, "VOD", currency="GBp", exchange="LSE") == "VOD:LSE"
+    assert "in GBP, where feeds.yaml says GBX" in outcome(pence, "VOD", currency="GBP", exchange="LSE")
+
+
+def test_the_currency_tells_listings_apart_where_nothing_else_does() -> None:
+    both = connector({"symbol": "RY:NYSE", "currency": "USD"}, {"symbol": "RY:TSX", "currency": "CAD"})
+    assert outcome(both, "RY", currency="CAD") == "RY:TSX"
+    assert outcome(both, "RY", currency="USD") == "RY:NYSE"
+    assert "it may be either's" in outcome(both, "RY")
+    assert "RY:NYSE in CAD" in outcome(both, "RY", currency="CAD", exchange="NYSE")
+
+
+def test_names_follow_the_settings_of_a_running_feed() -> None:
+    running = connector("RY", "RY:TSX")
+    running.use_symbols((AskedSymbol("RY"),))
+    # What was in flight must not become dollars.
+    assert outcome(running, "RY", exchange="TSX") == "RY:TSX"
+    assert outcome(running, "RY", exchange="NYSE") == "RY"
+    running.use_symbols((AskedSymbol("RY:NYSE"),))
+    assert outcome(running, "RY", exchange="NYSE") == "RY:NYSE"
+    running.use_symbols((AskedSymbol("RY"),))
+    assert outcome(running, "RY", exchange="NYSE") == "RY"
+
+
+def test_many_frames_equal_one_by_one() -> None:
+    asked = connector("RY:NYSE", "RY:TSX", "aapl", {"symbol": "VOD", "currency": "USD"})
+    frames = [
+        price(symbol, timestamp=1684508044 + second, exchange=exchange)
+        for second in range(50)
+        for symbol, exchange in (("RY", "TSX"), ("RY", "NYSE"), ("AAPL", "NASDAQ"), ("VOD", "LSE"))
+    ]
+    many = asked.decode_many(frames)
+    assert many is not None
+    assert isinstance(many.events, TickColumns)
+    assert many.events.ticks() == [event for frame in frames for event in asked.decode(frame)]
+    assert asked.decode_many([*frames, price("RY")]) is None
+    assert asked.decode_many([*frames, price("RY", exchange=["TSX"])]) is None
+
+
+def test_memory_of_places_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ticks_platform.feeds.twelve_data.names.MAX_REMEMBERED", 10)
+    asked = connector("RY:TSX", "RY")
+    for number in range(100):
+        assert outcome(asked, f"S{number}", exchange=f"E{number}") == f"S{number}"
+    assert outcome(asked, "RY", exchange="TSX") == "RY:TSX"
+
+
+def test_acknowledgements_of_listings() -> None:
+    asked = connector("RY", "ry:tsx", "RY:NYSE")
+    conversation = asked.converse()
+    names = [channel for symbol in ("RY", "ry:tsx", "RY:NYSE") for channel in asked.channels(symbol)]
+    (message,) = conversation.subscribe(names)
+    assert "RY,RY:TSX,RY:NYSE" in message
+    for item, name in (
+        ('"exchange":"TSX"', "RY:TSX"),
+        ('"mic_code":"XTSE"', "RY:TSX"),
+        ('"exchange":"NYSE","mic_code":"XTSE"', "RY:NYSE"),
+        ('"exchange":"LSE"', "RY"),
+    ):
+        frame = f'{{"event":"subscribe-status","success":[{{"symbol":"RY",{item}}}]}}'.encode()
+        assert conversation.receive(frame).notices == (Acknowledged((name,)),)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "words"),
+    [
+        (["aapl", "AAPL"], "listed twice: AAPL (as aapl and AAPL)"),
+        (["RY:TSX", "ry:tsx", "Ry:Tsx"], "listed twice: RY:TSX (as RY:TSX and ry:tsx and Ry:Tsx)"),
+        (["X:New", "X:NEW"], "X:NEW is X:New, which is listed already"),
+        (["BTC/USD:Binance", "btc/usd:binance"], "listed twice: BTC/USD:Binance"),
+    ],
+)
+def test_two_entries_of_one_name_are_refused(symbols: list[str], words: str) -> None:
+    with pytest.raises(ValueError, match="symbols") as caught:
+        feed(*symbols)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "symbols", "name"),
+    [
+        ({"market": "forex"}, ["EUR-USD", "EUR/USD"], "EUR/USD"),
+        ({"market": "forex"}, ["eurusd", "EUR/USD"], "EUR/USD"),
+        ({"market": "crypto"}, ["BTC-USD", "btc-usd"], "BTC-USD"),
+        ({"market": "stocks"}, ["BACpB", "BACPB"], None),
+        ({"market": "options"}, ["O:A260101C00100000", "O:a260101C00100000"], None),
+    ],
+)
+def test_names_of_polygon(options: dict[str, str], symbols: list[str], name: str | None) -> None:
+    def polygon() -> FeedSettings:
+        return FeedSettings(name="tape", provider="polygon", options=options, symbols=symbols)  # type: ignore[arg-type]
+
+    if name is None:
+        assert list(polygon().asked_symbols()) == symbols
+        return
+    with pytest.raises(ValueError, match=f"listed twice: {name} "):
+        polygon()
+
+
+@pytest.mark.parametrize("symbol", ["BTC/USD:Coinbase Pro", "A B", "BRK B"])
+def test_a_symbol_may_have_spaces_inside(symbol: str) -> None:
+    assert feed(symbol).symbol_names() == (symbol,)
+
+
+@pytest.mark.parametrize("symbol", [" AAPL", "AAPL ", "A  B", "A\tB", "A,B", " "])
+def test_other_spaces_are_refused(symbol: str) -> None:
+    with pytest.raises(ValueError, match="symbols"):
+        feed(symbol)
