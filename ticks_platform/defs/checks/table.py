@@ -86,6 +86,18 @@ CHECKS = (
         daily=True,
     ),
     Check(
+        "split_factors_agree",
+        ("corporate_actions",),
+        Query(
+            "queries/checks/split_factors_agree.sql",
+            good="{judged} splits have the provider's cumulative factor",
+            bad="{offending} of {judged} splits do not have the provider's cumulative factor",
+        ),
+        WARN,
+        "The cumulative factor of each split, computed from the ratios in corporate_action, is the provider's. Where "
+        "it is not, a split is missing or wrong, and so are adjusted candles before it.",
+    ),
+    Check(
         "journal_has_room",
         (TICKS,),
         ledger.journal_has_room,

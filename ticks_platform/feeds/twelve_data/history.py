@@ -115,6 +115,8 @@ class TwelveDataHistory(History):
             "order": "asc",
             "outputsize": _LIMIT,
             **({"prepost": "true"} if self._prepost else {}),
+            # Ticks are as they were traded. By default every bar before a split is divided by it.
+            "adjust": "none",
         }
         return HistoryRequest(f"{self._base}/time_series?{urlencode(query)}", {"X-TD-APIKEY": self._api_key})
 
@@ -128,7 +130,7 @@ class TwelveDataHistory(History):
         begin, end = _window(span, cursor)
         values: list[tuple[int | None, msgspec.Raw]] = []
         if answer.status != 200 or (body.status or "").lower() == "error":
-            error = _error(answer, body, span)
+            error = error_of(answer, body.code, body.message, span.symbol)
             if error is not None:
                 raise error
         elif body.values is None:
@@ -191,10 +193,10 @@ def _bar(symbol: str, raw: msgspec.Raw, *, extended: bool) -> Event:
     return Bar(symbol, begin, begin + MINUTE, value.open, value.high, value.low, value.close, volume)
 
 
-def _error(answer: HistoryAnswer, body: _Body, span: Span) -> Exception | None:
-    """The error of a response; None if it says that there are no bars."""
-    code = body.code or answer.status
-    reason = f"Twelve Data answered {code}: {body.message or 'no message'}"
+def error_of(answer: HistoryAnswer, code: int | None, message: str | None, what: str) -> Exception | None:
+    """The error of a response; None if it says that there is no data. `what` was asked for."""
+    code = code or answer.status
+    reason = f"Twelve Data answered {code}: {message or 'no message'}"
     lower = reason.lower()
     if code == 429:
         # The day's credits return at midnight; requests until then would be refused and counted.
@@ -204,9 +206,9 @@ def _error(answer: HistoryAnswer, body: _Body, span: Span) -> Exception | None:
     if code == 401 and "plan" not in lower:
         return KeyRefusedError(reason)
     if code in (401, 402, 403) or (code == 400 and "plan" in lower):
-        return NotEntitledError(f"{span.symbol}: {reason}")
+        return NotEntitledError(f"{what}: {reason}")
     if (code == 404 or code == 400) and "symbol" in lower:
-        return UnknownSymbolError(f"{span.symbol}: {reason}")
+        return UnknownSymbolError(f"{what}: {reason}")
     if code == 408 or code >= 500:
         return TransientError(reason)
-    return PermanentError(f"{span.symbol}: {reason}")
+    return PermanentError(f"{what}: {reason}")

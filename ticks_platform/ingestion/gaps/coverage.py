@@ -218,10 +218,9 @@ class Coverage:
             self._close([key], self._received_until(key[1], change), ended_by)
 
     def _received_until(self, symbol: str, change: Change) -> int | None:
-        """Until when all of a symbol was received: up to the last data, or longer where the provider sends nothing.
+        """Until when all of a symbol was received: to the last data, or longer if its hours end soon after.
 
-        If the connection was alive after the symbol's hours, what was sent in them has arrived; a short silence before
-        their end is none.
+        What was sent in them has arrived, if the connection was alive after them.
         """
         until, alive, hours = change.covered_until, change.alive_until, self._hours.get(symbol)
         if until is None or alive is None or hours is None or alive <= until:
