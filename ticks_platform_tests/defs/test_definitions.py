@@ -183,6 +183,7 @@ def test_what_there_is(platform: dg.Definitions) -> None:
         ("stocks_real_time", "symbols_have_one_primary_feed"),
         ("stocks_real_time", "ledger_balances"),
         ("stocks_real_time", "every_tick_is_there"),
+        ("stocks_real_time", "rows_by_hand_are_no_copies"),
         ("stocks_real_time", "conditions_are_known"),
         ("corporate_actions", "split_factors_agree"),
         ("stocks_real_time", "journal_has_room"),

@@ -54,7 +54,19 @@ CHECKS = (
         feeds.symbols_have_one_primary_feed,
         WARN,
         "The candles of a symbol are made of one feed's ticks. Feeds that share a symbol are refused when feeds.yaml "
-        "is loaded, unless all but one have `candles: false`; those that were running already are warned of here.",
+        "is loaded, unless all but one have `candles: false`; those that were running already are warned of here. So "
+        f"are rows by hand of the last {feeds.COPIES_WINDOW.total_seconds() / 3600:g} hours of a symbol that a feed "
+        "streams; in its gaps they are welcome.",
+    ),
+    Check(
+        "rows_by_hand_are_no_copies",
+        (TICKS,),
+        feeds.rows_by_hand_are_no_copies,
+        WARN,
+        "No row by hand is in the candles of a symbol in an hour in which a feed's ticks make them, except in the "
+        "feed's gaps. Reads the whole table once there is such a row; symbols_have_one_primary_feed does the same for "
+        "the last hours.",
+        daily=True,
     ),
     Check(
         "ledger_balances",

@@ -189,11 +189,11 @@ def test_a_removed_symbol_ends_before_it_is_unsubscribed_and_must_be_acknowledge
     story = Story(settings("A", "B:NYSE"))
     story.notice(1, Acknowledged(("A", "B:NYSE")))
     story.configure(5, "A")
-    assert story.periods() == [("A", 1, None, None), ("B", 1, 5, "unsubscribed")]
+    assert story.periods() == [("A", 1, None, None), ("B:NYSE", 1, 5, "unsubscribed")]
     story.configure(6, "A", "B:NYSE")
     assert len(story.periods()) == 2
     story.notice(7, Acknowledged(("B:NYSE",)))
-    assert story.periods()[2:] == [("B", 7, None, None)]
+    assert story.periods()[2:] == [("B:NYSE", 7, None, None)]
 
 
 def test_each_connection_covers_its_own_symbols() -> None:
