@@ -242,8 +242,8 @@ def _contents(
         )
     if rows:
         words.notes.append(
-            "nothing tells whether these ticks are live or made up: the first feed decides it for the database. If they "
-            "are live, remove feeds with `endpoint: stand-in` from feeds.yaml before the next start"
+            "nothing tells whether these ticks are live or made up: the first feed decides it for the database. If "
+            "they are live, remove feeds with `endpoint: stand-in` from feeds.yaml before the next start"
         )
     own = [name for name in types if name not in relations.TABLES[TICKS] and name not in DATA_COLUMNS]
     if own:

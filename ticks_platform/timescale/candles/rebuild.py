@@ -223,6 +223,10 @@ def _swap(cursor: Cursor, planned: Plan) -> None:
         if not _replace_view(cursor, view):
             _make_again(cursor, planned.views[position:])
             break
+    replaced = {view.name for view in planned.views}
+    for level in planned.rebuilt:
+        # Those that this release has added.
+        sql_files.apply(cursor, *(view.file for view in level.views if view.name not in replaced))
     for candle, role, privilege, grantable in planned.grants:
         _grant(cursor, sql.Identifier(candle), role, privilege, grantable)
 
