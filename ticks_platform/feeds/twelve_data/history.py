@@ -117,7 +117,7 @@ class TwelveDataHistory(History):
         begin, end = _window(span, cursor)
         values: list[tuple[int | None, msgspec.Raw]] = []
         if answer.status != 200 or (body.status or "").lower() == "error":
-            error = _error(answer, body, span)
+            error = error_of(answer, body.code, body.message, span.symbol)
             if error is not None:
                 raise error
         elif body.values is None:
@@ -178,10 +178,10 @@ def _bar(symbol: str, raw: msgspec.Raw) -> Event:
     return Bar(symbol, begin, begin + MINUTE, value.open, value.high, value.low, value.close, value.volume)
 
 
-def _error(answer: HistoryAnswer, body: _Body, span: Span) -> Exception | None:
-    """The error of a response; None if it says that there are no bars."""
-    code = body.code or answer.status
-    reason = f"Twelve Data answered {code}: {body.message or 'no message'}"
+def error_of(answer: HistoryAnswer, code: int | None, message: str | None, what: str) -> Exception | None:
+    """The error of a response; None if it says that there is no data. `what` was asked for."""
+    code = code or answer.status
+    reason = f"Twelve Data answered {code}: {message or 'no message'}"
     lower = reason.lower()
     if code == 429:
         # The day's credits return at midnight; requests until then would be refused and counted.
@@ -191,9 +191,9 @@ def _error(answer: HistoryAnswer, body: _Body, span: Span) -> Exception | None:
     if code == 401:
         return KeyRefusedError(reason)
     if code in (403, 402):
-        return NotEntitledError(f"{span.symbol}: {reason}")
+        return NotEntitledError(f"{what}: {reason}")
     if (code == 404 or code == 400) and "symbol" in lower:
-        return UnknownSymbolError(f"{span.symbol}: {reason}")
+        return UnknownSymbolError(f"{what}: {reason}")
     if code == 408 or code >= 500:
         return TransientError(reason)
-    return PermanentError(f"{span.symbol}: {reason}")
+    return PermanentError(f"{what}: {reason}")
