@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ticks_platform.feeds.connector import Connector
+from ticks_platform.feeds.corporate_actions import CorporateActions
 from ticks_platform.feeds.history import History
 from ticks_platform.feeds.reference import Reference
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings, PlatformSettings, SettingsError
@@ -62,6 +63,17 @@ def reference(feed: FeedSettings) -> Reference | None:
 
     stand_in = daemon.find(stand_in_file(feed.name))
     return None if stand_in is None else feed.connector(stand_in_url=stand_in_url(feed, stand_in)).reference()
+
+
+def corporate_actions(feed: FeedSettings) -> CorporateActions | None:
+    """Where a feed's provider is asked for splits and dividends; None where it has none. Raises SettingsError."""
+    if feed.endpoint != STAND_IN:
+        return feed.connector().corporate_actions()
+    from ticks_standin import daemon
+
+    stand_in = daemon.find(stand_in_file(feed.name))
+    url = None if stand_in is None else stand_in_url(feed, stand_in)
+    return feed.connector(stand_in_url=url).corporate_actions()
 
 
 def stand_in_file(feed: str) -> Path:

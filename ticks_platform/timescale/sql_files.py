@@ -41,6 +41,8 @@ MACHINERY = (
     "schema/symbol_calendar.sql",
     "schema/trade_condition.sql",
     "schema/instrument_reference.sql",
+    "schema/corporate_action_check.sql",
+    "schema/price_adjustment.sql",
 )
 """What ingestion needs beside the hypertable, in the order of their references."""
 
@@ -58,7 +60,11 @@ HYPERTABLE = (
     "schema/corporate_action.sql",
     "schema/instrument.sql",
     "schema/round_lot.sql",
+    "schema/product.sql",
 )
+
+CORPORATE_ACTIONS = ("schema/corporate_action.sql", "schema/corporate_action_check.sql")
+"""What is stored of splits and dividends."""
 
 RETENTION = (
     "schema/own_search_path.sql",

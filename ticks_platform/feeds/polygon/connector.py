@@ -31,6 +31,7 @@ from ticks_platform.feeds.events import (
     Unsubscribed,
 )
 from ticks_platform.feeds.polygon import events as polygon_events
+from ticks_platform.feeds.polygon.corporate_actions import PolygonCorporateActions
 from ticks_platform.feeds.polygon.history import PolygonHistory
 from ticks_platform.feeds.polygon.reference import PolygonReference
 from ticks_platform.feeds.reference import Facts, pair
@@ -237,6 +238,11 @@ class PolygonConnector(Connector):
             cluster=options.cluster,
             kind="trades" if {"T", "XT"}.intersection(channels) else "bars",
         )
+
+    def corporate_actions(self) -> PolygonCorporateActions | None:
+        if self._options.market != "stocks":
+            return None
+        return PolygonCorporateActions(url=self.url, api_key=self.api_key, domain=self._options.domain)
 
 
 def _notice(event: _Status) -> Notice | None:

@@ -34,6 +34,7 @@ from ticks_platform.feeds.events import (
     Unsubscribed,
 )
 from ticks_platform.feeds.reference import Facts, pair
+from ticks_platform.feeds.twelve_data.corporate_actions import TwelveDataCorporateActions
 from ticks_platform.feeds.twelve_data.events import (
     decode,
     decode_kind,
@@ -230,6 +231,9 @@ class TwelveDataConnector(Connector):
 
     def history(self) -> TwelveDataHistory:
         return TwelveDataHistory(url=self.url, api_key=self.api_key, names=self._names)
+
+    def corporate_actions(self) -> TwelveDataCorporateActions:
+        return TwelveDataCorporateActions(url=self.url, api_key=self.api_key)
 
     def decode(self, frame: bytes) -> list[Event]:
         names = self._names

@@ -104,6 +104,8 @@ class TwelveDataHistory(History):
             "timezone": "UTC",
             "order": "asc",
             "outputsize": _LIMIT,
+            # Ticks are as they were traded. By default every bar before a split is divided by it.
+            "adjust": "none",
         }
         return HistoryRequest(f"{self._base}/time_series?{urlencode(query)}", {"X-TD-APIKEY": self._api_key})
 
