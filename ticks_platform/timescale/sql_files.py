@@ -57,6 +57,7 @@ HYPERTABLE = (
     "schema/stock_aggregates.sql",
     "schema/official_price.sql",
     "schema/tick_correction.sql",
+    "schema/trading_halt.sql",
     "schema/corporate_action.sql",
     "schema/instrument.sql",
     "schema/round_lot.sql",
@@ -76,6 +77,7 @@ RETENTION = (
 """What drops old chunks, and not before their candles are up to them."""
 
 CANDLE_REASONS = (
+    "schema/halted_times.sql",
     "schema/candle_reasons.sql",
     "schema/why_no_candle.sql",
     "schema/explain_conditions.sql",

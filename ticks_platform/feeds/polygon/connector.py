@@ -44,7 +44,7 @@ AUTH_TIMEOUT_PAUSE = 5.0
 """Seconds to wait after `auth_timeout`."""
 
 CHANNELS: dict[str, tuple[str, ...]] = {
-    "stocks": ("T", "Q", "A", "AM"),
+    "stocks": ("T", "Q", "A", "AM", "LULD"),
     "options": ("T", "Q", "A", "AM"),
     "indices": ("V", "A", "AM"),
     "crypto": ("XT", "XQ", "XA", "XAS"),
@@ -228,7 +228,7 @@ class PolygonConnector(Connector):
     def history(self) -> PolygonHistory | None:
         options = self._options
         channels = options.channels or CHANNELS[options.market][:1]
-        if {"Q", "XQ", "A", "XAS", "CAS"}.issuperset(channels):
+        if {"Q", "XQ", "A", "XAS", "CAS", "LULD"}.issuperset(channels):
             return None
         return PolygonHistory(
             url=self.url,
