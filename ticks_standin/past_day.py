@@ -115,7 +115,7 @@ class PastDay:
         made.sort(key=lambda event: event.time_ns)
         self.events: list[Event] = made
         """All events in the order of their times, also the records of corrections, which only REST has."""
-        self._api = PolygonApi(settings, self.history)
+        self._api = PolygonApi(settings, self._listings, self.history)
 
     def _made(self, symbol: str, prints: tuple[int, int]) -> Iterator[Event]:
         if self._random.random() < _ON_NYSE:

@@ -249,7 +249,8 @@ class StandInSettings(BaseModel):
         default=0.0, ge=0, description="seconds from a trade, or the end of a bar, until Polygon's REST API serves it"
     )
     polygon_rest_unentitled: frozenset[str] = Field(
-        default=frozenset(), description="parts of Polygon's REST API that no key's plan includes: trades, aggs"
+        default=frozenset(),
+        description="parts of Polygon's REST API that no key's plan includes: trades, aggs, reference",
     )
     polygon_rest_timezone: str = Field(
         default="America/New_York",

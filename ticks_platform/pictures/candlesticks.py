@@ -64,8 +64,9 @@ def _panel(panel: Panel, step: timedelta) -> Iterator[str]:
         return
     low, high = min(candle.low for candle in candles), max(candle.high for candle in candles)
     first, last = candles[0].open, candles[-1].close
-    change = f"{(last - first) / first:+.2%}" if first else ""
     decimals = _decimals(low, high)
+    # A share of a price that may be negative says nothing.
+    change = f"{(last - first) / first:+.2%}" if low > 0 else f"{last - first:+,.{decimals}f}"
     yield text(
         PANEL_WIDTH - RIGHT, 18, f"{last:,.{decimals}f}  {change}", anchor="end", fill=UP if last >= first else DOWN
     )
@@ -128,4 +129,4 @@ def _places(candles: Sequence[Candlestick], step: timedelta) -> tuple[list[int],
 def _decimals(low: float, high: float) -> int:
     """Decimals in which the ends of a price axis differ; at least 2 for prices below 100,000."""
     spread = (high - low) or abs(high) or 1.0
-    return min(8, max(0 if high >= 100_000 else 2, 1 - math.floor(math.log10(spread))))
+    return min(8, max(0 if max(high, -low) >= 100_000 else 2, 1 - math.floor(math.log10(spread))))

@@ -29,6 +29,27 @@ def find(cursor: Cursor, file: str, table: str, parameters: Mapping[str, Any]) -
     return Finding(*(cursor.fetchone() or (0, 0, [])))
 
 
+class Jumps(NamedTuple):
+    """Returns from one close to the next that are too large to be believed."""
+
+    judged: int
+    jumps: int
+    examples: list[dict[str, Any]]
+    """The worst, of both kinds."""
+    changed_units: int = 0
+    """Returns by a factor of 100 in markets that quote both pounds and pence, or the like."""
+
+
+def jumps(cursor: Cursor, *, judged: timedelta, window: timedelta, enough: int, limit: float) -> Jumps:
+    """The jumps of the last `judged`, by the spread of the last `window`, of symbols with `enough` returns in it.
+
+    `limit` is a robust z-score.
+    """
+    parameters = {"judged": judged, "window": window, "enough": enough, "limit": limit}
+    cursor.execute(sql_files.read("queries/checks/prices_do_not_jump.sql"), parameters)
+    return Jumps(*(cursor.fetchone() or (0, 0, [])))
+
+
 class Freshness(NamedTuple):
     """When a feed's last tick arrived; None when none was ever loaded."""
 

@@ -10,6 +10,7 @@ class Kind(str, Enum):
     """Class of an instrument; the value is the ``type`` that Twelve Data's price events carry."""
 
     STOCK = "Common Stock"
+    PREFERRED = "Preferred Stock"
     ETF = "ETF"
     CURRENCY = "Physical Currency"
     CRYPTO = "Digital Currency"
@@ -26,7 +27,8 @@ class Instrument:
     volume. With a ``step`` prices move by steps of this standard deviation in place of log returns, and return to the
     ``start_price``; only with ``below_zero`` they go below the smallest price.
 
-    ``secondary`` is set if another listing has the same symbol and comes first: a bare symbol means that one.
+    ``title`` is its name in full. ``secondary`` is set if another listing has the same symbol and comes first: a bare
+    symbol means that one.
     """
 
     symbol: str
@@ -44,12 +46,13 @@ class Instrument:
     mean_size: float = 0.0
     step: float = 0.0
     below_zero: bool = False
+    title: str = ""
     secondary: bool = False
 
     @property
     def is_us_equity(self) -> bool:
         """Whether it is a stock or an ETF of the US exchanges, which keep their hours."""
-        return self.kind in (Kind.STOCK, Kind.ETF) and self.country == "United States"
+        return self.kind in (Kind.STOCK, Kind.PREFERRED, Kind.ETF) and self.country == "United States"
 
     @property
     def listing(self) -> str:

@@ -7,6 +7,32 @@ from dataclasses import replace
 
 from ticks_standin.market.instruments import Instrument, Kind
 
+_TITLES = {
+    "AAPL": "Apple Inc.",
+    "MSFT": "Microsoft Corporation",
+    "NVDA": "NVIDIA Corporation",
+    "AMZN": "Amazon.com, Inc.",
+    "TSLA": "Tesla, Inc.",
+    "GOOGL": "Alphabet Inc.",
+    "META": "Meta Platforms, Inc.",
+    "AMD": "Advanced Micro Devices, Inc.",
+    "NFLX": "Netflix, Inc.",
+    "INTC": "Intel Corporation",
+    "JPM": "JPMorgan Chase & Co.",
+    "XOM": "Exxon Mobil Corporation",
+    "KO": "The Coca-Cola Company",
+    "RY": "Royal Bank of Canada",
+    "SHOP": "Shopify Inc.",
+    "VOD": "Vodafone Group Plc",
+    "AVZ": "AVZ Minerals Limited",
+    "BACpB": "Bank of America Corporation Preferred Series B",
+    "1211": "BYD Company Limited",
+    "SPY": "SPDR S&P 500 ETF Trust",
+    "SPX": "S&P 500",
+    "NSEI": "NIFTY 50",
+    "CL1": "Crude Oil WTI Futures",
+}
+
 
 def _stock(symbol: str, price: float, exchange: str = "NASDAQ", mic_code: str | None = "XNGS") -> Instrument:
     return Instrument(
@@ -93,7 +119,7 @@ def _listed() -> list[Instrument]:
             mean_size=50_000.0,
         ),
         # A preferred share: Polygon's tickers have its lower-case p.
-        _stock("BACpB", 25.4, "NYSE", "XNYS"),
+        replace(_stock("BACpB", 25.4, "NYSE", "XNYS"), kind=Kind.PREFERRED),
         Instrument("1211", Kind.STOCK, 283.0, "HKEX", "XHKG", "China", currency="HKD", mean_size=200.0),
         Instrument("SPY", Kind.ETF, 571.2, "NYSE", "ARCX", "United States", currency="USD", mean_size=300.0),
         _crypto("BTC/USD", 63_250.0, "Bitcoin", "Coinbase Pro", 2e-5),
@@ -134,8 +160,10 @@ class Listings:
 
     def _add(self, instrument: Instrument) -> Instrument:
         listed = self._by_symbol.setdefault(instrument.symbol, [])
-        if listed:
-            instrument = replace(instrument, secondary=True)
+        title = f"{instrument.currency_base} - {instrument.currency_quote}"
+        if not instrument.currency_base:
+            title = _TITLES.get(instrument.symbol, f"{instrument.symbol} Inc.")
+        instrument = replace(instrument, title=title, secondary=bool(listed))
         listed.append(instrument)
         return instrument
 

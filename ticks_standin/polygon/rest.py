@@ -1,4 +1,4 @@
-"""Polygon's REST API as far as a repair needs it: trades and bars.
+"""Polygon's REST API: trades, bars and tickers.
 
 Sources of the facts: the official docs and Python client (massive 2.9.1), the knowledge base (paging of trades), issues
 41 (milliseconds on the WebSocket, nanoseconds here) and 303 (429) of polygon-io/issues; error bodies as users report
@@ -9,13 +9,12 @@ them. What no source confirms has a setting. Bars begin at whole multiples of th
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -23,8 +22,10 @@ from websockets.datastructures import Headers
 
 from ticks_standin.market.bars import MINUTE_MS
 from ticks_standin.market.history import History
+from ticks_standin.market.listings import Listings
 from ticks_standin.polygon.events import PROVIDER
 from ticks_standin.polygon.rest_results import bar_result, trade_result
+from ticks_standin.polygon.tickers import Tickers, limit_of, packed, plain, unpacked
 from ticks_standin.provider.rest import Allowance, Answer, Question, RefusedError
 from ticks_standin.provider.rest_bars import (
     FOREVER_NS,
@@ -68,7 +69,7 @@ _position = msgspec.json.Decoder(_Position).decode
 
 
 class PolygonApi:
-    """``/v3/trades/{ticker}`` and ``/v2/aggs/ticker/{ticker}/range/…``.
+    """``/v3/trades/{ticker}``, ``/v2/aggs/ticker/{ticker}/range/…`` and ``/v3/reference/tickers``.
 
     Trades tell what became of them by ``correction``; bars leave out what was taken back, which no text of the provider
     says (its SIP obliges it to), and have what was corrected.
@@ -76,17 +77,22 @@ class PolygonApi:
 
     provider = PROVIDER
 
-    def __init__(self, settings: StandInSettings, history: History) -> None:
+    def __init__(self, settings: StandInSettings, listings: Listings, history: History) -> None:
         self.delay_s = settings.polygon_rest_delay_s
         """Seconds from a trade, or from the end of a bar, until it is served."""
         self._settings = settings
         self._history = history
+        self._tickers = Tickers(listings)
         self._zone = ZoneInfo(settings.polygon_rest_timezone)
         self._minute = Allowance(settings.polygon_requests_per_minute, settings.rest_minute_s)
 
     def serves(self, path: str) -> bool:
-        """These two only."""
-        return bool(_TRADES.fullmatch(path) or _AGGS.fullmatch(path))
+        """These, and tickers."""
+        return bool(_TRADES.fullmatch(path) or _AGGS.fullmatch(path) or self._tickers.serves(path))
+
+    def needs_history(self, path: str) -> bool:
+        """All but tickers."""
+        return not self._tickers.serves(path)
 
     def key(self, query: Mapping[str, str], headers: Headers) -> str | None:
         """In the query, or as a bearer token."""
@@ -111,7 +117,10 @@ class PolygonApi:
         return {}
 
     def answer(self, question: Question) -> Answer:
-        """Trades, or bars."""
+        """Trades, bars or tickers."""
+        if self._tickers.serves(question.path):
+            self._entitle("reference")
+            return self._tickers.answer(question)
         if found := _TRADES.fullmatch(question.path):
             self._entitle("trades")
             return self._trades(found[1], question)
@@ -131,7 +140,7 @@ class PolygonApi:
             after = _decoded(cursor)
             asked = after.asked
         begins_ns, ends_ns = self._interval(asked)
-        descending, limit = _order(asked, "order", "desc"), _limit(asked, 1_000)
+        descending, limit = _order(asked, "order", "desc"), limit_of(asked, 1_000, _MOST)
         if asked.get("sort", "timestamp") != "timestamp":
             raise RefusedError(400, "sort must be timestamp")
         if after is not None:
@@ -202,10 +211,10 @@ class PolygonApi:
     def _aggs(self, question: Question, ticker: str, count: str, span: str, begin: str, end: str) -> Answer:
         query = dict(question.query)
         if cursor := query.get("cursor"):
-            query |= _unpacked(cursor)
+            query |= unpacked(cursor)
         window, base, length_ms = self._window(int(count), span)
         first_ms, last_ms = self._bound(begin, ends=False), self._bound(end, ends=True)
-        descending, limit = _order(query, "sort", "asc"), _limit(query, 5_000)
+        descending, limit = _order(query, "sort", "asc"), limit_of(query, 5_000, _MOST)
         market, symbol = _named(ticker)
         made = self._history.between(
             (market, _BAR_CHANNELS[market], symbol), window(first_ms) * _MS, self._end(window(last_ms), length_ms) * _MS
@@ -245,7 +254,7 @@ class PolygonApi:
             kept = {"limit": str(limit), "sort": "desc" if descending else "asc"}
             kept |= {"adjusted": query["adjusted"]} if "adjusted" in query else {}
             path = f"/v2/aggs/ticker/{ticker}/range/{count}/{span}/{left[0]}/{left[1]}"
-            body["next_url"] = f"{question.base_url}{path}?{urlencode({'cursor': _packed(kept)})}"
+            body["next_url"] = f"{question.base_url}{path}?{urlencode({'cursor': packed(kept)})}"
         starts = [bar.start_ms * _MS for bar in page]
         return Answer(
             body=_encode(body),
@@ -307,35 +316,12 @@ def _order(query: Mapping[str, str], name: str, usual: str) -> bool:
     return given == "desc"
 
 
-def _limit(query: Mapping[str, str], usual: int) -> int:
-    text = query.get("limit", str(usual))
-    if not text.isdecimal() or not 1 <= int(text) <= _MOST:
-        raise RefusedError(400, f"limit must be from 1 to {_MOST}, not {text!r}")
-    return int(text)
-
-
-def _packed(query: Mapping[str, str]) -> str:
-    # As in the live service: base64 of a query, without padding (polygon-io/issues 303).
-    return base64.urlsafe_b64encode(urlencode(query).encode()).decode().rstrip("=")
-
-
-def _unpacked(cursor: str) -> dict[str, str]:
-    return dict(parse_qsl(_plain(cursor).decode(errors="replace")))
-
-
 def _encoded(position: _Position) -> str:
     return base64.urlsafe_b64encode(_encode(position)).decode().rstrip("=")
 
 
 def _decoded(cursor: str) -> _Position:
     try:
-        return _position(_plain(cursor))
+        return _position(plain(cursor))
     except msgspec.DecodeError:
-        raise RefusedError(400, "cursor is not one that was given") from None
-
-
-def _plain(cursor: str) -> bytes:
-    try:
-        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-    except (binascii.Error, ValueError):
         raise RefusedError(400, "cursor is not one that was given") from None

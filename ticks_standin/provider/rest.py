@@ -69,6 +69,9 @@ class Api(Protocol):
     def serves(self, path: str) -> bool:
         """Whether a path belongs to it."""
 
+    def needs_history(self, path: str) -> bool:
+        """Whether its answer is made of the events of the market."""
+
     def key(self, query: Mapping[str, str], headers: Headers) -> str | None:
         """The API key of a request."""
 

@@ -226,7 +226,8 @@ class FeedServer:
     async def _process_request(self, socket: ServerConnection, request: Request) -> Response | None:
         self.last_request_at = time.monotonic()
         path = urlsplit(request.path).path
-        if market_of(path) is not None:
+        # /stocks and /indices are feeds of Polygon, and REST of Twelve Data: hosts of their own, but for here.
+        if market_of(path) is not None and "Upgrade" in request.headers:
             return None
         if path == PATH:
             if self.keys.accepts(_key_of(request)):

@@ -35,7 +35,7 @@ class RestApis:
         self._history = history
         self._apis: list[TwelveDataApi | PolygonApi] = [
             TwelveDataApi(settings, listings, history),
-            PolygonApi(settings, history),
+            PolygonApi(settings, listings, history),
         ]
         self._faults: list[RestFault] = []
         self._requests: deque[RestRequest] = deque(maxlen=_REQUESTS_KEPT)
@@ -94,7 +94,7 @@ class RestApis:
         try:
             if not key or not self._keys.accepts(key):
                 raise api.unauthorized(key)
-            if not self._history.kept and question.path != CONSTRUCTOR:
+            if not self._history.kept and api.needs_history(question.path):
                 # An empty answer would be wrong: a repair would close its gap.
                 raise RefusedError(501, "The stand-in keeps no history: set history_events above 0.")  # noqa: TRY301
             charged = api.admit(key, question)

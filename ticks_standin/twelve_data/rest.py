@@ -1,4 +1,4 @@
-"""Twelve Data's REST API as far as a repair needs it: bars of the prices that were made.
+"""Twelve Data's REST API: bars of the prices that were made, the latest price, and its catalogs of symbols.
 
 Sources of the facts: the provider's OpenAPI document and support articles 5203307 (a bar is available 0.3 to 2 minutes
 after its end) and 5615854 (credits), the official client (twelvedata-python 1.4.0); error texts as users report them.
@@ -26,6 +26,7 @@ from ticks_standin.market.listings import Listings
 from ticks_standin.provider.rest import Allowance, Answer, Question, RefusedError
 from ticks_standin.provider.rest_bars import RestBar, Window, bars_of, day_after, is_served, of_days, of_length, to_ms
 from ticks_standin.settings import StandInSettings
+from ticks_standin.twelve_data.catalogs import Catalogs
 from ticks_standin.twelve_data.events import PROVIDER
 from ticks_standin.twelve_data.session import KEY_HEADER, KEY_PARAMETER, KINDS
 
@@ -49,7 +50,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class TwelveDataApi:
-    """``/time_series`` and ``/price``."""
+    """``/time_series``, ``/price``, and the catalogs."""
 
     provider = PROVIDER
 
@@ -60,12 +61,17 @@ class TwelveDataApi:
         self._settings = settings
         self._listings = listings
         self._history = history
+        self._catalogs = Catalogs(listings)
         self._minute = Allowance(settings.twelve_data_credits_per_minute, settings.rest_minute_s)
         self._day = Allowance(settings.twelve_data_credits_per_day, _DAY_S)
 
     def serves(self, path: str) -> bool:
-        """These two, and what the official client requests in its constructor."""
-        return path in (TIME_SERIES, PRICE, CONSTRUCTOR)
+        """These, and what the official client requests in its constructor."""
+        return path in (TIME_SERIES, PRICE, CONSTRUCTOR) or self._catalogs.serves(path)
+
+    def needs_history(self, path: str) -> bool:
+        """Bars and prices do."""
+        return path in (TIME_SERIES, PRICE)
 
     def key(self, query: Mapping[str, str], headers: Headers) -> str | None:
         """In the query, or in one of two headers."""
@@ -83,7 +89,7 @@ class TwelveDataApi:
         return Answer(status=status, body=_encode(_error(refused)))
 
     def admit(self, key: str, question: Question) -> dict[str, str]:
-        """One credit per symbol; a refused request uses credits too."""
+        """One credit per symbol, or per request for a catalog; a refused request uses credits too."""
         if question.path == CONSTRUCTOR:
             return {}
         cost = len(_symbols(question)) or 1
@@ -103,6 +109,8 @@ class TwelveDataApi:
         """The answer for one symbol, or an object of answers by symbol."""
         if question.path == CONSTRUCTOR:
             return Answer(body=b'{"data":{},"status":"ok"}')
+        if self._catalogs.serves(question.path):
+            return self._catalogs.answer(question)
         symbols = _symbols(question)
         if not symbols:
             raise RefusedError(404, "**symbol** or **figi** parameter is missing or invalid.")

@@ -28,11 +28,13 @@ _CANT_PARSE = {"status": "error", "messages": ["Cant parse message"]}
 KINDS = {
     "stock": Kind.STOCK,
     "common stock": Kind.STOCK,
+    "preferred stock": Kind.PREFERRED,
     "etf": Kind.ETF,
     "forex": Kind.CURRENCY,
     "physical currency": Kind.CURRENCY,
     "digital currency": Kind.CRYPTO,
     "index": Kind.INDEX,
+    "commodity": Kind.COMMODITY,
 }
 
 

@@ -1,15 +1,21 @@
 -- Candles of one minute beside the provider's bars of the same minutes, of feeds that have both and whose ticks make the candles;
 -- minutes in known gaps are left out. Judged is the given window except its end, in which bars are still corrected. A provider
--- sends no bar of a minute in which no trade may form a price: so a candle without prices equals no bar. One row: how many minutes
--- were compared, how many differ by more than their feed's tolerance, the part of the bars' volume that our ticks have where both
--- have volumes, and the newest of those that differ.
+-- sends no bar of a minute in which no trade may form a price: so a candle without prices equals no bar. The tolerance is relative to the
+-- price, or, where it may be zero or negative, to the largest one of the symbol in the window. One row: how many minutes were compared,
+-- how many differ by more than their feed's tolerance, the part of the bars' volume that our ticks have where both have volumes, and the
+-- newest of those that differ.
 WITH tolerated AS (
     SELECT * FROM unnest(%(feeds)s::text[], %(tolerances)s::double precision[]) AS given (feed, tolerance)
 ),
 bar AS MATERIALIZED (
-    SELECT feed, symbol, start_time, open_price, high_price, low_price, close_price, volume, tolerance
+    SELECT feed, symbol, start_time, open_price, high_price, low_price, close_price, volume, tolerance,
+        CASE
+            WHEN may_be_negative
+                THEN max(greatest(abs(open_price), abs(high_price), abs(low_price), abs(close_price))) OVER (PARTITION BY feed, symbol)
+        END AS largest
     FROM stock_aggregates AS bars
     JOIN tolerated USING (feed)
+    LEFT JOIN instrument USING (symbol)
     WHERE start_time >= now() - %(window)s::interval AND end_time <= now() - %(settling)s::interval
         AND end_time = start_time + INTERVAL '1 minute'
         AND NOT EXISTS (
@@ -44,7 +50,7 @@ paired AS MATERIALIZED (
         coalesce(bar.start_time, candle.bucket) AS bucket,
         bar.symbol IS NOT NULL AS has_bar,
         candle.symbol IS NOT NULL AS has_candle,
-        bar.feed, bar.tolerance, open_price, high_price, low_price, close_price, bar.volume AS bar_volume,
+        bar.feed, bar.tolerance, largest, open_price, high_price, low_price, close_price, bar.volume AS bar_volume,
         open, high, low, close, candle.volume
     FROM bar
     FULL JOIN candle ON candle.symbol = bar.symbol AND candle.bucket = bar.start_time
@@ -55,10 +61,10 @@ compared AS MATERIALIZED (
         CASE
             WHEN NOT has_candle THEN 'there is no candle'
             WHEN open IS NULL AND open_price IS NOT NULL THEN 'the candle has no prices'
-            WHEN abs(open - open_price) > tolerance * abs(open_price)
-                OR abs(high - high_price) > tolerance * abs(high_price)
-                OR abs(low - low_price) > tolerance * abs(low_price)
-                OR abs(close - close_price) > tolerance * abs(close_price)
+            WHEN abs(open - open_price) > tolerance * coalesce(largest, abs(open_price))
+                OR abs(high - high_price) > tolerance * coalesce(largest, abs(high_price))
+                OR abs(low - low_price) > tolerance * coalesce(largest, abs(low_price))
+                OR abs(close - close_price) > tolerance * coalesce(largest, abs(close_price))
                 THEN 'prices differ'
             WHEN abs(volume - bar_volume) > tolerance * abs(bar_volume) THEN 'volumes differ'
         END AS problem,

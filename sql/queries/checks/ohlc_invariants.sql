@@ -1,6 +1,6 @@
 -- Candles of the last days that cannot be the candle of any ticks. A candle has four prices, or none if none of its ticks may form
--- one. NaN is greater than every number; greatest() and least() ignore NULL. One row: how many candles there are, how many are
--- broken, and the newest of those.
+-- one. NaN is greater than every number; greatest() and least() ignore NULL. Prices of zero and less are possible where the instrument
+-- says so. One row: how many candles there are, how many are broken, and the newest of those.
 WITH broken AS MATERIALIZED (
     SELECT *
     FROM (
@@ -11,7 +11,8 @@ WITH broken AS MATERIALIZED (
                     THEN 'a price is not finite'
                 WHEN high < greatest(open, close, low) THEN 'high is not the highest'
                 WHEN low > least(open, close, high) THEN 'low is not the lowest'
-                WHEN low <= 0 THEN 'a price is not positive'
+                WHEN low <= 0 AND symbol NOT IN (SELECT instrument.symbol FROM instrument WHERE may_be_negative)
+                    THEN 'a price is not positive'
                 WHEN (tick_count >= 1) IS NOT true THEN 'no tick in it'
                 WHEN price_count = 0 AND open IS NOT NULL THEN 'prices, and no tick that may form one'
                 WHEN (price_count BETWEEN 0 AND tick_count) IS NOT true THEN 'price_count is not a part of tick_count'

@@ -4,7 +4,18 @@ from datetime import timedelta
 
 import dagster as dg
 
-from ticks_platform.defs.checks import bars, declared, feeds, gaps, ledger, reconciliation, refreshes, sessions, true_up
+from ticks_platform.defs.checks import (
+    bars,
+    declared,
+    feeds,
+    gaps,
+    jumps,
+    ledger,
+    reconciliation,
+    refreshes,
+    sessions,
+    true_up,
+)
 from ticks_platform.defs.checks.check import ERROR, WARN, Check, Query, asset_checks
 from ticks_platform.defs.common.project import feed_settings, policies_file
 from ticks_platform.timescale.candles import candles
@@ -92,8 +103,8 @@ CHECKS = (
             parameters={"window": timedelta(hours=1)},
         ),
         ERROR,
-        "The price of every tick of the last hour is a finite number above zero. ohlc_invariants says the same of the "
-        "candles.",
+        "The price of every tick of the last hour is a finite number, and above zero unless the table instrument says "
+        "that the symbol's price may be negative. ohlc_invariants says the same of the candles.",
     ),
     Check(
         "ohlc_invariants",
@@ -108,8 +119,8 @@ CHECKS = (
         ),
         ERROR,
         "Every candle of the last 7 days can be the candle of some ticks: it has four prices, or none if no tick may "
-        "form one; high is the highest, low is the lowest, prices are finite and positive, and there is at least one "
-        "tick in it.",
+        "form one; high is the highest, low is the lowest, prices are finite and positive (or may be negative, as the "
+        "table instrument says), and there is at least one tick in it.",
         blocking=True,
     ),
     Check(
@@ -156,22 +167,13 @@ CHECKS = (
     Check(
         "prices_do_not_jump",
         (MINUTE,),
-        Query(
-            "queries/checks/prices_do_not_jump.sql",
-            good="none of {judged} returns is a jump",
-            bad="{offending} of {judged} returns are jumps",
-            parameters={
-                "judged": timedelta(hours=2),
-                # How far back the usual spread of a symbol's returns is measured, and how many returns that needs.
-                "window": timedelta(days=1),
-                "enough": 30,
-                # Robust z-score. Returns have heavy tails: 10 happens to real prices, a misplaced point is 1,000.
-                "limit": 25.0,
-            },
-        ),
+        jumps.prices_do_not_jump,
         WARN,
-        "No return from close to close of the last 2 hours is more than 25 robust standard deviations from the "
-        "symbol's median of the last 24 hours: a jump is more often a bad tick than a price.",
+        f"No return from close to close of the last {jumps.JUDGED.total_seconds() / 3600:g} hours is more than "
+        f"{jumps.LIMIT:g} robust standard deviations from the symbol's median of the last "
+        f"{jumps.WINDOW.total_seconds() / 3600:g} hours: a jump is more often a bad tick than a price. Prices that may "
+        "be negative are judged by differences. No jump is a step of one tick, or what a split or dividend explains; a "
+        "factor of 100 between pounds and pence, or the like, is reported as a changed unit.",
     ),
     Check(
         "session_is_complete",
