@@ -105,7 +105,7 @@ def plan(cursor: Cursor, wanted: Mapping[tuple[str | None, str], str], asked: Co
         of_rename = [
             Part(rename, table.name, rows)
             for table in tables(cursor)
-            if (rows := _number(cursor, "count", table, rename))
+            if (rows := _number(cursor, "queries/renames/count.sql", table, rename))
         ]
         if rename.is_whole:
             of_rename += [
@@ -174,7 +174,7 @@ def _obstacles(cursor: Cursor, rename: Rename, kept: Sequence[Span]) -> list[str
     found = []
     for table in tables(cursor):
         for key in table.keys if table.name not in TOLD_AGAIN else ():
-            if number := _number(cursor, "collisions", table, rename, same=_same(key)):
+            if number := _number(cursor, "queries/renames/collisions.sql", table, rename, same=_same(key)):
                 found.append(
                     f"{table.name} has {number} rows of {old} whose key {new} has too: two instruments, or a rename "
                     "that was made by hand. Delete those of one name, and run the job again"
@@ -222,7 +222,7 @@ def _rename_by_day(database: Database, table: Table, rename: Rename, say: Callab
         return
     time = sql.Identifier(table.time)
     with database.transaction() as cursor:
-        cursor.execute(_compose("days", table, time=time), _parameters(rename))
+        cursor.execute(_compose("queries/renames/days.sql", table, time=time), _parameters(rename))
         days: list[datetime] = [row[0] for row in cursor.fetchall()]
     for day in days:
         span = {"begin": day, "end": day + _DAY}
@@ -245,8 +245,8 @@ def _rename_rows(
     cursor.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
     parameters = {**_parameters(rename), **span}
     for key in table.keys if table.name in TOLD_AGAIN else ():
-        cursor.execute(_compose("forget", table, same=_same(key)), parameters)
-    cursor.execute(_compose("rename", table, within=within or sql.SQL("true")), parameters)
+        cursor.execute(_compose("queries/renames/forget.sql", table, same=_same(key)), parameters)
+    cursor.execute(_compose("queries/renames/rename.sql", table, within=within or sql.SQL("true")), parameters)
     return cursor.rowcount
 
 
@@ -281,10 +281,10 @@ def _candle_parameters(level: Candle, rename: Rename, kept: Sequence[Span]) -> d
 
 def _compose(query: str, table: Table, **parts: sql.Composable) -> sql.Composable:
     feeds = sql.SQL("{feed} = ANY (%(feeds)s)").format(
-        feed=sql.Identifier("old", "feed") if query in ("collisions", "forget") else sql.Identifier("feed")
+        feed=sql.Identifier("old", "feed") if "same" in parts else sql.Identifier("feed")
     )
     return sql_files.compose(
-        f"queries/renames/{query}.sql",
+        query,
         table=sql.SQL(table.sql),
         feeds=feeds if table.has_feed else sql.SQL("true"),
         **parts,

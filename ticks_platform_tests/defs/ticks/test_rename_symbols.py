@@ -78,10 +78,8 @@ def store(database: Database) -> None:
         tick(database, f"{day} 15:30:00+00", "MSFT", 400.0 + number)
     tick(database, "2026-03-04 20:00:00+00", "AAPL:NASDAQ", 260.0)
     refresh(database)
-    rows(
-        database,
-        "SELECT compress_chunk(chunk) FROM show_chunks('stocks_real_time', older_than => TIMESTAMPTZ '2026-03-04') AS chunk",
-    )
+    older = "show_chunks('stocks_real_time', older_than => TIMESTAMPTZ '2026-03-04')"
+    rows(database, f"SELECT compress_chunk(chunk) FROM {older} AS chunk")
 
 
 def closes(database: Database, candle: str) -> list[tuple[Any, ...]]:
