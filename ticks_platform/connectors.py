@@ -19,6 +19,7 @@ from ticks_platform.feeds.events import (
     Refused,
     Rejected,
     Tick,
+    TradingHalt,
     TryLater,
     Unsubscribed,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "Span",
     "Tick",
     "TickColumns",
+    "TradingHalt",
     "TransientError",
     "TryLater",
     "UnknownSymbolError",

@@ -91,7 +91,7 @@ def test_definitions_and_queries_lie_apart(repository_root: Path) -> None:
         if path.relative_to(repository_root / "sql").parts[0] == "schema":
             text = path.read_text(encoding="utf-8")
             made = re.findall(
-                r"^\s*CREATE (?:OR REPLACE )?(?:TABLE|FUNCTION|PROCEDURE|VIEW|SCHEMA|EXTENSION)\b", text, re.M
+                r"^\s*CREATE (?:OR REPLACE )?(?:TABLE|FUNCTION|PROCEDURE|AGGREGATE|VIEW|SCHEMA|EXTENSION)\b", text, re.M
             )
             assert len(made) == 1, f"{path.name} defines {len(made)} objects"
 

@@ -146,6 +146,11 @@ class Commands(MarketCommands):
         self._server.silence((), connection)
 
     @command()
+    async def halt(self, *symbols: str, resume: bool = False) -> None:
+        """Halt the trading of these stocks, or resume it. Channel LULD tells, as for symbols listed on Nasdaq only."""
+        self._server.halt(symbols, resume=resume)
+
+    @command()
     async def drip(self, bytes_per_s: float | None, connection: int | None = None) -> None:
         """Limit open connections to this many bytes per second; None ends the limit."""
         for each in self._server.connections.chosen(connection):

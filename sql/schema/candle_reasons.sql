@@ -1,8 +1,9 @@
 -- For each bucket of a symbol in a time: `candle` where there is one, else why there is none. A bucket is a multiple of minutes, UTC.
 --   not_wanted     no feed streamed the symbol
 --   not_over       it lies in the future, or has not ended
---   market_closed  the market of every feed that streams it was closed
+--   market_closed  no provider that streams it sends at that time: outside its hours, extended ones included
 --   feed_gap       it was not received for a part of the bucket, and that has not been repaired
+--   halted         trading was halted for a part of the bucket at least, as a provider told, and there was no trade
 --   no_price       there were ticks, and none that may form a price: there is a candle of volume alone, or of nothing
 --   no_trade       it was received for the whole bucket, and there was no trade
 -- Feeds whose ticks make no candles, which are secondary, are not asked.
@@ -49,6 +50,9 @@ AS $$
         WHERE feed IN (SELECT feed FROM wanted) AND released_at IS NULL
             AND heartbeat_at < clock_timestamp() - INTERVAL '30 seconds'
     ),
+    halted AS MATERIALIZED (
+        SELECT begins_at, ends_at FROM ticks_platform.halted_times(of_symbol, time_bucket(width, begins), ends + width)
+    ),
     judged AS (
         SELECT
             asked.begin,
@@ -80,6 +84,7 @@ AS $$
             WHEN feeds = 0 THEN 'not_wanted'
             WHEN open = 0 THEN 'market_closed'
             WHEN listening = 0 THEN 'feed_gap'
+            WHEN EXISTS (SELECT FROM halted WHERE begins_at < until AND ends_at > judged.begin) THEN 'halted'
             ELSE 'no_trade'
         END
     FROM judged
@@ -87,4 +92,4 @@ AS $$
     ORDER BY judged.begin
 $$;
 
-COMMENT ON FUNCTION ticks_platform.candle_reasons IS 'For each bucket of a symbol: candle, no_trade, no_price, market_closed, feed_gap, not_wanted or not_over.';
+COMMENT ON FUNCTION ticks_platform.candle_reasons IS 'For each bucket of a symbol: candle, no_trade, no_price, halted, market_closed, feed_gap, not_wanted or not_over.';

@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS corporate_action (
     cash_amount     double precision,
     currency        text,
     historical_adjustment_factor  double precision,
+    price_factor    double precision  CHECK (price_factor > 0 AND price_factor < 'Infinity'),
     -- Empty for rows without a provider.
     provider_id     text              NOT NULL DEFAULT '',
     source          text              NOT NULL DEFAULT 'manual',
@@ -38,6 +39,7 @@ COMMENT ON COLUMN corporate_action.split_to IS 'Shares after the split: 4 of a s
 COMMENT ON COLUMN corporate_action.cash_amount IS 'Dividend per share, in its currency, as declared.';
 COMMENT ON COLUMN corporate_action.currency IS 'Currency of the dividend.';
 COMMENT ON COLUMN corporate_action.historical_adjustment_factor IS 'The provider''s factor for prices before execution_date, newer actions of the same kind included. It changes with each newer action, which makes no new version.';
+COMMENT ON COLUMN corporate_action.price_factor IS 'Of a dividend without a factor of the provider: what prices before it are multiplied by because of it alone, 1 - cash_amount / the close before, computed by the asset corporate_actions.';
 COMMENT ON COLUMN corporate_action.provider_id IS 'The provider''s id of the action, or what identifies it where there is none.';
 COMMENT ON COLUMN corporate_action.source IS 'Provider that said it, or manual.';
 COMMENT ON COLUMN corporate_action.known_at IS 'When this version was learned of.';

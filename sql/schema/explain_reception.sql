@@ -1,5 +1,5 @@
--- How a symbol was received in a time: feeds that were to stream it, what of the time each covered, gaps, rejected events, and the
--- provider's bars of minutes rolled up. explain_candle calls it.
+-- How a symbol was received in a time: feeds that were to stream it, what of the time each covered, gaps, trading halts, rejected events,
+-- and the provider's bars of minutes rolled up. explain_candle calls it.
 CREATE OR REPLACE FUNCTION ticks_platform.explain_reception(
     of_symbol text, begins timestamptz, ends timestamptz, listed integer DEFAULT 25
 ) RETURNS jsonb
@@ -68,6 +68,7 @@ BEGIN
                 ) ORDER BY begins_at, feed), '[]')
                 FROM (SELECT * FROM gap LIMIT $4) AS listed
             ),
+            'halts', (SELECT coalesce(jsonb_agg(to_jsonb(halt)), '[]') FROM ticks_platform.halted_times($1, $2, $3) AS halt),
             'bars', (SELECT coalesce(jsonb_agg(to_jsonb(bar) ORDER BY feed), '[]') FROM bar)
         )
     $query$

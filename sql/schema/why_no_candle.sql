@@ -9,4 +9,4 @@ AS $$
     FROM ticks_platform.candle_reasons(of_symbol, time_bucket(width, at), time_bucket(width, at) + width, width)
 $$;
 
-COMMENT ON FUNCTION ticks_platform.why_no_candle IS 'Why a symbol has no prices in a bucket: no_trade, no_price, market_closed, feed_gap, not_wanted, not_over; or candle.';
+COMMENT ON FUNCTION ticks_platform.why_no_candle IS 'Why a symbol has no prices in a bucket: no_trade, no_price, halted, market_closed, feed_gap, not_wanted, not_over; or candle.';

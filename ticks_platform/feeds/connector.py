@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ticks_platform.feeds.calendars import ALWAYS, REGULAR
 from ticks_platform.feeds.columns import Decoded
+from ticks_platform.feeds.corporate_actions import CorporateActions
 from ticks_platform.feeds.events import Event, Notice
 from ticks_platform.feeds.history import History
 from ticks_platform.feeds.reference import Facts, Reference
@@ -198,6 +199,10 @@ class Connector(abc.ABC):
 
     def history(self) -> History | None:
         """The provider's API for past data, or None if it has none."""
+        return None
+
+    def corporate_actions(self) -> CorporateActions | None:
+        """The provider's API for splits and dividends, or None if it has none."""
         return None
 
     def instrument(self, symbol: str) -> Facts:

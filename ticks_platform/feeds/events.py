@@ -84,6 +84,15 @@ class Correction(msgspec.Struct, frozen=True, gc=False):
     """If given, one with other conditions is meant all the same."""
 
 
+class TradingHalt(msgspec.Struct, frozen=True, gc=False):
+    """Trading of a symbol was halted, or resumed. Until it resumes, its silence is expected."""
+
+    symbol: str
+    time: int
+    """Event time as stamped by the provider, in nanoseconds since the Unix epoch."""
+    kind: Literal["halt", "resume"]
+
+
 class Quote(msgspec.Struct, frozen=True, gc=False):
     """Best bid and offer of one symbol. A side that the provider omits or sends as zero is None."""
 
@@ -126,7 +135,7 @@ class Control(msgspec.Struct, frozen=True, gc=False):
     kind: str
 
 
-Event = Tick | Quote | Bar | OfficialPrice | Correction | Rejected | Control
+Event = Tick | Quote | Bar | OfficialPrice | Correction | TradingHalt | Rejected | Control
 
 
 class Authenticated(msgspec.Struct, frozen=True):

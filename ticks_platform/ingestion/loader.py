@@ -29,7 +29,7 @@ from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, Stored, decode_groups
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory, stored_until
 from ticks_platform.ingestion.rows.store import PreparedBatch, Store, prepare
-from ticks_platform.ingestion.rows.tables import TABLES, Rows
+from ticks_platform.ingestion.rows.tables import HALTS, TABLES, Rows
 from ticks_platform.ingestion.transactions import FAILURES, AbandonedError, Transactions
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
@@ -221,8 +221,11 @@ class Loader:
             batch = batch._replace(ticks=batch.ticks.marked(SECONDARY))
         if self._silence is not None:
             until = groups[-1].received_at[-1] / 1e9
-            for _, rows in batch.tables:
-                self._silence.record(rows.column("symbol"), until=until, arrivals=rows.received_at.tolist)
+            for table, rows in batch.tables:
+                if table is not HALTS:
+                    self._silence.record(rows.column("symbol"), until=until, arrivals=rows.received_at.tolist)
+            for halt, arrival in zip(batch.halts.as_events(), batch.halts.received_at.tolist(), strict=True):
+                self._silence.record_halt(halt.symbol, halt.kind, arrival / 1e9)
             self._silence.mark_decoded(until)
         left_out: list[Rows] = []
         if self._received_twice is not None:

@@ -14,7 +14,18 @@ from typing import NamedTuple
 
 from ticks_platform.feeds.calendars import Calendar
 from ticks_platform.feeds.connector import Connector
-from ticks_platform.feeds.events import Bar, Control, Event, Frame, Quote, Rejected, Tick
+from ticks_platform.feeds.events import (
+    Bar,
+    Control,
+    Correction,
+    Event,
+    Frame,
+    OfficialPrice,
+    Quote,
+    Rejected,
+    Tick,
+    TradingHalt,
+)
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings, StandInSettings
 from ticks_platform.feeds.transport.pool import ConnectionPool
 from ticks_platform.feeds.transport.silence import SilenceDetector
@@ -220,6 +231,9 @@ class FeedSource:
         self._silence.record(
             [event.symbol for event in events if isinstance(event, Tick | Quote | Bar)], until=frame.received_at / 1e9
         )
+        for event in events:
+            if isinstance(event, TradingHalt):
+                self._silence.record_halt(event.symbol, event.kind, frame.received_at / 1e9)
         for place, event in enumerate(events):
             for change in self._changes(event, FrameKey(self._frames, place)):
                 deliver(change)
@@ -236,7 +250,7 @@ class FeedSource:
                 return [Change(key, event, at, True)]
         except (OverflowError, TypeError):
             event = Rejected("time out of range", repr(event).encode())
-        if not isinstance(event, Control):
+        if not isinstance(event, Control | OfficialPrice | Correction | TradingHalt):
             self._reject(event)
         return []
 

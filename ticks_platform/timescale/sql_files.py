@@ -41,6 +41,8 @@ MACHINERY = (
     "schema/symbol_calendar.sql",
     "schema/trade_condition.sql",
     "schema/instrument_reference.sql",
+    "schema/corporate_action_check.sql",
+    "schema/price_adjustment.sql",
 )
 """What ingestion needs beside the hypertable, in the order of their references."""
 
@@ -55,10 +57,15 @@ HYPERTABLE = (
     "schema/stock_aggregates.sql",
     "schema/official_price.sql",
     "schema/tick_correction.sql",
+    "schema/trading_halt.sql",
     "schema/corporate_action.sql",
     "schema/instrument.sql",
     "schema/round_lot.sql",
+    "schema/product.sql",
 )
+
+CORPORATE_ACTIONS = ("schema/corporate_action.sql", "schema/corporate_action_check.sql")
+"""What is stored of splits and dividends."""
 
 RETENTION = (
     "schema/own_search_path.sql",
@@ -70,6 +77,7 @@ RETENTION = (
 """What drops old chunks, and not before their candles are up to them."""
 
 CANDLE_REASONS = (
+    "schema/halted_times.sql",
     "schema/candle_reasons.sql",
     "schema/why_no_candle.sql",
     "schema/explain_conditions.sql",

@@ -99,7 +99,7 @@ def complaints(tmp_path: Path, lines: str) -> list[tuple[str, str]]:
         ("options: {market: futures}", "options", "market: "),
         ("options: {market: stocks, channels: [T, XT]}", "options", "channels: "),
         ("options: {market: stocks, channels: [T, XT]}", "options", "stocks has no channel XT; it has T, Q, A, AM"),
-        ("options: {channels: [LULD]}", "options", "stocks has no channel LULD"),
+        ("options: {channels: [NOI]}", "options", "stocks has no channel NOI"),
         ("options: {channels: T}", "options", "channels: "),
         ("options: {cluster: 'evil.example/'}", "options", "cluster: "),
         ("options: {domain: example.org}", "options", "domain: "),

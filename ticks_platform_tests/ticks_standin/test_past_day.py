@@ -13,6 +13,7 @@ import pytest
 from massive import RESTClient
 
 from ticks_standin import PastDay, StandIn, StandInError, StandInSettings
+from ticks_standin.market.hours import NEW_YORK
 
 Connect = Callable[..., Any]
 Minute = tuple[str, int]
@@ -216,3 +217,17 @@ def test_a_history_that_is_too_small() -> None:
             stand_in.play_day(TUESDAY, symbols=2)
         with pytest.raises(StandInError, match="closed on"):
             stand_in.play_day(SATURDAY, symbols=2)
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"), [(TUESDAY, ((4, 0), (9, 30), (16, 0), (20, 0))), (HALF_DAY, ((4, 0), (9, 30), (13, 0), (17, 0)))]
+)
+def test_trade_is_in_extended_hours_with_the_regular_ones_inside(day: date, hours: tuple[tuple[int, int], ...]) -> None:
+    past = made(day, symbols=60)
+    begins, opens, closes, ends = (
+        round(datetime.combine(day, datetime.min.time().replace(hour=h, minute=m), NEW_YORK).timestamp()) * 1_000
+        for h, m in hours
+    )
+    assert (past.extended, past.regular) == ((begins, ends), (opens, closes))
+    times = [event.time_ns // 10**6 for event in past.events if not event.record]
+    assert begins <= min(times) < opens < closes < max(times) < ends

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
+from ticks_standin.errors import StandInError
 from ticks_standin.market.bars import UNITS, Bars
 from ticks_standin.market.events import ALL, Event
 from ticks_standin.market.hours import TradingHours
@@ -22,6 +23,7 @@ from ticks_standin.market.listings import Listings
 from ticks_standin.market.walk import Tick
 from ticks_standin.polygon.bar_events import BAR_CHANNELS, BarEvents
 from ticks_standin.polygon.conditions import in_a_minute, in_the_day
+from ticks_standin.polygon.halts import halt_event
 from ticks_standin.polygon.prints import EXCHANGES, TRF, PlainPrints, Print, Prints
 from ticks_standin.polygon.trades import Corrections, Trade, decimal_size
 from ticks_standin.settings import StandInSettings
@@ -140,6 +142,7 @@ class EventMaker:
         # Ids are unique per day, also over restarts of the stand-in on that day.
         self._next_id = (time.time_ns() // 1_000_000 % _DAY_MS) * 1_000_000 if first_id is None else first_id
         self._first_sequence = self._next_id // 1_000
+        self._halts = 0
 
     def be_fractional(self, share: float) -> None:
         """Give at least this share of the stock trades to come a size that is not whole."""
@@ -306,6 +309,17 @@ class EventMaker:
             }
         )
         return _Made(payload)
+
+    def halt(self, symbol: str, time_ns: int, *, resume: bool) -> Event | None:
+        """The event that trading of a stock was halted, or resumed; None if it is not listed on Nasdaq.
+
+        Raises StandInError if the symbol is no stock.
+        """
+        found = self._instruments("stocks", symbol)
+        if symbol == "*" or not found:
+            raise StandInError(f"{symbol} is no stock of the stand-in")
+        self._halts += 1
+        return halt_event(found[0], _tape(found[0]), time_ns, self._first_sequence + self._halts, resume=resume)
 
     def value(self, source: Source, tick: Tick, time_ms: int) -> _Made:
         """The value of an index; its ticker is in ``T``, which of other events only LULD and NOI have."""

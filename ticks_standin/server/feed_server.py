@@ -59,6 +59,8 @@ class FeedServer:
         self._faults: StreamFaults | None = None
         self._settings = settings
         self._listings = Listings(accept_any=settings.accept_any_symbol)
+        self.actions = self._listings.actions
+        """The splits and dividends that are announced."""
         self._polygon_events = EventMaker(settings, self._listings)
         rate = 0.0 if settings.replay else settings.rate
         self._price_sources = PriceSources(settings, self._listings)
@@ -168,6 +170,16 @@ class FeedServer:
         for each in self.connections.chosen(connection):
             each.silent = each.silent | set(symbols) if symbols else set()
         self.route()
+
+    def halt(self, symbols: Sequence[str], *, resume: bool) -> None:
+        """Make no ticks of these stocks, or make them again, and tell the subscribers of it.
+
+        Raises StandInError if one is no stock.
+        """
+        events = [self._polygon_events.halt(symbol, time.time_ns(), resume=resume) for symbol in symbols]
+        self.stream.halt(set(symbols), resume=resume)
+        self.route()
+        self.stream.send([event for event in events if event is not None])
 
     def set_faults(self, faults: StreamFaults | None, connection: int | None) -> None:
         """Make streams faulty; for all connections wrong times are given to ticks, so that bars are made of them."""

@@ -49,6 +49,7 @@ class TickStream:
         self._feeds = feeds
         self._muted = False
         self._silent: set[str] = set()
+        self._halted: set[str] = set()
         self._flowing = asyncio.Event()
         self._subscribers: dict[Hashable, list[Connection]] = {}
         self._traded: list[Source] = []
@@ -69,7 +70,7 @@ class TickStream:
             audible = iter(self._ever_traded)
         else:
             audible = (source for source in sources if not self._silent & source.names)
-        self._trade(audible)
+        self._trade(source for source in audible if source.instrument.symbol not in self._halted)
         self._set_flowing()
 
     def _trade(self, sources: Iterable[Source]) -> None:
@@ -95,6 +96,10 @@ class TickStream:
     def silence(self, symbols: set[str]) -> None:
         """Replace the silent symbols and channels, of which no ticks are made. Call :meth:`route` afterwards."""
         self._silent = symbols
+
+    def halt(self, symbols: set[str], *, resume: bool) -> None:
+        """Make no ticks of these symbols, or make them again. Call :meth:`route` afterwards."""
+        self._halted = self._halted - symbols if resume else self._halted | symbols
 
     def set_faults(self, faults: StreamFaults | None) -> None:
         """Give ticks wrong times from now on, or right ones again."""
@@ -136,14 +141,18 @@ class TickStream:
 
     def send_bars(self, *, unfinished: bool) -> int:
         """Send the bars that are due; with ``unfinished``, all that are new or changed. Returns how many."""
-        now = now_ms()
-        bars = [event for feed in self._feeds for event in feed.due(now, unfinished=unfinished)]
-        if bars:
-            for event in bars:
-                self._history.keep(event, now)
-                self._deliver(event)
-            self._flush()
+        bars = [event for feed in self._feeds for event in feed.due(now_ms(), unfinished=unfinished)]
+        self.send(bars)
         return len(bars)
+
+    def send(self, events: Sequence[Event]) -> None:
+        """Send events that are not of ticks."""
+        now = now_ms()
+        for event in events:
+            self._history.keep(event, now)
+            self._deliver(event)
+        if events:
+            self._flush()
 
     async def send_exactly(self, ticks: int) -> None:
         """Send this many ticks as fast as the slowest subscriber reads, besides those that the rate asks for.

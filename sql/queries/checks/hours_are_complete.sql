@@ -1,8 +1,8 @@
 -- Feeds and hours whose number of ticks in the table is not the number that was loaded: of all hours when everything is asked
 -- for, otherwise of those that changed in the last two hours (48 at most, the newest changes). Hours that do not lie wholly in
 -- the chunks that they were loaded into are left out: retention dropped those chunks, which is no loss. A DELETE leaves the
--- chunk where it is. Official prices and corrections have no chunks and are all kept. A later official price replaces the earlier
--- one, with another time, so they are counted by feed, as of its newest hour. Rows by hand, of the feed `manual`, were counted by
+-- chunk where it is. Official prices, corrections and trading halts have no chunks and are all kept. A later official price
+-- replaces the earlier one, with another time, so they are counted by feed, as of its newest hour. Rows by hand, of the feed `manual`, were counted by
 -- nobody: their number is told, and not judged. One row: how many feeds' hours were compared, with how many rows, how many rows by hand
 -- were there, how many hours differ, and some of those.
 WITH chunk AS MATERIALIZED (
@@ -70,6 +70,21 @@ stored AS (
     ) AS found
     WHERE destination = 'tick_correction' AND NOT %(everything)s
     UNION ALL
+    SELECT feed, destination, hour, ticks
+    FROM changed
+    CROSS JOIN LATERAL (
+        SELECT feed, count(*) AS ticks
+        FROM trading_halt
+        WHERE time >= changed.hour AND time < changed.hour + INTERVAL '1 hour'
+        GROUP BY feed
+    ) AS found
+    WHERE destination = 'trading_halt' AND NOT %(everything)s
+    UNION ALL
+    SELECT feed, 'trading_halt', time_bucket(INTERVAL '1 hour', time), count(*)
+    FROM trading_halt
+    WHERE %(everything)s
+    GROUP BY feed, time_bucket(INTERVAL '1 hour', time)
+    UNION ALL
     SELECT feed, 'tick_correction', time_bucket(INTERVAL '1 hour', time), count(*)
     FROM tick_correction
     WHERE %(everything)s
@@ -110,7 +125,7 @@ compared AS MATERIALIZED (
     WHERE counted.loaded IS NULL
         OR (
             (%(everything)s OR (destination, hour) IN (SELECT changed.destination, changed.hour FROM changed))
-            AND (destination = 'tick_correction' OR INTERVAL '1 hour' = (
+            AND (destination IN ('tick_correction', 'trading_halt') OR INTERVAL '1 hour' = (
                 SELECT sum(least(range_end, hour + INTERVAL '1 hour') - greatest(range_start, hour))
                 FROM chunk
                 WHERE chunk.destination = counted.destination

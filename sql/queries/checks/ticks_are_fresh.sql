@@ -1,12 +1,12 @@
--- Seconds since the last tick of each feed arrived, as counted while it was loaded: no tick is read. Corrections are left out: those
--- that the true-up finds say nothing of the stream.
+-- Seconds since the last tick of each feed arrived, as counted while it was loaded: no tick is read. Corrections are left out, since
+-- those that the true-up finds say nothing of the stream, and trading halts, which are no ticks.
 SELECT
     feed.feed,
     enabled,
     max(last_received_at) AS last_received_at,
     extract(epoch FROM now() - max(last_received_at))::double precision AS age_seconds
 FROM ticks_platform.feed
-LEFT JOIN ticks_platform.feed_hour ON feed_hour.feed = feed.feed AND destination <> 'tick_correction'
+LEFT JOIN ticks_platform.feed_hour ON feed_hour.feed = feed.feed AND destination NOT IN ('tick_correction', 'trading_halt')
 WHERE feed.feed = ANY (%(feeds)s)
 GROUP BY feed.feed, enabled
 ORDER BY feed.feed;

@@ -1,7 +1,10 @@
--- Seconds until fewer than the given number of requests lie in the window that ends now; no row when fewer do.
+-- Seconds until a request of so many credits fits into the window that ends now, beside those made in it; no row when it fits already.
 SELECT extract(epoch FROM at + make_interval(secs => %(seconds)s) - clock_timestamp())::double precision
-FROM ticks_platform.feed_repair_request
-WHERE account = %(account)s AND at > clock_timestamp() - make_interval(secs => %(seconds)s)
+FROM (
+    SELECT at, sum(credits) OVER (ORDER BY at DESC, request_id DESC) AS used
+    FROM ticks_platform.feed_repair_request
+    WHERE account = %(account)s AND at > clock_timestamp() - make_interval(secs => %(seconds)s)
+) AS made
+WHERE used > %(limit)s - %(credits)s
 ORDER BY at DESC
-OFFSET %(limit)s - 1
 LIMIT 1;

@@ -25,22 +25,22 @@ class ApplyConfig(dg.Config):
 
 
 def _metadata(found: Sequence[Disagreement], feeds: Feeds) -> dict[str, dg.MetadataValue]:
-    ticks: Counter[tuple[str, str]] = Counter()
-    days: Counter[tuple[str, str]] = Counter()
+    ticks: Counter[tuple[str, str, bool]] = Counter()
+    days: Counter[tuple[str, str, bool]] = Counter()
     for each in found:
-        ticks[each.feed, each.symbol] += each.ticks
-        days[each.feed, each.symbol] += 1
+        ticks[each.feed, each.symbol, each.is_secondary] += each.ticks
+        days[each.feed, each.symbol, each.is_secondary] += 1
     rows = [
         dg.TableRecord(
             {
                 "feed": feed,
-                "becomes": "secondary" if feed in feeds.secondary else "primary",
+                "becomes": "secondary" if is_secondary else "primary",
                 "symbol": symbol,
                 "ticks": number,
-                "days": days[feed, symbol],
+                "days": days[feed, symbol, is_secondary],
             }
         )
-        for (feed, symbol), number in ticks.most_common(SHOWN)
+        for (feed, symbol, is_secondary), number in ticks.most_common(SHOWN)
     ]
     columns = [dg.TableColumn(name) for name in ("feed", "becomes", "symbol")]
     columns += [dg.TableColumn(name, "int") for name in ("ticks", "days")]
@@ -49,7 +49,7 @@ def _metadata(found: Sequence[Disagreement], feeds: Feeds) -> dict[str, dg.Metad
         "primary feeds": dg.MetadataValue.text(", ".join(feeds.primary) or "none"),
         "secondary feeds": dg.MetadataValue.text(", ".join(feeds.secondary) or "none"),
         "ticks": dg.MetadataValue.int(sum(ticks.values())),
-        "symbols": dg.MetadataValue.int(len({symbol for _, symbol in ticks})),
+        "symbols": dg.MetadataValue.int(len({symbol for _, symbol, _ in ticks})),
         "days": dg.MetadataValue.int(len(all_days)),
         **(
             {
@@ -78,7 +78,10 @@ def apply_primary_feeds() -> dg.Definitions:
         name="mark_secondary_ticks",
         pool=REFRESH_POOL,
         out=dg.Out(dg.Nothing),
-        description="Marks the ticks of secondary feeds, and only those, day by day, and refreshes the days' candles.",
+        description=(
+            "Marks the ticks of secondary feeds and copies by hand, and only those, day by day, and refreshes the "
+            "days' candles."
+        ),
     )
     def mark(context: dg.OpExecutionContext, config: ApplyConfig, ticks_database: DatabaseResource) -> None:
         """Say what would change, and unless it is a dry run, change it."""
@@ -116,8 +119,9 @@ def apply_primary_feeds() -> dg.Definitions:
             "Makes the stored ticks agree with feeds.yaml about which feeds are primary: after `candles: false` was "
             "moved from one feed to another, the candles of all days are made of the other one's ticks. Feeds that are "
             "not in feeds.yaml are left as they are, and so are secondary ticks of symbols that a feed no longer "
-            "lists. A dry run, unless dry_run is set to false in the launchpad, says how many ticks of which feeds, "
-            "symbols and days would change."
+            "lists. Rows by hand become secondary where they are copies: in hours in which a feed's ticks make the "
+            "candles of their symbol, except in that feed's gaps. A dry run, unless dry_run is set to false in the "
+            "launchpad, says how many ticks of which feeds, symbols and days would change."
         ),
     )
     def job() -> None:

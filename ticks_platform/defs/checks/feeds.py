@@ -1,15 +1,27 @@
 """Checks of what the feeds deliver: they weigh the database's state against calendars and the limits of feeds.yaml."""
 
 import time
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 
+from ticks_platform import timestamps
 from ticks_platform.defs.checks.check import Subject, Verdict
 from ticks_platform.defs.common.examples import examples, table
 from ticks_platform.feeds import primary
 from ticks_platform.ingestion import eligibility
 from ticks_platform.timescale import quality
+from ticks_platform.timescale.candles import primary_feeds
+from ticks_platform.timescale.candles.primary_feeds import Copies
+
+COPIES_WINDOW = timedelta(hours=2)
+"""How far back rows by hand are compared with what feeds stream; rows_by_hand_are_no_copies reads the whole table."""
+COPIES_REMEDY = (
+    "Insert only symbols by hand that no feed of feeds.yaml streams, or remove them from feeds.yaml. Then run the job "
+    "apply_primary_feeds, which marks the copies as secondary: they stay stored, and are in no candle. To let the rows "
+    "by hand make the candles instead, set `candles: false` on the feed before that."
+)
 
 CONDITIONS_WINDOW = timedelta(days=1)
 """How far back the conditions of trades are looked at: the check runs once a day."""
@@ -56,12 +68,48 @@ def ticks_are_fresh(subject: Subject) -> Verdict:
 def symbols_have_one_primary_feed(subject: Subject) -> Verdict:
     """No two primary feeds carry the same symbol; a function, since feeds.yaml says so and not the database."""
     found = primary.shared(subject.settings.feeds)
-    text = "; ".join(f"{pair}: their ticks are in the same candles, and volumes count twice" for pair in found)
+    text = [f"{pair}: their ticks are in the same candles, and volumes count twice" for pair in found]
+    remedies = [pair.remedy for pair in found]
+    with subject.database.transaction() as cursor:
+        now = timestamps.floor(datetime.now(timezone.utc), timedelta(hours=1))
+        copies = primary_feeds.copies_by_hand(cursor, now - COPIES_WINDOW, now + timedelta(hours=1))
+    text += _copies(copies)
+    remedies += [COPIES_REMEDY] if any(each.are_copies for each in copies) else []
     return Verdict(
-        passed=not found,
-        description=text or "every symbol has one primary feed",
-        metadata={"to mend it": dg.MetadataValue.text("\n".join(pair.remedy for pair in found))} if found else {},
+        passed=not text,
+        description="; ".join(text) or "every symbol has one primary feed",
+        metadata={"to mend it": dg.MetadataValue.text("\n".join(remedies))} if remedies else {},
     )
+
+
+def rows_by_hand_are_no_copies(subject: Subject) -> Verdict:
+    """No row by hand doubles a feed's ticks, whatever its time; a function, since it says what to do."""
+    with subject.database.transaction() as cursor:
+        text = _copies(primary_feeds.all_copies_by_hand(cursor))
+    return Verdict(
+        passed=not text,
+        description="; ".join(text) or "no row by hand is in the candles of a feed's symbol",
+        metadata={"to mend it": dg.MetadataValue.text(COPIES_REMEDY)} if text else {},
+    )
+
+
+def _copies(found: Sequence[Copies]) -> list[str]:
+    """A message if there are copies by hand in the candles."""
+    by_feeds: dict[tuple[str, ...], list[Copies]] = {}
+    for copies in found:
+        if copies.are_copies:
+            by_feeds.setdefault(tuple(copies.feeds), []).append(copies)
+    messages = []
+    for feeds, each in by_feeds.items():
+        more = len(each) - primary.NAMED
+        symbols = ", ".join(copies.symbol for copies in each[: primary.NAMED]) + (
+            f" and {more} more" if more > 0 else ""
+        )
+        messages.append(
+            f"{sum(copies.rows for copies in each):,} rows by hand are in the candles of {symbols}, which feed "
+            f"{', '.join(feeds)} makes"
+        )
+    return messages
 
 
 def channels_are_streaming(subject: Subject) -> Verdict:

@@ -5,6 +5,9 @@ import dagster as dg
 from ticks_platform.defs.checks.table import CHECKS
 from ticks_platform.defs.common.bring_up import scheduled_job
 
+DAILY = ", ".join(check.name for check in CHECKS if check.daily)
+"""The checks that run once a day."""
+
 
 def _checks(*, daily: bool) -> dg.AssetSelection:
     # By name: other checks of a project that merges our definitions with its own are not ours to run.
@@ -38,8 +41,6 @@ def check_every_tick() -> dg.Definitions:
         "check_every_tick",
         "40 4 * * *",
         _checks(daily=True),
-        description="Runs the checks every_tick_is_there, which reads all ticks, and conditions_are_known.",
-        schedule_description=(
-            "Once a day, runs the checks every_tick_is_there, which reads all ticks, and conditions_are_known."
-        ),
+        description=f"Runs the checks that read more than the newest ticks: {DAILY}.",
+        schedule_description=f"Once a day, runs the checks that read more than the newest ticks: {DAILY}.",
     )

@@ -54,7 +54,19 @@ CHECKS = (
         feeds.symbols_have_one_primary_feed,
         WARN,
         "The candles of a symbol are made of one feed's ticks. Feeds that share a symbol are refused when feeds.yaml "
-        "is loaded, unless all but one have `candles: false`; those that were running already are warned of here.",
+        "is loaded, unless all but one have `candles: false`; those that were running already are warned of here. So "
+        f"are rows by hand of the last {feeds.COPIES_WINDOW.total_seconds() / 3600:g} hours of a symbol that a feed "
+        "streams; in its gaps they are welcome.",
+    ),
+    Check(
+        "rows_by_hand_are_no_copies",
+        (TICKS,),
+        feeds.rows_by_hand_are_no_copies,
+        WARN,
+        "No row by hand is in the candles of a symbol in an hour in which a feed's ticks make them, except in the "
+        "feed's gaps. Reads the whole table once there is such a row; symbols_have_one_primary_feed does the same for "
+        "the last hours.",
+        daily=True,
     ),
     Check(
         "ledger_balances",
@@ -84,6 +96,18 @@ CHECKS = (
         "stocks. One that has none restricts nothing: its trades set prices and count in the volume. The rules are "
         "part of the release; a newer one may know it.",
         daily=True,
+    ),
+    Check(
+        "split_factors_agree",
+        ("corporate_actions",),
+        Query(
+            "queries/checks/split_factors_agree.sql",
+            good="{judged} splits have the provider's cumulative factor",
+            bad="{offending} of {judged} splits do not have the provider's cumulative factor",
+        ),
+        WARN,
+        "The cumulative factor of each split, computed from the ratios in corporate_action, is the provider's. Where "
+        "it is not, a split is missing or wrong, and so are adjusted candles before it.",
     ),
     Check(
         "journal_has_room",

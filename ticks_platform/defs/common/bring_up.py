@@ -17,6 +17,7 @@ OBJECTS = (
     "stock_aggregates",
     "official_price",
     "tick_correction",
+    "trading_halt",
     "corporate_action",
     "company",
     "instrument",

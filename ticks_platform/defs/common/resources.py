@@ -13,7 +13,9 @@ from pydantic import Field
 
 from ticks_platform import local_feeds
 from ticks_platform.defs.common.project import feeds_file
+from ticks_platform.feeds.corporate_actions import CorporateActions
 from ticks_platform.feeds.history import History
+from ticks_platform.feeds.reference import Reference
 from ticks_platform.feeds.settings import FeedSettings, PlatformSettings, SettingsError, load_settings
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
@@ -106,6 +108,14 @@ class IngestionResource(dg.ConfigurableResource[None]):
         Raises SettingsError when it needs an API key that is missing, or a stand-in that does not run.
         """
         return local_feeds.history(feed)
+
+    def reference(self, feed: FeedSettings) -> Reference | None:
+        """Where a feed's provider is asked what it knows of instruments. Raises SettingsError without an API key."""
+        return local_feeds.reference(feed)
+
+    def corporate_actions(self, feed: FeedSettings) -> CorporateActions | None:
+        """Where a feed's provider is asked for splits and dividends. Raises SettingsError, as `history`."""
+        return local_feeds.corporate_actions(feed)
 
 
 @dg.definitions

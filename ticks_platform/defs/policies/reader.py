@@ -16,6 +16,7 @@ TABLES = (
     "stock_aggregates",
     "company",
     "market_calendar",
+    "corporate_actions",
     "one_minute_candle",
     "one_hour_candle",
     "one_day_candle",

@@ -31,7 +31,9 @@ from ticks_platform.feeds.events import (
     Unsubscribed,
 )
 from ticks_platform.feeds.polygon import events as polygon_events
+from ticks_platform.feeds.polygon.corporate_actions import PolygonCorporateActions
 from ticks_platform.feeds.polygon.history import PolygonHistory
+from ticks_platform.feeds.polygon.reference import PolygonReference
 from ticks_platform.feeds.reference import Facts, pair
 
 MAX_CONNECTIONS_PAUSE = 60.0
@@ -42,7 +44,7 @@ AUTH_TIMEOUT_PAUSE = 5.0
 """Seconds to wait after `auth_timeout`."""
 
 CHANNELS: dict[str, tuple[str, ...]] = {
-    "stocks": ("T", "Q", "A", "AM"),
+    "stocks": ("T", "Q", "A", "AM", "LULD"),
     "options": ("T", "Q", "A", "AM"),
     "indices": ("V", "A", "AM"),
     "crypto": ("XT", "XQ", "XA", "XAS"),
@@ -217,13 +219,17 @@ class PolygonConnector(Connector):
             return pair(base, quote)
         return _INSTRUMENTS[market]
 
+    def reference(self) -> PolygonReference:
+        options = self._options
+        return PolygonReference(url=self.url, api_key=self.api_key, market=options.market, domain=options.domain)
+
     def hours(self, symbol: str) -> str:
         return US_STOCKS if self._options.market == "stocks" else super().hours(symbol)
 
     def history(self) -> PolygonHistory | None:
         options = self._options
         channels = options.channels or CHANNELS[options.market][:1]
-        if {"Q", "XQ", "A", "XAS", "CAS"}.issuperset(channels):
+        if {"Q", "XQ", "A", "XAS", "CAS", "LULD"}.issuperset(channels):
             return None
         return PolygonHistory(
             url=self.url,
@@ -233,6 +239,11 @@ class PolygonConnector(Connector):
             cluster=options.cluster,
             kind="trades" if {"T", "XT"}.intersection(channels) else "bars",
         )
+
+    def corporate_actions(self) -> PolygonCorporateActions | None:
+        if self._options.market != "stocks":
+            return None
+        return PolygonCorporateActions(url=self.url, api_key=self.api_key, domain=self._options.domain)
 
 
 def _pair(symbol: str) -> str:

@@ -17,7 +17,7 @@ import msgspec
 
 from ticks_platform.feeds.columns import Decoded, decode_lines
 from ticks_platform.feeds.decoding import UNDECODABLE, Finite
-from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick
+from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick, TradingHalt
 from ticks_platform.feeds.polygon.trades import (
     IncompleteError,
     Time,
@@ -118,6 +118,16 @@ class _IndexValue(msgspec.Struct, tag_field="ev", tag="V", gc=False):
     t: Time | None = None
 
 
+class _PriceBand(msgspec.Struct, tag_field="ev", tag="LULD", gc=False):
+    """Limit up and limit down of a stock. `i` are indicators: 17 for a halt, 18 for a resumption, of symbols that are
+    listed on Nasdaq only (massive.com/docs/websocket/stocks/luld). `t` is in nanoseconds on the live service, in
+    milliseconds by its documentation."""
+
+    T: str | None = None
+    t: Time | None = None
+    i: list[int] | None = None
+
+
 class _StatusEvent(msgspec.Struct, tag_field="ev", tag="status", gc=False):
     pass
 
@@ -135,6 +145,7 @@ _Known = (
     | _ForexMinuteBar
     | _ForexSecondBar
     | _IndexValue
+    | _PriceBand
     | _StatusEvent
 )
 
@@ -151,7 +162,7 @@ _decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_kind = msgspec.json.Decoder(_Kind).decode
 
 _KINDS = frozenset(
-    ("T", "Q", "A", "AM", "XT", "XQ", "XA", "XAS", "C", "CA", "CAS", "V", "status"),
+    ("T", "Q", "A", "AM", "XT", "XQ", "XA", "XAS", "C", "CA", "CAS", "V", "LULD", "status"),
 )
 
 
@@ -231,6 +242,18 @@ def _index_value(item: _IndexValue) -> Event:
     return Tick(item.T, nanoseconds(item.t), item.val)
 
 
+def _halt(item: _PriceBand) -> Event:
+    """Halts and their ends are kept; price bands are not."""
+    halted, resumed = _HALT in (item.i or ()), _RESUME in (item.i or ())
+    if not halted and not resumed:
+        return _BAND
+    if item.t is None or not item.T:
+        raise missing("halt", T=item.T, t=item.t)
+    if halted and resumed:
+        raise IncompleteError("halt and resumption in one event")
+    return TradingHalt(item.T, nanoseconds(item.t), "halt" if halted else "resume")
+
+
 def _quote(item: _Quote | _CryptoQuote) -> Event:
     crypto = isinstance(item, _CryptoQuote)
     symbol = item.pair if isinstance(item, _CryptoQuote) else item.sym
@@ -265,6 +288,8 @@ def _bar(symbol_field: str, length: int) -> Callable[[Any], Event]:
 
 
 _STATUS = Control("status")
+_BAND = Control("LULD")
+_HALT, _RESUME = 17, 18
 
 _CONVERT: dict[type, Callable[[Any], Event]] = {
     Trade: trade,
@@ -279,6 +304,7 @@ _CONVERT: dict[type, Callable[[Any], Event]] = {
     _ForexMinuteBar: _bar("pair", MINUTE),
     _ForexSecondBar: _bar("pair", SECOND),
     _IndexValue: _index_value,
+    _PriceBand: _halt,
     _StatusEvent: lambda _item: _STATUS,
 }
 

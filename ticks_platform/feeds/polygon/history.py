@@ -80,7 +80,7 @@ class _Bar(msgspec.Struct, gc=False):
     vw: Finite | None = None
 
 
-class _Body(msgspec.Struct):
+class Body(msgspec.Struct):
     """An error has its text in `message` or in `error`."""
 
     status: str | None = None
@@ -93,7 +93,7 @@ class _Body(msgspec.Struct):
 # Not strict: `decimal_size` is a string.
 _decode_trade = msgspec.json.Decoder(_Trade, strict=False).decode
 _decode_bar = msgspec.json.Decoder(_Bar, strict=False).decode
-_decode_body = msgspec.json.Decoder(_Body).decode
+decode_body = msgspec.json.Decoder(Body).decode
 
 _HAS_CORRECT_DATA, _HAS_INCORRECT_DATA = 1, 12
 _CANCELLED_TRADES, _CANCEL_MESSAGES = (7, 8), (10, 11)
@@ -134,7 +134,7 @@ class PolygonHistory(History):
         return bars
 
     def first(self, span: Span) -> str:
-        ticker = quote(self._ticker(span.asked), safe="")
+        ticker = quote(rest_ticker(span.asked, self._market), safe="")
         if self.kind == "trades":
             query = {
                 "timestamp.gte": span.begin,
@@ -153,14 +153,14 @@ class PolygonHistory(History):
 
     def page(self, span: Span, cursor: str, answer: HistoryAnswer) -> Page:
         try:
-            body = _decode_body(answer.body)
+            body = decode_body(answer.body)
         except UNDECODABLE as error:
             if answer.status == 200:
                 raise TransientError(f"Polygon sent an invalid response: {error}") from None
-            body = _Body()
+            body = Body()
         if answer.status != 200:
-            raise _error(answer, body, span)
-        upcoming = _cursor(body.next_url) if body.next_url else None
+            raise error_of(answer, body, span.symbol)
+        upcoming = cursor_of(body.next_url) if body.next_url else None
         if upcoming == cursor:
             raise TransientError("Polygon named the current page as the next one")
         results = body.results or []
@@ -174,12 +174,13 @@ class PolygonHistory(History):
         kept = {_kept(event) for event in events if isinstance(event, Correction) and event.kept_price is not None}
         return [_UNCHANGED if kept and _incorrect(event) in kept else event for event in events]
 
-    def _ticker(self, symbol: str) -> str:
-        """The REST API's name of a symbol: X:BTCUSD for the WebSocket's BTC-USD, C:EURUSD for EUR/USD."""
-        if self._market in ("crypto", "forex"):
-            plain = symbol.replace("-", "").replace("/", "")
-            return f"{'X' if self._market == 'crypto' else 'C'}:{plain}"
-        return symbol
+
+def rest_ticker(symbol: str, market: str) -> str:
+    """The REST API's name of a symbol: X:BTCUSD for the WebSocket's BTC-USD, C:EURUSD for EUR/USD."""
+    if market in ("crypto", "forex"):
+        plain = symbol.replace("-", "").replace("/", "")
+        return f"{'X' if market == 'crypto' else 'C'}:{plain}"
+    return symbol
 
 
 def _trade(symbol: str, raw: bytes, market: str) -> list[Event]:
@@ -275,14 +276,15 @@ def _bar(symbol: str, raw: bytes) -> Event:
     return Bar(symbol, begin, begin + MINUTE, item.o, item.h, item.l, item.c, item.v, item.vw)
 
 
-def _cursor(next_url: str) -> str:
+def cursor_of(next_url: str) -> str:
     """Path and query of the next page, without the host: the key must not be sent to another one."""
     parts = urlsplit(next_url)
     query = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name.lower() != "apikey"])
     return f"{parts.path}?{query}"
 
 
-def _error(answer: HistoryAnswer, body: _Body, span: Span) -> Exception:
+def error_of(answer: HistoryAnswer, body: Body, what: str) -> Exception:
+    """The error of a response; `what` was asked for."""
     reason = f"Polygon answered {answer.status}: {body.message or body.error or body.status or 'no message'}"
     lower = reason.lower()
     if answer.status == 429:
@@ -292,10 +294,10 @@ def _error(answer: HistoryAnswer, body: _Body, span: Span) -> Exception:
             # Plans without real time have data after minutes, the free plan after a day.
             return NotYetAvailableError(reason)
         if answer.status == 403 or "not_authorized" in lower or "not entitled" in lower:
-            return NotEntitledError(f"{span.symbol}: {reason}")
+            return NotEntitledError(f"{what}: {reason}")
         return KeyRefusedError(reason)
     if answer.status == 404:
-        return UnknownSymbolError(f"{span.symbol}: {reason}")
+        return UnknownSymbolError(f"{what}: {reason}")
     if answer.status in (408, 413, 425, 499) or answer.status >= 500:
         return TransientError(reason)
-    return PermanentError(f"{span.symbol}: {reason}")
+    return PermanentError(f"{what}: {reason}")

@@ -185,7 +185,8 @@ class Session:
         silence = escalation.silence
         now = time.time()
         names = {self._connector.symbol_of(symbol): symbol for symbol in self._symbols or ()}
-        self._check_stall(silence, names, now)
+        traded = [name for name, symbol in names.items() if not self._is_halted(silence, name, symbol)]
+        self._check_stall(silence, traded, now)
         if self._last_data_at > silence.decoded_until and now - self._last_data_at < MAX_DECODE_LAG:
             now = silence.decoded_until
 
@@ -209,6 +210,9 @@ class Session:
         if steps.reconnect:
             self._state.change(State.STALLED, steps.reconnect)
             raise LocalCloseError(steps.reconnect)
+
+    def _is_halted(self, silence: SilenceDetector, name: str, symbol: str) -> bool:
+        return silence.is_halted(name, since=self._subscribed_at[symbol])
 
     def _check_stall(self, silence: SilenceDetector, symbols: Iterable[str], now: float) -> None:
         """If no symbol has data while a market is open: resubscribe, then reconnect."""

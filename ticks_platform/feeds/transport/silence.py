@@ -11,7 +11,7 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ticks_platform.feeds.calendars import Calendar
 
@@ -26,6 +26,10 @@ MAX_PATIENCE = 7200.0
 
 COUNTING_INTERVAL = 1.0
 """Seconds of ticks that are counted at once, since a batch may have a thousand symbols."""
+
+HALT_REPORTS = 60.0
+"""Seconds after a halt in which ticks may be late reports of trades from before it. A later tick ends the halt, whose
+resumption was missed."""
 
 RECONNECT_PAUSE = 600.0
 """Seconds between reconnects if at least half of a connection's symbols are silent."""
@@ -44,6 +48,16 @@ class _Rate:
         self.updated = at
 
 
+class _Halt(NamedTuple):
+    """The last halt of a symbol's trading; seconds since the Unix epoch."""
+
+    begin: float
+    end: float
+
+
+_NO_HALT = _Halt(math.inf, math.inf)
+
+
 class SilenceDetector:
     """The rate of each symbol of a feed. Written by the decoding thread, read by the receiving threads."""
 
@@ -54,6 +68,8 @@ class SilenceDetector:
         self._rates: dict[str, _Rate] = {}
         self._lock = threading.Lock()
         self._watched: dict[str, float] = {}
+        self._halts: dict[str, _Halt] = {}
+        self._halted: set[str] = set()
         self._pending: Counter[str] = Counter()
         self._pending_until = 0.0
         self._counted_until = 0.0
@@ -82,8 +98,34 @@ class SilenceDetector:
                 for symbol in self._watched.keys() & set(symbols):
                     at = until if arrivals is None else arrivals()[symbols.index(symbol)] / 1e9
                     self._watched[symbol] = min(at, self._watched[symbol])
+            if self._halted:
+                symbols = list(symbols)
+                for symbol in self._halted & set(symbols):
+                    if until > self._halts[symbol].begin + HALT_REPORTS:
+                        self._resume(symbol, until)
             self._pending.update(symbols)
             self._pending_until = max(self._pending_until, until)
+
+    def record_halt(self, symbol: str, kind: Literal["halt", "resume"], at: float) -> None:
+        """Trading of a symbol was halted, or resumed; that arrived at `at`. Its silence is expected meanwhile."""
+        with self._lock:
+            if kind == "resume":
+                self._resume(symbol, at)
+            elif kind == "halt" and symbol not in self._halted:
+                self._halts[symbol] = _Halt(at, math.inf)
+                self._halted.add(symbol)
+
+    def _resume(self, symbol: str, at: float) -> None:
+        if symbol in self._halted:
+            self._halted.discard(symbol)
+            self._halts[symbol] = self._halts[symbol]._replace(end=at)
+
+    def is_halted(self, symbol: str, *, since: float) -> bool:
+        """Whether a symbol is halted, as was told after it was subscribed to at `since`.
+
+        What was told before may have ended while nothing was received.
+        """
+        return symbol in self._halted and self._halts[symbol].begin >= since
 
     def mark_decoded(self, until: float) -> None:
         """All that arrived up to `until` is decoded."""
@@ -151,13 +193,18 @@ class SilenceDetector:
             return self._watched.pop(symbol, math.inf)
 
     def duration(self, symbol: str, now: float, *, since: float) -> float:
-        """Seconds since the last tick, the session's open or `since`, whichever is latest; 0 in a closed market."""
+        """Seconds since the last tick, the end of a halt, the session's open or `since`, whichever is latest.
+
+        0 in a closed market.
+        """
         calendar = self._calendars.get(symbol)
         opened = calendar.open_since(now) if calendar else None
         if opened is None:
             return 0.0
         rate = self._rates.get(symbol)
-        return max(0.0, now - max(since, opened, rate.last if rate else 0.0))
+        halt = self._halts.get(symbol)
+        resumed = halt.end if halt is not None and halt.end < math.inf else 0.0
+        return max(0.0, now - max(since, opened, resumed, rate.last if rate else 0.0))
 
     def open_since(self, symbols: Iterable[str], now: float) -> float | None:
         """Since when a market of these symbols has been open; None while all are closed."""
@@ -172,10 +219,11 @@ class SilenceDetector:
         return min(opened, default=None)
 
     def _open_seconds(self, symbol: str, begin: float, end: float) -> float:
+        """Seconds of a time in which its market was open, and it was not halted."""
         calendar = self._calendars.get(symbol)
-        if calendar is None:
-            return max(0.0, end - begin)
-        return sum(close - open_ for open_, close in calendar.sessions(begin, end))
+        sessions = [(begin, max(begin, end))] if calendar is None else calendar.sessions(begin, end)
+        halt = self._halts.get(symbol, _NO_HALT)
+        return sum(close - open_ - max(0.0, min(close, halt.end) - max(open_, halt.begin)) for open_, close in sessions)
 
 
 class Steps(NamedTuple):
@@ -220,6 +268,8 @@ class Escalation:
         for symbol, subscribed in since.items():
             # A symbol that was silent before a reconnect stays silent, although its subscription is new.
             begin = min(subscribed, self._detected_at.get(symbol, subscribed))
+            if silence.is_halted(symbol, since=subscribed):
+                continue
             seconds = silence.duration(symbol, now, since=begin)
             if seconds > silence.limit(symbol):
                 silent[symbol] = seconds

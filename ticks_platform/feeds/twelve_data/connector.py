@@ -34,6 +34,7 @@ from ticks_platform.feeds.events import (
     Unsubscribed,
 )
 from ticks_platform.feeds.reference import Facts, pair
+from ticks_platform.feeds.twelve_data.corporate_actions import TwelveDataCorporateActions
 from ticks_platform.feeds.twelve_data.events import (
     decode,
     decode_kind,
@@ -43,6 +44,7 @@ from ticks_platform.feeds.twelve_data.events import (
 )
 from ticks_platform.feeds.twelve_data.history import TwelveDataHistory
 from ticks_platform.feeds.twelve_data.names import Misfit, Names, Place, symbol_name
+from ticks_platform.feeds.twelve_data.reference import TwelveDataReference
 
 URL = "wss://ws.twelvedata.com/v1/quotes/price"
 
@@ -225,12 +227,18 @@ class TwelveDataConnector(Connector):
         base, slash, quote = symbol.partition(":")[0].partition("/")
         return pair(base, quote) if slash else Facts()
 
+    def reference(self) -> TwelveDataReference:
+        return TwelveDataReference(url=self.url, api_key=self.api_key)
+
     def hours(self, symbol: str) -> str:
         is_us_stock = "/" not in symbol and symbol.partition(":")[2].upper() in _US_EXCHANGES
         return US_STOCKS if is_us_stock else super().hours(symbol)
 
     def history(self) -> TwelveDataHistory:
         return TwelveDataHistory(url=self.url, api_key=self.api_key, names=self._names)
+
+    def corporate_actions(self) -> TwelveDataCorporateActions:
+        return TwelveDataCorporateActions(url=self.url, api_key=self.api_key)
 
     def decode(self, frame: bytes) -> list[Event]:
         names = self._names

@@ -52,13 +52,18 @@ class DecodedBatch(NamedTuple):
     bars: Rows
     official_prices: Rows
     corrections: Rows
+    halts: Rows
     rejected: list[RejectedEvent]
 
     @property
     def tables(self) -> list[tuple[Table, Rows]]:
         """Rows by table, without empty ones."""
-        every = (self.ticks, self.quotes, self.bars, self.official_prices, self.corrections)
-        return [(table, rows) for table, rows in zip(TABLES, every, strict=True) if rows.events]
+        return [(table, rows) for table, rows in zip(TABLES, self.rows, strict=True) if rows.events]
+
+    @property
+    def rows(self) -> tuple[Rows, ...]:
+        """Rows in the order of TABLES."""
+        return (self.ticks, self.quotes, self.bars, self.official_prices, self.corrections, self.halts)
 
     @property
     def end(self) -> int:
@@ -140,11 +145,11 @@ def decode_groups(groups: Sequence[FrameGroup], decode: Decode, decode_many: Dec
             _add_by_kind(rows, at, events_of, control_of, rejected, parts)
         at += len(chunk.events)
     nothing = Rows([], positions[:0], received_at[:0])
-    ticks, quotes, bars, official_prices, corrections = (
+    ticks, quotes, bars, official_prices, corrections, halts = (
         Rows.joined(part) if part else nothing for part in parts.values()
     )
     return _reject_impossible_times(
-        DecodedBatch(groups, events_of, control_of, ticks, quotes, bars, official_prices, corrections, rejected)
+        DecodedBatch(groups, events_of, control_of, ticks, quotes, bars, official_prices, corrections, halts, rejected)
     )
 
 
@@ -211,8 +216,7 @@ def _reject_impossible_times(batch: DecodedBatch) -> DecodedBatch:
     """Reject the events whose time the table's CHECK would reject, without a round trip to the database."""
     rejected = list(batch.rejected)
     kept: list[Rows] = []
-    every = (batch.ticks, batch.quotes, batch.bars, batch.official_prices, batch.corrections)
-    for table, rows in zip(TABLES, every, strict=True):
+    for table, rows in zip(TABLES, batch.rows, strict=True):
         try:
             times = rows.times(table.time)
         except UNSTORABLE:
@@ -228,13 +232,14 @@ def _reject_impossible_times(batch: DecodedBatch) -> DecodedBatch:
             reason = "the time is before 1990" if early[place] else f"the time is {ahead:.0f} s after its arrival"
             rejected.append(batch.reject(int(rows.positions[place]), int(rows.received_at[place]), reason))
         kept.append(rows.where(~refused))
-    ticks, quotes, bars, official_prices, corrections = kept
+    ticks, quotes, bars, official_prices, corrections, halts = kept
     return batch._replace(
         ticks=ticks,
         quotes=quotes,
         bars=bars,
         official_prices=official_prices,
         corrections=corrections,
+        halts=halts,
         rejected=rejected,
     )
 

@@ -11,10 +11,19 @@ from psycopg2 import sql
 from psycopg2.extras import execute_values
 
 from ticks_platform.ingestion.lease import Lease
-from ticks_platform.ingestion.rows import bars, corrections, duplicate_trades, official_prices
+from ticks_platform.ingestion.rows import bars, corrections, duplicate_trades, halts, official_prices
 from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent, Stored
 from ticks_platform.ingestion.rows.duplicate_trades import Suspect, TradeMemory
-from ticks_platform.ingestion.rows.tables import BARS, CORRECTIONS, OFFICIAL_PRICES, TICKS, UNSTORABLE, Rows, Table
+from ticks_platform.ingestion.rows.tables import (
+    BARS,
+    CORRECTIONS,
+    HALTS,
+    OFFICIAL_PRICES,
+    TICKS,
+    UNSTORABLE,
+    Rows,
+    Table,
+)
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.columnstore import DirectCompress
 from ticks_platform.timescale.database import storable
@@ -86,6 +95,8 @@ class Store:
             elif table is CORRECTIONS:
                 for part in for_new_ticks:
                     self._take_back_or_wait(cursor, batch, part, stored)
+            elif table is HALTS:
+                self._store_halts(cursor, batch, rows, stored)
             else:
                 loaded = self._copy(cursor, batch, table, rows, prepared.encoded.get(table.name), stored.refused)
                 stored.loaded.extend((table, part) for part in loaded)
@@ -120,6 +131,14 @@ class Store:
             result = _UPSERT[table](cursor, self._lease.feed, part)
             stored.loaded.append((table, result.inserted))
             stored.replaced.append(result.replaced)
+
+        self._store_or_split(cursor, batch, rows, store, stored.refused)
+
+    def _store_halts(self, cursor: Cursor, batch: DecodedBatch, rows: Rows, stored: Stored) -> None:
+        def store(part: Rows) -> None:
+            new, known = halts.store(cursor, self._lease.feed, part)
+            stored.loaded.append((HALTS, new))
+            stored.duplicate.append(known)
 
         self._store_or_split(cursor, batch, rows, store, stored.refused)
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.feeds.columns import TickColumns, floats, texts
-from ticks_platform.feeds.events import Bar, Correction, OfficialPrice, Quote, Tick
+from ticks_platform.feeds.events import Bar, Correction, OfficialPrice, Quote, Tick, TradingHalt
 from ticks_platform.feeds.updates import ALL
 from ticks_platform.timescale import copy
 
@@ -272,7 +272,9 @@ CORRECTIONS = Table(
     None,
 )
 
-TABLES = (TICKS, QUOTES, BARS, OFFICIAL_PRICES, CORRECTIONS)
+HALTS = Table("trading_halt", TradingHalt, "time", ("time", "symbol", "kind", "feed", "received_at"), None)
+
+TABLES = (TICKS, QUOTES, BARS, OFFICIAL_PRICES, CORRECTIONS, HALTS)
 
 
 def conditions_text(conditions: Any) -> str | None:

@@ -73,7 +73,11 @@ ONE_DAY = Candle(
     timedelta(days=1),
     ONE_HOUR,
     "candles/one_day_candle.sql",
-    (CandleView("session_day_candle", "candles/session_day_candle.sql"),),
+    (
+        CandleView("session_day_candle", "candles/session_day_candle.sql"),
+        CandleView("one_day_candle_adjusted", "candles/one_day_candle_adjusted.sql"),
+        CandleView("session_day_candle_adjusted", "candles/session_day_candle_adjusted.sql"),
+    ),
 )
 
 CANDLES = (ONE_MINUTE, ONE_HOUR, ONE_DAY)

@@ -12,8 +12,9 @@ Part = Mapping[str, Any]
 _SPANS = {"one_minute_candle": "minute", "one_hour_candle": "hour", "one_day_candle": "UTC day"}
 
 _WHY_NONE = {
+    "halted": "There is no candle: trading of {symbol} was halted, and there was no trade in the {span}.",
     "no_trade": "There is no candle: a feed received {symbol} for the whole {span}, and there was no trade.",
-    "market_closed": "There is no candle: the market was closed.",
+    "market_closed": "There is no candle: the market was closed, and no provider of {symbol} sends then.",
     "feed_gap": "There is no candle: {symbol} was not received for a part of the {span}; see the gaps below.",
     "not_wanted": "There is no candle: no feed streamed {symbol} at that time.",
     "not_over": "There is no candle yet: the {span} has not ended.",
@@ -234,6 +235,9 @@ def _reception(answer: Part) -> Iterator[str]:
         yield f"gap of {gap['feed']} from {begin} to {end}: {gap['cause']}, {gap['state']}{repaired}"
     if answer["gap_count"] > len(answer["gaps"]):
         yield f"and {answer['gap_count'] - len(answer['gaps']):,} more gaps"
+    for halt in answer["halts"]:
+        end = _time(halt["ends_at"], answer) if halt["ends_at"] < answer["until"] else "its end at least"
+        yield f"trading was halted from {_time(halt['begins_at'], answer)} to {end}, as {halt['feed']} told"
     rejected = answer["rejected"]
     if not rejected["searched"]:
         yield "rejected events were not searched: there are too many of them; see ticks_platform.rejected_event"

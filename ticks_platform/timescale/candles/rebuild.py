@@ -97,11 +97,11 @@ def plan(cursor: Cursor, candle: Candle) -> Plan:
         grants += [(name, *row) for row in cursor.fetchall()]
     views = []
     cursor.execute(sql_files.read("queries/rebuild/dependents.sql"), {"candles": names})
-    for name, kind, has_options, definition in cursor.fetchall():
-        if kind != "v" or has_options:
-            obstacles.append(f"{name} reads it and cannot be altered: drop it, and make it again afterwards")
-        else:
+    for name, kind, has_options, reads_candle, definition in cursor.fetchall():
+        if kind == "v" and not has_options:
             views.append(View(name, _view_file(name), definition.rstrip().rstrip(";")))
+        elif reads_candle:
+            obstacles.append(f"{name} reads it and cannot be altered: drop it, and make it again afterwards")
     kept = _up_to_now(cursor, candles.kept_ranges(cursor))
     carried = {}
     for level in rebuilt:
@@ -219,35 +219,41 @@ def _swap(cursor: Cursor, planned: Plan) -> None:
     for level in planned.rebuilt:
         names = {"schema": sql.Identifier(schema), "candle": sql.Identifier(level.name)}
         cursor.execute(sql_files.compose("queries/rebuild/swap_candle.sql", **names))
-    for view in planned.views:
-        _replace_view(cursor, view)
+    for position, view in enumerate(planned.views):
+        if not _replace_view(cursor, view):
+            _make_again(cursor, planned.views[position:])
+            break
     for candle, role, privilege, grantable in planned.grants:
         _grant(cursor, sql.Identifier(candle), role, privilege, grantable)
 
 
-def _replace_view(cursor: Cursor, view: View) -> None:
-    """Make a view read the new candles."""
+def _replace_view(cursor: Cursor, view: View) -> bool:
+    """Make a view read the new candles. False if a column has another type or place, which only a new view can have."""
     cursor.execute("SAVEPOINT view")
     try:
         view.make(cursor)
     except psycopg2.errors.InvalidTableDefinition:
-        # A column has another type or another place, which only a new view can have.
         cursor.execute("ROLLBACK TO SAVEPOINT view")
-        _make_again(cursor, view)
+        return False
+    return True
 
 
-def _make_again(cursor: Cursor, view: View) -> None:
-    cursor.execute(sql_files.read("queries/rebuild/privileges.sql"), {"candle": view.name})
-    grants = cursor.fetchall()
-    cursor.execute(sql_files.read("queries/rebuild/view_comments.sql"), {"view": view.name})
-    comments = cursor.fetchall()
-    name = sql.SQL(view.name)
-    cursor.execute(sql_files.compose("queries/rebuild/drop_view.sql", view=name))
-    view.make(cursor)
-    for role, privilege, grantable in grants:
-        _grant(cursor, name, role, privilege, grantable)
-    for (comment,) in comments if view.file is None else ():
-        cursor.execute(comment)
+def _make_again(cursor: Cursor, views: Sequence[View]) -> None:
+    """Drop these views, each of which may read those before it, and make them again."""
+    grants, comments = {}, {}
+    for view in views:
+        cursor.execute(sql_files.read("queries/rebuild/privileges.sql"), {"candle": view.name})
+        grants[view] = cursor.fetchall()
+        cursor.execute(sql_files.read("queries/rebuild/view_comments.sql"), {"view": view.name})
+        comments[view] = cursor.fetchall() if view.file is None else []
+    for view in reversed(views):
+        cursor.execute(sql_files.compose("queries/rebuild/drop_view.sql", view=sql.SQL(view.name)))
+    for view in views:
+        view.make(cursor)
+        for role, privilege, grantable in grants[view]:
+            _grant(cursor, sql.SQL(view.name), role, privilege, grantable)
+        for (comment,) in comments[view]:
+            cursor.execute(comment)
 
 
 def _grant(cursor: Cursor, relation: sql.Composable, role: str, privilege: str, grantable: bool) -> None:

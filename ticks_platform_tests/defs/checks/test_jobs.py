@@ -17,6 +17,10 @@ def test_the_whole_table_is_read_once_a_day_and_not_every_five_minutes(platform:
         name: {key.name for key in platform.resolve_job_def(name).asset_layer.asset_graph.asset_check_keys}
         for name in ("check_quality", "check_every_tick")
     }
-    assert checked["check_every_tick"] == {"every_tick_is_there", "conditions_are_known"}
+    assert checked["check_every_tick"] == {
+        "every_tick_is_there",
+        "conditions_are_known",
+        "rows_by_hand_are_no_copies",
+    }
     everything = {key.name for key in platform.get_repository_def().asset_graph.asset_check_keys}
     assert checked["check_quality"] == everything - checked["check_every_tick"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from typing import Any
 
 import msgspec
 import pytest
 
-from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick
+from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick, TradingHalt
 from ticks_platform.feeds.polygon import events as polygon_events
 from ticks_platform.feeds.polygon.events import decode
 
@@ -37,6 +38,7 @@ XQ = {
     **{"x": 1, "r": 1610462411128},
 }
 C = {"ev": "C", "p": "USD/CNH", "x": "44", "a": 6.83366, "b": 6.83363, "t": AT}
+LULD = {"ev": "LULD", "T": "MSFT", "h": 492.99, "l": 446.04, "i": [17], "z": 3, "t": 1764086430905642800, "q": 5925769}
 V = {"ev": "V", "val": 3988.5, "T": "I:SPX", "t": 1678220098130}
 
 
@@ -234,8 +236,8 @@ def test_index_values() -> None:
 def test_statuses_and_unknown_events_carry_no_data() -> None:
     assert one({"ev": "status", "status": "success", "message": "subscribed to: T.MSFT"}) == Control("status")
     assert one({"ev": "status", "status": 5, "message": None}) == Control("status")
-    assert one({"ev": "LULD", "T": "MSFT", "h": 218.86, "l": 198.02, "i": [17], "t": 1788877046310003385}) == Control(
-        "LULD"
+    assert one({"ev": "NOI", "T": "NTEST.Q", "t": 1601318039223013600, "at": 930, "i": 44, "b": 25.03}) == Control(
+        "NOI"
     )
     assert one({"ev": "NOI", "T": "NTEST.Q"}) == Control("NOI")
     assert one({"ev": "t", "sym": "MSFT"}) == Control("t")
@@ -449,3 +451,47 @@ def test_speed() -> None:
     print(f"{30 * len(frames) / ours / 1e6:.2f} M events/s; {theirs / ours:.1f} times as fast as json.loads")
     # On an idle machine it is 1.1, at 0.64 million events per second; reading the conditions costs a quarter of it.
     assert theirs / ours > 0.9
+
+
+def test_halts_of_stocks() -> None:
+    at = 1764086430905642800
+    assert one(LULD) == TradingHalt("MSFT", at, "halt")
+    assert one(LULD, i=[16, 18]) == TradingHalt("MSFT", at, "resume")
+    assert one(LULD, i=["17"]) == TradingHalt("MSFT", at, "halt")
+    assert one(LULD, t=AT) == TradingHalt("MSFT", AT * MS, "halt"), "milliseconds, as documented"
+    assert one(LULD, h=None, l=..., q="x", z=None) == TradingHalt("MSFT", at, "halt")
+
+
+@pytest.mark.parametrize("fields", [{"i": [16]}, {"i": []}, {"i": None}, {"i": ...}, {"i": [22], "T": None, "t": None}])
+def test_price_bands_are_not_kept(fields: dict[str, Any]) -> None:
+    """As of ATHR on the live service, with indicator 15."""
+    assert one(LULD, **fields) == Control("LULD")
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"T": ...}, "halt without T"),
+        ({"T": ""}, "halt without T"),
+        ({"t": None}, "halt without t"),
+        ({"i": [17, 18]}, "halt and resumption in one event"),
+        ({"i": "halted"}, "malformed event"),
+        ({"i": ["x"]}, "malformed event"),
+        ({"t": "noon"}, "malformed event"),
+        ({"t": 1e300}, "malformed event|too large|convert"),
+    ],
+)
+def test_a_halt_that_says_too_little_is_rejected(fields: dict[str, Any], why: str) -> None:
+    (before, halt, after) = decode(frame(T, {key: v for key, v in {**LULD, **fields}.items() if v is not ...}, T))
+    assert before == after == tick(T)
+    if not isinstance(halt, TradingHalt):
+        assert isinstance(halt, Rejected)
+        assert re.search(why, halt.reason), halt.reason
+
+
+def test_many_frames_with_halts_among_trades() -> None:
+    frames = [frame(T), frame(T, LULD, T), frame({**LULD, "i": [16]}), frame(LULD)]
+    decoded = polygon_events.decode_many(frames)
+    assert decoded is not None
+    assert decoded.events == [event for each in frames for event in decode(each)]
+    assert list(decoded.counts) == [1, 3, 1, 1]

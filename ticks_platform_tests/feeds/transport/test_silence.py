@@ -262,3 +262,43 @@ def test_which_market_is_open() -> None:
     assert silence.open_since(["AAPL"], NOON) == at("2025-11-19 14:30")
     assert silence.open_since([], NOON) is None
     assert silence.open_since(["unheard of"], NOON) is None
+
+
+def test_the_silence_of_a_halt_is_expected() -> None:
+    """Until it resumes; from then on the usual patience counts, and the rate is that of before."""
+    story = Story({"BTC": "always", "ETH": "always"})
+    story.advance(1_200.0, {"BTC": 0.2, "ETH": 0.2})
+    limit = story.silence.limit("BTC")
+    story.silence.record_halt("BTC", "halt", story.now)
+    assert story.advance(4 * HOUR, {"ETH": 0.2}) == []
+    assert story.silence.fell_silent_before("BTC", story.now) is None
+    story.silence.record_halt("BTC", "resume", story.now)
+    assert story.silence.limit("BTC") == limit
+    assert story.advance(PATIENCE - 5, {"ETH": 0.2}) == []
+    assert story.silence.fell_silent_before("BTC", story.now) is not None
+    ((_, detected),) = story.advance(10.0, {"ETH": 0.2})
+    assert detected.newly_silent.keys() == {"BTC"}
+
+
+def test_a_halt_that_was_told_before_a_reconnect_explains_nothing() -> None:
+    """It may have ended while nothing was received."""
+    story = Story({"BTC": "always", "ETH": "always"})
+    story.advance(1_200.0, {"BTC": 0.2, "ETH": 0.2})
+    story.silence.record_halt("BTC", "halt", story.now)
+    story.advance(10.0, {"ETH": 0.2})
+    story.since = dict.fromkeys(story.since, story.now)
+    (_, detected), *_ = story.advance(100.0, {"ETH": 0.2})
+    assert detected.newly_silent.keys() == {"BTC"}
+
+
+def test_ticks_end_a_halt_whose_resumption_was_missed() -> None:
+    """But not late reports of trades from before it."""
+    story = Story({"BTC": "always", "ETH": "always"})
+    story.advance(1_200.0, {"BTC": 0.2, "ETH": 0.2})
+    story.silence.record_halt("BTC", "halt", story.now)
+    story.advance(8.0, {"BTC": 2.0, "ETH": 0.2})
+    assert story.advance(HOUR, {"ETH": 0.2}) == []
+    story.silence.record_halt("ETH", "resume", story.now)
+    story.advance(10.0, {"BTC": 0.2, "ETH": 0.2})
+    (_, detected), *_ = story.advance(100.0, {"ETH": 0.2})
+    assert detected.newly_silent.keys() == {"BTC"}

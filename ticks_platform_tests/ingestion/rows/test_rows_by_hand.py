@@ -7,7 +7,7 @@ import random
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from psycopg2.extras import execute_values
@@ -19,18 +19,11 @@ from ticks_platform.timescale.candles import candles, late_ticks, reconciliation
 from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.conftest import make_policies
+from ticks_platform_tests.support.by_hand import MINUTE, Row, made_of, stored
 from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, price, rows, unbalanced
 
 TODAY = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
 THEN = TODAY - timedelta(days=3)
-MINUTE = timedelta(minutes=1)
-
-
-class Row(NamedTuple):
-    time: datetime
-    symbol: str
-    price: float
-    day_volume: int | None
 
 
 Insert = Callable[[Any, Sequence[Row]], None]
@@ -53,33 +46,6 @@ def by_copy(cursor: Any, given: Sequence[Row]) -> None:
 
 
 WAYS = (in_batches, *(pytest.param(way, marks=pytest.mark.full) for way in (one_by_one, by_copy)))
-
-
-def made_of(given: Sequence[Row], width: timedelta) -> dict[tuple[datetime, str], tuple[Any, ...]]:
-    """The candles of rows in their order of arrival, by hand: by time, and by arrival where times are equal."""
-    buckets: dict[tuple[datetime, str], list[Row]] = {}
-    for row in sorted(given, key=lambda row: row.time):
-        begin = datetime.fromtimestamp(
-            row.time.timestamp() // width.total_seconds() * width.total_seconds(), timezone.utc
-        )
-        buckets.setdefault((begin, row.symbol), []).append(row)
-    return {
-        key: (
-            bucket[0].price,
-            max(row.price for row in bucket),
-            min(row.price for row in bucket),
-            bucket[-1].price,
-            ([None] + [row.day_volume for row in bucket if row.day_volume is not None])[-1],
-            None,
-            len(bucket),
-        )
-        for key, bucket in buckets.items()
-    }
-
-
-def stored(database: Database, candle: str = "one_minute_candle") -> dict[tuple[datetime, str], tuple[Any, ...]]:
-    query = f"SELECT bucket, symbol, open, high, low, close, day_volume, volume, tick_count FROM {candle}"
-    return {(bucket, symbol): tuple(rest) for bucket, symbol, *rest in rows(database, query)}
 
 
 def refresh(database: Database, begin: datetime, end: datetime) -> None:

@@ -338,3 +338,21 @@ def test_without_a_history_nothing_is_served() -> None:
         status, body = get(stand_in, "/v3/trades/AAPL")
         assert status == 501
         assert "history_events" in body["error"]
+
+
+def test_letters_tell_tickers_apart() -> None:
+    with on_command(traded=["T.BACpB", "T.BACPB"], accept_any_symbol=True, polygon_tape="plain") as stand_in:
+        stand_in.trade_unheard(200, NOON, NOON + timedelta(minutes=3))
+        served = {}
+        for symbol in ("BACpB", "BACPB"):
+            made = {
+                event.decoded()["i"]: event.decoded()["p"]
+                for event in stand_in.made(f"T.{symbol}", payloads=True).events
+            }
+            trades = get(stand_in, f"/v3/trades/{symbol}?limit=1000&order=asc")[1]["results"]
+            assert {trade["id"]: trade["price"] for trade in trades} == made
+            bars = get(stand_in, f"/v2/aggs/ticker/{symbol}/range/1/minute/2026-03-11/2026-03-11")[1]["results"]
+            assert max(bar["h"] for bar in bars) == max(made.values())
+            served[symbol] = set(made)
+        assert not served["BACpB"] & served["BACPB"]
+        assert get(stand_in, "/v3/trades/bacpb")[1]["results"] == []

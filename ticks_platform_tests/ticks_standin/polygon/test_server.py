@@ -206,3 +206,25 @@ def test_pings_are_answered_and_silence_is_no_reason_to_drop(connect_polygon: Co
         time.sleep(0.2)
         client.socket.ping("x")
         assert client.socket.recv_data(control_frame=True) == (websocket.ABNF.OPCODE_PONG, b"x")
+
+
+def test_a_halt(connect_polygon: Connect) -> None:
+    """Trading stops, of that symbol alone. Channel LULD says so, but only of symbols that are listed on Nasdaq."""
+    with on_command(history_events=1_000) as stand_in:
+        client = connect_polygon(polygon(stand_in)).enter("T.AAPL", "T.JPM", "LULD.AAPL", "LULD.JPM")
+        before = time.time_ns()
+        stand_in.halt("AAPL")
+        (halt,) = client.hear_data(1, "LULD")
+        assert (halt["T"], halt["i"], halt["z"]) == ("AAPL", [17], 3)
+        assert before <= halt["t"] <= time.time_ns()
+        stand_in.send_exactly(20)
+        assert {trade["sym"] for trade in client.hear_data(20, "T")} == {"JPM"}
+        stand_in.halt("AAPL", resume=True)
+        stand_in.halt("JPM")
+        (resumption,) = client.hear_data(1, "LULD")
+        assert (resumption["T"], resumption["i"]) == ("AAPL", [18])
+        assert resumption["q"] > halt["q"]
+        stand_in.send_exactly(20)
+        assert {trade["sym"] for trade in client.hear_data(20, "T")} == {"AAPL"}
+        with pytest.raises(StandInError, match="no stock"):
+            stand_in.halt("BTC/USD")

@@ -20,7 +20,7 @@ def catalog(stand_in: StandIn, path: str) -> list[dict[str, Any]]:
     return data
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def stand_in() -> Any:
     with StandIn(StandInSettings(rate=0)) as running:
         yield running

@@ -1,0 +1,25 @@
+-- Computes the factors of dividends for which no provider has one: 1 - the amount / the close of the trading day before, both as of then. Only
+-- of symbols and sources without any factor of the provider, since such a factor may contain others. A dividend before the first candle has
+-- nothing to adjust.
+UPDATE corporate_action AS dividend
+SET price_factor = CASE WHEN before.close > dividend.cash_amount THEN 1 - dividend.cash_amount / before.close END
+FROM corporate_action AS same
+CROSS JOIN LATERAL (
+    SELECT close
+    FROM session_day_candle
+    WHERE session_day_candle.symbol = same.symbol AND session < same.execution_date AND session >= same.execution_date - 12
+        AND close IS NOT NULL
+    ORDER BY session DESC
+    LIMIT 1
+) AS before
+WHERE same.ctid = dividend.ctid AND same.tableoid = dividend.tableoid
+    AND dividend.kind = 'dividend' AND dividend.superseded_at IS NULL AND dividend.historical_adjustment_factor IS NULL
+    AND dividend.cash_amount > 0 AND dividend.symbol = ANY (%(symbols)s)
+    AND dividend.price_factor IS NULL
+    AND dividend.execution_date > (SELECT min(bucket)::date FROM one_day_candle)
+    AND dividend.execution_date <= now()::date
+    AND NOT EXISTS (
+        SELECT FROM corporate_action AS other
+        WHERE other.symbol = dividend.symbol AND other.kind = 'dividend' AND other.source = dividend.source
+            AND other.superseded_at IS NULL AND other.historical_adjustment_factor IS NOT NULL
+    );
