@@ -17,6 +17,7 @@ from ticks_standin.account import (
 from ticks_standin.daemon import StandInDaemon
 from ticks_standin.errors import StandInError
 from ticks_standin.in_process import StandIn
+from ticks_standin.market.actions import Dividend, Split
 from ticks_standin.past_day import PastDay, TakenBack
 from ticks_standin.process import StandInProcess
 from ticks_standin.server.connections import Moment
@@ -28,6 +29,7 @@ from ticks_standin.settings import StandInSettings
 __all__ = [
     "Account",
     "ConnectionAccount",
+    "Dividend",
     "MadeEvent",
     "MadeEvents",
     "MalformedKind",
@@ -36,6 +38,7 @@ __all__ = [
     "RawFrame",
     "RestRequest",
     "Silence",
+    "Split",
     "StandIn",
     "StandInDaemon",
     "StandInError",

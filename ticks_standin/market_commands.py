@@ -8,6 +8,7 @@ from typing import Literal
 
 from ticks_standin.account import MadeEvents
 from ticks_standin.errors import StandInError
+from ticks_standin.market.actions import Dividend, Split
 from ticks_standin.market.bars import UNITS
 from ticks_standin.market.history import now_ms
 from ticks_standin.past_day import PastDay
@@ -107,6 +108,24 @@ class MarketCommands:
             right = (event.price if price is None else price, event.volume if size is None else round(size * UNITS))
             self._server.history.keep(correct(event, code, now, right if code == CORRECTED else (None, 0)), now)
         return [decode_trade(event.payload).i for event in chosen]
+
+    @command()
+    async def announce_split(self, symbol: str, on: date, old: float, new: float) -> None:
+        """Let REST tell of a split of ``old`` shares into ``new`` ones; another one of that day is replaced.
+
+        Bars before it are adjusted, unless they are asked for as they were traded. Prices go on as they are.
+        """
+        self._server.actions.announce(Split(symbol, on, old, new))
+
+    @command()
+    async def announce_dividend(self, symbol: str, on: date, cash: float, close: float) -> None:
+        """Let REST tell of a dividend of ``cash`` dollars, at a ``close`` before the ex-date ``on``."""
+        self._server.actions.announce(Dividend(symbol, on, cash, close))
+
+    @command()
+    async def withdraw_actions(self, symbol: str) -> None:
+        """Take all splits and dividends of a symbol back."""
+        self._server.actions.withdraw(symbol)
 
     def _need_history(self) -> None:
         if not self._server.history.kept:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from ticks_standin.market.actions import Dividend, Split
 from ticks_standin.market.bars import UNITS
 from ticks_standin.market.events import Event
 from ticks_standin.market.history import History
@@ -70,6 +71,7 @@ class PastDay:
         seed: int = 7,
         taken_back: float = 0.002,
         tape: PolygonTape = "real",
+        actions: Sequence[Split | Dividend] = (),
     ) -> None:
         """Make it.
 
@@ -80,6 +82,8 @@ class PastDay:
             seed: seed of everything that is drawn.
             taken_back: share of the prints that are cancelled or corrected later.
             tape: ``real`` or ``plain``, as the setting ``polygon_tape``.
+            actions: splits and dividends. Prices begin as splits until this day make them; so days before and after a
+                split differ by it.
 
         Raises:
             ValueError: if the exchanges are closed on that day.
@@ -106,6 +110,9 @@ class PastDay:
         self._maker = EventMaker(settings, self._listings, _FIRST_ID)
         self.symbols = list(names(symbols, frozenset())) if isinstance(symbols, int) else list(symbols)
         """The symbols, in no particular order."""
+        self._splits = [each for each in actions if isinstance(each, Split) and each.on <= day]
+        for action in actions:
+            self._listings.actions.announce(action)
         made = [event for symbol in self.symbols for event in self._made(symbol, prints)]
         made.sort(key=lambda event: event.time_ns)
         self.history = History(_EVERYTHING)
@@ -120,6 +127,9 @@ class PastDay:
     def _made(self, symbol: str, prints: tuple[int, int]) -> Iterator[Event]:
         if self._random.random() < _ON_NYSE:
             self._listings.make_up(symbol, "NYSE", "XNYS")
+        for split in self._splits:
+            if split.symbol == symbol and self._listings.find_exactly(symbol) is not None:
+                self._listings.start_at(symbol, split.old / split.new)
         (source,) = self._maker.sources("stocks", "T", symbol)
         if self._random.random() < _WITHOUT_AUCTIONS:
             source.prints = self._maker.prints(source.instrument, self._random, auctions=False)
@@ -161,10 +171,21 @@ class PastDay:
         """The ``results`` of ``/v3/trades/{symbol}`` in the order of time, with all corrections."""
         return self._results(f"/v3/trades/{symbol}", {"order": "asc", "limit": "50000"})
 
-    def bars(self, symbol: str, span: str = "minute") -> list[dict[str, Any]]:
-        """The ``results`` of ``/v2/aggs`` for bars of one ``second``, ``minute``, ``hour`` or ``day``."""
+    def bars(self, symbol: str, span: str = "minute", *, adjusted: bool = False) -> list[dict[str, Any]]:
+        """The ``results`` of ``/v2/aggs`` for bars of one ``second``, ``minute``, ``hour`` or ``day``.
+
+        As they were traded, or ``adjusted`` for the splits until two days later.
+        """
         path = f"/v2/aggs/ticker/{symbol}/range/1/{span}/{self.day}/{self.day}"
-        return self._results(path, {"limit": "50000"})
+        return self._results(path, {"limit": "50000", "adjusted": str(adjusted).lower()})
+
+    def splits(self) -> list[dict[str, Any]]:
+        """The ``results`` of ``/stocks/v1/splits``."""
+        return self._results("/stocks/v1/splits", {"limit": "5000"})
+
+    def dividends(self) -> list[dict[str, Any]]:
+        """The ``results`` of ``/stocks/v1/dividends``."""
+        return self._results("/stocks/v1/dividends", {"limit": "5000"})
 
     def volumes(self, symbol: str) -> dict[int, float]:
         """Volume of each minute that has any, also of those without a bar; by its beginning in ms of UNIX time."""

@@ -250,7 +250,7 @@ class StandInSettings(BaseModel):
     )
     polygon_rest_unentitled: frozenset[str] = Field(
         default=frozenset(),
-        description="parts of Polygon's REST API that no key's plan includes: trades, aggs, reference",
+        description="parts of Polygon's REST API that no key's plan includes: trades, aggs, reference, actions",
     )
     polygon_rest_timezone: str = Field(
         default="America/New_York",

@@ -1,7 +1,7 @@
 -- For each bucket of a symbol in a time: `candle` where there is one, else why there is none. A bucket is a multiple of minutes, UTC.
 --   not_wanted     no feed streamed the symbol
 --   not_over       it lies in the future, or has not ended
---   market_closed  the market of every feed that streams it was closed
+--   market_closed  no provider that streams it sends at that time: outside its hours, extended ones included
 --   feed_gap       it was not received for a part of the bucket, and that has not been repaired
 --   halted         trading was halted for a part of the bucket at least, as a provider told, and there was no trade
 --   no_price       there were ticks, and none that may form a price: there is a candle of volume alone, or of nothing

@@ -5,7 +5,8 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_repair (
     feed        text        NOT NULL REFERENCES ticks_platform.feed,
     -- As the ticks call it.
     symbol      text        NOT NULL,
-    -- trades | bars: of a gap, or of a day that was selected; true_up_bars | true_up_trades: see feed_true_up
+    -- trades | bars: of a gap, or of a day that was selected; extended_bars: of a gap outside regular hours, where those are requested
+    -- apart; true_up_bars | true_up_trades: see feed_true_up
     kind        text        NOT NULL,
     -- Event time, half-open.
     begins_at   timestamptz NOT NULL,

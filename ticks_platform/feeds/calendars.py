@@ -119,6 +119,12 @@ class Calendar:
             for opens, closes in ((begin, break_begin), (break_end, end)) if has_break else ((begin, end),):
                 self._openings.append(Opening(opens.timestamp(), closes.timestamp(), day.date(), day_begins, day_ends))
 
+    @property
+    def market(self) -> Calendar:
+        """The calendar of the market's regular hours, if this one has sending hours; else itself."""
+        name, hours = _split(self.name)
+        return self if hours is None else calendar(name)
+
     def open_since(self, at: float) -> float | None:
         """When the session that is open at this moment opened; None while the market is closed."""
         if self.name == ALWAYS:
@@ -161,7 +167,7 @@ class Calendar:
 
 def _split(name: str) -> tuple[str, tuple[timedelta, timedelta] | None]:
     """The market of a calendar's name, and its sending hours, if it has some, as times since midnight."""
-    market, _, text = name.partition(" ")
+    market, _, text = name.rpartition(" ")
     hours = _parse(text)
     return (name, None) if hours is None else (market, hours)
 
@@ -250,7 +256,7 @@ def with_hours(market: str, hours: str) -> str:
     """
     if hours == ALWAYS:
         return ALWAYS
-    return market if hours == REGULAR else f"{_split(market)[0]} {hours}"
+    return market if hours == REGULAR else f"{market} {hours}"
 
 
 def checked_hours(hours: str) -> str:
@@ -264,7 +270,7 @@ def checked_hours(hours: str) -> str:
 
 def is_same_market(name: str, other: str) -> bool:
     """Whether two calendars are of one market: NASDAQ is another name of XNYS."""
-    name, other = _split(name)[0], _split(other)[0]
+    name, other = name.partition(" ")[0], other.partition(" ")[0]
     if name == other or {name, other} & {ALWAYS, WEEKDAYS}:
         return name == other
     import exchange_calendars

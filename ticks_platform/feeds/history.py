@@ -147,6 +147,13 @@ class History(abc.ABC):
         """The provider's one-minute bars, beside the trades; None if there are none. Decodes the frames of both."""
         return self if self.kind == "bars" else None
 
+    def outside_regular_hours(self) -> History | None:
+        """The same data as it is requested outside of its market's regular hours; None if that makes no difference.
+
+        What a plan has in regular hours only is then requested apart. Decodes the frames of both.
+        """
+        return None
+
     @abc.abstractmethod
     def decode(self, header: Header, results: list[msgspec.Raw]) -> list[Event]:
         """The events of a frame, at least one for each result, in order. Must not raise on bad input."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -53,6 +53,20 @@ def horizon(cursor: Cursor) -> tuple[datetime, datetime]:
     row = cursor.fetchone()
     assert row is not None
     return row
+
+
+def without_sessions(cursor: Cursor, calendars: Collection[str]) -> list[str]:
+    """Which of these calendars have no session ahead in the database, though they have some."""
+    cursor.execute("SELECT to_regclass('ticks_platform.market_session') IS NOT NULL")
+    if cursor.fetchone() != (True,):
+        return []
+    cursor.execute(sql_files.read("queries/calendar/without_sessions.sql"), {"names": sorted(set(calendars))})
+    return [name for (name,) in cursor.fetchall()]
+
+
+def add(cursor: Cursor, calendar: str, sessions: Sequence[Session]) -> None:
+    """Store sessions of a calendar; others stay."""
+    _write(cursor, sql_files.read("queries/calendar/upsert_sessions.sql"), [(calendar, *each) for each in sessions])
 
 
 def keep(

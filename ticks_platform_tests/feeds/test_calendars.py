@@ -120,7 +120,11 @@ def test_names_of_sending_hours() -> None:
     assert with_hours("XNYS", "regular") == "XNYS"
     assert with_hours("XNYS", "always") == "always"
     assert with_hours("XNYS", "04:00-20:00") == "XNYS 04:00-20:00"
-    assert with_hours("XNYS 09:30-12:00", "04:00-20:00") == "XNYS 04:00-20:00"
+    assert with_hours("XNYS 09:30-12:00", "04:00-20:00") == "XNYS 09:30-12:00 04:00-20:00"
+    hours = calendar("XNYS 09:30-12:00 04:00-20:00")
+    assert hours.open_since(at("2025-11-20 00:59")) == at("2025-11-19 09:00")
+    assert hours.market.open_since(at("2025-11-19 17:00")) is None
+    assert hours.market.market is calendar("XNYS").market is calendar("XNYS")
     assert is_same_market("XNYS 04:00-20:00", "NASDAQ")
     assert not is_same_market("XTKS", "XNYS")
     assert not is_same_market("always", "XNYS")

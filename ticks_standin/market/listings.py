@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+from ticks_standin.market.actions import Actions
 from ticks_standin.market.instruments import Instrument, Kind
 
 _TITLES = {
@@ -154,6 +155,8 @@ class Listings:
 
     def __init__(self, *, accept_any: bool = False) -> None:
         self._accept_any = accept_any
+        self.actions = Actions()
+        """The splits and dividends that are announced."""
         self._by_symbol: dict[str, list[Instrument]] = {}
         for instrument in _listed():
             self._add(instrument)
@@ -202,6 +205,11 @@ class Listings:
         if found is None and self._accept_any and kind is None:
             return self.make_up(symbol, "NASDAQ", "XNGS")
         return found
+
+    def start_at(self, symbol: str, factor: float) -> None:
+        """Multiply the prices at which the listings of a symbol begin."""
+        listed = self._by_symbol.get(symbol, [])
+        listed[:] = [replace(each, start_price=round(each.start_price * factor, each.decimals)) for each in listed]
 
     def make_up(self, symbol: str, exchange: str, mic_code: str) -> Instrument | None:
         """Another listing, of a made-up US stock; None for an empty symbol."""

@@ -23,6 +23,7 @@ from websockets.datastructures import Headers
 from ticks_standin.market.bars import MINUTE_MS
 from ticks_standin.market.history import History
 from ticks_standin.market.listings import Listings
+from ticks_standin.polygon.actions import SplitsAndDividends, adjusted
 from ticks_standin.polygon.events import PROVIDER
 from ticks_standin.polygon.rest_results import bar_result, trade_result
 from ticks_standin.polygon.tickers import Tickers, limit_of, packed, plain, unpacked
@@ -69,7 +70,7 @@ _position = msgspec.json.Decoder(_Position).decode
 
 
 class PolygonApi:
-    """``/v3/trades/{ticker}``, ``/v2/aggs/ticker/{ticker}/range/…`` and ``/v3/reference/tickers``.
+    """``/v3/trades/{ticker}``, ``/v2/aggs/ticker/{ticker}/range/…``, ``/v3/reference/tickers``, splits and dividends.
 
     Trades tell what became of them by ``correction``; bars leave out what was taken back, which no text of the provider
     says (its SIP obliges it to), and have what was corrected.
@@ -83,16 +84,18 @@ class PolygonApi:
         self._settings = settings
         self._history = history
         self._tickers = Tickers(listings)
+        self._actions = listings.actions
+        self._splits_and_dividends = SplitsAndDividends(listings.actions)
         self._zone = ZoneInfo(settings.polygon_rest_timezone)
         self._minute = Allowance(settings.polygon_requests_per_minute, settings.rest_minute_s)
 
     def serves(self, path: str) -> bool:
-        """These, and tickers."""
-        return bool(_TRADES.fullmatch(path) or _AGGS.fullmatch(path) or self._tickers.serves(path))
+        """These, and reference data."""
+        return bool(_TRADES.fullmatch(path) or _AGGS.fullmatch(path) or not self.needs_history(path))
 
     def needs_history(self, path: str) -> bool:
-        """All but tickers."""
-        return not self._tickers.serves(path)
+        """All but reference data."""
+        return not (self._tickers.serves(path) or self._splits_and_dividends.serves(path))
 
     def key(self, query: Mapping[str, str], headers: Headers) -> str | None:
         """In the query, or as a bearer token."""
@@ -121,6 +124,9 @@ class PolygonApi:
         if self._tickers.serves(question.path):
             self._entitle("reference")
             return self._tickers.answer(question)
+        if self._splits_and_dividends.serves(question.path):
+            self._entitle("actions")
+            return self._splits_and_dividends.answer(question)
         if found := _TRADES.fullmatch(question.path):
             self._entitle("trades")
             return self._trades(found[1], question)
@@ -241,13 +247,14 @@ class PolygonApi:
             "ticker": ticker,
             "queryCount": queried,
             "resultsCount": len(page),
-            "adjusted": query.get("adjusted", "true") == "true",
+            "adjusted": adjusted(query),
             "status": "OK",
             "request_id": secrets.token_hex(16),
             "count": len(page),
         }
         if page:
-            body["results"] = [bar_result(bar, market) for bar in page]
+            factors = [self._factor(market, symbol, bar.start_ms, query, question) for bar in page]
+            body["results"] = [bar_result(bar, market, factor) for bar, factor in zip(page, factors, strict=True)]
         if len(page) < len(bars) and fault != "truncated":
             rest = bars[len(page)].start_ms
             left = (begin, str(rest)) if descending else (str(rest), end)
@@ -265,6 +272,12 @@ class PolygonApi:
             first_ns=min(starts, default=None),
             last_ns=max(starts, default=None),
         )
+
+    def _factor(self, market: str, symbol: str, start_ms: int, query: Mapping[str, str], question: Question) -> float:
+        """What prices of a bar are multiplied by, and volumes divided."""
+        if market != "stocks" or not adjusted(query):
+            return 1.0
+        return self._actions.split_factor(symbol, start_ms, question.now_ms)
 
     def _window(self, count: int, span: str) -> tuple[Window, Window, int]:
         """Windows of a bar and of the base bars that it is made of, and its length in milliseconds; 0 for a day."""

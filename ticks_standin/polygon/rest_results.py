@@ -51,15 +51,18 @@ def trade_result(event: Event, market: str, known_ns: int) -> dict[str, Any]:
     return fields
 
 
-def bar_result(bar: RestBar, market: str) -> dict[str, Any]:
-    """One of the ``results`` of ``/v2/aggs``."""
-    prices = {"o": bar.open, "c": bar.close, "h": bar.high, "l": bar.low, "t": bar.start_ms}
+def bar_result(bar: RestBar, market: str, factor: float = 1.0) -> dict[str, Any]:
+    """One of the ``results`` of ``/v2/aggs``, adjusted by the ``factor`` of later splits."""
+    prices: dict[str, Any] = {"o": bar.open, "c": bar.close, "h": bar.high, "l": bar.low}
+    if factor != 1:
+        prices = {name: round(price * factor, 6) for name, price in prices.items()}
+    prices["t"] = bar.start_ms
     if market == "indices":
         return prices
-    volume = bar.volume / UNITS
+    volume = bar.volume / UNITS / factor
     return {
         "v": int(volume) if volume.is_integer() else volume,
-        "vw": round(bar.turnover / bar.volume, 4) if bar.volume else bar.close,
+        "vw": round(bar.turnover / bar.volume * factor, 4) if bar.volume else prices["c"],
         **prices,
         "n": bar.events,
     }

@@ -59,6 +59,8 @@ class FeedServer:
         self._faults: StreamFaults | None = None
         self._settings = settings
         self._listings = Listings(accept_any=settings.accept_any_symbol)
+        self.actions = self._listings.actions
+        """The splits and dividends that are announced."""
         self._polygon_events = EventMaker(settings, self._listings)
         rate = 0.0 if settings.replay else settings.rate
         self._price_sources = PriceSources(settings, self._listings)

@@ -26,6 +26,8 @@ from ticks_standin.market.listings import Listings
 from ticks_standin.provider.rest import Allowance, Answer, Question, RefusedError
 from ticks_standin.provider.rest_bars import RestBar, Window, bars_of, day_after, is_served, of_days, of_length, to_ms
 from ticks_standin.settings import StandInSettings
+from ticks_standin.twelve_data import actions
+from ticks_standin.twelve_data.actions import DIVIDENDS, SPLITS
 from ticks_standin.twelve_data.catalogs import Catalogs
 from ticks_standin.twelve_data.events import PROVIDER
 from ticks_standin.twelve_data.session import KEY_HEADER, KEY_PARAMETER, KINDS
@@ -50,7 +52,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class TwelveDataApi:
-    """``/time_series``, ``/price``, and the catalogs."""
+    """``/time_series``, ``/price``, ``/splits``, ``/dividends``, and the catalogs."""
 
     provider = PROVIDER
 
@@ -67,7 +69,7 @@ class TwelveDataApi:
 
     def serves(self, path: str) -> bool:
         """These, and what the official client requests in its constructor."""
-        return path in (TIME_SERIES, PRICE, CONSTRUCTOR) or self._catalogs.serves(path)
+        return path in (TIME_SERIES, PRICE, SPLITS, DIVIDENDS, CONSTRUCTOR) or self._catalogs.serves(path)
 
     def needs_history(self, path: str) -> bool:
         """Bars and prices do."""
@@ -114,7 +116,7 @@ class TwelveDataApi:
         symbols = _symbols(question)
         if not symbols:
             raise RefusedError(404, "**symbol** or **figi** parameter is missing or invalid.")
-        one = self._time_series if question.path == TIME_SERIES else self._price
+        one = {TIME_SERIES: self._time_series, PRICE: self._price}.get(question.path, self._splits_or_dividends)
         if len(symbols) == 1:
             return one(symbols[0], question)
         whole = Answer(body=b"", headers={"Is_batch": "true"}, subject=_subject(question))
@@ -152,6 +154,11 @@ class TwelveDataApi:
             raise RefusedError(403, f"You are not authorized to access {found.mic_code} data.")
         return found
 
+    def _splits_or_dividends(self, name: str, question: Question) -> Answer:
+        instrument = self._find(name, question)
+        meta = _meta(instrument, "", _zone_of(instrument))
+        return actions.answer(self._listings.actions, instrument, meta, question)
+
     def _price(self, name: str, question: Question) -> Answer:
         event = self._history.last(self._find(name, question))
         if event is None:
@@ -188,6 +195,16 @@ class TwelveDataApi:
         if not bars and self._settings.twelve_data_no_data == "400":
             raise _no_data()
         nothing = 0 if self._settings.twelve_data_prepost_volume == "zero" else None
+        adjusts = query.get("adjust", "splits").lower() in ("splits", "all")
+        symbol, factor = instrument.symbol, self._listings.actions.split_factor
+        for bar in bars if adjusts and instrument.is_us_equity else ():
+            later = factor(symbol, bar.start_ms, question.now_ms)
+            if later != 1:
+                bar.open, bar.high, bar.low, bar.close = (
+                    price * later for price in (bar.open, bar.high, bar.low, bar.close)
+                )
+                if bar.start_ms in volumes:
+                    volumes[bar.start_ms] = round(volumes[bar.start_ms] / later)
         values = [
             _value(bar, volumes.get(bar.start_ms, nothing) if instrument.mean_size else None, zone, interval)
             for bar in (reversed(bars) if descending else bars)

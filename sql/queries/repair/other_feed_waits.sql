@@ -2,7 +2,7 @@
 SELECT repair.feed
 FROM ticks_platform.feed_repair AS repair
 JOIN ticks_platform.feed_repair_lease AS lease USING (feed)
-WHERE repair.feed <> %(feed)s AND kind IN ('trades', 'bars') AND state = 'wanted' AND coalesce(retry_at <= clock_timestamp(), true)
+WHERE repair.feed <> %(feed)s AND kind IN ('trades', 'bars', 'extended_bars') AND state = 'wanted' AND coalesce(retry_at <= clock_timestamp(), true)
     AND released_at IS NULL AND heartbeat_at > clock_timestamp() - make_interval(secs => %(alive)s)
     AND repair.feed IN (
         SELECT made.feed

@@ -8,13 +8,13 @@ SELECT
     ),
     (
         SELECT count(*) FROM ticks_platform.feed_repair
-        WHERE feed = %(feed)s AND kind IN ('trades', 'bars') AND state = 'wanted'
+        WHERE feed = %(feed)s AND kind IN ('trades', 'bars', 'extended_bars') AND state = 'wanted'
     ),
     coalesce(
         (
             SELECT error
             FROM ticks_platform.feed_repair
-            WHERE feed = %(feed)s AND kind IN ('trades', 'bars') AND state IN ('wanted', 'failed') AND error <> ''
+            WHERE feed = %(feed)s AND kind IN ('trades', 'bars', 'extended_bars') AND state IN ('wanted', 'failed') AND error <> ''
             ORDER BY changed_at DESC
             LIMIT 1
         ),

@@ -1,7 +1,5 @@
 """The asset `market_calendar`: when markets are open and providers send, as rows that SQL can join."""
 
-from datetime import datetime, timezone
-
 import dagster as dg
 
 from ticks_platform.defs.common.bring_up import scheduled_job
@@ -9,21 +7,9 @@ from ticks_platform.defs.common.labels import KINDS, OWNERS, defined_in
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.feeds.calendars import Calendar
+from ticks_platform.ingestion.gaps.market_sessions import sessions_of
 from ticks_platform.timescale import sql_files
-from ticks_platform.timescale.market_calendar import Session, SymbolCalendars, horizon, keep
-
-
-def _sessions(calendar: Calendar, begin: datetime, end: datetime) -> list[Session]:
-    return [
-        Session(
-            datetime.fromtimestamp(opening.opens, timezone.utc),
-            datetime.fromtimestamp(opening.closes, timezone.utc),
-            opening.session,
-            datetime.fromtimestamp(opening.day_begins, timezone.utc),
-            datetime.fromtimestamp(opening.day_ends, timezone.utc),
-        )
-        for opening in calendar.openings(begin.timestamp(), end.timestamp())
-    ]
+from ticks_platform.timescale.market_calendar import SymbolCalendars, horizon, keep
 
 
 @dg.definitions
@@ -64,7 +50,7 @@ def market_calendar() -> dg.Definitions:
             begin, end = horizon(cursor)
             kept = keep(
                 cursor,
-                {calendar.name: _sessions(calendar, begin, end) for calendar in calendars},
+                {calendar.name: sessions_of(calendar, begin, end) for calendar in calendars},
                 symbols,
                 begin=begin,
                 end=end,

@@ -25,7 +25,14 @@ from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.transport.session import POLL_INTERVAL, Session
 from ticks_platform.feeds.transport.silence import Escalation, SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State, StateTracker
-from ticks_platform.feeds.transport.websocket import CLOSE, DATA, HandshakeFailedError, WebSocketConnection, connect
+from ticks_platform.feeds.transport.websocket import (
+    CLOSE,
+    DATA,
+    PONG,
+    HandshakeFailedError,
+    WebSocketConnection,
+    connect,
+)
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for the name look-up, TCP, TLS and the WebSocket handshake together."""
@@ -174,6 +181,8 @@ class FeedConnection:
                 if opcode in DATA:
                     self._buffer(data)
                     session.handle_frame(data)
+                elif opcode == PONG:
+                    self._state.answered()
                 elif opcode == CLOSE:
                     raise ConnectionLostError(f"the provider closed the connection ({_close_reason(data)})")
             if (

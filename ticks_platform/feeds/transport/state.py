@@ -67,6 +67,9 @@ class Change(NamedTuple):
     covered_until: int | None = None
     """Everything that was sent on this connection before this moment has been handed over; nanoseconds since the Unix
     epoch, or None if there is no such moment. Only data that arrives later proves it."""
+    alive_until: int | None = None
+    """The same, proved by answers to pings too: nothing was lost before it, though a mute provider may have sent
+    nothing."""
 
 
 def check_transition(before: State, after: State) -> None:
@@ -90,15 +93,20 @@ class StateTracker:
         self.drained_at: int | None = None
         """The last moment at which all that had arrived was handed over, in nanoseconds since the Unix epoch."""
         self._covered_until: int | None = None
+        self._alive_until: int | None = None
 
     def begin(self, connection: int) -> None:
         """Start a new connection."""
         self.connection = connection
-        self.first_data_at = self.drained_at = self._covered_until = None
+        self.first_data_at = self.drained_at = self._covered_until = self._alive_until = None
 
     def data_received(self) -> None:
         """Data arrived, so all that was sent before `drained_at` had arrived then."""
-        self._covered_until = self.drained_at
+        self._covered_until = self._alive_until = self.drained_at
+
+    def answered(self) -> None:
+        """A ping was answered, so the same holds; but this does not prove that the provider sends data."""
+        self._alive_until = self.drained_at
 
     def change(self, state: State, detail: str, notice: Notice | None = None) -> None:
         """Change the state, or report a notice in the same one. Raises AssertionError if TRANSITIONS forbids it."""
@@ -108,7 +116,8 @@ class StateTracker:
         if isinstance(notice, ChannelsFailed | ProviderError | Silent):
             level = logging.WARNING
         logger.log(level, "feed=%s connection=%d %s: %s", self._feed, self.connection, state.value, detail)
-        self._on_change(Change(state, time.time_ns(), self.connection, detail, notice, self._covered_until))
+        times = (self._covered_until, self._alive_until)
+        self._on_change(Change(state, time.time_ns(), self.connection, detail, notice, *times))
 
     def report(self, notice: Notice) -> None:
         """Report a notice; the state stays."""

@@ -29,6 +29,7 @@ the GIL, which limits reading while another thread decodes."""
 
 DATA = (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY)
 CLOSE = websocket.ABNF.OPCODE_CLOSE
+PONG = websocket.ABNF.OPCODE_PONG
 
 _PLAIN_DATA = {0x80 | opcode: opcode for opcode in DATA}
 """Opcodes by the first byte of a frame that is a whole message: final, no extension bits, text or binary."""

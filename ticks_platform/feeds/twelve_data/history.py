@@ -1,12 +1,14 @@
 """Twelve Data's REST API for past data: one-minute bars, since it offers no past ticks.
 
 Sources: the OpenAPI document (api.twelvedata.com/doc/swagger/openapi.json), the support articles 5203307 (a bar is
-available 0.3 to 2 minutes after its end) and 5615854 (credits), the official client (twelvedata-python 1.4.0), and
-responses that users of the live service published. All numbers are strings. Errors may have HTTP status 200.
+available 0.3 to 2 minutes after its end), 5195429 (extended hours) and 5615854 (credits), the official client
+(twelvedata-python 1.4.0), and responses that users of the live service published. All numbers are strings. Errors may
+have HTTP status 200.
 """
 
 from __future__ import annotations
 
+import copy
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import urlencode
@@ -39,7 +41,7 @@ API = "https://api.twelvedata.com"
 
 _LIMIT = 5000
 """Bars per response; the provider's maximum."""
-_KIND = "twelve_data bars"
+_KIND, _EXTENDED = "twelve_data bars", "twelve_data extended bars"
 
 
 class _Value(msgspec.Struct, gc=False):
@@ -88,6 +90,14 @@ class TwelveDataHistory(History):
         self._names = names
         self._base = base_url(url, API, "twelvedata.com")
         self._api_key = api_key or ""
+        self._prepost = False
+
+    def outside_regular_hours(self) -> TwelveDataHistory:
+        """With `prepost=true`: for US stocks, with the plan Pro; 04:00 to 20:00 in New York of what is a day old."""
+        extended = copy.copy(self)
+        extended._prepost = True
+        extended.delay = 86_400.0
+        return extended
 
     def first(self, span: Span) -> str:
         return str(span.begin // MINUTE)
@@ -104,6 +114,7 @@ class TwelveDataHistory(History):
             "timezone": "UTC",
             "order": "asc",
             "outputsize": _LIMIT,
+            **({"prepost": "true"} if self._prepost else {}),
             # Ticks are as they were traded. By default every bar before a split is divided by it.
             "adjust": "none",
         }
@@ -132,7 +143,7 @@ class TwelveDataHistory(History):
         last = max((minute for minute, _ in values if minute is not None), default=None)
         upcoming = end if last is None or last + 1 >= end else last + 1
         return Page(
-            frames(Header(_KIND, span.symbol), (raw for _, raw in values)),
+            frames(Header(_EXTENDED if self._prepost else _KIND, span.symbol), (raw for _, raw in values)),
             len(values),
             str(upcoming) if upcoming < -(-span.end // MINUTE) else None,
         )
@@ -148,7 +159,7 @@ class TwelveDataHistory(History):
             raise PermanentError(f"{span.symbol}: Twelve Data sent bars of {found}")
 
     def decode(self, header: Header, results: list[msgspec.Raw]) -> list[Event]:
-        return [_bar(header.symbol, result) for result in results]
+        return [_bar(header.symbol, result, extended=header.history == _EXTENDED) for result in results]
 
 
 def _window(span: Span, cursor: str) -> tuple[int, int]:
@@ -171,13 +182,15 @@ def _minute(raw: msgspec.Raw) -> int | None:
     return (begin - EPOCH) // timedelta(minutes=1)
 
 
-def _bar(symbol: str, raw: msgspec.Raw) -> Event:
+def _bar(symbol: str, raw: msgspec.Raw, *, extended: bool) -> Event:
     minute = _minute(raw)
     if minute is None:
         return Rejected("malformed bar, or bar without a valid time", bytes(raw))
     value = _decode_value(raw)
     begin = minute * MINUTE
-    return Bar(symbol, begin, begin + MINUTE, value.open, value.high, value.low, value.close, value.volume)
+    # Bars of extended hours have no volume; a zero stands for it.
+    volume = value.volume or None if extended else value.volume
+    return Bar(symbol, begin, begin + MINUTE, value.open, value.high, value.low, value.close, volume)
 
 
 def error_of(answer: HistoryAnswer, code: int | None, message: str | None, what: str) -> Exception | None:
@@ -190,9 +203,9 @@ def error_of(answer: HistoryAnswer, code: int | None, message: str | None, what:
         return RateLimitedError(reason, seconds=3600.0 if "for the day" in lower else retry_after(answer))
     if code == 400 and "no data is available" in lower:
         return None
-    if code == 401:
+    if code == 401 and "plan" not in lower:
         return KeyRefusedError(reason)
-    if code in (403, 402):
+    if code in (401, 402, 403) or (code == 400 and "plan" in lower):
         return NotEntitledError(f"{what}: {reason}")
     if (code == 404 or code == 400) and "symbol" in lower:
         return UnknownSymbolError(f"{what}: {reason}")

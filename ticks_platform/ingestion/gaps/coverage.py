@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg2.extras import execute_values
 
+from ticks_platform.feeds.calendars import Calendar
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Silent, Unsubscribed
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
+from ticks_platform.ingestion.gaps import market_sessions
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes, Period
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.timescale import sql_files
@@ -78,6 +80,8 @@ class Coverage:
         self._refusals: dict[str, str | None] = {}
         self._symbol_of: dict[str, str] = {}
         self._channels: dict[str, list[frozenset[str]]] = {}
+        self._hours: dict[str, Calendar] = {}
+        self._patience = feed.stale_after_seconds
         self._stored = 0
         self._stored_refusals: dict[str, str | None] = {}
         self._committed_symbols: ConfiguredSymbols | None = None
@@ -108,8 +112,8 @@ class Coverage:
             self._symbol_of.update(dict.fromkeys(connector.channels(name), symbol))
             # Two names in feeds.yaml may have the ticks of one symbol: either covers it.
             self._channels.setdefault(symbol, []).append(frozenset(connector.tick_channels(name)))
-        calendars = {storable(symbol): calendar.name for symbol, calendar in feed.sending_calendars().items()}
-        return ConfiguredSymbols(at, calendars)
+        self._hours = {storable(symbol): calendar for symbol, calendar in feed.sending_calendars().items()}
+        return ConfiguredSymbols(at, {symbol: calendar.name for symbol, calendar in self._hours.items()})
 
     def handle(self, change: Change, *, switched_off: bool = False) -> None:
         """Handle a change of a connection's state; `switched_off` tells whether a stop is because it is disabled."""
@@ -123,7 +127,7 @@ class Coverage:
         mine = [key for key in self._open if key[0] == number]
         if change.state in _ENDS:
             ended_by = "switched_off" if switched_off and change.state is State.CLOSED else _ENDS[change.state]
-            self._end(mine, change.covered_until, ended_by)
+            self._end(mine, change, ended_by)
             self._acknowledged.pop(number, None)
             self._states.pop(number, None)
             self._unheard |= self._stalled.pop(number, set())
@@ -135,7 +139,7 @@ class Coverage:
             return  # a notice
         if change.state is State.STALLED:
             # Everything is subscribed to again; until that is acknowledged, data may stop at any moment.
-            self._end(mine, change.covered_until, "stalled")
+            self._end(mine, change, "stalled")
             self._stalled.setdefault(number, set()).update(self._symbols_of(self._acknowledged.pop(number, ())))
         elif change.state is State.STREAMING:
             self._stalled.pop(number, None)
@@ -210,14 +214,32 @@ class Coverage:
             for symbol in self._symbols_of(channels)
             if not any(needed <= acknowledged for needed in self._channels[symbol])
         ]
-        self._close(lost, change.covered_until, ended_by)
+        for key in lost:
+            self._close([key], self._received_until(key[1], change), ended_by)
 
-    def _end(self, keys: Iterable[tuple[int, str]], until: int | None, ended_by: str) -> None:
+    def _received_until(self, symbol: str, change: Change) -> int | None:
+        """Until when all of a symbol was received: to the last data, or longer if its hours end soon after.
+
+        What was sent in them has arrived, if the connection was alive after them.
+        """
+        until, alive, hours = change.covered_until, change.alive_until, self._hours.get(symbol)
+        if until is None or alive is None or hours is None or alive <= until:
+            return until
+        last, end = until / 1e9, alive / 1e9
+        sending = hours.sessions(last, end)
+        if sending and sending[0][0] == last:
+            if sending[0][1] - last > self._patience or sending[0][1] == end:
+                return until
+            del sending[0]
+        return int(sending[0][0] * 1e9) if sending else alive
+
+    def _end(self, keys: Iterable[tuple[int, str]], change: Change, ended_by: str) -> None:
         """Close a connection's intervals; for symbols that fell silent before it ended, at their last ticks.
 
         That silence was too short to be reported, and may be by chance, but the time is doubtful.
         """
         for key in keys:
+            until = self._received_until(key[1], change)
             heard = self._silence.fell_silent_before(key[1], until / 1e9) if self._silence and until else None
             if heard is None:
                 self._close([key], until, ended_by)
@@ -339,7 +361,7 @@ def _extend_to_last_ticks(cursor: Cursor, lease: Lease, silent: Sequence[Period]
 
 
 def record_symbols(cursor: Cursor, feed: str, symbols: ConfiguredSymbols) -> None:
-    """Record which symbols of a feed are configured from now on."""
+    """Record which symbols of a feed are configured from now on, and when their providers send."""
     cursor.execute(
         sql_files.read("queries/gaps/record_symbols.sql"),
         {
@@ -349,6 +371,7 @@ def record_symbols(cursor: Cursor, feed: str, symbols: ConfiguredSymbols) -> Non
             "calendars": list(symbols.calendars.values()),
         },
     )
+    market_sessions.add_missing(cursor, symbols.calendars.values())
 
 
 def close_abandoned(cursor: Cursor, feed: str, *, until_epoch: int, ended_by: str = "killed") -> int:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 Interval = tuple[datetime, datetime]
 
-GAPS = ("trades", "bars")
+EXTENDED_BARS = "extended_bars"
+"""Bars of a gap outside regular hours, where they are requested apart."""
+
+GAPS = ("trades", "bars", EXTENDED_BARS)
 """The kinds of ranges of gaps, and of days that were selected."""
 
 EVER: Interval = (datetime(1970, 1, 1, tzinfo=timezone.utc), datetime(9999, 1, 1, tzinfo=timezone.utc))

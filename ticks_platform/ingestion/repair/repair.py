@@ -83,7 +83,7 @@ class Repair:
         ends_at = time.monotonic() + seconds
         with self._fetcher as fetcher:
             added = self._plan(gaps, intervals)
-            fetcher.run({self._history.kind: self._history}, ends_at=ends_at)
+            fetcher.run(repair_gaps.histories_of_gaps(self._history), ends_at=ends_at)
         with self._database.transaction() as cursor:
             repair_budget.forget_old(cursor)
             left = repair_ranges.count_unfinished(cursor, self._feed.name)
@@ -103,14 +103,15 @@ class Repair:
         feed, limits = self._feed.name, repair_gaps.age_limits(self._feed, self._history)
         with self._database.transaction() as cursor:
             self._fetcher.renew(cursor)
-            intervals = list(intervals)
+            added = repair_ranges.add(cursor, feed, self._history.kind, intervals)
             if gaps:
                 repair_gaps.give_up_old(cursor, feed, limits)
                 repair_gaps.give_up_unknown(cursor, feed, self._history)
                 folder = self._fetcher.folder
-                repairable = repair_gaps.repairable(cursor, feed, self._history, limits, folder)
-                intervals += repair_gaps.intervals_to_fetch(repairable, self._history)
-            return repair_ranges.add(cursor, feed, self._history.kind, intervals)
+                repairable = repair_gaps.repairable(cursor, self._feed, self._history, folder)
+                for kind, missing in repair_gaps.intervals_to_fetch(repairable, self._history).items():
+                    added += repair_ranges.add(cursor, feed, kind, missing)
+            return added
 
 
 def whole_minutes(feed: FeedSettings, history: History) -> tuple[datetime, datetime]:

@@ -14,7 +14,7 @@ _SPANS = {"one_minute_candle": "minute", "one_hour_candle": "hour", "one_day_can
 _WHY_NONE = {
     "halted": "There is no candle: trading of {symbol} was halted, and there was no trade in the {span}.",
     "no_trade": "There is no candle: a feed received {symbol} for the whole {span}, and there was no trade.",
-    "market_closed": "There is no candle: the market was closed.",
+    "market_closed": "There is no candle: the market was closed, and no provider of {symbol} sends then.",
     "feed_gap": "There is no candle: {symbol} was not received for a part of the {span}; see the gaps below.",
     "not_wanted": "There is no candle: no feed streamed {symbol} at that time.",
     "not_over": "There is no candle yet: the {span} has not ended.",

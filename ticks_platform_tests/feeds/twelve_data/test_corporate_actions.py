@@ -10,8 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from ticks_platform.feeds.corporate_actions import Action, ActionKind, ActionPage
-from ticks_platform.feeds.history import HistoryAnswer, NotEntitledError, TransientError, UnknownSymbolError
+from ticks_platform.feeds.history import HistoryAnswer, NotEntitledError, Span, TransientError, UnknownSymbolError
+from ticks_platform.feeds.polygon.history import PolygonHistory
 from ticks_platform.feeds.twelve_data.corporate_actions import TwelveDataCorporateActions
+from ticks_platform.feeds.twelve_data.history import TwelveDataHistory
 
 API = TwelveDataCorporateActions(url="wss://ws.twelvedata.com/v1/quotes/price", api_key="key")
 META = {"symbol": "AAPL", "name": "Apple Inc", "currency": "USD", "exchange": "NASDAQ", "mic_code": "XNAS"}
@@ -54,6 +56,22 @@ def test_dividends_have_the_currency_of_the_listing_and_an_id_of_their_date() ->
         (date(2021, 8, 6), None, None, 0.22, "USD", None, "2021-08-06"),
         (date(2021, 8, 6), None, None, 1.0, "USD", None, "2021-08-06 2"),
     ]
+
+
+def test_bars_are_asked_for_as_they_were_traded() -> None:
+    """By default the provider divides what is before a split: all of it would differ from our candles."""
+    span = Span("AAPL", "AAPL", 0, 60_000_000_000)
+    history = TwelveDataHistory(url="wss://ws.twelvedata.com/v1/quotes/price", api_key="key")
+    assert "adjust=none" in history.request(span, history.first(span)).url
+    bars = PolygonHistory(
+        url="wss://socket.massive.com/stocks",
+        api_key="key",
+        market="stocks",
+        domain="massive.com",
+        cluster="socket",
+        kind="bars",
+    )
+    assert "adjusted=false" in bars.first(span)
 
 
 def test_errors() -> None:

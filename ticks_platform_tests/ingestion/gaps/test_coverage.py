@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -33,11 +34,19 @@ class Story:
         self._states: dict[int, State] = {}
 
     def state(
-        self, at: float, state: State, *, until: float | None = None, connection: int = 1, off: bool = False
+        self,
+        at: float,
+        state: State,
+        *,
+        until: float | None = None,
+        alive: float | None = None,
+        connection: int = 1,
+        off: bool = False,
     ) -> None:
         self._states[connection] = state
-        covered = None if until is None else int(until * SECOND) + IN_FLIGHT
-        self._coverage.handle(Change(state, int(at * SECOND), connection, "", None, covered), switched_off=off)
+        covered, answered = (None if end is None else int(end * SECOND) + IN_FLIGHT for end in (until, alive))
+        change = Change(state, int(at * SECOND), connection, "", None, covered, answered)
+        self._coverage.handle(change, switched_off=off)
 
     def notice(self, at: float, notice: Notice, *, until: float | None = None, connection: int = 1) -> None:
         covered = None if until is None else int(until * SECOND) + IN_FLIGHT
@@ -180,11 +189,11 @@ def test_a_removed_symbol_ends_before_it_is_unsubscribed_and_must_be_acknowledge
     story = Story(settings("A", "B:NYSE"))
     story.notice(1, Acknowledged(("A", "B:NYSE")))
     story.configure(5, "A")
-    assert story.periods() == [("A", 1, None, None), ("B", 1, 5, "unsubscribed")]
+    assert story.periods() == [("A", 1, None, None), ("B:NYSE", 1, 5, "unsubscribed")]
     story.configure(6, "A", "B:NYSE")
     assert len(story.periods()) == 2
     story.notice(7, Acknowledged(("B:NYSE",)))
-    assert story.periods()[2:] == [("B", 7, None, None)]
+    assert story.periods()[2:] == [("B:NYSE", 7, None, None)]
 
 
 def test_each_connection_covers_its_own_symbols() -> None:
@@ -218,6 +227,31 @@ def test_a_symbol_that_fell_silent_before_its_connection_ended_is_covered_to_its
         ("C", 1, 1000, ended_by),
         ("D", 1, 1000, ended_by),
     ]
+
+
+@pytest.mark.parametrize(
+    ("until", "alive", "end"),
+    [
+        ("19:59:30", "21:00", "21:00"),  # the last trade is soon before the end of the hours
+        ("19:58:30", "21:00", "19:58:30"),  # it is so long before that more may be missing
+        ("19:59:30", "19:59:50", "19:59:30"),  # more may have come
+        ("19:59:30", "28:00:30", "28:00"),  # hours have begun again, at 04:00 of the next day
+        ("15:00", "15:00:30", "15:00"),
+        ("20:30", "23:00", "23:00"),
+        ("19:59:30", None, "19:59:30"),  # no ping was answered
+    ],
+)
+def test_a_connection_that_ends_at_night_has_missed_nothing(until: str, alive: str | None, end: str) -> None:
+    midnight = datetime(2025, 3, 4, 5, tzinfo=timezone.utc).timestamp()  # in New York
+
+    def at(text: str) -> float:
+        hours, minutes, seconds = map(int, f"{text}:00".split(":")[:3])
+        return midnight + hours * 3600 + minutes * 60 + seconds
+
+    story = Story(settings("A"))
+    story.notice(at("09:00"), Acknowledged(("A",)))
+    story.state(at("32:00"), State.BACKING_OFF, until=at(until), alive=None if alive is None else at(alive))
+    assert story.periods() == [("A", at("09:00"), pytest.approx(at(end), abs=0.3), "disconnected")]
 
 
 def test_a_backlog_is_no_silence() -> None:
