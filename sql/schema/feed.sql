@@ -1,4 +1,5 @@
--- The feeds that this database knows, and whether each is enabled.
+-- The feeds that this database knows, and whether each is enabled. Rows by hand are of a feed `manual`, which is here once retention has
+-- dropped some of them.
 CREATE TABLE IF NOT EXISTS ticks_platform.feed (
     feed       text     PRIMARY KEY,
     provider   text     NOT NULL,

@@ -101,3 +101,21 @@ def test_in_a_gap_of_the_feed_they_are_welcome(database: Database, check_one: Ch
         cursor.execute("UPDATE ticks_platform.feed_gap SET state = 'repaired'")
     told = check_one("symbols_have_one_primary_feed", "stocks_real_time")
     assert told.description == "3 rows by hand are in the candles of AAPL, which feed stocks makes"
+
+
+@pytest.mark.full
+def test_day_volume_of_history_that_comes_newest_first_is_monotone(database: Database, check_one: CheckOne) -> None:
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO stocks_real_time (time, symbol, price, day_volume) "
+            "SELECT %s - number * INTERVAL '7 seconds', 'MSFT', 300, 10000 - number "
+            "FROM generate_series(1, 500) AS number",
+            (NOW,),
+        )
+    refresh(database)
+    verdict = check_one("day_volume_is_monotone")
+    assert verdict.passed
+    ((volumes, day_volumes),) = rows(
+        database, "SELECT count(volume), count(day_volume) = count(*) FROM one_minute_candle WHERE symbol = 'MSFT'"
+    )
+    assert (volumes, day_volumes) == (0, True)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
 
+from ticks_platform.ingestion import audit
 from ticks_platform.settings_file import SettingsError
-from ticks_platform.timescale.candles import candles
+from ticks_platform.timescale.candles import candles, late_ticks
 from ticks_platform.timescale.candles.candles import CANDLES, ONE_MINUTE
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.policies import jobs as policy_jobs
@@ -309,6 +310,34 @@ def test_late_ticks_to_dropped_chunks_do_not_hold_retention_up(database: Databas
     assert counts(database)[0] == 2
     run_retention(database)
     assert counts(database) == (1, 2)
+
+
+def test_candles_of_rows_by_hand_outlive_them(database: Database) -> None:
+    """A late row brings a dropped chunk back, in which it is alone: its candle is left as it was."""
+
+    def insert_by_hand() -> None:
+        with database.transaction() as cursor:
+            cursor.execute(
+                "INSERT INTO stocks_real_time (time, symbol, price) "
+                "SELECT date_trunc('hour', now()) - INTERVAL '49 days', 'AAPL', price "
+                "FROM generate_series(1, 3) AS price"
+            )
+
+    insert_by_hand()
+    insert(database, timedelta(days=4))
+    apply(database, MINUTES, minutes())
+    apply(database, RETENTION, FOR_A_MONTH)
+    run_retention(database)
+    assert counts(database) == (1, 4)
+    insert_by_hand()
+    with database.autocommit() as cursor:
+        late = late_ticks.refresh(cursor)
+    assert {datetime.now(timezone.utc) - hour.begin < timedelta(days=5) for hour in late.hours} == {True}
+    assert counts(database) == (4, 4)
+    run_retention(database)
+    assert counts(database) == (1, 4)
+    with database.autocommit() as cursor:
+        assert audit.accounts(cursor) == []
 
 
 def test_a_retention_job_cannot_be_altered_into_nonsense(database: Database) -> None:
