@@ -8,6 +8,7 @@ from typing import Protocol
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.corporate_actions import CorporateActions
 from ticks_platform.feeds.history import History
+from ticks_platform.feeds.reference import Reference
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings, PlatformSettings, SettingsError
 from ticks_platform.paths import state_dir
 
@@ -52,6 +53,16 @@ def history(feed: FeedSettings) -> History | None:
     if found is not None and stand_in is not None:
         found.since = stand_in.history_since_ms / 1_000
     return found
+
+
+def reference(feed: FeedSettings) -> Reference | None:
+    """Where a feed's provider is asked what it knows of instruments; None if it cannot be. Raises SettingsError."""
+    if feed.endpoint != STAND_IN:
+        return feed.connector().reference()
+    from ticks_standin import daemon
+
+    stand_in = daemon.find(stand_in_file(feed.name))
+    return None if stand_in is None else feed.connector(stand_in_url=stand_in_url(feed, stand_in)).reference()
 
 
 def corporate_actions(feed: FeedSettings) -> CorporateActions | None:

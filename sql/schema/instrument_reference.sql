@@ -14,6 +14,8 @@ CREATE TABLE IF NOT EXISTS ticks_platform.instrument_reference (
     currency     text,
     -- Units of a round lot when it answered.
     round_lot    double precision,
+    -- Whether the price may be zero or negative; NULL where the asset class decides.
+    may_be_negative  boolean,
     -- When it answered; NULL if it has not.
     answered_at  timestamptz,
     -- Why there is no newer answer; NULL after one.

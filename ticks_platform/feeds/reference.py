@@ -57,13 +57,23 @@ class Reference(abc.ABC):
         """The request for one of these places."""
 
     @abc.abstractmethod
-    def facts(self, symbol: str, answer: HistoryAnswer) -> Facts | None:
-        """What a response tells of the symbol; None if it is not at this place. Raises a HistoryError."""
+    def facts(self, symbol: str, place: str, answer: HistoryAnswer) -> Facts | None:
+        """What the response from a place tells of the symbol; None if it is not there. Raises a HistoryError."""
+
+
+def code(text: str | None, pattern: str = "[A-Z0-9]{3,10}") -> str | None:
+    """A code of a currency, or by another pattern of an exchange, as a provider wrote it; None if it is none."""
+    return text if text is not None and re.fullmatch(pattern, text) else None
+
+
+def mic_code(text: str | None) -> str | None:
+    """An exchange's MIC, as a provider wrote it; None if it is none."""
+    return code((text or "").strip().upper(), "[A-Z0-9]{4}")
 
 
 def pair(base: str, quote: str) -> Facts:
     """What two sides of a pair let expect: metals, currencies, or else crypto."""
     if _METALS.fullmatch(base):
-        return Facts("commodity", currency=quote.upper(), may_be_negative=False)
+        return Facts("commodity", currency=code(quote.upper()), may_be_negative=False)
     known = _CURRENCIES.fullmatch(base) and _CURRENCIES.fullmatch(quote)
-    return Facts("currency" if known else "crypto", currency=quote.upper() or None)
+    return Facts("currency" if known else "crypto", currency=code(quote.upper()))

@@ -246,7 +246,8 @@ def test_dependencies(platform: dg.Definitions) -> None:
     }
     assert upstream == {
         "company": set(),
-        "instrument": {"stocks_real_time"},
+        "instrument": {"stocks_real_time", "instrument_reference"},
+        "instrument_reference": {"stocks_real_time"},
         "corporate_actions": {"stocks_real_time"},
         "market_calendar": {"stocks_real_time"},
         "stocks_real_time": set(),

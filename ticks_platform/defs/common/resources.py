@@ -15,6 +15,7 @@ from ticks_platform import local_feeds
 from ticks_platform.defs.common.project import feeds_file
 from ticks_platform.feeds.corporate_actions import CorporateActions
 from ticks_platform.feeds.history import History
+from ticks_platform.feeds.reference import Reference
 from ticks_platform.feeds.settings import FeedSettings, PlatformSettings, SettingsError, load_settings
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
@@ -107,6 +108,10 @@ class IngestionResource(dg.ConfigurableResource[None]):
         Raises SettingsError when it needs an API key that is missing, or a stand-in that does not run.
         """
         return local_feeds.history(feed)
+
+    def reference(self, feed: FeedSettings) -> Reference | None:
+        """Where a feed's provider is asked what it knows of instruments. Raises SettingsError without an API key."""
+        return local_feeds.reference(feed)
 
     def corporate_actions(self, feed: FeedSettings) -> CorporateActions | None:
         """Where a feed's provider is asked for splits and dividends. Raises SettingsError, as `history`."""

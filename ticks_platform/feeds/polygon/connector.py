@@ -33,6 +33,7 @@ from ticks_platform.feeds.events import (
 from ticks_platform.feeds.polygon import events as polygon_events
 from ticks_platform.feeds.polygon.corporate_actions import PolygonCorporateActions
 from ticks_platform.feeds.polygon.history import PolygonHistory
+from ticks_platform.feeds.polygon.reference import PolygonReference
 from ticks_platform.feeds.reference import Facts, pair
 
 MAX_CONNECTIONS_PAUSE = 60.0
@@ -216,6 +217,10 @@ class PolygonConnector(Connector):
             base, _, quote = self.symbol_of(symbol).replace("-", "/").partition("/")
             return pair(base, quote)
         return _INSTRUMENTS[market]
+
+    def reference(self) -> PolygonReference:
+        options = self._options
+        return PolygonReference(url=self.url, api_key=self.api_key, market=options.market, domain=options.domain)
 
     def hours(self, symbol: str) -> str:
         return US_STOCKS if self._options.market == "stocks" else super().hours(symbol)

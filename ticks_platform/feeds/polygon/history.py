@@ -134,7 +134,7 @@ class PolygonHistory(History):
         return bars
 
     def first(self, span: Span) -> str:
-        ticker = quote(self._ticker(span.asked), safe="")
+        ticker = quote(rest_ticker(span.asked, self._market), safe="")
         if self.kind == "trades":
             query = {
                 "timestamp.gte": span.begin,
@@ -174,12 +174,13 @@ class PolygonHistory(History):
         kept = {_kept(event) for event in events if isinstance(event, Correction) and event.kept_price is not None}
         return [_UNCHANGED if kept and _incorrect(event) in kept else event for event in events]
 
-    def _ticker(self, symbol: str) -> str:
-        """The REST API's name of a symbol: X:BTCUSD for the WebSocket's BTC-USD, C:EURUSD for EUR/USD."""
-        if self._market in ("crypto", "forex"):
-            plain = symbol.replace("-", "").replace("/", "")
-            return f"{'X' if self._market == 'crypto' else 'C'}:{plain}"
-        return symbol
+
+def rest_ticker(symbol: str, market: str) -> str:
+    """The REST API's name of a symbol: X:BTCUSD for the WebSocket's BTC-USD, C:EURUSD for EUR/USD."""
+    if market in ("crypto", "forex"):
+        plain = symbol.replace("-", "").replace("/", "")
+        return f"{'X' if market == 'crypto' else 'C'}:{plain}"
+    return symbol
 
 
 def _trade(symbol: str, raw: bytes, market: str) -> list[Event]:

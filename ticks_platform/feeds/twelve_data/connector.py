@@ -44,6 +44,7 @@ from ticks_platform.feeds.twelve_data.events import (
 )
 from ticks_platform.feeds.twelve_data.history import TwelveDataHistory
 from ticks_platform.feeds.twelve_data.names import Misfit, Names, Place, symbol_name
+from ticks_platform.feeds.twelve_data.reference import TwelveDataReference
 
 URL = "wss://ws.twelvedata.com/v1/quotes/price"
 
@@ -220,6 +221,9 @@ class TwelveDataConnector(Connector):
         # A symbol without a slash is a stock, a fund or an index.
         base, slash, quote = symbol.partition(":")[0].partition("/")
         return pair(base, quote) if slash else Facts()
+
+    def reference(self) -> TwelveDataReference:
+        return TwelveDataReference(url=self.url, api_key=self.api_key)
 
     def hours(self, symbol: str) -> str:
         is_us_stock = "/" not in symbol and symbol.partition(":")[2].upper() in _US_EXCHANGES

@@ -23,8 +23,8 @@ def keep(cursor: Cursor, feeds: Sequence[FeedSettings]) -> instruments.Kept:
 def _known(cursor: Cursor, feeds: Sequence[FeedSettings]) -> Known:
     cursor.execute(sql_files.read("queries/instruments/references.sql"))
     references = {
-        (feed, symbol): Facts(asset_class, mic, currency, None, round_lot)
-        for feed, symbol, asset_class, mic, currency, round_lot in cursor.fetchall()
+        (feed, symbol): Facts(asset_class, mic, currency, None, round_lot, may_be_negative)
+        for feed, symbol, asset_class, mic, currency, round_lot, may_be_negative in cursor.fetchall()
     }
     stands_for_many = any(names_of(feed).many for feed in feeds)
     has_candles = stands_for_many and not tables.missing(cursor, ("one_day_candle",))

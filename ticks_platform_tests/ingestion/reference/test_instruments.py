@@ -116,7 +116,7 @@ def test_a_round_lot_of_the_provider_is_valid_from_the_day_on_which_it_was_seen(
     lots = "SELECT valid_from = (now() AT TIME ZONE 'UTC')::date, round_lot, source FROM round_lot ORDER BY valid_from"
     answer = (
         "INSERT INTO ticks_platform.instrument_reference "
-        "VALUES ('tape', 'NVDA', 'NVDA', 'stock', 'XNAS', 'USD', {}, now(), NULL, now())"
+        "VALUES ('tape', 'NVDA', 'NVDA', 'stock', 'XNAS', 'USD', {}, false, now(), NULL, now())"
     )
     with database.transaction() as cursor:
         cursor.execute("INSERT INTO round_lot VALUES ('NVDA', '2025-11-03', 100, 'polygon')")
