@@ -42,6 +42,7 @@ JOBS = {
     "refresh_candles",
     "adopt_tables",
     "apply_primary_feeds",
+    "rename_symbols",
     "catch_up",
     "keep_market_calendar",
     "keep_instruments",
