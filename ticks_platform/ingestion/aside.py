@@ -18,8 +18,8 @@ from ticks_platform.ingestion.changes import Changes
 from ticks_platform.ingestion.gaps import coverage
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.lease import Lease
-from ticks_platform.ingestion.rows.split import attempt
 from ticks_platform.timescale.failures import first_line
+from ticks_platform.timescale.splitting import attempt
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812

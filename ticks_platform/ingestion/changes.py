@@ -11,9 +11,9 @@ from psycopg2.extras import execute_values
 from ticks_platform.feeds.transport.state import Change
 from ticks_platform.ingestion import channels
 from ticks_platform.ingestion.lease import Lease
-from ticks_platform.ingestion.rows.split import attempt, store_items
 from ticks_platform.timescale.database import storable
 from ticks_platform.timescale.failures import first_line
+from ticks_platform.timescale.splitting import attempt, store_items
 from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from psycopg2.extras import execute_values
 
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Silent, Unsubscribed
 from ticks_platform.feeds.transport.state import Change
-from ticks_platform.ingestion.rows.split import store_items
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import storable
 from ticks_platform.timescale.failures import first_line
+from ticks_platform.timescale.splitting import store_items
 from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:

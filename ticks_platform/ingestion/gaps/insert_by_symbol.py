@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg2.extras import execute_values
 
-from ticks_platform.ingestion.rows.split import store_items
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.failures import first_line
+from ticks_platform.timescale.splitting import store_items
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812

@@ -15,7 +15,6 @@ from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.rows import bars, corrections, duplicate_trades, halts, official_prices
 from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent, Stored
 from ticks_platform.ingestion.rows.duplicate_trades import Suspect, TradeMemory
-from ticks_platform.ingestion.rows.split import Splitter, store_items
 from ticks_platform.ingestion.rows.tables import (
     BARS,
     CORRECTIONS,
@@ -29,6 +28,7 @@ from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.columnstore import DirectCompress
 from ticks_platform.timescale.database import storable
 from ticks_platform.timescale.failures import UNSTORABLE, Meaning, first_line, is_of_state, meaning
+from ticks_platform.timescale.splitting import Splitter, store_items
 from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
