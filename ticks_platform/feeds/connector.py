@@ -157,6 +157,10 @@ class Connector(abc.ABC):
         """
         return symbol
 
+    def former_names(self, symbol: str) -> tuple[str, ...]:
+        """What earlier releases called a symbol of feeds.yaml, where that differs from `symbol_of`."""
+        return ()
+
     def use_symbols(self, symbols: Sequence[AskedSymbol]) -> None:  # noqa: B027  (optional)
         """Note the feed's symbols, if decoding depends on them: a provider may send one ticker for several listings.
 

@@ -41,6 +41,7 @@ JOBS = {
     "bring_up",
     "refresh_candles",
     "apply_primary_feeds",
+    "rename_symbols",
     "catch_up",
     "keep_market_calendar",
     "keep_instruments",

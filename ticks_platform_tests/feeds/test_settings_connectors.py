@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ticks_platform.feeds import registry
 from ticks_platform.feeds.calendars import calendar
@@ -282,3 +282,46 @@ def test_bars_may_differ_by_a_rounding_error_where_both_follow_the_same_rules(
         {"name": "a", "provider": provider, "options": options, "symbols": [{"symbol": "X"}], "bar_tolerance": given}
     )
     assert feed.tolerance == tolerance
+
+
+US_HOURS = "XNYS 04:00-20:00"
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({"provider": "polygon", "symbols": ["AAPL"]}, {"AAPL": US_HOURS}),
+        ({"provider": "polygon", "symbols": ["AAPL"], "hours": "regular"}, {"AAPL": "XNYS"}),
+        ({"provider": "polygon", "symbols": ["AAPL"], "hours": "always"}, {"AAPL": "always"}),
+        ({"provider": "polygon", "symbols": ["AAPL"], "calendar": "NASDAQ"}, {"AAPL": "NASDAQ 04:00-20:00"}),
+        ({"provider": "polygon", "symbols": ["AAPL"], "endpoint": "stand-in"}, {"AAPL": "always"}),
+        ({"provider": "polygon", "symbols": ["I:SPX"], "options": {"market": "indices"}}, {"I:SPX": "XNYS"}),
+        ({"provider": "polygon", "symbols": ["EUR/USD"], "options": {"market": "forex"}}, {"EUR/USD": "24/5"}),
+        ({"provider": "polygon", "symbols": ["BTC-USD"], "options": {"market": "crypto"}}, {"BTC-USD": "always"}),
+        (
+            {
+                "provider": "twelve_data",
+                "symbols": [
+                    "AAPL",
+                    "RY:TSX",
+                    "EUR/USD",
+                    {"symbol": "7203", "calendar": "XTKS"},
+                    {"symbol": "SPY", "hours": "07:00-20:00"},
+                ],
+            },
+            {"AAPL": US_HOURS, "RY:TSX": "XNYS", "EUR/USD": "24/5", "7203": "XTKS", "SPY": "XNYS 07:00-20:00"},
+        ),
+        ({"provider": "coinbase", "symbols": ["BTC-USD"]}, {"BTC-USD": "always"}),
+    ],
+)
+def test_sending_hours(settings: dict[str, Any], names: dict[str, str]) -> None:
+    """By the connector for its own market, or as feeds.yaml says."""
+    feed = FeedSettings.model_validate({"name": "feed", **settings})
+    assert {symbol: calendar.name for symbol, calendar in feed.sending_calendars().items()} == names
+
+
+@pytest.mark.parametrize("hours", ["4-20", "04:00-24:01", "extended", "04:00 - 20:00"])
+def test_hours_are_validated_in_words(hours: str) -> None:
+    for settings in ({"hours": hours, "symbols": ["AAPL"]}, {"symbols": [{"symbol": "AAPL", "hours": hours}]}):
+        with pytest.raises(ValidationError, match="'regular', 'always', or the begin and the end"):
+            FeedSettings.model_validate({"name": "feed", "provider": "polygon", **settings})

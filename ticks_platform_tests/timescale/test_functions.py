@@ -27,7 +27,7 @@ COMMITTING = {"drop_old_chunks"}
 ROUTINES = """
 SELECT proname::text, prokind = 'p', proconfig, prosrc
 FROM pg_proc
-WHERE pronamespace = 'ticks_platform'::regnamespace
+WHERE pronamespace = 'ticks_platform'::regnamespace AND prokind <> 'a'
 ORDER BY proname
 """
 
@@ -114,7 +114,8 @@ def test_every_function_fixes_its_search_path(database: Database) -> None:
             first = body.partition("BEGIN")[2].strip().partition(";")[0]
             assert first == "PERFORM pg_catalog.set_config('search_path', ticks_platform.own_search_path(), true)"
             assert body.count(first) == 1 + body.count("COMMIT;"), "each commit ends the path that was set before it"
-        else:
+        elif body:
+            # Without a body as text, the names were resolved when it was created.
             assert settings == ["search_path=public, pg_temp"], f"{name} means what its caller's search_path says"
 
 

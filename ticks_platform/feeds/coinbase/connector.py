@@ -72,6 +72,9 @@ class Coinbase(Connector):
     def symbol_of(self, symbol: str) -> str:
         return symbol.upper()
 
+    def former_names(self, symbol: str) -> tuple[str, ...]:
+        return () if symbol == symbol.upper() else (symbol,)
+
     def instrument(self, symbol: str) -> Facts:
         return Facts("crypto", currency=symbol.upper().partition("-")[2] or None)
 

@@ -189,10 +189,11 @@ class PolygonConnector(Connector):
     def symbol_of(self, symbol: str) -> str:
         # Subscriptions may write a pair with a slash, a hyphen or neither; quotes always write a slash.
         written = symbol.upper() if self._options.market in _UPPER_CASE else symbol
-        if self._options.market != "forex":
-            return written
-        plain = written.replace("-", "/")
-        return f"{plain[:3]}/{plain[3:]}" if len(plain) == 6 and plain.isalpha() else plain
+        return _pair(written) if self._options.market == "forex" else written
+
+    def former_names(self, symbol: str) -> tuple[str, ...]:
+        former = _pair(symbol) if self._options.market == "forex" else symbol
+        return () if former == self.symbol_of(symbol) else (former,)
 
     @property
     def bar_tolerance(self) -> float:
@@ -243,6 +244,11 @@ class PolygonConnector(Connector):
         if self._options.market != "stocks":
             return None
         return PolygonCorporateActions(url=self.url, api_key=self.api_key, domain=self._options.domain)
+
+
+def _pair(symbol: str) -> str:
+    plain = symbol.replace("-", "/")
+    return f"{plain[:3]}/{plain[3:]}" if len(plain) == 6 and plain.isalpha() else plain
 
 
 def _notice(event: _Status) -> Notice | None:

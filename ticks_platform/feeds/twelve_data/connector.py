@@ -198,6 +198,11 @@ class TwelveDataConnector(Connector):
     def symbol_of(self, symbol: str) -> str:
         return symbol_name(symbol)
 
+    def former_names(self, symbol: str) -> tuple[str, ...]:
+        # Coverage was under feeds.yaml's spelling without the exchange, ticks under that of the prices.
+        bare = symbol.partition(":")[0]
+        return tuple(name for name in dict.fromkeys((bare, bare.upper())) if name != symbol_name(symbol))
+
     def use_symbols(self, symbols: Sequence[AskedSymbol]) -> None:
         asked = {symbol_name(each.symbol) for each in symbols}
         # A listing that was dropped beside its bare symbol may be in frames that wait, which must not become the bare

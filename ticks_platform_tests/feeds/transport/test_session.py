@@ -20,6 +20,7 @@ from ticks_platform.feeds.events import (
     HeardAgain,
     Silent,
     Tick,
+    TradingHalt,
     Unsubscribed,
 )
 from ticks_platform.feeds.polygon import connector as polygon_module
@@ -48,6 +49,7 @@ PATIENCE = 1.0
 GREETING = b'[{"ev":"status","status":"connected","message":"Connected Successfully"}]'
 LET_IN = b'[{"ev":"status","status":"auth_success","message":"authenticated"}]'
 TRADE = b'[{"ev":"T","sym":"AAPL","p":227.5,"s":100,"t":1536036818784}]'
+HALT = b'[{"ev":"LULD","T":"AAPL","h":2,"l":1,"i":[%s],"t":1536036818784}]'
 
 
 class Closed(Calendar):
@@ -69,7 +71,11 @@ def decoding(connector: Connector, silence: SilenceDetector) -> Callable[[Frame]
 
     def decode(frame: Frame) -> None:
         until = frame.received_at / 1e9
-        silence.record([event.symbol for event in connector.decode(frame.data) if isinstance(event, Tick)], until=until)
+        events = connector.decode(frame.data)
+        silence.record([event.symbol for event in events if isinstance(event, Tick)], until=until)
+        for event in events:
+            if isinstance(event, TradingHalt):
+                silence.record_halt(event.symbol, event.kind, until)
         silence.mark_decoded(until)
 
     return decode
@@ -313,6 +319,32 @@ def test_a_closed_market_is_not_stalled(monkeypatch: pytest.MonkeyPatch) -> None
             assert running.states == [State.CONNECTING, State.AUTHENTICATING, State.SUBSCRIBING]
         with Running(polygon(server.url), symbols=["BTC-USD"], silence=silence) as running:
             running.wait_for(State.STALLED)
+
+
+def test_a_halted_symbol_is_not_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the only one of the connection. From its resumption on, silence counts again."""
+    monkeypatch.setattr(session, "PING_INTERVAL", 0.05)
+    heard: list[Any] = []
+    resume = threading.Event()
+
+    def serve(peer: Peer) -> None:
+        let_in(peer)
+        acknowledge(peer, said(peer))
+        peer.send(TRADE)
+        peer.send(HALT % b"17")
+        while True:
+            heard.append(peer.receive())
+            peer.send(heard[-1][1], PONG)
+            if resume.is_set():
+                resume.clear()
+                peer.send(HALT % b"18")
+
+    with PeerServer(serve) as server, watched(polygon(server.url), "AAPL", patience=0.2) as running:
+        running.wait_for(State.STREAMING)
+        wait_until(lambda: len(heard) > 15, "pings")
+        assert State.STALLED not in running.states
+        resume.set()
+        running.wait_for(State.STALLED)
 
 
 def test_no_desired_symbols_is_not_stalled(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,7 +128,7 @@ def at(tick: Tick) -> datetime:
 
 
 def all_gaps_are_of_the_cuts(database: Database, day: TradingDay) -> None:
-    """Nothing else is one: not the night, nor the subscription before the open, nor what is quiet."""
+    """Nothing else is one: not the night, nor the subscription before the open."""
     found = rows(
         database, "SELECT symbol, begins_at, ends_at, cause FROM ticks_platform.feed_gap ORDER BY begins_at, symbol"
     )
