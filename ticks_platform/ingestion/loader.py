@@ -15,19 +15,18 @@ from ticks_platform.feeds.transport.state import Change
 from ticks_platform.feeds.updates import SECONDARY
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.aside import Aside
-from ticks_platform.ingestion.gap_updates import GapUpdates
 from ticks_platform.ingestion.gaps.coverage import Coverage
+from ticks_platform.ingestion.gaps.gaps import GapUpdates
 from ticks_platform.ingestion.handover import handover, received_twice
 from ticks_platform.ingestion.handover.handover import Source
 from ticks_platform.ingestion.handover.received_twice import ReceivedTwice, Uncompared
 from ticks_platform.ingestion.journal.journal import FrameGroup, Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
-from ticks_platform.ingestion.next_batch import NextBatch
 from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, Stored, decode_groups
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory, stored_until
-from ticks_platform.ingestion.rows.store import PreparedBatch, Store, prepare
+from ticks_platform.ingestion.rows.store import NextBatch, PreparedBatch, Store, prepare
 from ticks_platform.ingestion.rows.tables import HALTS, TABLES, Rows
 from ticks_platform.ingestion.transactions import AbandonedError, GivenUpError, Transactions
 from ticks_platform.timescale import sql_files

@@ -77,7 +77,7 @@ def run_until(loader: Loader, condition: Callable[[], object]) -> None:
         (DatabaseUnavailableError("gone"), Meaning.AWAY),
         (psycopg2.OperationalError("server closed the connection unexpectedly"), Meaning.AWAY),
         (psycopg2.ProgrammingError("can't adapt type 'dict'"), Meaning.DATA),
-        (UnicodeEncodeError("latin-1", "’", 0, 1, "no"), Meaning.DATA),
+        (UnicodeEncodeError("latin-1", "\u2019", 0, 1, "no"), Meaning.DATA),
         (MemoryError(), Meaning.UNCLEAR),
         (KeyError("nobody thought of it"), Meaning.UNCLEAR),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 from collections.abc import Callable, Sequence
@@ -70,6 +71,42 @@ def prepare(batch: DecodedBatch, memory: TradeMemory, lease: Lease) -> PreparedB
             except (*UNSTORABLE, MemoryError):
                 continue
     return PreparedBatch(batch, encoded, repeats, suspects)
+
+
+class NextBatch(NamedTuple):
+    """A prepared batch, and the events that were removed from it because the predecessor has stored them."""
+
+    prepared: PreparedBatch
+    left_out: list[Rows]
+    memory: TradeMemory | None = None
+    """Of a half: a memory of the whole batch."""
+
+    @property
+    def batch(self) -> DecodedBatch:
+        """Its events."""
+        return self.prepared.batch
+
+    @property
+    def is_one_group(self) -> bool:
+        """Whether it has no halves: a checkpoint is at the end of a group of frames."""
+        return len(self.batch.groups) == 1
+
+    def halves(self, lease: Lease) -> tuple[NextBatch, NextBatch]:
+        """The first half of its groups and the second, each to be committed by itself."""
+        memory = self.memory
+        if memory is None:
+            # Knows all of their trades, so all are looked up in the table: the first half may have stored them.
+            memory = TradeMemory()
+            with contextlib.suppress(*UNSTORABLE):
+                memory.suspects(self.batch.ticks)
+        first, second = self.batch.halves()
+        boundary = second.groups[0].position
+        before = [rows.between(-1, boundary) for rows in self.left_out]
+        after = [rows.between(boundary, second.end) for rows in self.left_out]
+        return (
+            NextBatch(prepare(first, memory, lease), before, memory),
+            NextBatch(prepare(second, memory, lease), after, memory),
+        )
 
 
 class Store:
