@@ -101,6 +101,11 @@ class Calendar:
             raise UnknownCalendarError(
                 f"unknown calendar '{self.name}': use an exchange's MIC, such as XNYS, or 'always' or '24/5'"
             ) from None
+        except Exception as error:  # noqa: BLE001  (some of its calendars fail: 4.13.2 has no holidays of XBSE)
+            raise UnknownCalendarError(
+                f"calendar '{self.name}' is known to exchange_calendars, which cannot make it ({type(error).__name__}): "
+                "use that of an exchange with the same hours, or 'always'"
+            ) from None
         self._zone = ZoneInfo(str(exchange.tz))
         if self._zone == _NEW_YORK:
             self._usual_close = _since_midnight(exchange.close_times[-1][1])
