@@ -103,7 +103,7 @@ class Calendar:
             ) from None
         except Exception as error:  # noqa: BLE001  (some of its calendars fail: 4.13.2 has no holidays of XBSE)
             raise UnknownCalendarError(
-                f"calendar '{self.name}' is known to exchange_calendars, which cannot make it ({type(error).__name__}): "
+                f"exchange_calendars has the calendar '{self.name}' and cannot make it ({type(error).__name__}): "
                 "use that of an exchange with the same hours, or 'always'"
             ) from None
         self._zone = ZoneInfo(str(exchange.tz))

@@ -48,7 +48,7 @@ class _Asked(NamedTuple):
 
 
 def symbol_name(symbol: str) -> str:
-    """The name of a symbol of feeds.yaml: upper case, and its exchange, or the code of it, as the provider spells it."""
+    """The name of a symbol of feeds.yaml: upper case, and its exchange as the provider spells it, or by its code."""
     ticker, colon, exchange = symbol.partition(":")
     return ticker.upper() + colon + exchanges.spelled(exchange.strip())
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import exchange_calendars
 import pytest
 
-from ticks_platform.feeds.calendars import calendar
+from ticks_platform.feeds.calendars import ALWAYS
 from ticks_platform.feeds.columns import TickColumns
 from ticks_platform.feeds.connector import AskedSymbol, Connector
 from ticks_platform.feeds.events import Acknowledged, Rejected, Tick
@@ -72,10 +73,10 @@ def test_the_codes_of_exchanges_belong_to_one_each() -> None:
     assert not {name.upper() for name in MICS if codes_of(name) != (name,)} & set(codes)
 
 
-@pytest.mark.full
 def test_each_exchange_has_a_calendar() -> None:
-    for name in MICS:
-        assert calendar(calendar_of(name)).name == calendar_of(name)
+    known = {ALWAYS, *exchange_calendars.get_calendar_names(include_aliases=True)}
+    # Version 4.13 knows these names, and cannot make the calendars.
+    assert {calendar_of(name) for name in MICS} <= known - {"ASEX", "XBSE", "XTAE"}
 
 
 @pytest.mark.parametrize(
