@@ -209,13 +209,13 @@ def _sending_hours(market: Calendar, begin: timedelta, end: timedelta) -> list[O
         if found and found[-1].session == opening.session:
             continue  # after a lunch break
         midnight = datetime.combine(opening.session, time(), market._zone)
-        opens, closes, usual = first, end, market._usual_close
+        begins, closes, usual = first, end, market._usual_close
         if usual is not None and end >= usual:
             early = usual - _since_midnight(datetime.fromtimestamp(opening.closes, market._zone).time())
-            opens -= max(early, timedelta(0)) * (usual <= first)
+            begins -= max(early, timedelta(0)) * (usual <= first)
             closes -= max(early, timedelta(0))
         # Adding to a time with a zone keeps the local hour.
-        at = ((midnight + opens).timestamp(), (midnight + closes).timestamp())
+        at = ((midnight + begins).timestamp(), (midnight + closes).timestamp())
         found.append(Opening(*at, opening.session, min(opening.day_begins, at[0]), max(opening.day_ends, at[1])))
     return found
 
