@@ -6,6 +6,7 @@ CREATE TABLE IF NOT EXISTS ticks_platform.malformed_field (
     day               date        NOT NULL,
     -- As the provider calls it.
     field             text        NOT NULL,
+    -- How many had a value in it that could not be read.
     events            bigint      NOT NULL CHECK (events > 0),
     last_received_at  timestamptz NOT NULL,
     PRIMARY KEY (feed, day, field)

@@ -69,7 +69,8 @@ class DecodedBatch(NamedTuple):
     @property
     def malformed(self) -> list[malformed_fields.Count]:
         """Events with an optional field that is left out, by arrival day and field."""
-        return [count for rows in (self.ticks, self.quotes, self.bars) for count in malformed_fields.count(rows)]
+        kinds = (self.ticks, self.quotes, self.bars)
+        return [count for each in kinds for count in malformed_fields.count(each.texts("malformed"), each.received_at)]
 
     @property
     def end(self) -> int:
@@ -154,7 +155,8 @@ def decode_groups(groups: Sequence[FrameGroup], decode: Decode, decode_many: Dec
     ticks, quotes, bars, official_prices, corrections, halts = (
         Rows.joined(part) if part else nothing for part in parts.values()
     )
-    ticks = malformed_fields.without_unstorable_texts(ticks)
+    if not all(malformed_fields.are_storable(ticks.texts(field)) for field in malformed_fields.TEXTS):
+        ticks = ticks._replace(events=malformed_fields.clear(ticks.as_events()))
     return _reject_impossible_times(
         DecodedBatch(groups, events_of, control_of, ticks, quotes, bars, official_prices, corrections, halts, rejected)
     )

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 from psycopg2.extras import execute_values
 
 from ticks_platform.feeds.events import Quote, Tick, with_malformed
-from ticks_platform.ingestion.rows.tables import Rows
 from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-_TEXTS = ("exchange", "trade_id")
+TEXTS = ("exchange", "trade_id")
+"""The optional texts of a tick."""
 _NUMBERS = ("day_volume", "size", "bid", "ask", "bid_size", "ask_size")
 _INT2 = 1 << 15
 _DAY = 86_400 * 1_000_000_000
@@ -37,12 +40,8 @@ class Count(NamedTuple):
     last_received_at: datetime
 
 
-def without_unstorable_texts(rows: Rows) -> Rows:
-    """Ticks; an exchange or a trade id that PostgreSQL cannot hold as text is left out."""
-    return rows if all(_are_storable(rows.texts(field)) for field in _TEXTS) else clear(rows)
-
-
-def _are_storable(values: list[Any] | None) -> bool:
+def are_storable(values: list[Any] | None) -> bool:
+    """Whether PostgreSQL can hold all of these as texts."""
     if values is None:
         return True
     try:
@@ -52,10 +51,9 @@ def _are_storable(values: list[Any] | None) -> bool:
         return False
 
 
-def clear(rows: Rows) -> Rows:
-    """Ticks or quotes, without the values of optional fields that their columns cannot hold."""
-    events = [_cleared(event) for event in rows.as_events()]
-    return rows._replace(events=events)
+def clear(events: Sequence[Tick | Quote]) -> list[Tick | Quote]:
+    """Without the values of optional fields that their columns cannot hold."""
+    return list(map(_cleared, events))
 
 
 def _cleared(event: Tick | Quote) -> Tick | Quote:
@@ -73,8 +71,8 @@ def _cleared(event: Tick | Quote) -> Tick | Quote:
 
 def _fits(field: str, value: Any) -> bool:
     """Whether an optional field's column can hold a value; True for a field that is not optional."""
-    if field in _TEXTS:
-        return isinstance(value, str) and _are_storable([value])
+    if field in TEXTS:
+        return isinstance(value, str) and are_storable([value])
     if field in _NUMBERS:
         return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if field == "updates":
@@ -84,14 +82,13 @@ def _fits(field: str, value: Any) -> bool:
     return True
 
 
-def count(rows: Rows) -> list[Count]:
-    """The events by arrival day and field that was left out."""
-    names = rows.texts("malformed")
+def count(names: Sequence[tuple[str, ...] | None] | None, received_at: npt.NDArray[np.int64]) -> list[Count]:
+    """Events by arrival day and field that was left out; `names` are the fields of each event."""
     if names is None:
         return []
     events: Counter[tuple[int, str]] = Counter()
     last: dict[tuple[int, str], int] = {}
-    for fields, arrival in zip(names, rows.received_at.tolist(), strict=True):
+    for fields, arrival in zip(names, received_at.tolist(), strict=True):
         for field in set(fields or ()):
             key = (arrival // _DAY, field)
             events[key] += 1

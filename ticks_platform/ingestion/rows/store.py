@@ -69,7 +69,7 @@ def prepare(batch: DecodedBatch, memory: TradeMemory, lease: Lease) -> PreparedB
                 if table not in (TICKS, QUOTES):
                     continue
                 # An optional field may be at fault; otherwise `store` finds what is, by splitting the batch.
-                rows = malformed_fields.clear(rows)
+                rows = rows._replace(events=malformed_fields.clear(rows.as_events()))
                 batch = batch._replace(ticks=rows) if table is TICKS else batch._replace(quotes=rows)
                 with contextlib.suppress(*UNSTORABLE):
                     encoded[table.name] = _encode(table, rows, repeats, lease)
