@@ -80,7 +80,7 @@ def decode(frame: bytes) -> list[Event]:
         return [_incomplete(event, frame)]
     return [
         Tick(
-            symbol,
+            symbol if symbol.isupper() else symbol.upper(),
             timestamp * SECOND if isinstance(timestamp, int) else _nanoseconds(timestamp),
             price,
             event.day_volume,
@@ -99,6 +99,9 @@ def decode_many(frames: Sequence[bytes]) -> Decoded | None:
     symbols, times, prices = (list(map(attrgetter(field), items)) for field in ("symbol", "timestamp", "price"))
     if not all(symbols) or set(map(type, times)) != {int} or None in prices:
         return None
+    together = "".join(symbols)
+    if together != together.upper():
+        symbols = list(map(str.upper, symbols))
     volume, bid, ask = (floats(list(map(attrgetter(field), items))) for field in ("day_volume", "bid", "ask"))
     return Decoded(
         TickColumns(
