@@ -13,7 +13,7 @@ from psycopg2 import sql
 from psycopg2.extras import execute_values
 
 from ticks_platform.ingestion.lease import Lease
-from ticks_platform.ingestion.rows import bars, corrections, duplicate_trades, halts, official_prices
+from ticks_platform.ingestion.rows import bars, corrections, duplicate_trades, halts, malformed_fields, official_prices
 from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent, Stored
 from ticks_platform.ingestion.rows.duplicate_trades import Suspect, TradeMemory
 from ticks_platform.ingestion.rows.tables import (
@@ -21,6 +21,7 @@ from ticks_platform.ingestion.rows.tables import (
     CORRECTIONS,
     HALTS,
     OFFICIAL_PRICES,
+    QUOTES,
     TICKS,
     Rows,
     Table,
@@ -29,7 +30,7 @@ from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.columnstore import DirectCompress
 from ticks_platform.timescale.database import storable
 from ticks_platform.timescale.failures import UNSTORABLE, Meaning, first_line, is_of_state, meaning
-from ticks_platform.timescale.splitting import Splitter, store_items
+from ticks_platform.timescale.splitting import Splitter, attempt, store_items
 from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
@@ -65,12 +66,25 @@ def prepare(batch: DecodedBatch, memory: TradeMemory, lease: Lease) -> PreparedB
     encoded = {}
     for table, rows in batch.tables:
         if table.encode is not None:
-            kept = duplicate_trades.split(rows, repeats)[0] if table is TICKS else rows
             try:
-                encoded[table.name] = table.encode(kept, lease.feed, lease.journal_number)
-            except (*UNSTORABLE, MemoryError):
+                encoded[table.name] = _encode(table, rows, repeats, lease)
+            except MemoryError:
                 continue
+            except UNSTORABLE:
+                if table not in (TICKS, QUOTES):
+                    continue
+                # An optional field may be at fault; otherwise `store` finds what is, by splitting the batch.
+                rows = rows._replace(events=malformed_fields.clear(rows.as_events()))
+                batch = batch._replace(ticks=rows) if table is TICKS else batch._replace(quotes=rows)
+                with contextlib.suppress(MemoryError, *UNSTORABLE):
+                    encoded[table.name] = _encode(table, rows, repeats, lease)
     return PreparedBatch(batch, encoded, repeats, suspects)
+
+
+def _encode(table: Table, rows: Rows, repeats: list[int], lease: Lease) -> bytes:
+    assert table.encode is not None
+    kept = duplicate_trades.split(rows, repeats)[0] if table is TICKS else rows
+    return table.encode(kept, lease.feed, lease.journal_number)
 
 
 class NextBatch(NamedTuple):
@@ -147,6 +161,11 @@ class Store:
                 loaded = self._copy(cursor, batch, table, rows, prepared.encoded.get(table.name), stored.refused)
                 stored.loaded.extend((table, part) for part in loaded)
         self._store_rejected(cursor, batch.rejected + stored.refused)
+        error = attempt(cursor, lambda: malformed_fields.add(cursor, self._lease.feed, batch.malformed))
+        if error is not None:
+            logger.warning(
+                "feed %s: fields that cannot be read are not counted: %s", self._lease.feed, first_line(error)
+            )
         return stored
 
     def _store_ticks(self, cursor: Cursor, prepared: PreparedBatch, stored: Stored) -> None:
