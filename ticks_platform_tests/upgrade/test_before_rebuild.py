@@ -68,7 +68,9 @@ def not_rebuilt(
 
 def _not_judged(platform: dg.Definitions) -> set[str]:
     with dg.DagsterInstance.ephemeral() as instance:
-        result = platform.resolve_job_def("check_quality").execute_in_process(instance=instance)
+        # The dump has prices that are none, which blocking checks find.
+        job = platform.resolve_job_def("check_quality")
+        result = job.execute_in_process(instance=instance, raise_on_error=False)
     judged = result.get_asset_check_evaluations()
     return {each.check_name for each in judged if (each.description or "").startswith("not judged")}
 

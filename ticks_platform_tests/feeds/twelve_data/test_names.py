@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import exchange_calendars
 import pytest
 
+from ticks_platform.feeds.calendars import ALWAYS
 from ticks_platform.feeds.columns import TickColumns
 from ticks_platform.feeds.connector import AskedSymbol, Connector
 from ticks_platform.feeds.events import Acknowledged, Rejected, Tick
+from ticks_platform.feeds.history import HistoryAnswer, PermanentError, Span
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.twelve_data.exchanges import MICS
+from ticks_platform.feeds.twelve_data.exchanges import calendar as calendar_of
+from ticks_platform.feeds.twelve_data.exchanges import codes as codes_of
 from ticks_platform_tests.support.feeds import price
 
 
@@ -46,6 +52,8 @@ def outcome(of: Connector, symbol: str, **fields: Any) -> str:
         ("ry:tsx", "RY:TSX"),
         ("btc/usd:coinbase pro", "BTC/USD:Coinbase Pro"),
         ("XAGg/TRY", "XAGG/TRY"),
+        ("ry:xtse", "RY:TSX"),
+        ("MSFT:XNGS", "MSFT:NASDAQ"),
         ("mc:EURONEXT", "MC:Euronext"),
         ("x:Some New Place", "X:Some New Place"),
     ],
@@ -62,6 +70,42 @@ def test_the_codes_of_exchanges_belong_to_one_each() -> None:
     codes = [code for some in MICS.values() for code in some]
     assert len(set(codes)) == len(codes)
     assert len({name.casefold() for name in MICS}) == len(MICS)
+    assert not {name.upper() for name in MICS if codes_of(name) != (name,)} & set(codes)
+
+
+def test_each_exchange_has_a_calendar() -> None:
+    known = {ALWAYS, *exchange_calendars.get_calendar_names(include_aliases=True)}
+    # Version 4.13 knows these names, and cannot make the calendars.
+    assert {calendar_of(name) for name in MICS} <= known - {"ASEX", "XBSE", "XTAE"}
+
+
+@pytest.mark.parametrize(
+    ("symbol", "market", "hours"),
+    [
+        ("VOD:LSE", "XLON", "XLON"),
+        ("ry:xtse", "XTSE", "XTSE"),
+        ("7203:JPX", "XTKS", "XTKS"),
+        ("MSFT:XNGS", "XNYS", "XNYS 04:00-20:00"),
+        ("RY:Nyse", "XNYS", "XNYS 04:00-20:00"),
+        ("X:Some New Place", "always", "always"),
+        ("btc/usd:coinbase pro", "always", "always"),
+        ("BTC/USD:Some New Place", "always", "always"),
+        ("EUR/USD:Some New Place", "24/5", "24/5"),
+    ],
+)
+def test_a_listing_has_the_hours_of_its_exchange(symbol: str, market: str, hours: str) -> None:
+    (found,) = feed(symbol).calendars().values()
+    (sending,) = feed(symbol).sending_calendars().values()
+    assert (found.name, sending.name) == (market, hours)
+
+
+@pytest.mark.parametrize("asked", [("aapl", "btc/usd"), ("aapl", "BTC/USD:Binance")], ids=["plain", "named"])
+def test_an_answer_in_small_letters_has_the_same_name(asked: tuple[str, ...]) -> None:
+    assert outcome(connector(*asked), "aapl") == "AAPL"
+    (odd,) = connector(*asked).decode(price("aapl", day_volume="N/A"))
+    assert isinstance(odd, Tick)
+    assert odd.symbol == "AAPL"
+    assert outcome(connector(*asked), "btc/usd", exchange="binance") == connector(*asked).symbol_of(asked[1])
 
 
 @pytest.mark.parametrize(
@@ -75,6 +119,7 @@ def test_the_codes_of_exchanges_belong_to_one_each() -> None:
         ({"mic_code": "XTSE"}, "RY:TSX"),
         ({"exchange": "", "mic_code": "xnys"}, "RY:NYSE"),
         ({"exchange": "Toronto Stock Exchange", "mic_code": "XTSE"}, "RY:TSX"),
+        ({"exchange": "XTSE"}, "RY:TSX"),
     ],
     ids=repr,
 )
@@ -94,6 +139,7 @@ def test_the_exchange_tells_listings_apart_and_else_the_code(fields: dict[str, A
         (("RY:TSX",), {"exchange": "NYSE", "mic_code": "XTSE"}, ("RY of NYSE", "RY:TSX")),
         (("RY:TSX",), {"mic_code": "XNYS"}, ("RY of XNYS",)),
         (("RY:TSX",), {"mic_code": "????"}, ("RY of ????",)),
+        (("RY:NYSE", "RY:TSX"), {"mic_code": "XNYS", "currency": "CAD"}, ("RY of XNYS in CAD", "RY:NYSE and RY:TSX")),
         (("RY:TSX",), {"exchange": "x" * 1000}, ("RY of x",)),
     ],
     ids=repr,
@@ -243,3 +289,26 @@ def test_a_symbol_may_have_spaces_inside(symbol: str) -> None:
 def test_other_spaces_are_refused(symbol: str) -> None:
     with pytest.raises(ValueError, match="symbols"):
         feed(symbol)
+
+
+def test_past_data_is_asked_for_and_taken_by_listing() -> None:
+    history = connector("ry:tsx", "RY", {"symbol": "VOD", "currency": "USD"}).history()
+    assert history is not None
+    begin = 1_772_568_000_000_000_000
+
+    def page(symbol: str, asked: str, **meta: str) -> int:
+        span = Span(symbol, asked, begin, begin + 120_000_000_000)
+        body = {"meta": meta, "status": "ok", "values": [{"datetime": "2026-03-03 20:00:00", "close": "1"}]}
+        return history.page(span, history.first(span), HistoryAnswer(200, {}, json.dumps(body).encode())).results
+
+    span = Span("RY:TSX", "ry:tsx", begin, begin + 60_000_000_000)
+    assert "symbol=RY&exchange=TSX&" in history.request(span, history.first(span)).url
+    assert page("RY:TSX", "ry:tsx", exchange="TSX") == page("RY:TSX", "ry:tsx", mic_code="XTSE") == 1
+    assert page("RY:TSX", "ry:tsx") == page("RY", "RY", exchange="NYSE") == 1
+    for symbol, asked, meta, words in (
+        ("RY:TSX", "ry:tsx", {"exchange": "NYSE", "mic_code": "XTSE"}, "RY:TSX: Twelve Data sent bars of RY"),
+        ("RY", "RY", {"exchange": "TSX"}, "RY: Twelve Data sent bars of RY:TSX"),
+        ("VOD", "VOD", {"exchange": "LSE", "currency": "GBp"}, "VOD: .*another listing: VOD in GBp"),
+    ):
+        with pytest.raises(PermanentError, match=words):
+            page(symbol, asked, **meta)

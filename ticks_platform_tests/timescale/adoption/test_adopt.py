@@ -8,6 +8,7 @@ from ticks_platform.defs.common.bring_up import OBJECTS
 from ticks_platform.timescale.adoption import relations
 from ticks_platform.timescale.adoption.adopt import AdoptionRefusedError
 from ticks_platform.timescale.adoption.plan import plan
+from ticks_platform.timescale.candles import rebuild
 from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.tutorial import COMPANY, ROWS, TABLE, Tutorial
@@ -247,3 +248,34 @@ def test_all_of_ours_are_known_as_ours(database: Database) -> None:
     assert ours - known == set()
     with database.transaction() as cursor:
         assert relations.find(cursor) == []
+
+
+@pytest.mark.full
+def test_own_aggregates_and_the_script_go_on(tutorial: Tutorial) -> None:
+    """An aggregate of the user's own keeps its past, and gets what the script and the feeds add."""
+    tutorial.run(
+        "CREATE MATERIALIZED VIEW weeks WITH (timescaledb.continuous) AS SELECT time_bucket('7 days', time) AS week, "
+        "symbol, max(day_volume) AS volume FROM stocks_real_time GROUP BY 1, 2 WITH NO DATA",
+        "CALL refresh_continuous_aggregate('weeks', NULL, NULL)",
+        "CREATE VIEW volumes AS SELECT symbol, day_volume FROM stocks_real_time WHERE day_volume > 1990",
+        "ALTER TABLE stocks_real_time SET (timescaledb.compress, timescaledb.compress_segmentby = 'symbol')",
+        "SELECT compress_chunk(c) FROM show_chunks('stocks_real_time') AS c",
+        "SELECT drop_chunks('stocks_real_time', older_than => '2026-10-08'::timestamptz)",
+    )
+    before, weeks = tutorial.rows(), tutorial.ask("SELECT * FROM weeks ORDER BY 1, 2")
+    tutorial.adopt()
+    assert tutorial.rows() == before
+    assert tutorial.ask("SELECT * FROM weeks ORDER BY 1, 2") == weeks
+    assert tutorial.ask("SELECT count(*) FROM volumes") == [(3,)]
+    tutorial.run(
+        "INSERT INTO stocks_real_time (time, symbol, price, day_volume) VALUES "
+        "('2026-11-02 10:00:01', 'AAPL', 5, 7), ('2026-11-02 10:00:00', 'AAPL', 4, 6), "
+        "('2026-11-02 10:00:01', 'AAPL', 3, 9)",
+        "CALL refresh_continuous_aggregate('weeks', '2026-10-20', '2026-11-20')",
+    )
+    assert tutorial.ask("SELECT volume FROM weeks WHERE week > '2026-10-25'") == [(9,)]
+    assert tutorial.ask("SELECT open, close FROM one_minute_candle WHERE bucket = '2026-11-02 10:00'") == [(4, 3)]
+    tutorial.run("DROP VIEW volumes", "DROP MATERIALIZED VIEW weeks")
+    rebuild.finish(tutorial.database, tutorial.said.append)
+    columns = tutorial.ask("SELECT attname FROM pg_attribute WHERE attrelid = 'stocks_real_time'::regclass")
+    assert ("day_volume_whole",) not in columns
