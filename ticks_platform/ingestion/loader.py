@@ -17,7 +17,7 @@ from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.aside import Aside
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.gaps.gaps import GapUpdates
-from ticks_platform.ingestion.handover import handover, received_twice
+from ticks_platform.ingestion.handover import handover, received_twice, returned
 from ticks_platform.ingestion.handover.handover import Source
 from ticks_platform.ingestion.handover.received_twice import ReceivedTwice, Uncompared
 from ticks_platform.ingestion.journal.journal import FrameGroup, Journal
@@ -188,7 +188,9 @@ class Loader:
         found = self._transactions.until_committed(
             lambda cursor: received_twice.lookup(cursor, self._journal.journal_id)
         )
-        if isinstance(found, Uncompared):
+        if isinstance(found, Uncompared) and found.epoch < 0:
+            found = returned.find(self._transactions, self._renew_lease, found, source, self._decode)
+        elif isinstance(found, Uncompared):
             found = received_twice.find(self._transactions, self._renew_lease, found, self._journal, self._decode)
         self._received_twice = found
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from ticks_platform.errors import RetryableError
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import lease as leases
+from ticks_platform.ingestion.handover import returned
+from ticks_platform.ingestion.handover.handover import Source
 from ticks_platform.ingestion.journal import file as journal_file
 from ticks_platform.ingestion.journal.journal import Journal, JournalError
 from ticks_platform.ingestion.journal.journal_view import journal_view
@@ -66,6 +68,7 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
             journal.stop_appending()
             with database.transaction() as cursor:
                 _check_not_in_use(cursor, feed.name)
+                latest = leases.latest_journal(cursor, feed.name)
                 lease = leases.take(
                     cursor,
                     feed=feed.name,
@@ -77,6 +80,7 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
                     journal_start=journal.start,
                     journal_frames=journal.frames_trimmed,
                 )
+                returned.announce(cursor, [Source(lease, journal)], latest=latest)
             journal.seek(lease.position, frames=lease.frames)
             Loader(
                 database=database,

@@ -53,7 +53,7 @@ _COMMON = 1_000_000_000
 _GROUPS = 500
 """Groups of frames that are decoded at a time."""
 
-_FIELDS = {
+FIELDS = {
     TICKS.name: ("price", "day_volume", "size", "bid", "ask", "exchange"),
     QUOTES.name: ("bid", "bid_size", "ask", "ask_size", "exchange"),
 }
@@ -63,7 +63,7 @@ _STORED = {
     TICKS.name: "queries/handover/stored_ticks.sql",
     QUOTES.name: "queries/handover/stored_quotes.sql",
 }
-"""The queries for the rows of one journal; their columns are in the order of `_FIELDS`."""
+"""The queries for the rows of one journal; their columns are in the order of `FIELDS`."""
 
 
 class ReceivedTwice:
@@ -250,7 +250,7 @@ class _Session:
 
     def __init__(self) -> None:
         self._begin = self._last = 0
-        self._events: dict[str, _Events] = {table: {} for table in _FIELDS}
+        self._events: dict[str, _Events] = {table: {} for table in FIELDS}
 
     def add(self, part: list[FrameGroup], decode: Decode, *, until: int) -> None:
         """Add the events that arrived up to a time."""
@@ -281,13 +281,13 @@ def _add_received(events: _Events, table: Table, rows: Rows, *, until: int) -> N
     """Add the successor's events that arrived up to `until`."""
     if not rows.events:
         return
-    compared = attrgetter("symbol", *_FIELDS[table.name])
+    compared = attrgetter("symbol", *FIELDS[table.name])
     times = (rows.times("time") // 1000).tolist()
     arrivals, positions = rows.received_at.tolist(), rows.positions.tolist()
     for event, at, arrival, position in zip(rows.as_events(), times, arrivals, positions, strict=True):
         if arrival <= until and not getattr(event, "trade_id", None):
             symbol, *values = compared(event)
-            known = events.setdefault(_key((symbol, at, *values)), _Arrivals([], [], []))
+            known = events.setdefault(key_of((symbol, at, *values)), _Arrivals([], [], []))
             known.after.append(arrival)
             known.positions.append(position)
 
@@ -309,7 +309,7 @@ def _add_stored(
         },
     )
     for *key, arrival in cursor:
-        events.setdefault(_key(key), _Arrivals([], [], [])).before.append(arrival * 1000)
+        events.setdefault(key_of(key), _Arrivals([], [], [])).before.append(arrival * 1000)
     for known in events.values():
         known.before.sort()
 
@@ -362,6 +362,7 @@ def count_common(before: list[int], after: list[int], *, begin: int, end: int, l
     return best
 
 
-def _key(values: Iterable[Any]) -> tuple[Any, ...]:
+def key_of(values: Iterable[Any]) -> tuple[Any, ...]:
+    """What equal events have in common, as the database has it."""
     # NaN is NULL in the database, and not equal to itself.
     return tuple(None if value != value else value for value in values)
