@@ -5,26 +5,32 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
+from ticks_platform.clock import boottime
 from ticks_platform.errors import RetryableError
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change
 from ticks_platform.feeds.updates import SECONDARY
 from ticks_platform.ingestion import channels
 from ticks_platform.ingestion import lease as leases
+from ticks_platform.ingestion.arrival_clock import ArrivalClock
 from ticks_platform.ingestion.changes import Changes
 from ticks_platform.ingestion.gaps import coverage, gaps
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.handover import handover, received_twice
 from ticks_platform.ingestion.handover.handover import Source
 from ticks_platform.ingestion.handover.received_twice import ReceivedTwice, Uncompared
-from ticks_platform.ingestion.journal.journal import Journal
+from ticks_platform.ingestion.journal.journal import FrameGroup, Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
+from ticks_platform.ingestion.provider_clock import ProviderClocks
 from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, Stored, decode_groups
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory, stored_until
@@ -33,6 +39,7 @@ from ticks_platform.ingestion.rows.tables import HALTS, TABLES, Rows
 from ticks_platform.ingestion.transactions import FAILURES, AbandonedError, Transactions
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
+from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -54,6 +61,10 @@ HEARTBEAT_INTERVAL = 2.0
 REOPEN_AFTER = 10.0
 """Seconds since the last heartbeat after which others may have closed this owner's coverage: less than DEAD_AFTER, to
 be safe."""
+
+
+SETTLING = 5.0
+"""Seconds to wait for more events if the last ones are from the future: whether their stamps or our clock are wrong."""
 
 
 class CheckpointError(RetryableError):
@@ -87,10 +98,13 @@ class Loader:
         coverage: Coverage | None = None,
         before: Sequence[Source] = (),
         secondary: bool = False,
+        clock: ArrivalClock | None = None,
+        on_decoded: Callable[[], None] | None = None,
     ) -> None:
         """`decode_many` is a faster `decode` for ordinary frames. `silence` is told the symbols that were received.
         `coverage` is told each change, and stored with it. `before` are journals to load before `journal`; nothing is
         appended to them, and each is closed when it is loaded. `secondary` tells that the feed's ticks make no candles.
+        `clock` learns from what is decoded, and `on_decoded` is called then.
         """
         self._database = database
         self._lease = lease
@@ -114,6 +128,9 @@ class Loader:
         self._memory = TradeMemory()
         self._silence = silence
         self._coverage = coverage
+        self._now = clock.now if clock is not None else time.time_ns
+        self._clocks = clock.provider if clock is not None else ProviderClocks()
+        self._on_decoded = on_decoded
         self._gaps_may_have_changed = False
         self._update_gaps_at = 0.0
         self._renewed_at = 0.0
@@ -205,7 +222,7 @@ class Loader:
                 upcoming = preparing.submit(self._prepare)
             if batch is not None:
                 self._commit(*batch)
-            elif time.monotonic() >= self._heartbeat_at or (self._coverage is not None and self._coverage.waiting):
+            elif boottime() >= self._heartbeat_at or (self._coverage is not None and self._coverage.waiting):
                 # A change of coverage is stored at once: if a crash loses it, a gap looks longer than it was.
                 self._transactions.until_committed(self._renew_lease)
             self._update_gaps(batch)
@@ -216,23 +233,43 @@ class Loader:
         groups = self._journal.take(max_bytes=MAX_BATCH_BYTES, linger=self._linger, wait=HEARTBEAT_INTERVAL / 4)
         if not groups:
             return None
-        batch = decode_groups(groups, self._decode, self._decode_many)
+        batch = self._decoded(groups)
+        if self._on_decoded is not None:
+            self._on_decoded()
         if self._secondary:
             batch = batch._replace(ticks=batch.ticks.marked(SECONDARY))
         if self._silence is not None:
-            until = groups[-1].received_at[-1] / 1e9
-            for table, rows in batch.tables:
-                if table is not HALTS:
-                    self._silence.record(rows.column("symbol"), until=until, arrivals=rows.received_at.tolist)
-            for halt, arrival in zip(batch.halts.as_events(), batch.halts.received_at.tolist(), strict=True):
-                self._silence.record_halt(halt.symbol, halt.kind, arrival / 1e9)
-            self._silence.mark_decoded(until)
+            self._tell_silence(self._silence, batch)
         left_out: list[Rows] = []
         if self._received_twice is not None:
             batch, left_out = self._received_twice.remove_from(batch)
             if self._received_twice.all_before(batch.end):
                 self._received_twice = None
         return _NextBatch(prepare(batch, self._memory, self._lease), left_out)
+
+    def _decoded(self, groups: Sequence[FrameGroup]) -> DecodedBatch:
+        """Decode these groups; with more of them, if the last events are from the future."""
+        until = boottime() + SETTLING
+        while True:
+            is_final = boottime() >= until or self._journal.drained or self._transactions.abandoned
+            batch = decode_groups(groups, self._decode, self._decode_many, self._clocks, is_final=is_final)
+            if not batch.doubtful:
+                return batch
+            more = self._journal.take(max_bytes=MAX_BATCH_BYTES, linger=MAX_LINGER, wait=HEARTBEAT_INTERVAL / 4)
+            groups = [*groups, *more]
+
+    def _tell_silence(self, silence: SilenceDetector, batch: DecodedBatch) -> None:
+        """Tell which symbols were received, by the clock of the silence detector, which is never set."""
+        ahead = round(silence.ahead * 1e9)
+        last = batch.groups[-1]
+        until = (last.received_at[-1] + last.correction - ahead) / 1e9
+        for table, rows in batch.tables:
+            if table is not HALTS:
+                arrivals = partial(_shifted, rows.received_at, -ahead)
+                silence.record(rows.column("symbol"), until=until, arrivals=arrivals)
+        for halt, arrival in zip(batch.halts.as_events(), (batch.halts.received_at - ahead).tolist(), strict=True):
+            silence.record_halt(halt.symbol, halt.kind, arrival / 1e9)
+        silence.mark_decoded(until)
 
     def _commit(self, prepared: PreparedBatch, left_out: Sequence[Rows] = ()) -> None:
         batch = prepared.batch
@@ -268,13 +305,13 @@ class Loader:
             attempt = stored
             return stored
 
-        started_at = time.monotonic()
+        started_at = boottime()
         stored = self._transactions.until_committed(store)
-        took = time.monotonic() - started_at
+        took = boottime() - started_at
         self._linger = min(MAX_LINGER, max(MIN_LINGER, LINGER_PER_COMMIT * took))
         self._journal.trim(batch.end)
         if stored is not None:
-            self.metrics.committed(batch, stored, at=time.time_ns())
+            self.metrics.committed(batch, stored, at=self._now())
             self.metrics.duplicate += sum(len(rows.events) for rows in left_out)
 
     def _check_is_committed(self, cursor: Cursor, batch: DecodedBatch) -> None:
@@ -302,7 +339,7 @@ class Loader:
         self._memory.horizon = stored_until(cursor, self._lease.feed)
 
     def _renew_lease(self, cursor: Cursor) -> None:
-        now = time.monotonic()
+        now = boottime()
         self.enabled = leases.renew(cursor, self._lease)
         if now - self._renewed_at > REOPEN_AFTER:
             coverage.reopen(cursor, self._lease)
@@ -329,17 +366,17 @@ class Loader:
         Ticks come first: a failure is retried some seconds later, or by whoever updates the gaps next.
         """
         is_last = self._journal is self._sources[-1].journal
-        if not self._gaps_may_have_changed or not is_last or time.monotonic() < self._update_gaps_at:
+        if not self._gaps_may_have_changed or not is_last or boottime() < self._update_gaps_at:
             return
         if upcoming and any(group.epoch != self._lease.epoch for group in upcoming.prepared.batch.groups):
             return
         try:
             self._transactions.once(
-                lambda cursor: gaps.update(cursor, self._lease.feed, now=datetime.now(timezone.utc))
+                lambda cursor: gaps.update(cursor, self._lease.feed, now=from_nanoseconds(self._now()))
             )
         except FAILURES as error:
             self.close()
-            self._update_gaps_at = time.monotonic() + HEARTBEAT_INTERVAL
+            self._update_gaps_at = boottime() + HEARTBEAT_INTERVAL
             logger.warning("feed %s: cannot compute its gaps, will retry: %s", self._lease.feed, str(error).strip())
         else:
             self._gaps_may_have_changed = False
@@ -354,7 +391,7 @@ class Loader:
         self._changes.committed()
         if self._coverage is not None:
             self._coverage.committed()
-        self._heartbeat_at = time.monotonic() + HEARTBEAT_INTERVAL
+        self._heartbeat_at = boottime() + HEARTBEAT_INTERVAL
 
     def _failed(self, error: Exception) -> None:
         """Send a heartbeat if it is due: the database may accept it, although it refuses the ticks for hours.
@@ -365,9 +402,14 @@ class Loader:
         self.metrics.retried()
         if isinstance(error, DatabaseUnavailableError):
             return
-        if time.monotonic() < self._heartbeat_at or self._transactions.abandoned:
+        if boottime() < self._heartbeat_at or self._transactions.abandoned:
             return
         try:
             self._transactions.once(self._renew_lease)
         except FAILURES:
             self.close()
+
+
+def _shifted(times: npt.NDArray[np.int64], by: int) -> list[int]:
+    shifted: list[int] = (times + by).tolist()
+    return shifted

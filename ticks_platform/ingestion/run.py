@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from ticks_platform.feeds.symbol_settings import asked
 from ticks_platform.feeds.transport.pool import ConnectionPool
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
+from ticks_platform.ingestion.arrival_clock import ArrivalClock
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes
 from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Readiness
@@ -104,7 +104,8 @@ class Ingestion:
         self._unrecorded: list[Change] = []
         self._epoch = 0
         self._silence = SilenceDetector(feed.calendars(), patience=feed.stale_after_seconds)
-        self._coverage = Coverage(connector, feed, at=time.time_ns(), silence=self._silence)
+        self._clock = ArrivalClock(feed.name, self._silence)
+        self._coverage = Coverage(connector, feed, at=self._clock.now(), silence=self._silence)
         self._connection = ConnectionPool(
             connector,
             symbols=feed.symbol_names(),
@@ -163,7 +164,7 @@ class Ingestion:
         self.feed = feed
         self._connector.use_symbols(asked(feed.symbols))
         self._silence.set_calendars(feed.calendars())
-        self._coverage.apply_settings(feed, at=time.time_ns())
+        self._coverage.apply_settings(feed, at=self._clock.now())
         self._connection.set_symbols(feed.symbol_names())
 
     def progress(self) -> Progress:
@@ -198,7 +199,7 @@ class Ingestion:
                 f"{database_trouble or 'The database is slower than the feed'}. To bridge longer outages, raise "
                 "journal.max_megabytes in feeds.yaml"
             )
-        return database_trouble
+        return database_trouble or self._clock.trouble
 
     # Start and stop.
 
@@ -230,6 +231,7 @@ class Ingestion:
     def _take_over(self, takeover: Takeover, planned: Handover, journal: Journal) -> Ownership:
         """Take the feed over as planned, after receiving alongside the predecessor if the provider allows that."""
         self._journal, self._epoch = journal, planned.epoch
+        self._clock.epoch = planned.epoch
         if not self.feed.overlaps:
             return takeover.follow(planned, journal, closed_within=CLOSE_TIMEOUT)
         receiver = self._start_receiver()
@@ -246,6 +248,7 @@ class Ingestion:
     def _stream(self, ownership: Ownership) -> None:
         journal, lease = ownership.journal, ownership.lease
         self._journal, self._epoch = journal, lease.epoch
+        self._clock.epoch = lease.epoch
         notes = CoverageNotes(journal.path, epoch=lease.epoch, journals=journal_pair(self._journal_file))
         self._coverage.write_notes_to(notes)
         loader = Loader(
@@ -259,6 +262,8 @@ class Ingestion:
             metrics=self.metrics,
             silence=self._silence,
             coverage=self._coverage,
+            clock=self._clock,
+            on_decoded=self._follow_clock,
         )
         with self._change_lock:
             self._loader = loader
@@ -314,6 +319,9 @@ class Ingestion:
     def _receive(self, frames: Sequence[Frame]) -> None:
         """Append to the journal, retrying as long as it takes, while nothing is read; on a stop, try once more."""
         assert self._journal is not None
+        correction = self._clock.correction(frames[0].connection, frames[0].stepped)
+        if correction:
+            frames = [frame._replace(correction=correction) for frame in frames]
         backoff = Backoff(base=0.2, cap=5.0)
         while True:
             last_try = self._reading_stopped.is_set()
@@ -344,10 +352,12 @@ class Ingestion:
         logger.error("feed %s: %s", self.feed.name, detail)
         with self._change_lock:
             self._lost_frames += len(frames)
-            self._record(Change(self._connection.state, time.time_ns(), frames[0].connection, detail))
+            self._record(Change(self._connection.state, self._clock.now(), frames[0].connection, detail))
 
     def _on_change(self, change: Change) -> None:
         with self._change_lock:
+            self._move_coverage(change)
+            change = self._clock.corrected(change)
             self._readiness.record(change)
             self.metrics.connections = max(self.metrics.connections, change.connection)
             if isinstance(change.notice, ChannelsFailed):
@@ -356,6 +366,15 @@ class Ingestion:
                 for channel in change.notice.channels:
                     self._failed_channels.pop(channel, None)
             self._record(change)
+
+    def _follow_clock(self) -> None:
+        """Called when frames were decoded."""
+        with self._change_lock:
+            self._move_coverage()
+
+    def _move_coverage(self, change: Change | None = None) -> None:
+        for move in self._clock.moves(change):
+            self._coverage.move(*move)
 
     def _record(self, change: Change) -> None:
         # A successor has no loader before it holds the lease.

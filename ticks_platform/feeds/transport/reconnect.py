@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 from ticks_platform.backoff import Backoff
+from ticks_platform.clock import BEGIN, boottime, boottime_ns
 from ticks_platform.feeds.connector import Connector, Conversation, Endpoint
 from ticks_platform.feeds.errors import (
     ConnectionLostError,
@@ -51,7 +51,7 @@ UNREACHABLE_MAX_DELAY = 4.0
 """Longest wait in seconds while the server cannot be reached: an attempt costs it nothing, and outages end sooner."""
 
 DRAIN_CHECK_INTERVAL = 50_000_000
-"""Nanoseconds between checks whether everything that has arrived was read."""
+"""Nanoseconds between checks whether everything that has arrived was read, and whether the clocks agree."""
 
 MAX_GROUP_FRAMES = 512
 MAX_GROUP_BYTES = 1 << 20
@@ -83,6 +83,7 @@ class FeedConnection:
         self._on_frames = on_frames
         self._group: list[Frame] = []
         self._group_bytes = 0
+        self._look_at = 0
         self._state = StateTracker(on_change, feed=feed)
         self._backoff = backoff or Backoff(base=BACKOFF_BASE, cap=BACKOFF_CAP)
         self._escalation = Escalation(silence) if silence else None
@@ -150,7 +151,7 @@ class FeedConnection:
 
     def _was_stable(self) -> bool:
         first_data_at = self._state.first_data_at
-        return first_data_at is not None and time.monotonic() - first_data_at >= STABLE_AFTER
+        return first_data_at is not None and boottime() - first_data_at >= STABLE_AFTER
 
     def _connect(self, endpoint: Endpoint) -> WebSocketConnection | None:
         """An open WebSocket, or None if `stop` was called."""
@@ -203,16 +204,19 @@ class FeedConnection:
         The arrival of a frame alone proves nothing: after a pause in reading, the first frames were sent before the
         pause, and the provider may have dropped the connection during it.
         """
-        now, before = time.time_ns(), self._state.drained_at
+        now, before = boottime_ns(), self._state.drained_at
+        if now >= self._look_at:
+            self._look_at = now + DRAIN_CHECK_INTERVAL
+            self._state.look_at_clocks()
         if (before is None or now - before >= DRAIN_CHECK_INTERVAL) and websocket.is_drained:
             self._state.drained_at = now
 
     def _close_gracefully(self, websocket: WebSocketConnection) -> None:
         """Do the closing handshake, and keep the frames that were still on their way."""
-        deadline = time.monotonic() + CLOSE_TIMEOUT
+        deadline = boottime() + CLOSE_TIMEOUT
         with contextlib.suppress(ConnectionLostError):
             websocket.send_close()
-            while (left := deadline - time.monotonic()) > 0:
+            while (left := deadline - boottime()) > 0:
                 websocket.set_timeout(min(left / 2, POLL_INTERVAL))  # a read takes up to twice its timeout
                 received = websocket.receive()
                 if received is not None and not self._buffer_unless_close(*received):
@@ -231,7 +235,8 @@ class FeedConnection:
         return opcode != CLOSE
 
     def _buffer(self, data: bytes) -> None:
-        self._group.append(Frame(data, time.time_ns(), self._state.connection))
+        stepped = self._state.watch.stepped
+        self._group.append(Frame(data, boottime_ns() + BEGIN + stepped, self._state.connection, stepped))
         self._group_bytes += len(data)
 
     def _flush(self) -> None:

@@ -11,12 +11,12 @@ import select
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import websocket
 
+from ticks_platform.clock import boottime
 from ticks_platform.feeds.connector import Endpoint, HandshakeAnswer
 from ticks_platform.feeds.errors import ConnectionLostError, UnreachableError
 
@@ -86,7 +86,7 @@ class WebSocketConnection:
         if message is not None:
             return message
         self._between_messages = False
-        self._reader.deadline = time.monotonic() + self._timeout
+        self._reader.deadline = boottime() + self._timeout
         try:
             opcode, data = self._socket.recv_data(control_frame=True)
         except websocket.WebSocketTimeoutException:
@@ -127,7 +127,7 @@ class _BufferedSocket:
         self._buffer = b""
         self._position = 0
         self.deadline = math.inf
-        """When reads time out, on the monotonic clock. websocket-client has no timeout for a whole message, only for
+        """When reads time out, in seconds since boot. websocket-client has no timeout for a whole message, only for
         each read."""
         self.ignore_close = True
         """Whether `close` does nothing: websocket-client closes a refused handshake before its body is read."""
@@ -138,7 +138,7 @@ class _BufferedSocket:
 
     def recv(self, size: int) -> bytes:
         if self._position >= len(self._buffer):
-            if time.monotonic() >= self.deadline:
+            if boottime() >= self.deadline:
                 raise TimeoutError
             self._buffer = self._socket.recv(READ_SIZE)
             self._position = 0
@@ -234,7 +234,7 @@ class _ResponseStream(io.RawIOBase):
     def __init__(self, head: bytes, reader: _BufferedSocket) -> None:
         self._head = head
         self._reader = reader
-        self._deadline = time.monotonic() + BODY_TIMEOUT
+        self._deadline = boottime() + BODY_TIMEOUT
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         return io.BufferedReader(self)
@@ -246,7 +246,7 @@ class _ResponseStream(io.RawIOBase):
         view = memoryview(buffer)
         part, self._head = self._head[: len(view)], self._head[len(view) :]
         if not part:
-            left = self._deadline - time.monotonic()
+            left = self._deadline - boottime()
             if left <= 0:
                 raise TimeoutError
             self._reader.settimeout(left)
@@ -282,8 +282,8 @@ def connect(endpoint: Endpoint, *, timeout: float, stop: threading.Event) -> Web
     # In a separate thread: a DNS query and a TLS handshake cannot be interrupted, only abandoned.
     opening: concurrent.futures.Future[None] = concurrent.futures.Future()
     threading.Thread(target=_open, args=(socket_, endpoint, timeout, opening), name="connect", daemon=True).start()
-    deadline = time.monotonic() + timeout
-    while not stop.is_set() and time.monotonic() < deadline:
+    deadline = boottime() + timeout
+    while not stop.is_set() and boottime() < deadline:
         if concurrent.futures.wait((opening,), timeout=_POLL_INTERVAL).done:
             break
     if opening.cancel():

@@ -18,7 +18,14 @@ from psycopg2.extras import execute_values
 
 from ticks_platform.feeds.calendars import Calendar
 from ticks_platform.feeds.connector import Connector
-from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Silent, Unsubscribed
+from ticks_platform.feeds.events import (
+    Acknowledged,
+    ChannelsFailed,
+    ClockDoubt,
+    HeardAgain,
+    Silent,
+    Unsubscribed,
+)
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
@@ -156,6 +163,13 @@ class Coverage:
                 if change.state is not State.STREAMING and not self._unheard.isdisjoint(symbols):
                     self._stalled.setdefault(number, set()).update(symbols)
                 self._cover(symbols, number, change.at)
+            case ClockDoubt(cause):
+                mine = [key for key in self._open if key[0] == number]
+                self._end(mine, change, cause)
+                # The connection is open, so what is sent from now on arrives.
+                acknowledged = self._acknowledged.get(number, {})
+                acknowledged.update(dict.fromkeys(acknowledged, change.at))
+                self._cover([symbol for _, symbol in mine], number, change.at)
             case HeardAgain(channels, heard_by):
                 self._silent.difference_update(self._symbols_of(channels))
                 for channel in channels:
@@ -176,6 +190,18 @@ class Coverage:
                 self._uncover(reasons, change, "refused")
                 for channel, reason in reasons.items():
                     self._refusals.update(dict.fromkeys(self._symbols_of((channel,)), storable(reason)))
+
+    def move(self, connection: int, by: int) -> None:
+        """The clock was wrong by so many nanoseconds since the intervals of this connection that are open began."""
+        with self._lock:
+            for key, begin in list(self._open.items()):
+                if key[0] == connection:
+                    self._periods.append(Period(key[1], connection, begin, begin, "clock_stepped"))
+                    self._open[key] = begin + by
+                    self._periods.append(Period(key[1], connection, begin + by))
+            acknowledged = self._acknowledged.get(connection, {})
+            acknowledged.update({channel: at + by for channel, at in acknowledged.items()})
+            self._write_notes()
 
     def _symbols_of(self, channels: Iterable[str]) -> list[str]:
         """The symbols of these channels, each once."""
@@ -240,11 +266,12 @@ class Coverage:
         """
         for key in keys:
             until = self._received_until(key[1], change)
-            heard = self._silence.fell_silent_before(key[1], until / 1e9) if self._silence and until else None
+            ahead = self._silence.ahead if self._silence else 0.0
+            heard = self._silence.fell_silent_before(key[1], until / 1e9 - ahead) if self._silence and until else None
             if heard is None:
                 self._close([key], until, ended_by)
             else:
-                self._close([key], int(heard * 1e9), "silent")
+                self._close([key], int((heard + ahead) * 1e9), "silent")
 
     def _close(self, keys: Iterable[tuple[int, str]], until: int | None, ended_by: str) -> None:
         for key in keys:

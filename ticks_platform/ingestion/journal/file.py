@@ -55,6 +55,9 @@ class Contents(msgspec.Struct, array_like=True):
     connection: int
     received_at: list[int]
     frames: list[bytes]
+    # Journals of releases before 0.3.0 do not have these.
+    stepped: int = 0
+    correction: int = 0
 
 
 class FrameGroup(NamedTuple):
@@ -65,7 +68,12 @@ class FrameGroup(NamedTuple):
     epoch: int
     connection: int
     received_at: list[int]
+    """By the wall clock of this machine, in nanoseconds since the Unix epoch."""
     frames: list[bytes]
+    stepped: int = 0
+    """Nanoseconds by which that clock was set since the process of this epoch began."""
+    correction: int = 0
+    """Nanoseconds to add to it, since it is wrong: as known when the group was appended, after decoding as it is."""
 
     def positions(self) -> npt.NDArray[np.int64]:
         """The position of each frame: the number of bytes before it."""

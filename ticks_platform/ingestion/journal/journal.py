@@ -151,7 +151,10 @@ class Journal:
             raise JournalUnavailableError(f"{self._path} cannot be synced: {self._sync.failure}")
         received_at, data = [frame.received_at for frame in frames], [frame.data for frame in frames]
         size = sum(map(frame_size, data))
-        contents = journal_file.encode(Contents(epoch, frames[0].connection, received_at, data))
+        first = frames[0]
+        contents = journal_file.encode(
+            Contents(epoch, first.connection, received_at, data, first.stepped, first.correction)
+        )
         with self._translate_errors("written"), self._changed:
             self._changed.wait_for(lambda: self._unbounded or not self.full)
             with self._writer:
@@ -304,7 +307,14 @@ class Journal:
             for position, end, data in rows:
                 contents = journal_file.decode(data, position=position, end=end)
                 yield FrameGroup(
-                    position, end, contents.epoch, contents.connection, contents.received_at, contents.frames
+                    position,
+                    end,
+                    contents.epoch,
+                    contents.connection,
+                    contents.received_at,
+                    contents.frames,
+                    contents.stepped,
+                    contents.correction,
                 )
 
     def _delete_before(self, position: int) -> None:

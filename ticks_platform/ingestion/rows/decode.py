@@ -14,10 +14,11 @@ import numpy.typing as npt
 from ticks_platform.feeds.columns import Decoded, TickColumns
 from ticks_platform.feeds.events import Control, Event, Rejected, Tick
 from ticks_platform.ingestion.journal.file import FrameGroup, frame_size
+from ticks_platform.ingestion.provider_clock import ProviderClocks
+from ticks_platform.ingestion.rows import arrivals
 from ticks_platform.ingestion.rows.tables import TABLES, UNSTORABLE, Rows, Table
 
-FUTURE_TOLERANCE = 300 * 1_000_000_000
-"""Nanoseconds by which a tick's time may be after its arrival; the table's CHECK allows the same."""
+FUTURE_TOLERANCE = arrivals.FUTURE_TOLERANCE
 
 EARLIEST = 631_152_000 * 1_000_000_000
 """1990-01-01 in nanoseconds since the Unix epoch; the table's CHECK has the same limit."""
@@ -54,6 +55,8 @@ class DecodedBatch(NamedTuple):
     corrections: Rows
     halts: Rows
     rejected: list[RejectedEvent]
+    doubtful: bool = False
+    """Whether the last events are from the future, and too few to tell whether their stamps or our clock are wrong."""
 
     @property
     def tables(self) -> list[tuple[Table, Rows]]:
@@ -109,10 +112,19 @@ class Stored(NamedTuple):
         return [rows for _, rows in self.loaded]
 
 
-def decode_groups(groups: Sequence[FrameGroup], decode: Decode, decode_many: DecodeMany | None = None) -> DecodedBatch:
+def decode_groups(
+    groups: Sequence[FrameGroup],
+    decode: Decode,
+    decode_many: DecodeMany | None = None,
+    clocks: ProviderClocks | None = None,
+    *,
+    is_final: bool = True,
+) -> DecodedBatch:
     """Decode one group of frames or more, in order.
 
     `decode_many` decodes many frames at once, and returns None if it cannot; then `decode` decodes each by itself.
+    `clocks` correct the arrivals, and learn from the events. If the batch is `doubtful` and not `is_final`, nothing is
+    learned: decode it again with more groups.
     """
     frames = list(chain.from_iterable(group.frames for group in groups))
     ends = np.cumsum(np.fromiter(map(frame_size, frames), np.int64, len(frames)))
@@ -127,9 +139,9 @@ def decode_groups(groups: Sequence[FrameGroup], decode: Decode, decode_many: Dec
     events = int(events_per_frame.sum())
     firsts = np.repeat(np.cumsum(events_per_frame) - events_per_frame, events_per_frame)
     starts = np.concatenate([group.positions() for group in groups])
-    arrivals = np.fromiter(chain.from_iterable(group.received_at for group in groups), np.int64, len(frames))
+    stamps = np.fromiter(chain.from_iterable(group.received_at for group in groups), np.int64, len(frames))
     positions = np.repeat(starts, events_per_frame) + np.arange(events) - firsts
-    received_at = np.repeat(arrivals, events_per_frame)
+    received_at = np.repeat(stamps, events_per_frame)
     group_begins = np.cumsum([0, *(len(group.frames) for group in groups[:-1])])
     events_of = np.add.reduceat(events_per_frame, group_begins)
 
@@ -148,8 +160,44 @@ def decode_groups(groups: Sequence[FrameGroup], decode: Decode, decode_many: Dec
     ticks, quotes, bars, official_prices, corrections, halts = (
         Rows.joined(part) if part else nothing for part in parts.values()
     )
-    return _reject_impossible_times(
-        DecodedBatch(groups, events_of, control_of, ticks, quotes, bars, official_prices, corrections, halts, rejected)
+    batch = DecodedBatch(
+        groups, events_of, control_of, ticks, quotes, bars, official_prices, corrections, halts, rejected
+    )
+    corrected = arrivals.corrections(groups, (ticks, quotes, bars), clocks or ProviderClocks(), is_final=is_final)
+    if corrected is None:
+        return batch._replace(doubtful=True)
+    return _reject_impossible_times(_corrected(batch, corrected))
+
+
+def _corrected(batch: DecodedBatch, corrections: Sequence[int]) -> DecodedBatch:
+    """The batch with these corrections of the arrivals, by group."""
+    groups = [
+        group if group.correction == correction else group._replace(correction=correction)
+        for group, correction in zip(batch.groups, corrections, strict=True)
+    ]
+    batch = batch._replace(groups=groups)
+    if not any(corrections):
+        return batch
+    of_group = np.array(corrections, np.int64)
+
+    def of(rows: Rows) -> Rows:
+        added = of_group[batch.groups_of(rows.positions)]
+        return rows._replace(received_at=rows.received_at + added, correction=added)
+
+    ticks, quotes, bars, official_prices, taken_back, halts = map(of, batch.rows)
+    places = batch.groups_of(np.array([event.position for event in batch.rejected], np.int64)).tolist()
+    rejected = [
+        event._replace(received_at=event.received_at + corrections[place])
+        for event, place in zip(batch.rejected, places, strict=True)
+    ]
+    return batch._replace(
+        ticks=ticks,
+        quotes=quotes,
+        bars=bars,
+        official_prices=official_prices,
+        corrections=taken_back,
+        halts=halts,
+        rejected=rejected,
     )
 
 
