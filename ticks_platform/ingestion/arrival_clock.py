@@ -6,8 +6,8 @@ import logging
 import threading
 from typing import NamedTuple
 
-from ticks_platform.clock import ClockWatch, steady, steady_ns
 from ticks_platform.feeds.events import ClockDoubt
+from ticks_platform.feeds.transport.clock import ClockWatch, steady, steady_ns
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.ingestion.provider_clock import ProviderClocks

@@ -7,18 +7,14 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from ticks_platform.clock import boottime
 from ticks_platform.errors import RetryableError
+from ticks_platform.feeds.transport.clock import boottime
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change
 from ticks_platform.feeds.updates import SECONDARY
-from ticks_platform.ingestion import channels
+from ticks_platform.ingestion import channels, heard
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.arrival_clock import ArrivalClock
 from ticks_platform.ingestion.changes import Changes
@@ -35,7 +31,7 @@ from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, Stored, decode_groups
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory, stored_until
 from ticks_platform.ingestion.rows.store import PreparedBatch, Store, prepare
-from ticks_platform.ingestion.rows.tables import HALTS, TABLES, Rows
+from ticks_platform.ingestion.rows.tables import TABLES, Rows
 from ticks_platform.ingestion.transactions import FAILURES, AbandonedError, Transactions
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
@@ -239,7 +235,7 @@ class Loader:
         if self._secondary:
             batch = batch._replace(ticks=batch.ticks.marked(SECONDARY))
         if self._silence is not None:
-            self._tell_silence(self._silence, batch)
+            heard.record(self._silence, batch)
         left_out: list[Rows] = []
         if self._received_twice is not None:
             batch, left_out = self._received_twice.remove_from(batch)
@@ -257,19 +253,6 @@ class Loader:
                 return batch
             more = self._journal.take(max_bytes=MAX_BATCH_BYTES, linger=MAX_LINGER, wait=HEARTBEAT_INTERVAL / 4)
             groups = [*groups, *more]
-
-    def _tell_silence(self, silence: SilenceDetector, batch: DecodedBatch) -> None:
-        """Tell which symbols were received, by the clock of the silence detector, which is never set."""
-        ahead = round(silence.ahead * 1e9)
-        last = batch.groups[-1]
-        until = (last.received_at[-1] + last.correction - ahead) / 1e9
-        for table, rows in batch.tables:
-            if table is not HALTS:
-                arrivals = partial(_shifted, rows.received_at, -ahead)
-                silence.record(rows.column("symbol"), until=until, arrivals=arrivals)
-        for halt, arrival in zip(batch.halts.as_events(), (batch.halts.received_at - ahead).tolist(), strict=True):
-            silence.record_halt(halt.symbol, halt.kind, arrival / 1e9)
-        silence.mark_decoded(until)
 
     def _commit(self, prepared: PreparedBatch, left_out: Sequence[Rows] = ()) -> None:
         batch = prepared.batch
@@ -408,8 +391,3 @@ class Loader:
             self._transactions.once(self._renew_lease)
         except FAILURES:
             self.close()
-
-
-def _shifted(times: npt.NDArray[np.int64], by: int) -> list[int]:
-    shifted: list[int] = (times + by).tolist()
-    return shifted

@@ -115,7 +115,7 @@ class Ingestion:
             silence=self._silence,
             feed=feed.name,
         )
-        self._change_lock = threading.Lock()
+        self._change_lock = threading.RLock()
         self._failed_channels: dict[str, str] = {}
         self._journal_trouble: str | None = None
         self._lost_frames = 0
@@ -356,7 +356,7 @@ class Ingestion:
 
     def _on_change(self, change: Change) -> None:
         with self._change_lock:
-            self._move_coverage(change)
+            self._follow_clock(change)
             change = self._clock.corrected(change)
             self._readiness.record(change)
             self.metrics.connections = max(self.metrics.connections, change.connection)
@@ -367,14 +367,10 @@ class Ingestion:
                     self._failed_channels.pop(channel, None)
             self._record(change)
 
-    def _follow_clock(self) -> None:
-        """Called when frames were decoded."""
+    def _follow_clock(self, change: Change | None = None) -> None:
         with self._change_lock:
-            self._move_coverage()
-
-    def _move_coverage(self, change: Change | None = None) -> None:
-        for move in self._clock.moves(change):
-            self._coverage.move(*move)
+            for move in self._clock.moves(change):
+                self._coverage.move(*move)
 
     def _record(self, change: Change) -> None:
         # A successor has no loader before it holds the lease.

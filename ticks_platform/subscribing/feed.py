@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from ticks_platform.clock import steady
 from ticks_platform.feeds.calendars import Calendar
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import (
@@ -27,6 +26,7 @@ from ticks_platform.feeds.events import (
     TradingHalt,
 )
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings, StandInSettings
+from ticks_platform.feeds.transport.clock import steady
 from ticks_platform.feeds.transport.pool import ConnectionPool
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change as StateChange

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from ticks_platform.backoff import Backoff
-from ticks_platform.clock import BEGIN, boottime, boottime_ns
 from ticks_platform.feeds.connector import Connector, Conversation, Endpoint
 from ticks_platform.feeds.errors import (
     ConnectionLostError,
@@ -22,6 +21,7 @@ from ticks_platform.feeds.errors import (
     UnreachableError,
 )
 from ticks_platform.feeds.events import Frame
+from ticks_platform.feeds.transport.clock import BEGIN, boottime, boottime_ns
 from ticks_platform.feeds.transport.session import POLL_INTERVAL, Session
 from ticks_platform.feeds.transport.silence import Escalation, SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State, StateTracker

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 
-from ticks_platform.clock import boottime, steady
 from ticks_platform.feeds.connector import Connector, Conversation
 from ticks_platform.feeds.errors import ConnectionLostError, FeedRefusedError, LocalCloseError, TryLaterError
 from ticks_platform.feeds.events import (
@@ -18,6 +17,7 @@ from ticks_platform.feeds.events import (
     TryLater,
     Unsubscribed,
 )
+from ticks_platform.feeds.transport.clock import boottime, steady
 from ticks_platform.feeds.transport.silence import Escalation, SilenceDetector
 from ticks_platform.feeds.transport.state import State, StateTracker
 from ticks_platform.feeds.transport.subscriptions import RateLimit, Subscriptions

@@ -2,7 +2,7 @@
 
 The threshold follows the symbol's rate, as in aggr-server: from the feed's `stale_after_seconds` for busy symbols up to
 two hours for quiet ones. Only data counts, not pings, heartbeats or statuses. No I/O; times are seconds since the Unix
-epoch, given by the caller, by a clock that is never set: `steady` of `ticks_platform.clock`.
+epoch, given by the caller, by a clock that is never set: `steady` of `ticks_platform.feeds.transport.clock`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from ticks_platform.clock import BEGIN, ClockWatch
 from ticks_platform.feeds.events import (
     Acknowledged,
     Authenticated,
@@ -20,6 +19,7 @@ from ticks_platform.feeds.events import (
     Silent,
     Unsubscribed,
 )
+from ticks_platform.feeds.transport.clock import BEGIN, ClockWatch
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import websocket
 
-from ticks_platform.clock import boottime
 from ticks_platform.feeds.connector import Endpoint, HandshakeAnswer
 from ticks_platform.feeds.errors import ConnectionLostError, UnreachableError
+from ticks_platform.feeds.transport.clock import boottime
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg2.extras import execute_values
@@ -30,7 +30,13 @@ from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.ingestion.gaps import market_sessions
-from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes, Period
+from ticks_platform.ingestion.gaps.coverage_notes import (
+    IN_FLIGHT,
+    IN_FLIGHT_INTERVAL,
+    CoverageNotes,
+    Period,
+    store_periods,
+)
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import storable
@@ -39,12 +45,6 @@ from ticks_platform.timestamps import from_nanoseconds
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-
-IN_FLIGHT = 250_000_000
-"""Nanoseconds that a frame may be in flight: one that is lost with its connection was sent up to so much before the
-last received one was stamped. Coverage ends earlier by this time."""
-
-_IN_FLIGHT = timedelta(microseconds=IN_FLIGHT // 1000)
 
 _ENDS = {State.BACKING_OFF: "disconnected", State.REFUSED: "refused", State.CLOSED: "stopped"}
 """The states that end a connection, with the value of `ended_by`."""
@@ -57,6 +57,8 @@ class ConfiguredSymbols(NamedTuple):
     """Nanoseconds since the Unix epoch."""
     calendars: dict[str, str]
     """The calendar of each symbol's sending hours, named as the ticks name it."""
+    wrong: tuple[int, ...] = ()
+    """What `at` was taken for before, by a wrong clock."""
 
 
 class Coverage:
@@ -94,11 +96,14 @@ class Coverage:
         self._committed_symbols: ConfiguredSymbols | None = None
         self._stored_symbols: ConfiguredSymbols | None = None
         self._symbols = self._read_settings(feed, at)
+        # Whether it was since the settings were read; then their time is right, or as wrong as before.
+        self._clock_was_set = False
 
     def apply_settings(self, feed: FeedSettings, *, at: int) -> None:
         """Apply changed symbols; call it before the connections do."""
         with self._lock:
             self._symbols = self._read_settings(feed, at)
+            self._clock_was_set = True
             gone = [key for key in self._open if key[1] not in self._channels]
             # The connection stays open, so what is in flight arrives.
             self._close(gone, at + IN_FLIGHT, "unsubscribed")
@@ -164,6 +169,7 @@ class Coverage:
                     self._stalled.setdefault(number, set()).update(symbols)
                 self._cover(symbols, number, change.at)
             case ClockDoubt(cause):
+                self._clock_was_set = True
                 mine = [key for key in self._open if key[0] == number]
                 self._end(mine, change, cause)
                 # The connection is open, so what is sent from now on arrives.
@@ -201,6 +207,9 @@ class Coverage:
                     self._periods.append(Period(key[1], connection, begin + by))
             acknowledged = self._acknowledged.get(connection, {})
             acknowledged.update({channel: at + by for channel, at in acknowledged.items()})
+            symbols = self._symbols
+            if not self._clock_was_set:
+                self._symbols = symbols._replace(at=symbols.at + by, wrong=(*symbols.wrong, symbols.at))
             self._write_notes()
 
     def _symbols_of(self, channels: Iterable[str]) -> list[str]:
@@ -296,7 +305,7 @@ class Coverage:
     def store_earlier_notes(self, cursor: Cursor, lease: Lease) -> None:
         """Store the notes of earlier owners in the database; call `forget_earlier_notes` after the commit."""
         for epoch, periods in self._notes.earlier() if self._notes is not None else ():
-            _store(cursor, lease._replace(epoch=epoch), periods)
+            store_periods(cursor, lease.feed, epoch, periods)
 
     def forget_earlier_notes(self) -> None:
         """Delete the notes of earlier owners: they are committed."""
@@ -319,16 +328,11 @@ class Coverage:
         if symbols is not self._committed_symbols:
             record_symbols(cursor, lease.feed, symbols)
         if periods:
-            last = _store(cursor, lease, periods)
-            _extend_to_last_ticks(cursor, lease, [period for period in last if period.ended_by == "silent"])
+            last = store_periods(cursor, lease.feed, lease.epoch, periods)
+            silent = [period for period in last if period.ended_by == "silent"]
+            extend_to_last_ticks(cursor, lease.feed, lease.epoch, silent)
         if refusals:
-            execute_values(
-                cursor,
-                sql_files.read("queries/gaps/record_refusals.sql"),
-                [(lease.feed, *item) for item in refusals.items()],
-                template="(%s, %s, %s::text)",
-                page_size=1000,
-            )
+            store_refusals(cursor, lease.feed, refusals)
         self._stored, self._stored_refusals, self._stored_symbols = len(periods), refusals, symbols
 
     def committed(self) -> None:
@@ -347,48 +351,18 @@ class Coverage:
         self._stored, self._stored_refusals = 0, {}
 
 
-def _store(cursor: Cursor, lease: Lease, periods: Sequence[Period]) -> Collection[Period]:
-    """Store the latest state of each period, and return those."""
-    # An INSERT … ON CONFLICT must not have the same key twice.
-    last = {(period.symbol, period.connection, period.begins_at): period for period in periods}
-    execute_values(
-        cursor,
-        sql_files.read("queries/gaps/record_coverage.sql"),
-        [
-            (
-                lease.feed,
-                period.symbol,
-                from_nanoseconds(period.begins_at),
-                None if period.ends_at is None else from_nanoseconds(period.ends_at),
-                period.ended_by,
-                lease.epoch,
-                period.connection,
-            )
-            for period in last.values()
-        ],
-        page_size=1000,
-    )
-    return last.values()
-
-
-def _extend_to_last_ticks(cursor: Cursor, lease: Lease, silent: Sequence[Period]) -> None:
-    """Extend coverage that ended by silence, known to the second only, to the last tick in the table.
-
-    That tick arrived before the silence: later ones are loaded after this.
-    """
-    if silent:
-        arguments = {
-            "feed": lease.feed,
-            "epoch": lease.epoch,
-            "symbols": [period.symbol for period in silent],
-            "begins": [from_nanoseconds(period.begins_at) for period in silent],
-            "in_flight": _IN_FLIGHT,
-        }
-        cursor.execute(sql_files.read("queries/gaps/extend_silent_coverage.sql"), arguments)
-
-
 def record_symbols(cursor: Cursor, feed: str, symbols: ConfiguredSymbols) -> None:
     """Record which symbols of a feed are configured from now on, and when their providers send."""
+    if symbols.wrong:
+        cursor.execute(
+            sql_files.read("queries/gaps/correct_configured_since.sql"),
+            {
+                "feed": feed,
+                "at": from_nanoseconds(symbols.at),
+                "symbols": list(symbols.calendars),
+                "wrong": [from_nanoseconds(at) for at in symbols.wrong],
+            },
+        )
     cursor.execute(
         sql_files.read("queries/gaps/record_symbols.sql"),
         {
@@ -406,7 +380,12 @@ def close_abandoned(cursor: Cursor, feed: str, *, until_epoch: int, ended_by: st
 
     The caller knows that they no longer receive. `extend_killed` extends it when more of their journals is loaded.
     """
-    arguments = {"feed": feed, "epoch": until_epoch, "ended_by": ended_by, "in_flight": _IN_FLIGHT}
+    arguments = {
+        "feed": feed,
+        "epoch": until_epoch,
+        "ended_by": ended_by,
+        "in_flight": IN_FLIGHT_INTERVAL,
+    }
     cursor.execute(sql_files.read("queries/gaps/close_abandoned_coverage.sql"), arguments)
     return cursor.rowcount
 
@@ -416,7 +395,7 @@ def extend_killed(cursor: Cursor, feed: str, last_data: Iterable[tuple[int, int,
 
     `last_data` has epoch, connection, and arrival of the last data, or None.
     """
-    ends = [(feed, epoch, connection, at - _IN_FLIGHT) for epoch, connection, at in last_data if at is not None]
+    ends = [(feed, epoch, connection, at - IN_FLIGHT_INTERVAL) for epoch, connection, at in last_data if at is not None]
     if ends:
         execute_values(cursor, sql_files.read("queries/gaps/extend_killed_coverage.sql"), ends, page_size=1000)
 
