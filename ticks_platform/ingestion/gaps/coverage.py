@@ -35,7 +35,10 @@ from ticks_platform.ingestion.gaps.coverage_notes import (
     IN_FLIGHT_INTERVAL,
     CoverageNotes,
     Period,
+    correct_configured_since,
+    extend_to_last_ticks,
     store_periods,
+    store_refusals,
 )
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.timescale import sql_files
@@ -354,15 +357,7 @@ class Coverage:
 def record_symbols(cursor: Cursor, feed: str, symbols: ConfiguredSymbols) -> None:
     """Record which symbols of a feed are configured from now on, and when their providers send."""
     if symbols.wrong:
-        cursor.execute(
-            sql_files.read("queries/gaps/correct_configured_since.sql"),
-            {
-                "feed": feed,
-                "at": from_nanoseconds(symbols.at),
-                "symbols": list(symbols.calendars),
-                "wrong": [from_nanoseconds(at) for at in symbols.wrong],
-            },
-        )
+        correct_configured_since(cursor, feed, list(symbols.calendars), at=symbols.at, wrong=symbols.wrong)
     cursor.execute(
         sql_files.read("queries/gaps/record_symbols.sql"),
         {

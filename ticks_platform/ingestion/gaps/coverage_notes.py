@@ -163,3 +163,10 @@ def store_refusals(cursor: Cursor, feed: str, refusals: Mapping[str, str | None]
         template="(%s, %s, %s::text)",
         page_size=1000,
     )
+
+
+def correct_configured_since(cursor: Cursor, feed: str, symbols: list[str], *, at: int, wrong: Sequence[int]) -> None:
+    """The clock was wrong when these symbols were recorded as configured: they are since `at`."""
+    moments = [from_nanoseconds(each) for each in wrong]
+    parameters = {"feed": feed, "at": from_nanoseconds(at), "symbols": symbols, "wrong": moments}
+    cursor.execute(sql_files.read("queries/gaps/correct_configured_since.sql"), parameters)
