@@ -397,5 +397,4 @@ def extend_killed(cursor: Cursor, feed: str, last_data: Iterable[tuple[int, int,
 
 def reopen(cursor: Cursor, lease: Lease) -> None:
     """Reopen this owner's coverage, which others closed because it sent no heartbeat: it has received all the while."""
-    parameters = {"feed": lease.feed, "epoch": lease.epoch}
-    cursor.execute(sql_files.read("queries/gaps/reopen_coverage.sql"), parameters)
+    cursor.execute(sql_files.read("queries/gaps/reopen_coverage.sql"), {"feed": lease.feed, "epoch": lease.epoch})
