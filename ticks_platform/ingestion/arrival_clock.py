@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ticks_platform.feeds.events import ClockDoubt
+from ticks_platform.feeds.events import ClockDoubt, Frame, Notice
 from ticks_platform.feeds.transport.clock import ClockWatch, steady, steady_ns
 from ticks_platform.feeds.transport.silence import SilenceDetector
-from ticks_platform.feeds.transport.state import Change, State
+from ticks_platform.feeds.transport.state import Change, State, describe
 from ticks_platform.ingestion.provider_clock import ProviderClocks
 
 logger = logging.getLogger(__name__)
@@ -18,13 +19,6 @@ SAID_FOR = 600.0
 """Seconds for which a clock that was set, or a sleep, is said."""
 
 REMEDY = "Let it be set by NTP (timedatectl set-ntp true, or chronyc makestep)"
-
-
-class Move(NamedTuple):
-    """The times of a connection were wrong by `by` nanoseconds, since it began or since its last ClockDoubt."""
-
-    connection: int
-    by: int
 
 
 class ClockState(NamedTuple):
@@ -42,6 +36,8 @@ class ArrivalClock:
 
     def __init__(self, feed: str, silence: SilenceDetector) -> None:
         self.provider = ProviderClocks()
+        self.on_learned: Callable[[], None] = lambda: None
+        """Called when events were decoded, in the decoding thread."""
         self.epoch = 0
         """The epoch of the ingestion; set it before frames are received."""
         self._feed = feed
@@ -57,16 +53,30 @@ class ArrivalClock:
         self.doubts = 0
         """How often the clock was set, or the machine slept; each connection counts."""
 
+    def learned(self) -> None:
+        """Events were decoded."""
+        self.on_learned()
+
     def now(self) -> int:
         """The right time as far as is known, in nanoseconds since the Unix epoch."""
         return steady_ns() + round(self._silence.ahead * 1e9)
+
+    def notice(self, state: State, connection: int, notice: Notice) -> Change:
+        """A change that is to be handled like those of the connection, now."""
+        watch = ClockWatch()
+        return Change(state, watch.now(), connection, describe(notice), notice, stepped=watch.stepped)
 
     def correction(self, connection: int, stepped: int) -> int:
         """Nanoseconds to add to an arrival on this connection by a wall clock that was set by `stepped`."""
         return self.provider.of(self.epoch, connection).correction(stepped)
 
+    def with_correction(self, frames: Sequence[Frame]) -> Sequence[Frame]:
+        """Frames that arrived together, with the correction of their arrivals."""
+        correction = self.correction(frames[0].connection, frames[0].stepped)
+        return [frame._replace(correction=correction) for frame in frames] if correction else frames
+
     def corrected(self, change: Change) -> Change:
-        """A change with the right times. Call `moves` before it, and handle what that returns."""
+        """A change with the right times. Call `follow` before it."""
         with self._lock:
             number = change.connection
             before = self._corrections.get(number, 0)
@@ -88,21 +98,20 @@ class ArrivalClock:
                 alive_until=None if change.alive_until is None else change.alive_until + before,
             )
 
-    def moves(self, change: Change | None = None) -> list[Move]:
-        """By how much the times of open connections turned out to be wrong since the last call.
+    def follow(self, move: Callable[[int, int], None], change: Change | None = None) -> None:
+        """Call `move` with each open connection whose times turned out to be wrong, and by how many nanoseconds.
 
-        `change` is one that is about to be corrected.
+        They were wrong since the connection began, or since its last ClockDoubt. `change` is one that is about to be
+        corrected.
         """
         with self._lock:
-            found = []
             for number, stepped in list(self._stepped.items()):
                 if change is not None and change.connection == number and change.stepped != stepped:
                     continue  # a ClockDoubt: earlier times stay as they are
                 after, before = self.correction(number, stepped), self._corrections.get(number, 0)
                 if after != before:
-                    found.append(Move(number, after - before))
+                    move(number, after - before)
                     self._follow(number, stepped, after)
-            return found
 
     def _follow(self, number: int, stepped: int, correction: int) -> None:
         if correction != self._corrections.get(number, 0):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,9 +102,9 @@ class Ingestion:
         self._port: MetricsPort | None = None
         self._readiness = Readiness()
         self._unrecorded: list[Change] = []
-        self._epoch = 0
         self._silence = SilenceDetector(feed.calendars(), patience=feed.stale_after_seconds)
         self._clock = ArrivalClock(feed.name, self._silence)
+        self._clock.on_learned = self._follow_clock
         self._coverage = Coverage(connector, feed, at=self._clock.now(), silence=self._silence)
         self._connection = ConnectionPool(
             connector,
@@ -166,6 +166,14 @@ class Ingestion:
         self._silence.set_calendars(feed.calendars())
         self._coverage.apply_settings(feed, at=self._clock.now())
         self._connection.set_symbols(feed.symbol_names())
+        self._drop_refused({channel for name in feed.symbol_names() for channel in self._connector.channels(name)})
+
+    def _drop_refused(self, wanted: Container[str]) -> None:
+        """Report refused channels that are no longer wanted as ended, which the provider does not confirm."""
+        dropped = Unsubscribed(tuple(channel for channel in list(self._failed_channels) if channel not in wanted))
+        if dropped.channels:
+            connection = max(self.metrics.connections, 1)
+            self._on_change(self._clock.notice(self._connection.state, connection, dropped))
 
     def progress(self) -> Progress:
         """Counts since the start, and the current state. Safe from any thread."""
@@ -230,8 +238,7 @@ class Ingestion:
 
     def _take_over(self, takeover: Takeover, planned: Handover, journal: Journal) -> Ownership:
         """Take the feed over as planned, after receiving alongside the predecessor if the provider allows that."""
-        self._journal, self._epoch = journal, planned.epoch
-        self._clock.epoch = planned.epoch
+        self._journal, self._clock.epoch = journal, planned.epoch
         if not self.feed.overlaps:
             return takeover.follow(planned, journal, closed_within=CLOSE_TIMEOUT)
         receiver = self._start_receiver()
@@ -247,8 +254,7 @@ class Ingestion:
 
     def _stream(self, ownership: Ownership) -> None:
         journal, lease = ownership.journal, ownership.lease
-        self._journal, self._epoch = journal, lease.epoch
-        self._clock.epoch = lease.epoch
+        self._journal, self._clock.epoch = journal, lease.epoch
         notes = CoverageNotes(journal.path, epoch=lease.epoch, journals=journal_pair(self._journal_file))
         self._coverage.write_notes_to(notes)
         loader = Loader(
@@ -263,7 +269,6 @@ class Ingestion:
             silence=self._silence,
             coverage=self._coverage,
             clock=self._clock,
-            on_decoded=self._follow_clock,
         )
         with self._change_lock:
             self._loader = loader
@@ -319,14 +324,11 @@ class Ingestion:
     def _receive(self, frames: Sequence[Frame]) -> None:
         """Append to the journal, retrying as long as it takes, while nothing is read; on a stop, try once more."""
         assert self._journal is not None
-        correction = self._clock.correction(frames[0].connection, frames[0].stepped)
-        if correction:
-            frames = [frame._replace(correction=correction) for frame in frames]
         backoff = Backoff(base=0.2, cap=5.0)
         while True:
             last_try = self._reading_stopped.is_set()
             try:
-                self._journal.append(frames, epoch=self._epoch)
+                self._journal.append(self._clock.with_correction(frames), epoch=self._clock.epoch)
             except JournalUnavailableError as error:
                 if self._journal_trouble is None:
                     logger.warning("feed %s: %s; retrying", self.feed.name, error)
@@ -369,8 +371,7 @@ class Ingestion:
 
     def _follow_clock(self, change: Change | None = None) -> None:
         with self._change_lock:
-            for move in self._clock.moves(change):
-                self._coverage.move(*move)
+            self._clock.follow(self._coverage.move, change)
 
     def _record(self, change: Change) -> None:
         # A successor has no loader before it holds the lease.

@@ -30,15 +30,13 @@ from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.ingestion.gaps import market_sessions
-from ticks_platform.ingestion.gaps.coverage_notes import (
+from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes, Period
+from ticks_platform.ingestion.gaps.insert_by_symbol import (
     IN_FLIGHT,
     IN_FLIGHT_INTERVAL,
-    CoverageNotes,
-    Period,
     correct_configured_since,
-    extend_to_last_ticks,
+    insert_by_symbol,
     store_periods,
-    store_refusals,
 )
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.timescale import sql_files
@@ -47,7 +45,6 @@ from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
-
 
 _ENDS = {State.BACKING_OFF: "disconnected", State.REFUSED: "refused", State.CLOSED: "stopped"}
 """The states that end a connection, with the value of `ended_by`."""
@@ -331,12 +328,15 @@ class Coverage:
         if symbols is not self._committed_symbols:
             record_symbols(cursor, lease.feed, symbols)
         if periods:
-            last = store_periods(cursor, lease.feed, lease.epoch, periods)
-            silent = [period for period in last if period.ended_by == "silent"]
-            extend_to_last_ticks(cursor, lease.feed, lease.epoch, silent)
+            store_periods(cursor, lease.feed, lease.epoch, periods)
         if refusals:
-            store_refusals(cursor, lease.feed, refusals)
+            values = [(lease.feed, *item) for item in refusals.items()]
+            insert_by_symbol(cursor, "queries/gaps/record_refusals.sql", values, template="(%s, %s, %s::text)")
         self._stored, self._stored_refusals, self._stored_symbols = len(periods), refusals, symbols
+
+    def not_stored(self) -> None:
+        """The last `store` was rolled back, and what it stored is not committed with its transaction."""
+        self._stored, self._stored_refusals, self._stored_symbols = 0, {}, None
 
     def committed(self) -> None:
         """Drop the changes of the last `store`: they are committed."""
@@ -375,12 +375,7 @@ def close_abandoned(cursor: Cursor, feed: str, *, until_epoch: int, ended_by: st
 
     The caller knows that they no longer receive. `extend_killed` extends it when more of their journals is loaded.
     """
-    arguments = {
-        "feed": feed,
-        "epoch": until_epoch,
-        "ended_by": ended_by,
-        "in_flight": IN_FLIGHT_INTERVAL,
-    }
+    arguments = {"feed": feed, "epoch": until_epoch, "ended_by": ended_by, "in_flight": IN_FLIGHT_INTERVAL}
     cursor.execute(sql_files.read("queries/gaps/close_abandoned_coverage.sql"), arguments)
     return cursor.rowcount
 
@@ -397,4 +392,5 @@ def extend_killed(cursor: Cursor, feed: str, last_data: Iterable[tuple[int, int,
 
 def reopen(cursor: Cursor, lease: Lease) -> None:
     """Reopen this owner's coverage, which others closed because it sent no heartbeat: it has received all the while."""
-    cursor.execute(sql_files.read("queries/gaps/reopen_coverage.sql"), {"feed": lease.feed, "epoch": lease.epoch})
+    parameters = {"feed": lease.feed, "epoch": lease.epoch}
+    cursor.execute(sql_files.read("queries/gaps/reopen_coverage.sql"), parameters)

@@ -1,6 +1,6 @@
-"""Stores changes of coverage in the database; and on this machine's disk until it has them, in the feed's journals.
+"""Stores changes of coverage on this machine's disk until the database has them, in the feed's journals.
 
-Without notes on the disk, an owner that is killed while the database is unavailable would lose them; then data that its
+Without these notes, an owner that is killed while the database is unavailable would lose them; then data that its
 connection received after a stall would extend the coverage over the stall.
 """
 
@@ -9,19 +9,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-from psycopg2.extras import execute_values
-
-from ticks_platform.timescale import sql_files
-from ticks_platform.timestamps import from_nanoseconds
-
-if TYPE_CHECKING:
-    from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 logger = logging.getLogger(__name__)
 
@@ -36,12 +28,6 @@ class Period(NamedTuple):
     ends_at: int | None = None
     ended_by: str | None = None
 
-
-IN_FLIGHT = 250_000_000
-"""Nanoseconds that a frame may be in flight: one that is lost with its connection was sent up to so much before the
-last received one was stamped. Coverage ends earlier by this time."""
-
-IN_FLIGHT_INTERVAL = timedelta(microseconds=IN_FLIGHT // 1000)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Period]).decode
@@ -112,61 +98,3 @@ def _execute(path: Path, query: str, *parameters: int | bytes) -> _Result | None
     except sqlite3.Error as error:
         logger.warning("%s: cannot read or write notes of coverage: %s", path, error)
         return None
-
-
-def store_periods(cursor: Cursor, feed: str, epoch: int, periods: Sequence[Period]) -> Collection[Period]:
-    """Store the latest state of each period, and return those."""
-    # An INSERT … ON CONFLICT must not have the same key twice.
-    last = {(period.symbol, period.connection, period.begins_at): period for period in periods}
-    execute_values(
-        cursor,
-        sql_files.read("queries/gaps/record_coverage.sql"),
-        [
-            (
-                feed,
-                period.symbol,
-                from_nanoseconds(period.begins_at),
-                None if period.ends_at is None else from_nanoseconds(period.ends_at),
-                period.ended_by,
-                epoch,
-                period.connection,
-            )
-            for period in last.values()
-        ],
-        page_size=1000,
-    )
-    return last.values()
-
-
-def extend_to_last_ticks(cursor: Cursor, feed: str, epoch: int, silent: Sequence[Period]) -> None:
-    """Extend coverage that ended by silence, known to the second only, to the last tick in the table.
-
-    That tick arrived before the silence: later ones are loaded after this.
-    """
-    if silent:
-        arguments = {
-            "feed": feed,
-            "epoch": epoch,
-            "symbols": [period.symbol for period in silent],
-            "begins": [from_nanoseconds(period.begins_at) for period in silent],
-            "in_flight": IN_FLIGHT_INTERVAL,
-        }
-        cursor.execute(sql_files.read("queries/gaps/extend_silent_coverage.sql"), arguments)
-
-
-def store_refusals(cursor: Cursor, feed: str, refusals: Mapping[str, str | None]) -> None:
-    """Store why the provider does not stream symbols; None if it does."""
-    execute_values(
-        cursor,
-        sql_files.read("queries/gaps/record_refusals.sql"),
-        [(feed, *item) for item in refusals.items()],
-        template="(%s, %s, %s::text)",
-        page_size=1000,
-    )
-
-
-def correct_configured_since(cursor: Cursor, feed: str, symbols: list[str], *, at: int, wrong: Sequence[int]) -> None:
-    """The clock was wrong when these symbols were recorded as configured: they are since `at`."""
-    moments = [from_nanoseconds(each) for each in wrong]
-    parameters = {"feed": feed, "at": from_nanoseconds(at), "symbols": symbols, "wrong": moments}
-    cursor.execute(sql_files.read("queries/gaps/correct_configured_since.sql"), parameters)
