@@ -30,6 +30,7 @@ from ticks_platform.ingestion.journal.journal_pair import JournalPair, journal_p
 from ticks_platform.ingestion.lease import HandedOverError
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Gauges, Metrics, MetricsPort
+from ticks_platform.ingestion.provider_trouble import ProviderTrouble
 from ticks_platform.paths import journal_path
 from ticks_platform.timescale.database import Database
 
@@ -113,7 +114,9 @@ class Ingestion:
             on_change=self._on_change,
             silence=self._silence,
             feed=feed.name,
+            max_message_bytes=feed.max_message_megabytes << 20,
         )
+        self._provider_trouble = ProviderTrouble()
         self._change_lock = threading.Lock()
         self._failed_channels: dict[str, str] = {}
         self._journal_trouble: str | None = None
@@ -198,7 +201,10 @@ class Ingestion:
                 f"{database_trouble or 'The database is slower than the feed'}. To bridge longer outages, raise "
                 "journal.max_megabytes in feeds.yaml"
             )
-        return database_trouble
+        if database_trouble is not None:
+            return database_trouble
+        said = self._provider_trouble.text
+        return None if said is None else f"feed '{self.feed.name}': {said}"
 
     # Start and stop.
 
@@ -349,6 +355,7 @@ class Ingestion:
     def _on_change(self, change: Change) -> None:
         with self._change_lock:
             self._readiness.record(change)
+            self._provider_trouble.record(change)
             self.metrics.connections = max(self.metrics.connections, change.connection)
             if isinstance(change.notice, ChannelsFailed):
                 self._failed_channels.update(change.notice.reasons)

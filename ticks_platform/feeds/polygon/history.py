@@ -33,6 +33,7 @@ from ticks_platform.feeds.history import (
     UnknownSymbolError,
     base_url,
     frames,
+    is_page,
     retry_after,
 )
 from ticks_platform.feeds.polygon.conditions import packaged_rules
@@ -289,6 +290,8 @@ def error_of(answer: HistoryAnswer, body: Body, what: str) -> Exception:
     lower = reason.lower()
     if answer.status == 429:
         return RateLimitedError(reason, seconds=retry_after(answer))
+    if is_page(answer):
+        return TransientError(f"{what}: {reason} (a page, which is not of Polygon's API)")
     if answer.status in (401, 403):
         if "timeframe" in lower:
             # Plans without real time have data after minutes, the free plan after a day.

@@ -32,6 +32,7 @@ from ticks_platform.feeds.history import (
     UnknownSymbolError,
     base_url,
     frames,
+    is_page,
     retry_after,
 )
 from ticks_platform.feeds.twelve_data.names import Misfit, Names, Place, symbol_name
@@ -201,6 +202,8 @@ def error_of(answer: HistoryAnswer, code: int | None, message: str | None, what:
     if code == 429:
         # The day's credits return at midnight; requests until then would be refused and counted.
         return RateLimitedError(reason, seconds=3600.0 if "for the day" in lower else retry_after(answer))
+    if is_page(answer):
+        return TransientError(f"{what}: {reason} (a page, which is not of Twelve Data's API)")
     if code == 400 and "no data is available" in lower:
         return None
     if code == 401 and "plan" not in lower:
