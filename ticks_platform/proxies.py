@@ -65,11 +65,15 @@ def through(url: str) -> str:
 
 
 def _is_excepted(host: str, port: int | None, exceptions: str) -> bool:
-    """Whether `no_proxy` names a host: by a name, a domain, an address or a network such as 10.0.0.0/8."""
-    if urllib.request.proxy_bypass_environment(f"{host}:{port}" if port else host, {"no": exceptions}):
-        return True
+    """Whether `no_proxy` names a host: by its name, a domain, an address or a network such as 10.0.0.0/8."""
     address = _address(host)
-    return address is not None and any(_contains(part.strip(), address) for part in exceptions.split(","))
+    for part in exceptions.lower().split(","):
+        name = part.strip().removesuffix(f":{port}").lstrip(".")
+        if name == "*" or (name and (host == name or host.endswith(f".{name}"))):
+            return True
+        if address is not None and _contains(name, address):
+            return True
+    return False
 
 
 def _contains(network: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:

@@ -8,8 +8,8 @@ from collections.abc import Container
 _URL = re.compile(r"https?://\S+")
 
 _PASSES = re.compile(
-    r"too many|limit|exceed|maximum|credit|quota|slow down|throttl|\brate\b|try again|\blater\b|tempor|time[sd]?[ -]?out"
-    r"|unavailable|maintenance|overload|\bbusy\b|internal|\bwait\b",
+    r"too many|limit|exceed|maximum|credit|quota|slow down|throttl|\brate\b|try again|\blater\b|tempor"
+    r"|time[sd]?[ -]?out|unavailable|maintenance|overload|\bbusy\b|internal|\bwait\b",
     re.IGNORECASE,
 )
 """Of what passes by itself, or after the client has slowed down."""

@@ -184,6 +184,7 @@ def test_what_polygons_errors_mean(status: int, body: Any, error: type[Exception
         (429, "You have run out of API credits for the current minute.", RateLimitedError),
         (401, "**apikey** parameter is incorrect or not specified.", KeyRefusedError),
         (403, "You are not authorized to access XHKG data.", NotEntitledError),
+        (401, "You are unauthorized to access XHKG data.", NotEntitledError),
         (400, "**symbol** not found: NOSUCH.", UnknownSymbolError),
         (404, "**symbol** not found: NOSUCH.", UnknownSymbolError),
         (400, "Invalid **interval** provided", PermanentError),

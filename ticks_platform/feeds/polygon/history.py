@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 import msgspec
 from msgspec import Meta
 
+from ticks_platform.feeds import complaints
 from ticks_platform.feeds.decoding import UNDECODABLE, Finite
 from ticks_platform.feeds.events import Bar, Control, Correction, Event, Rejected, Tick
 from ticks_platform.feeds.history import (
@@ -296,7 +297,8 @@ def error_of(answer: HistoryAnswer, body: Body, what: str) -> Exception:
         if "timeframe" in lower:
             # Plans without real time have data after minutes, the free plan after a day.
             return NotYetAvailableError(reason)
-        if answer.status == 403 or "not_authorized" in lower or "not entitled" in lower:
+        about_data = "not_authorized" in lower or complaints.is_about_data(body.message or body.error or "")
+        if answer.status == 403 or about_data:
             return NotEntitledError(f"{what}: {reason}")
         return KeyRefusedError(reason)
     if answer.status == 404:

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from ticks_platform.feeds import complaints
 from ticks_platform.feeds.decoding import UNDECODABLE, Finite
 from ticks_platform.feeds.events import Bar, Event, Rejected
 from ticks_platform.feeds.history import (
@@ -206,7 +207,7 @@ def error_of(answer: HistoryAnswer, code: int | None, message: str | None, what:
         return TransientError(f"{what}: {reason} (a page, which is not of Twelve Data's API)")
     if code == 400 and "no data is available" in lower:
         return None
-    if code == 401 and "plan" not in lower:
+    if code == 401 and not complaints.is_about_data(message or ""):
         return KeyRefusedError(reason)
     if code in (401, 402, 403) or (code == 400 and "plan" in lower):
         return NotEntitledError(f"{what}: {reason}")

@@ -307,7 +307,7 @@ class AtOnce(Conversation):
 def negotiate(
     subscriptions: Subscriptions, accepts: Callable[[set[str], list[str]], bool], refused: Notice
 ) -> tuple[set[str], dict[str, str], int]:
-    """Let a provider that refuses whole messages answer until all is settled: channels, failures, number of messages."""
+    """Let a provider that refuses whole messages answer until all is settled: channels, failures, messages."""
     streamed: set[str] = set()
     failed: dict[str, str] = {}
     messages = 0
