@@ -73,20 +73,20 @@ def limited(limit: int, reason: str) -> Callable[[Peer], None]:
 def test_the_reason_of_a_limit_stands_at_each_symbol(database: Database, tmp_path: Path) -> None:
     reason = "Subscription limit reached (25). Upgrade your plan."
     names = [f"S{number:02}" for number in range(40)]
-    with PeerServer(limited(25, reason)) as server:
-        with ingesting(database, tmp_path, server.url, provider="polygon", symbols=names) as ingestion:
-            eventually("the limit", lambda: len(ingestion.progress().failed_channels) == 15)
-            assert ingestion.progress().failed_channels == {f"T.{name}": reason for name in names[25:]}
-            assert reason in (ingestion.progress().trouble or "")
-            channels = "SELECT channel, detail FROM ticks_platform.feed_channel WHERE state = 'failed' ORDER BY channel"
-            refusals = (
-                "SELECT symbol, refusal FROM ticks_platform.feed_symbol WHERE refusal IS NOT NULL ORDER BY symbol"
-            )
-            eventually("they are stored", lambda: len(rows(database, refusals)) == 15)
-            assert rows(database, channels) == [(f"T.{name}", reason) for name in names[25:]]
-            assert rows(database, refusals) == [(name, reason) for name in names[25:]]
-            streamed = "SELECT count(*) FROM ticks_platform.feed_channel WHERE state = 'subscribed'"
-            assert rows(database, streamed) == [(25,)]
+    with (
+        PeerServer(limited(25, reason)) as server,
+        ingesting(database, tmp_path, server.url, provider="polygon", symbols=names) as ingestion,
+    ):
+        eventually("the limit", lambda: len(ingestion.progress().failed_channels) == 15)
+        assert ingestion.progress().failed_channels == {f"T.{name}": reason for name in names[25:]}
+        assert reason in (ingestion.progress().trouble or "")
+        channels = "SELECT channel, detail FROM ticks_platform.feed_channel WHERE state = 'failed' ORDER BY channel"
+        refusals = "SELECT symbol, refusal FROM ticks_platform.feed_symbol WHERE refusal IS NOT NULL ORDER BY symbol"
+        eventually("they are stored", lambda: len(rows(database, refusals)) == 15)
+        assert rows(database, channels) == [(f"T.{name}", reason) for name in names[25:]]
+        assert rows(database, refusals) == [(name, reason) for name in names[25:]]
+        streamed = "SELECT count(*) FROM ticks_platform.feed_channel WHERE state = 'subscribed'"
+        assert rows(database, streamed) == [(25,)]
 
 
 def test_a_refusal_is_told_before_it_ends_the_feed(
@@ -94,13 +94,15 @@ def test_a_refusal_is_told_before_it_ends_the_feed(
 ) -> None:
     monkeypatch.setattr(reconnect, "CONFIRM_REFUSAL_AFTER", 600.0)
     wrong = b'{"code":401,"status":"error","message":"**apikey** parameter is incorrect or not specified."}'
-    with PeerServer(lambda peer: peer.answer("401 Unauthorized", wrong)) as server:
-        with ingesting(database, tmp_path, server.url, provider="twelve_data", symbols=["AAPL"]) as ingestion:
-            eventually("it is told", lambda: "refused the API key" in (ingestion.progress().trouble or ""))
-            refusal = "SELECT refusal FROM ticks_platform.feed_symbol"
-            eventually("it is stored", lambda: "refused" in str(rows(database, refusal)))
-            assert ingestion.progress().state is State.BACKING_OFF
-            assert "s3cret" not in str(ingestion.progress())
+    with (
+        PeerServer(lambda peer: peer.answer("401 Unauthorized", wrong)) as server,
+        ingesting(database, tmp_path, server.url, provider="twelve_data", symbols=["AAPL"]) as ingestion,
+    ):
+        eventually("it is told", lambda: "refused the API key" in (ingestion.progress().trouble or ""))
+        refusal = "SELECT refusal FROM ticks_platform.feed_symbol"
+        eventually("it is stored", lambda: "refused" in str(rows(database, refusal)))
+        assert ingestion.progress().state is State.BACKING_OFF
+        assert "s3cret" not in str(ingestion.progress())
 
 
 def changed(state: State, detail: str, notice: Notice | None = None) -> Change:
