@@ -31,6 +31,7 @@ from ticks_platform.ingestion.journal.journal_pair import journal_pair
 from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.paths import journal_path, state_dir
 from ticks_platform.timescale import requirements, sql_files
+from ticks_platform.timescale.adoption import relations
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 from ticks_platform.timescale.policies.settings import load_policies
 
@@ -155,6 +156,7 @@ def _database(database: Database, settings: PlatformSettings | None, busy: set[s
     try:
         with database.transaction() as cursor:
             yield from _extension(cursor)
+            yield from _tables(cursor)
             yield from _grants(cursor)
             if settings is not None:
                 busy |= _ingested(cursor, [feed.name for feed in settings.feeds])
@@ -177,6 +179,14 @@ def _extension(cursor: Cursor) -> Iterator[Finding]:
         )
     else:
         yield Finding(Level.OK, "TimescaleDB", f"{server.version}, community edition (tested: {TESTED})")
+
+
+def _tables(cursor: Cursor) -> Iterator[Finding]:
+    foreign = relations.find(cursor)
+    if foreign:
+        yield Finding(Level.FIX, "tables", relations.message(foreign))
+    else:
+        yield Finding(Level.OK, "tables", "no table of others has a name of the platform's")
 
 
 def _grants(cursor: Cursor) -> Iterator[Finding]:

@@ -21,6 +21,8 @@ from ticks_platform.timescale.policies.settings import POLICIES, load_policies
 from ticks_platform_tests.support import skips
 from ticks_platform_tests.support.own_server import server as server
 from ticks_platform_tests.support.platform_database import FILES, PlatformDatabase
+from ticks_platform_tests.support.tutorial import tutorial as tutorial
+from ticks_platform_tests.support.tutorial import without_tables as without_tables
 from ticks_standin import StandIn, StandInSettings
 
 if TYPE_CHECKING:

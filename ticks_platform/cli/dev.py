@@ -15,11 +15,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
+import psycopg2
 
 import embedded_timescale
 from ticks_platform.cli.project import CommandError, project
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.paths import state_dir
+from ticks_platform.timescale.adoption import relations
+from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 from ticks_platform.timescale.policies.settings import load_policies
 
 STOP_SECONDS = 15.0
@@ -53,8 +56,18 @@ def dev(context: click.Context, host: str, port: int) -> None:
                 embedded_timescale.ensure_running(state_dir() / "timescaledb")
             except embedded_timescale.EmbeddedError as error:
                 raise CommandError(str(error)) from error
+        _check_tables(Database.from_environment())
         command = [str(_beside_python("dagster")), "dev", "--host", host, "--port", str(port)]
         context.exit(_run(command, root, environment))
+
+
+def _check_tables(database: Database) -> None:
+    """Every run would fail. That a database is away, or lacks TimescaleDB, is told by the runs."""
+    with suppress(DatabaseUnavailableError, psycopg2.Error), database.transaction() as cursor:
+        cursor.execute("SELECT FROM pg_extension WHERE extname = 'timescaledb'")
+        foreign = relations.find(cursor) if cursor.rowcount else []
+        if foreign:
+            raise CommandError(f"{database.description}: {relations.message(foreign)}")
 
 
 def _check_port(host: str, port: int) -> None:

@@ -20,8 +20,8 @@ from ticks_platform.ingestion import lease
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.run import Ingestion, Progress
 from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.adoption.relations import require_own_tables
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
-from ticks_platform.timescale.requirements import require_timescaledb
 
 STOPPED, ACTION_REQUIRED, TAKEN_OVER, FAILED = 0, 3, 4, 5
 """Exit codes; 1 is an error of the command itself, 2 a wrong use of it."""
@@ -100,7 +100,7 @@ def _prepare(database: Database, feed: str, stopping: threading.Event) -> str | 
     while not stopping.is_set():
         try:
             with database.transaction() as cursor:
-                require_timescaledb(cursor)
+                require_own_tables(cursor)
                 sql_files.apply(cursor, *sql_files.HYPERTABLE)
             with database.transaction() as cursor:
                 sql_files.apply(cursor, *sql_files.MACHINERY)

@@ -43,6 +43,7 @@ MACHINERY = (
     "schema/instrument_reference.sql",
     "schema/corporate_action_check.sql",
     "schema/price_adjustment.sql",
+    "schema/adoption.sql",
 )
 """What ingestion needs beside the hypertable, in the order of their references."""
 

@@ -40,6 +40,7 @@ JOBS = {
     "true_up_day",
     "bring_up",
     "refresh_candles",
+    "adopt_tables",
     "apply_primary_feeds",
     "rename_symbols",
     "catch_up",

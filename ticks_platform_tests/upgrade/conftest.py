@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ticks_platform_tests.upgrade.dump import Dump
+from ticks_platform_tests.upgrade.dump import FOLDER, OLDER, Dump
 
 
-@pytest.fixture(scope="module")
-def dump() -> Dump:
-    return Dump()
+@pytest.fixture(
+    scope="module", params=[pytest.param(FOLDER, id="newest"), pytest.param(OLDER, id="older", marks=pytest.mark.full)]
+)
+def dump(request: pytest.FixtureRequest) -> Dump:
+    return Dump(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 FOLDER = Path(__file__).parent / "dump"
+OLDER = Path(__file__).parent / "older"
+"""The dump of a release whose day_volume was a whole number, and whose candles did not know conditions of trades."""
 
 TICKS = "stocks_real_time"
 CANDLES = ("one_minute_candle", "one_hour_candle", "one_day_candle")
@@ -127,6 +129,7 @@ class Dump:
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self.folder = folder
+        self.is_older = folder == OLDER
         self.about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
 
     @property
@@ -159,6 +162,8 @@ class Dump:
         with database.transaction() as cursor:
             for table in self._in_order(cursor):
                 if table != TICKS:
+                    # Rows that come with a table are in the dump too.
+                    cursor.execute(sql.SQL("DELETE FROM {}").format(_identifier(table)))
                     _copy(cursor, table, self.rows(table))
             _copy(cursor, TICKS, self._ticks(late=False))
             _copy(cursor, TICKS, read(self.folder / "dropped.csv"))

@@ -43,9 +43,33 @@ feeds:
     endpoint: stand-in
     repair: {delay_seconds: 0}
     symbols: {ETH/USD: Ethereum}
+  abroad:
+    provider: twelve_data
+    endpoint: stand-in
+    symbols:
+      - {symbol: RY:TSX, name: Royal Bank of Canada}
+      - {symbol: nflx, name: Netflix}
 """
 GIVEN_UP = "      - {symbol: MSFT, name: Microsoft, calendar: XNYS}\n"
 """A symbol that is in feeds.yaml at first, and then removed."""
+
+CORRECTED = """
+INSERT INTO tick_correction (
+    correction_id, time, symbol, exchange, trade_id, feed, kind, tick_id, known_at, source, price, size, updates,
+    conditions
+)
+SELECT gen_random_uuid(), time, symbol, exchange, trade_id, feed, 'cancelled', tick_id, now(), 'REST: correction 8',
+    price, size, updates, conditions
+FROM stocks_real_time
+WHERE feed = 'tape' AND symbol = 'NVDA' AND time > now() - INTERVAL '5 days'
+ORDER BY time
+LIMIT 1;
+UPDATE stocks_real_time SET updates = coalesce(updates, 7) | 8
+WHERE time > now() - INTERVAL '5 days' AND tick_id IN (SELECT tick_id FROM tick_correction);
+UPDATE stocks_real_time SET received_at_raw = received_at - INTERVAL '20 minutes'
+WHERE time > now() - INTERVAL '5 days' AND feed = 'tape' AND symbol = 'TSLA' AND updates IS NOT NULL;
+"""
+"""A trade that was taken back, and arrivals that were corrected, before the candles are refreshed."""
 
 NOT_OCCURRED = """
 UPDATE ticks_platform.feed_channel SET state = 'silent', detail = 'no data for 60 s' WHERE feed = 'coins';
@@ -59,6 +83,20 @@ SELECT 'coins', 'ETH/USD', 'bars', now() - INTERVAL '3 days', now() - INTERVAL '
 INSERT INTO ticks_platform.feed (feed, provider, synthetic, enabled) VALUES ('removed', 'twelve_data', true, false);
 INSERT INTO ticks_platform.feed_lease (feed, epoch, owner, taken_at, heartbeat_at, released_at)
 SELECT 'removed', 12, 'a run of long ago', past, past, past FROM (SELECT now() - INTERVAL '1 year' AS past) AS time;
+INSERT INTO official_price (time, symbol, session, kind, price, size, exchange, is_primary, feed, received_at)
+SELECT at, 'NVDA', at::date, 'close', 181.5, 250000, '12', true, 'tape', at
+FROM (SELECT now() - INTERVAL '3 days' AS at) AS time;
+INSERT INTO ticks_platform.feed_true_up (
+    feed, day, symbol, mode, begins_at, ends_at, state, compared, differed, still_differing, corrections, known_at
+)
+SELECT 'tape', at::date, 'NVDA', 'bars', date_trunc('day', at), at, 'done', 390, ARRAY[at], 0, 1, at
+FROM (SELECT now() - INTERVAL '3 days' AS at) AS time;
+INSERT INTO ticks_platform.feed_hour (feed, destination, hour, loaded, last_received_at, counted_since, changed_at)
+SELECT 'tape', 'official_price', date_trunc('hour', time, 'UTC'), 1, now(), now(), now() FROM official_price
+UNION ALL
+SELECT 'tape', 'tick_correction', date_trunc('hour', time, 'UTC'), 1, now(), now(), now() FROM tick_correction;
+UPDATE ticks_platform.feed_ledger SET events = events + 2, loaded = loaded + 2
+WHERE (feed, epoch, connection) = ('tape', 1, 1);
 """
 """Rows in states that the recording does not reach, and a feed that is no longer in feeds.yaml."""
 
@@ -140,10 +178,12 @@ class _Recording:
 
     def _record(self) -> None:
         database = Database(self._url)
-        for stage in ("make", "stocks", "tape", "coins", "export"):
+        for stage in ("make", "stocks", "tape", "coins", "export", "abroad"):
             self._stage(stage)
             if stage == "stocks":
                 shutil.copy(FOLDER / "feeds.yaml", self._project)
+        with database.transaction() as cursor:
+            cursor.execute(CORRECTED)
         self._stage("keep")
         self._drop_oldest_ticks(database)
         kept_at = datetime.now(timezone.utc)

@@ -393,6 +393,9 @@ def tape() -> None:
             for day in _days()[:4]:
                 at = day + 14 * 3600
                 trades = [_trade("NVDA", at + 11 * tick, 180 + tick / 8, tick) for tick in range(8)]
+                # An odd lot, an average price and a sold-last trade, at prices that are not the market's.
+                for tick, condition in ((20, 37), (21, 2), (22, 52)):
+                    trades.append(_trade("NVDA", at + 5 * tick, 100 + tick, tick, c=[condition]))
                 off = _trade("TSLA", at, 402.125, 1, x=4, trfi=202, s=0, ds="0.5")
                 quote = {"ev": "Q", "sym": "TSLA", "bx": 4, "bp": 402.1, "bs": 2, "ax": 7, "ap": 402.2, "as": 3}
                 times = {"t": at * 1000, "q": 1, "z": 3}
@@ -484,6 +487,31 @@ def export() -> None:
     platform.run_job("disable_feed", "coins")
 
 
+def abroad() -> None:
+    """A listing and a symbol in small letters; killed while frames of both wait for the database."""
+    platform = _Platform()
+    feed = platform.feed("abroad")
+
+    def prices(at: float, many: int) -> list[str]:
+        places = (("RY", "TSX", "CAD", 168.9), ("NFLX", "NASDAQ", "USD", 709.6))
+        return [
+            _price(symbol, at + tick, price + tick / 4, exchange=exchange, currency=currency)
+            for tick in range(many)
+            for symbol, exchange, currency, price in places
+        ]
+
+    with _stand_in() as stand_in, platform.ingestion(feed, stand_in, "run-9") as ingestion:
+        _subscribed(stand_in, 1, 2)
+        for day in _days():
+            stand_in.inject(*prices(day + 15 * 3600, 4))
+        _taken(ingestion, 8 * len(_days()))
+        _flow(stand_in, ingestion)
+        with platform.away():
+            stand_in.inject(*prices(int(time.time()), 6))
+            _wait("they are in the journal", lambda: platform.waiting(platform.folder / "abroad.sqlite3") >= 12)
+            _die()
+
+
 def keep() -> None:
     """What keeps the database in order has run: candles are up to their ticks, old chunks are in the columnstore."""
     platform = _Platform()
@@ -546,6 +574,8 @@ def go_on() -> None:
         feed = platform.feed("stocks")
         with platform.ingestion(feed, stand_in, "run-8") as ingestion:
             _wait("all is loaded", lambda: _is_done(ingestion), 60)
+        with platform.ingestion(platform.feed("abroad"), stand_in, "run-10") as ingestion:
+            _wait("all of abroad is loaded", lambda: _is_done(ingestion), 60)
         feed = platform.feed("tape")
         platform.repair(feed, platform.history(feed, stand_in), "repair-continued", gaps=False)
     main = find("ticks_platform.ingestion.__main__:main")
@@ -566,6 +596,7 @@ STAGES = {
     "tape": (tape, KILLED),
     "coins": (coins, KILLED),
     "export": (export, 0),
+    "abroad": (abroad, KILLED),
     "keep": (keep, 0),
     "crash": (crash, KILLED),
     "start": (start, 0),

@@ -58,15 +58,32 @@ and else those that neither tell when that was nor why, in words that change."""
 ROUNDED = {"received_at", "first_received_at", "last_received_at", "last_data_at"}
 """Times of arrival of rejected events and in the ledger: rounded to microseconds by the dumped code, cut off today."""
 
+NAMES = {"RY": "RY:TSX", "nflx": "NFLX"}
+"""Today's names of symbols of the feed abroad: as the provider spells what feeds.yaml asks for."""
+
+ADDED_BY_A_START = {
+    ("company", "NFLX"),
+    ("ticks_platform.symbol_calendar", "NFLX"),
+    ("ticks_platform.symbol_calendar", "RY:TSX"),
+}
+"""Rows of symbols under their names of today; those under the old ones stay until the job rename_symbols has run."""
+
+BY_NAME = ("ticks_platform.feed_coverage", "ticks_platform.feed_gap")
+"""Tables in which the feed abroad has rows of the old names and of the new ones."""
+
 ARRIVALS = {"ticks_platform.feed_ledger": "last_received_at", "ticks_platform.feed_coverage": "begins_at"}
 """Where rows are left out that were not received before the dump was made."""
 
 
-RENAMED = {"ticks_platform.feed_coverage": {"reckoned": "computed"}}
-"""Today's names of columns."""
+_RENAMED = {"ticks_platform.feed_coverage": {"reckoned": "computed"}}
+_WHOLE = {"stocks_real_time": {"day_volume": "day_volume_whole"}}
 
-UNTIL_REBUILT = {**RENAMED, "stocks_real_time": {"day_volume": "day_volume_whole"}}
-"""Those of before the candles are rebuilt."""
+
+def renamed(dump: Dump, *, until_rebuilt: bool = False) -> dict[str, dict[str, str]]:
+    """Today's names of the dump's columns, or those of before the candles are rebuilt."""
+    if not dump.is_older:
+        return {}
+    return {**_RENAMED, **_WHOLE} if until_rebuilt else _RENAMED
 
 
 class Moment(NamedTuple):
@@ -93,16 +110,18 @@ class Continued(NamedTuple):
 
 
 def continue_(
-    database: Database, dump: Dump, state: Path, project: Path, before: Moment, renamed: dict[str, dict[str, str]]
+    database: Database, dump: Dump, state: Path, project: Path, before: Moment, names: dict[str, dict[str, str]]
 ) -> Continued:
     """Feed, repair and replay continue where the old code was killed."""
     settings = load_settings(project / "feeds.yaml")
-    names = [feed.name for feed in settings.feeds]
+    feeds = [feed.name for feed in settings.feeds]
     with database.autocommit() as cursor:
-        waited = audit.journal_folder(cursor, state / "journal", names)
+        waited = audit.journal_folder(cursor, state / "journal", feeds)
     assert [problem for account in waited.accounts for problem in account.problems()] == []
     with StandIn(StandInSettings(rate=0)) as stand_in:
-        _load_what_waits(settings.feed("stocks"), stand_in, database)
+        for name in ("stocks", "abroad"):
+            if name in feeds:
+                _load_what_waits(settings.feed(name), stand_in, database)
         tape = settings.feed("tape")
         history = tape.history(stand_in_url=stand_in.url("polygon", key=None))
         assert history is not None
@@ -110,10 +129,10 @@ def continue_(
         assert stand_in.requests() == [], "nothing is fetched twice"
     exported = str(state / "exported.sqlite3")
     assert ingestion_command(["replay", exported]) == 0
-    after = look(database, dump, renamed)
+    after = look(database, dump, names)
     assert ingestion_command(["replay", exported]) == 0
     with database.autocommit() as cursor:
-        left = audit.journal_folder(cursor, state / "journal", names)
+        left = audit.journal_folder(cursor, state / "journal", feeds)
         cursor.execute("SELECT count(*) FROM stocks_real_time")
         (ticks,) = cursor.fetchone() or (0,)
     return Continued(
@@ -163,14 +182,14 @@ def rebuild(platform: dg.Definitions, *, dry_run: bool) -> dg.ExecuteInProcessRe
         )
 
 
-def look(database: Database, dump: Dump, renamed: dict[str, dict[str, str]] = RENAMED) -> Moment:
-    """Look at the columns that the old code knew, under the names that it had for them."""
+def look(database: Database, dump: Dump, names: dict[str, dict[str, str]]) -> Moment:
+    """Look at the columns that the old code knew, under today's names of them."""
     with database.transaction() as cursor:
         rows = {}
         for name in (*dump.tables, *CANDLES, *VIEWS):
             columns = dump.started(name).columns
-            names = renamed.get(name, {})
-            found = rows_of(cursor, name, [names.get(column, column) for column in columns])
+            today = names.get(name, {})
+            found = rows_of(cursor, name, [today.get(column, column) for column in columns])
             rows[name] = Rows(columns, sorted(found.values))
         return Moment(rows, chunks(cursor), structure(cursor), objects(cursor))
 
@@ -186,9 +205,12 @@ def differing(expected: dict[str, Rows], found: dict[str, Rows]) -> str:
     return "\n".join(lines)
 
 
-def same_after_rebuild(rows: dict[str, Rows]) -> dict[str, Rows]:
-    """What a rebuild leaves as it was: all but columns that it fills, and sessions that have extended hours now."""
+def same_after_rebuild(dump: Dump, rows: dict[str, Rows]) -> dict[str, Rows]:
+    """What a rebuild leaves as it was: all, or of the older dump all but columns that it fills, and sessions that have
+    extended hours now."""
     kept = dict(rows)
+    if not dump.is_older:
+        return kept
     for name in FILLED_BY_THE_REBUILD:
         places = [place for place, column in enumerate(rows[name].columns) if column != "day_volume"]
         columns = tuple(rows[name].columns[place] for place in places)
@@ -211,8 +233,10 @@ def _comparable(rows: list[tuple[str, ...]], columns: Sequence[str]) -> list[tup
 def check_continued(dump: Dump, continued: Continued) -> None:
     """Compare the new and the changed rows with those of the old code."""
     for table, columns in CONTINUED.items():
-        expected = _received_before(dump.added(table), table, dump)
+        expected = _renamed(_received_before(dump.added(table), table, dump))
         found = _received_before(continued.added[table], table, dump)
+        if table in BY_NAME:
+            expected, found = _without_abroad(expected), _without_abroad(found)
         assert expected.values, table
         columns = columns or found.columns
         rounded = [column for column in columns if column in ROUNDED and table != "stocks_real_time"]
@@ -225,6 +249,35 @@ def check_continued(dump: Dump, continued: Continued) -> None:
 
 def _time(text: str) -> datetime:
     return NEVER if text == "\\N" else datetime.fromisoformat(text.replace("+00", "+00:00"))
+
+
+def _renamed(rows: Rows) -> Rows:
+    if "price" not in rows.columns:
+        return rows
+    feed, symbol = rows.columns.index("feed"), rows.columns.index("symbol")
+    values = [
+        (
+            *row[:symbol],
+            NAMES.get(row[symbol], row[symbol]) if row[feed] == "abroad" else row[symbol],
+            *row[symbol + 1 :],
+        )
+        for row in rows.values
+    ]
+    return Rows(rows.columns, sorted(values))
+
+
+def _without_abroad(rows: Rows) -> Rows:
+    feed = rows.columns.index("feed")
+    return Rows(rows.columns, [row for row in rows.values if row[feed] != "abroad"])
+
+
+def without_added(rows: dict[str, Rows]) -> dict[str, Rows]:
+    """Without the rows that a start of today's code adds."""
+    kept = dict(rows)
+    for table, symbol in ADDED_BY_A_START:
+        place = rows[table].columns.index("symbol")
+        kept[table] = Rows(rows[table].columns, [row for row in kept[table].values if row[place] != symbol])
+    return kept
 
 
 def _received_before(rows: Rows, table: str, dump: Dump) -> Rows:

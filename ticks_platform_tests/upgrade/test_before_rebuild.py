@@ -14,7 +14,6 @@ from ticks_platform_tests.support.platform_database import PlatformDatabase
 from ticks_platform_tests.support.workers import stopped_workers
 from ticks_platform_tests.upgrade.dump import Dump
 from ticks_platform_tests.upgrade.steps import (
-    UNTIL_REBUILT,
     Continued,
     Moment,
     check_continued,
@@ -23,6 +22,7 @@ from ticks_platform_tests.upgrade.steps import (
     dropped_afterwards,
     look,
     rebuild,
+    renamed,
     same_after_rebuild,
     start,
 )
@@ -33,6 +33,7 @@ pytestmark = pytest.mark.full
 class NotRebuilt(NamedTuple):
     """An old database that continued under today's code, and was rebuilt later."""
 
+    dump: Dump
     continued: Continued
     not_judged: set[str]
     """Checks that say so until the rebuild."""
@@ -55,25 +56,28 @@ def not_rebuilt(
         dump.restore_journals(state)
         platform = definitions.defs()
         start(platform)
-        started = look(database, dump, UNTIL_REBUILT)
-        continued = continue_(database, dump, state, project, started, UNTIL_REBUILT)
+        started = look(database, dump, renamed(dump, until_rebuilt=True))
+        continued = continue_(database, dump, state, project, started, renamed(dump, until_rebuilt=True))
         # Refreshes what waited.
         start(platform)
         not_judged = _not_judged(platform)
-        before = look(database, dump, UNTIL_REBUILT)
+        before = look(database, dump, renamed(dump, until_rebuilt=True))
         rebuild(platform, dry_run=False)
-        yield NotRebuilt(continued, not_judged, before, look(database, dump))
+        yield NotRebuilt(dump, continued, not_judged, before, look(database, dump, renamed(dump)))
 
 
 def _not_judged(platform: dg.Definitions) -> set[str]:
     with dg.DagsterInstance.ephemeral() as instance:
-        result = platform.resolve_job_def("check_quality").execute_in_process(instance=instance)
+        # The dump has prices that are none, which blocking checks find.
+        job = platform.resolve_job_def("check_quality")
+        result = job.execute_in_process(instance=instance, raise_on_error=False)
     judged = result.get_asset_check_evaluations()
     return {each.check_name for each in judged if (each.description or "").startswith("not judged")}
 
 
 def test_checks_that_need_the_new_columns_say_so(not_rebuilt: NotRebuilt) -> None:
-    assert not_rebuilt.not_judged == {"ohlc_invariants", "candles_equal_ticks", "candles_equal_finer"}
+    older = {"ohlc_invariants", "candles_equal_ticks", "candles_equal_finer"}
+    assert not_rebuilt.not_judged == (older if not_rebuilt.dump.is_older else set())
 
 
 def test_the_account_balances(not_rebuilt: NotRebuilt) -> None:
@@ -87,5 +91,5 @@ def test_what_waited_becomes_what_the_old_code_would_have_made_of_it(dump: Dump,
 
 def test_a_rebuild_changes_no_row_and_no_candle(not_rebuilt: NotRebuilt) -> None:
     before, after = not_rebuilt.before.rows, not_rebuilt.after.rows
-    assert differing(same_after_rebuild(before), same_after_rebuild(after)) == ""
+    assert differing(same_after_rebuild(not_rebuilt.dump, before), same_after_rebuild(not_rebuilt.dump, after)) == ""
     assert not_rebuilt.continued.added["stocks_real_time"].values

@@ -13,7 +13,7 @@ from ticks_platform.timescale.candles import rebuild
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.platform_database import PlatformDatabase
 from ticks_platform_tests.support.workers import stopped_workers
-from ticks_platform_tests.upgrade.dump import FOLDER
+from ticks_platform_tests.upgrade.dump import OLDER
 
 DAYS = ("2026-11-02", "2026-11-03", "2026-11-04")
 """Of ticks; the first two are compressed."""
@@ -43,7 +43,7 @@ def old(platform_database: PlatformDatabase, server_url: str | None) -> Iterator
     """A database of the dumped commit, with ticks and two leases. Nobody runs its policies."""
     database, native = platform_database.drop(), server_url is not None
     with database.autocommit() as cursor, stopped_workers(cursor, native=native):
-        cursor.execute((FOLDER / "schema.sql").read_text(encoding="utf-8"))
+        cursor.execute((OLDER / "schema.sql").read_text(encoding="utf-8"))
         cursor.execute("SET timezone = 'UTC'")
         cursor.execute(TICKS)
         cursor.execute(LEASES)

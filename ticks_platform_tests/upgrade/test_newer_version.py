@@ -58,7 +58,7 @@ def test_a_newer_journal_is_not_replayed(newer_journal: Path, capsys: pytest.Cap
 def test_options_of_a_newer_version_are_named(tmp_path: Path) -> None:
     feeds = tmp_path / "feeds.yaml"
     feeds.write_text((FOLDER / "feeds.yaml").read_text(encoding="utf-8") + "    colour: red\n", encoding="utf-8")
-    with pytest.raises(SettingsError, match=r"coins\.colour"):
+    with pytest.raises(SettingsError, match=r"abroad\.colour"):
         load_settings(feeds)
     policies = tmp_path / "policies.yaml"
     text = (FOLDER / "settings" / "policies.full.yaml").read_text(encoding="utf-8")

@@ -16,8 +16,6 @@ from ticks_platform_tests.support.platform_database import PlatformDatabase
 from ticks_platform_tests.support.workers import stopped_workers
 from ticks_platform_tests.upgrade.dump import CANDLES, VIEWS, Dump
 from ticks_platform_tests.upgrade.steps import (
-    RENAMED,
-    UNTIL_REBUILT,
     Continued,
     Moment,
     check_continued,
@@ -26,8 +24,10 @@ from ticks_platform_tests.upgrade.steps import (
     dropped_afterwards,
     look,
     rebuild,
+    renamed,
     same_after_rebuild,
     start,
+    without_added,
 )
 from ticks_platform_tests.upgrade.structure import structure
 
@@ -69,13 +69,13 @@ def upgraded(
         dump.restore_journals(state)
         platform = definitions.defs()
         start(platform)
-        started = look(database, dump, UNTIL_REBUILT)
+        started = look(database, dump, renamed(dump, until_rebuilt=True))
         rebuild(platform, dry_run=True)
-        tried = look(database, dump, UNTIL_REBUILT)
+        tried = look(database, dump, renamed(dump, until_rebuilt=True))
         rebuild(platform, dry_run=False)
-        first = look(database, dump)
+        first = look(database, dump, renamed(dump))
         said = start(platform)
-        second = look(database, dump)
+        second = look(database, dump, renamed(dump))
         yield Upgraded(dump, database, made, state, loaded, started, tried, first, second, said)
 
 
@@ -99,8 +99,11 @@ def test_rows_and_candles_become_what_the_old_code_would_have_made_of_them(upgra
     dump = upgraded.dump
     expected = {name: dump.started(name) for name in (*dump.tables, *CANDLES, *VIEWS)}
     assert all(rows.values for rows in expected.values())
-    assert differing(expected, upgraded.started.rows) == ""
-    assert differing(same_after_rebuild(expected), same_after_rebuild(upgraded.first.rows)) == ""
+    assert differing(expected, without_added(upgraded.started.rows)) == ""
+    assert (
+        differing(same_after_rebuild(dump, expected), same_after_rebuild(dump, without_added(upgraded.first.rows)))
+        == ""
+    )
 
 
 def test_a_dry_run_of_the_rebuild_changes_nothing(upgraded: Upgraded) -> None:
@@ -110,6 +113,8 @@ def test_a_dry_run_of_the_rebuild_changes_nothing(upgraded: Upgraded) -> None:
 @pytest.mark.parametrize("candle", CANDLES)
 def test_all_ticks_of_the_old_code_form_prices(upgraded: Upgraded, candle: str) -> None:
     """Of candles that are made of ticks, and of those that are carried over."""
+    if not upgraded.dump.is_older:
+        return  # its ticks have conditions
     with upgraded.database.transaction() as cursor:
         cursor.execute(f"SELECT count(*), count(*) FILTER (WHERE price_count = tick_count) FROM {candle}")
         candles, right = cursor.fetchone() or (0, 0)
@@ -154,7 +159,7 @@ def test_policies_and_candles_are_as_declared(upgraded: Upgraded) -> None:
 
 @pytest.fixture(scope="module")
 def continued(upgraded: Upgraded, project: Path) -> Continued:
-    return continue_(upgraded.database, upgraded.dump, upgraded.state, project, upgraded.second, RENAMED)
+    return continue_(upgraded.database, upgraded.dump, upgraded.state, project, upgraded.second, renamed(upgraded.dump))
 
 
 def test_the_account_balances(upgraded: Upgraded, continued: Continued) -> None:

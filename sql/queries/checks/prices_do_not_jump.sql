@@ -88,21 +88,27 @@ middle AS (
     GROUP BY symbol, by_difference
     HAVING count(*) >= %(enough)s
 ),
-spread AS (
+deviated AS MATERIALIZED (
     SELECT
-        symbol,
-        median,
-        greatest(
-            finest,
-            CASE
-                WHEN percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(change - median)) > 0 OR count(nullif(change, median)) < %(enough)s / 3
-                    THEN percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(change - median))
-                ELSE percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(change - median)) FILTER (WHERE change <> median)
-            END
-        ) AS deviation
+        symbol, median, finest,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(change - median)) AS deviation,
+        count(nullif(change, median)) AS others
     FROM returned
     JOIN middle USING (symbol)
     GROUP BY symbol, median, finest
+),
+-- Few symbols, and so apart: a second median of all would cost as much as the first.
+standing AS (
+    SELECT symbol, percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(change - median)) AS deviation
+    FROM returned
+    JOIN deviated USING (symbol)
+    WHERE deviation = 0 AND others >= %(enough)s / 3 AND change <> median
+    GROUP BY symbol
+),
+spread AS (
+    SELECT symbol, median, greatest(finest, coalesce(standing.deviation, deviated.deviation)) AS deviation
+    FROM deviated
+    LEFT JOIN standing USING (symbol)
 ),
 unit AS (
     SELECT symbol, major, minor

@@ -7,6 +7,7 @@ from ticks_platform.defs.common.labels import KINDS, LIVE, OWNERS, REFRESH_POOL,
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.defs.common.schema import table_metadata
 from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.adoption.relations import require_own_tables
 from ticks_platform.timescale.candles import candles, definitions
 from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
 
@@ -24,6 +25,7 @@ def _candle(candle: Candle, *, description: str) -> dg.Definitions:
     )
     def asset(ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
         with ticks_database.transaction() as cursor:
+            require_own_tables(cursor)
             drift = definitions.drift(cursor, candle)
             # A changed file changes nothing by itself: the history has to come along, by the job rebuild_candle.
             if drift is None:

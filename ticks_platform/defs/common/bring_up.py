@@ -1,14 +1,19 @@
 """The job `bring_up`, which creates what is missing in the database, and what has to wait for it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from ticks_platform.defs.common.labels import MAX_RUNTIME, READER_TAG
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.timescale import sql_files, tables
+from ticks_platform.timescale.candles import definitions
 from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.policies.settings import POLICIES
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 OBJECTS = (
     "stocks_real_time",
@@ -54,11 +59,26 @@ bring_up = dg.define_asset_job(
 )
 
 
+def missing_objects(cursor: "Cursor") -> list[str]:
+    """What `bring_up` has to create. A new view of a candle of an older release waits for the job rebuild_candle."""
+    missing = tables.missing(cursor, OBJECTS)
+    waiting = set()
+    for candle in CANDLES:
+        views = {view.name for view in candle.views}
+        if (
+            not views.isdisjoint(missing)
+            and candle.name not in missing
+            and definitions.drift(cursor, candle) is not None
+        ):
+            waiting |= views
+    return [name for name in missing if name not in waiting]
+
+
 def reason_to_skip(ticks_database: DatabaseResource) -> dg.SkipReason | None:
     """Why a schedule cannot do anything yet; None when it can."""
     try:
         with ticks_database.transaction() as cursor:
-            missing = tables.missing(cursor, OBJECTS)
+            missing = missing_objects(cursor)
     except UNREACHABLE as error:
         return unreachable(error)
     return dg.SkipReason(f"not created yet: {', '.join(missing)}") if missing else None

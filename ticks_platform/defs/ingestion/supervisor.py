@@ -5,14 +5,13 @@ from collections.abc import Collection, Sequence
 
 import dagster as dg
 
-from ticks_platform.defs.common.bring_up import BROUGHT_UP, OBJECTS, bring_up, unreachable
+from ticks_platform.defs.common.bring_up import BROUGHT_UP, bring_up, missing_objects, unreachable
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.defs.common.runs import FEED_TAG, FINISHED, FOLLOW_TAG, IN_FLIGHT, RunView, crash_delay, latest_runs
 from ticks_platform.defs.ingestion.decisions import HEARTBEAT_GRACE, Act, Watch, decide
 from ticks_platform.feeds.settings import PlatformSettings
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion import switch
-from ticks_platform.timescale import tables
 
 INTERVAL = 4
 """Seconds. Dagster's sensor loop turns every 5 s; an interval of 5 misses every other turn when one comes early."""
@@ -57,7 +56,7 @@ def _evaluate(
 ) -> dg.SensorResult:
     now = time.time()
     with ticks_database.transaction() as cursor:
-        missing = tables.missing(cursor, OBJECTS)
+        missing = missing_objects(cursor)
         if not missing:
             # Fails where nobody can write: then no run can send a heartbeat, and silence says nothing.
             cursor.execute("UPDATE ticks_platform.feed_lease SET heartbeat_at = heartbeat_at WHERE false")

@@ -7,6 +7,7 @@ from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.defs.common.schema import table_metadata
 from ticks_platform.timescale import companies, sql_files
+from ticks_platform.timescale.adoption.relations import require_own_tables
 
 
 @dg.definitions
@@ -29,6 +30,7 @@ def company() -> dg.Definitions:
     )
     def asset(ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
         with ticks_database.transaction() as cursor:
+            require_own_tables(cursor)
             sql_files.apply(cursor, "schema/company.sql")
             rows = companies.keep(cursor, names)
             metadata = table_metadata(cursor, "company")

@@ -6,7 +6,7 @@ from ticks_platform.defs.common.labels import KINDS, LIVE, OWNERS, defined_in
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.defs.common.schema import table_metadata
 from ticks_platform.timescale import sql_files
-from ticks_platform.timescale.requirements import require_timescaledb
+from ticks_platform.timescale.adoption.relations import require_own_tables
 
 
 @dg.definitions
@@ -28,7 +28,7 @@ def stocks_real_time() -> dg.Definitions:
     def asset(ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
         # Two transactions: the machinery waits for the leases of loaders, which wait for the locks of the tables.
         with ticks_database.transaction() as cursor:
-            require_timescaledb(cursor)
+            require_own_tables(cursor)
             sql_files.apply(cursor, *sql_files.HYPERTABLE)
         with ticks_database.transaction() as cursor:
             sql_files.apply(cursor, *sql_files.MACHINERY)
@@ -53,7 +53,7 @@ def _table(name: str, file: str, *, description: str) -> dg.Definitions:
     )
     def asset(ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
         with ticks_database.transaction() as cursor:
-            require_timescaledb(cursor)
+            require_own_tables(cursor)
             sql_files.apply(cursor, file)
             metadata = table_metadata(cursor, name)
         return dg.MaterializeResult(data_version=LIVE, metadata=metadata)

@@ -1,4 +1,7 @@
-"""Rebuild of a candle whose definition has changed: beside the old one, which it replaces when it is complete."""
+"""Rebuild of a candle whose definition has changed: beside the old one, which it replaces when it is complete.
+
+One module because a rebuild is one procedure, whose steps undo each other.
+"""
 
 from __future__ import annotations
 
@@ -223,6 +226,9 @@ def _swap(cursor: Cursor, planned: Plan) -> None:
         if not _replace_view(cursor, view):
             _make_again(cursor, planned.views[position:])
             break
+    known = {view.name for view in planned.views}
+    added = [view.file for level in planned.rebuilt for view in level.views if view.name not in known]
+    sql_files.apply(cursor, *added)
     for candle, role, privilege, grantable in planned.grants:
         _grant(cursor, sql.Identifier(candle), role, privilege, grantable)
 

@@ -46,7 +46,7 @@ def wave(count: int, level: float = 100, step: float = 0.05) -> list[float]:
     return [level + step * (number % 7) - 0.6 * step * (number % 3) for number in range(count)]
 
 
-@pytest.mark.parametrize("price", [0, -37.63])
+@pytest.mark.parametrize("price", [pytest.param(0, marks=pytest.mark.full), -37.63])
 def test_prices_of_zero_and_less(database: Database, check_one: CheckOne, price: float) -> None:
     know(database, "CLK0", asset_class="future", may_be_negative=True)
     know(database, "AAPL", asset_class="stock", may_be_negative=False)
@@ -74,6 +74,7 @@ def test_prices_of_zero_and_less(database: Database, check_one: CheckOne, price:
         } & {row["problem"] for row in examples(found)}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("price", ["NaN", "-Infinity", None])
 def test_no_instrument_allows_what_is_no_number(database: Database, check_one: CheckOne, price: object) -> None:
     know(database, "CLK0", may_be_negative=True)
@@ -91,6 +92,7 @@ def test_prices_that_fall_below_zero_do_not_jump(database: Database, check_one: 
     assert number(found, "judged") == 94
 
 
+@pytest.mark.full
 def test_a_jump_of_a_price_that_may_be_negative_is_found(database: Database, check_one: CheckOne) -> None:
     know(database, "CLK0", may_be_negative=True, tick_size=0.01)
     prices = wave(90, level=-1, step=0.05)
@@ -111,6 +113,7 @@ def test_a_step_of_one_tick_is_no_jump(database: Database, check_one: CheckOne) 
     assert [row["to"] for row in examples(found)] == [0.03]
 
 
+@pytest.mark.full
 def test_steps_that_are_usual_are_no_jumps_where_the_price_mostly_stands_still(
     database: Database, check_one: CheckOne
 ) -> None:
@@ -125,7 +128,13 @@ def test_steps_that_are_usual_are_no_jumps_where_the_price_mostly_stands_still(
 
 @pytest.mark.parametrize(
     ("currency", "calendar", "is_unit"),
-    [("GBX", None, True), ("GBP", None, True), (None, "XLON", True), ("ZAC", None, True), ("USD", None, False)],
+    [
+        ("GBX", None, True),
+        pytest.param("GBP", None, True, marks=pytest.mark.full),
+        pytest.param(None, "XLON", True, marks=pytest.mark.full),
+        pytest.param("ZAC", None, True, marks=pytest.mark.full),
+        pytest.param("USD", None, False, marks=pytest.mark.full),
+    ],
 )
 def test_pence_beside_pounds_are_a_changed_unit(
     database: Database, check_one: CheckOne, currency: str | None, calendar: str | None, is_unit: bool
@@ -148,13 +157,15 @@ def test_pence_beside_pounds_are_a_changed_unit(
     ("action", "after", "passed"),
     [
         ({"split_from": 1, "split_to": 4}, 25.0, True),
-        ({"split_from": 20, "split_to": 1}, 2000.0, True),
-        ({"split_from": 1, "split_to": 4}, 100.0, True),
-        ({"split_from": 1, "split_to": 4}, 50.0, False),
-        ({"split_from": 1, "split_to": 4, "superseded_at": "infinity"}, 25.0, False),
-        ({"kind": "dividend", "cash_amount": 15, "currency": "USD"}, 85.0, True),
-        ({"kind": "dividend", "cash_amount": 15, "currency": "JPY"}, 85.0, False),
-        ({"kind": "dividend", "cash_amount": 0.15, "currency": "USD"}, 85.0, False),
+        pytest.param({"split_from": 20, "split_to": 1}, 2000.0, True, marks=pytest.mark.full),
+        pytest.param({"split_from": 1, "split_to": 4}, 100.0, True, marks=pytest.mark.full),
+        pytest.param({"split_from": 1, "split_to": 4}, 50.0, False, marks=pytest.mark.full),
+        pytest.param(
+            {"split_from": 1, "split_to": 4, "superseded_at": "infinity"}, 25.0, False, marks=pytest.mark.full
+        ),
+        pytest.param({"kind": "dividend", "cash_amount": 15, "currency": "USD"}, 85.0, True, marks=pytest.mark.full),
+        pytest.param({"kind": "dividend", "cash_amount": 15, "currency": "JPY"}, 85.0, False, marks=pytest.mark.full),
+        pytest.param({"kind": "dividend", "cash_amount": 0.15, "currency": "USD"}, 85.0, False, marks=pytest.mark.full),
     ],
     ids=[
         "split",
@@ -178,6 +189,7 @@ def test_what_a_corporate_action_explains_is_no_jump(
     assert number(found, "judged") == 79
 
 
+@pytest.mark.full
 def test_a_split_explains_nothing_at_another_time(database: Database, check_one: CheckOne) -> None:
     know(database, "AAPL", calendar="XNYS")
     insert(database, *wave(50), *wave(30, 25, 0.0125), ago=90, every=60)
@@ -186,6 +198,7 @@ def test_a_split_explains_nothing_at_another_time(database: Database, check_one:
     assert number(found, "offending") == 1
 
 
+@pytest.mark.full
 def test_an_action_of_ones_own_stands_for_those_of_providers(database: Database, check_one: CheckOne) -> None:
     know(database, "AAPL", calendar="XNYS")
     insert(database, *wave(50), *wave(30, 25, 0.0125), ago=90, every=60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from ticks_platform.feeds.columns import TickColumns
 from ticks_platform.feeds.connector import AskedSymbol, Connector
 from ticks_platform.feeds.events import Acknowledged, Rejected, Tick
+from ticks_platform.feeds.history import HistoryAnswer, PermanentError, Span
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.twelve_data.exchanges import MICS
 from ticks_platform_tests.support.feeds import price
@@ -243,3 +245,26 @@ def test_a_symbol_may_have_spaces_inside(symbol: str) -> None:
 def test_other_spaces_are_refused(symbol: str) -> None:
     with pytest.raises(ValueError, match="symbols"):
         feed(symbol)
+
+
+def test_past_data_is_asked_for_and_taken_by_listing() -> None:
+    history = connector("ry:tsx", "RY", {"symbol": "VOD", "currency": "USD"}).history()
+    assert history is not None
+    begin = 1_772_568_000_000_000_000
+
+    def page(symbol: str, asked: str, **meta: str) -> int:
+        span = Span(symbol, asked, begin, begin + 120_000_000_000)
+        body = {"meta": meta, "status": "ok", "values": [{"datetime": "2026-03-03 20:00:00", "close": "1"}]}
+        return history.page(span, history.first(span), HistoryAnswer(200, {}, json.dumps(body).encode())).results
+
+    span = Span("RY:TSX", "ry:tsx", begin, begin + 60_000_000_000)
+    assert "symbol=RY&exchange=TSX&" in history.request(span, history.first(span)).url
+    assert page("RY:TSX", "ry:tsx", exchange="TSX") == page("RY:TSX", "ry:tsx", mic_code="XTSE") == 1
+    assert page("RY:TSX", "ry:tsx") == page("RY", "RY", exchange="NYSE") == 1
+    for symbol, asked, meta, words in (
+        ("RY:TSX", "ry:tsx", {"exchange": "NYSE", "mic_code": "XTSE"}, "RY:TSX: Twelve Data sent bars of RY"),
+        ("RY", "RY", {"exchange": "TSX"}, "RY: Twelve Data sent bars of RY:TSX"),
+        ("VOD", "VOD", {"exchange": "LSE", "currency": "GBp"}, "VOD: .*another listing: VOD in GBp"),
+    ):
+        with pytest.raises(PermanentError, match=words):
+            page(symbol, asked, **meta)

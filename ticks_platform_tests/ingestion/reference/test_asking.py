@@ -67,6 +67,7 @@ def test_polygon_tells_of_stocks(database: Database, stand_in: StandIn) -> None:
     ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("market", "symbol", "known"),
     [
@@ -100,6 +101,7 @@ def test_twelve_data_tells_of_the_listing_that_was_asked_for(database: Database,
     ]
 
 
+@pytest.mark.full
 def test_nothing_is_asked_again_before_a_week(database: Database, stand_in: StandIn) -> None:
     tape = polygon(stand_in, "AAPL", "NOPE")
     assert ask(database, tape).requests == 2
@@ -121,6 +123,7 @@ def test_requests_are_counted_with_those_of_repairs(database: Database, stand_in
     assert ask(database, few).requests == 2
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("settings", [{"keys": ["another"]}, {"polygon_rest_unentitled": ["reference"]}])
 def test_a_refusal_is_final_for_a_day(
     database: Database, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
@@ -135,6 +138,7 @@ def test_a_refusal_is_final_for_a_day(
     assert "wrong-key" not in str(rows(database, "SELECT * FROM ticks_platform.instrument_reference"))
 
 
+@pytest.mark.full
 def test_the_providers_own_limit_is_obeyed(database: Database) -> None:
     with manual_stand_in(polygon_requests_per_minute=1) as stand_in:
         tape = polygon(stand_in, "AAPL", "MSFT", "NVDA", repair={"requests_per_minute": 1000})

@@ -8,6 +8,10 @@ CREATE TABLE coverage_note (
     -- MessagePack: [[symbol, connection, begins_at, ends_at, ended_by], ...].
     periods     BLOB    NOT NULL
 );
+CREATE TABLE created_by (
+    release     TEXT    NOT NULL
+);
+INSERT INTO "created_by" VALUES('0.2.0');
 CREATE TABLE frame_group (
     -- Bytes of frames before the first frame of this group.
     position    INTEGER PRIMARY KEY,
@@ -30,7 +34,7 @@ CREATE TABLE journal (
     trimmed_position  INTEGER NOT NULL,
     trimmed_frames    INTEGER NOT NULL
 );
-INSERT INTO "journal" VALUES('tape',1,'f1785640-1bb3-4898-aa64-b79348c9aa25',1,25411,54);
+INSERT INTO "journal" VALUES('tape',1,'82e3553c-86db-493c-a5b2-5868d8ee5933',1,26221,52);
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('coverage_note',8);
 COMMIT;

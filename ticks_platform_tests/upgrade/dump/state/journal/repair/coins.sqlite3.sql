@@ -8,6 +8,10 @@ CREATE TABLE coverage_note (
     -- MessagePack: [[symbol, connection, begins_at, ends_at, ended_by], ...].
     periods     BLOB    NOT NULL
 );
+CREATE TABLE created_by (
+    release     TEXT    NOT NULL
+);
+INSERT INTO "created_by" VALUES('0.2.0');
 CREATE TABLE frame_group (
     -- Bytes of frames before the first frame of this group.
     position    INTEGER PRIMARY KEY,
@@ -30,6 +34,6 @@ CREATE TABLE journal (
     trimmed_position  INTEGER NOT NULL,
     trimmed_frames    INTEGER NOT NULL
 );
-INSERT INTO "journal" VALUES('coins',1,'5fc067e9-36a4-472b-8b36-df15ef3e624a',1,14001,0);
+INSERT INTO "journal" VALUES('coins',1,'3415199e-3a06-42e7-ae65-f5af3db0feef',1,14001,0);
 DELETE FROM "sqlite_sequence";
 COMMIT;

@@ -1,0 +1,2 @@
+-- How many candles a continuous aggregate has.
+SELECT count(*) FROM {candle};

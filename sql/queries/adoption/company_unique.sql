@@ -1,0 +1,2 @@
+-- Where the table has another primary key.
+ALTER TABLE company ADD UNIQUE (symbol);

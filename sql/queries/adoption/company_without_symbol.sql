@@ -1,0 +1,2 @@
+-- Rows without a symbol.
+SELECT count(*) FROM company WHERE symbol IS NULL;

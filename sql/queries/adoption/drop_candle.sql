@@ -1,0 +1,2 @@
+-- Drops a continuous aggregate, with its policy.
+DROP MATERIALIZED VIEW {candle};

@@ -1,0 +1,2 @@
+-- Drops a view, which is made again.
+DROP VIEW {view};
