@@ -49,9 +49,10 @@ class LimitedFragments(websocket.continuous_frame):
 
     def add(self, frame: ABNF) -> None:
         # A list, since a message may have many small fragments, and joining each of them to the rest is quadratic.
-        if frame.data:
-            self._parts.append(frame.data)
-        self._size += len(frame.data)
+        data = frame.data if isinstance(frame.data, bytes) else frame.data.encode()
+        if data:
+            self._parts.append(data)
+        self._size += len(data)
         if self.cont_data is None:
             self.cont_data = [frame.opcode, b""]
             self.recving_frames = frame.opcode

@@ -182,6 +182,8 @@ class FeedConnection:
         if self._state.accepted:
             # The key was good a moment ago: the next handshake tells.
             self._refused_at = now
+            if self._was_stable():
+                self._backoff.reset()
             return self._backoff.next_delay()
         if self._refused_at is None:
             self._refused_at = now

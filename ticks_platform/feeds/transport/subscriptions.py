@@ -203,8 +203,8 @@ class Subscriptions:
 
         Other channels of expired requests are requested again with the next `due_messages`.
         """
-        if self._requests and self._requests[0].refused is not None:
-            request = self._requests[0]
+        request = self._requests[0] if self._requests else None
+        if request is not None and request.refused is not None:
             if request.quiet_since is None:
                 request.quiet_since = now
             elif now - request.quiet_since >= REFUSAL_GRACE:
