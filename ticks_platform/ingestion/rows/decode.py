@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ticks_platform.feeds.columns import Decoded, TickColumns
 from ticks_platform.feeds.events import Control, Event, Rejected, Tick
 from ticks_platform.ingestion.journal.file import FrameGroup, frame_size
+from ticks_platform.ingestion.rows import malformed_fields
 from ticks_platform.ingestion.rows.tables import TABLES, UNSTORABLE, Rows, Table
 
 FUTURE_TOLERANCE = 300 * 1_000_000_000
@@ -64,6 +65,12 @@ class DecodedBatch(NamedTuple):
     def rows(self) -> tuple[Rows, ...]:
         """Rows in the order of TABLES."""
         return (self.ticks, self.quotes, self.bars, self.official_prices, self.corrections, self.halts)
+
+    @property
+    def malformed(self) -> list[malformed_fields.Count]:
+        """Events with an optional field that is left out, by arrival day and field."""
+        kinds = (self.ticks, self.quotes, self.bars)
+        return [count for each in kinds for count in malformed_fields.count(each.texts("malformed"), each.received_at)]
 
     @property
     def end(self) -> int:
@@ -148,6 +155,8 @@ def decode_groups(groups: Sequence[FrameGroup], decode: Decode, decode_many: Dec
     ticks, quotes, bars, official_prices, corrections, halts = (
         Rows.joined(part) if part else nothing for part in parts.values()
     )
+    if not all(malformed_fields.are_storable(ticks.texts(field)) for field in malformed_fields.TEXTS):
+        ticks = ticks._replace(events=malformed_fields.clear(ticks.as_events()))
     return _reject_impossible_times(
         DecodedBatch(groups, events_of, control_of, ticks, quotes, bars, official_prices, corrections, halts, rejected)
     )

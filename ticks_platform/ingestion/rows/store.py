@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,7 +12,7 @@ from psycopg2 import sql
 from psycopg2.extras import execute_values
 
 from ticks_platform.ingestion.lease import Lease
-from ticks_platform.ingestion.rows import bars, corrections, duplicate_trades, halts, official_prices
+from ticks_platform.ingestion.rows import bars, corrections, duplicate_trades, halts, malformed_fields, official_prices
 from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent, Stored
 from ticks_platform.ingestion.rows.duplicate_trades import Suspect, TradeMemory
 from ticks_platform.ingestion.rows.tables import (
@@ -19,6 +20,7 @@ from ticks_platform.ingestion.rows.tables import (
     CORRECTIONS,
     HALTS,
     OFFICIAL_PRICES,
+    QUOTES,
     TICKS,
     UNSTORABLE,
     Rows,
@@ -61,12 +63,23 @@ def prepare(batch: DecodedBatch, memory: TradeMemory, lease: Lease) -> PreparedB
     encoded = {}
     for table, rows in batch.tables:
         if table.encode is not None:
-            kept = duplicate_trades.split(rows, repeats)[0] if table is TICKS else rows
             try:
-                encoded[table.name] = table.encode(kept, lease.feed, lease.journal_number)
+                encoded[table.name] = _encode(table, rows, repeats, lease)
             except UNSTORABLE:
-                continue
+                if table not in (TICKS, QUOTES):
+                    continue
+                # An optional field may be at fault; otherwise `store` finds what is, by splitting the batch.
+                rows = rows._replace(events=malformed_fields.clear(rows.as_events()))
+                batch = batch._replace(ticks=rows) if table is TICKS else batch._replace(quotes=rows)
+                with contextlib.suppress(*UNSTORABLE):
+                    encoded[table.name] = _encode(table, rows, repeats, lease)
     return PreparedBatch(batch, encoded, repeats, suspects)
+
+
+def _encode(table: Table, rows: Rows, repeats: list[int], lease: Lease) -> bytes:
+    assert table.encode is not None
+    kept = duplicate_trades.split(rows, repeats)[0] if table is TICKS else rows
+    return table.encode(kept, lease.feed, lease.journal_number)
 
 
 class Store:
@@ -101,6 +114,7 @@ class Store:
                 loaded = self._copy(cursor, batch, table, rows, prepared.encoded.get(table.name), stored.refused)
                 stored.loaded.extend((table, part) for part in loaded)
         self._store_rejected(cursor, batch.rejected + stored.refused)
+        malformed_fields.add(cursor, self._lease.feed, batch.malformed)
         return stored
 
     def _store_ticks(self, cursor: Cursor, prepared: PreparedBatch, stored: Stored) -> None:
