@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -139,13 +140,15 @@ def test_channels_in_trouble_are_shown(database: Database, check_one: CheckOne) 
 def test_a_feed_that_is_refused_or_not_connected_does_not_stream(database: Database, check_one: CheckOne) -> None:
     """Nothing was subscribed to, so no channel tells; the connections do."""
 
+    moments = itertools.count(1)
+
     def connected(*states: tuple[str, str], epoch: int = 1) -> None:
         with database.transaction() as cursor:
             for state, detail in states:
                 cursor.execute(
                     "INSERT INTO ticks_platform.feed_session (feed, epoch, connection, at, state, detail) "
-                    "VALUES ('stocks', %s, 1, clock_timestamp(), %s, %s)",
-                    (epoch, state, detail),
+                    "VALUES ('stocks', %s, 1, clock_timestamp() + %s * INTERVAL '20 milliseconds', %s, %s)",
+                    (epoch, next(moments), state, detail),
                 )
 
     def description() -> str:
