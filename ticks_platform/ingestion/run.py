@@ -9,7 +9,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.symbol_settings import asked
 from ticks_platform.feeds.transport.pool import ConnectionPool
 from ticks_platform.feeds.transport.silence import SilenceDetector
-from ticks_platform.feeds.transport.state import Change, State
+from ticks_platform.feeds.transport.state import Change, State, describe
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes
 from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Readiness
@@ -168,6 +168,14 @@ class Ingestion:
         self._silence.set_calendars(feed.calendars())
         self._coverage.apply_settings(feed, at=time.time_ns())
         self._connection.set_symbols(feed.symbol_names())
+        self._drop_refused({channel for name in feed.symbol_names() for channel in self._connector.channels(name)})
+
+    def _drop_refused(self, wanted: Container[str]) -> None:
+        """Report refused channels that are no longer wanted as ended, which the provider does not confirm."""
+        dropped = Unsubscribed(tuple(channel for channel in list(self._failed_channels) if channel not in wanted))
+        if dropped.channels:
+            connection = max(self.metrics.connections, 1)
+            self._on_change(Change(self._connection.state, time.time_ns(), connection, describe(dropped), dropped))
 
     def progress(self) -> Progress:
         """Counts since the start, and the current state. Safe from any thread."""

@@ -172,6 +172,12 @@ def test_failed_channels_are_reported(ingest: Ingest, stand_in: StandIn, databas
             while not_yet(bool(ingestion.progress().failed_channels)):
                 ingestion.wait(0.02)
         assert list(ingestion.progress().failed_channels) == ["NOSUCHTHING"]
+        # Once it has been taken out of feeds.yaml, it is no trouble any more.
+        ingestion.apply_settings(feed.model_copy(update={"symbols": feed.symbols[:1]}))
+        assert not ingestion.progress().failed_channels
+        with eventually("the symbol's channel is deleted") as not_yet:
+            while not_yet(rows(database, "SELECT channel FROM ticks_platform.feed_channel") == [("AAPL",)]):
+                ingestion.wait(0.02)
 
 
 def test_uncommitted_frames_wait_in_the_journal_for_the_next_start(

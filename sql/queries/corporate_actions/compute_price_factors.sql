@@ -1,9 +1,17 @@
 -- Computes the factors of dividends for which no provider has one: 1 - the amount / the close of the trading day before, both as of then. Only
 -- of symbols and sources without any factor of the provider, since such a factor may contain others. A dividend before the first candle has
--- nothing to adjust.
+-- nothing to adjust. A dividend in pounds is a hundred times as much in a price in pence; one in another currency has no factor.
 UPDATE corporate_action AS dividend
-SET price_factor = CASE WHEN before.close > dividend.cash_amount THEN 1 - dividend.cash_amount / before.close END
+SET price_factor = CASE WHEN before.close > paid.amount THEN 1 - paid.amount / before.close END
 FROM corporate_action AS same
+LEFT JOIN instrument USING (symbol)
+CROSS JOIN LATERAL (
+    SELECT same.cash_amount * CASE
+        WHEN upper(same.currency) = instrument.currency OR same.currency IS NULL OR instrument.currency IS NULL THEN 1
+        WHEN (upper(same.currency), instrument.currency) IN (('GBP', 'GBX'), ('ZAR', 'ZAC'), ('ILS', 'ILA')) THEN 100
+        WHEN (instrument.currency, upper(same.currency)) IN (('GBP', 'GBX'), ('ZAR', 'ZAC'), ('ILS', 'ILA')) THEN 0.01
+    END AS amount
+) AS paid
 CROSS JOIN LATERAL (
     SELECT close
     FROM session_day_candle

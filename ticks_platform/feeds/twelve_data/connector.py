@@ -96,8 +96,10 @@ class TwelveDataConversation(Conversation):
     heartbeat_interval = HEARTBEAT_INTERVAL
 
     def __init__(self) -> None:
-        # Requested channels by bare symbol, since a response may name thousands of symbols.
+        # Channels by bare symbol, since a response may name thousands of symbols.
         self._requested: dict[str, dict[str, None]] = {}
+        self._ended: dict[str, dict[str, None]] = {}
+        self._acknowledged: set[str] = set()
         self._unanswered: set[str] = set()
         self._is_accepted = False
 
@@ -108,6 +110,11 @@ class TwelveDataConversation(Conversation):
         return [_message("subscribe", symbols=",".join(channels))]
 
     def unsubscribe(self, channels: Sequence[str]) -> Sequence[str]:
+        for channel in channels:
+            self._requested.get(_bare(channel), {}).pop(channel, None)
+            self._ended.setdefault(_bare(channel), {})[channel] = None
+        self._acknowledged.difference_update(channels)
+        self._unanswered.difference_update(channels)
         return [_message("unsubscribe", symbols=",".join(channels))]
 
     def heartbeat(self) -> str:
@@ -126,7 +133,7 @@ class TwelveDataConversation(Conversation):
         if kind == "subscribe-status":
             return Reaction(notices=self._on_subscribe_status(status))
         if kind == "unsubscribe-status" and not status.is_error:
-            stopped = tuple(channel for item in status.success or () for channel in self._channels(item))
+            stopped = tuple(channel for item in status.success or () for channel in self._stopped(item))
             return Reaction(notices=(Unsubscribed(stopped),) if stopped else ())
         if status.is_error:
             return Reaction(notices=(self._on_error(status),))
@@ -136,12 +143,13 @@ class TwelveDataConversation(Conversation):
         notices: list[Notice] = []
         acknowledged = tuple(channel for item in status.success or () for channel in self._channels(item))
         if acknowledged:
+            self._acknowledged.update(acknowledged)
             self._is_accepted = True
             notices.append(Acknowledged(acknowledged))
         reasons = {
             channel: item.message or "unknown symbol, or not in your plan"
             for item in status.fails or ()
-            for channel in self._channels(item)
+            for channel in self._failed(item)
         }
         if reasons:
             notices.append(ChannelsFailed(reasons))
@@ -172,20 +180,34 @@ class TwelveDataConversation(Conversation):
         return () if name is None else known[name]
 
     def _channels(self, item: _Item) -> Sequence[str]:
-        """The requested channels that a status item is about.
+        """The requested channels that a status item is about."""
+        return _about(item, self._requested) or ((item.symbol,) if item.symbol else ())
 
-        It names the bare symbol in upper case, whether SYMBOL or SYMBOL:EXCHANGE was requested.
-        """
-        if not item.symbol:
-            return ()
-        same = self._requested.get(_bare(item.symbol), {})
-        if len(same) < 2:
-            return tuple(same) or (item.symbol,)
-        found = Names(AskedSymbol(channel) for channel in same).find(
-            Place(item.symbol, item.exchange, item.mic_code, None)
-        )
-        # An item that names no listing, or none that was asked for, is taken to be about each.
-        return tuple(same) if isinstance(found, Misfit) else (found,)
+    def _failed(self, item: _Item) -> Sequence[str]:
+        """As `_channels`. An item that may be about several is not about those that stream already."""
+        channels = self._channels(item)
+        unanswered = tuple(channel for channel in channels if channel not in self._acknowledged)
+        return unanswered or channels
+
+    def _stopped(self, item: _Item) -> Sequence[str]:
+        """The channels that an item of an unsubscribe status is about."""
+        stopped = _about(item, self._ended)
+        for channel in stopped:
+            del self._ended[_bare(channel)][channel]
+        return stopped or self._channels(item)
+
+
+def _about(item: _Item, channels: Mapping[str, Mapping[str, None]]) -> tuple[str, ...]:
+    """Those of the channels, by bare symbol, that a status item is about.
+
+    It names the bare symbol in upper case, whether SYMBOL or SYMBOL:EXCHANGE was requested.
+    """
+    same = channels.get(_bare(item.symbol), {}) if item.symbol else {}
+    if not item.symbol or len(same) < 2:
+        return tuple(same)
+    found = Names(AskedSymbol(channel) for channel in same).find(Place(item.symbol, item.exchange, item.mic_code, None))
+    # An item that names no listing, or none that was asked for, is taken to be about each.
+    return tuple(same) if isinstance(found, Misfit) else (found,)
 
 
 class TwelveDataConnector(Connector):

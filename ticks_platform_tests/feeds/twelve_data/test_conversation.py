@@ -147,6 +147,31 @@ def test_unsubscribed() -> None:
     assert notices(subscribed("AAPL", "RY:TSX"), frame) == (Unsubscribed(("RY:TSX",)),)
 
 
+def test_a_failure_without_an_exchange_is_not_of_a_listing_that_streams() -> None:
+    conversation = subscribed("ETH/USD:Coinbase Pro")
+    acknowledged = b'"success":[{"symbol":"ETH/USD","exchange":"Coinbase Pro"}]'
+    notices(conversation, b'{"event":"subscribe-status","status":"ok",' + acknowledged + b"}")
+    conversation.subscribe(["ETH/USD:Kraken"])
+    frame = b'{"event":"subscribe-status","status":"error","success":null,"fails":[{"symbol":"ETH/USD"}]}'
+    (failed,) = notices(conversation, frame)
+    assert isinstance(failed, ChannelsFailed)
+    assert list(failed.reasons) == ["ETH/USD:Kraken"]
+
+
+def test_the_answers_to_an_exchange_of_listings() -> None:
+    conversation = subscribed("ETH/USD")
+    conversation.unsubscribe(["ETH/USD"])
+    conversation.subscribe(["ETH/USD:Coinbase Pro", "ETH/USD:Kraken"])
+    item = b'{"symbol":"ETH/USD","exchange":"Coinbase Pro"}'
+    frame = b'{"event":"unsubscribe-status","status":"ok","success":[%s],"fails":null}' % item
+    assert notices(conversation, frame) == (Unsubscribed(("ETH/USD",)),)
+    frame = b'{"event":"subscribe-status","status":"warning","success":[%s],"fails":[{"symbol":"ETH/USD"}]}' % item
+    acknowledged, failed = notices(conversation, frame)
+    assert acknowledged == Acknowledged(("ETH/USD:Coinbase Pro",))
+    assert isinstance(failed, ChannelsFailed)
+    assert list(failed.reasons) == ["ETH/USD:Kraken"]
+
+
 def test_an_item_that_names_nothing_does_not_hide_the_others() -> None:
     conversation = subscribed("AAPL", "MSFT")
     frame = (

@@ -150,3 +150,24 @@ def test_factors_of_dividends_without_a_providers(database: Database) -> None:
         assert actions.compute_price_factors(cursor, list(NAMES)) == 0
         cursor.execute("SELECT adj_close FROM session_day_candle_adjusted WHERE symbol = 'KO' ORDER BY session")
         assert [round(close, 9) for (close,) in cursor.fetchall()] == [48.51, 48.51, 48.6]
+
+
+def test_a_dividend_in_pounds_of_a_price_in_pence(database: Database) -> None:
+    """1 - 5/50 of five pence, said in either unit; none in another currency."""
+    quotes = (
+        "('2026-01-05 15:00:00+00', 50::float8, null::bigint, 1::float8)",
+        "('2026-01-06 15:00:00+00', 45, null, 1)",
+    )
+    for symbol, amount, unit in (("P1", 0.05, "GBP"), ("P2", 5, "GBX"), ("P3", 0.05, "USD")):
+        insert(database, symbol, *quotes)
+        with database.transaction() as cursor:
+            cursor.execute("INSERT INTO instrument (symbol, currency) VALUES (%s, 'GBX')", (symbol,))
+            cursor.execute(
+                "INSERT INTO corporate_action (symbol, kind, execution_date, cash_amount, currency) "
+                "VALUES (%s, 'dividend', '2026-01-06', %s, %s)",
+                (symbol, amount, unit),
+            )
+    with database.transaction() as cursor:
+        actions.compute_price_factors(cursor, ["P1", "P2", "P3"])
+    found = rows(database, "symbol, round(price_factor::numeric, 9)::float8")
+    assert found == [("P1", 0.9), ("P2", 0.9), ("P3", None)]
