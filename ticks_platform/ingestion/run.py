@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +30,8 @@ from ticks_platform.ingestion.journal.journal_pair import JournalPair, journal_p
 from ticks_platform.ingestion.lease import HandedOverError
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Gauges, Metrics, MetricsPort
+from ticks_platform.ingestion.provider_trouble import ProviderTrouble
+from ticks_platform.ingestion.worker import Worker
 from ticks_platform.paths import journal_path
 from ticks_platform.timescale.database import Database
 
@@ -98,7 +100,7 @@ class Ingestion:
         self._journal: Journal | None = None
         self._takeover: Takeover | None = None
         self._loader: Loader | None = None
-        self._receiver: _Worker | None = None
+        self._receiver: Worker | None = None
         self._port: MetricsPort | None = None
         self._readiness = Readiness()
         self._unrecorded: list[Change] = []
@@ -114,7 +116,9 @@ class Ingestion:
             on_change=self._on_change,
             silence=self._silence,
             feed=feed.name,
+            max_message_bytes=feed.max_message_megabytes << 20,
         )
+        self._provider_trouble = ProviderTrouble()
         self._change_lock = threading.RLock()
         self._failed_channels: dict[str, str] = {}
         self._journal_trouble: str | None = None
@@ -202,12 +206,15 @@ class Ingestion:
         if self._journal is not None and self._journal.full:
             limit = self.feed.journal.max_megabytes
             return (
-                f"the journal of feed '{self.feed.name}' is full ({limit} MB wait in {self._journal.path}): reading "
-                "is paused until the database commits some of it. "
+                f"the journal of feed '{self.feed.name}' is full ({self._journal.full_of}, its files in "
+                f"{self._journal.path.parent} may take {limit} MB): reading is paused until some of it is free. "
                 f"{database_trouble or 'The database is slower than the feed'}. To bridge longer outages, raise "
                 "journal.max_megabytes in feeds.yaml"
             )
-        return database_trouble or self._clock.trouble
+        if database_trouble is not None:
+            return database_trouble
+        said = self._provider_trouble.text
+        return self._clock.trouble if said is None else f"feed '{self.feed.name}': {said}"
 
     # Start and stop.
 
@@ -275,7 +282,7 @@ class Ingestion:
             for change in self._unrecorded:
                 loader.record(change)
         receiver = self._start_receiver()
-        loading = _Worker(loader.run, f"load-{self.feed.name}")
+        loading = Worker(loader.run, f"load-{self.feed.name}")
         loading.start()
         while receiver.is_alive() and loading.is_alive() and loader.enabled and not self._stopping.is_set():
             self._stopping.wait(0.1)
@@ -304,9 +311,9 @@ class Ingestion:
                 f"received frames are lost. {self._journal_trouble}"
             )
 
-    def _start_receiver(self) -> _Worker:
+    def _start_receiver(self) -> Worker:
         if self._receiver is None:
-            self._receiver = _Worker(self._connection.run, f"receive-{self.feed.name}")
+            self._receiver = Worker(self._connection.run, f"receive-{self.feed.name}")
             self._receiver.start()
         return self._receiver
 
@@ -361,6 +368,7 @@ class Ingestion:
             self._follow_clock(change)
             change = self._clock.corrected(change)
             self._readiness.record(change)
+            self._provider_trouble.record(change)
             self.metrics.connections = max(self.metrics.connections, change.connection)
             if isinstance(change.notice, ChannelsFailed):
                 self._failed_channels.update(change.notice.reasons)
@@ -383,18 +391,3 @@ class Ingestion:
     def _gauges(self) -> Gauges:
         progress = self.progress()
         return Gauges(progress.waiting_bytes, connected=progress.state is State.STREAMING)
-
-
-class _Worker(threading.Thread):
-    """A thread that keeps the exception that ended it."""
-
-    def __init__(self, work: Callable[[], None], name: str) -> None:
-        super().__init__(name=name, daemon=True)
-        self._work = work
-        self.failure: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self._work()
-        except BaseException as error:  # noqa: BLE001  (raised by the ingestion)
-            self.failure = error

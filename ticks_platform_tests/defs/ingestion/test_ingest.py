@@ -20,6 +20,7 @@ from ticks_platform.defs.common.runs import FEED_TAG, FOLLOW_TAG, REFUSED_TAG, S
 from ticks_platform.defs.ingestion import ingest, progress
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import PlatformSettings, SettingsError, load_settings
+from ticks_platform.feeds.transport import reconnect
 from ticks_platform.ingestion import loader, switch
 from ticks_platform.ingestion.handover import takeover
 from ticks_platform.ingestion.journal.journal import Journal
@@ -284,6 +285,7 @@ def test_refused_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TICKS_TEST_KEY", "wr0ng-k3y")
+    monkeypatch.setattr(reconnect, "CONFIRM_REFUSAL_AFTER", 0.2)
     with StandIn(StandInSettings(rate=0, keys=frozenset({"right"}), bad_key_mode=mode)) as stand_in:
         write_feeds(project, stand_in.url(key=None))
         result = execute()
