@@ -16,6 +16,10 @@ class Frame(NamedTuple):
     """Arrival, in nanoseconds since the Unix epoch."""
     connection: int
     """Number of the connection that carried it, within one ingestion."""
+    stepped: int = 0
+    """Nanoseconds by which the wall clock, which `received_at` is of, was set since this process began."""
+    correction: int = 0
+    """Nanoseconds to add to `received_at`, since that clock is wrong, as far as is known at arrival."""
 
 
 class Tick(msgspec.Struct, frozen=True, gc=False):
@@ -180,8 +184,19 @@ class NotEntitled(msgspec.Struct, frozen=True):
     reason: str
 
 
+class RequestRefused(msgspec.Struct, frozen=True):
+    """The provider refuses a whole message with channels, the oldest that is unanswered. They are requested in halves.
+
+    So those that it does accept stream, and each of the others has this reason.
+    """
+
+    reason: str
+    is_limit: bool = False
+    """Whether the number of channels is the reason: then once one channel alone is refused, all others are."""
+
+
 class ProviderError(msgspec.Struct, frozen=True):
-    """The provider reported an error; the connection continues."""
+    """The provider reported an error; the connection continues. Channels that stay unanswered have it as the reason."""
 
     message: str
 
@@ -194,9 +209,24 @@ class TryLater(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """The provider refuses this client; a retry with the same settings cannot succeed."""
+    """The provider refuses this client; a retry with the same settings cannot succeed.
+
+    The client asks once more, some time later. A second refusal without an acceptance in between ends the feed.
+    """
 
     reason: str
+
+
+class ClockDoubt(msgspec.Struct, frozen=True):
+    """This machine's clocks came apart: the wall clock was set, or the machine slept. The time since the last look is
+    doubtful.
+    """
+
+    cause: str
+    """What happened, as a cause of a gap: clock_stepped, or slept."""
+    detail: str
+    stepped_before: int
+    """By how much the wall clock was set before, since this process began, in nanoseconds."""
 
 
 class Silent(msgspec.Struct, frozen=True):
@@ -221,9 +251,11 @@ Notice = (
     | ChannelsFailed
     | Unsubscribed
     | NotEntitled
+    | RequestRefused
     | ProviderError
     | TryLater
     | Refused
+    | ClockDoubt
     | Silent
     | HeardAgain
 )

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import queue
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
@@ -14,6 +13,7 @@ from typing import NamedTuple
 
 from ticks_platform.feeds.calendars import Calendar
 from ticks_platform.feeds.connector import Connector
+from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform.feeds.events import (
     Bar,
     Control,
@@ -26,7 +26,9 @@ from ticks_platform.feeds.events import (
     Tick,
     TradingHalt,
 )
+from ticks_platform.feeds.events import Refused as RefusedNotice
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings, StandInSettings
+from ticks_platform.feeds.transport.clock import steady
 from ticks_platform.feeds.transport.pool import ConnectionPool
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change as StateChange
@@ -121,6 +123,8 @@ class FeedSource:
         self._connections: ConnectionPool | None = None
         self._reader: threading.Thread | None = None
         self._failure: BaseException | None = None
+        self._refusal: str | None = None
+        """Why the provider refused this client's first connection."""
         self._frames = 0
         self._rejected = 0
         self._bars: OrderedDict[WindowKey, Bar] = OrderedDict()
@@ -140,6 +144,7 @@ class FeedSource:
                 on_change=self._on_state_change,
                 silence=self._silence,
                 feed=feed.name,
+                max_message_bytes=feed.max_message_megabytes << 20,
             )
             self._reader = threading.Thread(target=self._read, name=f"read-{feed.name}", daemon=True)
             self._reader.start()
@@ -148,6 +153,9 @@ class FeedSource:
                 self._reader.join()
             if self._failure is not None:
                 raise self._failure  # noqa: TRY301  (the reader's exception)
+            if self._refusal is not None:
+                # A later refusal ends it only if it is repeated; here, the caller waits for an answer.
+                raise FeedRefusedError(self._refusal)  # noqa: TRY301
         except BaseException:
             self.stop()
             self.close()
@@ -169,7 +177,7 @@ class FeedSource:
                 return
             for frame in group:
                 self._deliver_frame(frame, deliver)
-            self._silence.mark_decoded(group[-1].received_at / 1e9)
+            self._silence.mark_decoded((group[-1].received_at - group[-1].stepped) / 1e9)
             self._groups.task_done()
 
     def stop(self) -> None:
@@ -208,6 +216,8 @@ class FeedSource:
         return self._connections.state in (State.REFUSED, State.CLOSED)
 
     def _on_state_change(self, change: StateChange) -> None:
+        if isinstance(change.notice, RefusedNotice) and not self._decided.is_set():
+            self._refusal = change.notice.reason
         if change.state in _DECIDED:
             self._decided.set()
 
@@ -220,7 +230,7 @@ class FeedSource:
                 with contextlib.suppress(queue.Full):
                     self._groups.put(frames, timeout=_POLL_INTERVAL)
                     break
-            self._silence.reading_since = time.time()
+            self._silence.reading_since = steady()
 
     def _deliver_frame(self, frame: Frame, deliver: OnChange) -> None:
         self._frames += 1
@@ -229,11 +239,12 @@ class FeedSource:
         except Exception as error:  # noqa: BLE001  (a connector's bug must not stop its feed)
             events = [Rejected(f"connector failed: {type(error).__name__}: {error}", frame.data)]
         self._silence.record(
-            [event.symbol for event in events if isinstance(event, Tick | Quote | Bar)], until=frame.received_at / 1e9
+            [event.symbol for event in events if isinstance(event, Tick | Quote | Bar)],
+            until=(frame.received_at - frame.stepped) / 1e9,
         )
         for event in events:
             if isinstance(event, TradingHalt):
-                self._silence.record_halt(event.symbol, event.kind, frame.received_at / 1e9)
+                self._silence.record_halt(event.symbol, event.kind, (frame.received_at - frame.stepped) / 1e9)
         for place, event in enumerate(events):
             for change in self._changes(event, FrameKey(self._frames, place)):
                 deliver(change)

@@ -10,11 +10,13 @@ from ticks_platform.feeds.events import (
     Acknowledged,
     Authenticated,
     ChannelsFailed,
+    ClockDoubt,
     HeardAgain,
     NotEntitled,
     Notice,
     ProviderError,
     Refused,
+    RequestRefused,
     Silent,
     TryLater,
     Unsubscribed,
@@ -47,8 +49,8 @@ def test_every_state_is_reached_and_left() -> None:
 def test_the_text_of_every_notice() -> None:
     notices: list[Notice] = [
         *(Authenticated(), Acknowledged(("A", "B")), Unsubscribed(("A",)), ChannelsFailed({"A": "why"})),
-        *(NotEntitled("why"), ProviderError("why"), TryLater("why", 1.0), Refused("why")),
-        *(Silent({"A": 61.4}), HeardAgain(("A",))),
+        *(NotEntitled("why"), RequestRefused("why"), ProviderError("why"), TryLater("why", 1.0), Refused("why")),
+        *(ClockDoubt("clock_stepped", "the clock was set", 0), Silent({"A": 61.4}), HeardAgain(("A",))),
     ]
     assert {type(notice) for notice in notices} == set(get_args(Notice))
     assert [describe(notice) for notice in notices] == [
@@ -57,9 +59,11 @@ def test_the_text_of_every_notice() -> None:
         "unsubscribed from A",
         "not subscribed to A (why)",
         "channels refused: why",
+        "subscription refused: why",
         "provider error: why",
         "why",
         "why",
+        "the clock was set",
         "no data: A (61 s)",
         "data again: A",
     ]
