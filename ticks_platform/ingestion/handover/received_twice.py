@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ticks_platform.ingestion.handover.equal_events import FIELDS, key_of
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.rows.decode import FUTURE_TOLERANCE, Decode, DecodedBatch, decode_groups
@@ -52,12 +53,6 @@ _COMMON = 1_000_000_000
 
 _GROUPS = 500
 """Groups of frames that are decoded at a time."""
-
-FIELDS = {
-    TICKS.name: ("price", "day_volume", "size", "bid", "ask", "exchange"),
-    QUOTES.name: ("bid", "bid_size", "ask", "ask_size", "exchange"),
-}
-"""The fields that are compared, in addition to symbol and time."""
 
 _STORED = {
     TICKS.name: "queries/handover/stored_ticks.sql",
@@ -360,9 +355,3 @@ def count_common(before: list[int], after: list[int], *, begin: int, end: int, l
         if cost <= lowest:
             best, lowest = number, cost
     return best
-
-
-def key_of(values: Iterable[Any]) -> tuple[Any, ...]:
-    """What equal events have in common, as the database has it."""
-    # NaN is NULL in the database, and not equal to itself.
-    return tuple(None if value != value else value for value in values)

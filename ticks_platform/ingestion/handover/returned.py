@@ -8,27 +8,27 @@ symbol, time and values, and how many equal ones there are. Trades with an id ar
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ticks_platform.ingestion.handover import received_twice
-from ticks_platform.ingestion.handover.handover import Source
-from ticks_platform.ingestion.handover.received_twice import FIELDS, ReceivedTwice, Uncompared
+from ticks_platform.ingestion.handover.equal_events import FIELDS, key_of
 from ticks_platform.ingestion.journal.file import FrameGroup
+from ticks_platform.ingestion.journal.journal import Journal
+from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.rows.decode import Decode, decode_groups
 from ticks_platform.ingestion.rows.tables import QUOTES, TICKS, Rows, Table
-from ticks_platform.ingestion.transactions import Transactions
 from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import from_microseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-logger = logging.getLogger(__name__)
+_EARLIER = 10_000_000_000
+"""Nanoseconds by which an event may have reached another machine before this one."""
 
 _GROUPS = 500
 """Groups of frames that are compared at a time."""
@@ -37,7 +37,7 @@ _STORED = {TICKS.name: "queries/handover/others_ticks.sql", QUOTES.name: "querie
 """The queries for the rows that other journals brought, with their number; columns are in the order of `FIELDS`."""
 
 
-def announce(cursor: Cursor, sources: Sequence[Source], *, latest: str | None) -> None:
+def announce(cursor: Cursor, sources: Sequence[tuple[Lease, Journal]], *, latest: str | None) -> None:
     """Record that these journals are compared before they are loaded, if the feed's latest is none of them.
 
     Call it in the transaction that takes the lease; `latest` is what it was before.
@@ -54,34 +54,9 @@ def announce(cursor: Cursor, sources: Sequence[Source], *, latest: str | None) -
             )
 
 
-def find(
-    transactions: Transactions,
-    renew_lease: Callable[[Cursor], None],
-    uncompared: Uncompared,
-    source: Source,
-    decode: Decode,
-) -> ReceivedTwice:
-    """Find and record the events of a returned journal that others have stored. Raises AbandonedError."""
-
-    def work(cursor: Cursor) -> ReceivedTwice:
-        renew_lease(cursor)
-        found = compare(cursor, source.lease.feed, source.lease.journal_number, source.journal.peek(), decode)
-        received_twice.record(cursor, uncompared, found)
-        return found
-
-    found = transactions.until_committed(work)
-    logger.warning(
-        "feed %s: %s was not the last to receive; skipping %d of its events, which are stored from others",
-        source.lease.feed,
-        source.journal.path,
-        len(found.positions),
-    )
-    return found
-
-
 def compare(
     cursor: Cursor, feed: str, journal_number: int, groups: Iterable[FrameGroup], decode: Decode
-) -> ReceivedTwice:
+) -> npt.NDArray[np.int64]:
     """The events of these groups that are stored from other journals than this one, by position."""
     positions: list[int] = []
     used: dict[str, Counter[tuple[Any, ...]]] = {table: Counter() for table in _STORED}
@@ -89,14 +64,14 @@ def compare(
     since: int | None = None
     for group in groups:
         # What was stored before these frames arrived is something else, even if it is equal.
-        since = since or group.received_at[0] - round(received_twice.MAX_LAG * 1e9)
+        since = since or group.received_at[0] - _EARLIER
         part.append(group)
         if len(part) == _GROUPS:
             positions += _compare_part(cursor, feed, journal_number, part, decode, used, since)
             part = []
     if part:
         positions += _compare_part(cursor, feed, journal_number, part, decode, used, since)
-    return ReceivedTwice(np.array(sorted(positions), dtype=np.int64))
+    return np.array(sorted(positions), dtype=np.int64)
 
 
 def _compare_part(
@@ -124,7 +99,7 @@ def _compare_part(
                 "journal": f"{journal_number:04x}",
             },
         )
-        stored = {received_twice.key_of(values): number for *values, number in cursor.fetchall()}
+        stored = {key_of(values): number for *values, number in cursor.fetchall()}
         counted = used[table.name]
         for key, position in events:
             if counted[key] < stored.get(key, 0):
@@ -141,4 +116,4 @@ def _keys(table: Table, rows: Rows) -> Iterable[tuple[tuple[Any, ...], int]]:
     for event, at, position in zip(rows.as_events(), times, positions, strict=True):
         if not getattr(event, "trade_id", None):
             values = (getattr(event, field) for field in FIELDS[table.name])
-            yield received_twice.key_of((event.symbol, at, *values)), position
+            yield key_of((event.symbol, at, *values)), position
