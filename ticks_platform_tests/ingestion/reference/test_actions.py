@@ -171,3 +171,19 @@ def test_a_dividend_in_pounds_of_a_price_in_pence(database: Database) -> None:
         actions.compute_price_factors(cursor, ["P1", "P2", "P3"])
     found = rows(database, "symbol, round(price_factor::numeric, 9)::float8")
     assert found == [("P1", 0.9), ("P2", 0.9), ("P3", None)]
+
+
+def test_a_dividend_on_the_day_of_a_split_is_of_new_shares(database: Database) -> None:
+    """1 - 1/100: the close before, 1,000, is 100 after a split 10:1, which is said twice."""
+    insert(database, "KO", "('2026-01-05 15:00:00+00', 1000::float8, null::bigint, 1::float8)")
+    insert(database, "KO", "('2026-01-06 15:00:00+00', 99::float8, null::bigint, 1::float8)")
+    keep(database, split("2026-01-06", 10, symbol="KO"), source="twelve_data")
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO corporate_action (symbol, kind, execution_date, split_from, split_to) "
+            "VALUES ('KO', 'split', '2026-01-06', 1, 10)"
+        )
+    keep(database, dividend("2026-01-06", 1), kind="dividend", source="twelve_data")
+    with database.transaction() as cursor:
+        assert actions.compute_price_factors(cursor, ["KO"]) == 1
+    assert rows(database, "price_factor", "kind = 'dividend'") == [(0.99,)]
