@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,13 +22,15 @@ from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.handover import handover, received_twice
 from ticks_platform.ingestion.handover.handover import Source
 from ticks_platform.ingestion.handover.received_twice import ReceivedTwice, Uncompared
+from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, Stored, decode_groups
-from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory, stored_until
-from ticks_platform.ingestion.rows.store import PreparedBatch, Store, prepare
+from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
+from ticks_platform.ingestion.rows.store import PreparedBatch, Store, connection, prepare
+from ticks_platform.ingestion.rows.stored_trades import stored_until
 from ticks_platform.ingestion.rows.tables import HALTS, TABLES, Rows
 from ticks_platform.ingestion.transactions import FAILURES, AbandonedError, Transactions
 from ticks_platform.timescale import sql_files
@@ -232,7 +234,7 @@ class Loader:
             batch, left_out = self._received_twice.remove_from(batch)
             if self._received_twice.all_before(batch.end):
                 self._received_twice = None
-        return _NextBatch(prepare(batch, self._memory, self._lease), left_out)
+        return _NextBatch(prepare(batch, self._memory, self._lease, self._delivery), left_out)
 
     def _commit(self, prepared: PreparedBatch, left_out: Sequence[Rows] = ()) -> None:
         batch = prepared.batch
@@ -343,6 +345,10 @@ class Loader:
             logger.warning("feed %s: cannot compute its gaps, will retry: %s", self._lease.feed, str(error).strip())
         else:
             self._gaps_may_have_changed = False
+
+    def _delivery(self, group: FrameGroup) -> Hashable:
+        """What a group belongs to: the trades of one delivery are not sent again within it. Called once for each."""
+        return connection(group)
 
     def _application_name(self) -> str:
         return leases.application_name(self._lease.feed)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +91,19 @@ class DecodedBatch(NamedTuple):
         """The index of each position's group."""
         starts = np.fromiter(map(attrgetter("position"), self.groups), np.int64, len(self.groups))
         return np.searchsorted(starts, positions, side="right") - 1
+
+    def frames_of(self, positions: npt.NDArray[np.int64]) -> list[tuple[FrameGroup, int, int]]:
+        """The group of each event, the position of its frame, and the hash of the frame's bytes."""
+        groups = self.groups_of(positions)
+        found: list[Any] = [None] * len(positions)
+        for number in np.unique(groups).tolist():
+            group, starts = self.groups[number], self.groups[number].positions()
+            places = np.flatnonzero(groups == number)
+            frames = np.searchsorted(starts, positions[places], side="right") - 1
+            hashes = {frame: hash(group.frames[frame]) for frame in np.unique(frames).tolist()}
+            for place, frame in zip(places.tolist(), frames.tolist(), strict=True):
+                found[place] = (group, int(starts[frame]), hashes[frame])
+        return found
 
     def reject(self, position: int, received_at: int, reason: str) -> RejectedEvent:
         """A rejected event of this batch, with the bytes of its frame."""

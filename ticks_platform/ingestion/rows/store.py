@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg2
 from psycopg2 import sql
 from psycopg2.extras import execute_values
 
+from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.lease import Lease
-from ticks_platform.ingestion.rows import bars, corrections, duplicate_trades, halts, malformed_fields, official_prices
+from ticks_platform.ingestion.rows import (
+    bars,
+    corrections,
+    duplicate_trades,
+    halts,
+    malformed_fields,
+    official_prices,
+    stored_trades,
+)
 from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent, Stored
-from ticks_platform.ingestion.rows.duplicate_trades import Suspect, TradeMemory
+from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
+from ticks_platform.ingestion.rows.equal_trades import Origin
+from ticks_platform.ingestion.rows.stored_trades import Suspect
 from ticks_platform.ingestion.rows.tables import (
     BARS,
     CORRECTIONS,
@@ -52,12 +63,32 @@ class PreparedBatch(NamedTuple):
     """Indexes of ticks that repeat an earlier tick of the batch."""
     suspects: list[Suspect]
     """Ticks that may be stored already."""
+    memory: TradeMemory
+    """What found them."""
 
 
-def prepare(batch: DecodedBatch, memory: TradeMemory, lease: Lease) -> PreparedBatch:
-    """Do everything that needs no database: find suspects, encode rows."""
+def connection(group: FrameGroup) -> Hashable:
+    """The connection that brought a group; each has a number of its own."""
+    return group.epoch, group.connection
+
+
+def prepare(
+    batch: DecodedBatch, memory: TradeMemory, lease: Lease, delivery: Callable[[FrameGroup], Hashable] = connection
+) -> PreparedBatch:
+    """Do everything that needs no database: find suspects, encode rows.
+
+    `delivery` tells which groups belong together.
+    """
+
+    def origins(rows: Rows) -> list[Origin]:
+        found = batch.frames_of(rows.positions)
+        # Each group once, in order.
+        groups = {group.position: group for group, _, _ in found}
+        deliveries = {position: delivery(groups[position]) for position in sorted(groups)}
+        return [Origin(deliveries[group.position], frame, bytes_hash) for group, frame, bytes_hash in found]
+
     try:
-        repeats, suspects = memory.suspects(batch.ticks, corrected=bool(batch.corrections.events))
+        repeats, suspects = memory.suspects(batch.ticks, corrected=bool(batch.corrections.events), origins=origins)
     except UNSTORABLE:
         repeats, suspects = [], []  # some text cannot be stored; `store` finds it by splitting the batch
     encoded = {}
@@ -73,7 +104,7 @@ def prepare(batch: DecodedBatch, memory: TradeMemory, lease: Lease) -> PreparedB
                 batch = batch._replace(ticks=rows) if table is TICKS else batch._replace(quotes=rows)
                 with contextlib.suppress(*UNSTORABLE):
                     encoded[table.name] = _encode(table, rows, repeats, lease)
-    return PreparedBatch(batch, encoded, repeats, suspects)
+    return PreparedBatch(batch, encoded, repeats, suspects, memory)
 
 
 def _encode(table: Table, rows: Rows, repeats: list[int], lease: Lease) -> bytes:
@@ -119,7 +150,10 @@ class Store:
 
     def _store_ticks(self, cursor: Cursor, prepared: PreparedBatch, stored: Stored) -> None:
         batch, ticks = prepared.batch, prepared.batch.ticks
-        known = duplicate_trades.stored_before(cursor, self._lease.feed, prepared.suspects)
+        found = stored_trades.stored_before(cursor, self._lease.feed, prepared.suspects)
+        known = found.stored
+        if found.constants:
+            prepared.memory.learn(found.constants, int(ticks.times("time").max()))
         upcoming, _ = duplicate_trades.split(ticks, sorted({*prepared.repeats, *known}))
         _, already_stored = duplicate_trades.split(ticks, known)
         _, repeats = duplicate_trades.split(ticks, sorted({*prepared.repeats}.difference(known)))

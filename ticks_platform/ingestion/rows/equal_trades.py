@@ -1,0 +1,106 @@
+"""Numbers trades that have no identity of their own: equal ones are told apart by their order.
+
+Options have no trade ids, and some venues send one id for all. Such trades are equal if symbol, exchange, time, price,
+size and conditions are. The n-th of equal ones in one delivery is the n-th of that moment: so what a provider sends
+again on its next connection, or in its history, is known again, and as many are stored as there were. A delivery is
+what one connection brought, or what was fetched of one range. A frame that comes twice on one connection, byte for
+byte, is counted as if it came on another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ticks_platform.ingestion.rows.bloom_filter import BloomFilter
+
+
+class Origin(NamedTuple):
+    """Where a trade came from."""
+
+    delivery: Hashable
+    frame: int
+    """Position of its frame."""
+    bytes_hash: int
+    """Hash of the frame's bytes."""
+
+
+class Numbered(NamedTuple):
+    """A trade, and how many equal ones came before it in its delivery."""
+
+    number: int
+    is_repeat: bool
+    """Whether one with this number is among these trades."""
+    seen: bool
+    """Whether one with this number was decoded before, probably."""
+
+
+class EqualTrades:
+    """Remembers the numbers of trades that were decoded recently.
+
+    Filters tell which ones came once; only those that came more often are in a dictionary.
+    """
+
+    def __init__(self) -> None:
+        self._recent, self._older = BloomFilter(), BloomFilter()
+        self._counts: dict[int, int] = {}
+        self._older_counts: dict[int, int] = {}
+
+    @property
+    def size(self) -> int:
+        """Number of hashes that are remembered since the last rotation."""
+        return self._recent.size
+
+    def rotate(self) -> None:
+        """Forget the older half."""
+        self._older, self._older_counts = self._recent, self._counts
+        self._recent, self._counts = BloomFilter(), {}
+
+    def number(self, contents: Sequence[Hashable], origins: Sequence[Origin]) -> list[Numbered]:
+        """Number trades of these contents, in order of arrival."""
+        frames = {origin.frame: hash((origin.delivery, origin.bytes_hash)) for origin in origins}
+        again = self._frames_again(frames)
+        wholes = [hash(content) for content in contents]
+        # A frame that comes again counts by itself.
+        keys = [
+            hash((whole, again[origin.frame] or origin.delivery)) for whole, origin in zip(wholes, origins, strict=True)
+        ]
+        known = self._known([*wholes, *keys])
+        found: list[Numbered] = []
+        there: set[tuple[int, int]] = set()
+        for whole, key in zip(wholes, keys, strict=True):
+            number = known[key]
+            known[key] = number + 1
+            seen = number < known[whole]
+            known[whole] = max(known[whole], number + 1)
+            found.append(Numbered(number, (whole, number) in there, seen))
+            there.add((whole, number))
+        self._remember(known)
+        return found
+
+    def _frames_again(self, frames: dict[int, int]) -> dict[int, Hashable]:
+        """For each frame that came before on its connection, something that is its own; None for the others."""
+        hashes = np.fromiter(frames.values(), np.int64, len(frames))
+        seen = (self._recent.may_contain(hashes) | self._older.may_contain(hashes)).tolist()
+        here: set[int] = set()
+        again: dict[int, Hashable] = {}
+        for (frame, each), was_seen in zip(frames.items(), seen, strict=True):
+            again[frame] = ("again", frame) if was_seen or each in here else None
+            here.add(each)
+        self._recent.add(np.unique(hashes))
+        return again
+
+    def _known(self, hashes: list[int]) -> dict[int, int]:
+        """How often each was counted so far."""
+        distinct = np.unique(np.array(hashes, np.int64))
+        seen = self._recent.may_contain(distinct) | self._older.may_contain(distinct)
+        return {
+            each: self._counts.get(each) or self._older_counts.get(each) or 1 if was_seen else 0
+            for each, was_seen in zip(distinct.tolist(), seen.tolist(), strict=True)
+        }
+
+    def _remember(self, known: dict[int, int]) -> None:
+        self._recent.add(np.fromiter(known, np.int64, len(known)))
+        self._counts.update((each, count) for each, count in known.items() if count > 1)
