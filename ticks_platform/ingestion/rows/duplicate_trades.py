@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ticks_platform.ingestion.rows import equal_trades
 from ticks_platform.ingestion.rows.bloom_filter import BloomFilter
 from ticks_platform.ingestion.rows.equal_trades import EqualTrades, Origin
 from ticks_platform.ingestion.rows.stored_trades import Base, Suspect
@@ -50,8 +51,18 @@ class TradeMemory:
         self._recent_until = self._older_until = _NEVER
         self._equal = EqualTrades()
         self._calls = 0
+        self._numbered: dict[int, int] | None = None
+        self.numbers: dict[int, int] = {}
+        """The numbers that the last call gave, by position, to trades that are identified by what they are."""
         self._constants: dict[Base, None] = {}
         """Ids that were seen on different trades of a day."""
+
+    def of_parts(self, numbers: dict[int, int]) -> TradeMemory:
+        """A memory for parts of a batch that this one has numbered: their trades keep their `numbers`."""
+        memory = TradeMemory()
+        memory._constants = dict(self._constants)
+        memory._numbered = numbers
+        return memory
 
     def suspects(
         self, ticks: Rows, *, corrected: bool = False, origins: Callable[[Rows], list[Origin]] | None = None
@@ -62,6 +73,7 @@ class TradeMemory:
         price, size and conditions repeats an earlier one. `origins` tells where rows came from; without it, they are
         one delivery.
         """
+        self.numbers = {}
         ids, sizes = ticks.texts("trade_id"), ticks.numbers("size")
         if not ticks.events or (ids is None and sizes is None):
             return [], []
@@ -156,14 +168,18 @@ class TradeMemory:
         """Repeats and suspects among these trades; `doubtful` ones may have been stored by their ids."""
         chosen = np.zeros(len(old), np.bool_)
         chosen[places] = True
-        self._calls += 1
-        nowhere = Origin(None, 0, self._calls)
-        came_from = [nowhere] * len(places) if origins is None else origins(rows.ticks.where(chosen))
         contents = [rows.content(place) for place in places.tolist()]
+        positions = rows.ticks.positions[places].tolist()
+        if self._numbered is not None and all(position in self._numbered for position in positions):
+            numbered = equal_trades.numbered(contents, [self._numbered[position] for position in positions])
+        else:
+            self._calls += 1
+            nowhere = Origin(None, 0, self._calls)
+            came_from = [nowhere] * len(places) if origins is None else origins(rows.ticks.where(chosen))
+            numbered = self._equal.number(contents, came_from)
+        self.numbers = {position: each.number for position, each in zip(positions, numbered, strict=True)}
         repeats, found = [], []
-        for place, content, trade in zip(
-            places.tolist(), contents, self._equal.number(contents, came_from), strict=True
-        ):
+        for place, content, trade in zip(places.tolist(), contents, numbered, strict=True):
             if trade.is_repeat:
                 repeats.append(place)
             elif trade.seen or old[place] or place in doubtful:

@@ -104,3 +104,13 @@ class EqualTrades:
     def _remember(self, known: dict[int, int]) -> None:
         self._recent.add(np.fromiter(known, np.int64, len(known)))
         self._counts.update((each, count) for each, count in known.items() if count > 1)
+
+
+def numbered(contents: Sequence[Hashable], numbers: Sequence[int]) -> list[Numbered]:
+    """Trades that have their numbers, each to be looked up in the table."""
+    there: set[tuple[Hashable, int]] = set()
+    found = []
+    for each in zip(contents, numbers, strict=True):
+        found.append(Numbered(each[1], each in there, True))
+        there.add(each)
+    return found
