@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ticks_platform.feeds.trade_days import trade_days
 from ticks_platform.ingestion.rows import equal_trades
-from ticks_platform.ingestion.rows.bloom_filter import BloomFilter
-from ticks_platform.ingestion.rows.equal_trades import EqualTrades, Origin
-from ticks_platform.ingestion.rows.stored_trades import Base, Suspect
-from ticks_platform.ingestion.rows.tables import Rows, conditions_text, trade_days
+from ticks_platform.ingestion.rows.equal_trades import BloomFilter, EqualTrades, Origin
+from ticks_platform.ingestion.rows.stored_trades import Base, Suspect, conditions_text
+from ticks_platform.ingestion.rows.tables import Rows
 
 FILTER_CAPACITY = 500_000
 """Trades per filter; two filters are kept, in 16 MB. Older trades are looked up in the table."""

@@ -23,7 +23,7 @@ from ticks_platform.ingestion.rows import (
     official_prices,
     stored_trades,
 )
-from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent, Stored
+from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent, Stored, connection
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
 from ticks_platform.ingestion.rows.equal_trades import Origin
 from ticks_platform.ingestion.rows.stored_trades import Suspect
@@ -72,11 +72,6 @@ class PreparedBatch(NamedTuple):
     """Numbers among equals of trades that are identified by what they are, by position."""
 
 
-def connection(group: FrameGroup) -> Hashable:
-    """The connection that brought a group; each has a number of its own."""
-    return group.epoch, group.connection
-
-
 def prepare(
     batch: DecodedBatch, memory: TradeMemory, lease: Lease, delivery: Callable[[FrameGroup], Hashable] = connection
 ) -> PreparedBatch:
@@ -86,11 +81,7 @@ def prepare(
     """
 
     def origins(rows: Rows) -> list[Origin]:
-        found = batch.frames_of(rows.positions)
-        # Each group once, in order.
-        groups = {group.position: group for group, _, _ in found}
-        deliveries = {position: delivery(groups[position]) for position in sorted(groups)}
-        return [Origin(deliveries[group.position], frame, bytes_hash) for group, frame, bytes_hash in found]
+        return batch.origins(rows.positions, delivery)
 
     try:
         repeats, suspects = memory.suspects(batch.ticks, corrected=bool(batch.corrections.events), origins=origins)

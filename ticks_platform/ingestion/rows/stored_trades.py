@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ticks_platform.ingestion.rows.tables import conditions_text, trade_day_begin
+from ticks_platform.feeds.trade_days import trade_day_begin
 from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import from_nanoseconds
 
@@ -129,3 +129,13 @@ def _columns(suspects: list[Suspect]) -> dict[str, list[Any]]:
         "sizes": sizes,
         "conditions": [conditions_text(suspect.conditions) or "{}" for suspect in suspects],
     }
+
+
+def conditions_text(conditions: Any) -> str | None:
+    """Conditions as a parameter of a query, where lists of different lengths make no array; None if there are none.
+
+    What the column cannot hold is left out: no tick with it is stored.
+    """
+    if not isinstance(conditions, (tuple, list)):
+        return None
+    return "{" + ",".join(str(each) for each in conditions if isinstance(each, int) and abs(each) < 1 << 15) + "}"
