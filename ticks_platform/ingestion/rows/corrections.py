@@ -16,7 +16,7 @@ from psycopg2 import sql
 from psycopg2.extras import execute_values
 
 from ticks_platform.feeds.events import Correction
-from ticks_platform.feeds.trade_days import trade_day_begin, trade_days
+from ticks_platform.feeds.trade_ids import trade_day_begin, trade_days
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.rows.stored_trades import conditions_text
 from ticks_platform.ingestion.rows.tables import CORRECTIONS, Rows, tick_ids

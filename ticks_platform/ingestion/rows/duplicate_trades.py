@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ticks_platform.feeds.trade_days import trade_days
+from ticks_platform.feeds.trade_ids import NO_IDENTITY, trade_days
 from ticks_platform.ingestion.rows import equal_trades
 from ticks_platform.ingestion.rows.equal_trades import BloomFilter, EqualTrades, Origin
 from ticks_platform.ingestion.rows.stored_trades import Base, Suspect, conditions_text
@@ -29,9 +29,6 @@ FILTER_CAPACITY = 500_000
 LATE = 5_000_000_000
 """Nanoseconds of delay beyond the feed's least delay, from which on a trade is looked up in the table: a repair, which
 these filters do not know of, may have stored it."""
-
-NO_IDENTITY = frozenset(("0", "-1", "null", "None", "N/A"))
-"""Ids that identify nothing."""
 
 _NEVER = -(2**63)
 

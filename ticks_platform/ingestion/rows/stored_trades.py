@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ticks_platform.feeds.trade_days import trade_day_begin
+from ticks_platform.feeds.trade_ids import trade_day_begin
 from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import from_nanoseconds
 

@@ -1,4 +1,4 @@
-"""The days within which trade ids are unique."""
+"""What trade ids identify: the days within which they are unique, and those that say nothing."""
 
 from __future__ import annotations
 
@@ -20,3 +20,7 @@ def trade_days(times: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 def trade_day_begin(day: int) -> int:
     """Begin of such a day, in nanoseconds since the Unix epoch."""
     return day * _DAY + _DAY_BEGINS
+
+
+NO_IDENTITY = frozenset(("0", "-1", "null", "None", "N/A"))
+"""Ids that identify nothing."""
