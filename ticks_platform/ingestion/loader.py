@@ -25,8 +25,9 @@ from ticks_platform.ingestion.journal.journal import FrameGroup, Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.rows import ledger
-from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, Stored, connection
+from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, Stored
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
+from ticks_platform.ingestion.rows.equal_trades import connection
 from ticks_platform.ingestion.rows.store import NextBatch, PreparedBatch, Store, prepare
 from ticks_platform.ingestion.rows.stored_trades import stored_until
 from ticks_platform.ingestion.rows.tables import TABLES, Rows

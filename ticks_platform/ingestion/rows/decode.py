@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,6 @@ from ticks_platform.feeds.events import Bar, Control, Event, Rejected, Tick
 from ticks_platform.ingestion.journal.file import FrameGroup, frame_size
 from ticks_platform.ingestion.provider_clock import ENOUGH_EVENTS, Lead, ProviderClock, ProviderClocks
 from ticks_platform.ingestion.rows import malformed_fields
-from ticks_platform.ingestion.rows.equal_trades import Origin
 from ticks_platform.ingestion.rows.tables import TABLES, Rows, Table
 from ticks_platform.timescale.failures import UNSTORABLE
 
@@ -47,11 +46,6 @@ class RejectedEvent(NamedTuple):
     received_at: int
     reason: str
     raw: bytes
-
-
-def connection(group: FrameGroup) -> Hashable:
-    """The connection that brought a group; each has a number of its own."""
-    return group.epoch, group.connection
 
 
 class DecodedBatch(NamedTuple):
@@ -118,20 +112,6 @@ class DecodedBatch(NamedTuple):
         """The index of each position's group."""
         starts = np.fromiter(map(attrgetter("position"), self.groups), np.int64, len(self.groups))
         return np.searchsorted(starts, positions, side="right") - 1
-
-    def origins(self, positions: npt.NDArray[np.int64], delivery: Callable[[FrameGroup], Hashable]) -> list[Origin]:
-        """Where events came from; `delivery` tells it of a group, and is called once for each, in order."""
-        groups = self.groups_of(positions)
-        found: list[Any] = [None] * len(positions)
-        for number in np.unique(groups).tolist():
-            group, starts = self.groups[number], self.groups[number].positions()
-            came_by = delivery(group)
-            places = np.flatnonzero(groups == number)
-            frames = np.searchsorted(starts, positions[places], side="right") - 1
-            hashes = {frame: hash(group.frames[frame]) for frame in np.unique(frames).tolist()}
-            for place, frame in zip(places.tolist(), frames.tolist(), strict=True):
-                found[place] = Origin(came_by, int(starts[frame]), hashes[frame])
-        return found
 
     def reject(self, position: int, received_at: int, reason: str) -> RejectedEvent:
         """A rejected event of this batch, with the bytes of its frame."""

@@ -9,8 +9,8 @@ byte, is counted as if it came on another one.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,33 @@ class Origin(NamedTuple):
     """Position of its frame."""
     bytes_hash: int
     """Hash of the frame's bytes."""
+
+
+def connection(group: Any) -> Hashable:
+    """The delivery of a group of frames that came from a socket: each connection has a number of its own."""
+    return group.epoch, group.connection
+
+
+def origins(
+    groups: Sequence[Any],
+    group_of: npt.NDArray[np.intp],
+    positions: npt.NDArray[np.int64],
+    delivery: Callable[[Any], Hashable],
+) -> list[Origin]:
+    """Where events came from, given the index of each one's group, and its position.
+
+    `delivery` tells it of a group, and is called once for each, in order.
+    """
+    found: list[Any] = [None] * len(positions)
+    for number in np.unique(group_of).tolist():
+        group, starts = groups[number], groups[number].positions()
+        came_by = delivery(group)
+        places = np.flatnonzero(group_of == number)
+        frames = np.searchsorted(starts, positions[places], side="right") - 1
+        hashes = {frame: hash(group.frames[frame]) for frame in np.unique(frames).tolist()}
+        for place, frame in zip(places.tolist(), frames.tolist(), strict=True):
+            found[place] = Origin(came_by, int(starts[frame]), hashes[frame])
+    return found
 
 
 class Numbered(NamedTuple):

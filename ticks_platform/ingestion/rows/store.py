@@ -18,14 +18,15 @@ from ticks_platform.ingestion.rows import (
     bars,
     corrections,
     duplicate_trades,
+    equal_trades,
     halts,
     malformed_fields,
     official_prices,
     stored_trades,
 )
-from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent, Stored, connection
+from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent, Stored
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
-from ticks_platform.ingestion.rows.equal_trades import Origin
+from ticks_platform.ingestion.rows.equal_trades import Origin, connection
 from ticks_platform.ingestion.rows.stored_trades import Suspect
 from ticks_platform.ingestion.rows.tables import (
     BARS,
@@ -75,13 +76,10 @@ class PreparedBatch(NamedTuple):
 def prepare(
     batch: DecodedBatch, memory: TradeMemory, lease: Lease, delivery: Callable[[FrameGroup], Hashable] = connection
 ) -> PreparedBatch:
-    """Do everything that needs no database: find suspects, encode rows.
-
-    `delivery` tells which groups belong together.
-    """
+    """Do all that needs no database: find suspects, encode rows. `delivery` tells which groups belong together."""
 
     def origins(rows: Rows) -> list[Origin]:
-        return batch.origins(rows.positions, delivery)
+        return equal_trades.origins(batch.groups, batch.groups_of(rows.positions), rows.positions, delivery)
 
     try:
         repeats, suspects = memory.suspects(batch.ticks, corrected=bool(batch.corrections.events), origins=origins)
