@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
