@@ -107,8 +107,8 @@ CHECKS = (
             labels=("feeds", "events"),
         ),
         WARN,
-        "Of the events that each feed received in the last two days, no reason rejected more than 0.1 %. Rejected events "
-        "are kept with their bytes: once the reason is gone, `ticks reload-rejected FEED` loads them, each once.",
+        "Of the events that each feed received in the last two days, no reason rejected more than 0.1 %. They are "
+        "kept with their bytes: once the reason is gone, `ticks reload-rejected FEED` loads them, each once.",
     ),
     Check(
         "optional_fields_are_readable",

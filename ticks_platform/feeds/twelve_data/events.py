@@ -173,7 +173,7 @@ def _odd(frame: bytes, error: Exception) -> Event:
         return _incomplete(event, frame) if event.event else Rejected(f"malformed frame: {error}", frame)
     time = event.timestamp * SECOND if isinstance(event.timestamp, int) else _nanoseconds(event.timestamp)
     return Tick(
-        event.symbol,
+        event.symbol.upper(),
         time,
         event.price,
         event.day_volume,
