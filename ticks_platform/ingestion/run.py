@@ -8,8 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +19,8 @@ from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.symbol_settings import asked
 from ticks_platform.feeds.transport.pool import ConnectionPool
 from ticks_platform.feeds.transport.silence import SilenceDetector
-from ticks_platform.feeds.transport.state import Change, State, describe
+from ticks_platform.feeds.transport.state import Change, State
+from ticks_platform.ingestion.arrival_clock import ArrivalClock
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes
 from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Readiness
@@ -31,6 +31,7 @@ from ticks_platform.ingestion.lease import HandedOverError
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Gauges, Metrics, MetricsPort
 from ticks_platform.ingestion.provider_trouble import ProviderTrouble
+from ticks_platform.ingestion.worker import Worker
 from ticks_platform.paths import journal_path
 from ticks_platform.timescale.database import Database
 
@@ -99,13 +100,14 @@ class Ingestion:
         self._journal: Journal | None = None
         self._takeover: Takeover | None = None
         self._loader: Loader | None = None
-        self._receiver: _Worker | None = None
+        self._receiver: Worker | None = None
         self._port: MetricsPort | None = None
         self._readiness = Readiness()
         self._unrecorded: list[Change] = []
-        self._epoch = 0
         self._silence = SilenceDetector(feed.calendars(), patience=feed.stale_after_seconds)
-        self._coverage = Coverage(connector, feed, at=time.time_ns(), silence=self._silence)
+        self._clock = ArrivalClock(feed.name, self._silence)
+        self._clock.on_learned = self._follow_clock
+        self._coverage = Coverage(connector, feed, at=self._clock.now(), silence=self._silence)
         self._connection = ConnectionPool(
             connector,
             symbols=feed.symbol_names(),
@@ -117,7 +119,7 @@ class Ingestion:
             max_message_bytes=feed.max_message_megabytes << 20,
         )
         self._provider_trouble = ProviderTrouble()
-        self._change_lock = threading.Lock()
+        self._change_lock = threading.RLock()
         self._failed_channels: dict[str, str] = {}
         self._journal_trouble: str | None = None
         self._lost_frames = 0
@@ -166,7 +168,7 @@ class Ingestion:
         self.feed = feed
         self._connector.use_symbols(asked(feed.symbols))
         self._silence.set_calendars(feed.calendars())
-        self._coverage.apply_settings(feed, at=time.time_ns())
+        self._coverage.apply_settings(feed, at=self._clock.now())
         self._connection.set_symbols(feed.symbol_names())
         self._drop_refused({channel for name in feed.symbol_names() for channel in self._connector.channels(name)})
 
@@ -175,7 +177,7 @@ class Ingestion:
         dropped = Unsubscribed(tuple(channel for channel in list(self._failed_channels) if channel not in wanted))
         if dropped.channels:
             connection = max(self.metrics.connections, 1)
-            self._on_change(Change(self._connection.state, time.time_ns(), connection, describe(dropped), dropped))
+            self._on_change(self._clock.notice(self._connection.state, connection, dropped))
 
     def progress(self) -> Progress:
         """Counts since the start, and the current state. Safe from any thread."""
@@ -212,7 +214,7 @@ class Ingestion:
         if database_trouble is not None:
             return database_trouble
         said = self._provider_trouble.text
-        return None if said is None else f"feed '{self.feed.name}': {said}"
+        return self._clock.trouble if said is None else f"feed '{self.feed.name}': {said}"
 
     # Start and stop.
 
@@ -243,7 +245,7 @@ class Ingestion:
 
     def _take_over(self, takeover: Takeover, planned: Handover, journal: Journal) -> Ownership:
         """Take the feed over as planned, after receiving alongside the predecessor if the provider allows that."""
-        self._journal, self._epoch = journal, planned.epoch
+        self._journal, self._clock.epoch = journal, planned.epoch
         if not self.feed.overlaps:
             return takeover.follow(planned, journal, closed_within=CLOSE_TIMEOUT)
         receiver = self._start_receiver()
@@ -259,7 +261,7 @@ class Ingestion:
 
     def _stream(self, ownership: Ownership) -> None:
         journal, lease = ownership.journal, ownership.lease
-        self._journal, self._epoch = journal, lease.epoch
+        self._journal, self._clock.epoch = journal, lease.epoch
         notes = CoverageNotes(journal.path, epoch=lease.epoch, journals=journal_pair(self._journal_file))
         self._coverage.write_notes_to(notes)
         loader = Loader(
@@ -273,13 +275,14 @@ class Ingestion:
             metrics=self.metrics,
             silence=self._silence,
             coverage=self._coverage,
+            clock=self._clock,
         )
         with self._change_lock:
             self._loader = loader
             for change in self._unrecorded:
                 loader.record(change)
         receiver = self._start_receiver()
-        loading = _Worker(loader.run, f"load-{self.feed.name}")
+        loading = Worker(loader.run, f"load-{self.feed.name}")
         loading.start()
         while receiver.is_alive() and loading.is_alive() and loader.enabled and not self._stopping.is_set():
             self._stopping.wait(0.1)
@@ -308,9 +311,9 @@ class Ingestion:
                 f"received frames are lost. {self._journal_trouble}"
             )
 
-    def _start_receiver(self) -> _Worker:
+    def _start_receiver(self) -> Worker:
         if self._receiver is None:
-            self._receiver = _Worker(self._connection.run, f"receive-{self.feed.name}")
+            self._receiver = Worker(self._connection.run, f"receive-{self.feed.name}")
             self._receiver.start()
         return self._receiver
 
@@ -332,7 +335,7 @@ class Ingestion:
         while True:
             last_try = self._reading_stopped.is_set()
             try:
-                self._journal.append(frames, epoch=self._epoch)
+                self._journal.append(self._clock.with_correction(frames), epoch=self._clock.epoch)
             except JournalUnavailableError as error:
                 if self._journal_trouble is None:
                     logger.warning("feed %s: %s; retrying", self.feed.name, error)
@@ -358,10 +361,12 @@ class Ingestion:
         logger.error("feed %s: %s", self.feed.name, detail)
         with self._change_lock:
             self._lost_frames += len(frames)
-            self._record(Change(self._connection.state, time.time_ns(), frames[0].connection, detail))
+            self._record(Change(self._connection.state, self._clock.now(), frames[0].connection, detail))
 
     def _on_change(self, change: Change) -> None:
         with self._change_lock:
+            self._follow_clock(change)
+            change = self._clock.corrected(change)
             self._readiness.record(change)
             self._provider_trouble.record(change)
             self.metrics.connections = max(self.metrics.connections, change.connection)
@@ -371,6 +376,10 @@ class Ingestion:
                 for channel in change.notice.channels:
                     self._failed_channels.pop(channel, None)
             self._record(change)
+
+    def _follow_clock(self, change: Change | None = None) -> None:
+        with self._change_lock:
+            self._clock.follow(self._coverage.move, change)
 
     def _record(self, change: Change) -> None:
         # A successor has no loader before it holds the lease.
@@ -382,18 +391,3 @@ class Ingestion:
     def _gauges(self) -> Gauges:
         progress = self.progress()
         return Gauges(progress.waiting_bytes, connected=progress.state is State.STREAMING)
-
-
-class _Worker(threading.Thread):
-    """A thread that keeps the exception that ended it."""
-
-    def __init__(self, work: Callable[[], None], name: str) -> None:
-        super().__init__(name=name, daemon=True)
-        self._work = work
-        self.failure: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self._work()
-        except BaseException as error:  # noqa: BLE001  (raised by the ingestion)
-            self.failure = error

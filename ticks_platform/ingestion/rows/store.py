@@ -258,9 +258,9 @@ class Store:
             nonlocal first
             data, first = first or encode(part, self._lease.feed, self._lease.journal_number), None
             if table is TICKS and self._has_trigger(cursor):
-                _insert_ticks(cursor, data, len(part.events))
+                _insert_ticks(cursor, data, part)
             else:
-                _copy_in(cursor, table, data, len(part.events))
+                _copy_in(cursor, table.name, data, table.columns_of(part), len(part.events))
             loaded.append(part)
 
         self._store_or_split(cursor, batch, table, rows, store, refused)
@@ -358,19 +358,20 @@ def _symbols(ticks: Rows) -> int:
         return len(ticks.events)  # one of them is no text; it cannot be stored
 
 
-def _insert_ticks(cursor: Cursor, encoded: bytes, rows: int) -> None:
+def _insert_ticks(cursor: Cursor, encoded: bytes, ticks: Rows) -> None:
     """Store ticks where a trigger is fired by each: TimescaleDB 2.29.2 does not invalidate candles if COPY fires it."""
     cursor.execute(sql_files.read("queries/rows/create_arriving_ticks.sql"))
-    _copy_in(cursor, TICKS._replace(name="arriving_ticks"), encoded, rows)
-    columns = sql.SQL(", ").join(map(sql.Identifier, TICKS.columns))
+    rows, names = len(ticks.events), TICKS.columns_of(ticks)
+    _copy_in(cursor, "arriving_ticks", encoded, names, rows)
+    columns = sql.SQL(", ").join(map(sql.Identifier, names))
     cursor.execute(sql_files.compose("queries/rows/insert_arriving_ticks.sql", columns=columns))
     if cursor.rowcount != rows:
         raise psycopg2.InternalError(f"INSERT into {TICKS.name} stored {cursor.rowcount} of {rows} rows")
     cursor.execute("TRUNCATE arriving_ticks")
 
 
-def _copy_in(cursor: Cursor, table: Table, encoded: bytes, rows: int) -> None:
-    statement = f"COPY {table.name} ({', '.join(table.columns)}) FROM STDIN (FORMAT binary)"
+def _copy_in(cursor: Cursor, table: str, encoded: bytes, columns: Sequence[str], rows: int) -> None:
+    statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT binary)"
     cursor.copy_expert(statement, io.BytesIO(encoded), size=1 << 20)
     if cursor.rowcount != rows:
-        raise psycopg2.InternalError(f"COPY into {table.name} stored {cursor.rowcount} of {rows} rows")
+        raise psycopg2.InternalError(f"COPY into {table} stored {cursor.rowcount} of {rows} rows")
