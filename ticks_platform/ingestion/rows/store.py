@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import psycopg2
 from psycopg2 import sql
 from psycopg2.extras import execute_values
@@ -160,7 +161,7 @@ class Store:
             else:
                 loaded = self._copy(cursor, batch, table, rows, prepared.encoded.get(table.name), stored.refused)
                 stored.loaded.extend((table, part) for part in loaded)
-        self._store_rejected(cursor, batch.rejected + stored.refused)
+        self._store_rejected(cursor, batch, batch.rejected + stored.refused)
         error = attempt(cursor, lambda: malformed_fields.add(cursor, self._lease.feed, batch.malformed))
         if error is not None:
             logger.warning(
@@ -326,8 +327,9 @@ class Store:
             return inserted > 0
         return self.attempt >= LAST_ATTEMPT and not is_of_state(error)
 
-    def _store_rejected(self, cursor: Cursor, rejected: Sequence[RejectedEvent]) -> None:
+    def _store_rejected(self, cursor: Cursor, batch: DecodedBatch, rejected: Sequence[RejectedEvent]) -> None:
         if rejected:
+            numbers = batch.groups_of(np.array([event.position for event in rejected], np.int64)).tolist()
             execute_values(
                 cursor,
                 sql_files.read("queries/ledger/record_rejected_events.sql"),
@@ -339,8 +341,11 @@ class Store:
                         from_nanoseconds(event.received_at),
                         storable(event.reason),
                         event.raw,
+                        event.place,
+                        batch.groups[number].epoch,
+                        batch.groups[number].connection,
                     )
-                    for event in rejected
+                    for event, number in zip(rejected, numbers, strict=True)
                 ],
             )
 
