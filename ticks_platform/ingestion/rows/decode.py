@@ -46,6 +46,8 @@ class RejectedEvent(NamedTuple):
     received_at: int
     reason: str
     raw: bytes
+    place: int | None = None
+    """Its place within `raw`, if that is a frame; None if all of `raw` was rejected."""
 
 
 class DecodedBatch(NamedTuple):
@@ -116,8 +118,9 @@ class DecodedBatch(NamedTuple):
     def reject(self, position: int, received_at: int, reason: str) -> RejectedEvent:
         """A rejected event of this batch, with the bytes of its frame."""
         group = self.groups[int(self.groups_of(np.array([position]))[0])]
-        frame = int(np.searchsorted(group.positions(), position, side="right")) - 1
-        return RejectedEvent(position, received_at, reason, group.frames[frame])
+        starts = group.positions()
+        frame = int(np.searchsorted(starts, position, side="right")) - 1
+        return RejectedEvent(position, received_at, reason, group.frames[frame], position - int(starts[frame]))
 
 
 class Stored(NamedTuple):
