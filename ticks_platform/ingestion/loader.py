@@ -194,20 +194,13 @@ class Loader:
             lambda cursor: received_twice.lookup(cursor, self._journal.journal_id)
         )
         if isinstance(found, Uncompared) and found.epoch < 0:
-            found = self._compare_returned(found)
+            found = received_twice.settle(self._transactions, self._renew_lease, found, self._compare_returned)
         elif isinstance(found, Uncompared):
             found = received_twice.find(self._transactions, self._renew_lease, found, self._journal, self._decode)
         self._received_twice = found
 
-    def _compare_returned(self, uncompared: Uncompared) -> ReceivedTwice:
-        def work(cursor: Cursor) -> ReceivedTwice:
-            self._renew_lease(cursor)
-            number = self._lease.journal_number
-            found = returned.compare(cursor, self._lease.feed, number, self._journal.peek(), self._decode)
-            received_twice.record(cursor, uncompared, ReceivedTwice(found))
-            return ReceivedTwice(found)
-
-        return self._transactions.until_committed(work)
+    def _compare_returned(self, cursor: Cursor) -> ReceivedTwice:
+        return ReceivedTwice(returned.compare(cursor, self._lease, self._journal.peek(), self._decode))
 
     def _load(self, preparing: ThreadPoolExecutor) -> None:
         """Load the current journal until it is drained."""

@@ -204,6 +204,29 @@ def record(cursor: Cursor, journal: Uncompared, found: ReceivedTwice) -> None:
     )
 
 
+def settle(
+    transactions: Transactions,
+    renew_lease: Callable[[Cursor], None],
+    journal: Uncompared,
+    work: Callable[[Cursor], ReceivedTwice],
+) -> ReceivedTwice:
+    """Compare and record in one transaction. Raises AbandonedError."""
+
+    def settled(cursor: Cursor) -> ReceivedTwice:
+        renew_lease(cursor)
+        found = work(cursor)
+        record(cursor, journal, found)
+        return found
+
+    found = transactions.until_committed(settled)
+    logger.warning(
+        "feed %s: a journal came back that was not the last to receive; skipping %d of its events, which are stored",
+        journal.feed,
+        len(found.positions),
+    )
+    return found
+
+
 def _parts(groups: Iterable[FrameGroup], *, until: int) -> Iterator[tuple[list[FrameGroup], bool]]:
     """Split the groups up to a time into parts, and tell of each whether it continues the session of the part before.
 

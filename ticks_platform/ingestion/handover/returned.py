@@ -54,10 +54,9 @@ def announce(cursor: Cursor, sources: Sequence[tuple[Lease, Journal]], *, latest
             )
 
 
-def compare(
-    cursor: Cursor, feed: str, journal_number: int, groups: Iterable[FrameGroup], decode: Decode
-) -> npt.NDArray[np.int64]:
-    """The events of these groups that are stored from other journals than this one, by position."""
+def compare(cursor: Cursor, lease: Lease, groups: Iterable[FrameGroup], decode: Decode) -> npt.NDArray[np.int64]:
+    """The events of these groups that are stored from other journals than the lease's, by position."""
+    feed, journal_number = lease.feed, lease.journal_number
     positions: list[int] = []
     used: dict[str, Counter[tuple[Any, ...]]] = {table: Counter() for table in _STORED}
     part: list[FrameGroup] = []
