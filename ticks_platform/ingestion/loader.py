@@ -26,6 +26,7 @@ from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.rows import ledger
+from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, Stored, decode_groups
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory, stored_until
 from ticks_platform.ingestion.rows.store import PreparedBatch, Store, prepare
@@ -87,16 +88,19 @@ class Loader:
         coverage: Coverage | None = None,
         before: Sequence[Source] = (),
         secondary: bool = False,
+        asked: AskedSymbols | None = None,
     ) -> None:
         """`decode_many` is a faster `decode` for ordinary frames. `silence` is told the symbols that were received.
         `coverage` is told each change, and stored with it. `before` are journals to load before `journal`; nothing is
         appended to them, and each is closed when it is loaded. `secondary` tells that the feed's ticks make no candles.
+        Events of symbols that are not `asked` for are rejected.
         """
         self._database = database
         self._lease = lease
         self._decode = decode
         self._decode_many = decode_many
         self._secondary = secondary
+        self._asked = asked
         self._journal = journal
         self._sources = (*before, Source(lease, journal))
         self._received_twice: ReceivedTwice | None = None
@@ -217,6 +221,8 @@ class Loader:
         if not groups:
             return None
         batch = decode_groups(groups, self._decode, self._decode_many)
+        if self._asked is not None:
+            batch = self._asked.reject_others(batch)
         if self._secondary:
             batch = batch._replace(ticks=batch.ticks.marked(SECONDARY))
         if self._silence is not None:
@@ -298,6 +304,8 @@ class Loader:
         channels.clear(cursor, self._lease.feed)
         if self._coverage is not None:
             self._coverage.store_earlier_notes(cursor, self._lease)
+        if self._asked is not None:
+            self._asked.add_earlier(cursor, self._lease.feed)
         coverage.close_abandoned(cursor, self._lease.feed, until_epoch=self._lease.epoch - 1)
         self._memory.horizon = stored_until(cursor, self._lease.feed)
 

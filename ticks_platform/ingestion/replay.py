@@ -19,6 +19,7 @@ from ticks_platform.ingestion.journal.journal import Journal, JournalError
 from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Metrics
+from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 
@@ -57,7 +58,9 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
     already loaded from this journal are skipped, so a replay can be repeated. Raises JournalError, and FeedInUseError
     if the feed is being ingested.
     """
-    metrics = Metrics()
+    metrics, asked = Metrics(), AskedSymbols.of(feed)
+    with journal_view(file) as original:
+        written_by = original.feed
     with tempfile.TemporaryDirectory(prefix="ticks-replay-") as folder:
         path = Path(folder) / "journal.sqlite3"
         _copy_readable_groups(file, path, feed=feed.name)
@@ -76,6 +79,8 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
                     journal_start=journal.start,
                     journal_frames=journal.frames_trimmed,
                 )
+            with database.transaction() as cursor:
+                asked.add_earlier(cursor, feed.name, written_by)
             journal.seek(lease.position, frames=lease.frames)
             Loader(
                 database=database,
@@ -84,6 +89,7 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
                 journal=journal,
                 metrics=metrics,
                 secondary=not feed.candles,
+                asked=asked,
             ).run()
     return metrics
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ticks_platform import masking
 from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Frame, Unsubscribed
@@ -30,6 +31,7 @@ from ticks_platform.ingestion.journal.journal_pair import JournalPair, journal_p
 from ticks_platform.ingestion.lease import HandedOverError
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Gauges, Metrics, MetricsPort
+from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.paths import journal_path
 from ticks_platform.timescale.database import Database
 
@@ -86,6 +88,7 @@ class Ingestion:
         the feed's two journals. If `follow` is set and the feed has an owner, takes over as planned, with an overlap if
         `feed.overlaps`; otherwise at once.
         """
+        masking.install()
         self.feed = feed
         self.metrics = Metrics()
         self._connector = connector
@@ -103,6 +106,7 @@ class Ingestion:
         self._readiness = Readiness()
         self._unrecorded: list[Change] = []
         self._epoch = 0
+        self._asked = AskedSymbols(connector, feed.symbol_names())
         self._silence = SilenceDetector(feed.calendars(), patience=feed.stale_after_seconds)
         self._coverage = Coverage(connector, feed, at=time.time_ns(), silence=self._silence)
         self._connection = ConnectionPool(
@@ -161,6 +165,7 @@ class Ingestion:
     def apply_settings(self, feed: FeedSettings) -> None:
         """Stream the symbols of these settings from now on, without dropping the connections."""
         self.feed = feed
+        self._asked.add(feed.symbol_names())
         self._connector.use_symbols(asked(feed.symbols))
         self._silence.set_calendars(feed.calendars())
         self._coverage.apply_settings(feed, at=time.time_ns())
@@ -186,6 +191,10 @@ class Ingestion:
         )
 
     def _current_trouble(self) -> str | None:
+        trouble = self._find_trouble()
+        return trouble and masking.mask(trouble)
+
+    def _find_trouble(self) -> str | None:
         worker = self._loader or self._takeover
         database_trouble = worker.trouble if worker else None
         if self._journal_trouble is not None:
@@ -254,6 +263,7 @@ class Ingestion:
             decode=self._connector.decode,
             decode_many=self._connector.decode_many,
             secondary=not self.feed.candles,
+            asked=self._asked,
             journal=journal,
             before=ownership.before,
             metrics=self.metrics,

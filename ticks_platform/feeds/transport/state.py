@@ -8,6 +8,10 @@ import time
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+import msgspec
+
+from ticks_platform import masking
+from ticks_platform.escaping import printable
 from ticks_platform.feeds.events import (
     Acknowledged,
     Authenticated,
@@ -112,6 +116,9 @@ class StateTracker:
         """Change the state, or report a notice in the same one. Raises AssertionError if TRANSITIONS forbids it."""
         check_transition(self.current, state)
         self.current = state
+        # What a provider says ends up in the log, in tables and in the UI; a refusal may repeat the key.
+        shown = masking.current().text
+        detail, notice = printable(shown(detail)), notice and _masked(notice, shown)
         level = logging.WARNING if state in (State.STALLED, State.BACKING_OFF, State.REFUSED) else logging.INFO
         if isinstance(notice, ChannelsFailed | ProviderError | Silent):
             level = logging.WARNING
@@ -145,6 +152,22 @@ def describe(notice: Notice) -> str:
             return f"channels refused: {reason}"
         case _:
             return notice.reason
+
+
+def _masked(notice: Notice, shown: Callable[[str], str]) -> Notice:
+    """A notice whose texts are masked: names of channels, which an answer may make up, and reasons."""
+    changes: dict[str, object] = {}
+    for field in notice.__struct_fields__:
+        value = getattr(notice, field)
+        if isinstance(value, str):
+            changes[field] = printable(shown(value))
+        elif isinstance(value, tuple):
+            changes[field] = tuple(map(shown, value))
+        elif isinstance(value, dict):
+            changes[field] = {
+                shown(name): printable(shown(each)) if isinstance(each, str) else each for name, each in value.items()
+            }
+    return msgspec.structs.replace(notice, **changes) if changes else notice
 
 
 def _enumerate(names: Collection[str]) -> str:

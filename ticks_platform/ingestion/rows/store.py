@@ -10,6 +10,8 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extras import execute_values
 
+from ticks_platform import masking
+from ticks_platform.escaping import printable
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.rows import bars, corrections, duplicate_trades, halts, official_prices
 from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent, Stored
@@ -226,6 +228,7 @@ class Store:
 
     def _store_rejected(self, cursor: Cursor, rejected: Sequence[RejectedEvent]) -> None:
         if rejected:
+            secrets = masking.current()
             execute_values(
                 cursor,
                 sql_files.read("queries/ledger/record_rejected_events.sql"),
@@ -235,8 +238,9 @@ class Store:
                         self._lease.journal_number,
                         event.position,
                         from_nanoseconds(event.received_at),
-                        storable(event.reason),
-                        event.raw,
+                        storable(printable(secrets.text(event.reason))),
+                        # A provider that repeats the key does so in no event that could be loaded again.
+                        secrets.bytes(event.raw),
                     )
                     for event in rejected
                 ],
