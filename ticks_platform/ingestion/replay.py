@@ -59,11 +59,9 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
     if the feed is being ingested.
     """
     metrics, asked = Metrics(), AskedSymbols.of(feed)
-    with journal_view(file) as original:
-        written_by = original.feed
     with tempfile.TemporaryDirectory(prefix="ticks-replay-") as folder:
         path = Path(folder) / "journal.sqlite3"
-        _copy_readable_groups(file, path, feed=feed.name)
+        written_by = _copy_readable_groups(file, path, feed=feed.name)
         with contextlib.closing(Journal(path, feed=feed.name, synthetic=feed.synthetic)) as journal:
             journal.stop_appending()
             with database.transaction() as cursor:
@@ -104,8 +102,8 @@ def _check_not_in_use(cursor: Cursor, feed: str) -> None:
         )
 
 
-def _copy_readable_groups(source: Path, target: Path, *, feed: str) -> None:
-    """Copy a journal group by group, as the journal of a feed.
+def _copy_readable_groups(source: Path, target: Path, *, feed: str) -> str:
+    """Copy a journal group by group, as the journal of a feed; returns the feed that wrote it.
 
     If it is another feed's, its new id is derived from both, so that a replay can be repeated.
     """
@@ -125,6 +123,7 @@ def _copy_readable_groups(source: Path, target: Path, *, feed: str) -> None:
             with copy:
                 copy.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?)", (feed, synthetic, journal_id, *rest))
                 copy.executemany("INSERT INTO frame_group VALUES (?, ?, ?, ?, ?)", _groups(original, source))
+            return str(name)
     except sqlite3.DatabaseError as error:
         raise JournalError(f"{source} cannot be read: {error}") from error
 

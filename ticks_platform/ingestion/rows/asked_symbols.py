@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 _MAX_REMEMBERED = 100_000
 """Names that a pattern has permitted and that are remembered."""
 
-_ROWS = ("ticks", "quotes", "bars", "official_prices", "corrections", "halts")
-
 _SMALL = 4096
 """Bytes of a frame that is stored with each of its rejected events, so that each can be loaded by itself."""
 
@@ -89,7 +87,16 @@ class AskedSymbols:
             kept.append(rows)
         if not rejected:
             return batch
-        return batch._replace(rejected=batch.rejected + rejected, **dict(zip(_ROWS, kept, strict=True)))
+        ticks, quotes, bars, official_prices, corrections, halts = kept
+        return batch._replace(
+            ticks=ticks,
+            quotes=quotes,
+            bars=bars,
+            official_prices=official_prices,
+            corrections=corrections,
+            halts=halts,
+            rejected=batch.rejected + rejected,
+        )
 
     def _rejected(
         self, batch: DecodedBatch, rows: Rows, names: list[str], refused: npt.NDArray[np.bool_]
