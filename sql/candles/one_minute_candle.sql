@@ -2,6 +2,7 @@
 -- Open and close are ordered by tick_order: many ticks share a time stamp, and first(price, time) would pick any of them.
 -- Each value is made of the ticks that may change it, by the bits of stocks_real_time.updates; the masks ask for one bit, and for 8
 -- (cancelled) and 16 (secondary) to be clear. Most ticks have NULL, which IS NULL finds a fifth faster than coalesce().
+-- A row by hand may have no price, as in the tutorial: it changes day_volume and tick_count alone.
 -- A minute has four prices, or none if no tick of it may open or close; aggregates that are written alike are computed once.
 -- Trades have no day_volume, and first() and last() are the dearest aggregates: so last() is not given such ticks.
 -- The last four columns let checks work without reading the ticks.
@@ -10,17 +11,17 @@ WITH (timescaledb.continuous, timescaledb.materialized_only = false) AS
 SELECT
     time_bucket(INTERVAL '1 minute', time) AS bucket,
     symbol,
-    first(price, ticks_platform.tick_order(time, tick_id)) FILTER (WHERE updates IS NULL OR updates & 25 = 1) AS open,
-    CASE WHEN first(price, ticks_platform.tick_order(time, tick_id)) FILTER (WHERE updates IS NULL OR updates & 25 = 1) IS NOT NULL
+    first(price, ticks_platform.tick_order(time, tick_id)) FILTER (WHERE price IS NOT NULL AND (updates IS NULL OR updates & 25 = 1)) AS open,
+    CASE WHEN first(price, ticks_platform.tick_order(time, tick_id)) FILTER (WHERE price IS NOT NULL AND (updates IS NULL OR updates & 25 = 1)) IS NOT NULL
         THEN max(price) FILTER (WHERE updates IS NULL OR updates & 26 = 2) END AS high,
-    CASE WHEN first(price, ticks_platform.tick_order(time, tick_id)) FILTER (WHERE updates IS NULL OR updates & 25 = 1) IS NOT NULL
+    CASE WHEN first(price, ticks_platform.tick_order(time, tick_id)) FILTER (WHERE price IS NOT NULL AND (updates IS NULL OR updates & 25 = 1)) IS NOT NULL
         THEN min(price) FILTER (WHERE updates IS NULL OR updates & 26 = 2) END AS low,
-    last(price, ticks_platform.tick_order(time, tick_id)) FILTER (WHERE updates IS NULL OR updates & 25 = 1) AS close,
+    last(price, ticks_platform.tick_order(time, tick_id)) FILTER (WHERE price IS NOT NULL AND (updates IS NULL OR updates & 25 = 1)) AS close,
     last(day_volume, ticks_platform.tick_order(time, tick_id)) FILTER (WHERE day_volume IS NOT NULL AND (updates IS NULL OR updates & 28 = 4)) AS day_volume,
     sum(size) FILTER (WHERE updates IS NULL OR updates & 28 = 4) AS volume,
     count(*) AS tick_count,
-    CASE WHEN first(price, ticks_platform.tick_order(time, tick_id)) FILTER (WHERE updates IS NULL OR updates & 25 = 1) IS NOT NULL
-        THEN count(*) FILTER (WHERE updates IS NULL OR updates & 26 = 2) ELSE 0 END AS price_count,
+    CASE WHEN first(price, ticks_platform.tick_order(time, tick_id)) FILTER (WHERE price IS NOT NULL AND (updates IS NULL OR updates & 25 = 1)) IS NOT NULL
+        THEN count(price) FILTER (WHERE updates IS NULL OR updates & 26 = 2) ELSE 0 END AS price_count,
     min(time) AS first_time,
     max(time) AS last_time,
     min(day_volume) FILTER (WHERE updates IS NULL OR updates & 28 = 4) AS day_volume_low,

@@ -52,14 +52,14 @@ BEGIN
         WITH part AS (
             SELECT
                 time_bucket($5, time) AS begin,
-                first(price, place) FILTER (WHERE updates IS NULL OR updates & 25 = 1) AS open,
+                first(price, place) FILTER (WHERE price IS NOT NULL AND (updates IS NULL OR updates & 25 = 1)) AS open,
                 max(price) FILTER (WHERE updates IS NULL OR updates & 26 = 2) AS high,
                 min(price) FILTER (WHERE updates IS NULL OR updates & 26 = 2) AS low,
-                last(price, place) FILTER (WHERE updates IS NULL OR updates & 25 = 1) AS close,
+                last(price, place) FILTER (WHERE price IS NOT NULL AND (updates IS NULL OR updates & 25 = 1)) AS close,
                 last(day_volume, place) FILTER (WHERE day_volume IS NOT NULL AND (updates IS NULL OR updates & 28 = 4)) AS day_volume,
                 sum(size) FILTER (WHERE updates IS NULL OR updates & 28 = 4) AS volume,
                 count(*) AS tick_count,
-                count(*) FILTER (WHERE updates IS NULL OR updates & 26 = 2) AS price_count,
+                count(price) FILTER (WHERE updates IS NULL OR updates & 26 = 2) AS price_count,
                 min(time) AS first_time,
                 max(time) AS last_time,
                 min(day_volume) FILTER (WHERE updates IS NULL OR updates & 28 = 4) AS day_volume_low,

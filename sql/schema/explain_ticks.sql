@@ -16,8 +16,8 @@ BEGIN
         WITH grouped AS MATERIALIZED (
             SELECT
                 *,
-                coalesce(updates, 7) & 25 = 1 AS opens,
-                coalesce(updates, 7) & 26 = 2 AS extends,
+                low IS NOT NULL AND coalesce(updates, 7) & 25 = 1 AS opens,
+                low IS NOT NULL AND coalesce(updates, 7) & 26 = 2 AS extends,
                 coalesce(updates, 7) & 28 = 4 AS counts,
                 CASE WHEN updates & 16 > 0 THEN 'secondary' WHEN updates & 8 > 0 THEN 'cancelled' ELSE 'conditions' END AS reason
             FROM generate_series($2, $3 - INTERVAL '1 microsecond', INTERVAL '1 minute') AS minutes_of (minute)
@@ -41,7 +41,8 @@ BEGIN
                 WHERE symbol = $1 AND time >= $2 AND time < $3
                     -- Of a single minute, the planner drops this, and estimates better.
                     AND ($3 - $2 <= INTERVAL '1 minute' OR time >= minute AND time < minute + INTERVAL '1 minute')
-                GROUP BY feed, updates, conditions
+                -- A row by hand may have no price.
+                GROUP BY feed, updates, conditions, price IS NULL
             ) AS counted
         ),
         -- Four prices or none: a minute without a tick that may open or close has none, and gives none to its hour.
@@ -85,6 +86,7 @@ BEGIN
             FROM grouped
             JOIN minutes USING (minute)
             CROSS JOIN candle
+            WHERE grouped.low IS NOT NULL
         ),
         -- The ticks to show, and the minute that each is in: by its place in the order, or the first one with this price.
         sought (price_of, reason, minute, place, price) AS MATERIALIZED (
@@ -110,8 +112,8 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT
                     time, price, size, exchange, trade_id, tick_id, place, feed, received_at, conditions,
-                    coalesce(updates, 7) & 25 = 1 AS opens,
-                    coalesce(updates, 7) & 26 = 2 AS extends,
+                    price IS NOT NULL AND coalesce(updates, 7) & 25 = 1 AS opens,
+                    price IS NOT NULL AND coalesce(updates, 7) & 26 = 2 AS extends,
                     CASE WHEN updates & 16 > 0 THEN 'secondary' WHEN updates & 8 > 0 THEN 'cancelled' ELSE 'conditions' END AS reason
                 FROM (SELECT *, ticks_platform.tick_order(time, tick_id) AS place FROM stocks_real_time) AS stored
                 WHERE symbol = $1 AND time >= $2 AND time < $3

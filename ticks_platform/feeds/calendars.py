@@ -101,6 +101,11 @@ class Calendar:
             raise UnknownCalendarError(
                 f"unknown calendar '{self.name}': use an exchange's MIC, such as XNYS, or 'always' or '24/5'"
             ) from None
+        except Exception as error:  # noqa: BLE001  (some of its calendars fail: 4.13.2 has no holidays of XBSE)
+            raise UnknownCalendarError(
+                f"exchange_calendars has the calendar '{self.name}' and cannot make it ({type(error).__name__}): "
+                "use that of an exchange with the same hours, or 'always'"
+            ) from None
         self._zone = ZoneInfo(str(exchange.tz))
         if self._zone == _NEW_YORK:
             self._usual_close = _since_midnight(exchange.close_times[-1][1])
@@ -204,12 +209,13 @@ def _sending_hours(market: Calendar, begin: timedelta, end: timedelta) -> list[O
         if found and found[-1].session == opening.session:
             continue  # after a lunch break
         midnight = datetime.combine(opening.session, time(), market._zone)
-        closes, usual = end, market._usual_close
+        begins, closes, usual = first, end, market._usual_close
         if usual is not None and end >= usual:
             early = usual - _since_midnight(datetime.fromtimestamp(opening.closes, market._zone).time())
-            closes = end - max(early, timedelta(0))
+            begins -= max(early, timedelta(0)) * (usual <= first)
+            closes -= max(early, timedelta(0))
         # Adding to a time with a zone keeps the local hour.
-        at = ((midnight + first).timestamp(), (midnight + closes).timestamp())
+        at = ((midnight + begins).timestamp(), (midnight + closes).timestamp())
         found.append(Opening(*at, opening.session, min(opening.day_begins, at[0]), max(opening.day_ends, at[1])))
     return found
 

@@ -125,6 +125,7 @@ def complaints(tmp_path: Path, lines: str) -> list[tuple[str, str]]:
         ("provider: ''", "provider", "no connector has this name"),
         ("calendar: MARS", "calendar", "'always' or '24/5'"),
         ("calendar: ''", "calendar", "'always' or '24/5'"),
+        ("calendar: XBSE", "calendar", "same hours, or 'always'"),
         ("symbols_per_connection: 0", "symbols_per_connection", "greater than or equal to 1"),
         ("symbols_per_connection: 1.5", "symbols_per_connection", "integer"),
         ("synthetic_endpoint: perhaps", "synthetic_endpoint", "boolean"),
@@ -229,7 +230,7 @@ def test_which_calendar_counts() -> None:
     assert names() == {"AAPL": "XNYS"}
     assert names(options={"market": "crypto"}, symbols=["BTC-USD"]) == {"BTC-USD": "always"}
     assert names(options={"market": "forex"}, symbols=["EUR-USD"]) == {"EUR/USD": "24/5"}
-    assert names(provider="twelve_data", symbols=["RY:TSX", "EUR/USD"]) == {"RY:TSX": "XNYS", "EUR/USD": "24/5"}
+    assert names(provider="twelve_data", symbols=["RY:TSX", "EUR/USD"]) == {"RY:TSX": "XTSE", "EUR/USD": "24/5"}
     mixed = ["AAPL", {"symbol": "SHEL", "calendar": "XLON"}]
     assert names(symbols=mixed) == {"AAPL": "XNYS", "SHEL": "XLON"}
     assert names(symbols=mixed, calendar="XTKS") == {"AAPL": "XTKS", "SHEL": "XLON"}
@@ -309,7 +310,7 @@ US_HOURS = "XNYS 04:00-20:00"
                     {"symbol": "SPY", "hours": "07:00-20:00"},
                 ],
             },
-            {"AAPL": US_HOURS, "RY:TSX": "XNYS", "EUR/USD": "24/5", "7203": "XTKS", "SPY": "XNYS 07:00-20:00"},
+            {"AAPL": US_HOURS, "RY:TSX": "XTSE", "EUR/USD": "24/5", "7203": "XTKS", "SPY": "XNYS 07:00-20:00"},
         ),
         ({"provider": "coinbase", "symbols": ["BTC-USD"]}, {"BTC-USD": "always"}),
     ],

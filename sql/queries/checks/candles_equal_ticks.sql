@@ -17,16 +17,16 @@ FROM (
     SELECT
         time_bucket(%(width)s, time) AS bucket,
         symbol,
-        first(price, ticks_platform.tick_order(time, tick_id)) FILTER (WHERE updates IS NULL OR updates IN (1, 3, 5, 7)) AS open,
+        first(price, ticks_platform.tick_order(time, tick_id)) FILTER (WHERE price IS NOT NULL AND (updates IS NULL OR updates IN (1, 3, 5, 7))) AS open,
         max(CASE WHEN updates IS NULL OR updates IN (2, 3, 6, 7) THEN price END) AS high,
         min(CASE WHEN updates IS NULL OR updates IN (2, 3, 6, 7) THEN price END) AS low,
-        last(price, ticks_platform.tick_order(time, tick_id)) FILTER (WHERE updates IS NULL OR updates IN (1, 3, 5, 7)) AS close,
+        last(price, ticks_platform.tick_order(time, tick_id)) FILTER (WHERE price IS NOT NULL AND (updates IS NULL OR updates IN (1, 3, 5, 7))) AS close,
         last(day_volume, ticks_platform.tick_order(time, tick_id)) FILTER (
             WHERE day_volume IS NOT NULL AND (updates IS NULL OR updates IN (4, 5, 6, 7))
         ) AS day_volume,
         sum(CASE WHEN updates IS NULL OR updates IN (4, 5, 6, 7) THEN size END) AS volume,
         count(*) AS tick_count,
-        count(CASE WHEN updates IS NULL OR updates IN (2, 3, 6, 7) THEN 1 END) AS extremes
+        count(CASE WHEN updates IS NULL OR updates IN (2, 3, 6, 7) THEN price END) AS extremes
     FROM stocks_real_time
     WHERE time >= %(begin)s AND time < %(end)s
     GROUP BY time_bucket(%(width)s, time), symbol

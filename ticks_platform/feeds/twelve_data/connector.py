@@ -34,6 +34,7 @@ from ticks_platform.feeds.events import (
     Unsubscribed,
 )
 from ticks_platform.feeds.reference import Facts, pair
+from ticks_platform.feeds.twelve_data import exchanges
 from ticks_platform.feeds.twelve_data.corporate_actions import TwelveDataCorporateActions
 from ticks_platform.feeds.twelve_data.events import (
     decode,
@@ -80,9 +81,6 @@ class _Status(msgspec.Struct):
 
 _decode_status = msgspec.json.Decoder(_Status, strict=False).decode
 _encode = msgspec.json.Encoder().encode
-
-_US_EXCHANGES = {"", "NASDAQ", "NYSE", "CBOE", "OTC"}
-"""The exchanges of which the WebSocket sends extended hours (support article 5195429); a bare symbol is of the US."""
 
 _PRICE_PREFIX = b'{"event":"price",'
 _HAS_DATA = Reaction(has_data=True)
@@ -219,8 +217,14 @@ class TwelveDataConnector(Connector):
         self._names = None if names.are_plain else names
 
     def calendar(self, symbol: str) -> str:
-        # Symbols of currencies and of crypto look alike; feeds.yaml can name another calendar.
-        return WEEKDAYS if "/" in symbol else "XNYS"
+        ticker, _, exchange = symbol.partition(":")
+        base, slash, quote = ticker.partition("/")
+        if slash:
+            # Symbols of currencies and of crypto look alike, unless the exchange is named; feeds.yaml can name another
+            # calendar.
+            return exchanges.calendar(exchange) if exchange and pair(base, quote).asset_class == "crypto" else WEEKDAYS
+        # A bare symbol is of the US.
+        return exchanges.calendar(exchange) if exchange else "XNYS"
 
     def instrument(self, symbol: str) -> Facts:
         # A symbol without a slash is a stock, a fund or an index.
@@ -231,7 +235,9 @@ class TwelveDataConnector(Connector):
         return TwelveDataReference(url=self.url, api_key=self.api_key)
 
     def hours(self, symbol: str) -> str:
-        is_us_stock = "/" not in symbol and symbol.partition(":")[2].upper() in _US_EXCHANGES
+        # The WebSocket sends extended hours of the exchanges of the US (support article 5195429).
+        ticker, _, exchange = symbol.partition(":")
+        is_us_stock = "/" not in ticker and (not exchange or exchanges.is_of_us(exchange))
         return US_STOCKS if is_us_stock else super().hours(symbol)
 
     def history(self) -> TwelveDataHistory:

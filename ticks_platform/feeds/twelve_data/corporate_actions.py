@@ -23,6 +23,7 @@ from ticks_platform.feeds.corporate_actions import Action, ActionKind, ActionPag
 from ticks_platform.feeds.decoding import UNDECODABLE, Finite
 from ticks_platform.feeds.history import HistoryAnswer, HistoryRequest, TransientError, base_url
 from ticks_platform.feeds.twelve_data.history import API, error_of
+from ticks_platform.feeds.twelve_data.names import symbol_name
 
 _TOLERANCE = 1e-3
 """Relative difference of ratio and factors: the ratio may be rounded."""
@@ -74,7 +75,7 @@ class TwelveDataCorporateActions(CorporateActions):
 
     def first(self, kind: ActionKind, symbols: Sequence[str]) -> str:
         (asked,) = symbols
-        symbol, _, exchange = asked.partition(":")
+        symbol, _, exchange = symbol_name(asked).partition(":")
         query = {"symbol": symbol, **({"exchange": exchange} if exchange else {}), "range": "full"}
         return f"/{kind}s?{urlencode(query if kind == 'split' else {**query, 'adjust': 'false'})}"
 

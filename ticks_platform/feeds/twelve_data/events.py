@@ -79,7 +79,7 @@ def decode(frame: bytes) -> list[Event]:
         return [_incomplete(event, frame)]
     return [
         Tick(
-            symbol,
+            symbol if symbol.isupper() else symbol.upper(),
             timestamp * SECOND if isinstance(timestamp, int) else _nanoseconds(timestamp),
             price,
             event.day_volume,
@@ -98,6 +98,9 @@ def decode_many(frames: Sequence[bytes]) -> Decoded | None:
     symbols, times, prices = (list(map(attrgetter(field), items)) for field in ("symbol", "timestamp", "price"))
     if not all(symbols) or set(map(type, times)) != {int} or None in prices:
         return None
+    together = "".join(symbols)
+    if together != together.upper():
+        symbols = list(map(str.upper, symbols))
     volume, bid, ask = (floats(list(map(attrgetter(field), items))) for field in ("day_volume", "bid", "ask"))
     return Decoded(
         TickColumns(

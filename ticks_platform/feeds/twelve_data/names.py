@@ -48,7 +48,7 @@ class _Asked(NamedTuple):
 
 
 def symbol_name(symbol: str) -> str:
-    """The name of a symbol of feeds.yaml: upper case, and the exchange as the provider spells it."""
+    """The name of a symbol of feeds.yaml: upper case, and its exchange as the provider spells it, or by its code."""
     ticker, colon, exchange = symbol.partition(":")
     return ticker.upper() + colon + exchanges.spelled(exchange.strip())
 
@@ -92,7 +92,7 @@ class Names:
         asked = self._asked.get(ticker)
         if asked is None:
             return name
-        exchange = _text(place.exchange) or own_exchange or None
+        exchange = exchanges.spelled(_text(place.exchange) or own_exchange) or None
         mic_code, currency = _text(place.mic_code), _text(place.currency)
         found = self._by_place(asked, ticker, exchange, mic_code, currency)
         if isinstance(found, _Asked) and not found.may_be_in(currency):
@@ -114,7 +114,13 @@ class Names:
             if not fitting and not exchanges.is_known(exchange):
                 fitting = _of_code(listings, mic_code)
         elif mic_code is not None:
-            fitting = _of_code(listings, mic_code)
+            # A code of the US beside another currency is one of the wrong ones.
+            is_wrong = currency is not None and currency_code(currency) != "USD"
+            fitting = [
+                each
+                for each in _of_code(listings, mic_code)
+                if not (is_wrong and exchanges.is_of_us(each.exchange or ""))
+            ]
         else:
             fitting = [each for each in asked if each.may_be_in(currency)]
             if len(fitting) != 1:
@@ -131,9 +137,9 @@ class Names:
             return fitting[0]
         if bare is not None:
             return bare
-        where = exchange or mic_code or "an unknown exchange"
+        where = _cut(exchange or mic_code) + (f" in {_cut(currency)}" if currency else "")
         return Misfit(
-            f"{ticker} of {_cut(where)}, where feeds.yaml has {_listed(asked)}. Add that listing to the feed's "
+            f"{ticker} of {where}, where feeds.yaml has {_listed(asked)}. Add that listing to the feed's "
             "symbols if it is to be stored"
         )
 

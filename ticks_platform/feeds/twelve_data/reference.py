@@ -25,6 +25,7 @@ from ticks_platform.feeds.history import HistoryAnswer, HistoryRequest, Transien
 from ticks_platform.feeds.reference import Facts, Reference, code, mic_code, pair
 from ticks_platform.feeds.symbol_settings import currency_code
 from ticks_platform.feeds.twelve_data.history import API, error_of
+from ticks_platform.feeds.twelve_data.names import symbol_name
 
 _TYPES = {"etf": "etf", "exchange-traded fund": "etf", "mutual fund": "fund", "closed-end fund": "fund", "bond": "bond"}
 """Asset classes by `type` of `/stocks`; all others, such as preferred shares, are stocks."""
@@ -55,14 +56,14 @@ class TwelveDataReference(Reference):
         self._api_key = api_key or ""
 
     def places(self, symbol: str) -> Sequence[str]:
-        ticker, _, exchange = symbol.partition(":")
+        ticker, _, exchange = symbol_name(symbol).partition(":")
         base, slash, quote = ticker.partition("/")
         if slash:
             likely = _PLACES[pair(base, quote).asset_class or "crypto"]
             lists = [likely, *(place for place in _PLACES.values() if place != likely)]
         else:
             lists = ["/stocks", "/etfs", "/indices", "/commodities"]
-        query = {"symbol": ticker, **({"exchange": exchange.strip()} if exchange else {})}
+        query = {"symbol": ticker, **({"exchange": exchange} if exchange else {})}
         return [f"{place}?{urlencode(query)}" for place in lists]
 
     def request(self, place: str) -> HistoryRequest:
@@ -80,10 +81,10 @@ class TwelveDataReference(Reference):
             if error is None or isinstance(error, UnknownSymbolError):
                 return None
             raise error
-        ticker, _, exchange = symbol.partition(":")
+        ticker, _, exchange = symbol_name(symbol).partition(":")
         items = [item for item in body.data or () if _text(item, "symbol").casefold() == ticker.casefold()]
         if exchange:
-            wanted = exchange.strip().casefold()
+            wanted = exchange.casefold()
             items = [item for item in items if wanted in _exchanges(item)]
         else:
             # A bare symbol is the one of the US, if there is one.

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import exchange_calendars
 import pytest
 
+from ticks_platform.feeds.calendars import ALWAYS
 from ticks_platform.feeds.columns import TickColumns
 from ticks_platform.feeds.connector import AskedSymbol, Connector
 from ticks_platform.feeds.events import Acknowledged, Rejected, Tick
 from ticks_platform.feeds.history import HistoryAnswer, PermanentError, Span
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.twelve_data.exchanges import MICS
+from ticks_platform.feeds.twelve_data.exchanges import calendar as calendar_of
+from ticks_platform.feeds.twelve_data.exchanges import codes as codes_of
 from ticks_platform_tests.support.feeds import price
 
 
@@ -48,6 +52,8 @@ def outcome(of: Connector, symbol: str, **fields: Any) -> str:
         ("ry:tsx", "RY:TSX"),
         ("btc/usd:coinbase pro", "BTC/USD:Coinbase Pro"),
         ("XAGg/TRY", "XAGG/TRY"),
+        ("ry:xtse", "RY:TSX"),
+        ("MSFT:XNGS", "MSFT:NASDAQ"),
         ("mc:EURONEXT", "MC:Euronext"),
         ("x:Some New Place", "X:Some New Place"),
     ],
@@ -64,6 +70,39 @@ def test_the_codes_of_exchanges_belong_to_one_each() -> None:
     codes = [code for some in MICS.values() for code in some]
     assert len(set(codes)) == len(codes)
     assert len({name.casefold() for name in MICS}) == len(MICS)
+    assert not {name.upper() for name in MICS if codes_of(name) != (name,)} & set(codes)
+
+
+def test_each_exchange_has_a_calendar() -> None:
+    known = {ALWAYS, *exchange_calendars.get_calendar_names(include_aliases=True)}
+    # Version 4.13 knows these names, and cannot make the calendars.
+    assert {calendar_of(name) for name in MICS} <= known - {"ASEX", "XBSE", "XTAE"}
+
+
+@pytest.mark.parametrize(
+    ("symbol", "market", "hours"),
+    [
+        ("VOD:LSE", "XLON", "XLON"),
+        ("ry:xtse", "XTSE", "XTSE"),
+        ("7203:JPX", "XTKS", "XTKS"),
+        ("MSFT:XNGS", "XNYS", "XNYS 04:00-20:00"),
+        ("RY:Nyse", "XNYS", "XNYS 04:00-20:00"),
+        ("X:Some New Place", "always", "always"),
+        ("btc/usd:coinbase pro", "always", "always"),
+        ("BTC/USD:Some New Place", "always", "always"),
+        ("EUR/USD:Some New Place", "24/5", "24/5"),
+    ],
+)
+def test_a_listing_has_the_hours_of_its_exchange(symbol: str, market: str, hours: str) -> None:
+    (found,) = feed(symbol).calendars().values()
+    (sending,) = feed(symbol).sending_calendars().values()
+    assert (found.name, sending.name) == (market, hours)
+
+
+@pytest.mark.parametrize("asked", [("aapl", "btc/usd"), ("aapl", "BTC/USD:Binance")], ids=["plain", "named"])
+def test_an_answer_in_small_letters_has_the_same_name(asked: tuple[str, ...]) -> None:
+    assert outcome(connector(*asked), "aapl") == "AAPL"
+    assert outcome(connector(*asked), "btc/usd", exchange="binance") == connector(*asked).symbol_of(asked[1])
 
 
 @pytest.mark.parametrize(
@@ -77,6 +116,7 @@ def test_the_codes_of_exchanges_belong_to_one_each() -> None:
         ({"mic_code": "XTSE"}, "RY:TSX"),
         ({"exchange": "", "mic_code": "xnys"}, "RY:NYSE"),
         ({"exchange": "Toronto Stock Exchange", "mic_code": "XTSE"}, "RY:TSX"),
+        ({"exchange": "XTSE"}, "RY:TSX"),
     ],
     ids=repr,
 )
@@ -96,6 +136,7 @@ def test_the_exchange_tells_listings_apart_and_else_the_code(fields: dict[str, A
         (("RY:TSX",), {"exchange": "NYSE", "mic_code": "XTSE"}, ("RY of NYSE", "RY:TSX")),
         (("RY:TSX",), {"mic_code": "XNYS"}, ("RY of XNYS",)),
         (("RY:TSX",), {"mic_code": "????"}, ("RY of ????",)),
+        (("RY:NYSE", "RY:TSX"), {"mic_code": "XNYS", "currency": "CAD"}, ("RY of XNYS in CAD", "RY:NYSE and RY:TSX")),
         (("RY:TSX",), {"exchange": "x" * 1000}, ("RY of x",)),
     ],
     ids=repr,

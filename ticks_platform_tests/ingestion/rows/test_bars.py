@@ -121,7 +121,6 @@ def test_a_bad_bar_is_rejected_and_its_neighbours_are_stored(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf
 ) -> None:
     bad = [
-        bar(e=MINUTE * 1000),
         bar(e=(MINUTE - 1) * 1000),
         bar(symbol="A\0"),
         bar(at=MINUTE + 86_400),

@@ -10,11 +10,13 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from psycopg2 import sql
 from psycopg2.extras import execute_values
 
 from ticks_platform.errors import ActionRequiredError
 from ticks_platform.feeds.primary import MANUAL
 from ticks_platform.ingestion import lease
+from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.candles import candles, late_ticks, reconciliation
 from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.database import Database
@@ -122,6 +124,36 @@ def test_compressed_rows_and_a_feeds_ticks_have_one_order(
     assert answer["differs_from_its_ticks"] == []
     assert {each["feed"]: each["ticks"] for each in answer["feeds"]} == {"test": 2, MANUAL: 5}
     assert answer["prices"]["open"]["feed"] == MANUAL
+
+
+def test_a_row_without_a_price_changes_volume_alone(database: Database) -> None:
+    """The tutorial's table has them, and a minute's first and last one must not take its prices away."""
+    at = THEN + timedelta(hours=10)
+    given = [(1, None, 5), (2, 10, None), (3, 11, 7), (4, None, None), (61, None, 9)]
+    values = [(at + timedelta(seconds=second), "A", price, volume) for second, price, volume in given]
+    with database.transaction() as cursor:
+        execute_values(cursor, f"INSERT INTO stocks_real_time ({COLUMNS}) VALUES %s", values)
+    refresh(database, THEN, TODAY)
+    minutes = {at: (10, 11, 10, 11, 7, None, 4), at + MINUTE: (None, None, None, None, 9, None, 1)}
+    assert stored(database) == {(bucket, "A"): candle for bucket, candle in minutes.items()}
+    assert stored(database, "one_hour_candle") == {(at, "A"): (10, 11, 10, 11, 9, None, 5)}
+    columns = "open, high, low, close, day_volume, volume, tick_count"
+    query = f"SELECT bucket, {columns} FROM candles_as_of('A', '1 minute', '{at}', '{at + timedelta(hours=1)}', now())"
+    assert {bucket: tuple(candle) for bucket, *candle in rows(database, query)} == minutes
+    with database.transaction() as cursor:
+        recomputed = sql_files.compose("queries/checks/candles_equal_ticks.sql")
+        compared = sql_files.compose(
+            "queries/checks/candles_compared.sql", candle=sql.Identifier("one_minute_candle"), recomputed=recomputed
+        )
+        cursor.execute(compared, {"width": MINUTE, "begin": at, "end": at + timedelta(hours=1)})
+        assert cursor.fetchone()[:2] == (2, 0)
+    for width, answer in (("1 minute", (2, "candle")), ("1 hour", (2, "candle"))):
+        ((explained,),) = rows(database, f"SELECT explain_candle('A', '{at}', '{width}')")
+        assert explained["differs_from_its_ticks"] == explained["left_out"] == []
+        assert (explained["recomputed"]["price_count"], explained["answer"]) == answer
+        assert explained["prices"]["open"]["price"] == 10
+    ((explained,),) = rows(database, f"SELECT explain_candle('A', '{at + MINUTE}')")
+    assert (explained["answer"], explained["differs_from_its_ticks"]) == ("no_price", [])
 
 
 def test_the_order_is_that_of_a_feeds_id(database: Database) -> None:
