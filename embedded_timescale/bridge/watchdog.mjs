@@ -3,7 +3,7 @@
 // WebAssembly code, and there the flags are set that a signal handler of PostgreSQL would set.
 
 import inspector from 'node:inspector';
-import { isMainThread, Worker, workerData } from 'node:worker_threads';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { log } from './log.mjs';
 
 const LOOK_MS = 50;
@@ -23,7 +23,10 @@ export class Watchdog {
     this.#engine = engine;
     this.#maxMs = maxSeconds * 1000;
     globalThis[HANDLER] = (serial) => this.#interrupt(serial);
-    new Worker(new URL(import.meta.url), { workerData: { state: this.#state } }).unref();
+    const worker = new Worker(new URL(import.meta.url), { workerData: { state: this.#state } });
+    // It needs the main thread to start.
+    this.ready = new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
+    this.ready.then(() => worker.unref());
   }
 
   /** Runs `work`, and interrupts it after `timeoutMs`, 0 for the longest time that any statement may take. */
@@ -78,4 +81,7 @@ function watch(state) {
   }, LOOK_MS);
 }
 
-if (!isMainThread) watch(workerData.state);
+if (!isMainThread) {
+  watch(workerData.state);
+  parentPort.postMessage('ready');
+}

@@ -20,7 +20,7 @@ from ticks_platform.feeds.settings import load_settings
 from ticks_platform.ingestion import lease
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.run import Ingestion, Progress
-from ticks_platform.timescale import sql_files
+from ticks_platform.timescale import readers, sql_files
 from ticks_platform.timescale.adoption.relations import require_own_tables
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 
@@ -101,10 +101,13 @@ def _prepare(database: Database, feed: str, stopping: threading.Event) -> str | 
     while not stopping.is_set():
         try:
             with database.transaction() as cursor:
-                require_own_tables(cursor)
-                sql_files.apply(cursor, *sql_files.HYPERTABLE)
-            with database.transaction() as cursor:
-                sql_files.apply(cursor, *sql_files.MACHINERY)
+                owns = readers.may_create(cursor)
+                if owns:
+                    require_own_tables(cursor)
+                    sql_files.apply(cursor, *sql_files.HYPERTABLE)
+            if owns:
+                with database.transaction() as cursor:
+                    sql_files.apply(cursor, *sql_files.MACHINERY)
             with database.transaction() as cursor:
                 held = lease.status(cursor, feed)
         except DatabaseUnavailableError as error:
