@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 Floats = npt.NDArray[np.float64]
 
 _NUMBERS = ("day_volume", "size", "bid", "ask", "updates")
-_OBJECTS = ("exchange", "trade_id", "conditions")
+_OBJECTS = ("exchange", "trade_id", "conditions", "malformed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class TickColumns:
     updates: Floats | None = None
     """The bits as whole numbers."""
     conditions: list[tuple[int, ...] | None] | None = None
+    malformed: list[tuple[str, ...] | None] | None = None
 
     @classmethod
     def of(cls, ticks: Sequence[Tick]) -> TickColumns:

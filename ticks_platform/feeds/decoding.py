@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import Annotated
+from typing import Annotated, Any, Generic, TypeVar, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -13,3 +14,65 @@ UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 """A number that is neither NaN nor infinite. JSON has no such numbers, but a string may spell them."""
+
+_Event = TypeVar("_Event", bound=msgspec.Struct)
+
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class OptionalFields(Generic[_Event]):
+    """Decodes events of one type of which an optional field has a value that its column cannot hold.
+
+    Slower than the type's decoder, so it is for what that one refuses: no optional field costs a price.
+    """
+
+    def __init__(self, event: type[_Event], required: tuple[str, ...]) -> None:
+        """`required` are the names of the fields, in the JSON, whose values must be right."""
+        self._event = event
+        self._required = required
+        hints = get_type_hints(event, include_extras=True)
+        self._decoders = {
+            name: (field, msgspec.json.Decoder(hints[field], strict=False).decode)
+            for field, name in zip(event.__struct_fields__, event.__struct_encode_fields__, strict=True)
+        }
+
+    def decode(self, raw: bytes) -> tuple[_Event, tuple[str, ...]]:
+        """The event, and the names of the fields that are left out, at least one. Raises one of UNDECODABLE."""
+        values = _decode_object(raw)
+        found: dict[str, Any] = {}
+        left_out = []
+        for name, (field, decode) in self._decoders.items():
+            if name not in values:
+                continue
+            try:
+                found[field] = decode(values[name])
+            except UNDECODABLE as error:
+                if name in self._required:
+                    raise msgspec.ValidationError(f"{error} - at `$.{name}`") from None
+                left_out.append(name)
+        if not left_out:
+            raise msgspec.ValidationError("its fault is in no optional field")
+        try:
+            return self._event(**found), tuple(left_out)
+        except TypeError as error:  # a required field is missing
+            raise msgspec.ValidationError(str(error)) from None
+
+
+def with_constants_as_text(frame: bytes) -> bytes | None:
+    """A frame whose only fault are the numbers NaN and Infinity, which JSON does not have, with texts in their place.
+
+    Python's own encoder writes them. None if there are none, or other faults.
+    """
+    if b"NaN" not in frame and b"Infinity" not in frame:
+        return None
+    found: list[str] = []
+
+    def constant(name: str) -> str:
+        found.append(name)
+        return name
+
+    try:
+        value = json.loads(frame, parse_constant=constant)
+        return msgspec.json.encode(value) if found else None
+    except (ValueError, OverflowError, RecursionError, *UNDECODABLE):
+        return None

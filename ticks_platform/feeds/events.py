@@ -40,6 +40,9 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
     """What it may change in a candle, as bits of `feeds.updates`; None for everything."""
     conditions: tuple[int, ...] | None = None
     """The provider's numbers of the conditions under which it was traded; None if it has none."""
+    malformed: tuple[str, ...] | None = None
+    """The provider's names of optional fields whose values could not be read, so that they are None here; None if there
+    are none. They are counted, not stored."""
 
 
 class OfficialPrice(msgspec.Struct, frozen=True, gc=False):
@@ -104,6 +107,8 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
     ask: float | None = None
     ask_size: float | None = None
     exchange: str | None = None
+    malformed: tuple[str, ...] | None = None
+    """As of a tick."""
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False):
@@ -120,6 +125,8 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
     volume: float | None = None
     average_price: float | None = None
     """Volume-weighted average price of the window."""
+    malformed: tuple[str, ...] | None = None
+    """As of a tick."""
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):
@@ -136,6 +143,13 @@ class Control(msgspec.Struct, frozen=True, gc=False):
 
 
 Event = Tick | Quote | Bar | OfficialPrice | Correction | TradingHalt | Rejected | Control
+
+
+def with_malformed(event: Event, names: tuple[str, ...]) -> Event:
+    """The event with these names added to its `malformed`; one that has no such field as it is."""
+    if not names or not isinstance(event, Tick | Quote | Bar):
+        return event
+    return msgspec.structs.replace(event, malformed=(*(event.malformed or ()), *names))
 
 
 class Authenticated(msgspec.Struct, frozen=True):

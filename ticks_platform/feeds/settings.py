@@ -213,7 +213,9 @@ class FeedSettings(Section):
         connector = self.keyless_connector()
         return {
             connector.symbol_of(item.symbol): calendar(
-                item.calendar or self.calendar or (ALWAYS if self.synthetic else connector.calendar(item.symbol))
+                item.calendar
+                or self.calendar
+                or (ALWAYS if self.synthetic or item.asset_class == "crypto" else connector.calendar(item.symbol))
             )
             for item in self.symbols
         }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psycopg2.extras import execute_values
 
@@ -12,10 +13,14 @@ from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain
 from ticks_platform.feeds.transport.state import Change
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import storable
+from ticks_platform.timescale.failures import first_line
+from ticks_platform.timescale.splitting import store_items
 from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+logger = logging.getLogger(__name__)
 
 
 def clear(cursor: Cursor, feed: str) -> None:
@@ -51,5 +56,10 @@ def record(cursor: Cursor, feed: str, changes: Iterable[Change]) -> None:
     if gone:
         cursor.execute("DELETE FROM ticks_platform.feed_channel WHERE feed = %s AND channel = ANY (%s)", (feed, gone))
     known = [(feed, channel, *state) for channel, state in states.items() if state is not None]
-    if known:
-        execute_values(cursor, sql_files.read("queries/feeds/record_channels.sql"), known, page_size=1000)
+
+    def insert(rows: list[tuple[Any, ...]]) -> None:
+        execute_values(cursor, sql_files.read("queries/feeds/record_channels.sql"), rows, page_size=1000)
+
+    for rows, error in store_items(cursor, known, insert):
+        for _, channel, *_rest in rows:
+            logger.warning("feed %s: the state of channel %.40s cannot be stored: %s", feed, channel, first_line(error))

@@ -7,33 +7,32 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ticks_platform.errors import RetryableError
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change
 from ticks_platform.feeds.updates import SECONDARY
-from ticks_platform.ingestion import channels
 from ticks_platform.ingestion import lease as leases
-from ticks_platform.ingestion.changes import Changes
-from ticks_platform.ingestion.gaps import coverage, gaps
+from ticks_platform.ingestion.aside import Aside
 from ticks_platform.ingestion.gaps.coverage import Coverage
+from ticks_platform.ingestion.gaps.gaps import GapUpdates
 from ticks_platform.ingestion.handover import handover, received_twice
 from ticks_platform.ingestion.handover.handover import Source
 from ticks_platform.ingestion.handover.received_twice import ReceivedTwice, Uncompared
-from ticks_platform.ingestion.journal.journal import Journal
+from ticks_platform.ingestion.journal.journal import FrameGroup, Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, Stored, decode_groups
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory, stored_until
-from ticks_platform.ingestion.rows.store import PreparedBatch, Store, prepare
+from ticks_platform.ingestion.rows.store import NextBatch, PreparedBatch, Store, prepare
 from ticks_platform.ingestion.rows.tables import HALTS, TABLES, Rows
-from ticks_platform.ingestion.transactions import FAILURES, AbandonedError, Transactions
+from ticks_platform.ingestion.transactions import AbandonedError, GivenUpError, Transactions
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
+from ticks_platform.timescale.failures import FAILURES, Meaning, is_too_much, meaning
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -42,6 +41,12 @@ logger = logging.getLogger(__name__)
 
 MAX_BATCH_BYTES = 6 << 20
 """Bytes of frames per transaction, approximately: some 40,000 ticks, enough for direct compression to pay off."""
+
+MIN_BATCH_BYTES = 64 << 10
+"""Bytes of frames per transaction, at least, while larger ones are too much for the server's limits."""
+
+AWAY_ATTEMPTS = 3
+"""How often a batch is tried whole if each time the connection is lost while it is stored: it may be the reason."""
 
 MIN_LINGER, MAX_LINGER = 0.01, 0.08
 """Seconds that the first frame of a batch waits for more; with the commit it must stay below a quarter of a second."""
@@ -59,13 +64,6 @@ be safe."""
 
 class CheckpointError(RetryableError):
     """Another process has moved the checkpoint."""
-
-
-class _NextBatch(NamedTuple):
-    """A prepared batch, and the events that were removed from it because the predecessor has stored them."""
-
-    prepared: PreparedBatch
-    left_out: list[Rows]
 
 
 class Loader:
@@ -105,7 +103,7 @@ class Loader:
         self._sources = (*before, Source(lease, journal))
         self._received_twice: ReceivedTwice | None = None
         self.metrics = metrics
-        self._changes = Changes()
+        self._aside = Aside(lease.feed, coverage)
         self._transactions = Transactions(
             database,
             self._application_name(),
@@ -118,22 +116,22 @@ class Loader:
         self._memory = TradeMemory()
         self._silence = silence
         self._coverage = coverage
-        self._gaps_may_have_changed = False
-        self._update_gaps_at = 0.0
+        self._gaps = GapUpdates(self._transactions, lease.feed)
         self._renewed_at = 0.0
         self._heartbeat_at = 0.0
         self._linger = MAX_LINGER
+        self._batch_bytes = MAX_BATCH_BYTES
         self.enabled = True
         """Whether the feed is enabled, as of the last transaction."""
 
     @property
     def trouble(self) -> str | None:
-        """Why the loader cannot commit now, or None."""
-        return self._transactions.trouble
+        """Why the loader cannot commit now, or cannot store coverage; or None."""
+        return self._transactions.trouble or self._aside.trouble
 
     def record(self, change: Change) -> None:
         """Record a change of a connection's state; the next transaction stores it. Safe from any thread."""
-        self._changes.record(change)
+        self._aside.changes.record(change)
         if self._coverage is not None:
             self._coverage.handle(change, switched_off=not self.enabled)
 
@@ -149,11 +147,10 @@ class Loader:
         with (
             contextlib.suppress(AbandonedError),
             contextlib.closing(self),
+            self._transactions.watch,
             ThreadPoolExecutor(1, thread_name_prefix=f"decode-{self._lease.feed}") as preparing,
         ):
             self._transactions.until_committed(self._begin)
-            if self._coverage is not None:
-                self._coverage.forget_earlier_notes()
             for source in self._sources:
                 self._open(source)
                 self._load(preparing)
@@ -172,7 +169,7 @@ class Loader:
 
         def work(cursor: Cursor) -> None:
             # The channels belong to the successor already.
-            self._store_changes(cursor, with_channels=False)
+            self._aside.store(cursor, self._lease, with_channels=False)
             handover.record_closed(cursor, self._lease)
 
         try:
@@ -208,18 +205,28 @@ class Loader:
             if not finished:
                 upcoming = preparing.submit(self._prepare)
             if batch is not None:
-                self._commit(*batch)
-            elif time.monotonic() >= self._heartbeat_at or (self._coverage is not None and self._coverage.waiting):
+                self._commit_or_halve(batch)
+            elif time.monotonic() >= self._heartbeat_at or self._aside.waiting:
                 # A change of coverage is stored at once: if a crash loses it, a gap looks longer than it was.
                 self._transactions.until_committed(self._renew_lease)
             self._update_gaps(batch)
             if finished or self._transactions.abandoned:
                 return
 
-    def _prepare(self) -> _NextBatch | None:
-        groups = self._journal.take(max_bytes=MAX_BATCH_BYTES, linger=self._linger, wait=HEARTBEAT_INTERVAL / 4)
+    def _prepare(self) -> NextBatch | None:
+        groups = self._journal.take(max_bytes=self._batch_bytes, linger=self._linger, wait=HEARTBEAT_INTERVAL / 4)
         if not groups:
             return None
+        try:
+            return self._prepared(groups)
+        except MemoryError:
+            if len(groups) == 1:
+                raise
+            self._batch_bytes = max(1, groups[len(groups) // 2].position - groups[0].position)
+            self._journal.take_again(groups[0].position)
+            return None
+
+    def _prepared(self, groups: Sequence[FrameGroup]) -> NextBatch:
         batch = decode_groups(groups, self._decode, self._decode_many)
         if self._asked is not None:
             batch = self._asked.reject_others(batch)
@@ -238,14 +245,43 @@ class Loader:
             batch, left_out = self._received_twice.remove_from(batch)
             if self._received_twice.all_before(batch.end):
                 self._received_twice = None
-        return _NextBatch(prepare(batch, self._memory, self._lease), left_out)
+        return NextBatch(prepare(batch, self._memory, self._lease), left_out)
+
+    def _commit_or_halve(self, upcoming: NextBatch) -> None:
+        """Commit a batch; if it cannot be stored at once, its halves, each by itself."""
+        waiting = [upcoming]
+        while waiting:
+            batch = waiting.pop()
+            try:
+                self._commit(batch.prepared, batch.left_out)
+            except GivenUpError as error:
+                if is_too_much(error.__cause__ or error):
+                    self._batch_bytes = max(MIN_BATCH_BYTES, self._batch_bytes // 2)
+                logger.info(
+                    "feed %s: committing a batch of %d groups in halves", self._lease.feed, len(batch.batch.groups)
+                )
+                waiting.extend(reversed(batch.halves(self._lease)))
+            else:
+                self._batch_bytes = min(MAX_BATCH_BYTES, self._batch_bytes + self._batch_bytes // 8)
 
     def _commit(self, prepared: PreparedBatch, left_out: Sequence[Rows] = ()) -> None:
+        """Commit a batch. Raises GivenUpError if it is not committed, and its halves may be."""
         batch = prepared.batch
         attempt: Stored | None = None
+        is_stored: bool | None = None
+        """Of the last attempt: whether all was stored before the commit; None if it is not known to be uncommitted."""
+
+        def gives_up(error: BaseException, failures: int) -> bool:
+            self._store.attempt = failures + 1
+            if len(batch.groups) == 1 or is_stored is None:
+                return False
+            if meaning(error) is Meaning.AWAY:
+                return not is_stored and failures >= AWAY_ATTEMPTS
+            return True
 
         def store(cursor: Cursor) -> Stored | None:
-            nonlocal attempt
+            nonlocal attempt, is_stored
+            is_stored = None
             self._renew_lease(cursor)
             # If the connection was lost during a commit, the checkpoint tells whether the commit succeeded.
             cursor.execute(
@@ -255,6 +291,7 @@ class Loader:
             if not cursor.rowcount:
                 self._check_is_committed(cursor, batch)
                 return attempt
+            is_stored = False
             stored = self._store.store(cursor, prepared)
             entries = ledger.entries(
                 batch,
@@ -266,16 +303,18 @@ class Loader:
             ledger.add(cursor, self._lease.feed, entries)
             earlier = [entry for entry in entries if entry.epoch != self._lease.epoch]
             last_data = [(entry.epoch, entry.connection, entry.last_data_at) for entry in earlier]
-            coverage.extend_killed(cursor, self._lease.feed, last_data)
+            self._aside.extend_killed(cursor, last_data)
             for table in TABLES:
                 parts = [rows for each, rows in stored.loaded if each is table]
                 hours = ledger.hours(parts, time=table.time)
                 ledger.add_hours(cursor, self._lease.feed, table.name, hours)
             attempt = stored
+            is_stored = True
             return stored
 
         started_at = time.monotonic()
-        stored = self._transactions.until_committed(store)
+        self._store.attempt = 1
+        stored = self._transactions.until_committed(store, gives_up=gives_up)
         took = time.monotonic() - started_at
         self._linger = min(MAX_LINGER, max(MIN_LINGER, LINGER_PER_COMMIT * took))
         self._journal.trim(batch.end)
@@ -301,70 +340,47 @@ class Loader:
 
     def _begin(self, cursor: Cursor) -> None:
         leases.renew(cursor, self._lease)
-        channels.clear(cursor, self._lease.feed)
-        if self._coverage is not None:
-            self._coverage.store_earlier_notes(cursor, self._lease)
+        self._aside.begin(cursor, self._lease)
         if self._asked is not None:
             self._asked.add_earlier(cursor, self._lease.feed)
-        coverage.close_abandoned(cursor, self._lease.feed, until_epoch=self._lease.epoch - 1)
         self._memory.horizon = stored_until(cursor, self._lease.feed)
 
     def _renew_lease(self, cursor: Cursor) -> None:
         now = time.monotonic()
         self.enabled = leases.renew(cursor, self._lease)
         if now - self._renewed_at > REOPEN_AFTER:
-            coverage.reopen(cursor, self._lease)
-        self._store_changes(cursor)
+            self._aside.reopen()
+        self._aside.store(cursor, self._lease)
         self._renewed_at = now
 
     def _release(self, cursor: Cursor) -> None:
         # A successor fences the journal: this run may learn of a planned hand-over by that, and not by its lease.
         leases.check_handed_over(cursor, self._lease)
-        self._store_changes(cursor)
-        # Coverage is still open if a connection ended without a change of state.
-        coverage.close_abandoned(cursor, self._lease.feed, until_epoch=self._lease.epoch, ended_by="stopped")
+        self._aside.store(cursor, self._lease)
+        self._aside.end(cursor, self._lease)
         leases.release(cursor, self._lease)
 
-    def _store_changes(self, cursor: Cursor, *, with_channels: bool = True) -> None:
-        self._changes.store(cursor, self._lease, with_channels=with_channels)
-        if self._coverage is not None and self._coverage.waiting:
-            self._coverage.store(cursor, self._lease)
-            self._gaps_may_have_changed = True
-
-    def _update_gaps(self, upcoming: _NextBatch | None) -> None:
-        """Recompute the gaps if coverage changed, after the frames of earlier owners are loaded.
-
-        Ticks come first: a failure is retried some seconds later, or by whoever updates the gaps next.
-        """
-        is_last = self._journal is self._sources[-1].journal
-        if not self._gaps_may_have_changed or not is_last or time.monotonic() < self._update_gaps_at:
+    def _update_gaps(self, upcoming: NextBatch | None) -> None:
+        """Recompute the gaps if coverage changed, after the frames of earlier owners are loaded."""
+        if not self._aside.changed or self._journal is not self._sources[-1].journal:
             return
-        if upcoming and any(group.epoch != self._lease.epoch for group in upcoming.prepared.batch.groups):
+        if upcoming and any(group.epoch != self._lease.epoch for group in upcoming.batch.groups):
             return
-        try:
-            self._transactions.once(
-                lambda cursor: gaps.update(cursor, self._lease.feed, now=datetime.now(timezone.utc))
-            )
-        except FAILURES as error:
-            self.close()
-            self._update_gaps_at = time.monotonic() + HEARTBEAT_INTERVAL
-            logger.warning("feed %s: cannot compute its gaps, will retry: %s", self._lease.feed, str(error).strip())
-        else:
-            self._gaps_may_have_changed = False
+        self._aside.changed = not self._gaps.update()
 
     def _application_name(self) -> str:
         return leases.application_name(self._lease.feed)
 
     def _connected(self) -> None:
+        attempt = self._store.attempt
         self._store = Store(self._lease)
+        self._store.attempt = attempt
 
     def _committed(self) -> None:
-        self._changes.committed()
-        if self._coverage is not None:
-            self._coverage.committed()
+        self._aside.committed()
         self._heartbeat_at = time.monotonic() + HEARTBEAT_INTERVAL
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         """Send a heartbeat if it is due: the database may accept it, although it refuses the ticks for hours.
 
         Otherwise the supervisor would presume this run dead, and its successor would fail in the same way.

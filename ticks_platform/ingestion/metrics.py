@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -66,6 +67,8 @@ class Metrics:
         """Trades that the provider sent again."""
         self.rejected = 0
         self.control = 0
+        self.malformed: Counter[str] = Counter()
+        """Events with an optional field that could not be read and is left out, by field."""
         self.retries = 0
         """Transactions that failed and were retried."""
         self.connections = 0
@@ -87,6 +90,8 @@ class Metrics:
         self.replaced += replaced
         self.duplicate += duplicate
         self.rejected += len(batch.rejected) + len(stored.refused)
+        for count in batch.malformed:
+            self.malformed[count.field] += count.events
         for table, rows in batch.tables:
             self.commit_latency.add((at - rows.received_at) / 1e9)
             if table is TICKS:
@@ -129,6 +134,12 @@ class _FeedCollector(Collector):
             counter = CounterMetricFamily(name, text, labels=["feed"])
             counter.add_metric([self._feed], count)
             yield counter
+        malformed = CounterMetricFamily(
+            "ticks_malformed_fields", "Events with an optional field that is left out.", labels=["feed", "field"]
+        )
+        for field, count in metrics.malformed.copy().items():
+            malformed.add_metric([self._feed, field], count)
+        yield malformed
         for name, text, value in (
             ("ticks_journal_waiting_bytes", "Bytes in the journal that are not committed.", gauges.waiting_bytes),
             ("ticks_connected", "1 while data streams.", int(gauges.connected)),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
-import psycopg2
-
 from ticks_platform.backoff import Backoff
-from ticks_platform.timescale.database import Database, DatabaseUnavailableError
+from ticks_platform.ingestion.statement_watch import StatementWatch
+from ticks_platform.timescale.database import Database
+from ticks_platform.timescale.failures import FAILURES
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -20,12 +21,13 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-FAILURES = (psycopg2.Error, DatabaseUnavailableError)
-"""What a transaction raises if it is not committed, or if that is unknown."""
-
 
 class AbandonedError(Exception):
     """`abandon` was called before the transaction was committed."""
+
+
+class GivenUpError(Exception):
+    """The transaction failed, and the caller does not want the same to be tried again. Its cause is the failure."""
 
 
 class Transactions:
@@ -39,7 +41,7 @@ class Transactions:
         feed: str,
         on_connect: Callable[[], None],
         on_commit: Callable[[], None],
-        on_failure: Callable[[Exception], None],
+        on_failure: Callable[[BaseException], None],
     ) -> None:
         """`on_failure` is called after a failed transaction of `until_committed`, before the delay."""
         self._database = database
@@ -51,33 +53,59 @@ class Transactions:
         self._connection: Connection | None = None
         self._backoff = Backoff(base=0.2, cap=5.0)
         self._abandoned = threading.Event()
-        self.trouble: str | None = None
-        """Why the last transaction of `until_committed` failed; None if it was committed."""
+        self._trouble: str | None = None
+        self.watch = StatementWatch(feed, database.description)
+        """Tells and logs which statement takes long, while it is entered."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the last transaction of `until_committed` failed, or what the database has not answered for long.
+
+        None if it was committed and nothing takes long. Safe from any thread.
+        """
+        return self.watch.trouble or self._trouble
 
     def once(self, work: Callable[[Cursor], T]) -> T:
-        """Do the work in one transaction. Raises one of FAILURES."""
+        """Do the work in one transaction. Raises one of FAILURES, and what the work raises."""
         connection = self.connect()
-        with connection, connection.cursor() as cursor:
-            result = work(cursor)
+        try:
+            with connection.cursor(cursor_factory=self.watch.cursor_class) as cursor:
+                result = work(cursor)
+        except BaseException:
+            if not connection.closed:
+                self.watch.watch("ROLLBACK", connection.rollback)
+            raise
+        self.watch.watch("COMMIT", connection.commit)
         self._on_commit()
         return result
 
-    def until_committed(self, work: Callable[[Cursor], T]) -> T:
-        """Do the work in one transaction, retried until it is committed; delays grow to 5 s. Raises AbandonedError."""
-        while True:
+    def until_committed(
+        self, work: Callable[[Cursor], T], *, gives_up: Callable[[BaseException, int], bool] | None = None
+    ) -> T:
+        """Do the work in one transaction, retried until it is committed; delays grow to 5 s.
+
+        `gives_up` is asked after each failure, with the number of failures. Raises AbandonedError, and GivenUpError.
+        """
+        for failures in count(1):
             try:
                 result = self.once(work)
             except FAILURES as error:
                 self.close()
+                self._trouble = f"{self._database.description}: {str(error).strip() or type(error).__name__}"
+                giving_up = gives_up is not None and gives_up(error, failures)
+                if giving_up:
+                    logger.warning("feed %s: cannot commit: %s", self._feed, self._trouble)
+                    self._on_failure(error)
+                    raise GivenUpError from error
                 delay = self._backoff.next_delay()
-                self.trouble = f"{self._database.description}: {str(error).strip()}"
-                logger.warning("feed %s: cannot commit, retrying in %.1f s: %s", self._feed, delay, self.trouble)
+                logger.warning("feed %s: cannot commit, retrying in %.1f s: %s", self._feed, delay, self._trouble)
                 self._on_failure(error)
                 self.wait(delay)
                 continue
             self._backoff.reset()
-            self.trouble = None
+            self._trouble = None
             return result
+        raise AssertionError("it counts without end")
 
     def wait(self, seconds: float) -> None:
         """Wait. Raises AbandonedError as soon as `abandon` is called."""
@@ -96,7 +124,7 @@ class Transactions:
     def connect(self) -> Connection:
         """Return the connection, opening it if needed. Raises DatabaseUnavailableError."""
         if self._connection is None:
-            self._connection = self._database.connect(self._application_name)
+            self._connection = self.watch.watch("connect", lambda: self._database.connect(self._application_name))
             self._on_connect()
         return self._connection
 

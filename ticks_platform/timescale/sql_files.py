@@ -33,6 +33,7 @@ MACHINERY = (
     "schema/feed_coverage.sql",
     "schema/feed_gap.sql",
     "schema/rejected_event.sql",
+    "schema/malformed_field.sql",
     "schema/feed_repair.sql",
     "schema/feed_repair_lease.sql",
     "schema/feed_repair_request.sql",

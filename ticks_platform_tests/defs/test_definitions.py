@@ -187,6 +187,7 @@ def test_what_there_is(platform: dg.Definitions) -> None:
         ("stocks_real_time", "every_tick_is_there"),
         ("stocks_real_time", "rows_by_hand_are_no_copies"),
         ("stocks_real_time", "conditions_are_known"),
+        ("stocks_real_time", "optional_fields_are_readable"),
         ("corporate_actions", "split_factors_agree"),
         ("stocks_real_time", "journal_has_room"),
         ("one_minute_candle", "ohlc_invariants"),

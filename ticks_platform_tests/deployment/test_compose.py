@@ -111,7 +111,7 @@ def test_images_are_pinned(tmp_path: Path) -> None:
     docker.write_text('#!/bin/sh\necho "sha256:0123$(echo "$6" | wc -c)"\n', encoding="utf-8")
     docker.chmod(0o755)
     (tmp_path / ".env").write_text("TICKS_DB_PASSWORD=kept\nGRAFANA_IMAGE=old\n", encoding="utf-8")
-    path = f"{docker.parent}:{os.environ['PATH']}"
+    environment = {"PATH": f"{docker.parent}:{os.environ['PATH']}"}
     for _ in range(2):
         subprocess.run(
             ["sh", "deploy/pin-images.sh"], cwd=tmp_path, env={"PATH": path}, check=True, capture_output=True

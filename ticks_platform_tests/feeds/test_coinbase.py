@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from ticks_platform.feeds.coinbase import Coinbase
@@ -65,7 +67,6 @@ def test_a_trade_is_exact_to_the_microsecond(connector: Coinbase, kind: str) -> 
         frame(price=None),
         frame(time="2014-11-07T08:19:27.028459"),
         frame(time="yesterday"),
-        frame(trade_id="x"),
         json.dumps({"type": "match"}).encode(),
     ],
 )
@@ -74,6 +75,26 @@ def test_what_is_no_trade_is_rejected_with_its_bytes(connector: Coinbase, data: 
     assert isinstance(event, Rejected)
     assert event.raw == data
     connector.converse().receive(data)
+
+
+@pytest.mark.parametrize(
+    ("fields", "malformed"),
+    [
+        ({"size": "N/A"}, ("size",)),
+        ({"size": {}, "trade_id": [1]}, ("trade_id", "size")),
+        ({"trade_id": 1.5}, ("trade_id",)),
+    ],
+)
+def test_an_optional_field_costs_no_price(
+    connector: Coinbase, fields: dict[str, Any], malformed: tuple[str, ...]
+) -> None:
+    (event,) = connector.decode(frame(**fields))
+    assert event == msgspec.structs.replace(TICK, **dict.fromkeys(fields), malformed=malformed)
+
+
+def test_a_missing_id_or_size(connector: Coinbase) -> None:
+    (event,) = connector.decode(frame(trade_id=None, size=None))
+    assert event == msgspec.structs.replace(TICK, trade_id=None, size=None)
 
 
 def test_control_messages_are_no_data(connector: Coinbase) -> None:

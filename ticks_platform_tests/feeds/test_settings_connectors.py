@@ -313,6 +313,10 @@ US_HOURS = "XNYS 04:00-20:00"
             {"AAPL": US_HOURS, "RY:TSX": "XTSE", "EUR/USD": "24/5", "7203": "XTKS", "SPY": "XNYS 07:00-20:00"},
         ),
         ({"provider": "coinbase", "symbols": ["BTC-USD"]}, {"BTC-USD": "always"}),
+        (
+            {"provider": "twelve_data", "symbols": ["EUR/USD", {"symbol": "BTC/USD", "asset_class": "crypto"}]},
+            {"EUR/USD": "24/5", "BTC/USD": "always"},
+        ),
     ],
 )
 def test_sending_hours(settings: dict[str, Any], names: dict[str, str]) -> None:

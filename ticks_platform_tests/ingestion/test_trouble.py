@@ -180,6 +180,20 @@ def test_heartbeats_continue_while_the_database_refuses_ticks(
     assert running[0].trouble is not None
 
 
+def test_coverage_that_is_refused_holds_up_no_ticks(begin: Begin, stand_in: StandIn, database: Database) -> None:
+    with database.transaction() as cursor:
+        cursor.execute("ALTER TABLE ticks_platform.feed_coverage RENAME TO elsewhere")
+    with begin() as ingestion:
+        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=10)
+        stand_in.send_exactly(10, timeout_s=10)
+        wait_until("ticks", lambda: ingestion.progress().loaded == 10)
+        wait_until("the trouble is reported", lambda: "coverage" in (ingestion.progress().trouble or ""))
+        with database.transaction() as cursor:
+            cursor.execute("ALTER TABLE ticks_platform.elsewhere RENAME TO feed_coverage")
+        wait_until("the coverage is stored", lambda: ingestion.progress().trouble is None)
+        assert rows(database, "SELECT symbol FROM ticks_platform.feed_coverage ORDER BY 1") == [("AAPL",), ("BTC/USD",)]
+
+
 def test_losing_the_lease_while_the_database_refuses_ticks_ends_the_loader(
     take_lease: TakeLease, running: tuple[loader.Loader, list[BaseException]]
 ) -> None:

@@ -98,6 +98,20 @@ CHECKS = (
         daily=True,
     ),
     Check(
+        "optional_fields_are_readable",
+        (TICKS,),
+        Query(
+            "queries/checks/optional_fields_are_readable.sql",
+            good="every optional field of {judged} feeds could be read",
+            bad="{offending} events are stored without an optional field that could not be read",
+            labels=("feeds", "events"),
+        ),
+        WARN,
+        "Every optional field of the ticks, quotes and bars of yesterday and today could be read, such as a size, a "
+        "bid or the volume of the day. Events are stored without those that could not; "
+        "ticks_platform.malformed_field counts them by feed and field.",
+    ),
+    Check(
         "split_factors_agree",
         ("corporate_actions",),
         Query(

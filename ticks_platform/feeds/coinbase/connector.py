@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ticks_platform.feeds.connector import Connector, Conversation, Reaction
-from ticks_platform.feeds.decoding import UNDECODABLE
+from ticks_platform.feeds.decoding import UNDECODABLE, OptionalFields, with_constants_as_text
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Control, Event, ProviderError, Rejected, Tick
 from ticks_platform.feeds.reference import Facts
 from ticks_platform.timestamps import to_nanoseconds
@@ -26,10 +26,13 @@ class _Message(msgspec.Struct):
 
 class _Trade(msgspec.Struct):
     product_id: str
-    trade_id: int
     price: _Amount
-    size: _Amount
     time: Annotated[datetime, msgspec.Meta(tz=True)]
+    trade_id: int | str | None = None
+    size: _Amount | None = None
+
+
+_optional_fields = OptionalFields(_Trade, required=("product_id", "price", "time"))
 
 
 class CoinbaseConversation(Conversation):
@@ -79,12 +82,34 @@ class Coinbase(Connector):
         return Facts("crypto", currency=symbol.upper().partition("-")[2] or None)
 
     def decode(self, frame: bytes) -> list[Event]:
+        malformed: tuple[str, ...] = ()
         try:
             kind = msgspec.json.decode(frame, type=_Message).type
             if kind not in _TRADES:
                 return [Control(kind)]
             trade = msgspec.json.decode(frame, type=_Trade, strict=False)  # numbers are strings
         except UNDECODABLE as error:
-            return [Rejected(f"malformed frame: {error}", frame)]
+            try:
+                trade, malformed = _without_odd_fields(frame)
+            except UNDECODABLE:
+                return [Rejected(f"malformed frame: {error}", frame)]
+        trade_id = None if trade.trade_id in (None, "") else str(trade.trade_id)
         time = to_nanoseconds(trade.time)
-        return [Tick(trade.product_id, time, trade.price, size=trade.size, trade_id=str(trade.trade_id))]
+        return [
+            Tick(
+                trade.product_id,
+                time,
+                trade.price,
+                size=trade.size,
+                trade_id=trade_id,
+                malformed=malformed or None,
+            )
+        ]
+
+
+def _without_odd_fields(frame: bytes) -> tuple[_Trade, tuple[str, ...]]:
+    """A trade, and the optional fields that cannot be read. Raises one of UNDECODABLE."""
+    readable = with_constants_as_text(frame) or frame
+    if msgspec.json.decode(readable, type=_Message).type not in _TRADES:
+        raise msgspec.ValidationError("not a trade")
+    return _optional_fields.decode(readable)

@@ -84,10 +84,12 @@ class Rule(NamedTuple):
 class Conditions:
     """The conditions of a trade, read and looked up."""
 
-    __slots__ = ("allowed", "by_hours", "ids", "official")
+    __slots__ = ("allowed", "by_hours", "ids", "malformed", "official")
 
     def __init__(self, ids: tuple[int, ...], allowed: tuple[tuple[int | None, int | None], ...]) -> None:
         self.ids = ids or None
+        self.malformed: tuple[str, ...] | None = None
+        """The name of their field, if some could not be read."""
         self.allowed = allowed
         """What they allow outside and inside regular hours, by period of the rules; None for everything."""
         self.by_hours = FORM_T in ids
@@ -175,7 +177,10 @@ class _Memory(dict[bytes, Conditions]):
         self._rules = rules
 
     def __missing__(self, raw: bytes) -> Conditions:
-        read = self._rules.of(_ids(raw))
+        ids = _ids(raw)
+        read = self._rules.of(id_ for id_ in ids if id_ is not None)
+        if None in ids:
+            read.malformed = ("c",)
         if len(raw) <= _LONGEST:
             if len(self) >= _REMEMBERED:
                 self.clear()
@@ -222,13 +227,15 @@ def _all_of(allowed: dict[int, int], ids: tuple[int, ...], *, but: int | None = 
     return None if bits == ALL else bits
 
 
-def _ids(raw: bytes) -> tuple[int, ...]:
+def _ids(raw: bytes) -> tuple[int | None, ...]:
+    """Each condition, None for one that cannot be read."""
     try:
         value = msgspec.json.decode(raw) if raw else None
     except UNDECODABLE:
+        return (None,)
+    if value is None:
         return ()
-    values = value if isinstance(value, list) else [value]
-    return tuple(id_ for each in values if (id_ := _id(each)) is not None)
+    return tuple(map(_id, value if isinstance(value, list) else [value]))
 
 
 def _id(value: Any) -> int | None:

@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 
 from ticks_platform.feeds.columns import Decoded, decode_lines
-from ticks_platform.feeds.decoding import UNDECODABLE, Finite
-from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick, TradingHalt
+from ticks_platform.feeds.decoding import UNDECODABLE, Finite, OptionalFields, with_constants_as_text
+from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick, TradingHalt, with_malformed
 from ticks_platform.feeds.polygon.trades import (
     IncompleteError,
     Time,
@@ -166,6 +166,23 @@ _KINDS = frozenset(
 )
 
 
+_BAR = ("s", "o", "h", "l", "c")
+_OPTIONAL_FIELDS: dict[str, OptionalFields[Any]] = {
+    "T": OptionalFields(Trade, required=("sym", "p", "t")),
+    "Q": OptionalFields(_Quote, required=("sym", "t")),
+    "A": OptionalFields(_SecondBar, required=("sym", *_BAR)),
+    "AM": OptionalFields(_MinuteBar, required=("sym", *_BAR)),
+    "XT": OptionalFields(_CryptoTrade, required=("pair", "p", "t")),
+    "XQ": OptionalFields(_CryptoQuote, required=("pair", "t")),
+    "XA": OptionalFields(_CryptoMinuteBar, required=("pair", *_BAR)),
+    "XAS": OptionalFields(_CryptoSecondBar, required=("pair", *_BAR)),
+    "C": OptionalFields(_ForexQuote, required=("a", "b", "t")),
+    "CA": OptionalFields(_ForexMinuteBar, required=("pair", *_BAR)),
+    "CAS": OptionalFields(_ForexSecondBar, required=("pair", *_BAR)),
+    "V": OptionalFields(_IndexValue, required=("T", "val", "t")),
+}
+
+
 def decode(frame: bytes, market: str = "stocks") -> list[Event]:
     """The events of a frame, in order: `Rejected` for what cannot be decoded, `Control` for an unknown event."""
     convert = _converters(market)
@@ -200,10 +217,19 @@ def decode_many(frames: Sequence[bytes], market: str = "stocks") -> Decoded | No
 def _decode_each(frame: bytes, market: str = "stocks") -> list[Event]:
     """Decode event by event, for frames that do not decode as a whole."""
     try:
-        parts = _decode_raw(frame) if frame.lstrip()[:1] == b"[" else [msgspec.Raw(frame)]
+        return [_decode_part(part, market) for part in _parts(frame)]
     except UNDECODABLE as error:
-        return [Rejected(f"malformed frame: {error}", frame)]
-    return [_decode_part(bytes(part), market) for part in parts]
+        readable = with_constants_as_text(frame)
+        if readable is None:
+            return [Rejected(f"malformed frame: {error}", frame)]
+    events = [_decode_part(part, market) for part in _parts(readable)]
+    # What is rejected keeps its bytes as they came.
+    return [Rejected(event.reason, frame) if isinstance(event, Rejected) else event for event in events]
+
+
+def _parts(frame: bytes) -> list[bytes]:
+    """The JSON of each event. Raises one of UNDECODABLE."""
+    return list(map(bytes, _decode_raw(frame))) if frame.lstrip()[:1] == b"[" else [frame]
 
 
 def _decode_part(part: bytes, market: str) -> Event:
@@ -211,8 +237,15 @@ def _decode_part(part: bytes, market: str) -> Event:
         kind = _decode_kind(part).ev
         if kind not in _KINDS:
             return Control(kind) if kind else Rejected("event without ev", part)
-        item = _decode_one(part)
-        return _converters(market)[type(item)](item)
+        try:
+            item = _decode_one(part)
+        except UNDECODABLE:
+            if kind not in _OPTIONAL_FIELDS:
+                raise
+            item, malformed = _OPTIONAL_FIELDS[kind].decode(part)
+        else:
+            malformed = ()
+        return with_malformed(_converters(market)[type(item)](item), malformed)
     except UNDECODABLE as error:
         return Rejected(f"malformed event: {error}", part)
     except (IncompleteError, OverflowError) as error:

@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 import msgspec
 from msgspec import Meta
 
-from ticks_platform.feeds.decoding import UNDECODABLE, Finite
-from ticks_platform.feeds.events import Bar, Control, Correction, Event, Rejected, Tick
+from ticks_platform.feeds.decoding import UNDECODABLE, Finite, OptionalFields
+from ticks_platform.feeds.events import Bar, Control, Correction, Event, Rejected, Tick, with_malformed
 from ticks_platform.feeds.history import (
     Header,
     History,
@@ -93,6 +93,8 @@ class Body(msgspec.Struct):
 # Not strict: `decimal_size` is a string.
 _decode_trade = msgspec.json.Decoder(_Trade, strict=False).decode
 _decode_bar = msgspec.json.Decoder(_Bar, strict=False).decode
+_trade_fields = OptionalFields(_Trade, required=("price", "sip_timestamp"))
+_bar_fields = OptionalFields(_Bar, required=("t", "o", "h", "l", "c"))
 decode_body = msgspec.json.Decoder(Body).decode
 
 _HAS_CORRECT_DATA, _HAS_INCORRECT_DATA = 1, 12
@@ -186,10 +188,14 @@ def rest_ticker(symbol: str, market: str) -> str:
 def _trade(symbol: str, raw: bytes, market: str) -> list[Event]:
     """The same as `events` decodes from the WebSocket, so that a trade that came both ways is recognised; and what the
     market corrected, which the WebSocket does not tell."""
+    malformed: tuple[str, ...] = ()
     try:
         item = _decode_trade(raw)
-    except UNDECODABLE as error:
-        return [Rejected(f"malformed trade: {error}", raw)]
+    except UNDECODABLE:
+        try:
+            item, malformed = _trade_fields.decode(raw)
+        except UNDECODABLE as error:
+            return [Rejected(f"malformed trade: {error}", raw)]
     time = item.participant_timestamp if item.sip_timestamp is None else item.sip_timestamp
     if time is None or item.price is None:
         return [Rejected("trade without a time or a price", raw)]
@@ -215,6 +221,7 @@ def _trade(symbol: str, raw: bytes, market: str) -> list[Event]:
         trade_id(item.id),
         _RULES.updates(conditions, at) if has_rules else None,
         None if market == "crypto" else conditions.ids,
+        (*malformed, *(conditions.malformed or ())) or None,
     )
     if item.correction in (None, 0):
         return [tick]
@@ -266,14 +273,19 @@ def _incorrect(event: Event) -> tuple[object, ...] | None:
 
 
 def _bar(symbol: str, raw: bytes) -> Event:
+    malformed: tuple[str, ...] = ()
     try:
         item = _decode_bar(raw)
-    except UNDECODABLE as error:
-        return Rejected(f"malformed bar: {error}", raw)
+    except UNDECODABLE:
+        try:
+            item, malformed = _bar_fields.decode(raw)
+        except UNDECODABLE as error:
+            return Rejected(f"malformed bar: {error}", raw)
     if item.t is None:
         return Rejected("bar without a time", raw)
     begin = item.t * MILLISECOND
-    return Bar(symbol, begin, begin + MINUTE, item.o, item.h, item.l, item.c, item.v, item.vw)
+    bar = Bar(symbol, begin, begin + MINUTE, item.o, item.h, item.l, item.c, item.v, item.vw)
+    return with_malformed(bar, malformed)
 
 
 def cursor_of(next_url: str) -> str:

@@ -67,13 +67,27 @@ def trade(item: Trade, *, has_rules: bool = True) -> Tick | OfficialPrice:
         if conditions.official is not None:
             return official_price(item.sym, at, conditions.official, price, size, exchange, item.z)
         updates = _RULES.updates(conditions, at)
-    return Tick(item.sym, at, price, None, size, None, None, exchange, trade_id(item.i), updates, conditions.ids)
+    return Tick(
+        item.sym,
+        at,
+        price,
+        None,
+        size,
+        None,
+        None,
+        exchange,
+        trade_id(item.i),
+        updates,
+        conditions.ids,
+        conditions.malformed,
+    )
 
 
 def trades(items: list[Trade], *, has_rules: bool = True) -> TickColumns | None:
     """The same as `trade` of each.
 
-    None if one is incomplete, has a time that is not whole milliseconds, or is an official price.
+    None if one is incomplete, has a time that is not whole milliseconds, has conditions that cannot be read, or is an
+    official price.
     """
     symbols, times, prices = (list(map(attrgetter(field), items)) for field in ("sym", "t", "p"))
     if not all(symbols) or set(map(type, times)) != {int} or max(times) >= _LAST_MILLISECOND or None in prices:
@@ -84,6 +98,8 @@ def trades(items: list[Trade], *, has_rules: bool = True) -> TickColumns | None:
     place_of = {raw: place for place, raw in enumerate(set(raws))}
     which = np.fromiter(map(place_of.__getitem__, raws), np.intp, len(raws))
     read = list(map(_RULES.read, place_of))
+    if any(conditions.malformed for conditions in read):
+        return None
     updates = None
     if has_rules:
         if any(conditions.official for conditions in read):

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Meta
 
 from ticks_platform.feeds.columns import Decoded, TickColumns, decode_lines, floats
-from ticks_platform.feeds.decoding import UNDECODABLE, Finite
+from ticks_platform.feeds.decoding import UNDECODABLE, Finite, OptionalFields, with_constants_as_text
 from ticks_platform.feeds.events import Control, Event, Rejected, Tick
 from ticks_platform.feeds.twelve_data.names import Misfit, Names, Place
 from ticks_platform.timestamps import SECOND
@@ -51,6 +51,7 @@ class _Kind(msgspec.Struct):
 
 _price_decoder = msgspec.json.Decoder(_Price, strict=False)
 _decode_price = _price_decoder.decode
+_optional_fields = OptionalFields(_Price, required=("event", "symbol", "timestamp", "price"))
 _listing_decoder = msgspec.json.Decoder(_Listing)
 _place = attrgetter(*Place._fields)
 _decode_kind = msgspec.json.Decoder(_Kind).decode
@@ -66,7 +67,7 @@ def decode(frame: bytes) -> list[Event]:
     try:
         event = _decode_price(frame)
     except UNDECODABLE as error:
-        return [_not_a_price(frame, error)]
+        return [_odd(frame, error)]
     if event.event != "price":
         if event.event is None and event.price is not None:
             return [Rejected("price without an event name", frame)]
@@ -120,7 +121,8 @@ def decode_named(frame: bytes, names: Names) -> list[Event]:
     (event,) = decode(frame)
     if not isinstance(event, Tick):
         return [event]
-    found = names.find(Place(*_place(_listing_decoder.decode(frame))))
+    readable = frame if event.malformed is None else with_constants_as_text(frame) or frame
+    found = names.find(Place(*_place(_listing_decoder.decode(readable))))
     if isinstance(found, Misfit):
         return [Rejected(found.reason, frame)]
     return [msgspec.structs.replace(event, symbol=found)]
@@ -153,10 +155,29 @@ def _nanoseconds(seconds: float) -> int:
     return int(whole) * SECOND + round(fraction * SECOND)
 
 
-def _not_a_price(frame: bytes, error: Exception) -> Event:
-    """The event of a frame that is not a valid price: `Control` if it has another event name, else `Rejected`."""
+def _odd(frame: bytes, error: Exception) -> Event:
+    """The event of a frame that is no ordinary price.
+
+    `Control` if it has another event name, a tick without those optional fields that cannot be read, else `Rejected`.
+    """
+    readable = with_constants_as_text(frame) or frame
     with contextlib.suppress(*UNDECODABLE):
-        kind = decode_kind(frame)
+        kind = decode_kind(readable)
         if kind is not None and kind != "price":
             return Control(kind)
-    return Rejected(f"malformed frame: {error}", frame)
+    try:
+        event, malformed = _optional_fields.decode(readable)
+    except UNDECODABLE:
+        return Rejected(f"malformed frame: {error}", frame)
+    if event.event is None or not event.symbol or event.timestamp is None or event.price is None:
+        return _incomplete(event, frame) if event.event else Rejected(f"malformed frame: {error}", frame)
+    time = event.timestamp * SECOND if isinstance(event.timestamp, int) else _nanoseconds(event.timestamp)
+    return Tick(
+        event.symbol.upper(),
+        time,
+        event.price,
+        event.day_volume,
+        bid=event.bid,
+        ask=event.ask,
+        malformed=malformed or None,
+    )

@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from ticks_platform.feeds.decoding import UNDECODABLE, Finite
-from ticks_platform.feeds.events import Bar, Event, Rejected
+from ticks_platform.feeds.decoding import UNDECODABLE, Finite, OptionalFields
+from ticks_platform.feeds.events import Bar, Event, Rejected, with_malformed
 from ticks_platform.feeds.history import (
     Header,
     History,
@@ -68,7 +68,8 @@ class _Body(msgspec.Struct):
     meta: _Meta | None = None
 
 
-_decode_value = msgspec.json.Decoder(_Value, strict=False).decode
+_value_decoder = msgspec.json.Decoder(_Value, strict=False)
+_value_fields = OptionalFields(_Value, required=("datetime", "open", "high", "low", "close"))
 _decode_body = msgspec.json.Decoder(_Body, strict=False).decode
 
 
@@ -175,7 +176,7 @@ def _format_minute(minute: int) -> str:
 def _minute(raw: msgspec.Raw) -> int | None:
     """Start of a bar in minutes since the epoch; None if it has none."""
     try:
-        value = _decode_value(raw)
+        value, _ = _decode_value(raw)
         begin = datetime.fromisoformat(value.datetime or "").replace(tzinfo=timezone.utc)
     except (*UNDECODABLE, ValueError):
         return None
@@ -186,11 +187,20 @@ def _bar(symbol: str, raw: msgspec.Raw, *, extended: bool) -> Event:
     minute = _minute(raw)
     if minute is None:
         return Rejected("malformed bar, or bar without a valid time", bytes(raw))
-    value = _decode_value(raw)
+    value, malformed = _decode_value(raw)
     begin = minute * MINUTE
     # Bars of extended hours have no volume; a zero stands for it.
     volume = value.volume or None if extended else value.volume
-    return Bar(symbol, begin, begin + MINUTE, value.open, value.high, value.low, value.close, volume)
+    bar = Bar(symbol, begin, begin + MINUTE, value.open, value.high, value.low, value.close, volume)
+    return with_malformed(bar, malformed)
+
+
+def _decode_value(raw: msgspec.Raw) -> tuple[_Value, tuple[str, ...]]:
+    """A bar, and the fields that cannot be read. Raises one of UNDECODABLE."""
+    try:
+        return _value_decoder.decode(raw), ()
+    except UNDECODABLE:
+        return _value_fields.decode(bytes(raw))
 
 
 def error_of(answer: HistoryAnswer, code: int | None, message: str | None, what: str) -> Exception | None:

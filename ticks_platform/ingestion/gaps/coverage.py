@@ -24,6 +24,7 @@ from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.ingestion.gaps import market_sessions
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes, Period
+from ticks_platform.ingestion.gaps.insert_by_symbol import insert_by_symbol
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import storable
@@ -31,7 +32,6 @@ from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
-
 
 IN_FLIGHT = 250_000_000
 """Nanoseconds that a frame may be in flight: one that is lost with its connection was sent up to so much before the
@@ -295,14 +295,13 @@ class Coverage:
             last = _store(cursor, lease, periods)
             _extend_to_last_ticks(cursor, lease, [period for period in last if period.ended_by == "silent"])
         if refusals:
-            execute_values(
-                cursor,
-                sql_files.read("queries/gaps/record_refusals.sql"),
-                [(lease.feed, *item) for item in refusals.items()],
-                template="(%s, %s, %s::text)",
-                page_size=1000,
-            )
+            values = [(lease.feed, *item) for item in refusals.items()]
+            insert_by_symbol(cursor, "queries/gaps/record_refusals.sql", values, template="(%s, %s, %s::text)")
         self._stored, self._stored_refusals, self._stored_symbols = len(periods), refusals, symbols
+
+    def not_stored(self) -> None:
+        """The last `store` was rolled back, and what it stored is not committed with its transaction."""
+        self._stored, self._stored_refusals, self._stored_symbols = 0, {}, None
 
     def committed(self) -> None:
         """Drop the changes of the last `store`: they are committed."""
@@ -324,23 +323,19 @@ def _store(cursor: Cursor, lease: Lease, periods: Sequence[Period]) -> Collectio
     """Store the latest state of each period, and return those."""
     # An INSERT … ON CONFLICT must not have the same key twice.
     last = {(period.symbol, period.connection, period.begins_at): period for period in periods}
-    execute_values(
-        cursor,
-        sql_files.read("queries/gaps/record_coverage.sql"),
-        [
-            (
-                lease.feed,
-                period.symbol,
-                from_nanoseconds(period.begins_at),
-                None if period.ends_at is None else from_nanoseconds(period.ends_at),
-                period.ended_by,
-                lease.epoch,
-                period.connection,
-            )
-            for period in last.values()
-        ],
-        page_size=1000,
-    )
+    values = [
+        (
+            lease.feed,
+            period.symbol,
+            from_nanoseconds(period.begins_at),
+            None if period.ends_at is None else from_nanoseconds(period.ends_at),
+            period.ended_by,
+            lease.epoch,
+            period.connection,
+        )
+        for period in last.values()
+    ]
+    insert_by_symbol(cursor, "queries/gaps/record_coverage.sql", values)
     return last.values()
 
 

@@ -7,22 +7,29 @@ of a repaired or ignored gap is never lost.
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg2.extras import execute_values
 
+from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.calendars import Calendar, calendar
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.gaps import coverage
+from ticks_platform.ingestion.transactions import Transactions
 from ticks_platform.intervals import subtract
 from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.failures import FAILURES
 from ticks_platform.timestamps import from_microseconds, to_microseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+logger = logging.getLogger(__name__)
 
 FIRST_SUBSCRIPTION = 10_000_000
 """Microseconds that the first subscription to a symbol may take without being a gap."""
@@ -158,6 +165,30 @@ def update(cursor: Cursor, feed: str, *, now: datetime) -> Updated:
         _compare(symbol, found, [gap for gap in known if gap.begin >= begin], changes)
     _write(cursor, feed, changes)
     return Updated(len(since), len(changes.found), len(changes.changed), len(changes.removed))
+
+
+class GapUpdates:
+    """Recomputes a feed's gaps for its loader. Ticks come first: failures are retried ever later."""
+
+    def __init__(self, transactions: Transactions, feed: str) -> None:
+        self._transactions = transactions
+        self._feed = feed
+        self._backoff = Backoff(base=2.0, cap=60.0)
+        self._due_at = 0.0
+
+    def update(self) -> bool:
+        """Recompute the gaps; returns whether they are up to date."""
+        if time.monotonic() < self._due_at:
+            return False
+        try:
+            self._transactions.once(lambda cursor: update(cursor, self._feed, now=datetime.now(timezone.utc)))
+        except FAILURES as error:
+            self._transactions.close()
+            self._due_at = time.monotonic() + self._backoff.next_delay()
+            logger.warning("feed %s: cannot compute its gaps, will retry: %s", self._feed, str(error).strip())
+            return False
+        self._backoff.reset()
+        return True
 
 
 def forget_old(cursor: Cursor, feed: str, *, now: datetime) -> None:

@@ -193,6 +193,11 @@ class Journal:
                     raise
         return groups
 
+    def take_again(self, position: int) -> None:
+        """Let the next `take` begin at a group that was taken already."""
+        with self._changed:
+            self._next_read = position
+
     def peek(self) -> Iterator[FrameGroup]:
         """Yield the groups that are not taken yet, oldest first, without taking them. Raises as `take` does."""
         with self._translate_errors("read"):

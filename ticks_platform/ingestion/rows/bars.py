@@ -42,6 +42,8 @@ def store(cursor: Cursor, feed: str, bars: Rows) -> Upserted:
         },
     )
     known = set(cursor.fetchall())
+    # The limit guards against statements that unpack more than was meant, and each bar unpacks the batch of its window.
+    cursor.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
     new = np.zeros(len(windows), dtype=np.bool_)
     latest = {}
     for place, window in enumerate(windows):

@@ -14,7 +14,9 @@ import numpy.typing as npt
 from ticks_platform.feeds.columns import Decoded, TickColumns
 from ticks_platform.feeds.events import Control, Event, Rejected, Tick
 from ticks_platform.ingestion.journal.file import FrameGroup, frame_size
-from ticks_platform.ingestion.rows.tables import TABLES, UNSTORABLE, Rows, Table
+from ticks_platform.ingestion.rows import malformed_fields
+from ticks_platform.ingestion.rows.tables import TABLES, Rows, Table
+from ticks_platform.timescale.failures import UNSTORABLE
 
 FUTURE_TOLERANCE = 300 * 1_000_000_000
 """Nanoseconds by which a tick's time may be after its arrival; the table's CHECK allows the same."""
@@ -25,6 +27,9 @@ EARLIEST = 631_152_000 * 1_000_000_000
 _CHUNK_BYTES = 128 << 10
 """Bytes of frames that are decoded by one call: enough to make the call's cost negligible, few enough to hold the
 interpreter lock for at most a millisecond, and to limit the frames that one malformed frame sends to the slow path."""
+
+_ROWS = ("ticks", "quotes", "bars", "official_prices", "corrections", "halts")
+"""The rows of a batch, in the order of TABLES."""
 
 Decode = Callable[[bytes], list[Event]]
 DecodeMany = Callable[[Sequence[bytes]], Decoded | None]
@@ -66,19 +71,36 @@ class DecodedBatch(NamedTuple):
         return (self.ticks, self.quotes, self.bars, self.official_prices, self.corrections, self.halts)
 
     @property
+    def malformed(self) -> list[malformed_fields.Count]:
+        """Events with an optional field that is left out, by arrival day and field."""
+        kinds = (self.ticks, self.quotes, self.bars)
+        return [count for each in kinds for count in malformed_fields.count(each.texts("malformed"), each.received_at)]
+
+    @property
     def end(self) -> int:
         """The position after the last frame."""
         return self.groups[-1].end
 
     @property
-    def symbols(self) -> int:
-        """Number of distinct symbols of the ticks."""
-        return len(set(self.ticks.column("symbol")))
-
-    @property
     def frames(self) -> int:
         """Number of frames."""
         return sum(len(group.frames) for group in self.groups)
+
+    def halves(self) -> tuple[DecodedBatch, DecodedBatch]:
+        """The events of the first half of the groups, and those of the second half; there are two groups or more."""
+        middle = len(self.groups) // 2
+        boundary = self.groups[middle].position
+        return self._part(slice(None, middle), -1, boundary), self._part(slice(middle, None), boundary, self.end)
+
+    def _part(self, groups: slice, begin: int, end: int) -> DecodedBatch:
+        parts = dict(zip(_ROWS, (rows.between(begin, end) for rows in self.rows), strict=True))
+        return self._replace(
+            groups=self.groups[groups],
+            events_of=self.events_of[groups],
+            control_of=self.control_of[groups],
+            rejected=[event for event in self.rejected if begin <= event.position < end],
+            **parts,
+        )
 
     def groups_of(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
         """The index of each position's group."""
@@ -148,6 +170,8 @@ def decode_groups(groups: Sequence[FrameGroup], decode: Decode, decode_many: Dec
     ticks, quotes, bars, official_prices, corrections, halts = (
         Rows.joined(part) if part else nothing for part in parts.values()
     )
+    if not all(malformed_fields.are_storable(ticks.texts(field)) for field in malformed_fields.TEXTS):
+        ticks = ticks._replace(events=malformed_fields.clear(ticks.as_events()))
     return _reject_impossible_times(
         DecodedBatch(groups, events_of, control_of, ticks, quotes, bars, official_prices, corrections, halts, rejected)
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +15,7 @@ from psycopg2.extras import execute_values
 from ticks_platform import masking
 from ticks_platform.escaping import printable
 from ticks_platform.ingestion.lease import Lease
-from ticks_platform.ingestion.rows import bars, corrections, duplicate_trades, halts, official_prices
+from ticks_platform.ingestion.rows import bars, corrections, duplicate_trades, halts, malformed_fields, official_prices
 from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent, Stored
 from ticks_platform.ingestion.rows.duplicate_trades import Suspect, TradeMemory
 from ticks_platform.ingestion.rows.tables import (
@@ -21,22 +23,25 @@ from ticks_platform.ingestion.rows.tables import (
     CORRECTIONS,
     HALTS,
     OFFICIAL_PRICES,
+    QUOTES,
     TICKS,
-    UNSTORABLE,
     Rows,
     Table,
 )
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.columnstore import DirectCompress
 from ticks_platform.timescale.database import storable
+from ticks_platform.timescale.failures import UNSTORABLE, Meaning, first_line, is_of_state, meaning
+from ticks_platform.timescale.splitting import Splitter, attempt, store_items
 from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-_BAD_DATA_CLASSES = ("22", "23")
-"""SQLSTATE classes data exception and integrity constraint violation: the rows are at fault, not the database."""
+logger = logging.getLogger(__name__)
 
+LAST_ATTEMPT = 3
+"""The attempt at which an event that fails alone is rejected, if nothing tells whether the table takes others."""
 
 _UPSERT = {BARS: bars.store, OFFICIAL_PRICES: official_prices.store}
 """How to store rows of which a later one replaces an earlier one."""
@@ -63,12 +68,61 @@ def prepare(batch: DecodedBatch, memory: TradeMemory, lease: Lease) -> PreparedB
     encoded = {}
     for table, rows in batch.tables:
         if table.encode is not None:
-            kept = duplicate_trades.split(rows, repeats)[0] if table is TICKS else rows
             try:
-                encoded[table.name] = table.encode(kept, lease.feed, lease.journal_number)
-            except UNSTORABLE:
+                encoded[table.name] = _encode(table, rows, repeats, lease)
+            except MemoryError:
                 continue
+            except UNSTORABLE:
+                if table not in (TICKS, QUOTES):
+                    continue
+                # An optional field may be at fault; otherwise `store` finds what is, by splitting the batch.
+                rows = rows._replace(events=malformed_fields.clear(rows.as_events()))
+                batch = batch._replace(ticks=rows) if table is TICKS else batch._replace(quotes=rows)
+                with contextlib.suppress(MemoryError, *UNSTORABLE):
+                    encoded[table.name] = _encode(table, rows, repeats, lease)
     return PreparedBatch(batch, encoded, repeats, suspects)
+
+
+def _encode(table: Table, rows: Rows, repeats: list[int], lease: Lease) -> bytes:
+    assert table.encode is not None
+    kept = duplicate_trades.split(rows, repeats)[0] if table is TICKS else rows
+    return table.encode(kept, lease.feed, lease.journal_number)
+
+
+class NextBatch(NamedTuple):
+    """A prepared batch, and the events that were removed from it because the predecessor has stored them."""
+
+    prepared: PreparedBatch
+    left_out: list[Rows]
+    memory: TradeMemory | None = None
+    """Of a half: a memory of the whole batch."""
+
+    @property
+    def batch(self) -> DecodedBatch:
+        """Its events."""
+        return self.prepared.batch
+
+    @property
+    def is_one_group(self) -> bool:
+        """Whether it has no halves: a checkpoint is at the end of a group of frames."""
+        return len(self.batch.groups) == 1
+
+    def halves(self, lease: Lease) -> tuple[NextBatch, NextBatch]:
+        """The first half of its groups and the second, each to be committed by itself."""
+        memory = self.memory
+        if memory is None:
+            # Knows all of their trades, so all are looked up in the table: the first half may have stored them.
+            memory = TradeMemory()
+            with contextlib.suppress(*UNSTORABLE):
+                memory.suspects(self.batch.ticks)
+        first, second = self.batch.halves()
+        boundary = second.groups[0].position
+        before = [rows.between(-1, boundary) for rows in self.left_out]
+        after = [rows.between(boundary, second.end) for rows in self.left_out]
+        return (
+            NextBatch(prepare(first, memory, lease), before, memory),
+            NextBatch(prepare(second, memory, lease), after, memory),
+        )
 
 
 class Store:
@@ -76,6 +130,8 @@ class Store:
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
+        self.attempt = 1
+        """Which attempt at a batch the next one is."""
         self._direct_compress = DirectCompress()
         self._ticks_have_trigger = True
         """Or may get one: this changes once, to False."""
@@ -83,10 +139,14 @@ class Store:
     def store(self, cursor: Cursor, prepared: PreparedBatch) -> Stored:
         """Store a batch; events that the database refuses go to rejected_event.
 
-        Raises psycopg2.Error if the rows are not at fault.
+        Raises an error if the rows are not at fault, or if that is not clear and the batch can be halved: it has more
+        than one group. Only ticks raise such an error; events of other tables are rejected.
         """
         stored = Stored([], [], [], [])
         batch = prepared.batch
+        if self.attempt > 1:
+            # A constraint that is checked at the commit would not tell whose fault it is.
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         # Before the ticks: one of them may be the corrected trade, a duplicate as long as the other one stands.
         for_new_ticks = self._take_back(cursor, batch, batch.corrections, stored)
         for table, rows in batch.tables:
@@ -103,6 +163,11 @@ class Store:
                 loaded = self._copy(cursor, batch, table, rows, prepared.encoded.get(table.name), stored.refused)
                 stored.loaded.extend((table, part) for part in loaded)
         self._store_rejected(cursor, batch.rejected + stored.refused)
+        error = attempt(cursor, lambda: malformed_fields.add(cursor, self._lease.feed, batch.malformed))
+        if error is not None:
+            logger.warning(
+                "feed %s: fields that cannot be read are not counted: %s", self._lease.feed, first_line(error)
+            )
         return stored
 
     def _store_ticks(self, cursor: Cursor, prepared: PreparedBatch, stored: Stored) -> None:
@@ -112,7 +177,7 @@ class Store:
         _, already_stored = duplicate_trades.split(ticks, known)
         _, repeats = duplicate_trades.split(ticks, sorted({*prepared.repeats}.difference(known)))
         encoded = None if known else prepared.encoded.get(TICKS.name)
-        self._direct_compress.prepare(cursor, rows=len(upcoming.events), symbols=batch.symbols)
+        self._direct_compress.prepare(cursor, rows=len(upcoming.events), symbols=_symbols(ticks))
         while upcoming.events:
             before = len(stored.refused)
             loaded = self._copy(cursor, batch, TICKS, upcoming, encoded, stored.refused)
@@ -125,8 +190,12 @@ class Store:
 
         # New ticks whose correction came before them.
         new = [rows for table, rows in stored.loaded if table is TICKS and rows.texts("trade_id") is not None]
-        if new:
-            corrections.apply_waiting(cursor, self._lease, new)
+        for _, error in store_items(cursor, new, lambda parts: corrections.apply_waiting(cursor, self._lease, parts)):
+            logger.error(
+                "feed %s: corrections that wait for their ticks cannot be applied: %s",
+                self._lease.feed,
+                first_line(error),
+            )
 
     def _upsert(self, cursor: Cursor, batch: DecodedBatch, table: Table, rows: Rows, stored: Stored) -> None:
         def store(part: Rows) -> None:
@@ -134,7 +203,7 @@ class Store:
             stored.loaded.append((table, result.inserted))
             stored.replaced.append(result.replaced)
 
-        self._store_or_split(cursor, batch, rows, store, stored.refused)
+        self._store_or_split(cursor, batch, table, rows, store, stored.refused)
 
     def _store_halts(self, cursor: Cursor, batch: DecodedBatch, rows: Rows, stored: Stored) -> None:
         def store(part: Rows) -> None:
@@ -142,7 +211,7 @@ class Store:
             stored.loaded.append((HALTS, new))
             stored.duplicate.append(known)
 
-        self._store_or_split(cursor, batch, rows, store, stored.refused)
+        self._store_or_split(cursor, batch, HALTS, rows, store, stored.refused)
 
     def _take_back(self, cursor: Cursor, batch: DecodedBatch, rows: Rows, stored: Stored) -> list[Rows]:
         """Take stored ticks back; returns the corrections for which there was none, in parts."""
@@ -154,15 +223,19 @@ class Store:
             others.append(left)
 
         if rows.events:
-            self._store_or_split(cursor, batch, rows, store, stored.refused)
+            self._store_or_split(cursor, batch, CORRECTIONS, rows, store, stored.refused)
         return [part for part in others if part.events]
 
     def _take_back_or_wait(self, cursor: Cursor, batch: DecodedBatch, rows: Rows, stored: Stored) -> None:
         """Take ticks back that this batch brought; the other corrections wait for their tick, or change nothing."""
-        for part in self._take_back(cursor, batch, rows, stored):
+
+        def wait(part: Rows) -> None:
             waiting, without_effect = corrections.wait(cursor, self._lease, part)
             stored.loaded.append((CORRECTIONS, waiting))
             stored.duplicate.append(without_effect)
+
+        for part in self._take_back(cursor, batch, rows, stored):
+            self._store_or_split(cursor, batch, CORRECTIONS, part, wait, stored.refused)
 
     def _copy(
         self,
@@ -191,7 +264,7 @@ class Store:
                 _copy_in(cursor, table, data, len(part.events))
             loaded.append(part)
 
-        self._store_or_split(cursor, batch, rows, store, refused)
+        self._store_or_split(cursor, batch, table, rows, store, refused)
         return loaded
 
     def _has_trigger(self, cursor: Cursor) -> bool:
@@ -204,27 +277,56 @@ class Store:
         self,
         cursor: Cursor,
         batch: DecodedBatch,
-        part: Rows,
+        table: Table,
+        rows: Rows,
         store: Callable[[Rows], None],
         refused: list[RejectedEvent],
     ) -> None:
-        """Store a part of the batch; if it contains bad events, halve it until they are found."""
-        cursor.execute("SAVEPOINT part")
+        """Store rows of one table; those that cannot be stored are found by halving, and added to `refused`.
+
+        A table that takes no ticks is an error; one that takes nothing else holds up no ticks.
+        """
+        is_ticks = table is TICKS
+        splitter = Splitter(
+            cursor,
+            store,
+            Rows.part,
+            lambda part: len(part.events),
+            only_data=is_ticks and len(batch.groups) > 1,
+            accepts=(lambda error: self._takes_ticks(cursor, error)) if is_ticks else None,
+        )
+        for part, error in splitter.run(rows):
+            reason = first_line(error)
+            for position, received_at in zip(part.positions.tolist(), part.received_at.tolist(), strict=True):
+                refused.append(batch.reject(position, received_at, reason))
+            if meaning(error) is not Meaning.DATA:
+                logger.warning(
+                    "feed %s: %d events for %s cannot be stored and are rejected: %s",
+                    self._lease.feed,
+                    len(part.events),
+                    table.name,
+                    reason,
+                )
+
+    def _takes_ticks(self, cursor: Cursor, error: Exception) -> bool:
+        """Whether the table takes ticks, after it took none of those that it was given because of `error`.
+
+        Its newest row is inserted again, and taken away. If there is none, attempts are counted, unless the error is
+        one of the schema's or the server's state.
+        """
+        cursor.execute("SAVEPOINT probe")
+        columns = sql.SQL(", ").join(map(sql.Identifier, TICKS.columns))
         try:
-            store(part)  # raises one of UNSTORABLE while encoding, or a database error
-        except (psycopg2.Error, *UNSTORABLE) as error:
-            if isinstance(error, psycopg2.Error) and not _is_bad_data(error):
+            cursor.execute(sql_files.compose("queries/rows/insert_newest_tick_again.sql", columns=columns))
+            inserted = cursor.rowcount
+        except psycopg2.Error as other:
+            if meaning(other, cursor.connection) is Meaning.AWAY:
                 raise
-            cursor.execute("ROLLBACK TO SAVEPOINT part")
-            if len(part.events) == 1:
-                reason = str(error).strip().partition("\n")[0]
-                refused.append(batch.reject(int(part.positions[0]), int(part.received_at[0]), reason))
-                return
-            middle = len(part.events) // 2
-            self._store_or_split(cursor, batch, part.part(0, middle), store, refused)
-            self._store_or_split(cursor, batch, part.part(middle, len(part.events)), store, refused)
-            return
-        cursor.execute("RELEASE SAVEPOINT part")
+            inserted = -1
+        cursor.execute("ROLLBACK TO SAVEPOINT probe")
+        if inserted:
+            return inserted > 0
+        return self.attempt >= LAST_ATTEMPT and not is_of_state(error)
 
     def _store_rejected(self, cursor: Cursor, rejected: Sequence[RejectedEvent]) -> None:
         if rejected:
@@ -247,6 +349,14 @@ class Store:
             )
 
 
+def _symbols(ticks: Rows) -> int:
+    """Number of distinct symbols."""
+    try:
+        return len(set(ticks.column("symbol")))
+    except TypeError:
+        return len(ticks.events)  # one of them is no text; it cannot be stored
+
+
 def _insert_ticks(cursor: Cursor, encoded: bytes, rows: int) -> None:
     """Store ticks where a trigger is fired by each: TimescaleDB 2.29.2 does not invalidate candles if COPY fires it."""
     cursor.execute(sql_files.read("queries/rows/create_arriving_ticks.sql"))
@@ -263,7 +373,3 @@ def _copy_in(cursor: Cursor, table: Table, encoded: bytes, rows: int) -> None:
     cursor.copy_expert(statement, io.BytesIO(encoded), size=1 << 20)
     if cursor.rowcount != rows:
         raise psycopg2.InternalError(f"COPY into {table.name} stored {cursor.rowcount} of {rows} rows")
-
-
-def _is_bad_data(error: psycopg2.Error) -> bool:
-    return (error.pgcode or "")[:2] in _BAD_DATA_CLASSES

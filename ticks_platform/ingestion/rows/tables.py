@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain, compress
@@ -17,9 +16,7 @@ from ticks_platform.feeds.columns import TickColumns, floats, texts
 from ticks_platform.feeds.events import Bar, Correction, OfficialPrice, Quote, Tick, TradingHalt
 from ticks_platform.feeds.updates import ALL
 from ticks_platform.timescale import copy
-
-UNSTORABLE = (AttributeError, OverflowError, TypeError, ValueError, struct.error)
-"""Errors that encoding raises if an event holds what its column cannot."""
+from ticks_platform.timescale.failures import UNSTORABLE
 
 JOURNAL_BITS, POSITION_BITS = 16, 46
 """Bits of a tick_id for the journal number, and for the position in that journal."""
@@ -43,6 +40,10 @@ class Rows(NamedTuple):
         events = self.events
         chosen = events.where(kept) if isinstance(events, TickColumns) else list(compress(events, kept.tolist()))
         return Rows(chosen, self.positions[kept], self.received_at[kept])
+
+    def between(self, begin: int, end: int) -> Rows:
+        """The events from this position in the journal up to that one."""
+        return self.where((self.positions >= begin) & (self.positions < end))
 
     @classmethod
     def joined(cls, parts: Sequence[Rows]) -> Rows:

@@ -13,7 +13,7 @@ import pytest
 
 from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick, TradingHalt
 from ticks_platform.feeds.polygon import events as polygon_events
-from ticks_platform.feeds.polygon.events import decode
+from ticks_platform.feeds.polygon.events import decode, decode_many
 
 MS = 1_000_000
 AT = 1_536_036_818_784
@@ -278,13 +278,7 @@ ODD: list[Any] = [
     {**T, "t": "soon"},
     {**T, "t": "NaN"},
     {**T, "t": "Infinity"},
-    {**T, "i": {"a": 1}},
-    {**T, "x": [4]},
-    {**T, "s": "Infinity"},
-    {**T, "ds": ""},
-    {**T, "trfi": 201.5},
     {**T, "sym": 5},
-    {**Q, "bp": "nan"},
     {**AM, "s": None},
     {**AM, "h": "high"},
     {**C, "a": 0},
@@ -307,8 +301,58 @@ def test_a_malformed_event_does_not_affect_the_others(odd: Any) -> None:
     assert json.loads(events[1].raw) == odd
 
 
+ODD_OPTIONAL: list[tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
+    (T, {"i": {"a": 1}}, ("i",)),
+    (T, {"i": 1.5}, ("i",)),
+    (T, {"x": [4]}, ("x",)),
+    (T, {"s": "Infinity"}, ("s",)),
+    (T, {"s": {}}, ("s",)),
+    (T, {"ds": ""}, ("ds",)),
+    (T, {"trfi": 201.5}, ("trfi",)),
+    (T, {"c": "late"}, ("c",)),
+    (T, {"c": {"a": 1}}, ("c",)),
+    (T, {"c": [12, "x", 37]}, ("c",)),
+    (T, {"c": 1.3e19, "x": {}, "s": "N/A", "i": []}, ("s", "i", "x", "c")),
+    (Q, {"bp": "nan"}, ("bp",)),
+    (Q, {"as": "N/A", "bs": ""}, ("bs", "as")),
+    (AM, {"v": "", "vw": "N/A", "e": {}}, ("e", "v", "vw")),
+    (AM, {"dv": "much"}, ("dv",)),
+    (XT, {"s": "NaN", "i": [1], "x": {}}, ("s", "i", "x")),
+    (XQ, {"ap": "inf"}, ("ap",)),
+    (C, {"x": [44]}, ("x",)),
+]
+
+
+@pytest.mark.parametrize(("event", "fields", "malformed"), ODD_OPTIONAL)
+def test_an_optional_field_costs_no_price(
+    event: dict[str, Any], fields: dict[str, Any], malformed: tuple[str, ...]
+) -> None:
+    """It is None and named; the others of the frame are as always."""
+    whole = decode(frame(T, {**event, **fields}, Q))
+    found = whole[1]
+    assert (whole[0], whole[2]) == (one(T), one(Q))
+    assert isinstance(found, Tick | Quote | Bar)
+    assert found.malformed is not None
+    assert set(found.malformed) == set(malformed)
+    # As if they were not there, but for conditions of which some can be read.
+    expected = one({name: value for name, value in event.items() if name not in fields})
+    if fields.get("c") == [12, "x", 37]:
+        expected = one(event, c=[12, 37])
+    assert msgspec.structs.replace(found, malformed=None) == expected
+    many = decode_many([frame({**event, **fields})] * 2)
+    assert many is None or many.events == [found] * 2
+
+
+def test_numbers_that_json_does_not_have() -> None:
+    """Python's own encoder writes NaN and Infinity."""
+    for word in (b"NaN", b"Infinity", b"-Infinity"):
+        events = decode(frame(T, T, Q).replace(b'"s": 100', b'"s": ' + word, 1))
+        assert [getattr(event, "malformed", ()) for event in events] == [("s",), None, None]
+        assert [getattr(event, "size", 100) for event in events] == [None, 100, 100]
+
+
 def test_nan_and_infinity_literals() -> None:
-    # These are not JSON, so the frame cannot be split into events.
+    # These are not JSON, and the price is required.
     for word in (b"NaN", b"Infinity", b"-Infinity"):
         whole = b'[{"ev":"T","sym":"A","p":%s,"t":1536036818784}]' % word
         (rejected,) = decode(whole)

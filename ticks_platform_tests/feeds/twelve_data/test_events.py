@@ -130,8 +130,6 @@ def test_every_second_of_a_day_is_exact(twelve_data: TwelveDataConnector) -> Non
         ({"price": "NaN"}, "price"),
         ({"price": "Infinity"}, "price"),
         ({"price": "-inf"}, "price"),
-        ({"bid": "nan"}, "bid"),
-        ({"ask": "inf"}, "ask"),
         ({"timestamp": "2023-05-19T14:54:04Z"}, "timestamp"),
         ({"timestamp": 1e30}, "timestamp"),
         ({"timestamp": "1e30"}, "timestamp"),
@@ -142,8 +140,6 @@ def test_every_second_of_a_day_is_exact(twelve_data: TwelveDataConnector) -> Non
         ({"timestamp": "nan"}, "timestamp"),
         ({"timestamp": "infinity"}, "timestamp"),
         ({"timestamp": False}, "timestamp"),
-        ({"day_volume": "nan"}, "day_volume"),
-        ({"day_volume": "-Infinity"}, "day_volume"),
     ],
     ids=repr,
 )
@@ -153,6 +149,39 @@ def test_prices_that_cannot_be_rows(twelve_data: TwelveDataConnector, fields: di
     assert isinstance(event, Rejected)
     assert says in event.reason
     assert event.raw == frame
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        ({"day_volume": 1.3e19}, {"day_volume": 1.3e19}),
+        ({"day_volume": 13_000_000_000_000_000_000}, {"day_volume": 1.3e19}),
+        ({"day_volume": 0.75}, {"day_volume": 0.75}),
+        ({"day_volume": "0.75"}, {"day_volume": 0.75}),
+        ({"day_volume": None}, {}),
+        ({"day_volume": ""}, None),
+        ({"day_volume": "N/A"}, None),
+        ({"day_volume": "nan"}, None),
+        ({"day_volume": "-Infinity"}, None),
+        ({"day_volume": {}}, None),
+        ({"day_volume": [1]}, None),
+        ({"day_volume": 10**400}, None),
+        ({"bid": "NaN"}, None),
+        ({"ask": "inf", "bid": {}}, None),
+        ({"bid": float("nan")}, None),
+        ({"day_volume": float("inf")}, None),
+    ],
+    ids=repr,
+)
+def test_an_optional_field_costs_no_price(
+    twelve_data: TwelveDataConnector, fields: dict[str, Any], kept: dict[str, float] | None
+) -> None:
+    whole = {"day_volume": None, "bid": None, "ask": None, **(kept or {})}
+    found = only(twelve_data.decode(price(**{"day_volume": None, "bid": None, "ask": None, **fields})))
+    assert isinstance(found, Tick)
+    assert found.malformed == (None if kept is not None else tuple(name for name in whole if name in fields))
+    assert {name: getattr(found, name) for name in whole} == whole
+    assert found.price == only(twelve_data.decode(price())).price  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("missing", ["symbol", "timestamp", "price"])

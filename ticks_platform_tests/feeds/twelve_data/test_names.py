@@ -102,6 +102,9 @@ def test_a_listing_has_the_hours_of_its_exchange(symbol: str, market: str, hours
 @pytest.mark.parametrize("asked", [("aapl", "btc/usd"), ("aapl", "BTC/USD:Binance")], ids=["plain", "named"])
 def test_an_answer_in_small_letters_has_the_same_name(asked: tuple[str, ...]) -> None:
     assert outcome(connector(*asked), "aapl") == "AAPL"
+    (odd,) = connector(*asked).decode(price("aapl", day_volume="N/A"))
+    assert isinstance(odd, Tick)
+    assert odd.symbol == "AAPL"
     assert outcome(connector(*asked), "btc/usd", exchange="binance") == connector(*asked).symbol_of(asked[1])
 
 

@@ -82,7 +82,9 @@ def test_invalid_quotes_are_rejected(database: Database, take_lease: TakeLease, 
         ]
 
     make_loader(take_lease("one"), [b"12345"], decode).run()
-    assert rows(database, "SELECT loaded, rejected FROM ticks_platform.feed_ledger") == [(1, 4)]
+    assert rows(database, "SELECT loaded, rejected FROM ticks_platform.feed_ledger") == [(3, 2)]
+    counted = "SELECT field, events FROM ticks_platform.malformed_field ORDER BY field"
+    assert rows(database, counted) == [("bid", 1), ("exchange", 1)]
     assert unbalanced(database) == []
 
 

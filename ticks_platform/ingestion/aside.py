@@ -1,0 +1,124 @@
+"""What a loader stores beside the events: changes of its connections, and coverage. It never holds up the events.
+
+Coverage that the database will not take is tried again, later and later, and told; a change that it will not take is
+logged and left out.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ticks_platform.backoff import Backoff
+from ticks_platform.ingestion import channels
+from ticks_platform.ingestion.changes import Changes
+from ticks_platform.ingestion.gaps import coverage
+from ticks_platform.ingestion.gaps.coverage import Coverage
+from ticks_platform.ingestion.lease import Lease
+from ticks_platform.timescale.failures import first_line
+from ticks_platform.timescale.splitting import attempt
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+logger = logging.getLogger(__name__)
+
+
+class Aside:
+    """The changes and the coverage of one loader."""
+
+    def __init__(self, feed: str, of_feed: Coverage | None) -> None:
+        """`of_feed` is the feed's coverage, if the loader keeps any."""
+        self.changes = Changes()
+        self._feed = feed
+        self._coverage = of_feed
+        self._backoff = Backoff(base=2.0, cap=60.0)
+        self._due_at = 0.0
+        self._earlier_owners = True
+        self._earlier_owners_done = False
+        self._reopen = False
+        self._has_stored = False
+        self.changed = False
+        """Whether coverage was stored that gaps do not follow yet."""
+        self.trouble: str | None = None
+        """Why coverage cannot be stored, or None. Safe from any thread."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is coverage to store now."""
+        return self._coverage is not None and self._coverage.waiting and time.monotonic() >= self._due_at
+
+    def begin(self, cursor: Cursor, lease: Lease) -> None:
+        """Close what earlier owners left open; call `committed` after the commit of each transaction."""
+        attempt(cursor, lambda: channels.clear(cursor, lease.feed))
+        self._store_coverage(cursor, lease)
+
+    def reopen(self) -> None:
+        """Reopen this owner's coverage with the next `store`: others may have closed it."""
+        self._reopen = True
+
+    def store(self, cursor: Cursor, lease: Lease, *, with_channels: bool = True) -> None:
+        """Store what has changed; `with_channels` is false if the feed's channels belong to a successor."""
+        self.changes.store(cursor, lease, with_channels=with_channels)
+        if (self._earlier_owners or self._reopen or self._is_waiting()) and time.monotonic() >= self._due_at:
+            self._store_coverage(cursor, lease)
+
+    def extend_killed(self, cursor: Cursor, last_data: Iterable[tuple[int, int, datetime | None]]) -> None:
+        """Extend the coverage of killed owners, as `coverage.extend_killed` does; without it, a gap is too long."""
+        error = attempt(cursor, lambda: coverage.extend_killed(cursor, self._feed, last_data))
+        if error is not None:
+            logger.warning("feed %s: cannot extend coverage by earlier data: %s", self._feed, first_line(error))
+
+    def end(self, cursor: Cursor, lease: Lease) -> None:
+        """Close coverage that is still open because a connection ended without a change of state."""
+        error = attempt(
+            cursor,
+            lambda: coverage.close_abandoned(cursor, lease.feed, until_epoch=lease.epoch, ended_by="stopped"),
+        )
+        if error is not None:
+            logger.warning("feed %s: its next owner closes the coverage: %s", self._feed, first_line(error))
+
+    def committed(self) -> None:
+        """Drop what was stored: it is committed."""
+        self.changes.committed()
+        if self._earlier_owners_done:
+            self._earlier_owners = self._earlier_owners_done = False
+            if self._coverage is not None:
+                self._coverage.forget_earlier_notes()
+        if self._coverage is not None:
+            self._coverage.committed()
+        if self._has_stored:
+            self._reopen = self._has_stored = False
+
+    def _is_waiting(self) -> bool:
+        return self._coverage is not None and self._coverage.waiting
+
+    def _store_coverage(self, cursor: Cursor, lease: Lease) -> None:
+        self._earlier_owners_done = self._has_stored = False
+
+        def work() -> None:
+            if self._earlier_owners:
+                if self._coverage is not None:
+                    self._coverage.store_earlier_notes(cursor, lease)
+                coverage.close_abandoned(cursor, lease.feed, until_epoch=lease.epoch - 1)
+            if self._reopen:
+                coverage.reopen(cursor, lease)
+            if self._coverage is not None and self._coverage.waiting:
+                self._coverage.store(cursor, lease)
+                self.changed = True
+
+        error = attempt(cursor, work)
+        if error is None:
+            self._earlier_owners_done, self._has_stored = self._earlier_owners, True
+            self._backoff.reset()
+            self.trouble = None
+            return
+        if self._coverage is not None:
+            self._coverage.not_stored()
+        delay = self._backoff.next_delay()
+        self._due_at = time.monotonic() + delay
+        self.trouble = f"the coverage of feed '{self._feed}' cannot be stored, its ticks are: {first_line(error)}"
+        logger.warning("feed %s: cannot store coverage, retrying in %.0f s: %s", self._feed, delay, first_line(error))
