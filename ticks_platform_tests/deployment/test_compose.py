@@ -114,7 +114,7 @@ def test_images_are_pinned(tmp_path: Path) -> None:
     environment = {"PATH": f"{docker.parent}:{os.environ['PATH']}"}
     for _ in range(2):
         subprocess.run(
-            ["sh", "deploy/pin-images.sh"], cwd=tmp_path, env={"PATH": path}, check=True, capture_output=True
+            ["sh", "deploy/pin-images.sh"], cwd=tmp_path, env=environment, check=True, stdout=subprocess.DEVNULL
         )
     lines = (tmp_path / ".env").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "TICKS_DB_PASSWORD=kept"
