@@ -34,13 +34,13 @@ def run_all(scenarios: Sequence[Scenario], clients: Sequence[str]) -> dict[tuple
 
 
 def main() -> int:
-    """Run the given scenarios, or all. The exit code is 1 if one of our clients failed."""
+    """Run the given scenarios, or all. The exit code is 1 if one of our clients failed, or a cell could not be run."""
     names = [scenario.name for scenario in SCENARIOS]
     parser = argparse.ArgumentParser(
         prog="python -m conformance", description=f"Compare clients under faults. Scenarios: {', '.join(names)}."
     )
     parser.add_argument("names", nargs="*", metavar="scenario", help="scenarios to run; all by default")
-    parser.add_argument("--client", action="append", choices=CLIENTS, help="client to run; all four by default")
+    parser.add_argument("--client", action="append", choices=CLIENTS, help="client to run; all by default")
     given = parser.parse_args()
     if unknown := set(given.names) - set(names):
         parser.error(f"unknown scenario: {', '.join(sorted(unknown))}")
@@ -57,7 +57,15 @@ def main() -> int:
     ]
     print_json(in_order)
     print(f"{len(in_order)} cells in {time.monotonic() - began:.0f} s", file=sys.stderr)
-    return int(any(not result.fine and result.client in OURS for result in in_order))
+    return exit_code(in_order)
+
+
+def exit_code(results: Sequence[Result]) -> int:
+    """1 if one of our clients failed, or a cell has an error of its own: then it says nothing of its client."""
+    errors = [result for result in results if result.error is not None]
+    for result in errors:
+        print(f"ERROR in {result.scenario}, {result.client}: {result.error}", file=sys.stderr)
+    return int(bool(errors) or any(not result.fine and result.client in OURS for result in results))
 
 
 if __name__ == "__main__":

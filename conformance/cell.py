@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import websocket
 
-from conformance.clients import OURS, ClientProcess, Errand, provider_of
+from conformance.clients import OURS, QUICK, ClientProcess, Errand, confirms_after, provider_of
 from conformance.keys import Key, sent_keys
 from ticks_standin import ConnectionAccount, StandInProcess, StandInSettings
 
@@ -63,6 +63,16 @@ class Scenario(NamedTuple):
     """Seconds after which our clients must have data again."""
     patient: tuple[str, ...] = ()
     """Providers for which our client waits on purpose."""
+    as_shipped: float = 0.0
+    """Seconds by which ours may take longer as they ship than with the patience of QUICK."""
+
+    def longer(self, client: str) -> float:
+        """Seconds by which a client may take longer than `cap` and `within`."""
+        return self.as_shipped if client in OURS and client not in QUICK else 0.0
+
+    def cap_of(self, client: str) -> float:
+        """Longest wait for a client, in seconds."""
+        return self.cap + self.longer(client)
 
 
 class Result(NamedTuple):
@@ -97,6 +107,7 @@ class Cell:
 
     def __init__(self, scenario: Scenario, client: str) -> None:
         self.scenario = scenario
+        self.name = client
         self.provider = provider_of(client)
         settings = {"rate": RATE, "record": True, **scenario.settings}
         self.stand_in = StandInProcess(StandInSettings(**settings))
@@ -134,7 +145,8 @@ class Cell:
         self._wait(lambda: len(self.client.events) >= events, _START_TIMEOUT, "no data at the start")
 
     def wait_for_end(self, timeout: float) -> None:
-        """Wait until the client gives up, at most `timeout` seconds."""
+        """Wait until the client gives up, at most `timeout` seconds, and as long as ours take to ask a second time."""
+        timeout += confirms_after(self.name) if self.name in OURS else 0.0
         self.client.look()  # returns once the client has started
         with contextlib.suppress(RuntimeError):
             self._wait(lambda: self.client.ended is not None, timeout, "still running")
@@ -161,7 +173,7 @@ class Cell:
 
     def recovery(self, well: Well) -> float | None:
         """Seconds from the server's recovery to the first event of an open connection; None if none arrives."""
-        deadline = well.at + self.scenario.cap
+        deadline = well.at + self.scenario.cap_of(self.name)
         while True:
             self.client.look()
             fresh = [(at, key) for at, key in self.client.events if at >= well.at]
@@ -213,7 +225,7 @@ class Cell:
         prompt = (
             scenario.refused
             or self.provider in scenario.patient
-            or (seconds is not None and seconds <= scenario.within)
+            or (seconds is not None and seconds <= scenario.within + scenario.longer(client))
         )
         return Result(
             scenario=scenario.name,
@@ -224,7 +236,7 @@ class Cell:
             doubled=doubled,
             repeats=sum(count - 1 for key, count in got.items() if count > 1) - doubled,
             seconds=seconds,
-            cap=scenario.cap,
+            cap=scenario.cap_of(client),
             connections=len(connections),
             ended=ended,
             gave_up_right=right,

@@ -6,6 +6,7 @@ Everything except `ClientProcess` runs in the child process.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import multiprocessing
 import os
@@ -18,14 +19,25 @@ from typing import Any, NamedTuple
 from conformance.keys import Key, price_key, trade_key
 
 OURS_TWELVE_DATA = "ours, Twelve Data"
+QUICK_TWELVE_DATA = "ours, 2 s"
 OFFICIAL_TWELVE_DATA = "twelvedata"
 OURS_POLYGON = "ours, Polygon"
+QUICK_POLYGON = "ours, Polygon, 2 s"
 OFFICIAL_POLYGON = "massive"
-CLIENTS = (OURS_TWELVE_DATA, OFFICIAL_TWELVE_DATA, OURS_POLYGON, OFFICIAL_POLYGON)
-OURS = (OURS_TWELVE_DATA, OURS_POLYGON)
+CLIENTS = (
+    OURS_TWELVE_DATA,
+    QUICK_TWELVE_DATA,
+    OFFICIAL_TWELVE_DATA,
+    OURS_POLYGON,
+    QUICK_POLYGON,
+    OFFICIAL_POLYGON,
+)
+OURS = (OURS_TWELVE_DATA, QUICK_TWELVE_DATA, OURS_POLYGON, QUICK_POLYGON)
+QUICK = (QUICK_TWELVE_DATA, QUICK_POLYGON)
 
 PATIENCE = 2.0
-"""Seconds without data that our clients accept (`stale_after_seconds` of a feed). The others have no such setting."""
+"""Seconds without data that our clients in QUICK accept (`stale_after_seconds` of a feed), and after which they ask a
+second time when the key was refused. The others of ours are as they ship, with the defaults of both."""
 
 _HEARTBEAT = 10.0
 _ANSWER_TIMEOUT = 90.0
@@ -34,7 +46,21 @@ _END_TIMEOUT = 5.0
 
 def provider_of(client: str) -> str:
     """The provider of a client."""
-    return "twelve_data" if client in (OURS_TWELVE_DATA, OFFICIAL_TWELVE_DATA) else "polygon"
+    return "twelve_data" if client in (OURS_TWELVE_DATA, QUICK_TWELVE_DATA, OFFICIAL_TWELVE_DATA) else "polygon"
+
+
+def patience_of(client: str) -> float:
+    """Seconds without data that one of our clients accepts."""
+    from ticks_platform.feeds.settings import FeedSettings
+
+    return PATIENCE if client in QUICK else float(FeedSettings.model_fields["stale_after_seconds"].default)
+
+
+def confirms_after(client: str) -> float:
+    """Seconds after which one of our clients asks a second time when the key was refused."""
+    from ticks_platform.feeds.transport.reconnect import CONFIRM_REFUSAL_AFTER
+
+    return PATIENCE if client in QUICK else CONFIRM_REFUSAL_AFTER
 
 
 class Errand(NamedTuple):
@@ -122,12 +148,9 @@ class _User:
 def _work(client: str, errand: Errand, pipe: Connection) -> None:
     logging.disable(logging.CRITICAL)
     user = _User(errand.handling_s)
-    start = {
-        OURS_TWELVE_DATA: _start_ours,
-        OFFICIAL_TWELVE_DATA: _start_twelvedata,
-        OURS_POLYGON: _start_ours,
-        OFFICIAL_POLYGON: _start_massive,
-    }[client]
+    ours = functools.partial(_start_ours, client)
+    official = {OFFICIAL_TWELVE_DATA: _start_twelvedata, OFFICIAL_POLYGON: _start_massive}
+    start: Callable[[_User, Errand], Callable[[], None] | None] = official.get(client, ours)
     look = start(user, errand) or (lambda: None)
     with contextlib.suppress(EOFError, OSError):
         while True:
@@ -137,7 +160,7 @@ def _work(client: str, errand: Errand, pipe: Connection) -> None:
     os._exit(0)  # clients leave threads running
 
 
-def _start_ours(user: _User, errand: Errand) -> None:
+def _start_ours(client: str, user: _User, errand: Errand) -> None:
     """Like the ingestion, but without the journal: frames are decoded at once, in the receiving thread."""
     from ticks_platform.feeds.calendars import calendar
     from ticks_platform.feeds.connector import Connector
@@ -151,7 +174,7 @@ def _start_ours(user: _User, errand: Errand) -> None:
     kind = PolygonConnector if trades else TwelveDataConnector
     connector: Connector = kind(url=errand.url, api_key=errand.key)
     symbols = [symbol.rpartition(".")[2] if trades else symbol for symbol in errand.symbols]
-    silence = SilenceDetector(dict.fromkeys(symbols, calendar("always")), patience=PATIENCE)
+    silence = SilenceDetector(dict.fromkeys(symbols, calendar("always")), patience=patience_of(client))
 
     def take(frames: Sequence[Frame]) -> None:
         ticks = [event for frame in frames for event in connector.decode(frame.data) if isinstance(event, Tick)]
@@ -163,7 +186,14 @@ def _start_ours(user: _User, errand: Errand) -> None:
             else:
                 user.take(price_key(tick.symbol, tick.time // 1_000_000_000, tick.price, tick.day_volume))
 
-    feed = FeedConnection(connector, symbols=symbols, on_frames=take, on_change=lambda _: None, silence=silence)
+    feed = FeedConnection(
+        connector,
+        symbols=symbols,
+        on_frames=take,
+        on_change=lambda _: None,
+        silence=silence,
+        confirm_refusal_after=confirms_after(client),
+    )
     user.run(feed.run)
 
 

@@ -13,6 +13,14 @@ _OUTAGE = 5.0
 _TIMED_OUT = 11.0
 """Limit for our clients if they must first detect that a connection is dead, in seconds."""
 
+_SILENCE = 1.5 * (60.0 - 2.0)
+"""Seconds by which silence ends a connection later: a client resubscribes after its patience, and reconnects after half
+of that again."""
+
+_DEAD = 23.0
+"""Seconds by which a peer that stops without closing is found later: pings are sent every 15 s and answered within
+10 s. A client with less patience than that finds it sooner."""
+
 _MALFORMED_CAP = 10.0
 
 
@@ -54,7 +62,7 @@ def _accept_silently(missing: Silence) -> Scenario:
 
     if missing == "upgrade":
         return Scenario("mute_tcp", "5 s: accepts, never upgrades", act, within=_TIMED_OUT)
-    return Scenario("mute_upgrade", "5 s: upgrades, says nothing", act, within=_TIMED_OUT)
+    return Scenario("mute_upgrade", "5 s: upgrades, says nothing", act, within=_TIMED_OUT, as_shipped=_SILENCE)
 
 
 def _freeze(cell: Cell) -> Well:
@@ -180,9 +188,17 @@ SCENARIOS = (
     _two_drops("subscribed"),
     _accept_silently("upgrade"),
     _accept_silently("greeting"),
-    Scenario("freeze", "stalls mid-stream, no FIN", _freeze),
-    Scenario("no_data", "answers pings, sends no data", _no_data),
-    Scenario("one_silent", "one of two symbols falls silent", _one_silent, {"rate": 2_000.0}, cap=15.0, within=12.0),
+    Scenario("freeze", "stalls mid-stream, no FIN", _freeze, as_shipped=_DEAD),
+    Scenario("no_data", "answers pings, sends no data", _no_data, as_shipped=_SILENCE),
+    Scenario(
+        "one_silent",
+        "one of two symbols falls silent",
+        _one_silent,
+        {"rate": 2_000.0},
+        cap=15.0,
+        within=12.0,
+        as_shipped=_SILENCE,
+    ),
     Scenario("port_closed", "port closed for 5 s", _port_closed),
     Scenario(
         "limit",

@@ -21,7 +21,7 @@ import psycopg2
 
 from ticks_platform import local_feeds
 from ticks_platform.errors import ActionRequiredError
-from ticks_platform.feeds.errors import FeedRefusedError
+from ticks_platform.feeds.events import Refused
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings, PlatformSettings, SettingsError, load_settings
 from ticks_platform.feeds.transport.pool import ConnectionPool
 from ticks_platform.feeds.transport.state import Change, State
@@ -336,9 +336,11 @@ def _try_connection(settings: PlatformSettings, feed: FeedSettings) -> Finding:
     known.wait(CONNECT_SECONDS)
     pool.stop()
     thread.join(CONNECT_SECONDS)
-    if failure:
-        what = str(failure[0])
-        remedy = "correct the key" if isinstance(failure[0], FeedRefusedError) else "see the message"
+    refused = next((change.notice for change in last if isinstance(change.notice, Refused)), None)
+    if failure or refused is not None:
+        # A run asks a second time, some time later; here, one answer is enough.
+        what = str(failure[0]) if refused is None else refused.reason
+        remedy = "see the message" if refused is None else "correct the key"
         name = feed.api_key_env
         return Finding(Level.FIX, subject, f"{what}: {remedy}{f' in {name}' if name else ''}")
     if not last or last[-1].state in (State.CONNECTING, State.BACKING_OFF):

@@ -75,6 +75,18 @@ class _Loader(yaml.SafeLoader):
                 seen.add((key.tag, key.value))
         return super().construct_mapping(node, deep)
 
+    def construct_timestamp(self, node: yaml.ScalarNode) -> Any:
+        """A date or time. One that does not exist, such as 2026-02-30, is an error of the file."""
+        try:
+            return super().construct_yaml_timestamp(node)
+        except ValueError:
+            raise yaml.constructor.ConstructorError(
+                problem="a date or time that does not exist", problem_mark=node.start_mark
+            ) from None
+
+
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_timestamp)
+
 
 def _describe(error: yaml.YAMLError) -> str:
     """The problem and its place, without the line, which PyYAML would quote."""

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from typing import NoReturn
 
+from ticks_platform import proxies
 from ticks_platform.errors import TicksPlatformError
 from ticks_platform.masking import mask
 
@@ -48,7 +49,7 @@ def post(url: str, text: str, *, timeout: float = TIMEOUT, pauses: tuple[float, 
             _post(url, json.dumps({"text": text}).encode(), timeout)
         except urllib.error.HTTPError as error:
             error.close()
-            reason = f"HTTP {error.code}"
+            reason = f"HTTP {error.code}{proxies.through(url)}"
             if error.code != 429 and error.code < 500:
                 _fail(reason)
         except ValueError:
@@ -57,7 +58,7 @@ def post(url: str, text: str, *, timeout: float = TIMEOUT, pauses: tuple[float, 
         except (OSError, http.client.HTTPException) as error:
             # Only the type: the message may quote the URL.
             cause = getattr(error, "reason", error)
-            reason = f"{type(cause if isinstance(cause, Exception) else error).__name__}"
+            reason = f"{type(cause if isinstance(cause, Exception) else error).__name__}{proxies.through(url)}"
         else:
             return
     _fail(reason)
@@ -67,7 +68,9 @@ def _post(url: str, body: bytes, timeout: float) -> None:
     if not url.lower().startswith(("http://", "https://")):
         raise ValueError
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310  (checked above)
-    with urllib.request.build_opener(_NoRedirects).open(request, timeout=timeout):
+    # urllib would send loopback through a proxy of the environment too.
+    direct = [] if proxies.proxy_for(url) else [urllib.request.ProxyHandler({})]
+    with urllib.request.build_opener(_NoRedirects, *direct).open(request, timeout=timeout):
         pass
 
 

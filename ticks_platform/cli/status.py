@@ -12,6 +12,7 @@ from ticks_platform.cli.project import CommandError, project
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.ingestion import status as feed_status
 from ticks_platform.timescale import tables
+from ticks_platform.timescale.adoption.relations import require_own_tables
 from ticks_platform.timescale.database import Database
 
 
@@ -27,6 +28,7 @@ def status(context: click.Context, as_json: bool) -> None:
     database = Database.from_environment()
     with database.transaction() as cursor:
         if tables.missing(cursor, feed_status.TABLES):
+            require_own_tables(cursor)
             raise CommandError(f"{database.description} has no tables yet: `ticks dev` or `ticks ingest` create them")
         found = feed_status.feeds(cursor, [feed.name for feed in settings.feeds])
     if as_json:

@@ -44,6 +44,13 @@ class HandshakeAnswer(NamedTuple):
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = {}
+    """Names are in lower case."""
+
+    @property
+    def is_page(self) -> bool:
+        """Whether the body is a page for people: a firewall, a proxy or a balancer answers so, an API does not."""
+        return self.body.lstrip()[:1] == b"<"
 
 
 class Reaction(NamedTuple):
@@ -137,8 +144,11 @@ class Connector(abc.ABC):
         return Endpoint(self.url, {}, self.url.partition("?")[0])
 
     def refusal(self, answer: HandshakeAnswer) -> str | None:
-        """Why the provider refuses this client, if this response says so; None if a retry may succeed."""
-        if answer.status in (401, 403):
+        """Why the provider refuses this client, if this response says so; None if a retry may succeed.
+
+        The client asks once more before the feed ends: see `Refused`.
+        """
+        if answer.status in (401, 403) and not answer.is_page:
             return f"the provider refused this client (HTTP {answer.status})"
         return None
 

@@ -180,8 +180,19 @@ class NotEntitled(msgspec.Struct, frozen=True):
     reason: str
 
 
+class RequestRefused(msgspec.Struct, frozen=True):
+    """The provider refuses a whole message with channels, the oldest that is unanswered. They are requested in halves.
+
+    So those that it does accept stream, and each of the others has this reason.
+    """
+
+    reason: str
+    is_limit: bool = False
+    """Whether the number of channels is the reason: then once one channel alone is refused, all others are."""
+
+
 class ProviderError(msgspec.Struct, frozen=True):
-    """The provider reported an error; the connection continues."""
+    """The provider reported an error; the connection continues. Channels that stay unanswered have it as the reason."""
 
     message: str
 
@@ -194,7 +205,10 @@ class TryLater(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """The provider refuses this client; a retry with the same settings cannot succeed."""
+    """The provider refuses this client; a retry with the same settings cannot succeed.
+
+    The client asks once more, some time later. A second refusal without an acceptance in between ends the feed.
+    """
 
     reason: str
 
@@ -221,6 +235,7 @@ Notice = (
     | ChannelsFailed
     | Unsubscribed
     | NotEntitled
+    | RequestRefused
     | ProviderError
     | TryLater
     | Refused

@@ -16,6 +16,7 @@ import msgspec
 from ticks_platform.errors import ActionRequiredError, TicksPlatformError
 from ticks_platform.feeds.decoding import UNDECODABLE
 from ticks_platform.feeds.events import Event, Rejected
+from ticks_platform.feeds.retry_after import retry_after as headers_retry_after
 
 Kind = Literal["trades", "bars"]
 
@@ -201,8 +202,11 @@ def base_url(url: str, api: str, *domains: str) -> str:
 
 
 def retry_after(answer: HistoryAnswer) -> float:
-    """Seconds to wait after a 429: its Retry-After if that is a number, else 60, since the limits are per minute."""
-    try:
-        return max(float(answer.headers.get("retry-after", "")), 0.0)
-    except ValueError:
-        return 60.0
+    """Seconds to wait after a 429: its Retry-After, a number or a date; else 60, since the limits are per minute."""
+    seconds = headers_retry_after(answer.headers)
+    return 60.0 if seconds is None else seconds
+
+
+def is_page(answer: HistoryAnswer) -> bool:
+    """Whether an error is a page for people, as a firewall or a balancer sends it: it says nothing of the request."""
+    return answer.status != 200 and answer.body.lstrip()[:1] == b"<"

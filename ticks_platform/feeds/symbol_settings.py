@@ -63,6 +63,13 @@ class SymbolSettings(Section):
 
     # These messages say what is expected and never quote the value, as those of a feed.
 
+    @field_validator("symbol", mode="before")
+    @classmethod
+    def _one_symbol(cls, value: Any) -> Any:
+        if isinstance(value, str) and (value != " ".join(value.split()) or "," in value):
+            raise ValueError("must have no comma, no space at its begin or end, and no two spaces in a row")
+        return value
+
     @field_validator("asset_class", mode="before")
     @classmethod
     def _known_asset_class(cls, value: Any) -> Any:
@@ -94,6 +101,8 @@ class SymbolSettings(Section):
     @classmethod
     def _by_date(cls, value: Any) -> Any:
         if isinstance(value, int | float) and not isinstance(value, bool):
+            if not value > 0:
+                raise ValueError("must be greater than 0")
             return {ALWAYS_VALID: value}
         if isinstance(value, Mapping) and value and all(isinstance(day, date | str) for day in value):
             # Pydantic names a key that is text as it is.

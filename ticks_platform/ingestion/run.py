@@ -9,7 +9,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.symbol_settings import asked
 from ticks_platform.feeds.transport.pool import ConnectionPool
 from ticks_platform.feeds.transport.silence import SilenceDetector
-from ticks_platform.feeds.transport.state import Change, State
+from ticks_platform.feeds.transport.state import Change, State, describe
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes
 from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Readiness
@@ -31,6 +31,7 @@ from ticks_platform.ingestion.journal.journal_pair import JournalPair, journal_p
 from ticks_platform.ingestion.lease import HandedOverError
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Gauges, Metrics, MetricsPort
+from ticks_platform.ingestion.provider_trouble import ProviderTrouble
 from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.paths import journal_path
 from ticks_platform.timescale.database import Database
@@ -117,7 +118,9 @@ class Ingestion:
             on_change=self._on_change,
             silence=self._silence,
             feed=feed.name,
+            max_message_bytes=feed.max_message_megabytes << 20,
         )
+        self._provider_trouble = ProviderTrouble()
         self._change_lock = threading.Lock()
         self._failed_channels: dict[str, str] = {}
         self._journal_trouble: str | None = None
@@ -170,6 +173,14 @@ class Ingestion:
         self._silence.set_calendars(feed.calendars())
         self._coverage.apply_settings(feed, at=time.time_ns())
         self._connection.set_symbols(feed.symbol_names())
+        self._drop_refused({channel for name in feed.symbol_names() for channel in self._connector.channels(name)})
+
+    def _drop_refused(self, wanted: Container[str]) -> None:
+        """Report refused channels that are no longer wanted as ended, which the provider does not confirm."""
+        dropped = Unsubscribed(tuple(channel for channel in list(self._failed_channels) if channel not in wanted))
+        if dropped.channels:
+            connection = max(self.metrics.connections, 1)
+            self._on_change(Change(self._connection.state, time.time_ns(), connection, describe(dropped), dropped))
 
     def progress(self) -> Progress:
         """Counts since the start, and the current state. Safe from any thread."""
@@ -207,7 +218,10 @@ class Ingestion:
                 f"{database_trouble or 'The database is slower than the feed'}. To bridge longer outages, raise "
                 "journal.max_megabytes in feeds.yaml"
             )
-        return database_trouble
+        if database_trouble is not None:
+            return database_trouble
+        said = self._provider_trouble.text
+        return None if said is None else f"feed '{self.feed.name}': {said}"
 
     # Start and stop.
 
@@ -359,6 +373,7 @@ class Ingestion:
     def _on_change(self, change: Change) -> None:
         with self._change_lock:
             self._readiness.record(change)
+            self._provider_trouble.record(change)
             self.metrics.connections = max(self.metrics.connections, change.connection)
             if isinstance(change.notice, ChannelsFailed):
                 self._failed_channels.update(change.notice.reasons)

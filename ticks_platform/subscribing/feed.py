@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ticks_platform.feeds.calendars import Calendar
 from ticks_platform.feeds.connector import Connector
+from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform.feeds.events import (
     Bar,
     Control,
@@ -26,6 +27,7 @@ from ticks_platform.feeds.events import (
     Tick,
     TradingHalt,
 )
+from ticks_platform.feeds.events import Refused as RefusedNotice
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings, StandInSettings
 from ticks_platform.feeds.transport.pool import ConnectionPool
 from ticks_platform.feeds.transport.silence import SilenceDetector
@@ -121,6 +123,8 @@ class FeedSource:
         self._connections: ConnectionPool | None = None
         self._reader: threading.Thread | None = None
         self._failure: BaseException | None = None
+        self._refusal: str | None = None
+        """Why the provider refused this client's first connection."""
         self._frames = 0
         self._rejected = 0
         self._bars: OrderedDict[WindowKey, Bar] = OrderedDict()
@@ -140,6 +144,7 @@ class FeedSource:
                 on_change=self._on_state_change,
                 silence=self._silence,
                 feed=feed.name,
+                max_message_bytes=feed.max_message_megabytes << 20,
             )
             self._reader = threading.Thread(target=self._read, name=f"read-{feed.name}", daemon=True)
             self._reader.start()
@@ -148,6 +153,9 @@ class FeedSource:
                 self._reader.join()
             if self._failure is not None:
                 raise self._failure  # noqa: TRY301  (the reader's exception)
+            if self._refusal is not None:
+                # A later refusal ends it only if it is repeated; here, the caller waits for an answer.
+                raise FeedRefusedError(self._refusal)  # noqa: TRY301
         except BaseException:
             self.stop()
             self.close()
@@ -208,6 +216,8 @@ class FeedSource:
         return self._connections.state in (State.REFUSED, State.CLOSED)
 
     def _on_state_change(self, change: StateChange) -> None:
+        if isinstance(change.notice, RefusedNotice) and not self._decided.is_set():
+            self._refusal = change.notice.reason
         if change.state in _DECIDED:
             self._decided.set()
 

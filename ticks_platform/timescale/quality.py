@@ -74,10 +74,14 @@ class Channels(NamedTuple):
     silent: int
     examples: list[dict[str, Any]]
     """The newest that do not stream: channel, state, since, detail."""
+    refused: str | None
+    """Why the provider refuses the feed as a whole, if it does."""
+    away: str | None
+    """Why the feed is not connected, if it is not."""
 
 
 def channels(cursor: Cursor, feeds: Sequence[str]) -> list[Channels]:
-    """The channels of these feeds; feeds that are switched off, or have asked for none, are left out."""
+    """The channels of these feeds; feeds that are switched off, or have never connected, are left out."""
     cursor.execute(sql_files.read("queries/checks/channels_are_streaming.sql"), {"feeds": list(feeds)})
     return [Channels(*row) for row in cursor.fetchall()]
 

@@ -16,7 +16,7 @@ WORDS = ("stocks_real_time", "tutorial's", "one_hour_candle", "company", "`ticks
 
 def test_commands_stop_until_the_tables_are_adopted(ticks: Ticks, demo: Path, tutorial: Tutorial) -> None:
     rows = tutorial.rows()
-    for arguments in (["ingest", "stand_in"], ["dev", "--port", "0"], ["doctor", "--offline"]):
+    for arguments in (["ingest", "stand_in"], ["dev", "--port", "0"], ["status"], ["doctor", "--offline"]):
         refused = ticks(*arguments, cwd=demo)
         assert refused.returncode != 0
         assert [word for word in WORDS if word not in refused.stdout + refused.stderr] == [], arguments

@@ -165,6 +165,7 @@ def test_delayed_feeds_have_a_lag() -> None:
         (404, {"status": "NOT_FOUND", "message": "Data not found."}, UnknownSymbolError),
         (400, {"status": "ERROR", "error": "invalid timestamp"}, PermanentError),
         (502, b"<html>", TransientError),
+        (403, b"<html>Forbidden</html>", TransientError),
         (200, b'{"results": [{"price"', TransientError),
     ],
 )
@@ -183,6 +184,7 @@ def test_what_polygons_errors_mean(status: int, body: Any, error: type[Exception
         (429, "You have run out of API credits for the current minute.", RateLimitedError),
         (401, "**apikey** parameter is incorrect or not specified.", KeyRefusedError),
         (403, "You are not authorized to access XHKG data.", NotEntitledError),
+        (401, "You are unauthorized to access XHKG data.", NotEntitledError),
         (400, "**symbol** not found: NOSUCH.", UnknownSymbolError),
         (404, "**symbol** not found: NOSUCH.", UnknownSymbolError),
         (400, "Invalid **interval** provided", PermanentError),
@@ -206,6 +208,8 @@ def test_how_long_a_limit_lasts() -> None:
 
     assert seconds(polygon(), {"error": "slow down"}) == 60
     assert seconds(polygon(), {"error": "slow down"}, **{"retry-after": "7"}) == 7
+    noon = {"retry-after": "Wed, 11 Mar 2026 12:00:00 GMT", "date": "Wed, 11 Mar 2026 11:58:30 GMT"}
+    assert seconds(polygon(), {"error": "slow down"}, **noon) == 90
     assert seconds(twelve_data(), {"code": 429, "message": "out of API credits for the current minute"}) == 60
     assert seconds(twelve_data(), {"code": 429, "message": "out of API credits for the day"}) == 3600
 

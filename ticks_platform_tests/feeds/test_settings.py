@@ -169,8 +169,8 @@ def test_defaults(load: Load) -> None:
         ("symbols: ", "symbols", "list"),
         ("symbols: AAPL", "symbols", "list"),
         ("symbols: ['']", "symbols.0.symbol", "at least 1"),
-        ("symbols: ['A, B']", "symbols.0.symbol", "pattern"),
-        ("symbols: ['A,B']", "symbols.0.symbol", "pattern"),
+        ("symbols: ['A, B']", "symbols.0.symbol", "no comma"),
+        ("symbols: ['A,B']", "symbols.0.symbol", "no comma"),
         ("symbols: [[A]]", "symbols.0.symbol", "string"),
         ("symbols: {A: {symbol: B}}", "symbols", "the key above"),
         ("symbols: {A: {price: 3}}", "symbols.A.price", "unknown setting"),
@@ -183,6 +183,7 @@ def test_defaults(load: Load) -> None:
         ("symbols: {A: {currency: $}}", "symbols.A.currency", "GBX for pence"),
         ("symbols: {A: {tick_size: 0}}", "symbols.A.tick_size", "greater than 0"),
         ("symbols: {A: {tick_size: .inf}}", "symbols.A.tick_size", "finite"),
+        ("symbols: {A: {round_lot: 0}}", "symbols.A.round_lot", "greater than 0"),
         ("symbols: {A: {round_lot: many}}", "symbols.A.round_lot", "mapping of dates"),
         ("symbols: {A: {round_lot: {}}}", "symbols.A.round_lot", "mapping of dates"),
         ("symbols: {A: {round_lot: {2025: 40}}}", "symbols.A.round_lot", "mapping of dates"),
@@ -192,6 +193,11 @@ def test_defaults(load: Load) -> None:
         ("symbols: [A, {name: B}]", "symbols.1.symbol", "required"),
         ("symbols: [{symbol: A, price: 3}]", "symbols.0.price", "unknown setting"),
         ("symbols: [AAPL, MSFT, AAPL]", "symbols", "listed twice: AAPL"),
+        ("symbols: ['AAPL ']", "symbols.0.symbol", "no space at its begin or end"),
+        ("symbols: {'AAPL, MSFT': both}", "symbols.AAPL, MSFT.symbol", "no comma"),
+        ("symbols: ['RY:']", "symbols", "such as RY or RY:TSX"),
+        ("symbols: [':TSX']", "symbols", "such as RY or RY:TSX"),
+        ("symbols: ['RY:TSX:NYSE']", "symbols", "such as RY or RY:TSX"),
         ("symbols: [ON]", "symbols", "must quote"),
         ("symbols: {NO: Norway}", "symbols", "must quote"),
         ("symbols: [0700]", "symbols", "must quote"),
@@ -313,6 +319,8 @@ def test_files_that_cannot_be_read(tmp_path: Path, load: Load) -> None:
     with pytest.raises(SettingsError, match=r"latin\.yaml is not UTF-8"):
         load_settings(tmp_path / "latin.yaml")
     assert "not valid YAML" in refusal(load, "feeds: \x01")
+    no_day = refusal(load, "feeds: {a: {provider: twelve_data, symbols: {NVDA: {round_lot: {2025-13-03: 40}}}}}")
+    assert "not valid YAML: line 1, column 65: a date or time that does not exist" in no_day
 
 
 def test_yaml_makes_no_objects(load: Load) -> None:

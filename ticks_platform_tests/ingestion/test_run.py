@@ -16,6 +16,7 @@ import requests
 
 from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform.feeds.settings import FeedSettings, JournalSettings
+from ticks_platform.feeds.transport import reconnect
 from ticks_platform.feeds.transport.state import State
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion import switch
@@ -128,7 +129,10 @@ def test_the_newest_owner_takes_over(
             old.wait(10)
 
 
-def test_a_refused_key_ends_it_with_the_reason(ingest: Ingest, feed: FeedSettings, database: Database) -> None:
+def test_a_refused_key_ends_it_with_the_reason(
+    ingest: Ingest, feed: FeedSettings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconnect, "CONFIRM_REFUSAL_AFTER", 0.2)
     with (
         StandIn(StandInSettings(rate=0, keys=("another",))) as stand_in,
         ingest(feed, stand_in, database) as ingestion,
@@ -136,6 +140,7 @@ def test_a_refused_key_ends_it_with_the_reason(ingest: Ingest, feed: FeedSetting
     ):
         ingestion.wait(15)
     assert ingestion.progress().state is State.REFUSED
+    assert "refused the API key" in (ingestion.progress().trouble or "")
     assert rows(database, "SELECT count(*) FROM ticks_platform.feed_session WHERE state = 'refused'") == [(1,)]
 
 
@@ -167,6 +172,12 @@ def test_failed_channels_are_reported(ingest: Ingest, stand_in: StandIn, databas
             while not_yet(bool(ingestion.progress().failed_channels)):
                 ingestion.wait(0.02)
         assert list(ingestion.progress().failed_channels) == ["NOSUCHTHING"]
+        # Once it has been taken out of feeds.yaml, it is no trouble any more.
+        ingestion.apply_settings(feed.model_copy(update={"symbols": feed.symbols[:1]}))
+        assert not ingestion.progress().failed_channels
+        with eventually("the symbol's channel is deleted") as not_yet:
+            while not_yet(rows(database, "SELECT channel FROM ticks_platform.feed_channel") == [("AAPL",)]):
+                ingestion.wait(0.02)
 
 
 def test_uncommitted_frames_wait_in_the_journal_for_the_next_start(

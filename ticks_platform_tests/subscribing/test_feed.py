@@ -16,6 +16,7 @@ import ticks_platform
 from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform.feeds.events import Bar, Quote, Tick
 from ticks_platform.feeds.settings import FeedSettings, SettingsError
+from ticks_platform.feeds.transport import reconnect
 from ticks_platform.subscribing import Change, FrameKey, TradeKey, WindowKey, subscribe
 from ticks_platform_tests.support.feeds import KEY, Peer, PeerServer, price, wait_until
 from ticks_platform_tests.support.subscribing import Recorder, feed
@@ -233,15 +234,26 @@ def test_a_refused_key_is_raised_in_the_caller(provider: str) -> None:
         subscribe(feed(server.url(provider, key=None), provider), Recorder())
 
 
-def test_a_refusal_that_comes_later_is_the_handles_error() -> None:
-    refusal = json.dumps(
-        {"event": "subscribe-status", "status": "error", "code": 401, "message": "your API key is wrong"}
-    )
+def test_a_refusal_that_comes_later_is_the_handles_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconnect, "CONFIRM_REFUSAL_AFTER", 0.2)
+    refusal = json.dumps({"status": "error", "code": 401, "message": "your API key is wrong"}).encode()
+
+    def serve(peer: Peer) -> None:
+        if server.accepted > 1:
+            peer.answer("401 Unauthorized", refusal)
+            return
+        peer.upgrade()
+        peer.receive()
+        peer.send(price())
+        peer.send(refusal)
+        peer.receive_until_end()
+
     recorder = Recorder()
-    with serve_prices(price(), refusal.encode()) as server:
+    with PeerServer(serve) as server:
         subscription = subscribe(feed(server.url), recorder)
         with pytest.raises(FeedRefusedError, match="API key"):
             subscription.wait(10)
+        assert server.accepted >= 2
     assert len(recorder.changes) == 1, "what came before it was handed on"
 
 

@@ -92,12 +92,13 @@ class RestApis:
     def _answer(self, api: Api, question: Question, key: str | None) -> Answer:
         fault, charged = question.fault, {}
         try:
-            if not key or not self._keys.accepts(key):
+            # The official client's constructor asks with any key, and fails where that is refused.
+            if question.path != CONSTRUCTOR and not (key and self._keys.accepts(key)):
                 raise api.unauthorized(key)
             if not self._history.kept and api.needs_history(question.path):
                 # An empty answer would be wrong: a repair would close its gap.
                 raise RefusedError(501, "The stand-in keeps no history: set history_events above 0.")  # noqa: TRY301
-            charged = api.admit(key, question)
+            charged = api.admit(key or "", question)
             if fault is not None and fault.kind in ("status", "error_in_200"):
                 raise RefusedError(fault.status, f"The stand-in was told to answer with {fault.status}.")  # noqa: TRY301
             answer = api.answer(question)

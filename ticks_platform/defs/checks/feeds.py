@@ -50,7 +50,7 @@ def ticks_are_fresh(subject: Subject) -> Verdict:
                 "feed": feed.name,
                 "verdict": "switched off" if off else "stale" if is_stale else "fresh" if opened else "closed",
                 "last tick": (row and row.last_received_at) or "never",
-                "age in seconds": -1.0 if age is None else round(age, 1),
+                "age in seconds": "never received" if age is None else round(age, 1),
                 "limit in seconds": limit,
             }
         )
@@ -116,7 +116,15 @@ def channels_are_streaming(subject: Subject) -> Verdict:
     """Every channel streams; a function, since it says what is wrong feed by feed."""
     with subject.database.transaction() as cursor:
         found = quality.channels(cursor, [feed.name for feed in subject.settings.feeds])
-    trouble = [
+    trouble = []
+    for row in found:
+        if row.refused is not None:
+            trouble.append(
+                f"{row.feed}: refused, and not tried again until the code location is reloaded: {row.refused}"
+            )
+        elif row.away is not None:
+            trouble.append(f"{row.feed}: not connected: {row.away}")
+    trouble += [
         f"{row.feed}: {count} {what}"
         for row in found
         for count, what in ((row.failed, "not subscribed"), (row.silent, "silent"))

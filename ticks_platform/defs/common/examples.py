@@ -14,17 +14,17 @@ Metadata = dict[str, dg.MetadataValue]
 
 def table(rows: Iterable[Mapping[str, Any]]) -> dg.TableMetadataValue:
     """Rows as the UI shows them: numbers stay numbers, all else becomes text."""
-    return dg.MetadataValue.table(
-        [
-            dg.TableRecord(
-                {
-                    key: "none" if value is None else value if isinstance(value, int | float) else str(value)
-                    for key, value in row.items()
-                }
-            )
-            for row in rows
-        ]
-    )
+    records = [
+        dg.TableRecord(
+            {
+                key: "none" if value is None else value if isinstance(value, int | float) else str(value)
+                for key, value in row.items()
+            }
+        )
+        for row in rows
+    ]
+    # Dagster derives the columns from the first row, and refuses a table that has none.
+    return dg.MetadataValue.table(records, schema=None if records else dg.TableSchema([]))
 
 
 def examples(rows: Iterable[Mapping[str, Any]], name: str = "examples") -> Metadata:

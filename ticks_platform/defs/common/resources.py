@@ -17,7 +17,9 @@ from ticks_platform.feeds.corporate_actions import CorporateActions
 from ticks_platform.feeds.history import History
 from ticks_platform.feeds.reference import Reference
 from ticks_platform.feeds.settings import FeedSettings, PlatformSettings, SettingsError, load_settings
+from ticks_platform.ingestion.reference import stored
 from ticks_platform.ingestion.run import Ingestion
+from ticks_platform.timescale import tables
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 
 if TYPE_CHECKING:
@@ -101,6 +103,13 @@ class IngestionResource(dg.ConfigurableResource[None]):
             feed=feed, connector=connector, database=self.database.database, owner=owner, follow=follow
         ) as ingestion:
             yield ingestion
+
+    def keep_instruments(self) -> None:
+        """Store what feeds.yaml says of instruments, if their tables exist. Raises SettingsError."""
+        feeds = load_settings(Path(self.feeds_file)).feeds
+        with self.database.transaction() as cursor:
+            if not tables.missing(cursor, ("instrument", "round_lot", "ticks_platform.instrument_reference")):
+                stored.keep(cursor, feeds)
 
     def history(self, feed: FeedSettings) -> History | None:
         """The history that a feed's provider offers; None where it offers none.

@@ -95,6 +95,8 @@ def _stream(context: dg.OpExecutionContext, ticks_ingestion: IngestionResource, 
         # This thread only waits: Dagster interrupts it, which has no effect in the middle of a database call.
         follow = FOLLOW_TAG in context.run.tags
         with ticks_ingestion.stream(settings, owner=context.run_id, follow=follow) as stream:
+            # Else the checks judge prices by what feeds.yaml said before, until the daily run of `instrument`.
+            _try(context, "bring the table instrument up to date", ticks_ingestion.keep_instruments)
             while not stream.wait(0.25):
                 now = time.monotonic()
                 if now >= report_at:
@@ -115,6 +117,7 @@ def _stream(context: dg.OpExecutionContext, ticks_ingestion: IngestionResource, 
                     elif current.feeds != settings.feeds:
                         context.log.info(f"the symbols of feed '{feed}' have changed in feeds.yaml")
                         stream.apply_settings(current.feeds[0])
+                        _try(context, "bring the table instrument up to date", ticks_ingestion.keep_instruments)
                         settings = current
             else:
                 context.log.info(_why_it_ended(stream, feed))
@@ -124,10 +127,10 @@ def _stream(context: dg.OpExecutionContext, ticks_ingestion: IngestionResource, 
 
 
 def _try(context: dg.OpExecutionContext, what: str, work: Callable[..., T], *arguments: Any) -> T | None:
-    """Do something that needs Dagster's storage; its failure is a warning, since the feed must go on."""
+    """Do something beside the stream; its failure is a warning, since the feed must go on."""
     try:
         return work(*arguments)
-    except Exception as error:  # noqa: BLE001  (whatever the storage raises)
+    except Exception as error:  # noqa: BLE001  (whatever Dagster's storage or the database raises)
         context.log.warning(f"this run could not {what}: {type(error).__name__}: {error}")
         return None
 

@@ -5,7 +5,7 @@ import time
 import dagster as dg
 
 from ticks_platform.defs.common.bring_up import scheduled_job
-from ticks_platform.defs.common.examples import table
+from ticks_platform.defs.common.examples import examples
 from ticks_platform.defs.common.labels import KINDS, OWNERS, defined_in
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource, IngestionResource
@@ -101,8 +101,8 @@ def corporate_actions() -> dg.Definitions:
                 "dagster/row_count": counts.versions,
                 "splits": counts.splits,
                 "dividends": counts.dividends,
-                "feeds": table(rows),
-                "newest": table(newest),
+                **examples(rows, "feeds"),
+                **examples(newest, "newest"),
             }
         )
 

@@ -6,7 +6,7 @@ from datetime import timezone
 import dagster as dg
 
 from ticks_platform.defs.common.bring_up import reason_to_skip
-from ticks_platform.defs.common.examples import table
+from ticks_platform.defs.common.examples import examples
 from ticks_platform.defs.common.labels import KINDS, MAX_RUNTIME, OWNERS, defined_in
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource, IngestionResource
@@ -74,7 +74,7 @@ def instrument_reference() -> dg.Definitions:
                     "problems": "; ".join(report.problems[:SHOWN]) + (f"; and {more} more" if more > 0 else ""),
                 }
             )
-        return dg.MaterializeResult(metadata={"feeds": table(rows)} if rows else {})
+        return dg.MaterializeResult(metadata=examples(rows, "feeds"))
 
     return dg.Definitions(assets=[asset])
 

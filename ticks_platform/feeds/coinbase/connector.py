@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from ticks_platform.feeds.connector import Connector, Conversation, Reaction
+from ticks_platform.feeds.connector import Connector, Conversation, HandshakeAnswer, Reaction
 from ticks_platform.feeds.decoding import UNDECODABLE, OptionalFields, with_constants_as_text
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Control, Event, ProviderError, Rejected, Tick
 from ticks_platform.feeds.reference import Facts
@@ -68,6 +68,9 @@ class Coinbase(Connector):
 
     def converse(self) -> CoinbaseConversation:
         return CoinbaseConversation()
+
+    def refusal(self, answer: HandshakeAnswer) -> str | None:
+        return None  # there is no key that may be wrong
 
     def channels(self, symbol: str) -> tuple[str, ...]:
         return (symbol.upper(),)

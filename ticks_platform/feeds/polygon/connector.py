@@ -9,24 +9,27 @@ of the live service published (jerbersoft/massivedotnet, Niqnil/rustrade, alpaca
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Literal
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from ticks_platform.feeds import complaints
 from ticks_platform.feeds.calendars import ALWAYS, US_STOCKS, WEEKDAYS
 from ticks_platform.feeds.columns import Decoded
-from ticks_platform.feeds.connector import Connector, Conversation, Reaction
+from ticks_platform.feeds.connector import Connector, Conversation, HandshakeAnswer, Reaction
 from ticks_platform.feeds.decoding import UNDECODABLE
 from ticks_platform.feeds.events import (
     Acknowledged,
     Authenticated,
+    ChannelsFailed,
     Event,
     NotEntitled,
     Notice,
     ProviderError,
     Refused,
+    RequestRefused,
     TryLater,
     Unsubscribed,
 )
@@ -127,11 +130,13 @@ class PolygonConversation(Conversation):
 
     def __init__(self, api_key: str) -> None:
         self._api_key = api_key
+        self._requested: set[str] = set()
 
     def opening(self) -> Sequence[str]:
         return [_message("auth", self._api_key)]
 
     def subscribe(self, channels: Sequence[str]) -> Sequence[str]:
+        self._requested.update(channels)
         return _messages("subscribe", channels)
 
     def unsubscribe(self, channels: Sequence[str]) -> Sequence[str]:
@@ -144,7 +149,7 @@ class PolygonConversation(Conversation):
             events = _decode_statuses(frame)
         except UNDECODABLE:
             return _NOTHING  # the loader decodes the same frame and rejects it with a reason
-        notices = [_notice(event) for event in events if event.ev == "status"]
+        notices = [_notice(event, self._requested) for event in events if event.ev == "status"]
         return Reaction(
             has_data=len(notices) < len(events), notices=tuple(notice for notice in notices if notice is not None)
         )
@@ -165,6 +170,10 @@ class PolygonConnector(Connector):
 
     def converse(self) -> PolygonConversation:
         return PolygonConversation(self.api_key or "")
+
+    def refusal(self, answer: HandshakeAnswer) -> str | None:
+        # The key comes after the handshake: a 403 is a firewall's, or about this machine's address.
+        return None if answer.status == 403 else super().refusal(answer)
 
     def decode(self, frame: bytes) -> list[Event]:
         return polygon_events.decode(frame, self._options.market)
@@ -251,7 +260,7 @@ def _pair(symbol: str) -> str:
     return f"{plain[:3]}/{plain[3:]}" if len(plain) == 6 and plain.isalpha() else plain
 
 
-def _notice(event: _Status) -> Notice | None:
+def _notice(event: _Status, requested: Container[str]) -> Notice | None:
     status, message = str(event.status or ""), str(event.message or "").strip()
     if status == "connected":
         return None
@@ -265,6 +274,8 @@ def _notice(event: _Status) -> Notice | None:
                 return kind(tuple(name for part in names if (name := part.strip())))
         return None
     if status == "auth_failed":
+        if complaints.passes(message):
+            return TryLater(f"Polygon cannot authenticate this client now ({message})", AUTH_TIMEOUT_PAUSE)
         return Refused(f"Polygon refused the API key ({message or status})")
     if status == "auth_timeout":
         return TryLater(f"Polygon did not receive the API key in time ({message or status})", AUTH_TIMEOUT_PAUSE)
@@ -274,6 +285,12 @@ def _notice(event: _Status) -> Notice | None:
             "close the other connection, or ask Polygon for a higher limit",
             MAX_CONNECTIONS_PAUSE,
         )
+    about = complaints.named(message, requested)
+    if about is not None:
+        return ChannelsFailed({about: message})
+    if complaints.is_subscription_limit(f"{status.replace('_', ' ')} {message}"):
+        # Seen in September 2026, with a status of its own; the whole message is refused.
+        return RequestRefused(message or status, is_limit=True)
     if status == "error" and message.lower().startswith("not authorized"):
         return NotEntitled("not authorized: your plan does not include this channel")
     return ProviderError(f"{status}: {message}" if message else status)

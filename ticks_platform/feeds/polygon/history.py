@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 import msgspec
 from msgspec import Meta
 
+from ticks_platform.feeds import complaints
 from ticks_platform.feeds.decoding import UNDECODABLE, Finite, OptionalFields
 from ticks_platform.feeds.events import Bar, Control, Correction, Event, Rejected, Tick, with_malformed
 from ticks_platform.feeds.history import (
@@ -33,6 +34,7 @@ from ticks_platform.feeds.history import (
     UnknownSymbolError,
     base_url,
     frames,
+    is_page,
     retry_after,
 )
 from ticks_platform.feeds.polygon.conditions import packaged_rules
@@ -301,11 +303,14 @@ def error_of(answer: HistoryAnswer, body: Body, what: str) -> Exception:
     lower = reason.lower()
     if answer.status == 429:
         return RateLimitedError(reason, seconds=retry_after(answer))
+    if is_page(answer):
+        return TransientError(f"{what}: {reason} (a page, which is not of Polygon's API)")
     if answer.status in (401, 403):
         if "timeframe" in lower:
             # Plans without real time have data after minutes, the free plan after a day.
             return NotYetAvailableError(reason)
-        if answer.status == 403 or "not_authorized" in lower or "not entitled" in lower:
+        about_data = "not_authorized" in lower or complaints.is_about_data(body.message or body.error or "")
+        if answer.status == 403 or about_data:
             return NotEntitledError(f"{what}: {reason}")
         return KeyRefusedError(reason)
     if answer.status == 404:

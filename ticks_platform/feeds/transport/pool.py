@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Frame
+from ticks_platform.feeds.transport.limits import MAX_MESSAGE_BYTES
 from ticks_platform.feeds.transport.reconnect import FeedConnection
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
@@ -45,6 +46,7 @@ class ConnectionPool:
         on_change: Callable[[Change], None],
         silence: SilenceDetector | None = None,
         feed: str = "",
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
         """`on_frames` and `on_change` are called in the thread of each connection. `feed` is its name, for the log."""
         self._connector = connector
@@ -53,6 +55,7 @@ class ConnectionPool:
         self._on_change = on_change
         self._silence = silence
         self._feed = feed
+        self._max_message_bytes = max_message_bytes
         self._numbers = itertools.count(1)
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -125,6 +128,7 @@ class ConnectionPool:
                 silence=self._silence,
                 numbers=self._numbers,
                 feed=self._feed,
+                max_message_bytes=self._max_message_bytes,
             )
         )
         if self._running:

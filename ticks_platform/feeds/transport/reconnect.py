@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from ticks_platform import proxies
 from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.connector import Connector, Conversation, Endpoint
 from ticks_platform.feeds.errors import (
@@ -21,7 +22,9 @@ from ticks_platform.feeds.errors import (
     TryLaterError,
     UnreachableError,
 )
-from ticks_platform.feeds.events import Frame
+from ticks_platform.feeds.events import Frame, Refused
+from ticks_platform.feeds.retry_after import retry_after
+from ticks_platform.feeds.transport.limits import MAX_MESSAGE_BYTES
 from ticks_platform.feeds.transport.session import POLL_INTERVAL, Session
 from ticks_platform.feeds.transport.silence import Escalation, SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State, StateTracker
@@ -46,6 +49,14 @@ CLOSE_TIMEOUT = 0.7
 STABLE_AFTER = 10.0
 """Seconds from a connection's first data after which the backoff is reset. Some providers drop a key's oldest
 connection for a new one: without this, two clients would end each other's connections without a pause."""
+
+CONFIRM_REFUSAL_AFTER = 30.0
+"""Seconds from a refusal of the key to the one that ends the feed. What refuses a good key passes: a provider's own
+fault, a firewall, a key that was just renewed."""
+
+REJECTED_PAUSE = 2.0
+"""Seconds that a reconnect waits more after an HTTP answer 4xx that does not say when to come again: such an answer
+does not come from an outage, so there is no hurry."""
 
 UNREACHABLE_MAX_DELAY = 4.0
 """Longest wait in seconds while the server cannot be reached: an attempt costs it nothing, and outages end sooner."""
@@ -76,8 +87,13 @@ class FeedConnection:
         silence: SilenceDetector | None = None,
         numbers: Iterator[int] | None = None,
         feed: str = "",
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        confirm_refusal_after: float | None = None,
     ) -> None:
-        """Without `silence`, only a dead peer is detected. `numbers` number the connections; `feed` is for the log."""
+        """Without `silence`, only a dead peer is detected. `numbers` number the connections; `feed` is for the log.
+
+        `confirm_refusal_after` replaces CONFIRM_REFUSAL_AFTER.
+        """
         self._connector = connector
         self._symbols = tuple(symbols)
         self._on_frames = on_frames
@@ -87,6 +103,10 @@ class FeedConnection:
         self._backoff = backoff or Backoff(base=BACKOFF_BASE, cap=BACKOFF_CAP)
         self._escalation = Escalation(silence) if silence else None
         self._numbers = numbers or itertools.count(1)
+        self._max_message_bytes = max_message_bytes
+        self._confirm_after = CONFIRM_REFUSAL_AFTER if confirm_refusal_after is None else confirm_refusal_after
+        self._refused_at: float | None = None
+        """When the key was first refused since it was last accepted, on the monotonic clock."""
         self._stop = threading.Event()
 
     @property
@@ -108,26 +128,66 @@ class FeedConnection:
         self._stop.set()
 
     def run(self) -> None:
-        """Stream until `stop`. Raises FeedRefusedError if the provider refuses this client."""
-        try:
-            while not self._stop.is_set():
-                self._state.begin(next(self._numbers))
-                try:
-                    self._run_connection()
-                except ConnectionLostError as lost:
-                    if self._was_stable():
-                        self._backoff.reset()
-                    delay = self._backoff.next_delay()
-                    if isinstance(lost, UnreachableError):
-                        delay %= UNREACHABLE_MAX_DELAY  # still evenly spread, unlike min()
-                    if isinstance(lost, TryLaterError):
-                        delay += lost.seconds
-                    self._state.change(State.BACKING_OFF, f"{lost}; retrying in {delay:.1f} s")
-                    self._stop.wait(delay)
-        except FeedRefusedError as refused:
-            self._state.change(State.REFUSED, str(refused))
-            raise
+        """Stream until `stop`. Raises FeedRefusedError if the provider refuses this client twice, some time apart."""
+        while not self._stop.is_set():
+            self._state.begin(next(self._numbers))
+            try:
+                self._run_connection()
+            except ConnectionLostError as lost:
+                delay, reason = self._delay(lost), str(lost)
+            except FeedRefusedError as refused:
+                if self._is_confirmed():
+                    self._state.change(State.REFUSED, self._told(refused))
+                    raise
+                self._state.report(Refused(self._told(refused)))
+                delay, reason = self._delay_of_refusal(), str(refused)
+            else:
+                continue
+            self._state.change(State.BACKING_OFF, f"{self._told(reason)}; retrying in {delay:.1f} s")
+            self._stop.wait(delay)
         self._state.change(State.CLOSED, "stopped")
+
+    def _told(self, reason: object) -> str:
+        """A reason, with the proxy that the connection goes through."""
+        return f"{reason}{proxies.through(self._connector.endpoint().url)}"
+
+    def _delay(self, lost: ConnectionLostError) -> float:
+        """Seconds to wait after the end of a connection."""
+        if self._state.accepted:
+            self._refused_at = None
+        if self._was_stable():
+            self._backoff.reset()
+        delay = self._backoff.next_delay()
+        if isinstance(lost, UnreachableError):
+            delay %= UNREACHABLE_MAX_DELAY  # still evenly spread, unlike min()
+        if isinstance(lost, TryLaterError):
+            delay += lost.seconds
+        if isinstance(lost, HandshakeFailedError):
+            asked = retry_after(lost.answer.headers)
+            if asked is not None:
+                delay += asked
+            elif 400 <= lost.answer.status < 500:
+                delay += REJECTED_PAUSE
+        return delay
+
+    def _is_confirmed(self) -> bool:
+        """Whether a refusal was preceded by another one some time ago, and by no acceptance since."""
+        if self._state.accepted or self._refused_at is None:
+            return False
+        return time.monotonic() - self._refused_at >= self._confirm_after
+
+    def _delay_of_refusal(self) -> float:
+        """Seconds to wait after a refusal that ends nothing yet."""
+        now = time.monotonic()
+        if self._state.accepted:
+            # The key was good a moment ago: the next handshake tells.
+            self._refused_at = now
+            if self._was_stable():
+                self._backoff.reset()
+            return self._backoff.next_delay()
+        if self._refused_at is None:
+            self._refused_at = now
+        return max(self._refused_at + self._confirm_after - now, 0.0)
 
     def _run_connection(self) -> None:
         endpoint = self._connector.endpoint()
@@ -155,7 +215,9 @@ class FeedConnection:
     def _connect(self, endpoint: Endpoint) -> WebSocketConnection | None:
         """An open WebSocket, or None if `stop` was called."""
         try:
-            return connect(endpoint, timeout=CONNECT_TIMEOUT, stop=self._stop)
+            return connect(
+                endpoint, timeout=CONNECT_TIMEOUT, stop=self._stop, max_message_bytes=self._max_message_bytes
+            )
         except HandshakeFailedError as failed:
             refusal = self._connector.refusal(failed.answer)
             if refusal:

@@ -14,6 +14,7 @@ from ticks_platform.feeds.events import (
     HeardAgain,
     Notice,
     Refused,
+    RequestRefused,
     Silent,
     TryLater,
     Unsubscribed,
@@ -112,6 +113,8 @@ class Session:
             raise FeedRefusedError(notice.reason)
         if isinstance(notice, TryLater):
             raise TryLaterError(notice.reason, notice.seconds)
+        if isinstance(notice, Authenticated | Acknowledged):
+            self._state.accepted = True
         if isinstance(notice, Authenticated):
             if not self._authenticated:
                 self._authenticated = True
@@ -125,6 +128,9 @@ class Session:
             self._answers.append(notice)
         else:
             self._state.report(notice)
+        if isinstance(notice, RequestRefused):
+            # Not with the next housekeeping: it may take many requests to find what the provider accepts.
+            self._send_subscriptions(time.monotonic())
 
     def report_answers(self) -> None:
         """Report the acknowledgements since the last report."""

@@ -20,6 +20,8 @@ from ticks_platform.feeds.events import (
     NotEntitled,
     Notice,
     ProviderError,
+    Refused,
+    RequestRefused,
     Silent,
     Unsubscribed,
 )
@@ -47,7 +49,7 @@ _ENDS = frozenset((State.BACKING_OFF, State.REFUSED, State.CLOSED))
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.CLOSED: frozenset((State.CONNECTING, State.CLOSED)),
-    State.CONNECTING: _ENDS | {State.AUTHENTICATING, State.SUBSCRIBING},
+    State.CONNECTING: _ENDS | {State.CONNECTING, State.AUTHENTICATING, State.SUBSCRIBING},
     # Data may arrive before the last acknowledgement.
     State.AUTHENTICATING: _ENDS | {State.AUTHENTICATING, State.SUBSCRIBING, State.STREAMING},
     State.SUBSCRIBING: _ENDS | {State.SUBSCRIBING, State.STREAMING, State.STALLED},
@@ -92,6 +94,9 @@ class StateTracker:
         self.connection = 0
         """Number of the current connection."""
         self.current = State.CLOSED
+        self.accepted = False
+        """Whether the provider accepted this client on the current connection: it authenticated it, confirmed a channel
+        or sent data."""
         self.first_data_at: float | None = None
         """When the connection's first data arrived, on the monotonic clock."""
         self.drained_at: int | None = None
@@ -102,11 +107,13 @@ class StateTracker:
     def begin(self, connection: int) -> None:
         """Start a new connection."""
         self.connection = connection
+        self.accepted = False
         self.first_data_at = self.drained_at = self._covered_until = self._alive_until = None
 
     def data_received(self) -> None:
         """Data arrived, so all that was sent before `drained_at` had arrived then."""
         self._covered_until = self._alive_until = self.drained_at
+        self.accepted = True
 
     def answered(self) -> None:
         """A ping was answered, so the same holds; but this does not prove that the provider sends data."""
@@ -120,7 +127,7 @@ class StateTracker:
         shown = masking.current().text
         detail, notice = printable(shown(detail)), notice and _masked(notice, shown)
         level = logging.WARNING if state in (State.STALLED, State.BACKING_OFF, State.REFUSED) else logging.INFO
-        if isinstance(notice, ChannelsFailed | ProviderError | Silent):
+        if isinstance(notice, ChannelsFailed | ProviderError | Refused | RequestRefused | Silent):
             level = logging.WARNING
         logger.log(level, "feed=%s connection=%d %s: %s", self._feed, self.connection, state.value, detail)
         times = (self._covered_until, self._alive_until)
@@ -150,6 +157,8 @@ def describe(notice: Notice) -> str:
             return f"data again: {_enumerate(channels)}"
         case NotEntitled(reason):
             return f"channels refused: {reason}"
+        case RequestRefused(reason):
+            return f"subscription refused: {reason}"
         case _:
             return notice.reason
 

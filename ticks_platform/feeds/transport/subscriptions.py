@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
+from ticks_platform.feeds import complaints
 from ticks_platform.feeds.connector import Conversation
-from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, NotEntitled, Notice, Unsubscribed
+from ticks_platform.feeds.events import (
+    Acknowledged,
+    ChannelsFailed,
+    NotEntitled,
+    Notice,
+    ProviderError,
+    RequestRefused,
+    Unsubscribed,
+)
 
 ACKNOWLEDGE_TIMEOUT = 10.0
 """Seconds after which a channel that was neither acknowledged nor refused is requested again."""
 
 ATTEMPTS = 3
 """Requests for a channel before it is reported as unanswered."""
+
+REFUSAL_GRACE = 1.0
+"""Seconds without an answer after which the unanswered channels of a request of several messages are those that one of
+its messages was refused with."""
 
 _MINUTE = 60.0
 
@@ -41,10 +55,26 @@ class RateLimit:
 class _Request:
     """Channels that were requested together."""
 
-    def __init__(self, channels: Iterable[str], at: float) -> None:
+    def __init__(self, channels: Sequence[str], at: float, *, messages: int, is_part: bool) -> None:
+        """`messages` is their number; `is_part` tells whether the channels are half of a refused request."""
+        self.channels = channels
         self.unanswered = set(channels)
         self.at = at
+        self.is_part = is_part
         self.refusal: str | None = None
+        self.complaint: str | None = None
+        self.refused: RequestRefused | None = None
+        self.messages_left = messages
+        """Messages that may still be answered by something else than a refusal."""
+        self.quiet_since: float | None = None
+        """When `expire` saw the latest answer."""
+
+
+class _Half(NamedTuple):
+    """Channels that are to be requested by themselves, after the request that they were part of was refused."""
+
+    channels: Sequence[str]
+    refused: RequestRefused
 
 
 class Subscriptions:
@@ -55,6 +85,9 @@ class Subscriptions:
         self._desired: dict[str, None] = {}
         self._attempts: dict[str, int] = {}
         self._requests: list[_Request] = []
+        self._halves: deque[_Half] = deque()
+        self._failed: dict[str, str] = {}
+        """Channels that failed since the last `expire`, with the reason of each."""
         self._acknowledged: set[str] = set()
         self._settled: set[str] = set()
         self._to_resubscribe: dict[str, None] = {}
@@ -69,7 +102,7 @@ class Subscriptions:
     @property
     def settled(self) -> bool:
         """Whether every desired channel is acknowledged, refused or given up."""
-        return not self._requests and not self._unrequested()
+        return not self._requests and not self._halves and not self._unrequested()
 
     def set_desired(self, channels: Iterable[str]) -> None:
         """Subscribe to these channels, and to no others."""
@@ -96,12 +129,29 @@ class Subscriptions:
         if missing and len(messages) >= room:
             return messages
         if missing:
-            messages += self._conversation.subscribe(missing)
-            for channel in missing:
-                self._attempts[channel] = self._attempts.get(channel, 0) + 1
-            self._requests.append(_Request(missing, now))
-        self._changed = False
+            messages += self._request(missing, now)
+        elif self._halves and not self._requests and len(messages) < room:
+            # One after the other: only the oldest request can be told to be refused.
+            channels = self._next_half()
+            messages += self._request(channels, now, is_part=True) if channels else []
+        self._changed = bool(self._halves)
         return messages
+
+    def _request(self, channels: Sequence[str], now: float, *, is_part: bool = False) -> Sequence[str]:
+        messages = self._conversation.subscribe(channels)
+        for channel in channels:
+            self._attempts[channel] = self._attempts.get(channel, 0) + 1
+        self._requests.append(_Request(channels, now, messages=len(messages), is_part=is_part))
+        return messages
+
+    def _next_half(self) -> Sequence[str]:
+        """Take the next half that still has desired channels."""
+        while self._halves:
+            half = self._halves.popleft()
+            channels = [name for name in half.channels if name in self._desired and name not in self._settled]
+            if channels:
+                return channels
+        return ()
 
     def handle_answer(self, notice: Notice) -> None:
         """Handle a notice of the provider about channels."""
@@ -115,23 +165,75 @@ class Subscriptions:
             self._acknowledged.difference_update(set(notice.channels) - self._desired.keys())
         elif isinstance(notice, NotEntitled) and self._requests:
             self._requests[0].refusal = notice.reason
+        elif isinstance(notice, ProviderError) and self._requests:
+            self._requests[0].complaint = notice.message
+        elif isinstance(notice, RequestRefused) and self._requests:
+            request = self._requests[0]
+            request.refused, request.quiet_since = notice, None
+            request.messages_left -= 1
+            if request.messages_left <= 0:
+                self._halve(request, notice)
+
+    def _halve(self, request: _Request, refused: RequestRefused) -> None:
+        """Have the unanswered channels of a refused request requested in halves; a single one has failed."""
+        self._requests.remove(request)
+        self._changed = True
+        channels = [channel for channel in request.channels if channel in request.unanswered]
+        for channel in channels:
+            self._attempts.pop(channel, None)
+        if len(channels) > 1:
+            middle = (len(channels) + 1) // 2
+            self._halves.extendleft((_Half(channels[middle:], refused), _Half(channels[:middle], refused)))
+            return
+        self._fail(channels, refused.reason)
+        if refused.is_limit:
+            # What does not fit alone does not fit with others.
+            over = [half for half in self._halves if half.refused.is_limit]
+            self._halves = deque(half for half in self._halves if not half.refused.is_limit)
+            for half in over:
+                self._fail(half.channels, refused.reason)
+
+    def _fail(self, channels: Iterable[str], reason: str) -> None:
+        failed = [channel for channel in channels if channel in self._desired]
+        self._failed.update(dict.fromkeys(failed, reason))
+        self._settled.update(failed)
 
     def expire(self, now: float) -> ChannelsFailed | None:
-        """The channels of expired requests that failed: unanswered after ATTEMPTS, or refused without being named.
+        """The channels that failed since the last call: refused, or unanswered after ATTEMPTS.
 
-        The others are requested again with the next `due_messages`.
+        Other channels of expired requests are requested again with the next `due_messages`.
         """
-        reasons: dict[str, str] = {}
+        request = self._requests[0] if self._requests else None
+        if request is not None and request.refused is not None:
+            if request.quiet_since is None:
+                request.quiet_since = now
+            elif now - request.quiet_since >= REFUSAL_GRACE:
+                self._halve(request, request.refused)
         while self._requests and now - self._requests[0].at >= ACKNOWLEDGE_TIMEOUT:
-            request = self._requests.pop(0)
-            self._changed = True
-            for channel in sorted(request.unanswered):
-                if request.refusal is not None:
-                    reasons[channel] = f"{request.refusal} (the provider does not name the channel)"
-                elif self._attempts.get(channel, 0) >= ATTEMPTS:
-                    reasons[channel] = f"not acknowledged within {ACKNOWLEDGE_TIMEOUT:g} s, requested {ATTEMPTS} times"
-            self._settled.update(channel for channel in request.unanswered if channel in reasons)
-        return ChannelsFailed(reasons) if reasons else None
+            self._expire(self._requests[0])
+        failed, self._failed = self._failed, {}
+        return ChannelsFailed(failed) if failed else None
+
+    def _expire(self, request: _Request) -> None:
+        refused, complaint = request.refused, request.complaint
+        if refused is None and complaint is not None and not complaints.passes(complaint):
+            # An error that names no symbol is likely to be the answer, if there is no other.
+            is_last = all(self._attempts.get(channel, 0) >= ATTEMPTS for channel in request.unanswered)
+            if len(request.unanswered) > 1 or request.is_part or is_last:
+                refused = RequestRefused(complaint)
+        if refused is not None and request.refusal is None:
+            self._halve(request, refused)
+            return
+        self._requests.remove(request)
+        self._changed = True
+        because = f"; the provider said: {complaint}" if complaint else ""
+        for channel in sorted(request.unanswered):
+            if request.refusal is not None:
+                self._fail([channel], f"{request.refusal} (the provider does not name the channel)")
+            elif self._attempts.get(channel, 0) >= ATTEMPTS:
+                self._fail(
+                    [channel], f"not acknowledged within {ACKNOWLEDGE_TIMEOUT:g} s, requested {ATTEMPTS} times{because}"
+                )
 
     def next_deadline(self) -> float:
         """When the oldest request expires."""
@@ -144,11 +246,14 @@ class Subscriptions:
     def _unrequested(self) -> list[str]:
         unanswered = set().union(*(request.unanswered for request in self._requests)) if self._requests else set()
         done = self._acknowledged | self._settled | unanswered
+        if self._halves:
+            done = done.union(*(half.channels for half in self._halves))
         return [channel for channel in self._desired if channel not in done]
 
     def _settle(self, channels: Collection[str]) -> None:
         self._settled.update(channel for channel in channels if channel in self._desired)
         for request in self._requests:
+            request.quiet_since = None
             request.unanswered.difference_update(channels)
         self._requests = [request for request in self._requests if request.unanswered]
 

@@ -17,8 +17,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import websocket
 
+from ticks_platform import proxies
 from ticks_platform.feeds.connector import Endpoint, HandshakeAnswer
 from ticks_platform.feeds.errors import ConnectionLostError, UnreachableError
+from ticks_platform.feeds.transport.limits import (
+    MAX_HANDSHAKE_BYTES,
+    MAX_MESSAGE_BYTES,
+    LimitedFragments,
+    LimitedFrames,
+    MessageTooLargeError,
+)
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -91,6 +99,10 @@ class WebSocketConnection:
             opcode, data = self._socket.recv_data(control_frame=True)
         except websocket.WebSocketTimeoutException:
             return None
+        except MessageTooLargeError as error:
+            with contextlib.suppress(websocket.WebSocketException, OSError):
+                self._socket.send_close(websocket.STATUS_MESSAGE_TOO_BIG)
+            raise ConnectionLostError(str(error)) from error
         except (websocket.WebSocketException, OSError) as error:
             raise _connection_lost(error) from error
         # A control frame may arrive between the fragments of a message.
@@ -131,6 +143,8 @@ class _BufferedSocket:
         each read."""
         self.ignore_close = True
         """Whether `close` does nothing: websocket-client closes a refused handshake before its body is read."""
+        self.handshake_left: int | None = MAX_HANDSHAKE_BYTES
+        """Bytes that may still be read of the response to the handshake; None after it."""
 
     def close(self) -> None:
         if not self.ignore_close:
@@ -144,6 +158,12 @@ class _BufferedSocket:
             self._position = 0
         part = self._buffer[self._position : self._position + size]
         self._position += len(part)
+        if self.handshake_left is not None:
+            self.handshake_left -= len(part)
+            if self.handshake_left < 0:
+                raise websocket.WebSocketException(
+                    f"the response to the handshake is larger than {MAX_HANDSHAKE_BYTES >> 10} KB"
+                )
         return part
 
     @property
@@ -198,6 +218,14 @@ class _WebSocket(websocket.WebSocket):
 
     reader: _BufferedSocket | None = None
 
+    def __init__(self, max_message_bytes: int) -> None:
+        super().__init__(
+            skip_utf8_validation=True,  # the bytes are stored as they are; decoding validates them
+            sockopt=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)],
+        )
+        self.cont_frame = LimitedFragments(max_message_bytes)
+        self.frame_buffer = LimitedFrames(self._recv, self.cont_frame)
+
     @property
     def sock(self) -> Any:
         return self._sock
@@ -216,6 +244,7 @@ class _WebSocket(websocket.WebSocket):
                 header=endpoint.headers,
                 timeout=timeout,
                 redirect_limit=0,  # a redirect would send the headers, and so the key, to another address
+                **_proxy_options(endpoint.url),
             )
         except websocket.WebSocketBadStatusException as error:
             if error.resp_body is None and self.reader is not None:
@@ -224,8 +253,24 @@ class _WebSocket(websocket.WebSocket):
         finally:
             if self.reader is not None:
                 self.reader.ignore_close = False
+                self.reader.handshake_left = None
                 if not self.connected:
                     self.reader.close()
+
+
+def _proxy_options(url: str) -> dict[str, Any]:
+    """Which proxy to use. websocket-client would send loopback through it too."""
+    proxy = proxies.proxy_for(url)
+    if proxy is None:
+        # Without a proxy's name, websocket-client looks at the environment by itself.
+        return {"http_proxy_host": "none.invalid", "http_proxy_port": 80, "http_no_proxy": ["*"]}
+    return {
+        "http_proxy_host": proxy.host,
+        "http_proxy_port": proxy.port,
+        "http_proxy_auth": proxy.credentials,
+        "proxy_type": proxy.kind,
+        "http_no_proxy": ["none.invalid"],  # what no_proxy names is handled by `proxy_for`
+    }
 
 
 class _ResponseStream(io.RawIOBase):
@@ -260,7 +305,7 @@ def _read_body(reader: _BufferedSocket, error: websocket.WebSocketBadStatusExcep
     coding = (error.resp_headers or {}).get("transfer-encoding")
     lines = [f"HTTP/1.1 {error.status_code} -", *([f"Transfer-Encoding: {coding}"] if coding else []), "", ""]
     body = b""
-    with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+    with contextlib.suppress(OSError, http.client.HTTPException, ValueError, websocket.WebSocketException):
         stream = _ResponseStream("\r\n".join(lines).encode(), reader)
         response = http.client.HTTPResponse(cast("socket.socket", stream))
         response.begin()
@@ -269,16 +314,15 @@ def _read_body(reader: _BufferedSocket, error: websocket.WebSocketBadStatusExcep
     return body
 
 
-def connect(endpoint: Endpoint, *, timeout: float, stop: threading.Event) -> WebSocketConnection | None:
+def connect(
+    endpoint: Endpoint, *, timeout: float, stop: threading.Event, max_message_bytes: int = MAX_MESSAGE_BYTES
+) -> WebSocketConnection | None:
     """An open WebSocket, or None once `stop` is set. `timeout` is for DNS, TCP, TLS and handshake together.
 
     Raises HandshakeFailedError; UnreachableError if the server cannot be reached; ConnectionLostError after the timeout
     or for any other reason.
     """
-    socket_ = _WebSocket(
-        skip_utf8_validation=True,  # the bytes are stored as they are; decoding validates them
-        sockopt=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)],
-    )
+    socket_ = _WebSocket(max_message_bytes)
     # In a separate thread: a DNS query and a TLS handshake cannot be interrupted, only abandoned.
     opening: concurrent.futures.Future[None] = concurrent.futures.Future()
     threading.Thread(target=_open, args=(socket_, endpoint, timeout, opening), name="connect", daemon=True).start()
@@ -294,7 +338,8 @@ def connect(endpoint: Endpoint, *, timeout: float, stop: threading.Event) -> Web
     try:
         opening.result()
     except websocket.WebSocketBadStatusException as error:
-        raise HandshakeFailedError(HandshakeAnswer(error.status_code, error.resp_body or b"")) from error
+        answer = HandshakeAnswer(error.status_code, error.resp_body or b"", error.resp_headers or {})
+        raise HandshakeFailedError(answer) from error
     except ssl.SSLCertVerificationError as error:
         raise ConnectionLostError(f"cannot connect: TLS certificate not accepted: {error.verify_message}") from error
     except (websocket.WebSocketException, OSError, ValueError, LookupError) as error:

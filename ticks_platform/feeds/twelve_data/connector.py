@@ -7,12 +7,12 @@ published. Where these disagree, all variants are accepted.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from ticks_platform.feeds import complaints
 from ticks_platform.feeds.calendars import US_STOCKS, WEEKDAYS
 from ticks_platform.feeds.columns import Decoded
 from ticks_platform.feeds.connector import (
@@ -31,6 +31,7 @@ from ticks_platform.feeds.events import (
     Notice,
     ProviderError,
     Refused,
+    RequestRefused,
     Unsubscribed,
 )
 from ticks_platform.feeds.reference import Facts, pair
@@ -52,9 +53,6 @@ URL = "wss://ws.twelvedata.com/v1/quotes/price"
 HEARTBEAT_INTERVAL = 10.0
 """Seconds; "every 10 seconds or so" (ws-overview). The server drops silent clients after some minutes."""
 
-_KEY_ERROR = re.compile(r"api[\s_-]?key|unauthor|forbidden|invalid token", re.IGNORECASE)
-"""Messages by which the official Node and Go clients recognise a refused key, with any HTTP status."""
-
 
 class _Item(msgspec.Struct):
     symbol: str | None = None
@@ -73,6 +71,12 @@ class _Status(msgspec.Struct):
     messages: list[str] | None = None
     message: str | None = None
     code: int | None = None
+    symbol: str | None = None
+
+    @property
+    def text(self) -> str:
+        """What it says, if anything."""
+        return "; ".join(self.messages or ()) or self.message or ""
 
     @property
     def is_error(self) -> bool:
@@ -92,15 +96,25 @@ class TwelveDataConversation(Conversation):
     heartbeat_interval = HEARTBEAT_INTERVAL
 
     def __init__(self) -> None:
-        # Requested channels by bare symbol, since a response may name thousands of symbols.
+        # Channels by bare symbol, since a response may name thousands of symbols.
         self._requested: dict[str, dict[str, None]] = {}
+        self._ended: dict[str, dict[str, None]] = {}
+        self._acknowledged: set[str] = set()
+        self._unanswered: set[str] = set()
+        self._is_accepted = False
 
     def subscribe(self, channels: Sequence[str]) -> Sequence[str]:
         for channel in channels:
             self._requested.setdefault(_bare(channel), {})[channel] = None
+        self._unanswered.update(channels)
         return [_message("subscribe", symbols=",".join(channels))]
 
     def unsubscribe(self, channels: Sequence[str]) -> Sequence[str]:
+        for channel in channels:
+            self._requested.get(_bare(channel), {}).pop(channel, None)
+            self._ended.setdefault(_bare(channel), {})[channel] = None
+        self._acknowledged.difference_update(channels)
+        self._unanswered.difference_update(channels)
         return [_message("unsubscribe", symbols=",".join(channels))]
 
     def heartbeat(self) -> str:
@@ -119,43 +133,81 @@ class TwelveDataConversation(Conversation):
         if kind == "subscribe-status":
             return Reaction(notices=self._on_subscribe_status(status))
         if kind == "unsubscribe-status" and not status.is_error:
-            stopped = tuple(channel for item in status.success or () for channel in self._channels(item))
+            stopped = tuple(channel for item in status.success or () for channel in self._stopped(item))
             return Reaction(notices=(Unsubscribed(stopped),) if stopped else ())
         if status.is_error:
-            return Reaction(notices=(_error_notice(status),))
+            return Reaction(notices=(self._on_error(status),))
         return Reaction()
 
     def _on_subscribe_status(self, status: _Status) -> tuple[Notice, ...]:
         notices: list[Notice] = []
         acknowledged = tuple(channel for item in status.success or () for channel in self._channels(item))
         if acknowledged:
+            self._acknowledged.update(acknowledged)
+            self._is_accepted = True
             notices.append(Acknowledged(acknowledged))
         reasons = {
             channel: item.message or "unknown symbol, or not in your plan"
             for item in status.fails or ()
-            for channel in self._channels(item)
+            for channel in self._failed(item)
         }
         if reasons:
             notices.append(ChannelsFailed(reasons))
+        self._unanswered.difference_update(acknowledged, reasons)
         if status.is_error and not notices:
-            notices.append(_error_notice(status))
+            notices.append(self._on_error(status, of_subscription=True))
         return tuple(notices)
 
-    def _channels(self, item: _Item) -> Sequence[str]:
-        """The requested channels that a status item is about.
+    def _on_error(self, status: _Status, *, of_subscription: bool = False) -> Notice:
+        """An error is about the key, about a symbol that it names, about a subscription, or nothing of these."""
+        message = status.text or "unspecified error"
+        about = self._channels(_Item(status.symbol)) if status.symbol else self._named(status.text)
+        if about:
+            self._unanswered.difference_update(about)
+            return ChannelsFailed(dict.fromkeys(about, message))
+        if not self._is_accepted and _is_about_the_key(status.text, status.code):
+            return Refused(f"Twelve Data refused the API key ({message})")
+        is_limit = complaints.is_subscription_limit(message) and status.code != 429
+        if self._unanswered and (is_limit or (of_subscription and not complaints.passes(message))):
+            return RequestRefused(message, is_limit=is_limit)
+        return ProviderError(message)
 
-        It names the bare symbol in upper case, whether SYMBOL or SYMBOL:EXCHANGE was requested.
-        """
-        if not item.symbol:
-            return ()
-        same = self._requested.get(_bare(item.symbol), {})
-        if len(same) < 2:
-            return tuple(same) or (item.symbol,)
-        found = Names(AskedSymbol(channel) for channel in same).find(
-            Place(item.symbol, item.exchange, item.mic_code, None)
-        )
-        # An item that names no listing, or none that was asked for, is taken to be about each.
-        return tuple(same) if isinstance(found, Misfit) else (found,)
+    def _named(self, message: str) -> Sequence[str]:
+        """The requested channels that a text names."""
+        channels = {channel: (channel,) for same in self._requested.values() for channel in same}
+        known = {bare: tuple(same) for bare, same in self._requested.items()} | channels
+        name = complaints.named(message, known)
+        return () if name is None else known[name]
+
+    def _channels(self, item: _Item) -> Sequence[str]:
+        """The requested channels that a status item is about."""
+        return _about(item, self._requested) or ((item.symbol,) if item.symbol else ())
+
+    def _failed(self, item: _Item) -> Sequence[str]:
+        """As `_channels`. An item that may be about several is not about those that stream already."""
+        channels = self._channels(item)
+        unanswered = tuple(channel for channel in channels if channel not in self._acknowledged)
+        return unanswered or channels
+
+    def _stopped(self, item: _Item) -> Sequence[str]:
+        """The channels that an item of an unsubscribe status is about."""
+        stopped = _about(item, self._ended)
+        for channel in stopped:
+            del self._ended[_bare(channel)][channel]
+        return stopped or self._channels(item)
+
+
+def _about(item: _Item, channels: Mapping[str, Mapping[str, None]]) -> tuple[str, ...]:
+    """Those of the channels, by bare symbol, that a status item is about.
+
+    It names the bare symbol in upper case, whether SYMBOL or SYMBOL:EXCHANGE was requested.
+    """
+    same = channels.get(_bare(item.symbol), {}) if item.symbol else {}
+    if not item.symbol or len(same) < 2:
+        return tuple(same)
+    found = Names(AskedSymbol(channel) for channel in same).find(Place(item.symbol, item.exchange, item.mic_code, None))
+    # An item that names no listing, or none that was asked for, is taken to be about each.
+    return tuple(same) if isinstance(found, Misfit) else (found,)
 
 
 class TwelveDataConnector(Connector):
@@ -182,10 +234,10 @@ class TwelveDataConnector(Connector):
             body = _decode_status(answer.body)
         except UNDECODABLE:
             body = _Status()
-        message = body.message or ""
-        if answer.status >= 500 or not _is_about_the_key(message, answer.status, body.code):
+        # A page of a firewall, or a 403, says nothing of the key: a plan or an address is refused so, too.
+        if answer.status >= 500 or answer.is_page or not _is_about_the_key(body.text, answer.status, body.code):
             return None
-        return f"Twelve Data refused the API key (HTTP {answer.status}{': ' + message if message else ''})"
+        return f"Twelve Data refused the API key (HTTP {answer.status}{': ' + body.text if body.text else ''})"
 
     def converse(self) -> TwelveDataConversation:
         return TwelveDataConversation()
@@ -259,18 +311,17 @@ def _bare(symbol: str) -> str:
     return symbol.partition(":")[0].upper()
 
 
-def _error_notice(status: _Status) -> Notice:
-    message = "; ".join(status.messages or ()) or status.message or "unspecified error"
-    if _is_about_the_key(message, status.code):
-        return Refused(f"Twelve Data refused the API key ({message})")
-    return ProviderError(message)
-
-
 def _is_about_the_key(message: str, *codes: int | None) -> bool:
-    # The message of a rate limit may mention the key too ("your API key has run out of API credits"), but it passes.
+    """Whether an error is what only a wrong key gets.
+
+    The official clients take any 401 and 403, and any text about a key, for a refused one. Their texts of limits name
+    the key too ("your API key has run out of API credits"), and those of plans say "not authorized".
+    """
     if 429 in codes:
         return False
-    return 401 in codes or 403 in codes or _KEY_ERROR.search(message) is not None
+    if complaints.is_wrong_key(message):
+        return True
+    return 401 in codes and not complaints.passes(message) and not complaints.is_about_data(message)
 
 
 def _message(action: str, **params: str) -> str:

@@ -22,6 +22,7 @@ import msgspec
 from ticks_platform.feeds.corporate_actions import Action, ActionKind, ActionPage, CorporateActions, day, positive
 from ticks_platform.feeds.decoding import UNDECODABLE, Finite
 from ticks_platform.feeds.history import HistoryAnswer, HistoryRequest, TransientError, base_url
+from ticks_platform.feeds.symbol_settings import currency_code
 from ticks_platform.feeds.twelve_data.history import API, error_of
 from ticks_platform.feeds.twelve_data.names import symbol_name
 
@@ -137,4 +138,5 @@ def _dividend(symbol: str, raw: msgspec.Raw, currency: str | None) -> Action | s
         return f"dividend of {symbol} without a date"
     if item.amount is None or item.amount < 0:
         return f"dividend of {symbol} on {on} without an amount: {item.amount}"
-    return Action(symbol, "dividend", on, None, None, item.amount, currency or None, None, on.isoformat())
+    unit = currency_code(currency) if currency else None
+    return Action(symbol, "dividend", on, None, None, item.amount, unit, None, on.isoformat())

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from ticks_platform.feeds import complaints
 from ticks_platform.feeds.decoding import UNDECODABLE, Finite, OptionalFields
 from ticks_platform.feeds.events import Bar, Event, Rejected, with_malformed
 from ticks_platform.feeds.history import (
@@ -32,6 +33,7 @@ from ticks_platform.feeds.history import (
     UnknownSymbolError,
     base_url,
     frames,
+    is_page,
     retry_after,
 )
 from ticks_platform.feeds.twelve_data.names import Misfit, Names, Place, symbol_name
@@ -211,9 +213,11 @@ def error_of(answer: HistoryAnswer, code: int | None, message: str | None, what:
     if code == 429:
         # The day's credits return at midnight; requests until then would be refused and counted.
         return RateLimitedError(reason, seconds=3600.0 if "for the day" in lower else retry_after(answer))
+    if is_page(answer):
+        return TransientError(f"{what}: {reason} (a page, which is not of Twelve Data's API)")
     if code == 400 and "no data is available" in lower:
         return None
-    if code == 401 and "plan" not in lower:
+    if code == 401 and not complaints.is_about_data(message or ""):
         return KeyRefusedError(reason)
     if code in (401, 402, 403) or (code == 400 and "plan" in lower):
         return NotEntitledError(f"{what}: {reason}")

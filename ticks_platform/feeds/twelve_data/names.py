@@ -57,13 +57,15 @@ class Names:
     """The names of the symbols that are asked for."""
 
     def __init__(self, symbols: Iterable[AskedSymbol]) -> None:
-        """Raises ValueError if two of them are one listing."""
+        """Raises ValueError if two of them are one listing, or if one is neither SYMBOL nor SYMBOL:EXCHANGE."""
         self.are_plain = True
         """Whether a price's symbol tells its name as it is, since it is answered in upper case."""
         self._asked: dict[str, list[_Asked]] = {}
         for symbol, currency in symbols:
             name = symbol_name(symbol)
-            ticker, _, exchange = name.partition(":")
+            ticker, colon, exchange = name.partition(":")
+            if not ticker or (colon and not exchange) or ":" in exchange:
+                raise ValueError("must be SYMBOL or SYMBOL:EXCHANGE, such as RY or RY:TSX")
             of_ticker = self._asked.setdefault(ticker, [])
             same = next((each for each in of_ticker if each.name.casefold() == name.casefold()), None)
             if same is not None:

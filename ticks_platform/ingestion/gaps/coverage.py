@@ -18,7 +18,7 @@ from psycopg2.extras import execute_values
 
 from ticks_platform.feeds.calendars import Calendar
 from ticks_platform.feeds.connector import Connector
-from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Silent, Unsubscribed
+from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Refused, Silent, Unsubscribed
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
@@ -125,14 +125,14 @@ class Coverage:
     def _handle_state(self, change: Change, *, switched_off: bool) -> None:
         number = change.connection
         mine = [key for key in self._open if key[0] == number]
+        if change.state is State.REFUSED or isinstance(change.notice, Refused):
+            self._refusals.update(dict.fromkeys(self._channels, storable(change.detail)))
         if change.state in _ENDS:
             ended_by = "switched_off" if switched_off and change.state is State.CLOSED else _ENDS[change.state]
             self._end(mine, change, ended_by)
             self._acknowledged.pop(number, None)
             self._states.pop(number, None)
             self._unheard |= self._stalled.pop(number, set())
-            if change.state is State.REFUSED:
-                self._refusals.update(dict.fromkeys(self._channels, storable(change.detail)))
             return
         before, self._states[number] = self._states.get(number), change.state
         if change.state is before:

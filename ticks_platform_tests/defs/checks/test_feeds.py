@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -83,6 +84,7 @@ def test_never_a_tick_is_stale(database: Database, check_one: CheckOne, known: b
     assert not evaluation.passed
     assert feeds["stocks"]["verdict"] == "stale"
     assert feeds["stocks"]["last tick"] == "never"
+    assert feeds["stocks"]["age in seconds"] == "never received"
     assert "stocks (last tick never" in (evaluation.description or "")
 
 
@@ -133,6 +135,50 @@ def test_channels_in_trouble_are_shown(database: Database, check_one: CheckOne) 
             cursor, "stocks", [Change(State.STREAMING, 1_700_000_000_000_000_000, 1, "", Unsubscribed(("XYZ", "MSFT")))]
         )
     assert check_one("channels_are_streaming", "stocks_real_time").passed
+
+
+def test_a_feed_that_is_refused_or_not_connected_does_not_stream(database: Database, check_one: CheckOne) -> None:
+    """Nothing was subscribed to, so no channel tells; the connections do."""
+
+    moments = itertools.count(1)
+
+    def connected(*states: tuple[str, str], epoch: int = 1) -> None:
+        with database.transaction() as cursor:
+            for state, detail in states:
+                cursor.execute(
+                    "INSERT INTO ticks_platform.feed_session (feed, epoch, connection, at, state, detail) "
+                    "VALUES ('stocks', %s, 1, clock_timestamp() + %s * INTERVAL '20 milliseconds', %s, %s)",
+                    (epoch, next(moments), state, detail),
+                )
+
+    def description() -> str:
+        evaluation = check_one("channels_are_streaming", "stocks_real_time")
+        assert evaluation.passed is (evaluation.description == "every channel streams")
+        return evaluation.description or ""
+
+    with database.transaction() as cursor:
+        switch.set_enabled(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=True)
+    assert description() == "every channel streams"
+    connected(("connecting", "wss://provider"), ("connecting", "no such key"), ("backing off", "no such key; retrying"))
+    assert description() == "stocks: not connected: no such key; retrying"
+    connected(("connecting", "wss://provider"), ("refused", "no such key"), ("closed", "stopped"))
+    assert description() == ("stocks: refused, and not tried again until the code location is reloaded: no such key")
+    # The next run begins anew.
+    connected(("connecting", "wss://provider"), ("subscribing", "to 2 symbols"), ("streaming", "first data"), epoch=2)
+    assert description() == "every channel streams"
+    with database.transaction() as cursor:
+        change = Change(State.STREAMING, 1_700_000_000_000_000_000, 1, "", Acknowledged(("AAPL",)))
+        channels.record(cursor, "stocks", [change])
+    # A connection that was lost a moment ago.
+    connected(("backing off", "code 1006"), epoch=2)
+    assert description() == "every channel streams"
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE ticks_platform.feed_session SET at = at - INTERVAL '1 minute' WHERE state = 'streaming'")
+        cursor.execute("DELETE FROM ticks_platform.feed_session WHERE state = 'subscribing'")
+    assert description() == "stocks: not connected: code 1006"
+    with database.transaction() as cursor:
+        switch.set_enabled(cursor, feed="stocks", provider="twelve_data", synthetic=True, enabled=False)
+    assert description() == "every channel streams"
 
 
 def test_a_silent_feed_of_a_closed_market_is_not_stale(

@@ -20,11 +20,13 @@ from ticks_platform.defs.common.runs import FEED_TAG, FOLLOW_TAG, REFUSED_TAG, S
 from ticks_platform.defs.ingestion import ingest, progress
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import PlatformSettings, SettingsError, load_settings
+from ticks_platform.feeds.transport import reconnect
 from ticks_platform.ingestion import loader, switch
 from ticks_platform.ingestion.handover import takeover
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.local_feeds import stand_in_file
 from ticks_platform.paths import journal_path
+from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.dagster import take_over
 from ticks_platform_tests.support.ingestion import damage_group
@@ -283,6 +285,7 @@ def test_refused_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TICKS_TEST_KEY", "wr0ng-k3y")
+    monkeypatch.setattr(reconnect, "CONFIRM_REFUSAL_AFTER", 0.2)
     with StandIn(StandInSettings(rate=0, keys=frozenset({"right"}), bad_key_mode=mode)) as stand_in:
         write_feeds(project, stand_in.url(key=None))
         result = execute()
@@ -321,13 +324,17 @@ def test_live_ticks_are_not_mixed_with_synthetic_ones(database: Database, execut
 def test_changed_symbols_change_the_subscription_on_the_same_connection(
     database: Database, feeds: Path, stand_in: StandIn, start: Callable[[], Running]
 ) -> None:
+    with database.transaction() as cursor:
+        sql_files.apply(cursor, "schema/instrument.sql", "schema/round_lot.sql", "schema/instrument_reference.sql")
     running = start()
     stream(database, stand_in, 100)
-    write_feeds(feeds, stand_in.url(key=None), "{AAPL: Apple, TSLA: Tesla}")
+    write_feeds(feeds, stand_in.url(key=None), "{AAPL: {name: Apple, may_be_negative: true}, TSLA: Tesla}")
     eventually("the new symbols", lambda: set(stand_in.account().connections[-1].subscribed) == {"AAPL", "TSLA"})
     stand_in.send_exactly(50)
     eventually("more ticks", lambda: one(database, "SELECT count(*) FROM stocks_real_time") == 150)
     assert len(stand_in.account().connections) == 1
+    negative = "SELECT array_agg(symbol ORDER BY symbol) FROM instrument WHERE may_be_negative"
+    eventually("the table of instruments", lambda: one(database, negative) == ["AAPL"])
     assert running.thread.is_alive()
 
 

@@ -93,3 +93,13 @@ def test_a_split_that_is_missing_is_found(
     assert not passed
     assert shown["splits"] == 1
     assert rows(database, "SELECT factor FROM ticks_platform.price_adjustment") == [(0.25,)]
+
+
+def test_a_project_without_actions(
+    database: Database, load: Callable[[], dg.Definitions], instance: dg.DagsterInstance
+) -> None:
+    definitions = load()
+    job = definitions.resolve_job_def("follow_corporate_actions")
+    result = job.execute_in_process(instance=instance)
+    (event,) = result.asset_materializations_for_node("corporate_actions")
+    assert event.metadata["dagster/row_count"].value == 0

@@ -11,10 +11,12 @@ from ticks_platform.feeds.connector import HandshakeAnswer, Reaction
 from ticks_platform.feeds.events import (
     Acknowledged,
     Authenticated,
+    ChannelsFailed,
     NotEntitled,
     Notice,
     ProviderError,
     Refused,
+    RequestRefused,
     TryLater,
     Unsubscribed,
 )
@@ -138,6 +140,31 @@ def test_refusals(text: str | None) -> None:
 def test_a_refused_handshake() -> None:
     assert polygon().refusal(HandshakeAnswer(401, b""))
     assert polygon().refusal(HandshakeAnswer(502, b"")) is None
+    # The key comes later.
+    assert polygon().refusal(HandshakeAnswer(403, b"")) is None
+    assert polygon().refusal(HandshakeAnswer(401, b"<html>Sign in</html>")) is None
+
+
+@pytest.mark.parametrize("text", ["Too many authentication attempts, try again later", "internal error", "timed out"])
+def test_an_authentication_that_fails_for_now(text: str) -> None:
+    (notice,) = notices(status("auth_failed", text))
+    assert isinstance(notice, TryLater)
+    assert text in notice.reason
+
+
+@pytest.mark.parametrize("kind", ["subscription_limit", "error", "max_subscriptions"])
+def test_a_plans_limit_of_subscriptions(kind: str) -> None:
+    text = "Subscription limit reached (1000 channels). Please upgrade at https://polygon.io/pricing"
+    assert notices(status(kind, text)) == (RequestRefused(text, is_limit=True),)
+
+
+def test_an_error_about_one_channel() -> None:
+    conversation = polygon().converse()
+    conversation.subscribe(["T.AAPL", "T.MSFT"])
+    frame = json.dumps([status("error", "not authorized to subscribe to: T.MSFT")]).encode()
+    assert conversation.receive(frame).notices == (
+        ChannelsFailed({"T.MSFT": "not authorized to subscribe to: T.MSFT"}),
+    )
 
 
 @pytest.mark.parametrize("text", [CAP, CAP.replace("polygon.io", "massive.com"), CAP.partition(" You")[0] + " "])

@@ -6,9 +6,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import pytest
+
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform.feeds.events import Frame
+from ticks_platform.feeds.transport import reconnect
 from ticks_platform.feeds.transport.pool import ConnectionPool, spread
 from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform_tests.support.feeds import TIMEOUT, polygon, polygon_at, wait_until
@@ -106,7 +109,8 @@ def test_one_connection_without_a_limit() -> None:
         assert running.states(State.CONNECTING) == 1
 
 
-def test_a_refusal_of_one_ends_all() -> None:
+def test_a_refusal_of_one_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconnect, "CONFIRM_REFUSAL_AFTER", 0.1)
     with (
         StandIn(StandInSettings(keys=frozenset({"good"}))) as stand_in,
         several(polygon_at(stand_in), ["AAPL", "MSFT", "NVDA"], 1) as running,

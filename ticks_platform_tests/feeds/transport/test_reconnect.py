@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from ticks_platform.feeds.errors import FeedRefusedError
-from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Frame, ProviderError, Tick
+from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Frame, ProviderError, Refused, Tick
 from ticks_platform.feeds.transport import reconnect, session, subscriptions
 from ticks_platform.feeds.transport.state import State
 from ticks_platform.ingestion.run import RECEIVER_TIMEOUT
@@ -249,8 +249,14 @@ def test_the_backoff_is_reset_only_after_a_stable_connection(
         assert backoff.failures == (running.states.count(State.BACKING_OFF) if grows else 1)
 
 
+@pytest.fixture
+def _refusals_count_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconnect, "CONFIRM_REFUSAL_AFTER", 0.2)
+
+
+@pytest.mark.usefixtures("_refusals_count_soon")
 @pytest.mark.parametrize("mode", ["401", "200+body", "403", "400"])
-def test_a_wrong_key_is_tried_once(caplog: pytest.LogCaptureFixture, mode: str) -> None:
+def test_a_wrong_key_is_tried_twice(caplog: pytest.LogCaptureFixture, mode: str) -> None:
     caplog.set_level("DEBUG", "ticks_platform.feeds")
     caplog.set_level("DEBUG", "websocket")
     settings = StandInSettings.model_validate({"keys": {"another"}, "bad_key_mode": mode})
@@ -258,17 +264,31 @@ def test_a_wrong_key_is_tried_once(caplog: pytest.LogCaptureFixture, mode: str) 
         failure = running.wait_for_end()
         assert isinstance(failure, FeedRefusedError)
         assert "Twelve Data" in str(failure)
-        assert running.states == [State.CONNECTING, State.REFUSED]
+        assert running.states == [State.CONNECTING, State.BACKING_OFF, State.CONNECTING, State.REFUSED]
+        first, second = running.wait_for(State.BACKING_OFF), running.wait_for(State.REFUSED)
+        assert second.at - first.at >= 0.2e9
+        assert running.notices == [Refused(str(failure))]
         assert running.changes[-1].detail == str(failure)
         assert KEY not in "".join(traceback.format_exception(failure)) + caplog.text + running.history()
         assert "Twelve Data refused" in caplog.text
 
 
+def test_a_refusal_is_asked_again_after_half_a_minute() -> None:
+    # How long a feed with a wrong key takes to end, as it ships.
+    with StandIn(StandInSettings(keys=frozenset({"another"}))) as stand_in:
+        with Running(twelve_data(address(stand_in))) as running:
+            assert "retrying in 30.0 s" in running.wait_for(State.BACKING_OFF).detail
+            assert running.stop() < RECEIVER_TIMEOUT
+        assert running.failure is None
+
+
+@pytest.mark.usefixtures("_refusals_count_soon")
 def test_no_key_at_all() -> None:
     with StandIn() as stand_in, Running(twelve_data(address(stand_in), key="")) as running:
         assert isinstance(running.wait_for_end(), FeedRefusedError)
 
 
+@pytest.mark.usefixtures("_refusals_count_soon")
 def test_a_refusal_in_the_conversation() -> None:
     complaint = b'{"status":"error","code":401,"message":"**apikey** parameter is incorrect or not specified."}'
 
@@ -280,13 +300,16 @@ def test_a_refusal_in_the_conversation() -> None:
 
     with PeerServer(serve) as server, Running(twelve_data(server.url)) as running:
         assert isinstance(running.wait_for_end(), FeedRefusedError)
-        assert running.states == [State.CONNECTING, State.SUBSCRIBING, State.REFUSED]
-        assert running.received(1) == [complaint]
-        assert server.accepted == 1
+        once = [State.CONNECTING, State.SUBSCRIBING]
+        assert running.states == [*once, State.BACKING_OFF, *once, State.REFUSED]
+        assert running.received(1) == running.received(2) == [complaint]
+        assert server.accepted == 2
 
 
 @pytest.mark.parametrize("status", ["503 Service Unavailable", "429 Too Many Requests", "404 Not Found", "200 OK"])
-def test_a_handshake_that_fails_for_now(status: str) -> None:
+def test_a_handshake_that_fails_for_now(status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconnect, "REJECTED_PAUSE", 0.1)
+
     def serve(peer: Peer) -> None:
         if server.accepted == 1:
             peer.answer(status, b'{"code":429,"message":"Your API key has run out of API credits"}')

@@ -9,12 +9,18 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from ticks_platform.feeds.errors import FeedRefusedError
-from ticks_platform.feeds.transport import websocket
+from ticks_platform.feeds.transport import reconnect, websocket
 from ticks_platform.feeds.transport.state import State
 from ticks_platform_tests.support.feeds import KEY, Peer, PeerServer, Running, twelve_data
 
 REFUSAL = json.dumps({"code": 401, "status": "error", "message": "**apikey** parameter is incorrect"}).encode()
 PASSING = json.dumps({"code": 500, "status": "error", "message": "try again later"}).encode()
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconnect, "CONFIRM_REFUSAL_AFTER", 0.05)
+    monkeypatch.setattr(reconnect, "REJECTED_PAUSE", 0.05)
 
 
 def chunks(body: bytes) -> bytes:
@@ -69,8 +75,8 @@ def test_a_refusal_is_read_whatever_its_framing(
         Running(twelve_data(server.url)) as running,
     ):
         assert isinstance(running.wait_for_end(), FeedRefusedError)
-        assert running.states == [State.CONNECTING, State.REFUSED]
-        assert server.accepted == 1
+        assert running.states == [State.CONNECTING, State.BACKING_OFF, State.CONNECTING, State.REFUSED]
+        assert server.accepted == 2
         assert KEY not in caplog.text + running.history()
 
 

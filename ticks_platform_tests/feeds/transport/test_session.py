@@ -24,7 +24,7 @@ from ticks_platform.feeds.events import (
     Unsubscribed,
 )
 from ticks_platform.feeds.polygon import connector as polygon_module
-from ticks_platform.feeds.transport import session, subscriptions
+from ticks_platform.feeds.transport import reconnect, session, subscriptions
 from ticks_platform.feeds.transport import silence as silence_module
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import State
@@ -138,14 +138,16 @@ def test_from_the_key_to_the_data() -> None:
 
 
 @pytest.mark.parametrize("mode", ["auth_failed", "not_entitled"])
-def test_a_key_that_is_refused(mode: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_key_that_is_refused(mode: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconnect, "CONFIRM_REFUSAL_AFTER", 0.1)
     options: dict[str, Any] = {"polygon_bad_key_mode": mode}
     with (
         StandIn(StandInSettings(keys=frozenset({"good"}), **options)) as stand_in,
         Running(polygon_at(stand_in)) as running,
     ):
         assert isinstance(running.wait_for_end(), FeedRefusedError)
-        assert running.states == [State.CONNECTING, State.AUTHENTICATING, State.REFUSED]
+        once = [State.CONNECTING, State.AUTHENTICATING]
+        assert running.states == [*once, State.BACKING_OFF, *once, State.REFUSED]
     assert KEY not in caplog.text
 
 

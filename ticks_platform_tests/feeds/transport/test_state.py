@@ -15,6 +15,7 @@ from ticks_platform.feeds.events import (
     Notice,
     ProviderError,
     Refused,
+    RequestRefused,
     Silent,
     TryLater,
     Unsubscribed,
@@ -47,7 +48,7 @@ def test_every_state_is_reached_and_left() -> None:
 def test_the_text_of_every_notice() -> None:
     notices: list[Notice] = [
         *(Authenticated(), Acknowledged(("A", "B")), Unsubscribed(("A",)), ChannelsFailed({"A": "why"})),
-        *(NotEntitled("why"), ProviderError("why"), TryLater("why", 1.0), Refused("why")),
+        *(NotEntitled("why"), RequestRefused("why"), ProviderError("why"), TryLater("why", 1.0), Refused("why")),
         *(Silent({"A": 61.4}), HeardAgain(("A",))),
     ]
     assert {type(notice) for notice in notices} == set(get_args(Notice))
@@ -57,6 +58,7 @@ def test_the_text_of_every_notice() -> None:
         "unsubscribed from A",
         "not subscribed to A (why)",
         "channels refused: why",
+        "subscription refused: why",
         "provider error: why",
         "why",
         "why",

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from ticks_platform.feeds.connector import Conversation, Reaction
-from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, NotEntitled, ProviderError, Unsubscribed
-from ticks_platform.feeds.transport.subscriptions import ACKNOWLEDGE_TIMEOUT, ATTEMPTS, RateLimit, Subscriptions
+from ticks_platform.feeds.events import (
+    Acknowledged,
+    ChannelsFailed,
+    NotEntitled,
+    Notice,
+    ProviderError,
+    RequestRefused,
+    Unsubscribed,
+)
+from ticks_platform.feeds.transport.subscriptions import (
+    ACKNOWLEDGE_TIMEOUT,
+    ATTEMPTS,
+    REFUSAL_GRACE,
+    RateLimit,
+    Subscriptions,
+)
 
 ROOM = 1_000
 LATER = ACKNOWLEDGE_TIMEOUT
@@ -275,3 +289,123 @@ def test_changes_beyond_the_rate_limit_wait(subscriptions: Subscriptions) -> Non
     # All waiting channels at once.
     rest = subscriptions.due_messages(62.0, room=limit.room(62.0))
     assert ",".join(message[1:] for message in rest).split(",") == channels[100:]
+
+
+class AtOnce(Conversation):
+    """Subscribes with all channels in one message."""
+
+    def subscribe(self, channels: Sequence[str]) -> Sequence[str]:
+        return [",".join(channels)]
+
+    def unsubscribe(self, channels: Sequence[str]) -> Sequence[str]:
+        return []
+
+    def receive(self, frame: bytes) -> Reaction:
+        return Reaction()
+
+
+def negotiate(
+    subscriptions: Subscriptions, accepts: Callable[[set[str], list[str]], bool], refused: Notice
+) -> tuple[set[str], dict[str, str], int]:
+    """Let a provider that refuses whole messages answer until all is settled: channels, failures, messages."""
+    streamed: set[str] = set()
+    failed: dict[str, str] = {}
+    messages = 0
+    now = 0.0
+    while not subscriptions.settled:
+        for message in subscriptions.due_messages(now, room=ROOM):
+            messages += 1
+            channels = message.split(",")
+            if accepts(streamed, channels):
+                streamed.update(channels)
+                subscriptions.handle_answer(Acknowledged(tuple(channels)))
+            else:
+                subscriptions.handle_answer(refused)
+        now += 0.1 if isinstance(refused, RequestRefused) else LATER
+        now_failed = subscriptions.expire(now)
+        failed.update(now_failed.reasons if now_failed else {})
+        assert now < 1e6
+    return streamed, failed, messages
+
+
+@pytest.mark.parametrize("limit", [0, 1, 500, 999, 1_199, 1_200])
+def test_a_plans_limit_is_found_by_halves(limit: int) -> None:
+    subscriptions = Subscriptions(AtOnce())
+    names = [f"S{number}" for number in range(1_200)]
+    subscriptions.set_desired(names)
+    reason = "Subscription limit reached"
+    streamed, failed, messages = negotiate(
+        subscriptions,
+        lambda held, more: len(held) + len(more) <= limit,
+        RequestRefused(reason, is_limit=True),
+    )
+    assert streamed == subscriptions.acknowledged == set(names[:limit])
+    assert failed == dict.fromkeys(names[limit:], reason)
+    assert messages <= 25
+    # They are not requested again on this connection, and others are.
+    subscriptions.set_desired([*names, "NEW"])
+    assert subscriptions.due_messages(1e6, room=ROOM) == ["NEW"]
+
+
+def test_those_that_a_provider_refuses_whole_messages_for_are_found() -> None:
+    subscriptions = Subscriptions(AtOnce())
+    names = [f"S{number}" for number in range(300)]
+    bad = {names[0], names[77], names[78], names[299]}
+    subscriptions.set_desired(names)
+    streamed, failed, messages = negotiate(
+        subscriptions, lambda _held, more: bad.isdisjoint(more), RequestRefused("not authorized to access XHKG data")
+    )
+    assert streamed == set(names) - bad
+    assert failed == dict.fromkeys(bad, "not authorized to access XHKG data")
+    assert messages < 80
+
+
+def test_an_error_that_names_nothing_is_the_reason_of_what_stays_unanswered() -> None:
+    subscriptions = Subscriptions(AtOnce())
+    subscriptions.set_desired(["A", "B", "C", "D"])
+    streamed, failed, _ = negotiate(
+        subscriptions, lambda _held, more: "C" not in more, ProviderError("this is not for you")
+    )
+    assert streamed == {"A", "B", "D"}
+    assert failed == {"C": "this is not for you"}
+
+
+def test_a_limit_of_messages_halves_nothing() -> None:
+    subscriptions = Subscriptions(AtOnce())
+    subscriptions.set_desired(["A", "B"])
+    for attempt in range(ATTEMPTS):
+        assert subscriptions.due_messages(attempt * LATER, room=ROOM) == ["A,B"]
+        subscriptions.handle_answer(ProviderError("You have sent too many events. Wait for the next minute."))
+        assert (subscriptions.expire((attempt + 1) * LATER) is None) is (attempt < ATTEMPTS - 1)
+
+
+def test_one_of_several_messages_is_refused(subscriptions: Subscriptions) -> None:
+    names = [f"S{number}" for number in range(5)]
+    subscriptions.set_desired(names)
+    assert subscriptions.due_messages(0.0, room=ROOM) == ["+S0,S1,S2", "+S3,S4"]
+    subscriptions.handle_answer(RequestRefused("limit reached", is_limit=True))
+    subscriptions.handle_answer(Acknowledged(("S0", "S1")))
+    assert subscriptions.expire(0.1) is None
+    # Which message was refused is known once no more answers come.
+    subscriptions.handle_answer(Acknowledged(("S2",)))
+    assert subscriptions.expire(0.9) is None
+    assert subscriptions.due_messages(1.0, room=ROOM) == []
+    assert subscriptions.expire(1.0 + REFUSAL_GRACE) is None
+    assert subscriptions.due_messages(2.0, room=ROOM) == ["+S3"]
+    subscriptions.handle_answer(Acknowledged(("S3",)))
+    assert subscriptions.due_messages(2.1, room=ROOM) == ["+S4"]
+    subscriptions.handle_answer(RequestRefused("limit reached", is_limit=True))
+    assert subscriptions.expire(2.2) == ChannelsFailed({"S4": "limit reached"})
+    assert subscriptions.settled
+
+
+def test_halves_wait_for_room_and_forget_what_is_not_desired_any_more() -> None:
+    subscriptions = Subscriptions(AtOnce())
+    subscriptions.set_desired(["A", "B", "C", "D"])
+    assert subscriptions.due_messages(0.0, room=1) == ["A,B,C,D"]
+    subscriptions.handle_answer(RequestRefused("no", is_limit=True))
+    assert subscriptions.due_messages(0.1, room=0) == []
+    subscriptions.set_desired(["B", "C", "D"])
+    assert subscriptions.due_messages(0.2, room=1) == ["B"]
+    subscriptions.handle_answer(Acknowledged(("B",)))
+    assert subscriptions.due_messages(0.3, room=1) == ["C,D"]

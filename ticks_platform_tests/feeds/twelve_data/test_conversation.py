@@ -7,7 +7,15 @@ import json
 import pytest
 
 from ticks_platform.feeds.connector import HandshakeAnswer, Reaction
-from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Notice, ProviderError, Refused, Unsubscribed
+from ticks_platform.feeds.events import (
+    Acknowledged,
+    ChannelsFailed,
+    Notice,
+    ProviderError,
+    Refused,
+    RequestRefused,
+    Unsubscribed,
+)
 from ticks_platform.feeds.twelve_data.connector import HEARTBEAT_INTERVAL, URL, TwelveDataConversation
 from ticks_platform_tests.support.feeds import KEY, price, twelve_data
 
@@ -103,7 +111,8 @@ def test_a_plan_that_ends_is_no_refusal() -> None:
 def test_unparsable_request(status: bytes) -> None:
     conversation = subscribed()
     frame = b'{"event":"subscribe-status","status":"%s","messages":["Cant parse message"]}' % status
-    assert notices(conversation, frame) == (ProviderError("Cant parse message"),)
+    # Nothing was acknowledged: it is about the whole request.
+    assert notices(conversation, frame) == (RequestRefused("Cant parse message"),)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +147,31 @@ def test_unsubscribed() -> None:
     assert notices(subscribed("AAPL", "RY:TSX"), frame) == (Unsubscribed(("RY:TSX",)),)
 
 
+def test_a_failure_without_an_exchange_is_not_of_a_listing_that_streams() -> None:
+    conversation = subscribed("ETH/USD:Coinbase Pro")
+    acknowledged = b'"success":[{"symbol":"ETH/USD","exchange":"Coinbase Pro"}]'
+    notices(conversation, b'{"event":"subscribe-status","status":"ok",' + acknowledged + b"}")
+    conversation.subscribe(["ETH/USD:Kraken"])
+    frame = b'{"event":"subscribe-status","status":"error","success":null,"fails":[{"symbol":"ETH/USD"}]}'
+    (failed,) = notices(conversation, frame)
+    assert isinstance(failed, ChannelsFailed)
+    assert list(failed.reasons) == ["ETH/USD:Kraken"]
+
+
+def test_the_answers_to_an_exchange_of_listings() -> None:
+    conversation = subscribed("ETH/USD")
+    conversation.unsubscribe(["ETH/USD"])
+    conversation.subscribe(["ETH/USD:Coinbase Pro", "ETH/USD:Kraken"])
+    item = b'{"symbol":"ETH/USD","exchange":"Coinbase Pro"}'
+    frame = b'{"event":"unsubscribe-status","status":"ok","success":[%s],"fails":null}' % item
+    assert notices(conversation, frame) == (Unsubscribed(("ETH/USD",)),)
+    frame = b'{"event":"subscribe-status","status":"warning","success":[%s],"fails":[{"symbol":"ETH/USD"}]}' % item
+    acknowledged, failed = notices(conversation, frame)
+    assert acknowledged == Acknowledged(("ETH/USD:Coinbase Pro",))
+    assert isinstance(failed, ChannelsFailed)
+    assert list(failed.reasons) == ["ETH/USD:Kraken"]
+
+
 def test_an_item_that_names_nothing_does_not_hide_the_others() -> None:
     conversation = subscribed("AAPL", "MSFT")
     frame = (
@@ -157,7 +191,6 @@ def test_answers_that_come_one_by_one() -> None:
     "frame",
     [
         b'{"status":"error","code":401,"message":"no"}',
-        b'{"status":"error","code":"403","message":"no"}',
         b'{"event":"subscribe-status","status":"error","messages":["**apikey** parameter is incorrect"]}',
         b'{"event":"error","status":"error","message":"Invalid API key"}',
         b'{"event":"error","status":"error","message":"Unauthorized"}',
@@ -176,6 +209,11 @@ def test_key_errors(frame: bytes) -> None:
         b'{"status":"error","code":429,"message":"You have sent too many events. Wait for the next minute."}',
         b'{"status":"error","code":429,"message":"Your API key has run out of API credits for the current minute."}',
         b'{"status":"error","code":500,"message":"Internal error"}',
+        b'{"status":"error","code":"403","message":"no"}',
+        b'{"status":"error","message":"Too many connections for this API key, please slow down"}',
+        b'{"status":"error","message":"Your API key has run out of credits, please upgrade"}',
+        b'{"status":"error","code":401,"message":"You are unauthorized to access XHKG data."}',
+        b'{"event":"error","status":"error","message":"You are unauthorized to access XHKG data."}',
         b'{"status":"error"}',
     ],
 )
@@ -183,6 +221,41 @@ def test_temporary_errors(frame: bytes) -> None:
     (notice,) = notices(subscribed(), frame)
     assert isinstance(notice, ProviderError)
     assert notice.message
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'{"status":"error","code":400,"symbol":"1211","message":"%s"}',
+        b'{"event":"error","status":"error","message":"%s"}',
+        b'{"event":"subscribe-status","status":"error","messages":["%s"]}',
+    ],
+)
+def test_errors_that_name_a_symbol(frame: bytes) -> None:
+    message = b"**symbol** not found: 1211. Please specify it correctly according to API Documentation."
+    expected = ChannelsFailed({"1211": message.decode()})
+    assert notices(subscribed("AAPL", "1211"), frame % message) == (expected,)
+
+
+def test_a_key_error_after_an_acknowledgement_is_no_refusal() -> None:
+    conversation = subscribed()
+    notices(conversation, b'{"event":"subscribe-status","status":"ok","success":[{"symbol":"AAPL"}]}')
+    frame = b'{"status":"error","code":401,"message":"**apikey** parameter is incorrect or not specified."}'
+    (notice,) = notices(conversation, frame)
+    assert isinstance(notice, ProviderError)
+
+
+@pytest.mark.parametrize(
+    ("message", "is_limit"),
+    [
+        ("You are unauthorized to access XHKG data.", False),
+        ("Subscription limit reached: your plan allows 500 symbols", True),
+        ("You have exceeded the maximum number of symbols for your API key", True),
+    ],
+)
+def test_a_whole_subscription_is_refused(message: str, is_limit: bool) -> None:
+    frame = b'{"event":"subscribe-status","status":"error","messages":["%s"]}' % message.encode()
+    assert notices(subscribed(), frame) == (RequestRefused(message, is_limit),)
 
 
 @pytest.mark.parametrize(
@@ -205,11 +278,9 @@ def test_frames_without_a_notice(frame: bytes) -> None:
     ("status", "body"),
     [
         (401, b""),
-        (403, b"<html>Forbidden</html>"),
         (401, b'{"code":401,"message":"**apikey** parameter is incorrect or not specified.","status":"error"}'),
         (200, b'{"code":401,"message":"**apikey** parameter is incorrect or not specified.","status":"error"}'),
         (200, b'{"code":"401","status":"error"}'),
-        (200, b'{"code":403,"message":"no","status":"error"}'),
         (400, b'{"code":400,"message":"**apikey** parameter is incorrect or not specified.","status":"error"}'),
         (400, b'{"message":"Unauthorized"}'),
     ],
@@ -225,6 +296,14 @@ def test_refusals(status: int, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("status", "body"),
     [
+        (403, b"<html>Forbidden</html>"),
+        (403, b""),
+        (401, b"<!DOCTYPE html><title>Sign in</title>"),
+        (403, b'{"code":403,"message":"You have been blocked","status":"error"}'),
+        (200, b'{"code":403,"message":"no","status":"error"}'),
+        (401, b'{"code":401,"message":"You are unauthorized to access XHKG data.","status":"error"}'),
+        (401, b'{"code":401,"message":"Too many connections for this API key, please slow down","status":"error"}'),
+        (400, b'{"code":400,"message":"The limit of connections of your API key is reached","status":"error"}'),
         (500, b""),
         (502, b"<html>Bad Gateway</html>"),
         (503, b'{"code":503,"message":"try later"}'),

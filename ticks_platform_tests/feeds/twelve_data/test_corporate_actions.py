@@ -56,6 +56,8 @@ def test_dividends_have_the_currency_of_the_listing_and_an_id_of_their_date() ->
         (date(2021, 8, 6), None, None, 0.22, "USD", None, "2021-08-06"),
         (date(2021, 8, 6), None, None, 1.0, "USD", None, "2021-08-06 2"),
     ]
+    (pence,) = page("dividend", {"meta": {**META, "currency": "GBp"}, "dividends": results[:1]}).actions
+    assert pence.currency == "GBX"
 
 
 def test_bars_are_asked_for_as_they_were_traded() -> None:

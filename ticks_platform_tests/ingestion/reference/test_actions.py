@@ -150,3 +150,40 @@ def test_factors_of_dividends_without_a_providers(database: Database) -> None:
         assert actions.compute_price_factors(cursor, list(NAMES)) == 0
         cursor.execute("SELECT adj_close FROM session_day_candle_adjusted WHERE symbol = 'KO' ORDER BY session")
         assert [round(close, 9) for (close,) in cursor.fetchall()] == [48.51, 48.51, 48.6]
+
+
+def test_a_dividend_in_pounds_of_a_price_in_pence(database: Database) -> None:
+    """1 - 5/50 of five pence, said in either unit; none in another currency."""
+    quotes = (
+        "('2026-01-05 15:00:00+00', 50::float8, null::bigint, 1::float8)",
+        "('2026-01-06 15:00:00+00', 45, null, 1)",
+    )
+    for symbol, amount, unit in (("P1", 0.05, "GBP"), ("P2", 5, "GBX"), ("P3", 0.05, "USD")):
+        insert(database, symbol, *quotes)
+        with database.transaction() as cursor:
+            cursor.execute("INSERT INTO instrument (symbol, currency) VALUES (%s, 'GBX')", (symbol,))
+            cursor.execute(
+                "INSERT INTO corporate_action (symbol, kind, execution_date, cash_amount, currency) "
+                "VALUES (%s, 'dividend', '2026-01-06', %s, %s)",
+                (symbol, amount, unit),
+            )
+    with database.transaction() as cursor:
+        actions.compute_price_factors(cursor, ["P1", "P2", "P3"])
+    found = rows(database, "symbol, round(price_factor::numeric, 9)::float8")
+    assert found == [("P1", 0.9), ("P2", 0.9), ("P3", None)]
+
+
+def test_a_dividend_on_the_day_of_a_split_is_of_new_shares(database: Database) -> None:
+    """1 - 1/100: the close before, 1,000, is 100 after a split 10:1, which is said twice."""
+    insert(database, "KO", "('2026-01-05 15:00:00+00', 1000::float8, null::bigint, 1::float8)")
+    insert(database, "KO", "('2026-01-06 15:00:00+00', 99::float8, null::bigint, 1::float8)")
+    keep(database, split("2026-01-06", 10, symbol="KO"), source="twelve_data")
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO corporate_action (symbol, kind, execution_date, split_from, split_to) "
+            "VALUES ('KO', 'split', '2026-01-06', 1, 10)"
+        )
+    keep(database, dividend("2026-01-06", 1), kind="dividend", source="twelve_data")
+    with database.transaction() as cursor:
+        assert actions.compute_price_factors(cursor, ["KO"]) == 1
+    assert rows(database, "price_factor", "kind = 'dividend'") == [(0.99,)]

@@ -1,0 +1,36 @@
+"""The HTTP header `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import Mapping
+
+LONGEST = 3600.0
+"""Seconds. A provider that asks for more is asked again after so long: the header may be wrong, and outages end."""
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, if a response says so; at most LONGEST. Header names are in lower case.
+
+    A date is compared with the response's own `Date`, so that a wrong clock of this machine does not matter.
+    """
+    value = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(value)
+    except ValueError:
+        until = _moment(value)
+        if until is None:
+            return None
+        now = _moment(headers.get("date", ""))
+        seconds = until - (time.time() if now is None else now)
+    # Not `min` and `max` alone: "nan" is a number too.
+    return min(max(seconds, 0.0), LONGEST) if seconds == seconds else None
+
+
+def _moment(value: str) -> float | None:
+    """Seconds since the Unix epoch of an HTTP date."""
+    try:
+        return email.utils.parsedate_to_datetime(value).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
