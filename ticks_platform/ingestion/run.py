@@ -9,7 +9,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +33,7 @@ from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Gauges, Metrics, MetricsPort
 from ticks_platform.ingestion.provider_trouble import ProviderTrouble
 from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
+from ticks_platform.ingestion.worker import Worker
 from ticks_platform.paths import journal_path
 from ticks_platform.timescale.database import Database
 
@@ -102,7 +103,7 @@ class Ingestion:
         self._journal: Journal | None = None
         self._takeover: Takeover | None = None
         self._loader: Loader | None = None
-        self._receiver: _Worker | None = None
+        self._receiver: Worker | None = None
         self._port: MetricsPort | None = None
         self._readiness = Readiness()
         self._unrecorded: list[Change] = []
@@ -289,7 +290,7 @@ class Ingestion:
             for change in self._unrecorded:
                 loader.record(change)
         receiver = self._start_receiver()
-        loading = _Worker(loader.run, f"load-{self.feed.name}")
+        loading = Worker(loader.run, f"load-{self.feed.name}")
         loading.start()
         while receiver.is_alive() and loading.is_alive() and loader.enabled and not self._stopping.is_set():
             self._stopping.wait(0.1)
@@ -318,9 +319,9 @@ class Ingestion:
                 f"received frames are lost. {self._journal_trouble}"
             )
 
-    def _start_receiver(self) -> _Worker:
+    def _start_receiver(self) -> Worker:
         if self._receiver is None:
-            self._receiver = _Worker(self._connection.run, f"receive-{self.feed.name}")
+            self._receiver = Worker(self._connection.run, f"receive-{self.feed.name}")
             self._receiver.start()
         return self._receiver
 
@@ -392,18 +393,3 @@ class Ingestion:
     def _gauges(self) -> Gauges:
         progress = self.progress()
         return Gauges(progress.waiting_bytes, connected=progress.state is State.STREAMING)
-
-
-class _Worker(threading.Thread):
-    """A thread that keeps the exception that ended it."""
-
-    def __init__(self, work: Callable[[], None], name: str) -> None:
-        super().__init__(name=name, daemon=True)
-        self._work = work
-        self.failure: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self._work()
-        except BaseException as error:  # noqa: BLE001  (raised by the ingestion)
-            self.failure = error

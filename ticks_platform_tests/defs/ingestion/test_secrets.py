@@ -118,6 +118,7 @@ def test_a_key_is_nowhere(
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("TICKS_TEST_KEY", KEY)
     monkeypatch.setattr(ingest, "FIRST_REPORT", 0.1)
+    monkeypatch.setattr(reconnect, "CONFIRM_REFUSAL_AFTER", 0.1)
     monkeypatch.setattr(reconnect, "Backoff", lambda **_: RecordedBackoff())
     # An exception in a connector may have the whole URL in its text.
     decode = TwelveDataConnector.decode
