@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 dev: setup
 	@[ -z "$$DAGSTER_HOME" ] || echo "DAGSTER_HOME is set in your environment; unset here, so that dagster.yaml and .dagster_home in this folder are used"
 	@[ -n "$$TICKS_DATABASE_URL" ] || $(VENV)/bin/python -m embedded_timescale start
-	env -u DAGSTER_HOME $(VENV)/bin/dagster dev
+	umask 077; mkdir -p .dagster_home; chmod go= .dagster_home; env -u DAGSTER_HOME $(VENV)/bin/dagster dev
 
 PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
+import logging
 import os
+import shlex
+import stat
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 
 def project_root() -> Path:
@@ -32,6 +38,31 @@ def state_dir() -> Path:
 def journal_path(feed: str) -> Path:
     """The file of a feed's first journal, in the state folder."""
     return state_dir() / "journal" / f"{feed}.sqlite3"
+
+
+def make_private(folder: Path) -> None:
+    """Create a folder that its owner alone can read; one that exists is corrected, with the files in it.
+
+    What cannot be corrected is a warning that says what to do.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for path in (folder, *folder.iterdir()):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_symlink():
+                continue
+            mode = stat.S_IMODE(path.stat().st_mode)
+            if not mode & 0o077:
+                continue
+            try:
+                path.chmod(mode & 0o700)
+            except OSError as error:
+                logger.warning(
+                    "%s can be read by others than its owner, and that cannot be changed (%s): run `chmod go= %s` as "
+                    "its owner",
+                    path,
+                    error.strerror,
+                    shlex.quote(str(path)),
+                )
 
 
 def shipped(name: str) -> Path:

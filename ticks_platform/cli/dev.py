@@ -21,7 +21,7 @@ import embedded_timescale
 from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import CommandError, project
 from ticks_platform.feeds.settings import load_settings
-from ticks_platform.paths import state_dir
+from ticks_platform.paths import make_private, state_dir
 from ticks_platform.timescale.adoption import relations
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 from ticks_platform.timescale.policies.settings import load_policies
@@ -51,6 +51,9 @@ def dev(context: click.Context, host: str, port: int) -> None:
     environment = {**os.environ, "TICKS_PROJECT_DIR": str(root)}
     if environment.pop("DAGSTER_HOME", None):
         echo("DAGSTER_HOME is unset here, so that dagster.yaml of this project is used", err=True)
+    # Dagster's history has what runs have logged, and the journals what a feed has sent.
+    os.umask(0o077)
+    make_private(root / ".dagster_home")
     with _only_one(root):
         if not environment.get("TICKS_DATABASE_URL"):
             try:

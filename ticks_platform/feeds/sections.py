@@ -23,7 +23,7 @@ class JournalSettings(Section):
     """The local log that keeps frames until they are committed."""
 
     max_megabytes: Annotated[int, Field(gt=0)] = 2048
-    """Limit of uncommitted frames; when it is reached, reading stops until the database has committed some."""
+    """Limit of what its files take on the disk; when it is reached, reading stops until frames are committed."""
     sync_milliseconds: Annotated[float, Field(gt=0, le=10_000)] = 10.0
     """Milliseconds of frames that a power loss may lose; a crash of the process loses none."""
 

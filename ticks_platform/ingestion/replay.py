@@ -42,6 +42,7 @@ def export(source: Path, target: Path) -> int:
         raise JournalError(f"{target} exists already; an export does not overwrite files")
     with journal_view(source):
         pass  # raises if it is not a journal, before anything is written
+    journal_file.create_private(target)
     with (
         contextlib.closing(journal_file.connect_read_only(source)) as original,
         contextlib.closing(sqlite3.connect(target)) as copy,

@@ -214,8 +214,8 @@ class Ingestion:
         if self._journal is not None and self._journal.full:
             limit = self.feed.journal.max_megabytes
             return (
-                f"the journal of feed '{self.feed.name}' is full ({limit} MB wait in {self._journal.path}): reading "
-                "is paused until the database commits some of it. "
+                f"the journal of feed '{self.feed.name}' is full ({self._journal.full_of}, its files in "
+                f"{self._journal.path.parent} may take {limit} MB): reading is paused until some of it is free. "
                 f"{database_trouble or 'The database is slower than the feed'}. To bridge longer outages, raise "
                 "journal.max_megabytes in feeds.yaml"
             )

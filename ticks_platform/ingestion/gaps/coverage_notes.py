@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from ticks_platform.ingestion.journal.file import open_lock
+
 logger = logging.getLogger(__name__)
 
 
@@ -90,11 +92,14 @@ def _execute(path: Path, query: str, *parameters: int | bytes) -> _Result | None
     try:
         # mode=rw does not create a file: if a damaged journal was set aside, the next owner creates another.
         uri = f"{path.resolve().as_uri()}?mode=rw"
-        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=10)) as connection, connection:
+        # The owner must not replace the file meanwhile.
+        with open_lock(path), contextlib.closing(sqlite3.connect(uri, uri=True, timeout=10)) as connection, connection:
             # Not synced: a note survives the end of the process, but a power loss may cost the last one.
             connection.execute("PRAGMA synchronous = NORMAL")
+            # The journal's owner does it.
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
             cursor = connection.execute(query, parameters)
             return _Result(cursor.fetchall(), cursor.lastrowid or 0)
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         logger.warning("%s: cannot read or write notes of coverage: %s", path, error)
         return None

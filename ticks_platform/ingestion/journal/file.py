@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import shlex
 import sqlite3
 import time
@@ -23,6 +24,10 @@ APPLICATION_ID = 0x7469636B
 
 VERSION = 1
 """Version of the file's layout, in SQLite's user_version."""
+
+
+_LOCK_PATIENCE = 5.0
+"""Seconds that a reader waits for a process that opens or replaces the file."""
 
 
 class JournalError(ActionRequiredError):
@@ -95,19 +100,38 @@ def frame_size(frame: bytes) -> int:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a journal for writing; creates an empty file if there is none."""
+    """Open a journal for writing; creates an empty file, readable by its owner alone, if there is none."""
+    create_private(path)
     connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     # SyncThread syncs the log; SQLite itself only syncs where the order of its writes depends on it.
     connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA journal_size_limit = 67108864")
+    # Room.restart_log does it, and keeps the log within the journal's limit.
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    # Some builds of SQLite overwrite what is deleted, which takes as much space again.
+    connection.execute("PRAGMA secure_delete = OFF")
     return connection
+
+
+def create_private(path: Path) -> None:
+    """Create an empty file that its owner alone can read, if there is none; SQLite's other files follow it."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
     """Open a journal read-only. Raises JournalError if there is none."""
     if not path.exists():
         raise JournalError(f"there is no journal at {path}")
+    with _shared_lock(path):
+        connection = _connect_read_only(path)
+        # Opens SQLite's log too: if the owner replaces the file now, both must be the old ones.
+        with contextlib.suppress(sqlite3.DatabaseError):
+            connection.execute("PRAGMA schema_version").fetchone()
+        return connection
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
     # `as_uri` escapes `#`, `?` and `%`, which a path may contain.
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
 
@@ -140,9 +164,23 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 @contextlib.contextmanager
 def open_lock(path: Path) -> Iterator[None]:
-    """Lock out other processes that open this journal, since setting a damaged file aside is not atomic."""
+    """Lock out other processes that open this journal: setting a file aside, or replacing it, is not atomic."""
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _shared_lock(path: Path) -> Iterator[None]:
+    """Lock out a process that opens or replaces the file, if its lock can be had."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            lock = stack.enter_context(path.with_suffix(".lock").open())
+            for _ in range(round(_LOCK_PATIENCE / 0.01)):
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    break
+                time.sleep(0.01)
         yield
 
 
@@ -153,6 +191,25 @@ def identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return stat.st_dev, stat.st_ino
+
+
+def is_owner(path: Path, *, identity_: tuple[int, int] | None, generation: int) -> bool:
+    """Whether the file at this path is the one that an owner has opened, and no later owner has opened it.
+
+    Raises JournalUnavailableError if that is unknown now.
+    """
+    if identity(path) != identity_:
+        return False
+    try:
+        # A connection of its own: the owner's may be in a transaction on an older state of the file.
+        with contextlib.closing(_connect_read_only(path)) as connection:
+            row = connection.execute("SELECT generation FROM journal").fetchone()
+    except sqlite3.DatabaseError as unreadable:
+        if not is_damage(unreadable):
+            raise JournalUnavailableError(f"{path} cannot be read: {unreadable}") from unreadable
+        # Nobody else can have opened it in this state either.
+        return True
+    return row is None or row[0] == generation
 
 
 def set_aside(path: Path) -> Path:

@@ -12,13 +12,12 @@ import contextlib
 import logging
 import sqlite3
 import threading
-import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import ticks_platform
 from ticks_platform.feeds.events import Frame
 from ticks_platform.ingestion.journal import file as journal_file
+from ticks_platform.ingestion.journal import opening, space
 from ticks_platform.ingestion.journal.file import (
     Contents,
     FrameGroup,
@@ -28,8 +27,11 @@ from ticks_platform.ingestion.journal.file import (
     JournalUnavailableError,
     frame_size,
 )
+from ticks_platform.ingestion.journal.reader import Reader
+from ticks_platform.ingestion.journal.rewrite import rewrite
+from ticks_platform.ingestion.journal.room import Room
 from ticks_platform.ingestion.journal.sync import SyncThread
-from ticks_platform.timescale import sql_files
+from ticks_platform.paths import make_private
 
 __all__ = [
     "SYNC_INTERVAL",
@@ -45,6 +47,9 @@ logger = logging.getLogger(__name__)
 
 SYNC_INTERVAL = 0.01
 """Seconds between syncs to the disk."""
+
+_ROOM_INTERVAL = 0.2
+"""Seconds between looks for room, if neither the disk nor a reader tells when there is some."""
 
 _BUSY_TIMEOUT = 5.0
 """Seconds that a write waits for another process's lock on the file before it fails."""
@@ -67,12 +72,12 @@ class Journal:
     ) -> None:
         """Open a feed's journal, or create it; an earlier owner can no longer append.
 
-        `synthetic` tells whether the stand-in made its frames. `max_bytes` limits the frames that wait in it. A damaged
-        file is set aside and a new one created. Raises JournalError if the file belongs to another feed or program, is
-        of the other kind (synthetic or live) or of a newer version, and JournalUnavailableError if it cannot be opened
-        now.
+        `synthetic` tells whether the stand-in made its frames. `max_bytes` limits what its files take on the disk; they
+        take 0.5 MB at least. A damaged file is set aside and a new one created. Its folder is made readable by its
+        owner alone. Raises JournalError if the file belongs to another feed or program, is of the other kind (synthetic
+        or live) or of a newer version, and JournalUnavailableError if it cannot be opened now.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path.parent)
         self._path = path
         self._feed = feed
         self._max_bytes = max_bytes
@@ -80,31 +85,22 @@ class Journal:
         self.journal_id: str
         self.frames_trimmed: int
         """Frames that were committed and deleted before the file was opened."""
-        self._trimmed: int
-        self._end: int
-        self._frames: int
         self._closing = False
         self._unbounded = False
         self._damage: JournalDamagedError | None = None
+        self._budget = space.Budget.of(max_bytes)
+        self._reserve = space.Reserve(path, self._budget.reserve)
         with journal_file.open_lock(path):
-            try:
-                self._writer = journal_file.connect(path)
-                self._take_ownership(feed, synthetic)
-            except sqlite3.OperationalError as error:
-                raise JournalUnavailableError(
-                    f"the journal of feed '{feed}' ({path}) cannot be opened now: {error}"
-                ) from error
-            except sqlite3.DatabaseError as error:
-                logger.error(  # noqa: TRY400  (the message is complete)
-                    "%s. Creating a new one", journal_file.describe_damage(feed, error, journal_file.set_aside(path))
-                )
-                self._writer = journal_file.connect(path)
-                self._take_ownership(feed, synthetic)
+            self._writer, opened = opening.open_file(path, feed=feed, synthetic=synthetic, reserve=self._reserve)
             self._identity = journal_file.identity(path)
-        # Shorter than while opening: a writer that waits blocks this process's other threads, and retries anyway.
-        self._writer.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT * 1000:.0f}")
-        self._reader = journal_file.connect(path)
+        self.journal_id, self.frames_trimmed, self._generation = opened[:3]
+        self._trimmed, self._end, self._frames = opened[3:]
         self._next_read = self._trimmed
+        self._room = Room(path, self._budget)
+        self._blocked: str | None = None
+        self._use(self._writer)
+        self._reader = Reader(path)
+        self._reserve.hold()
         self._sync = SyncThread(path, interval=sync_interval, rewrite=self._checkpoint_wal)
 
     @property
@@ -130,7 +126,12 @@ class Journal:
     @property
     def full(self) -> bool:
         """Whether `append` waits for space."""
-        return self.bytes_waiting >= self._max_bytes
+        return self.bytes_waiting >= self._max_bytes or self._blocked is not None
+
+    @property
+    def full_of(self) -> str:
+        """What takes the space that `append` waits for, in words."""
+        return self._blocked or f"{self.bytes_waiting >> 20} MB wait"
 
     @property
     def drained(self) -> bool:
@@ -153,14 +154,13 @@ class Journal:
         size = sum(map(frame_size, data))
         contents = journal_file.encode(Contents(epoch, frames[0].connection, received_at, data))
         with self._translate_errors("written"), self._changed:
-            self._changed.wait_for(lambda: self._unbounded or not self.full)
-            with self._writer:
-                stored = self._writer.execute(
-                    "INSERT INTO frame_group SELECT ?, ?, ?, ?, ? FROM journal WHERE generation = ?",
-                    (self._end, self._end + size, self._frames, len(data), contents, self._generation),
-                ).rowcount
-            if not stored:
-                raise self._fenced()
+            self._wait_for_room(size)
+            try:
+                self._insert(size, len(data), contents)
+            except sqlite3.OperationalError as error:
+                if not (_is_disk(error) and self._rewrite()):
+                    raise
+                self._insert(size, len(data), contents)
             self._end += size
             self._frames += len(data)
             self._changed.notify_all()
@@ -220,8 +220,8 @@ class Journal:
             self._end = self._trimmed = self._next_read = position
             self._frames = frames
             return
-        with self._translate_errors("read"), self._changed:
-            row = self._reader.execute("SELECT min(position) FROM frame_group WHERE end > ?", (position,)).fetchone()
+        with self._translate_errors("read"), self._changed, self._reader.use() as reader:
+            row = reader.execute("SELECT min(position) FROM frame_group WHERE end > ?", (position,)).fetchone()
             self._next_read = self._end if row[0] is None else row[0]
         self.trim(position)
 
@@ -239,12 +239,20 @@ class Journal:
     def trim(self, position: int) -> None:
         """Delete the frames before this position: they are committed. Raises JournalDamagedError."""
         with self._translate_errors("trimmed"), self._changed:
-            try:
-                self._delete_before(position)
-            except sqlite3.OperationalError as error:
-                # Even a deletion needs space on a full disk. The next trim, or the next owner's, deletes more.
-                logger.warning("%s cannot be trimmed now: %s", self._path, error)
+            size = position - self._trimmed
             self._trimmed = max(self._trimmed, position)
+            deleted = False
+            try:
+                # While somebody reads, a deletion takes space and frees none.
+                if self._reserve.hold() and not self._room.is_blocked():
+                    self._delete_before(position)
+                    deleted = True
+            except sqlite3.OperationalError as error:
+                logger.warning("%s cannot be trimmed now: %s", self._path, error)
+            self._room.trimmed(max(0, size))
+            # An older release, or a higher limit, may have left a larger file.
+            if not deleted or space.size(self._path) > self._budget.total:
+                self._rewrite()
             self._changed.notify_all()
 
     def lift_limit(self) -> None:
@@ -264,53 +272,75 @@ class Journal:
         self.lift_limit()
         self.stop_appending()
         self._sync.stop()
-        self._reader.close()
+        self._reader.retire()
         self._writer.close()
 
-    def _take_ownership(self, feed: str, synthetic: bool) -> None:
-        connection = self._writer
-        journal_file.check_header(connection, self._path)
-        connection.executescript(sql_files.read("journal/journal.sql"))
-        connection.execute(f"PRAGMA application_id = {journal_file.APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {journal_file.VERSION}")
-        connection.execute("BEGIN IMMEDIATE")
-        with connection:
-            row = connection.execute("SELECT * FROM journal").fetchone()
-            if row is None:
-                row = (feed, synthetic, str(uuid.uuid4()), 0, 0, 0)
-                connection.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?)", row)
-                connection.execute(sql_files.read("journal/created_by.sql"))
-                connection.execute("INSERT INTO created_by VALUES (?)", (ticks_platform.__version__,))
-            owner, was_synthetic, journal_id, generation, trimmed, frames_trimmed = row
-            if owner != feed:
-                raise JournalError(
-                    f"{self._path} is the journal of feed '{owner}', not of '{feed}': move it away, or give the feed "
-                    "its old name back"
-                )
-            if bool(was_synthetic) is not synthetic:
-                kinds = ("live", "the stand-in's")
-                raise JournalError(
-                    f"{self._path} holds frames that are {kinds[bool(was_synthetic)]}, but feed '{feed}' is now "
-                    f"{kinds[synthetic]}: remove the journal, or give the feed another name"
-                )
-            self._generation = generation + 1
-            connection.execute("UPDATE journal SET generation = ?", (self._generation,))
-            end, frames = journal_file.end_of(connection)
-        self.journal_id, self.frames_trimmed = journal_id, frames_trimmed
-        self._trimmed, self._end, self._frames = trimmed, end, frames
+    def _use(self, writer: sqlite3.Connection) -> None:
+        """Append with this connection from now on."""
+        # Shorter than while opening: a writer that waits blocks this process's other threads, and retries anyway.
+        writer.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT * 1000:.0f}")
+        self._writer = writer
+
+    def _wait_for_room(self, size: int) -> None:
+        """Wait until the files have room for frames of this many bytes. Raises sqlite3.Error if the disk has none."""
+        while True:
+            self._changed.wait_for(lambda: self._unbounded or self.bytes_waiting < self._max_bytes)
+            blocked = self._find_room(size)
+            self._blocked = None if self._unbounded else blocked
+            if self._blocked is None:
+                return
+            self._changed.wait(_ROOM_INTERVAL)
+
+    def _find_room(self, size: int) -> str | None:
+        """What takes the room, or None if there is room."""
+        # What frees space must always have some: neither frames nor deletions get the last of it.
+        if not self._reserve.hold() and not (self._rewrite() and self._reserve.held):
+            raise sqlite3.OperationalError("database or disk is full")
+        if not self._room.in_file(self._writer, size) and self.bytes_waiting:
+            return f"{self.bytes_waiting / (1 << 20):.1f} MB wait"
+        if self._room.log_is_short(self._writer, size) or self._rewrite() or self._room.within_budget(size):
+            return None
+        return "somebody reads it, so that what is committed cannot be freed"
+
+    def _insert(self, size: int, frames: int, contents: bytes) -> None:
+        with self._writer:
+            stored = self._writer.execute(
+                "INSERT INTO frame_group SELECT ?, ?, ?, ?, ? FROM journal WHERE generation = ?",
+                (self._end, self._end + size, self._frames, frames, contents, self._generation),
+            ).rowcount
+        if not stored:
+            raise self._fenced()
+
+    def _rewrite(self) -> bool:
+        """Replace the file by one with the waiting frames only, if that frees space; whether it was done."""
+        if not self._room.for_copy(self.bytes_waiting):
+            return False
+        with journal_file.open_lock(self._path):
+            if not self._is_owner():
+                return False
+            self._reserve.release()
+            try:
+                replaced = rewrite(self._writer, self._path, position=self._trimmed)
+            except (OSError, sqlite3.OperationalError) as error:
+                logger.warning("%s cannot be rewritten now: %s", self._path, error)
+                self._reserve.hold()
+                return False
+            writer, reader = self._writer, self._reader
+            self._use(journal_file.connect(self._path))
+            self._reader = Reader(self._path)
+            self._identity = journal_file.identity(self._path)
+        writer.close()
+        reader.retire()
+        self._room.look_again()
+        if not self._reserve.hold() and reader.wait_unused(_BUSY_TIMEOUT):
+            replaced.cut()
+            self._reserve.hold()
+        replaced.close()
+        return True
 
     def _read(self) -> Iterator[FrameGroup]:
-        rows = self._reader.execute(
-            # A later owner may append after the end that is known here; its groups are not this owner's.
-            "SELECT position, end, data FROM frame_group WHERE position >= ? AND position < ? ORDER BY position",
-            (self._next_read, self._end),
-        )
-        with contextlib.closing(rows):
-            for position, end, data in rows:
-                contents = journal_file.decode(data, position=position, end=end)
-                yield FrameGroup(
-                    position, end, contents.epoch, contents.connection, contents.received_at, contents.frames
-                )
+        # A later owner may append after the end that is known here; its groups are not this owner's.
+        return self._reader.groups(self._next_read, self._end)
 
     def _delete_before(self, position: int) -> None:
         with self._writer:
@@ -351,18 +381,7 @@ class Journal:
             return self._damage
 
     def _is_owner(self) -> bool:
-        if journal_file.identity(self._path) != self._identity:
-            return False
-        try:
-            # A connection of its own: the reader's may be in a transaction on an older state of the file.
-            with contextlib.closing(journal_file.connect_read_only(self._path)) as connection:
-                row = connection.execute("SELECT generation FROM journal").fetchone()
-        except sqlite3.DatabaseError as unreadable:
-            if not journal_file.is_damage(unreadable):
-                raise JournalUnavailableError(f"{self._path} cannot be read: {unreadable}") from unreadable
-            # Nobody else can have opened it in this state either.
-            return True
-        return row is None or row[0] == self._generation
+        return journal_file.is_owner(self._path, identity_=self._identity, generation=self._generation)
 
     def _fenced(self) -> JournalFencedError:
         return JournalFencedError(f"{self._path} was opened by another process, which appends to it now")
@@ -374,3 +393,9 @@ class Journal:
         """
         with self._changed:
             self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+
+def _is_disk(error: sqlite3.OperationalError) -> bool:
+    """Whether the disk is full or fails, and not only the file locked."""
+    # Python 3.10 does not tell SQLite's code.
+    return "disk" in str(error)

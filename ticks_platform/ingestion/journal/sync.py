@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sqlite3
@@ -47,15 +46,18 @@ class SyncThread:
         self._thread.join()
 
     def _run(self) -> None:
-        with contextlib.ExitStack() as stack:
-            log: int | None = None
+        log: int | None = None
+        try:
             while not self._stopping.is_set():
                 self._dirty.wait()
                 self._dirty.clear()
                 try:
+                    if log is not None and not os.fstat(log).st_nlink:
+                        # The file was replaced, and its log with it.
+                        os.close(log)
+                        log = None
                     if log is None:
                         log = os.open(f"{self._path}-wal", os.O_RDWR)
-                        stack.callback(os.close, log)
                     self._sync(log)
                 except (OSError, sqlite3.Error) as error:
                     if self.failure is None:
@@ -65,6 +67,9 @@ class SyncThread:
                     self._stopping.wait(self._backoff.next_delay())
                 else:
                     self._stopping.wait(self._interval)
+        finally:
+            if log is not None:
+                os.close(log)
 
     def _sync(self, log: int) -> None:
         os.fdatasync(log)

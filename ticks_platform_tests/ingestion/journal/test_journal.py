@@ -444,3 +444,23 @@ def test_an_owner_does_not_take_frames_of_the_next_owner(path: Path) -> None:
     assert [group.epoch for group in second.take(max_bytes=100, linger=0, wait=0)] == [1, 2]
     first.close()
     second.close()
+
+
+def test_journals_are_readable_by_their_owner_alone_and_older_ones_are_corrected(path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        path.parent.mkdir(mode=0o755)
+        old = path.parent / "test.damaged-20250101T000000.sqlite3"
+        old.write_bytes(b"frames")
+        old.chmod(0o644)
+        journal = Journal(path, feed="test")
+        journal.append(frames(b"a"), epoch=1)
+        again = Journal(path, feed="test")
+    finally:
+        os.umask(umask)
+    again.append(frames(b"b"), epoch=2)
+    modes = {file.name: oct(file.stat().st_mode & 0o777) for file in path.parent.iterdir() if file.suffix != ".lock"}
+    assert set(modes.values()) == {"0o600"}, modes
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    again.close()
+    journal.close()
