@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS frame_group (
     -- Frames before this group, since the journal was created.
     frames_before  INTEGER NOT NULL,
     frames      INTEGER NOT NULL,
-    -- MessagePack: [epoch, connection, [received_at, ...], [frame, ...]].
+    -- MessagePack: [epoch, connection, [received_at, ...], [frame, ...], stepped, correction].
     data        BLOB    NOT NULL
 );
 

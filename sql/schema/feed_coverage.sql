@@ -1,6 +1,6 @@
 -- When each symbol of a feed was received: one row from an acknowledged subscription, or from the first tick after a silence, to the
 -- last moment up to which all that the provider sent has arrived. Owners of a feed may overlap for moments, and so may connections:
--- a time is covered when any of them covers it. Times are those of arrival, by the clock of the receiving machine; intervals are
+-- a time is covered when any of them covers it. Times are those of arrival, by the clock of the receiving machine, corrected where it is known to be wrong; intervals are
 -- half-open.
 CREATE TABLE IF NOT EXISTS ticks_platform.feed_coverage (
     feed        text        NOT NULL REFERENCES ticks_platform.feed,
@@ -9,7 +9,8 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_coverage (
     begins_at   timestamptz NOT NULL,
     -- NULL while it lasts, as far as this database knows.
     ends_at     timestamptz,
-    -- disconnected | stalled | silent | unsubscribed | refused | stopped | switched_off | killed. Coverage of an owner that was killed
+    -- disconnected | stalled | silent | unsubscribed | refused | stopped | switched_off | killed | clock_stepped (this machine's clock was
+    -- set) | slept. Coverage of an owner that was killed
     -- ends with the last data that is loaded, and is extended when more is loaded from its journal.
     ended_by    text,
     epoch       bigint      NOT NULL,

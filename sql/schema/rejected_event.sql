@@ -7,5 +7,22 @@ CREATE TABLE IF NOT EXISTS ticks_platform.rejected_event (
     received_at     timestamptz NOT NULL,
     reason          text        NOT NULL,
     raw             bytea       NOT NULL,
+    -- The event's place within `raw`, if that is a frame with others; NULL if all of `raw` was rejected.
+    place           integer,
+    -- The connection that brought it; NULL if an older release rejected it.
+    epoch           bigint,
+    connection      integer,
     PRIMARY KEY (journal_number, position)
 );
+
+-- For tables of releases that could not load them again.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.rejected_event'::regclass AND attname = 'place') THEN
+        ALTER TABLE ticks_platform.rejected_event
+            ADD COLUMN place integer,
+            ADD COLUMN epoch bigint,
+            ADD COLUMN connection integer;
+    END IF;
+END
+$$;

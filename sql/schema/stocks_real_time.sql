@@ -120,7 +120,7 @@ COMMENT ON COLUMN stocks_real_time.ask IS 'Best ask, where the provider sends it
 COMMENT ON COLUMN stocks_real_time.exchange IS 'Where it traded, as the provider numbers or names it; with the TRF behind a slash for off-exchange trades.';
 COMMENT ON COLUMN stocks_real_time.trade_id IS 'The provider''s id of the trade: unique per symbol, exchange and day.';
 COMMENT ON COLUMN stocks_real_time.feed IS 'Feed that brought it, as named in feeds.yaml; manual for a row by hand.';
-COMMENT ON COLUMN stocks_real_time.received_at IS 'When it reached our socket, or was inserted by hand.';
+COMMENT ON COLUMN stocks_real_time.received_at IS 'When it reached our socket, or was inserted by hand; corrected where the clock of this machine was wrong.';
 COMMENT ON COLUMN stocks_real_time.updates IS 'What it may change in a candle: 1 open and close, 2 high and low, 4 volume; 8 cancelled, 16 of a secondary feed. Empty for everything.';
 COMMENT ON COLUMN stocks_real_time.conditions IS 'Conditions of the trade, as the provider numbers them; see ticks_platform.trade_condition.';
 COMMENT ON COLUMN stocks_real_time.received_at_raw IS 'When it reached our socket by the clock of this machine, where that was wrong and received_at was corrected.';

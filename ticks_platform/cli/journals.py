@@ -1,8 +1,11 @@
-"""``ticks export`` and ``ticks replay``: the journal of a feed into a file, and such a file into the database."""
+"""``ticks export``: a feed's journal into a file. ``ticks replay``, ``ticks reload-rejected``: such a file, or rejected
+events, into the database.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from datetime import datetime, timezone
 from pathlib import Path
 
 import click
@@ -12,6 +15,7 @@ from ticks_platform.cli.project import CommandError, project
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.ingestion.journal.journal_pair import journal_pair
 from ticks_platform.ingestion.journal.journal_view import journal_view
+from ticks_platform.ingestion.reload import reload_rejected as reload_rejected_events
 from ticks_platform.ingestion.replay import export as export_journal
 from ticks_platform.ingestion.replay import replay as replay_journal
 from ticks_platform.paths import journal_path
@@ -47,6 +51,21 @@ def replay(file: Path, feed: str | None) -> None:
     echo(
         f"feed {name}: {metrics.frames} frames; {metrics.loaded} events loaded, {metrics.duplicate} already there, "
         f"{metrics.rejected} rejected, {metrics.control} without market data"
+    )
+
+
+@click.command("reload-rejected")
+@click.argument("feed")
+@click.option("--since", type=click.DateTime(), help="Only what arrived since this moment (UTC). Default: all.")
+def reload_rejected(feed: str, since: datetime | None) -> None:
+    """Load the rejected events of FEED again, each once. The feed may be ingested meanwhile."""
+    settings = load_settings(project() / "feeds.yaml").feed(feed)
+    moment = since and since.replace(tzinfo=timezone.utc)
+    done = reload_rejected_events(settings, Database.from_environment(), since=moment)
+    click.echo(
+        f"feed {feed}: {done.read} rejected events read; {done.loaded} events loaded, {done.replaced} replaced an "
+        f"earlier one, {done.duplicate} already there, {done.rejected} rejected again, {done.control} without market "
+        "data"
     )
 
 

@@ -23,6 +23,7 @@ _COMMANDS = {
     "database": "database",
     "export": "journals",
     "replay": "journals",
+    "reload-rejected": "journals",
     "standin": "standin",
 }
 """Each subcommand, and the module of this package that has it."""
@@ -38,7 +39,7 @@ class _Group(click.Group):
         if name not in _COMMANDS:
             return None
         module = importlib.import_module(f"ticks_platform.cli.{_COMMANDS[name]}")
-        command: click.Command = getattr(module, name)
+        command: click.Command = getattr(module, name.replace("-", "_"))
         return command
 
     def invoke(self, context: click.Context) -> Any:

@@ -16,6 +16,10 @@ class Frame(NamedTuple):
     """Arrival, in nanoseconds since the Unix epoch."""
     connection: int
     """Number of the connection that carried it, within one ingestion."""
+    stepped: int = 0
+    """Nanoseconds by which the wall clock, which `received_at` is of, was set since this process began."""
+    correction: int = 0
+    """Nanoseconds to add to `received_at`, since that clock is wrong, as far as is known at arrival."""
 
 
 class Tick(msgspec.Struct, frozen=True, gc=False):
@@ -213,6 +217,18 @@ class Refused(msgspec.Struct, frozen=True):
     reason: str
 
 
+class ClockDoubt(msgspec.Struct, frozen=True):
+    """This machine's clocks came apart: the wall clock was set, or the machine slept. The time since the last look is
+    doubtful.
+    """
+
+    cause: str
+    """What happened, as a cause of a gap: clock_stepped, or slept."""
+    detail: str
+    stepped_before: int
+    """By how much the wall clock was set before, since this process began, in nanoseconds."""
+
+
 class Silent(msgspec.Struct, frozen=True):
     """Channels without data for longer than their symbol's rate and calendar explain, with the seconds of silence."""
 
@@ -239,6 +255,7 @@ Notice = (
     | ProviderError
     | TryLater
     | Refused
+    | ClockDoubt
     | Silent
     | HeardAgain
 )

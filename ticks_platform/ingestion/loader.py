@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from ticks_platform.errors import RetryableError
+from ticks_platform.feeds.transport.clock import boottime
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change
-from ticks_platform.feeds.updates import SECONDARY
 from ticks_platform.ingestion import lease as leases
+from ticks_platform.ingestion.arrival_clock import ArrivalClock
 from ticks_platform.ingestion.aside import Aside
+from ticks_platform.ingestion.decoding import Decoding
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.gaps.gaps import GapUpdates
 from ticks_platform.ingestion.handover import handover, received_twice
@@ -25,10 +26,10 @@ from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
-from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, Stored, decode_groups
+from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, Stored
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory, stored_until
 from ticks_platform.ingestion.rows.store import NextBatch, PreparedBatch, Store, prepare
-from ticks_platform.ingestion.rows.tables import HALTS, TABLES, Rows
+from ticks_platform.ingestion.rows.tables import TABLES, Rows
 from ticks_platform.ingestion.transactions import AbandonedError, GivenUpError, Transactions
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
@@ -87,18 +88,20 @@ class Loader:
         before: Sequence[Source] = (),
         secondary: bool = False,
         asked: AskedSymbols | None = None,
+        clock: ArrivalClock | None = None,
     ) -> None:
         """`decode_many` is a faster `decode` for ordinary frames. `silence` is told the symbols that were received.
         `coverage` is told each change, and stored with it. `before` are journals to load before `journal`; nothing is
         appended to them, and each is closed when it is loaded. `secondary` tells that the feed's ticks make no candles.
         Events of symbols that are not `asked` for are rejected.
+        `clock` is told what events tell of it.
         """
         self._database = database
         self._lease = lease
         self._decode = decode
-        self._decode_many = decode_many
-        self._secondary = secondary
         self._asked = asked
+        only = None if asked is None else asked.reject_others
+        self._decoding = Decoding(decode, decode_many, clock=clock, silence=silence, secondary=secondary, only=only)
         self._journal = journal
         self._sources = (*before, Source(lease, journal))
         self._received_twice: ReceivedTwice | None = None
@@ -114,9 +117,8 @@ class Loader:
         )
         self._store = Store(lease)
         self._memory = TradeMemory()
-        self._silence = silence
         self._coverage = coverage
-        self._gaps = GapUpdates(self._transactions, lease.feed)
+        self._gaps = GapUpdates(self._transactions, lease.feed, self._decoding.now)
         self._renewed_at = 0.0
         self._heartbeat_at = 0.0
         self._linger = MAX_LINGER
@@ -206,7 +208,7 @@ class Loader:
                 upcoming = preparing.submit(self._prepare)
             if batch is not None:
                 self._commit_or_halve(batch)
-            elif time.monotonic() >= self._heartbeat_at or self._aside.waiting:
+            elif boottime() >= self._heartbeat_at or self._aside.waiting:
                 # A change of coverage is stored at once: if a crash loses it, a gap looks longer than it was.
                 self._transactions.until_committed(self._renew_lease)
             self._update_gaps(batch)
@@ -227,25 +229,18 @@ class Loader:
             return None
 
     def _prepared(self, groups: Sequence[FrameGroup]) -> NextBatch:
-        batch = decode_groups(groups, self._decode, self._decode_many)
-        if self._asked is not None:
-            batch = self._asked.reject_others(batch)
-        if self._secondary:
-            batch = batch._replace(ticks=batch.ticks.marked(SECONDARY))
-        if self._silence is not None:
-            until = groups[-1].received_at[-1] / 1e9
-            for table, rows in batch.tables:
-                if table is not HALTS:
-                    self._silence.record(rows.column("symbol"), until=until, arrivals=rows.received_at.tolist)
-            for halt, arrival in zip(batch.halts.as_events(), batch.halts.received_at.tolist(), strict=True):
-                self._silence.record_halt(halt.symbol, halt.kind, arrival / 1e9)
-            self._silence.mark_decoded(until)
+        batch = self._decoding.decode(groups, self._more)
         left_out: list[Rows] = []
         if self._received_twice is not None:
             batch, left_out = self._received_twice.remove_from(batch)
             if self._received_twice.all_before(batch.end):
                 self._received_twice = None
         return NextBatch(prepare(batch, self._memory, self._lease), left_out)
+
+    def _more(self) -> list[FrameGroup] | None:
+        if self._journal.drained or self._transactions.abandoned:
+            return None
+        return self._journal.take(max_bytes=self._batch_bytes, linger=MAX_LINGER, wait=HEARTBEAT_INTERVAL / 4)
 
     def _commit_or_halve(self, upcoming: NextBatch) -> None:
         """Commit a batch; if it cannot be stored at once, its halves, each by itself."""
@@ -312,14 +307,14 @@ class Loader:
             is_stored = True
             return stored
 
-        started_at = time.monotonic()
+        started_at = boottime()
         self._store.attempt = 1
         stored = self._transactions.until_committed(store, gives_up=gives_up)
-        took = time.monotonic() - started_at
+        took = boottime() - started_at
         self._linger = min(MAX_LINGER, max(MIN_LINGER, LINGER_PER_COMMIT * took))
         self._journal.trim(batch.end)
         if stored is not None:
-            self.metrics.committed(batch, stored, at=time.time_ns())
+            self.metrics.committed(batch, stored, at=self._decoding.now())
             self.metrics.duplicate += sum(len(rows.events) for rows in left_out)
 
     def _check_is_committed(self, cursor: Cursor, batch: DecodedBatch) -> None:
@@ -346,7 +341,7 @@ class Loader:
         self._memory.horizon = stored_until(cursor, self._lease.feed)
 
     def _renew_lease(self, cursor: Cursor) -> None:
-        now = time.monotonic()
+        now = boottime()
         self.enabled = leases.renew(cursor, self._lease)
         if now - self._renewed_at > REOPEN_AFTER:
             self._aside.reopen()
@@ -378,7 +373,7 @@ class Loader:
 
     def _committed(self) -> None:
         self._aside.committed()
-        self._heartbeat_at = time.monotonic() + HEARTBEAT_INTERVAL
+        self._heartbeat_at = boottime() + HEARTBEAT_INTERVAL
 
     def _failed(self, error: BaseException) -> None:
         """Send a heartbeat if it is due: the database may accept it, although it refuses the ticks for hours.
@@ -389,7 +384,7 @@ class Loader:
         self.metrics.retried()
         if isinstance(error, DatabaseUnavailableError):
             return
-        if time.monotonic() < self._heartbeat_at or self._transactions.abandoned:
+        if boottime() < self._heartbeat_at or self._transactions.abandoned:
             return
         try:
             self._transactions.once(self._renew_lease)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +20,8 @@ from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.symbol_settings import asked
 from ticks_platform.feeds.transport.pool import ConnectionPool
 from ticks_platform.feeds.transport.silence import SilenceDetector
-from ticks_platform.feeds.transport.state import Change, State, describe
+from ticks_platform.feeds.transport.state import Change, State
+from ticks_platform.ingestion.arrival_clock import ArrivalClock
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes
 from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Readiness
@@ -107,10 +107,11 @@ class Ingestion:
         self._port: MetricsPort | None = None
         self._readiness = Readiness()
         self._unrecorded: list[Change] = []
-        self._epoch = 0
         self._asked = AskedSymbols(connector, feed.symbol_names())
         self._silence = SilenceDetector(feed.calendars(), patience=feed.stale_after_seconds)
-        self._coverage = Coverage(connector, feed, at=time.time_ns(), silence=self._silence)
+        self._clock = ArrivalClock(feed.name, self._silence)
+        self._clock.on_learned = self._follow_clock
+        self._coverage = Coverage(connector, feed, at=self._clock.now(), silence=self._silence)
         self._connection = ConnectionPool(
             connector,
             symbols=feed.symbol_names(),
@@ -122,7 +123,7 @@ class Ingestion:
             max_message_bytes=feed.max_message_megabytes << 20,
         )
         self._provider_trouble = ProviderTrouble()
-        self._change_lock = threading.Lock()
+        self._change_lock = threading.RLock()
         self._failed_channels: dict[str, str] = {}
         self._journal_trouble: str | None = None
         self._lost_frames = 0
@@ -172,7 +173,7 @@ class Ingestion:
         self._asked.add(feed.symbol_names())
         self._connector.use_symbols(asked(feed.symbols))
         self._silence.set_calendars(feed.calendars())
-        self._coverage.apply_settings(feed, at=time.time_ns())
+        self._coverage.apply_settings(feed, at=self._clock.now())
         self._connection.set_symbols(feed.symbol_names())
         self._drop_refused({channel for name in feed.symbol_names() for channel in self._connector.channels(name)})
 
@@ -181,7 +182,7 @@ class Ingestion:
         dropped = Unsubscribed(tuple(channel for channel in list(self._failed_channels) if channel not in wanted))
         if dropped.channels:
             connection = max(self.metrics.connections, 1)
-            self._on_change(Change(self._connection.state, time.time_ns(), connection, describe(dropped), dropped))
+            self._on_change(self._clock.notice(self._connection.state, connection, dropped))
 
     def progress(self) -> Progress:
         """Counts since the start, and the current state. Safe from any thread."""
@@ -197,16 +198,12 @@ class Ingestion:
             retries=self.metrics.retries,
             waiting_bytes=self._journal.bytes_waiting if self._journal else 0,
             last_event_at=self.metrics.last_event_at,
-            trouble=self._current_trouble(),
+            trouble=masking.masked(self._current_trouble()),
             failed_channels=dict(self._failed_channels),
             silent_symbols=self._connection.unhealthy,
         )
 
     def _current_trouble(self) -> str | None:
-        trouble = self._find_trouble()
-        return trouble and masking.mask(trouble)
-
-    def _find_trouble(self) -> str | None:
         worker = self._loader or self._takeover
         database_trouble = worker.trouble if worker else None
         if self._journal_trouble is not None:
@@ -222,7 +219,7 @@ class Ingestion:
         if database_trouble is not None:
             return database_trouble
         said = self._provider_trouble.text
-        return None if said is None else f"feed '{self.feed.name}': {said}"
+        return self._clock.trouble if said is None else f"feed '{self.feed.name}': {said}"
 
     # Start and stop.
 
@@ -253,7 +250,7 @@ class Ingestion:
 
     def _take_over(self, takeover: Takeover, planned: Handover, journal: Journal) -> Ownership:
         """Take the feed over as planned, after receiving alongside the predecessor if the provider allows that."""
-        self._journal, self._epoch = journal, planned.epoch
+        self._journal, self._clock.epoch = journal, planned.epoch
         if not self.feed.overlaps:
             return takeover.follow(planned, journal, closed_within=CLOSE_TIMEOUT)
         receiver = self._start_receiver()
@@ -269,7 +266,7 @@ class Ingestion:
 
     def _stream(self, ownership: Ownership) -> None:
         journal, lease = ownership.journal, ownership.lease
-        self._journal, self._epoch = journal, lease.epoch
+        self._journal, self._clock.epoch = journal, lease.epoch
         notes = CoverageNotes(journal.path, epoch=lease.epoch, journals=journal_pair(self._journal_file))
         self._coverage.write_notes_to(notes)
         loader = Loader(
@@ -284,6 +281,7 @@ class Ingestion:
             metrics=self.metrics,
             silence=self._silence,
             coverage=self._coverage,
+            clock=self._clock,
         )
         with self._change_lock:
             self._loader = loader
@@ -343,7 +341,7 @@ class Ingestion:
         while True:
             last_try = self._reading_stopped.is_set()
             try:
-                self._journal.append(frames, epoch=self._epoch)
+                self._journal.append(self._clock.with_correction(frames), epoch=self._clock.epoch)
             except JournalUnavailableError as error:
                 if self._journal_trouble is None:
                     logger.warning("feed %s: %s; retrying", self.feed.name, error)
@@ -369,10 +367,12 @@ class Ingestion:
         logger.error("feed %s: %s", self.feed.name, detail)
         with self._change_lock:
             self._lost_frames += len(frames)
-            self._record(Change(self._connection.state, time.time_ns(), frames[0].connection, detail))
+            self._record(Change(self._connection.state, self._clock.now(), frames[0].connection, detail))
 
     def _on_change(self, change: Change) -> None:
         with self._change_lock:
+            self._follow_clock(change)
+            change = self._clock.corrected(change)
             self._readiness.record(change)
             self._provider_trouble.record(change)
             self.metrics.connections = max(self.metrics.connections, change.connection)
@@ -382,6 +382,10 @@ class Ingestion:
                 for channel in change.notice.channels:
                     self._failed_channels.pop(channel, None)
             self._record(change)
+
+    def _follow_clock(self, change: Change | None = None) -> None:
+        with self._change_lock:
+            self._clock.follow(self._coverage.move, change)
 
     def _record(self, change: Change) -> None:
         # A successor has no loader before it holds the lease.

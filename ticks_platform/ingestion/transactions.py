@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ticks_platform.backoff import Backoff
 from ticks_platform.ingestion.statement_watch import StatementWatch
-from ticks_platform.timescale.database import Database
+from ticks_platform.timescale.database import Database, SessionConnection
 from ticks_platform.timescale.failures import FAILURES
 
 if TYPE_CHECKING:
-    from psycopg2.extensions import connection as Connection  # noqa: N812
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 T = TypeVar("T")
@@ -50,7 +49,7 @@ class Transactions:
         self._on_connect = on_connect
         self._on_commit = on_commit
         self._on_failure = on_failure
-        self._connection: Connection | None = None
+        self._connection: SessionConnection | None = None
         self._backoff = Backoff(base=0.2, cap=5.0)
         self._abandoned = threading.Event()
         self._trouble: str | None = None
@@ -70,6 +69,7 @@ class Transactions:
         connection = self.connect()
         try:
             with connection.cursor(cursor_factory=self.watch.cursor_class) as cursor:
+                connection.begin(cursor)
                 result = work(cursor)
         except BaseException:
             if not connection.closed:
@@ -121,7 +121,7 @@ class Transactions:
         """Whether `abandon` was called."""
         return self._abandoned.is_set()
 
-    def connect(self) -> Connection:
+    def connect(self) -> SessionConnection:
         """Return the connection, opening it if needed. Raises DatabaseUnavailableError."""
         if self._connection is None:
             self._connection = self.watch.watch("connect", lambda: self._database.connect(self._application_name))

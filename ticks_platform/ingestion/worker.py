@@ -1,4 +1,4 @@
-"""A thread of an ingestion."""
+"""A thread whose failure is not lost."""
 
 from __future__ import annotations
 

@@ -21,6 +21,8 @@ LISTENING, CLOSED = "#cfe8dd", "#c9ced6"
 
 COLOURS = {
     "disconnected": "#e53935",
+    "clock_stepped": "#6d4c41",
+    "slept": "#6d4c41",
     "stalled": "#f06292",
     "silent": "#ef9a9a",
     "killed": "#7f1d1d",

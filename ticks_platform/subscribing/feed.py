@@ -6,7 +6,6 @@ import contextlib
 import logging
 import queue
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
@@ -29,6 +28,7 @@ from ticks_platform.feeds.events import (
 )
 from ticks_platform.feeds.events import Refused as RefusedNotice
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings, StandInSettings
+from ticks_platform.feeds.transport.clock import steady
 from ticks_platform.feeds.transport.pool import ConnectionPool
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change as StateChange
@@ -177,7 +177,7 @@ class FeedSource:
                 return
             for frame in group:
                 self._deliver_frame(frame, deliver)
-            self._silence.mark_decoded(group[-1].received_at / 1e9)
+            self._silence.mark_decoded((group[-1].received_at - group[-1].stepped) / 1e9)
             self._groups.task_done()
 
     def stop(self) -> None:
@@ -230,7 +230,7 @@ class FeedSource:
                 with contextlib.suppress(queue.Full):
                     self._groups.put(frames, timeout=_POLL_INTERVAL)
                     break
-            self._silence.reading_since = time.time()
+            self._silence.reading_since = steady()
 
     def _deliver_frame(self, frame: Frame, deliver: OnChange) -> None:
         self._frames += 1
@@ -239,11 +239,12 @@ class FeedSource:
         except Exception as error:  # noqa: BLE001  (a connector's bug must not stop its feed)
             events = [Rejected(f"connector failed: {type(error).__name__}: {error}", frame.data)]
         self._silence.record(
-            [event.symbol for event in events if isinstance(event, Tick | Quote | Bar)], until=frame.received_at / 1e9
+            [event.symbol for event in events if isinstance(event, Tick | Quote | Bar)],
+            until=(frame.received_at - frame.stepped) / 1e9,
         )
         for event in events:
             if isinstance(event, TradingHalt):
-                self._silence.record_halt(event.symbol, event.kind, frame.received_at / 1e9)
+                self._silence.record_halt(event.symbol, event.kind, (frame.received_at - frame.stepped) / 1e9)
         for place, event in enumerate(events):
             for change in self._changes(event, FrameKey(self._frames, place)):
                 deliver(change)

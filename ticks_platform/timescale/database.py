@@ -8,15 +8,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg2
+import psycopg2.extensions
 import sqlalchemy
 import sqlalchemy.exc
 
 import embedded_timescale
 from ticks_platform.errors import TicksPlatformError
 from ticks_platform.paths import state_dir
+from ticks_platform.timescale import sql_files
 
 if TYPE_CHECKING:
-    from psycopg2.extensions import connection as Connection  # noqa: N812
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 CONNECT_TIMEOUT = 10
@@ -36,6 +37,26 @@ def storable(text: str) -> str:
 
 class DatabaseUnavailableError(TicksPlatformError):
     """The database cannot be reached; the message says which one, without its password."""
+
+
+class UnsupportedEncodingError(DatabaseUnavailableError):
+    """The database cannot hold every text; the message says what to do."""
+
+
+class SessionConnection(psycopg2.extensions.connection):
+    """A connection whose session has our settings, whatever the environment, the role and the database say."""
+
+    is_pooled = False
+    """Whether each transaction may be another session's: PgBouncer in transaction mode."""
+
+    def begin(self, cursor: Cursor) -> None:
+        """Begin a transaction with our settings, where its session may not have them."""
+        if self.is_pooled:
+            _apply_settings(cursor, local=True)
+
+
+def _apply_settings(cursor: Cursor, *, local: bool) -> None:
+    cursor.execute(sql_files.read("queries/server/session_settings.sql"), {"local": local})
 
 
 class Database:
@@ -76,13 +97,18 @@ class Database:
         if "@" in credentials or ("@" in rest and ":" in authority and not credentials):
             raise DatabaseUnavailableError(_BAD_URL)
 
-    def connect(self, application_name: str = "ticks_platform") -> Connection:
-        """Open a connection of one's own. Raises DatabaseUnavailableError."""
+    def connect(self, application_name: str = "ticks_platform") -> SessionConnection:
+        """Open a connection of one's own, with our session settings. Raises DatabaseUnavailableError.
+
+        The settings are no startup options, which PgBouncer refuses.
+        """
         self._check_url()
         try:
-            return psycopg2.connect(
+            connection: SessionConnection = psycopg2.connect(
                 self.url(),
+                connection_factory=SessionConnection,
                 application_name=application_name,
+                client_encoding="utf8",
                 connect_timeout=CONNECT_TIMEOUT,
                 keepalives_idle=10,
                 keepalives_interval=5,
@@ -93,6 +119,37 @@ class Database:
         except psycopg2.ProgrammingError:
             # Its message would repeat the URL, and the password with it.
             raise DatabaseUnavailableError(_BAD_URL) from None
+        try:
+            self._prepare_session(connection)
+        except psycopg2.Error as error:
+            connection.close()
+            raise DatabaseUnavailableError(
+                f"cannot apply the session settings in {self.description}: {str(error).strip()}"
+            ) from None
+        except DatabaseUnavailableError:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare_session(self, connection: SessionConnection) -> None:
+        encoding = connection.get_parameter_status("server_encoding")
+        if encoding not in (None, "UTF8"):
+            raise UnsupportedEncodingError(
+                f"{self.description} is encoded in {encoding}, which cannot hold every name and message: create a "
+                "database with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, move the tables to it with "
+                "pg_dump and pg_restore if there are any, and set TICKS_DATABASE_URL to it"
+            )
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            # PgBouncer invents the number of the process, since each transaction may be another one's. The embedded
+            # database has none.
+            cursor.execute("SELECT pg_backend_pid()")
+            connection.is_pooled = cursor.fetchone() not in [(0,), (connection.get_backend_pid(),)]
+            # Also where it is pooled: for statements outside of transactions, which most often follow in that session.
+            _apply_settings(cursor, local=False)
+        connection.autocommit = False
+        # With each BEGIN, which needs no session.
+        connection.isolation_level = psycopg2.extensions.ISOLATION_LEVEL_READ_COMMITTED
 
     @contextmanager
     def transaction(self) -> Iterator[Cursor]:
@@ -100,6 +157,7 @@ class Database:
         connection = self.connect()
         try:
             with connection, connection.cursor() as cursor:
+                connection.begin(cursor)
                 yield cursor
         finally:
             connection.close()

@@ -188,6 +188,7 @@ def test_what_there_is(platform: dg.Definitions) -> None:
         ("stocks_real_time", "rows_by_hand_are_no_copies"),
         ("stocks_real_time", "conditions_are_known"),
         ("stocks_real_time", "optional_fields_are_readable"),
+        ("stocks_real_time", "rejected_events_are_few"),
         ("corporate_actions", "split_factors_agree"),
         ("stocks_real_time", "journal_has_room"),
         ("one_minute_candle", "ohlc_invariants"),

@@ -82,11 +82,13 @@ def test_the_reason_of_a_limit_stands_at_each_symbol(database: Database, tmp_pat
         assert reason in (ingestion.progress().trouble or "")
         channels = "SELECT channel, detail FROM ticks_platform.feed_channel WHERE state = 'failed' ORDER BY channel"
         refusals = "SELECT symbol, refusal FROM ticks_platform.feed_symbol WHERE refusal IS NOT NULL ORDER BY symbol"
-        eventually("they are stored", lambda: len(rows(database, refusals)) == 15)
+        streamed = "SELECT count(*) FROM ticks_platform.feed_channel WHERE state = 'subscribed'"
+        # Channels and coverage may be committed one after the other.
+        eventually("the channels", lambda: len(rows(database, channels)) == 15)
+        eventually("their symbols", lambda: len(rows(database, refusals)) == 15)
+        eventually("the others", lambda: rows(database, streamed) == [(25,)])
         assert rows(database, channels) == [(f"T.{name}", reason) for name in names[25:]]
         assert rows(database, refusals) == [(name, reason) for name in names[25:]]
-        streamed = "SELECT count(*) FROM ticks_platform.feed_channel WHERE state = 'subscribed'"
-        assert rows(database, streamed) == [(25,)]
 
 
 def test_a_refusal_is_told_before_it_ends_the_feed(

@@ -98,6 +98,19 @@ CHECKS = (
         daily=True,
     ),
     Check(
+        "rejected_events_are_few",
+        (TICKS,),
+        Query(
+            "queries/checks/rejected_events_are_few.sql",
+            good="no reason rejected more than 0.1 % of the events of any of {judged} feeds",
+            bad="{offending} events were rejected for reasons with a share of more than 0.1 %",
+            labels=("feeds", "events"),
+        ),
+        WARN,
+        "Of the events that each feed received in the last two days, no reason rejected more than 0.1 %. They are "
+        "kept with their bytes: once the reason is gone, `ticks reload-rejected FEED` loads them, each once.",
+    ),
+    Check(
         "optional_fields_are_readable",
         (TICKS,),
         Query(

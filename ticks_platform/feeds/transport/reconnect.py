@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 from ticks_platform import proxies
@@ -24,6 +23,7 @@ from ticks_platform.feeds.errors import (
 )
 from ticks_platform.feeds.events import Frame, Refused
 from ticks_platform.feeds.retry_after import retry_after
+from ticks_platform.feeds.transport.clock import BEGIN, boottime, boottime_ns
 from ticks_platform.feeds.transport.limits import MAX_MESSAGE_BYTES
 from ticks_platform.feeds.transport.session import POLL_INTERVAL, Session
 from ticks_platform.feeds.transport.silence import Escalation, SilenceDetector
@@ -62,7 +62,7 @@ UNREACHABLE_MAX_DELAY = 4.0
 """Longest wait in seconds while the server cannot be reached: an attempt costs it nothing, and outages end sooner."""
 
 DRAIN_CHECK_INTERVAL = 50_000_000
-"""Nanoseconds between checks whether everything that has arrived was read."""
+"""Nanoseconds between checks whether everything that has arrived was read, and whether the clocks agree."""
 
 MAX_GROUP_FRAMES = 512
 MAX_GROUP_BYTES = 1 << 20
@@ -99,6 +99,7 @@ class FeedConnection:
         self._on_frames = on_frames
         self._group: list[Frame] = []
         self._group_bytes = 0
+        self._look_at = 0
         self._state = StateTracker(on_change, feed=feed)
         self._backoff = backoff or Backoff(base=BACKOFF_BASE, cap=BACKOFF_CAP)
         self._escalation = Escalation(silence) if silence else None
@@ -174,11 +175,11 @@ class FeedConnection:
         """Whether a refusal was preceded by another one some time ago, and by no acceptance since."""
         if self._state.accepted or self._refused_at is None:
             return False
-        return time.monotonic() - self._refused_at >= self._confirm_after
+        return boottime() - self._refused_at >= self._confirm_after
 
     def _delay_of_refusal(self) -> float:
         """Seconds to wait after a refusal that ends nothing yet."""
-        now = time.monotonic()
+        now = boottime()
         if self._state.accepted:
             # The key was good a moment ago: the next handshake tells.
             self._refused_at = now
@@ -210,7 +211,7 @@ class FeedConnection:
 
     def _was_stable(self) -> bool:
         first_data_at = self._state.first_data_at
-        return first_data_at is not None and time.monotonic() - first_data_at >= STABLE_AFTER
+        return first_data_at is not None and boottime() - first_data_at >= STABLE_AFTER
 
     def _connect(self, endpoint: Endpoint) -> WebSocketConnection | None:
         """An open WebSocket, or None if `stop` was called."""
@@ -265,16 +266,19 @@ class FeedConnection:
         The arrival of a frame alone proves nothing: after a pause in reading, the first frames were sent before the
         pause, and the provider may have dropped the connection during it.
         """
-        now, before = time.time_ns(), self._state.drained_at
+        now, before = boottime_ns(), self._state.drained_at
+        if now >= self._look_at:
+            self._look_at = now + DRAIN_CHECK_INTERVAL
+            self._state.look_at_clocks()
         if (before is None or now - before >= DRAIN_CHECK_INTERVAL) and websocket.is_drained:
             self._state.drained_at = now
 
     def _close_gracefully(self, websocket: WebSocketConnection) -> None:
         """Do the closing handshake, and keep the frames that were still on their way."""
-        deadline = time.monotonic() + CLOSE_TIMEOUT
+        deadline = boottime() + CLOSE_TIMEOUT
         with contextlib.suppress(ConnectionLostError):
             websocket.send_close()
-            while (left := deadline - time.monotonic()) > 0:
+            while (left := deadline - boottime()) > 0:
                 websocket.set_timeout(min(left / 2, POLL_INTERVAL))  # a read takes up to twice its timeout
                 received = websocket.receive()
                 if received is not None and not self._buffer_unless_close(*received):
@@ -293,7 +297,8 @@ class FeedConnection:
         return opcode != CLOSE
 
     def _buffer(self, data: bytes) -> None:
-        self._group.append(Frame(data, time.time_ns(), self._state.connection))
+        stepped = self._state.watch.stepped
+        self._group.append(Frame(data, boottime_ns() + BEGIN + stepped, self._state.connection, stepped))
         self._group_bytes += len(data)
 
     def _flush(self) -> None:

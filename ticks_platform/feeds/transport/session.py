@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Iterable
 
 from ticks_platform.feeds.connector import Connector, Conversation
@@ -19,6 +18,7 @@ from ticks_platform.feeds.events import (
     TryLater,
     Unsubscribed,
 )
+from ticks_platform.feeds.transport.clock import boottime, steady
 from ticks_platform.feeds.transport.silence import Escalation, SilenceDetector
 from ticks_platform.feeds.transport.state import State, StateTracker
 from ticks_platform.feeds.transport.subscriptions import RateLimit, Subscriptions
@@ -73,15 +73,15 @@ class Session:
         self._subscriptions = Subscriptions(conversation)
         self._limit = RateLimit(self._connector.messages_per_minute)
         for _ in conversation.opening():
-            self._limit.sent(time.monotonic())
+            self._limit.sent(boottime())
         self.keep_alive = _KeepAlive(conversation)
         self._answers: list[Acknowledged | Unsubscribed] = []
         self._symbols: tuple[str, ...] | None = None
         self._subscribed_at: dict[str, float] = {}
-        self._last_data_at = time.time()
-        self._next_silence_check = time.monotonic() + _SILENCE_CHECK_INTERVAL
+        self._last_data_at = steady()
+        self._next_silence_check = boottime() + _SILENCE_CHECK_INTERVAL
         self._authenticated = not conversation.authenticates
-        self._authenticated_by = time.monotonic() + AUTHENTICATE_TIMEOUT
+        self._authenticated_by = boottime() + AUTHENTICATE_TIMEOUT
         if self._authenticated:
             self._subscribe()
         else:
@@ -97,12 +97,12 @@ class Session:
         has_data, notices, replies = self._conversation.receive(data)
         if has_data:
             self.report_answers()
-            self._last_data_at = time.time()
+            self._last_data_at = steady()
             self._state.data_received()
             if self._state.current is not State.STREAMING:
                 self._state.change(State.STREAMING, "first data" if self._state.first_data_at is None else "data again")
             if self._state.first_data_at is None:
-                self._state.first_data_at = time.monotonic()
+                self._state.first_data_at = boottime()
         for message in replies:
             self._send(message)
         for notice in notices:
@@ -130,7 +130,7 @@ class Session:
             self._state.report(notice)
         if isinstance(notice, RequestRefused):
             # Not with the next housekeeping: it may take many requests to find what the provider accepts.
-            self._send_subscriptions(time.monotonic())
+            self._send_subscriptions(boottime())
 
     def report_answers(self) -> None:
         """Report the acknowledgements since the last report."""
@@ -142,7 +142,7 @@ class Session:
 
     def do_housekeeping(self) -> None:
         """Send due messages and check for silence. Raises ConnectionLostError if the peer seems dead."""
-        now = time.monotonic()
+        now = boottime()
         self.keep_alive.send_due(self._websocket)
         if not self._authenticated:
             if now >= self._authenticated_by:
@@ -161,11 +161,11 @@ class Session:
     def _subscribe(self) -> None:
         self._state.change(State.SUBSCRIBING, f"subscribing to {len(self._get_symbols())} symbols")
         self._update_channels()
-        self._send_subscriptions(time.monotonic())
+        self._send_subscriptions(boottime())
 
     def _update_channels(self) -> None:
         self._symbols = self._get_symbols()
-        now = time.time()
+        now = steady()
         self._subscribed_at = {symbol: self._subscribed_at.get(symbol, now) for symbol in self._symbols}
         self._subscriptions.set_desired(
             channel for symbol in self._symbols for channel in self._connector.channels(symbol)
@@ -181,7 +181,7 @@ class Session:
 
     def _send(self, message: str) -> None:
         self._websocket.send(message)
-        self._limit.sent(time.monotonic())
+        self._limit.sent(boottime())
 
     def _check_silence(self) -> None:
         """Check up to the last decoded frame: symbols in frames that wait to be decoded are not silent."""
@@ -189,7 +189,7 @@ class Session:
         if escalation is None:
             return
         silence = escalation.silence
-        now = time.time()
+        now = steady()
         names = {self._connector.symbol_of(symbol): symbol for symbol in self._symbols or ()}
         traded = [name for name, symbol in names.items() if not self._is_halted(silence, name, symbol)]
         self._check_stall(silence, traded, now)
@@ -233,10 +233,10 @@ class Session:
 
 
 class _KeepAlive:
-    """Timers of pings and heartbeats on one connection. Times are of the monotonic clock."""
+    """Timers of pings and heartbeats on one connection. Times are seconds since boot: a sleep of the machine counts."""
 
     def __init__(self, conversation: Conversation) -> None:
-        now = time.monotonic()
+        now = boottime()
         self._conversation = conversation
         self.last_frame_at = now
         """When the last frame arrived; reading this costs no system call."""
@@ -245,14 +245,14 @@ class _KeepAlive:
         self._next_heartbeat_at = now + (conversation.heartbeat_interval or float("inf"))
 
     def frame_received(self) -> None:
-        self.last_frame_at = time.monotonic()
+        self.last_frame_at = boottime()
 
     def due(self) -> bool:
         return self.last_frame_at >= min(self._next_ping_at, self._next_heartbeat_at)
 
     def send_due(self, websocket: WebSocketConnection) -> None:
         """Send a due ping or heartbeat. Raises ConnectionLostError if the last ping was not answered in time."""
-        now = time.monotonic()
+        now = boottime()
         pinged_at = self._unanswered_ping_at
         if pinged_at is not None and self.last_frame_at >= pinged_at:
             self._unanswered_ping_at = pinged_at = None

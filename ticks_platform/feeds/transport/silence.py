@@ -2,7 +2,7 @@
 
 The threshold follows the symbol's rate, as in aggr-server: from the feed's `stale_after_seconds` for busy symbols up to
 two hours for quiet ones. Only data counts, not pings, heartbeats or statuses. No I/O; times are seconds since the Unix
-epoch, given by the caller.
+epoch, given by the caller, by a clock that is never set: `steady` of `ticks_platform.feeds.transport.clock`.
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ class SilenceDetector:
         self._pending: Counter[str] = Counter()
         self._pending_until = 0.0
         self._counted_until = 0.0
+        self.ahead = 0.0
+        """By how many seconds the right time is ahead of the caller's; the calendars are asked for the right time."""
         self.decoded_until = 0.0
         """Arrival of the last decoded frame: symbols without data after it may be in the backlog."""
 
@@ -147,7 +149,7 @@ class SilenceDetector:
                 # early trading in the morning must not raise it.
                 rate.count *= math.exp(-self._open_seconds(symbol, rate.updated, until) / MEMORY)
                 calendar = self._calendars.get(symbol)
-                if calendar is None or calendar.open_since(until) is not None:
+                if calendar is None or calendar.open_since(until + self.ahead) is not None:
                     rate.count += count
                 rate.last = rate.updated = max(until, rate.last)
                 rate.after = before
@@ -198,7 +200,7 @@ class SilenceDetector:
         0 in a closed market.
         """
         calendar = self._calendars.get(symbol)
-        opened = calendar.open_since(now) if calendar else None
+        opened = self._open_since(calendar, now) if calendar else None
         if opened is None:
             return 0.0
         rate = self._rates.get(symbol)
@@ -209,19 +211,26 @@ class SilenceDetector:
     def open_since(self, symbols: Iterable[str], now: float) -> float | None:
         """Since when a market of these symbols has been open; None while all are closed."""
         calendars = {self._calendars[symbol] for symbol in symbols if symbol in self._calendars}
-        return min((since for calendar in calendars if (since := calendar.open_since(now)) is not None), default=None)
+        opened = [since for calendar in calendars if (since := self._open_since(calendar, now)) is not None]
+        return min(opened, default=None)
 
     def any_open_since(self, now: float) -> float | None:
         """Since when a market of any symbol has been open; None while all are closed."""
-        opened = [
-            since for calendar in set(self._calendars.values()) if (since := calendar.open_since(now)) is not None
-        ]
+        calendars = set(self._calendars.values())
+        opened = [since for calendar in calendars if (since := self._open_since(calendar, now)) is not None]
         return min(opened, default=None)
+
+    def _open_since(self, calendar: Calendar, now: float) -> float | None:
+        opened = calendar.open_since(now + self.ahead)
+        return None if opened is None else opened - self.ahead
 
     def _open_seconds(self, symbol: str, begin: float, end: float) -> float:
         """Seconds of a time in which its market was open, and it was not halted."""
         calendar = self._calendars.get(symbol)
-        sessions = [(begin, max(begin, end))] if calendar is None else calendar.sessions(begin, end)
+        sessions = [(begin, max(begin, end))]
+        if calendar is not None:
+            by_calendar = calendar.sessions(begin + self.ahead, end + self.ahead)
+            sessions = [(opens - self.ahead, closes - self.ahead) for opens, closes in by_calendar]
         halt = self._halts.get(symbol, _NO_HALT)
         return sum(close - open_ - max(0.0, min(close, halt.end) - max(open_, halt.begin)) for open_, close in sessions)
 

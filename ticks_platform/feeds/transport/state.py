@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import logging
-import time
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from ticks_platform.feeds.events import (
     Acknowledged,
     Authenticated,
     ChannelsFailed,
+    ClockDoubt,
     HeardAgain,
     NotEntitled,
     Notice,
@@ -25,6 +25,7 @@ from ticks_platform.feeds.events import (
     Silent,
     Unsubscribed,
 )
+from ticks_platform.feeds.transport.clock import BEGIN, ClockWatch
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Change(NamedTuple):
 
     state: State
     at: int
-    """Nanoseconds since the Unix epoch."""
+    """By the wall clock, in nanoseconds since the Unix epoch; so are the other times."""
     connection: int
     detail: str
     notice: Notice | None = None
@@ -76,6 +77,9 @@ class Change(NamedTuple):
     alive_until: int | None = None
     """The same, proved by answers to pings too: nothing was lost before it, though a mute provider may have sent
     nothing."""
+    stepped: int = 0
+    """Nanoseconds by which the wall clock was set since this process began. The last two times of a ClockDoubt are by
+    the clock as it was before."""
 
 
 def check_transition(before: State, after: State) -> None:
@@ -94,13 +98,14 @@ class StateTracker:
         self.connection = 0
         """Number of the current connection."""
         self.current = State.CLOSED
+        self.watch = ClockWatch()
         self.accepted = False
         """Whether the provider accepted this client on the current connection: it authenticated it, confirmed a channel
         or sent data."""
         self.first_data_at: float | None = None
-        """When the connection's first data arrived, on the monotonic clock."""
+        """When the connection's first data arrived, in seconds since boot."""
         self.drained_at: int | None = None
-        """The last moment at which all that had arrived was handed over, in nanoseconds since the Unix epoch."""
+        """The last moment at which all that had arrived was handed over, in nanoseconds since boot."""
         self._covered_until: int | None = None
         self._alive_until: int | None = None
 
@@ -119,23 +124,47 @@ class StateTracker:
         """A ping was answered, so the same holds; but this does not prove that the provider sends data."""
         self._alive_until = self.drained_at
 
+    def look_at_clocks(self) -> None:
+        """Report if the wall clock was set, or the machine slept, since the last look."""
+        before = self.watch.stepped
+        found = self.watch.look()
+        if found is None:
+            return
+        if self.current in TRANSITIONS[self.current]:
+            self._report(ClockDoubt(found.cause, str(found), before), stepped=before)
+        else:
+            logger.warning("feed=%s connection=%d %s", self._feed, self.connection, found)
+
     def change(self, state: State, detail: str, notice: Notice | None = None) -> None:
         """Change the state, or report a notice in the same one. Raises AssertionError if TRANSITIONS forbids it."""
+        self.look_at_clocks()
+        self._change(state, detail, notice, stepped=self.watch.stepped)
+
+    def _change(self, state: State, detail: str, notice: Notice | None, *, stepped: int) -> None:
         check_transition(self.current, state)
         self.current = state
         # What a provider says ends up in the log, in tables and in the UI; a refusal may repeat the key.
         shown = masking.current().text
         detail, notice = printable(shown(detail)), notice and _masked(notice, shown)
         level = logging.WARNING if state in (State.STALLED, State.BACKING_OFF, State.REFUSED) else logging.INFO
-        if isinstance(notice, ChannelsFailed | ProviderError | Refused | RequestRefused | Silent):
+        if isinstance(notice, ChannelsFailed | ClockDoubt | ProviderError | Refused | RequestRefused | Silent):
             level = logging.WARNING
         logger.log(level, "feed=%s connection=%d %s: %s", self._feed, self.connection, state.value, detail)
-        times = (self._covered_until, self._alive_until)
-        self._on_change(Change(state, time.time_ns(), self.connection, detail, notice, *times))
+        by_wall_clock = BEGIN + stepped
+        covered, alive = (
+            None if moment is None else moment + by_wall_clock for moment in (self._covered_until, self._alive_until)
+        )
+        self._on_change(
+            Change(state, self.watch.now(), self.connection, detail, notice, covered, alive, self.watch.stepped)
+        )
 
     def report(self, notice: Notice) -> None:
         """Report a notice; the state stays."""
-        self.change(self.current, describe(notice), notice)
+        self.look_at_clocks()
+        self._report(notice, stepped=self.watch.stepped)
+
+    def _report(self, notice: Notice, *, stepped: int) -> None:
+        self._change(self.current, describe(notice), notice, stepped=stepped)
 
 
 def describe(notice: Notice) -> str:
@@ -151,6 +180,8 @@ def describe(notice: Notice) -> str:
             return f"not subscribed to {_enumerate([f'{channel} ({why})' for channel, why in reasons.items()])}"
         case ProviderError(message):
             return f"provider error: {message}"
+        case ClockDoubt(_, detail):
+            return detail
         case Silent(seconds):
             return f"no data: {_enumerate([f'{channel} ({age:.0f} s)' for channel, age in seconds.items()])}"
         case HeardAgain(channels):

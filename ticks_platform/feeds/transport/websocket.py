@@ -11,7 +11,6 @@ import select
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,6 +19,7 @@ import websocket
 from ticks_platform import proxies
 from ticks_platform.feeds.connector import Endpoint, HandshakeAnswer
 from ticks_platform.feeds.errors import ConnectionLostError, UnreachableError
+from ticks_platform.feeds.transport.clock import boottime
 from ticks_platform.feeds.transport.limits import (
     MAX_HANDSHAKE_BYTES,
     MAX_MESSAGE_BYTES,
@@ -94,7 +94,7 @@ class WebSocketConnection:
         if message is not None:
             return message
         self._between_messages = False
-        self._reader.deadline = time.monotonic() + self._timeout
+        self._reader.deadline = boottime() + self._timeout
         try:
             opcode, data = self._socket.recv_data(control_frame=True)
         except websocket.WebSocketTimeoutException:
@@ -139,7 +139,7 @@ class _BufferedSocket:
         self._buffer = b""
         self._position = 0
         self.deadline = math.inf
-        """When reads time out, on the monotonic clock. websocket-client has no timeout for a whole message, only for
+        """When reads time out, in seconds since boot. websocket-client has no timeout for a whole message, only for
         each read."""
         self.ignore_close = True
         """Whether `close` does nothing: websocket-client closes a refused handshake before its body is read."""
@@ -152,7 +152,7 @@ class _BufferedSocket:
 
     def recv(self, size: int) -> bytes:
         if self._position >= len(self._buffer):
-            if time.monotonic() >= self.deadline:
+            if boottime() >= self.deadline:
                 raise TimeoutError
             self._buffer = self._socket.recv(READ_SIZE)
             self._position = 0
@@ -279,7 +279,7 @@ class _ResponseStream(io.RawIOBase):
     def __init__(self, head: bytes, reader: _BufferedSocket) -> None:
         self._head = head
         self._reader = reader
-        self._deadline = time.monotonic() + BODY_TIMEOUT
+        self._deadline = boottime() + BODY_TIMEOUT
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         return io.BufferedReader(self)
@@ -291,7 +291,7 @@ class _ResponseStream(io.RawIOBase):
         view = memoryview(buffer)
         part, self._head = self._head[: len(view)], self._head[len(view) :]
         if not part:
-            left = self._deadline - time.monotonic()
+            left = self._deadline - boottime()
             if left <= 0:
                 raise TimeoutError
             self._reader.settimeout(left)
@@ -326,8 +326,8 @@ def connect(
     # In a separate thread: a DNS query and a TLS handshake cannot be interrupted, only abandoned.
     opening: concurrent.futures.Future[None] = concurrent.futures.Future()
     threading.Thread(target=_open, args=(socket_, endpoint, timeout, opening), name="connect", daemon=True).start()
-    deadline = time.monotonic() + timeout
-    while not stop.is_set() and time.monotonic() < deadline:
+    deadline = boottime() + timeout
+    while not stop.is_set() and boottime() < deadline:
         if concurrent.futures.wait((opening,), timeout=_POLL_INTERVAL).done:
             break
     if opening.cancel():

@@ -10,21 +10,35 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg2.extras import execute_values
 
 from ticks_platform.feeds.calendars import Calendar
 from ticks_platform.feeds.connector import Connector
-from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, HeardAgain, Refused, Silent, Unsubscribed
+from ticks_platform.feeds.events import (
+    Acknowledged,
+    ChannelsFailed,
+    ClockDoubt,
+    HeardAgain,
+    Refused,
+    Silent,
+    Unsubscribed,
+)
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.ingestion.gaps import market_sessions
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes, Period
-from ticks_platform.ingestion.gaps.insert_by_symbol import insert_by_symbol
+from ticks_platform.ingestion.gaps.insert_by_symbol import (
+    IN_FLIGHT,
+    IN_FLIGHT_INTERVAL,
+    correct_configured_since,
+    insert_by_symbol,
+    store_periods,
+)
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import storable
@@ -32,12 +46,6 @@ from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
-
-IN_FLIGHT = 250_000_000
-"""Nanoseconds that a frame may be in flight: one that is lost with its connection was sent up to so much before the
-last received one was stamped. Coverage ends earlier by this time."""
-
-_IN_FLIGHT = timedelta(microseconds=IN_FLIGHT // 1000)
 
 _ENDS = {State.BACKING_OFF: "disconnected", State.REFUSED: "refused", State.CLOSED: "stopped"}
 """The states that end a connection, with the value of `ended_by`."""
@@ -50,6 +58,8 @@ class ConfiguredSymbols(NamedTuple):
     """Nanoseconds since the Unix epoch."""
     calendars: dict[str, str]
     """The calendar of each symbol's sending hours, named as the ticks name it."""
+    wrong: tuple[int, ...] = ()
+    """What `at` was taken for before, by a wrong clock."""
 
 
 class Coverage:
@@ -87,11 +97,14 @@ class Coverage:
         self._committed_symbols: ConfiguredSymbols | None = None
         self._stored_symbols: ConfiguredSymbols | None = None
         self._symbols = self._read_settings(feed, at)
+        # Whether it was since the settings were read; then their time is right, or as wrong as before.
+        self._clock_was_set = False
 
     def apply_settings(self, feed: FeedSettings, *, at: int) -> None:
         """Apply changed symbols; call it before the connections do."""
         with self._lock:
             self._symbols = self._read_settings(feed, at)
+            self._clock_was_set = True
             gone = [key for key in self._open if key[1] not in self._channels]
             # The connection stays open, so what is in flight arrives.
             self._close(gone, at + IN_FLIGHT, "unsubscribed")
@@ -156,6 +169,14 @@ class Coverage:
                 if change.state is not State.STREAMING and not self._unheard.isdisjoint(symbols):
                     self._stalled.setdefault(number, set()).update(symbols)
                 self._cover(symbols, number, change.at)
+            case ClockDoubt(cause):
+                self._clock_was_set = True
+                mine = [key for key in self._open if key[0] == number]
+                self._end(mine, change, cause)
+                # The connection is open, so what is sent from now on arrives.
+                acknowledged = self._acknowledged.get(number, {})
+                acknowledged.update(dict.fromkeys(acknowledged, change.at))
+                self._cover([symbol for _, symbol in mine], number, change.at)
             case HeardAgain(channels, heard_by):
                 self._silent.difference_update(self._symbols_of(channels))
                 for channel in channels:
@@ -176,6 +197,21 @@ class Coverage:
                 self._uncover(reasons, change, "refused")
                 for channel, reason in reasons.items():
                     self._refusals.update(dict.fromkeys(self._symbols_of((channel,)), storable(reason)))
+
+    def move(self, connection: int, by: int) -> None:
+        """The clock was wrong by so many nanoseconds since the intervals of this connection that are open began."""
+        with self._lock:
+            for key, begin in list(self._open.items()):
+                if key[0] == connection:
+                    self._periods.append(Period(key[1], connection, begin, begin, "clock_stepped"))
+                    self._open[key] = begin + by
+                    self._periods.append(Period(key[1], connection, begin + by))
+            acknowledged = self._acknowledged.get(connection, {})
+            acknowledged.update({channel: at + by for channel, at in acknowledged.items()})
+            symbols = self._symbols
+            if not self._clock_was_set:
+                self._symbols = symbols._replace(at=symbols.at + by, wrong=(*symbols.wrong, symbols.at))
+            self._write_notes()
 
     def _symbols_of(self, channels: Iterable[str]) -> list[str]:
         """The symbols of these channels, each once."""
@@ -240,11 +276,12 @@ class Coverage:
         """
         for key in keys:
             until = self._received_until(key[1], change)
-            heard = self._silence.fell_silent_before(key[1], until / 1e9) if self._silence and until else None
+            ahead = self._silence.ahead if self._silence else 0.0
+            heard = self._silence.fell_silent_before(key[1], until / 1e9 - ahead) if self._silence and until else None
             if heard is None:
                 self._close([key], until, ended_by)
             else:
-                self._close([key], int(heard * 1e9), "silent")
+                self._close([key], int((heard + ahead) * 1e9), "silent")
 
     def _close(self, keys: Iterable[tuple[int, str]], until: int | None, ended_by: str) -> None:
         for key in keys:
@@ -269,7 +306,7 @@ class Coverage:
     def store_earlier_notes(self, cursor: Cursor, lease: Lease) -> None:
         """Store the notes of earlier owners in the database; call `forget_earlier_notes` after the commit."""
         for epoch, periods in self._notes.earlier() if self._notes is not None else ():
-            _store(cursor, lease._replace(epoch=epoch), periods)
+            store_periods(cursor, lease.feed, epoch, periods)
 
     def forget_earlier_notes(self) -> None:
         """Delete the notes of earlier owners: they are committed."""
@@ -292,8 +329,7 @@ class Coverage:
         if symbols is not self._committed_symbols:
             record_symbols(cursor, lease.feed, symbols)
         if periods:
-            last = _store(cursor, lease, periods)
-            _extend_to_last_ticks(cursor, lease, [period for period in last if period.ended_by == "silent"])
+            store_periods(cursor, lease.feed, lease.epoch, periods)
         if refusals:
             values = [(lease.feed, *item) for item in refusals.items()]
             insert_by_symbol(cursor, "queries/gaps/record_refusals.sql", values, template="(%s, %s, %s::text)")
@@ -319,44 +355,10 @@ class Coverage:
         self._stored, self._stored_refusals = 0, {}
 
 
-def _store(cursor: Cursor, lease: Lease, periods: Sequence[Period]) -> Collection[Period]:
-    """Store the latest state of each period, and return those."""
-    # An INSERT … ON CONFLICT must not have the same key twice.
-    last = {(period.symbol, period.connection, period.begins_at): period for period in periods}
-    values = [
-        (
-            lease.feed,
-            period.symbol,
-            from_nanoseconds(period.begins_at),
-            None if period.ends_at is None else from_nanoseconds(period.ends_at),
-            period.ended_by,
-            lease.epoch,
-            period.connection,
-        )
-        for period in last.values()
-    ]
-    insert_by_symbol(cursor, "queries/gaps/record_coverage.sql", values)
-    return last.values()
-
-
-def _extend_to_last_ticks(cursor: Cursor, lease: Lease, silent: Sequence[Period]) -> None:
-    """Extend coverage that ended by silence, known to the second only, to the last tick in the table.
-
-    That tick arrived before the silence: later ones are loaded after this.
-    """
-    if silent:
-        arguments = {
-            "feed": lease.feed,
-            "epoch": lease.epoch,
-            "symbols": [period.symbol for period in silent],
-            "begins": [from_nanoseconds(period.begins_at) for period in silent],
-            "in_flight": _IN_FLIGHT,
-        }
-        cursor.execute(sql_files.read("queries/gaps/extend_silent_coverage.sql"), arguments)
-
-
 def record_symbols(cursor: Cursor, feed: str, symbols: ConfiguredSymbols) -> None:
     """Record which symbols of a feed are configured from now on, and when their providers send."""
+    if symbols.wrong:
+        correct_configured_since(cursor, feed, list(symbols.calendars), at=symbols.at, wrong=symbols.wrong)
     cursor.execute(
         sql_files.read("queries/gaps/record_symbols.sql"),
         {
@@ -374,7 +376,7 @@ def close_abandoned(cursor: Cursor, feed: str, *, until_epoch: int, ended_by: st
 
     The caller knows that they no longer receive. `extend_killed` extends it when more of their journals is loaded.
     """
-    arguments = {"feed": feed, "epoch": until_epoch, "ended_by": ended_by, "in_flight": _IN_FLIGHT}
+    arguments = {"feed": feed, "epoch": until_epoch, "ended_by": ended_by, "in_flight": IN_FLIGHT_INTERVAL}
     cursor.execute(sql_files.read("queries/gaps/close_abandoned_coverage.sql"), arguments)
     return cursor.rowcount
 
@@ -384,7 +386,7 @@ def extend_killed(cursor: Cursor, feed: str, last_data: Iterable[tuple[int, int,
 
     `last_data` has epoch, connection, and arrival of the last data, or None.
     """
-    ends = [(feed, epoch, connection, at - _IN_FLIGHT) for epoch, connection, at in last_data if at is not None]
+    ends = [(feed, epoch, connection, at - IN_FLIGHT_INTERVAL) for epoch, connection, at in last_data if at is not None]
     if ends:
         execute_values(cursor, sql_files.read("queries/gaps/extend_killed_coverage.sql"), ends, page_size=1000)
 

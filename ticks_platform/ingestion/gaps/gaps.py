@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -170,9 +170,11 @@ def update(cursor: Cursor, feed: str, *, now: datetime) -> Updated:
 class GapUpdates:
     """Recomputes a feed's gaps for its loader. Ticks come first: failures are retried ever later."""
 
-    def __init__(self, transactions: Transactions, feed: str) -> None:
+    def __init__(self, transactions: Transactions, feed: str, now: Callable[[], int]) -> None:
+        """`now` returns the right time, in nanoseconds since the Unix epoch."""
         self._transactions = transactions
         self._feed = feed
+        self._now = now
         self._backoff = Backoff(base=2.0, cap=60.0)
         self._due_at = 0.0
 
@@ -181,7 +183,8 @@ class GapUpdates:
         if time.monotonic() < self._due_at:
             return False
         try:
-            self._transactions.once(lambda cursor: update(cursor, self._feed, now=datetime.now(timezone.utc)))
+            now = from_microseconds(self._now() // 1000)
+            self._transactions.once(lambda cursor: update(cursor, self._feed, now=now))
         except FAILURES as error:
             self._transactions.close()
             self._due_at = time.monotonic() + self._backoff.next_delay()

@@ -1,18 +1,30 @@
-"""Inserts rows of symbols; a symbol that the database will not take does not hold up the others."""
+"""Stores rows of coverage; a symbol that the database will not take does not hold up the others."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from psycopg2.extras import execute_values
 
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.failures import first_line
 from ticks_platform.timescale.splitting import store_items
+from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+IN_FLIGHT = 250_000_000
+"""Nanoseconds that a frame may be in flight: one that is lost with its connection was sent up to so much before the
+last received one was stamped. Coverage ends earlier by this time."""
+
+IN_FLIGHT_INTERVAL = timedelta(microseconds=IN_FLIGHT // 1000)
+
+_Period: TypeAlias = tuple[str, int, int, int | None, str | None]
+"""A `coverage_notes.Period`."""
 
 logger = logging.getLogger(__name__)
 
@@ -28,3 +40,43 @@ def insert_by_symbol(cursor: Cursor, query: str, values: list[tuple[Any, ...]], 
     for rows, error in store_items(cursor, values, insert, only_data=True):
         for feed, symbol, *_ in rows:
             logger.error("feed %s: no coverage of symbol %.40s is stored: %s", feed, symbol, first_line(error))
+
+
+def store_periods(cursor: Cursor, feed: str, epoch: int, periods: Iterable[_Period]) -> None:
+    """Store the latest state of each period of coverage.
+
+    Where coverage ended by silence, which is known to the second only, extends it to the last tick in the table: that
+    arrived before the silence, since later ones are loaded after this.
+    """
+    # An INSERT … ON CONFLICT must not have the same key twice.
+    last = {(symbol, connection, begin): (end, ended_by) for symbol, connection, begin, end, ended_by in periods}
+    values = [
+        (
+            feed,
+            symbol,
+            from_nanoseconds(begin),
+            None if end is None else from_nanoseconds(end),
+            ended_by,
+            epoch,
+            connection,
+        )
+        for (symbol, connection, begin), (end, ended_by) in last.items()
+    ]
+    insert_by_symbol(cursor, "queries/gaps/record_coverage.sql", values)
+    silent = [key for key, (_, ended_by) in last.items() if ended_by == "silent"]
+    if silent:
+        arguments = {
+            "feed": feed,
+            "epoch": epoch,
+            "symbols": [symbol for symbol, _, _ in silent],
+            "begins": [from_nanoseconds(begin) for _, _, begin in silent],
+            "in_flight": IN_FLIGHT_INTERVAL,
+        }
+        cursor.execute(sql_files.read("queries/gaps/extend_silent_coverage.sql"), arguments)
+
+
+def correct_configured_since(cursor: Cursor, feed: str, symbols: list[str], *, at: int, wrong: Sequence[int]) -> None:
+    """The clock was wrong when these symbols were recorded as configured: they are since `at`."""
+    moments = [from_nanoseconds(each) for each in wrong]
+    parameters = {"feed": feed, "at": from_nanoseconds(at), "symbols": symbols, "wrong": moments}
+    cursor.execute(sql_files.read("queries/gaps/correct_configured_since.sql"), parameters)

@@ -8,7 +8,7 @@ import os
 import shlex
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.errors import ActionRequiredError, RetryableError
+from ticks_platform.feeds.events import Frame
 from ticks_platform.timescale import sql_files
 
 APPLICATION_ID = 0x7469636B
@@ -60,6 +61,16 @@ class Contents(msgspec.Struct, array_like=True):
     connection: int
     received_at: list[int]
     frames: list[bytes]
+    # Journals of releases before 0.3.0 do not have these.
+    stepped: int = 0
+    correction: int = 0
+
+
+def contents_of(frames: Sequence[Frame], *, epoch: int) -> Contents:
+    """The contents of a group of frames that arrived together on one connection."""
+    first = frames[0]
+    arrivals, data = [frame.received_at for frame in frames], [frame.data for frame in frames]
+    return Contents(epoch, first.connection, arrivals, data, first.stepped, first.correction)
 
 
 class FrameGroup(NamedTuple):
@@ -70,7 +81,12 @@ class FrameGroup(NamedTuple):
     epoch: int
     connection: int
     received_at: list[int]
+    """By the wall clock of this machine, in nanoseconds since the Unix epoch."""
     frames: list[bytes]
+    stepped: int = 0
+    """Nanoseconds by which that clock was set since the process of this epoch began."""
+    correction: int = 0
+    """Nanoseconds to add to it, since it is wrong: as known when the group was appended, after decoding as it is."""
 
     def positions(self) -> npt.NDArray[np.int64]:
         """The position of each frame: the number of bytes before it."""

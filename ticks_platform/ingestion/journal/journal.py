@@ -19,12 +19,12 @@ from ticks_platform.feeds.events import Frame
 from ticks_platform.ingestion.journal import file as journal_file
 from ticks_platform.ingestion.journal import opening, space
 from ticks_platform.ingestion.journal.file import (
-    Contents,
     FrameGroup,
     JournalDamagedError,
     JournalError,
     JournalFencedError,
     JournalUnavailableError,
+    contents_of,
     frame_size,
 )
 from ticks_platform.ingestion.journal.reader import Reader
@@ -150,19 +150,18 @@ class Journal:
             return
         if self._sync.failure is not None:
             raise JournalUnavailableError(f"{self._path} cannot be synced: {self._sync.failure}")
-        received_at, data = [frame.received_at for frame in frames], [frame.data for frame in frames]
-        size = sum(map(frame_size, data))
-        contents = journal_file.encode(Contents(epoch, frames[0].connection, received_at, data))
+        group = contents_of(frames, epoch=epoch)
+        size, contents = sum(map(frame_size, group.frames)), journal_file.encode(group)
         with self._translate_errors("written"), self._changed:
             self._wait_for_room(size)
             try:
-                self._insert(size, len(data), contents)
+                self._insert(size, len(frames), contents)
             except sqlite3.OperationalError as error:
                 if not (_is_disk(error) and self._rewrite()):
                     raise
-                self._insert(size, len(data), contents)
+                self._insert(size, len(frames), contents)
             self._end += size
-            self._frames += len(data)
+            self._frames += len(frames)
             self._changed.notify_all()
         self._sync.request()
 
@@ -195,8 +194,7 @@ class Journal:
 
     def take_again(self, position: int) -> None:
         """Let the next `take` begin at a group that was taken already."""
-        with self._changed:
-            self._next_read = position
+        self._next_read = position
 
     def peek(self) -> Iterator[FrameGroup]:
         """Yield the groups that are not taken yet, oldest first, without taking them. Raises as `take` does."""

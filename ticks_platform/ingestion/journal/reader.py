@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from ticks_platform.ingestion.journal import file as journal_file
 from ticks_platform.ingestion.journal.file import FrameGroup
 
@@ -44,9 +46,7 @@ class Reader:
             with contextlib.closing(rows):
                 for begin, until, data in rows:
                     contents = journal_file.decode(data, position=begin, end=until)
-                    yield FrameGroup(
-                        begin, until, contents.epoch, contents.connection, contents.received_at, contents.frames
-                    )
+                    yield FrameGroup(begin, until, *msgspec.structs.astuple(contents))
 
     def retire(self) -> None:
         """Close it as soon as nobody reads."""

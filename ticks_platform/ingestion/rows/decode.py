@@ -6,20 +6,24 @@ import contextlib
 from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.feeds.columns import Decoded, TickColumns
-from ticks_platform.feeds.events import Control, Event, Rejected, Tick
+from ticks_platform.feeds.events import Bar, Control, Event, Rejected, Tick
 from ticks_platform.ingestion.journal.file import FrameGroup, frame_size
+from ticks_platform.ingestion.provider_clock import ENOUGH_EVENTS, Lead, ProviderClock, ProviderClocks
 from ticks_platform.ingestion.rows import malformed_fields
 from ticks_platform.ingestion.rows.tables import TABLES, Rows, Table
 from ticks_platform.timescale.failures import UNSTORABLE
 
 FUTURE_TOLERANCE = 300 * 1_000_000_000
 """Nanoseconds by which a tick's time may be after its arrival; the table's CHECK allows the same."""
+
+_SAMPLES = 32
+"""Events of a connection, evenly spread over a batch, that stand for all of it."""
 
 EARLIEST = 631_152_000 * 1_000_000_000
 """1990-01-01 in nanoseconds since the Unix epoch; the table's CHECK has the same limit."""
@@ -42,6 +46,8 @@ class RejectedEvent(NamedTuple):
     received_at: int
     reason: str
     raw: bytes
+    place: int | None = None
+    """Its place within `raw`, if that is a frame; None if all of `raw` was rejected."""
 
 
 class DecodedBatch(NamedTuple):
@@ -59,6 +65,8 @@ class DecodedBatch(NamedTuple):
     corrections: Rows
     halts: Rows
     rejected: list[RejectedEvent]
+    doubtful: bool = False
+    """Whether the last events are from the future, and too few to tell whether their stamps or our clock are wrong."""
 
     @property
     def tables(self) -> list[tuple[Table, Rows]]:
@@ -93,7 +101,7 @@ class DecodedBatch(NamedTuple):
         return self._part(slice(None, middle), -1, boundary), self._part(slice(middle, None), boundary, self.end)
 
     def _part(self, groups: slice, begin: int, end: int) -> DecodedBatch:
-        parts = dict(zip(_ROWS, (rows.between(begin, end) for rows in self.rows), strict=True))
+        parts: dict[str, Any] = dict(zip(_ROWS, (rows.between(begin, end) for rows in self.rows), strict=True))
         return self._replace(
             groups=self.groups[groups],
             events_of=self.events_of[groups],
@@ -110,8 +118,9 @@ class DecodedBatch(NamedTuple):
     def reject(self, position: int, received_at: int, reason: str) -> RejectedEvent:
         """A rejected event of this batch, with the bytes of its frame."""
         group = self.groups[int(self.groups_of(np.array([position]))[0])]
-        frame = int(np.searchsorted(group.positions(), position, side="right")) - 1
-        return RejectedEvent(position, received_at, reason, group.frames[frame])
+        starts = group.positions()
+        frame = int(np.searchsorted(starts, position, side="right")) - 1
+        return RejectedEvent(position, received_at, reason, group.frames[frame], position - int(starts[frame]))
 
 
 class Stored(NamedTuple):
@@ -131,10 +140,19 @@ class Stored(NamedTuple):
         return [rows for _, rows in self.loaded]
 
 
-def decode_groups(groups: Sequence[FrameGroup], decode: Decode, decode_many: DecodeMany | None = None) -> DecodedBatch:
+def decode_groups(
+    groups: Sequence[FrameGroup],
+    decode: Decode,
+    decode_many: DecodeMany | None = None,
+    clocks: ProviderClocks | None = None,
+    *,
+    is_final: bool = True,
+) -> DecodedBatch:
     """Decode one group of frames or more, in order.
 
     `decode_many` decodes many frames at once, and returns None if it cannot; then `decode` decodes each by itself.
+    `clocks` correct the arrivals, and learn from the events. If the batch is `doubtful` and not `is_final`, nothing is
+    learned: decode it again with more groups.
     """
     frames = list(chain.from_iterable(group.frames for group in groups))
     ends = np.cumsum(np.fromiter(map(frame_size, frames), np.int64, len(frames)))
@@ -149,9 +167,9 @@ def decode_groups(groups: Sequence[FrameGroup], decode: Decode, decode_many: Dec
     events = int(events_per_frame.sum())
     firsts = np.repeat(np.cumsum(events_per_frame) - events_per_frame, events_per_frame)
     starts = np.concatenate([group.positions() for group in groups])
-    arrivals = np.fromiter(chain.from_iterable(group.received_at for group in groups), np.int64, len(frames))
+    stamps = np.fromiter(chain.from_iterable(group.received_at for group in groups), np.int64, len(frames))
     positions = np.repeat(starts, events_per_frame) + np.arange(events) - firsts
-    received_at = np.repeat(arrivals, events_per_frame)
+    received_at = np.repeat(stamps, events_per_frame)
     group_begins = np.cumsum([0, *(len(group.frames) for group in groups[:-1])])
     events_of = np.add.reduceat(events_per_frame, group_begins)
 
@@ -172,8 +190,44 @@ def decode_groups(groups: Sequence[FrameGroup], decode: Decode, decode_many: Dec
     )
     if not all(malformed_fields.are_storable(ticks.texts(field)) for field in malformed_fields.TEXTS):
         ticks = ticks._replace(events=malformed_fields.clear(ticks.as_events()))
-    return _reject_impossible_times(
-        DecodedBatch(groups, events_of, control_of, ticks, quotes, bars, official_prices, corrections, halts, rejected)
+    batch = DecodedBatch(
+        groups, events_of, control_of, ticks, quotes, bars, official_prices, corrections, halts, rejected
+    )
+    corrected = _corrections(groups, (ticks, quotes, bars), clocks or ProviderClocks(), is_final=is_final)
+    if corrected is None:
+        return batch._replace(doubtful=True)
+    return _reject_impossible_times(_corrected(batch, corrected))
+
+
+def _corrected(batch: DecodedBatch, corrections: Sequence[int]) -> DecodedBatch:
+    """The batch with these corrections of the arrivals, by group."""
+    groups = [
+        group if group.correction == correction else group._replace(correction=correction)
+        for group, correction in zip(batch.groups, corrections, strict=True)
+    ]
+    batch = batch._replace(groups=groups)
+    if not any(corrections):
+        return batch
+    of_group = np.array(corrections, np.int64)
+
+    def of(rows: Rows) -> Rows:
+        added = of_group[batch.groups_of(rows.positions)]
+        return rows._replace(received_at=rows.received_at + added, correction=added)
+
+    ticks, quotes, bars, official_prices, taken_back, halts = map(of, batch.rows)
+    places = batch.groups_of(np.array([event.position for event in batch.rejected], np.int64)).tolist()
+    rejected = [
+        event._replace(received_at=event.received_at + corrections[place])
+        for event, place in zip(batch.rejected, places, strict=True)
+    ]
+    return batch._replace(
+        ticks=ticks,
+        quotes=quotes,
+        bars=bars,
+        official_prices=official_prices,
+        corrections=taken_back,
+        halts=halts,
+        rejected=rejected,
     )
 
 
@@ -279,3 +333,70 @@ def _reject_unstorable_times(batch: DecodedBatch, table: Table, rows: Rows, reje
             reason = f"the time cannot be stored: {error}"
             rejected.append(batch.reject(int(rows.positions[place]), int(rows.received_at[place]), reason))
     return rows.where(kept)
+
+
+def _corrections(
+    groups: Sequence[FrameGroup], kinds: Sequence[Rows], clocks: ProviderClocks, *, is_final: bool
+) -> list[int] | None:
+    """Nanoseconds to add to the arrivals of each group, after learning from its ticks, quotes and bars (`kinds`).
+
+    None if not `is_final`, and the last events of a connection are from the future though too few to tell that our
+    clock is behind: then nothing is learned.
+    """
+    by_connection: dict[tuple[int, int], list[int]] = {}
+    for number, group in enumerate(groups):
+        by_connection.setdefault((group.epoch, group.connection), []).append(number)
+    found: list[tuple[ProviderClock, list[int], list[Lead]]] = []
+    for key, numbers in by_connection.items():
+        clock = clocks.of(*key)
+        first = groups[numbers[0]]
+        if clock.told is None and first.correction:
+            clock.told = first.stepped + first.correction
+        leads = _leads(groups, kinds, None if len(by_connection) == 1 else numbers)
+        if not is_final and _is_doubtful(clock, leads, groups[numbers[-1]].stepped):
+            return None
+        found.append((clock, numbers, leads))
+    result = [0] * len(groups)
+    for clock, numbers, leads in found:
+        if leads:
+            clock.observe(leads, stepped=groups[numbers[-1]].stepped)
+        for number in numbers:
+            result[number] = clock.correction(groups[number].stepped)
+    return result
+
+
+def _is_doubtful(clock: ProviderClock, leads: Sequence[Lead], stepped: int) -> bool:
+    limit = stepped + clock.correction(stepped) + FUTURE_TOLERANCE
+    last = [each.lead > limit for each in leads[-ENOUGH_EVENTS:]]
+    return any(last) and sum(last) < clock.needed()
+
+
+def _leads(groups: Sequence[FrameGroup], kinds: Sequence[Rows], numbers: Sequence[int] | None) -> list[Lead]:
+    """What some events tell, in the order of their arrival: of the groups with these numbers, or of all."""
+    leads: list[Lead] = []
+    starts = [group.position for group in groups]
+    for rows in kinds:
+        if not len(rows.events):
+            continue
+        places = np.arange(len(rows.events))
+        if numbers is not None:
+            places = places[np.isin(np.searchsorted(starts, rows.positions, side="right") - 1, numbers)]
+        places = _sample(places)
+        group_of = np.searchsorted(starts, rows.positions[places], side="right") - 1
+        for place, group in zip(places.tolist(), group_of.tolist(), strict=True):
+            if isinstance(rows.events, TickColumns):
+                time = rows.events.time[place]
+            else:
+                event = rows.events[place]
+                time = event.end_time if isinstance(event, Bar) else event.time
+            if isinstance(time, int | np.integer) and abs(int(time)) < 1 << 62:
+                at = int(rows.received_at[place]) - groups[group].stepped
+                leads.append(Lead(at, int(time) - at))
+    return sorted(leads)
+
+
+def _sample(places: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    if len(places) <= _SAMPLES + ENOUGH_EVENTS:
+        return places
+    spread = np.linspace(0, len(places) - 1 - ENOUGH_EVENTS, _SAMPLES).astype(np.intp)
+    return np.concatenate([places[spread], places[-ENOUGH_EVENTS:]])

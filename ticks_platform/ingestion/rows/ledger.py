@@ -76,10 +76,11 @@ def entries(
     found: dict[tuple[int, int], Entry] = {}
     for number, group in enumerate(batch.groups):
         key = (group.epoch, group.connection)
+        first = from_nanoseconds(group.received_at[0] + group.correction)
         entry = Entry(
             *key,
-            first_received_at=from_nanoseconds(group.received_at[0]),
-            last_received_at=from_nanoseconds(group.received_at[-1]),
+            first_received_at=first,
+            last_received_at=from_nanoseconds(group.received_at[-1] + group.correction),
             frames=len(group.frames),
             events=int(batch.events_of[number]),
             loaded=int(loaded_of[number]),
@@ -87,9 +88,8 @@ def entries(
             duplicate=int(duplicate_of[number]),
             rejected=int(rejected_of[number]),
             control=int(batch.control_of[number]),
-            last_data_at=(
-                from_nanoseconds(group.received_at[0]) if batch.events_of[number] > batch.control_of[number] else None
-            ),
+            # What was refused proves no coverage.
+            last_data_at=first if batch.events_of[number] > batch.control_of[number] + rejected_of[number] else None,
         )
         found[key] = _sum(found[key], entry) if key in found else entry
     return list(found.values())

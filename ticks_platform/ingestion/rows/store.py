@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import psycopg2
 from psycopg2 import sql
 from psycopg2.extras import execute_values
@@ -162,7 +163,7 @@ class Store:
             else:
                 loaded = self._copy(cursor, batch, table, rows, prepared.encoded.get(table.name), stored.refused)
                 stored.loaded.extend((table, part) for part in loaded)
-        self._store_rejected(cursor, batch.rejected + stored.refused)
+        self._store_rejected(cursor, batch, batch.rejected + stored.refused)
         error = attempt(cursor, lambda: malformed_fields.add(cursor, self._lease.feed, batch.malformed))
         if error is not None:
             logger.warning(
@@ -259,9 +260,9 @@ class Store:
             nonlocal first
             data, first = first or encode(part, self._lease.feed, self._lease.journal_number), None
             if table is TICKS and self._has_trigger(cursor):
-                _insert_ticks(cursor, data, len(part.events))
+                _insert_ticks(cursor, data, part)
             else:
-                _copy_in(cursor, table, data, len(part.events))
+                _copy_in(cursor, table.name, data, table.columns_of(part), len(part.events))
             loaded.append(part)
 
         self._store_or_split(cursor, batch, table, rows, store, refused)
@@ -328,9 +329,10 @@ class Store:
             return inserted > 0
         return self.attempt >= LAST_ATTEMPT and not is_of_state(error)
 
-    def _store_rejected(self, cursor: Cursor, rejected: Sequence[RejectedEvent]) -> None:
+    def _store_rejected(self, cursor: Cursor, batch: DecodedBatch, rejected: Sequence[RejectedEvent]) -> None:
         if rejected:
             secrets = masking.current()
+            numbers = batch.groups_of(np.array([event.position for event in rejected], np.int64)).tolist()
             execute_values(
                 cursor,
                 sql_files.read("queries/ledger/record_rejected_events.sql"),
@@ -343,8 +345,11 @@ class Store:
                         storable(printable(secrets.text(event.reason))),
                         # A provider that repeats the key does so in no event that could be loaded again.
                         secrets.bytes(event.raw),
+                        event.place,
+                        batch.groups[number].epoch,
+                        batch.groups[number].connection,
                     )
-                    for event in rejected
+                    for event, number in zip(rejected, numbers, strict=True)
                 ],
             )
 
@@ -357,19 +362,20 @@ def _symbols(ticks: Rows) -> int:
         return len(ticks.events)  # one of them is no text; it cannot be stored
 
 
-def _insert_ticks(cursor: Cursor, encoded: bytes, rows: int) -> None:
+def _insert_ticks(cursor: Cursor, encoded: bytes, ticks: Rows) -> None:
     """Store ticks where a trigger is fired by each: TimescaleDB 2.29.2 does not invalidate candles if COPY fires it."""
     cursor.execute(sql_files.read("queries/rows/create_arriving_ticks.sql"))
-    _copy_in(cursor, TICKS._replace(name="arriving_ticks"), encoded, rows)
-    columns = sql.SQL(", ").join(map(sql.Identifier, TICKS.columns))
+    rows, names = len(ticks.events), TICKS.columns_of(ticks)
+    _copy_in(cursor, "arriving_ticks", encoded, names, rows)
+    columns = sql.SQL(", ").join(map(sql.Identifier, names))
     cursor.execute(sql_files.compose("queries/rows/insert_arriving_ticks.sql", columns=columns))
     if cursor.rowcount != rows:
         raise psycopg2.InternalError(f"INSERT into {TICKS.name} stored {cursor.rowcount} of {rows} rows")
     cursor.execute("TRUNCATE arriving_ticks")
 
 
-def _copy_in(cursor: Cursor, table: Table, encoded: bytes, rows: int) -> None:
-    statement = f"COPY {table.name} ({', '.join(table.columns)}) FROM STDIN (FORMAT binary)"
+def _copy_in(cursor: Cursor, table: str, encoded: bytes, columns: Sequence[str], rows: int) -> None:
+    statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT binary)"
     cursor.copy_expert(statement, io.BytesIO(encoded), size=1 << 20)
     if cursor.rowcount != rows:
-        raise psycopg2.InternalError(f"COPY into {table.name} stored {cursor.rowcount} of {rows} rows")
+        raise psycopg2.InternalError(f"COPY into {table} stored {cursor.rowcount} of {rows} rows")

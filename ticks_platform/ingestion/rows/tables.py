@@ -28,18 +28,22 @@ class Rows(NamedTuple):
     events: list[Any] | TickColumns
     positions: npt.NDArray[np.int64]
     received_at: npt.NDArray[np.int64]
+    correction: npt.NDArray[np.int64] | None = None
+    """What was added to the arrivals, since the clock of this machine was wrong; None if nothing was to any."""
 
     def part(self, begin: int, end: int) -> Rows:
         """The events from index `begin` up to `end`."""
         events = self.events
         part = events.part(begin, end) if isinstance(events, TickColumns) else events[begin:end]
-        return Rows(part, self.positions[begin:end], self.received_at[begin:end])
+        correction = None if self.correction is None else self.correction[begin:end]
+        return Rows(part, self.positions[begin:end], self.received_at[begin:end], correction)
 
     def where(self, kept: npt.NDArray[np.bool_]) -> Rows:
         """The events for which `kept` is true."""
         events = self.events
         chosen = events.where(kept) if isinstance(events, TickColumns) else list(compress(events, kept.tolist()))
-        return Rows(chosen, self.positions[kept], self.received_at[kept])
+        correction = None if self.correction is None else self.correction[kept]
+        return Rows(chosen, self.positions[kept], self.received_at[kept], correction)
 
     def between(self, begin: int, end: int) -> Rows:
         """The events from this position in the journal up to that one."""
@@ -54,6 +58,7 @@ class Rows(NamedTuple):
             _joined([part.events for part in parts]),
             np.concatenate([part.positions for part in parts]),
             np.concatenate([part.received_at for part in parts]),
+            _joined_corrections(parts),
         )
 
     def marked(self, bit: int) -> Rows:
@@ -101,6 +106,14 @@ class Rows(NamedTuple):
         return np.fromiter(map(attrgetter(field), self.events), np.int64, len(self.events))
 
 
+def _joined_corrections(parts: Sequence[Rows]) -> npt.NDArray[np.int64] | None:
+    if all(part.correction is None for part in parts):
+        return None
+    return np.concatenate(
+        [np.zeros(len(part.events), np.int64) if part.correction is None else part.correction for part in parts]
+    )
+
+
 def _marked(tick: Tick, bit: int) -> Tick:
     updates = ALL if tick.updates is None else tick.updates
     # What is no number cannot be stored; `store` finds it.
@@ -139,6 +152,11 @@ class Table(NamedTuple):
     """Encode rows, given feed and journal number, as binary COPY data; None if they are not copied, since they may
     change others. Raises one of UNSTORABLE."""
 
+    def columns_of(self, rows: Rows) -> tuple[str, ...]:
+        """The columns that `encode` encodes of these rows."""
+        has_raw = self.event is Tick and rows.correction is not None
+        return (*self.columns, "received_at_raw") if has_raw else self.columns
+
 
 def _encode_ticks(rows: Rows, feed: str, journal_number: int) -> bytes:
     times = rows.times("time")
@@ -158,6 +176,7 @@ def _encode_ticks(rows: Rows, feed: str, journal_number: int) -> bytes:
             copy.timestamptz(rows.received_at),
             _int2(rows, "updates"),
             _int2_arrays(rows, "conditions"),
+            *(() if rows.correction is None else (_raw_arrivals(rows, rows.correction),)),
         )
     )
 
@@ -319,6 +338,12 @@ def _float8(rows: Rows, field: str) -> copy.AnyColumn:
 def _int2(rows: Rows, field: str) -> copy.AnyColumn:
     values = rows.numbers(field)
     return copy.Null(len(rows.events)) if values is None else copy.int2(values)
+
+
+def _raw_arrivals(rows: Rows, correction: npt.NDArray[np.int64]) -> copy.AnyColumn:
+    """The arrivals by the clock of this machine, where they were corrected."""
+    null = correction == 0
+    return copy.timestamptz(rows.received_at - correction)._replace(null=null if null.any() else None)
 
 
 def _int2_arrays(rows: Rows, field: str) -> copy.AnyColumn:

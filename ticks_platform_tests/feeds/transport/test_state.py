@@ -10,6 +10,7 @@ from ticks_platform.feeds.events import (
     Acknowledged,
     Authenticated,
     ChannelsFailed,
+    ClockDoubt,
     HeardAgain,
     NotEntitled,
     Notice,
@@ -49,7 +50,7 @@ def test_the_text_of_every_notice() -> None:
     notices: list[Notice] = [
         *(Authenticated(), Acknowledged(("A", "B")), Unsubscribed(("A",)), ChannelsFailed({"A": "why"})),
         *(NotEntitled("why"), RequestRefused("why"), ProviderError("why"), TryLater("why", 1.0), Refused("why")),
-        *(Silent({"A": 61.4}), HeardAgain(("A",))),
+        *(ClockDoubt("clock_stepped", "the clock was set", 0), Silent({"A": 61.4}), HeardAgain(("A",))),
     ]
     assert {type(notice) for notice in notices} == set(get_args(Notice))
     assert [describe(notice) for notice in notices] == [
@@ -62,6 +63,7 @@ def test_the_text_of_every_notice() -> None:
         "provider error: why",
         "why",
         "why",
+        "the clock was set",
         "no data: A (61 s)",
         "data again: A",
     ]

@@ -1,0 +1,12 @@
+-- The next rejected events of a feed after a position, locked. Those of an older release have the connection with the most rejected ones.
+SELECT journal_number, position, received_at, raw, place, reason,
+    coalesce(rejected.epoch, account.epoch) AS epoch, coalesce(rejected.connection, account.connection) AS connection,
+    rejected.epoch IS NULL AS is_old
+FROM ticks_platform.rejected_event AS rejected
+CROSS JOIN (
+    SELECT epoch, connection FROM ticks_platform.feed_ledger WHERE feed = %(feed)s ORDER BY rejected DESC LIMIT 1
+) AS account
+WHERE feed = %(feed)s AND received_at >= %(since)s AND (journal_number, position) > (%(journal)s, %(position)s)
+ORDER BY journal_number, position
+LIMIT %(limit)s
+FOR UPDATE OF rejected;

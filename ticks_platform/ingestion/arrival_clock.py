@@ -1,0 +1,154 @@
+"""The clock of one ingestion: this machine's wall clock, corrected by what its connections tell of the provider's."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from ticks_platform.feeds.events import ClockDoubt, Frame, Notice
+from ticks_platform.feeds.transport.clock import ClockWatch, steady, steady_ns
+from ticks_platform.feeds.transport.silence import SilenceDetector
+from ticks_platform.feeds.transport.state import Change, State, describe
+from ticks_platform.ingestion.provider_clock import ProviderClocks
+
+logger = logging.getLogger(__name__)
+
+SAID_FOR = 600.0
+"""Seconds for which a clock that was set, or a sleep, is said."""
+
+REMEDY = "Let it be set by NTP (timedatectl set-ntp true, or chronyc makestep)"
+
+
+class ClockState(NamedTuple):
+    """What is known of the clock on one connection."""
+
+    connection: int
+    correction: float
+    """Seconds that are added to arrivals, since the clock is wrong; negative if it is ahead."""
+    doubt: str
+    """What was last seen to happen to the clock, or nothing."""
+
+
+class ArrivalClock:
+    """Gives the times of one ingestion's changes and arrivals. Safe from any thread."""
+
+    def __init__(self, feed: str, silence: SilenceDetector) -> None:
+        self.provider = ProviderClocks()
+        self.on_learned: Callable[[], None] = lambda: None
+        """Called when events were decoded, in the decoding thread."""
+        self.epoch = 0
+        """The epoch of the ingestion; set it before frames are received."""
+        self._feed = feed
+        self._silence = silence
+        self._lock = threading.Lock()
+        self._stepped: dict[int, int] = {}
+        # By open connection: by how much the wall clock was set, as of its last change.
+        self._corrections: dict[int, int] = {}
+        # The process may have begun before the clock was set.
+        silence.ahead = ClockWatch().stepped / 1e9
+        self._doubt = ""
+        self._doubted_at = float("-inf")
+        self.doubts = 0
+        """How often the clock was set, or the machine slept; each connection counts."""
+
+    def learned(self) -> None:
+        """Events were decoded."""
+        self.on_learned()
+
+    def now(self) -> int:
+        """The right time as far as is known, in nanoseconds since the Unix epoch."""
+        return steady_ns() + round(self._silence.ahead * 1e9)
+
+    def notice(self, state: State, connection: int, notice: Notice) -> Change:
+        """A change that is to be handled like those of the connection, now."""
+        watch = ClockWatch()
+        return Change(state, watch.now(), connection, describe(notice), notice, stepped=watch.stepped)
+
+    def correction(self, connection: int, stepped: int) -> int:
+        """Nanoseconds to add to an arrival on this connection by a wall clock that was set by `stepped`."""
+        return self.provider.of(self.epoch, connection).correction(stepped)
+
+    def with_correction(self, frames: Sequence[Frame]) -> Sequence[Frame]:
+        """Frames that arrived together, with the correction of their arrivals."""
+        correction = self.correction(frames[0].connection, frames[0].stepped)
+        return [frame._replace(correction=correction) for frame in frames] if correction else frames
+
+    def corrected(self, change: Change) -> Change:
+        """A change with the right times. Call `follow` before it."""
+        with self._lock:
+            number = change.connection
+            before = self._corrections.get(number, 0)
+            after = self.correction(number, change.stepped)
+            if isinstance(change.notice, ClockDoubt):
+                self._doubt, self._doubted_at = change.notice.detail, steady()
+                self.doubts += 1
+            self._follow(number, change.stepped, after)
+            if change.state in (State.BACKING_OFF, State.REFUSED, State.CLOSED):
+                self._stepped.pop(number, None)
+                self._corrections.pop(number, None)
+            if not before and not after:
+                return change
+            if not isinstance(change.notice, ClockDoubt):
+                before = after
+            return change._replace(
+                at=change.at + after,
+                covered_until=None if change.covered_until is None else change.covered_until + before,
+                alive_until=None if change.alive_until is None else change.alive_until + before,
+            )
+
+    def follow(self, move: Callable[[int, int], None], change: Change | None = None) -> None:
+        """Call `move` with each open connection whose times turned out to be wrong, and by how many nanoseconds.
+
+        They were wrong since the connection began, or since its last ClockDoubt. `change` is one that is about to be
+        corrected.
+        """
+        with self._lock:
+            for number, stepped in list(self._stepped.items()):
+                if change is not None and change.connection == number and change.stepped != stepped:
+                    continue  # a ClockDoubt: earlier times stay as they are
+                after, before = self.correction(number, stepped), self._corrections.get(number, 0)
+                if after != before:
+                    move(number, after - before)
+                    self._follow(number, stepped, after)
+
+    def _follow(self, number: int, stepped: int, correction: int) -> None:
+        if correction != self._corrections.get(number, 0):
+            logger.warning("feed=%s connection=%d %s", self._feed, number, _describe(correction))
+        self._stepped[number], self._corrections[number] = stepped, correction
+        self._silence.ahead = (stepped + correction) / 1e9
+
+    def states(self) -> list[ClockState]:
+        """What is known of the clock on each open connection."""
+        with self._lock:
+            doubt = self._recent_doubt()
+            return [ClockState(number, each / 1e9, doubt) for number, each in sorted(self._corrections.items())]
+
+    def _recent_doubt(self) -> str:
+        return self._doubt if steady() - self._doubted_at < SAID_FOR else ""
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the clock, and what to do; None if it is right as far as can be told."""
+        states = self.states()
+        wrong = [
+            f"on connection {each.connection}, {_describe(round(each.correction * 1e9))}"
+            for each in states
+            if each.correction
+        ]
+        doubt = self._recent_doubt()
+        if not wrong and not doubt:
+            return None
+        happened = [f"{doubt}: a gap is written for the time in doubt"] if doubt else []
+        return f"feed '{self._feed}': {'; '.join([*wrong, *happened])}. {REMEDY}"
+
+
+def _describe(correction: int) -> str:
+    if not correction:
+        return "this machine's clock agrees with the provider's again"
+    way = "behind" if correction > 0 else "ahead of"
+    return (
+        f"this machine's clock is {abs(correction) / 1e9:.0f} s {way} the provider's; received_at is corrected by "
+        "that, and received_at_raw has the clock as it is"
+    )
