@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,12 @@ SETTLING = 5.0
 """Seconds to wait for more events if the last ones are from the future: whether their stamps or our clock are wrong."""
 
 
+class Asked(Protocol):
+    """The symbols that a feed may store."""
+
+    def reject_others(self, batch: DecodedBatch) -> DecodedBatch: ...
+
+
 class Decoding:
     """The decoding of one loader."""
 
@@ -33,16 +40,16 @@ class Decoding:
         clock: ArrivalClock | None,
         silence: SilenceDetector | None,
         secondary: bool,
-        only: Callable[[DecodedBatch], DecodedBatch] | None = None,
+        asked: Asked | None = None,
     ) -> None:
-        """The arguments are those of the loader; `only` rejects the events of symbols that nobody asked for."""
+        """The arguments are those of the loader."""
         self._decode = decode
         self._decode_many = decode_many
         self._clock = clock
         self._provider = clock.provider if clock is not None else ProviderClocks()
         self._silence = silence
         self._secondary = secondary
-        self._only = only
+        self._asked = asked
 
     def now(self) -> int:
         """The right time as far as is known, in nanoseconds since the Unix epoch."""
@@ -64,8 +71,8 @@ class Decoding:
             groups = [*groups, *(following or ())]
         if self._clock is not None:
             self._clock.learned()
-        if self._only is not None:
-            batch = self._only(batch)
+        if self._asked is not None:
+            batch = self._asked.reject_others(batch)
         if self._secondary:
             batch = batch._replace(ticks=batch.ticks.marked(SECONDARY))
         if self._silence is not None:

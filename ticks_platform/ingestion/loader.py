@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from ticks_platform.ingestion.aside import Aside
 from ticks_platform.ingestion.decoding import Decoding
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.gaps.gaps import GapUpdates
+from ticks_platform.ingestion.gaps.refused_times import RefusedTimes
 from ticks_platform.ingestion.handover import handover, received_twice
 from ticks_platform.ingestion.handover.handover import Source
 from ticks_platform.ingestion.handover.received_twice import ReceivedTwice, Uncompared
@@ -27,8 +28,10 @@ from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, Stored
-from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory, stored_until
+from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
+from ticks_platform.ingestion.rows.equal_trades import connection
 from ticks_platform.ingestion.rows.store import NextBatch, PreparedBatch, Store, prepare
+from ticks_platform.ingestion.rows.stored_trades import stored_until
 from ticks_platform.ingestion.rows.tables import TABLES, Rows
 from ticks_platform.ingestion.transactions import AbandonedError, GivenUpError, Transactions
 from ticks_platform.timescale import sql_files
@@ -93,20 +96,19 @@ class Loader:
         """`decode_many` is a faster `decode` for ordinary frames. `silence` is told the symbols that were received.
         `coverage` is told each change, and stored with it. `before` are journals to load before `journal`; nothing is
         appended to them, and each is closed when it is loaded. `secondary` tells that the feed's ticks make no candles.
-        Events of symbols that are not `asked` for are rejected.
-        `clock` is told what events tell of it.
+        Events of symbols that are not `asked` for are rejected. `clock` is told what events tell of it.
         """
         self._database = database
         self._lease = lease
         self._decode = decode
         self._asked = asked
-        only = None if asked is None else asked.reject_others
-        self._decoding = Decoding(decode, decode_many, clock=clock, silence=silence, secondary=secondary, only=only)
+        self._decoding = Decoding(decode, decode_many, clock=clock, silence=silence, secondary=secondary, asked=asked)
         self._journal = journal
         self._sources = (*before, Source(lease, journal))
         self._received_twice: ReceivedTwice | None = None
         self.metrics = metrics
         self._aside = Aside(lease.feed, coverage)
+        self._refused = None if coverage is None else RefusedTimes(coverage, lease.epoch)
         self._transactions = Transactions(
             database,
             self._application_name(),
@@ -235,7 +237,7 @@ class Loader:
             batch, left_out = self._received_twice.remove_from(batch)
             if self._received_twice.all_before(batch.end):
                 self._received_twice = None
-        return NextBatch(prepare(batch, self._memory, self._lease), left_out)
+        return NextBatch(prepare(batch, self._memory, self._lease, self._delivery), left_out)
 
     def _more(self) -> list[FrameGroup] | None:
         if self._journal.drained or self._transactions.abandoned:
@@ -316,6 +318,8 @@ class Loader:
         if stored is not None:
             self.metrics.committed(batch, stored, at=self._decoding.now())
             self.metrics.duplicate += sum(len(rows.events) for rows in left_out)
+            if self._refused is not None:
+                self._refused.committed(batch, batch.rejected + stored.refused)
 
     def _check_is_committed(self, cursor: Cursor, batch: DecodedBatch) -> None:
         """Check that the checkpoint is at the batch's end, where only the commit of this batch can have put it."""
@@ -362,6 +366,10 @@ class Loader:
         if upcoming and any(group.epoch != self._lease.epoch for group in upcoming.batch.groups):
             return
         self._aside.changed = not self._gaps.update()
+
+    def _delivery(self, group: FrameGroup) -> Hashable:
+        """What a group belongs to: the trades of one delivery are not sent again within it. Called once for each."""
+        return connection(group)
 
     def _application_name(self) -> str:
         return leases.application_name(self._lease.feed)
