@@ -123,8 +123,7 @@ def test_each_role_can_do_its_work_and_no_more(roles: Roles, tmp_path: Path) -> 
     with owner.autocommit() as cursor:
         cursor.execute("CALL refresh_continuous_aggregate('one_minute_candle', NULL, NULL)")
     with owner.transaction() as cursor:
-        found = quality.find(cursor, "checks/ohlc_invariants.sql", "one_minute_candle", {})
-        assert (found.offending, found.judged > 0) == (0, True)
+        assert quality.find(cursor, "queries/checks/no_duplicate_bucket.sql", "one_minute_candle", {}).offending == 0
     with reader.transaction() as cursor:
         cursor.execute("SELECT close FROM one_minute_candle WHERE symbol = 'AAPL'")
         assert cursor.fetchone() == (100.5,)
