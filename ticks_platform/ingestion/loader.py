@@ -18,6 +18,7 @@ from ticks_platform.ingestion.aside import Aside
 from ticks_platform.ingestion.decoding import Decoding
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.gaps.gaps import GapUpdates
+from ticks_platform.ingestion.gaps.refused_times import RefusedTimes
 from ticks_platform.ingestion.handover import handover, received_twice
 from ticks_platform.ingestion.handover.handover import Source
 from ticks_platform.ingestion.handover.received_twice import ReceivedTwice, Uncompared
@@ -104,6 +105,7 @@ class Loader:
         self._received_twice: ReceivedTwice | None = None
         self.metrics = metrics
         self._aside = Aside(lease.feed, coverage)
+        self._refused = None if coverage is None else RefusedTimes(coverage, lease.epoch)
         self._transactions = Transactions(
             database,
             self._application_name(),
@@ -313,6 +315,8 @@ class Loader:
         if stored is not None:
             self.metrics.committed(batch, stored, at=self._decoding.now())
             self.metrics.duplicate += sum(len(rows.events) for rows in left_out)
+            if self._refused is not None:
+                self._refused.committed(batch, batch.rejected + stored.refused)
 
     def _check_is_committed(self, cursor: Cursor, batch: DecodedBatch) -> None:
         """Check that the checkpoint is at the batch's end, where only the commit of this batch can have put it."""

@@ -3,6 +3,8 @@
 A symbol is covered from the acknowledgement of its tick channels until the last moment before which everything that was
 sent to its connection has arrived for certain. Doubtful time is not covered: an interval that is too short makes a gap
 in which nothing is missing, one that is too long hides missing data.
+
+One module because all that ends or begins coverage changes the same intervals, under one lock.
 """
 
 from __future__ import annotations
@@ -84,6 +86,8 @@ class Coverage:
         self._silent: set[str] = set()
         self._open: dict[tuple[int, str], int] = {}
         # By connection and symbol: the begin of open intervals.
+        self._refused: dict[int, list[str]] = {}
+        # By connection: symbols that are covered again when an event is accepted.
         self._periods: deque[Period] = deque()
         self._notes: CoverageNotes | None = None
         self._noted = self._stored_notes = 0
@@ -197,6 +201,20 @@ class Coverage:
                 self._uncover(reasons, change, "refused")
                 for channel, reason in reasons.items():
                     self._refusals.update(dict.fromkeys(self._symbols_of((channel,)), storable(reason)))
+
+    def refuse(self, connection: int, at: int) -> None:
+        """Every event of this connection was rejected since then."""
+        with self._lock:
+            keys = [key for key in self._open if key[0] == connection]
+            self._refused[connection] = [symbol for _, symbol in keys]
+            self._close(keys, at, "refused")
+            self._write_notes()
+
+    def accept(self, connection: int, at: int) -> None:
+        """An event of this connection was accepted again."""
+        with self._lock:
+            self._cover(self._refused.pop(connection, ()), connection, at)
+            self._write_notes()
 
     def move(self, connection: int, by: int) -> None:
         """The clock was wrong by so many nanoseconds since the intervals of this connection that are open began."""

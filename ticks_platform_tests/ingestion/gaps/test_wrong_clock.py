@@ -12,6 +12,8 @@ import pytest
 
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport import clock
+from ticks_platform.feeds.transport.state import State
+from ticks_platform.ingestion.gaps import refused_times
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.ingestion import price, rows
@@ -185,3 +187,32 @@ def test_a_single_event_ahead_of_its_neighbours_is_refused(
         assert running.progress().trouble is None
     assert rows(database, "SELECT count(*) FROM stocks_real_time WHERE price < 0") == [(0,)]
     assert gaps(database) == []
+
+
+def test_a_time_in_which_everything_was_refused_is_a_gap(
+    stand_in: StandIn,
+    ingestion: Callable[[], Ingestion],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(refused_times, "LONG_ENOUGH", 200_000_000)
+    with ingestion() as running:
+        await_true(lambda: running.progress().state is State.STREAMING or _injects(stand_in, price("AAPL")))
+        good = running.progress().loaded
+        for number in range(1, 11):
+            stand_in.inject(price("AAPL", price="much", timestamp=int(time.time())))
+            await_true(lambda number=number: running.progress().rejected >= number)
+            time.sleep(0.05)
+        stand_in.inject(price("AAPL"))
+        await_true(lambda: running.progress().loaded > good)
+        stand_in.inject(price("AAPL"))
+        await_true(lambda: [cause for cause, _ in gaps(database)] == ["refused"])
+        flowing = "SELECT count(*) FROM ticks_platform.feed_coverage WHERE ends_at IS NULL"
+        await_true(lambda: rows(database, flowing) == [(1,)])
+        ((_, seconds),) = gaps(database)
+    assert seconds > 0.4
+
+
+def _injects(stand_in: StandIn, event: bytes) -> bool:
+    stand_in.inject(event)
+    return False
