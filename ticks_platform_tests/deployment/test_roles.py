@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg2
@@ -123,7 +124,12 @@ def test_each_role_can_do_its_work_and_no_more(roles: Roles, tmp_path: Path) -> 
     with owner.autocommit() as cursor:
         cursor.execute("CALL refresh_continuous_aggregate('one_minute_candle', NULL, NULL)")
     with owner.transaction() as cursor:
-        assert quality.find(cursor, "queries/checks/no_duplicate_bucket.sql", "one_minute_candle", {}).offending == 0
+        assert (
+            quality.find(
+                cursor, "queries/checks/no_duplicate_bucket.sql", "one_minute_candle", {"window": timedelta(days=1)}
+            ).offending
+            == 0
+        )
     with reader.transaction() as cursor:
         cursor.execute("SELECT close FROM one_minute_candle WHERE symbol = 'AAPL'")
         assert cursor.fetchone() == (100.5,)
