@@ -32,9 +32,6 @@ _CHUNK_BYTES = 128 << 10
 """Bytes of frames that are decoded by one call: enough to make the call's cost negligible, few enough to hold the
 interpreter lock for at most a millisecond, and to limit the frames that one malformed frame sends to the slow path."""
 
-_ROWS = ("ticks", "quotes", "bars", "official_prices", "corrections", "halts")
-"""The rows of a batch, in the order of TABLES."""
-
 Decode = Callable[[bytes], list[Event]]
 DecodeMany = Callable[[Sequence[bytes]], Decoded | None]
 
