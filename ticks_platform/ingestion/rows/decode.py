@@ -98,7 +98,8 @@ class DecodedBatch(NamedTuple):
         return self._part(slice(None, middle), -1, boundary), self._part(slice(middle, None), boundary, self.end)
 
     def _part(self, groups: slice, begin: int, end: int) -> DecodedBatch:
-        parts: dict[str, Any] = dict(zip(_ROWS, (rows.between(begin, end) for rows in self.rows), strict=True))
+        names = ("ticks", "quotes", "bars", "official_prices", "corrections", "halts")
+        parts: dict[str, Any] = {name: getattr(self, name).between(begin, end) for name in names}
         return self._replace(
             groups=self.groups[groups],
             events_of=self.events_of[groups],
