@@ -121,11 +121,6 @@ class NextBatch(NamedTuple):
         """Its events."""
         return self.prepared.batch
 
-    @property
-    def is_one_group(self) -> bool:
-        """Whether it has no halves: a checkpoint is at the end of a group of frames."""
-        return len(self.batch.groups) == 1
-
     def halves(self, lease: Lease) -> tuple[NextBatch, NextBatch]:
         """The first half of its groups and the second, each to be committed by itself."""
         memory = self.memory
