@@ -26,6 +26,7 @@ from ticks_platform.ingestion.journal.journal import FrameGroup, Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.rows import ledger
+from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, Stored
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
 from ticks_platform.ingestion.rows.equal_trades import connection
@@ -89,17 +90,19 @@ class Loader:
         coverage: Coverage | None = None,
         before: Sequence[Source] = (),
         secondary: bool = False,
+        asked: AskedSymbols | None = None,
         clock: ArrivalClock | None = None,
     ) -> None:
         """`decode_many` is a faster `decode` for ordinary frames. `silence` is told the symbols that were received.
         `coverage` is told each change, and stored with it. `before` are journals to load before `journal`; nothing is
         appended to them, and each is closed when it is loaded. `secondary` tells that the feed's ticks make no candles.
-        `clock` is told what events tell of it.
+        Events of symbols that are not `asked` for are rejected. `clock` is told what events tell of it.
         """
         self._database = database
         self._lease = lease
         self._decode = decode
-        self._decoding = Decoding(decode, decode_many, clock=clock, silence=silence, secondary=secondary)
+        self._asked = asked
+        self._decoding = Decoding(decode, decode_many, clock=clock, silence=silence, secondary=secondary, asked=asked)
         self._journal = journal
         self._sources = (*before, Source(lease, journal))
         self._received_twice: ReceivedTwice | None = None
@@ -190,17 +193,13 @@ class Loader:
         """Continue with a journal; if it is a successor's, first find the events that its predecessor has stored."""
         self._lease, self._journal = source
         self._store = Store(self._lease)
-        found = self._transactions.until_committed(
-            lambda cursor: received_twice.lookup(cursor, self._journal.journal_id)
-        )
-        if isinstance(found, Uncompared) and found.epoch < 0:
-            found = received_twice.settle(self._transactions, self._renew_lease, found, self._compare_returned)
-        elif isinstance(found, Uncompared):
-            found = received_twice.find(self._transactions, self._renew_lease, found, self._journal, self._decode)
+        found = self._transactions.until_committed(lambda c: received_twice.lookup(c, source.journal.journal_id))
+        if isinstance(found, Uncompared):
+            back = returned.comparing(*source, self._decode)
+            found = received_twice.find(
+                self._transactions, self._renew_lease, found, self._journal, self._decode, returned=back
+            )
         self._received_twice = found
-
-    def _compare_returned(self, cursor: Cursor) -> ReceivedTwice:
-        return ReceivedTwice(returned.compare(cursor, self._lease, self._journal.peek(), self._decode))
 
     def _load(self, preparing: ThreadPoolExecutor) -> None:
         """Load the current journal until it is drained."""
@@ -342,6 +341,8 @@ class Loader:
     def _begin(self, cursor: Cursor) -> None:
         leases.renew(cursor, self._lease)
         self._aside.begin(cursor, self._lease)
+        if self._asked is not None:
+            self._asked.add_earlier(cursor, self._lease.feed)
         self._memory.horizon = stored_until(cursor, self._lease.feed)
 
     def _renew_lease(self, cursor: Cursor) -> None:

@@ -137,11 +137,16 @@ def find(
     uncompared: Uncompared,
     journal: Journal,
     decode: Decode,
+    *,
+    returned: Callable[[Cursor], npt.NDArray[np.int64]],
 ) -> ReceivedTwice:
     """Find and record the events of a successor's journal that its predecessor has stored.
 
-    Waits until all of the predecessor's last events have arrived, up to MAX_LAG. Raises AbandonedError.
+    If it is a journal that came back, `returned` finds those that others have stored. Otherwise waits until all of the predecessor's last events have arrived, up to MAX_LAG. Raises AbandonedError.
     """
+
+    if uncompared.epoch < 0:
+        return _settle(transactions, renew_lease, uncompared, returned)
 
     def work(cursor: Cursor) -> Comparison:
         renew_lease(cursor)
@@ -204,17 +209,17 @@ def record(cursor: Cursor, journal: Uncompared, found: ReceivedTwice) -> None:
     )
 
 
-def settle(
+def _settle(
     transactions: Transactions,
     renew_lease: Callable[[Cursor], None],
     journal: Uncompared,
-    work: Callable[[Cursor], ReceivedTwice],
+    work: Callable[[Cursor], npt.NDArray[np.int64]],
 ) -> ReceivedTwice:
     """Compare and record in one transaction. Raises AbandonedError."""
 
     def settled(cursor: Cursor) -> ReceivedTwice:
         renew_lease(cursor)
-        found = work(cursor)
+        found = ReceivedTwice(work(cursor))
         record(cursor, journal, found)
         return found
 

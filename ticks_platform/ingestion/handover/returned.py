@@ -9,7 +9,7 @@ symbol, time and values, and how many equal ones there are. Trades with an id ar
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +52,11 @@ def announce(cursor: Cursor, sources: Sequence[tuple[Lease, Journal]], *, latest
                 sql_files.read("queries/handover/returned.sql"),
                 {**record, "owner": lease.owner, "journal": journal.journal_id},
             )
+
+
+def comparing(lease: Lease, journal: Journal, decode: Decode) -> Callable[[Cursor], npt.NDArray[np.int64]]:
+    """`compare` with what waits in a journal."""
+    return lambda cursor: compare(cursor, lease, journal.peek(), decode)
 
 
 def compare(cursor: Cursor, lease: Lease, groups: Iterable[FrameGroup], decode: Decode) -> npt.NDArray[np.int64]:
