@@ -62,8 +62,7 @@ HEARTBEAT_INTERVAL = 2.0
 """Seconds between heartbeats while there is nothing to load."""
 
 REOPEN_AFTER = 10.0
-"""Seconds since the last heartbeat after which others may have closed this owner's coverage: less than DEAD_AFTER, to
-be safe."""
+"""Seconds since the last heartbeat after which others may have closed this owner's coverage: less than DEAD_AFTER."""
 
 
 class CheckpointError(RetryableError):

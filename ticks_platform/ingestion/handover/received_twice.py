@@ -142,7 +142,8 @@ def find(
 ) -> ReceivedTwice:
     """Find and record the events of a successor's journal that its predecessor has stored.
 
-    If it is a journal that came back, `returned` finds those that others have stored. Otherwise waits until all of the predecessor's last events have arrived, up to MAX_LAG. Raises AbandonedError.
+    If it is a journal that came back, `returned` finds those that others have stored. Otherwise waits until all of the
+    predecessor's last events have arrived, up to MAX_LAG. Raises AbandonedError.
     """
 
     if uncompared.epoch < 0:
