@@ -220,6 +220,9 @@ class StandInSettings(BaseModel):
         description="share of Polygon stock trades of the real tape that are cancelled or corrected 1 to 40 minutes "
         "later, which only REST tells",
     )
+    polygon_option_twins: float = Field(
+        default=0.05, ge=0, le=1, description="share of Polygon option trades that come twice in a millisecond, alike"
+    )
     polygon_fractional_share: float = Field(
         default=0.05, ge=0, le=1, description="share of Polygon stock trades of less or more than whole shares"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -27,8 +27,10 @@ from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, Stored
-from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory, stored_until
+from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
+from ticks_platform.ingestion.rows.equal_trades import connection
 from ticks_platform.ingestion.rows.store import NextBatch, PreparedBatch, Store, prepare
+from ticks_platform.ingestion.rows.stored_trades import stored_until
 from ticks_platform.ingestion.rows.tables import TABLES, Rows
 from ticks_platform.ingestion.transactions import AbandonedError, GivenUpError, Transactions
 from ticks_platform.timescale import sql_files
@@ -233,7 +235,7 @@ class Loader:
             batch, left_out = self._received_twice.remove_from(batch)
             if self._received_twice.all_before(batch.end):
                 self._received_twice = None
-        return NextBatch(prepare(batch, self._memory, self._lease), left_out)
+        return NextBatch(prepare(batch, self._memory, self._lease, self._delivery), left_out)
 
     def _more(self) -> list[FrameGroup] | None:
         if self._journal.drained or self._transactions.abandoned:
@@ -362,6 +364,10 @@ class Loader:
         if upcoming and any(group.epoch != self._lease.epoch for group in upcoming.batch.groups):
             return
         self._aside.changed = not self._gaps.update()
+
+    def _delivery(self, group: FrameGroup) -> Hashable:
+        """What a group belongs to: the trades of one delivery are not sent again within it. Called once for each."""
+        return connection(group)
 
     def _application_name(self) -> str:
         return leases.application_name(self._lease.feed)

@@ -19,6 +19,7 @@ from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.updates import SECONDARY
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.lease import Lease
+from ticks_platform.ingestion.provider_clock import ProviderClock, ProviderClocks
 from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows.decode import Decode, decode_groups
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
@@ -71,6 +72,18 @@ class _Kept(NamedTuple):
     connection: int
     is_old: bool
     """Whether a release rejected it that did not keep its place."""
+
+
+class _ClockAsKept(ProviderClock):
+    """Arrivals were corrected when they were kept. From rejected events alone, nothing can be learned of a clock."""
+
+    def correction(self, stepped: int) -> int:
+        return 0
+
+
+class _ClocksAsKept(ProviderClocks):
+    def of(self, epoch: int, connection: int) -> ProviderClock:
+        return _ClockAsKept()
 
 
 def reload_rejected(feed: FeedSettings, database: Database, *, since: datetime | None = None) -> Reloaded:
@@ -135,7 +148,7 @@ def _reload_journal(cursor: Cursor, feed: FeedSettings, number: int, kept: list[
         for row in kept
     ]
     events = iter([_events(row, decode) for row in kept])
-    batch = decode_groups(groups, lambda _frame: next(events))
+    batch = decode_groups(groups, lambda _frame: next(events), clocks=_ClocksAsKept())
     if not feed.candles:
         batch = batch._replace(ticks=batch.ticks.marked(SECONDARY))
     memory = TradeMemory()

@@ -28,6 +28,7 @@ from ticks_platform.feeds.events import (
 )
 from ticks_platform.feeds.events import Refused as RefusedNotice
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings, StandInSettings
+from ticks_platform.feeds.trade_ids import NO_IDENTITY
 from ticks_platform.feeds.transport.clock import steady
 from ticks_platform.feeds.transport.pool import ConnectionPool
 from ticks_platform.feeds.transport.silence import SilenceDetector
@@ -255,7 +256,7 @@ class FeedSource:
                 return self._changes_of_bar(event)
             if isinstance(event, Tick | Quote):
                 at = from_nanoseconds(event.time)
-                if isinstance(event, Tick) and event.trade_id:
+                if isinstance(event, Tick) and event.trade_id and event.trade_id not in NO_IDENTITY:
                     day = (at - _TRADING_DAY_BEGINS).date()
                     return [Change(TradeKey(event.symbol, event.exchange, event.trade_id, day), event, at, True)]
                 return [Change(key, event, at, True)]

@@ -62,7 +62,7 @@ def test_an_event_of_a_frame_is_loaded_without_the_others(
 ) -> None:
     now = time.time()
     symbols = ["AAPL", "BAD", "AAPL", "BAD"]
-    events = [trade(str(number), at=now, symbol=symbol) for number, symbol in enumerate(symbols)]
+    events = [trade(f"t{number}", at=now, symbol=symbol) for number, symbol in enumerate(symbols)]
     malformed = trade("9", at=now, p="much")
     make_loader(take_lease("one"), [frame(*events), frame(events[0], malformed)], polygon_events.decode).run()
     assert rows(database, ACCOUNT) == [(6, 2, 1, 3)]
@@ -71,7 +71,7 @@ def test_an_event_of_a_frame_is_loaded_without_the_others(
     accept(database)
     assert reload_rejected(polygon, database) == Reloaded(read=3, loaded=2, rejected=1)
     found = rows(database, "SELECT trade_id FROM stocks_real_time ORDER BY 1")
-    assert [trade_id for (trade_id,) in found] == ["0", "1", "2", "3"]
+    assert [trade_id for (trade_id,) in found] == ["t0", "t1", "t2", "t3"]
     assert rows(database, ACCOUNT) == [(6, 4, 1, 1)]
     assert unbalanced(database) == []
 
@@ -85,14 +85,14 @@ def test_a_frame_that_was_rejected_is_loaded_with_all_of_its_events(
 ) -> None:
     """A bug of the connector that is mended. The provider has sent one of the trades again meanwhile."""
     now = time.time()
-    data = frame(*(trade(str(number), at=now) for number in range(3)), {"ev": "status", "status": "success"})
+    data = frame(*(trade(f"t{number}", at=now) for number in range(3)), {"ev": "status", "status": "success"})
 
     def decode(received: bytes) -> list[Event]:
         if received == data:
             raise KeyError("i")
         return polygon_events.decode(received)
 
-    make_loader(take_lease("one"), [data, frame(trade("1", at=now)), price()], decode).run()
+    make_loader(take_lease("one"), [data, frame(trade("t1", at=now)), price()], decode).run()
     assert rows(database, ACCOUNT) == [(3, 1, 0, 2)]
     monkeypatch.setattr(reload, "AT_ONCE", 1)
     assert reload_rejected(polygon, database) == Reloaded(read=2, loaded=2, duplicate=1, rejected=1, control=1)
@@ -129,3 +129,15 @@ def test_a_table_that_takes_nothing_changes_nothing(
         with database.transaction() as cursor:
             cursor.execute("ALTER TABLE elsewhere RENAME TO stocks_real_time")
     assert rows(database, "SELECT * FROM ticks_platform.rejected_event") == before
+
+
+def test_events_from_the_future_stay_however_many_agree(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf, feed: FeedSettings, refusing: None
+) -> None:
+    """Without the others that came with them, they tell nothing of this machine's clock."""
+    make_loader(take_lease("one"), [price(symbol="BAD")] * 10).run()
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE ticks_platform.rejected_event SET received_at = received_at - INTERVAL '1 hour'")
+    accept(database)
+    assert reload_rejected(feed, database) == Reloaded(read=10, rejected=10)
+    assert "after its arrival" in rows(database, "SELECT DISTINCT reason FROM ticks_platform.rejected_event")[0][0]

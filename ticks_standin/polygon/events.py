@@ -21,6 +21,7 @@ from ticks_standin.market.hours import TradingHours
 from ticks_standin.market.instruments import Instrument, Kind
 from ticks_standin.market.listings import Listings
 from ticks_standin.market.walk import Tick
+from ticks_standin.polygon import options
 from ticks_standin.polygon.bar_events import BAR_CHANNELS, BarEvents
 from ticks_standin.polygon.conditions import in_a_minute, in_the_day
 from ticks_standin.polygon.halts import halt_event
@@ -44,7 +45,7 @@ _DRIVEN_BY = {
     "forex": {"C": "C", "CA": "C", "CAS": "C"},
     "crypto": {"XT": "XT", "XQ": "XQ", "XA": "XT", "XAS": "XT"},
     "indices": {"V": "V", "A": "V", "AM": "V"},
-    "options": {},
+    "options": {"T": "T", "Q": "Q"},
 }
 # The events that the bars of a channel are made of: trades, or quotes or values where a market has no trades.
 
@@ -84,8 +85,8 @@ class Source:
         self.corrections = Corrections(self._random)
         self._maker = maker
         self._make = {
-            "T": maker.trade,
-            "Q": maker.quote,
+            "T": maker.option_trade if market == "options" else maker.trade,
+            "Q": maker.option_quote if market == "options" else maker.quote,
             "C": maker.forex_quote,
             "XT": maker.crypto_trade,
             "XQ": maker.crypto_quote,
@@ -108,6 +109,8 @@ class Source:
             closes=made.print.closes if made.print else 0,
         )
         self._maker.count_in(self, event, time_ms)
+        if self.market == "options" and made.volume and self._maker.has_twin():
+            return [event, self._maker.twin(self, event)]
         if made.print is not None and made.print.fate:
             self.corrections.expect(event, made.print)
         return [event, *self.corrections.due(time_ms)]
@@ -143,6 +146,7 @@ class EventMaker:
         self._next_id = (time.time_ns() // 1_000_000 % _DAY_MS) * 1_000_000 if first_id is None else first_id
         self._first_sequence = self._next_id // 1_000
         self._halts = 0
+        self._options: dict[str, Instrument] = {}
 
     def be_fractional(self, share: float) -> None:
         """Give at least this share of the stock trades to come a size that is not whole."""
@@ -170,7 +174,7 @@ class EventMaker:
             self._bars.add(source, event.price, event.volume, time_ms, sets=event.sets, sets_day=event.sets_day)
 
     def sources(self, market: str, channel: str, symbol: str) -> list[Source]:
-        """The sources that have to tick for a subscription; none for an unknown ticker, and for options."""
+        """The sources that have to tick for a subscription; none for an unknown ticker."""
         driver = _DRIVEN_BY[market].get(channel)
         if driver is None:
             return []
@@ -188,6 +192,11 @@ class EventMaker:
         return source
 
     def _instruments(self, market: str, symbol: str) -> list[Instrument]:
+        if market == "options":
+            made = self._options.get(symbol) or options.option(symbol)
+            if made is not None:
+                self._options[symbol] = made
+            return [] if made is None else [made]
         if symbol == "*":
             return [instrument for instrument in self._listings.all() if _is_on(instrument, market)]
         name = symbol.removeprefix("I:") if market == "indices" else symbol.replace("-", "/")
@@ -231,6 +240,31 @@ class EventMaker:
         )
         sets = in_a_minute(made.conditions, self.hours.is_regular(time_ms))
         return _Made(payload, made.price, made.volume, sets, in_the_day(made.conditions), made)
+
+    def option_trade(self, source: Source, tick: Tick, time_ms: int) -> _Made:
+        """A trade of an option."""
+        return _Made(*options.trade(source.symbol, tick.price, time_ms, self._sequence(source), self._random))
+
+    def option_quote(self, source: Source, tick: Tick, time_ms: int) -> _Made:
+        """The best bid and offer of an option."""
+        return _Made(options.quote(source.symbol, tick.price, time_ms, self._sequence(source), self._random))
+
+    def has_twin(self) -> bool:
+        """Whether the next trade of an option comes twice in its millisecond."""
+        return self._random.random() < self._settings.polygon_option_twins
+
+    def twin(self, source: Source, event: Event) -> Event:
+        """Another trade that only its sequence number tells apart."""
+        payload = options.twin(event.payload, self._sequence(source))
+        return Event(
+            payload,
+            event.name,
+            event.symbol,
+            event.topic,
+            time_ns=event.time_ns + 1,
+            price=event.price,
+            volume=event.volume,
+        )
 
     def quote(self, source: Source, tick: Tick, time_ms: int) -> _Made:
         """The best bid and offer of a stock; one side may be missing, or zero."""

@@ -43,9 +43,9 @@ from ticks_standin.settings import StandInSettings
 _TRADES = re.compile(r"/v3/trades/([^/]+)")
 _AGGS = re.compile(r"/v2/aggs/ticker/([^/]+)/range/(\d+)/(\w+)/([^/]+)/([^/]+)")
 _LENGTHS_MS = {"second": 1_000, "minute": MINUTE_MS, "hour": 60 * MINUTE_MS, "day": 0}
-_PREFIXES = {"X": "crypto", "C": "forex", "I": "indices"}
-_BAR_CHANNELS = {"stocks": "T", "crypto": "XT", "forex": "C", "indices": "V"}
-_TRADE_CHANNELS = {"stocks": "T", "crypto": "XT"}
+_PREFIXES = {"X": "crypto", "C": "forex", "I": "indices", "O": "options"}
+_BAR_CHANNELS = {"stocks": "T", "crypto": "XT", "forex": "C", "indices": "V", "options": "T"}
+_TRADE_CHANNELS = {"stocks": "T", "crypto": "XT", "options": "T"}
 _COMPARISONS = ("gte", "gt", "lte", "lt")
 _MOST = 50_000
 _MS = 1_000_000

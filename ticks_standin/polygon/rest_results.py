@@ -8,6 +8,7 @@ import msgspec
 
 from ticks_standin.market.bars import UNITS
 from ticks_standin.market.events import Event
+from ticks_standin.polygon import options
 from ticks_standin.polygon.trades import decode_trade
 from ticks_standin.provider.rest_bars import RestBar
 
@@ -27,6 +28,8 @@ def trade_result(event: Event, market: str, known_ns: int) -> dict[str, Any]:
             "price": sent["p"],
             "size": sent["s"],
         }
+    if market == "options":
+        return options.result(event)
     amendment, payload, correction = event.amendment, event.payload, event.record
     if amendment is not None and amendment.known_ns <= known_ns:
         payload, correction = amendment.payload or payload, amendment.code

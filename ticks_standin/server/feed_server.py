@@ -84,7 +84,8 @@ class FeedServer:
         """What is traded from the start. Raises StandInError if a channel of the settings is not one."""
         for channel in sorted(self._settings.traded):
             topic, _, symbol = channel.partition(".")
-            market = next((name for name, topics in CHANNELS.items() if topic in topics), None)
+            markets = (name for name, topics in CHANNELS.items() if topic in topics)
+            market = "options" if symbol.startswith("O:") else next(markets, None)
             sources: list[Source] = []
             if market is not None:
                 sources += self._polygon_events.sources(market, topic, symbol)

@@ -9,13 +9,16 @@ WHERE EXISTS (
         -- Lets the planner leave out other chunks.
         AND stored.time >= %(first)s AND stored.time <= %(last)s
         AND stored.exchange IS NOT DISTINCT FROM asked.exchange AND stored.feed = %(feed)s
-        -- Unless it was taken back, and this is the corrected one.
+        -- With other data, it is another trade: the id says nothing, or this is the corrected one.
         AND (
-            coalesce(stored.updates, 0) & 8 = 0
-            OR (
-                stored.price = asked.price AND stored.size IS NOT DISTINCT FROM asked.size
-                AND coalesce(stored.conditions, '{}') @> asked.conditions::smallint[]
-                AND coalesce(stored.conditions, '{}') <@ asked.conditions::smallint[]
-            )
+            stored.price = asked.price
+            AND CASE coalesce(stored.updates, 0) & 8
+                -- The exact size of a fraction may have come one way only; the other way it is rounded down.
+                WHEN 0 THEN coalesce(stored.size = asked.size OR trunc(stored.size) = asked.size OR stored.size = trunc(asked.size), true)
+                -- It was taken back: with other data, this is the corrected one.
+                ELSE stored.size IS NOT DISTINCT FROM asked.size
+                    AND coalesce(stored.conditions, '{}') @> asked.conditions::smallint[]
+                    AND coalesce(stored.conditions, '{}') <@ asked.conditions::smallint[]
+            END
         )
 );

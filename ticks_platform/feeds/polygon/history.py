@@ -39,6 +39,7 @@ from ticks_platform.feeds.history import (
 )
 from ticks_platform.feeds.polygon.conditions import packaged_rules
 from ticks_platform.feeds.polygon.trades import exchange_name, official_price, trade_id
+from ticks_platform.feeds.trade_ids import NO_IDENTITY
 from ticks_platform.timestamps import MILLISECOND, MINUTE
 
 _LIMIT = 50_000
@@ -237,6 +238,8 @@ def _corrected(tick: Tick, code: int, time: int, raw: bytes) -> list[Event]:
         return [tick] if code == _HAS_CORRECT_DATA else [Rejected("correction of a trade without an id", raw)]
     named = (tick.symbol, time, tick.exchange, tick.trade_id)
     source = f"REST correction {code}"
+    # An id that says nothing would name other trades too.
+    data = (tick.price, tick.size, tick.conditions or ()) if tick.trade_id in NO_IDENTITY else ()
     if code == _HAS_CORRECT_DATA:
         kept = Correction(
             *named,
@@ -250,9 +253,9 @@ def _corrected(tick: Tick, code: int, time: int, raw: bytes) -> list[Event]:
     if code == _HAS_INCORRECT_DATA:
         return [Correction(*named, "corrected", source, tick.price, tick.size, tick.conditions or ())]
     if code in _CANCELLED_TRADES:
-        return [tick, Correction(*named, "cancelled", source)]
+        return [tick, Correction(*named, "cancelled", source, *data)]
     if code in _CANCEL_MESSAGES:
-        return [Correction(*named, "cancelled", source)]
+        return [Correction(*named, "cancelled", source, *data)]
     return [Rejected(f"trade with unknown correction {code}", raw)]
 
 

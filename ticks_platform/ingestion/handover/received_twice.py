@@ -6,8 +6,8 @@ later ones, from its begin; the split that fits the arrival times best is chosen
 
 Assumes that both connections carry the same events, with about the same lag for all of them. An event that only one
 connection received is stored. If nothing matches, for example because the provider sends each connection something
-else, nothing is left out. Trades with an id are not compared here (`duplicate_trades` finds them), nor are bars, which
-replace each other.
+else, nothing is left out. Trades, which have an id or a size, are not compared here (`duplicate_trades` finds them);
+nor are bars, which replace each other.
 """
 
 from __future__ import annotations
@@ -285,7 +285,8 @@ def _add_received(events: _Events, table: Table, rows: Rows, *, until: int) -> N
     times = (rows.times("time") // 1000).tolist()
     arrivals, positions = rows.received_at.tolist(), rows.positions.tolist()
     for event, at, arrival, position in zip(rows.as_events(), times, arrivals, positions, strict=True):
-        if arrival <= until and not getattr(event, "trade_id", None):
+        is_trade = table is TICKS and (event.trade_id or event.size is not None)
+        if arrival <= until and not is_trade:
             symbol, *values = compared(event)
             known = events.setdefault(_key((symbol, at, *values)), _Arrivals([], [], []))
             known.after.append(arrival)

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +24,14 @@ from ticks_platform.feeds.history import (
 )
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport.history_client import HistoryClient
+from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.repair import budget as repair_budget
 from ticks_platform.ingestion.repair import lease as repair_lease
 from ticks_platform.ingestion.repair import ranges as repair_ranges
-from ticks_platform.ingestion.repair.page_journal import PageJournal, decoder, repair_journal_folder
+from ticks_platform.ingestion.repair.page_journal import PageJournal, decoder, page_of, repair_journal_folder
 from ticks_platform.ingestion.repair.ranges import EVER, Interval, Range
 from ticks_platform.paths import state_dir
 from ticks_platform.timescale.database import Database
@@ -276,6 +277,14 @@ class Fetcher:
 
 class _RepairLoader(Loader):
     """Loads a repair's journal under its own lease; the feed's channels, coverage and lease stay as they are."""
+
+    _fetches = 0
+
+    def _delivery(self, group: FrameGroup) -> Hashable:
+        # Pages of a range continue each other: equal trades of a moment may be on two of them.
+        repair_id, is_first = page_of(group)
+        self._fetches += is_first
+        return repair_id, self._fetches
 
     def _begin(self, cursor: Cursor) -> None:
         self._renew_lease(cursor)

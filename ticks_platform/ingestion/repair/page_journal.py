@@ -19,6 +19,7 @@ from ticks_platform.feeds.events import Control, Event, Frame
 from ticks_platform.feeds.history import History, Page
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import lease as leases
+from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.repair import lease as repair_lease
@@ -117,6 +118,12 @@ def decoder(history: History) -> Callable[[bytes], list[Event]]:
         return histories.decode(history, frame)
 
     return decode
+
+
+def page_of(group: FrameGroup) -> tuple[int, bool]:
+    """The number of the range of a page, and whether it is the range's first one."""
+    record = _record(group.frames[-1])
+    return (0, True) if record is None else (record.repair_id, record.page == 1)
 
 
 def _record(frame: bytes) -> PageRecord | None:

@@ -16,15 +16,10 @@ from psycopg2 import sql
 from psycopg2.extras import execute_values
 
 from ticks_platform.feeds.events import Correction
+from ticks_platform.feeds.trade_ids import trade_day_begin, trade_days
 from ticks_platform.ingestion.lease import Lease
-from ticks_platform.ingestion.rows.tables import (
-    CORRECTIONS,
-    Rows,
-    conditions_text,
-    tick_ids,
-    trade_day_begin,
-    trade_days,
-)
+from ticks_platform.ingestion.rows.stored_trades import conditions_text
+from ticks_platform.ingestion.rows.tables import CORRECTIONS, Rows, tick_ids
 from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import from_nanoseconds, to_nanoseconds
 

@@ -1,25 +1,27 @@
 """Finds trades that the provider sends again, so that each is stored once.
 
-A trade is identified by symbol, exchange, trade id and day. One that was taken back and comes again with other data is
-the corrected trade, which is stored as well. Bloom filters in memory tell which trades may have been stored before;
-only those are looked up in the table. So an ordinary trade costs one lookup in a filter, whatever the size of the table
-and however often the process was restarted.
+A trade is identified by symbol, exchange, trade id and day. One id with another price or size is another trade: it was
+corrected, or the id says nothing, since all trades have it; three different ones of a day tell. Trades with such an id,
+and those that have a size but no id, are identified by what they are (`equal_trades`). What has neither is no trade but
+a price, and never a duplicate.
+
+Bloom filters in memory tell which trades may have been stored before; only those are looked up in the table. So an
+ordinary trade costs one lookup in a filter, whatever the size of the table and however often the process was restarted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence, Set
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ticks_platform.ingestion.rows.tables import Rows, conditions_text, trade_day_begin, trade_days
-from ticks_platform.timescale import sql_files
-from ticks_platform.timestamps import from_nanoseconds
-
-if TYPE_CHECKING:
-    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+from ticks_platform.feeds.trade_ids import NO_IDENTITY, trade_days
+from ticks_platform.ingestion.rows import equal_trades
+from ticks_platform.ingestion.rows.equal_trades import BloomFilter, EqualTrades, Origin
+from ticks_platform.ingestion.rows.stored_trades import Base, Suspect, conditions_text
+from ticks_platform.ingestion.rows.tables import Rows
 
 FILTER_CAPACITY = 500_000
 """Trades per filter; two filters are kept, in 16 MB. Older trades are looked up in the table."""
@@ -28,27 +30,10 @@ LATE = 5_000_000_000
 """Nanoseconds of delay beyond the feed's least delay, from which on a trade is looked up in the table: a repair, which
 these filters do not know of, may have stored it."""
 
-_INDEX_BITS = 26
-_INDEX_MASK = (1 << _INDEX_BITS) - 1
+_NEVER = -(2**63)
 
-Key = tuple[str, str | None, str, int]
-"""Symbol, exchange, trade id, day. A trade without an id, or with an empty one, is never a duplicate."""
-
-
-class Suspect(NamedTuple):
-    """A trade that may have been stored before."""
-
-    place: int
-    """Its index among the rows."""
-    key: Key
-    time: int
-    """Event time in nanoseconds since the Unix epoch."""
-    price: float
-    size: float | None
-    conditions: Any
-    """None, or a tuple of numbers."""
-    seen: bool
-    """Whether this process has probably decoded a trade with this key; otherwise the trade is too old to tell."""
+_MOST_CONSTANTS = 100_000
+"""Ids that say nothing which are remembered; with more of them, they are found again."""
 
 
 class TradeMemory:
@@ -59,48 +44,146 @@ class TradeMemory:
         """Latest event time, in nanoseconds, of stored trades that are not remembered here; None if there are none."""
         self._least_delay = 0
         self._is_first = True
-        self._recent, self._older = _BloomFilter(), _BloomFilter()
-        self._recent_until = self._older_until = -(2**63)
+        self._recent, self._older = BloomFilter(), BloomFilter()
+        self._recent_until = self._older_until = _NEVER
+        self._equal = EqualTrades()
+        self._calls = 0
+        self._numbered: dict[int, int] | None = None
+        self.numbers: dict[int, int] = {}
+        """The numbers that the last call gave, by position, to trades that are identified by what they are."""
+        self._constants: dict[Base, None] = {}
+        """Ids that were seen on different trades of a day."""
 
-    def suspects(self, ticks: Rows, *, corrected: bool = False) -> tuple[list[int], list[Suspect]]:
+    def of_parts(self, numbers: dict[int, int]) -> TradeMemory:
+        """A memory for parts of a batch that this one has numbered: their trades keep their `numbers`."""
+        memory = TradeMemory()
+        memory._constants = dict(self._constants)
+        memory._numbered = numbers
+        return memory
+
+    def suspects(
+        self, ticks: Rows, *, corrected: bool = False, origins: Callable[[Rows], list[Origin]] | None = None
+    ) -> tuple[list[int], list[Suspect]]:
         """Find the indexes of ticks that repeat an earlier one of these rows, and the ticks that may be stored already.
 
         Remembers all of them. `corrected` tells that some of them may correct others: then only one with the same
-        price, size and conditions repeats an earlier one.
+        price, size and conditions repeats an earlier one. `origins` tells where rows came from; without it, they are
+        one delivery.
         """
-        ids = ticks.texts("trade_id")
-        if ids is None:
+        self.numbers = {}
+        ids, sizes = ticks.texts("trade_id"), ticks.numbers("size")
+        if not ticks.events or (ids is None and sizes is None):
             return [], []
-        symbols, exchanges, times = ticks.column("symbol"), ticks.column("exchange"), ticks.times("time")
+        old = self._late(ticks.received_at - ticks.times("time"))
+        if self.horizon is not None:
+            old |= ticks.times("time") <= self.horizon
+        rows = _Trades(ticks, ids, sizes)
+        nameless = self._without_identity(rows)
+        named = rows.places if nameless is None else np.flatnonzero(rows.has_id & ~nameless)
+        repeats: list[int] = []
+        found: list[Suspect] = []
+        constant: set[int] = set()
+        if len(named):
+            repeats, found, constant = self._by_id(rows, named, old, corrected=corrected)
+        if nameless is not None or constant:
+            equal = np.zeros(len(old), np.bool_) if nameless is None else nameless
+            equal[list(constant)] = True
+            of_equal = self._by_content(rows, np.flatnonzero(equal), old, constant, origins)
+            repeats, found = sorted([*repeats, *of_equal[0]]), sorted([*found, *of_equal[1]])
+        self._rotate(int(ticks.times("time").max()))
+        return repeats, found
+
+    def learn(self, constants: Iterable[Base], until: int) -> None:
+        """Ids that identify nothing; trades with them were stored up to `until`, and are not remembered by content."""
+        new = [each for each in constants if each not in self._constants]
+        if not new:
+            return
+        if len(self._constants) + len(new) > _MOST_CONSTANTS:
+            self._constants.clear()
+        self._constants.update(dict.fromkeys(new))
+        self.horizon = until if self.horizon is None else max(self.horizon, until)
+
+    def _without_identity(self, rows: _Trades) -> npt.NDArray[np.bool_] | None:
+        """Which trades are identified by what they are; None if none is, as is usual."""
+        if rows.ids is not None and None not in rows.ids and "" not in rows.ids and not self._constants:
+            return None
+        chosen = ~rows.has_id & rows.has_size
+        if self._constants and rows.ids is not None:
+            of_rows = zip(rows.symbols, rows.exchanges, rows.ids, strict=True)
+            chosen |= np.fromiter((base in self._constants for base in of_rows), np.bool_, len(rows.ids))
+        return chosen
+
+    def _by_id(
+        self, rows: _Trades, places: npt.NDArray[np.intp], old: npt.NDArray[np.bool_], *, corrected: bool
+    ) -> tuple[list[int], list[Suspect], set[int]]:
+        """Repeats and suspects among these trades, and those of them whose ids turn out to say nothing."""
+        whole = len(places) == len(old)
+        bases: list[Any] = list(zip(rows.symbols, rows.exchanges, rows.ids or (), strict=True))
+        if not whole:
+            bases = [bases[place] for place in places.tolist()]
         # Without the day, which is computed for the few suspects only.
-        hashes = np.fromiter(map(hash, zip(symbols, exchanges, ids, strict=True)), np.int64, len(ids))
+        hashes = np.fromiter(map(hash, bases), np.int64, len(bases))
         seen = self._recent.may_contain(hashes) | self._older.may_contain(hashes)
         self._recent.add(hashes)
         has_repeats = len(np.unique(hashes)) < len(hashes)
-        suspicious = seen | self._late(ticks.received_at - times)
-        if self.horizon is not None:
-            suspicious |= times <= self.horizon
-        self._rotate(int(times.max()))
+        suspicious = seen | (old if whole else old[places])
         if not has_repeats and not suspicious.any():
-            return [], []
-        prices, sizes, conditions = ticks.numbers("price"), ticks.numbers("size"), ticks.column("conditions")
-        assert prices is not None
-
-        def data(place: int) -> tuple[float, float | None, Any]:
-            size = None if sizes is None or np.isnan(sizes[place]) else float(sizes[place])
-            return float(prices[place]), size, conditions[place]
-
-        keys: list[Any] = list(zip(symbols, exchanges, ids, trade_days(times).tolist(), strict=True))
+            return [], [], set()
+        days = trade_days(rows.times[places]).tolist()
+        keys: list[Any] = [(*base, day) for base, day in zip(bases, days, strict=True)]
+        data = [rows.data(place) for place in places.tolist()] if has_repeats else []
+        constant = {base for base in bases if base[2] in NO_IDENTITY}
+        if has_repeats and not corrected:
+            constant |= {key[:3] for key, different in _data_by_key(keys, data).items() if len(different) > 2}
+        self.learn(constant, int(rows.times.max()))
         found = [
-            Suspect(place, keys[place], int(times[place]), *data(place), bool(seen[place]))
-            for place in np.flatnonzero(suspicious).tolist()
-            if ids[place] is not None
+            Suspect(place, keys[at], int(rows.times[place]), *rows.data(place), bool(seen[at]))
+            for at, place in enumerate(places.tolist())
+            if suspicious[at] and bases[at] not in constant
         ]
+        moved = {place for at, place in enumerate(places.tolist()) if bases[at] in constant} if constant else set()
         if not has_repeats:
-            return [], found
-        if corrected:
-            keys = [(*key, *data(place)[:2], conditions_text(conditions[place])) for place, key in enumerate(keys)]
-        return _repeats(keys), found
+            return [], found, moved
+        # Where one id has different data, each time is another trade.
+        several = {key for key, different in _data_by_key(keys, data).items() if len(different) > 1}
+        times = rows.times[places].tolist()
+        keys = [
+            (*key, *each[:2], conditions_text(each[2]) if corrected else times[at] if key in several else None)
+            for at, (key, each) in enumerate(zip(keys, data, strict=True))
+        ]
+        repeats = [int(places[at]) for at in _repeats(keys)]
+        return [place for place in repeats if place not in moved], found, moved
+
+    def _by_content(
+        self,
+        rows: _Trades,
+        places: npt.NDArray[np.intp],
+        old: npt.NDArray[np.bool_],
+        doubtful: set[int],
+        origins: Callable[[Rows], list[Origin]] | None,
+    ) -> tuple[list[int], list[Suspect]]:
+        """Repeats and suspects among these trades; `doubtful` ones may have been stored by their ids."""
+        chosen = np.zeros(len(old), np.bool_)
+        chosen[places] = True
+        contents = [rows.content(place) for place in places.tolist()]
+        positions = rows.ticks.positions[places].tolist()
+        if self._numbered is not None and all(position in self._numbered for position in positions):
+            numbered = equal_trades.numbered(contents, [self._numbered[position] for position in positions])
+        else:
+            self._calls += 1
+            nowhere = Origin(None, 0, self._calls)
+            came_from = [nowhere] * len(places) if origins is None else origins(rows.ticks.where(chosen))
+            numbered = self._equal.number(contents, came_from)
+        self.numbers = {position: each.number for position, each in zip(positions, numbered, strict=True)}
+        repeats, found = [], []
+        for place, content, trade in zip(places.tolist(), contents, numbered, strict=True):
+            if trade.is_repeat:
+                repeats.append(place)
+            elif trade.seen or old[place] or place in doubtful:
+                time = int(rows.times[place])
+                key = (*content[:3], int(trade_days(rows.times[place : place + 1])[0]))
+                found.append(Suspect(place, key, time, *rows.data(place), trade.seen, trade.number))
+        return repeats, found
 
     def _late(self, delays: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Which ticks are late, compared with the batches before; the first batch is compared with no delay."""
@@ -112,11 +195,62 @@ class TradeMemory:
 
     def _rotate(self, until: int) -> None:
         self._recent_until = max(self._recent_until, until)
-        if self._recent.size >= FILTER_CAPACITY:
-            if self._older.size:
+        if max(self._recent.size, self._equal.size) >= FILTER_CAPACITY:
+            if self._older_until > _NEVER:
                 self.horizon = max(self._older_until, self.horizon if self.horizon is not None else self._older_until)
             self._older, self._older_until = self._recent, self._recent_until
-            self._recent, self._recent_until = _BloomFilter(), -(2**63)
+            self._recent, self._recent_until = BloomFilter(), _NEVER
+            self._equal.rotate()
+
+
+class _Trades:
+    """The fields of ticks that identify trades."""
+
+    def __init__(self, ticks: Rows, ids: list[Any] | None, sizes: npt.NDArray[np.float64] | None) -> None:
+        self.ticks = ticks
+        self.ids = ids
+        self.symbols, self.exchanges = ticks.column("symbol"), ticks.column("exchange")
+        self.times = ticks.times("time")
+        self._sizes = sizes
+        self._prices = ticks.numbers("price")
+        self._conditions: list[Any] | None = None
+
+    @property
+    def places(self) -> npt.NDArray[np.intp]:
+        return np.arange(len(self.symbols))
+
+    @property
+    def has_id(self) -> npt.NDArray[np.bool_]:
+        count = len(self.symbols)
+        return np.zeros(count, np.bool_) if self.ids is None else np.fromiter(map(bool, self.ids), np.bool_, count)
+
+    @property
+    def has_size(self) -> npt.NDArray[np.bool_]:
+        return np.zeros(len(self.symbols), np.bool_) if self._sizes is None else ~np.isnan(self._sizes)
+
+    def data(self, place: int) -> tuple[float, float | None, Any]:
+        """Price, size and conditions of a trade."""
+        if self._conditions is None:
+            self._conditions = self.ticks.column("conditions")
+        assert self._prices is not None
+        size = None if self._sizes is None or np.isnan(self._sizes[place]) else float(self._sizes[place])
+        return float(self._prices[place]), size, self._conditions[place]
+
+    def content(self, place: int) -> tuple[Any, ...]:
+        """What a trade is."""
+        price, size, conditions = self.data(place)
+        trade_id = (self.ids[place] or None) if self.ids is not None else None
+        of_any_order = tuple(sorted(conditions)) if conditions else None
+        time = int(self.times[place]) // 1000
+        return self.symbols[place], self.exchanges[place], trade_id, time, price, size, of_any_order
+
+
+def _data_by_key(keys: list[Any], data: list[Any]) -> dict[Any, set[Any]]:
+    """The different prices and sizes of each key."""
+    found: dict[Any, set[Any]] = {}
+    for key, each in zip(keys, data, strict=True):
+        found.setdefault(key, set()).add(each[:2])
+    return found
 
 
 def _repeats(keys: Sequence[tuple[Any, ...]]) -> list[int]:
@@ -124,113 +258,10 @@ def _repeats(keys: Sequence[tuple[Any, ...]]) -> list[int]:
     before: set[tuple[Any, ...]] = set()
     places = []
     for place, key in enumerate(keys):
-        if not key[2]:
-            continue
         if key in before:
             places.append(place)
         before.add(key)
     return places
-
-
-class _BloomFilter:
-    """A set of hashes with false positives: one in a million when full (Bloom, 1970).
-
-    numpy handles a batch at once, in 8 MB; a Python set takes 50 MB for as many, and longer than decoding does.
-    """
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._bits = np.zeros(1 << (_INDEX_BITS - 3), np.uint8)
-
-    def add(self, hashes: npt.NDArray[np.int64]) -> None:
-        """Add these hashes."""
-        indexes = _bit_indexes(hashes).reshape(-1)
-        byte, bit = indexes >> 3, _BIT[indexes & 7]
-        # If one assignment sets two bits of a byte, one of them is lost; another round sets it.
-        while len(byte):
-            self._bits[byte] |= bit
-            lost = self._bits[byte] & bit == 0
-            byte, bit = byte[lost], bit[lost]
-        self.size += len(hashes)
-
-    def may_contain(self, hashes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Which of these hashes may have been added."""
-        if not self.size:
-            return np.zeros(len(hashes), np.bool_)
-        indexes = _bit_indexes(hashes)
-        contained: npt.NDArray[np.bool_] = (self._bits[indexes >> 3] & _BIT[indexes & 7] != 0).all(axis=0)
-        return contained
-
-
-_BIT = np.left_shift(1, np.arange(8)).astype(np.uint8)
-
-
-def _bit_indexes(hashes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Four bit indexes of each hash, by double hashing (Kirsch and Mitzenmacher, 2006)."""
-    first, step = hashes & _INDEX_MASK, (hashes >> 32) | 1
-    return np.stack([(first + number * step) & _INDEX_MASK for number in range(4)])
-
-
-def stored_until(cursor: Cursor, feed: str) -> int | None:
-    """Event time of a feed's newest stored tick, in nanoseconds; None if no tick was ever loaded.
-
-    Only the last hour that was loaded is searched. If none of its ticks are left, the end of that hour is returned,
-    since ticks of earlier hours may still be stored.
-    """
-    cursor.execute(sql_files.read("queries/rows/last_stored_tick.sql"), {"feed": feed})
-    row = cursor.fetchone()
-    return row[0] if row else None
-
-
-def stored_before(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[int]:
-    """The indexes of the suspects that are in the table, usually with the same event time."""
-    suspects = [suspect for suspect in suspects if _can_be_stored(suspect.key)]
-    if not suspects:
-        return []
-    found = set(_at_the_same_time(cursor, feed, suspects))
-    # A trade that was seen and is not found was rejected, or has another time now: search the whole day.
-    rest = [suspect for suspect in suspects if suspect.seen and suspect.place not in found]
-    if rest:
-        found.update(_on_the_same_day(cursor, feed, rest))
-    return sorted(found)
-
-
-def _can_be_stored(key: Key) -> bool:
-    """Whether the database accepts this text; if not, it has never stored the trade, and a query would fail."""
-    try:
-        return "\0" not in "".join(part for part in key[:3] if part).encode().decode()
-    except (TypeError, UnicodeEncodeError):
-        return False
-
-
-def _at_the_same_time(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[int]:
-    times = [from_nanoseconds(suspect.time) for suspect in suspects]
-    parameters = {**_columns(suspects), "times": times, "first": min(times), "last": max(times), "feed": feed}
-    cursor.execute(sql_files.read("queries/rows/trades_at_same_time.sql"), parameters)
-    return [row[0] for row in cursor.fetchall()]
-
-
-def _on_the_same_day(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[int]:
-    days = [from_nanoseconds(trade_day_begin(suspect.key[3])) for suspect in suspects]
-    parameters = {**_columns(suspects), "days": days, "first": min(days), "last": max(days), "feed": feed}
-    cursor.execute(sql_files.read("queries/rows/trades_on_same_day.sql"), parameters)
-    return [row[0] for row in cursor.fetchall()]
-
-
-def _columns(suspects: list[Suspect]) -> dict[str, list[Any]]:
-    """Indexes and keys of suspects by column, named as in the queries."""
-    symbols, exchanges, trade_ids = ([suspect.key[field] for suspect in suspects] for field in range(3))
-    places = [suspect.place for suspect in suspects]
-    prices, sizes = [suspect.price for suspect in suspects], [suspect.size for suspect in suspects]
-    return {
-        "places": places,
-        "symbols": symbols,
-        "exchanges": exchanges,
-        "trade_ids": trade_ids,
-        "prices": prices,
-        "sizes": sizes,
-        "conditions": [conditions_text(suspect.conditions) or "{}" for suspect in suspects],
-    }
 
 
 def split(ticks: Rows, places: list[int]) -> tuple[Rows, Rows]:
@@ -256,6 +287,12 @@ def replacements(refused: Set[int], ticks: Rows, repeats: Rows) -> tuple[Rows, R
     return first, others
 
 
-def _keys(ticks: Rows) -> list[Key]:
-    days = trade_days(ticks.times("time")).tolist()
-    return list(zip(ticks.column("symbol"), ticks.column("exchange"), ticks.column("trade_id"), days, strict=True))
+def _keys(ticks: Rows) -> list[tuple[Any, ...]]:
+    rows = _Trades(ticks, ticks.texts("trade_id"), ticks.numbers("size"))
+    places, days = range(len(rows.symbols)), trade_days(rows.times).tolist()
+    contents = map(rows.content, places)
+    # A trade with an id may come again with another time.
+    return [
+        (*content[:3], days[place] if content[2] else content[3], *content[4:6])
+        for place, content in zip(places, contents, strict=True)
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,10 +13,22 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extras import execute_values
 
+from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.lease import Lease
-from ticks_platform.ingestion.rows import bars, corrections, duplicate_trades, halts, malformed_fields, official_prices
+from ticks_platform.ingestion.rows import (
+    bars,
+    corrections,
+    duplicate_trades,
+    equal_trades,
+    halts,
+    malformed_fields,
+    official_prices,
+    stored_trades,
+)
 from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent, Stored
-from ticks_platform.ingestion.rows.duplicate_trades import Suspect, TradeMemory
+from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
+from ticks_platform.ingestion.rows.equal_trades import Origin, connection
+from ticks_platform.ingestion.rows.stored_trades import Suspect
 from ticks_platform.ingestion.rows.tables import (
     BARS,
     CORRECTIONS,
@@ -56,14 +68,25 @@ class PreparedBatch(NamedTuple):
     """Indexes of ticks that repeat an earlier tick of the batch."""
     suspects: list[Suspect]
     """Ticks that may be stored already."""
+    memory: TradeMemory
+    """What found them."""
+    numbers: dict[int, int]
+    """Numbers among equals of trades that are identified by what they are, by position."""
 
 
-def prepare(batch: DecodedBatch, memory: TradeMemory, lease: Lease) -> PreparedBatch:
-    """Do everything that needs no database: find suspects, encode rows."""
+def prepare(
+    batch: DecodedBatch, memory: TradeMemory, lease: Lease, delivery: Callable[[FrameGroup], Hashable] = connection
+) -> PreparedBatch:
+    """Do all that needs no database: find suspects, encode rows. `delivery` tells which groups belong together."""
+
+    def origins(rows: Rows) -> list[Origin]:
+        return equal_trades.origins(batch.groups, batch.groups_of(rows.positions), rows.positions, delivery)
+
     try:
-        repeats, suspects = memory.suspects(batch.ticks, corrected=bool(batch.corrections.events))
+        repeats, suspects = memory.suspects(batch.ticks, corrected=bool(batch.corrections.events), origins=origins)
     except UNSTORABLE:
         repeats, suspects = [], []  # some text cannot be stored; `store` finds it by splitting the batch
+    numbers = memory.numbers
     encoded = {}
     for table, rows in batch.tables:
         if table.encode is not None:
@@ -79,7 +102,7 @@ def prepare(batch: DecodedBatch, memory: TradeMemory, lease: Lease) -> PreparedB
                 batch = batch._replace(ticks=rows) if table is TICKS else batch._replace(quotes=rows)
                 with contextlib.suppress(MemoryError, *UNSTORABLE):
                     encoded[table.name] = _encode(table, rows, repeats, lease)
-    return PreparedBatch(batch, encoded, repeats, suspects)
+    return PreparedBatch(batch, encoded, repeats, suspects, memory, numbers)
 
 
 def _encode(table: Table, rows: Rows, repeats: list[int], lease: Lease) -> bytes:
@@ -111,7 +134,7 @@ class NextBatch(NamedTuple):
         memory = self.memory
         if memory is None:
             # Knows all of their trades, so all are looked up in the table: the first half may have stored them.
-            memory = TradeMemory()
+            memory = self.prepared.memory.of_parts(self.prepared.numbers)
             with contextlib.suppress(*UNSTORABLE):
                 memory.suspects(self.batch.ticks)
         first, second = self.batch.halves()
@@ -171,7 +194,10 @@ class Store:
 
     def _store_ticks(self, cursor: Cursor, prepared: PreparedBatch, stored: Stored) -> None:
         batch, ticks = prepared.batch, prepared.batch.ticks
-        known = duplicate_trades.stored_before(cursor, self._lease.feed, prepared.suspects)
+        found = stored_trades.stored_before(cursor, self._lease.feed, prepared.suspects)
+        known = found.stored
+        if found.constants:
+            prepared.memory.learn(found.constants, int(ticks.times("time").max()))
         upcoming, _ = duplicate_trades.split(ticks, sorted({*prepared.repeats, *known}))
         _, already_stored = duplicate_trades.split(ticks, known)
         _, repeats = duplicate_trades.split(ticks, sorted({*prepared.repeats}.difference(known)))

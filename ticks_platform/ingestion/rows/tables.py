@@ -297,16 +297,6 @@ HALTS = Table("trading_halt", TradingHalt, "time", ("time", "symbol", "kind", "f
 TABLES = (TICKS, QUOTES, BARS, OFFICIAL_PRICES, CORRECTIONS, HALTS)
 
 
-def conditions_text(conditions: Any) -> str | None:
-    """Conditions as a parameter of a query, where lists of different lengths make no array; None if there are none.
-
-    What the column cannot hold is left out: no tick with it is stored.
-    """
-    if not isinstance(conditions, (tuple, list)):
-        return None
-    return "{" + ",".join(str(each) for each in conditions if isinstance(each, int) and abs(each) < 1 << 15) + "}"
-
-
 def _repeated_text(rows: Rows, field: str) -> copy.AnyColumn:
     """A text column with few distinct values."""
     return _by_dictionary(rows, field, str.encode)
@@ -352,23 +342,6 @@ def _int2_arrays(rows: Rows, field: str) -> copy.AnyColumn:
 
 def _constant(value: str, rows: Rows) -> copy.TextColumn:
     return copy.TextColumn(np.zeros(len(rows.events), np.intp), [value.encode()])
-
-
-_DAY = 86_400 * 1_000_000_000
-
-_DAY_BEGINS = 5 * 3600 * 1_000_000_000
-"""05:00 UTC: no session of a US exchange spans it, in summer or winter; they restart trade ids every day."""
-
-
-def trade_days(times: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The number of the day within which a trade id is unique; `times` are nanoseconds since the Unix epoch."""
-    days: npt.NDArray[np.int64] = (times - _DAY_BEGINS) // _DAY
-    return days
-
-
-def trade_day_begin(day: int) -> int:
-    """Begin of such a day, in nanoseconds since the Unix epoch."""
-    return day * _DAY + _DAY_BEGINS
 
 
 def tick_ids(

@@ -288,8 +288,23 @@ def test_letters_of_tickers_tell_them_apart() -> None:
     assert len({source.instrument for source in sources}) == 3
 
 
-def test_options_are_acknowledged_and_silent() -> None:
+def test_options_have_trades_without_ids_and_quotes() -> None:
+    symbol = "O:SPY251219C00650000"
+    found = events("options", f"T.{symbol}", f"Q.{symbol}", polygon_option_twins=0.3)
+    trades = [event for event in found if event["ev"] == "T"]
+    assert {frozenset(trade) - {"c"} for trade in trades} == {frozenset(("ev", "sym", "x", "p", "s", "t", "q"))}
+    assert {event["sym"] for event in found} == {symbol}
+    alike = [tuple(map(str, (trade["t"], trade["p"], trade["s"], trade["x"], trade.get("c")))) for trade in trades]
+    assert 0 < len(alike) - len(set(alike)) < len(alike) / 2
+    assert len({trade["q"] for trade in trades}) == len(trades)
+    quotes = [event for event in found if event["ev"] == "Q"]
+    assert {frozenset(quote) for quote in quotes} == {
+        frozenset(("ev", "sym", "bx", "ax", "bp", "ap", "bs", "as", "t", "q"))
+    }
+
+
+def test_what_is_no_option_is_acknowledged_and_silent() -> None:
     conversation = entered("options")
-    (acks,) = say(conversation, "subscribe", "T.O:SPY241220P00720000")
+    (acks,) = say(conversation, "subscribe", "T.SPY")
     assert acks[0][0] == "success"
     assert list(conversation.sources()) == []

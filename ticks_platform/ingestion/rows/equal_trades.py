@@ -1,0 +1,184 @@
+"""Numbers trades that have no identity of their own: equal ones are told apart by their order.
+
+Options have no trade ids, and some venues send one id for all. Such trades are equal if symbol, exchange, time, price,
+size and conditions are. The n-th of equal ones in one delivery is the n-th of that moment: so what a provider sends
+again on its next connection, or in its history, is known again, and as many are stored as there were. A delivery is
+what one connection brought, or what was fetched of one range. A frame that comes twice on one connection, byte for
+byte, is counted as if it came on another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+_INDEX_BITS = 26
+_INDEX_MASK = (1 << _INDEX_BITS) - 1
+
+
+class Origin(NamedTuple):
+    """Where a trade came from."""
+
+    delivery: Hashable
+    frame: int
+    """Position of its frame."""
+    bytes_hash: int
+    """Hash of the frame's bytes."""
+
+
+def connection(group: Any) -> Hashable:
+    """The delivery of a group of frames that came from a socket: each connection has a number of its own."""
+    return group.epoch, group.connection
+
+
+def origins(
+    groups: Sequence[Any],
+    group_of: npt.NDArray[np.intp],
+    positions: npt.NDArray[np.int64],
+    delivery: Callable[[Any], Hashable],
+) -> list[Origin]:
+    """Where events came from, given the index of each one's group, and its position.
+
+    `delivery` tells it of a group, and is called once for each, in order.
+    """
+    found: list[Any] = [None] * len(positions)
+    for number in np.unique(group_of).tolist():
+        group, starts = groups[number], groups[number].positions()
+        came_by = delivery(group)
+        places = np.flatnonzero(group_of == number)
+        frames = np.searchsorted(starts, positions[places], side="right") - 1
+        hashes = {frame: hash(group.frames[frame]) for frame in np.unique(frames).tolist()}
+        for place, frame in zip(places.tolist(), frames.tolist(), strict=True):
+            found[place] = Origin(came_by, int(starts[frame]), hashes[frame])
+    return found
+
+
+class Numbered(NamedTuple):
+    """A trade, and how many equal ones came before it in its delivery."""
+
+    number: int
+    is_repeat: bool
+    """Whether one with this number is among these trades."""
+    seen: bool
+    """Whether one with this number was decoded before, probably."""
+
+
+class EqualTrades:
+    """Remembers the numbers of trades that were decoded recently.
+
+    Filters tell which ones came once; only those that came more often are in a dictionary.
+    """
+
+    def __init__(self) -> None:
+        self._recent, self._older = BloomFilter(), BloomFilter()
+        self._counts: dict[int, int] = {}
+        self._older_counts: dict[int, int] = {}
+
+    @property
+    def size(self) -> int:
+        """Number of hashes that are remembered since the last rotation."""
+        return self._recent.size
+
+    def rotate(self) -> None:
+        """Forget the older half."""
+        self._older, self._older_counts = self._recent, self._counts
+        self._recent, self._counts = BloomFilter(), {}
+
+    def number(self, contents: Sequence[Hashable], origins: Sequence[Origin]) -> list[Numbered]:
+        """Number trades of these contents, in order of arrival."""
+        frames = {origin.frame: hash((origin.delivery, origin.bytes_hash)) for origin in origins}
+        again = self._frames_again(frames)
+        wholes = [hash(content) for content in contents]
+        # A frame that comes again counts by itself.
+        keys = [
+            hash((whole, again[origin.frame] or origin.delivery)) for whole, origin in zip(wholes, origins, strict=True)
+        ]
+        known = self._known([*wholes, *keys])
+        found: list[Numbered] = []
+        there: set[tuple[int, int]] = set()
+        for whole, key in zip(wholes, keys, strict=True):
+            number = known[key]
+            known[key] = number + 1
+            seen = number < known[whole]
+            known[whole] = max(known[whole], number + 1)
+            found.append(Numbered(number, (whole, number) in there, seen))
+            there.add((whole, number))
+        self._remember(known)
+        return found
+
+    def _frames_again(self, frames: dict[int, int]) -> dict[int, Hashable]:
+        """For each frame that came before on its connection, something that is its own; None for the others."""
+        hashes = np.fromiter(frames.values(), np.int64, len(frames))
+        seen = (self._recent.may_contain(hashes) | self._older.may_contain(hashes)).tolist()
+        here: set[int] = set()
+        again: dict[int, Hashable] = {}
+        for (frame, each), was_seen in zip(frames.items(), seen, strict=True):
+            again[frame] = ("again", frame) if was_seen or each in here else None
+            here.add(each)
+        self._recent.add(np.unique(hashes))
+        return again
+
+    def _known(self, hashes: list[int]) -> dict[int, int]:
+        """How often each was counted so far."""
+        distinct = np.unique(np.array(hashes, np.int64))
+        seen = self._recent.may_contain(distinct) | self._older.may_contain(distinct)
+        return {
+            each: self._counts.get(each) or self._older_counts.get(each) or 1 if was_seen else 0
+            for each, was_seen in zip(distinct.tolist(), seen.tolist(), strict=True)
+        }
+
+    def _remember(self, known: dict[int, int]) -> None:
+        self._recent.add(np.fromiter(known, np.int64, len(known)))
+        self._counts.update((each, count) for each, count in known.items() if count > 1)
+
+
+def numbered(contents: Sequence[Hashable], numbers: Sequence[int]) -> list[Numbered]:
+    """Trades that have their numbers, each to be looked up in the table."""
+    there: set[tuple[Hashable, int]] = set()
+    found = []
+    for each in zip(contents, numbers, strict=True):
+        found.append(Numbered(each[1], each in there, True))
+        there.add(each)
+    return found
+
+
+class BloomFilter:
+    """A set of hashes with false positives: one in a million when full (Bloom, 1970).
+
+    numpy handles a batch at once, in 8 MB; a Python set takes 50 MB for as many, and longer than decoding does.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._bits = np.zeros(1 << (_INDEX_BITS - 3), np.uint8)
+
+    def add(self, hashes: npt.NDArray[np.int64]) -> None:
+        """Add these hashes."""
+        indexes = _bit_indexes(hashes).reshape(-1)
+        byte, bit = indexes >> 3, _BIT[indexes & 7]
+        # If one assignment sets two bits of a byte, one of them is lost; another round sets it.
+        while len(byte):
+            self._bits[byte] |= bit
+            lost = self._bits[byte] & bit == 0
+            byte, bit = byte[lost], bit[lost]
+        self.size += len(hashes)
+
+    def may_contain(self, hashes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which of these hashes may have been added."""
+        if not self.size:
+            return np.zeros(len(hashes), np.bool_)
+        indexes = _bit_indexes(hashes)
+        contained: npt.NDArray[np.bool_] = (self._bits[indexes >> 3] & _BIT[indexes & 7] != 0).all(axis=0)
+        return contained
+
+
+_BIT = np.left_shift(1, np.arange(8)).astype(np.uint8)
+
+
+def _bit_indexes(hashes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Four bit indexes of each hash, by double hashing (Kirsch and Mitzenmacher, 2006)."""
+    first, step = hashes & _INDEX_MASK, (hashes >> 32) | 1
+    return np.stack([(first + number * step) & _INDEX_MASK for number in range(4)])

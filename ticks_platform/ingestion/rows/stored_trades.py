@@ -1,0 +1,141 @@
+"""Which trades the table has already, of those that may be stored (`duplicate_trades`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ticks_platform.feeds.trade_ids import trade_day_begin
+from ticks_platform.timescale import sql_files
+from ticks_platform.timestamps import from_nanoseconds
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+Key = tuple[str, str | None, str | None, int]
+"""Symbol, exchange, trade id, day."""
+
+Base = tuple[str, str | None, str]
+"""Symbol, exchange, trade id."""
+
+
+class Suspect(NamedTuple):
+    """A trade that may have been stored before."""
+
+    place: int
+    """Its index among the rows."""
+    key: Key
+    time: int
+    """Event time in nanoseconds since the Unix epoch."""
+    price: float
+    size: float | None
+    conditions: Any
+    """None, or a tuple of numbers."""
+    seen: bool
+    """Whether this process has probably decoded a trade with this key; otherwise the trade is too old to tell."""
+    number: int | None = None
+    """How many equal trades precede it, if its id does not identify it."""
+
+
+def stored_until(cursor: Cursor, feed: str) -> int | None:
+    """Event time of a feed's newest stored tick, in nanoseconds; None if no tick was ever loaded.
+
+    Only the last hour that was loaded is searched. If none of its ticks are left, the end of that hour is returned,
+    since ticks of earlier hours may still be stored.
+    """
+    cursor.execute(sql_files.read("queries/rows/last_stored_tick.sql"), {"feed": feed})
+    row = cursor.fetchone()
+    return row[0] if row else None
+
+
+class Found(NamedTuple):
+    """What the table says of suspects."""
+
+    stored: list[int]
+    """The indexes of those that are in the table, usually with the same event time."""
+    constants: list[Base]
+    """Ids that the table has on different trades of their day."""
+
+
+def stored_before(cursor: Cursor, feed: str, suspects: list[Suspect]) -> Found:
+    """Which of the suspects are in the table."""
+    suspects = [suspect for suspect in suspects if _can_be_stored(suspect.key)]
+    if not suspects:
+        return Found([], [])
+    found = set(_equal_before(cursor, feed, [suspect for suspect in suspects if suspect.number is not None]))
+    named = [suspect for suspect in suspects if suspect.number is None]
+    found.update(_at_the_same_time(cursor, feed, named))
+    # A trade that was seen and is not found was rejected, or has another time or id now: search the whole day.
+    rest = [suspect for suspect in named if suspect.seen and suspect.place not in found]
+    constants: list[Base] = []
+    base_of: dict[int, Any] = {suspect.place: suspect.key[:3] for suspect in rest}
+    for place, is_stored, is_constant in _on_the_same_day(cursor, feed, rest):
+        if is_constant:
+            constants.append(base_of[place])
+        elif is_stored:
+            found.add(place)
+    return Found(sorted(found), constants)
+
+
+def _can_be_stored(key: Key) -> bool:
+    """Whether the database accepts this text; if not, it has never stored the trade, and a query would fail."""
+    try:
+        return "\0" not in "".join(part for part in key[:3] if part).encode().decode()
+    except (TypeError, UnicodeEncodeError):
+        return False
+
+
+def _at_the_same_time(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[int]:
+    if not suspects:
+        return []
+    cursor.execute(sql_files.read("queries/rows/trades_at_same_time.sql"), _at_their_times(feed, suspects))
+    return [row[0] for row in cursor.fetchall()]
+
+
+def _equal_before(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[int]:
+    """Those before which more equal trades are stored than precede them."""
+    if not suspects:
+        return []
+    parameters = {**_at_their_times(feed, suspects), "numbers": [suspect.number for suspect in suspects]}
+    cursor.execute(sql_files.read("queries/rows/equal_trades.sql"), parameters)
+    return [row[0] for row in cursor.fetchall()]
+
+
+def _at_their_times(feed: str, suspects: list[Suspect]) -> dict[str, Any]:
+    times = [from_nanoseconds(suspect.time) for suspect in suspects]
+    return {**_columns(suspects), "times": times, "first": min(times), "last": max(times), "feed": feed}
+
+
+def _on_the_same_day(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[tuple[int, bool, bool]]:
+    """Of those whose id is stored: their place, whether they are, and whether the id says nothing."""
+    if not suspects:
+        return []
+    days = [from_nanoseconds(trade_day_begin(suspect.key[3])) for suspect in suspects]
+    parameters = {**_columns(suspects), "days": days, "first": min(days), "last": max(days), "feed": feed}
+    cursor.execute(sql_files.read("queries/rows/trades_on_same_day.sql"), parameters)
+    return cursor.fetchall()
+
+
+def _columns(suspects: list[Suspect]) -> dict[str, list[Any]]:
+    """Indexes and keys of suspects by column, named as in the queries."""
+    symbols, exchanges, trade_ids = ([suspect.key[field] for suspect in suspects] for field in range(3))
+    places = [suspect.place for suspect in suspects]
+    prices, sizes = [suspect.price for suspect in suspects], [suspect.size for suspect in suspects]
+    return {
+        "places": places,
+        "symbols": symbols,
+        "exchanges": exchanges,
+        "trade_ids": trade_ids,
+        "prices": prices,
+        "sizes": sizes,
+        "conditions": [conditions_text(suspect.conditions) or "{}" for suspect in suspects],
+    }
+
+
+def conditions_text(conditions: Any) -> str | None:
+    """Conditions as a parameter of a query, where lists of different lengths make no array; None if there are none.
+
+    What the column cannot hold is left out: no tick with it is stored.
+    """
+    if not isinstance(conditions, (tuple, list)):
+        return None
+    return "{" + ",".join(str(each) for each in conditions if isinstance(each, int) and abs(each) < 1 << 15) + "}"
