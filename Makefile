@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Every run of Dagster is a process of its own, and would compile our modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: dev test test-full tape soak lint bench conformance docs clean setup
+.PHONY: dev test test-full tape soak lint bench conformance docs pin-images clean setup
 .DEFAULT_GOAL := dev
 
 dev: setup
@@ -52,6 +52,10 @@ conformance: setup
 docs: $(VENV)/.docs
 	$(VENV)/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
+
+# The images of compose.yaml by their digests of now, in .env.
+pin-images:
+	sh deploy/pin-images.sh
 
 $(VENV)/.docs: $(READY)
 	$(VENV)/bin/python -m pip install --quiet --editable '.[docs]'

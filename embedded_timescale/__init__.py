@@ -1,8 +1,8 @@
 """Embedded TimescaleDB: real PostgreSQL with TimescaleDB, compiled to WebAssembly and run by Node.js.
 
 For development and tests. All clients share one session in turns: while one is in a transaction, the others wait.
-Temporary tables, ``WITH HOLD`` cursors, ``LISTEN`` and session advisory locks last until another client's turn;
-settings and prepared statements are kept per client.
+Temporary tables and ``WITH HOLD`` cursors last until another client's turn; settings and prepared statements are kept
+per client. ``LISTEN`` and session advisory locks are refused, and statements that take too long are interrupted.
 
 Here: starting, finding and stopping servers. ``bridge/`` is the server itself, in JavaScript. Not here: any schema.
 """

@@ -171,6 +171,7 @@ def _start(directory: DataDirectory) -> Path:
             "password": str(directory.password),
             "idle": _seconds_setting("TICKS_EMBEDDED_IDLE_SECONDS", 300),
             "max-wait": _seconds_setting("TICKS_EMBEDDED_WAIT_SECONDS", 120),
+            "max-statement": _seconds_setting("TICKS_EMBEDDED_STATEMENT_SECONDS", 300),
         }
         _make_private(socket_path.parent)
         try:

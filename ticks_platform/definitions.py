@@ -21,7 +21,7 @@ from pathlib import Path
 import dagster as dg
 
 from ticks_platform import defs as folders
-from ticks_platform.defs.common import project
+from ticks_platform.defs.common import masking, project
 from ticks_platform.timescale.policies.settings import load_policies
 
 
@@ -35,6 +35,7 @@ def platform_definitions(
 
     Raises SettingsError when feeds.yaml or policies.yaml cannot be used.
     """
+    masking.install()
     with project.files(feeds=feeds_file, policies=policies_file):
         # Read first: an error raised while the folders are loaded would be the cause of one of Dagster's own.
         project.feed_settings()

@@ -59,6 +59,7 @@ VARIABLES = {
     "TICKS_STATE_DIR",
     "TICKS_CACHE_DIR",
     "TICKS_EMBEDDED_IDLE_SECONDS",
+    "TICKS_EMBEDDED_STATEMENT_SECONDS",
     "TICKS_EMBEDDED_WAIT_SECONDS",
 }
 """Environment variables that the platform reads."""

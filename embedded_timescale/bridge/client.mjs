@@ -6,7 +6,7 @@ import { QueryError } from './engine.mjs';
 import { log } from './log.mjs';
 import * as protocol from './protocol.mjs';
 import { ABANDON, Session } from './session.mjs';
-import { copyFromStdin, foreignEncoding, isUtf8 } from './sql.mjs';
+import { copyFromStdin, foreignEncoding, isUtf8, sessionFeature } from './sql.mjs';
 import { readStartup } from './startup.mjs';
 import { TurnRefused } from './turns.mjs';
 
@@ -252,7 +252,7 @@ const raising = (text) =>
 
 function refusal(sql) {
   const encoding = foreignEncoding(sql);
-  return encoding && `the client encoding can only be UTF8, not ${encoding}`;
+  return encoding === null ? sessionFeature(sql) : `the client encoding can only be UTF8, not ${encoding}`;
 }
 
 function checkedParse(parse) {

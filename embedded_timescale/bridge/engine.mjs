@@ -10,6 +10,7 @@ const ERROR = 'E'.charCodeAt(0);
 const DATA_ROW = 'D'.charCodeAt(0);
 const EXIT_ENGINE_FAILED = 70;
 const MAX_EMPTY_READS = 100;
+const CANCELED = '57014';
 
 export class QueryError extends Error {
   constructor(fields) {
@@ -78,6 +79,34 @@ export class Engine {
     if (!ready) engineFailed(new Error(`no answer to: ${sql}`));
     if (error) throw error;
     return rows;
+  }
+
+  /** Makes the running statement end with an error at its next look, as a signal handler of PostgreSQL does. */
+  interrupt() {
+    // InterruptPending and QueryCancelPending, neighbours in globals.c. Memory may have grown since the last time.
+    const at = this.#module._InterruptPending / 4;
+    const memory = new Int32Array(this.#module.HEAPU8.buffer);
+    memory[at] = 1;
+    memory[at + 1] = 1;
+  }
+
+  /** Takes an interrupt back that came too late for its statement. */
+  forgetInterrupt() {
+    new Int32Array(this.#module.HEAPU8.buffer)[this.#module._InterruptPending / 4 + 1] = 0;
+  }
+
+  /** Whether `interrupt` does what it says in this build; it is tried. */
+  canInterrupt() {
+    if (!Number.isInteger(this.#module._InterruptPending / 4)) return false;
+    try {
+      this.interrupt();
+      this.query('SELECT count(*) FROM generate_series(1, 100000)');
+    } catch (error) {
+      if (!(error instanceof QueryError)) throw error;
+      return error.code === CANCELED;
+    }
+    this.forgetInterrupt();
+    return false;
   }
 
   async close() {

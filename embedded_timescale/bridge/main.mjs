@@ -26,6 +26,7 @@ async function serve(options) {
     passwordFile: options.password,
     idleSeconds: Number(options.idle),
     maxWaitSeconds: Number(options['max-wait']),
+    maxStatementSeconds: Number(options['max-statement']),
   });
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => server.stop(signal));
   process.on('SIGHUP', () => {}); // it outlives the terminal that it was started from
@@ -38,7 +39,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     engine: string, data: string, socket: string, info: string, password: string,
-    idle: string, 'max-wait': string, 'ready-fd': string,
+    idle: string, 'max-wait': string, 'max-statement': string, 'ready-fd': string,
   },
 });
 

@@ -8,6 +8,7 @@ import { engineFailed } from './engine.mjs';
 import { log } from './log.mjs';
 import { Sessions } from './session.mjs';
 import { Turns } from './turns.mjs';
+import { Watchdog } from './watchdog.mjs';
 
 const OWNERSHIP_LOOK_MS = 1_000;
 const CHECKPOINT_LOOK_MS = 5_000;
@@ -17,6 +18,7 @@ const CHECKPOINT_QUIET_LOOKS = 6;
 export class Server {
   clients = new Map(); // by their id
   #engine;
+  #watchdog;
   #options;
   #listeners = [];
   #tcpPort = null;
@@ -24,16 +26,20 @@ export class Server {
   #idleTimer = null;
   #stopping = false;
 
-  /** `options`: `{ socket, info, passwordFile, idleSeconds, maxWaitSeconds }`. */
+  /** `options`: `{ socket, info, passwordFile, idleSeconds, maxWaitSeconds, maxStatementSeconds }`. */
   constructor(engine, options) {
     this.#engine = engine;
     this.#options = options;
-    this.sessions = new Sessions(engine);
+    const canInterrupt = engine.canInterrupt();
+    if (!canInterrupt) log('statements cannot be interrupted in this build: one that takes too long ends the server');
+    this.#watchdog = new Watchdog(canInterrupt ? engine : null, options.maxStatementSeconds);
+    this.sessions = new Sessions(engine, this.#watchdog);
     this.turns = new Turns(options.maxWaitSeconds);
     this.version = this.sessions.internal("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")[0][0];
   }
 
   async start() {
+    await this.#watchdog.ready;
     rmSync(this.#options.socket, { force: true }); // left by a killed server: the lock proves that none is running
     await this.#listen({ path: this.#options.socket }, null);
     this.#writeInfo();

@@ -2,8 +2,8 @@
 
 import { engineFailed, QueryError } from './engine.mjs';
 import { log } from './log.mjs';
-import { errorFields, message, messagesIn, parameterStatus, stringAt } from './protocol.mjs';
-import { customSettings, deallocated, quoteLiteral, settingsReset, touchesSession } from './sql.mjs';
+import { errorFields, errorResponse, message, messagesIn, parameterStatus, stringAt } from './protocol.mjs';
+import { customSettings, deallocated, milliseconds, quoteLiteral, settingsReset, touchesSession } from './sql.mjs';
 
 // Settings that a session starts with. The backend reads no configuration file and no ALTER ROLE, and the start-up of
 // pglite leaves single-user settings behind (debug output, no sequential scans, a search path without public).
@@ -45,7 +45,14 @@ const [QUERY, PARSE, BIND, DESCRIBE, CLOSE, SYNC, CALL] = Array.from('QPBDCSF', 
 const [PARSED, CLOSED, COPY_IN, ERROR, NOTICE, READY, STATUS] = Array.from('13GENZS', (type) => type.charCodeAt(0));
 const STATEMENT = 'S'.charCodeAt(0);
 
+const TIMEOUT_HINT =
+  'Its limit is statement_timeout, or TICKS_EMBEDDED_STATEMENT_SECONDS of the embedded database, where all wait meanwhile.';
+
 const isBaseline = (name, value) => BASELINE.some(([key, standard]) => key === name && standard === value);
+
+const mentionsTimeout = (messages) =>
+  messages.some((each) => (each[0] === QUERY || each[0] === PARSE) && RESETS_TIMEOUT.test(each.latin1Slice()));
+const RESETS_TIMEOUT = /statement_timeout|\b(?:reset|discard)\s+all\b/i;
 
 /** The state of one client's session. */
 export class Session {
@@ -56,19 +63,25 @@ export class Session {
   dirty = false; // settings or prepared statements may differ from what is stored here
   unreported = false; // a reported setting may have changed
   reported = new Map();
+  timeoutMs = 0; // its statement_timeout, which the backend has no timer for
+  timeoutUnknown; // whether that may have changed
+  status = 'I'; // of its transaction
 
   constructor(startup) {
     this.startup = startup;
+    this.timeoutUnknown = startup.has('statement_timeout');
     this.settings = new Map(startup);
   }
 }
 
 export class Sessions {
   #engine;
+  #watchdog;
   #current = null;
 
-  constructor(engine) {
+  constructor(engine, watchdog) {
     this.#engine = engine;
+    this.#watchdog = watchdog;
     this.#reset(new Map());
     this.fixedParameters = this.#show(REPORTED_FIXED);
     this.defaultParameters = this.#show(REPORTED);
@@ -126,14 +139,25 @@ export class Sessions {
       this.#reset(new Map());
       this.#current = session;
     }
+    this.#readTimeout(session);
     const batch = this.#expand(session, messages);
-    const answer = this.#engine.exec(batch.messages);
+    const answer = this.#watchdog.run(() => this.#engine.exec(batch.messages), session.timeoutMs);
     const { kept, status, readyCount } = this.#digest(session, batch, answer);
     if (readyCount !== batch.readyExpected) {
       engineFailed(new Error(`${readyCount} answers to ${batch.readyExpected} requests`));
     }
+    // SET LOCAL ends with its transaction.
+    session.timeoutUnknown ||= mentionsTimeout(messages) || (session.timeoutMs > 0 && session.status !== status);
+    session.status = status;
     if (status !== null && status !== 'E') this.#afterStatement(session, batch, status, kept);
     return { output: kept, status };
+  }
+
+  #readTimeout(session) {
+    // Within an exchange, or a failed transaction, the backend answers no question.
+    if (!session.timeoutUnknown || !'IT'.includes(session.status ?? '-')) return;
+    session.timeoutMs = milliseconds(this.#show(['statement_timeout']).get('statement_timeout'));
+    session.timeoutUnknown = false;
   }
 
   // The messages of a client; before the first use of a prepared statement that the backend has lost, its Parse.
@@ -207,6 +231,11 @@ export class Sessions {
         keep = !errorFields(answer, start, end).M?.startsWith('# 1743: aborting transaction');
       } else if (type === ERROR) {
         failed = true;
+        if (this.#watchdog.interrupted && errorFields(answer, start, end).C === '57014') {
+          if (start > from) kept.push(answer.subarray(from, start));
+          kept.push(errorResponse('ERROR', '57014', 'canceling statement due to statement timeout', TIMEOUT_HINT));
+          from = end;
+        }
       } else if (type === READY) {
         readyCount += 1;
         status = String.fromCharCode(answer[start + 5]);

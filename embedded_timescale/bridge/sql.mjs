@@ -109,4 +109,23 @@ export function foreignEncoding(sql) {
   return [...asked].map((match) => match[1]).find((name) => !isUtf8(name) && !/^default$/i.test(name)) ?? null;
 }
 
+const UNITS = { ms: 1, s: 1_000, min: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** A duration as SHOW writes it, such as `1500ms`, `2min` or `0`. */
+export function milliseconds(shown) {
+  const [, number, unit] = /^(\d+)([a-z]*)$/.exec(shown) ?? [];
+  return Number(number ?? 0) * (UNITS[unit] ?? 1);
+}
+
+/** Why `sql` cannot work with one session for all clients, or null: it would be accepted, and do nothing. */
+export function sessionFeature(sql) {
+  if (!/\blisten\b|advisory_lock/i.test(sql)) return null;
+  const blanked = blankQuoted(sql);
+  const searched = /^\s*do\b/i.test(blanked) ? sql : blanked; // the call may be inside the body
+  if (/\bpg_(?:try_)?advisory_lock(?:_shared)?\s*\(/i.test(searched)) {
+    return 'a session advisory lock would keep nobody out, since all clients share one session; use pg_advisory_xact_lock';
+  }
+  return /(?:^|;)\s*listen\b/i.test(blanked) ? 'LISTEN would hear nothing, since all clients share one session; poll' : null;
+}
+
 export const quoteLiteral = (value) => `'${value.replaceAll("'", "''")}'`;

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from ticks_platform import proxies
 from ticks_platform.errors import TicksPlatformError
+from ticks_platform.masking import mask
 
 VARIABLE = "TICKS_ALERT_WEBHOOK"
 TIMEOUT = 5.0
@@ -38,6 +39,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 def post(url: str, text: str, *, timeout: float = TIMEOUT, pauses: tuple[float, ...] = PAUSES) -> None:
     """Post a text, with retries. Raises WebhookError."""
+    text = mask(text)
     if len(text) > LONGEST_TEXT:
         text = text[: LONGEST_TEXT - 2] + " …"
     reason = ""

@@ -9,6 +9,7 @@ import click
 
 import embedded_timescale
 from embedded_timescale.server import DEFAULT_TCP_PORT
+from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import CommandError, project
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.paths import state_dir
@@ -44,7 +45,7 @@ def url() -> None:
 def stop() -> None:
     """Stop it."""
     try:
-        click.echo("stopped" if embedded_timescale.stop(_data_dir()) else "was not running")
+        echo("stopped" if embedded_timescale.stop(_data_dir()) else "was not running")
     except embedded_timescale.EmbeddedError as error:
         raise CommandError(str(error)) from error
 
@@ -76,9 +77,9 @@ def adopt(context: click.Context, dry_run: bool, candles: str) -> None:
             planned = plan(cursor, keep_candles=candles == "keep", symbols=symbols)
             cursor.connection.rollback()
     else:
-        planned = adopt_tables(found, keep_candles=candles == "keep", symbols=symbols, say=click.echo)
+        planned = adopt_tables(found, keep_candles=candles == "keep", symbols=symbols, say=echo)
     for line in planned.lines(done=not dry_run):
-        click.echo(line)
+        echo(line)
     context.exit(1 if planned.obstacles else 0)
 
 

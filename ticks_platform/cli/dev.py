@@ -18,6 +18,7 @@ import click
 import psycopg2
 
 import embedded_timescale
+from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import CommandError, project
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.paths import make_private, state_dir
@@ -49,7 +50,7 @@ def dev(context: click.Context, host: str, port: int) -> None:
     _check_port(host, port)
     environment = {**os.environ, "TICKS_PROJECT_DIR": str(root)}
     if environment.pop("DAGSTER_HOME", None):
-        click.echo("DAGSTER_HOME is unset here, so that dagster.yaml of this project is used", err=True)
+        echo("DAGSTER_HOME is unset here, so that dagster.yaml of this project is used", err=True)
     # Dagster's history has what runs have logged, and the journals what a feed has sent.
     os.umask(0o077)
     make_private(root / ".dagster_home")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ticks_platform import diagnosis
+from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import project
 from ticks_platform.timescale.database import Database
 
@@ -21,6 +22,6 @@ def doctor(context: click.Context, offline: bool, port: int) -> None:
     """
     worst = 0
     for finding in diagnosis.examine(project(), Database.from_environment(), connect=not offline, ui_port=port):
-        click.echo(f"{finding.level.value:<4}  {finding.subject}: {finding.text}")
+        echo(f"{finding.level.value:<4}  {finding.subject}: {finding.text}")
         worst = max(worst, int(finding.level is diagnosis.Level.FIX))
     context.exit(worst)

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import CommandError, project
 from ticks_platform.timescale.candles import explanation, explanation_text
 from ticks_platform.timescale.database import Database
@@ -30,7 +31,7 @@ def explain(symbol: str, time: str, every: str, as_json: bool) -> None:
     except ValueError:
         raise CommandError(f"{time!r} is not a time: write it as 2026-03-03T20:00Z or 2026-03-03T15:00-05:00") from None
     if not has_zone:
-        click.echo(f"{time} has no zone: taken as UTC", err=True)
+        echo(f"{time} has no zone: taken as UTC", err=True)
     with Database.from_environment().transaction() as cursor:
         answer = explanation.explain(cursor, symbol, at, explanation.WIDTHS[every])
-    click.echo(json.dumps(answer, indent=2) if as_json else explanation_text.text(answer))
+    echo(json.dumps(answer, indent=2) if as_json else explanation_text.text(answer))

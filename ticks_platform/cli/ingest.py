@@ -13,13 +13,14 @@ import click
 
 from ticks_platform import local_feeds
 from ticks_platform.backoff import Backoff
+from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import project
 from ticks_platform.errors import ActionRequiredError, RetryableError
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.ingestion import lease
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.run import Ingestion, Progress
-from ticks_platform.timescale import sql_files
+from ticks_platform.timescale import readers, sql_files
 from ticks_platform.timescale.adoption.relations import require_own_tables
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 
@@ -64,7 +65,7 @@ def ingest(context: click.Context, feed: str, take_over: bool, quiet: bool) -> N
     try:
         held_by = _prepare(database, feed, stopping)
         if held_by and not take_over:
-            click.echo(f"ticks: feed {feed} is ingested by {held_by}; --take-over replaces it", err=True)
+            echo(f"ticks: feed {feed} is ingested by {held_by}; --take-over replaces it", err=True)
             context.exit(TAKEN_OVER)
         ingestion = Ingestion(
             feed=chosen,
@@ -77,20 +78,20 @@ def ingest(context: click.Context, feed: str, take_over: bool, quiet: bool) -> N
             _wait(ingestion, stopping)
         ingestion.wait(0)
     except LeaseLostError as error:
-        click.echo(f"ticks: {error}", err=True)
+        echo(f"ticks: {error}", err=True)
         context.exit(TAKEN_OVER)
     except ActionRequiredError as error:
-        click.echo(f"ticks: {error}", err=True)
+        echo(f"ticks: {error}", err=True)
         context.exit(ACTION_REQUIRED)
     except RetryableError as error:
-        click.echo(f"ticks: {error}", err=True)
+        echo(f"ticks: {error}", err=True)
         context.exit(FAILED)
     if ingestion.successor is not None:
-        click.echo(f"feed {feed} was handed over to {ingestion.successor}", err=True)
+        echo(f"feed {feed} was handed over to {ingestion.successor}", err=True)
         context.exit(TAKEN_OVER)
     if not stopping.is_set():
-        click.echo(f"feed {feed} is disabled; the job enable_feed enables it", err=True)
-    click.echo(f"feed {feed}: {_line(ingestion.progress())}", err=True)
+        echo(f"feed {feed} is disabled; the job enable_feed enables it", err=True)
+    echo(f"feed {feed}: {_line(ingestion.progress())}", err=True)
     context.exit(STOPPED)
 
 
@@ -100,10 +101,13 @@ def _prepare(database: Database, feed: str, stopping: threading.Event) -> str | 
     while not stopping.is_set():
         try:
             with database.transaction() as cursor:
-                require_own_tables(cursor)
-                sql_files.apply(cursor, *sql_files.HYPERTABLE)
-            with database.transaction() as cursor:
-                sql_files.apply(cursor, *sql_files.MACHINERY)
+                owns = readers.may_create(cursor)
+                if owns:
+                    require_own_tables(cursor)
+                    sql_files.apply(cursor, *sql_files.HYPERTABLE)
+            if owns:
+                with database.transaction() as cursor:
+                    sql_files.apply(cursor, *sql_files.MACHINERY)
             with database.transaction() as cursor:
                 held = lease.status(cursor, feed)
         except DatabaseUnavailableError as error:

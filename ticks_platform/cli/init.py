@@ -12,6 +12,7 @@ from string import Template
 
 import click
 
+from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import CommandError
 from ticks_platform.paths import shipped
 
@@ -39,9 +40,9 @@ def init(directory: Path, live: str | None) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
     (directory / ".env").chmod(0o600)
-    click.echo(f"{directory}: {len(files)} files, with the package {name}")
+    echo(f"{directory}: {len(files)} files, with the package {name}")
     go = "" if directory.resolve() == Path.cwd() else f"cd {shlex.quote(str(directory))} && "
-    click.echo(f"next: {go}ticks dev, then open http://localhost:3000")
+    echo(f"next: {go}ticks dev, then open http://localhost:3000")
 
 
 def _files(name: str, live: str | None) -> dict[str, str]:

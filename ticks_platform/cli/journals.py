@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import CommandError, project
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.ingestion.journal.journal_pair import journal_pair
@@ -34,7 +35,7 @@ def export(feed: str, file: Path) -> None:
     with _errors_of_files():
         for source, target in zip(journal_pair(first), journal_pair(file), strict=True):
             if source == first or source.exists():
-                click.echo(f"{target}: {export_journal(source, target)} frames")
+                echo(f"{target}: {export_journal(source, target)} frames")
 
 
 @click.command()
@@ -47,7 +48,7 @@ def replay(file: Path, feed: str | None) -> None:
         with journal_view(file) as journal:
             name = feed or journal.feed
         metrics = replay_journal(file, feed=settings.feed(name), database=Database.from_environment())
-    click.echo(
+    echo(
         f"feed {name}: {metrics.frames} frames; {metrics.loaded} events loaded, {metrics.duplicate} already there, "
         f"{metrics.rejected} rejected, {metrics.control} without market data"
     )

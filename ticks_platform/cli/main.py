@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 import ticks_platform
+from ticks_platform import masking
+from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import read_env_file
 from ticks_platform.errors import TicksPlatformError
 
@@ -51,7 +53,7 @@ class _Group(click.Group):
         except OSError as error:
             # A folder that may not be written to, a full disk.
             message = f"{error.filename or 'a file'} cannot be used: {error.strerror or error}"
-        click.echo(f"ticks: {message}", err=True)
+        echo(f"ticks: {message}", err=True)
         return context.exit(1)
 
 
@@ -64,6 +66,7 @@ def ticks() -> None:
     another one. Settings and keys in its .env are read where the environment does not have them.
     """
     read_env_file()
+    masking.install()
 
 
 def main() -> None:

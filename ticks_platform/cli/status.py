@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import CommandError, project
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.ingestion import status as feed_status
@@ -32,9 +33,9 @@ def status(context: click.Context, as_json: bool) -> None:
         found = feed_status.feeds(cursor, [feed.name for feed in settings.feeds])
     if as_json:
         records: list[dict[str, Any]] = [each.record() for each in found]
-        click.echo(json.dumps({"database": database.description, "feeds": records}, indent=2, default=str))
+        echo(json.dumps({"database": database.description, "feeds": records}, indent=2, default=str))
     else:
-        click.echo(f"database: {database.description}")
+        echo(f"database: {database.description}")
         for each in found:
-            click.echo(f"{each.feed}: {each.summary()}")
+            echo(f"{each.feed}: {each.summary()}")
     context.exit(0 if all(each.is_well for each in found) else 1)

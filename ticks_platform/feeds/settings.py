@@ -32,6 +32,7 @@ from ticks_platform.feeds.symbol_settings import (
     contradictions,
 )
 from ticks_platform.feeds.symbol_settings import SymbolSettings as SymbolSettings
+from ticks_platform.masking import know_variable
 from ticks_platform.settings_file import SettingsError as SettingsError
 from ticks_platform.settings_file import explain, read_settings, section
 
@@ -145,6 +146,7 @@ class FeedSettings(Section):
             raise ValueError(
                 "must be the name of an environment variable (A-Z, 0-9, _) that holds the key, not the key"
             )
+        know_variable(value)
         return value
 
     @field_validator("symbols", mode="before")

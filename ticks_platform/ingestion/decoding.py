@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,12 @@ SETTLING = 5.0
 """Seconds to wait for more events if the last ones are from the future: whether their stamps or our clock are wrong."""
 
 
+class Asked(Protocol):
+    """The symbols that a feed may store."""
+
+    def reject_others(self, batch: DecodedBatch) -> DecodedBatch: ...
+
+
 class Decoding:
     """The decoding of one loader."""
 
@@ -33,6 +40,7 @@ class Decoding:
         clock: ArrivalClock | None,
         silence: SilenceDetector | None,
         secondary: bool,
+        asked: Asked | None = None,
     ) -> None:
         """The arguments are those of the loader."""
         self._decode = decode
@@ -41,6 +49,7 @@ class Decoding:
         self._provider = clock.provider if clock is not None else ProviderClocks()
         self._silence = silence
         self._secondary = secondary
+        self._asked = asked
 
     def now(self) -> int:
         """The right time as far as is known, in nanoseconds since the Unix epoch."""
@@ -62,6 +71,8 @@ class Decoding:
             groups = [*groups, *(following or ())]
         if self._clock is not None:
             self._clock.learned()
+        if self._asked is not None:
+            batch = self._asked.reject_others(batch)
         if self._secondary:
             batch = batch._replace(ticks=batch.ticks.marked(SECONDARY))
         if self._silence is not None:

@@ -26,6 +26,7 @@ from ticks_platform.ingestion.journal.journal import FrameGroup, Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.rows import ledger
+from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, Stored
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
 from ticks_platform.ingestion.rows.equal_trades import connection
@@ -89,17 +90,19 @@ class Loader:
         coverage: Coverage | None = None,
         before: Sequence[Source] = (),
         secondary: bool = False,
+        asked: AskedSymbols | None = None,
         clock: ArrivalClock | None = None,
     ) -> None:
         """`decode_many` is a faster `decode` for ordinary frames. `silence` is told the symbols that were received.
         `coverage` is told each change, and stored with it. `before` are journals to load before `journal`; nothing is
         appended to them, and each is closed when it is loaded. `secondary` tells that the feed's ticks make no candles.
-        `clock` is told what events tell of it.
+        Events of symbols that are not `asked` for are rejected. `clock` is told what events tell of it.
         """
         self._database = database
         self._lease = lease
         self._decode = decode
-        self._decoding = Decoding(decode, decode_many, clock=clock, silence=silence, secondary=secondary)
+        self._asked = asked
+        self._decoding = Decoding(decode, decode_many, clock=clock, silence=silence, secondary=secondary, asked=asked)
         self._journal = journal
         self._sources = (*before, Source(lease, journal))
         self._received_twice: ReceivedTwice | None = None
@@ -338,6 +341,8 @@ class Loader:
     def _begin(self, cursor: Cursor) -> None:
         leases.renew(cursor, self._lease)
         self._aside.begin(cursor, self._lease)
+        if self._asked is not None:
+            self._asked.add_earlier(cursor, self._lease.feed)
         self._memory.horizon = stored_until(cursor, self._lease.feed)
 
     def _renew_lease(self, cursor: Cursor) -> None:

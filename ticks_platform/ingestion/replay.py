@@ -19,6 +19,7 @@ from ticks_platform.ingestion.journal.journal import Journal, JournalError
 from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Metrics
+from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 
@@ -58,10 +59,10 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
     already loaded from this journal are skipped, so a replay can be repeated. Raises JournalError, and FeedInUseError
     if the feed is being ingested.
     """
-    metrics = Metrics()
+    metrics, asked = Metrics(), AskedSymbols.of(feed)
     with tempfile.TemporaryDirectory(prefix="ticks-replay-") as folder:
         path = Path(folder) / "journal.sqlite3"
-        _copy_readable_groups(file, path, feed=feed.name)
+        written_by = _copy_readable_groups(file, path, feed=feed.name)
         with contextlib.closing(Journal(path, feed=feed.name, synthetic=feed.synthetic)) as journal:
             journal.stop_appending()
             with database.transaction() as cursor:
@@ -77,6 +78,8 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
                     journal_start=journal.start,
                     journal_frames=journal.frames_trimmed,
                 )
+            with database.transaction() as cursor:
+                asked.add_earlier(cursor, feed.name, written_by)
             journal.seek(lease.position, frames=lease.frames)
             Loader(
                 database=database,
@@ -85,6 +88,7 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
                 journal=journal,
                 metrics=metrics,
                 secondary=not feed.candles,
+                asked=asked,
             ).run()
     return metrics
 
@@ -99,8 +103,8 @@ def _check_not_in_use(cursor: Cursor, feed: str) -> None:
         )
 
 
-def _copy_readable_groups(source: Path, target: Path, *, feed: str) -> None:
-    """Copy a journal group by group, as the journal of a feed.
+def _copy_readable_groups(source: Path, target: Path, *, feed: str) -> str:
+    """Copy a journal group by group, as the journal of a feed; returns the feed that wrote it.
 
     If it is another feed's, its new id is derived from both, so that a replay can be repeated.
     """
@@ -120,6 +124,7 @@ def _copy_readable_groups(source: Path, target: Path, *, feed: str) -> None:
             with copy:
                 copy.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?)", (feed, synthetic, journal_id, *rest))
                 copy.executemany("INSERT INTO frame_group VALUES (?, ?, ?, ?, ?)", _groups(original, source))
+            return str(name)
     except sqlite3.DatabaseError as error:
         raise JournalError(f"{source} cannot be read: {error}") from error
 

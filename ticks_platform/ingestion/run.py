@@ -12,6 +12,7 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ticks_platform import masking
 from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Frame, Unsubscribed
@@ -31,6 +32,7 @@ from ticks_platform.ingestion.lease import HandedOverError
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Gauges, Metrics, MetricsPort
 from ticks_platform.ingestion.provider_trouble import ProviderTrouble
+from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.ingestion.worker import Worker
 from ticks_platform.paths import journal_path
 from ticks_platform.timescale.database import Database
@@ -88,6 +90,7 @@ class Ingestion:
         the feed's two journals. If `follow` is set and the feed has an owner, takes over as planned, with an overlap if
         `feed.overlaps`; otherwise at once.
         """
+        masking.install()
         self.feed = feed
         self.metrics = Metrics()
         self._connector = connector
@@ -104,6 +107,7 @@ class Ingestion:
         self._port: MetricsPort | None = None
         self._readiness = Readiness()
         self._unrecorded: list[Change] = []
+        self._asked = AskedSymbols(connector, feed.symbol_names())
         self._silence = SilenceDetector(feed.calendars(), patience=feed.stale_after_seconds)
         self._clock = ArrivalClock(feed.name, self._silence)
         self._clock.on_learned = self._follow_clock
@@ -166,6 +170,7 @@ class Ingestion:
     def apply_settings(self, feed: FeedSettings) -> None:
         """Stream the symbols of these settings from now on, without dropping the connections."""
         self.feed = feed
+        self._asked.add(feed.symbol_names())
         self._connector.use_symbols(asked(feed.symbols))
         self._silence.set_calendars(feed.calendars())
         self._coverage.apply_settings(feed, at=self._clock.now())
@@ -193,7 +198,7 @@ class Ingestion:
             retries=self.metrics.retries,
             waiting_bytes=self._journal.bytes_waiting if self._journal else 0,
             last_event_at=self.metrics.last_event_at,
-            trouble=self._current_trouble(),
+            trouble=masking.masked(self._current_trouble()),
             failed_channels=dict(self._failed_channels),
             silent_symbols=self._connection.unhealthy,
         )
@@ -270,6 +275,7 @@ class Ingestion:
             decode=self._connector.decode,
             decode_many=self._connector.decode_many,
             secondary=not self.feed.candles,
+            asked=self._asked,
             journal=journal,
             before=ownership.before,
             metrics=self.metrics,

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
+from ticks_platform.escaping import lines as without_controls
 from ticks_platform.pictures.svg import GRID, HEADING, INK, document, text
 
 PANEL_WIDTH, PANEL_HEIGHT = 440, 210
@@ -57,7 +58,7 @@ def draw(panels: Sequence[Panel], step: timedelta, *, columns: int = 2) -> str:
 
 def _panel(panel: Panel, step: timedelta) -> Iterator[str]:
     candles = [candle for candle in panel.candles if all(map(math.isfinite, candle[1:]))]
-    yield f"<title>{escape(panel.symbol)}</title>"
+    yield f"<title>{escape(without_controls(panel.symbol))}</title>"
     yield text(LEFT, 18, panel.symbol, size=13, weight="bold", fill=HEADING)
     if not candles:
         yield text(LEFT, PANEL_HEIGHT / 2, "no candles to draw")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
+from ticks_platform.escaping import lines
+
 INK, GRID = "#52606d", "#e4e7eb"
 HEADING = "#1f2933"
 """Colour of titles and names."""
@@ -23,5 +25,5 @@ def text(
     """A text whose baseline starts, or with `anchor` ends or has its middle, at this point."""
     return (
         f'<text x="{x:.0f}" y="{y:.0f}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" '
-        f'fill="{fill}">{escape(content)}</text>'
+        f'fill="{fill}">{escape(lines(content))}</text>'
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import quoteattr
 
 from ticks_platform.pictures.svg import GRID, HEADING, document, text
 
@@ -97,7 +97,7 @@ def _lane(lane: Lane, top: float, begin: datetime, end: datetime) -> Iterator[st
             paths.setdefault(span.kind, []).append(f"M{left:.1f} {middle}H{right:.1f}")
     for kind, path in paths.items():
         colour = "#fff" if kind == "not wanted" else _colour(kind)
-        yield f'<path class="{escape(kind)}" d="{"".join(path)}" stroke="{colour}" stroke-width="{BAR}"/>'
+        yield f'<path class={quoteattr(kind)} d="{"".join(path)}" stroke="{colour}" stroke-width="{BAR}"/>'
 
 
 def _axis(begin: datetime, end: datetime, bottom: float) -> Iterator[str]:

@@ -39,6 +39,12 @@ def let_read(cursor: Cursor, role: str) -> int:
     return len(tables)
 
 
+def may_create(cursor: Cursor) -> bool:
+    """Whether this role may create and change the platform's tables. A role that only writes rows may not."""
+    cursor.execute(sql_files.read("queries/grants/may_create.sql"))
+    return cursor.fetchone() == (True,)
+
+
 def writers(cursor: Cursor, candle: str) -> list[tuple[str, str]]:
     """Who else than its owner may write to a candle, and how."""
     cursor.execute(sql_files.read("queries/checks/only_its_owner_writes.sql"), {"candle": candle})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -67,9 +68,58 @@ def test_files_that_the_image_is_made_of_exist() -> None:
 
 def test_variables_are_documented() -> None:
     used = set(re.findall(r"\$\{(\w+):\?", TEXT))
-    assert used == set(re.findall(r"\$\{(\w+)", TEXT)), "a variable without a message for when it is missing"
+    images = set(re.findall(r"\$\{(\w+_IMAGE):-[\w./:-]+\}", TEXT))
+    assert used | images == set(re.findall(r"\$\{(\w+)", TEXT)), "a variable without a message for when it is missing"
     assert used == {name for name, needed in documented().items() if needed}
-    assert "TICKS_ALERT_WEBHOOK" in documented()
+    assert images == {name for name, needed in documented().items() if not needed}
+    assert "TICKS_ALERT_WEBHOOK" in (DEPLOY / "feeds.env.example").read_text(encoding="utf-8")
+
+
+def test_services_have_few_rights() -> None:
+    for name, service in SERVICES.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert "no-new-privileges:true" in service["security_opt"], name
+        assert "privileged" not in service
+        assert service.get("read_only", False) is (name in DAGSTER), name
+    assert "POSTGRES_USER" not in SERVICES["timescaledb"]["environment"], "the platform's role is no superuser"
+    assert "//ticks:" in SERVICES["code"]["environment"]["TICKS_DATABASE_URL"]
+
+
+def test_secrets_are_where_they_are_used() -> None:
+    places: dict[str, set[str]] = {}
+    for name, service in SERVICES.items():
+        for variable in re.findall(r"\$\{(\w+PASSWORD)", str(service.get("environment", {}))):
+            places.setdefault(variable, set()).add(name)
+    assert places == {
+        "TICKS_DB_ADMIN_PASSWORD": {"timescaledb"},
+        "TICKS_DB_PASSWORD": {"timescaledb", "code"},
+        "TICKS_GRAFANA_DB_PASSWORD": {"timescaledb", "grafana"},
+        "DAGSTER_STORAGE_PASSWORD": {"dagster-storage", *DAGSTER},
+        "GRAFANA_ADMIN_PASSWORD": {"grafana"},
+    }
+    files = {name: service["env_file"] for name, service in SERVICES.items() if "env_file" in service}
+    assert files == {"code": [{"path": "feeds.env", "required": False}]}
+
+
+def test_images_are_pinned(tmp_path: Path) -> None:
+    """With a docker that answers like the real one; that is asked for nothing else."""
+    for name in ("compose.yaml", "deploy/pin-images.sh"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text('#!/bin/sh\necho "sha256:0123$(echo "$6" | wc -c)"\n', encoding="utf-8")
+    docker.chmod(0o755)
+    (tmp_path / ".env").write_text("TICKS_DB_PASSWORD=kept\nGRAFANA_IMAGE=old\n", encoding="utf-8")
+    environment = {"PATH": f"{docker.parent}:{os.environ['PATH']}"}
+    for _ in range(2):
+        subprocess.run(
+            ["sh", "deploy/pin-images.sh"], cwd=tmp_path, env=environment, check=True, stdout=subprocess.DEVNULL
+        )
+    lines = (tmp_path / ".env").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "TICKS_DB_PASSWORD=kept"
+    assert {line.partition("=")[0] for line in lines[1:]} == set(re.findall(r"\$\{(\w+_IMAGE)", TEXT))
+    assert all(re.fullmatch(r"\w+_IMAGE=[\w./:-]+@sha256:\w+", line) for line in lines[1:])
 
 
 def test_no_password_is_in_it() -> None:

@@ -7,6 +7,8 @@ import dagster as dg
 from pydantic import Field
 
 from ticks_platform.alerts import webhook
+from ticks_platform.escaping import chat
+from ticks_platform.masking import mask
 
 INTERVAL = 30
 """Seconds between evaluations of the sensors."""
@@ -39,5 +41,5 @@ def is_on() -> bool:
 
 def short(text: str) -> str:
     """One line of bounded length, in which Slack finds neither mention nor link."""
-    text = " ".join(text.split())
+    text = chat(" ".join(mask(text).split()))
     return html.escape(text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 2] + " …", quote=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from ticks_platform.escaping import markdown
 from ticks_platform.pictures.candlesticks import Candlestick, Panel, draw
 from ticks_platform.timescale.candles.candles import Candle, CandleSummary
 from ticks_platform.timescale.candles.chart_query import newest_candles
@@ -47,5 +48,5 @@ def chart(cursor: "Cursor", candle: Candle, summary: CandleSummary) -> dict[str,
     width = f"{minutes:.0f} min" if minutes < 60 else f"{minutes / 60:.0f} h"
     image = base64.b64encode(draw(panels, step).encode()).decode()
     names = ", ".join(panel.symbol for panel in panels)
-    text = f"Candles of {width}\n\n![{names}](data:image/svg+xml;base64,{image})"
+    text = f"Candles of {width}\n\n![{markdown(names)}](data:image/svg+xml;base64,{image})"
     return {"chart": dg.MetadataValue.md(text)}

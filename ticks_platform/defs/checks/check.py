@@ -14,7 +14,9 @@ import psycopg2.errors
 from ticks_platform.defs.common.examples import examples, explained
 from ticks_platform.defs.common.labels import REFRESH_POOL
 from ticks_platform.defs.common.resources import DatabaseResource
+from ticks_platform.escaping import markdown
 from ticks_platform.feeds.settings import PlatformSettings
+from ticks_platform.masking import mask
 from ticks_platform.timescale import quality
 from ticks_platform.timescale.candles import definitions
 from ticks_platform.timescale.candles.candles import CANDLES, Candle
@@ -125,7 +127,8 @@ def _asset_check(check: Check, asset: str, settings: PlatformSettings, policies:
         return dg.AssetCheckResult(
             passed=verdict.passed,
             severity=verdict.severity or check.severity,
-            description=verdict.description,
+            # The UI reads it as Markdown, and it names symbols.
+            description=markdown(mask(verdict.description)),
             metadata=verdict.metadata,
         )
 

@@ -10,6 +10,7 @@ from ticks_platform.defs.common.labels import KINDS, LIVE, OWNERS, defined_in
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.defs.gaps.timeline import timeline
+from ticks_platform.escaping import markdown_cell
 from ticks_platform.ingestion.gaps import gaps
 from ticks_platform.timescale import gap_reports, sql_files
 from ticks_platform.timescale.gap_reports import GapRow
@@ -92,9 +93,7 @@ def _table(rows: list[GapRow]) -> str:
     lines = ["| feed | symbol | from (UTC) | to | seconds | cause | state | rows repaired | |", "|" + "---|" * 9]
     for row in rows:
         cells = record(row).data
-        lines.append(
-            "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells.values()) + " |"
-        )
+        lines.append("| " + " | ".join(markdown_cell(str(cell)) for cell in cells.values()) + " |")
     return "\n".join(lines)
 
 

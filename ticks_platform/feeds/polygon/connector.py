@@ -63,9 +63,9 @@ _ROUNDING = 1e-9
 
 _NAMES = {
     "stocks": re.compile(r"[A-Za-z][A-Za-z0-9.]*"),
-    "options": re.compile(r"O:.+"),
-    "indices": re.compile(r"I:.+"),
-    "crypto": re.compile(r".+-.+"),
+    "options": re.compile(r"O:[A-Za-z0-9._-]+"),
+    "indices": re.compile(r"I:[A-Za-z0-9.:_^-]+"),
+    "crypto": re.compile(r"[A-Za-z0-9._]+-[A-Za-z0-9._]+"),
     "forex": re.compile(r"[A-Z]{3}/[A-Z]{3}"),
 }
 """How each market writes its symbols, of which ``*`` is all."""

@@ -7,6 +7,10 @@ import logging
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+import msgspec
+
+from ticks_platform import masking
+from ticks_platform.escaping import printable
 from ticks_platform.feeds.events import (
     Acknowledged,
     Authenticated,
@@ -139,6 +143,9 @@ class StateTracker:
     def _change(self, state: State, detail: str, notice: Notice | None, *, stepped: int) -> None:
         check_transition(self.current, state)
         self.current = state
+        # What a provider says ends up in the log, in tables and in the UI; a refusal may repeat the key.
+        shown = masking.current().text
+        detail, notice = printable(shown(detail)), notice and _masked(notice, shown)
         level = logging.WARNING if state in (State.STALLED, State.BACKING_OFF, State.REFUSED) else logging.INFO
         if isinstance(notice, ChannelsFailed | ClockDoubt | ProviderError | Refused | RequestRefused | Silent):
             level = logging.WARNING
@@ -185,6 +192,22 @@ def describe(notice: Notice) -> str:
             return f"subscription refused: {reason}"
         case _:
             return notice.reason
+
+
+def _masked(notice: Notice, shown: Callable[[str], str]) -> Notice:
+    """A notice whose texts are masked: names of channels, which an answer may make up, and reasons."""
+    changes: dict[str, object] = {}
+    for field in notice.__struct_fields__:
+        value = getattr(notice, field)
+        if isinstance(value, str):
+            changes[field] = printable(shown(value))
+        elif isinstance(value, tuple):
+            changes[field] = tuple(map(shown, value))
+        elif isinstance(value, dict):
+            changes[field] = {
+                shown(name): printable(shown(each)) if isinstance(each, str) else each for name, each in value.items()
+            }
+    return msgspec.structs.replace(notice, **changes) if changes else notice
 
 
 def _enumerate(names: Collection[str]) -> str:

@@ -18,6 +18,7 @@ from ticks_platform.feeds.reference import Facts, Reference
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport.history_client import HistoryClient
 from ticks_platform.ingestion.repair import budget as repair_budget
+from ticks_platform.masking import mask
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database, storable
 
@@ -149,7 +150,7 @@ class Asking:
 
     def _note(self, request_id: int, outcome: str, *, pause: float | None = None) -> None:
         with self._database.transaction() as cursor:
-            self._budget.record_outcome(cursor, request_id, storable(outcome), pause=pause)
+            self._budget.record_outcome(cursor, request_id, storable(mask(outcome)), pause=pause)
 
     def _record(self, asked: _Asked, facts: Facts | None, problem: str | None) -> None:
         known = facts or Facts()
@@ -174,7 +175,7 @@ class Asking:
             "feed": self._feed.name,
             "symbols": [each.symbol for each in symbols],
             "asked": [each.spelling for each in symbols],
-            "problem": storable(problem),
+            "problem": storable(mask(problem)),
             "pause": pause,
         }
         with self._database.transaction() as cursor:

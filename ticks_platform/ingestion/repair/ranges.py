@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from psycopg2.extras import execute_values
 
 from ticks_platform.intervals import merge, subtract
+from ticks_platform.masking import mask
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import storable
 
@@ -136,13 +137,13 @@ def restart(cursor: Cursor, feed: str, journal_id: str) -> int:
 
 def postpone(cursor: Cursor, repair_id: int, *, seconds: float, reason: str) -> None:
     """Retry a range after so many seconds."""
-    parameters = {"repair_id": repair_id, "seconds": seconds, "reason": storable(reason)}
+    parameters = {"repair_id": repair_id, "seconds": seconds, "reason": storable(mask(reason))}
     cursor.execute(sql_files.read("queries/repair/postpone_range.sql"), parameters)
 
 
 def fail(cursor: Cursor, repair_id: int, reason: str) -> None:
     """Give a range up: a retry cannot succeed."""
-    parameters = {"repair_id": repair_id, "reason": storable(reason)}
+    parameters = {"repair_id": repair_id, "reason": storable(mask(reason))}
     cursor.execute(sql_files.read("queries/repair/fail_range.sql"), parameters)
 
 

@@ -32,9 +32,6 @@ _CHUNK_BYTES = 128 << 10
 """Bytes of frames that are decoded by one call: enough to make the call's cost negligible, few enough to hold the
 interpreter lock for at most a millisecond, and to limit the frames that one malformed frame sends to the slow path."""
 
-_ROWS = ("ticks", "quotes", "bars", "official_prices", "corrections", "halts")
-"""The rows of a batch, in the order of TABLES."""
-
 Decode = Callable[[bytes], list[Event]]
 DecodeMany = Callable[[Sequence[bytes]], Decoded | None]
 
@@ -101,7 +98,8 @@ class DecodedBatch(NamedTuple):
         return self._part(slice(None, middle), -1, boundary), self._part(slice(middle, None), boundary, self.end)
 
     def _part(self, groups: slice, begin: int, end: int) -> DecodedBatch:
-        parts: dict[str, Any] = dict(zip(_ROWS, (rows.between(begin, end) for rows in self.rows), strict=True))
+        names = ("ticks", "quotes", "bars", "official_prices", "corrections", "halts")
+        parts: dict[str, Any] = {name: getattr(self, name).between(begin, end) for name in names}
         return self._replace(
             groups=self.groups[groups],
             events_of=self.events_of[groups],

@@ -118,17 +118,18 @@ class TradeMemory:
     ) -> tuple[list[int], list[Suspect], set[int]]:
         """Repeats and suspects among these trades, and those of them whose ids turn out to say nothing."""
         whole = len(places) == len(old)
-        bases: list[Any] = list(zip(rows.symbols, rows.exchanges, rows.ids or (), strict=True))
+        columns = (rows.symbols, rows.exchanges, rows.ids or ())
         if not whole:
-            bases = [bases[place] for place in places.tolist()]
+            columns = tuple([column[place] for place in places.tolist()] for column in columns)  # type: ignore[assignment]
         # Without the day, which is computed for the few suspects only.
-        hashes = np.fromiter(map(hash, bases), np.int64, len(bases))
+        hashes = np.fromiter(map(hash, zip(*columns, strict=True)), np.int64, len(places))
         seen = self._recent.may_contain(hashes) | self._older.may_contain(hashes)
         self._recent.add(hashes)
         has_repeats = len(np.unique(hashes)) < len(hashes)
         suspicious = seen | (old if whole else old[places])
         if not has_repeats and not suspicious.any():
             return [], [], set()
+        bases: list[Any] = list(zip(*columns, strict=True))
         days = trade_days(rows.times[places]).tolist()
         keys: list[Any] = [(*base, day) for base, day in zip(bases, days, strict=True)]
         data = [rows.data(place) for place in places.tolist()] if has_repeats else []

@@ -8,10 +8,8 @@ import logging
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import psycopg2
 from psycopg2 import sql
-from psycopg2.extras import execute_values
 
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.lease import Lease
@@ -21,6 +19,7 @@ from ticks_platform.ingestion.rows import (
     duplicate_trades,
     equal_trades,
     halts,
+    ledger,
     malformed_fields,
     official_prices,
     stored_trades,
@@ -41,10 +40,8 @@ from ticks_platform.ingestion.rows.tables import (
 )
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.columnstore import DirectCompress
-from ticks_platform.timescale.database import storable
 from ticks_platform.timescale.failures import UNSTORABLE, Meaning, first_line, is_of_state, meaning
 from ticks_platform.timescale.splitting import Splitter, attempt, store_items
-from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -124,11 +121,6 @@ class NextBatch(NamedTuple):
         """Its events."""
         return self.prepared.batch
 
-    @property
-    def is_one_group(self) -> bool:
-        """Whether it has no halves: a checkpoint is at the end of a group of frames."""
-        return len(self.batch.groups) == 1
-
     def halves(self, lease: Lease) -> tuple[NextBatch, NextBatch]:
         """The first half of its groups and the second, each to be committed by itself."""
         memory = self.memory
@@ -184,7 +176,7 @@ class Store:
             else:
                 loaded = self._copy(cursor, batch, table, rows, prepared.encoded.get(table.name), stored.refused)
                 stored.loaded.extend((table, part) for part in loaded)
-        self._store_rejected(cursor, batch, batch.rejected + stored.refused)
+        ledger.add_rejected(cursor, self._lease, batch, batch.rejected + stored.refused)
         error = attempt(cursor, lambda: malformed_fields.add(cursor, self._lease.feed, batch.malformed))
         if error is not None:
             logger.warning(
@@ -352,28 +344,6 @@ class Store:
         if inserted:
             return inserted > 0
         return self.attempt >= LAST_ATTEMPT and not is_of_state(error)
-
-    def _store_rejected(self, cursor: Cursor, batch: DecodedBatch, rejected: Sequence[RejectedEvent]) -> None:
-        if rejected:
-            numbers = batch.groups_of(np.array([event.position for event in rejected], np.int64)).tolist()
-            execute_values(
-                cursor,
-                sql_files.read("queries/ledger/record_rejected_events.sql"),
-                [
-                    (
-                        self._lease.feed,
-                        self._lease.journal_number,
-                        event.position,
-                        from_nanoseconds(event.received_at),
-                        storable(event.reason),
-                        event.raw,
-                        event.place,
-                        batch.groups[number].epoch,
-                        batch.groups[number].connection,
-                    )
-                    for event, number in zip(rejected, numbers, strict=True)
-                ],
-            )
 
 
 def _symbols(ticks: Rows) -> int:

@@ -1,0 +1,128 @@
+"""Which symbols a feed may store: those that somebody asked for, now or earlier.
+
+A provider that sends others, by mistake or on purpose, would fill the tables, and put names of its own choosing where
+people read them. Their events are rejected, with their bytes: `ticks reload-rejected` loads them once they are in
+feeds.yaml.
+
+A symbol that was asked for earlier stays known: frames are in flight when it is removed, and a journal that waited for
+the database may be older than feeds.yaml.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ticks_platform.feeds.connector import Connector
+from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent
+from ticks_platform.ingestion.rows.tables import Rows
+from ticks_platform.timescale import sql_files
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+_MAX_REMEMBERED = 100_000
+"""Names that a pattern has permitted and that are remembered."""
+
+_SMALL = 4096
+"""Bytes of a frame that is stored with each of its rejected events, so that each can be loaded by itself."""
+
+_SHOWN = 60
+"""Characters of a name in a reason."""
+
+
+class AskedSymbols:
+    """The names that ticks of a feed may carry. Symbols may be added from another thread than asks."""
+
+    def __init__(self, connector: Connector, symbols: Iterable[str]) -> None:
+        """`symbols` are those of feeds.yaml."""
+        self._connector = connector
+        self._names: frozenset[str] = frozenset()
+        self._patterns: tuple[re.Pattern[str], ...] = ()
+        self._permitted: set[str] = set()
+        self.add(symbols)
+
+    @classmethod
+    def of(cls, feed: FeedSettings) -> AskedSymbols:
+        """Those of a feed."""
+        return cls(feed.keyless_connector(), feed.symbol_names())
+
+    def add(self, symbols: Iterable[str]) -> None:
+        """Symbols of feeds.yaml are asked for from now on; those of before stay known."""
+        names, patterns = set(self._names), list(self._patterns)
+        for symbol in symbols:
+            pattern = self._connector.many_names(symbol)
+            if pattern is None:
+                names |= {self._connector.symbol_of(symbol), *self._connector.former_names(symbol)}
+            elif pattern not in patterns:
+                patterns.append(pattern)
+        self._names, self._patterns = frozenset(names), tuple(patterns)
+
+    def add_earlier(self, cursor: Cursor, *feeds: str) -> None:
+        """Add what these feeds have ever asked for, as far as the database knows."""
+        cursor.execute(sql_files.read("queries/feeds/earlier_symbols.sql"), {"feeds": list(feeds)})
+        earlier = [symbol for (symbol,) in cursor.fetchall()]
+        self.add(symbol for symbol in earlier if self._connector.many_names(symbol) is not None)
+        self._names |= frozenset(earlier)
+
+    def reject_others(self, batch: DecodedBatch) -> DecodedBatch:
+        """A batch in which the events of other symbols are rejected."""
+        rejected: list[RejectedEvent] = []
+        kept = []
+        for rows in batch.rows:
+            names = rows.column("symbol")
+            try:
+                unknown = self._unknown(set(names))
+            except TypeError:
+                unknown = set()  # one of them is no text; `store` finds it
+            if unknown:
+                refused = np.fromiter((name in unknown for name in names), np.bool_, len(names))
+                rejected += self._rejected(batch, rows, names, refused)
+                rows = rows.where(~refused)
+            kept.append(rows)
+        if not rejected:
+            return batch
+        ticks, quotes, bars, official_prices, corrections, halts = kept
+        return batch._replace(
+            ticks=ticks,
+            quotes=quotes,
+            bars=bars,
+            official_prices=official_prices,
+            corrections=corrections,
+            halts=halts,
+            rejected=batch.rejected + rejected,
+        )
+
+    def _rejected(
+        self, batch: DecodedBatch, rows: Rows, names: list[str], refused: npt.NDArray[np.bool_]
+    ) -> Iterator[RejectedEvent]:
+        stored: bytes | None = None
+        for place in np.flatnonzero(refused).tolist():
+            event = batch.reject(int(rows.positions[place]), int(rows.received_at[place]), _reason(names[place]))
+            # A large frame of them is stored once, with its first event, and not once for each.
+            if event.raw is stored and len(stored) > _SMALL:
+                event = event._replace(raw=b"")
+            else:
+                stored = event.raw
+            yield event
+
+    def _unknown(self, names: set[str]) -> set[str]:
+        """Those of these names that nobody asked for."""
+        unknown = names - self._names - self._permitted
+        if not unknown or not self._patterns:
+            return unknown
+        fitting = {name for name in unknown if any(pattern.fullmatch(name) for pattern in self._patterns)}
+        if len(self._permitted) + len(fitting) > _MAX_REMEMBERED:
+            self._permitted.clear()
+        self._permitted |= fitting
+        return unknown - fitting
+
+
+def _reason(name: str) -> str:
+    shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
+    return f"{shown} is not among the feed's symbols; if it is wanted, add it to them in feeds.yaml"

@@ -1,0 +1,227 @@
+"""A key that a provider repeats in all ways, and everything that is kept or shown: it is nowhere.
+
+The journal has the frames as received, and is its owner's alone; so it is not searched. Nor is the environment.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import socket
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import dagster as dg
+import pytest
+
+from ticks_platform import masking
+from ticks_platform.alerts import webhook
+from ticks_platform.defs.alerts.posting import short
+from ticks_platform.defs.ingestion import ingest
+from ticks_platform.feeds.transport import reconnect
+from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
+from ticks_platform.timescale.database import Database
+from ticks_platform_tests.support.feeds import Peer, PeerServer, RecordedBackoff, wait_until
+from ticks_platform_tests.support.webhook_receiver import receiving
+
+KEY = 'k7/Qm+3"wZ=p9 Lx%vT2'
+FORMS = (
+    KEY,
+    quote(KEY, safe=""),
+    json.dumps(KEY)[1:-1],
+    base64.b64encode(KEY.encode()).decode().rstrip("="),
+    KEY.encode().hex(),
+    KEY[:12],
+)
+
+
+class Telltale:
+    """A provider that repeats the key in a refusal, in events, in a message to close, and then refuses for good."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.streaming = threading.Event()
+
+    def __call__(self, peer: Peer) -> None:
+        self.connections += 1
+        if self.connections == 1:
+            body = json.dumps({"code": 429, "message": f"{KEY} has too many requests"}).encode()
+            self._chunked(peer, "429 Too Many Requests", body)
+        elif self.connections == 2:
+            peer.upgrade()
+            for message in (
+                {"event": "subscribe-status", "status": "ok", "success": [{"symbol": "AAPL"}],
+                 "fails": [{"symbol": "MSFT", "message": f"not with apikey={KEY}"}, {"symbol": KEY}]},
+                {"event": "status", "status": "error", "message": f"see https://h/?k={quote(KEY, safe='')}"},
+                {"event": "price", "symbol": "AAPL", "price": "x", "timestamp": 1, "currency": KEY},
+                {"event": "price", "symbol": KEY, "price": 1.5, "timestamp": 1_790_000_000},
+            ):  # fmt: skip
+                peer.send(json.dumps(message).encode())
+            peer.send(f'{{"event":"price","symbol":"{KEY}'.encode())
+            self.streaming.wait(20)
+            peer.send((1008).to_bytes(2, "big") + f"bad key {KEY}".encode(), 8)
+        else:
+            self._chunked(peer, "401 Unauthorized", json.dumps({"code": 401, "message": f"API key {KEY}"}).encode())
+
+    @staticmethod
+    def _chunked(peer: Peer, status: str, body: bytes) -> None:
+        """A response whose chunks and packets end in the middle of the key."""
+        peer.read_request()
+        head = f"HTTP/1.1 {status}\r\nX-Key: {quote(KEY)}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        peer.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer.socket.sendall(head.encode())
+        for begin in range(0, len(body), 7):
+            part = body[begin : begin + 7]
+            peer.socket.sendall(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+        peer.socket.sendall(b"0\r\n\r\n")
+
+
+@pytest.fixture
+def provider() -> Iterator[tuple[Telltale, PeerServer]]:
+    telltale = Telltale()
+    with PeerServer(telltale) as server:
+        yield telltale, server
+
+
+@pytest.fixture
+def masked() -> Iterator[None]:
+    """What is logged is masked, as after the platform's definitions are loaded."""
+    factory = logging.getLogRecordFactory()
+    masking.install.cache_clear()
+    masking.install()
+    yield
+    logging.setLogRecordFactory(factory)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("masked")
+def test_a_key_is_nowhere(
+    provider: tuple[Telltale, PeerServer],
+    project: Path,
+    load: Callable[[], dg.Definitions],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    telltale, server = provider
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("TICKS_TEST_KEY", KEY)
+    monkeypatch.setattr(ingest, "FIRST_REPORT", 0.1)
+    monkeypatch.setattr(reconnect, "CONFIRM_REFUSAL_AFTER", 0.1)
+    monkeypatch.setattr(reconnect, "Backoff", lambda **_: RecordedBackoff())
+    # An exception in a connector may have the whole URL in its text.
+    decode = TwelveDataConnector.decode
+
+    def decode_badly(self: TwelveDataConnector, frame: bytes) -> object:
+        if b"timestamp" in frame and KEY.encode()[:4] in frame:
+            raise ValueError(f"cannot decode what wss://h/?apikey={quote(KEY)} sent: {KEY!r}")
+        return decode(self, frame)
+
+    monkeypatch.setattr(TwelveDataConnector, "decode", decode_badly)
+    monkeypatch.setattr(TwelveDataConnector, "decode_many", lambda *_: None)
+    port = free_port()
+    (project / "feeds.yaml").write_text(
+        f"feeds: {{stocks: {{provider: twelve_data, endpoint: '{server.url}', api_key_env: TICKS_TEST_KEY, "
+        f"metrics_port: {port}, symbols: [AAPL, MSFT]}}}}",
+        encoding="utf-8",
+    )
+    metrics: list[str] = []
+    results: list[dg.ExecuteInProcessResult] = []
+
+    @dg.op
+    def fails_with_the_key() -> None:
+        try:
+            raise KeyError(f"https://h/?apikey={quote(KEY)}")  # noqa: TRY301
+        except KeyError as error:
+            raise RuntimeError(f"no luck with {KEY}") from error
+
+    @dg.job(executor_def=dg.in_process_executor)
+    def failing() -> None:
+        fails_with_the_key()
+
+    with receiving() as receiver, dg.instance_for_test() as instance:
+        ingesting = load().resolve_job_def("ingest")
+
+        def run() -> None:
+            results.append(
+                ingesting.execute_in_process(instance=instance, partition_key="stocks", raise_on_error=False)
+            )
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        wait_until(lambda: rejected(database), "rejected events", 60)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            metrics.append(answer.read().decode())
+        telltale.streaming.set()
+        thread.join(60)
+        failing.execute_in_process(instance=instance, raise_on_error=False)
+        alert_about(instance, receiver.url)
+        stored = b"".join(path.read_bytes() for path in Path(instance.root_directory).rglob("*") if path.is_file())
+        events = b"no luck" in stored and b"refused the API key" in stored
+        texts = list(receiver.texts)
+
+    assert results
+    assert not results[0].success
+    assert events
+    assert texts
+    output = capfd.readouterr()
+    places = {
+        "Dagster's storage": stored.decode(errors="replace"),
+        "tables": dump(database),
+        "metrics": metrics[0],
+        "alerts": "\n".join(texts),
+        "log": caplog.text,
+        "output": output.out + output.err,
+    }
+    for place, text in places.items():
+        for form in FORMS:
+            assert form not in text, (place, text[max(0, text.find(form) - 300) : text.find(form) + 100])
+    for place in ("Dagster's storage", "tables", "alerts", "log"):
+        assert masking.MASK in places[place], f"the provider's words did not reach {place}"
+
+
+def rejected(database: Database) -> bool:
+    with database.transaction() as cursor:
+        cursor.execute("SELECT to_regclass('ticks_platform.rejected_event') IS NOT NULL")
+        if cursor.fetchone() != (True,):
+            return False
+        cursor.execute("SELECT count(*) FROM ticks_platform.rejected_event")
+        row = cursor.fetchone()
+        return bool(row and row[0] >= 3)
+
+
+def dump(database: Database) -> str:
+    """All rows of all tables, as text and with the bytes of binary columns."""
+    parts = []
+    with database.transaction() as cursor:
+        cursor.execute(
+            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables "
+            "WHERE schemaname IN ('public', 'ticks_platform') ORDER BY 1"
+        )
+        for (table,) in cursor.fetchall():
+            cursor.execute(f"SELECT row::text FROM {table} AS row")
+            parts += [text for (text,) in cursor.fetchall()]
+        cursor.execute("SELECT raw FROM ticks_platform.rejected_event")
+        parts += [bytes(raw).decode(errors="replace") for (raw,) in cursor.fetchall()]
+    return "\n".join(parts)
+
+
+def alert_about(instance: dg.DagsterInstance, url: str) -> None:
+    """Post what each failed run has to say."""
+    for record in instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])):
+        for entry in instance.all_logs(record.dagster_run.run_id):
+            data = entry.dagster_event.event_specific_data if entry.dagster_event else None
+            error = getattr(data, "error", None)
+            if error is not None:
+                webhook.post(url, f"{short(str(error))}, {KEY}")
