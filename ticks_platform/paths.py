@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib.resources
 import logging
 import os
 import shlex
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -63,6 +65,20 @@ def make_private(folder: Path) -> None:
                     error.strerror,
                     shlex.quote(str(path)),
                 )
+
+
+def create_private(path: Path) -> None:
+    """Create an empty file that its owner alone can read, if there is none; SQLite's other files follow it."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+@contextlib.contextmanager
+def open_lock(path: Path) -> Iterator[None]:
+    """Lock out other processes that open this journal: setting a file aside, or replacing it, is not atomic."""
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def shipped(name: str) -> Path:

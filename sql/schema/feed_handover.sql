@@ -1,7 +1,8 @@
 -- Planned hand-overs of a feed from one owner to the next: both receive for some seconds, and what both received is stored once.
 CREATE TABLE IF NOT EXISTS ticks_platform.feed_handover (
     feed                 text        NOT NULL REFERENCES ticks_platform.feed,
-    -- The successor's, reserved at the begin: what it receives from then on is accounted for under this epoch.
+    -- The successor's, reserved at the begin: what it receives from then on is accounted for under this epoch. Below zero, it is no
+    -- hand-over: a journal came back, and is compared with what others have stored since.
     epoch                bigint      NOT NULL,
     successor            text        NOT NULL,
     journal_id           uuid        NOT NULL,

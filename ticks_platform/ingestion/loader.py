@@ -19,7 +19,7 @@ from ticks_platform.ingestion.decoding import Decoding
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.gaps.gaps import GapUpdates
 from ticks_platform.ingestion.gaps.refused_times import RefusedTimes
-from ticks_platform.ingestion.handover import handover, received_twice
+from ticks_platform.ingestion.handover import handover, received_twice, returned
 from ticks_platform.ingestion.handover.handover import Source
 from ticks_platform.ingestion.handover.received_twice import ReceivedTwice, Uncompared
 from ticks_platform.ingestion.journal.journal import FrameGroup, Journal
@@ -62,8 +62,7 @@ HEARTBEAT_INTERVAL = 2.0
 """Seconds between heartbeats while there is nothing to load."""
 
 REOPEN_AFTER = 10.0
-"""Seconds since the last heartbeat after which others may have closed this owner's coverage: less than DEAD_AFTER, to
-be safe."""
+"""Seconds since the last heartbeat after which others may have closed this owner's coverage: less than DEAD_AFTER."""
 
 
 class CheckpointError(RetryableError):
@@ -194,11 +193,12 @@ class Loader:
         """Continue with a journal; if it is a successor's, first find the events that its predecessor has stored."""
         self._lease, self._journal = source
         self._store = Store(self._lease)
-        found = self._transactions.until_committed(
-            lambda cursor: received_twice.lookup(cursor, self._journal.journal_id)
-        )
+        found = self._transactions.until_committed(lambda c: received_twice.lookup(c, source.journal.journal_id))
         if isinstance(found, Uncompared):
-            found = received_twice.find(self._transactions, self._renew_lease, found, self._journal, self._decode)
+            back = returned.comparing(*source, self._decode)
+            found = received_twice.find(
+                self._transactions, self._renew_lease, found, self._journal, self._decode, returned=back
+            )
         self._received_twice = found
 
     def _load(self, preparing: ThreadPoolExecutor) -> None:

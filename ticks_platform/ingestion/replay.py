@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from ticks_platform.errors import RetryableError
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import lease as leases
+from ticks_platform.ingestion.handover import returned
 from ticks_platform.ingestion.journal import file as journal_file
 from ticks_platform.ingestion.journal.journal import Journal, JournalError
 from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
+from ticks_platform.paths import create_private
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 
@@ -42,7 +44,7 @@ def export(source: Path, target: Path) -> int:
         raise JournalError(f"{target} exists already; an export does not overwrite files")
     with journal_view(source):
         pass  # raises if it is not a journal, before anything is written
-    journal_file.create_private(target)
+    create_private(target)
     with (
         contextlib.closing(journal_file.connect_read_only(source)) as original,
         contextlib.closing(sqlite3.connect(target)) as copy,
@@ -67,6 +69,7 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
             journal.stop_appending()
             with database.transaction() as cursor:
                 _check_not_in_use(cursor, feed.name)
+                latest = leases.latest_journal(cursor, feed.name)
                 lease = leases.take(
                     cursor,
                     feed=feed.name,
@@ -78,6 +81,7 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
                     journal_start=journal.start,
                     journal_frames=journal.frames_trimmed,
                 )
+                returned.announce(cursor, [(lease, journal)], latest=latest)
             with database.transaction() as cursor:
                 asked.add_earlier(cursor, feed.name, written_by)
             journal.seek(lease.position, frames=lease.frames)

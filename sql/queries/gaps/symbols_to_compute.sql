@@ -6,12 +6,13 @@
 WITH changed AS (
     SELECT symbol, first_begin FROM unnest(%(symbols)s::text[], %(begins)s::timestamptz[]) AS given (symbol, first_begin)
 ),
+-- EXCEPT and not NOT EXISTS: it is hashed, also where a table was just filled and has no statistics, when the planner takes a join of
+-- all pairs.
 uncovered AS (
-    SELECT symbol
-    FROM ticks_platform.feed_symbol AS wanted
-    WHERE feed = %(feed)s AND wanted_until IS NULL AND NOT EXISTS (
-        SELECT FROM ticks_platform.feed_coverage AS known
-        WHERE known.feed = %(feed)s AND known.symbol = wanted.symbol AND coalesce(known.ends_at, 'infinity') = 'infinity'
+    (
+        SELECT symbol FROM ticks_platform.feed_symbol WHERE feed = %(feed)s AND wanted_until IS NULL
+        EXCEPT
+        SELECT symbol FROM ticks_platform.feed_coverage WHERE feed = %(feed)s AND coalesce(ends_at, 'infinity') = 'infinity'
     )
     UNION
     SELECT symbol FROM ticks_platform.feed_gap WHERE feed = %(feed)s AND ends_at IS NULL

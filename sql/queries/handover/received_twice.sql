@@ -1,4 +1,4 @@
--- The last hand-over into a journal: feed, epoch, the positions that are left out (NULL until that is decided), the number of the
+-- The last hand-over into a journal, or its return (epoch below zero): feed, epoch, the positions that are left out (NULL until that is decided), the number of the
 -- predecessor's journal, and when the predecessor's last frame arrived, in nanoseconds since the Unix epoch.
 SELECT
     planned.feed,
@@ -13,5 +13,5 @@ SELECT
 FROM ticks_platform.feed_handover AS planned
 LEFT JOIN ticks_platform.feed_checkpoint AS checkpoint ON checkpoint.journal_id = planned.predecessor_journal
 WHERE planned.journal_id = %(journal_id)s
-ORDER BY planned.epoch DESC
+ORDER BY planned.begun_at DESC
 LIMIT 1;

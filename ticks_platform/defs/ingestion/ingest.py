@@ -4,6 +4,7 @@ Ingestion is an op, not an asset: as a running asset it would never be materiali
 downstream of it. Its run reports to the asset `stocks_real_time` instead, once a minute.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -21,6 +22,8 @@ from ticks_platform.feeds.settings import PlatformSettings
 from ticks_platform.ingestion.run import Ingestion
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 REPORT_INTERVAL = 60.0
 """Seconds between reports."""
@@ -76,7 +79,7 @@ def stream_ticks(context: dg.OpExecutionContext, ticks_ingestion: IngestionResou
     try:
         _stream(context, ticks_ingestion, feed)
     except ActionRequiredError as refused:
-        context.instance.add_run_tags(context.run_id, {REFUSED_TAG: "true"})
+        _try(context, "mark itself as refused", context.instance.add_run_tags, context.run_id, {REFUSED_TAG: "true"})
         raise dg.Failure(
             f"{refused}. This feed is not tried again until the code location is reloaded or `dagster dev` restarted."
         ) from refused
@@ -105,22 +108,22 @@ def _stream(context: dg.OpExecutionContext, ticks_ingestion: IngestionResource, 
                 if now >= fence_at:
                     fence_at = now + FENCE_INTERVAL
                     if _try(context, "see whether it was declared finished", _finished_by_somebody_else, context):
-                        context.log.warning("this run was declared finished from outside; it stops now")
+                        _say(context, logging.WARNING, "this run was declared finished from outside; it stops now")
                         break
                     current = ticks_ingestion.current(settings)
                     if current is None:
-                        context.log.info(f"feed '{feed}' is no longer in feeds.yaml; this run ends")
+                        _say(context, logging.INFO, f"feed '{feed}' is no longer in feeds.yaml; this run ends")
                         break
                     if not _can_continue(settings, current):
                         if current != asked_for and _ask_for_successor(context, feed):
                             asked_for = current
                     elif current.feeds != settings.feeds:
-                        context.log.info(f"the symbols of feed '{feed}' have changed in feeds.yaml")
+                        _say(context, logging.INFO, f"the symbols of feed '{feed}' have changed in feeds.yaml")
                         stream.apply_settings(current.feeds[0])
                         _try(context, "bring the table instrument up to date", ticks_ingestion.keep_instruments)
                         settings = current
             else:
-                context.log.info(_why_it_ended(stream, feed))
+                _say(context, logging.INFO, _why_it_ended(stream, feed))
     finally:
         if stream is not None:
             _try(context, "report its progress", reporter.report, stream.progress(), stream.metrics)
@@ -131,8 +134,16 @@ def _try(context: dg.OpExecutionContext, what: str, work: Callable[..., T], *arg
     try:
         return work(*arguments)
     except Exception as error:  # noqa: BLE001  (whatever Dagster's storage or the database raises)
-        context.log.warning(f"this run could not {what}: {type(error).__name__}: {error}")
+        _say(context, logging.WARNING, f"this run could not {what}: {type(error).__name__}: {error}")
         return None
+
+
+def _say(context: dg.OpExecutionContext, level: int, message: str) -> None:
+    """Log in Dagster; where its storage is away too, only in this process's log, since the feed must go on."""
+    try:
+        context.log.log(level, message)
+    except Exception:  # noqa: BLE001  (whatever the storage raises)
+        logger.log(level, message)
 
 
 def _why_it_ended(stream: Ingestion, feed: str) -> str:
@@ -147,7 +158,11 @@ def _ask_for_successor(context: dg.OpExecutionContext, feed: str) -> bool:
 
     def ask() -> bool:
         context.instance.add_run_tags(context.run_id, {SUCCESSOR_TAG: reason})
-        context.log.info(f"{reason}; this run of feed '{feed}' continues until another one takes over")
+        _say(
+            context,
+            logging.INFO,
+            f"{reason}; this run of feed '{feed}' continues until another one takes over",
+        )
         return True
 
     return bool(_try(context, "ask for its successor", ask))

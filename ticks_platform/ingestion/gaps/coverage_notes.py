@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ticks_platform.ingestion.journal.file import open_lock
+from ticks_platform.paths import open_lock
 
 logger = logging.getLogger(__name__)
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ticks_platform.ingestion.handover.equal_events import FIELDS, key_of
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.rows.decode import FUTURE_TOLERANCE, Decode, DecodedBatch, decode_groups
@@ -53,17 +54,11 @@ _COMMON = 1_000_000_000
 _GROUPS = 500
 """Groups of frames that are decoded at a time."""
 
-_FIELDS = {
-    TICKS.name: ("price", "day_volume", "size", "bid", "ask", "exchange"),
-    QUOTES.name: ("bid", "bid_size", "ask", "ask_size", "exchange"),
-}
-"""The fields that are compared, in addition to symbol and time."""
-
 _STORED = {
     TICKS.name: "queries/handover/stored_ticks.sql",
     QUOTES.name: "queries/handover/stored_quotes.sql",
 }
-"""The queries for the rows of one journal; their columns are in the order of `_FIELDS`."""
+"""The queries for the rows of one journal; their columns are in the order of `FIELDS`."""
 
 
 class ReceivedTwice:
@@ -142,11 +137,17 @@ def find(
     uncompared: Uncompared,
     journal: Journal,
     decode: Decode,
+    *,
+    returned: Callable[[Cursor], npt.NDArray[np.int64]],
 ) -> ReceivedTwice:
     """Find and record the events of a successor's journal that its predecessor has stored.
 
-    Waits until all of the predecessor's last events have arrived, up to MAX_LAG. Raises AbandonedError.
+    If it is a journal that came back, `returned` finds those that others have stored. Otherwise waits until all of the
+    predecessor's last events have arrived, up to MAX_LAG. Raises AbandonedError.
     """
+
+    if uncompared.epoch < 0:
+        return _settle(transactions, renew_lease, uncompared, returned)
 
     def work(cursor: Cursor) -> Comparison:
         renew_lease(cursor)
@@ -209,6 +210,29 @@ def record(cursor: Cursor, journal: Uncompared, found: ReceivedTwice) -> None:
     )
 
 
+def _settle(
+    transactions: Transactions,
+    renew_lease: Callable[[Cursor], None],
+    journal: Uncompared,
+    work: Callable[[Cursor], npt.NDArray[np.int64]],
+) -> ReceivedTwice:
+    """Compare and record in one transaction. Raises AbandonedError."""
+
+    def settled(cursor: Cursor) -> ReceivedTwice:
+        renew_lease(cursor)
+        found = ReceivedTwice(work(cursor))
+        record(cursor, journal, found)
+        return found
+
+    found = transactions.until_committed(settled)
+    logger.warning(
+        "feed %s: a journal came back that was not the last to receive; skipping %d of its events, which are stored",
+        journal.feed,
+        len(found.positions),
+    )
+    return found
+
+
 def _parts(groups: Iterable[FrameGroup], *, until: int) -> Iterator[tuple[list[FrameGroup], bool]]:
     """Split the groups up to a time into parts, and tell of each whether it continues the session of the part before.
 
@@ -250,7 +274,7 @@ class _Session:
 
     def __init__(self) -> None:
         self._begin = self._last = 0
-        self._events: dict[str, _Events] = {table: {} for table in _FIELDS}
+        self._events: dict[str, _Events] = {table: {} for table in FIELDS}
 
     def add(self, part: list[FrameGroup], decode: Decode, *, until: int) -> None:
         """Add the events that arrived up to a time."""
@@ -281,14 +305,14 @@ def _add_received(events: _Events, table: Table, rows: Rows, *, until: int) -> N
     """Add the successor's events that arrived up to `until`."""
     if not rows.events:
         return
-    compared = attrgetter("symbol", *_FIELDS[table.name])
+    compared = attrgetter("symbol", *FIELDS[table.name])
     times = (rows.times("time") // 1000).tolist()
     arrivals, positions = rows.received_at.tolist(), rows.positions.tolist()
     for event, at, arrival, position in zip(rows.as_events(), times, arrivals, positions, strict=True):
         is_trade = table is TICKS and (event.trade_id or event.size is not None)
         if arrival <= until and not is_trade:
             symbol, *values = compared(event)
-            known = events.setdefault(_key((symbol, at, *values)), _Arrivals([], [], []))
+            known = events.setdefault(key_of((symbol, at, *values)), _Arrivals([], [], []))
             known.after.append(arrival)
             known.positions.append(position)
 
@@ -310,7 +334,7 @@ def _add_stored(
         },
     )
     for *key, arrival in cursor:
-        events.setdefault(_key(key), _Arrivals([], [], [])).before.append(arrival * 1000)
+        events.setdefault(key_of(key), _Arrivals([], [], [])).before.append(arrival * 1000)
     for known in events.values():
         known.before.sort()
 
@@ -361,8 +385,3 @@ def count_common(before: list[int], after: list[int], *, begin: int, end: int, l
         if cost <= lowest:
             best, lowest = number, cost
     return best
-
-
-def _key(values: Iterable[Any]) -> tuple[Any, ...]:
-    # NaN is NULL in the database, and not equal to itself.
-    return tuple(None if value != value else value for value in values)

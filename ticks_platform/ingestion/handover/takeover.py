@@ -15,7 +15,7 @@ import psycopg2
 from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import lease as leases
-from ticks_platform.ingestion.handover import handover
+from ticks_platform.ingestion.handover import handover, returned
 from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Source
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.journal.journal_pair import JournalPair
@@ -94,7 +94,9 @@ class Takeover:
                 journal_start=own.start,
                 journal_frames=own.frames_trimmed,
             )
-            return lease, own, self._sources(cursor, lease, [journal for journal in journals if journal is not own])
+            before = self._sources(cursor, lease, [journal for journal in journals if journal is not own])
+            returned.announce(cursor, [*before, Source(lease, own)], latest=latest)
+            return lease, own, before
 
         return self._seek(*self._until_committed(work))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
+import logging
 import shlex
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +18,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+import ticks_platform
 from ticks_platform.errors import ActionRequiredError, RetryableError
 from ticks_platform.feeds.events import Frame
+from ticks_platform.paths import create_private
 from ticks_platform.timescale import sql_files
 
 APPLICATION_ID = 0x7469636B
@@ -26,6 +30,8 @@ APPLICATION_ID = 0x7469636B
 VERSION = 1
 """Version of the file's layout, in SQLite's user_version."""
 
+
+logger = logging.getLogger(__name__)
 
 _LOCK_PATIENCE = 5.0
 """Seconds that a reader waits for a process that opens or replaces the file."""
@@ -130,12 +136,6 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def create_private(path: Path) -> None:
-    """Create an empty file that its owner alone can read, if there is none; SQLite's other files follow it."""
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-
-
 def connect_read_only(path: Path) -> sqlite3.Connection:
     """Open a journal read-only. Raises JournalError if there is none."""
     if not path.exists():
@@ -177,14 +177,6 @@ def is_damage(error: sqlite3.Error) -> bool:
     """Whether an error means that the file is damaged; otherwise it is temporary, or a bug."""
     # Only SQLITE_CORRUPT and SQLITE_NOTADB have no subclass of their own.
     return type(error) is sqlite3.DatabaseError
-
-
-@contextlib.contextmanager
-def open_lock(path: Path) -> Iterator[None]:
-    """Lock out other processes that open this journal: setting a file aside, or replacing it, is not atomic."""
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @contextlib.contextmanager
@@ -252,3 +244,145 @@ def describe_damage(feed: str, error: Exception, aside: Path) -> str:
         f"the journal of feed '{feed}' is damaged ({error}) and was set aside as {aside}. To load the frames that can "
         f"still be read, run `ticks replay {shlex.quote(str(aside))}`"
     )
+
+
+def is_disk(error: sqlite3.OperationalError) -> bool:
+    """Whether the disk is full or fails, and not only the file locked."""
+    # Python 3.10 does not tell SQLite's code.
+    return "disk" in str(error)
+
+
+class Reader:
+    """Reads one file; if the journal is rewritten, a reading that has begun ends in the old file."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = connect(path)
+        self._lock = threading.Condition()
+        self._users = 0
+        self._retired = False
+
+    @contextlib.contextmanager
+    def use(self) -> Iterator[sqlite3.Connection]:
+        """The connection."""
+        with self._lock:
+            self._users += 1
+        try:
+            yield self._connection
+        finally:
+            with self._lock:
+                self._users -= 1
+                self._close_if_unused()
+                self._lock.notify_all()
+
+    def groups(self, position: int, end: int) -> Iterator[FrameGroup]:
+        """Yield the groups from this position to this end. Raises sqlite3.Error and UnreadableError."""
+        with self.use() as connection:
+            rows = connection.execute(
+                "SELECT position, end, data FROM frame_group WHERE position >= ? AND position < ? ORDER BY position",
+                (position, end),
+            )
+            with contextlib.closing(rows):
+                for begin, until, data in rows:
+                    contents = decode(data, position=begin, end=until)
+                    yield FrameGroup(begin, until, *msgspec.structs.astuple(contents))
+
+    def retire(self) -> None:
+        """Close it as soon as nobody reads."""
+        with self._lock:
+            self._retired = True
+            self._close_if_unused()
+
+    def wait_unused(self, seconds: float) -> bool:
+        """Wait until nobody reads; whether that is so."""
+        with self._lock:
+            return self._lock.wait_for(lambda: not self._users, seconds)
+
+    def _close_if_unused(self) -> None:
+        if self._retired and not self._users:
+            self._connection.close()
+
+
+class Opened(NamedTuple):
+    """A journal as its new owner finds it."""
+
+    journal_id: str
+    frames_trimmed: int
+    """Frames that were committed and deleted."""
+    generation: int
+    """This owner's number."""
+    trimmed: int
+    """Everything before this position is committed and deleted."""
+    end: int
+    """The position after the last frame."""
+    frames: int
+    """Frames before that."""
+
+
+def open_file(
+    path: Path, *, feed: str, synthetic: bool, finish: Callable[[Path], None], release: Callable[[], None]
+) -> tuple[sqlite3.Connection, Opened]:
+    """Open a journal for writing, or create it; call it under `open_lock`.
+
+    A damaged file is set aside. `finish` ends what a cut-off rewrite has begun; on a full disk, `release` gives back
+    the space that is reserved for this. Raises JournalError and
+    JournalUnavailableError.
+    """
+    try:
+        try:
+            finish(path)
+            return _open(path, feed, synthetic)
+        except (OSError, sqlite3.OperationalError):
+            # Even a file that is only read needs space for SQLite's index of the log.
+            release()
+            finish(path)
+            return _open(path, feed, synthetic)
+    except (OSError, sqlite3.OperationalError) as error:
+        raise JournalUnavailableError(f"the journal of feed '{feed}' ({path}) cannot be opened now: {error}") from error
+    except sqlite3.DatabaseError as error:
+        logger.error(  # noqa: TRY400  (the message is complete)
+            "%s. Creating a new one", describe_damage(feed, error, set_aside(path))
+        )
+        return _open(path, feed, synthetic)
+
+
+def _open(path: Path, feed: str, synthetic: bool) -> tuple[sqlite3.Connection, Opened]:
+    connection = connect(path)
+    try:
+        return connection, _take_ownership(connection, path, feed, synthetic)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _take_ownership(connection: sqlite3.Connection, path: Path, feed: str, synthetic: bool) -> Opened:
+    check_header(connection, path)
+    connection.executescript(sql_files.read("journal/journal.sql"))
+    # Each of these would be a write, and the disk may be full.
+    for name, value in (("application_id", APPLICATION_ID), ("user_version", VERSION)):
+        if connection.execute(f"PRAGMA {name}").fetchone()[0] != value:
+            connection.execute(f"PRAGMA {name} = {value}")
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:
+        row = connection.execute("SELECT * FROM journal").fetchone()
+        if row is None:
+            row = (feed, synthetic, str(uuid.uuid4()), 0, 0, 0)
+            connection.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?)", row)
+            connection.execute(sql_files.read("journal/created_by.sql"))
+            connection.execute("INSERT INTO created_by VALUES (?)", (ticks_platform.__version__,))
+        owner, was_synthetic, journal_id, generation, trimmed, frames_trimmed = row
+        if owner != feed:
+            raise JournalError(
+                f"{path} is the journal of feed '{owner}', not of '{feed}': move it away, or give the feed "
+                "its old name back"
+            )
+        if bool(was_synthetic) is not synthetic:
+            kinds = ("live", "the stand-in's")
+            raise JournalError(
+                f"{path} holds frames that are {kinds[bool(was_synthetic)]}, but feed '{feed}' is now "
+                f"{kinds[synthetic]}: remove the journal, or give the feed another name"
+            )
+        # Below zero if a process ended while it replaced the file.
+        generation = abs(generation) + 1
+        connection.execute("UPDATE journal SET generation = ?", (generation,))
+        end, frames = end_of(connection)
+    return Opened(journal_id, frames_trimmed, generation, trimmed, end, frames)

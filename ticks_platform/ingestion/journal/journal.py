@@ -17,21 +17,21 @@ from pathlib import Path
 
 from ticks_platform.feeds.events import Frame
 from ticks_platform.ingestion.journal import file as journal_file
-from ticks_platform.ingestion.journal import opening, space
+from ticks_platform.ingestion.journal import space
 from ticks_platform.ingestion.journal.file import (
     FrameGroup,
     JournalDamagedError,
     JournalError,
     JournalFencedError,
     JournalUnavailableError,
+    Reader,
     contents_of,
     frame_size,
 )
-from ticks_platform.ingestion.journal.reader import Reader
-from ticks_platform.ingestion.journal.rewrite import rewrite
-from ticks_platform.ingestion.journal.room import Room
+from ticks_platform.ingestion.journal.rewrite import finish, rewrite
+from ticks_platform.ingestion.journal.space import Room
 from ticks_platform.ingestion.journal.sync import SyncThread
-from ticks_platform.paths import make_private
+from ticks_platform.paths import make_private, open_lock
 
 __all__ = [
     "SYNC_INTERVAL",
@@ -90,8 +90,10 @@ class Journal:
         self._damage: JournalDamagedError | None = None
         self._budget = space.Budget.of(max_bytes)
         self._reserve = space.Reserve(path, self._budget.reserve)
-        with journal_file.open_lock(path):
-            self._writer, opened = opening.open_file(path, feed=feed, synthetic=synthetic, reserve=self._reserve)
+        with open_lock(path):
+            self._writer, opened = journal_file.open_file(
+                path, feed=feed, synthetic=synthetic, finish=finish, release=self._reserve.release
+            )
             self._identity = journal_file.identity(path)
         self.journal_id, self.frames_trimmed, self._generation = opened[:3]
         self._trimmed, self._end, self._frames = opened[3:]
@@ -157,7 +159,7 @@ class Journal:
             try:
                 self._insert(size, len(frames), contents)
             except sqlite3.OperationalError as error:
-                if not (_is_disk(error) and self._rewrite()):
+                if not (journal_file.is_disk(error) and self._rewrite()):
                     raise
                 self._insert(size, len(frames), contents)
             self._end += size
@@ -249,7 +251,7 @@ class Journal:
                 logger.warning("%s cannot be trimmed now: %s", self._path, error)
             self._room.trimmed(max(0, size))
             # An older release, or a higher limit, may have left a larger file.
-            if not deleted or space.size(self._path) > self._budget.total:
+            if not deleted or space.size_of(self._path) > self._budget.total:
                 self._rewrite()
             self._changed.notify_all()
 
@@ -313,7 +315,7 @@ class Journal:
         """Replace the file by one with the waiting frames only, if that frees space; whether it was done."""
         if not self._room.for_copy(self.bytes_waiting):
             return False
-        with journal_file.open_lock(self._path):
+        with open_lock(self._path):
             if not self._is_owner():
                 return False
             self._reserve.release()
@@ -368,7 +370,7 @@ class Journal:
 
     def _set_aside(self, error: Exception) -> JournalDamagedError | JournalFencedError:
         """Rename the damaged file if this is still its owner, and return what to raise."""
-        with journal_file.open_lock(self._path):
+        with open_lock(self._path):
             if self._damage is None:
                 if not self._is_owner():
                     return self._fenced()
@@ -391,9 +393,3 @@ class Journal:
         """
         with self._changed:
             self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-
-
-def _is_disk(error: sqlite3.OperationalError) -> bool:
-    """Whether the disk is full or fails, and not only the file locked."""
-    # Python 3.10 does not tell SQLite's code.
-    return "disk" in str(error)

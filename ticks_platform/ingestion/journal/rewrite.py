@@ -15,8 +15,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from ticks_platform.ingestion.journal import file as journal_file
-from ticks_platform.ingestion.journal import space
+from ticks_platform.paths import create_private
 from ticks_platform.timescale import sql_files
 
 
@@ -25,7 +24,7 @@ class Replaced:
 
     def __init__(self, path: Path) -> None:
         """Open them, before they are replaced."""
-        self._files = [os.open(file, os.O_RDWR) for file in (path, space.log_of(path)) if file.exists()]
+        self._files = [os.open(file, os.O_RDWR) for file in (path, _log(path)) if file.exists()]
 
     def cut(self) -> None:
         """Free the space that they take. Whoever reads them gets an error."""
@@ -71,7 +70,7 @@ def finish(path: Path) -> None:
         return
     _sync_folder(path)
     # The log belongs to the old file: SQLite would apply it to the new one.
-    for old in (space.log_of(path), space.index_of(path)):
+    for old in (_log(path), path.with_name(f"{path.name}-shm")):
         with contextlib.suppress(FileNotFoundError):
             old.unlink()
     ready.rename(path)
@@ -81,15 +80,16 @@ def finish(path: Path) -> None:
 def _copy(path: Path, new: Path, *, position: int) -> None:
     with contextlib.suppress(FileNotFoundError):
         new.unlink()
-    journal_file.create_private(new)
+    create_private(new)
     with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as copy:
         # Nothing to roll back to: the file is removed if this fails.
         copy.execute("PRAGMA journal_mode = OFF")
         copy.execute("PRAGMA synchronous = FULL")
         copy.executescript(sql_files.read("journal/journal.sql"))
-        copy.execute(f"PRAGMA application_id = {journal_file.APPLICATION_ID}")
-        copy.execute(f"PRAGMA user_version = {journal_file.VERSION}")
         copy.execute("ATTACH ? AS old", (str(path),))
+        for name in ("application_id", "user_version"):
+            (value,) = copy.execute(f"PRAGMA old.{name}").fetchone()
+            copy.execute(f"PRAGMA main.{name} = {value}")
         copy.execute("BEGIN")
         copy.execute(sql_files.read("queries/journal/copy_state.sql"), {"position": position})
         copy.execute("INSERT INTO main.frame_group SELECT * FROM old.frame_group WHERE position >= ?", (position,))
@@ -106,6 +106,10 @@ def _copy(path: Path, new: Path, *, position: int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _log(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
 
 
 def _new(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import signal
 import sqlite3
@@ -9,11 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy
 
 from ticks_platform.defs.common import resources
 from ticks_platform.defs.common.runs import FEED_TAG, FOLLOW_TAG, REFUSED_TAG, SUCCESSOR_TAG
@@ -251,6 +254,43 @@ def test_run_that_somebody_has_declared_failed_stops(
     running.result()
     assert one(database, "SELECT released_at IS NOT NULL FROM ticks_platform.feed_lease")
     assert one(database, "SELECT sum(loaded)::int FROM ticks_platform.feed_ledger") == 100
+
+
+@pytest.mark.usefixtures("feeds")
+def test_an_outage_of_dagsters_storage_ends_no_feed(
+    database: Database, stand_in: StandIn, start: Callable[[], Running], instance: dg.DagsterInstance, feeds: Path
+) -> None:
+    running = start()
+    stream(database, stand_in, 100)
+    run_id = running.run.run_id
+    history = Path(instance.root_directory) / "history"
+    away = history.with_name("history, away")
+    history.rename(away)
+    try:
+        history.touch()
+        with pytest.raises(sqlalchemy.exc.OperationalError):
+            instance.get_run_by_id(run_id)
+        # Longer than several looks at the fence and reports, with changes that it would like to tell.
+        ends = time.monotonic() + 2
+        write_feeds(feeds, stand_in.url(key=None), symbols="{AAPL: Apple, MSFT: Microsoft, TSLA: Tesla}")
+        stand_in.wait_until_subscribed("AAPL", "MSFT", "TSLA")
+        for total in itertools.count(200, 100):
+            stand_in.send_exactly(100)
+            eventually("ticks land", partial(_landed, database, total))
+            if time.monotonic() > ends:
+                break
+    finally:
+        history.unlink()
+        away.rename(history)
+    eventually("it looks at the fence again", lambda: running.run.run_id == run_id)
+    assert running.thread.is_alive()
+    turn_off(database)
+    assert running.result().success
+    assert reports(instance, run_id)[-1]["ticks"] == total
+
+
+def _landed(database: Database, ticks: int) -> bool:
+    return bool(one(database, "SELECT count(*) FROM stocks_real_time") == ticks)
 
 
 @pytest.mark.usefixtures("feeds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -499,3 +500,43 @@ def test_the_providers_reason_is_recorded(database: Database, lease: Any) -> Non
 
 def test_sql_presumes_an_owner_dead_after_the_same_time() -> None:
     assert f"INTERVAL '{DEAD_AFTER:.0f} seconds'" in sql_files.read("schema/candle_reasons.sql")
+
+
+def _first_start(database: Database, take_lease: TakeLease, symbols: int) -> dict[str, float]:
+    """Compute the gaps of so many symbols in tables without statistics; seconds by query."""
+    with database.transaction() as cursor:
+        for table in ("feed_symbol", "feed_coverage", "feed_gap"):
+            cursor.execute(f"TRUNCATE ticks_platform.{table} CASCADE")
+            cursor.execute("SET LOCAL statement_timeout = '60s'")
+    lease = take_lease("run")
+    took: dict[str, float] = {}
+    names = [f"S{number}" for number in range(symbols)]
+    with database.transaction() as cursor:
+        arguments = {"feed": lease.feed, "names": names, "at": at(0), "half": names[::2], "streaming": at(20)}
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed_symbol (feed, symbol, calendar, wanted_from) "
+            "SELECT %(feed)s, name, 'always', %(at)s FROM unnest(%(names)s) AS name",
+            arguments,
+        )
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed_coverage (feed, symbol, begins_at, epoch, connection) "
+            "SELECT %(feed)s, name, %(streaming)s, 1, 1 FROM unnest(%(half)s) AS name",
+            arguments,
+        )
+    with database.transaction() as cursor:
+        began = time.perf_counter()
+        updated = gaps.update(cursor, lease.feed, now=at(60))
+        took["first"] = time.perf_counter() - began
+        assert (updated.symbols, updated.found) == (symbols, symbols)
+    with database.transaction() as cursor:
+        began = time.perf_counter()
+        assert gaps.update(cursor, lease.feed, now=at(70)).symbols == symbols // 2
+        took["later"] = time.perf_counter() - began
+    return took
+
+
+@pytest.mark.full
+def test_gaps_of_many_symbols_on_first_start_cost_no_more_a_symbol(database: Database, take_lease: TakeLease) -> None:
+    few, many = _first_start(database, take_lease, 1_500), _first_start(database, take_lease, 12_000)
+    for name in few:
+        assert many[name] < 2.5 * 8 * few[name] + 1, (few, many)
