@@ -7,7 +7,9 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_lease (
     heartbeat_at  timestamptz NOT NULL,
     released_at   timestamptz,
     -- The journal that the owner appends to, one of the feed's journals on its machine.
-    journal_id    uuid
+    journal_id    uuid,
+    -- What is wrong with the clock of the owner's machine, in words; NULL while it is right as far as the owner can tell.
+    clock_trouble text
 );
 
 -- For tables of releases in which a feed had one journal on a machine.
@@ -15,6 +17,10 @@ DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed_lease'::regclass AND attname = 'journal_id') THEN
         ALTER TABLE ticks_platform.feed_lease ADD COLUMN journal_id uuid;
+    END IF;
+    -- Of releases that did not look at the clock.
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed_lease'::regclass AND attname = 'clock_trouble') THEN
+        ALTER TABLE ticks_platform.feed_lease ADD COLUMN clock_trouble text;
     END IF;
 END
 $$;

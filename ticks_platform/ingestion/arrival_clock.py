@@ -50,6 +50,10 @@ class ArrivalClock:
         silence.ahead = ClockWatch().stepped / 1e9
         self._doubt = ""
         self._doubted_at = float("-inf")
+        self.told: str | None = None
+        """The trouble that the database has."""
+        self.telling: str | None = None
+        """The trouble that it gets with the current transaction."""
         self.doubts = 0
         """How often the clock was set, or the machine slept; each connection counts."""
 
@@ -127,6 +131,11 @@ class ArrivalClock:
 
     def _recent_doubt(self) -> str:
         return self._doubt if steady() - self._doubted_at < SAID_FOR else ""
+
+    def has_news(self) -> bool:
+        """Whether the database has to be told something else; `telling` is what."""
+        self.telling = self.trouble
+        return self.telling != self.told
 
     @property
     def trouble(self) -> str | None:

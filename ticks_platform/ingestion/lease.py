@@ -173,6 +173,12 @@ def renew(cursor: Cursor, lease: Lease) -> bool:
     return bool(row[0])
 
 
+def set_clock_trouble(cursor: Cursor, lease: Lease, trouble: str | None) -> None:
+    """Say what is wrong with the owner's clock; None if nothing is."""
+    parameters = {"feed": lease.feed, "epoch": lease.epoch, "owner": lease.owner, "trouble": trouble}
+    cursor.execute(sql_files.read("queries/lease/set_clock_trouble.sql"), parameters)
+
+
 def check_handed_over(cursor: Cursor, lease: Lease) -> None:
     """Raises HandedOverError if a successor has taken the feed over from this lease as planned."""
     parameters = {"feed": lease.feed, "epoch": lease.epoch, "owner": lease.owner}

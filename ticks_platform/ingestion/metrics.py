@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -111,6 +111,9 @@ class Gauges(NamedTuple):
 
     waiting_bytes: int
     connected: bool
+    clock_corrections: Mapping[int, float] = {}
+    """Seconds that are added to arrivals, by connection."""
+    clock_doubts: int = 0
 
 
 class _FeedCollector(Collector):
@@ -143,10 +146,23 @@ class _FeedCollector(Collector):
         for name, text, value in (
             ("ticks_journal_waiting_bytes", "Bytes in the journal that are not committed.", gauges.waiting_bytes),
             ("ticks_connected", "1 while data streams.", int(gauges.connected)),
+            (
+                "ticks_clock_doubts",
+                "Times the clock was set, or the machine slept.",
+                gauges.clock_doubts,
+            ),
         ):
             gauge = GaugeMetricFamily(name, text, labels=["feed"])
             gauge.add_metric([self._feed], value)
             yield gauge
+        clock = GaugeMetricFamily(
+            "ticks_clock_correction_seconds",
+            "Added to arrivals, since the clock is wrong.",
+            labels=["feed", "connection"],
+        )
+        for connection, seconds in gauges.clock_corrections.items():
+            clock.add_metric([self._feed, str(connection)], seconds)
+        yield clock
         for name, text, histogram in (
             ("ticks_commit_latency_seconds", "From arrival to commit.", metrics.commit_latency),
             ("ticks_provider_latency_seconds", "From the provider's stamp to arrival.", metrics.provider_latency),

@@ -396,4 +396,6 @@ class Ingestion:
 
     def _gauges(self) -> Gauges:
         progress = self.progress()
-        return Gauges(progress.waiting_bytes, connected=progress.state is State.STREAMING)
+        corrections = {each.connection: each.correction for each in self._clock.states()}
+        streams = progress.state is State.STREAMING
+        return Gauges(progress.waiting_bytes, streams, corrections, self._clock.doubts)

@@ -86,6 +86,12 @@ def channels(cursor: Cursor, feeds: Sequence[str]) -> list[Channels]:
     return [Channels(*row) for row in cursor.fetchall()]
 
 
+def clock_troubles(cursor: Cursor, feeds: Sequence[str]) -> dict[str, str]:
+    """What is wrong with the clocks of the machines that ingest these feeds, by feed."""
+    cursor.execute(sql_files.read("queries/checks/clocks_are_right.sql"), {"feeds": list(feeds)})
+    return dict(cursor.fetchall())
+
+
 class UnknownCondition(NamedTuple):
     """A condition without a rule, with the number of the ticks that have it."""
 

@@ -182,6 +182,7 @@ def test_what_there_is(platform: dg.Definitions) -> None:
     assert {(key.asset_key.to_user_string(), key.name) for key in repository.asset_graph.asset_check_keys} == {
         ("stocks_real_time", "ticks_are_fresh"),
         ("stocks_real_time", "channels_are_streaming"),
+        ("stocks_real_time", "clocks_are_right"),
         ("stocks_real_time", "symbols_have_one_primary_feed"),
         ("stocks_real_time", "ledger_balances"),
         ("stocks_real_time", "every_tick_is_there"),

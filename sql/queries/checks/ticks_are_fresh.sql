@@ -3,8 +3,9 @@
 SELECT
     feed.feed,
     enabled,
-    max(last_received_at) AS last_received_at,
-    extract(epoch FROM now() - max(last_received_at))::double precision AS age_seconds
+    -- By a clock that is ahead, they arrived after they were committed.
+    max(least(last_received_at, changed_at)) AS last_received_at,
+    extract(epoch FROM now() - max(least(last_received_at, changed_at)))::double precision AS age_seconds
 FROM ticks_platform.feed
 LEFT JOIN ticks_platform.feed_hour ON feed_hour.feed = feed.feed AND destination NOT IN ('tick_correction', 'trading_halt')
 WHERE feed.feed = ANY (%(feeds)s)

@@ -6,5 +6,6 @@ SET
     journal_id = %(journal)s,
     taken_at = clock_timestamp(),
     heartbeat_at = clock_timestamp(),
-    released_at = NULL
+    released_at = NULL,
+    clock_trouble = NULL
 WHERE feed = %(feed)s AND epoch = %(predecessor_epoch)s;

@@ -11,5 +11,6 @@ ON CONFLICT (feed) DO UPDATE SET
     taken_at = excluded.taken_at,
     heartbeat_at = excluded.heartbeat_at,
     released_at = NULL,
+    clock_trouble = NULL,
     journal_id = excluded.journal_id
 RETURNING epoch;

@@ -141,6 +141,17 @@ def channels_are_streaming(subject: Subject) -> Verdict:
     )
 
 
+def clocks_are_right(subject: Subject) -> Verdict:
+    """No machine that ingests has a wrong clock; a function, since the runs say what is wrong."""
+    with subject.database.transaction() as cursor:
+        found = quality.clock_troubles(cursor, [feed.name for feed in subject.settings.feeds])
+    return Verdict(
+        passed=not found,
+        description=" ".join(found.values()) or "the clocks agree with the providers'",
+        metadata={"feeds": dg.MetadataValue.int(len(found))},
+    )
+
+
 def conditions_are_known(subject: Subject) -> Verdict:
     """No tick has a condition without a rule; a function, since feeds.yaml says which feeds have rules."""
     feeds = eligibility.feeds_with_rules(subject.settings.feeds)

@@ -49,6 +49,15 @@ CHECKS = (
         "pace and its calendar explain.",
     ),
     Check(
+        "clocks_are_right",
+        (TICKS,),
+        feeds.clocks_are_right,
+        WARN,
+        "The clock of each machine that ingests agrees with the event times of its providers to two seconds, and was "
+        "not set by over a second in the last ten minutes; nor did the machine sleep. A wrong clock is corrected in "
+        "received_at, and time in doubt is a gap.",
+    ),
+    Check(
         "symbols_have_one_primary_feed",
         (TICKS,),
         feeds.symbols_have_one_primary_feed,

@@ -67,8 +67,8 @@ class Contents(msgspec.Struct, array_like=True):
     connection: int
     received_at: list[int]
     frames: list[bytes]
-    # Journals of releases before 0.3.0 do not have these.
-    stepped: int = 0
+    # Journals of older releases do not have these.
+    stepped: int | None = None
     correction: int = 0
 
 
@@ -89,8 +89,9 @@ class FrameGroup(NamedTuple):
     received_at: list[int]
     """By the wall clock of this machine, in nanoseconds since the Unix epoch."""
     frames: list[bytes]
-    stepped: int = 0
-    """Nanoseconds by which that clock was set since the process of this epoch began."""
+    stepped: int | None = None
+    """Nanoseconds by which that clock was set since the process of this epoch began; None if an older release did not
+    tell."""
     correction: int = 0
     """Nanoseconds to add to it, since it is wrong: as known when the group was appended, after decoding as it is."""
 

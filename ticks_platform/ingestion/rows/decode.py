@@ -339,27 +339,27 @@ def _corrections(
     """Nanoseconds to add to the arrivals of each group, after learning from its ticks, quotes and bars (`kinds`).
 
     None if not `is_final`, and the last events of a connection are from the future though too few to tell that our
-    clock is behind: then nothing is learned.
+    clock is behind: then nothing is learned. Groups of journals of older releases stay as they are.
     """
     by_connection: dict[tuple[int, int], list[int]] = {}
     for number, group in enumerate(groups):
-        by_connection.setdefault((group.epoch, group.connection), []).append(number)
+        if group.stepped is not None:
+            by_connection.setdefault((group.epoch, group.connection), []).append(number)
     found: list[tuple[ProviderClock, list[int], list[Lead]]] = []
     for key, numbers in by_connection.items():
-        clock = clocks.of(*key)
-        first = groups[numbers[0]]
+        clock, first, last = clocks.of(*key), groups[numbers[0]], groups[numbers[-1]]
         if clock.told is None and first.correction:
-            clock.told = first.stepped + first.correction
-        leads = _leads(groups, kinds, None if len(by_connection) == 1 else numbers)
-        if not is_final and _is_doubtful(clock, leads, groups[numbers[-1]].stepped):
+            clock.told = (first.stepped or 0) + first.correction
+        leads = _leads(groups, kinds, None if len(numbers) == len(groups) else numbers)
+        if not is_final and _is_doubtful(clock, leads, last.stepped or 0):
             return None
         found.append((clock, numbers, leads))
     result = [0] * len(groups)
     for clock, numbers, leads in found:
         if leads:
-            clock.observe(leads, stepped=groups[numbers[-1]].stepped)
+            clock.observe(leads, stepped=groups[numbers[-1]].stepped or 0)
         for number in numbers:
-            result[number] = clock.correction(groups[number].stepped)
+            result[number] = clock.correction(groups[number].stepped or 0)
     return result
 
 
@@ -374,21 +374,18 @@ def _leads(groups: Sequence[FrameGroup], kinds: Sequence[Rows], numbers: Sequenc
     leads: list[Lead] = []
     starts = [group.position for group in groups]
     for rows in kinds:
-        if not len(rows.events):
-            continue
         places = np.arange(len(rows.events))
         if numbers is not None:
             places = places[np.isin(np.searchsorted(starts, rows.positions, side="right") - 1, numbers)]
         places = _sample(places)
         group_of = np.searchsorted(starts, rows.positions[places], side="right") - 1
         for place, group in zip(places.tolist(), group_of.tolist(), strict=True):
-            if isinstance(rows.events, TickColumns):
-                time = rows.events.time[place]
-            else:
-                event = rows.events[place]
-                time = event.end_time if isinstance(event, Bar) else event.time
+            event = None if isinstance(rows.events, TickColumns) else rows.events[place]
+            time = (
+                rows.times("time")[place] if event is None else event.end_time if isinstance(event, Bar) else event.time
+            )
             if isinstance(time, int | np.integer) and abs(int(time)) < 1 << 62:
-                at = int(rows.received_at[place]) - groups[group].stepped
+                at = int(rows.received_at[place]) - (groups[group].stepped or 0)
                 leads.append(Lead(at, int(time) - at))
     return sorted(leads)
 

@@ -92,8 +92,7 @@ def entries(
             duplicate=int(duplicate_of[number]),
             rejected=int(rejected_of[number]),
             control=int(batch.control_of[number]),
-            # What was refused proves no coverage.
-            last_data_at=first if batch.events_of[number] > batch.control_of[number] + rejected_of[number] else None,
+            last_data_at=first if batch.events_of[number] > batch.control_of[number] else None,
         )
         found[key] = _sum(found[key], entry) if key in found else entry
     return list(found.values())

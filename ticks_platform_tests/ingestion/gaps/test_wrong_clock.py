@@ -130,6 +130,8 @@ def test_a_machine_20_minutes_behind_stores_what_it_gets(
         assert "feed 'test': on connection 1, this machine's clock is 1" in trouble
         assert "s behind the provider's" in trouble
         assert "NTP" in trouble
+        told = "SELECT clock_trouble FROM ticks_platform.feed_lease"
+        await_true(lambda: "behind the provider's" in (rows(database, told)[0][0] or ""))
         machine.wrong = 0.0
         flow(running)
         assert "set forward by 1200.0 s" in (running.progress().trouble or "")
