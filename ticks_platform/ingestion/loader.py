@@ -197,7 +197,7 @@ class Loader:
         if isinstance(found, Uncompared):
             back = returned.comparing(*source, self._decode)
             found = received_twice.find(
-                self._transactions, self._renew_lease, found, self._journal, self._decode, returned=back
+                self._transactions, self._renew_lease, found, self._journal, self._decode, back
             )
         self._received_twice = found
 

@@ -137,7 +137,6 @@ def find(
     uncompared: Uncompared,
     journal: Journal,
     decode: Decode,
-    *,
     returned: Callable[[Cursor], npt.NDArray[np.int64]],
 ) -> ReceivedTwice:
     """Find and record the events of a successor's journal that its predecessor has stored.
