@@ -31,6 +31,10 @@ class MixedDatabaseError(ActionRequiredError):
     """One database would hold both synthetic and live ticks."""
 
 
+class NoJournalNumberError(ActionRequiredError):
+    """All numbers of journals are given, and none of them can be recycled."""
+
+
 class Lease(NamedTuple):
     """The right to write a feed, until another owner takes a higher epoch."""
 
@@ -117,15 +121,20 @@ def find_checkpoint(
 ) -> tuple[int, int, int]:
     """A journal's number, its checkpoint, and the number of frames before that; creates a checkpoint if it has none.
 
-    The arguments are those of `take`.
+    The arguments are those of `take`. Raises NoJournalNumberError.
     """
-    # Not one upsert: each would use up a journal number.
     cursor.execute(sql_files.read("queries/checkpoint/read.sql"), {"journal_id": journal_id})
     known = cursor.fetchone()
     if known is None:
         parameters = {"feed": feed, "journal_id": journal_id, "start": journal_start, "frames": journal_frames}
         cursor.execute(sql_files.read("queries/checkpoint/create.sql"), parameters)
-        known = _row(cursor)
+        known = cursor.fetchone()
+    if known is None:
+        raise NoJournalNumberError(
+            f"feed '{feed}': all 65,535 numbers of journals are given in ticks_platform.feed_checkpoint, and it has "
+            "no journal that was committed to more than a month ago, whose number a new one could get: remove rows of "
+            "journals that no longer exist, of feeds without ticks"
+        )
     number, position, frames = known
     return number, position, frames
 
