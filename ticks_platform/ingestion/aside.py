@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from ticks_platform.backoff import Backoff
 from ticks_platform.ingestion import channels
+from ticks_platform.ingestion.arrival_clock import ArrivalClock
 from ticks_platform.ingestion.changes import Changes
 from ticks_platform.ingestion.gaps import coverage
 from ticks_platform.ingestion.gaps.coverage import Coverage
-from ticks_platform.ingestion.lease import Lease
+from ticks_platform.ingestion.lease import Lease, set_clock_trouble
 from ticks_platform.timescale.failures import first_line
 from ticks_platform.timescale.splitting import attempt
 
@@ -30,8 +31,9 @@ logger = logging.getLogger(__name__)
 class Aside:
     """The changes and the coverage of one loader."""
 
-    def __init__(self, feed: str, of_feed: Coverage | None) -> None:
-        """`of_feed` is the feed's coverage, if the loader keeps any."""
+    def __init__(self, feed: str, of_feed: Coverage | None, clock: ArrivalClock | None = None) -> None:
+        """`of_feed` is the feed's coverage, if the loader keeps any. What is wrong with the `clock` is told."""
+        self._clock = clock
         self.changes = Changes()
         self._feed = feed
         self._coverage = of_feed
@@ -63,6 +65,8 @@ class Aside:
     def store(self, cursor: Cursor, lease: Lease, *, with_channels: bool = True) -> None:
         """Store what has changed; `with_channels` is false if the feed's channels belong to a successor."""
         self.changes.store(cursor, lease, with_channels=with_channels)
+        if self._clock is not None and self._clock.has_news():
+            set_clock_trouble(cursor, lease, self._clock.telling)
         if (self._earlier_owners or self._reopen or self._is_waiting()) and time.monotonic() >= self._due_at:
             self._store_coverage(cursor, lease)
 
@@ -84,6 +88,8 @@ class Aside:
     def committed(self) -> None:
         """Drop what was stored: it is committed."""
         self.changes.committed()
+        if self._clock is not None:
+            self._clock.told = self._clock.telling
         if self._earlier_owners_done:
             self._earlier_owners = self._earlier_owners_done = False
             if self._coverage is not None:

@@ -106,8 +106,7 @@ class Loader:
         self._sources = (*before, Source(lease, journal))
         self._received_twice: ReceivedTwice | None = None
         self.metrics = metrics
-        self._aside = Aside(lease.feed, coverage)
-        self._clock = clock
+        self._aside = Aside(lease.feed, coverage, clock)
         self._refused = None if coverage is None else RefusedTimes(coverage, lease.epoch)
         self._transactions = Transactions(
             database,
@@ -351,8 +350,6 @@ class Loader:
         if now - self._renewed_at > REOPEN_AFTER:
             self._aside.reopen()
         self._aside.store(cursor, self._lease)
-        if self._clock is not None and self._clock.has_news():
-            leases.set_clock_trouble(cursor, self._lease, self._clock.telling)
         self._renewed_at = now
 
     def _release(self, cursor: Cursor) -> None:
@@ -384,8 +381,6 @@ class Loader:
 
     def _committed(self) -> None:
         self._aside.committed()
-        if self._clock is not None:
-            self._clock.told = self._clock.telling
         self._heartbeat_at = boottime() + HEARTBEAT_INTERVAL
 
     def _failed(self, error: BaseException) -> None:

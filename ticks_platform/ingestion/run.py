@@ -397,5 +397,4 @@ class Ingestion:
     def _gauges(self) -> Gauges:
         progress = self.progress()
         corrections = {each.connection: each.correction for each in self._clock.states()}
-        streams = progress.state is State.STREAMING
-        return Gauges(progress.waiting_bytes, streams, corrections, self._clock.doubts)
+        return Gauges(progress.waiting_bytes, progress.state is State.STREAMING, corrections, self._clock.doubts)
