@@ -195,9 +195,7 @@ class Loader:
         found = self._transactions.until_committed(lambda c: received_twice.lookup(c, source.journal.journal_id))
         if isinstance(found, Uncompared):
             back = returned.comparing(*source, self._decode)
-            found = received_twice.find(
-                self._transactions, self._renew_lease, found, self._journal, self._decode, back
-            )
+            found = received_twice.find(self._transactions, self._renew_lease, found, self._journal, self._decode, back)
         self._received_twice = found
 
     def _load(self, preparing: ThreadPoolExecutor) -> None:
