@@ -240,7 +240,7 @@ def test_ticks_of_a_secondary_feed_have_its_bit(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = make_loader(take_lease("one"), [framed(tick("1"), tick("2", updates=VOLUME), cancel("1"))], decode)
-    monkeypatch.setattr(made, "_secondary", True)
+    monkeypatch.setattr(made._decoding, "_secondary", True)
     made.run()
     assert ticks(database) == [("1", 10.0, 31), ("2", 10.0, 20)]
 

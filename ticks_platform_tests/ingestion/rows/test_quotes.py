@@ -99,7 +99,7 @@ def test_each_event_of_mixed_frames_is_stored_once(
     monkeypatch.setattr(loader, "MAX_BATCH_BYTES", batch_bytes)
     seeded = random.Random(5)
     events = [
-        *[trade(str(number % 250), at=NOW + number % 250) for number in range(400)],
+        *[trade(str(number % 250 + 1), at=NOW + number % 250) for number in range(400)],
         *[trade(None, at=NOW) for _ in range(50)],
         *[quote(NOW + number) for number in range(300)],
         *[bar(NOW + 60 * (number % 20)) for number in range(60)],
@@ -159,7 +159,7 @@ def test_a_deleted_row_is_reported(
     sent = frame(quote(), quote(NOW - 3600), bar(NOW), bar(NOW - 3600), trade("1", at=NOW))
     make_loader(take_lease("one"), [sent], polygon_events.decode).run()
     with database.autocommit() as cursor:
-        assert audit.hours(cursor, everything=everything) == audit.Hours(5, 5, 0, [])
+        assert audit.hours(cursor, everything=everything) == audit.Hours(5, 5, 0, 0, [])
         column = "time" if table == "stock_quotes" else "start_time"
         cursor.execute(f"DELETE FROM {table} WHERE {column} = to_timestamp({NOW})")
         found = audit.hours(cursor, everything=everything)
