@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ticks_platform.ingestion.gaps.coverage import Coverage
-from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent
+from ticks_platform.ingestion.rows.decode import DecodedBatch
+from ticks_platform.ingestion.rows.rejected_events import RejectedEvent
 
 LONG_ENOUGH = 5_000_000_000
 """Nanoseconds without an accepted event after which rejected ones end coverage. One among others does not."""

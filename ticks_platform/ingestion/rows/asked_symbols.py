@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.settings import FeedSettings
-from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent
+from ticks_platform.ingestion.rows.decode import DecodedBatch
+from ticks_platform.ingestion.rows.rejected_events import RejectedEvent
 from ticks_platform.ingestion.rows.tables import Rows
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.splitting import attempt

@@ -16,6 +16,7 @@ from ticks_platform.feeds.events import Bar, Control, Event, Rejected, Tick
 from ticks_platform.ingestion.journal.file import FrameGroup, frame_size
 from ticks_platform.ingestion.provider_clock import ENOUGH_EVENTS, Lead, ProviderClock, ProviderClocks
 from ticks_platform.ingestion.rows import malformed_fields
+from ticks_platform.ingestion.rows.rejected_events import RejectedEvent
 from ticks_platform.ingestion.rows.tables import TABLES, Rows, Table
 from ticks_platform.timescale.failures import UNSTORABLE
 
@@ -34,17 +35,6 @@ interpreter lock for at most a millisecond, and to limit the frames that one mal
 
 Decode = Callable[[bytes], list[Event]]
 DecodeMany = Callable[[Sequence[bytes]], Decoded | None]
-
-
-class RejectedEvent(NamedTuple):
-    """A row of rejected_event."""
-
-    position: int
-    received_at: int
-    reason: str
-    raw: bytes
-    place: int | None = None
-    """Its place within `raw`, if that is a frame; None if all of `raw` was rejected."""
 
 
 class DecodedBatch(NamedTuple):
@@ -112,6 +102,11 @@ class DecodedBatch(NamedTuple):
         """The index of each position's group."""
         starts = np.fromiter(map(attrgetter("position"), self.groups), np.int64, len(self.groups))
         return np.searchsorted(starts, positions, side="right") - 1
+
+    def connections_of(self, rejected: Sequence[RejectedEvent]) -> list[tuple[int, int]]:
+        """The epoch and the connection of each rejected event."""
+        numbers = self.groups_of(np.array([event.position for event in rejected], np.int64)).tolist()
+        return [(self.groups[number].epoch, self.groups[number].connection) for number in numbers]
 
     def reject(self, position: int, received_at: int, reason: str) -> RejectedEvent:
         """A rejected event of this batch, with the bytes of its frame."""

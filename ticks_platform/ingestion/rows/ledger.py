@@ -10,13 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from psycopg2.extras import execute_values
 
-from ticks_platform import masking
-from ticks_platform.escaping import printable
-from ticks_platform.ingestion.lease import Lease
-from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent
+from ticks_platform.ingestion.rows.decode import DecodedBatch
+from ticks_platform.ingestion.rows.rejected_events import RejectedEvent
 from ticks_platform.ingestion.rows.tables import Rows
 from ticks_platform.timescale import sql_files
-from ticks_platform.timescale.database import storable
 from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
@@ -102,32 +99,6 @@ def add(cursor: Cursor, feed: str, added: Sequence[Entry]) -> None:
     """Add a batch's entries to the ledger, in the transaction that stores the batch."""
     rows = [(feed, *entry) for entry in added]
     execute_values(cursor, sql_files.read("queries/ledger/add_entries.sql"), rows)
-
-
-def add_rejected(cursor: Cursor, lease: Lease, batch: DecodedBatch, rejected: Sequence[RejectedEvent]) -> None:
-    """Keep rejected events, without the secrets that a provider may repeat in them."""
-    if rejected:
-        secrets = masking.current()
-        numbers = batch.groups_of(np.array([event.position for event in rejected], np.int64)).tolist()
-        execute_values(
-            cursor,
-            sql_files.read("queries/ledger/record_rejected_events.sql"),
-            [
-                (
-                    lease.feed,
-                    lease.journal_number,
-                    event.position,
-                    from_nanoseconds(event.received_at),
-                    storable(printable(secrets.text(event.reason))),
-                    # A provider that repeats the key does so in no event that could be loaded again.
-                    secrets.bytes(event.raw),
-                    event.place,
-                    batch.groups[number].epoch,
-                    batch.groups[number].connection,
-                )
-                for event, number in zip(rejected, numbers, strict=True)
-            ],
-        )
 
 
 def hours(loaded: Sequence[Rows], *, time: str = "time") -> list[HourEntry]:

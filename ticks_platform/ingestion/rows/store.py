@@ -19,14 +19,15 @@ from ticks_platform.ingestion.rows import (
     duplicate_trades,
     equal_trades,
     halts,
-    ledger,
     malformed_fields,
     official_prices,
+    rejected_events,
     stored_trades,
 )
-from ticks_platform.ingestion.rows.decode import DecodedBatch, RejectedEvent, Stored
+from ticks_platform.ingestion.rows.decode import DecodedBatch, Stored
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
 from ticks_platform.ingestion.rows.equal_trades import Origin, connection
+from ticks_platform.ingestion.rows.rejected_events import RejectedEvent
 from ticks_platform.ingestion.rows.stored_trades import Suspect
 from ticks_platform.ingestion.rows.tables import (
     BARS,
@@ -176,7 +177,9 @@ class Store:
             else:
                 loaded = self._copy(cursor, batch, table, rows, prepared.encoded.get(table.name), stored.refused)
                 stored.loaded.extend((table, part) for part in loaded)
-        ledger.add_rejected(cursor, self._lease, batch, batch.rejected + stored.refused)
+        rejected, lease = batch.rejected + stored.refused, self._lease
+        connections = batch.connections_of(rejected)
+        rejected_events.add(cursor, lease.feed, lease.journal_number, rejected, connections)
         error = attempt(cursor, lambda: malformed_fields.add(cursor, self._lease.feed, batch.malformed))
         if error is not None:
             logger.warning(
