@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ticks_platform.backoff import Backoff
 from ticks_platform.ingestion import channels
@@ -19,7 +19,6 @@ from ticks_platform.ingestion.changes import Changes
 from ticks_platform.ingestion.gaps import coverage
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.lease import Lease, set_clock_trouble
-from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.timescale.failures import first_line
 from ticks_platform.timescale.splitting import attempt
 
@@ -27,6 +26,12 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 logger = logging.getLogger(__name__)
+
+
+class Asked(Protocol):
+    """The symbols that a feed may store."""
+
+    def try_earlier(self, cursor: Cursor, feed: str) -> Exception | None: ...
 
 
 class _Retries:
@@ -64,7 +69,7 @@ class Aside:
         feed: str,
         of_feed: Coverage | None,
         clock: ArrivalClock | None = None,
-        asked: AskedSymbols | None = None,
+        asked: Asked | None = None,
     ) -> None:
         """`of_feed` is the feed's coverage, if the loader keeps any. What is wrong with the `clock` is told.
 
