@@ -1,7 +1,7 @@
-"""What a loader stores beside the events: changes of its connections, and coverage. It never holds up the events.
+"""What a loader stores and reads beside the events: changes of its connections, coverage, the symbols of earlier.
 
-Coverage that the database will not take is tried again, later and later, and told; a change that it will not take is
-logged and left out.
+It never holds up the events. Coverage that the database will not take is tried again, later and later, and told, and
+so is the reading of symbols; a change that it will not take is logged and left out.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ticks_platform.backoff import Backoff
 from ticks_platform.ingestion import channels
@@ -28,35 +28,85 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+class Asked(Protocol):
+    """The symbols that a feed may store."""
+
+    def try_earlier(self, cursor: Cursor, feed: str) -> Exception | None: ...
+
+
+class _Retries:
+    """When something that failed is tried again, and why it failed."""
+
+    def __init__(self) -> None:
+        self._backoff = Backoff(base=2.0, cap=60.0)
+        self._due_at = 0.0
+        self.trouble: str | None = None
+        """What is to be told of it, or None."""
+
+    @property
+    def due(self) -> bool:
+        """Whether it may be tried now."""
+        return time.monotonic() >= self._due_at
+
+    def failed(self, trouble: str) -> None:
+        """It failed."""
+        delay = self._backoff.next_delay()
+        self._due_at = time.monotonic() + delay
+        self.trouble = trouble
+        logger.warning("%s; retrying in %.0f s", trouble, delay)
+
+    def succeeded(self) -> None:
+        """It is done."""
+        self._backoff.reset()
+        self.trouble = None
+
+
 class Aside:
     """The changes and the coverage of one loader."""
 
-    def __init__(self, feed: str, of_feed: Coverage | None, clock: ArrivalClock | None = None) -> None:
-        """`of_feed` is the feed's coverage, if the loader keeps any. What is wrong with the `clock` is told."""
+    def __init__(
+        self,
+        feed: str,
+        of_feed: Coverage | None,
+        clock: ArrivalClock | None = None,
+        asked: Asked | None = None,
+    ) -> None:
+        """`of_feed` is the feed's coverage, if the loader keeps any. What is wrong with the `clock` is told.
+
+        The symbols of earlier are added to those that are `asked` for.
+        """
         self._clock = clock
         self.changes = Changes()
         self._feed = feed
         self._coverage = of_feed
-        self._backoff = Backoff(base=2.0, cap=60.0)
-        self._due_at = 0.0
+        self._storing = _Retries()
+        self._unread = asked
+        self._reading = _Retries()
         self._earlier_owners = True
         self._earlier_owners_done = False
         self._reopen = False
         self._has_stored = False
         self.changed = False
         """Whether coverage was stored that gaps do not follow yet."""
-        self.trouble: str | None = None
-        """Why coverage cannot be stored, or None. Safe from any thread."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why coverage cannot be stored, or the symbols of earlier cannot be read; or None. Safe from any thread."""
+        return self._storing.trouble or self._reading.trouble
 
     @property
     def waiting(self) -> bool:
         """Whether there is coverage to store now."""
-        return self._coverage is not None and self._coverage.waiting and time.monotonic() >= self._due_at
+        return self._is_waiting() and self._storing.due
 
     def begin(self, cursor: Cursor, lease: Lease) -> None:
-        """Close what earlier owners left open; call `committed` after the commit of each transaction."""
+        """Close what earlier owners left open, and read what they asked for.
+
+        Call `committed` after the commit of each transaction.
+        """
         attempt(cursor, lambda: channels.clear(cursor, lease.feed))
         self._store_coverage(cursor, lease)
+        self._read_symbols(cursor)
 
     def reopen(self) -> None:
         """Reopen this owner's coverage with the next `store`: others may have closed it."""
@@ -66,9 +116,11 @@ class Aside:
         """Store what has changed; `with_channels` is false if the feed's channels belong to a successor."""
         self.changes.store(cursor, lease, with_channels=with_channels)
         if self._clock is not None and self._clock.has_news():
-            set_clock_trouble(cursor, lease, self._clock.telling)
-        if (self._earlier_owners or self._reopen or self._is_waiting()) and time.monotonic() >= self._due_at:
+            self._tell_of_clock(cursor, lease, self._clock.telling)
+        if (self._earlier_owners or self._reopen or self._is_waiting()) and self._storing.due:
             self._store_coverage(cursor, lease)
+        if self._reading.due:
+            self._read_symbols(cursor)
 
     def extend_killed(self, cursor: Cursor, last_data: Iterable[tuple[int, int, datetime | None]]) -> None:
         """Extend the coverage of killed owners, as `coverage.extend_killed` does; without it, a gap is too long."""
@@ -119,12 +171,29 @@ class Aside:
         error = attempt(cursor, work)
         if error is None:
             self._earlier_owners_done, self._has_stored = self._earlier_owners, True
-            self._backoff.reset()
-            self.trouble = None
+            self._storing.succeeded()
             return
         if self._coverage is not None:
             self._coverage.not_stored()
-        delay = self._backoff.next_delay()
-        self._due_at = time.monotonic() + delay
-        self.trouble = f"the coverage of feed '{self._feed}' cannot be stored, its ticks are: {first_line(error)}"
-        logger.warning("feed %s: cannot store coverage, retrying in %.0f s: %s", self._feed, delay, first_line(error))
+        self._storing.failed(
+            f"the coverage of feed '{self._feed}' cannot be stored, its ticks are: {first_line(error)}"
+        )
+
+    def _read_symbols(self, cursor: Cursor) -> None:
+        """Read the symbols of earlier, until that is done once: later ones are of this loader's own feeds.yaml."""
+        if self._unread is None:
+            return
+        error = self._unread.try_earlier(cursor, self._feed)
+        if error is None:
+            self._unread = None
+            self._reading.succeeded()
+            return
+        self._reading.failed(
+            f"not all symbols that feed '{self._feed}' had earlier can be read, and ticks of the others are rejected: "
+            f"{first_line(error)}"
+        )
+
+    def _tell_of_clock(self, cursor: Cursor, lease: Lease, trouble: str | None) -> None:
+        error = attempt(cursor, lambda: set_clock_trouble(cursor, lease, trouble))
+        if error is not None:
+            logger.warning("feed %s: cannot store what is wrong with the clock: %s", self._feed, first_line(error))

@@ -100,13 +100,12 @@ class Loader:
         self._database = database
         self._lease = lease
         self._decode = decode
-        self._asked = asked
         self._decoding = Decoding(decode, decode_many, clock=clock, silence=silence, secondary=secondary, asked=asked)
         self._journal = journal
         self._sources = (*before, Source(lease, journal))
         self._received_twice: ReceivedTwice | None = None
         self.metrics = metrics
-        self._aside = Aside(lease.feed, coverage, clock)
+        self._aside = Aside(lease.feed, coverage, clock, asked)
         self._refused = None if coverage is None else RefusedTimes(coverage, lease.epoch)
         self._transactions = Transactions(
             database,
@@ -129,7 +128,7 @@ class Loader:
 
     @property
     def trouble(self) -> str | None:
-        """Why the loader cannot commit now, or cannot store coverage; or None."""
+        """Why the loader cannot commit now, or what of that beside the events fails; or None."""
         return self._transactions.trouble or self._aside.trouble
 
     def record(self, change: Change) -> None:
@@ -338,8 +337,6 @@ class Loader:
     def _begin(self, cursor: Cursor) -> None:
         leases.renew(cursor, self._lease)
         self._aside.begin(cursor, self._lease)
-        if self._asked is not None:
-            self._asked.add_earlier(cursor, self._lease.feed)
         self._memory.horizon = stored_until(cursor, self._lease.feed)
 
     def _renew_lease(self, cursor: Cursor) -> None:

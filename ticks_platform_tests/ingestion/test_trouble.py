@@ -14,6 +14,7 @@ import pytest
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import audit, loader, switch
+from ticks_platform.ingestion.journal.file import Reader
 from ticks_platform.ingestion.journal.journal import Journal, JournalDamagedError, JournalUnavailableError
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.replay import replay
@@ -212,9 +213,9 @@ def test_provider_latency_of_one_tick_is_counted_once(take_lease: TakeLease, mak
 
 def test_other_errors_do_not_count_as_damage(path: Path) -> None:
     journal = Journal(path, feed="test")
-    journal._reader.close()
+    journal._reader._connection.close()
     with pytest.raises(sqlite3.ProgrammingError):
         journal.seek(0, frames=0)
-    journal._reader = sqlite3.connect(path)
+    journal._reader = Reader(path)
     journal.close()
     assert path.exists()

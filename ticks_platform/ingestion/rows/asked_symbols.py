@@ -11,7 +11,9 @@ the database may be older than feeds.yaml.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +25,7 @@ from ticks_platform.ingestion.rows.decode import DecodedBatch
 from ticks_platform.ingestion.rows.rejected_events import RejectedEvent
 from ticks_platform.ingestion.rows.tables import Rows
 from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.splitting import attempt
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -36,6 +39,8 @@ _SMALL = 4096
 _SHOWN = 60
 """Characters of a name in a reason."""
 
+_EARLIER = ("queries/feeds/earlier_symbols.sql", "queries/feeds/covered_symbols.sql")
+
 
 class AskedSymbols:
     """The names that ticks of a feed may carry. Symbols may be added from another thread than asks."""
@@ -46,6 +51,7 @@ class AskedSymbols:
         self._names: frozenset[str] = frozenset()
         self._patterns: tuple[re.Pattern[str], ...] = ()
         self._permitted: set[str] = set()
+        self._adding = threading.RLock()
         self.add(symbols)
 
     @classmethod
@@ -55,21 +61,35 @@ class AskedSymbols:
 
     def add(self, symbols: Iterable[str]) -> None:
         """Symbols of feeds.yaml are asked for from now on; those of before stay known."""
-        names, patterns = set(self._names), list(self._patterns)
-        for symbol in symbols:
-            pattern = self._connector.many_names(symbol)
-            if pattern is None:
-                names |= {self._connector.symbol_of(symbol), *self._connector.former_names(symbol)}
-            elif pattern not in patterns:
-                patterns.append(pattern)
-        self._names, self._patterns = frozenset(names), tuple(patterns)
+        with self._adding:
+            names, patterns = set(self._names), list(self._patterns)
+            for symbol in symbols:
+                pattern = self._connector.many_names(symbol)
+                if pattern is None:
+                    names |= {self._connector.symbol_of(symbol), *self._connector.former_names(symbol)}
+                elif pattern not in patterns:
+                    patterns.append(pattern)
+            self._names, self._patterns = frozenset(names), tuple(patterns)
 
     def add_earlier(self, cursor: Cursor, *feeds: str) -> None:
         """Add what these feeds have ever asked for, as far as the database knows."""
-        cursor.execute(sql_files.read("queries/feeds/earlier_symbols.sql"), {"feeds": list(feeds)})
+        for query in _EARLIER:
+            self._add_found(cursor, query, feeds)
+
+    def try_earlier(self, cursor: Cursor, feed: str) -> Exception | None:
+        """Add what can be read of what a feed has ever asked for, and return why that is not all, or None.
+
+        Raises psycopg2.Error if the server is away.
+        """
+        failures = [attempt(cursor, partial(self._add_found, cursor, query, (feed,))) for query in _EARLIER]
+        return next((error for error in failures if error is not None), None)
+
+    def _add_found(self, cursor: Cursor, query: str, feeds: Sequence[str]) -> None:
+        cursor.execute(sql_files.read(query), {"feeds": list(feeds)})
         earlier = [symbol for (symbol,) in cursor.fetchall()]
-        self.add(symbol for symbol in earlier if self._connector.many_names(symbol) is not None)
-        self._names |= frozenset(earlier)
+        with self._adding:
+            self.add(symbol for symbol in earlier if self._connector.many_names(symbol) is not None)
+            self._names |= frozenset(earlier)
 
     def reject_others(self, batch: DecodedBatch) -> DecodedBatch:
         """A batch in which the events of other symbols are rejected."""

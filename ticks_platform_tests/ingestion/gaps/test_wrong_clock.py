@@ -120,6 +120,7 @@ def coverage_holds_all_ticks(database: Database) -> bool:
     ) == [(0,)]
 
 
+@pytest.mark.full
 def test_a_machine_20_minutes_behind_stores_what_it_gets(
     ingestion: Callable[[], Ingestion], market: None, machine: MachineClock, database: Database
 ) -> None:
@@ -149,6 +150,7 @@ def test_a_machine_20_minutes_behind_stores_what_it_gets(
     assert max(stepped) < 5.0
 
 
+@pytest.mark.full
 def test_a_clock_that_is_set_back_and_forth(
     ingestion: Callable[[], Ingestion], market: None, machine: MachineClock, database: Database
 ) -> None:

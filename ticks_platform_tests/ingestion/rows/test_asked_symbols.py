@@ -90,3 +90,24 @@ def test_what_the_database_knows_of_earlier(database: Database) -> None:
         asked.add_earlier(cursor, "stocks")
     batch = asked.reject_others(decoded([price("MSFT"), price("IBM")]))
     assert batch.ticks.column("symbol") == ["MSFT"]
+
+
+def test_what_can_be_read_of_earlier_is_known_while_coverage_cannot_be_read(database: Database) -> None:
+    asked = AskedSymbols(TWELVE_DATA, ["AAPL"])
+    with database.transaction() as cursor:
+        cursor.execute("INSERT INTO ticks_platform.feed (feed, provider, synthetic) VALUES ('stocks', 'polygon', true)")
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed_symbol (feed, symbol, wanted_from, wanted_until, calendar) "
+            "VALUES ('stocks', 'MSFT', now() - interval '2 days', now() - interval '1 day', 'always')"
+        )
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed_coverage (feed, symbol, epoch, connection, begins_at) "
+            "VALUES ('stocks', 'IBM', 1, 1, now())"
+        )
+        cursor.execute("ALTER TABLE ticks_platform.feed_coverage RENAME TO elsewhere")
+        assert "feed_coverage" in str(asked.try_earlier(cursor, "stocks"))
+        sent = decoded([price("MSFT"), price("IBM")])
+        assert asked.reject_others(sent).ticks.column("symbol") == ["MSFT"]
+        cursor.execute("ALTER TABLE ticks_platform.elsewhere RENAME TO feed_coverage")
+        assert asked.try_earlier(cursor, "stocks") is None
+    assert asked.reject_others(sent).ticks.column("symbol") == ["MSFT", "IBM"]
