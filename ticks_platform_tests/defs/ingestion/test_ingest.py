@@ -418,7 +418,7 @@ def test_other_changed_settings_ask_for_a_successor_which_takes_over(
         "both are subscribed",
         lambda: [set(each.subscribed) for each in stand_in.account().connections] == [{"AAPL", "MSFT"}] * 2,
     )
-    # What it reads late, all at once, may be something else that came before it was there, or after the other one ended.
+    # What it reads late, all at once, may be something else that came before it was there, or after the other ended.
     journal = journal_pair(journal_path("stocks"))[1]
     eventually("the successor has the answer", lambda: appended(journal) > 0)
     answers = appended(journal)
