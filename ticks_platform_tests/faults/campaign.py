@@ -149,8 +149,9 @@ class Campaign(Rig):
                 cursor.execute("ALTER TABLE away RENAME TO stocks_real_time")
 
     def _full(self) -> bool:
+        # Of a limit as small as this one, half is for the log, the reserve and what deletions take.
         with journal_view(self._journal) as journal:
-            return journal.waiting_after(0).bytes >= BUDGET_MEGABYTES << 20
+            return journal.waiting_after(0).bytes >= BUDGET_MEGABYTES << 19
 
     def _frozen_and_taken_over(self) -> None:
         old = self._stream()

@@ -32,20 +32,19 @@ from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.journal.journal import Journal, JournalFencedError, JournalUnavailableError
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.loader import Loader
-from ticks_platform.ingestion.rows import ledger
+from ticks_platform.ingestion.rows import ledger, rejected_events
 from ticks_platform.ingestion.rows import store as stores
 from ticks_platform.ingestion.rows.store import Store
-from ticks_platform.ingestion.rows.tables import Table
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.faults.events import SYMBOLS
 from ticks_platform_tests.support.children import stop_requested
 
 TAKEN_OVER = 3
 """Exit code of an ingester that was replaced by another one."""
 
 FEED = "faults"
-SYMBOLS = ("AAPL", "BTC/USD")
 
 
 class Order(msgspec.Struct, kw_only=True):
@@ -221,12 +220,11 @@ def _in_the_middle_of_a_copy(times: int) -> None:
 
     original, copies = stores._copy_in, iter(range(1, 1 << 30))
 
-    def copy_in(cursor: Any, table: Table, encoded: bytes, rows: int) -> None:
+    def copy_in(cursor: Any, table: str, encoded: bytes, columns: Sequence[str], rows: int) -> None:
         if next(copies) != times:
-            original(cursor, table, encoded, rows)
+            original(cursor, table, encoded, columns, rows)
             return
-        columns = ", ".join(table.columns)
-        cursor.copy_expert(f"COPY {table.name} ({columns}) FROM STDIN (FORMAT binary)", Fatal(encoded))
+        cursor.copy_expert(f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT binary)", Fatal(encoded))
         assert cursor.rowcount == rows
 
     stores._copy_in = copy_in
@@ -286,7 +284,7 @@ MUTATIONS: dict[str, list[Mutation | SqlMutation]] = {
             Store,
             "_copy",
             "_copy_in(cursor,",
-            "_copy_in(cursor, table, data, len(part.events)); _copy_in(cursor,",
+            "_copy_in(cursor, table.name, data, table.columns_of(part), len(part.events)); _copy_in(cursor,",
         ),
     ],
     "checkpoint ignored": [
@@ -294,20 +292,20 @@ MUTATIONS: dict[str, list[Mutation | SqlMutation]] = {
         Mutation(Journal, "seek", "(position,)", "(0,)"),
         Mutation(Journal, "seek", "self.trim(position)", "pass"),
         # The primary key of rejected_event would refuse the batch.
-        Mutation(Store, "_store_rejected", "if rejected:", "if False:"),
+        Mutation(rejected_events, "add", "if rejected:", "if False:"),
     ],
     "trimmed before the commit": [
         Mutation(Loader, "_commit", "stored = self._trans", "self._journal.trim(batch.end); stored = self._trans")
     ],
-    "rejected events dropped": [Mutation(Store, "_store_rejected", "if rejected:", "if False:")],
+    "rejected events dropped": [Mutation(rejected_events, "add", "if rejected:", "if False:")],
     "rejected events dropped and not counted": [
         Mutation(Loader, "_commit", "rejected=batch.rejected + stored.refused", "rejected=[]"),
-        Mutation(Store, "_store_rejected", "if rejected:", "if False:"),
+        Mutation(rejected_events, "add", "if rejected:", "if False:"),
         Mutation(ledger, "entries", "events=int(batch.events_of[", "events=int((loaded_of + batch.control_of)["),
     ],
-    "journal not fenced": [Mutation(Journal, "append", "WHERE generation = ?", "WHERE ? > 0")],
+    "journal not fenced": [Mutation(Journal, "_insert", "WHERE generation = ?", "WHERE ? > 0")],
     "nobody fenced off": [
-        Mutation(Journal, "append", "if not stored:", "if False:"),
+        Mutation(Journal, "_insert", "if not stored:", "if False:"),
         SqlMutation(
             "queries/lease/heartbeat.sql",
             " AND epoch = %(epoch)s AND owner = %(owner)s",

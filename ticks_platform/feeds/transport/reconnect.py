@@ -106,6 +106,7 @@ class FeedConnection:
         self._numbers = numbers or itertools.count(1)
         self._max_message_bytes = max_message_bytes
         self._confirm_after = CONFIRM_REFUSAL_AFTER if confirm_refusal_after is None else confirm_refusal_after
+        self._dialled = ""
         self._refused_at: float | None = None
         """When the key was first refused since it was last accepted, on the monotonic clock."""
         self._stop = threading.Event()
@@ -150,7 +151,7 @@ class FeedConnection:
 
     def _told(self, reason: object) -> str:
         """A reason, with the proxy that the connection goes through."""
-        return f"{reason}{proxies.through(self._connector.endpoint().url)}"
+        return f"{reason}{proxies.through(self._dialled)}"
 
     def _delay(self, lost: ConnectionLostError) -> float:
         """Seconds to wait after the end of a connection."""
@@ -192,6 +193,7 @@ class FeedConnection:
 
     def _run_connection(self) -> None:
         endpoint = self._connector.endpoint()
+        self._dialled = endpoint.url
         self._state.change(State.CONNECTING, endpoint.public_url)
         websocket = self._connect(endpoint)
         if websocket is None:

@@ -11,7 +11,7 @@ from ticks_platform.timescale import market_calendar
 from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.database import Database
-from ticks_platform.timescale.market_calendar import Session
+from ticks_platform.timescale.market_calendar import Session, SymbolCalendars
 
 INSERT = """
 INSERT INTO stocks_real_time (time, symbol, price, day_volume, size, tick_id, feed, received_at)
@@ -65,11 +65,11 @@ def database(database: Database) -> Database:
             cursor,
             SESSIONS,
             {
-                ("stocks", "AAPL"): "XNYS",
-                ("other", "AAPL"): "always",
-                ("stocks", "7203"): "XTKS",
-                ("futures", "ES"): "CMES",
-                ("coins", "BTC/USD"): "always",
+                ("stocks", "AAPL"): SymbolCalendars("XNYS", "XNYS"),
+                ("other", "AAPL"): SymbolCalendars("always", "always"),
+                ("stocks", "7203"): SymbolCalendars("XTKS", "XTKS"),
+                ("futures", "ES"): SymbolCalendars("CMES", "CMES"),
+                ("coins", "BTC/USD"): SymbolCalendars("always", "always"),
             },
             begin=instant("2026-01-01"),
             end=instant("2026-02-01"),
