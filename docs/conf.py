@@ -47,7 +47,10 @@ nitpick_ignore_regex = [
     ("py:.*", r"date|datetime|Path|AbstractContextManager|Connection|Cursor"),
     ("py:.*", r"dagster\..*|.*ConfigurableResource\[NoneType\]"),
     # Unions, and ours that annotations name and nobody outside has to.
-    ("py:class", r"((ticks_platform\.feeds|ticks_standin\.market)\.events\.)?(Notice|Event|Silent|HeardAgain|ClockDoubt)"),
+    (
+        "py:class",
+        r"((ticks_platform\.feeds|ticks_standin\.market)\.events\.)?(Notice|Event|Silent|HeardAgain|ClockDoubt)",
+    ),
     ("py:class", r"(ticks_platform\.feeds\.corporate_actions\.)?ActionKind"),
     ("py:class", r"ticks_platform\.feeds\.columns\._T"),
     ("py:class", r"ticks_platform\.(feeds\.connector\.NoOptions|timescale\.database\.(Database|SessionConnection))"),

@@ -13,6 +13,9 @@ from ticks_platform.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
+_TRIES, _TRY_AGAIN = 20, 0.05
+"""How often, and after how many seconds, to look again for a log that is missing."""
+
 
 class SyncThread:
     """Syncs SQLite's log of a journal after every append, but at most once every `interval` seconds.
@@ -57,7 +60,7 @@ class SyncThread:
                         os.close(log)
                         log = None
                     if log is None:
-                        log = os.open(f"{self._path}-wal", os.O_RDWR)
+                        log = self._open_log()
                     self._sync(log)
                 except (OSError, sqlite3.Error) as error:
                     if self.failure is None:
@@ -70,6 +73,15 @@ class SyncThread:
         finally:
             if log is not None:
                 os.close(log)
+
+    def _open_log(self) -> int:
+        # While the file is being replaced, its new log is missing for a moment.
+        for _ in range(_TRIES):
+            try:
+                return os.open(f"{self._path}-wal", os.O_RDWR)
+            except FileNotFoundError:
+                self._stopping.wait(_TRY_AGAIN)
+        return os.open(f"{self._path}-wal", os.O_RDWR)
 
     def _sync(self, log: int) -> None:
         os.fdatasync(log)
