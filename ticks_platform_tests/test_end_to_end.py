@@ -203,7 +203,7 @@ def platform(
         "PYTHONPATH": str(repository_root),
     }
     environment.pop("DAGSTER_HOME", None)
-    # Each of a dozen processes would compile the platform anew.
+    # Each of a dozen processes would compile the platform again.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     if server_url is None:
         # As on a bare machine: nothing is set, and the platform starts the embedded database by itself.

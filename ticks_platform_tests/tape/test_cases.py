@@ -23,13 +23,9 @@ CASES = sorted((Path(__file__).parent / "cases").glob("*.json"))
 TRADE = {"ev": "T", "sym": "AAPL", "i": "1", "x": 11, "p": 250.0, "s": 100, "t": 1772568001100, "q": 1}
 CANDLE = {"symbol": "AAPL", "bucket": "2026-03-03 20:00:00+00", "open": 250.0, "close": 250.0, "volume": 100}
 
-LATER: dict[str, str] = {}
-"""Cases that are not right yet, and why. One that becomes right fails its test, and has to leave this list."""
-
 
 def each_case() -> list[Any]:
-    marks = {name: pytest.mark.xfail(reason=reason, strict=True) for name, reason in LATER.items()}
-    return [pytest.param(path, id=path.stem, marks=marks.get(path.stem, ())) for path in CASES]
+    return [pytest.param(path, id=path.stem) for path in CASES]
 
 
 @pytest.mark.parametrize("path", each_case())

@@ -159,7 +159,7 @@ class Room:
     def log_is_short(self, writer: sqlite3.Connection, size: int) -> bool:
         """Whether SQLite's log may grow by frames of this many bytes; its pages are moved to the main file if due.
 
-        While somebody reads, the log cannot begin anew and grows.
+        While somebody reads, the log cannot start over, and grows.
         """
         cost = pages_of(size) * LOG_PAGE
         self._log -= cost
@@ -197,7 +197,7 @@ class Room:
         return self._budget.log // 8
 
     def restart_log(self, writer: sqlite3.Connection) -> bool:
-        """Move the log's pages to the main file as far as its readers allow; whether the log begins anew."""
+        """Move the log's pages to the main file as far as its readers allow; whether the log starts over."""
         # Its file is overwritten and not cut off, since a sync of a file that grows takes longer.
         log = size_of(log_of(self._path))
         is_long = log > 1.5 * self._budget.log or not self.within_budget(0)

@@ -108,16 +108,7 @@ class AskedSymbols:
             kept.append(rows)
         if not rejected:
             return batch
-        ticks, quotes, bars, official_prices, corrections, halts = kept
-        return batch._replace(
-            ticks=ticks,
-            quotes=quotes,
-            bars=bars,
-            official_prices=official_prices,
-            corrections=corrections,
-            halts=halts,
-            rejected=batch.rejected + rejected,
-        )
+        return batch.keeping(kept, rejected=batch.rejected + rejected)
 
     def _rejected(
         self, batch: DecodedBatch, rows: Rows, names: list[str], refused: npt.NDArray[np.bool_]

@@ -71,6 +71,19 @@ class DecodedBatch(NamedTuple):
         kinds = (self.ticks, self.quotes, self.bars)
         return [count for each in kinds for count in malformed_fields.count(each.texts("malformed"), each.received_at)]
 
+    def keeping(self, kept: Sequence[Rows], *, rejected: list[RejectedEvent]) -> DecodedBatch:
+        """This batch with these rows, in the order of TABLES, and these rejected events."""
+        ticks, quotes, bars, official_prices, corrections, halts = kept
+        return self._replace(
+            ticks=ticks,
+            quotes=quotes,
+            bars=bars,
+            official_prices=official_prices,
+            corrections=corrections,
+            halts=halts,
+            rejected=rejected,
+        )
+
     @property
     def end(self) -> int:
         """The position after the last frame."""
@@ -303,16 +316,7 @@ def _reject_impossible_times(batch: DecodedBatch) -> DecodedBatch:
             reason = "the time is before 1990" if early[place] else f"the time is {ahead:.0f} s after its arrival"
             rejected.append(batch.reject(int(rows.positions[place]), int(rows.received_at[place]), reason))
         kept.append(rows.where(~refused))
-    ticks, quotes, bars, official_prices, corrections, halts = kept
-    return batch._replace(
-        ticks=ticks,
-        quotes=quotes,
-        bars=bars,
-        official_prices=official_prices,
-        corrections=corrections,
-        halts=halts,
-        rejected=rejected,
-    )
+    return batch.keeping(kept, rejected=rejected)
 
 
 def _reject_unstorable_times(batch: DecodedBatch, table: Table, rows: Rows, rejected: list[RejectedEvent]) -> Rows:

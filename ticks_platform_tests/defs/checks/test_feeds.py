@@ -163,7 +163,7 @@ def test_a_feed_that_is_refused_or_not_connected_does_not_stream(database: Datab
     assert description() == "stocks: not connected: no such key; retrying"
     connected(("connecting", "wss://provider"), ("refused", "no such key"), ("closed", "stopped"))
     assert description() == ("stocks: refused, and not tried again until the code location is reloaded: no such key")
-    # The next run begins anew.
+    # The next run starts over.
     connected(("connecting", "wss://provider"), ("subscribing", "to 2 symbols"), ("streaming", "first data"), epoch=2)
     assert description() == "every channel streams"
     with database.transaction() as cursor:
