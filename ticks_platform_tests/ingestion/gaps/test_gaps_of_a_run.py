@@ -24,6 +24,7 @@ from ticks_platform_tests.support.ingestion import price, rows
 from ticks_standin import StandIn
 
 SYMBOLS = ("AAPL", "BTC/USD")
+"""The symbols that have events; an ingester of the fault test asks for another one, too."""
 
 SLACK = 2.0
 """Seconds by which a gap may be longer than the time without events in it: half a second, more on a busy machine."""
@@ -109,13 +110,17 @@ class Known(NamedTuple):
 
 
 def known(database: Database) -> list[Known]:
-    """The gaps in the table that have ended, oldest first."""
+    """The gaps of the market's symbols that have ended, oldest first."""
     found: list[tuple[str, datetime, datetime, str]] = rows(
         database,
         "SELECT symbol, begins_at, ends_at, cause FROM ticks_platform.feed_gap WHERE ends_at IS NOT NULL "
         "ORDER BY begins_at",
     )
-    return [Known(symbol, begin.timestamp(), end.timestamp(), cause) for symbol, begin, end, cause in found]
+    return [
+        Known(symbol, begin.timestamp(), end.timestamp(), cause)
+        for symbol, begin, end, cause in found
+        if symbol in SYMBOLS
+    ]
 
 
 def check(database: Database, events: list[Event]) -> list[Known]:
@@ -176,9 +181,9 @@ def await_rows(database: Database, query: str, wanted: Callable[[list[tuple[obje
 
 
 def await_covered(database: Database, count: int = 1) -> None:
-    """Wait until each symbol has so many intervals of coverage, and the last one is open."""
+    """Wait until each of the market's symbols has so many intervals of coverage, and the last one is open."""
     query = (
-        "SELECT symbol FROM ticks_platform.feed_coverage GROUP BY symbol "
+        f"SELECT symbol FROM ticks_platform.feed_coverage WHERE symbol IN {SYMBOLS} GROUP BY symbol "
         f"HAVING count(*) >= {count} AND count(*) FILTER (WHERE ends_at IS NULL) = 1"
     )
     await_rows(database, query, lambda found: len(found) == len(SYMBOLS))
