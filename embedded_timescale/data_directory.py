@@ -12,7 +12,8 @@ from pathlib import Path
 import filelock
 
 from embedded_timescale.errors import EmbeddedError
-from embedded_timescale.install import engine_version, ensure_engine, install_dir, report
+from embedded_timescale.install import engine_version, ensure_engine, install_dir
+from embedded_timescale.npm import report
 from embedded_timescale.node import run_bridge
 
 FORMAT_VERSION = 1
