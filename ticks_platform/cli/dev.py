@@ -56,6 +56,8 @@ def dev(context: click.Context, host: str, port: int, live_port: int | None) -> 
     load_policies(root / "policies.yaml")
     _check_port(host, port)
     environment = {**os.environ, "TICKS_PROJECT_DIR": str(root)}
+    # Dagster's word that something of it may change is for whoever writes the platform.
+    environment.setdefault("PYTHONWARNINGS", "ignore:Parameter,ignore:Function")
     if environment.pop("DAGSTER_HOME", None):
         echo("DAGSTER_HOME is unset here, so that dagster.yaml of this project is used", err=True)
     # Dagster's history has what runs have logged, and the journals what a feed has sent.
@@ -68,13 +70,13 @@ def dev(context: click.Context, host: str, port: int, live_port: int | None) -> 
             except embedded_timescale.EmbeddedError as error:
                 raise CommandError(str(error)) from error
         _check_tables(Database.from_environment())
-        command = [str(_beside_python("dagster")), "dev", "--host", host, "--port", str(port)]
+        command = [str(_beside_python("dagster")), "dev", "--host", host, "--port", str(port), "--log-level", "warning"]
         with listen(live_port if live_port is not None else port + 1 if port else 0) as listening:
             url = server.address(listening)
             # The assets link to it.
             environment["TICKS_LIVE_URL"] = url
             live = LivePage(listening, root, environment)
-            ready = _Ready(host, port, f"live page: {url}")
+            ready = _Ready(host, port, f"Dagster: http://{host}:{port}\nlive page: {url}")
             context.exit(_run(command, root, environment, live, ready))
 
 
@@ -158,23 +160,23 @@ class LivePage:
 
 
 class _Ready:
-    """Says a line once the web UI accepts connections, so that it comes after those of Dagster's start."""
+    """Says where everything is once the web UI accepts connections, so that it comes after the lines of the start."""
 
-    def __init__(self, host: str, port: int, line: str) -> None:
+    def __init__(self, host: str, port: int, text: str) -> None:
         self._address = (host, port)
-        self._line: str | None = line
+        self._text: str | None = text
 
     def look(self) -> None:
         """Look whether it does, and say so once."""
-        if self._line is None:
+        if self._text is None:
             return
         if self._address[1]:
             try:
                 socket.create_connection(self._address, timeout=1.0).close()
             except OSError:
                 return
-        echo(self._line)
-        self._line = None
+        echo(self._text)
+        self._text = None
 
 
 def _run(command: list[str], root: Path, environment: dict[str, str], live: LivePage, ready: _Ready) -> int:

@@ -23,8 +23,9 @@ from starlette.types import Receive, Scope, Send
 from ticks_platform.errors import TicksPlatformError
 from ticks_platform.live import library
 from ticks_platform.live.guard import Guard
-from ticks_platform.live.hub import BusyError, Hub, UnknownSymbolError, trouble
+from ticks_platform.live.hub import Hub, UnknownSymbolError
 from ticks_platform.live.series import Key
+from ticks_platform.live.trouble import BusyError, trouble
 from ticks_platform.live.viewers import MOST, TooManyViewersError, Viewer
 from ticks_platform.masking import mask
 from ticks_platform.timescale.candles.explanation import WIDTHS, NoAnswerError
@@ -69,7 +70,9 @@ class Static:
         if request.headers.get("if-none-match") == headers["ETag"]:
             return Response(status_code=304, headers=headers)
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        return Response(self._files[name], media_type="text/javascript" if name.endswith(".js") else kind, headers=headers)
+        return Response(
+            self._files[name], media_type="text/javascript" if name.endswith(".js") else kind, headers=headers
+        )
 
 
 class EventStream(Response):

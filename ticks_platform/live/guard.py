@@ -1,7 +1,7 @@
 """Who may ask: a browser on this machine, for this page. Other web sites that a person has open may not.
 
-A site may let its own name point to 127.0.0.1 (DNS rebinding), so that its scripts could read what is served here: such a
-request has that name in `Host`. A script of another origin has it in `Origin`, and browsers say in `Sec-Fetch-Site`
+A site may let its own name point to 127.0.0.1 (DNS rebinding), so that its scripts could read what is served here: such
+a request has that name in `Host`. A script of another origin has it in `Origin`, and browsers say in `Sec-Fetch-Site`
 where a request without one comes from.
 """
 
@@ -83,9 +83,9 @@ def refusal(method: str, path: str, headers: Headers) -> tuple[int, str]:
 def _hostname(host: str) -> str:
     try:
         parts = urlsplit(f"//{host}")
-        return "" if parts.username is not None or parts.path else (parts.hostname or "")
     except ValueError:
         return ""
+    return "" if parts.username is not None or parts.path else (parts.hostname or "")
 
 
 async def _answer(send: Send, status: int, reason: str) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg2
-import psycopg2.errors
 
 from ticks_platform.errors import TicksPlatformError
 from ticks_platform.feeds.settings import SettingsError, load_settings
@@ -21,6 +20,7 @@ from ticks_platform.live import feed_words
 from ticks_platform.live.pace import Pace
 from ticks_platform.live.queries import Answer, Reader, Wanted
 from ticks_platform.live.series import Key, Series
+from ticks_platform.live.trouble import BusyError, trouble
 from ticks_platform.live.viewers import Viewer, Viewers, message
 from ticks_platform.timescale.candles import explanation
 
@@ -55,10 +55,6 @@ MOST_WAITING = 30
 
 LINGER_SECONDS = 10.0
 """Seconds after the last viewer for which the connection is kept: a page that is reloaded opens no other one."""
-
-
-class BusyError(Exception):
-    """Too many requests wait for the database."""
 
 
 class UnknownSymbolError(Exception):
@@ -124,7 +120,7 @@ class Hub:
     async def history(self, key: Key, before: int | None) -> dict[str, Any]:
         """Candles of a series, and the gaps of its symbol in that time. Raises UnknownSymbolError, BusyError."""
         await self.check(key.symbol)
-        if before is None and key in self._series and key in self.viewers.keys():
+        if before is None and key in self._series and key in self.viewers.watched():
             return self._content(key)
         answer = await self._once((key, before), lambda: self._request(lambda: self.reader.history(key, before)))
         if before is None:
@@ -211,7 +207,7 @@ class Hub:
         for viewer in self.viewers:
             self._resolve(viewer)
         names = self._feeds()
-        keys = self.viewers.keys()
+        keys = self.viewers.watched()
         new = next((key for key in keys if key not in self._series and key.symbol in self._symbols), None)
         if new is not None:
             await self._told(lambda: self._load(new))
@@ -369,7 +365,7 @@ class Hub:
         self._series[key] = Series(key, rows)
         self._series.move_to_end(key)
         self._gaps[key.symbol] = gaps
-        watched = self.viewers.keys()
+        watched = self.viewers.watched()
         for other in [each for each in self._series if each not in watched][: max(0, len(self._series) - KEPT_SERIES)]:
             del self._series[other]
         for symbol in self._gaps.keys() - {each.symbol for each in self._series}:
@@ -398,22 +394,3 @@ class Hub:
 
 def _named(key: Key) -> dict[str, Any]:
     return {"symbol": key.symbol, "interval": key.interval}
-
-
-def trouble(error: BaseException, database: str) -> dict[str, Any]:
-    """What is wrong with the database, for people: tone, words, and what to do."""
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if isinstance(error, psycopg2.errors.UndefinedTable | psycopg2.errors.InvalidSchemaName):
-        return {
-            "tone": "warn",
-            "words": "no tables yet",
-            "detail": "`ticks dev` creates them within a minute; without it, run the job bring_up",
-        }
-    if isinstance(error, psycopg2.errors.InsufficientPrivilege):
-        detail = f"{first}: grant it, or let TICKS_READER_ROLE name this role and run the job bring_up"
-        return {"tone": "bad", "words": "not allowed", "detail": detail}
-    if isinstance(error, psycopg2.errors.QueryCanceled):
-        return {"tone": "warn", "words": "slow", "detail": f"{first}; trying again"}
-    if isinstance(error, BusyError):
-        return {"tone": "warn", "words": "busy", "detail": "too many questions wait for their turn; trying again"}
-    return {"tone": "bad", "words": "away", "detail": f"{first}; trying again every second"}

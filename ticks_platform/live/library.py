@@ -1,4 +1,4 @@
-"""The chart library, TradingView's lightweight-charts (Apache-2.0): installed once per user with npm, as the engine is."""
+"""The chart library, TradingView's lightweight-charts (Apache-2.0): installed with npm, as the engine is."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ OVERDUE = 2.5
 """Seconds after which a poll does not wait for that any longer."""
 
 SHARE = 4.0
-"""Seconds of rest for each second that a query took: a slow database is asked less often, and others have their turn."""
+"""Seconds of rest for each second that a query took: a slow database is asked less often, so that others have turns."""
 
 LONGEST_REST = 1.5
 """Seconds; a database that is slow because it is busy is asked again soon."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg2
 from psycopg2 import sql
 
+from ticks_platform.ingestion import status
+from ticks_platform.live.series import LENGTH, Key
 from ticks_platform.masking import mask
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.candles import explanation, explanation_text
 from ticks_platform.timescale.database import Database, SessionConnection
-
-from ticks_platform.live.series import LENGTH, Key
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -132,6 +133,10 @@ class Reader:
         parts: Parts = {}
         for name, content in rows:
             parts.setdefault(name, []).append(content)
+        for feed in (feed for content in parts.get("feeds", ()) for feed in content):
+            positions: dict[str, int] = feed.pop("positions") or {}
+            # A journal without a checkpoint waits as a whole.
+            feed["waiting"], _ = status.waiting(feed["feed"], defaultdict(int, positions).__getitem__)
         for event in (event for content in parts.get("rejected", ()) for event in content):
             event["reason"], event["raw"] = mask(event["reason"]), mask(event["raw"])
         return Answer(parts, time.monotonic() - begun)

@@ -1,4 +1,4 @@
-"""The candles of one symbol and width, as the page has them: in memory, with the volume that the provider's sums give."""
+"""The candles of one symbol and width, in memory, with the volume that the provider's sums give."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Series:
         return next(reversed(self._rows), 0)
 
     def tail(self, now: float) -> int:
-        """The bucket since which candles may have changed: the last ticks of those before the newest are on their way."""
+        """The bucket since which candles may change: last ticks of those before the newest are on their way."""
         return self.end - 2 * self.key.step if self._rows else int(now) - LENGTH * self.key.step
 
     def points(self) -> list[Point]:

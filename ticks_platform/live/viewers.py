@@ -111,6 +111,6 @@ class Viewers:
             if key is None or viewer.key == key:
                 viewer.put(content)
 
-    def keys(self) -> set[Key]:
+    def watched(self) -> set[Key]:
         """The series that somebody looks at."""
         return {viewer.key for viewer in self._viewers if viewer.key is not None}

@@ -92,8 +92,8 @@ def filled(database: Database) -> Database:
             VALUES ('tape', 1, 'run-1', now(), now() + INTERVAL '1 hour');
             INSERT INTO ticks_platform.feed_session VALUES ('tape', 1, 0, now(), 'streaming', 'first data');
             INSERT INTO ticks_platform.feed_ledger
-                (feed, epoch, connection, first_received_at, last_received_at, frames, events, loaded, duplicate, rejected,
-                 control, last_data_at)
+                (feed, epoch, connection, first_received_at, last_received_at, frames, events, loaded, duplicate,
+                 rejected, control, last_data_at)
             VALUES ('tape', 1, 0, now(), now(), 9, 9, 6, 1, 1, 1, now());
             INSERT INTO ticks_platform.feed_gap (feed, symbol, begins_at, ends_at, cause, state)
             VALUES ('tape', 'AAPL', now() - INTERVAL '8 minutes', now() - INTERVAL '7 minutes', 'disconnected', 'open'),

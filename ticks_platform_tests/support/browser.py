@@ -81,7 +81,9 @@ class Tab:
         begun = time.monotonic()
         while not self.js(f"(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()"):
             waited = time.monotonic() - begun
-            assert waited < seconds, f"not within {seconds:g} s: {expression}; the page says: {self.text('body')[:1500]}"
+            assert waited < seconds, (
+                f"not within {seconds:g} s: {expression}; the page says: {self.text('body')[:1500]}"
+            )
             time.sleep(0.05)
         return time.monotonic() - begun
 

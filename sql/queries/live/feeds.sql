@@ -7,7 +7,9 @@ FROM (
         extract(epoch FROM clock_timestamp() - lease.heartbeat_at)::float8 AS heartbeat_age,
         session.state, session.detail, extract(epoch FROM session.at)::float8 AS state_since,
         account.events, account.loaded, account.replaced, account.duplicate, account.rejected, account.control,
-        extract(epoch FROM clock_timestamp() - account.last_data_at)::float8 AS data_age, newest.lag
+        extract(epoch FROM clock_timestamp() - account.last_data_at)::float8 AS data_age, newest.lag,
+        (SELECT json_object_agg(journal_id, position) FROM ticks_platform.feed_checkpoint AS committed
+            WHERE committed.feed = feed.feed AND committed_at > now() - INTERVAL '1 day') AS positions
     FROM ticks_platform.feed AS feed
     LEFT JOIN ticks_platform.feed_lease AS lease ON lease.feed = feed.feed
     LEFT JOIN LATERAL (

@@ -2,32 +2,22 @@
 
 import { cause } from "./format.js";
 
+/** Draws each band with a function of the canvas and the band's edges in its pixels. */
 class Renderer {
-  constructor(bands, style) {
+  constructor(bands, paint) {
     this.bands = bands;
-    this.style = style;
+    this.paint = paint;
   }
 
-  draw() {}
-
-  drawBackground(target) {
+  draw(target) {
     target.useBitmapCoordinateSpace(({ context, bitmapSize, horizontalPixelRatio: wide, verticalPixelRatio: high }) => {
+      context.save();
       for (const band of this.bands) {
-        const left = Math.round(band.left * wide), right = Math.max(Math.round(band.right * wide), left + 2);
-        const colour = this.style(`--${band.state}`);
-        context.globalAlpha = band.state === "open" ? 0.2 : 0.13;
-        context.fillStyle = colour;
-        context.fillRect(left, 0, right - left, bitmapSize.height);
-        context.globalAlpha = 0.8;
-        context.fillRect(left, 0, right - left, Math.max(1, Math.round(2 * high)));
-        context.font = `${Math.round(11 * high)}px system-ui, sans-serif`;
-        const text = band.state === "open" ? band.reason : `${band.reason}, ${band.state}`;
-        if (context.measureText(text).width + 12 * wide < right - left) {
-          context.globalAlpha = 1;
-          context.fillText(text, left + 6 * wide, 17 * high);
-        }
-        context.globalAlpha = 1;
+        const left = Math.max(0, Math.round(band.left * wide));
+        const right = Math.min(bitmapSize.width, Math.max(Math.round(band.right * wide), left + 2));
+        this.paint(context, band, { left, right, wide, high, bottom: bitmapSize.height });
       }
+      context.restore();
     });
   }
 }
@@ -39,7 +29,11 @@ export class GapBands {
     this.gaps = [];
     this.step = 60;
     this.bands = [];
-    this.view = { zOrder: () => "bottom", renderer: () => new Renderer(this.bands, this.style) };
+    // The reasons are written above the grid, which is above the shades.
+    this.views = [
+      { zOrder: () => "bottom", renderer: () => new Renderer(this.bands, this.shade.bind(this)) },
+      { zOrder: () => "top", renderer: () => new Renderer(this.bands, this.label.bind(this)) },
+    ];
   }
 
   attached({ chart, requestUpdate }) {
@@ -52,7 +46,29 @@ export class GapBands {
   }
 
   paneViews() {
-    return [this.view];
+    return this.views;
+  }
+
+  shade(context, { state }, { left, right, bottom }) {
+    context.globalAlpha = state === "open" ? 0.2 : 0.13;
+    context.fillStyle = this.style(`--${state}`);
+    context.fillRect(left, 0, right - left, bottom);
+  }
+
+  label(context, { state, reason }, { left, right, wide, high }) {
+    context.fillStyle = this.style(`--${state}`);
+    context.globalAlpha = 1;
+    context.fillRect(left, 0, right - left, Math.max(1, Math.round(2 * high)));
+    context.font = `${Math.round(11 * high)}px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif`;
+    const text = state === "open" ? reason : `${reason}, ${state}`;
+    const width = context.measureText(text).width + 12 * wide;
+    if (width > right - left) return;
+    context.fillStyle = this.style("--panel");
+    context.globalAlpha = 0.75;
+    context.fillRect(left + 2 * wide, 5 * high, width - 2 * wide, 17 * high);
+    context.fillStyle = this.style("--ink");
+    context.globalAlpha = 0.85;
+    context.fillText(text, left + 6 * wide, 17 * high);
   }
 
   /** `gaps` with the times of the first and the last candle that each touches. */

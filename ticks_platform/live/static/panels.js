@@ -34,7 +34,7 @@ function makeFeed() {
     svg("svg", { viewBox: `0 0 ${POINTS - 1} 30`, preserveAspectRatio: "none", "aria-hidden": "true" }, svg("path", { class: "area" }), svg("path")),
     element("dl", {}, ...stats),
     element("table", { class: "ledger", "aria-label": "Ledger" },
-      element("tbody", {}, line("events received", "events"), ...LEDGER.map((name) => line(name, name)), line("", "balance", "sum"))));
+      element("tbody", {}, line("events received", "events"), ...LEDGER.map((name) => line(name, name)), line("", "balance", "sum"), line("frames wait in the journal", "waiting"))));
 }
 
 function updateFeed(node, feed, connects) {
@@ -63,6 +63,7 @@ function updateFeed(node, feed, connects) {
   const sum = LEDGER.reduce((total, key) => total + (feed[key] ?? 0), 0);
   const cell = set("balance", sum === feed.events ? "every event is accounted for" : `${count(feed.events - sum)} events are not accounted for`, sum !== feed.events);
   cell.style.fontWeight = "400";
+  set("waiting", count(feed.waiting));
   draw(node.querySelector("svg"), rates.get(feed.feed) ?? []);
 }
 
