@@ -46,10 +46,11 @@ class Ingesting:
         """Start `ticks ingest`, or start it again after it was killed: the lease of that one has not run out."""
         self._start("feed", "ingest", "stand_in", "--take-over")
 
-    def start_page(self) -> None:
+    def start_page(self, port: int = 0) -> None:
         """Start `ticks live`; it says where."""
         log = self.folder / "page.log"
-        self._start("page", "live", "--port", "0", log=log)
+        log.unlink(missing_ok=True)
+        self._start("page", "live", "--port", str(port), log=log)
         deadline = time.monotonic() + PATIENCE
         while "live page: " not in (said := log.read_text(encoding="utf-8")) or not said.endswith("\n"):
             assert time.monotonic() < deadline, said

@@ -125,4 +125,8 @@ def test_a_killed_page_is_seen_and_connects_again(running: Ingesting, tab: Tab) 
     running.kill("page")
     tab.until("document.querySelector('#notice').innerText.includes('server is away')", SEEN_WITHIN)
     assert "ticks dev" in tab.text("#notice")
-    running.start_page()
+    address = running.url
+    running.start_page(int(address.rpartition(":")[2]))
+    assert running.url == address
+    tab.until(f"document.querySelector('#connection').dataset.tone === 'good' && {IS_LIVE}", 60)
+    assert tab.js("document.querySelector('#notice').hidden")
