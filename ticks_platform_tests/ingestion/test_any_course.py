@@ -94,8 +94,8 @@ class Exchange:
             text = ", ".join(f"subscribed to: {name}" for name in names.split(","))
             return json.dumps([{"ev": "status", "status": "success", "message": text}]).encode()
         if self._name == "coinbase":
-            names = message.get("product_ids")
-            return json.dumps({"type": "subscriptions", "channels": [{"product_ids": names}]}).encode()
+            channel = {"product_ids": message.get("product_ids")}
+            return json.dumps({"type": "subscriptions", "channels": [channel]}).encode()
         params = message.get("params")
         if message.get("action") != "subscribe" or not isinstance(params, dict):
             return None
@@ -244,7 +244,7 @@ class Course:
                 self.streaming()
                 self.exchange.send(message)
                 asked = time.monotonic()
-            return rows(self.database, stored)[0][0] > 0
+            return rows(self.database, stored) != [(0,)]
 
         wait_until(is_stored, "a good tick is stored", PATIENCE)
         wait_until(lambda: self.ingestion.progress().waiting_bytes == 0, "nothing waits", PATIENCE)
