@@ -44,6 +44,7 @@ JOBS = {
     "adopt_tables",
     "apply_primary_feeds",
     "rename_symbols",
+    "reload_rejected",
     "catch_up",
     "keep_market_calendar",
     "keep_instruments",
