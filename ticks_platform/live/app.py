@@ -120,9 +120,11 @@ def create(hub: Hub, static: Static) -> Starlette:
     chart_library = _once(library.load)
 
     async def stream(request: Request) -> Response:
-        symbol = request.query_params.get("symbol")
+        symbol, interval = request.query_params.get("symbol"), _interval(request)
+        if request.method == "HEAD":
+            return Response(media_type="text/event-stream")
         try:
-            return EventStream(hub, hub.open(symbol, _interval(request)))
+            return EventStream(hub, hub.open(symbol, interval))
         except TooManyViewersError:
             raise HTTPException(503, f"{MOST} viewers look at this page already: close some of its tabs") from None
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from ticks_platform.feeds.settings import SettingsError, load_settings
 from ticks_platform.ingestion.loader import HEARTBEAT_INTERVAL
 
 HEARTBEATS_MISSED = 2 * HEARTBEAT_INTERVAL
@@ -22,6 +25,25 @@ RATE_SECONDS = 5.0
 """Over how long the pace and the rate that is shown are measured."""
 
 NOTHING = {"events": 0, "loaded": 0, "replaced": 0, "duplicate": 0, "rejected": 0, "control": 0}
+
+
+class Names:
+    """The names of the feeds in feeds.yaml, which is read again when it has changed."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._version: tuple[int, int, int] | None = None
+        self._names: list[str] = []
+
+    def read(self) -> list[str]:
+        """The names, in their order; as before while the file cannot be used."""
+        with contextlib.suppress(OSError, SettingsError):
+            found = self._file.stat()
+            version = (found.st_mtime_ns, found.st_size, found.st_ino)
+            if version != self._version:
+                self._version = version
+                self._names = [feed.name for feed in load_settings(self._file).feeds]
+        return self._names
 
 
 class Pulse:

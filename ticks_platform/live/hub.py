@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 import psycopg2
 
 from ticks_platform.errors import TicksPlatformError
-from ticks_platform.feeds.settings import SettingsError, load_settings
 from ticks_platform.live import feed_words
 from ticks_platform.live.pace import Pace
 from ticks_platform.live.queries import Answer, Reader, Wanted
@@ -71,7 +70,7 @@ class Hub:
     def __init__(self, reader: Reader, project: Path, version: str) -> None:
         self.reader = reader
         self.viewers = Viewers()
-        self._settings_file = project / "feeds.yaml"
+        self._feeds = feed_words.Names(project / "feeds.yaml")
         self._version = version
         self._pace = Pace()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
@@ -80,6 +79,8 @@ class Hub:
         self._asking = False
         self._pulse = feed_words.Pulse()
         self._series: OrderedDict[Key, Series] = OrderedDict()
+        self._followed: set[Key] = set()
+        """Those that each poll keeps up to date."""
         self._gaps: dict[str, list[Any]] = {}
         self._answers: OrderedDict[Hashable, tuple[float, asyncio.Future[Any]]] = OrderedDict()
         self._state: dict[str, Any] = {"database": {"tone": "idle", "words": "connecting"}, "feeds": []}
@@ -120,7 +121,7 @@ class Hub:
     async def history(self, key: Key, before: int | None) -> dict[str, Any]:
         """Candles of a series, and the gaps of its symbol in that time. Raises UnknownSymbolError, BusyError."""
         await self.check(key.symbol)
-        if before is None and key in self._series and key in self.viewers.watched():
+        if before is None and key in self._followed and key in self.viewers.watched():
             return self._content(key)
         answer = await self._once((key, before), lambda: self._request(lambda: self.reader.history(key, before)))
         if before is None:
@@ -206,19 +207,19 @@ class Hub:
             return
         for viewer in self.viewers:
             self._resolve(viewer)
-        names = self._feeds()
         keys = self.viewers.watched()
-        new = next((key for key in keys if key not in self._series and key.symbol in self._symbols), None)
+        # One that nobody has looked at for a while lacks what came meanwhile.
+        self._followed &= keys
+        new = next((key for key in keys - self._followed if key.symbol in self._symbols), None)
         if new is not None:
             await self._told(lambda: self._load(new))
             return
         whole = self._is_due("whole", now, WHOLE_SECONDS)
         troubles = self._is_due("troubles", now, TROUBLES_SECONDS)
-        watched = {key: self._series[key] for key in keys if key in self._series}
+        watched = {key: self._series[key] for key in self._followed if key in self._series}
         wanted = Wanted(
-            feeds=names,
-            # The candle before the newest may still change: its last ticks are on their way.
-            tails={key: (one.begin if whole and one.begin else one.tail(time.time())) for key, one in watched.items()},
+            feeds=self._feeds.read(),
+            tails={key: one.changing_since(time.time(), whole=whole) for key, one in watched.items()},
             gaps_since={key.symbol: one.begin for key, one in watched.items()} if troubles else {},
             quotes=list(self._symbols)[:LISTED] if troubles else [],
             troubles=troubles,
@@ -245,8 +246,9 @@ class Hub:
             for row in part["candles"]:
                 rows[Key(row[0], part["interval"])].append(row)
         for key, since in wanted.tails.items():
-            changed = self._series[key].update(rows[key], since=since)
-            if changed:
+            # It is gone if its last viewer has left meanwhile.
+            series = self._series.get(key)
+            if series is not None and (changed := series.update(rows[key], since=since)):
                 self.viewers.broadcast(message("candles", {**_named(key), "candles": changed}), key)
         for gaps in answer.parts.get("gaps", ()):
             self._take_gaps(wanted, gaps)
@@ -284,6 +286,7 @@ class Hub:
     async def _load(self, key: Key) -> None:
         answer = await self._request(lambda: self.reader.history(key))
         self._keep(key, answer)
+        self._followed.add(key)
         self.viewers.broadcast(self._whole(key), key)
 
     async def _load_symbols(self) -> None:
@@ -383,13 +386,6 @@ class Hub:
             return False
         self._due[what] = now + seconds
         return True
-
-    def _feeds(self) -> list[str]:
-        try:
-            settings = load_settings(self._settings_file)
-        except SettingsError:
-            return [feed["feed"] for feed in self._state["feeds"]]
-        return [feed.name for feed in settings.feeds]
 
 
 def _named(key: Key) -> dict[str, Any]:

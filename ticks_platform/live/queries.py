@@ -150,15 +150,16 @@ class Reader:
     def _connect(self) -> SessionConnection:
         connection = self.database.connect("ticks live")
         try:
+            if connection.is_pooled:
+                # Each transaction may be another session's, which others use too: it says of itself that it only reads.
+                connection.readonly = True
+                return connection
             with connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('default_transaction_read_only', 'on', false)")
                 cursor.execute("SELECT set_config('statement_timeout', %s, false)", (f"{STATEMENT_SECONDS:.0f}s",))
             connection.commit()
-            # A single statement is a transaction by itself, and in the embedded database one turn. Where each
-            # transaction may be another session's, it has to say of itself that it reads only.
-            connection.autocommit = not connection.is_pooled
-            if connection.is_pooled:
-                connection.readonly = True
+            # A single statement is a transaction by itself, and in the embedded database one turn.
+            connection.autocommit = True
         except psycopg2.Error:
             connection.close()
             raise

@@ -11,6 +11,9 @@ from ticks_platform.timescale.candles.explanation import WIDTHS
 LENGTH = 600
 """Candles of a series; older ones are asked for when somebody scrolls there."""
 
+FOLLOWED = 3
+"""How many candles before the one that is open are asked for again and again."""
+
 Row = list[Any]
 """As the database has it: symbol, bucket in seconds since 1970, open, high, low, close, volume, day_volume, ticks."""
 
@@ -54,9 +57,13 @@ class Series:
         """Bucket of the newest candle; 0 if there is none."""
         return next(reversed(self._rows), 0)
 
-    def tail(self, now: float) -> int:
-        """The bucket since which candles may change: last ticks of those before the newest are on their way."""
-        return self.end - 2 * self.key.step if self._rows else int(now) - LENGTH * self.key.step
+    def changing_since(self, now: float, *, whole: bool) -> int:
+        """The bucket since which candles are asked for: the last ones, whose ticks are on their way, or most of them.
+
+        A time, and not the newest candle of a symbol that is not traded now: the query is for all symbols together.
+        """
+        buckets = 2 * LENGTH if whole else FOLLOWED
+        return max(self.begin, int(now) // self.key.step * self.key.step - buckets * self.key.step)
 
     def points(self) -> list[Point]:
         """All candles, oldest first."""

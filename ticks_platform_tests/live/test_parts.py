@@ -62,6 +62,15 @@ def test_a_series_tells_what_changed() -> None:
     assert [point[0] for point in series.points()] == [60, 120, 240]
 
 
+def test_what_is_asked_for_does_not_depend_on_when_a_symbol_was_traded() -> None:
+    now = 60_000_030.0
+    long_ago, of_now = Series(KEY, [row(1)]), Series(KEY, [row(1_000_000)])
+    assert long_ago.changing_since(now, whole=False) == 60_000_000 - 180
+    assert long_ago.changing_since(now, whole=True) == 60_000_000 - 60 * 2 * LENGTH
+    assert of_now.changing_since(now, whole=True) == 60_000_000, "nothing before its first candle"
+    assert Series(KEY, []).changing_since(now, whole=True) > 0
+
+
 def test_a_series_does_not_grow() -> None:
     series = Series(KEY, [row(minute) for minute in range(LENGTH)])
     series.update([row(minute) for minute in range(LENGTH, LENGTH + 50)], since=60 * LENGTH)

@@ -34,7 +34,7 @@ function makeFeed() {
     svg("svg", { viewBox: `0 0 ${POINTS - 1} 30`, preserveAspectRatio: "none", "aria-hidden": "true" }, svg("path", { class: "area" }), svg("path")),
     element("dl", {}, ...stats),
     element("table", { class: "ledger", "aria-label": "Ledger" },
-      element("tbody", {}, line("events received", "events"), ...LEDGER.map((name) => line(name, name)), line("", "balance", "sum"), line("frames wait in the journal", "waiting"))));
+      element("tbody", {}, line("events received", "events"), ...LEDGER.map((name) => line(name, name)), line("", "balance", "sum"), line("frames in the journal", "waiting"))));
 }
 
 function updateFeed(node, feed, connects) {
