@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ticks_platform.errors import RetryableError
 from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.ingestion import heard_journals
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.handover import returned
 from ticks_platform.ingestion.journal import file as journal_file
@@ -94,6 +95,8 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
                 secondary=not feed.candles,
                 asked=asked,
             ).run()
+            with journal_view(file) as original, database.transaction() as cursor:
+                heard_journals.replayed(cursor, original.journal_id, end=original.end, as_feed=feed.name)
     return metrics
 
 

@@ -43,6 +43,8 @@ JOBS = {
     "adopt_tables",
     "apply_primary_feeds",
     "rename_symbols",
+    "declare_gone",
+    "declare_lost",
     "catch_up",
     "keep_market_calendar",
     "keep_instruments",
