@@ -12,21 +12,27 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_checkpoint (
     -- Frames that were committed elsewhere before this database knew the journal.
     frames_before   bigint      NOT NULL,
     committed_at    timestamptz NOT NULL,
-    -- Where the journal is: host name, what tells machines of one name apart, and its file.
+    -- Name of the host that the journal is on.
     host            text,
+    -- What tells machines of one name apart.
     machine         text,
+    -- The journal's file there.
     file            text,
     -- When its owner last told of it; NULL if none ever did, as for journals of repairs.
     heard_at        timestamptz,
-    -- As of then: the position of the oldest frame that waited, that after the last one, and the frames that were ever appended.
+    -- As of then, the position of the oldest frame that waited.
     heard_from      bigint,
+    -- As of then, the position after the last frame.
     heard_to        bigint,
+    -- As of then, the number of frames that were ever appended.
     heard_frames    bigint,
     -- Whether frames may have been appended since.
     is_open         boolean     NOT NULL DEFAULT false,
-    -- When, by whom and why it was declared lost.
+    -- When it was declared lost; NULL if it was not.
     lost_at         timestamptz,
+    -- By whom it was declared lost.
     lost_by         text,
+    -- Why it was declared lost.
     lost_reason     text
 );
 
