@@ -13,11 +13,10 @@ import uuid
 from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ticks_platform.errors import ActionRequiredError
 from ticks_platform.feeds.transport.clock import boottime
-from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import DEAD_AFTER
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.failures import first_line
@@ -32,6 +31,24 @@ INTERVAL = 2.0
 """Seconds between two reports of a journal."""
 
 
+class OpenJournal(Protocol):
+    """A journal that this process has opened."""
+
+    journal_id: str
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def end(self) -> int: ...
+
+    @property
+    def bytes_waiting(self) -> int: ...
+
+    @property
+    def frames_appended(self) -> int: ...
+
+
 class UnknownJournalError(ActionRequiredError):
     """The database has not heard of this journal."""
 
@@ -39,7 +56,7 @@ class UnknownJournalError(ActionRequiredError):
 class Reporter:
     """Tells the database of the journal that a run appends to."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: OpenJournal) -> None:
         self._journal = journal
         self._due_at = 0.0
 
@@ -51,7 +68,7 @@ class Reporter:
         tell(cursor, self._journal, is_open=is_open)
 
 
-def tell(cursor: Cursor, journal: Journal, *, is_open: bool) -> None:
+def tell(cursor: Cursor, journal: OpenJournal, *, is_open: bool) -> None:
     """Tell how far a journal goes; `is_open` tells that more may be appended. Holds nothing up if that fails."""
     parameters = {
         "journal_id": journal.journal_id,
