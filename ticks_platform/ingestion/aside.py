@@ -7,12 +7,12 @@ so is the reading of symbols; a change that it will not take is logged and left 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from ticks_platform.backoff import Backoff
+from ticks_platform.feeds.transport.clock import boottime
 from ticks_platform.ingestion import channels
 from ticks_platform.ingestion.arrival_clock import ArrivalClock
 from ticks_platform.ingestion.changes import Changes
@@ -46,12 +46,12 @@ class _Retries:
     @property
     def due(self) -> bool:
         """Whether it may be tried now."""
-        return time.monotonic() >= self._due_at
+        return boottime() >= self._due_at
 
     def failed(self, trouble: str) -> None:
         """It failed."""
         delay = self._backoff.next_delay()
-        self._due_at = time.monotonic() + delay
+        self._due_at = boottime() + delay
         self.trouble = trouble
         logger.warning("%s; retrying in %.0f s", trouble, delay)
 
@@ -100,11 +100,14 @@ class Aside:
         return self._is_waiting() and self._storing.due
 
     def begin(self, cursor: Cursor, lease: Lease) -> None:
-        """Close what earlier owners left open, and read what they asked for.
+        """Close what earlier owners left open, and read what they asked for and the clock of the database's server.
 
         Call `committed` after the commit of each transaction.
         """
         attempt(cursor, lambda: channels.clear(cursor, lease.feed))
+        if self._clock is not None:
+            # Before the first events are decoded.
+            self._clock.ask_database(cursor)
         self._store_coverage(cursor, lease)
         self._read_symbols(cursor)
 
@@ -115,8 +118,10 @@ class Aside:
     def store(self, cursor: Cursor, lease: Lease, *, with_channels: bool = True) -> None:
         """Store what has changed; `with_channels` is false if the feed's channels belong to a successor."""
         self.changes.store(cursor, lease, with_channels=with_channels)
-        if self._clock is not None and self._clock.has_news():
-            self._tell_of_clock(cursor, lease, self._clock.telling)
+        if self._clock is not None:
+            self._clock.ask_database(cursor)
+            if self._clock.has_news():
+                self._tell_of_clock(cursor, lease, self._clock.telling)
         if (self._earlier_owners or self._reopen or self._is_waiting()) and self._storing.due:
             self._store_coverage(cursor, lease)
         if self._reading.due:

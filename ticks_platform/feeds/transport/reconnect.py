@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ticks_platform import proxies
 from ticks_platform.backoff import Backoff
+from ticks_platform.feeds import http_date
 from ticks_platform.feeds.connector import Connector, Conversation, Endpoint
 from ticks_platform.feeds.errors import (
     ConnectionLostError,
@@ -23,7 +24,7 @@ from ticks_platform.feeds.errors import (
 )
 from ticks_platform.feeds.events import Frame, Refused
 from ticks_platform.feeds.retry_after import retry_after
-from ticks_platform.feeds.transport.clock import BEGIN, boottime, boottime_ns
+from ticks_platform.feeds.transport.clock import BEGIN, boottime, boottime_ns, steady_ns
 from ticks_platform.feeds.transport.limits import MAX_MESSAGE_BYTES
 from ticks_platform.feeds.transport.session import POLL_INTERVAL, Session
 from ticks_platform.feeds.transport.silence import Escalation, SilenceDetector
@@ -198,6 +199,7 @@ class FeedConnection:
         websocket = self._connect(endpoint)
         if websocket is None:
             return
+        self._state.server_ahead = websocket.server_ahead
         try:
             self._receive(websocket, self._connector.converse())
         except LocalCloseError:
@@ -222,6 +224,7 @@ class FeedConnection:
                 endpoint, timeout=CONNECT_TIMEOUT, stop=self._stop, max_message_bytes=self._max_message_bytes
             )
         except HandshakeFailedError as failed:
+            self._state.server_ahead = http_date.ahead(failed.answer.headers, steady_ns())
             refusal = self._connector.refusal(failed.answer)
             if refusal:
                 raise FeedRefusedError(refusal) from None

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, cast
 import websocket
 
 from ticks_platform import proxies
+from ticks_platform.feeds import http_date
 from ticks_platform.feeds.connector import Endpoint, HandshakeAnswer
 from ticks_platform.feeds.errors import ConnectionLostError, UnreachableError
-from ticks_platform.feeds.transport.clock import boottime
+from ticks_platform.feeds.transport.clock import boottime, steady_ns
 from ticks_platform.feeds.transport.limits import (
     MAX_HANDSHAKE_BYTES,
     MAX_MESSAGE_BYTES,
@@ -68,6 +69,8 @@ class WebSocketConnection:
         self._timeout = math.inf
         # Whether websocket-client holds no part of a frame or of a fragmented message.
         self._between_messages = True
+        self.server_ahead = socket_.server_ahead
+        """By how much the server's clock is ahead of `steady_ns`, as its answer to the handshake tells; or None."""
 
     def set_timeout(self, seconds: float) -> None:
         """Set the timeout of reads and writes."""
@@ -217,6 +220,7 @@ class _WebSocket(websocket.WebSocket):
     """
 
     reader: _BufferedSocket | None = None
+    server_ahead: int | None = None
 
     def __init__(self, max_message_bytes: int) -> None:
         super().__init__(
@@ -246,6 +250,7 @@ class _WebSocket(websocket.WebSocket):
                 redirect_limit=0,  # a redirect would send the headers, and so the key, to another address
                 **_proxy_options(endpoint.url),
             )
+            self.server_ahead = http_date.ahead(self.getheaders() or {}, steady_ns())
         except websocket.WebSocketBadStatusException as error:
             if error.resp_body is None and self.reader is not None:
                 error.resp_body = _read_body(self.reader, error)
