@@ -39,12 +39,12 @@ class RefusedTimes:
             rejected_of += np.bincount(batch.groups_of(positions), minlength=len(batch.groups))
         elif not any(state.rejected_at for state in self._states.values()):
             for last in {group.connection: group for group in batch.groups if group.epoch == self._epoch}.values():
-                self._states[last.connection] = _State(last.received_at[-1] + last.correction)
+                self._states[last.connection] = _State(last.last_arrival)
             return
         data_of = batch.events_of - batch.control_of
         for group, data, refused in zip(batch.groups, data_of.tolist(), rejected_of.tolist(), strict=True):
             if data and group.epoch == self._epoch:
-                at = group.received_at[-1] + group.correction
+                at = group.last_arrival
                 self._arrived(group.connection, at, is_accepted=refused < data)
 
     def _arrived(self, connection: int, at: int, *, is_accepted: bool) -> None:

@@ -77,11 +77,11 @@ def entries(
     found: dict[tuple[int, int], Entry] = {}
     for number, group in enumerate(batch.groups):
         key = (group.epoch, group.connection)
-        first = from_nanoseconds(group.received_at[0] + group.correction)
+        first = from_nanoseconds(group.first_arrival)
         entry = Entry(
             *key,
             first_received_at=first,
-            last_received_at=from_nanoseconds(group.received_at[-1] + group.correction),
+            last_received_at=from_nanoseconds(group.last_arrival),
             frames=len(group.frames),
             events=int(batch.events_of[number]),
             loaded=int(loaded_of[number]),
