@@ -7,8 +7,7 @@ so is the reading of symbols; a change that it will not take is logged and left 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ticks_platform.backoff import Backoff
@@ -16,9 +15,13 @@ from ticks_platform.feeds.transport.clock import boottime
 from ticks_platform.ingestion import channels
 from ticks_platform.ingestion.arrival_clock import ArrivalClock
 from ticks_platform.ingestion.changes import Changes
-from ticks_platform.ingestion.gaps import coverage
+from ticks_platform.ingestion.gaps import killed_coverage
 from ticks_platform.ingestion.gaps.coverage import Coverage
+from ticks_platform.ingestion.gaps.refused_times import KilledRefusals
 from ticks_platform.ingestion.lease import Lease, set_clock_trouble
+from ticks_platform.ingestion.rows.decode import DecodedBatch
+from ticks_platform.ingestion.rows.ledger import Entry
+from ticks_platform.ingestion.rows.rejected_events import RejectedEvent
 from ticks_platform.timescale.failures import first_line
 from ticks_platform.timescale.splitting import attempt
 
@@ -86,6 +89,7 @@ class Aside:
         self._earlier_owners_done = False
         self._reopen = False
         self._has_stored = False
+        self._refused = KilledRefusals()
         self.changed = False
         """Whether coverage was stored that gaps do not follow yet."""
 
@@ -117,6 +121,7 @@ class Aside:
 
     def store(self, cursor: Cursor, lease: Lease, *, with_channels: bool = True) -> None:
         """Store what has changed; `with_channels` is false if the feed's channels belong to a successor."""
+        self._refused.begin()
         self.changes.store(cursor, lease, with_channels=with_channels)
         if self._clock is not None:
             self._clock.ask_database(cursor)
@@ -127,9 +132,20 @@ class Aside:
         if self._reading.due:
             self._read_symbols(cursor)
 
-    def extend_killed(self, cursor: Cursor, last_data: Iterable[tuple[int, int, datetime | None]]) -> None:
-        """Extend the coverage of killed owners, as `coverage.extend_killed` does; without it, a gap is too long."""
-        error = attempt(cursor, lambda: coverage.extend_killed(cursor, self._feed, last_data))
+    def extend_killed(
+        self,
+        cursor: Cursor,
+        lease: Lease,
+        entries: Iterable[Entry],
+        batch: DecodedBatch,
+        rejected: Sequence[RejectedEvent],
+    ) -> None:
+        """Extend the coverage of killed owners by a batch that is stored; without it, a gap is too long."""
+        last_data = [(each.epoch, each.connection, each.last_data_at) for each in entries if each.epoch != lease.epoch]
+        if not last_data:
+            return
+        refused = self._refused.find(batch, rejected, epoch=lease.epoch)
+        error = attempt(cursor, lambda: killed_coverage.extend_killed(cursor, self._feed, last_data, refused))
         if error is not None:
             logger.warning("feed %s: cannot extend coverage by earlier data: %s", self._feed, first_line(error))
 
@@ -137,7 +153,7 @@ class Aside:
         """Close coverage that is still open because a connection ended without a change of state."""
         error = attempt(
             cursor,
-            lambda: coverage.close_abandoned(cursor, lease.feed, until_epoch=lease.epoch, ended_by="stopped"),
+            lambda: killed_coverage.close_abandoned(cursor, lease.feed, until_epoch=lease.epoch, ended_by="stopped"),
         )
         if error is not None:
             logger.warning("feed %s: its next owner closes the coverage: %s", self._feed, first_line(error))
@@ -145,6 +161,7 @@ class Aside:
     def committed(self) -> None:
         """Drop what was stored: it is committed."""
         self.changes.committed()
+        self._refused.committed()
         if self._clock is not None:
             self._clock.told = self._clock.telling
         if self._earlier_owners_done:
@@ -166,9 +183,9 @@ class Aside:
             if self._earlier_owners:
                 if self._coverage is not None:
                     self._coverage.store_earlier_notes(cursor, lease)
-                coverage.close_abandoned(cursor, lease.feed, until_epoch=lease.epoch - 1)
+                killed_coverage.close_abandoned(cursor, lease.feed, until_epoch=lease.epoch - 1)
             if self._reopen:
-                coverage.reopen(cursor, lease)
+                killed_coverage.reopen(cursor, lease)
             if self._coverage is not None and self._coverage.waiting:
                 self._coverage.store(cursor, lease)
                 self.changed = True

@@ -295,9 +295,7 @@ class Loader:
                 rejected=batch.rejected + stored.refused,
             )
             ledger.add(cursor, self._lease.feed, entries)
-            earlier = [entry for entry in entries if entry.epoch != self._lease.epoch]
-            last_data = [(entry.epoch, entry.connection, entry.last_data_at) for entry in earlier]
-            self._aside.extend_killed(cursor, last_data)
+            self._aside.extend_killed(cursor, self._lease, entries, batch, batch.rejected + stored.refused)
             for table in TABLES:
                 parts = [rows for each, rows in stored.loaded if each is table]
                 hours = ledger.hours(parts, time=table.time)

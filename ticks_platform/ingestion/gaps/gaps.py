@@ -19,7 +19,7 @@ from psycopg2.extras import execute_values
 from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.calendars import Calendar, calendar
 from ticks_platform.ingestion import lease as leases
-from ticks_platform.ingestion.gaps import coverage
+from ticks_platform.ingestion.gaps import killed_coverage
 from ticks_platform.ingestion.transactions import Transactions
 from ticks_platform.intervals import subtract
 from ticks_platform.timescale import sql_files
@@ -132,7 +132,7 @@ def update(cursor: Cursor, feed: str, *, now: datetime) -> Updated:
     # The loader of the feed and other callers take the same lock first.
     cursor.execute("SELECT FROM ticks_platform.feed_lease WHERE feed = %s FOR NO KEY UPDATE", (feed,))
     if not held.released and not held.is_alive:
-        coverage.close_abandoned(cursor, feed, until_epoch=held.epoch)
+        killed_coverage.close_abandoned(cursor, feed, until_epoch=held.epoch)
     cursor.execute(sql_files.read("queries/gaps/delete_empty_coverage.sql"), {"feed": feed})
     cursor.execute(sql_files.read("queries/gaps/mark_coverage_computed.sql"), {"feed": feed})
     first: dict[str, datetime] = {}

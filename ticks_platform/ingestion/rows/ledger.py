@@ -38,7 +38,7 @@ class Entry(NamedTuple):
     rejected: int
     control: int
     last_data_at: datetime | None
-    """Arrival of its last group with data: of the group's first frame. None without data."""
+    """Arrival of its last group of which data was accepted: of the group's first frame. None without."""
 
 
 class HourEntry(NamedTuple):
@@ -89,7 +89,7 @@ def entries(
             duplicate=int(duplicate_of[number]),
             rejected=int(rejected_of[number]),
             control=int(batch.control_of[number]),
-            last_data_at=first if batch.events_of[number] > batch.control_of[number] else None,
+            last_data_at=first if batch.events_of[number] > batch.control_of[number] + rejected_of[number] else None,
         )
         found[key] = _sum(found[key], entry) if key in found else entry
     return list(found.values())
