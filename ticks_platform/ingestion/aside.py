@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from ticks_platform.backoff import Backoff
@@ -17,11 +18,8 @@ from ticks_platform.ingestion.arrival_clock import ArrivalClock
 from ticks_platform.ingestion.changes import Changes
 from ticks_platform.ingestion.gaps import killed_coverage
 from ticks_platform.ingestion.gaps.coverage import Coverage
-from ticks_platform.ingestion.gaps.refused_times import KilledRefusals
+from ticks_platform.ingestion.gaps.killed_coverage import RefusedTime
 from ticks_platform.ingestion.lease import Lease, set_clock_trouble
-from ticks_platform.ingestion.rows.decode import DecodedBatch
-from ticks_platform.ingestion.rows.ledger import Entry
-from ticks_platform.ingestion.rows.rejected_events import RejectedEvent
 from ticks_platform.timescale.failures import first_line
 from ticks_platform.timescale.splitting import attempt
 
@@ -35,6 +33,19 @@ class Asked(Protocol):
     """The symbols that a feed may store."""
 
     def try_earlier(self, cursor: Cursor, feed: str) -> Exception | None: ...
+
+
+class Account(Protocol):
+    """What a batch adds to the account of one connection."""
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def connection(self) -> int: ...
+
+    @property
+    def last_data_at(self) -> datetime | None: ...
 
 
 class _Retries:
@@ -89,7 +100,6 @@ class Aside:
         self._earlier_owners_done = False
         self._reopen = False
         self._has_stored = False
-        self._refused = KilledRefusals()
         self.changed = False
         """Whether coverage was stored that gaps do not follow yet."""
 
@@ -121,7 +131,6 @@ class Aside:
 
     def store(self, cursor: Cursor, lease: Lease, *, with_channels: bool = True) -> None:
         """Store what has changed; `with_channels` is false if the feed's channels belong to a successor."""
-        self._refused.begin()
         self.changes.store(cursor, lease, with_channels=with_channels)
         if self._clock is not None:
             self._clock.ask_database(cursor)
@@ -133,18 +142,12 @@ class Aside:
             self._read_symbols(cursor)
 
     def extend_killed(
-        self,
-        cursor: Cursor,
-        lease: Lease,
-        entries: Iterable[Entry],
-        batch: DecodedBatch,
-        rejected: Sequence[RejectedEvent],
+        self, cursor: Cursor, lease: Lease, entries: Iterable[Account], refused: Sequence[RefusedTime]
     ) -> None:
-        """Extend the coverage of killed owners by a batch that is stored; without it, a gap is too long."""
+        """Extend the coverage of killed owners by what a batch brought of them; without it, a gap is too long."""
         last_data = [(each.epoch, each.connection, each.last_data_at) for each in entries if each.epoch != lease.epoch]
         if not last_data:
             return
-        refused = self._refused.find(batch, rejected, epoch=lease.epoch)
         error = attempt(cursor, lambda: killed_coverage.extend_killed(cursor, self._feed, last_data, refused))
         if error is not None:
             logger.warning("feed %s: cannot extend coverage by earlier data: %s", self._feed, first_line(error))
@@ -161,7 +164,6 @@ class Aside:
     def committed(self) -> None:
         """Drop what was stored: it is committed."""
         self.changes.committed()
-        self._refused.committed()
         if self._clock is not None:
             self._clock.told = self._clock.telling
         if self._earlier_owners_done:

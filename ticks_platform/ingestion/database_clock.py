@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from ticks_platform.feeds.transport.clock import boottime, steady_ns
+from ticks_platform.timescale import server_clock
 from ticks_platform.timestamps import to_nanoseconds
 
 if TYPE_CHECKING:
@@ -36,12 +37,9 @@ class DatabaseClock:
         if not is_elsewhere(cursor.connection.fileno()):
             return None
         before = steady_ns()
-        cursor.execute("SELECT clock_timestamp()")
+        at = server_clock.now(cursor)
         after = steady_ns()
-        row = cursor.fetchone()
-        if row is None or after - before > _LONGEST_ANSWER:
-            return None
-        return to_nanoseconds(row[0]) - (before + after) // 2
+        return None if after - before > _LONGEST_ANSWER else to_nanoseconds(at) - (before + after) // 2
 
 
 def is_elsewhere(descriptor: int) -> bool:

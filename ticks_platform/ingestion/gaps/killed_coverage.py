@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg2.extras import execute_values
 
 from ticks_platform.ingestion.gaps.insert_by_symbol import IN_FLIGHT_INTERVAL
-from ticks_platform.ingestion.gaps.refused_times import RefusedTime
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+
+class RefusedTime(NamedTuple):
+    """A time of a killed owner's connection in which every event was rejected; arrivals in nanoseconds."""
+
+    epoch: int
+    connection: int
+    accepted_until: int
+    """The last accepted event before it."""
+    begin: int
+    """The first rejected event."""
+    end: int
+    """The first event that was accepted again."""
 
 
 def close_abandoned(cursor: Cursor, feed: str, *, until_epoch: int, ended_by: str = "killed") -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ticks_platform.ingestion.gaps.killed_coverage import RefusedTime
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.rows.decode import DecodedBatch
 from ticks_platform.ingestion.rows.rejected_events import RejectedEvent
@@ -16,19 +17,6 @@ if TYPE_CHECKING:
 
 LONG_ENOUGH = 5_000_000_000
 """Nanoseconds without an accepted event after which rejected ones end coverage. One among others does not."""
-
-
-class RefusedTime(NamedTuple):
-    """A time of a killed owner's connection in which every event was rejected; arrivals in nanoseconds."""
-
-    epoch: int
-    connection: int
-    accepted_until: int
-    """The last accepted event before it."""
-    begin: int
-    """The first rejected event."""
-    end: int
-    """The first event that was accepted again."""
 
 
 class _State(NamedTuple):
@@ -90,6 +78,8 @@ class KilledRefusals:
 
         Without that, the batch has not been.
         """
+        if batch.groups[0].epoch == epoch:
+            return []  # and so are all others, which arrived later
         states, found = dict(self._states), []
         for group, is_accepted in _with_data(batch, rejected):
             if group.epoch == epoch:
