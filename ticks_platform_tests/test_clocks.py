@@ -34,5 +34,4 @@ def test_only_these_modules_ask_for_the_time() -> None:
 def _calls(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            if (node.value.id, node.attr) in _CALLS:
-                yield f"{node.value.id}.{node.attr}"
+            yield from ([node.attr] if (node.value.id, node.attr) in _CALLS else [])
