@@ -6,8 +6,8 @@ import email.utils
 from collections.abc import Mapping
 from datetime import timezone
 
-HALF_A_SECOND = 500_000_000
-"""Nanoseconds. A Date is cut off to the second that it is in; half a second more is right on the average."""
+SECOND = 1_000_000_000
+"""Nanoseconds. A Date is cut off to the second that it is in."""
 
 
 def moment(value: str) -> float | None:
@@ -19,11 +19,16 @@ def moment(value: str) -> float | None:
         return None
 
 
-def ahead(headers: Mapping[str, str], at: int) -> int | None:
-    """By how much a server's clock is ahead of one that was at `at` when its answer arrived, both in nanoseconds.
+def ahead(headers: Mapping[str, str], *, sent: int, received: int, ours: int = 0) -> int | None:
+    """By how much a server's clock is ahead of the one by which a request was sent and its answer received.
 
-    Header names are in lower case. None without a Date, or if the answer comes from a cache, which has an Age
-    (RFC 9111, section 5.1): its Date is that of another answer.
+    All in nanoseconds; header names are in lower case. `ours` is by how much our clock is ahead of that one: it is
+    taken for right if the answer leaves that open, which may have been slow. None without a Date, or if the answer
+    comes from a cache, which has an Age (RFC 9111, section 5.1): its Date is that of another answer.
     """
     known = moment(headers.get("date", ""))
-    return None if known is None or "age" in headers else round(known * 1e9) + HALF_A_SECOND - at
+    if known is None or "age" in headers:
+        return None
+    at = round(known * 1e9)
+    least, most = at - received, at + SECOND - sent
+    return ours if least <= ours <= most else (least + most) // 2

@@ -186,11 +186,23 @@ def test_a_header_tells_both_ways_and_events_may_say_otherwise() -> None:
 def test_a_date_tells_the_clock_of_a_server() -> None:
     at = 784_111_777 * SECOND
     headers = {"date": "Sun, 06 Nov 1994 08:49:37 GMT"}
-    assert http_date.ahead(headers, at) == SECOND // 2
-    assert http_date.ahead(headers, at + 3600 * SECOND) == SECOND // 2 - 3600 * SECOND
-    assert http_date.ahead({**headers, "age": "0"}, at) is None
-    assert http_date.ahead({}, at) is None
-    assert http_date.ahead({"date": "soon"}, at) is None
+
+    def ahead(sent: float, took: float, ours: float = 0.0, **more: str) -> float | None:
+        begin = at + round(sent * SECOND)
+        found = http_date.ahead(
+            {**headers, **more}, sent=begin, received=begin + round(took * SECOND), ours=round(ours * SECOND)
+        )
+        return None if found is None else found / SECOND
+
+    assert ahead(0.9, 0.05) == 0.0
+    assert ahead(3600.0, 0.2) == pytest.approx(-3599.6)
+    assert ahead(-3600.0, 0.2) == pytest.approx(3600.4)
+    # A slow answer leaves open when the server made it.
+    assert ahead(0.0, 8.0) == 0.0
+    assert ahead(3600.0, 8.0, ours=-3600.0) == -3600.0
+    assert ahead(0.9, 0.05, age="0") is None
+    assert http_date.ahead({}, sent=at, received=at) is None
+    assert http_date.ahead({"date": "soon"}, sent=at, received=at) is None
 
 
 def test_which_database_is_another_machine() -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ticks_platform import proxies
 from ticks_platform.backoff import Backoff
-from ticks_platform.feeds import http_date
 from ticks_platform.feeds.connector import Connector, Conversation, Endpoint
 from ticks_platform.feeds.errors import (
     ConnectionLostError,
@@ -24,7 +23,7 @@ from ticks_platform.feeds.errors import (
 )
 from ticks_platform.feeds.events import Frame, Refused
 from ticks_platform.feeds.retry_after import retry_after
-from ticks_platform.feeds.transport.clock import BEGIN, boottime, boottime_ns, steady_ns
+from ticks_platform.feeds.transport.clock import BEGIN, boottime, boottime_ns
 from ticks_platform.feeds.transport.limits import MAX_MESSAGE_BYTES
 from ticks_platform.feeds.transport.session import POLL_INTERVAL, Session
 from ticks_platform.feeds.transport.silence import Escalation, SilenceDetector
@@ -224,7 +223,7 @@ class FeedConnection:
                 endpoint, timeout=CONNECT_TIMEOUT, stop=self._stop, max_message_bytes=self._max_message_bytes
             )
         except HandshakeFailedError as failed:
-            self._state.server_ahead = http_date.ahead(failed.answer.headers, steady_ns())
+            self._state.server_ahead = failed.server_ahead
             refusal = self._connector.refusal(failed.answer)
             if refusal:
                 raise FeedRefusedError(refusal) from None

@@ -11,7 +11,7 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import websocket
@@ -20,7 +20,7 @@ from ticks_platform import proxies
 from ticks_platform.feeds import http_date
 from ticks_platform.feeds.connector import Endpoint, HandshakeAnswer
 from ticks_platform.feeds.errors import ConnectionLostError, UnreachableError
-from ticks_platform.feeds.transport.clock import boottime, steady_ns
+from ticks_platform.feeds.transport.clock import ClockWatch, boottime, steady_ns
 from ticks_platform.feeds.transport.limits import (
     MAX_HANDSHAKE_BYTES,
     MAX_MESSAGE_BYTES,
@@ -55,9 +55,11 @@ _POLL_INTERVAL = 0.1
 class HandshakeFailedError(ConnectionLostError):
     """The response to the handshake was not an upgrade to a WebSocket."""
 
-    def __init__(self, answer: HandshakeAnswer) -> None:
+    def __init__(self, answer: HandshakeAnswer, *, server_ahead: int | None = None) -> None:
+        """`server_ahead` is as in WebSocketConnection."""
         super().__init__(f"handshake answered with HTTP {answer.status}")
         self.answer = answer
+        self.server_ahead = server_ahead
 
 
 class WebSocketConnection:
@@ -242,6 +244,7 @@ class _WebSocket(websocket.WebSocket):
 
     def open(self, endpoint: Endpoint, timeout: float) -> None:
         """Connect. Raises what websocket-client raises; a WebSocketBadStatusException has the response's body."""
+        sent = steady_ns()
         try:
             self.connect(  # type: ignore[no-untyped-call]
                 endpoint.url,
@@ -250,8 +253,9 @@ class _WebSocket(websocket.WebSocket):
                 redirect_limit=0,  # a redirect would send the headers, and so the key, to another address
                 **_proxy_options(endpoint.url),
             )
-            self.server_ahead = http_date.ahead(self.getheaders() or {}, steady_ns())
+            self._note_date(self.getheaders(), sent=sent)
         except websocket.WebSocketBadStatusException as error:
+            self._note_date(error.resp_headers, sent=sent)
             if error.resp_body is None and self.reader is not None:
                 error.resp_body = _read_body(self.reader, error)
             raise
@@ -261,6 +265,10 @@ class _WebSocket(websocket.WebSocket):
                 self.reader.handshake_left = None
                 if not self.connected:
                     self.reader.close()
+
+    def _note_date(self, headers: Mapping[str, str] | None, *, sent: int) -> None:
+        ours = ClockWatch().stepped
+        self.server_ahead = http_date.ahead(headers or {}, sent=sent, received=steady_ns(), ours=ours)
 
 
 def _proxy_options(url: str) -> dict[str, Any]:
@@ -344,7 +352,7 @@ def connect(
         opening.result()
     except websocket.WebSocketBadStatusException as error:
         answer = HandshakeAnswer(error.status_code, error.resp_body or b"", error.resp_headers or {})
-        raise HandshakeFailedError(answer) from error
+        raise HandshakeFailedError(answer, server_ahead=socket_.server_ahead) from error
     except ssl.SSLCertVerificationError as error:
         raise ConnectionLostError(f"cannot connect: TLS certificate not accepted: {error.verify_message}") from error
     except (websocket.WebSocketException, OSError, ValueError, LookupError) as error:

@@ -251,7 +251,7 @@ def test_the_clock_of_the_databases_server_tells_too(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http_date, "ahead", lambda _headers, _at: None)  # a provider that sends no Date
+    monkeypatch.setattr(http_date, "ahead", lambda _headers, **_times: None)  # a provider that sends no Date
     monkeypatch.setattr(database_clock, "is_elsewhere", lambda _descriptor: True)
     machine.wrong = 20 * MINUTES
     with ingestion() as running:
