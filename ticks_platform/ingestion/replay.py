@@ -104,7 +104,12 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
                 secondary=not feed.candles,
                 asked=asked,
             ).run()
-            with journal_view(file) as original, database.transaction() as cursor:
+            # Of a damaged file nobody knows the end: its journal stays in the account until it is declared lost.
+            with (
+                contextlib.suppress(JournalError),
+                journal_view(file) as original,
+                database.transaction() as cursor,
+            ):
                 heard_journals.replayed(cursor, original.journal_id, end=original.end, as_feed=feed.name)
     return metrics
 
