@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ticks_platform.feeds import http_date
+from ticks_platform import http_date
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport import clock
 from ticks_platform.feeds.transport.state import State
