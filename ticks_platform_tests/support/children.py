@@ -17,6 +17,7 @@ _forked.set_forkserver_preload(
         "ticks_platform_tests.faults.ingester",
         "ticks_platform_tests.support.follower",
         "ticks_platform_tests.support.repairing",
+        *(f"ticks_platform.cli.{name}" for name in ("database", "doctor", "explain", "init", "journals", "status")),
     ]
 )
 
