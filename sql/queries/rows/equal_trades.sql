@@ -11,7 +11,9 @@ CROSS JOIN LATERAL (
     SELECT
         count(*) AS stored,
         count(*) FILTER (
-            WHERE stored.received_at BETWEEN begun.first_received_at AND begun.last_received_at
+            -- One id for all may as well be a frame that was sent again, which counts as such.
+            WHERE asked.trade_id IS NULL
+                AND stored.received_at BETWEEN begun.first_received_at AND begun.last_received_at
                 AND place_in_journal.bits & 65535 = %(journal)s
                 AND place_in_journal.bits >> 16 < %(committed)s
         ) AS committed
