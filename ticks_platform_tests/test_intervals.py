@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,7 +28,7 @@ def test_merged_intervals_cover_the_same_and_what_is_between_those_that_are_near
     near = within or 0
     assert numbers(*those) <= numbers(*merged)
     assert merged == sorted(merged)
-    assert all(second[0] - first[1] > near for first, second in zip(merged, merged[1:], strict=False))
+    assert all(second[0] - first[1] > near for first, second in itertools.pairwise(merged))
     added = numbers(*merged) - numbers(*those)
     gaps = merge((number, number + 1) for number in added)
     assert all(end - begin <= near for begin, end in gaps)
