@@ -22,7 +22,6 @@ from ticks_platform.feeds.errors import (
     UnreachableError,
 )
 from ticks_platform.feeds.events import Frame, Refused
-from ticks_platform.feeds.retry_after import retry_after
 from ticks_platform.feeds.transport.clock import BEGIN, boottime, boottime_ns
 from ticks_platform.feeds.transport.limits import MAX_MESSAGE_BYTES
 from ticks_platform.feeds.transport.session import POLL_INTERVAL, Session
@@ -36,6 +35,7 @@ from ticks_platform.feeds.transport.websocket import (
     WebSocketConnection,
     connect,
 )
+from ticks_platform.retry_after import retry_after
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for the name look-up, TCP, TLS and the WebSocket handshake together."""
@@ -198,6 +198,7 @@ class FeedConnection:
         websocket = self._connect(endpoint)
         if websocket is None:
             return
+        self._state.server_ahead = websocket.server_ahead
         try:
             self._receive(websocket, self._connector.converse())
         except LocalCloseError:
@@ -222,6 +223,7 @@ class FeedConnection:
                 endpoint, timeout=CONNECT_TIMEOUT, stop=self._stop, max_message_bytes=self._max_message_bytes
             )
         except HandshakeFailedError as failed:
+            self._state.server_ahead = failed.server_ahead
             refusal = self._connector.refusal(failed.answer)
             if refusal:
                 raise FeedRefusedError(refusal) from None

@@ -68,7 +68,7 @@ def compare(cursor: Cursor, lease: Lease, groups: Iterable[FrameGroup], decode: 
     since: int | None = None
     for group in groups:
         # What was stored before these frames arrived is something else, even if it is equal.
-        since = since or group.received_at[0] - _EARLIER
+        since = since or group.first_arrival - _EARLIER
         part.append(group)
         if len(part) == _GROUPS:
             positions += _compare_part(cursor, feed, journal_number, part, decode, used, since)

@@ -95,6 +95,16 @@ class FrameGroup(NamedTuple):
     correction: int = 0
     """Nanoseconds to add to it, since it is wrong: as known when the group was appended, after decoding as it is."""
 
+    @property
+    def first_arrival(self) -> int:
+        """When its first frame arrived, corrected as known; in nanoseconds since the Unix epoch."""
+        return self.received_at[0] + self.correction
+
+    @property
+    def last_arrival(self) -> int:
+        """The same of its last frame."""
+        return self.received_at[-1] + self.correction
+
     def positions(self) -> npt.NDArray[np.int64]:
         """The position of each frame: the number of bytes before it."""
         sizes = np.fromiter(map(frame_size, self.frames), np.int64, len(self.frames))

@@ -38,7 +38,7 @@ class Entry(NamedTuple):
     rejected: int
     control: int
     last_data_at: datetime | None
-    """Arrival of its last group with data: of the group's first frame. None without data."""
+    """Arrival of its last group of which data was accepted: of the group's first frame. None without."""
 
 
 class HourEntry(NamedTuple):
@@ -77,11 +77,11 @@ def entries(
     found: dict[tuple[int, int], Entry] = {}
     for number, group in enumerate(batch.groups):
         key = (group.epoch, group.connection)
-        first = from_nanoseconds(group.received_at[0] + group.correction)
+        first = from_nanoseconds(group.first_arrival)
         entry = Entry(
             *key,
             first_received_at=first,
-            last_received_at=from_nanoseconds(group.received_at[-1] + group.correction),
+            last_received_at=from_nanoseconds(group.last_arrival),
             frames=len(group.frames),
             events=int(batch.events_of[number]),
             loaded=int(loaded_of[number]),
@@ -89,7 +89,7 @@ def entries(
             duplicate=int(duplicate_of[number]),
             rejected=int(rejected_of[number]),
             control=int(batch.control_of[number]),
-            last_data_at=first if batch.events_of[number] > batch.control_of[number] else None,
+            last_data_at=first if batch.events_of[number] > batch.control_of[number] + rejected_of[number] else None,
         )
         found[key] = _sum(found[key], entry) if key in found else entry
     return list(found.values())
