@@ -13,7 +13,8 @@ unexport PYTHONDONTWRITEBYTECODE
 dev: setup
 	@exec $(VENV)/bin/ticks dev
 
-PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Some tests wait for clocks and sockets: three at once keep two cores busy.
+PYTEST := $(VENV)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: setup
 	$(PYTEST)
