@@ -9,7 +9,7 @@ import psycopg2.errors
 import pytest
 
 from ticks_platform.live.queries import Reader
-from ticks_platform.timescale.database import Database
+from ticks_platform.timescale.database import Database, SessionConnection
 from ticks_platform_tests.live.conftest import LivePage, until
 
 pytestmark = pytest.mark.full
@@ -110,6 +110,29 @@ def test_the_session_only_reads(filled: Database) -> None:
     assert reader.symbols()
     with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction), reader.connection.cursor() as cursor:
         cursor.execute("DELETE FROM company")
+    reader.close()
+
+
+class Pooled(Database):
+    """A database whose sessions are shared, as behind PgBouncer."""
+
+    def connect(self, application_name: str = "ticks_platform") -> SessionConnection:
+        """A connection that says so."""
+        connection = super().connect(application_name)
+        connection.is_pooled = True
+        return connection
+
+
+def test_a_shared_session_is_left_as_it_was(filled: Database) -> None:
+    reader = Reader(Pooled(filled.url()))
+    assert reader.symbols()
+    with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction), reader._cursor() as cursor:
+        cursor.execute("DELETE FROM company")
+    assert reader.symbols(), "an error does not keep it from asking"
+    reader.connection.readonly = False
+    with reader.connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('default_transaction_read_only'), current_setting('statement_timeout')")
+        assert cursor.fetchone() == ("off", "0"), "others use the session too"
     reader.close()
 
 

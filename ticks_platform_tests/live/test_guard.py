@@ -14,9 +14,10 @@ from ticks_platform.timescale.database import Database
 from ticks_platform_tests.live.conftest import LivePage, until
 
 
-@pytest.fixture
-def page(project: Path) -> Iterator[LivePage]:
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePage]:
     """The page, in front of a database that is away."""
+    project = tmp_path_factory.mktemp("project")
     found = LivePage(Database("postgresql://ticks:a-secret-word@127.0.0.1:1/ticks"), project)
     yield found
     found.stop()

@@ -146,6 +146,7 @@ function judge() {
   const [tone, words, title, detail] = verdict();
   attribute(byId("connection"), "data-tone", tone);
   say(byId("connection").lastElementChild, words);
+  attribute(byId("connection"), "title", database.tone === "good" ? null : database.detail);
   const notice = byId("notice");
   notice.hidden = !title;
   if (title) {
