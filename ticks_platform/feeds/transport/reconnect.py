@@ -300,7 +300,16 @@ class FeedConnection:
 
     def _buffer(self, data: bytes) -> None:
         stepped = self._state.watch.stepped
-        self._group.append(Frame(data, boottime_ns() + BEGIN + stepped, self._state.connection, stepped))
+        received_at = boottime_ns() + BEGIN + stepped
+        if self._group:
+            self._group.append(Frame(data, received_at, self._state.connection, stepped))
+        else:
+            # A frame's arrival does not tell that: it may have waited in the socket, with others behind it.
+            drained_at = self._state.drained_at
+            covered_until = 0 if drained_at is None else drained_at + BEGIN + stepped
+            self._group.append(
+                Frame(data, received_at, self._state.connection, stepped, covered_until=covered_until)
+            )
         self._group_bytes += len(data)
 
     def _flush(self) -> None:

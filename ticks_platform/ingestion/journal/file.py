@@ -70,13 +70,14 @@ class Contents(msgspec.Struct, array_like=True):
     # Journals of older releases do not have these.
     stepped: int | None = None
     correction: int = 0
+    covered_until: int | None = None
 
 
 def contents_of(frames: Sequence[Frame], *, epoch: int) -> Contents:
     """The contents of a group of frames that arrived together on one connection."""
     first = frames[0]
     arrivals, data = [frame.received_at for frame in frames], [frame.data for frame in frames]
-    return Contents(epoch, first.connection, arrivals, data, first.stepped, first.correction)
+    return Contents(epoch, first.connection, arrivals, data, first.stepped, first.correction, first.covered_until)
 
 
 class FrameGroup(NamedTuple):
@@ -94,6 +95,8 @@ class FrameGroup(NamedTuple):
     tell."""
     correction: int = 0
     """Nanoseconds to add to it, since it is wrong: as known when the group was appended, after decoding as it is."""
+    covered_until: int | None = None
+    """As `Frame.covered_until`; None if an older release did not tell."""
 
     def positions(self) -> npt.NDArray[np.int64]:
         """The position of each frame: the number of bytes before it."""
@@ -274,18 +277,6 @@ class Reader:
                 self._close_if_unused()
                 self._lock.notify_all()
 
-    def groups(self, position: int, end: int) -> Iterator[FrameGroup]:
-        """Yield the groups from this position to this end. Raises sqlite3.Error and UnreadableError."""
-        with self.use() as connection:
-            rows = connection.execute(
-                "SELECT position, end, data FROM frame_group WHERE position >= ? AND position < ? ORDER BY position",
-                (position, end),
-            )
-            with contextlib.closing(rows):
-                for begin, until, data in rows:
-                    contents = decode(data, position=begin, end=until)
-                    yield FrameGroup(begin, until, *msgspec.structs.astuple(contents))
-
     def retire(self) -> None:
         """Close it as soon as nobody reads."""
         with self._lock:
@@ -300,6 +291,18 @@ class Reader:
     def _close_if_unused(self) -> None:
         if self._retired and not self._users:
             self._connection.close()
+
+
+def groups(connection: sqlite3.Connection, position: int, end: int) -> Iterator[FrameGroup]:
+    """Yield the groups from this position to this end. Raises sqlite3.Error and UnreadableError."""
+    rows = connection.execute(
+        "SELECT position, end, data FROM frame_group WHERE position >= ? AND position < ? ORDER BY position",
+        (position, end),
+    )
+    with contextlib.closing(rows):
+        for begin, until, data in rows:
+            contents = decode(data, position=begin, end=until)
+            yield FrameGroup(begin, until, *msgspec.structs.astuple(contents))
 
 
 class Opened(NamedTuple):
