@@ -203,7 +203,9 @@ def _tell(problems: list[str], what: str, examples: Iterable[str], number: int) 
 def _near(each: Sent, gaps: dict[tuple[str, str], Gaps]) -> str:
     key = each.event.key
     assert isinstance(key, Key)
-    near = [text for name in (key.symbol, "*") if (key.feed, name) in gaps for text in gaps[key.feed, name].near(each.at)]
+    near = [
+        text for name in (key.symbol, "*") if (key.feed, name) in gaps for text in gaps[key.feed, name].near(each.at)
+    ]
     return f"gaps near it: {near}"
 
 

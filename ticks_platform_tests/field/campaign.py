@@ -67,7 +67,9 @@ class FieldCampaign(Rig):
     Nothing waits for a full recovery: faults meet the consequences of earlier ones.
     """
 
-    def __init__(self, *, folder: Path, database: Database, seed: int, native: bool, mutation: str | None = None) -> None:
+    def __init__(
+        self, *, folder: Path, database: Database, seed: int, native: bool, mutation: str | None = None
+    ) -> None:
         """`native` tells whether the database has more than one session. `mutation` is a defect of every machine."""
         super().__init__(folder=folder, database=database, seed=seed, mutation=mutation)
         self.faults: Counter[str] = Counter()
@@ -135,11 +137,6 @@ class FieldCampaign(Rig):
         with self.database.autocommit() as cursor:
             found = account.count(cursor, self.server.sent)
             balance = [problem for each in audit.accounts(cursor) for problem in each.problems()]
-        import json  # DEBUG
-        with self.database.autocommit() as cursor:
-            for name in ("feed_coverage", "feed_gap", "feed_lease", "feed_session", "feed_ledger", "feed_handover"):
-                cursor.execute(f"SELECT to_jsonb({name}) FROM ticks_platform.{name}")
-                (self._folder / f"{name}.jsonl").write_text("\n".join(json.dumps(r[0]) for r in cursor.fetchall()))
         return found._replace(problems=[*self.problems, *found.problems, *balance])
 
     def _drain(self, machine: Machine) -> None:
@@ -243,7 +240,9 @@ class FieldCampaign(Rig):
     def _words(self) -> None:
         for feed, words in _WORDS.items():
             self.server.say(feed, self.rng.choice(words))
-        self.server.say(STOCKS, {"ev": "status", "status": "max_connections", "message": "Maximum number of connections"})
+        self.server.say(
+            STOCKS, {"ev": "status", "status": "max_connections", "message": "Maximum number of connections"}
+        )
 
     def _handshake_refused(self) -> None:
         feed, refusal = self.rng.choice(list(ASKED)), self.rng.choice(_REFUSALS)

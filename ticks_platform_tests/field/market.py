@@ -111,7 +111,8 @@ class Market:
             payload = json.dumps([before, bad, after]).encode()
             found.append(MarketFrame(feed, _with_numbers(payload), (first, event, last)))
         return found + [
-            self._malformed(feed, payload) for payload in (b"\xff\xfe[]", b'[{"ev":"T"', b"[" * 5_000, b'[{"ev":"T","sym":"\xff"}]')
+            self._malformed(feed, payload)
+            for payload in (b"\xff\xfe[]", b'[{"ev":"T"', b"[" * 5_000, b'[{"ev":"T","sym":"\xff"}]')
         ]
 
     def odd(self, feed: str) -> list[MarketFrame]:

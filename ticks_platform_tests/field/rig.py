@@ -206,7 +206,9 @@ class Rig:
 
         def streams() -> bool:
             if machine.process is None or machine.process.exit_code is not None:
-                raise CampaignError(f"machine {machine.name} has ended, with {machine.process and machine.process.exit_code}")
+                raise CampaignError(
+                    f"machine {machine.name} has ended, with {machine.process and machine.process.exit_code}"
+                )
             return all(self.server.subscribed(feed) >= connections for feed in ASKED)
 
         wait_until(f"machine {machine.name} streams", streams, within)
@@ -274,4 +276,3 @@ class Rig:
     def _note(self, problem: str) -> None:
         if problem not in self.problems:
             self.problems.append(problem)
-

@@ -71,7 +71,11 @@ def accepted(request: Request) -> bytes:
 
 def response(status: int, body: bytes = b"", **headers: object) -> bytes:
     """An HTTP answer after which the connection is closed."""
-    lines = [f"HTTP/1.1 {status} {'OK' if status == 200 else 'No'}", f"Content-Length: {len(body)}", "Connection: close"]
+    lines = [
+        f"HTTP/1.1 {status} {'OK' if status == 200 else 'No'}",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    ]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
 

@@ -240,10 +240,10 @@ def _parts(groups: Iterable[FrameGroup], *, until: int) -> Iterator[tuple[list[F
     part: list[FrameGroup] = []
     continues, last = False, None
     for group in groups:
-        if group.received_at[0] > until:
+        if group.first_received_at > until:
             break
         new_session = last is not None and (
-            group.epoch != last.epoch or group.received_at[0] > last.received_at[-1] + 2 * _MAX_LAG_NS
+            group.epoch != last.epoch or group.first_received_at > last.last_received_at + 2 * _MAX_LAG_NS
         )
         if part and (new_session or len(part) >= _GROUPS):
             yield part, continues
@@ -277,8 +277,8 @@ class _Session:
 
     def add(self, part: list[FrameGroup], decode: Decode, *, until: int) -> None:
         """Add the events that arrived up to a time."""
-        self._begin = self._begin or part[0].received_at[0]
-        self._last = part[-1].received_at[-1]
+        self._begin = self._begin or part[0].first_received_at
+        self._last = part[-1].last_received_at
         batch = decode_groups(part, decode)
         for table, rows in ((TICKS, batch.ticks), (QUOTES, batch.quotes)):
             _add_received(self._events[table.name], table, rows, until=until)

@@ -98,6 +98,16 @@ class FrameGroup(NamedTuple):
     covered_until: int | None = None
     """As `Frame.covered_until`; None if an older release did not tell."""
 
+    @property
+    def first_received_at(self) -> int:
+        """Arrival of the first frame, corrected."""
+        return self.received_at[0] + self.correction
+
+    @property
+    def last_received_at(self) -> int:
+        """Arrival of the last frame, corrected."""
+        return self.received_at[-1] + self.correction
+
     def positions(self) -> npt.NDArray[np.int64]:
         """The position of each frame: the number of bytes before it."""
         sizes = np.fromiter(map(frame_size, self.frames), np.int64, len(self.frames))

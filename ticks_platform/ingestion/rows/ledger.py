@@ -79,11 +79,11 @@ def entries(
     found: dict[tuple[int, int], Entry] = {}
     for number, group in enumerate(batch.groups):
         key = (group.epoch, group.connection)
-        first = from_nanoseconds(group.received_at[0] + group.correction)
+        first = from_nanoseconds(group.first_received_at)
         entry = Entry(
             *key,
             first_received_at=first,
-            last_received_at=from_nanoseconds(group.received_at[-1] + group.correction),
+            last_received_at=from_nanoseconds(group.last_received_at),
             frames=len(group.frames),
             events=int(batch.events_of[number]),
             loaded=int(loaded_of[number]),
@@ -99,7 +99,7 @@ def entries(
 
 def _covered_until(group: FrameGroup) -> datetime | None:
     if group.covered_until is None:
-        return from_nanoseconds(group.received_at[0] + group.correction)
+        return from_nanoseconds(group.first_received_at)
     return from_nanoseconds(group.covered_until + group.correction) if group.covered_until else None
 
 
