@@ -142,18 +142,18 @@ def _overrides(project: Path) -> Iterator[Finding]:
 def _database(database: Database, settings: PlatformSettings | None, busy: set[str]) -> Iterator[Finding]:
     subject = "database"
     try:
-        before = time.time()
         with database.transaction() as cursor:
+            before = time.time()
             cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8, current_setting('server_version')")
             now, version = cursor.fetchone() or (0.0, "?")
-            offset = now - (before + time.time()) / 2
+            after = time.time()
     except DatabaseUnavailableError as error:
         yield Finding(
             Level.FIX, subject, f"{error}. Start it, or set TICKS_DATABASE_URL to postgresql://user:password@host/name"
         )
         return
     yield Finding(Level.OK, subject, f"PostgreSQL {version}, {database.description}")
-    yield _clock_finding("the database's", offset, "the database's server")
+    yield _clock_finding("the database's", now - after, now - before, "the database's server")
     try:
         with database.transaction() as cursor:
             yield from _extension(cursor)
@@ -209,7 +209,9 @@ def _ingested(cursor: Cursor, feeds: list[str]) -> set[str]:
     return {feed for feed, each in held.items() if each and not each.released and each.age <= ALIVE_WITHIN}
 
 
-def _clock_finding(subject: str, offset: float, where: str) -> Finding:
+def _clock_finding(subject: str, least: float, most: float, where: str) -> Finding:
+    """`least` and `most` are seconds by which the other clock may be ahead of ours: a slow answer leaves both open."""
+    offset = least if least > 0 else min(most, 0.0)
     if abs(offset) <= CLOCK_TOLERANCE:
         return Finding(Level.OK, "clock", f"agrees with {subject} clock")
     word = "behind" if offset > 0 else "ahead of"
@@ -297,13 +299,13 @@ def _feed_clock(feed: FeedSettings) -> Iterator[Finding]:
             before = time.time()
             connection.request("HEAD", "/")
             said = connection.getresponse().getheader("Date")
-            here = (before + time.time()) / 2
+            after = time.time()
     except (OSError, http.client.HTTPException):
         return
-    at = email.utils.parsedate_to_datetime(said) if said else None
+    at = email.utils.parsedate_to_datetime(said).timestamp() if said else None
     if at is not None:
         # A Date is cut off to the second that it is in.
-        yield _clock_finding("the provider's", at.timestamp() + 0.5 - here, f"the server of feed {feed.name}")
+        yield _clock_finding("the provider's", at - after, at + 1 - before, f"the server of feed {feed.name}")
 
 
 def _try_connection(settings: PlatformSettings, feed: FeedSettings) -> Finding:

@@ -44,6 +44,7 @@ def _state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     """Tests never touch the database or the history of whoever runs them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TICKS_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", str(tmp_path_factory.mktemp("hypothesis")))
         patch.delenv("TICKS_DATABASE_URL", raising=False)
         patch.delenv("DAGSTER_HOME", raising=False)
         patch.delenv("TICKS_ALERT_WEBHOOK", raising=False)

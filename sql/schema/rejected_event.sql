@@ -6,6 +6,7 @@ CREATE TABLE IF NOT EXISTS ticks_platform.rejected_event (
     position        bigint      NOT NULL,
     received_at     timestamptz NOT NULL,
     reason          text        NOT NULL,
+    -- Empty if it is a large frame, which is stored with the first of its rejected events.
     raw             bytea       NOT NULL,
     -- The event's place within `raw`, if that is a frame with others; NULL if all of `raw` was rejected.
     place           integer,

@@ -57,16 +57,13 @@ def replay(file: Path, feed: str | None) -> None:
 @click.command("reload-rejected")
 @click.argument("feed")
 @click.option("--since", type=click.DateTime(), help="Only what arrived since this moment (UTC). Default: all.")
-def reload_rejected(feed: str, since: datetime | None) -> None:
+@click.option("--dry-run", is_flag=True, help="Only say what would become of them.")
+def reload_rejected(feed: str, since: datetime | None, dry_run: bool) -> None:
     """Load the rejected events of FEED again, each once. The feed may be ingested meanwhile."""
     settings = load_settings(project() / "feeds.yaml").feed(feed)
     moment = since and since.replace(tzinfo=timezone.utc)
-    done = reload_rejected_events(settings, Database.from_environment(), since=moment)
-    click.echo(
-        f"feed {feed}: {done.read} rejected events read; {done.loaded} events loaded, {done.replaced} replaced an "
-        f"earlier one, {done.duplicate} already there, {done.rejected} rejected again, {done.control} without market "
-        "data"
-    )
+    done = reload_rejected_events(settings, Database.from_environment(), since=moment, dry_run=dry_run)
+    click.echo(f"feed {feed}: {done}{'; a dry run: nothing was changed' if dry_run else ''}")
 
 
 class _errors_of_files:  # noqa: N801  (reads like contextlib.suppress)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import sys
 from typing import Annotated, Any, Generic, TypeVar, get_type_hints
 
@@ -16,6 +18,11 @@ Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 """A number that is neither NaN nor infinite. JSON has no such numbers, but a string may spell them."""
 
 _Event = TypeVar("_Event", bound=msgspec.Struct)
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+_LONGEST_INTEGER = 300
+"""Digits; longer ones are beyond what a float can hold."""
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -58,21 +65,38 @@ class OptionalFields(Generic[_Event]):
             raise msgspec.ValidationError(str(error)) from None
 
 
-def with_constants_as_text(frame: bytes) -> bytes | None:
-    """A frame whose only fault are the numbers NaN and Infinity, which JSON does not have, with texts in their place.
+def repaired(frame: bytes) -> bytes | None:
+    """A frame with values that msgspec does not read, without them: so that they cost no more than their own field.
 
-    Python's own encoder writes them. None if there are none, or other faults.
+    Numbers that no float holds, NaN and Infinity, which Python's own encoder writes, become texts; texts that are no
+    Unicode become empty lists, which are no value of any field. None if there are none, or other faults.
     """
-    if b"NaN" not in frame and b"Infinity" not in frame:
-        return None
-    found: list[str] = []
+    found: list[object] = []
 
-    def constant(name: str) -> str:
-        found.append(name)
-        return name
+    def odd(value: str) -> str:
+        found.append(value)
+        return value
+
+    def number(text: str) -> float | str:
+        value = float(text)
+        return value if math.isfinite(value) else odd(text)
+
+    def integer(text: str) -> int | str:
+        return int(text) if len(text) < _LONGEST_INTEGER else odd(text)
+
+    def storable(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: storable(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return list(map(storable, value))
+        if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
+            odd(value)
+            return []
+        return value
 
     try:
-        value = json.loads(frame, parse_constant=constant)
-        return msgspec.json.encode(value) if found else None
-    except (ValueError, OverflowError, RecursionError, *UNDECODABLE):
+        text = frame.decode(errors="surrogateescape")
+        value = storable(json.loads(text, parse_constant=odd, parse_float=number, parse_int=integer))
+        return json.dumps(value).encode() if found else None
+    except (ValueError, RecursionError):
         return None

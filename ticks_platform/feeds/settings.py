@@ -29,6 +29,7 @@ from ticks_platform.feeds.symbol_settings import (
     SendingHours,
     asked,
     check_names,
+    check_storable,
     contradictions,
 )
 from ticks_platform.feeds.symbol_settings import SymbolSettings as SymbolSettings
@@ -173,6 +174,8 @@ class FeedSettings(Section):
     @field_validator("symbols")
     @classmethod
     def _each_name_once(cls, value: tuple[SymbolSettings, ...], info: ValidationInfo) -> tuple[SymbolSettings, ...]:
+        if "name" in info.data:
+            check_storable(info.data["name"], value)
         if {"provider", "options"} <= info.data.keys():
             connector = find_connector(info.data["provider"])
             check_names(connector(url=None, api_key=None, options=info.data["options"]), value)

@@ -25,6 +25,14 @@ SendingHours = Annotated[str, AfterValidator(checked_hours)]
 ALWAYS_VALID = date.min
 """Since when a round lot is valid that feeds.yaml gives without a date."""
 
+MAX_SYMBOL_LENGTH = 100
+"""Characters, which are 400 bytes at most. It is in the keys of the tables, beside the feed and times, and PostgreSQL
+refuses an index entry of over 2,704 bytes. Providers' symbols are shorter: options take 21 characters, indices, and
+pairs with their exchange, some 30."""
+
+_SHOWN = 40
+"""Characters of a symbol that a message shows."""
+
 _MINOR_UNITS = {"GBp": "GBX", "ZAc": "ZAC", "ILa": "ILA"}
 """Hundredths of pounds, rand and shekels, as some providers spell them, by the code that the platform uses."""
 
@@ -128,6 +136,19 @@ def currency_code(value: str) -> str:
 def asked(symbols: Iterable[SymbolSettings]) -> tuple[AskedSymbol, ...]:
     """The symbols, for the connector."""
     return tuple(AskedSymbol(item.symbol, item.currency) for item in symbols)
+
+
+def check_storable(feed: str, symbols: Iterable[SymbolSettings]) -> None:
+    """Raise ValueError if the tables cannot hold a symbol."""
+    for item in symbols:
+        symbol = item.symbol
+        if len(symbol) > MAX_SYMBOL_LENGTH:
+            raise ValueError(
+                f"symbol {symbol[:_SHOWN]!a}… of feed '{feed}' has {len(symbol):,} characters; at most "
+                f"{MAX_SYMBOL_LENGTH} can be stored. If several symbols are meant, list each by itself"
+            )
+        if not symbol.isprintable():
+            raise ValueError(f"symbol {symbol!a} of feed '{feed}' has characters that cannot be printed; remove them")
 
 
 def check_names(connector: Connector, symbols: Sequence[SymbolSettings]) -> None:

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 class Asked(Protocol):
     """The symbols that a feed may store."""
 
-    def try_earlier(self, cursor: Cursor, feed: str) -> Exception | None: ...
+    def try_earlier(self, cursor: Cursor, *feeds: str) -> Exception | None: ...
 
 
 class _Retries:

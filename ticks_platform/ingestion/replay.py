@@ -24,6 +24,7 @@ from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.paths import create_private
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
+from ticks_platform.timescale.failures import first_line
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -83,7 +84,15 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
                 )
                 returned.announce(cursor, [(lease, journal)], latest=latest)
             with database.transaction() as cursor:
-                asked.add_earlier(cursor, feed.name, written_by)
+                error = asked.try_earlier(cursor, feed.name, written_by)
+            if error is not None:
+                logger.warning(
+                    "feed %s: not all symbols that it had earlier can be read, and events of the others are rejected; "
+                    "`ticks reload-rejected %s` loads them later: %s",
+                    feed.name,
+                    feed.name,
+                    first_line(error),
+                )
             journal.seek(lease.position, frames=lease.frames)
             Loader(
                 database=database,

@@ -23,14 +23,18 @@ KEY = "TICKS_TEST_DOCTOR_KEY"
 
 
 @contextmanager
-def provider(*, status: int, clock: float = 0.0) -> Iterator[int]:
-    """A server that answers all requests with this status, by a clock that is so many seconds ahead; its port."""
+def provider(*, status: int, clock: float = 0.0, slow: float = 0.0) -> Iterator[int]:
+    """A server that answers all requests with this status, by a clock that is so many seconds ahead; its port.
+
+    It dates an answer and sends it `slow` seconds later.
+    """
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response_only(status)
             self.send_header("Date", email.utils.formatdate(time.time() + clock, usegmt=True))
             self.send_header("Content-Length", "0")
+            time.sleep(slow)
             self.end_headers()
 
         do_HEAD = do_GET  # noqa: N815  (names of http.server)
@@ -120,6 +124,14 @@ def test_a_clock_that_is_ten_minutes_off(project: Path, database: Database) -> N
     with provider(status=401, clock=-600) as port:
         clock, _key = to_fix(feeds(project, port), database)
     assert "ahead" in clock
+
+
+@pytest.mark.full
+def test_a_slow_answer_is_no_wrong_clock(project: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "CLOCK_TOLERANCE", 0.2)
+    with provider(status=401, slow=2.0) as port:
+        (found,) = to_fix(feeds(project, port), database)
+    assert KEY in found
 
 
 def test_a_provider_that_is_not_there(project: Path, database: Database) -> None:

@@ -20,7 +20,8 @@ from dagster.components.definitions import LazyDefinitions
 
 from ticks_platform import definitions
 from ticks_platform import defs as folders
-from ticks_platform.feeds.settings import SettingsError
+from ticks_platform.defs.common import project as project_files
+from ticks_platform.feeds.settings import PlatformSettings, SettingsError, load_settings
 
 OBJECTS = (
     dg.AssetsDefinition,
@@ -43,6 +44,7 @@ JOBS = {
     "adopt_tables",
     "apply_primary_feeds",
     "rename_symbols",
+    "reload_rejected",
     "catch_up",
     "keep_market_calendar",
     "keep_instruments",
@@ -353,6 +355,19 @@ def test_reload_takes_new_feeds_in(project: Path, load: Callable[[], dg.Definiti
     partitions = load().resolve_job_def("ingest").partitions_def
     assert partitions is not None
     assert partitions.get_partition_keys() == ["forex"]
+
+
+def test_one_load_reads_the_feeds_once(load: Callable[[], dg.Definitions], monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that all definitions of it are made from the same version of the file."""
+    read: list[Path] = []
+
+    def note(path: Path) -> PlatformSettings:
+        read.append(path)
+        return load_settings(path)
+
+    monkeypatch.setattr(project_files, "load_settings", note)
+    load()
+    assert len(read) == 1
 
 
 def test_runs_of_one_feed_are_known_by_its_tag(platform: dg.Definitions) -> None:

@@ -83,13 +83,15 @@ def test_what_is_no_trade_is_rejected_with_its_bytes(connector: Coinbase, data: 
         ({"size": "N/A"}, ("size",)),
         ({"size": {}, "trade_id": [1]}, ("trade_id", "size")),
         ({"trade_id": 1.5}, ("trade_id",)),
+        ({"message": None, "reason": 5, "channels": "x"}, None),
+        ({"maker_order_id": "\ud800"}, None),
     ],
 )
 def test_an_optional_field_costs_no_price(
-    connector: Coinbase, fields: dict[str, Any], malformed: tuple[str, ...]
+    connector: Coinbase, fields: dict[str, Any], malformed: tuple[str, ...] | None
 ) -> None:
     (event,) = connector.decode(frame(**fields))
-    assert event == msgspec.structs.replace(TICK, **dict.fromkeys(fields), malformed=malformed)
+    assert event == msgspec.structs.replace(TICK, **dict.fromkeys(malformed or ()), malformed=malformed)
 
 
 def test_a_missing_id_or_size(connector: Coinbase) -> None:
@@ -106,6 +108,12 @@ def test_subscriptions_are_the_acknowledgement(connector: Coinbase) -> None:
     reaction = connector.converse().receive(subscriptions("BTC-USD", "ETH-USD"))
     assert reaction == (False, (Acknowledged(("BTC-USD", "ETH-USD")),), ())
     assert connector.converse().receive(json.dumps({"type": "subscriptions", "channels": []}).encode()).notices == ()
+
+
+@pytest.mark.parametrize("products", [None, 5, [1], [[]], [None], {"BTC-USD": 1}])
+def test_products_that_are_no_names_acknowledge_nothing(connector: Coinbase, products: object) -> None:
+    message = {"type": "subscriptions", "channels": [{"name": "matches", "product_ids": products}]}
+    assert connector.converse().receive(json.dumps(message).encode()).notices == ()
 
 
 def test_an_error_names_its_product_or_is_a_complaint(connector: Coinbase) -> None:

@@ -16,6 +16,7 @@ from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Metrics
+from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.ingestion.rows.decode import Decode
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.ingestion import LoaderOf
@@ -62,7 +63,9 @@ def make_loader(database: Database, tmp_path: Path) -> Iterator[LoaderOf]:
     """A loader whose frames are all in the journal; its `run` loads them and ends."""
     opened: list[Journal] = []
 
-    def make(lease: Lease, frames: Sequence[bytes], decode: Decode | None = None) -> Loader:
+    def make(
+        lease: Lease, frames: Sequence[bytes], decode: Decode | None = None, asked: AskedSymbols | None = None
+    ) -> Loader:
         journal = Journal(tmp_path / "journal.sqlite3", feed="test", synthetic=True)
         opened.append(journal)
         journal.seek(lease.position, frames=lease.frames)
@@ -71,7 +74,12 @@ def make_loader(database: Database, tmp_path: Path) -> Iterator[LoaderOf]:
         journal.stop_appending()
         connector = TwelveDataConnector(url="ws://127.0.0.1:1", api_key="k")
         return Loader(
-            database=database, lease=lease, decode=decode or connector.decode, journal=journal, metrics=Metrics()
+            database=database,
+            lease=lease,
+            decode=decode or connector.decode,
+            journal=journal,
+            metrics=Metrics(),
+            asked=asked,
         )
 
     yield make

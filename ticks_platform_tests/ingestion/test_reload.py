@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -13,10 +14,18 @@ from ticks_platform.feeds.polygon import events as polygon_events
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import reload
 from ticks_platform.ingestion.reload import Reloaded, reload_rejected
+from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, frame, price, rows, trade, unbalanced
 
 ACCOUNT = "SELECT sum(events), sum(loaded), sum(duplicate), sum(rejected) FROM ticks_platform.feed_ledger"
+
+
+@pytest.fixture
+def feed() -> FeedSettings:
+    return FeedSettings.model_validate(
+        {"name": "test", "provider": "twelve_data", "endpoint": "stand-in", "symbols": ["AAPL", "BAD"]}
+    )
 
 
 @pytest.fixture
@@ -141,3 +150,116 @@ def test_events_from_the_future_stay_however_many_agree(
     accept(database)
     assert reload_rejected(feed, database) == Reloaded(read=10, rejected=10)
     assert "after its arrival" in rows(database, "SELECT DISTINCT reason FROM ticks_platform.rejected_event")[0][0]
+
+
+def wanting(feed: FeedSettings, *symbols: str) -> FeedSettings:
+    return FeedSettings.model_validate(
+        {"name": feed.name, "provider": feed.provider, "endpoint": "stand-in", "symbols": ["AAPL", "BAD", *symbols]}
+    )
+
+
+def kept(database: Database) -> tuple[int, int, int]:
+    """Rejected events, those with bytes, and all bytes."""
+    query = "SELECT count(*), count(*) FILTER (WHERE raw <> ''), sum(length(raw)) FROM ticks_platform.rejected_event"
+    return rows(database, query)[0]  # type: ignore[return-value]
+
+
+def test_a_large_frame_is_kept_once_and_each_of_its_events_can_be_loaded(
+    database: Database,
+    take_lease: TakeLease,
+    make_loader: LoaderOf,
+    polygon: FeedSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It stays with the first event that is left, in however many transactions the others are loaded."""
+    monkeypatch.setattr(reload, "AT_ONCE", 25)
+    now, number = time.time(), 60
+    wanted = [trade(f"w{each}", at=now, symbol="NEW") for each in range(number)]
+    others = [trade(f"o{each}", at=now, symbol="OTHER") for each in range(3)]
+    future = [trade(f"f{each}", at=now + 86_400) for each in range(3)]
+    sent = frame(*others[:1], *future, *wanted[:10], {"ev": "T", "p": "NaN"}, *others[1:], *wanted[10:])
+    asked = AskedSymbols.of(polygon)
+    make_loader(take_lease("one"), [sent, frame(trade("a", at=now))], polygon_events.decode, asked).run()
+    assert rows(database, ACCOUNT) == [(number + 8, 1, 0, number + 7)]
+    malformed = len(b'{"ev": "T", "p": "NaN"}')
+    assert kept(database) == (number + 7, 2, len(sent) + malformed)
+
+    assert reload_rejected(polygon, database) == Reloaded(read=number + 7, rejected=number + 7)
+    assert kept(database) == (number + 7, 2, len(sent) + malformed)
+    new = wanting(polygon, "NEW")
+    dry = reload_rejected(new, database, dry_run=True)
+    assert dry == Reloaded(read=number + 7, loaded=number, rejected=7)
+    assert kept(database) == (number + 7, 2, len(sent) + malformed), "nothing is changed by it"
+    assert reload_rejected(new, database) == dry
+    assert reload_rejected(new, database) == Reloaded(read=7, rejected=7)
+    assert kept(database) == (7, 2, len(sent) + malformed)
+    assert reload_rejected(wanting(polygon, "NEW", "OTHER"), database) == Reloaded(read=7, loaded=3, rejected=4)
+    assert kept(database) == (4, 2, len(sent) + malformed), "the next one has the frame now"
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE ticks_platform.rejected_event SET received_at = received_at + INTERVAL '1 day'")
+    assert reload_rejected(new, database) == Reloaded(read=4, loaded=3, rejected=1)
+    assert kept(database) == (1, 1, malformed)
+    assert rows(database, "SELECT count(*), count(DISTINCT trade_id) FROM stocks_real_time") == [
+        (number + 7, number + 7)
+    ]
+    assert unbalanced(database) == []
+
+
+def test_bytes_of_what_no_connector_can_name_are_kept(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf, polygon: FeedSettings
+) -> None:
+    """What a connector returns by mistake, and a frame that has to be read event by event."""
+    now = time.time()
+    unknown = frame(trade("1", at=now), trade("2", at=now))
+    nan = frame(trade(None, at=now), trade("3", at=now, p=float("nan")))
+
+    def decode(received: bytes) -> list[Event]:
+        events = polygon_events.decode(received)
+        return [events[0], "a trade"] if received == unknown else events  # type: ignore[list-item]
+
+    make_loader(take_lease("one"), [unknown, nan], decode).run()
+    found = rows(database, "SELECT raw, place FROM ticks_platform.rejected_event ORDER BY position")
+    assert [(bytes(raw), place) for raw, place in found] == [
+        (unknown, 1),
+        (nan, 1),
+    ]
+    assert reload_rejected(polygon, database) == Reloaded(read=2, loaded=1, rejected=1)
+    assert rows(database, "SELECT trade_id FROM stocks_real_time ORDER BY 1") == [("1",), ("2",), (None,)]
+    assert unbalanced(database) == []
+
+
+@pytest.mark.full
+def test_a_frame_of_three_megabytes_costs_no_more_than_itself(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf, polygon: FeedSettings
+) -> None:
+    now = time.time()
+    sent = frame(*(trade(str(each), at=now, symbol="NEW", padding="x" * 200) for each in range(10_000)))
+    assert len(sent) > 3_000_000
+    make_loader(take_lease("one"), [sent], polygon_events.decode, AskedSymbols.of(polygon)).run()
+    assert kept(database) == (10_000, 1, len(sent))
+    assert reload_rejected(polygon, database) == Reloaded(read=10_000, rejected=10_000)
+    assert kept(database) == (10_000, 1, len(sent))
+    assert reload_rejected(wanting(polygon, "NEW"), database) == Reloaded(read=10_000, loaded=10_000)
+    assert rows(database, "SELECT count(DISTINCT trade_id) FROM stocks_real_time") == [(10_000,)]
+    assert unbalanced(database) == []
+
+
+@pytest.mark.full
+def test_events_are_loaded_while_the_feed_is_ingested(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf, polygon: FeedSettings
+) -> None:
+    """And while the provider sends some of them again."""
+    now = time.time()
+    trades = [trade(str(each), at=now, symbol="NEW") for each in range(4_000)]
+    frames = [frame(*trades[at : at + 40]) for at in range(0, len(trades), 40)]
+    make_loader(take_lease("one"), frames, polygon_events.decode, AskedSymbols.of(polygon)).run()
+    live = make_loader(take_lease("two"), [frame(each) for each in trades[::2]], polygon_events.decode)
+    ingesting = threading.Thread(target=live.run)
+    ingesting.start()
+    done = reload_rejected(wanting(polygon, "NEW"), database)
+    ingesting.join(60)
+    assert done.loaded + done.duplicate == done.read == 4_000
+    found = rows(database, "SELECT count(*), count(DISTINCT trade_id) FROM stocks_real_time")
+    assert found == [(4_000, 4_000)]
+    assert rows(database, ACCOUNT) == [(6_000, 4_000, 2_000, 0)]
+    assert unbalanced(database) == []

@@ -115,6 +115,24 @@ def test_synthetic_frames_are_not_replayed_as_live_frames(
     assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(0,)]
 
 
+def test_a_replay_goes_on_while_coverage_cannot_be_read(
+    database: Database, feed: FeedSettings, journal: Journal, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    append(journal, price(), price("MSFT"))
+    exported = tmp_path / "exported.sqlite3"
+    export(journal.path, exported)
+    with database.transaction() as cursor:
+        cursor.execute("ALTER TABLE ticks_platform.feed_coverage RENAME TO elsewhere")
+    try:
+        done = replay(exported, feed=feed, database=database)
+    finally:
+        with database.transaction() as cursor:
+            cursor.execute("ALTER TABLE ticks_platform.elsewhere RENAME TO feed_coverage")
+    assert (done.loaded, done.rejected) == (1, 1)
+    assert "not all symbols" in caplog.text
+    assert "ticks reload-rejected test" in caplog.text
+
+
 def test_a_replay_does_not_take_a_feed_from_its_owner(
     database: Database, feed: FeedSettings, journal: Journal, tmp_path: Path, take_lease: TakeLease
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from ticks_platform.ingestion import audit
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.loader import Loader
+from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.ingestion.rows.decode import Decode
 from ticks_platform.timescale.database import Database
 
@@ -22,7 +23,9 @@ TakeLease = Callable[[str], Lease]
 class LoaderOf(Protocol):
     """Creates a loader of frames under a lease."""
 
-    def __call__(self, lease: Lease, frames: Sequence[bytes], decode: Decode | None = None) -> Loader: ...
+    def __call__(
+        self, lease: Lease, frames: Sequence[bytes], decode: Decode | None = None, asked: AskedSymbols | None = None
+    ) -> Loader: ...
 
 
 def price(symbol: str = "AAPL", **fields: Any) -> bytes:

@@ -1,5 +1,6 @@
--- The next rejected events of a feed after a position, locked. Those of an older release have the connection with the most rejected ones.
-SELECT journal_number, position, received_at, raw, place, reason,
+-- The next rejected events of a feed after a position, locked; bytes of more than 4096 are read one by one. Those of an older release have the
+-- connection with the most rejected ones.
+SELECT journal_number, position, received_at, CASE WHEN octet_length(raw) <= 4096 THEN raw END AS raw, octet_length(raw) AS size, place, reason,
     coalesce(rejected.epoch, account.epoch) AS epoch, coalesce(rejected.connection, account.connection) AS connection,
     rejected.epoch IS NULL AS is_old
 FROM ticks_platform.rejected_event AS rejected

@@ -11,17 +11,24 @@ from ticks_platform.timescale.policies.settings import FILE
 
 _feeds: ContextVar[Path | None] = ContextVar("feeds_file", default=None)
 _policies: ContextVar[Path | None] = ContextVar("policies_file", default=None)
+_settings: ContextVar[list[PlatformSettings] | None] = ContextVar("settings", default=None)
 
 
 @contextmanager
 def files(*, feeds: Path | str | None, policies: Path | str | None) -> Iterator[None]:
-    """Definitions that are made in this context are made from these files; None means the project's own."""
-    tokens = _feeds.set(Path(feeds) if feeds else None), _policies.set(Path(policies) if policies else None)
+    """Definitions that are made in this context are made from these files; None means the project's own.
+
+    feeds.yaml is read once in it, so that all of them are made from the same version of it.
+    """
+    feeds_token = _feeds.set(Path(feeds) if feeds else None)
+    policies_token = _policies.set(Path(policies) if policies else None)
+    settings_token = _settings.set([])
     try:
         yield
     finally:
-        _feeds.reset(tokens[0])
-        _policies.reset(tokens[1])
+        _feeds.reset(feeds_token)
+        _policies.reset(policies_token)
+        _settings.reset(settings_token)
 
 
 def feeds_file() -> Path:
@@ -31,7 +38,12 @@ def feeds_file() -> Path:
 
 def feed_settings() -> PlatformSettings:
     """What feeds.yaml says. Raises SettingsError."""
-    return load_settings(feeds_file())
+    read = _settings.get()
+    if read is None:
+        return load_settings(feeds_file())
+    if not read:
+        read.append(load_settings(feeds_file()))
+    return read[0]
 
 
 def policies_file() -> Path:

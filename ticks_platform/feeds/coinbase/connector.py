@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ticks_platform.feeds.connector import Connector, Conversation, HandshakeAnswer, Reaction
-from ticks_platform.feeds.decoding import UNDECODABLE, OptionalFields, with_constants_as_text
+from ticks_platform.feeds.decoding import UNDECODABLE, OptionalFields, repaired
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Control, Event, ProviderError, Rejected, Tick
 from ticks_platform.feeds.reference import Facts
 from ticks_platform.timestamps import to_nanoseconds
@@ -17,11 +17,18 @@ _TRADES = ("match", "last_match")  # last_match is the last trade before the sub
 _Amount = Annotated[float, msgspec.Meta(ge=0, lt=1e300)]  # excludes NaN and infinity, which a string may spell
 
 
-class _Message(msgspec.Struct):
+class _Kind(msgspec.Struct):
     type: str
+
+
+class _Channel(msgspec.Struct):
+    product_ids: list[str] = []
+
+
+class _Message(_Kind):
     message: str = ""
     reason: str = ""
-    channels: list[dict[str, Any]] = []
+    channels: list[_Channel] = []
 
 
 class _Trade(msgspec.Struct):
@@ -49,12 +56,12 @@ class CoinbaseConversation(Conversation):
         except UNDECODABLE:
             return Reaction()  # `decode` gets the same frame and rejects it with a reason
         if message.type == "subscriptions":  # lists all products of this connection so far
-            names = tuple(name for channel in message.channels for name in channel.get("product_ids", ()))
+            names = tuple(name for channel in message.channels for name in channel.product_ids if name)
             return Reaction(notices=(Acknowledged(names),) if names else ())
         if message.type == "error":
             name, known, _ = message.reason.partition(" is not a valid product")
             complaint = ProviderError(f"{message.message}: {message.reason}")
-            return Reaction(notices=(ChannelsFailed({name: message.reason}) if known else complaint,))
+            return Reaction(notices=(ChannelsFailed({name: message.reason}) if name and known else complaint,))
         return Reaction(has_data=message.type in _TRADES)
 
 
@@ -87,7 +94,7 @@ class Coinbase(Connector):
     def decode(self, frame: bytes) -> list[Event]:
         malformed: tuple[str, ...] = ()
         try:
-            kind = msgspec.json.decode(frame, type=_Message).type
+            kind = msgspec.json.decode(frame, type=_Kind).type
             if kind not in _TRADES:
                 return [Control(kind)]
             trade = msgspec.json.decode(frame, type=_Trade, strict=False)  # numbers are strings
@@ -112,7 +119,10 @@ class Coinbase(Connector):
 
 def _without_odd_fields(frame: bytes) -> tuple[_Trade, tuple[str, ...]]:
     """A trade, and the optional fields that cannot be read. Raises one of UNDECODABLE."""
-    readable = with_constants_as_text(frame) or frame
-    if msgspec.json.decode(readable, type=_Message).type not in _TRADES:
+    readable = repaired(frame) or frame
+    if msgspec.json.decode(readable, type=_Kind).type not in _TRADES:
         raise msgspec.ValidationError("not a trade")
-    return _optional_fields.decode(readable)
+    try:
+        return msgspec.json.decode(readable, type=_Trade, strict=False), ()
+    except UNDECODABLE:
+        return _optional_fields.decode(readable)

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from ticks_platform.feeds.columns import Decoded, decode_lines
-from ticks_platform.feeds.decoding import UNDECODABLE, Finite, OptionalFields, with_constants_as_text
+from ticks_platform.feeds.decoding import UNDECODABLE, Finite, OptionalFields, repaired
 from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick, TradingHalt, with_malformed
 from ticks_platform.feeds.polygon.trades import (
     IncompleteError,
@@ -219,7 +219,7 @@ def _decode_each(frame: bytes, market: str = "stocks") -> list[Event]:
     try:
         return [_decode_part(part, market) for part in _parts(frame)]
     except UNDECODABLE as error:
-        readable = with_constants_as_text(frame)
+        readable = repaired(frame)
         if readable is None:
             return [Rejected(f"malformed frame: {error}", frame)]
     events = [_decode_part(part, market) for part in _parts(readable)]

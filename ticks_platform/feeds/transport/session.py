@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 
-from ticks_platform.feeds.connector import Connector, Conversation
+from ticks_platform.feeds.connector import Connector, Conversation, Reaction
 from ticks_platform.feeds.errors import ConnectionLostError, FeedRefusedError, LocalCloseError, TryLaterError
 from ticks_platform.feeds.events import (
     Acknowledged,
     Authenticated,
     HeardAgain,
     Notice,
+    ProviderError,
     Refused,
     RequestRefused,
     Silent,
@@ -75,6 +76,7 @@ class Session:
         for _ in conversation.opening():
             self._limit.sent(boottime())
         self.keep_alive = _KeepAlive(conversation)
+        self._has_raised = False
         self._answers: list[Acknowledged | Unsubscribed] = []
         self._symbols: tuple[str, ...] | None = None
         self._subscribed_at: dict[str, float] = {}
@@ -94,7 +96,7 @@ class Session:
 
     def handle_frame(self, data: bytes) -> None:
         """Handle a frame. Raises FeedRefusedError or TryLaterError if the provider refuses this client in it."""
-        has_data, notices, replies = self._conversation.receive(data)
+        has_data, notices, replies = self._react(data)
         if has_data:
             self.report_answers()
             self._last_data_at = steady()
@@ -107,6 +109,15 @@ class Session:
             self._send(message)
         for notice in notices:
             self._handle_notice(notice)
+
+    def _react(self, data: bytes) -> Reaction:
+        try:
+            return self._conversation.receive(data)
+        except Exception as error:  # noqa: BLE001  (a connector's bug must not stop its feed)
+            if not self._has_raised:
+                self._has_raised = True
+                self._state.report(ProviderError(f"the connector raised {type(error).__name__}: {error}"))
+            return Reaction()
 
     def _handle_notice(self, notice: Notice) -> None:
         if isinstance(notice, Refused):

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Meta
 
 from ticks_platform.feeds.columns import Decoded, TickColumns, decode_lines, floats
-from ticks_platform.feeds.decoding import UNDECODABLE, Finite, OptionalFields, with_constants_as_text
+from ticks_platform.feeds.decoding import UNDECODABLE, Finite, OptionalFields, repaired
 from ticks_platform.feeds.events import Control, Event, Rejected, Tick
 from ticks_platform.feeds.twelve_data.names import Misfit, Names, Place
 from ticks_platform.timestamps import SECOND
@@ -121,8 +121,14 @@ def decode_named(frame: bytes, names: Names) -> list[Event]:
     (event,) = decode(frame)
     if not isinstance(event, Tick):
         return [event]
-    readable = frame if event.malformed is None else with_constants_as_text(frame) or frame
-    found = names.find(Place(*_place(_listing_decoder.decode(readable))))
+    try:
+        listing = _listing_decoder.decode(frame)
+    except UNDECODABLE as error:
+        readable = repaired(frame)
+        if readable is None:
+            return [Rejected(f"malformed frame: {error}", frame)]
+        listing = _listing_decoder.decode(readable)
+    found = names.find(Place(*_place(listing)))
     if isinstance(found, Misfit):
         return [Rejected(found.reason, frame)]
     return [msgspec.structs.replace(event, symbol=found)]
@@ -160,15 +166,19 @@ def _odd(frame: bytes, error: Exception) -> Event:
 
     `Control` if it has another event name, a tick without those optional fields that cannot be read, else `Rejected`.
     """
-    readable = with_constants_as_text(frame) or frame
+    readable = repaired(frame) or frame
     with contextlib.suppress(*UNDECODABLE):
         kind = decode_kind(readable)
         if kind is not None and kind != "price":
             return Control(kind)
+    malformed: tuple[str, ...] = ()
     try:
-        event, malformed = _optional_fields.decode(readable)
+        event = _decode_price(readable)
     except UNDECODABLE:
-        return Rejected(f"malformed frame: {error}", frame)
+        try:
+            event, malformed = _optional_fields.decode(readable)
+        except UNDECODABLE:
+            return Rejected(f"malformed frame: {error}", frame)
     if event.event is None or not event.symbol or event.timestamp is None or event.price is None:
         return _incomplete(event, frame) if event.event else Rejected(f"malformed frame: {error}", frame)
     time = event.timestamp * SECOND if isinstance(event.timestamp, int) else _nanoseconds(event.timestamp)

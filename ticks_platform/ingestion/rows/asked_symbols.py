@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 _MAX_REMEMBERED = 100_000
 """Names that a pattern has permitted and that are remembered."""
 
-_SMALL = 4096
-"""Bytes of a frame that is stored with each of its rejected events, so that each can be loaded by itself."""
-
 _SHOWN = 60
 """Characters of a name in a reason."""
 
@@ -71,17 +68,12 @@ class AskedSymbols:
                     patterns.append(pattern)
             self._names, self._patterns = frozenset(names), tuple(patterns)
 
-    def add_earlier(self, cursor: Cursor, *feeds: str) -> None:
-        """Add what these feeds have ever asked for, as far as the database knows."""
-        for query in _EARLIER:
-            self._add_found(cursor, query, feeds)
-
-    def try_earlier(self, cursor: Cursor, feed: str) -> Exception | None:
-        """Add what can be read of what a feed has ever asked for, and return why that is not all, or None.
+    def try_earlier(self, cursor: Cursor, *feeds: str) -> Exception | None:
+        """Add what can be read of what these feeds have ever asked for, and return why that is not all, or None.
 
         Raises psycopg2.Error if the server is away.
         """
-        failures = [attempt(cursor, partial(self._add_found, cursor, query, (feed,))) for query in _EARLIER]
+        failures = [attempt(cursor, partial(self._add_found, cursor, query, feeds)) for query in _EARLIER]
         return next((error for error in failures if error is not None), None)
 
     def _add_found(self, cursor: Cursor, query: str, feeds: Sequence[str]) -> None:
@@ -113,15 +105,8 @@ class AskedSymbols:
     def _rejected(
         self, batch: DecodedBatch, rows: Rows, names: list[str], refused: npt.NDArray[np.bool_]
     ) -> Iterator[RejectedEvent]:
-        stored: bytes | None = None
         for place in np.flatnonzero(refused).tolist():
-            event = batch.reject(int(rows.positions[place]), int(rows.received_at[place]), _reason(names[place]))
-            # A large frame of them is stored once, with its first event, and not once for each.
-            if event.raw is stored and len(stored) > _SMALL:
-                event = event._replace(raw=b"")
-            else:
-                stored = event.raw
-            yield event
+            yield batch.reject(int(rows.positions[place]), int(rows.received_at[place]), _reason(names[place]))
 
     def _unknown(self, names: set[str]) -> set[str]:
         """Those of these names that nobody asked for."""

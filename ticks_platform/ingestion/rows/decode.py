@@ -15,7 +15,7 @@ from ticks_platform.feeds.columns import Decoded, TickColumns
 from ticks_platform.feeds.events import Bar, Control, Event, Rejected, Tick
 from ticks_platform.ingestion.journal.file import FrameGroup, frame_size
 from ticks_platform.ingestion.provider_clock import ENOUGH_EVENTS, Lead, ProviderClock, ProviderClocks
-from ticks_platform.ingestion.rows import malformed_fields
+from ticks_platform.ingestion.rows import malformed_fields, rejected_events
 from ticks_platform.ingestion.rows.rejected_events import RejectedEvent
 from ticks_platform.ingestion.rows.tables import TABLES, Rows, Table
 from ticks_platform.timescale.failures import UNSTORABLE
@@ -190,6 +190,7 @@ def decode_groups(
         else:
             _add_by_kind(rows, at, events_of, control_of, rejected, parts)
         at += len(chunk.events)
+    rejected = rejected_events.with_frames(rejected, frames, starts, events_per_frame)
     nothing = Rows([], positions[:0], received_at[:0])
     ticks, quotes, bars, official_prices, corrections, halts = (
         Rows.joined(part) if part else nothing for part in parts.values()

@@ -76,13 +76,23 @@ def feeds(project: Path, stand_in: StandIn) -> Path:
     return project
 
 
+@pytest.fixture(scope="module")
+def location() -> list[dg.Definitions]:
+    """The code location, once it is loaded: its jobs read feeds.yaml when they run, and all feeds here are `stocks`."""
+    return []
+
+
 @pytest.fixture
-def execute(load: Callable[[], dg.Definitions], instance: dg.DagsterInstance) -> Execute:
+def execute(
+    load: Callable[[], dg.Definitions], location: list[dg.Definitions], instance: dg.DagsterInstance
+) -> Execute:
     """Executes a job for the feed, and returns it failed or not."""
 
     def execute(job: str = "ingest") -> dg.ExecuteInProcessResult:
+        if not location:
+            location.append(load())
         return (
-            load()
+            location[0]
             .resolve_job_def(job)
             .execute_in_process(instance=instance, partition_key="stocks", raise_on_error=False)
         )

@@ -351,6 +351,11 @@ def test_numbers_that_json_does_not_have() -> None:
         assert [getattr(event, "size", 100) for event in events] == [None, 100, 100]
 
 
+@pytest.mark.parametrize("value", [b"1e400", b'"\\ud800"', b'"\xff"', b'{"a":["\xff"]}', b"9" * 5000], ids=range(5))
+def test_values_of_fields_that_nobody_reads(value: bytes) -> None:
+    assert decode(frame(T, {**T, "new": 5}).replace(b'"new": 5', b'"new": ' + value)) == [one(T), one(T)]
+
+
 def test_nan_and_infinity_literals() -> None:
     # These are not JSON, and the price is required.
     for word in (b"NaN", b"Infinity", b"-Infinity"):

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from ticks_platform.feeds.calendars import Calendar, calendar
-from ticks_platform.feeds.connector import Connector
+from ticks_platform.feeds.coinbase.connector import Coinbase, CoinbaseConversation
+from ticks_platform.feeds.connector import Connector, Reaction
 from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform.feeds.events import (
     Acknowledged,
     ChannelsFailed,
     Frame,
     HeardAgain,
+    ProviderError,
     Silent,
     Tick,
     TradingHalt,
@@ -181,6 +183,30 @@ def test_an_authentication_without_an_answer(monkeypatch: pytest.MonkeyPatch, fl
         assert 0.3e9 < away.at - running.wait_for(State.AUTHENTICATING).at < 2e9
         assert State.SUBSCRIBING not in running.states
         running.wait_for(State.CONNECTING, times=2)
+
+
+class Clumsy(CoinbaseConversation):
+    """Raises at what it did not expect."""
+
+    def receive(self, frame: bytes) -> Reaction:
+        return Reaction(has_data=json.loads(frame)["is"]["data"])
+
+
+def test_a_connector_that_raises_stops_no_feed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Coinbase, "converse", lambda _self: Clumsy())
+
+    def serve(peer: Peer) -> None:
+        peer.upgrade()
+        for frame in (b"[", b"{}", b'{"is":{"data":true}}'):
+            peer.send(frame)
+        while peer.receive()[0] != CLOSE:
+            pass
+
+    with PeerServer(serve) as server, Running(Coinbase(url=server.url, api_key=None)) as running:
+        wait_until(lambda: len(running.frames) == 3 and running.connection.state is State.STREAMING, "all frames")
+    told = [change.notice for change in running.changes if isinstance(change.notice, ProviderError)]
+    assert [notice.message.partition(":")[0] for notice in told] == ["the connector raised JSONDecodeError"]
+    assert running.failure is None
 
 
 def test_no_subscription_before_the_authentication() -> None:

@@ -108,6 +108,15 @@ def test_an_answer_in_small_letters_has_the_same_name(asked: tuple[str, ...]) ->
     assert outcome(connector(*asked), "btc/usd", exchange="binance") == connector(*asked).symbol_of(asked[1])
 
 
+@pytest.mark.parametrize("value", [b"1e400", b"NaN", b'"\\ud800"', b'"\xff"', b"9" * 5000, b"[]"], ids=range(6))
+@pytest.mark.parametrize("asked", [("AAPL",), ("AAPL", "RY:TSX")], ids=["plain", "named"])
+def test_an_odd_value_of_a_field_that_tells_the_listing(asked: tuple[str, ...], value: bytes) -> None:
+    frame = price("AAPL", currency="here").replace(b'"here"', value)
+    (event,) = connector(*asked).decode(frame)
+    assert isinstance(event, Tick), event
+    assert event.symbol == "AAPL"
+
+
 @pytest.mark.parametrize(
     ("fields", "name"),
     [

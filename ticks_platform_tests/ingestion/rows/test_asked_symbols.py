@@ -72,13 +72,6 @@ def test_a_wildcard_stands_for_names_of_its_market(market: str, good: str, bad: 
     assert len(batch.rejected) == 1
 
 
-def test_a_large_frame_of_them_is_stored_once() -> None:
-    now = time.time()
-    sent = frame(*(trade(str(number), at=now, symbol="OTHER") for number in range(200)))
-    batch = AskedSymbols(polygon(), ["AAPL"]).reject_others(decoded([sent], polygon().decode))
-    assert [event.raw for event in batch.rejected] == [sent] + [b""] * 199
-
-
 def test_what_the_database_knows_of_earlier(database: Database) -> None:
     asked = AskedSymbols(TWELVE_DATA, ["AAPL"])
     with database.transaction() as cursor:
@@ -87,7 +80,7 @@ def test_what_the_database_knows_of_earlier(database: Database) -> None:
             "INSERT INTO ticks_platform.feed_symbol (feed, symbol, wanted_from, wanted_until, calendar) "
             "VALUES ('stocks', 'MSFT', now() - interval '2 days', now() - interval '1 day', 'always')"
         )
-        asked.add_earlier(cursor, "stocks")
+        assert asked.try_earlier(cursor, "stocks") is None
     batch = asked.reject_others(decoded([price("MSFT"), price("IBM")]))
     assert batch.ticks.column("symbol") == ["MSFT"]
 
