@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ticks_platform_tests.field.market import Fate, Key
@@ -38,6 +39,15 @@ SELECT feed, sum(events), sum(loaded), sum(duplicate), sum(rejected), sum(contro
 FROM ticks_platform.feed_ledger
 GROUP BY feed
 """
+
+
+_TELLING = (
+    "stocks_real_time",
+    *(
+        f"ticks_platform.{table}"
+        for table in ("feed_coverage", "feed_gap", "feed_handover", "feed_ledger", "feed_session", "rejected_event")
+    ),
+)
 
 
 class Count(NamedTuple):
@@ -126,6 +136,14 @@ def count(cursor: Cursor, sent: Sequence[Sent]) -> Count:
         seconds_of_gaps=max((each.seconds for each in gaps.values()), default=0.0),
         problems=problems,
     )
+
+
+def leave(cursor: Cursor, sent: Sequence[Sent], folder: Path) -> None:
+    """Leave the server's account, and the tables that tell of a problem, in a folder, as CSV."""
+    (folder / "sent.txt").write_text("\n".join(map(_shown, sent)), encoding="utf-8")
+    for table in _TELLING:
+        with (folder / f"{table}.csv").open("w", encoding="utf-8") as file:
+            cursor.copy_expert(f"COPY (SELECT * FROM {table}) TO STDOUT (FORMAT csv, HEADER)", file)
 
 
 def _gaps(cursor: Cursor) -> dict[tuple[str, str], Gaps]:

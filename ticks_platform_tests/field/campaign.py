@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import signal
 import time
 from collections import Counter
@@ -22,6 +23,7 @@ from ticks_platform_tests.field.rig import JOURNAL_MEGABYTES, Machine, Rig
 from ticks_platform_tests.field.server import Answer, Sent
 
 SECOND = 1_000_000_000
+"""Nanoseconds."""
 
 _TOO_MUCH = """
 CREATE FUNCTION ticks_platform.too_much() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -137,6 +139,8 @@ class FieldCampaign(Rig):
         with self.database.autocommit() as cursor:
             found = account.count(cursor, self.server.sent)
             balance = [problem for each in audit.accounts(cursor) for problem in each.problems()]
+            if self.problems or found.problems or balance:
+                account.leave(cursor, self.server.sent, self._folder)
         return found._replace(problems=[*self.problems, *found.problems, *balance])
 
     def _drain(self, machine: Machine) -> None:
@@ -252,9 +256,7 @@ class FieldCampaign(Rig):
         self.stream()
         of_feed = [each for each in self.server.handshakes[seen:] if each.feed == feed]
         asked = float(dict(refusal.headers).get("Retry-After", 0))
-        refused, after = next(
-            (pair for pair in zip(of_feed, of_feed[1:], strict=False) if pair[0].refused), (None, None)
-        )
+        refused, after = next((pair for pair in itertools.pairwise(of_feed) if pair[0].refused), (None, None))
         if refused is None or after is None:
             raise CampaignError(f"no handshake of feed {feed} followed the one that was refused")
         if after.at - refused.at < asked:

@@ -140,8 +140,7 @@ def _enter(process: int) -> None:
     """Enter the user and mount namespaces of a process."""
     libc = ctypes.CDLL(None, use_errno=True)
     for kind in ("user", "mnt"):
-        descriptor = os.open(f"/proc/{process}/ns/{kind}", os.O_RDONLY)
-        same = os.readlink(f"/proc/{process}/ns/{kind}") == os.readlink(f"/proc/self/ns/{kind}")
-        if not same and libc.setns(descriptor, 0):
-            raise OSError(ctypes.get_errno(), f"cannot enter the {kind} namespace of process {process}")
-        os.close(descriptor)
+        there, here = (Path("/proc", each, "ns", kind) for each in (str(process), "self"))
+        with there.open() as namespace:
+            if there.readlink() != here.readlink() and libc.setns(namespace.fileno(), 0):
+                raise OSError(ctypes.get_errno(), f"cannot enter the {kind} namespace of process {process}")

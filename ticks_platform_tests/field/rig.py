@@ -16,7 +16,7 @@ from typing import Self
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.faults.processes import CampaignError, wait_until
 from ticks_platform_tests.field.machine import KEY_VARIABLE, TAKEN_OVER, ClockFile, Order, main
-from ticks_platform_tests.field.market import ASKED, OPTIONS, PRICES, STOCKS, Market, MarketFrame
+from ticks_platform_tests.field.market import ASKED, PRICES, STOCKS, Market, MarketFrame
 from ticks_platform_tests.field.relay import Relay
 from ticks_platform_tests.field.server import FeedServer
 from ticks_platform_tests.support.children import Child

@@ -337,8 +337,7 @@ def open_file(
     """Open a journal for writing, or create it; call it under `open_lock`.
 
     A damaged file is set aside. `finish` ends what a cut-off rewrite has begun; on a full disk, `release` gives back
-    the space that is reserved for this. Raises JournalError and
-    JournalUnavailableError.
+    the space that is reserved for this. Raises JournalError and JournalUnavailableError.
     """
     try:
         try:
