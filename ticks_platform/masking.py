@@ -154,8 +154,13 @@ def _forms(secret: str) -> Iterator[str]:
     yield quote(secret)
     yield quote_plus(secret)
     yield unquote(secret)
+    yield quote(quote(secret, safe=""), safe="")
+    yield quote(quote(secret))
     for ascii_only in (True, False):
-        yield json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
+        escaped = json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
+        yield escaped
+        # A message within a message.
+        yield json.dumps(escaped, ensure_ascii=ascii_only)[1:-1]
     yield json.dumps(secret)[1:-1].replace("/", "\\/")
     yield repr(secret)[1:-1]
     yield html.escape(secret)

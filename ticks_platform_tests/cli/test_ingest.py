@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from ticks_platform import masking
 from ticks_platform.cli import ingest
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.cli.conftest import Ticks
+from ticks_platform_tests.support.feeds import PeerServer
 from ticks_platform_tests.support.ingestion import rows
+from ticks_platform_tests.support.telltale import KEY, Telltale, dump, found_in
 
 PATIENCE = 30.0
 
@@ -101,6 +106,54 @@ def test_a_wrong_setting_ends_it_with_words(ticks: Ticks, demo: Path, empty_data
     unknown = ticks("ingest", "stokcs", cwd=demo)
     assert unknown.returncode == 1
     assert "stocks" in unknown.stderr
+
+
+@pytest.mark.full
+def test_a_key_that_is_repeated_is_in_nothing_that_is_said_or_kept(
+    ticks: Ticks,
+    demo: Path,
+    start: Callable[..., subprocess.Popen[str]],
+    empty_database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    telltale = Telltale()
+    monkeypatch.setenv("TICKS_TEST_KEY", KEY)
+    port = free_port()
+    with PeerServer(telltale) as server:
+        (demo / "feeds.yaml").write_text(
+            f"feeds: {{stand_in: {{provider: twelve_data, endpoint: '{server.url}', "
+            f"api_key_env: TICKS_TEST_KEY, metrics_port: {port}, symbols: [AAPL, MSFT]}}}}",
+            encoding="utf-8",
+        )
+        process = start()
+        kept = "SELECT count(*) >= 4 FROM ticks_platform.rejected_event"
+        wait_until(lambda: exists(empty_database), "the tables")
+        wait_until(lambda: rows(empty_database, kept) == [(True,)], "rejected events")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            metrics = answer.read().decode()
+        shown = {" ".join(command): ticks(*command, cwd=demo) for command in (("status",), ("doctor",))}
+        telltale.streaming.set()
+        wait_until(lambda: telltale.connections >= 3, "a refusal")
+        refused = "SELECT count(*) > 0 FROM ticks_platform.feed_session WHERE detail LIKE '%refused the API key%'"
+        wait_until(lambda: rows(empty_database, refused) == [(True,)], "what it says")
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=PATIENCE)
+    places = {name: done.stdout + done.stderr for name, done in shown.items()}
+    places |= {"output": said, "metrics": metrics, "tables": dump(empty_database)}
+    assert found_in(places) == []
+    for place in ("output", "tables"):
+        assert masking.MASK in places[place], f"the provider's words did not reach {place}"
+    assert "stand_in" in places["status"]
+
+
+def exists(database: Database) -> bool:
+    return rows(database, "SELECT to_regclass('ticks_platform.rejected_event') IS NOT NULL") == [(True,)]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
 
 
 def test_it_imports_no_dagster() -> None:

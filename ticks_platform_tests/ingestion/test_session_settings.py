@@ -13,9 +13,11 @@ import psycopg2
 import pytest
 import sqlalchemy
 
+from ticks_platform.feeds.events import ChannelsFailed
+from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.timescale.database import Database, UnsupportedEncodingError
 from ticks_platform_tests.support import skips
-from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, price, rows
+from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, price, rows, unbalanced
 
 OURS = {
     "client_encoding": "UTF8",
@@ -66,6 +68,24 @@ def test_the_environment_changes_no_setting(database: Database, monkeypatch: pyt
     with database.autocommit() as cursor:
         cursor.execute("SHOW intervalstyle")
         assert cursor.fetchone() == ("postgres",)
+
+
+def test_names_and_words_that_latin_1_does_not_have(
+    database: Database, monkeypatch: pytest.MonkeyPatch, take_lease: TakeLease, make_loader: LoaderOf
+) -> None:
+    """As symbols, and in what a provider says, which ended a run."""
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    said = "You\u2019re not allowed: NESTL\u00c9"
+    loader = make_loader(take_lease("one"), [price("NESTL\u00c9"), price("\u8054\u60f3"), b"not \xe2\x80\x99 json"])
+    loader.record(Change(State.STREAMING, time.time_ns(), 1, said, ChannelsFailed({"NESTL\u00c9": said})))
+    loader.run()
+    assert rows(database, "SELECT symbol FROM stocks_real_time ORDER BY tick_id") == [
+        ("NESTL\u00c9",),
+        ("\u8054\u60f3",),
+    ]
+    assert rows(database, "SELECT detail FROM ticks_platform.feed_session") == [(said,)]
+    assert rows(database, "SELECT channel, detail FROM ticks_platform.feed_channel") == [("NESTL\u00c9", said)]
+    assert unbalanced(database) == []
 
 
 def test_a_session_that_changes_has_them_in_each_transaction(database: Database) -> None:

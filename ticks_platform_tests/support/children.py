@@ -18,6 +18,7 @@ _forked.set_forkserver_preload(
         "ticks_platform_tests.field.machine",
         "ticks_platform_tests.support.follower",
         "ticks_platform_tests.support.repairing",
+        *(f"ticks_platform.cli.{name}" for name in ("database", "doctor", "explain", "init", "journals", "status")),
     ]
 )
 

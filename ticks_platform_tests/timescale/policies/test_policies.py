@@ -348,3 +348,31 @@ def test_a_retention_job_cannot_be_altered_into_nonsense(database: Database) -> 
         database.transaction() as cursor,
     ):
         cursor.execute("SELECT alter_job(%s, config => '{}')", (job_id,))
+
+
+@pytest.mark.parametrize("of", ["the environment", "the database"])
+def test_policies_are_made_and_read_whatever_the_interval_style(
+    database: Database, server_url: str | None, repository_root: Path, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    if of == "the environment":
+        monkeypatch.setenv("PGOPTIONS", "-c intervalstyle=iso_8601 -c datestyle=German")
+    elif server_url is None:
+        skips.skip(skips.ONLY_NATIVE, "the embedded database has no ALTER DATABASE … SET")
+    else:
+        alter_database(database, "SET intervalstyle = iso_8601")
+    settings = load_policies(repository_root / "policies.yaml")
+    try:
+        for policy in POLICIES:
+            terms = settings.terms(policy)
+            assert apply(database, policy, terms)[0] == ("created" if terms else "off")
+            assert apply(database, policy, terms) == ("unchanged" if terms else "off", [])
+    finally:
+        if of == "the database":
+            alter_database(database, "RESET intervalstyle")
+
+
+def alter_database(database: Database, change: str) -> None:
+    with database.autocommit() as cursor:
+        cursor.execute("SELECT current_database()")
+        (name,) = cursor.fetchone() or ("",)
+        cursor.execute(f'ALTER DATABASE "{name}" {change}')
