@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import email.utils
 import enum
 import http.client
 import os
@@ -21,6 +20,7 @@ import psycopg2
 
 from ticks_platform import local_feeds
 from ticks_platform.errors import ActionRequiredError
+from ticks_platform.feeds import http_date
 from ticks_platform.feeds.events import Refused
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings, PlatformSettings, SettingsError, load_settings
 from ticks_platform.feeds.transport.pool import ConnectionPool
@@ -153,7 +153,7 @@ def _database(database: Database, settings: PlatformSettings | None, busy: set[s
         )
         return
     yield Finding(Level.OK, subject, f"PostgreSQL {version}, {database.description}")
-    yield _clock_finding("the database's", now - after, now - before, "the database's server")
+    yield _clock_finding("the database's", now - after, now - before, "the clock of the database's server")
     try:
         with database.transaction() as cursor:
             yield from _extension(cursor)
@@ -218,8 +218,10 @@ def _clock_finding(subject: str, least: float, most: float, where: str) -> Findi
     return Finding(
         Level.FIX,
         "clock",
-        f"this machine is {abs(offset):.0f} s {word} {where}: synchronize it (timedatectl set-ntp true, or "
-        "chrony). Ticks that seem to be from the future are rejected, and gaps are dated wrongly",
+        f"this machine is {abs(offset):.0f} s {word} {where}. Let both be set by NTP: `timedatectl set-ntp true`, or "
+        "`chronyc makestep` where chrony runs; a container has its host's clock. Until then, times of arrival are "
+        "corrected as far as the event times and the servers agree, and refreshes and retention follow the database's "
+        "clock",
     )
 
 
@@ -298,14 +300,17 @@ def _feed_clock(feed: FeedSettings) -> Iterator[Finding]:
         with contextlib.closing(kind(parts.hostname or "", parts.port, timeout=CONNECT_SECONDS)) as connection:
             before = time.time()
             connection.request("HEAD", "/")
-            said = connection.getresponse().getheader("Date")
+            answer = connection.getresponse()
             after = time.time()
     except (OSError, http.client.HTTPException):
         return
-    at = email.utils.parsedate_to_datetime(said).timestamp() if said else None
-    if at is not None:
+    at = http_date.moment(answer.getheader("Date") or "")
+    # The Date of a cache is that of another answer.
+    if at is not None and answer.getheader("Age") is None:
         # A Date is cut off to the second that it is in.
-        yield _clock_finding("the provider's", at - after, at + 1 - before, f"the server of feed {feed.name}")
+        yield _clock_finding(
+            "the provider's", at - after, at + 1 - before, f"the Date of the server of feed {feed.name}"
+        )
 
 
 def _try_connection(settings: PlatformSettings, feed: FeedSettings) -> Finding:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import email.utils
 import time
 from collections.abc import Mapping
+
+from ticks_platform.feeds.http_date import moment
 
 LONGEST = 3600.0
 """Seconds. A provider that asks for more is asked again after so long: the header may be wrong, and outages end."""
@@ -19,18 +20,10 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        until = _moment(value)
+        until = moment(value)
         if until is None:
             return None
-        now = _moment(headers.get("date", ""))
+        now = moment(headers.get("date", ""))
         seconds = until - (time.time() if now is None else now)
     # Not `min` and `max` alone: "nan" is a number too.
     return min(max(seconds, 0.0), LONGEST) if seconds == seconds else None
-
-
-def _moment(value: str) -> float | None:
-    """Seconds since the Unix epoch of an HTTP date."""
-    try:
-        return email.utils.parsedate_to_datetime(value).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None

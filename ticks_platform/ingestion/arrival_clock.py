@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from ticks_platform.feeds.events import ClockDoubt, Frame, Notice
 from ticks_platform.feeds.transport.clock import ClockWatch, steady, steady_ns
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State, describe
-from ticks_platform.ingestion.provider_clock import ProviderClocks
+from ticks_platform.ingestion.database_clock import DatabaseClock
+from ticks_platform.ingestion.provider_clock import AGREES, ProviderClocks, Verdict
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 logger = logging.getLogger(__name__)
 
 SAID_FOR = 600.0
 """Seconds for which a clock that was set, or a sleep, is said."""
+
+_MOVED = 1_000_000_000
+"""Nanoseconds. Less is the time that the database's answer takes."""
 
 REMEDY = "Let it be set by NTP (timedatectl set-ntp true, or chronyc makestep)"
 
@@ -37,7 +44,7 @@ class ArrivalClock:
     def __init__(self, feed: str, silence: SilenceDetector) -> None:
         self.provider = ProviderClocks()
         self.on_learned: Callable[[], None] = lambda: None
-        """Called when events were decoded, in the decoding thread."""
+        """Called when more is known of the clock, in the thread that knows it."""
         self.epoch = 0
         """The epoch of the ingestion; set it before frames are received."""
         self._feed = feed
@@ -48,6 +55,8 @@ class ArrivalClock:
         self._corrections: dict[int, int] = {}
         # The process may have begun before the clock was set.
         silence.ahead = ClockWatch().stepped / 1e9
+        self._database_clock = DatabaseClock()
+        self._database_ahead: int | None = None
         self._doubt = ""
         self._doubted_at = float("-inf")
         self.told: str | None = None
@@ -61,6 +70,17 @@ class ArrivalClock:
         """Events were decoded."""
         self.on_learned()
 
+    def ask_database(self, cursor: Cursor) -> None:
+        """Ask the clock of the database's server, if it is time to."""
+        ahead = self._database_clock.ask(cursor)
+        if ahead is None:
+            return
+        before = self._database_ahead
+        if before is None or abs(ahead - before) >= _MOVED:
+            self._database_ahead = ahead
+            self.provider.set_database(self.epoch, ahead)
+            self.on_learned()
+
     def now(self) -> int:
         """The right time as far as is known, in nanoseconds since the Unix epoch."""
         return steady_ns() + round(self._silence.ahead * 1e9)
@@ -72,7 +92,10 @@ class ArrivalClock:
 
     def correction(self, connection: int, stepped: int) -> int:
         """Nanoseconds to add to an arrival on this connection by a wall clock that was set by `stepped`."""
-        return self.provider.of(self.epoch, connection).correction(stepped)
+        return self._verdict(connection, stepped).correction
+
+    def _verdict(self, connection: int, stepped: int) -> Verdict:
+        return self.provider.of(self.epoch, connection).judge(stepped)
 
     def with_correction(self, frames: Sequence[Frame]) -> Sequence[Frame]:
         """Frames that arrived together, with the correction of their arrivals."""
@@ -108,6 +131,8 @@ class ArrivalClock:
         They were wrong since the connection began, or since its last ClockDoubt. `change` is one that is about to be
         corrected.
         """
+        if change is not None and change.server_ahead is not None:
+            self.provider.of(self.epoch, change.connection).dated = change.server_ahead
         with self._lock:
             for number, stepped in list(self._stepped.items()):
                 if change is not None and change.connection == number and change.stepped != stepped:
@@ -119,7 +144,8 @@ class ArrivalClock:
 
     def _follow(self, number: int, stepped: int, correction: int) -> None:
         if correction != self._corrections.get(number, 0):
-            logger.warning("feed=%s connection=%d %s", self._feed, number, _describe(correction))
+            said = _describe(self._verdict(number, stepped))
+            logger.warning("feed=%s connection=%d %s", self._feed, number, said)
         self._stepped[number], self._corrections[number] = stepped, correction
         self._silence.ahead = (stepped + correction) / 1e9
 
@@ -139,25 +165,47 @@ class ArrivalClock:
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong with the clock, and what to do; None if it is right as far as can be told."""
-        states = self.states()
-        wrong = [
-            f"on connection {each.connection}, {_describe(round(each.correction * 1e9))}"
-            for each in states
-            if each.correction
-        ]
+        """What is wrong with a clock, and what to do; None if all are right as far as can be told."""
+        with self._lock:
+            stepped_of = dict(self._stepped)
         doubt = self._recent_doubt()
-        if not wrong and not doubt:
-            return None
-        happened = [f"{doubt}: a gap is written for the time in doubt"] if doubt else []
-        return f"feed '{self._feed}': {'; '.join([*wrong, *happened])}. {REMEDY}"
+        verdicts = {number: self._verdict(number, stepped) for number, stepped in sorted(stepped_of.items())}
+        said = [
+            f"on connection {number}, {_describe(verdict)}"
+            for number, verdict in verdicts.items()
+            if verdict.correction
+        ]
+        if doubt:
+            said.append(f"{doubt}: a gap is written for the time in doubt")
+        if said:
+            said[-1] += f". {REMEDY}"
+        said.extend(self._database_trouble())
+        return f"feed '{self._feed}': {'; '.join(said)}" if said else None
+
+    def _database_trouble(self) -> Iterator[str]:
+        """What is wrong with the clock of the database's server."""
+        if self._database_ahead is None:
+            return
+        ahead = self._database_ahead - (self.now() - steady_ns())
+        if abs(ahead) >= AGREES:
+            way = "ahead of" if ahead > 0 else "behind"
+            yield (
+                f"the clock of the database's server is {abs(ahead) / 1e9:.0f} s {way} the time that this feed "
+                "goes by. Refreshes, retention and the ages of ticks follow that clock: let it be set by NTP too"
+            )
 
 
-def _describe(correction: int) -> str:
+def _describe(verdict: Verdict) -> str:
+    correction = verdict.correction
     if not correction:
         return "this machine's clock agrees with the provider's again"
     way = "behind" if correction > 0 else "ahead of"
     return (
-        f"this machine's clock is {abs(correction) / 1e9:.0f} s {way} the provider's; received_at is corrected by "
-        "that, and received_at_raw has the clock as it is"
+        f"this machine's clock is {abs(correction) / 1e9:.0f} s {way} the provider's, as "
+        f"{_enumerated([each.value for each in verdict.by])} tell: received_at is corrected by that, and "
+        "received_at_raw has the clock as it is"
     )
+
+
+def _enumerated(names: Sequence[str]) -> str:
+    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else "".join(names)

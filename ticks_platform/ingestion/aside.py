@@ -7,17 +7,18 @@ so is the reading of symbols; a change that it will not take is logged and left 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from ticks_platform.backoff import Backoff
+from ticks_platform.feeds.transport.clock import boottime
 from ticks_platform.ingestion import channels
 from ticks_platform.ingestion.arrival_clock import ArrivalClock
 from ticks_platform.ingestion.changes import Changes
-from ticks_platform.ingestion.gaps import coverage
+from ticks_platform.ingestion.gaps import killed_coverage
 from ticks_platform.ingestion.gaps.coverage import Coverage
+from ticks_platform.ingestion.gaps.killed_coverage import RefusedTime
 from ticks_platform.ingestion.lease import Lease, set_clock_trouble
 from ticks_platform.timescale.failures import first_line
 from ticks_platform.timescale.splitting import attempt
@@ -34,6 +35,19 @@ class Asked(Protocol):
     def try_earlier(self, cursor: Cursor, *feeds: str) -> Exception | None: ...
 
 
+class Account(Protocol):
+    """What a batch adds to the account of one connection."""
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def connection(self) -> int: ...
+
+    @property
+    def last_data_at(self) -> datetime | None: ...
+
+
 class _Retries:
     """When something that failed is tried again, and why it failed."""
 
@@ -46,12 +60,12 @@ class _Retries:
     @property
     def due(self) -> bool:
         """Whether it may be tried now."""
-        return time.monotonic() >= self._due_at
+        return boottime() >= self._due_at
 
     def failed(self, trouble: str) -> None:
         """It failed."""
         delay = self._backoff.next_delay()
-        self._due_at = time.monotonic() + delay
+        self._due_at = boottime() + delay
         self.trouble = trouble
         logger.warning("%s; retrying in %.0f s", trouble, delay)
 
@@ -100,11 +114,14 @@ class Aside:
         return self._is_waiting() and self._storing.due
 
     def begin(self, cursor: Cursor, lease: Lease) -> None:
-        """Close what earlier owners left open, and read what they asked for.
+        """Close what earlier owners left open, and read what they asked for and the clock of the database's server.
 
         Call `committed` after the commit of each transaction.
         """
         attempt(cursor, lambda: channels.clear(cursor, lease.feed))
+        if self._clock is not None:
+            # Before the first events are decoded.
+            self._clock.ask_database(cursor)
         self._store_coverage(cursor, lease)
         self._read_symbols(cursor)
 
@@ -115,16 +132,23 @@ class Aside:
     def store(self, cursor: Cursor, lease: Lease, *, with_channels: bool = True) -> None:
         """Store what has changed; `with_channels` is false if the feed's channels belong to a successor."""
         self.changes.store(cursor, lease, with_channels=with_channels)
-        if self._clock is not None and self._clock.has_news():
-            self._tell_of_clock(cursor, lease, self._clock.telling)
+        if self._clock is not None:
+            self._clock.ask_database(cursor)
+            if self._clock.has_news():
+                self._tell_of_clock(cursor, lease, self._clock.telling)
         if (self._earlier_owners or self._reopen or self._is_waiting()) and self._storing.due:
             self._store_coverage(cursor, lease)
         if self._reading.due:
             self._read_symbols(cursor)
 
-    def extend_killed(self, cursor: Cursor, last_data: Iterable[tuple[int, int, datetime | None]]) -> None:
-        """Extend the coverage of killed owners, as `coverage.extend_killed` does; without it, a gap is too long."""
-        error = attempt(cursor, lambda: coverage.extend_killed(cursor, self._feed, last_data))
+    def extend_killed(
+        self, cursor: Cursor, lease: Lease, entries: Iterable[Account], refused: Sequence[RefusedTime]
+    ) -> None:
+        """Extend the coverage of killed owners by what a batch brought of them; without it, a gap is too long."""
+        last_data = [(each.epoch, each.connection, each.last_data_at) for each in entries if each.epoch != lease.epoch]
+        if not last_data:
+            return
+        error = attempt(cursor, lambda: killed_coverage.extend_killed(cursor, self._feed, last_data, refused))
         if error is not None:
             logger.warning("feed %s: cannot extend coverage by earlier data: %s", self._feed, first_line(error))
 
@@ -132,7 +156,7 @@ class Aside:
         """Close coverage that is still open because a connection ended without a change of state."""
         error = attempt(
             cursor,
-            lambda: coverage.close_abandoned(cursor, lease.feed, until_epoch=lease.epoch, ended_by="stopped"),
+            lambda: killed_coverage.close_abandoned(cursor, lease.feed, until_epoch=lease.epoch, ended_by="stopped"),
         )
         if error is not None:
             logger.warning("feed %s: its next owner closes the coverage: %s", self._feed, first_line(error))
@@ -161,9 +185,9 @@ class Aside:
             if self._earlier_owners:
                 if self._coverage is not None:
                     self._coverage.store_earlier_notes(cursor, lease)
-                coverage.close_abandoned(cursor, lease.feed, until_epoch=lease.epoch - 1)
+                killed_coverage.close_abandoned(cursor, lease.feed, until_epoch=lease.epoch - 1)
             if self._reopen:
-                coverage.reopen(cursor, lease)
+                killed_coverage.reopen(cursor, lease)
             if self._coverage is not None and self._coverage.waiting:
                 self._coverage.store(cursor, lease)
                 self.changed = True

@@ -84,7 +84,7 @@ def _tell(silence: SilenceDetector, batch: DecodedBatch) -> None:
     """Record the symbols of a batch, by the clock of the silence detector, which is never set."""
     ahead = round(silence.ahead * 1e9)
     last = batch.groups[-1]
-    until = (last.received_at[-1] + last.correction - ahead) / 1e9
+    until = (last.last_arrival - ahead) / 1e9
     for table, rows in batch.tables:
         if table is not HALTS:
             silence.record(rows.column("symbol"), until=until, arrivals=partial(_shifted, rows.received_at, -ahead))

@@ -18,7 +18,7 @@ from ticks_platform.ingestion.aside import Aside
 from ticks_platform.ingestion.decoding import Decoding
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.gaps.gaps import GapUpdates
-from ticks_platform.ingestion.gaps.refused_times import RefusedTimes
+from ticks_platform.ingestion.gaps.refused_times import KilledRefusals, RefusedTimes
 from ticks_platform.ingestion.handover import handover, received_twice, returned
 from ticks_platform.ingestion.handover.handover import Source
 from ticks_platform.ingestion.handover.received_twice import ReceivedTwice, Uncompared
@@ -106,6 +106,7 @@ class Loader:
         self._received_twice: ReceivedTwice | None = None
         self.metrics = metrics
         self._aside = Aside(lease.feed, coverage, clock, asked)
+        self._killed = KilledRefusals()
         self._refused = None if coverage is None else RefusedTimes(coverage, lease.epoch)
         self._transactions = Transactions(
             database,
@@ -295,9 +296,8 @@ class Loader:
                 rejected=batch.rejected + stored.refused,
             )
             ledger.add(cursor, self._lease.feed, entries)
-            earlier = [entry for entry in entries if entry.epoch != self._lease.epoch]
-            last_data = [(entry.epoch, entry.connection, entry.last_data_at) for entry in earlier]
-            self._aside.extend_killed(cursor, last_data)
+            refused = self._killed.find(batch, batch.rejected + stored.refused, epoch=self._lease.epoch)
+            self._aside.extend_killed(cursor, self._lease, entries, refused)
             for table in TABLES:
                 parts = [rows for each, rows in stored.loaded if each is table]
                 hours = ledger.hours(parts, time=table.time)
@@ -341,6 +341,7 @@ class Loader:
 
     def _renew_lease(self, cursor: Cursor) -> None:
         now = boottime()
+        self._killed.begin()
         self.enabled = leases.renew(cursor, self._lease)
         if now - self._renewed_at > REOPEN_AFTER:
             self._aside.reopen()
@@ -376,6 +377,7 @@ class Loader:
 
     def _committed(self) -> None:
         self._aside.committed()
+        self._killed.committed()
         self._heartbeat_at = boottime() + HEARTBEAT_INTERVAL
 
     def _failed(self, error: BaseException) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from ticks_platform.feeds.transport.clock import boottime
 from ticks_platform.ingestion.rows.decode import DecodedBatch, Stored
 from ticks_platform.ingestion.rows.tables import TICKS
 
@@ -202,7 +202,7 @@ class MetricsPort:
 
     def open_if_due(self) -> None:
         """Open the port, if it is not open and the last attempt was long enough ago."""
-        if self._stop is not None or time.monotonic() < self._due_at:
+        if self._stop is not None or boottime() < self._due_at:
             return
         try:
             self._stop = serve(self._port, feed=self._feed, metrics=self._metrics, gauges=self._gauges)
@@ -212,7 +212,7 @@ class MetricsPort:
                 logger.warning(
                     "feed %s: cannot serve metrics on port %d, will retry: %s", self._feed, self._port, error.strerror
                 )
-            self._due_at = time.monotonic() + _PORT_INTERVAL
+            self._due_at = boottime() + _PORT_INTERVAL
 
     def close(self) -> None:
         """Close the port."""

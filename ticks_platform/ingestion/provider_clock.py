@@ -1,16 +1,20 @@
-"""Estimates how wrong this machine's clock is, from the event times that a provider stamps.
+"""Finds how wrong this machine's clock is, by what others tell: witnesses, each of which may be wrong itself.
 
-An event is stamped before it arrives, so by a right clock its lead (event time minus arrival) is at most zero. How much
-it is below zero is the lag, which is small for some events and may be large for any. So the largest leads tell the
-provider's clock, and the other ones nothing: old events, late trades and a delayed feed do not look like a wrong clock.
+The event times. An event is stamped before it arrives, so by a right clock its lead (event time minus arrival) is at
+most zero. How much it is below zero is the lag, which is small for some events and may be large for any. So the largest
+leads tell the provider's clock, and the other ones nothing: old events, late trades, a feed that is delayed or replays
+an earlier day do not look like a wrong clock. Alone, events prove only that a clock is behind.
+The Date header of the provider's answer to the handshake. It tells both ways.
+The clock of the database's server, where that is another machine. It tells both ways.
 
-A clock that is behind is certain: events do not come from the future. A clock that is ahead looks like lag. It is told
-apart only if the lag is known to be small: by an earlier agreement of both clocks, since the wall clock is compared
-with one that nobody sets; or by the Date header of the handshake.
+Two that agree are believed: Date and database; or one of the three clocks, ours first, by which events are in time.
+Where no two agree: the Date, unless events are later than it; otherwise events that are ahead of our clock. The
+database alone moves nothing: one that agrees with us may have our own clock, in another container of this machine.
 """
 
 from __future__ import annotations
 
+import enum
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -20,7 +24,7 @@ SIGNIFICANT = 2_000_000_000
 """Nanoseconds by which a clock must be behind to be corrected. Some providers stamp whole seconds."""
 
 AGREES = 5_000_000_000
-"""Nanoseconds of lag, or between our clock and a Date header, that are no sign of a wrong clock."""
+"""Nanoseconds of lag, or between two clocks, that are no sign of a wrong one."""
 
 MIN_EVENTS = 3
 """Events that must agree for a first estimate."""
@@ -57,42 +61,83 @@ class Lead(NamedTuple):
     """Its time minus its arrival, by that clock, in nanoseconds."""
 
 
-class ProviderClock:
-    """The provider's clock as one connection tells it. Leads are against a clock that is never set.
+class Witness(enum.Enum):
+    """Who tells what our clock should be."""
 
-    For one writing thread; any thread may read `correction`.
+    EVENTS = "the event times"
+    DATE = "the Date of its server's answers"
+    DATABASE = "the clock of the database's server"
+    EARLIER = "what was known before"
+
+
+class Verdict(NamedTuple):
+    """What our clock should be."""
+
+    ahead: int
+    """Nanoseconds by which the right time is ahead of our wall clock."""
+    by: tuple[Witness, ...] = ()
+    """Who says so; nobody, if nothing is known."""
+
+    @property
+    def correction(self) -> int:
+        """Nanoseconds, in whole seconds, to add to our wall clock; 0 if it is right as far as can be told."""
+        by_events = Witness.EVENTS in self.by
+        if abs(self.ahead) < (SIGNIFICANT if by_events and self.ahead > 0 else AGREES):
+            return 0
+        # Rounded up: an event is not later than its arrival. The other clocks are no more exact than a second.
+        return -(-self.ahead // _SECOND) * _SECOND if by_events else round(self.ahead / _SECOND) * _SECOND
+
+
+class ProviderClock:
+    """The provider's clock as one connection tells it. All is against a clock that is never set, in nanoseconds.
+
+    For one writing thread, but for `dated` and `database`; any thread may read.
     """
 
     def __init__(self) -> None:
         self._window: deque[int] = deque(maxlen=_WINDOW)
         self._slots: deque[Lead] = deque()
-        # Whether lag is known to be small, so that the estimate is the provider's clock and no lower bound.
-        self._timely = False
-        self.is_certain = False
-        """Whether `lead` can be relied on for another connection."""
+        # The lead at which events were in time by another clock: what is less is lag from then on.
+        self._timely: int | None = None
+        self.settled: int | None = None
+        """What can be relied on for another connection; or None."""
         self.lead: int | None = None
         """By how much the provider's clock is ahead, as its events tell; None if there are too few."""
+        # The same, of so few that they only confirm another clock, or contradict it.
+        self._first: int | None = None
         self.told: int | None = None
-        """The same as told before the first events: by a Date header, or by a journal."""
+        """The same as told before the first events: by an earlier connection, or by a journal."""
+        self.dated: int | None = None
+        """The same as told by the Date of the handshake's answer."""
+        self.database: int | None = None
+        """By how much the clock of the database's server is ahead, if that is another machine."""
 
     def observe(self, leads: Sequence[Lead], *, stepped: int) -> None:
-        """Take events into account, in the order of their arrival; `stepped` as in `correction`."""
+        """Take events into account, in the order of their arrival; `stepped` as in `judge`."""
         self._window.extend(each.lead for each in leads)
         if len(self._window) < MIN_EVENTS:
+            self._first = max(self._window, default=None)
             return
         last = list(self._window)[-ENOUGH_EVENTS:]
         if len(last) == ENOUGH_EVENTS and max(last) - min(last) < TOGETHER and self._is_above(min(last)):
             # The provider's clock cannot jump; ours has, while this machine stood still.
             self._window = deque(last, maxlen=_WINDOW)
+            self._timely = self.told = self.dated = None
         largest = sorted(self._window, reverse=True)
         self._keep(Lead(leads[-1].at, largest[max(MIN_EVENTS - 1, len(largest) // _SHARE)]))
         largest_lead = max(slot.lead for slot in self._slots)
         if self.lead is None or not 0 <= self.lead - largest_lead < SIGNIFICANT:
             self.lead = largest_lead
-        ahead = self.lead - stepped
-        if -AGREES < ahead < SIGNIFICANT:
-            self._timely = True
-        self.is_certain = self._timely or ahead >= SIGNIFICANT
+        if any(_in_time(self.lead, each) for each in (stepped, self.dated, self.database, self._timely)):
+            self._timely = self.lead
+        verdict = self.judge(stepped)
+        if Witness.EVENTS in verdict.by or len(verdict.by) > 1:
+            self.settled = verdict.ahead + stepped
+
+    @property
+    def has_witness(self) -> bool:
+        """Whether another clock than the events' tells of this one."""
+        return self.dated is not None or self.database is not None
 
     def needed(self) -> int:
         """How many events must agree that our clock is behind."""
@@ -111,28 +156,44 @@ class ProviderClock:
         while len(slots) > 1 and found.at - slots[0].at > _MEMORY:
             slots.popleft()
 
+    def judge(self, stepped: int) -> Verdict:
+        """What our wall clock should be, which was set by `stepped` since this process began."""
+        found, by = self._weigh(stepped)
+        return Verdict(found - stepped, by)
+
     def correction(self, stepped: int) -> int:
-        """Nanoseconds, in whole seconds, to add to our wall clock; 0 if it is right as far as can be told.
+        """Nanoseconds, in whole seconds, to add to our wall clock; 0 if it is right as far as can be told."""
+        return self.judge(stepped).correction
 
-        `stepped` is by how much that was set since this process began.
-        """
-        if self.lead is not None:
-            ahead = self.lead - stepped
-            if ahead >= SIGNIFICANT:
-                return _whole_seconds(ahead)
-            if ahead > -AGREES:
-                return 0
-        if self.told is not None:
-            told = (self.told if self.lead is None else max(self.told, self.lead)) - stepped
-            return _whole_seconds(told) if abs(told) >= AGREES else 0
-        if self.lead is not None and self._timely:
-            return _whole_seconds(self.lead - stepped)
-        return 0
+    def _weigh(self, ours: int) -> tuple[int, tuple[Witness, ...]]:
+        lead, date, database = self._first if self.lead is None else self.lead, self.dated, self.database
+        if date is not None and database is not None and abs(date - database) < AGREES:
+            if lead is not None and _in_time(lead, database):
+                return lead, (Witness.EVENTS, Witness.DATE, Witness.DATABASE)
+            return database, (Witness.DATE, Witness.DATABASE)
+        if lead is not None:
+            for clock, agreeing in ((ours, ()), (date, (Witness.DATE,)), (database, (Witness.DATABASE,))):
+                if _in_time(lead, clock):
+                    return lead, (Witness.EVENTS, *agreeing)
+        if self._timely is not None and not _is_later(lead, self._timely):
+            return self._timely, (Witness.EVENTS,)
+        if self.told is not None and not _is_later(lead, self.told):
+            return self.told, (Witness.EARLIER,)
+        if date is not None and not _is_later(lead, date):
+            return date, (Witness.DATE,)
+        if self.lead is not None and _is_later(lead, ours):
+            return self.lead, (Witness.EVENTS,)
+        return ours, ()
 
 
-def _whole_seconds(nanoseconds: int) -> int:
-    """Rounded up: an event is not later than its arrival."""
-    return -(-nanoseconds // _SECOND) * _SECOND
+def _in_time(lead: int, clock: int | None) -> bool:
+    """Whether events with this lead are in time by a clock that is so much ahead."""
+    return clock is not None and -AGREES < lead - clock < SIGNIFICANT
+
+
+def _is_later(lead: int | None, clock: int) -> bool:
+    """Whether events with this lead are from the future by a clock that is so much ahead."""
+    return lead is not None and lead - clock >= SIGNIFICANT
 
 
 class ProviderClocks:
@@ -140,6 +201,7 @@ class ProviderClocks:
 
     def __init__(self) -> None:
         self._clocks: dict[tuple[int, int], ProviderClock] = {}
+        self._databases: dict[int, int] = {}
         self._lock = threading.Lock()
 
     def of(self, epoch: int, connection: int) -> ProviderClock:
@@ -152,8 +214,18 @@ class ProviderClocks:
             before = max((key for key in self._clocks if key[0] == epoch), default=None)
             if before is not None:
                 last = self._clocks[before]
-                clock.told = last.lead if last.is_certain else last.told
+                clock.told = last.told if last.settled is None else last.settled
+                clock.dated = last.dated
+            clock.database = self._databases.get(epoch)
             self._clocks[epoch, connection] = clock
             if len(self._clocks) > _KEPT:
                 self._clocks.pop(next(iter(self._clocks)))
         return clock
+
+    def set_database(self, epoch: int, ahead: int) -> None:
+        """The clock of the database's server is so much ahead of that of the owner with this epoch."""
+        with self._lock:
+            self._databases[epoch] = ahead
+            for key, clock in self._clocks.items():
+                if key[0] == epoch:
+                    clock.database = ahead

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 from ticks_platform.feeds.events import Acknowledged, NotEntitled, ProviderError, Refused, RequestRefused
+from ticks_platform.feeds.transport.clock import boottime
 from ticks_platform.feeds.transport.state import Change, State
 
 TOLD_FOR = 120.0
@@ -25,13 +24,13 @@ class ProviderTrouble:
         elif change.state is State.STREAMING or isinstance(change.notice, Acknowledged):
             self._lost = None
         if isinstance(change.notice, NotEntitled | ProviderError | Refused | RequestRefused):
-            self._complaint = (change.detail, time.monotonic())
+            self._complaint = (change.detail, boottime())
 
     @property
     def text(self) -> str | None:
         """What to tell now, if anything."""
         if self._lost is not None:
             return self._lost
-        if self._complaint is not None and time.monotonic() - self._complaint[1] < TOLD_FOR:
+        if self._complaint is not None and boottime() - self._complaint[1] < TOLD_FOR:
             return self._complaint[0]
         return None

@@ -59,6 +59,7 @@ class StatementWatch:
 
     def watch(self, statement: Any, call: Callable[[], T]) -> T:
         """Make a call that waits for the database, and return what it returns."""
+        # Not CLOCK_BOOTTIME: while this machine sleeps, nobody waits for the database.
         self._running = _Running(statement, time.monotonic())
         try:
             return call()

@@ -16,6 +16,7 @@ from psycopg2 import sql
 
 from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.settings import SettingsError
+from ticks_platform.feeds.transport.clock import boottime
 from ticks_platform.subscribing.subscription import Change, OnChange
 from ticks_platform.timescale import sql_files, tables
 from ticks_platform.timescale.candles.candles import ONE_HOUR, ONE_MINUTE, TICKS
@@ -94,7 +95,7 @@ class TableSource:
         """Time of each recent row by its key, and the row itself if rows may change."""
         self._newest: datetime
         self._server_time: tuple[datetime, float]
-        """The server's clock at the start, and the monotonic clock at the same moment."""
+        """The server's clock at the start, and seconds since boot at the same moment."""
         self._make_row: Callable[..., Any]
         self._key: Callable[..., Any]
         self._time_place: int
@@ -107,7 +108,7 @@ class TableSource:
         try:
             self._describe()
             ((now,),) = self._fetch(sql.SQL("SELECT now()"))
-            self._newest, self._server_time = now, (now, time.monotonic())
+            self._newest, self._server_time = now, (now, boottime())
             for row in self._rows():
                 self._update(row)
         except _MISSING as error:
@@ -202,7 +203,7 @@ class TableSource:
         self._known[key] = (at, row if self._table.changes else None)
         # An event whose time is in the future must not make the following rows count as old.
         server_start, start = self._server_time
-        self._newest = max(self._newest, min(at, server_start + timedelta(seconds=time.monotonic() - start)))
+        self._newest = max(self._newest, min(at, server_start + timedelta(seconds=boottime() - start)))
         addition = Change(key, row, at, True)
         return [addition] if known is None else [Change(key, known[1], at, False), addition]
 

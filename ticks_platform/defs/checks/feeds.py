@@ -1,8 +1,7 @@
 """Checks of what the feeds deliver: they weigh the database's state against calendars and the limits of feeds.yaml."""
 
-import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 import dagster as dg
 
@@ -11,7 +10,7 @@ from ticks_platform.defs.checks.check import Subject, Verdict
 from ticks_platform.defs.common.examples import examples, table
 from ticks_platform.feeds import primary
 from ticks_platform.ingestion import eligibility
-from ticks_platform.timescale import quality
+from ticks_platform.timescale import quality, server_clock
 from ticks_platform.timescale.candles import primary_feeds
 from ticks_platform.timescale.candles.primary_feeds import Copies
 
@@ -30,8 +29,8 @@ CONDITIONS_WINDOW = timedelta(days=1)
 def ticks_are_fresh(subject: Subject) -> Verdict:
     """No feed that is switched on is stale; a function, since only time in which a market is open counts."""
     feeds = subject.settings.feeds
-    now = time.time()
     with subject.database.transaction() as cursor:
+        now = server_clock.now(cursor).timestamp()
         seen = {row.feed: row for row in quality.freshness(cursor, [feed.name for feed in feeds])}
     stale, rows = [], []
     for feed in feeds:
@@ -71,7 +70,7 @@ def symbols_have_one_primary_feed(subject: Subject) -> Verdict:
     text = [f"{pair}: their ticks are in the same candles, and volumes count twice" for pair in found]
     remedies = [pair.remedy for pair in found]
     with subject.database.transaction() as cursor:
-        now = timestamps.floor(datetime.now(timezone.utc), timedelta(hours=1))
+        now = timestamps.floor(server_clock.now(cursor), timedelta(hours=1))
         copies = primary_feeds.copies_by_hand(cursor, now - COPIES_WINDOW, now + timedelta(hours=1))
     text += _copies(copies)
     remedies += [COPIES_REMEDY] if any(each.are_copies for each in copies) else []

@@ -1,13 +1,11 @@
 """The check `gaps_are_closed`: a function, since it brings the table of gaps up to date first."""
 
-from datetime import datetime, timezone
-
 import dagster as dg
 
 from ticks_platform.defs.checks.check import Subject, Verdict
 from ticks_platform.defs.common.examples import Metadata
 from ticks_platform.defs.gaps.feed_gaps import bring_up_to_date, record
-from ticks_platform.timescale import gap_reports
+from ticks_platform.timescale import gap_reports, server_clock
 
 EXAMPLES = 10
 
@@ -15,7 +13,8 @@ EXAMPLES = 10
 def gaps_are_closed(subject: Subject) -> Verdict:
     """No gap is open."""
     feeds = [feed.name for feed in subject.settings.feeds]
-    now = datetime.now(timezone.utc)
+    with subject.database.transaction() as cursor:
+        now = server_clock.now(cursor)
     bring_up_to_date(subject.database, feeds, now)
     with subject.database.transaction() as cursor:
         found = gap_reports.totals(cursor, feeds, now=now).get("open")

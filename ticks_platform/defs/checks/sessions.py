@@ -1,7 +1,6 @@
 """The check `session_is_complete`: a function, since it needs calendars and what is usual for each symbol."""
 
 import math
-import time
 from datetime import datetime, timedelta, timezone
 
 import dagster as dg
@@ -9,7 +8,7 @@ import dagster as dg
 from ticks_platform.defs.checks.check import Subject, Verdict
 from ticks_platform.defs.common.examples import table
 from ticks_platform.feeds.settings import PlatformSettings
-from ticks_platform.timescale import quality
+from ticks_platform.timescale import quality, server_clock
 from ticks_platform.timescale.quality import Completeness, Session
 
 WINDOW = timedelta(hours=2)
@@ -30,7 +29,8 @@ def session_is_complete(subject: Subject) -> Verdict:
     names = [feed.name for feed in subject.settings.feeds if feed.candles]
     with subject.database.transaction() as cursor:
         feeds = quality.enabled_feeds(cursor, names)
-        found = quality.completeness(cursor, feeds, _sessions(subject.settings, feeds, time.time()))
+        now = server_clock.now(cursor).timestamp()
+        found = quality.completeness(cursor, feeds, _sessions(subject.settings, feeds, now))
     judged = [(row, *_judge(row)) for row in found]
     incomplete = [row.symbol for row, verdict, _ in judged if verdict == "incomplete"]
     rows = [

@@ -53,7 +53,7 @@ CHECKS = (
         (TICKS,),
         feeds.clocks_are_right,
         WARN,
-        "The clock of each machine that ingests agrees with the event times of its providers to two seconds, and was "
+        "The clock of each machine that ingests agrees with what its providers and its database tell, and was "
         "not set by over a second in the last ten minutes; nor did the machine sleep. A wrong clock is corrected in "
         "received_at, and time in doubt is a gap.",
     ),

@@ -1,6 +1,6 @@
 """The check `days_are_trued_up`: a function, since calendars tell which days are due."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 
 import dagster as dg
 
@@ -9,6 +9,7 @@ from ticks_platform.defs.checks.check import Subject, Verdict
 from ticks_platform.defs.common.examples import examples
 from ticks_platform.feeds.settings import FeedSettings, SettingsError
 from ticks_platform.ingestion.repair import true_up_days
+from ticks_platform.timescale import server_clock
 
 GRACE = timedelta(days=2)
 """How long after it is due a day may take."""
@@ -16,7 +17,8 @@ GRACE = timedelta(days=2)
 
 def days_are_trued_up(subject: Subject) -> Verdict:
     """Every day of the feeds is trued up, and its candles are the provider's bars."""
-    now = datetime.now(timezone.utc)
+    with subject.database.transaction() as cursor:
+        now = server_clock.now(cursor)
     judged, problems, rows = 0, [], []
     for feed in subject.settings.feeds:
         for day in _days(subject, feed, now):

@@ -87,8 +87,17 @@ def reason_to_wait(instance: dg.DagsterInstance, job: str, tags: Mapping[str, st
         run._replace(started_at=run.ended_at)
         for run in latest_runs(instance, dg.RunsFilter(job_name=job, statuses=FINISHED, tags=tags))
     ]
-    wait = (finished[0].ended_at or 0.0) + crash_delay(finished) - time.time() if finished else 0.0
+    wait = crash_wait(finished, now=time.time())
     return f"crash loop; retrying in {wait:.0f} s" if wait > 0 else None
+
+
+def crash_wait(finished: Sequence[RunView], *, now: float) -> float:
+    """Seconds that are left of the delay after the latest of these runs; 0 if there are none.
+
+    A run that ended after now did so before this machine's clock was set back, so how long ago is unknown.
+    """
+    ended_at = finished[0].ended_at if finished else None
+    return 0.0 if ended_at is None or ended_at > now else max(0.0, ended_at + crash_delay(finished) - now)
 
 
 def crash_delay(finished: Sequence[RunView]) -> float:

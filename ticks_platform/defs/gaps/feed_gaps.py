@@ -12,7 +12,7 @@ from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.defs.gaps.timeline import timeline
 from ticks_platform.escaping import markdown_cell
 from ticks_platform.ingestion.gaps import gaps
-from ticks_platform.timescale import gap_reports, sql_files
+from ticks_platform.timescale import gap_reports, server_clock, sql_files
 from ticks_platform.timescale.gap_reports import GapRow
 
 ROWS = 25
@@ -40,8 +40,8 @@ def feed_gaps() -> dg.Definitions:
         ),
     )
     def asset(ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
-        now = datetime.now(timezone.utc)
         with ticks_database.transaction() as cursor:
+            now = server_clock.now(cursor)
             sql_files.apply(cursor, *sql_files.CANDLE_REASONS)
         bring_up_to_date(ticks_database, feeds, now)
         for feed in feeds:

@@ -15,6 +15,7 @@ from ticks_platform.feeds.settings import FeedSettings, SettingsError
 from ticks_platform.ingestion.repair import gaps as repair_gaps
 from ticks_platform.ingestion.repair import repair
 from ticks_platform.ingestion.repair.ranges import SymbolInterval
+from ticks_platform.timescale import server_clock
 from ticks_platform.timescale.candles import late_ticks, reconciliation
 from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR
 
@@ -95,7 +96,8 @@ def fetch_days(
         history = _history(ticks_ingestion, feed)
         if history is None:
             raise dg.Failure(f"feed '{name}': {_no_history(feed)}")
-        first, last = repair.whole_minutes(feed, history)
+        with ticks_database.transaction() as cursor:
+            first, last = repair.whole_minutes(feed, history, now=server_clock.now(cursor))
         spans = [(max(day, first), min(day + timedelta(days=1), last)) for day in days]
         intervals = [
             SymbolInterval(symbol, *span) for span in spans for symbol in feed.asked_symbols() if span[0] < span[1]

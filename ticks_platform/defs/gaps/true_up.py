@@ -19,6 +19,7 @@ from ticks_platform.feeds.history import History
 from ticks_platform.feeds.settings import FeedSettings, SettingsError
 from ticks_platform.ingestion.repair import true_up, true_up_days
 from ticks_platform.ingestion.repair.true_up_days import Due, Report
+from ticks_platform.timescale import server_clock
 
 RUN_SECONDS = 1500.0
 """How long a run asks a provider; the next one continues."""
@@ -44,10 +45,13 @@ def _feed(ticks_ingestion: IngestionResource, name: str) -> tuple[FeedSettings, 
         raise dg.Failure(str(error)) from error
 
 
-def _reason(feed: FeedSettings, history: History | None, day: date) -> str | None:
+def _reason(ticks_database: DatabaseResource, feed: FeedSettings, history: History | None, day: date) -> str | None:
     """Why there is nothing to do."""
     reason = true_up_days.obstacle(feed, history)
-    return reason if reason is not None or history is None else true_up_days.not_yet(feed, history, day)
+    if reason is not None or history is None:
+        return reason
+    with ticks_database.transaction() as cursor:
+        return true_up_days.not_yet(feed, history, day, now=server_clock.now(cursor))
 
 
 @dg.op(
@@ -66,7 +70,7 @@ def fetch_day(
     ends_at = time.monotonic() + RUN_SECONDS
     for name, day in _selected(context):
         feed, history = _feed(ticks_ingestion, name)
-        reason = _reason(feed, history, day)
+        reason = _reason(ticks_database, feed, history, day)
         if reason is not None or history is None:
             context.log.info(f"feed '{name}', {day}: {reason}")
             continue
@@ -104,7 +108,7 @@ def compare_day(
     selected = list(_selected(context))
     for name, day in selected:
         feed, history = _feed(ticks_ingestion, name)
-        reason = _reason(feed, history, day)
+        reason = _reason(ticks_database, feed, history, day)
         if reason is None and history is not None:
             try:
                 true_up.settle(

@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ticks_platform.defs.common.runs import RunView, crash_delay
+from ticks_platform.defs.common.runs import RunView, crash_wait
 from ticks_platform.ingestion.lease import DEAD_AFTER
 
 START_GRACE = 60.0
@@ -140,9 +140,8 @@ def decide(
         return Decision(Act.REPLACE, f"run {dead[0][:8]} presumed dead", dead)
     if finished and finished[0].refused and finished[0].created_at > loaded_at:
         return Decision(Act.NOTHING, "refused; see its last run, correct the settings, then reload the code location")
-    delay = crash_delay(finished)
-    if finished and finished[0].ended_at is not None and now < finished[0].ended_at + delay:
-        wait = finished[0].ended_at + delay - now
+    wait = crash_wait(finished, now=now)
+    if wait:
         return Decision(Act.NOTHING, f"crash loop; retrying in {wait:.0f} s")
     return Decision(Act.LAUNCH, "no run")
 

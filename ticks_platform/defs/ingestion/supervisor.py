@@ -7,7 +7,7 @@ import dagster as dg
 
 from ticks_platform.defs.common.bring_up import BROUGHT_UP, bring_up, missing_objects, unreachable
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource
-from ticks_platform.defs.common.runs import FEED_TAG, FINISHED, FOLLOW_TAG, IN_FLIGHT, RunView, crash_delay, latest_runs
+from ticks_platform.defs.common.runs import FEED_TAG, FINISHED, FOLLOW_TAG, IN_FLIGHT, RunView, crash_wait, latest_runs
 from ticks_platform.defs.ingestion.decisions import HEARTBEAT_GRACE, Act, Watch, decide
 from ticks_platform.feeds.settings import PlatformSettings
 from ticks_platform.ingestion import lease as leases
@@ -119,8 +119,7 @@ def _bring_up(context: dg.SensorEvaluationContext, missing: Sequence[str], now: 
     if latest_runs(context.instance, dg.RunsFilter(job_name=bring_up.name, statuses=IN_FLIGHT)):
         return []
     finished = latest_runs(context.instance, dg.RunsFilter(job_name=bring_up.name, statuses=FINISHED))
-    ended_at = finished[0].ended_at if finished else None
-    if ended_at is not None and now < ended_at + crash_delay(finished):
+    if crash_wait(finished, now=now):
         return []
     context.log.info(f"bringing up: {', '.join(missing)}")
     return [dg.RunRequest(job_name=bring_up.name)]

@@ -208,6 +208,7 @@ class FeedConnection:
         websocket = self._connect(endpoint)
         if websocket is None:
             return
+        self._state.server_ahead = websocket.server_ahead
         try:
             self._receive(websocket, self._connector.converse())
         except LocalCloseError:
@@ -232,6 +233,7 @@ class FeedConnection:
                 endpoint, timeout=CONNECT_TIMEOUT, stop=self._stop, max_message_bytes=self._max_message_bytes
             )
         except HandshakeFailedError as failed:
+            self._state.server_ahead = failed.server_ahead
             refusal = self._connector.refusal(failed.answer)
             if refusal:
                 raise FeedRefusedError(refusal) from None

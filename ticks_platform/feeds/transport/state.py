@@ -80,6 +80,9 @@ class Change(NamedTuple):
     stepped: int = 0
     """Nanoseconds by which the wall clock was set since this process began. The last two times of a ClockDoubt are by
     the clock as it was before."""
+    server_ahead: int | None = None
+    """In the first change after the handshake: nanoseconds by which the provider's server is ahead of the clock that is
+    never set, as its answer tells; or None."""
 
 
 def check_transition(before: State, after: State) -> None:
@@ -106,6 +109,8 @@ class StateTracker:
         """When the connection's first data arrived, in seconds since boot."""
         self.drained_at: int | None = None
         """The last moment at which all that had arrived was handed over, in nanoseconds since boot."""
+        self.server_ahead: int | None = None
+        """What the next change tells, as in Change."""
         self._covered_until: int | None = None
         self._alive_until: int | None = None
 
@@ -113,7 +118,7 @@ class StateTracker:
         """Start a new connection."""
         self.connection = connection
         self.accepted = False
-        self.first_data_at = self.drained_at = self._covered_until = self._alive_until = None
+        self.first_data_at = self.drained_at = self._covered_until = self._alive_until = self.server_ahead = None
 
     def data_received(self) -> None:
         """Data arrived, so all that was sent before `drained_at` had arrived then."""
@@ -154,8 +159,19 @@ class StateTracker:
         covered, alive = (
             None if moment is None else moment + by_wall_clock for moment in (self._covered_until, self._alive_until)
         )
+        server_ahead, self.server_ahead = self.server_ahead, None
         self._on_change(
-            Change(state, self.watch.now(), self.connection, detail, notice, covered, alive, self.watch.stepped)
+            Change(
+                state,
+                self.watch.now(),
+                self.connection,
+                detail,
+                notice,
+                covered,
+                alive,
+                self.watch.stepped,
+                server_ahead,
+            )
         )
 
     def report(self, notice: Notice) -> None:

@@ -11,15 +11,16 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import websocket
 
 from ticks_platform import proxies
+from ticks_platform.feeds import http_date
 from ticks_platform.feeds.connector import Endpoint, HandshakeAnswer
 from ticks_platform.feeds.errors import ConnectionLostError, UnreachableError
-from ticks_platform.feeds.transport.clock import boottime
+from ticks_platform.feeds.transport.clock import ClockWatch, boottime, steady_ns
 from ticks_platform.feeds.transport.limits import (
     MAX_HANDSHAKE_BYTES,
     MAX_MESSAGE_BYTES,
@@ -54,9 +55,11 @@ _POLL_INTERVAL = 0.1
 class HandshakeFailedError(ConnectionLostError):
     """The response to the handshake was not an upgrade to a WebSocket."""
 
-    def __init__(self, answer: HandshakeAnswer) -> None:
+    def __init__(self, answer: HandshakeAnswer, *, server_ahead: int | None = None) -> None:
+        """`server_ahead` is as in WebSocketConnection."""
         super().__init__(f"handshake answered with HTTP {answer.status}")
         self.answer = answer
+        self.server_ahead = server_ahead
 
 
 class WebSocketConnection:
@@ -68,6 +71,8 @@ class WebSocketConnection:
         self._timeout = math.inf
         # Whether websocket-client holds no part of a frame or of a fragmented message.
         self._between_messages = True
+        self.server_ahead = socket_.server_ahead
+        """By how much the server's clock is ahead of `steady_ns`, as its answer to the handshake tells; or None."""
 
     def set_timeout(self, seconds: float) -> None:
         """Set the timeout of reads and writes."""
@@ -217,6 +222,7 @@ class _WebSocket(websocket.WebSocket):
     """
 
     reader: _BufferedSocket | None = None
+    server_ahead: int | None = None
 
     def __init__(self, max_message_bytes: int) -> None:
         super().__init__(
@@ -238,6 +244,7 @@ class _WebSocket(websocket.WebSocket):
 
     def open(self, endpoint: Endpoint, timeout: float) -> None:
         """Connect. Raises what websocket-client raises; a WebSocketBadStatusException has the response's body."""
+        sent = steady_ns()
         try:
             self.connect(  # type: ignore[no-untyped-call]
                 endpoint.url,
@@ -246,7 +253,9 @@ class _WebSocket(websocket.WebSocket):
                 redirect_limit=0,  # a redirect would send the headers, and so the key, to another address
                 **_proxy_options(endpoint.url),
             )
+            self._note_date(self.getheaders(), sent=sent)
         except websocket.WebSocketBadStatusException as error:
+            self._note_date(error.resp_headers, sent=sent)
             if error.resp_body is None and self.reader is not None:
                 error.resp_body = _read_body(self.reader, error)
             raise
@@ -256,6 +265,10 @@ class _WebSocket(websocket.WebSocket):
                 self.reader.handshake_left = None
                 if not self.connected:
                     self.reader.close()
+
+    def _note_date(self, headers: Mapping[str, str] | None, *, sent: int) -> None:
+        ours = ClockWatch().stepped
+        self.server_ahead = http_date.ahead(headers or {}, sent=sent, received=steady_ns(), ours=ours)
 
 
 def _proxy_options(url: str) -> dict[str, Any]:
@@ -339,7 +352,7 @@ def connect(
         opening.result()
     except websocket.WebSocketBadStatusException as error:
         answer = HandshakeAnswer(error.status_code, error.resp_body or b"", error.resp_headers or {})
-        raise HandshakeFailedError(answer) from error
+        raise HandshakeFailedError(answer, server_ahead=socket_.server_ahead) from error
     except ssl.SSLCertVerificationError as error:
         raise ConnectionLostError(f"cannot connect: TLS certificate not accepted: {error.verify_message}") from error
     except (websocket.WebSocketException, OSError, ValueError, LookupError) as error:

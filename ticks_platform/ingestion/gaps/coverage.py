@@ -13,10 +13,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Iterable
-from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
-
-from psycopg2.extras import execute_values
 
 from ticks_platform.feeds.calendars import Calendar
 from ticks_platform.feeds.connector import Connector
@@ -36,7 +33,6 @@ from ticks_platform.ingestion.gaps import market_sessions
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes, Period
 from ticks_platform.ingestion.gaps.insert_by_symbol import (
     IN_FLIGHT,
-    IN_FLIGHT_INTERVAL,
     correct_configured_since,
     insert_by_symbol,
     store_periods,
@@ -387,29 +383,3 @@ def record_symbols(cursor: Cursor, feed: str, symbols: ConfiguredSymbols) -> Non
         },
     )
     market_sessions.add_missing(cursor, symbols.calendars.values())
-
-
-def close_abandoned(cursor: Cursor, feed: str, *, until_epoch: int, ended_by: str = "killed") -> int:
-    """Close open coverage of owners up to this epoch, at the last data of theirs that is loaded; returns how many.
-
-    The caller knows that they no longer receive. `extend_killed` extends it when more of their journals is loaded.
-    """
-    arguments = {"feed": feed, "epoch": until_epoch, "ended_by": ended_by, "in_flight": IN_FLIGHT_INTERVAL}
-    cursor.execute(sql_files.read("queries/gaps/close_abandoned_coverage.sql"), arguments)
-    return cursor.rowcount
-
-
-def extend_killed(cursor: Cursor, feed: str, last_data: Iterable[tuple[int, int, datetime | None]]) -> None:
-    """Extend the coverage of killed owners by data that was loaded from their journals.
-
-    `last_data` has epoch, connection, and arrival of the last data, or None.
-    """
-    ends = [(feed, epoch, connection, at - IN_FLIGHT_INTERVAL) for epoch, connection, at in last_data if at is not None]
-    if ends:
-        execute_values(cursor, sql_files.read("queries/gaps/extend_killed_coverage.sql"), ends, page_size=1000)
-
-
-def reopen(cursor: Cursor, lease: Lease) -> None:
-    """Reopen this owner's coverage, which others closed because it sent no heartbeat: it has received all the while."""
-    parameters = {"feed": lease.feed, "epoch": lease.epoch}
-    cursor.execute(sql_files.read("queries/gaps/reopen_coverage.sql"), parameters)

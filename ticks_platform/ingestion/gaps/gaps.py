@@ -8,7 +8,6 @@ of a repaired or ignored gap is never lost.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -18,8 +17,9 @@ from psycopg2.extras import execute_values
 
 from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.calendars import Calendar, calendar
+from ticks_platform.feeds.transport.clock import boottime
 from ticks_platform.ingestion import lease as leases
-from ticks_platform.ingestion.gaps import coverage
+from ticks_platform.ingestion.gaps import killed_coverage
 from ticks_platform.ingestion.transactions import Transactions
 from ticks_platform.intervals import subtract
 from ticks_platform.timescale import sql_files
@@ -132,7 +132,7 @@ def update(cursor: Cursor, feed: str, *, now: datetime) -> Updated:
     # The loader of the feed and other callers take the same lock first.
     cursor.execute("SELECT FROM ticks_platform.feed_lease WHERE feed = %s FOR NO KEY UPDATE", (feed,))
     if not held.released and not held.is_alive:
-        coverage.close_abandoned(cursor, feed, until_epoch=held.epoch)
+        killed_coverage.close_abandoned(cursor, feed, until_epoch=held.epoch)
     cursor.execute(sql_files.read("queries/gaps/delete_empty_coverage.sql"), {"feed": feed})
     cursor.execute(sql_files.read("queries/gaps/mark_coverage_computed.sql"), {"feed": feed})
     first: dict[str, datetime] = {}
@@ -180,14 +180,14 @@ class GapUpdates:
 
     def update(self) -> bool:
         """Recompute the gaps; returns whether they are up to date."""
-        if time.monotonic() < self._due_at:
+        if boottime() < self._due_at:
             return False
         try:
             now = from_microseconds(self._now() // 1000)
             self._transactions.once(lambda cursor: update(cursor, self._feed, now=now))
         except FAILURES as error:
             self._transactions.close()
-            self._due_at = time.monotonic() + self._backoff.next_delay()
+            self._due_at = boottime() + self._backoff.next_delay()
             logger.warning("feed %s: cannot compute its gaps, will retry: %s", self._feed, str(error).strip())
             return False
         self._backoff.reset()

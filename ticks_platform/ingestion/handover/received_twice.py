@@ -25,6 +25,7 @@ import numpy.typing as npt
 from ticks_platform.ingestion.handover.equal_events import FIELDS, key_of
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.journal.journal import Journal
+from ticks_platform.ingestion.provider_clock import ProviderClocks
 from ticks_platform.ingestion.rows.decode import FUTURE_TOLERANCE, Decode, DecodedBatch, decode_groups
 from ticks_platform.ingestion.rows.tables import QUOTES, TICKS, Rows, Table
 from ticks_platform.ingestion.transactions import Transactions
@@ -240,10 +241,10 @@ def _parts(groups: Iterable[FrameGroup], *, until: int) -> Iterator[tuple[list[F
     part: list[FrameGroup] = []
     continues, last = False, None
     for group in groups:
-        if group.first_received_at > until:
+        if group.first_arrival > until:
             break
         new_session = last is not None and (
-            group.epoch != last.epoch or group.first_received_at > last.last_received_at + 2 * _MAX_LAG_NS
+            group.epoch != last.epoch or _steady(group, 0) > _steady(last, -1) + 2 * _MAX_LAG_NS
         )
         if part and (new_session or len(part) >= _GROUPS):
             yield part, continues
@@ -252,6 +253,11 @@ def _parts(groups: Iterable[FrameGroup], *, until: int) -> Iterator[tuple[list[F
         last = group
     if part:
         yield part, continues
+
+
+def _steady(group: FrameGroup, place: int) -> int:
+    """When a frame of a group arrived, by a clock that is never set during an epoch."""
+    return group.received_at[place] - (group.stepped or 0)
 
 
 class _Arrivals(NamedTuple):
@@ -273,13 +279,14 @@ class _Session:
 
     def __init__(self) -> None:
         self._begin = self._last = 0
+        self._clocks = ProviderClocks()
         self._events: dict[str, _Events] = {table: {} for table in FIELDS}
 
     def add(self, part: list[FrameGroup], decode: Decode, *, until: int) -> None:
         """Add the events that arrived up to a time."""
-        self._begin = self._begin or part[0].first_received_at
-        self._last = part[-1].last_received_at
-        batch = decode_groups(part, decode)
+        batch = decode_groups(part, decode, clocks=self._clocks)
+        self._begin = self._begin or batch.groups[0].first_arrival
+        self._last = batch.groups[-1].last_arrival
         for table, rows in ((TICKS, batch.ticks), (QUOTES, batch.quotes)):
             _add_received(self._events[table.name], table, rows, until=until)
 

@@ -71,7 +71,7 @@ def compare(cursor: Cursor, lease: Lease, groups: Iterable[FrameGroup], decode: 
         batch = decode_groups(part, decode)
         # What was stored before these frames arrived is something else, even if it is equal.
         if since is None:
-            since = min(group.first_received_at for group in batch.groups) - _EARLIER
+            since = min(group.first_arrival for group in batch.groups) - _EARLIER
         positions += _compare_batch(cursor, feed, journal_number, batch, used, since)
     return np.array(sorted(positions), dtype=np.int64)
 

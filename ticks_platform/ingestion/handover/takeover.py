@@ -141,6 +141,7 @@ class Takeover:
         If the predecessor ends before, takes the feed over at once. Raises HandoverFailedError, LeaseLostError if
         another owner holds the lease, what `is_ready` raises, and what Journal raises.
         """
+        # Not CLOCK_BOOTTIME: while this machine sleeps, it receives nothing alongside the predecessor.
         started_at = check_lease_at = time.monotonic()
         ready_at: float | None = None
         while not self._stopping.wait(_POLL_INTERVAL):

@@ -99,13 +99,13 @@ class FrameGroup(NamedTuple):
     """As `Frame.covered_until`; None if an older release did not tell."""
 
     @property
-    def first_received_at(self) -> int:
-        """Arrival of the first frame, corrected."""
+    def first_arrival(self) -> int:
+        """When its first frame arrived, corrected as known; in nanoseconds since the Unix epoch."""
         return self.received_at[0] + self.correction
 
     @property
-    def last_received_at(self) -> int:
-        """Arrival of the last frame, corrected."""
+    def last_arrival(self) -> int:
+        """The same of its last frame."""
         return self.received_at[-1] + self.correction
 
     def positions(self) -> npt.NDArray[np.int64]:

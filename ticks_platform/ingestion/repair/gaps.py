@@ -22,7 +22,7 @@ from ticks_platform.ingestion.journal.file import JournalError
 from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.ingestion.repair.ranges import EXTENDED_BARS, Interval, SymbolInterval, merged, next_range
 from ticks_platform.intervals import subtract
-from ticks_platform.timescale import sql_files
+from ticks_platform.timescale import server_clock, sql_files
 from ticks_platform.timestamps import EPOCH, floor, from_microseconds, to_microseconds
 
 if TYPE_CHECKING:
@@ -138,9 +138,7 @@ def repairable(cursor: Cursor, feed: FeedSettings, history: History, folder: Pat
     gaps = open_gaps(cursor, feed.name)
     if not gaps:
         return []
-    cursor.execute("SELECT clock_timestamp()")
-    (now,) = cursor.fetchone() or (None,)
-    assert now is not None
+    now = server_clock.now(cursor)
     loaded = now if history.kind == "bars" else loaded_until(cursor, feed.name, folder, now=now)
     margin = timedelta(seconds=history.margin)
     youngest = {kind: age_limits(feed, each).youngest for kind, each in histories_of_gaps(history).items()}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from ticks_platform.feeds import history as histories
 from ticks_platform.feeds.events import Control, Event, Frame
 from ticks_platform.feeds.history import History, Page
 from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.feeds.transport.clock import steady_ns
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.journal.journal import Journal
@@ -27,7 +27,9 @@ from ticks_platform.ingestion.repair import ranges as repair_ranges
 from ticks_platform.ingestion.repair.gaps import CONNECTION
 from ticks_platform.ingestion.repair.ranges import PageRecord, Range
 from ticks_platform.paths import state_dir
+from ticks_platform.timescale import server_clock
 from ticks_platform.timescale.database import Database
+from ticks_platform.timestamps import to_nanoseconds
 
 _UNLIMITED = 1 << 62
 _MARK = b"page of a repair "
@@ -58,6 +60,8 @@ class PageJournal:
         try:
             with database.transaction() as cursor:
                 repair_lease.renew(cursor, lease)
+                # This machine's clock may be wrong, and no event times tell.
+                self._server_ahead = to_nanoseconds(server_clock.now(cursor)) - steady_ns()
                 number, position, frames = leases.find_checkpoint(
                     cursor,
                     feed.name,
@@ -86,7 +90,7 @@ class PageJournal:
     def append(self, range_: Range, page: Page) -> None:
         """Append and record a page of a range; when this returns, it will be loaded and never be fetched again."""
         record = PageRecord(range_.repair_id, range_.pages + 1, page.results, page.cursor)
-        now = time.time_ns()
+        now = steady_ns() + self._server_ahead
         frames = [Frame(data, now, CONNECTION) for data in (*page.frames, _MARK + _encode(record))]
         self.journal.append(frames, epoch=self.lease.epoch)
         self._sync()

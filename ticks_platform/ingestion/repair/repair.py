@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,10 +114,10 @@ class Repair:
             return added
 
 
-def whole_minutes(feed: FeedSettings, history: History) -> tuple[datetime, datetime]:
-    """The first and the last moment between which all minutes can be requested now."""
+def whole_minutes(feed: FeedSettings, history: History, *, now: datetime) -> tuple[datetime, datetime]:
+    """The first and the last moment between which all minutes can be requested at a time."""
     since = repair_gaps.minute(EPOCH + timedelta(seconds=history.since, minutes=1, microseconds=-1))
-    return since, repair_gaps.minute(datetime.now(timezone.utc) - repair_gaps.age_limits(feed, history).youngest)
+    return since, repair_gaps.minute(now - repair_gaps.age_limits(feed, history).youngest)
 
 
 class Due(NamedTuple):

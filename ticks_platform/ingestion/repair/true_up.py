@@ -24,7 +24,7 @@ from ticks_platform.ingestion.repair import ranges as repair_ranges
 from ticks_platform.ingestion.repair import true_up_days as days
 from ticks_platform.ingestion.repair.fetcher import Fetcher
 from ticks_platform.ingestion.repair.ranges import Interval, SymbolInterval
-from ticks_platform.timescale import sql_files
+from ticks_platform.timescale import server_clock, sql_files
 from ticks_platform.timescale.candles import candles, late_ticks
 from ticks_platform.timescale.candles.candles import ONE_DAY
 from ticks_platform.timescale.database import Database
@@ -65,6 +65,9 @@ def run(
 
     Raises what `fetch` raises.
     """
+    if now is None:
+        with database.transaction() as cursor:
+            now = server_clock.now(cursor)
     reason = days.obstacle(feed, history) or days.not_yet(feed, history, day, now=now)
     if reason is not None:
         return _report(database, feed, day)._replace(reason=reason)

@@ -14,7 +14,7 @@ from ticks_platform.ingestion.repair import lease as repair_lease
 from ticks_platform.ingestion.repair import ranges as repair_ranges
 from ticks_platform.ingestion.repair.ranges import Interval, SymbolInterval
 from ticks_platform.paths import state_dir
-from ticks_platform.timescale import sql_files
+from ticks_platform.timescale import server_clock, sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform.timestamps import EPOCH
 
@@ -152,12 +152,12 @@ def due_at(feed: FeedSettings, history: History, day: date) -> datetime:
     return extended_hours(feed, day)[1] + SETTLING + repair_gaps.age_limits(feed, history).youngest
 
 
-def not_yet(feed: FeedSettings, history: History, day: date, *, now: datetime | None = None) -> str | None:
+def not_yet(feed: FeedSettings, history: History, day: date, *, now: datetime) -> str | None:
     """Why the true-up of a day cannot be made at this time; None if it can."""
     if not spans(feed, history, day):
         return "no symbol has a session on this day, or the provider's history begins later"
     at = due_at(feed, history, day)
-    if (now or datetime.now(timezone.utc)) < at:
+    if now < at:
         return f"the day is not over; due at {at:%Y-%m-%d %H:%M} UTC"
     return None
 
@@ -177,7 +177,7 @@ class Day(NamedTuple):
 
 def due_days(cursor: Cursor, feed: FeedSettings, history: History, *, now: datetime | None = None) -> list[Day]:
     """The days of the last REACH days that are due and have ticks of the feed, oldest first."""
-    now = now or datetime.now(timezone.utc)
+    now = now or server_clock.now(cursor)
     found = []
     for age in reversed(range(REACH + 1)):
         day = now.date() - timedelta(days=age)

@@ -347,9 +347,10 @@ def _corrections(
             by_connection.setdefault((group.epoch, group.connection), []).append(number)
     found: list[tuple[ProviderClock, list[int], list[Lead]]] = []
     for key, numbers in by_connection.items():
-        clock, first, last = clocks.of(*key), groups[numbers[0]], groups[numbers[-1]]
-        if clock.told is None and first.correction:
-            clock.told = (first.stepped or 0) + first.correction
+        clock, last = clocks.of(*key), groups[numbers[-1]]
+        if not clock.has_witness and any(groups[number].correction for number in numbers):
+            # An earlier owner's frames: what it knew at last holds for those before too.
+            clock.told = (last.stepped or 0) + last.correction
         leads = _leads(groups, kinds, None if len(numbers) == len(groups) else numbers)
         if not is_final and _is_doubtful(clock, leads, last.stepped or 0):
             return None

@@ -39,8 +39,8 @@ class Entry(NamedTuple):
     rejected: int
     control: int
     last_data_at: datetime | None
-    """Up to when all that was sent has arrived, as its last group with data proves; for journals of older releases the
-    arrival of that group's first frame. None without data, or if that is unknown."""
+    """Up to when all that was sent has arrived, as its last group of which data was accepted proves; for journals of
+    older releases the arrival of that group's first frame. None without, or if that is unknown."""
 
 
 class HourEntry(NamedTuple):
@@ -79,11 +79,11 @@ def entries(
     found: dict[tuple[int, int], Entry] = {}
     for number, group in enumerate(batch.groups):
         key = (group.epoch, group.connection)
-        first = from_nanoseconds(group.first_received_at)
+        first = from_nanoseconds(group.first_arrival)
         entry = Entry(
             *key,
             first_received_at=first,
-            last_received_at=from_nanoseconds(group.last_received_at),
+            last_received_at=from_nanoseconds(group.last_arrival),
             frames=len(group.frames),
             events=int(batch.events_of[number]),
             loaded=int(loaded_of[number]),
@@ -91,7 +91,9 @@ def entries(
             duplicate=int(duplicate_of[number]),
             rejected=int(rejected_of[number]),
             control=int(batch.control_of[number]),
-            last_data_at=_covered_until(group) if batch.events_of[number] > batch.control_of[number] else None,
+            last_data_at=_covered_until(group)
+            if batch.events_of[number] > batch.control_of[number] + rejected_of[number]
+            else None,
         )
         found[key] = _sum(found[key], entry) if key in found else entry
     return list(found.values())
@@ -99,7 +101,7 @@ def entries(
 
 def _covered_until(group: FrameGroup) -> datetime | None:
     if group.covered_until is None:
-        return from_nanoseconds(group.first_received_at)
+        return from_nanoseconds(group.first_arrival)
     return from_nanoseconds(group.covered_until + group.correction) if group.covered_until else None
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ticks_platform.defs.common.runs import LONGEST_DELAY, RunView, crash_delay
+from ticks_platform.defs.common.runs import LONGEST_DELAY, RunView, crash_delay, crash_wait
 from ticks_platform.defs.ingestion.decisions import (
     HEARTBEAT_GRACE,
     LONGEST_STEP,
@@ -286,6 +286,15 @@ def test_decision(case: str) -> None:
 )
 def test_reason(decision: Decision, says: str) -> None:
     assert says in decision.reason
+
+
+def test_a_clock_that_was_set_back_makes_no_run_wait() -> None:
+    """The last runs ended hours in the future, as this machine's clock has it now."""
+    failures = [ended(ago=5, life=1, failed=True)] * 4
+    assert crash_wait(failures, now=NOW) == 15.0
+    assert crash_wait(failures, now=NOW + 3600) == 0.0
+    assert crash_wait(failures, now=NOW - 3600) == 0.0
+    assert crash_wait([], now=NOW) == 0.0
 
 
 def test_crash_delay_grows_to_its_cap() -> None:

@@ -13,6 +13,7 @@ import pytest
 from ticks_platform.feeds.events import Acknowledged, Frame, Notice, Silent
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport.state import Change, State
+from ticks_platform.ingestion import loader
 from ticks_platform.ingestion.gaps.coverage import IN_FLIGHT, Coverage
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes
 from ticks_platform.ingestion.journal.journal import Journal
@@ -52,10 +53,10 @@ class Owner:
         covered = None if until is None else nanoseconds(until) + IN_FLIGHT
         self.loader.record(Change(state, nanoseconds(at), connection, "", notice, covered))
 
-    def receive(self, *times: float, symbol: str = "AAPL", connection: int = 1) -> None:
+    def receive(self, *times: float, symbol: str = "AAPL", connection: int = 1, cost: object = 100.5) -> None:
         """Receive a tick at each of these seconds."""
         for at in times:
-            frame = Frame(price(symbol, timestamp=BEGIN + int(at)), nanoseconds(at), connection)
+            frame = Frame(price(symbol, timestamp=BEGIN + int(at), price=cost), nanoseconds(at), connection)
             self.journal.append([frame], epoch=self._lease.epoch)
 
     def load(self) -> None:
@@ -122,6 +123,40 @@ def test_killed_while_the_database_is_away(
     assert gaps(database, "BTC/USD")[:2] == [(4, 9, "stalled"), (9.25, 25, "silent")]
     with contextlib.closing(sqlite3.connect(tmp_path / "journal.sqlite3")) as journal:
         assert journal.execute("SELECT count(*) FROM coverage_note").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("at_once", [1, 6 << 20])
+def test_a_time_in_which_all_was_rejected_before_a_kill(
+    database: Database,
+    take_lease: TakeLease,
+    owner_of: Callable[[Lease], Owner],
+    monkeypatch: pytest.MonkeyPatch,
+    at_once: int,
+) -> None:
+    """It is no coverage, neither between accepted events nor at the end, however the journal is loaded."""
+    monkeypatch.setattr(loader, "MAX_BATCH_BYTES", at_once)
+    first = owner_of(take_lease("first"))
+    first.change(1, State.SUBSCRIBING, Acknowledged(("AAPL",)))
+    first.receive(1.5)
+    with database.transaction() as cursor:
+        first.loader._begin(cursor)
+        first.loader._renew_lease(cursor)
+    first.coverage.committed()
+    # It is killed before this is decoded.
+    first.receive(2, 3, 4)
+    first.receive(5, cost="much")  # one among others
+    first.receive(6)
+    first.receive(7, 8, 9, 13, cost="much")
+    first.receive(14, 15)
+    first.receive(16, 17, 25, cost="much")
+    first.journal.close()
+    second = owner_of(take_lease("second"))
+    second.change(30, State.SUBSCRIBING, Acknowledged(("AAPL",)))
+    second.receive(31)
+    second.load()
+
+    lag = IN_FLIGHT / SECOND
+    assert gaps(database, "AAPL")[:2] == [(6 - lag, 14, "refused"), (15 - lag, 30, "killed")]
 
 
 def test_notes_are_deleted_after_the_commit(

@@ -11,7 +11,7 @@ import pytest
 from psycopg2.extras import execute_values
 
 from ticks_platform.feeds.calendars import calendar
-from ticks_platform.ingestion.gaps import coverage, gaps
+from ticks_platform.ingestion.gaps import coverage, gaps, killed_coverage
 from ticks_platform.ingestion.gaps.coverage import ConfiguredSymbols
 from ticks_platform.ingestion.gaps.gaps import ConfiguredSpan, Span, Updated
 from ticks_platform.ingestion.lease import DEAD_AFTER
@@ -333,7 +333,7 @@ def test_the_coverage_of_a_dead_owner_ends(database: Database, lease: Any) -> No
     assert stored(database) == [("A", 28.75, None, "killed", "open")]
     # It had only lost its database connection.
     with database.transaction() as cursor:
-        coverage.reopen(cursor, lease)
+        killed_coverage.reopen(cursor, lease)
         cursor.execute("UPDATE ticks_platform.feed_lease SET heartbeat_at = clock_timestamp()")
     update(database, 100)
     assert stored(database) == []

@@ -10,9 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from ticks_platform.feeds import http_date
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport import clock
 from ticks_platform.feeds.transport.state import State
+from ticks_platform.ingestion import database_clock
 from ticks_platform.ingestion.gaps import refused_times
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database
@@ -47,20 +49,26 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> MachineClock:
     return found
 
 
+class Market:
+    """Sends an event every few milliseconds, stamped by a right clock."""
+
+    lag = 0
+    """Seconds by which the events are delayed."""
+
+
 @pytest.fixture
-def market(stand_in: StandIn) -> Iterator[None]:
-    """An event every few milliseconds, stamped by a right clock."""
-    ended = threading.Event()
+def market(stand_in: StandIn) -> Iterator[Market]:
+    found, ended = Market(), threading.Event()
 
     def send() -> None:
         number = 0
         while not ended.wait(0.02):
             number += 1
-            stand_in.inject(price("AAPL", price=number))
+            stand_in.inject(price("AAPL", price=number, timestamp=int(time.time()) - found.lag))
 
     thread = threading.Thread(target=send, daemon=True)
     thread.start()
-    yield
+    yield found
     ended.set()
     thread.join()
 
@@ -122,7 +130,7 @@ def coverage_holds_all_ticks(database: Database) -> bool:
 
 @pytest.mark.full
 def test_a_machine_20_minutes_behind_stores_what_it_gets(
-    ingestion: Callable[[], Ingestion], market: None, machine: MachineClock, database: Database
+    ingestion: Callable[[], Ingestion], market: Market, machine: MachineClock, database: Database
 ) -> None:
     machine.wrong = -20 * MINUTES
     with ingestion() as running:
@@ -150,9 +158,116 @@ def test_a_machine_20_minutes_behind_stores_what_it_gets(
     assert max(stepped) < 5.0
 
 
+def nothing_lies_in_the_future(database: Database) -> bool:
+    """Whether no arrival, coverage or gap does, by the clock of the database, which is right."""
+    return rows(
+        database,
+        "SELECT count(*) FROM (SELECT received_at FROM stocks_real_time "
+        "UNION ALL SELECT greatest(begins_at, ends_at) FROM ticks_platform.feed_coverage "
+        "UNION ALL SELECT greatest(begins_at, ends_at) FROM ticks_platform.feed_gap "
+        "UNION ALL SELECT last_received_at FROM ticks_platform.feed_ledger "
+        "UNION ALL SELECT last_received_at FROM ticks_platform.feed_hour "
+        "UNION ALL SELECT greatest(wanted_from, wanted_until) FROM ticks_platform.feed_symbol) AS at (moment) "
+        "WHERE isfinite(moment) AND moment > clock_timestamp() + INTERVAL '1 second'",
+    ) == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "ahead",
+    [
+        pytest.param(-86400.0, marks=pytest.mark.full),
+        pytest.param(120.0, marks=pytest.mark.full),
+        20 * MINUTES,
+        pytest.param(3 * 3600.0, marks=pytest.mark.full),
+        pytest.param(86400.0, marks=pytest.mark.full),
+    ],
+)
+def test_a_clock_that_is_wrong_from_the_start(
+    ingestion: Callable[[], Ingestion], market: Market, machine: MachineClock, database: Database, ahead: float
+) -> None:
+    machine.wrong = ahead
+    with ingestion() as running:
+        flow(running, 20)
+        trouble = running.progress().trouble or ""
+        assert "the event times and the Date of its server's answers tell" in trouble
+        assert "NTP" in trouble
+        told = "SELECT clock_trouble FROM ticks_platform.feed_lease"
+        await_true(lambda: rows(database, told) == [(trouble,)])
+        assert nothing_lies_in_the_future(database)
+        assert coverage_holds_all_ticks(database)
+        machine.wrong = 0.0
+        flow(running, 40)
+        assert running.progress().rejected == 0
+        assert f"was set {'back' if ahead > 0 else 'forward'} by {abs(ahead):.1f} s" in (
+            running.progress().trouble or ""
+        )
+    found = arrivals(database)
+    assert all(-1.0 <= lag < 5.0 for lag, _ in found)
+    assert {round((raw - lag) / 60) for lag, raw in found if raw is not None} == {round(ahead / 60)}
+    assert found[-1][1] is None
+    assert nothing_lies_in_the_future(database)
+    assert coverage_holds_all_ticks(database)
+    assert {cause for cause, _ in gaps(database)} == {"clock_stepped"}
+    assert max(seconds for _, seconds in gaps(database)) < 5.0
+
+
+@pytest.mark.full
+def test_a_clock_that_is_set_right_between_two_runs(
+    ingestion: Callable[[], Ingestion], market: Market, machine: MachineClock, database: Database
+) -> None:
+    machine.wrong = 3600.0
+    with ingestion() as running:
+        flow(running, 20)
+    machine.wrong = 0.0
+    with ingestion() as running:
+        flow(running, 20)
+        assert running.progress().trouble is None
+        await_true(lambda: [cause for cause, _ in gaps(database)] == ["stopped"])
+    ((_, seconds),) = gaps(database)
+    assert seconds < 10.0
+    assert nothing_lies_in_the_future(database)
+    assert coverage_holds_all_ticks(database)
+
+
+@pytest.mark.full
+def test_delayed_data_on_a_clock_that_is_ahead(
+    ingestion: Callable[[], Ingestion], market: Market, machine: MachineClock, database: Database
+) -> None:
+    machine.wrong, market.lag = 20 * MINUTES, 900
+    with ingestion() as running:
+        flow(running, 20)
+        assert "1200 s ahead of the provider's, as the Date of its server's answers tell" in (
+            running.progress().trouble or ""
+        )
+    assert all(899.0 <= lag < 905.0 for lag, _ in arrivals(database))
+    assert nothing_lies_in_the_future(database)
+
+
+@pytest.mark.full
+def test_the_clock_of_the_databases_server_tells_too(
+    ingestion: Callable[[], Ingestion],
+    market: Market,
+    machine: MachineClock,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_date, "ahead", lambda _headers, **_times: None)  # a provider that sends no Date
+    monkeypatch.setattr(database_clock, "is_elsewhere", lambda _descriptor: True)
+    machine.wrong = 20 * MINUTES
+    with ingestion() as running:
+        await_true(lambda: "the clock of the database's server" in (running.progress().trouble or ""))
+        flow(running, 20)
+        assert "the event times and the clock of the database's server tell" in (running.progress().trouble or "")
+        machine.wrong = 0.0
+        flow(running, 20)
+        assert running.progress().rejected == 0
+    assert all(-1.0 <= lag < 5.0 for lag, _ in arrivals(database))
+    assert nothing_lies_in_the_future(database)
+
+
 @pytest.mark.full
 def test_a_clock_that_is_set_back_and_forth(
-    ingestion: Callable[[], Ingestion], market: None, machine: MachineClock, database: Database
+    ingestion: Callable[[], Ingestion], market: Market, machine: MachineClock, database: Database
 ) -> None:
     with ingestion() as running:
         for wrong in (0.0, -20 * MINUTES, 20 * MINUTES, 0.0):
@@ -168,7 +283,7 @@ def test_a_clock_that_is_set_back_and_forth(
 
 
 def test_a_sleep_is_a_gap(
-    ingestion: Callable[[], Ingestion], market: None, machine: MachineClock, database: Database
+    ingestion: Callable[[], Ingestion], market: Market, machine: MachineClock, database: Database
 ) -> None:
     with ingestion() as running:
         flow(running)
@@ -181,7 +296,7 @@ def test_a_sleep_is_a_gap(
 
 
 def test_a_single_event_ahead_of_its_neighbours_is_refused(
-    ingestion: Callable[[], Ingestion], market: None, stand_in: StandIn, database: Database
+    ingestion: Callable[[], Ingestion], market: Market, stand_in: StandIn, database: Database
 ) -> None:
     with ingestion() as running:
         flow(running, 20)
