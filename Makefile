@@ -15,7 +15,8 @@ dev: setup
 	@[ -n "$$TICKS_DATABASE_URL" ] || $(VENV)/bin/python -m embedded_timescale start
 	umask 077; mkdir -p .dagster_home; chmod go= .dagster_home; env -u DAGSTER_HOME $(VENV)/bin/dagster dev
 
-PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Some tests wait for clocks and sockets: three at once keep two cores busy.
+PYTEST := $(VENV)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: setup
 	$(PYTEST)

@@ -31,7 +31,19 @@ LAYERS = {
 }
 """What each layer of ticks_platform may import beside itself and what is below all layers."""
 
-BELOW = {"paths", "settings_file", "backoff", "proxies", "errors", "timestamps", "intervals", "masking", "escaping"}
+BELOW = {
+    "paths",
+    "settings_file",
+    "backoff",
+    "proxies",
+    "errors",
+    "timestamps",
+    "intervals",
+    "masking",
+    "escaping",
+    "http_date",
+    "retry_after",
+}
 
 ABOVE = {"definitions", "standin"}
 """Modules that no layer may import; `standin` is an old name."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 from urllib.parse import urlsplit
 
 import pytest
@@ -78,6 +81,26 @@ def test_what_a_proxy_refuses_is_no_refusal_of_the_provider(status: str, monkeyp
         assert f"through the proxy {tunnels.address}" in lost.detail
         assert SECRET not in running.history()
     assert set(tunnels.asked) == {"CONNECT provider.invalid:443 HTTP/1.1"}
+
+
+@pytest.mark.parametrize("answer", [b"x" * 4096, b"HTTP/1.1 200 OK\r\n" + b"X-More: 1\r\n" * 300, b"\0"])
+def test_an_answer_of_a_proxy_without_end_is_cut_off(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                with client, contextlib.suppress(OSError):
+                    while True:
+                        client.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        host, port = listener.getsockname()
+        monkeypatch.setenv("https_proxy", f"http://{host}:{port}")
+        with Running(twelve_data("wss://provider.invalid/v1")) as running:
+            lost = running.wait_for(State.BACKING_OFF)
+        assert "the proxy's answer to CONNECT is larger than 16,384 bytes" in lost.detail
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_provider_behind_a_proxy_streams(monkeypatch: pytest.MonkeyPatch) -> None:

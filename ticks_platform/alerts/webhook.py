@@ -16,12 +16,15 @@ from typing import NoReturn
 from ticks_platform import proxies
 from ticks_platform.errors import TicksPlatformError
 from ticks_platform.masking import mask
+from ticks_platform.retry_after import retry_after
 
 VARIABLE = "TICKS_ALERT_WEBHOOK"
 TIMEOUT = 5.0
 """Seconds per attempt."""
 PAUSES = (0.5, 2.0)
-"""Seconds before each retry."""
+"""Seconds before each retry, or more where the service says so."""
+LONGEST_PAUSE = 10.0
+"""Seconds. A service that asks for more is not asked again now: the sensor posts again later."""
 LONGEST_TEXT = 3000
 """Characters. Slack truncates at 40,000; other services reject much shorter texts."""
 
@@ -42,14 +45,19 @@ def post(url: str, text: str, *, timeout: float = TIMEOUT, pauses: tuple[float, 
     text = mask(text)
     if len(text) > LONGEST_TEXT:
         text = text[: LONGEST_TEXT - 2] + " …"
-    reason = ""
+    reason, asked = "", 0.0
     for pause in (0.0, *pauses):
-        time.sleep(pause)
+        if asked > LONGEST_PAUSE:
+            break
+        time.sleep(max(pause, asked))
+        asked = 0.0
         try:
             _post(url, json.dumps({"text": text}).encode(), timeout)
         except urllib.error.HTTPError as error:
+            asked = retry_after({name.lower(): value for name, value in error.headers.items()}) or 0.0
             error.close()
-            reason = f"HTTP {error.code}{proxies.through(url)}"
+            wait = f", which asks for {asked:.0f} s without messages" if asked else ""
+            reason = f"HTTP {error.code}{wait}{proxies.through(url)}"
             if error.code != 429 and error.code < 500:
                 _fail(reason)
         except ValueError:

@@ -16,7 +16,7 @@ import msgspec
 from ticks_platform.errors import ActionRequiredError, TicksPlatformError
 from ticks_platform.feeds.decoding import UNDECODABLE
 from ticks_platform.feeds.events import Event, Rejected
-from ticks_platform.feeds.retry_after import retry_after as headers_retry_after
+from ticks_platform.retry_after import retry_after as headers_retry_after
 
 Kind = Literal["trades", "bars"]
 

@@ -233,12 +233,9 @@ class Ingestion:
                 if self.feed.metrics_port is not None:
                     self._port = MetricsPort(self.feed.metrics_port, self.feed.name, self.metrics, self._gauges)
                     stack.callback(self._port.close)
+                database, stopping = self._database, self._stopping
                 takeover = self._takeover = Takeover(
-                    feed=self.feed,
-                    owner=self._owner,
-                    database=self._database,
-                    journals=journals,
-                    stopping=self._stopping,
+                    feed=self.feed, owner=self._owner, database=database, journals=journals, stopping=stopping
                 )
                 with contextlib.suppress(StoppedError):
                     announced = takeover.announce() if self._follow else None
@@ -358,7 +355,9 @@ class Ingestion:
                 self._report_lost(frames)
                 raise
             else:
-                self._journal_trouble = None
+                if self._journal_trouble is not None:
+                    self._journal_trouble = None
+                    self._coverage.write_missing_notes()
                 return
 
     def _report_lost(self, frames: Sequence[Frame]) -> None:

@@ -39,6 +39,22 @@ def test_temporary_failures_are_retried(status: int) -> None:
     assert (receiver.attempts, receiver.texts) == (3, ["text"])
 
 
+def test_retry_after_is_obeyed() -> None:
+    with receiving() as receiver:
+        receiver.answers, receiver.retry_after = [429], "0.5"
+        began = time.monotonic()
+        webhook.post(receiver.url, "text", pauses=QUICK)
+    assert time.monotonic() - began >= 0.5
+    assert receiver.texts == ["text"]
+
+
+def test_a_service_that_asks_for_a_long_pause_is_asked_later() -> None:
+    with receiving() as receiver:
+        receiver.answers, receiver.retry_after = [429, 429], "60"
+        assert "HTTP 429, which asks for 60 s without messages" in refusal(receiver.url)
+    assert receiver.attempts == 1
+
+
 @pytest.mark.parametrize(("status", "attempts"), [(404, 1), (403, 1), (302, 1), (500, 3)])
 def test_permanent_failures_are_raised(status: int, attempts: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)

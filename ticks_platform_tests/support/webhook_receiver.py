@@ -12,13 +12,14 @@ SECRET = "T0000/s3cr3t-word"
 
 
 class Receiver:
-    """`answers` are the next status codes; then 200."""
+    """`answers` are the next status codes; then 200. `retry_after` is a header of answers that are not 200."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.texts: list[str] = []
         self.attempts = 0
         self.answers: list[int] = []
+        self.retry_after: str | None = None
 
 
 @contextmanager
@@ -33,6 +34,8 @@ def receiving() -> Iterator[Receiver]:
             if status == 200:
                 receiver.texts.append(body["text"])
             self.send_response(status)
+            if receiver.retry_after is not None and status != 200:
+                self.send_header("Retry-After", receiver.retry_after)
             if status in (301, 302):
                 self.send_header("Location", f"http://127.0.0.1:{server.server_port}/elsewhere")
             self.send_header("Content-Length", "0")

@@ -11,7 +11,7 @@ import urllib3
 
 from ticks_platform import proxies
 from ticks_platform.feeds.history import HistoryAnswer, HistoryRequest, RateLimitedError, TransientError
-from ticks_platform.feeds.retry_after import retry_after
+from ticks_platform.retry_after import retry_after
 
 TIMEOUTS = (10.0, 60.0)
 """Seconds to connect, and between two bytes of the response."""

@@ -13,6 +13,9 @@ MAX_MESSAGE_BYTES = 16 << 20
 MAX_HANDSHAKE_BYTES = 1 << 17
 """Bytes of a response to the handshake, its body included."""
 
+MAX_PROXY_ANSWER_BYTES = 1 << 14
+"""Bytes of the head of a proxy's answer."""
+
 
 class MessageTooLargeError(websocket.WebSocketException):
     """A message is larger than the limit."""

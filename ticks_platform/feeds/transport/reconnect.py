@@ -22,7 +22,6 @@ from ticks_platform.feeds.errors import (
     UnreachableError,
 )
 from ticks_platform.feeds.events import Frame, Refused
-from ticks_platform.feeds.retry_after import retry_after
 from ticks_platform.feeds.transport.clock import BEGIN, boottime, boottime_ns
 from ticks_platform.feeds.transport.limits import MAX_MESSAGE_BYTES
 from ticks_platform.feeds.transport.session import POLL_INTERVAL, Session
@@ -36,6 +35,7 @@ from ticks_platform.feeds.transport.websocket import (
     WebSocketConnection,
     connect,
 )
+from ticks_platform.retry_after import retry_after
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for the name look-up, TCP, TLS and the WebSocket handshake together."""

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import websocket
 
-from ticks_platform import proxies
-from ticks_platform.feeds import http_date
+from ticks_platform import http_date, proxies
 from ticks_platform.feeds.connector import Endpoint, HandshakeAnswer
 from ticks_platform.feeds.errors import ConnectionLostError, UnreachableError
 from ticks_platform.feeds.transport.clock import ClockWatch, boottime, steady_ns
@@ -28,6 +27,7 @@ from ticks_platform.feeds.transport.limits import (
     LimitedFrames,
     MessageTooLargeError,
 )
+from ticks_platform.feeds.transport.tunnel import open_tunnel
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -251,7 +251,7 @@ class _WebSocket(websocket.WebSocket):
                 header=endpoint.headers,
                 timeout=timeout,
                 redirect_limit=0,  # a redirect would send the headers, and so the key, to another address
-                **_proxy_options(endpoint.url),
+                **_proxy_options(endpoint.url, timeout, self.sock_opt.sockopt),
             )
             self._note_date(self.getheaders(), sent=sent)
         except websocket.WebSocketBadStatusException as error:
@@ -271,12 +271,15 @@ class _WebSocket(websocket.WebSocket):
         self.server_ahead = http_date.ahead(headers or {}, sent=sent, received=steady_ns(), ours=ours)
 
 
-def _proxy_options(url: str) -> dict[str, Any]:
+def _proxy_options(url: str, timeout: float, sockopt: list[tuple[int, int, int]]) -> dict[str, Any]:
     """Which proxy to use. websocket-client would send loopback through it too."""
     proxy = proxies.proxy_for(url)
+    # Without a proxy's name, websocket-client looks at the environment by itself.
+    direct = {"http_proxy_host": "none.invalid", "http_proxy_port": 80, "http_no_proxy": ["*"]}
     if proxy is None:
-        # Without a proxy's name, websocket-client looks at the environment by itself.
-        return {"http_proxy_host": "none.invalid", "http_proxy_port": 80, "http_no_proxy": ["*"]}
+        return direct
+    if proxy.kind == "http":
+        return {**direct, "socket": open_tunnel(url, proxy, timeout=timeout, options=sockopt)}
     return {
         "http_proxy_host": proxy.host,
         "http_proxy_port": proxy.port,

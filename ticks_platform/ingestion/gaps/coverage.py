@@ -313,9 +313,16 @@ class Coverage:
             self._write_notes()
 
     def _write_notes(self) -> None:
-        if self._notes is not None and len(self._periods) > self._noted:
-            self._notes.write(list(self._periods)[self._noted :])
+        missing = list(self._periods)[self._noted :]
+        # What cannot be written now, as on a full disk, is written with the next note.
+        if missing and self._notes is not None and self._notes.write(missing):
             self._noted = len(self._periods)
+
+    def write_missing_notes(self) -> None:
+        """Write the notes that could not be written, since the journal's disk has room again."""
+        if len(self._periods) > self._noted:
+            with self._lock:
+                self._write_notes()
 
     def store_earlier_notes(self, cursor: Cursor, lease: Lease) -> None:
         """Store the notes of earlier owners in the database; call `forget_earlier_notes` after the commit."""

@@ -45,7 +45,7 @@ class EarlierNotes(NamedTuple):
 class CoverageNotes:
     """The notes in an owner's journal, and those of earlier owners in all journals of the feed. Not thread-safe.
 
-    If a note cannot be written, that is logged and not raised: coverage is then computed without it.
+    If a note cannot be written or read, that is logged and not raised.
     """
 
     def __init__(self, journal: Path, *, epoch: int, journals: Sequence[Path]) -> None:
@@ -56,12 +56,14 @@ class CoverageNotes:
         self.last = 0
         """The number of the last note."""
 
-    def write(self, periods: Sequence[Period]) -> None:
-        """Write a note; when this returns, it survives the end of the process."""
+    def write(self, periods: Sequence[Period]) -> bool:
+        """Write a note, and return whether it is written: then it survives the end of the process."""
         query = "INSERT INTO coverage_note (epoch, periods) VALUES (?, ?)"
         result = _execute(self._journal, query, self._epoch, _encode(periods))
-        if result is not None:
-            self.last = result.number
+        if result is None:
+            return False
+        self.last = result.number
+        return True
 
     def delete(self, until: int) -> None:
         """Delete this owner's notes up to this number: the database has them."""

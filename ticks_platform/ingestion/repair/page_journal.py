@@ -20,7 +20,7 @@ from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport.clock import steady_ns
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.journal.file import FrameGroup
-from ticks_platform.ingestion.journal.journal import Journal
+from ticks_platform.ingestion.journal.journal import Journal, JournalUnavailableError
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.repair import lease as repair_lease
 from ticks_platform.ingestion.repair import ranges as repair_ranges
@@ -88,7 +88,11 @@ class PageJournal:
         return self.journal.bytes_waiting
 
     def append(self, range_: Range, page: Page) -> None:
-        """Append and record a page of a range; when this returns, it will be loaded and never be fetched again."""
+        """Append and record a page of a range; when this returns, it will be loaded and never be fetched again.
+
+        Raises JournalUnavailableError if the disk is full. A page that was appended by then is recorded when the
+        journal is opened again.
+        """
         record = PageRecord(range_.repair_id, range_.pages + 1, page.results, page.cursor)
         now = steady_ns() + self._server_ahead
         frames = [Frame(data, now, CONNECTION) for data in (*page.frames, _MARK + _encode(record))]
@@ -105,6 +109,8 @@ class PageJournal:
                 descriptor = os.open(path, os.O_RDWR)
                 try:
                     os.fdatasync(descriptor)
+                except OSError as error:
+                    raise JournalUnavailableError(f"{path} cannot be synced: {error}") from error
                 finally:
                     os.close(descriptor)
 

@@ -12,9 +12,9 @@ import pytest
 from ticks_platform.feeds.connector import HandshakeAnswer
 from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, ProviderError, Refused
-from ticks_platform.feeds.retry_after import LONGEST, retry_after
 from ticks_platform.feeds.transport import reconnect, subscriptions
 from ticks_platform.feeds.transport.state import State
+from ticks_platform.retry_after import LONGEST, retry_after
 from ticks_platform_tests.support.feeds import (
     CLOSE,
     KEY,

@@ -187,3 +187,26 @@ def test_a_note_that_cannot_be_written_stops_nothing(
     (tmp_path / "journal.sqlite3").unlink()
     owner.change(2, State.SUBSCRIBING, Acknowledged(("BTC/USD",)))
     assert not (tmp_path / "journal.sqlite3").exists()
+
+
+def test_a_note_that_could_not_be_written_is_written_once_there_is_room(
+    take_lease: TakeLease, owner_of: Callable[[Lease], Owner], tmp_path: Path
+) -> None:
+    """As on a full disk. The later owner must not cover the time between."""
+    path = tmp_path / "journal.sqlite3"
+    owner = owner_of(take_lease("first"))
+
+    def refuse(statement: str) -> None:
+        with contextlib.closing(sqlite3.connect(path)) as journal, journal:
+            journal.execute(statement)
+
+    owner.change(1, State.SUBSCRIBING, Acknowledged(("AAPL",)))
+    refuse("CREATE TRIGGER full BEFORE INSERT ON coverage_note BEGIN SELECT raise(FAIL, 'disk is full'); END")
+    owner.change(5, State.BACKING_OFF, until=4)
+    refuse("DROP TRIGGER full")
+    owner.coverage.write_missing_notes()
+    owner.coverage.write_missing_notes()
+    notes = CoverageNotes(path, epoch=99, journals=[path]).earlier()
+    periods = [(each.symbol, each.ends_at is not None) for note in notes for each in note.periods]
+    assert periods == [("AAPL", False), ("AAPL", True)]
+    owner.journal.close()
