@@ -1,4 +1,4 @@
-# `make dev` runs the platform, `make test` tests it; both set up what they need first.
+# `make dev` runs the platform (`ticks dev`), `make test` tests it; both set up what they need first.
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,9 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := dev
 
 dev: setup
-	@[ -z "$$DAGSTER_HOME" ] || echo "DAGSTER_HOME is set in your environment; unset here, so that dagster.yaml and .dagster_home in this folder are used"
-	@[ -n "$$TICKS_DATABASE_URL" ] || $(VENV)/bin/python -m embedded_timescale start
-	umask 077; mkdir -p .dagster_home; chmod go= .dagster_home; env -u DAGSTER_HOME $(VENV)/bin/dagster dev
+	@exec $(VENV)/bin/ticks dev
 
 # Some tests wait for clocks and sockets: three at once keep two cores busy.
 PYTEST := $(VENV)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
