@@ -28,11 +28,13 @@ tape: setup
 	@[ -n "$(CASES)" ] || { echo "which cases? make tape CASES=DIR, such as CASES=ticks_platform_tests/tape/cases"; exit 2; }
 	$(VENV)/bin/python -m ticks_platform_tests.tape '$(CASES)' --variants '$(or $(VARIANTS),plain)'
 
-# Hundreds of faults in a row, and a count at the end. It prints its seed; the same seed gives the same faults.
+# Hundreds of faults in a row, and a count at the end, of each campaign: CONTRIBUTING.md. It prints its seed; the same
+# seed, in TICKS_SOAK_SEED, gives the same faults.
 soak: export TICKS_SOAK_FAULTS ?= 300
 soak: export TICKS_GAP_FAULTS ?= 48
 soak: setup
 	$(VENV)/bin/python -m pytest -s --basetemp=.test_runs_soak ticks_platform_tests/faults
+	$(VENV)/bin/python -m pytest -s -m full --basetemp=.test_runs_soak ticks_platform_tests/field
 	$(VENV)/bin/python -m pytest -s -m full --basetemp=.test_runs_soak ticks_platform_tests/ingestion/gaps/test_campaign.py
 
 lint: setup
