@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_handover (
     predecessor_epoch    bigint      NOT NULL,
     predecessor_journal  uuid,
     begun_at             timestamptz NOT NULL,
-    -- When the successor took the lease; until then the predecessor continues.
+    -- When the successor took the lease, by its own clock; until then the predecessor continues.
     taken_at             timestamptz,
     -- When the predecessor closed its connection; NULL when it was killed.
     closed_at            timestamptz,

@@ -1,5 +1,5 @@
 -- The last hand-over into a journal, or its return (epoch below zero): feed, epoch, the positions that are left out (NULL until that is decided), the number of the
--- predecessor's journal, and when the predecessor's last frame arrived, in nanoseconds since the Unix epoch.
+-- predecessor's journal, and when the predecessor's last frame arrived and the successor took the lease, in nanoseconds since the Unix epoch.
 SELECT
     planned.feed,
     planned.epoch,
@@ -9,7 +9,8 @@ SELECT
         SELECT (extract(epoch FROM max(last_received_at)) * 1000000)::bigint * 1000
         FROM ticks_platform.feed_ledger AS ledger
         WHERE ledger.feed = planned.feed AND ledger.epoch = planned.predecessor_epoch
-    )
+    ),
+    (extract(epoch FROM planned.taken_at) * 1000000)::bigint * 1000
 FROM ticks_platform.feed_handover AS planned
 LEFT JOIN ticks_platform.feed_checkpoint AS checkpoint ON checkpoint.journal_id = planned.predecessor_journal
 WHERE planned.journal_id = %(journal_id)s

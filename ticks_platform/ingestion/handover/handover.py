@@ -9,6 +9,7 @@ both may be killed at any moment, before and after the lease is taken.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
 from ticks_platform.errors import RetryableError
@@ -77,9 +78,10 @@ def take(cursor: Cursor, handover: Handover, journal: Journal) -> Lease:
     )
     if not cursor.rowcount:
         raise overtaken(handover.feed)
+    # By the clock that stamps the frames: they are compared with it.
     cursor.execute(
-        "UPDATE ticks_platform.feed_handover SET taken_at = clock_timestamp() WHERE feed = %s AND epoch = %s",
-        (handover.feed, handover.epoch),
+        "UPDATE ticks_platform.feed_handover SET taken_at = %s WHERE feed = %s AND epoch = %s",
+        (datetime.now(timezone.utc), handover.feed, handover.epoch),
     )
     return Lease(handover.feed, handover.epoch, handover.successor, *find_checkpoint(cursor, handover.feed, journal))
 

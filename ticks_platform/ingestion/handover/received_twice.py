@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.ingestion.handover.equal_events import FIELDS, key_of
+from ticks_platform.ingestion.handover.matching import Arrivals, match
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.provider_clock import ProviderClocks
@@ -46,11 +47,11 @@ them something else."""
 
 _MAX_LAG_NS = round(MAX_LAG * 1e9)
 
+_CLOSED_WITHIN = 4.0
+"""Seconds in which a predecessor that is alive learns that it was followed: two of its heartbeats."""
+
 _COMPARE_INTERVAL = 0.25
 """Shortest time in seconds between comparisons."""
-
-_COMMON = 1_000_000_000
-"""Nanoseconds before the predecessor's end in which the successor was subscribed to everything too."""
 
 _GROUPS = 500
 """Groups of frames that are decoded at a time."""
@@ -109,6 +110,8 @@ class Uncompared(NamedTuple):
     """The predecessor's journal; None if it never loaded anything."""
     end: int | None
     """Arrival of the predecessor's last frame, in nanoseconds since the Unix epoch."""
+    taken: int | None = None
+    """When the successor took the lease, in the same unit: until then the predecessor received, if it was alive."""
 
 
 class Comparison(NamedTuple):
@@ -117,6 +120,8 @@ class Comparison(NamedTuple):
     received_twice: ReceivedTwice
     missing: int
     """Events of the predecessor's last second that have not reached the successor yet, or never will."""
+    if_alive: ReceivedTwice
+    """The same events if the predecessor received until the successor took over, and only the feed was silent."""
 
 
 def lookup(cursor: Cursor, journal_id: str) -> ReceivedTwice | Uncompared | None:
@@ -128,8 +133,8 @@ def lookup(cursor: Cursor, journal_id: str) -> ReceivedTwice | Uncompared | None
     row = cursor.fetchone()
     if row is None:
         return None
-    feed, epoch, positions, journal_number, end = row
-    return Uncompared(feed, epoch, journal_number, end) if positions is None else ReceivedTwice.load(bytes(positions))
+    feed, epoch, positions, *rest = row
+    return Uncompared(feed, epoch, *rest) if positions is None else ReceivedTwice.load(bytes(positions))
 
 
 def find(
@@ -156,12 +161,15 @@ def find(
     started_at = time.monotonic()
     while True:
         compared_at = time.monotonic()
-        found, missing = transactions.until_committed(work)
+        found, missing, if_alive = transactions.until_committed(work)
         max_lag = MAX_LAG if len(found.positions) else MAX_LAG_UNMATCHED
         if not missing or time.monotonic() >= started_at + max_lag:
             break
         # Comparing takes the interpreter lock, and so delays the events that it waits for.
         transactions.wait(max(_COMPARE_INTERVAL, 2 * (time.monotonic() - compared_at)))
+
+    if not np.array_equal(found.positions, if_alive.positions) and _was_alive(transactions, renew_lease, uncompared):
+        found = if_alive
 
     def finish(cursor: Cursor) -> None:
         renew_lease(cursor)
@@ -184,17 +192,37 @@ def compare(cursor: Cursor, journal: Uncompared, groups: Iterable[FrameGroup], d
     """Compare the successor's groups with what its predecessor stored, which is everything that it received."""
     feed, journal_number, end = journal.feed, journal.journal_number, journal.end
     if journal_number is None or end is None:
-        return Comparison(ReceivedTwice.none(), 0)
-    positions: list[int] = []
+        return Comparison(ReceivedTwice.none(), 0, ReceivedTwice.none())
+    ends = (end, max(end, journal.taken or end))
+    found: tuple[list[int], list[int]] = ([], [])
     session = _Session()
-    for part, continues in _parts(groups, until=end + _MAX_LAG_NS):
+    for part, continues in _parts(groups, until=ends[1] + _MAX_LAG_NS):
         if not continues:
             # Events that are missing from an ended session will not arrive any more, so they are not counted.
-            session.compare(cursor, feed, positions, journal_number=journal_number, end=end)
+            session.compare(cursor, feed, found, journal_number=journal_number, ends=ends)
             session = _Session()
-        session.add(part, decode, until=end + _MAX_LAG_NS)
-    missing = session.compare(cursor, feed, positions, journal_number=journal_number, end=end)
-    return Comparison(ReceivedTwice(np.array(sorted(positions), dtype=np.int64)), missing)
+        session.add(part, decode, until=ends[1] + _MAX_LAG_NS)
+    missing = session.compare(cursor, feed, found, journal_number=journal_number, ends=ends)
+    twice, if_alive = (ReceivedTwice(np.array(sorted(each), dtype=np.int64)) for each in found)
+    return Comparison(twice, missing, if_alive)
+
+
+def _was_alive(transactions: Transactions, renew_lease: Callable[[Cursor], None], journal: Uncompared) -> bool:
+    """Whether the predecessor has learned of the hand-over, and so received until then; waits for it to say so."""
+
+    def work(cursor: Cursor) -> bool:
+        renew_lease(cursor)
+        cursor.execute(
+            "SELECT closed_at IS NOT NULL FROM ticks_platform.feed_handover WHERE feed = %s AND epoch = %s",
+            (journal.feed, journal.epoch),
+        )
+        row = cursor.fetchone()
+        return bool(row and row[0])
+
+    deadline = time.monotonic() + _CLOSED_WITHIN
+    while not (closed := transactions.until_committed(work)) and time.monotonic() < deadline:
+        transactions.wait(_COMPARE_INTERVAL)
+    return closed
 
 
 def record(cursor: Cursor, journal: Uncompared, found: ReceivedTwice) -> None:
@@ -260,17 +288,7 @@ def _steady(group: FrameGroup, place: int) -> int:
     return group.received_at[place] - (group.stepped or 0)
 
 
-class _Arrivals(NamedTuple):
-    """Arrivals of equal events in nanoseconds, and their positions in the successor's journal."""
-
-    before: list[int]
-    """On the predecessor's connection."""
-    after: list[int]
-    """On the successor's."""
-    positions: list[int]
-
-
-_Events = dict[tuple[Any, ...], _Arrivals]
+_Events = dict[tuple[Any, ...], Arrivals]
 """By symbol, time and values."""
 
 
@@ -290,20 +308,31 @@ class _Session:
         for table, rows in ((TICKS, batch.ticks), (QUOTES, batch.quotes)):
             _add_received(self._events[table.name], table, rows, until=until)
 
-    def compare(self, cursor: Cursor, feed: str, positions: list[int], *, journal_number: int, end: int) -> int:
-        """Add the positions of events that the predecessor stored to `positions`; returns the number of missing events.
+    def compare(
+        self,
+        cursor: Cursor,
+        feed: str,
+        positions: tuple[list[int], list[int]],
+        *,
+        journal_number: int,
+        ends: tuple[int, int],
+    ) -> int:
+        """Add the positions of events that the predecessor stored, for either end; returns the number of missing ones.
 
-        `end` is the arrival of the predecessor's last frame.
+        `ends` are the arrival of the predecessor's last frame, and until when it may have received.
         """
         if not self._begin:
             return 0
         missing = 0
-        since, until = self._begin - _MAX_LAG_NS, max(self._begin, min(self._last, end)) + _MAX_LAG_NS
+        since, until = self._begin - _MAX_LAG_NS, max(self._begin, min(self._last, ends[0])) + _MAX_LAG_NS
         for table, events in self._events.items():
             _add_stored(cursor, feed, table, events, journal_number=journal_number, since=since, until=until)
-            twice, not_received = _match(list(events.values()), begin=self._begin, end=end)
-            positions += twice
+            twice, not_received = match(list(events.values()), begin=self._begin, end=ends[0])
+            positions[0].extend(twice)
             missing += not_received
+            if ends[1] > ends[0]:
+                twice, _ = match(list(events.values()), begin=self._begin, end=ends[1])
+            positions[1].extend(twice)
         return missing
 
 
@@ -318,7 +347,7 @@ def _add_received(events: _Events, table: Table, rows: Rows, *, until: int) -> N
         is_trade = table is TICKS and (event.trade_id or event.size is not None)
         if arrival <= until and not is_trade:
             symbol, *values = compared(event)
-            known = events.setdefault(key_of((symbol, at, *values)), _Arrivals([], [], []))
+            known = events.setdefault(key_of((symbol, at, *values)), Arrivals([], [], []))
             known.after.append(arrival)
             known.positions.append(position)
 
@@ -340,54 +369,6 @@ def _add_stored(
         },
     )
     for *key, arrival in cursor:
-        events.setdefault(key_of(key), _Arrivals([], [], [])).before.append(arrival * 1000)
+        events.setdefault(key_of(key), Arrivals([], [], [])).before.append(arrival * 1000)
     for known in events.values():
         known.before.sort()
-
-
-def _match(events: list[_Arrivals], *, begin: int, end: int) -> tuple[list[int], int]:
-    """The positions of the successor's events that the predecessor has too, and the number of missing events."""
-    # The lag is measured while both received only: at other times, equal events may be different ones.
-    lags = [
-        each.after[0] - each.before[0]
-        for each in events
-        if len(each.before) == len(each.after) == 1
-        and min(each.before[0], each.after[0]) >= begin
-        and max(each.before[0], each.after[0]) <= end
-    ]
-    lag = int(np.median(lags)) if lags else 0
-    positions: list[int] = []
-    missing = 0
-    for each in events:
-        if each.before:
-            number = count_common(each.before, each.after, begin=begin, end=end, lag=lag)
-            positions += each.positions[:number]
-            if each.before[-1] > max(begin, end - _COMMON):
-                missing += max(0, sum(arrival >= begin - lag for arrival in each.before) - number)
-    return positions, missing
-
-
-def count_common(before: list[int], after: list[int], *, begin: int, end: int, lag: int = 0) -> int:
-    """How many of the successor's first occurrences of an event are the predecessor's last ones.
-
-    `before` and `after` are the arrivals at predecessor and successor, ascending, in nanoseconds. `lag` is by how much
-    events reach the successor later, `begin` the successor's first and `end` the predecessor's last frame. Returns the
-    number with the least difference of arrivals, where an occurrence that the other one should have received too costs
-    the time by which it should have.
-    """
-    if len(before) == len(after) == 1:
-        # The usual case; same result as below, but faster.
-        first_at, second_at = before[0], after[0] - lag
-        apart = max(0, end - second_at) + max(0, first_at - (begin - lag))
-        return int(abs(second_at - first_at) <= apart)
-    first = np.array(before, dtype=np.float64)
-    second = np.array(after, dtype=np.float64) - lag
-    missed_before = np.clip(end - second, 0, None)
-    missed_after = np.clip(first - (begin - lag), 0, None)
-    best, lowest = 0, float("inf")
-    for number in range(min(len(first), len(second)) + 1):
-        split = len(first) - number
-        cost = np.abs(second[:number] - first[split:]).sum() + missed_before[number:].sum() + missed_after[:split].sum()
-        if cost <= lowest:
-            best, lowest = number, cost
-    return best

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,12 +12,14 @@ import pytest
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 from ticks_platform.ingestion.handover import received_twice
-from ticks_platform.ingestion.handover.received_twice import Comparison, ReceivedTwice, count_common
+from ticks_platform.ingestion.handover.matching import count_common
+from ticks_platform.ingestion.handover.received_twice import Comparison, ReceivedTwice, Uncompared
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Metrics
+from ticks_platform.ingestion.transactions import Transactions
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.ingestion import TakeLease, price
 
@@ -82,7 +86,9 @@ def stored(journal: Journal, take_lease: TakeLease, database: Database) -> Lease
     return lease
 
 
-def compare(database: Database, lease: Lease, *received: dict[int, float], end: float = 100.0) -> Comparison:
+def compare(
+    database: Database, lease: Lease, *received: dict[int, float], end: float = 100.0, taken: float | None = None
+) -> Comparison:
     """Compare successors that received these prices, given with the second of arrival.
 
     All but the last one were killed before they took over.
@@ -93,7 +99,7 @@ def compare(database: Database, lease: Lease, *received: dict[int, float], end: 
         for number, second in by_one.items()
     ]
     decode = TwelveDataConnector(url="ws://127.0.0.1:1", api_key="k").decode
-    uncompared = received_twice.Uncompared("test", 2, lease.journal_number, at(end))
+    uncompared = Uncompared("test", 2, lease.journal_number, at(end), None if taken is None else at(taken))
     with database.transaction() as cursor:
         return received_twice.compare(cursor, uncompared, groups, decode)
 
@@ -139,6 +145,45 @@ def test_connections_without_common_events(database: Database, stored: Lease) ->
     found = compare(database, stored, {number: number - 900.0 for number in range(990, 1010)})
     assert found.received_twice.positions.tolist() == []
     assert found.missing > 0
+
+
+def test_the_feed_falls_silent_at_that_moment(database: Database, stored: Lease) -> None:
+    """The successor began shortly before the last event, and got it later than that."""
+    found = compare(database, stored, {66: 99.95, 100: 100.2}, taken=101.0)
+    assert found.if_alive.positions.tolist() == [100_000]
+    assert found.received_twice.positions.tolist() == [], "if the predecessor was killed, it is another event"
+
+
+def test_a_predecessor_that_was_killed_received_no_longer(database: Database, stored: Lease) -> None:
+    found = compare(database, stored, {number: number + 0.1 for number in range(90, 120)}, taken=119.0)
+    assert found.received_twice.positions.tolist() == [number * 1000 for number in range(90, 101)]
+    assert found.if_alive.positions.tolist() == found.received_twice.positions.tolist()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_predecessor_that_closes_its_connection_was_alive(
+    database: Database, stored: Lease, tmp_path: Path, alive: bool
+) -> None:
+    journal = Journal(tmp_path / "successor.sqlite3", feed="test", synthetic=True)
+    journal.append([Frame(b'{"event": "heartbeat"}', at(99.95), 1), Frame(nth_price(100), at(100.2), 1)], epoch=2)
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed_handover (feed, epoch, successor, journal_id, predecessor, "
+            "predecessor_epoch, begun_at, taken_at, closed_at) SELECT 'test', 2, 'successor', %s, 'predecessor', "
+            "1, now(), now(), CASE WHEN %s THEN now() END",
+            (journal.journal_id, alive),
+        )
+    uncompared = Uncompared("test", 2, stored.journal_number, at(100.0), at(101.0))
+    decode = TwelveDataConnector(url="ws://127.0.0.1:1", api_key="k").decode
+    transactions = Transactions(
+        database, "test", feed="test", on_connect=lambda: None, on_commit=lambda: None, on_failure=lambda _: None
+    )
+    with contextlib.closing(journal), contextlib.closing(transactions):
+        found = received_twice.find(
+            transactions, lambda _: None, uncompared, journal, decode, lambda _: np.empty(0, np.int64)
+        )
+    assert len(found.positions) == alive
 
 
 def test_a_result_is_dumped_and_loaded() -> None:
