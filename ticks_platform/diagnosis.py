@@ -18,9 +18,8 @@ from urllib.parse import urlsplit
 
 import psycopg2
 
-from ticks_platform import local_feeds
+from ticks_platform import http_date, local_feeds
 from ticks_platform.errors import ActionRequiredError
-from ticks_platform.feeds import http_date
 from ticks_platform.feeds.events import Refused
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings, PlatformSettings, SettingsError, load_settings
 from ticks_platform.feeds.transport.pool import ConnectionPool

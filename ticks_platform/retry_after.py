@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from ticks_platform.feeds.http_date import moment
+from ticks_platform.http_date import moment
 
 LONGEST = 3600.0
 """Seconds. A provider that asks for more is asked again after so long: the header may be wrong, and outages end."""

@@ -16,7 +16,7 @@ REASONS = {
     "defs/ingestion/ingest.py": "compared with times of Dagster, by the clock of its machine",
     "defs/ingestion/supervisor.py": "compared with times of Dagster, by the clock of its machine",
     "diagnosis.py": "compares the clock with others",
-    "feeds/retry_after.py": "an answer without a Date; the pause has an upper limit",
+    "retry_after.py": "an answer without a Date; the pause has an upper limit",
     "feeds/transport/clock.py": "the one place of a run, which watches the clock",
     "ingestion/decoding.py": "a loader of what arrived long ago: for its metrics",
     "ingestion/reference/actions.py": "the first day of a provider's history, with a margin of days",

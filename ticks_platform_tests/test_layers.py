@@ -41,6 +41,7 @@ BELOW = {
     "intervals",
     "masking",
     "escaping",
+    "http_date",
     "retry_after",
 }
 

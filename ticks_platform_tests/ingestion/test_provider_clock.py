@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from ticks_platform.feeds import http_date
+from ticks_platform import http_date
 from ticks_platform.ingestion.database_clock import is_elsewhere
 from ticks_platform.ingestion.provider_clock import Lead, ProviderClock, ProviderClocks
 

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import websocket
 
-from ticks_platform import proxies
-from ticks_platform.feeds import http_date
+from ticks_platform import http_date, proxies
 from ticks_platform.feeds.connector import Endpoint, HandshakeAnswer
 from ticks_platform.feeds.errors import ConnectionLostError, UnreachableError
 from ticks_platform.feeds.transport.clock import ClockWatch, boottime, steady_ns

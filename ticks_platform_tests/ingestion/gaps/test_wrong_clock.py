@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ticks_platform.feeds import http_date
+from ticks_platform import http_date
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport import clock
 from ticks_platform.feeds.transport.state import State
@@ -74,14 +74,18 @@ def market(stand_in: StandIn) -> Iterator[Market]:
 
 
 @pytest.fixture
-def ingestion(stand_in: StandIn, database: Database, tmp_path: Path) -> Callable[[], Ingestion]:
+def ingestion(stand_in: StandIn, database: Database, tmp_path: Path) -> Callable[..., Ingestion]:
     settings = {"name": "test", "provider": "twelve_data", "endpoint": "stand-in", "symbols": ["AAPL"]}
     feed = FeedSettings.model_validate(settings)
 
-    def make() -> Ingestion:
-        connector = feed.connector(stand_in_url=stand_in.url("twelve_data", key=None))
+    def make(owner: str = "test") -> Ingestion:
         return Ingestion(
-            feed=feed, connector=connector, database=database, owner="test", journal_file=tmp_path / "wrong.sqlite3"
+            feed=feed,
+            connector=feed.connector(stand_in_url=stand_in.url("twelve_data", key=None)),
+            database=database,
+            owner=owner,
+            journal_file=tmp_path / "wrong.sqlite3",
+            follow=owner != "test",
         )
 
     return make
@@ -130,7 +134,7 @@ def coverage_holds_all_ticks(database: Database) -> bool:
 
 @pytest.mark.full
 def test_a_machine_20_minutes_behind_stores_what_it_gets(
-    ingestion: Callable[[], Ingestion], market: Market, machine: MachineClock, database: Database
+    ingestion: Callable[..., Ingestion], market: Market, machine: MachineClock, database: Database
 ) -> None:
     machine.wrong = -20 * MINUTES
     with ingestion() as running:
@@ -183,7 +187,7 @@ def nothing_lies_in_the_future(database: Database) -> bool:
     ],
 )
 def test_a_clock_that_is_wrong_from_the_start(
-    ingestion: Callable[[], Ingestion], market: Market, machine: MachineClock, database: Database, ahead: float
+    ingestion: Callable[..., Ingestion], market: Market, machine: MachineClock, database: Database, ahead: float
 ) -> None:
     machine.wrong = ahead
     with ingestion() as running:
@@ -213,7 +217,7 @@ def test_a_clock_that_is_wrong_from_the_start(
 
 @pytest.mark.full
 def test_a_clock_that_is_set_right_between_two_runs(
-    ingestion: Callable[[], Ingestion], market: Market, machine: MachineClock, database: Database
+    ingestion: Callable[..., Ingestion], market: Market, machine: MachineClock, database: Database
 ) -> None:
     machine.wrong = 3600.0
     with ingestion() as running:
@@ -231,7 +235,7 @@ def test_a_clock_that_is_set_right_between_two_runs(
 
 @pytest.mark.full
 def test_delayed_data_on_a_clock_that_is_ahead(
-    ingestion: Callable[[], Ingestion], market: Market, machine: MachineClock, database: Database
+    ingestion: Callable[..., Ingestion], market: Market, machine: MachineClock, database: Database
 ) -> None:
     machine.wrong, market.lag = 20 * MINUTES, 900
     with ingestion() as running:
@@ -245,7 +249,7 @@ def test_delayed_data_on_a_clock_that_is_ahead(
 
 @pytest.mark.full
 def test_the_clock_of_the_databases_server_tells_too(
-    ingestion: Callable[[], Ingestion],
+    ingestion: Callable[..., Ingestion],
     market: Market,
     machine: MachineClock,
     database: Database,
@@ -266,8 +270,27 @@ def test_the_clock_of_the_databases_server_tells_too(
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("ahead", [20 * MINUTES, -20 * MINUTES])
+def test_a_hand_over_on_a_wrong_clock_doubles_nothing(
+    ingestion: Callable[..., Ingestion], market: Market, machine: MachineClock, database: Database, ahead: float
+) -> None:
+    """Arrivals in the database are corrected, those in the successor's journal are not."""
+    machine.wrong = ahead
+    with ingestion() as first:
+        flow(first, 20)
+        with ingestion("second") as second:
+            assert first.wait(PATIENCE)
+            assert first.successor == "second"
+            flow(second, 50)
+    assert rows(database, "SELECT count(*) - count(DISTINCT price) FROM stocks_real_time") == [(0,)]
+    assert rows(database, "SELECT left_out > 10 FROM ticks_platform.feed_handover") == [(True,)]
+    assert all(-1.0 <= lag < 5.0 for lag, _ in arrivals(database))
+    assert nothing_lies_in_the_future(database)
+
+
+@pytest.mark.full
 def test_a_clock_that_is_set_back_and_forth(
-    ingestion: Callable[[], Ingestion], market: Market, machine: MachineClock, database: Database
+    ingestion: Callable[..., Ingestion], market: Market, machine: MachineClock, database: Database
 ) -> None:
     with ingestion() as running:
         for wrong in (0.0, -20 * MINUTES, 20 * MINUTES, 0.0):
@@ -283,7 +306,7 @@ def test_a_clock_that_is_set_back_and_forth(
 
 
 def test_a_sleep_is_a_gap(
-    ingestion: Callable[[], Ingestion], market: Market, machine: MachineClock, database: Database
+    ingestion: Callable[..., Ingestion], market: Market, machine: MachineClock, database: Database
 ) -> None:
     with ingestion() as running:
         flow(running)
@@ -296,7 +319,7 @@ def test_a_sleep_is_a_gap(
 
 
 def test_a_single_event_ahead_of_its_neighbours_is_refused(
-    ingestion: Callable[[], Ingestion], market: Market, stand_in: StandIn, database: Database
+    ingestion: Callable[..., Ingestion], market: Market, stand_in: StandIn, database: Database
 ) -> None:
     with ingestion() as running:
         flow(running, 20)
@@ -310,7 +333,7 @@ def test_a_single_event_ahead_of_its_neighbours_is_refused(
 
 def test_a_time_in_which_everything_was_refused_is_a_gap(
     stand_in: StandIn,
-    ingestion: Callable[[], Ingestion],
+    ingestion: Callable[..., Ingestion],
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
