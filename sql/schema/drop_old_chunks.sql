@@ -1,6 +1,6 @@
 -- The job of a retention policy: drops the chunks of config.hypertable that are older than config.drop_after, but not before their
 -- candles are up to date. It refreshes the candles of one minute where they are behind; while any other candle is behind, nothing is
--- dropped.
+-- dropped. What it drops it notes in the account, in the same transaction.
 -- A procedure that commits cannot have a search_path of its own, so it sets one: at its begin, and after each commit, which ends it.
 CREATE OR REPLACE PROCEDURE ticks_platform.drop_old_chunks(job_id integer, config jsonb)
 LANGUAGE plpgsql AS $$
@@ -14,6 +14,7 @@ DECLARE
     materialization regclass;
     loaded bigint;
     materialized bigint;
+    kept record;
 BEGIN
     PERFORM pg_catalog.set_config('search_path', ticks_platform.own_search_path(), true);
     hypertable := config ->> 'hypertable';
@@ -75,6 +76,40 @@ BEGIN
             WHERE time >= behind.begins_at AND time < behind.ends_at AND feed = 'manual'
             GROUP BY time_bucket(INTERVAL '1 hour', time)
             ON CONFLICT (feed, destination, hour) DO NOTHING;
+        END LOOP;
+    END IF;
+
+    IF EXISTS (SELECT FROM ticks_platform.feed_hour WHERE destination = hypertable) THEN
+        FOR kept IN
+            SELECT chunk_schema, chunk_name, range_start, range_end, column_name
+            FROM timescaledb_information.chunks
+            JOIN timescaledb_information.dimensions USING (hypertable_schema, hypertable_name)
+            WHERE hypertable_schema = current_schema() AND hypertable_name = hypertable AND dimension_number = 1 AND range_end <= cutoff
+            ORDER BY range_start
+        LOOP
+            EXECUTE format('LOCK TABLE %I.%I IN SHARE MODE', kept.chunk_schema, kept.chunk_name);
+            EXECUTE format(
+                $query$
+                WITH noted AS (
+                    UPDATE ticks_platform.feed_hour AS counted
+                    SET gone = gone + dropped.number
+                    FROM (
+                        SELECT feed, time_bucket(INTERVAL '1 hour', %1$I) AS hour, count(*) AS number
+                        FROM %2$I
+                        WHERE %1$I >= $1 AND %1$I < $2
+                        GROUP BY 1, 2
+                    ) AS dropped
+                    WHERE destination = %2$L AND counted.feed = dropped.feed AND counted.hour = dropped.hour
+                    RETURNING dropped.hour, dropped.number
+                )
+                INSERT INTO ticks_platform.feed_gone (table_name, begins_at, ends_at, rows, declared_by, reason)
+                SELECT %2$L, min(hour), max(hour) + INTERVAL '1 hour', sum(number), 'retention', $3
+                FROM noted
+                HAVING count(*) > 0
+                $query$,
+                kept.column_name, hypertable
+            )
+            USING kept.range_start, kept.range_end, format('drop_after %s', config ->> 'drop_after');
         END LOOP;
     END IF;
 

@@ -130,6 +130,7 @@ def _wait(ingestion: Ingestion, stopping: threading.Event) -> None:
 def _line(progress: Progress) -> str:
     trouble = f"; {progress.trouble}" if progress.trouble else ""
     return (
-        f"{progress.state.value}, {progress.loaded:,} events loaded, {progress.duplicate:,} duplicate, "
-        f"{progress.rejected:,} rejected, {progress.waiting_bytes:,} bytes waiting{trouble}"
+        f"{progress.state.value}, {progress.loaded:,} events loaded, {progress.replaced:,} replaced, "
+        f"{progress.duplicate:,} duplicate, {progress.rejected:,} rejected, "
+        f"{progress.waiting_bytes:,} bytes waiting{trouble}"
     )

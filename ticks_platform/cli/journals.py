@@ -49,8 +49,8 @@ def replay(file: Path, feed: str | None) -> None:
             name = feed or journal.feed
         metrics = replay_journal(file, feed=settings.feed(name), database=Database.from_environment())
     echo(
-        f"feed {name}: {metrics.frames} frames; {metrics.loaded} events loaded, {metrics.duplicate} already there, "
-        f"{metrics.rejected} rejected, {metrics.control} without market data"
+        f"feed {name}: {metrics.frames} frames; {metrics.loaded} events loaded, {metrics.replaced} replaced an earlier "
+        f"one, {metrics.duplicate} already there, {metrics.rejected} rejected, {metrics.control} without market data"
     )
 
 

@@ -24,6 +24,7 @@ _COMMANDS = {
     "export": "journals",
     "replay": "journals",
     "reload-rejected": "journals",
+    "declare": "declare",
     "standin": "standin",
 }
 """Each subcommand, and the module of this package that has it."""

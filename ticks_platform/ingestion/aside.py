@@ -19,6 +19,7 @@ from ticks_platform.ingestion.changes import Changes
 from ticks_platform.ingestion.gaps import killed_coverage
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.gaps.killed_coverage import RefusedTime
+from ticks_platform.ingestion.heard_journals import Reporter
 from ticks_platform.ingestion.lease import Lease, set_clock_trouble
 from ticks_platform.timescale.failures import first_line
 from ticks_platform.timescale.splitting import attempt
@@ -84,11 +85,13 @@ class Aside:
         of_feed: Coverage | None,
         clock: ArrivalClock | None = None,
         asked: Asked | None = None,
+        reporter: Reporter | None = None,
     ) -> None:
         """`of_feed` is the feed's coverage, if the loader keeps any. What is wrong with the `clock` is told.
 
-        The symbols of earlier are added to those that are `asked` for.
+        The symbols of earlier are added to those that are `asked` for. `reporter` tells of the journal.
         """
+        self._reporter = reporter
         self._clock = clock
         self.changes = Changes()
         self._feed = feed
@@ -119,6 +122,7 @@ class Aside:
         Call `committed` after the commit of each transaction.
         """
         attempt(cursor, lambda: channels.clear(cursor, lease.feed))
+        self._tell_of_journal(cursor, is_open=True)
         if self._clock is not None:
             # Before the first events are decoded.
             self._clock.ask_database(cursor)
@@ -130,8 +134,9 @@ class Aside:
         self._reopen = True
 
     def store(self, cursor: Cursor, lease: Lease, *, with_channels: bool = True) -> None:
-        """Store what has changed; `with_channels` is false if the feed's channels belong to a successor."""
+        """Store what has changed; `with_channels` is false if the feed, with its channels, belongs to a successor."""
         self.changes.store(cursor, lease, with_channels=with_channels)
+        self._tell_of_journal(cursor, is_open=with_channels)
         if self._clock is not None:
             self._clock.ask_database(cursor)
             if self._clock.has_news():
@@ -153,7 +158,8 @@ class Aside:
             logger.warning("feed %s: cannot extend coverage by earlier data: %s", self._feed, first_line(error))
 
     def end(self, cursor: Cursor, lease: Lease) -> None:
-        """Close coverage that is still open because a connection ended without a change of state."""
+        """Close coverage that is still open because a connection ended without a change of state, and the journal."""
+        self._tell_of_journal(cursor, is_open=False)
         error = attempt(
             cursor,
             lambda: killed_coverage.close_abandoned(cursor, lease.feed, until_epoch=lease.epoch, ended_by="stopped"),
@@ -216,6 +222,10 @@ class Aside:
             f"not all symbols that feed '{self._feed}' had earlier can be read, and ticks of the others are rejected: "
             f"{first_line(error)}"
         )
+
+    def _tell_of_journal(self, cursor: Cursor, *, is_open: bool) -> None:
+        if self._reporter is not None:
+            self._reporter.tell(cursor, is_open=is_open)
 
     def _tell_of_clock(self, cursor: Cursor, lease: Lease, trouble: str | None) -> None:
         error = attempt(cursor, lambda: set_clock_trouble(cursor, lease, trouble))

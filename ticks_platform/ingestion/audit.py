@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import contextlib
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -57,24 +58,34 @@ class Hours(NamedTuple):
     """Events loaded by hour, compared with the rows in the tables, at one moment."""
 
     compared: int
-    """Hours of feeds that were compared, without those that retention has dropped."""
+    """Hours of feeds that were compared."""
     stored: int
     """Rows in those hours."""
     by_hand: int
     """Rows that were inserted by hand in hours that were looked at, which nobody has counted."""
     differing: int
     examples: list[dict[str, Any]]
-    """The newest hours that differ: feed, destination, hour, loaded, stored."""
+    """The newest hours that differ: feed, destination, hour, loaded, gone, stored."""
+    missing: Sequence[dict[str, Any]] = ()
+    """What is gone of each table and was not declared: destination, rows, hours, begins_at, ends_at."""
 
     def problems(self) -> list[str]:
-        """A message for each example; empty if every hour has the rows that were loaded."""
+        """A message for each table with missing rows, then for each example; empty if every hour has its rows."""
+        missing = [
+            f"{row['rows']:,} rows of {row['destination']} from {row['begins_at']} to {row['ends_at']} UTC "
+            f"({row['hours']:,} hours) are gone, and retention did not drop them. Restore them, or, if they are meant "
+            f"to be gone, declare it: `ticks declare gone {row['destination']} --from '{row['begins_at']}' "
+            f"--to '{row['ends_at']}' --reason …`"
+            for row in self.missing
+        ]
         found = [
             f"feed {row['feed']}: {row['loaded']:,} events loaded of the hour {row['hour']} UTC, but "
             f"{row['stored']:,} rows in {row['destination']}"
+            + (f" and {row['gone']:,} gone with a reason" if row.get("gone") else "")
             for row in self.examples
         ]
         more = self.differing - len(found)
-        return [*found, f"and {more:,} more hours"] if more else found
+        return [*missing, *found, *([f"and {more:,} more hours"] if more else [])]
 
 
 class JournalAccount(NamedTuple):
@@ -208,6 +219,15 @@ def journal_folder(cursor: Cursor, folder: Path, feeds: Collection[str]) -> Jour
                 found.orphans.append(_orphan(cursor, path))
         except (JournalError, OSError, TypeError) as error:  # a TypeError if the table `journal` has no row
             found.unreadable.append(str(error) if path.name in str(error) else f"{path} cannot be read: {error}")
+    return found
+
+
+def journal_ids(*folders: Path) -> set[str]:
+    """The ids of the journals in these folders; a file that cannot be read has none."""
+    found = set()
+    for path in (path for folder in folders for path in folder.glob("*.sqlite3")):
+        with contextlib.suppress(JournalError, OSError, TypeError), journal_view(path) as journal:
+            found.add(journal.journal_id)
     return found
 
 

@@ -22,6 +22,7 @@ from ticks_platform.ingestion.gaps.refused_times import KilledRefusals, RefusedT
 from ticks_platform.ingestion.handover import handover, received_twice, returned
 from ticks_platform.ingestion.handover.handover import Source
 from ticks_platform.ingestion.handover.received_twice import ReceivedTwice, Uncompared
+from ticks_platform.ingestion.heard_journals import Reporter
 from ticks_platform.ingestion.journal.journal import FrameGroup, Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
@@ -105,7 +106,8 @@ class Loader:
         self._sources = (*before, Source(lease, journal))
         self._received_twice: ReceivedTwice | None = None
         self.metrics = metrics
-        self._aside = Aside(lease.feed, coverage, clock, asked)
+        # Without coverage nothing is received: the journal is a copy, or a repair's.
+        self._aside = Aside(lease.feed, coverage, clock, asked, None if coverage is None else Reporter(journal))
         self._killed = KilledRefusals()
         self._refused = None if coverage is None else RefusedTimes(coverage, lease.epoch)
         self._transactions = Transactions(

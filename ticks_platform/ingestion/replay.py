@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ticks_platform.errors import RetryableError
 from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.ingestion import heard_journals
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.handover import returned
 from ticks_platform.ingestion.journal import file as journal_file
@@ -103,6 +104,13 @@ def replay(file: Path, *, feed: FeedSettings, database: Database) -> Metrics:
                 secondary=not feed.candles,
                 asked=asked,
             ).run()
+            # Of a damaged file nobody knows the end: its journal stays in the account until it is declared lost.
+            with (
+                contextlib.suppress(JournalError),
+                journal_view(file) as original,
+                database.transaction() as cursor,
+            ):
+                heard_journals.replayed(cursor, original.journal_id, end=original.end, as_feed=feed.name)
     return metrics
 
 

@@ -25,6 +25,7 @@ MACHINERY = (
     "schema/feed_handover.sql",
     "schema/feed_checkpoint.sql",
     "schema/feed_ledger.sql",
+    "schema/feed_gone.sql",
     "schema/feed_hour.sql",
     "schema/candle_refresh.sql",
     "schema/feed_session.sql",

@@ -44,6 +44,8 @@ JOBS = {
     "adopt_tables",
     "apply_primary_feeds",
     "rename_symbols",
+    "declare_gone",
+    "declare_lost",
     "reload_rejected",
     "catch_up",
     "keep_market_calendar",

@@ -17,7 +17,7 @@ from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.ingestion import unbalanced
 from ticks_platform_tests.support.platform_database import PlatformDatabase
 from ticks_platform_tests.support.workers import stopped_workers
-from ticks_platform_tests.upgrade.dump import CANDLES, VIEWS, Dump
+from ticks_platform_tests.upgrade.dump import CANDLES, VIEWS, Dump, read
 from ticks_platform_tests.upgrade.steps import (
     Continued,
     Moment,
@@ -163,6 +163,16 @@ def test_policies_and_candles_are_as_declared(upgraded: Upgraded) -> None:
 @pytest.fixture(scope="module")
 def continued(upgraded: Upgraded, project: Path) -> Continued:
     return continue_(upgraded.database, upgraded.dump, upgraded.state, project, upgraded.second, renamed(upgraded.dump))
+
+
+def test_what_was_gone_is_noted(upgraded: Upgraded) -> None:
+    """The old code did not note what retention had dropped."""
+    dropped = len(read(upgraded.dump.folder / "dropped.csv").values)
+    with upgraded.database.transaction() as cursor:
+        cursor.execute("SELECT table_name, rows::int, declared_by FROM ticks_platform.feed_gone")
+        assert cursor.fetchall() == [("stocks_real_time", dropped, "upgrade")]
+        cursor.execute("SELECT sum(gone)::int FROM ticks_platform.feed_hour")
+        assert cursor.fetchone() == (dropped,)
 
 
 def test_the_account_balances(upgraded: Upgraded, continued: Continued) -> None:

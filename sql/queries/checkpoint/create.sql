@@ -1,10 +1,18 @@
 -- A checkpoint for a journal that this database has never seen. An empty journal begins after the feed's other journals, so that
 -- ticks with the same time stamp still sort by arrival.
 -- Its number is the next one, then one that was never given (a sequence would use up one in each transaction that fails). When all
--- are given, an empty journal gets that of the feed's journal that was committed to longest ago, a month at least, and begins after all
--- positions of it: so the two never make the same tick_id. The account keeps the frames of both.
+-- are given, an empty journal gets that of the feed's journal that was committed to longest ago, a month at least, and in which nothing waits,
+-- and begins after all positions of it: so the two never make the same tick_id. The account keeps the frames of both.
 WITH other AS MATERIALIZED (
-    SELECT journal_number, journal_id, position, frames, committed_at FROM ticks_platform.feed_checkpoint WHERE feed = %(feed)s
+    SELECT
+        journal_number,
+        journal_id,
+        position,
+        frames,
+        committed_at,
+        lost_at IS NULL AND (is_open OR heard_frames > frames_before + frames) AS may_wait
+    FROM ticks_platform.feed_checkpoint
+    WHERE feed = %(feed)s
 ),
 never_given AS MATERIALIZED (
     SELECT coalesce(
@@ -26,7 +34,7 @@ recycled AS (
     WHERE NOT EXISTS (SELECT FROM never_given) AND %(start)s::bigint IS NULL AND journal_number = (
         SELECT journal_number
         FROM other
-        WHERE committed_at < now() - INTERVAL '1 month'
+        WHERE committed_at < now() - INTERVAL '1 month' AND may_wait IS NOT TRUE
             AND journal_id IS DISTINCT FROM (SELECT lease.journal_id FROM ticks_platform.feed_lease AS lease WHERE lease.feed = %(feed)s)
         ORDER BY committed_at
         LIMIT 1

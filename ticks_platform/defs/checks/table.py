@@ -84,16 +84,19 @@ CHECKS = (
         ERROR,
         "Every event that was received is accounted for: events = loaded + replaced + duplicate + rejected + control; "
         "as many rows as were loaded are in the tables, in every hour that changed in the last two; and every frame "
-        "that was appended to a journal on this machine is committed or waits in it; none wait in an orphaned journal.",
+        "that was appended to a journal on this machine is committed or waits in it; none wait in an orphaned journal. "
+        "Rows that are gone count as such if retention dropped them, or somebody declared it (`ticks declare gone`). A "
+        "journal of another machine in which frames wait, as it was last heard of, is named until it is loaded or "
+        "declared lost (`ticks declare lost`); one that may hold frames that nobody has heard of is a warning.",
     ),
     Check(
         "every_tick_is_there",
         (TICKS,),
         ledger.every_tick_is_there,
         ERROR,
-        "In every hour that retention has not dropped there are as many ticks of each feed as were loaded. Reads the "
-        "whole table; ledger_balances does the same for the hours that have just changed. Rows by hand are counted and "
-        "not judged.",
+        "In every hour there are as many ticks of each feed as were loaded, less those that retention dropped or that "
+        "were declared gone. Reads the whole table; ledger_balances does the same for the hours that have just "
+        "changed, and for all without a chunk. Rows by hand are counted and not judged.",
         daily=True,
     ),
     Check(

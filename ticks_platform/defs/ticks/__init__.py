@@ -1,1 +1,3 @@
-"""The tables that ingestion writes, and the names of their symbols. The runs that write them are in `ingestion`."""
+"""The tables that ingestion writes, the names of their symbols, and what is declared gone of them. The runs that write
+them are in `ingestion`.
+"""

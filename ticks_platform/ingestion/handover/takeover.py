@@ -14,6 +14,7 @@ import psycopg2
 
 from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.ingestion import heard_journals
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.handover import handover, returned
 from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Source
@@ -209,6 +210,8 @@ class Takeover:
             if journal.start is not None:
                 number, position, frames = handover.find_checkpoint(cursor, lease.feed, journal)
                 sources.append(Source(lease._replace(journal_number=number, position=position, frames=frames), journal))
+            # Nobody appends to it any more, and this is its end.
+            heard_journals.tell(cursor, journal, is_open=False)
         return sources
 
     def _seek(self, lease: Lease, journal: Journal, before: list[Source]) -> Ownership:

@@ -121,6 +121,11 @@ class Journal:
         return self._end
 
     @property
+    def frames_appended(self) -> int:
+        """Frames that were ever appended."""
+        return self._frames
+
+    @property
     def bytes_waiting(self) -> int:
         """Bytes of frames that are not committed."""
         return self._end - self._trimmed

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ticks_platform.errors import ActionRequiredError
-from ticks_platform.timescale import sql_files
+from ticks_platform.timescale import gone, sql_files
 from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.candles.candles import ONE_MINUTE
 from ticks_platform.timescale.policies.settings import FILE, Kind, Policy, Terms
@@ -124,6 +124,7 @@ def apply(cursor: Cursor, policy: Policy, terms: Terms | None) -> Applied:
     changes = []
     for job in jobs:
         if job is not kept:
+            _note_dropped(cursor, policy, job)
             cursor.execute(sql_files.read("policies/remove.sql"), {"job_id": job.job_id})
             changes.append(f"removed job {job.job_id}, which is not declared")
     if terms is None:
@@ -194,6 +195,18 @@ def _refuse_to_delete(cursor: Cursor, policy: Policy, terms: Terms) -> None:
             f"{policy.name} is left as it is: {lost}. Choose a shorter start_offset for refresh.{policy.table} in "
             f"{FILE}, one that ends before them"
         )
+
+
+def _note_dropped(cursor: Cursor, policy: Policy, job: Job) -> None:
+    """Note in the account what a retention policy of TimescaleDB's own has dropped: it notes nothing itself."""
+    drop_after = job.terms.get("drop_after")
+    if policy.kind is not Kind.RETENTION or job.own or drop_after is None or policy.table not in gone.TIME_COLUMNS:
+        return
+    cursor.execute("SELECT to_regclass('ticks_platform.feed_hour') IS NOT NULL, now() - %s", (drop_after,))
+    (counted, cutoff) = cursor.fetchone() or (False, None)
+    if counted:
+        reason = f"job {job.job_id} of TimescaleDB's own, drop_after {drop_after}"
+        gone.declare(cursor, policy.table, until=cutoff, declared_by="retention", reason=reason)
 
 
 def _kept(jobs: list[Job], terms: Terms) -> Job | None:

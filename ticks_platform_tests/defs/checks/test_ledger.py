@@ -126,13 +126,30 @@ def test_official_prices_and_corrections_are_counted(database: Database, check: 
         assert f"{rows} rows in {table}" in (evaluation.description or "")
 
 
-@pytest.mark.parametrize("name", ["ledger_balances", "every_tick_is_there"])
-def test_dropped_chunks_are_no_loss(database: Database, check: Check, name: str) -> None:
+def test_dropped_chunks_are_an_error_until_they_are_declared(
+    database: Database, check: Check, platform: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
     store(database, 5)
     with database.transaction() as cursor:
         cursor.execute("SELECT drop_chunks('stocks_real_time', now() + INTERVAL '2 days')")
         assert cursor.rowcount == 1
-    assert check(name).passed
+    for name in ("ledger_balances", "every_tick_is_there"):
+        evaluation = check(name)
+        assert not evaluation.passed
+        assert evaluation.severity is dg.AssetCheckSeverity.ERROR
+        assert "5 rows of stocks_real_time" in (evaluation.description or "")
+        assert "`ticks declare gone stocks_real_time" in (evaluation.description or "")
+    job = platform.resolve_job_def("declare_gone")
+    for dry_run in (True, False):
+        config = {"table": "stocks_real_time", "reason": "a test", "dry_run": dry_run}
+        run_config = {"ops": {"declare_rows_gone": {"config": config}}}
+        result = job.execute_in_process(instance=instance, run_config=run_config)
+        assert result.success
+        assert check("ledger_balances").passed is not dry_run
+    assert check("every_tick_is_there").passed
+    with database.transaction() as cursor:
+        cursor.execute("SELECT rows::int, reason FROM ticks_platform.feed_gone")
+        assert cursor.fetchall() == [(5, "a test")]
 
 
 def test_hours_that_disagree_with_the_ledger_are_found(database: Database, check: Check) -> None:
@@ -168,6 +185,40 @@ def test_a_journal_that_cannot_be_read_is_reported(check: Check, journals: Path,
     evaluation = check(name)
     assert not evaluation.passed
     assert "stocks.sqlite3" in (evaluation.description or "")
+
+
+def test_a_journal_of_a_machine_that_is_gone_is_an_error_until_it_is_declared_lost(
+    database: Database, check: Check, platform: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    with database.transaction() as cursor:
+        cursor.execute("INSERT INTO ticks_platform.feed VALUES ('stocks', 'twelve_data', true)")
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed_checkpoint (feed, journal_id, position, frames, frames_before, "
+            "committed_at, host, machine, file, heard_at, heard_from, heard_to, heard_frames, is_open) "
+            "SELECT 'stocks', gen_random_uuid(), 0, 0, 0, now(), 'lima', 'a1', '/j/stocks.sqlite3', "
+            "'2026-11-26 08:00:00+00', 0, 70000, 3913, true RETURNING journal_id::text"
+        )
+        (journal,) = cursor.fetchone() or ("",)
+    evaluation = check("ledger_balances")
+    assert not evaluation.passed
+    assert evaluation.severity is dg.AssetCheckSeverity.ERROR
+    assert (evaluation.description or "").startswith(
+        "3,913 frames (70,000 bytes, or more, since its run did not end) wait in /j/stocks.sqlite3 on lima (machine "
+        "a1), a journal of feed stocks not found here, last heard of at 2026-11-26 08:00:00 UTC."
+    )
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE ticks_platform.feed_checkpoint SET frames = 3913, position = 70000")
+    evaluation = check("ledger_balances")
+    assert not evaluation.passed
+    assert evaluation.severity is dg.AssetCheckSeverity.WARN
+    job = platform.resolve_job_def("declare_lost")
+    for dry_run in (True, False):
+        config = {"journal": journal, "reason": "its disk is broken", "dry_run": dry_run}
+        run_config = {"ops": {"declare_journal_lost": {"config": config}}}
+        assert job.execute_in_process(instance=instance, run_config=run_config).success
+        with database.transaction() as cursor:
+            cursor.execute("SELECT lost_reason FROM ticks_platform.feed_checkpoint")
+            assert cursor.fetchall() == [(None if dry_run else "its disk is broken",)]
 
 
 @pytest.mark.usefixtures("database")

@@ -1,0 +1,20 @@
+-- Adds rows that are gone to the account, by hour, and says who declared it and why. One row: their number.
+WITH declared AS (
+    SELECT * FROM unnest(%(feeds)s::text[], %(hours)s::timestamptz[], %(numbers)s::bigint[]) AS given (feed, hour, number)
+),
+noted AS (
+    UPDATE ticks_platform.feed_hour AS counted
+    SET gone = gone + declared.number
+    FROM declared
+    WHERE counted.destination = %(destination)s AND counted.feed = declared.feed AND counted.hour = declared.hour
+    RETURNING declared.number
+)
+INSERT INTO ticks_platform.feed_gone (table_name, begins_at, ends_at, rows, declared_by, reason)
+SELECT
+    %(destination)s,
+    (SELECT min(hour) FROM declared),
+    (SELECT max(hour) + INTERVAL '1 hour' FROM declared),
+    (SELECT sum(number) FROM noted),
+    %(declared_by)s,
+    %(reason)s
+RETURNING rows;
