@@ -12,8 +12,9 @@ from pathlib import Path
 import filelock
 
 from embedded_timescale.errors import EmbeddedError
-from embedded_timescale.install import engine_version, ensure_engine, install_dir, report
+from embedded_timescale.install import engine_version, ensure_engine, install_dir
 from embedded_timescale.node import run_bridge
+from embedded_timescale.npm import report
 
 FORMAT_VERSION = 1
 POSTGRES_MAJOR = "17"

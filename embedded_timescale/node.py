@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from embedded_timescale.errors import EmbeddedError
-from embedded_timescale.install import BRIDGE_DIR, node_executable
+from embedded_timescale.install import BRIDGE_DIR
+from embedded_timescale.npm import node_executable
 
 _KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 

@@ -23,11 +23,15 @@ LAYERS = {
     "local_feeds": {"feeds", "ticks_standin"},
     "subscribing": {"feeds", "timescale", "local_feeds", "ticks_standin"},
     "diagnosis": {"feeds", "ingestion", "timescale", "local_feeds"},
+    "live": {"feeds", "ingestion", "timescale", "embedded_timescale"},
     "pictures": set(),
     "alerts": set(),
     "defs": {"feeds", "ingestion", "timescale", "local_feeds", "ticks_standin", "pictures", "alerts"},
     "component": {"definitions"},
-    "cli": {"feeds", "ingestion", "timescale", "local_feeds", "diagnosis", "ticks_standin", "embedded_timescale"},
+    "cli": {
+        *("feeds", "ingestion", "timescale", "local_feeds", "diagnosis", "live"),
+        *("ticks_standin", "embedded_timescale"),
+    },
 }
 """What each layer of ticks_platform may import beside itself and what is below all layers."""
 

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 import psycopg2
 import pytest
+import requests
 
 pytestmark = pytest.mark.full
 
@@ -80,6 +81,9 @@ def test_it_has_what_lies_beside_the_package(wheel: Path, repository_root: Path)
     } <= names
     assert any(name.startswith("ticks_platform/grafana/") for name in names)
     assert any(name.startswith("ticks_platform/cli/templates/") for name in names)
+    static = repository_root / "ticks_platform" / "live" / "static"
+    assert {f"ticks_platform/live/static/{path.name}" for path in static.iterdir()} <= names
+    assert "ticks_platform/live/npm/package-lock.json" in names
     assert not any("test" in name.partition("/")[0] for name in names)
 
 
@@ -100,7 +104,10 @@ def test_from_init_to_candles(environment: Path, variables: dict[str, str], tmp_
     assert doctor.returncode == 0, doctor.stdout
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
-    with (tmp_path / "dev.log").open("wb") as log, running(["ticks", "dev", "--port", str(port)], demo, variables, log):
+    taken = socket.create_server(("127.0.0.1", 0))
+    live_port = taken.getsockname()[1]
+    command = ["ticks", "dev", "--port", str(port), "--live-port", str(live_port)]
+    with closing(taken), (tmp_path / "dev.log").open("wb") as log, running(command, demo, variables, log):
         url = ticks("database", "url", cwd=demo).stdout.strip()
         deadline = time.monotonic() + PATIENCE
         while not _candles(url):
@@ -108,6 +115,15 @@ def test_from_init_to_candles(environment: Path, variables: dict[str, str], tmp_
             time.sleep(1)
         status = ticks("status", cwd=demo)
         assert re.search(r"stand_in: (streaming|subscribing)", status.stdout), status.stdout
+        said = (tmp_path / "dev.log").read_text(encoding="utf-8")
+        (page,) = re.findall(r"^live page: (http://127\.0\.0\.1:\d+)$", said, re.MULTILINE)
+        assert f"port {live_port} is taken; the live page uses {page.rpartition(':')[2]}" in said
+        candles = requests.get(f"{page}/api/candles", params={"symbol": "AAPL", "interval": "1m"}, timeout=30)
+        assert candles.ok, candles.text
+        assert requests.get(f"{page}/vendor/lightweight-charts.mjs", timeout=120).ok
+        assert "Live candles" in requests.get(page, timeout=30).text
+    with pytest.raises(requests.ConnectionError):
+        requests.get(page, timeout=5)
     assert ticks("database", "stop", cwd=demo).stdout == "stopped\n"
 
 

@@ -1,4 +1,4 @@
-"""``ticks dev``: `dagster dev` for the project in this folder."""
+"""``ticks dev``: `dagster dev` for the project in this folder, and the live page."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,9 +19,11 @@ import click
 import psycopg2
 
 import embedded_timescale
+from ticks_platform.cli.live import listen
 from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import CommandError, project
 from ticks_platform.feeds.settings import load_settings
+from ticks_platform.live import server
 from ticks_platform.paths import make_private, state_dir
 from ticks_platform.timescale.adoption import relations
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
@@ -29,13 +32,17 @@ from ticks_platform.timescale.policies.settings import load_policies
 STOP_SECONDS = 15.0
 """Seconds that Dagster and its runs have to end after Ctrl-C; what is left then is killed."""
 
+LIVE_RESTART_SECONDS = 5.0
+"""Seconds between starts of the live page, should it end by itself."""
+
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the web UI.")
 @click.option("--port", default=3000, show_default=True, help="Port of the web UI.")
+@click.option("--live-port", type=int, help="Port of the live page, on loopback. Default: the one after --port.")
 @click.pass_context
-def dev(context: click.Context, host: str, port: int) -> None:
-    """Run the platform and Dagster's web UI until Ctrl-C or SIGTERM.
+def dev(context: click.Context, host: str, port: int, live_port: int | None) -> None:
+    """Run the platform, Dagster's web UI and the live page until Ctrl-C or SIGTERM.
 
     What is kept is in the project: Dagster's history in .dagster_home, journals and the embedded database in .ticks.
     The embedded database ends five minutes after its last client, a stand-in two minutes after its feed.
@@ -49,6 +56,8 @@ def dev(context: click.Context, host: str, port: int) -> None:
     load_policies(root / "policies.yaml")
     _check_port(host, port)
     environment = {**os.environ, "TICKS_PROJECT_DIR": str(root)}
+    # Dagster's word that something of it may change is for whoever writes the platform.
+    environment.setdefault("PYTHONWARNINGS", "ignore:Parameter,ignore:Function")
     if environment.pop("DAGSTER_HOME", None):
         echo("DAGSTER_HOME is unset here, so that dagster.yaml of this project is used", err=True)
     # Dagster's history has what runs have logged, and the journals what a feed has sent.
@@ -61,8 +70,14 @@ def dev(context: click.Context, host: str, port: int) -> None:
             except embedded_timescale.EmbeddedError as error:
                 raise CommandError(str(error)) from error
         _check_tables(Database.from_environment())
-        command = [str(_beside_python("dagster")), "dev", "--host", host, "--port", str(port)]
-        context.exit(_run(command, root, environment))
+        command = [str(_beside_python("dagster")), "dev", "--host", host, "--port", str(port), "--log-level", "warning"]
+        with listen(live_port if live_port is not None else port + 1 if port else 0) as listening:
+            url = server.address(listening)
+            # The assets link to it.
+            environment["TICKS_LIVE_URL"] = url
+            live = LivePage(listening, root, environment)
+            ready = _Ready(host, port, f"Dagster: http://{host}:{port}\nlive page: {url}")
+            context.exit(_run(command, root, environment, live, ready))
 
 
 def _check_tables(database: Database) -> None:
@@ -101,7 +116,70 @@ def _only_one(root: Path) -> Iterator[None]:
         yield
 
 
-def _run(command: list[str], root: Path, environment: dict[str, str]) -> int:
+class LivePage:
+    """The process of the live page. It is started again should it end; the socket stays, so its address does too."""
+
+    def __init__(self, listening: socket.socket, root: Path, environment: dict[str, str]) -> None:
+        self._listening = listening
+        self._root = root
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = float("-inf")
+
+    def keep_running(self) -> None:
+        """Start it, if it does not run."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        if time.monotonic() < self._started_at + LIVE_RESTART_SECONDS:
+            return
+        if self._process is not None:
+            echo(f"the live page ended with exit code {self._process.returncode}; starting it again", err=True)
+        self._started_at = time.monotonic()
+        fd = self._listening.fileno()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "ticks_platform.cli.main", "live", "--fd", str(fd)],
+            cwd=self._root,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            pass_fds=(fd,),
+            start_new_session=True,
+        )
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
+    def kill(self, seconds: float) -> None:
+        """Kill it if it does not end within these seconds."""
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+            self._process.kill()
+            self._process.wait()
+
+
+class _Ready:
+    """Says where everything is once the web UI accepts connections, so that it comes after the lines of the start."""
+
+    def __init__(self, host: str, port: int, text: str) -> None:
+        self._address = (host, port)
+        self._text: str | None = text
+
+    def look(self) -> None:
+        """Look whether it does, and say so once."""
+        if self._text is None:
+            return
+        if self._address[1]:
+            try:
+                socket.create_connection(self._address, timeout=1.0).close()
+            except OSError:
+                return
+        echo(self._text)
+        self._text = None
+
+
+def _run(command: list[str], root: Path, environment: dict[str, str], live: LivePage, ready: _Ready) -> int:
     """Run until it ends or a signal comes; then end it with all its processes. Returns the exit code.
 
     In a session of its own, since Dagster ends all of its processes only if each of them gets the signal.
@@ -113,7 +191,9 @@ def _run(command: list[str], root: Path, environment: dict[str, str]) -> int:
     process = subprocess.Popen(command, cwd=root, env=environment, start_new_session=True)
     try:
         while process.poll() is None and not stop.wait(0.2):
-            pass
+            live.keep_running()
+            ready.look()
+        live.stop()
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
@@ -122,6 +202,7 @@ def _run(command: list[str], root: Path, environment: dict[str, str]) -> int:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        live.kill(2.0)
     return 0 if stop.is_set() else process.returncode
 
 

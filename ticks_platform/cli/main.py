@@ -16,6 +16,7 @@ from ticks_platform.errors import TicksPlatformError
 _COMMANDS = {
     "init": "init",
     "dev": "dev",
+    "live": "live",
     "ingest": "ingest",
     "doctor": "doctor",
     "status": "status",

@@ -20,6 +20,9 @@ class Frame(NamedTuple):
     """Nanoseconds by which the wall clock, which `received_at` is of, was set since this process began."""
     correction: int = 0
     """Nanoseconds to add to `received_at`, since that clock is wrong, as far as is known at arrival."""
+    covered_until: int | None = None
+    """By the same clock: the moment up to which all that was sent on the connection has arrived, as this frame proves.
+    0 if that is unknown. Only the first of frames that arrived together has it."""
 
 
 class Tick(msgspec.Struct, frozen=True, gc=False):

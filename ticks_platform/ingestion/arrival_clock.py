@@ -111,6 +111,9 @@ class ArrivalClock:
             if isinstance(change.notice, ClockDoubt):
                 self._doubt, self._doubted_at = change.notice.detail, steady()
                 self.doubts += 1
+                if not self._was_confirmed(number, change.stepped):
+                    # What was covered by a clock that nobody confirmed may be any other time: rather a gap too long.
+                    change = change._replace(covered_until=None, alive_until=None)
             self._follow(number, change.stepped, after)
             if change.state in (State.BACKING_OFF, State.REFUSED, State.CLOSED):
                 self._stepped.pop(number, None)
@@ -124,6 +127,11 @@ class ArrivalClock:
                 covered_until=None if change.covered_until is None else change.covered_until + before,
                 alive_until=None if change.alive_until is None else change.alive_until + before,
             )
+
+    def _was_confirmed(self, number: int, stepped: int) -> bool:
+        """Whether the wall clock as it was before it was set is known to be right or wrong; also if it was not set."""
+        before = self._stepped.get(number, stepped)
+        return before == stepped or bool(self.provider.of(self.epoch, number).judge(before).by)
 
     def follow(self, move: Callable[[int, int], None], change: Change | None = None) -> None:
         """Call `move` with each open connection whose times turned out to be wrong, and by how many nanoseconds.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -89,8 +89,12 @@ def feeds(cursor: Cursor, names: Sequence[str]) -> list[FeedStatus]:
 
 
 def _status(cursor: Cursor, feed: str, row: dict[str, Any]) -> FeedStatus:
+    def position_of(journal_id: str) -> int:
+        cursor.execute("SELECT position FROM ticks_platform.feed_checkpoint WHERE journal_id = %s", (journal_id,))
+        return int((cursor.fetchone() or (0,))[0])
+
     age = row.get("heartbeat_age")
-    frames, size = _waiting(cursor, feed)
+    frames, size = waiting(feed, position_of)
     return FeedStatus(
         feed=feed,
         enabled=row.get("enabled", True),
@@ -108,20 +112,16 @@ def _status(cursor: Cursor, feed: str, row: dict[str, Any]) -> FeedStatus:
     )
 
 
-def _waiting(cursor: Cursor, feed: str) -> tuple[int, int]:
-    """Frames and bytes in this machine's journals of a feed beyond their checkpoints."""
+def waiting(feed: str, position_of: Callable[[str], int]) -> tuple[int, int]:
+    """Frames and bytes in this machine's journals of a feed beyond their checkpoints, of which one has to tell."""
     frames = size = 0
     for path in journal_pair(journal_path(feed)):
         if not path.exists():
             continue
         try:
             with journal_view(path) as journal:
-                cursor.execute(
-                    "SELECT position FROM ticks_platform.feed_checkpoint WHERE journal_id = %s", (journal.journal_id,)
-                )
-                position = (cursor.fetchone() or (0,))[0]
-                waiting = journal.waiting_after(position)
+                found = journal.waiting_after(position_of(journal.journal_id))
         except JournalError:
             continue  # another program's file; `ticks doctor` says so
-        frames, size = frames + waiting.frames, size + waiting.bytes
+        frames, size = frames + found.frames, size + found.bytes
     return frames, size

@@ -170,6 +170,7 @@ def test_wrong_settings_are_named(project: Path, old: str, new: str, field: str)
     assert f"{field}: " in str(wrong.value)
 
 
+@pytest.mark.full
 def test_wrong_settings_fail_the_location(repository_root: Path, project: Path) -> None:
     (project / "feeds.yaml").write_text("feeds: {stocks: {provider: bloomberg, symbols: [AAPL]}}", encoding="utf-8")
     built = build_location(repository_root, project)

@@ -88,6 +88,7 @@ def test_an_asset_of_ones_own_is_loaded_and_materialized(database: Database, tmp
     assert {"widest_minutes", "latest_closes", "one_minute_candle"} <= set(keys)
 
 
+@pytest.mark.full
 def test_a_connector_of_ones_own_streams_and_survives_a_restart_of_its_exchange(
     database: Database, processes: list[subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:

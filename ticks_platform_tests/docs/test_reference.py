@@ -116,7 +116,10 @@ def test_every_command_and_option_is_listed(name: str) -> None:
     listed = set(re.findall(r"--[a-z][a-z-]*", section))
     commands = command.commands.values() if isinstance(command, click.Group) else [command]
     options = {
-        max(option.opts, key=len) for each in commands for option in each.params if isinstance(option, click.Option)
+        max(option.opts, key=len)
+        for each in commands
+        for option in each.params
+        if isinstance(option, click.Option) and not option.hidden
     }
     assert options - {"--help"} == listed
     if isinstance(command, click.Group):

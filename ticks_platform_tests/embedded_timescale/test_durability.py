@@ -20,6 +20,7 @@ HYPERTABLE = """
 """
 
 
+@pytest.mark.full
 def test_the_first_statement_after_a_restart_fills_chunks(scratch: Path, connect: Connect) -> None:
     data_dir = scratch / "db"
     run(connect(embedded_timescale.ensure_running(data_dir)), HYPERTABLE)

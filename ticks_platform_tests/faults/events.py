@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ticks_standin import RawFrame
 
-SYMBOLS = ("AAPL", "BTC/USD", "EUR/USD", "BRK.B", "ÆRØ😀", "A" * 300)
+SYMBOLS = ("AAPL", "BTC/USD", "EUR/USD", "BRK.B", "ÆRØ😀", "A" * 100)
 
 HUGE = 900_000
 """Bytes of padding of a huge frame; the usual limit of websockets and of providers is a megabyte."""

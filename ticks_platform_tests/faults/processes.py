@@ -68,12 +68,13 @@ class EmbeddedServer:
         return pid
 
 
-def wait_until(what: str, condition: Callable[[], bool]) -> None:
-    """Wait until the condition holds. Raises CampaignError if it does not within PATIENCE."""
-    deadline = time.monotonic() + PATIENCE
+def wait_until(what: str, condition: Callable[[], bool], within: float | None = None) -> None:
+    """Wait until the condition holds. Raises CampaignError if it does not within so many seconds, or PATIENCE."""
+    within = PATIENCE if within is None else within
+    deadline = time.monotonic() + within
     while not condition():
         if time.monotonic() > deadline:
-            raise CampaignError(f"not within {PATIENCE:g} s: {what}")
+            raise CampaignError(f"not within {within:g} s: {what}")
         time.sleep(_POLL_INTERVAL)
 
 

@@ -15,6 +15,7 @@ _forked = multiprocessing.get_context("forkserver")
 _forked.set_forkserver_preload(
     [
         "ticks_platform_tests.faults.ingester",
+        "ticks_platform_tests.field.machine",
         "ticks_platform_tests.support.follower",
         "ticks_platform_tests.support.repairing",
         *(f"ticks_platform.cli.{name}" for name in ("database", "doctor", "explain", "init", "journals", "status")),
@@ -29,6 +30,11 @@ class Child:
         """The function returns the exit code. Output is appended to `log`."""
         self._process = _forked.Process(target=_run, args=(dict(os.environ), log, function, arguments), daemon=True)
         self._process.start()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process."""
+        return self._process.pid
 
     @property
     def exit_code(self) -> int | None:

@@ -27,6 +27,8 @@ FILES = (
 
 _JOBS = "SELECT EXISTS (SELECT FROM timescaledb_information.jobs WHERE job_id >= 1000)"
 
+_POLICIES = "SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE job_id >= 1000"
+
 _ROWS = """
 SELECT string_agg(
     format(
@@ -170,7 +172,9 @@ class PlatformDatabase:
             with self._database.transaction() as cursor:
                 cursor.execute(_JOBS)
                 if cursor.fetchone() != (False,):
-                    return False  # a running job may lock a table
+                    if self._native:
+                        return False  # a running job may lock a table
+                    cursor.execute(_POLICIES)
                 cursor.execute(_CHUNKS)
                 cursor.execute(_ROWS)
                 (deletions,) = cursor.fetchone() or ("",)

@@ -86,7 +86,7 @@ def load_frames(database: Database, feed: FeedSettings, folder: Path, *frames: b
         loader = live_loader(database, feed, journal)
         if frames:
             now = time.time_ns()
-            journal.append([Frame(data, now, 1) for data in frames], epoch=1)
+            journal.append([Frame(data, now, 1) for data in frames], epoch=loader._lease.epoch)
         journal.stop_appending()
         loader.run()
         return loader.metrics

@@ -73,6 +73,14 @@ def test_refreshes_are_undone(database: Database, platform_database: PlatformDat
     assert identity(database) == created
 
 
+def test_policies_are_deleted(database: Database, platform_database: PlatformDatabase) -> None:
+    with database.autocommit() as cursor:
+        cursor.execute("SELECT add_retention_policy('stocks_real_time', INTERVAL '100 years')")
+        cursor.execute(TICKS)
+    assert rows(platform_database.reset()) == 0
+    assert one(database, "SELECT count(*) FROM timescaledb_information.jobs WHERE job_id >= 1000") == 0
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -81,7 +89,6 @@ def test_refreshes_are_undone(database: Database, platform_database: PlatformDat
         "ALTER MATERIALIZED VIEW one_hour_candle SET (timescaledb.materialized_only = true)",
         "GRANT SELECT ON stocks_real_time TO PUBLIC",
         "DROP TABLE ticks_platform.rejected_event",
-        "SELECT add_retention_policy('stocks_real_time', INTERVAL '100 years')",
         "CREATE INDEX another ON stocks_real_time (price)",
         "DROP MATERIALIZED VIEW one_minute_candle CASCADE",
     ],

@@ -3,16 +3,20 @@
 import dagster as dg
 
 from ticks_platform.defs.candles import chart
-from ticks_platform.defs.common.labels import KINDS, LIVE, OWNERS, REFRESH_POOL, defined_in
+from ticks_platform.defs.common.labels import KINDS, LIVE, OWNERS, REFRESH_POOL, defined_in, live_page
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.defs.common.schema import table_metadata
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.adoption.relations import require_own_tables
 from ticks_platform.timescale.candles import candles, definitions
 from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
+from ticks_platform.timescale.candles.explanation import WIDTHS
 
 
 def _candle(candle: Candle, *, description: str) -> dg.Definitions:
+    interval = next(name for name, other in WIDTHS.items() if other is candle)
+    description, link = live_page(description, interval=interval)
+
     @dg.asset(
         name=candle.name,
         deps=[candle.source],
@@ -20,7 +24,7 @@ def _candle(candle: Candle, *, description: str) -> dg.Definitions:
         owners=OWNERS,
         kinds=KINDS,
         pool=REFRESH_POOL,
-        metadata=defined_in(candle.file),
+        metadata={**defined_in(candle.file), **link},
         description=description,
     )
     def asset(ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:

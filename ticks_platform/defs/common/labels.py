@@ -1,6 +1,8 @@
 """What assets and jobs say of themselves: owners, kinds, pools, tags, and the file that defines them."""
 
+import os
 from typing import Any
+from urllib.parse import urlencode
 
 import dagster as dg
 
@@ -22,6 +24,15 @@ def defined_in(file: str) -> dict[str, Any]:
         "definition": dg.MetadataValue.md(f"```sql\n{sql_files.read(file)}\n```"),
         "file": dg.MetadataValue.path(f"sql/{file}"),
     }
+
+
+def live_page(description: str, **query: str) -> tuple[str, dict[str, Any]]:
+    """Description and metadata of an asset with the address of the live page, where `ticks dev` serves it."""
+    url = os.environ.get("TICKS_LIVE_URL")
+    if not url:
+        return description, {}
+    address = f"{url}/?{urlencode(query)}" if query else url
+    return f"{description}\n\n[Live page]({address})", {"live page": dg.MetadataValue.url(address)}
 
 
 READER_TAG = ("ticks/grants", "reader")

@@ -39,7 +39,7 @@ def _ask(
         return Report(problems=(str(error),))
     if api is None:
         return Report()
-    follower = actions.Follower(feed=feed, api=api, database=ticks_database.database, owner=context.run_id)
+    follower = actions.Follower(feed=feed, api=api, database=ticks_database.database, owner=context.run.run_id)
     report = follower.run(seconds=seconds)
     for problem in report.problems:
         context.log.warning(f"feed '{feed.name}': {problem}")

@@ -60,7 +60,7 @@ def instrument_reference() -> dg.Definitions:
             if reference is None:
                 continue
             report = asking.Asking(
-                feed=feed, reference=reference, database=ticks_database.database, owner=context.run_id
+                feed=feed, reference=reference, database=ticks_database.database, owner=context.run.run_id
             ).run(seconds=ends_at - time.monotonic())
             for problem in report.problems:
                 context.log.warning(f"feed '{feed.name}': {problem}")

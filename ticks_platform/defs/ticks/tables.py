@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from ticks_platform.defs.common.labels import KINDS, LIVE, OWNERS, defined_in
+from ticks_platform.defs.common.labels import KINDS, LIVE, OWNERS, defined_in, live_page
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.defs.common.schema import table_metadata
 from ticks_platform.timescale import sql_files
@@ -12,18 +12,19 @@ from ticks_platform.timescale.adoption.relations import require_own_tables
 @dg.definitions
 def stocks_real_time() -> dg.Definitions:
     """The asset `stocks_real_time`, the hypertable of ticks."""
+    description, link = live_page(
+        "The ticks: one row per price event, in a TimescaleDB hypertable with chunks of one day. Materializing it "
+        "creates the table and the machinery of ingestion where they are missing; ingestion runs report here what "
+        "they load."
+    )
 
     @dg.asset(
         name="stocks_real_time",
         group_name="ticks",
         owners=OWNERS,
         kinds=KINDS,
-        metadata=defined_in("schema/stocks_real_time.sql"),
-        description=(
-            "The ticks: one row per price event, in a TimescaleDB hypertable with chunks of one day. Materializing it "
-            "creates the table and the machinery of ingestion where they are missing; ingestion runs report here what "
-            "they load."
-        ),
+        metadata={**defined_in("schema/stocks_real_time.sql"), **link},
+        description=description,
     )
     def asset(ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
         # Two transactions: the machinery waits for the leases of loaders, which wait for the locks of the tables.

@@ -64,6 +64,10 @@ UNREACHABLE_MAX_DELAY = 4.0
 DRAIN_CHECK_INTERVAL = 50_000_000
 """Nanoseconds between checks whether everything that has arrived was read, and whether the clocks agree."""
 
+HANDING_PAUSE, READING_PAUSE = 100_000_000, 600_000_000
+"""Nanoseconds that the journal takes for a group, or from one look at the socket to the next, after which frames may
+wait at the provider: it cannot send while the socket is full, so an empty one does not prove that all has arrived."""
+
 MAX_GROUP_FRAMES = 512
 MAX_GROUP_BYTES = 1 << 20
 """Limits of one call of `on_frames`."""
@@ -100,6 +104,11 @@ class FeedConnection:
         self._group: list[Frame] = []
         self._group_bytes = 0
         self._look_at = 0
+        self._looked_at = 0
+        self._has_paused = False
+        """Whether reading has paused for so long since the last ping that frames may wait at the provider."""
+        self._proof: bytes | None = None
+        """The payload of the ping whose answer proves that what waited at the provider has arrived, or None."""
         self._state = StateTracker(on_change, feed=feed)
         self._backoff = backoff or Backoff(base=BACKOFF_BASE, cap=BACKOFF_CAP)
         self._escalation = Escalation(silence) if silence else None
@@ -194,6 +203,7 @@ class FeedConnection:
     def _run_connection(self) -> None:
         endpoint = self._connector.endpoint()
         self._dialled = endpoint.url
+        self._looked_at, self._has_paused, self._proof = 0, False, None
         self._state.change(State.CONNECTING, endpoint.public_url)
         websocket = self._connect(endpoint)
         if websocket is None:
@@ -250,6 +260,8 @@ class FeedConnection:
                     session.handle_frame(data)
                 elif opcode == PONG:
                     self._state.answered()
+                    if data == self._proof:
+                        self._proof = None
                 elif opcode == CLOSE:
                     raise ConnectionLostError(f"the provider closed the connection ({_close_reason(data)})")
             if (
@@ -274,6 +286,14 @@ class FeedConnection:
         if now >= self._look_at:
             self._look_at = now + DRAIN_CHECK_INTERVAL
             self._state.look_at_clocks()
+        if self._looked_at and now - self._looked_at > READING_PAUSE:
+            self._has_paused = True
+        self._looked_at = now
+        if self._has_paused:
+            self._has_paused, self._proof = False, b"%d" % now
+            websocket.ping(self._proof)
+        if self._proof is not None:
+            return
         if (before is None or now - before >= DRAIN_CHECK_INTERVAL) and websocket.is_drained:
             self._state.drained_at = now
 
@@ -302,13 +322,23 @@ class FeedConnection:
 
     def _buffer(self, data: bytes) -> None:
         stepped = self._state.watch.stepped
-        self._group.append(Frame(data, boottime_ns() + BEGIN + stepped, self._state.connection, stepped))
+        received_at = boottime_ns() + BEGIN + stepped
+        if self._group:
+            self._group.append(Frame(data, received_at, self._state.connection, stepped))
+        else:
+            # A frame's arrival does not tell that: it may have waited in the socket, with others behind it.
+            drained_at = self._state.drained_at
+            covered_until = 0 if drained_at is None else drained_at + BEGIN + stepped
+            self._group.append(Frame(data, received_at, self._state.connection, stepped, covered_until=covered_until))
         self._group_bytes += len(data)
 
     def _flush(self) -> None:
         if self._group:
             group, self._group, self._group_bytes = self._group, [], 0
+            began = boottime_ns()
             self._on_frames(group)
+            if boottime_ns() - began > HANDING_PAUSE:
+                self._has_paused = True
 
 
 def _close_reason(data: bytes) -> str:

@@ -28,6 +28,10 @@ REFUSAL_GRACE = 1.0
 """Seconds without an answer after which the unanswered channels of a request of several messages are those that one of
 its messages was refused with."""
 
+REFUSED_AGAIN, REFUSED_AGAIN_CAP = 30.0, 900.0
+"""Seconds after which channels that a limit refused are requested again, and twice as many each time, at most the cap.
+A provider that still counts the connection before this one refuses what it accepts a moment later."""
+
 _MINUTE = 60.0
 
 
@@ -90,6 +94,9 @@ class Subscriptions:
         """Channels that failed since the last `expire`, with the reason of each."""
         self._acknowledged: set[str] = set()
         self._settled: set[str] = set()
+        self._over_limit: dict[str, float | None] = {}
+        """Settled channels that a limit refused, with when they are requested again; None until the next `expire`."""
+        self._refused_again = REFUSED_AGAIN
         self._to_resubscribe: dict[str, None] = {}
         self._changed = False
         """Whether `due_messages` may return any; it is called ten times a second, for thousands of channels."""
@@ -185,18 +192,20 @@ class Subscriptions:
             middle = (len(channels) + 1) // 2
             self._halves.extendleft((_Half(channels[middle:], refused), _Half(channels[:middle], refused)))
             return
-        self._fail(channels, refused.reason)
+        self._fail(channels, refused.reason, is_limit=refused.is_limit)
         if refused.is_limit:
             # What does not fit alone does not fit with others.
             over = [half for half in self._halves if half.refused.is_limit]
             self._halves = deque(half for half in self._halves if not half.refused.is_limit)
             for half in over:
-                self._fail(half.channels, refused.reason)
+                self._fail(half.channels, refused.reason, is_limit=True)
 
-    def _fail(self, channels: Iterable[str], reason: str) -> None:
+    def _fail(self, channels: Iterable[str], reason: str, *, is_limit: bool = False) -> None:
         failed = [channel for channel in channels if channel in self._desired]
         self._failed.update(dict.fromkeys(failed, reason))
         self._settled.update(failed)
+        if is_limit:
+            self._over_limit.update(dict.fromkeys(failed))
 
     def expire(self, now: float) -> ChannelsFailed | None:
         """The channels that failed since the last call: refused, or unanswered after ATTEMPTS.
@@ -212,7 +221,21 @@ class Subscriptions:
         while self._requests and now - self._requests[0].at >= ACKNOWLEDGE_TIMEOUT:
             self._expire(self._requests[0])
         failed, self._failed = self._failed, {}
+        self._request_again(now)
         return ChannelsFailed(failed) if failed else None
+
+    def _request_again(self, now: float) -> None:
+        """Let the channels that a limit refused some time ago be requested with the next `due_messages`."""
+        new = [channel for channel, at in self._over_limit.items() if at is None]
+        if new:
+            self._over_limit.update(dict.fromkeys(new, now + self._refused_again))
+            self._refused_again = min(2 * self._refused_again, REFUSED_AGAIN_CAP)
+        due = [channel for channel, at in self._over_limit.items() if at is not None and now >= at]
+        for channel in due:
+            del self._over_limit[channel]
+            self._settled.discard(channel)
+            self._attempts.pop(channel, None)
+        self._changed = self._changed or bool(due)
 
     def _expire(self, request: _Request) -> None:
         refused, complaint = request.refused, request.complaint
@@ -252,6 +275,8 @@ class Subscriptions:
 
     def _settle(self, channels: Collection[str]) -> None:
         self._settled.update(channel for channel in channels if channel in self._desired)
+        for channel in channels:
+            self._over_limit.pop(channel, None)
         for request in self._requests:
             request.quiet_since = None
             request.unanswered.difference_update(channels)
@@ -262,6 +287,7 @@ class Subscriptions:
         self._settled.difference_update(channels)
         for channel in channels:
             self._attempts.pop(channel, None)
+            self._over_limit.pop(channel, None)
         for request in self._requests:
             request.unanswered.difference_update(channels)
         self._requests = [request for request in self._requests if request.unanswered]

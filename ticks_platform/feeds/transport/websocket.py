@@ -117,8 +117,8 @@ class WebSocketConnection:
     def send(self, message: str) -> None:
         self._write(self._socket.send, message)
 
-    def ping(self) -> None:
-        self._write(self._socket.ping)
+    def ping(self, payload: bytes = b"") -> None:
+        self._write(self._socket.ping, payload)
 
     def send_close(self) -> None:
         self._write(self._socket.send_close)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from ticks_platform.ingestion.handover.equal_events import FIELDS, key_of
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import Lease
-from ticks_platform.ingestion.rows.decode import Decode, decode_groups
+from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, decode_groups
 from ticks_platform.ingestion.rows.tables import QUOTES, TICKS, Rows, Table
 from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import from_microseconds
@@ -64,30 +65,25 @@ def compare(cursor: Cursor, lease: Lease, groups: Iterable[FrameGroup], decode: 
     feed, journal_number = lease.feed, lease.journal_number
     positions: list[int] = []
     used: dict[str, Counter[tuple[Any, ...]]] = {table: Counter() for table in _STORED}
-    part: list[FrameGroup] = []
     since: int | None = None
-    for group in groups:
+    remaining = iter(groups)
+    while part := list(islice(remaining, _GROUPS)):
+        batch = decode_groups(part, decode)
         # What was stored before these frames arrived is something else, even if it is equal.
-        since = since or group.first_arrival - _EARLIER
-        part.append(group)
-        if len(part) == _GROUPS:
-            positions += _compare_part(cursor, feed, journal_number, part, decode, used, since)
-            part = []
-    if part:
-        positions += _compare_part(cursor, feed, journal_number, part, decode, used, since)
+        if since is None:
+            since = min(group.first_arrival for group in batch.groups) - _EARLIER
+        positions += _compare_batch(cursor, feed, journal_number, batch, used, since)
     return np.array(sorted(positions), dtype=np.int64)
 
 
-def _compare_part(
+def _compare_batch(
     cursor: Cursor,
     feed: str,
     journal_number: int,
-    part: list[FrameGroup],
-    decode: Decode,
+    batch: DecodedBatch,
     used: dict[str, Counter[tuple[Any, ...]]],
-    since: int | None,
+    since: int,
 ) -> list[int]:
-    batch = decode_groups(part, decode)
     positions: list[int] = []
     for table, rows in ((TICKS, batch.ticks), (QUOTES, batch.quotes)):
         events = list(_keys(table, rows))
@@ -99,7 +95,7 @@ def _compare_part(
                 "feed": feed,
                 "oldest": from_microseconds(min(key[1] for key, _ in events)),
                 "newest": from_microseconds(max(key[1] for key, _ in events)),
-                "since": from_microseconds((since or 0) // 1000),
+                "since": from_microseconds(since // 1000),
                 "journal": f"{journal_number:04x}",
             },
         )

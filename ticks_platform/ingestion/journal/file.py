@@ -70,13 +70,14 @@ class Contents(msgspec.Struct, array_like=True):
     # Journals of older releases do not have these.
     stepped: int | None = None
     correction: int = 0
+    covered_until: int | None = None
 
 
 def contents_of(frames: Sequence[Frame], *, epoch: int) -> Contents:
     """The contents of a group of frames that arrived together on one connection."""
     first = frames[0]
     arrivals, data = [frame.received_at for frame in frames], [frame.data for frame in frames]
-    return Contents(epoch, first.connection, arrivals, data, first.stepped, first.correction)
+    return Contents(epoch, first.connection, arrivals, data, first.stepped, first.correction, first.covered_until)
 
 
 class FrameGroup(NamedTuple):
@@ -94,6 +95,8 @@ class FrameGroup(NamedTuple):
     tell."""
     correction: int = 0
     """Nanoseconds to add to it, since it is wrong: as known when the group was appended, after decoding as it is."""
+    covered_until: int | None = None
+    """As `Frame.covered_until`; None if an older release did not tell."""
 
     @property
     def first_arrival(self) -> int:
@@ -284,18 +287,6 @@ class Reader:
                 self._close_if_unused()
                 self._lock.notify_all()
 
-    def groups(self, position: int, end: int) -> Iterator[FrameGroup]:
-        """Yield the groups from this position to this end. Raises sqlite3.Error and UnreadableError."""
-        with self.use() as connection:
-            rows = connection.execute(
-                "SELECT position, end, data FROM frame_group WHERE position >= ? AND position < ? ORDER BY position",
-                (position, end),
-            )
-            with contextlib.closing(rows):
-                for begin, until, data in rows:
-                    contents = decode(data, position=begin, end=until)
-                    yield FrameGroup(begin, until, *msgspec.structs.astuple(contents))
-
     def retire(self) -> None:
         """Close it as soon as nobody reads."""
         with self._lock:
@@ -310,6 +301,18 @@ class Reader:
     def _close_if_unused(self) -> None:
         if self._retired and not self._users:
             self._connection.close()
+
+
+def groups(connection: sqlite3.Connection, position: int, end: int) -> Iterator[FrameGroup]:
+    """Yield the groups from this position to this end. Raises sqlite3.Error and UnreadableError."""
+    rows = connection.execute(
+        "SELECT position, end, data FROM frame_group WHERE position >= ? AND position < ? ORDER BY position",
+        (position, end),
+    )
+    with contextlib.closing(rows):
+        for begin, until, data in rows:
+            contents = decode(data, position=begin, end=until)
+            yield FrameGroup(begin, until, *msgspec.structs.astuple(contents))
 
 
 class Opened(NamedTuple):
@@ -334,8 +337,7 @@ def open_file(
     """Open a journal for writing, or create it; call it under `open_lock`.
 
     A damaged file is set aside. `finish` ends what a cut-off rewrite has begun; on a full disk, `release` gives back
-    the space that is reserved for this. Raises JournalError and
-    JournalUnavailableError.
+    the space that is reserved for this. Raises JournalError and JournalUnavailableError.
     """
     try:
         try:

@@ -4,6 +4,8 @@ It is a SQLite file in WAL mode. Frames are appended in groups, one row per grou
 interpreter lock several times; that limits how fast a socket is read while another thread decodes. A group is handed to
 the operating system before its frames are decoded, so it survives the end of the process. A separate thread syncs the
 file, so power loss costs at most the last `sync_interval`, as long as the disk accepts the syncs.
+
+One module because all that appends, frees space and replaces the file does so under one lock.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from ticks_platform.ingestion.journal.file import (
 from ticks_platform.ingestion.journal.rewrite import finish, rewrite
 from ticks_platform.ingestion.journal.space import Room
 from ticks_platform.ingestion.journal.sync import SyncThread
+from ticks_platform.ingestion.journal.trimming import delete_before
 from ticks_platform.paths import make_private, open_lock
 
 __all__ = [
@@ -102,6 +105,7 @@ class Journal:
         self._blocked: str | None = None
         self._use(self._writer)
         self._reader = Reader(path)
+        self._is_open = True
         self._reserve.hold()
         self._sync = SyncThread(path, interval=sync_interval, rewrite=self._checkpoint_wal)
 
@@ -185,6 +189,11 @@ class Journal:
                 return []
             enough = self._next_read + max_bytes
             self._changed.wait_for(lambda: self._closing or self._end >= enough, linger)
+            try:
+                self._open_rewritten()
+            except sqlite3.OperationalError:
+                self._changed.wait(_ROOM_INTERVAL)
+                return []
         groups: list[FrameGroup] = []
         with self._translate_errors("read"):
             try:
@@ -248,9 +257,10 @@ class Journal:
             self._trimmed = max(self._trimmed, position)
             deleted = False
             try:
+                self._open_rewritten()
                 # While somebody reads, a deletion takes space and frees none.
                 if self._reserve.hold() and not self._room.is_blocked():
-                    self._delete_before(position)
+                    delete_before(self._writer, position)
                     deleted = True
             except sqlite3.OperationalError as error:
                 logger.warning("%s cannot be trimmed now: %s", self._path, error)
@@ -298,6 +308,7 @@ class Journal:
 
     def _find_room(self, size: int) -> str | None:
         """What takes the room, or None if there is room."""
+        self._open_rewritten()
         # What frees space must always have some: neither frames nor deletions get the last of it.
         if not self._reserve.hold() and not (self._rewrite() and self._reserve.held):
             raise sqlite3.OperationalError("database or disk is full")
@@ -318,7 +329,7 @@ class Journal:
 
     def _rewrite(self) -> bool:
         """Replace the file by one with the waiting frames only, if that frees space; whether it was done."""
-        if not self._room.for_copy(self.bytes_waiting):
+        if not self._is_open or not self._room.for_copy(self.bytes_waiting):
             return False
         with open_lock(self._path):
             if not self._is_owner():
@@ -330,36 +341,49 @@ class Journal:
                 logger.warning("%s cannot be rewritten now: %s", self._path, error)
                 self._reserve.hold()
                 return False
-            writer, reader = self._writer, self._reader
-            self._use(journal_file.connect(self._path))
-            self._reader = Reader(self._path)
-            self._identity = journal_file.identity(self._path)
+            writer, reader, self._is_open = self._writer, self._reader, False
+            with contextlib.suppress(sqlite3.OperationalError):
+                self._open_rewritten(is_locked=True)
         writer.close()
         reader.retire()
-        self._room.look_again()
-        if not self._reserve.hold() and reader.wait_unused(_BUSY_TIMEOUT):
+        # Others may have taken what the reserve gave back; then there is what the old file has.
+        if not (self._is_open and self._reserve.hold()) and reader.wait_unused(_BUSY_TIMEOUT):
             replaced.cut()
-            self._reserve.hold()
         replaced.close()
+        try:
+            self._open_rewritten()
+        except sqlite3.OperationalError as error:
+            logger.warning("%s cannot be opened now: %s", self._path, error)
+            return False
+        self._reserve.hold()
         return True
 
-    def _read(self) -> Iterator[FrameGroup]:
-        # A later owner may append after the end that is known here; its groups are not this owner's.
-        return self._reader.groups(self._next_read, self._end)
+    def _open_rewritten(self, *, is_locked: bool = False) -> None:
+        """Open the file that replaced the one before, if that is not done. Raises sqlite3.Error.
 
-    def _delete_before(self, position: int) -> None:
-        with self._writer:
-            # Not in a file: if a statement starts with a comment, Python 3.10 does not begin a transaction for it.
-            self._writer.execute(
-                """
-                UPDATE journal SET trimmed_position = max(trimmed_position, ?), trimmed_frames = coalesce(
-                    (SELECT frames_before + frames FROM frame_group WHERE position < ? ORDER BY position DESC LIMIT 1),
-                    trimmed_frames)
-                """,
-                (position, position),
-            )
-            # A group is committed whole, so the key is enough; a scan would delay the reading of the socket.
-            self._writer.execute("DELETE FROM frame_group WHERE position < ?", (position,))
+        `is_locked` tells whether the caller has its lock.
+        """
+        if self._is_open:
+            return
+        with contextlib.nullcontext() if is_locked else open_lock(self._path):
+            writer = journal_file.connect(self._path)
+            try:
+                self._reader = Reader(self._path)
+            except BaseException:
+                writer.close()
+                raise
+            self._use(writer)
+            self._identity = journal_file.identity(self._path)
+        self._is_open = True
+        self._room.look_again()
+
+    def _read(self) -> Iterator[FrameGroup]:
+        with contextlib.ExitStack() as reading:
+            with self._changed:
+                self._open_rewritten()
+                connection = reading.enter_context(self._reader.use())
+            # A later owner may append after the end that is known here; its groups are not this owner's.
+            yield from journal_file.groups(connection, self._next_read, self._end)
 
     @contextlib.contextmanager
     def _translate_errors(self, done: str) -> Iterator[None]:
@@ -397,4 +421,5 @@ class Journal:
         If a reader is active, a later checkpoint copies the rest.
         """
         with self._changed:
-            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if self._is_open:
+                self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()

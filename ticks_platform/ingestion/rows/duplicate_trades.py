@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ticks_platform.feeds.trade_ids import NO_IDENTITY, trade_days
 from ticks_platform.ingestion.rows import equal_trades
-from ticks_platform.ingestion.rows.equal_trades import BloomFilter, EqualTrades, Origin
+from ticks_platform.ingestion.rows.equal_trades import BloomFilter, Connection, Counted, EqualTrades, Origin
 from ticks_platform.ingestion.rows.stored_trades import Base, Suspect, conditions_text
 from ticks_platform.ingestion.rows.tables import Rows
 
@@ -48,13 +48,13 @@ class TradeMemory:
         self._recent_until = self._older_until = _NEVER
         self._equal = EqualTrades()
         self._calls = 0
-        self._numbered: dict[int, int] | None = None
-        self.numbers: dict[int, int] = {}
+        self._numbered: dict[int, Counted] | None = None
+        self.numbers: dict[int, Counted] = {}
         """The numbers that the last call gave, by position, to trades that are identified by what they are."""
         self._constants: dict[Base, None] = {}
         """Ids that were seen on different trades of a day."""
 
-    def of_parts(self, numbers: dict[int, int]) -> TradeMemory:
+    def of_parts(self, numbers: dict[int, Counted]) -> TradeMemory:
         """A memory for parts of a batch that this one has numbered: their trades keep their `numbers`."""
         memory = TradeMemory()
         memory._constants = dict(self._constants)
@@ -169,21 +169,26 @@ class TradeMemory:
         contents = [rows.content(place) for place in places.tolist()]
         positions = rows.ticks.positions[places].tolist()
         if self._numbered is not None and all(position in self._numbered for position in positions):
-            numbered = equal_trades.numbered(contents, [self._numbered[position] for position in positions])
+            counted = [self._numbered[position] for position in positions]
+            numbered = equal_trades.numbered(contents, [each.number for each in counted])
         else:
             self._calls += 1
             nowhere = Origin(None, 0, self._calls)
             came_from = [nowhere] * len(places) if origins is None else origins(rows.ticks.where(chosen))
             numbered = self._equal.number(contents, came_from)
-        self.numbers = {position: each.number for position, each in zip(positions, numbered, strict=True)}
+            counted = [
+                Counted(each.number, origin.delivery if isinstance(origin.delivery, Connection) else None)
+                for each, origin in zip(numbered, came_from, strict=True)
+            ]
+        self.numbers = dict(zip(positions, counted, strict=True))
         repeats, found = [], []
-        for place, content, trade in zip(places.tolist(), contents, numbered, strict=True):
+        for place, content, trade, of in zip(places.tolist(), contents, numbered, counted, strict=True):
             if trade.is_repeat:
                 repeats.append(place)
             elif trade.seen or old[place] or place in doubtful:
                 time = int(rows.times[place])
                 key = (*content[:3], int(trade_days(rows.times[place : place + 1])[0]))
-                found.append(Suspect(place, key, time, *rows.data(place), trade.seen, trade.number))
+                found.append(Suspect(place, key, time, *rows.data(place), trade.seen, of.number, of.connection))
         return repeats, found
 
     def _late(self, delays: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

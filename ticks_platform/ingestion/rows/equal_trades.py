@@ -19,6 +19,21 @@ _INDEX_BITS = 26
 _INDEX_MASK = (1 << _INDEX_BITS) - 1
 
 
+class Connection(NamedTuple):
+    """The delivery of what came from a socket."""
+
+    epoch: int
+    number: int
+
+
+class Counted(NamedTuple):
+    """How many equal trades precede a trade in its delivery, as far as one process has seen it."""
+
+    number: int
+    connection: Connection | None
+    """The connection that brought it; None if it was fetched."""
+
+
 class Origin(NamedTuple):
     """Where a trade came from."""
 
@@ -31,7 +46,7 @@ class Origin(NamedTuple):
 
 def connection(group: Any) -> Hashable:
     """The delivery of a group of frames that came from a socket: each connection has a number of its own."""
-    return group.epoch, group.connection
+    return Connection(group.epoch, group.connection)
 
 
 def origins(

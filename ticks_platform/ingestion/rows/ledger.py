@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from psycopg2.extras import execute_values
 
+from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.rows.decode import DecodedBatch
 from ticks_platform.ingestion.rows.rejected_events import RejectedEvent
 from ticks_platform.ingestion.rows.tables import Rows
@@ -38,7 +39,8 @@ class Entry(NamedTuple):
     rejected: int
     control: int
     last_data_at: datetime | None
-    """Arrival of its last group of which data was accepted: of the group's first frame. None without."""
+    """Up to when all that was sent has arrived, as its last group of which data was accepted proves; for journals of
+    older releases the arrival of that group's first frame. None without, or if that is unknown."""
 
 
 class HourEntry(NamedTuple):
@@ -89,10 +91,18 @@ def entries(
             duplicate=int(duplicate_of[number]),
             rejected=int(rejected_of[number]),
             control=int(batch.control_of[number]),
-            last_data_at=first if batch.events_of[number] > batch.control_of[number] + rejected_of[number] else None,
+            last_data_at=_covered_until(group)
+            if batch.events_of[number] > batch.control_of[number] + rejected_of[number]
+            else None,
         )
         found[key] = _sum(found[key], entry) if key in found else entry
     return list(found.values())
+
+
+def _covered_until(group: FrameGroup) -> datetime | None:
+    if group.covered_until is None:
+        return from_nanoseconds(group.first_arrival)
+    return from_nanoseconds(group.covered_until + group.correction) if group.covered_until else None
 
 
 def add(cursor: Cursor, feed: str, added: Sequence[Entry]) -> None:

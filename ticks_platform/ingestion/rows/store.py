@@ -26,9 +26,9 @@ from ticks_platform.ingestion.rows import (
 )
 from ticks_platform.ingestion.rows.decode import DecodedBatch, Stored
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
-from ticks_platform.ingestion.rows.equal_trades import Origin, connection
+from ticks_platform.ingestion.rows.equal_trades import Counted, Origin, connection
 from ticks_platform.ingestion.rows.rejected_events import RejectedEvent
-from ticks_platform.ingestion.rows.stored_trades import Suspect
+from ticks_platform.ingestion.rows.stored_trades import JournalBefore, Suspect
 from ticks_platform.ingestion.rows.tables import (
     BARS,
     CORRECTIONS,
@@ -68,7 +68,7 @@ class PreparedBatch(NamedTuple):
     """Ticks that may be stored already."""
     memory: TradeMemory
     """What found them."""
-    numbers: dict[int, int]
+    numbers: dict[int, Counted]
     """Numbers among equals of trades that are identified by what they are, by position."""
 
 
@@ -145,6 +145,7 @@ class Store:
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
+        self._journal = JournalBefore(lease.epoch, lease.journal_number, lease.position)
         self.attempt = 1
         """Which attempt at a batch the next one is."""
         self._direct_compress = DirectCompress()
@@ -189,7 +190,7 @@ class Store:
 
     def _store_ticks(self, cursor: Cursor, prepared: PreparedBatch, stored: Stored) -> None:
         batch, ticks = prepared.batch, prepared.batch.ticks
-        found = stored_trades.stored_before(cursor, self._lease.feed, prepared.suspects)
+        found = stored_trades.stored_before(cursor, self._lease.feed, self._journal, prepared.suspects)
         known = found.stored
         if found.constants:
             prepared.memory.learn(found.constants, int(ticks.times("time").max()))

@@ -33,7 +33,9 @@ class Suspect(NamedTuple):
     seen: bool
     """Whether this process has probably decoded a trade with this key; otherwise the trade is too old to tell."""
     number: int | None = None
-    """How many equal trades precede it, if its id does not identify it."""
+    """How many equal trades precede it, if its id does not identify it, as far as this process has seen."""
+    connection: tuple[int, int] | None = None
+    """Epoch and connection that brought it; None if it was fetched."""
 
 
 def stored_until(cursor: Cursor, feed: str) -> int | None:
@@ -47,6 +49,16 @@ def stored_until(cursor: Cursor, feed: str) -> int | None:
     return row[0] if row else None
 
 
+class JournalBefore(NamedTuple):
+    """A journal as its owner found it."""
+
+    epoch: int
+    """The owner's."""
+    number: int
+    committed: int
+    """The position up to which it was committed."""
+
+
 class Found(NamedTuple):
     """What the table says of suspects."""
 
@@ -56,12 +68,12 @@ class Found(NamedTuple):
     """Ids that the table has on different trades of their day."""
 
 
-def stored_before(cursor: Cursor, feed: str, suspects: list[Suspect]) -> Found:
-    """Which of the suspects are in the table."""
+def stored_before(cursor: Cursor, feed: str, journal: JournalBefore, suspects: list[Suspect]) -> Found:
+    """Which of the suspects, of this journal, are in the table."""
     suspects = [suspect for suspect in suspects if _can_be_stored(suspect.key)]
     if not suspects:
         return Found([], [])
-    found = set(_equal_before(cursor, feed, [suspect for suspect in suspects if suspect.number is not None]))
+    found = set(_equal_before(cursor, feed, journal, [suspect for suspect in suspects if suspect.number is not None]))
     named = [suspect for suspect in suspects if suspect.number is None]
     found.update(_at_the_same_time(cursor, feed, named))
     # A trade that was seen and is not found was rejected, or has another time or id now: search the whole day.
@@ -91,11 +103,20 @@ def _at_the_same_time(cursor: Cursor, feed: str, suspects: list[Suspect]) -> lis
     return [row[0] for row in cursor.fetchall()]
 
 
-def _equal_before(cursor: Cursor, feed: str, suspects: list[Suspect]) -> list[int]:
+def _equal_before(cursor: Cursor, feed: str, journal: JournalBefore, suspects: list[Suspect]) -> list[int]:
     """Those before which more equal trades are stored than precede them."""
     if not suspects:
         return []
-    parameters = {**_at_their_times(feed, suspects), "numbers": [suspect.number for suspect in suspects]}
+    # What an earlier owner received may be committed in part: that part is not counted in this process.
+    begun = [each.connection if each.connection and each.connection[0] != journal.epoch else None for each in suspects]
+    parameters = {
+        **_at_their_times(feed, suspects),
+        "numbers": [suspect.number for suspect in suspects],
+        "epochs": [each and each[0] for each in begun],
+        "connections": [each and each[1] for each in begun],
+        "journal": journal.number,
+        "committed": journal.committed,
+    }
     cursor.execute(sql_files.read("queries/rows/equal_trades.sql"), parameters)
     return [row[0] for row in cursor.fetchall()]
 

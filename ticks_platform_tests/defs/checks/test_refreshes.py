@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.policies import policies
-from ticks_platform_tests.conftest import CANDLES, make_policies
+from ticks_platform_tests.conftest import make_policies
 from ticks_platform_tests.support.candles import ERROR, WARN, CheckOne, account_run, insert, number, refresh
 
 LEVELS = pytest.mark.parametrize("candle", [ONE_MINUTE, ONE_HOUR, ONE_DAY], ids=["minute", "hour", "day"])
 
 
 @pytest.fixture
-def database(fresh: Database) -> Database:
+def database(database: Database) -> Database:
     """Candles with their policies, which do not begin by themselves for the time of a test."""
-    with fresh.transaction() as cursor:
-        sql_files.apply(cursor, *sql_files.HYPERTABLE, *sql_files.MACHINERY, *CANDLES)
+    with database.transaction() as cursor:
         make_policies(cursor)
-    return fresh
+    return database
 
 
 def job(database: Database, candle: Candle) -> int:

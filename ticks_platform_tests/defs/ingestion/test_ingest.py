@@ -327,7 +327,7 @@ def failure(result: dg.ExecuteInProcessResult) -> str:
     return str(error) + str(event.step_failure_data.user_failure_data)
 
 
-@pytest.mark.parametrize("mode", ["401", "200+body"])
+@pytest.mark.parametrize("mode", ["401", pytest.param("200+body", marks=pytest.mark.full)])
 def test_refused_key(
     database: Database,
     project: Path,
@@ -502,7 +502,9 @@ def test_feed_that_has_left_the_settings_ends(
     assert running.result().success
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["feed known", "feed never seen"])
+@pytest.mark.parametrize(
+    "known", [True, pytest.param(False, marks=pytest.mark.full)], ids=["feed known", "feed never seen"]
+)
 @pytest.mark.usefixtures("feeds")
 def test_switches(database: Database, execute: Execute, known: bool) -> None:
     if known:
@@ -537,7 +539,7 @@ def test_shipped_kind_of_feed_streams(
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("broken", ["_finished_by_somebody_else", "report"])
+@pytest.mark.parametrize("broken", ["_finished_by_somebody_else", pytest.param("report", marks=pytest.mark.full)])
 @pytest.mark.usefixtures("feeds")
 def test_trouble_with_dagsters_own_storage_ends_nothing(
     database: Database,

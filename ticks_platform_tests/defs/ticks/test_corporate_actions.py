@@ -61,7 +61,7 @@ def follow(
 
     def run() -> tuple[dict[str, Any], bool]:
         key = dg.AssetKey("corporate_actions")
-        job = definitions.get_implicit_global_asset_job_def().get_subset(asset_selection={key})
+        job = definitions.resolve_implicit_global_asset_job_def().get_subset(asset_selection={key})
         result = job.execute_in_process(instance=instance)
         (event,) = result.asset_materializations_for_node("corporate_actions")
         (check,) = result.get_asset_check_evaluations()

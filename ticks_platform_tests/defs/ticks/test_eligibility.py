@@ -51,7 +51,7 @@ def test_the_ticks_of_a_day(database: Database, polygon: dg.Definitions, instanc
     store(database, "options", [37], None, "5 days", 2)
     refresh(database)
     ((day,),) = rows(database, "SELECT DISTINCT to_char(time AT TIME ZONE 'UTC', 'YYYY-MM-DD') FROM stocks_real_time")
-    job = polygon.get_implicit_global_asset_job_def().get_subset(asset_selection={dg.AssetKey("tick_eligibility")})
+    job = polygon.resolve_implicit_global_asset_job_def().get_subset(asset_selection={dg.AssetKey("tick_eligibility")})
     tags = {"dagster/asset_partition_range_start": day, "dagster/asset_partition_range_end": day}
     result = job.execute_in_process(instance=instance, tags=tags)
     (event,) = result.asset_materializations_for_node("tick_eligibility")

@@ -20,6 +20,7 @@ from ticks_platform.feeds.transport.subscriptions import (
     ACKNOWLEDGE_TIMEOUT,
     ATTEMPTS,
     REFUSAL_GRACE,
+    REFUSED_AGAIN,
     RateLimit,
     Subscriptions,
 )
@@ -409,3 +410,36 @@ def test_halves_wait_for_room_and_forget_what_is_not_desired_any_more() -> None:
     assert subscriptions.due_messages(0.2, room=1) == ["B"]
     subscriptions.handle_answer(Acknowledged(("B",)))
     assert subscriptions.due_messages(0.3, room=1) == ["C,D"]
+
+
+def test_what_a_limit_refused_is_requested_again_later_and_later(subscriptions: Subscriptions) -> None:
+    """As when the provider still counts the connection before: the next moment it accepts them."""
+    asked(subscriptions, "A", "B")
+    subscriptions.handle_answer(RequestRefused("limit reached", is_limit=True))
+    assert subscriptions.due_messages(0.0, room=ROOM) == ["+A"]
+    subscriptions.handle_answer(RequestRefused("limit reached", is_limit=True))
+    assert subscriptions.expire(0.0) == ChannelsFailed({"A": "limit reached", "B": "limit reached"})
+    subscriptions.expire(REFUSED_AGAIN - 1)
+    assert subscriptions.due_messages(REFUSED_AGAIN - 1, room=ROOM) == []
+    subscriptions.expire(REFUSED_AGAIN)
+    assert subscriptions.due_messages(REFUSED_AGAIN, room=ROOM) == ["+A,B"]
+    subscriptions.handle_answer(Acknowledged(("A",)))
+    subscriptions.handle_answer(RequestRefused("limit reached", is_limit=True))
+    assert subscriptions.expire(REFUSED_AGAIN) == ChannelsFailed({"B": "limit reached"})
+    second = REFUSED_AGAIN + 2 * REFUSED_AGAIN
+    subscriptions.expire(second - 1)
+    assert subscriptions.due_messages(second - 1, room=ROOM) == []
+    subscriptions.expire(second)
+    assert subscriptions.due_messages(second, room=ROOM) == ["+B"]
+    subscriptions.set_desired(["A"])
+    assert subscriptions.due_messages(second, room=ROOM) == ["-B"]
+    subscriptions.expire(100 * second)
+    assert subscriptions.due_messages(100 * second, room=ROOM) == []
+
+
+def test_a_symbol_that_is_refused_for_itself_is_not_requested_again(subscriptions: Subscriptions) -> None:
+    asked(subscriptions, "A")
+    subscriptions.handle_answer(RequestRefused("no such symbol"))
+    assert subscriptions.expire(0.0) == ChannelsFailed({"A": "no such symbol"})
+    subscriptions.expire(100 * REFUSED_AGAIN)
+    assert subscriptions.due_messages(100 * REFUSED_AGAIN, room=ROOM) == []

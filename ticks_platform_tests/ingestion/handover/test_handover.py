@@ -267,6 +267,7 @@ def test_the_predecessor_is_killed_during_the_overlap(
     assert rows(database, "SELECT closed_at FROM ticks_platform.feed_handover") == [(None,)]
 
 
+@pytest.mark.full
 def test_the_successor_is_killed_before_it_takes_over(
     follow: Follow,
     start: Callable[..., Child],
@@ -323,6 +324,7 @@ def test_the_successor_is_killed_before_it_has_compared_events(
         check_event_by_event(database, witness())
 
 
+@pytest.mark.full
 def test_the_successor_is_killed_half_way_through_the_events_received_twice(
     follow: Follow,
     start: Callable[..., Child],

@@ -157,3 +157,39 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         memory.suspects(Rows(ticks, np.arange(400), np.full(400, at, np.int64)))
     assert memory.horizon is not None
     assert len(memory._equal._counts) + len(memory._equal._older_counts) < 4000
+
+
+@pytest.mark.parametrize("committed", [1, 2, pytest.param(3, marks=pytest.mark.full)])
+def test_equal_trades_are_all_stored_though_the_process_ended_between_them(
+    database: Database,
+    take_lease: TakeLease,
+    make_loader: LoaderOf,
+    send: Send,
+    monkeypatch: pytest.MonkeyPatch,
+    committed: int,
+) -> None:
+    """Its successor loads the rest of its journal, and has no memory of what was committed."""
+    monkeypatch.setattr(loader, "MAX_BATCH_BYTES", 1)
+    lease = take_lease("one")
+    made = make_loader(lease, [], polygon_events.decode)
+    made._journal._closing = False
+    frames = [frame(option(q=number)) for number in range(4)]
+    for each in frames:
+        made._journal.append([Frame(each, time.time_ns(), 1)], epoch=lease.epoch)
+    made._journal.stop_appending()
+    commit, done = made._commit, []
+
+    def end_after(*arguments: Any) -> None:
+        if len(done) == committed:
+            raise KeyboardInterrupt
+        commit(*arguments)
+        done.append(arguments)
+
+    monkeypatch.setattr(made, "_commit", end_after)
+    with pytest.raises(KeyboardInterrupt):
+        made.run()
+    make_loader(take_lease("two"), [], polygon_events.decode).run()
+    assert account(database) == (4, 0, 4)
+    # And they are known when they come again.
+    send(frames)
+    assert account(database) == (4, 4, 4)
