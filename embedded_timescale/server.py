@@ -156,6 +156,8 @@ def _start(directory: DataDirectory) -> Path:
     socket_path = _socket_path(directory)
     engine = ensure_engine()
     directory.prepare()
+    # Of a server that was killed, or ended itself.
+    before = _read_info(directory)
     directory.info.unlink(missing_ok=True)
     if directory.log.exists() and directory.log.stat().st_size > _LOG_BYTES:
         directory.log.replace(directory.log.with_suffix(".log.1"))
@@ -179,6 +181,10 @@ def _start(directory: DataDirectory) -> Path:
         except EmbeddedError:
             shutil.rmtree(socket_path.parent, ignore_errors=True)
             raise
+    if before is not None and before.get("tcp_port"):
+        # If another program has the port by now, the server is reached by its socket alone, as `status` says.
+        with contextlib.suppress(EmbeddedError):
+            _ask(directory, socket_path, f"tcp:{before['tcp_port']}")
     return socket_path
 
 

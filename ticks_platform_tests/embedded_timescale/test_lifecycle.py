@@ -147,6 +147,20 @@ def test_leftovers_of_a_killed_server_do_not_matter(scratch: Path, connect: Conn
 
 
 @pytest.mark.full
+def test_after_a_crash_it_listens_on_the_same_port_again(scratch: Path, connect: Connect) -> None:
+    data_dir = scratch / "db"
+    embedded_timescale.ensure_running(data_dir, tcp_port=0)
+    url = embedded_timescale.status(data_dir).tcp_url
+    assert url is not None
+    kill_server(data_dir)
+    embedded_timescale.ensure_running(data_dir)
+    assert value(connect(url), "SELECT 1") == 1
+    embedded_timescale.stop(data_dir)
+    embedded_timescale.ensure_running(data_dir)
+    assert embedded_timescale.status(data_dir).tcp_url is None
+
+
+@pytest.mark.full
 def test_a_crash_of_the_engine_ends_the_server_and_the_next_start_recovers(scratch: Path, connect: Connect) -> None:
     data_dir = scratch / "db"
     connection = connect(embedded_timescale.ensure_running(data_dir))

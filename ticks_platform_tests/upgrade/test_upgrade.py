@@ -10,8 +10,11 @@ import dagster as dg
 import pytest
 
 from ticks_platform import definitions
+from ticks_platform.feeds.settings import load_settings
+from ticks_platform.ingestion.reload import reload_rejected
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.support.ingestion import unbalanced
 from ticks_platform_tests.support.platform_database import PlatformDatabase
 from ticks_platform_tests.support.workers import stopped_workers
 from ticks_platform_tests.upgrade.dump import CANDLES, VIEWS, Dump, read
@@ -191,3 +194,29 @@ def test_nothing_else_of_the_past_is_touched(upgraded: Upgraded, continued: Cont
 def test_an_exported_journal_is_replayed_once(continued: Continued) -> None:
     before, after = continued.replayed_again
     assert before == after
+
+
+def test_what_the_old_code_rejected_can_be_loaded_again(
+    upgraded: Upgraded, continued: Continued, project: Path
+) -> None:
+    """Where it has all bytes: an event from the future, whose arrival is corrected here. Frames with others stay."""
+    assert continued.left == 0
+    feed = load_settings(project / "feeds.yaml").feed("stocks")
+    database = upgraded.database
+    rejected = "SELECT count(*) FROM ticks_platform.rejected_event WHERE feed = 'stocks'"
+    with database.transaction() as cursor:
+        cursor.execute(rejected)
+        (before,) = cursor.fetchone() or (0,)
+        cursor.execute(
+            "UPDATE ticks_platform.rejected_event SET received_at = received_at + INTERVAL '1 hour' "
+            "WHERE reason LIKE 'the time is % s after its arrival' AND feed = 'stocks' AND epoch IS NULL"
+        )
+        assert cursor.rowcount >= 1
+    done = reload_rejected(feed, database)
+    assert done.read == before
+    assert done.loaded >= 1
+    with database.transaction() as cursor:
+        cursor.execute(rejected)
+        assert cursor.fetchone() == (before - done.loaded - done.duplicate,)
+    assert reload_rejected(feed, database).loaded == 0
+    assert unbalanced(database) == []
