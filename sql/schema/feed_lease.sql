@@ -1,15 +1,17 @@
 -- One writer per feed: the owner with the highest epoch. Every loading transaction checks its own epoch against this row.
 CREATE TABLE IF NOT EXISTS ticks_platform.feed_lease (
-    feed          text        PRIMARY KEY REFERENCES ticks_platform.feed,
-    epoch         bigint      NOT NULL,
-    owner         text        NOT NULL,
-    taken_at      timestamptz NOT NULL,
-    heartbeat_at  timestamptz NOT NULL,
-    released_at   timestamptz,
+    feed           text        PRIMARY KEY REFERENCES ticks_platform.feed,
+    epoch          bigint      NOT NULL,
+    owner          text        NOT NULL,
+    taken_at       timestamptz NOT NULL,
+    heartbeat_at   timestamptz NOT NULL,
+    released_at    timestamptz,
     -- The journal that the owner appends to, one of the feed's journals on its machine.
-    journal_id    uuid,
+    journal_id     uuid,
     -- What is wrong with the clock of the owner's machine, in words; NULL while it is right as far as the owner can tell.
-    clock_trouble text
+    clock_trouble  text,
+    -- The latest event time of rejected ticks that were loaded again: the owner has not received them as such, and looks up those until then.
+    reloaded_until timestamptz
 );
 
 -- For tables of releases in which a feed had one journal on a machine.
@@ -21,6 +23,10 @@ BEGIN
     -- Of releases that did not look at the clock.
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed_lease'::regclass AND attname = 'clock_trouble') THEN
         ALTER TABLE ticks_platform.feed_lease ADD COLUMN clock_trouble text;
+    END IF;
+    -- Of releases whose owners did not know what is loaded again beside them.
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed_lease'::regclass AND attname = 'reloaded_until') THEN
+        ALTER TABLE ticks_platform.feed_lease ADD COLUMN reloaded_until timestamptz;
     END IF;
 END
 $$;

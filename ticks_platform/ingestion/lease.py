@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ticks_platform.errors import ActionRequiredError, RetryableError
 from ticks_platform.timescale import sql_files
+from ticks_platform.timestamps import to_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -157,8 +158,17 @@ def latest_journal(cursor: Cursor, feed: str) -> str | None:
     return row[0] if row else None
 
 
-def renew(cursor: Cursor, lease: Lease) -> bool:
-    """Send a heartbeat, in the transaction that loads or in its own; returns whether the feed is enabled.
+class Renewed(NamedTuple):
+    """What a heartbeat learns."""
+
+    enabled: bool
+    """Whether the feed is enabled."""
+    reloaded_until: int
+    """Latest event time, in nanoseconds, of rejected ticks that were loaded again; 0 if there are none."""
+
+
+def renew(cursor: Cursor, lease: Lease) -> Renewed:
+    """Send a heartbeat, in the transaction that loads or in its own.
 
     Locks the lease until the end of the transaction, so that nobody takes the feed over before the commit. Raises
     LeaseLostError if another owner holds the lease, and HandedOverError if it was handed over as planned. Compares the
@@ -170,7 +180,8 @@ def renew(cursor: Cursor, lease: Lease) -> bool:
     if row is None:
         check_handed_over(cursor, lease)
         raise LeaseLostError(f"feed '{lease.feed}' was taken over by another owner; epoch {lease.epoch} has ended")
-    return bool(row[0])
+    # The database has microseconds.
+    return Renewed(bool(row[0]), to_nanoseconds(row[1]) + 999 if row[1] else 0)
 
 
 def set_clock_trouble(cursor: Cursor, lease: Lease, trouble: str | None) -> None:

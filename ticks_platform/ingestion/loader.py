@@ -289,7 +289,7 @@ class Loader:
                 self._check_is_committed(cursor, batch)
                 return attempt
             is_stored = False
-            stored = self._store.store(cursor, prepared)
+            stored = self._store.store(cursor, prepared.looked_up_until(self._memory.reloaded_until))
             entries = ledger.entries(
                 batch,
                 loaded=stored.loaded_rows,
@@ -337,14 +337,14 @@ class Loader:
     # The lease, and what is stored with each heartbeat.
 
     def _begin(self, cursor: Cursor) -> None:
-        leases.renew(cursor, self._lease)
+        self.enabled, self._memory.reloaded_until = leases.renew(cursor, self._lease)
         self._aside.begin(cursor, self._lease)
         self._memory.horizon = stored_until(cursor, self._lease.feed)
 
     def _renew_lease(self, cursor: Cursor) -> None:
         now = boottime()
         self._killed.begin()
-        self.enabled = leases.renew(cursor, self._lease)
+        self.enabled, self._memory.reloaded_until = leases.renew(cursor, self._lease)
         if now - self._renewed_at > REOPEN_AFTER:
             self._aside.reopen()
         self._aside.store(cursor, self._lease)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime
 from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,13 +27,14 @@ from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.ingestion.rows.decode import Decode, decode_groups
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
+from ticks_platform.ingestion.rows.equal_trades import connection
 from ticks_platform.ingestion.rows.rejected_events import LARGE, RejectedEvent
 from ticks_platform.ingestion.rows.store import Store, prepare
-from ticks_platform.ingestion.rows.tables import TABLES
+from ticks_platform.ingestion.rows.tables import TABLES, TICKS
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.failures import Meaning, first_line, meaning
-from ticks_platform.timestamps import to_nanoseconds
+from ticks_platform.timestamps import from_nanoseconds, to_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -47,10 +48,6 @@ BYTES_AT_ONCE = 16 << 20
 """Bytes of one transaction, unless one rejected event has more."""
 
 _AFTER_EVERY_TIME = 2**63 - 1
-
-_KEPT_HERE = b"?"
-"""Stands for the bytes of a row while it is loaded: else those of a large frame were stored with each event that is
-rejected again."""
 
 
 class Reloaded(NamedTuple):
@@ -93,6 +90,13 @@ class _Kept(NamedTuple):
     connection: int
     is_old: bool
     """Whether a release rejected it that did not keep its place."""
+
+    @property
+    def stand_in(self) -> bytes:
+        """Stands for its bytes while it is loaded: else those of a large frame were stored with each event that is
+        rejected again. Its own, since a frame that comes again counts equal trades anew.
+        """
+        return b"?%d" % self.position
 
     @property
     def frame(self) -> int:
@@ -212,11 +216,11 @@ def _reload_journal(
     groups = [
         FrameGroup(
             row.position,
-            row.position + len(_KEPT_HERE) + 1,
+            row.position + len(row.stand_in) + 1,
             row.epoch,
             row.connection,
             [to_nanoseconds(row.received_at)],
-            [_KEPT_HERE],
+            [row.stand_in],
         )
         for row in kept
     ]
@@ -227,8 +231,9 @@ def _reload_journal(
         batch = batch._replace(ticks=batch.ticks.marked(SECONDARY))
     memory = TradeMemory()
     memory.horizon = _AFTER_EVERY_TIME  # looks all trades up in the table
-    lease = Lease(feed.name, 0, "reload", number, 0, 0)
-    stored = Store(lease).store(cursor, prepare(batch, memory, lease))
+    # Equal trades of its connection that were loaded before precede those of this transaction.
+    lease = Lease(feed.name, 0, "reload", number, positions[0], 0)
+    stored = Store(lease).store(cursor, prepare(batch, memory, lease, _deliveries(kept)))
     _keep_bytes(cursor, number, kept, found, [*batch.rejected, *stored.refused])
     entries = ledger.entries(
         batch,
@@ -243,9 +248,24 @@ def _reload_journal(
     for table in TABLES:
         parts = [rows for each, rows in stored.loaded if each is table]
         ledger.add_hours(cursor, feed.name, table.name, ledger.hours(parts, time=table.time))
+    latest = [part.times("time").max() for each, part in stored.loaded if each is TICKS and part.events]
+    if latest:
+        # It does not remember them, and may have prepared the same for its next commit: the provider sends them again.
+        parameters = {"feed": feed.name, "until": from_nanoseconds(int(max(latest)))}
+        cursor.execute(sql_files.read("queries/rejected/tell_owner.sql"), parameters)
     fates = ("loaded", "replaced", "duplicate", "rejected", "control")
     done = Reloaded(len(kept), *(sum(getattr(entry, fate) for entry in entries) for fate in fates))
     return done, kept[-1].position + max(len(found[-1]) - 1, 0)
+
+
+def _deliveries(kept: Sequence[_Kept]) -> Callable[[FrameGroup], Hashable]:
+    """What each row belongs to: a frame that came twice on one connection, byte for byte, is counted by itself."""
+    first: dict[tuple[int, int, bytes], int] = {}
+    again = {
+        row.position for row in kept if first.setdefault((row.epoch, row.connection, row.raw), row.frame) != row.frame
+    }
+    frames = {row.position: row.frame for row in kept}
+    return lambda group: ("again", frames[group.position]) if group.position in again else connection(group)
 
 
 def _keep_bytes(
@@ -263,10 +283,10 @@ def _keep_bytes(
     starts = [row.position for row in kept]
     again: list[tuple[int, bytes, int | None]] = []
     for event in rejected:
-        if event.raw != _KEPT_HERE:
-            continue  # it has bytes of its own
         index = bisect_right(starts, event.position) - 1
         row, raw = kept[index], kept[index].raw
+        if event.raw != row.stand_in:
+            continue  # it has bytes of its own
         place = row.place if len(events[index]) == 1 else event.position - row.position
         if place is not None and len(raw) > LARGE:
             frames[row.frame], raw = raw, b""

@@ -152,6 +152,50 @@ def test_events_from_the_future_stay_however_many_agree(
     assert "after its arrival" in rows(database, "SELECT DISTINCT reason FROM ticks_platform.rejected_event")[0][0]
 
 
+def test_what_is_loaded_again_is_found_by_a_loader_that_has_received_it_already(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf, polygon: FeedSettings
+) -> None:
+    """It does not remember what was rejected, and what it has prepared is neither old nor late."""
+    now = time.time()
+    named, nameless = trade("1", at=now, symbol="NEW"), trade(None, at=now, symbol="NEW")
+    make_loader(take_lease("one"), [frame(named, nameless)], polygon_events.decode, AskedSymbols.of(polygon)).run()
+    done: list[Reloaded] = []
+
+    def decode(received: bytes) -> list[Event]:
+        if not done:
+            done.append(reload_rejected(wanting(polygon, "NEW"), database))
+        return polygon_events.decode(received)
+
+    make_loader(take_lease("two"), [frame(nameless, trade("2", at=now), named)], decode).run()
+    assert done == [Reloaded(read=2, loaded=2)]
+    found = rows(database, "SELECT trade_id FROM stocks_real_time ORDER BY 1")
+    assert found == [("1",), ("2",), (None,)]
+    assert rows(database, ACCOUNT) == [(5, 3, 2, 0)]
+    assert unbalanced(database) == []
+
+
+def test_equal_trades_without_ids_are_each_loaded_in_however_many_transactions(
+    database: Database,
+    take_lease: TakeLease,
+    make_loader: LoaderOf,
+    polygon: FeedSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And found, if another connection has brought them too, or their frame has come again."""
+    monkeypatch.setattr(reload, "AT_ONCE", 2)
+    now = time.time()
+    sent = frame(*[trade(None, at=now, symbol="NEW")] * 3)
+    for owner in ("one", "two"):
+        make_loader(take_lease(owner), [sent], polygon_events.decode, AskedSymbols.of(polygon)).run()
+    assert reload_rejected(wanting(polygon, "NEW"), database) == Reloaded(read=6, loaded=3, duplicate=3)
+    monkeypatch.setattr(reload, "AT_ONCE", 500)
+    twice = frame(trade(None, at=now + 0.001, symbol="NEW"), trade(None, at=now + 0.001, symbol="NEW"))
+    make_loader(take_lease("three"), [twice, twice], polygon_events.decode, AskedSymbols.of(polygon)).run()
+    assert reload_rejected(wanting(polygon, "NEW"), database) == Reloaded(read=4, loaded=2, duplicate=2)
+    assert rows(database, ACCOUNT) == [(10, 5, 5, 0)]
+    assert unbalanced(database) == []
+
+
 def wanting(feed: FeedSettings, *symbols: str) -> FeedSettings:
     return FeedSettings.model_validate(
         {"name": feed.name, "provider": feed.provider, "endpoint": "stand-in", "symbols": ["AAPL", "BAD", *symbols]}

@@ -42,6 +42,8 @@ class TradeMemory:
     def __init__(self) -> None:
         self.horizon: int | None = None
         """Latest event time, in nanoseconds, of stored trades that are not remembered here; None if there are none."""
+        self.reloaded_until = 0
+        """Latest event time, in nanoseconds, of rejected trades that were loaded again; 0 if there are none."""
         self._least_delay = 0
         self._is_first = True
         self._recent, self._older = BloomFilter(), BloomFilter()
@@ -77,6 +79,7 @@ class TradeMemory:
         old = self._late(ticks.received_at - ticks.times("time"))
         if self.horizon is not None:
             old |= ticks.times("time") <= self.horizon
+        old |= ticks.times("time") <= self.reloaded_until
         rows = _Trades(ticks, ids, sizes)
         nameless = self._without_identity(rows)
         named = rows.places if nameless is None else np.flatnonzero(rows.has_id & ~nameless)

@@ -70,6 +70,21 @@ class PreparedBatch(NamedTuple):
     """What found them."""
     numbers: dict[int, Counted]
     """Numbers among equals of trades that are identified by what they are, by position."""
+    reloaded_until: int
+    """Trades that were loaded again are looked up until this event time, in nanoseconds."""
+
+    def looked_up_until(self, reloaded_until: int) -> PreparedBatch:
+        """The same batch, if trades were loaded again since it was prepared: those until this time are looked up."""
+        if reloaded_until <= self.reloaded_until:
+            return self
+        memory = self.memory.of_parts(self.numbers)
+        memory.reloaded_until = reloaded_until
+        found: list[Suspect] = []
+        with contextlib.suppress(*UNSTORABLE):
+            found = memory.suspects(self.batch.ticks, corrected=bool(self.batch.corrections.events))[1]
+        known = {suspect.place for suspect in self.suspects}
+        suspects = [*self.suspects, *(suspect for suspect in found if suspect.place not in known)]
+        return self._replace(suspects=suspects, reloaded_until=reloaded_until)
 
 
 def prepare(
@@ -80,6 +95,7 @@ def prepare(
     def origins(rows: Rows) -> list[Origin]:
         return equal_trades.origins(batch.groups, batch.groups_of(rows.positions), rows.positions, delivery)
 
+    reloaded_until = memory.reloaded_until
     try:
         repeats, suspects = memory.suspects(batch.ticks, corrected=bool(batch.corrections.events), origins=origins)
     except UNSTORABLE:
@@ -100,7 +116,7 @@ def prepare(
                 batch = batch._replace(ticks=rows) if table is TICKS else batch._replace(quotes=rows)
                 with contextlib.suppress(MemoryError, *UNSTORABLE):
                     encoded[table.name] = _encode(table, rows, repeats, lease)
-    return PreparedBatch(batch, encoded, repeats, suspects, memory, numbers)
+    return PreparedBatch(batch, encoded, repeats, suspects, memory, numbers, reloaded_until)
 
 
 def _encode(table: Table, rows: Rows, repeats: list[int], lease: Lease) -> bytes:

@@ -1,0 +1,3 @@
+-- Tells the owner of a feed until when rejected ticks were loaded again.
+UPDATE ticks_platform.feed_lease SET reloaded_until = greatest(reloaded_until, %(until)s)
+WHERE feed = %(feed)s AND reloaded_until IS DISTINCT FROM greatest(reloaded_until, %(until)s);
