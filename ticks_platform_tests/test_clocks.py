@@ -18,6 +18,8 @@ REASONS = {
     "diagnosis.py": "compares the clock with others",
     "retry_after.py": "an answer without a Date; the pause has an upper limit",
     "feeds/transport/clock.py": "the one place of a run, which watches the clock",
+    "live/queries.py": "corrected by the database's clock",
+    "ingestion/handover/handover.py": "compared with arrivals, by the clock that stamps them",
     "ingestion/decoding.py": "a loader of what arrived long ago: for its metrics",
     "ingestion/reference/actions.py": "the first day of a provider's history, with a margin of days",
 }

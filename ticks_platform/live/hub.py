@@ -219,7 +219,7 @@ class Hub:
         watched = {key: self._series[key] for key in self._followed if key in self._series}
         wanted = Wanted(
             feeds=self._feeds.read(),
-            tails={key: one.changing_since(time.time(), whole=whole) for key, one in watched.items()},
+            tails={key: one.changing_since(self.reader.now(), whole=whole) for key, one in watched.items()},
             gaps_since={key.symbol: one.begin for key, one in watched.items()} if troubles else {},
             quotes=list(self._symbols)[:LISTED] if troubles else [],
             troubles=troubles,
@@ -358,7 +358,7 @@ class Hub:
 
     def _tell(self, database: dict[str, Any], **more: Any) -> None:
         self._state = {**self._state, **more, "database": {**database, "name": self.reader.database.description}}
-        self._state["at"] = time.time()
+        self._state["at"] = self.reader.now()
         self.viewers.broadcast(message("state", self._state))
 
     # What is known.

@@ -61,6 +61,11 @@ class Reader:
         self.queries = 0
         """Statements of the page so far, without those that open a connection."""
         self._connection: SessionConnection | None = None
+        self._ahead = 0.0
+
+    def now(self) -> float:
+        """The time by the database's clock, as its last answer tells: that of this machine may be wrong."""
+        return time.time() + self._ahead
 
     def close(self) -> None:
         """Close the connection; the next question opens another one."""
@@ -71,7 +76,10 @@ class Reader:
     def poll(self, wanted: Wanted) -> Answer:
         """Feeds, the newest candles, and now and then the rest, in one statement."""
         feeds = sql.Literal(list(wanted.feeds))
-        statements: list[sql.Composable] = [sql_files.compose("queries/live/feeds.sql", feeds=feeds)]
+        statements: list[sql.Composable] = [
+            sql_files.compose("queries/live/now.sql"),
+            sql_files.compose("queries/live/feeds.sql", feeds=feeds),
+        ]
         for interval in {key.interval: None for key in wanted.tails}:
             tails = {key: since for key, since in wanted.tails.items() if key.interval == interval}
             statements.append(
@@ -84,7 +92,7 @@ class Reader:
                 )
             )
         if wanted.gaps_since:
-            statements.append(_gaps(list(wanted.gaps_since), min(wanted.gaps_since.values()), time.time()))
+            statements.append(_gaps(list(wanted.gaps_since), min(wanted.gaps_since.values()), self.now()))
         if wanted.quotes:
             quotes = sql.Literal(list(wanted.quotes))
             statements.append(sql_files.compose("queries/live/quotes.sql", symbols=quotes))
@@ -94,7 +102,7 @@ class Reader:
 
     def history(self, key: Key, before: float | None = None) -> Answer:
         """The newest candles of a series, or the newest before a bucket, with the gaps of the symbol in that time."""
-        until = time.time() + 86_400 if before is None else before
+        until = self.now() + 86_400 if before is None else before
         # A day of the calendar may be closed, so that the candles reach farther back than their number tells.
         since = until - 4 * LENGTH * key.step
         history = sql_files.compose(
@@ -133,6 +141,8 @@ class Reader:
         parts: Parts = {}
         for name, content in rows:
             parts.setdefault(name, []).append(content)
+        for now in parts.pop("now", ()):
+            self._ahead = now - time.time()
         for feed in (feed for content in parts.get("feeds", ()) for feed in content):
             positions: dict[str, int] = feed.pop("positions") or {}
             # A journal without a checkpoint waits as a whole.

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 
-from ticks_platform.ingestion.rows.tables import TABLES
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.database import Database
@@ -49,6 +48,15 @@ AND NOT EXISTS (
 """
 """What empties the tables that are no hypertables. To delete a few rows is ten times as fast as to truncate a table.
 trade_condition keeps its rows, which come with it."""
+
+_TABLES = """
+SELECT pg_class.oid::regclass::text
+FROM pg_class
+WHERE relnamespace = 'public'::regnamespace
+AND relkind = 'r'
+AND NOT EXISTS (SELECT FROM pg_depend WHERE (classid, objid, deptype) = ('pg_class'::regclass, pg_class.oid, 'e'))
+"""
+"""The tables of the schema public, but those of an extension."""
 
 _SEQUENCES = """
 SELECT setval(seqrelid::regclass, seqstart, false)
@@ -149,7 +157,8 @@ class PlatformDatabase:
             with stopped_workers(cursor, native=self._native):
                 for candle in reversed(CANDLES):
                     cursor.execute(f"DROP MATERIALIZED VIEW IF EXISTS {candle.name} CASCADE")
-                for table in (*(table.name for table in TABLES), "company"):
+                cursor.execute(_TABLES)
+                for (table,) in cursor.fetchall():
                     cursor.execute(f"DROP TABLE IF EXISTS {table} CASCADE")
                 cursor.execute("DROP FUNCTION IF EXISTS explain_candle")
                 cursor.execute("DROP SCHEMA IF EXISTS ticks_platform CASCADE")

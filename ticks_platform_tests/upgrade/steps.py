@@ -58,6 +58,15 @@ and else those that neither tell when that was nor why, in words that change."""
 ROUNDED = {"received_at", "first_received_at", "last_received_at", "last_data_at"}
 """Times of arrival of rejected events and in the ledger: rounded to microseconds by the dumped code, cut off today."""
 
+EARLIER = {
+    "ticks_platform.feed_ledger": "last_data_at",
+    "ticks_platform.feed_coverage": "ends_at",
+    "ticks_platform.feed_gap": "begins_at",
+}
+REJECTED_AT_THE_END = timedelta(milliseconds=100)
+"""What was rejected proves no coverage any more. The last frame before the kill was, so coverage ends that much
+earlier, where the gap begins."""
+
 NAMES = {"RY": "RY:TSX", "nflx": "NFLX"}
 """Today's names of symbols of the feed abroad: as the provider spells what feeds.yaml asks for."""
 
@@ -239,12 +248,18 @@ def check_continued(dump: Dump, continued: Continued) -> None:
             expected, found = _without_abroad(expected), _without_abroad(found)
         assert expected.values, table
         columns = columns or found.columns
-        rounded = [column for column in columns if column in ROUNDED and table != "stocks_real_time"]
+        earlier = EARLIER.get(table)
+        rounded = [
+            column for column in columns if column == earlier or (column in ROUNDED and table != "stocks_real_time")
+        ]
         exact = [column for column in columns if column not in rounded]
         assert found.of(exact) == expected.of(exact), table
         for old, new in zip(expected.of([*exact, *rounded]), found.of([*exact, *rounded]), strict=True):
-            times = zip(old[len(exact) :], new[len(exact) :], strict=True)
-            assert all(abs(_time(one) - _time(other)) <= MICROSECOND for one, other in times), table
+            before, after = (dict(zip([*exact, *rounded], row, strict=True)) for row in (old, new))
+            for column in rounded:
+                later = _time(after[column]) - _time(before[column])
+                assert later <= MICROSECOND, (table, column)
+                assert later >= -(REJECTED_AT_THE_END if column == earlier else MICROSECOND), (table, column)
 
 
 def _time(text: str) -> datetime:

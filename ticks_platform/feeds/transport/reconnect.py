@@ -322,6 +322,8 @@ class FeedConnection:
 
     def _buffer(self, data: bytes) -> None:
         stepped = self._state.watch.stepped
+        if self._group and self._group[0].stepped != stepped:
+            self._flush()  # a group is by one clock, and it was set
         received_at = boottime_ns() + BEGIN + stepped
         if self._group:
             self._group.append(Frame(data, received_at, self._state.connection, stepped))

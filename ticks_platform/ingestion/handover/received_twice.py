@@ -193,16 +193,17 @@ def compare(cursor: Cursor, journal: Uncompared, groups: Iterable[FrameGroup], d
     feed, journal_number, end = journal.feed, journal.journal_number, journal.end
     if journal_number is None or end is None:
         return Comparison(ReceivedTwice.none(), 0, ReceivedTwice.none())
-    ends = (end, max(end, journal.taken or end))
+    taken = journal.taken or end
+    until = max(end, taken) + _MAX_LAG_NS
     found: tuple[list[int], list[int]] = ([], [])
     session = _Session()
-    for part, continues in _parts(groups, until=ends[1] + _MAX_LAG_NS):
+    for part, continues in _parts(groups, until=until):
         if not continues:
             # Events that are missing from an ended session will not arrive any more, so they are not counted.
-            session.compare(cursor, feed, found, journal_number=journal_number, ends=ends)
+            session.compare(cursor, feed, found, journal_number=journal_number, end=end, taken=taken)
             session = _Session()
-        session.add(part, decode, until=ends[1] + _MAX_LAG_NS)
-    missing = session.compare(cursor, feed, found, journal_number=journal_number, ends=ends)
+        session.add(part, decode, until=until)
+    missing = session.compare(cursor, feed, found, journal_number=journal_number, end=end, taken=taken)
     twice, if_alive = (ReceivedTwice(np.array(sorted(each), dtype=np.int64)) for each in found)
     return Comparison(twice, missing, if_alive)
 
@@ -296,7 +297,7 @@ class _Session:
     """The events that one successor received without an interruption."""
 
     def __init__(self) -> None:
-        self._begin = self._last = 0
+        self._begin = self._last = self._correction = 0
         self._clocks = ProviderClocks()
         self._events: dict[str, _Events] = {table: {} for table in FIELDS}
 
@@ -304,7 +305,7 @@ class _Session:
         """Add the events that arrived up to a time."""
         batch = decode_groups(part, decode, clocks=self._clocks)
         self._begin = self._begin or batch.groups[0].first_arrival
-        self._last = batch.groups[-1].last_arrival
+        self._last, self._correction = batch.groups[-1].last_arrival, batch.groups[-1].correction
         for table, rows in ((TICKS, batch.ticks), (QUOTES, batch.quotes)):
             _add_received(self._events[table.name], table, rows, until=until)
 
@@ -315,23 +316,26 @@ class _Session:
         positions: tuple[list[int], list[int]],
         *,
         journal_number: int,
-        ends: tuple[int, int],
+        end: int,
+        taken: int,
     ) -> int:
         """Add the positions of events that the predecessor stored, for either end; returns the number of missing ones.
 
-        `ends` are the arrival of the predecessor's last frame, and until when it may have received.
+        `end` is the arrival of the predecessor's last frame. Until `taken`, by the clock that stamps the successor's
+        frames, it received if it was alive.
         """
         if not self._begin:
             return 0
         missing = 0
-        since, until = self._begin - _MAX_LAG_NS, max(self._begin, min(self._last, ends[0])) + _MAX_LAG_NS
+        if_alive = max(end, taken + self._correction)
+        since, until = self._begin - _MAX_LAG_NS, max(self._begin, min(self._last, end)) + _MAX_LAG_NS
         for table, events in self._events.items():
             _add_stored(cursor, feed, table, events, journal_number=journal_number, since=since, until=until)
-            twice, not_received = match(list(events.values()), begin=self._begin, end=ends[0])
+            twice, not_received = match(list(events.values()), begin=self._begin, end=end)
             positions[0].extend(twice)
             missing += not_received
-            if ends[1] > ends[0]:
-                twice, _ = match(list(events.values()), begin=self._begin, end=ends[1])
+            if if_alive > end:
+                twice, _ = match(list(events.values()), begin=self._begin, end=if_alive)
             positions[1].extend(twice)
         return missing
 

@@ -159,7 +159,7 @@ def test_a_deleted_row_is_reported(
     sent = frame(quote(), quote(NOW - 3600), bar(NOW), bar(NOW - 3600), trade("1", at=NOW))
     make_loader(take_lease("one"), [sent], polygon_events.decode).run()
     with database.autocommit() as cursor:
-        assert audit.hours(cursor, everything=everything) == audit.Hours(5, 5, 0, 0, [])
+        assert audit.hours(cursor, everything=everything) == audit.Hours(5, 5, 0, 0, [], [])
         column = "time" if table == "stock_quotes" else "start_time"
         cursor.execute(f"DELETE FROM {table} WHERE {column} = to_timestamp({NOW})")
         found = audit.hours(cursor, everything=everything)
