@@ -20,6 +20,7 @@ from ticks_platform.ingestion.gaps import killed_coverage
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.gaps.killed_coverage import RefusedTime
 from ticks_platform.ingestion.heard_journals import Reporter
+from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.lease import Lease, set_clock_trouble
 from ticks_platform.timescale.failures import first_line
 from ticks_platform.timescale.splitting import attempt
@@ -147,13 +148,19 @@ class Aside:
             self._read_symbols(cursor)
 
     def extend_killed(
-        self, cursor: Cursor, lease: Lease, entries: Iterable[Account], refused: Sequence[RefusedTime]
+        self,
+        cursor: Cursor,
+        lease: Lease,
+        groups: Sequence[FrameGroup],
+        entries: Iterable[Account],
+        refused: Sequence[RefusedTime],
     ) -> None:
         """Extend the coverage of killed owners by what a batch brought of them; without it, a gap is too long."""
         last_data = [(each.epoch, each.connection, each.last_data_at) for each in entries if each.epoch != lease.epoch]
         if not last_data:
             return
-        error = attempt(cursor, lambda: killed_coverage.extend_killed(cursor, self._feed, last_data, refused))
+        begins = killed_coverage.wrong_begins(groups, epoch=lease.epoch)
+        error = attempt(cursor, lambda: killed_coverage.extend_killed(cursor, self._feed, last_data, refused, begins))
         if error is not None:
             logger.warning("feed %s: cannot extend coverage by earlier data: %s", self._feed, first_line(error))
 

@@ -299,7 +299,7 @@ class Loader:
             )
             ledger.add(cursor, self._lease.feed, entries)
             refused = self._killed.find(batch, batch.rejected + stored.refused, epoch=self._lease.epoch)
-            self._aside.extend_killed(cursor, self._lease, entries, refused)
+            self._aside.extend_killed(cursor, self._lease, batch.groups, entries, refused)
             for table in TABLES:
                 parts = [rows for each, rows in stored.loaded if each is table]
                 hours = ledger.hours(parts, time=table.time)

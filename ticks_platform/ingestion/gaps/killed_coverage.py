@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg2.extras import execute_values
 
 from ticks_platform.ingestion.gaps.insert_by_symbol import IN_FLIGHT_INTERVAL
+from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import from_nanoseconds
@@ -30,6 +31,34 @@ class RefusedTime(NamedTuple):
     """The first event that was accepted again."""
 
 
+class WrongBegin(NamedTuple):
+    """A killed owner's connection whose clock turned out to be wrong; in nanoseconds, arrivals as corrected now."""
+
+    epoch: int
+    connection: int
+    learned: int
+    """What has to be added to its clock, beyond what it knew itself."""
+    first: int
+    """The first arrival of which that is known."""
+    last: int
+    """The last arrival."""
+
+
+def wrong_begins(groups: Iterable[FrameGroup], *, epoch: int) -> list[WrongBegin]:
+    """The connections of owners before `epoch` with frames of which a correction is known now that they did not know.
+
+    Coverage that such an owner began may be dated by the wrong clock.
+    """
+    found: dict[tuple[int, int], WrongBegin] = {}
+    for group in groups:
+        key = (group.epoch, group.connection)
+        if key in found:
+            found[key] = found[key]._replace(last=group.last_arrival)
+        elif group.learned and group.epoch != epoch:
+            found[key] = WrongBegin(*key, group.learned, group.first_arrival, group.last_arrival)
+    return list(found.values())
+
+
 def close_abandoned(cursor: Cursor, feed: str, *, until_epoch: int, ended_by: str = "killed") -> int:
     """Close open coverage of owners up to this epoch, at the last data of theirs that is loaded; returns how many.
 
@@ -45,11 +74,23 @@ def extend_killed(
     feed: str,
     last_data: Iterable[tuple[int, int, datetime | None]],
     refused: Sequence[RefusedTime] = (),
+    begins: Sequence[WrongBegin] = (),
 ) -> None:
     """Extend the coverage of killed owners by data that was loaded from their journals, but for the `refused` times.
 
-    `last_data` has epoch, connection, and arrival of the last data, or None.
+    `last_data` has epoch, connection, and arrival of the last data, or None. First, coverage that began by a wrong
+    clock is moved: without that, it would reach from the wrong begin to the right end.
     """
+    for begin in begins:
+        parameters = {
+            "feed": feed,
+            "epoch": begin.epoch,
+            "connection": begin.connection,
+            "learned": timedelta(microseconds=begin.learned // 1000),
+            "first": from_nanoseconds(begin.first),
+            "last": from_nanoseconds(begin.last),
+        }
+        cursor.execute(sql_files.read("queries/gaps/move_killed_begin.sql"), parameters)
     for each in refused:
         owner = (feed, each.epoch, each.connection)
         _extend(cursor, [(*owner, from_nanoseconds(each.accepted_until) - IN_FLIGHT_INTERVAL)])

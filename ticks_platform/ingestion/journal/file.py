@@ -91,12 +91,13 @@ class FrameGroup(NamedTuple):
     """By the wall clock of this machine, in nanoseconds since the Unix epoch."""
     frames: list[bytes]
     stepped: int | None = None
-    """Nanoseconds by which that clock was set since the process of this epoch began; None if an older release did not
-    tell."""
+    """Nanoseconds by which that clock was set since its process began; None if an older release did not tell."""
     correction: int = 0
-    """Nanoseconds to add to it, since it is wrong: as known when the group was appended, after decoding as it is."""
+    """Nanoseconds to add to it, since it is wrong: as known when it was appended, after decoding as it is."""
     covered_until: int | None = None
     """As `Frame.covered_until`; None if an older release did not tell."""
+    learned: int = 0
+    """Nanoseconds of `correction` that were not known when the group was appended."""
 
     @property
     def first_arrival(self) -> int:

@@ -209,8 +209,8 @@ def decode_groups(
 def _corrected(batch: DecodedBatch, corrections: Sequence[int]) -> DecodedBatch:
     """The batch with these corrections of the arrivals, by group."""
     groups = [
-        group if group.correction == correction else group._replace(correction=correction)
-        for group, correction in zip(batch.groups, corrections, strict=True)
+        group if not (learned := added - group.correction) else group._replace(correction=added, learned=learned)
+        for group, added in zip(batch.groups, corrections, strict=True)
     ]
     batch = batch._replace(groups=groups)
     if not any(corrections):

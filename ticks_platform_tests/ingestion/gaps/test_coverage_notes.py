@@ -53,10 +53,12 @@ class Owner:
         covered = None if until is None else nanoseconds(until) + IN_FLIGHT
         self.loader.record(Change(state, nanoseconds(at), connection, "", notice, covered))
 
-    def receive(self, *times: float, symbol: str = "AAPL", connection: int = 1, cost: object = 100.5) -> None:
-        """Receive a tick at each of these seconds."""
+    def receive(
+        self, *times: float, symbol: str = "AAPL", connection: int = 1, cost: object = 100.5, ahead: float = 0.0
+    ) -> None:
+        """Receive a tick at each of these seconds, by a clock that is `ahead`."""
         for at in times:
-            frame = Frame(price(symbol, timestamp=BEGIN + int(at), price=cost), nanoseconds(at), connection)
+            frame = Frame(price(symbol, timestamp=BEGIN + int(at), price=cost), nanoseconds(at + ahead), connection)
             self.journal.append([frame], epoch=self._lease.epoch)
 
     def load(self) -> None:
@@ -157,6 +159,46 @@ def test_a_time_in_which_all_was_rejected_before_a_kill(
 
     lag = IN_FLIGHT / SECOND
     assert gaps(database, "AAPL")[:2] == [(6 - lag, 14, "refused"), (15 - lag, 30, "killed")]
+
+
+@pytest.mark.parametrize("at_once", [1, 6 << 20])
+@pytest.mark.parametrize("ahead", [-1200.0, 1200.0])
+def test_the_clock_was_wrong_and_nobody_knew_before_the_kill(
+    database: Database,
+    take_lease: TakeLease,
+    owner_of: Callable[[Lease], Owner],
+    monkeypatch: pytest.MonkeyPatch,
+    ahead: float,
+    at_once: int,
+) -> None:
+    """Its coverage began by the wrong clock, and does not reach from there to the right end."""
+    monkeypatch.setattr(loader, "MAX_BATCH_BYTES", at_once)
+    first = owner_of(take_lease("first"))
+    first.change(1 + ahead, State.SUBSCRIBING, Acknowledged(("AAPL",)))
+    with database.transaction() as cursor:
+        first.loader._begin(cursor)
+        first.loader._renew_lease(cursor)
+    first.coverage.committed()
+    # It is killed before this is decoded.
+    first.receive(*(2 + number / 10 for number in range(50)), ahead=ahead)
+    first.journal.close()
+    second = owner_of(take_lease("second"))
+    second.change(25, State.SUBSCRIBING, Acknowledged(("AAPL",)))
+    second.receive(26)
+    second.load()
+
+    of_the_first = rows(
+        database,
+        "SELECT extract(epoch FROM begins_at)::float8, extract(epoch FROM ends_at)::float8 "
+        "FROM ticks_platform.feed_coverage WHERE epoch = 1 AND ends_at > begins_at",
+    )
+    if ahead < 0:  # events are not from the future
+        ((begin, end),) = of_the_first
+        assert 1 <= begin - BEGIN <= 2
+        assert end - BEGIN == pytest.approx(7, abs=2)
+        assert (pytest.approx(end - BEGIN), 25, "killed") in gaps(database, "AAPL")
+    else:
+        assert all(end - begin < 10 for begin, end in of_the_first)
 
 
 def test_notes_are_deleted_after_the_commit(
