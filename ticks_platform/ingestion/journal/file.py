@@ -394,8 +394,7 @@ def _take_ownership(connection: sqlite3.Connection, path: Path, feed: str, synth
                 f"{path} holds frames that are {kinds[bool(was_synthetic)]}, but feed '{feed}' is now "
                 f"{kinds[synthetic]}: remove the journal, or give the feed another name"
             )
-        # Below zero if a process ended while it replaced the file.
-        generation = abs(generation) + 1
+        generation = abs(generation) + 1  # below zero if a process ended while it replaced the file
         connection.execute("UPDATE journal SET generation = ?", (generation,))
         end, frames = end_of(connection)
     return Opened(journal_id, frames_trimmed, generation, trimmed, end, frames)
