@@ -359,7 +359,7 @@ def _try_connection(settings: PlatformSettings, feed: FeedSettings) -> Finding:
 
 
 def _ports(settings: PlatformSettings | None, ui_port: int) -> Iterator[Finding]:
-    ports = [(ui_port, "web UI", "is `dagster dev` running already? Otherwise choose another with --port")]
+    ports = [(ui_port, "web UI", "is `ticks dev` running already? Otherwise choose another with --port")]
     for feed in settings.feeds if settings is not None else ():
         if feed.metrics_port is not None:
             ports.append(

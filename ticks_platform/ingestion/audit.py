@@ -73,7 +73,7 @@ class Hours(NamedTuple):
         """A message for each table with missing rows, then for each example; empty if every hour has its rows."""
         missing = [
             f"{row['rows']:,} rows of {row['destination']} from {row['begins_at']} to {row['ends_at']} UTC "
-            f"({row['hours']:,} hours) are gone, and retention did not drop them. Restore them, or, if they are meant "
+            f"({row['hours']:,} h) are gone, and retention did not drop them. Restore them, or, if they are meant "
             f"to be gone, declare it: `ticks declare gone {row['destination']} --from '{row['begins_at']}' "
             f"--to '{row['ends_at']}' --reason …`"
             for row in self.missing

@@ -71,7 +71,7 @@ def test_a_deleted_tick_is_reported(loaded: Database, everything: bool) -> None:
     missing, differing = found.problems()
     assert differing == f"feed test: 3 events loaded of the hour {utc(NOON)} UTC, but 2 rows in stocks_real_time"
     assert missing.startswith(
-        f"1 rows of stocks_real_time from {utc(NOON)} to {utc(NOON + 3600)} UTC (1 hours) are gone, and retention did "
+        f"1 rows of stocks_real_time from {utc(NOON)} to {utc(NOON + 3600)} UTC (1 h) are gone, and retention did "
         "not drop them."
     )
 

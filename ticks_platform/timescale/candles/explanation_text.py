@@ -95,7 +95,10 @@ def _candle(answer: Part, span: str) -> Iterator[str]:
         minutes = _count(without, "minute")
         yield f"{minutes} of its {answer['minutes']:,} with ticks have no prices, and give none to it."
     if ticks is None:
-        yield "Its ticks are gone, so it cannot be compared with them: retention drops them."
+        yield (
+            "Its ticks are gone, so it cannot be compared with them: retention has dropped them, or the check "
+            "ledger_balances says what is missing."
+        )
     elif answer["differs_from_its_ticks"]:
         names = _words(answer["differs_from_its_ticks"])
         yield f"ITS TICKS MAKE ANOTHER ONE, which differs in {names}: {_values(ticks)}"
