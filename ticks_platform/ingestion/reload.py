@@ -94,7 +94,7 @@ class _Kept(NamedTuple):
     @property
     def stand_in(self) -> bytes:
         """Stands for its bytes while it is loaded: else those of a large frame were stored with each event that is
-        rejected again. Its own, since a frame that comes again counts equal trades anew.
+        rejected again. Its own, since a frame that comes again counts equal trades again.
         """
         return b"?%d" % self.position
 

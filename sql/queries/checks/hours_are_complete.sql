@@ -1,7 +1,7 @@
 -- Feeds and hours whose number of ticks in the table is not the number that was loaded, less those that retention dropped or that somebody
 -- declared gone: of all hours when everything is asked for, otherwise of those that changed in the last two hours (48 at most, the newest
 -- changes), and of all that have no chunk, which costs a look at the catalog and not at the ticks. When a chunk was created says nothing: a
--- restore creates it anew.
+-- restore creates it again.
 -- TimescaleDB's own retention policy notes nothing: what is older than such a policy keeps may be gone.
 -- Official prices, corrections and trading halts have no chunks and are all kept. A later official price
 -- replaces the earlier one, with another time, so they are counted by feed, as of its newest hour. Rows by hand, of the feed `manual`, were counted by

@@ -19,7 +19,7 @@ BODY = b'{"results":[' + b",".join(b"%d" % number for number in range(100_000)) 
 
 
 def bomb(wbits: int) -> bytes:
-    """100 MB of zeros in less than half a megabyte: packed once, since each block begins anew."""
+    """100 MB of zeros in less than half a megabyte: packed once, since each block begins again."""
     packer = zlib.compressobj(1, wbits=wbits)
     first, block = (packer.compress(b"\0" * MEGABYTE) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
     return first + block * 99
