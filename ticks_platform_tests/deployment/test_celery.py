@@ -74,7 +74,6 @@ class Deployment(NamedTuple):
             stored = {(symbol, trade): count for symbol, trade, count in cursor.fetchall()}
             cursor.execute("SELECT symbol, begins_at, coalesce(ends_at, 'infinity') FROM ticks_platform.feed_gap")
             gaps = cursor.fetchall()
-        print(len(made.events), len(stored), gaps)
         problems = []
         for event in made.events:
             times = stored.get((event.symbol, event.decoded()["i"]), 0)
@@ -164,7 +163,7 @@ def test_feeds_move_and_end(deployment: Deployment) -> None:
     # The first machine has no room for the other feed: that waits in Redis, where any other worker can take it.
     eventually("the other feed waits", 60, lambda: broker.ask("LLEN", QUEUE) == ["1"])
     deployment.start("second", queue=QUEUE, runs=3)
-    eventually("it streams from the second", 60, lambda: deployment.machine_of(right) == "second")
+    eventually("it streams from the second", 120, lambda: deployment.machine_of(right) == "second")
     deployment.stand_in.wait_until_subscribed(*itertools.chain(*SYMBOLS.values()))
     begins = datetime.now(timezone.utc)
     for task in broker.ask("KEYS", "celery-task-meta-*", database=1):
@@ -179,7 +178,7 @@ def test_feeds_move_and_end(deployment: Deployment) -> None:
     assert platform.status(run) == "CANCELED", machines["second"].log()
     assert time.monotonic() - asked < CANCEL_TIMEOUT, "then Dagster has declared it canceled by itself"
     assert platform.progress(run)["journal bytes waiting"] == 0
-    eventually("it streams again", MOVES_WITHIN, lambda: deployment.machine_of(right) == "second")
+    eventually("it streams again", 120, lambda: deployment.machine_of(right) == "second")
 
     # A restart of Redis, by SIGKILL, is noticed by no feed.
     runs = {feed: deployment.run_of(feed) for feed in SYMBOLS}
@@ -197,7 +196,6 @@ def test_feeds_move_and_end(deployment: Deployment) -> None:
     )
     moved = deployment.run_of(left)
     (launched,) = (run["creationTime"] for run in platform.runs("ingest") if run["runId"] == moved)
-    print("launched", launched - lost, "moved", time.time() - lost)
     assert launched - lost < MOVES_WITHIN
     assert platform.status(runs[left]) == "FAILURE"
     assert (deployment.run_of(right), platform.status(runs[right])) == (runs[right], "STARTED")
@@ -205,5 +203,6 @@ def test_feeds_move_and_end(deployment: Deployment) -> None:
 
     # Whatever the market made is stored once, or in a gap that is known.
     ends = datetime.now(timezone.utc)
-    eventually("loaded", 30, lambda: platform.one("SELECT min(l) > %s FROM (SELECT max(received_at) AS l FROM stocks_real_time GROUP BY feed) AS x", ends))
-    print(deployment.unaccounted(begins, ends))
+    last = "SELECT min(at) FROM (SELECT max(received_at) AS at FROM stocks_real_time GROUP BY feed) AS latest"
+    eventually("that is loaded", 60, lambda: platform.one(last) > ends)
+    assert deployment.unaccounted(begins, ends) == []
