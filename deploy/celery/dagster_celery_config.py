@@ -5,8 +5,8 @@ import os
 broker_url = os.environ["TICKS_CELERY_BROKER"]
 result_backend = os.environ["TICKS_CELERY_BACKEND"]
 
-# Run monitoring asks for the state of a run's task. By default it expires after a day: a feed that has streamed for a day
-# would then be declared failed.
+# Run monitoring asks for the state of a run's task. By default it expires after a day: a feed that has streamed for so
+# long would then be declared failed.
 result_expires = None
 
 # A worker takes no run that it cannot execute at once. A multiplier of 1 alone would reserve one more run per slot: a

@@ -1,4 +1,4 @@
-"""The setting ``run_tags``: tags of a feed's run, by which launchers choose a queue, a pool of nodes, or a pod's shape."""
+"""The setting ``run_tags``: tags of a feed's runs, by which launchers choose a queue or a pod's shape."""
 
 from __future__ import annotations
 

@@ -93,8 +93,8 @@ class FeedSettings(Section):
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     """Port on loopback that serves Prometheus metrics while this feed is ingested; none by default."""
     run_tags: RunTags = {}  # noqa: RUF012  (pydantic copies it)
-    """Tags of its runs in Dagster, for the launcher: a queue, a pool of nodes, ``dagster-k8s/config``. They are shown in
-    the UI, so no secrets. The next run after a reload of the code location has them."""
+    """Tags of its runs in Dagster, for the launcher: a queue, a pool of nodes, ``dagster-k8s/config``. They are shown
+    in the UI, so no secrets. The next run after a reload of the code location has them."""
 
     # These messages say what is expected and never quote the value: a key may have been pasted into the wrong field.
 

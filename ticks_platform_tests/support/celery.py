@@ -96,7 +96,7 @@ def redis(programs: Programs, configuration: Path) -> Iterator[Redis]:
 
 @contextlib.contextmanager
 def postgresql(programs: Programs) -> Iterator[int]:
-    """A PostgreSQL of this test's own: the port of loopback on which it lets the user `dagster` into a database `dagster`."""
+    """A PostgreSQL of this test's own: its port of loopback. User and database are `dagster`, any password will do."""
     # It refuses to be run by root.
     user = "postgres" if os.geteuid() == 0 else None
     if user is not None and user not in {entry.pw_name for entry in pwd.getpwall()}:
