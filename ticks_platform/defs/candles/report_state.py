@@ -1,0 +1,86 @@
+"""What the sensor `report_newest` remembers between its evaluations, and when a report is due."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+
+PERIOD = 300.0
+"""Seconds between two materializations of what always changes; as between two runs of check_quality."""
+
+BEFORE_CHECKS = 60.0
+"""Seconds by which they come before the full five minutes, at which check_quality begins: its results are then for the
+latest materialization for most of the time."""
+
+BETWEEN = 140.0
+"""Seconds after which the page is brought up to date between two materializations."""
+
+
+@dataclass
+class Reported:
+    """What was reported last to an asset. Times are seconds since 1970; 0 is never."""
+
+    materialized: float = 0.0
+    shown: float = 0.0
+    """When the page was brought up to date last, by whichever event."""
+    newest: str = ""
+    """The newest closed bucket, or the newest row, in ISO format."""
+    words: str = ""
+    """What was said of its state."""
+    looked: str = ""
+    """When changes were looked for last, by the database's clock, in ISO format."""
+    digests: dict[str, str] = field(default_factory=dict)
+    """Of closed buckets, what they showed; by their begin in seconds."""
+    corrections: int = 0
+    """Since the newest closed bucket."""
+    corrected: list[str] = field(default_factory=list)
+    """Hours that were corrected, to be reported next, in ISO format."""
+    loaded: dict[str, int] = field(default_factory=dict)
+    """Ticks that each feed had loaded."""
+
+    def is_due(self, now: float) -> bool:
+        """Whether a materialization is due that comes every five minutes."""
+        return (now + BEFORE_CHECKS) // PERIOD > (self.materialized + BEFORE_CHECKS) // PERIOD
+
+    def changes(self, closed: Mapping[datetime, str], *, oldest: datetime) -> list[datetime]:
+        """The buckets that are not as they were, which are then remembered; those before `oldest` only for a while."""
+        found = {_key(bucket): zlib.crc32(digest.encode()) for bucket, digest in closed.items()}
+        changed = [bucket for bucket in closed if self.digests.get(_key(bucket)) != f"{found[_key(bucket)]:x}"]
+        kept = {key: digest for key, digest in self.digests.items() if int(key) >= oldest.timestamp()}
+        self.digests = {**kept, **{key: f"{digest:x}" for key, digest in found.items()}}
+        return sorted(changed)
+
+
+def _key(bucket: datetime) -> str:
+    return str(int(bucket.timestamp()))
+
+
+class State(dict[str, Reported]):
+    """By asset."""
+
+    @classmethod
+    def load(cls, cursor: str | None) -> State:
+        """From the sensor's cursor; empty where that is none, or of another release."""
+        try:
+            return cls({name: Reported(**fields) for name, fields in json.loads(cursor or "{}").items()})
+        except (ValueError, TypeError, AttributeError):
+            return cls()
+
+    def dump(self) -> str:
+        """For the sensor's cursor, which Dagster keeps with each evaluation: what is empty is left out."""
+        return json.dumps(
+            {name: {key: value for key, value in asdict(each).items() if value} for name, each in self.items()},
+            separators=(",", ":"),
+        )
+
+    def of(self, asset: str) -> Reported:
+        """What is remembered of an asset."""
+        return self.setdefault(asset, Reported())
+
+
+def moment(text: str) -> datetime | None:
+    """A time that was remembered; None where there is none."""
+    return datetime.fromisoformat(text).astimezone(timezone.utc) if text else None
