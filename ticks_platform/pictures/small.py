@@ -11,7 +11,9 @@ LONGEST = 960
 """Characters of Markdown at most; from 1,000 on, Dagster hides it behind a button."""
 
 STEP, HEIGHT, BOTTOM = 5, 80, 94
-"""Width of a candle, height of the bars, and where the labels are, in units of the picture."""
+"""Width of a candle, height of the bars, and where the label is, in units of the picture."""
+WIDTH = 306
+"""Of the picture, with place for 60 candles."""
 
 
 def markdown(name: str, candles: Sequence[Candlestick], *, label: str) -> str:
@@ -42,12 +44,11 @@ def _draw(candles: Sequence[Candlestick], label: str) -> str:
             top = y(candle.high)
             bar = f"M{place * STEP + 3},{top}v{max(1, y(candle.low) - top)}"
             (up if candle.close >= candle.open else down).append(bar)
-    width = max(len(candles) * STEP + 4, 150)
     bars = "".join(
         f"<path d='{''.join(path)}' stroke='{colour}'/>" for path, colour in ((up, UP), (down, DOWN)) if path
     )
     return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='{2 * width}' viewBox='0 0 {width} 99' style='background:#fff'>"
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='400' viewBox='0 0 {WIDTH} 99' style='background:#fff'>"
         f"<g stroke-width='3'>{bars}</g><text y='{BOTTOM}' x='3' font-size='10'>{label}</text></svg>"
     )
 

@@ -10,8 +10,8 @@ from ticks_platform.defs.common.bring_up import unreachable
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource
 
-INTERVAL = 30
-"""Seconds between looks at what is due; most of them ask the database nothing, or for an hour's digest."""
+INTERVAL = 15
+"""Seconds between looks at what is due; most of them ask the database nothing."""
 
 
 @dg.definitions

@@ -8,15 +8,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 
-PERIOD = 300.0
-"""Seconds between two materializations of what always changes; as between two runs of check_quality."""
+PERIOD = 240.0
+"""Seconds between two reports of what always changes; as between two runs of check_quality."""
 
-BEFORE_CHECKS = 60.0
-"""Seconds by which they come before the full five minutes, at which check_quality begins: its results are then for the
-latest materialization for most of the time."""
-
-BETWEEN = 140.0
-"""Seconds after which the page is brought up to date between two materializations."""
+BEFORE_CHECKS = 50.0
+"""Seconds by which they come before a run of check_quality, whose results are for the latest materialization then."""
 
 
 @dataclass
@@ -24,8 +20,8 @@ class Reported:
     """What was reported last to an asset. Times are seconds since 1970; 0 is never."""
 
     materialized: float = 0.0
-    shown: float = 0.0
-    """When the page was brought up to date last, by whichever event."""
+    asked: float = 0.0
+    """When the database was asked last without a report."""
     newest: str = ""
     """The newest closed bucket, or the newest row, in ISO format."""
     words: str = ""
@@ -42,7 +38,7 @@ class Reported:
     """Ticks that each feed had loaded."""
 
     def is_due(self, now: float) -> bool:
-        """Whether a materialization is due that comes every five minutes."""
+        """Whether a report is due that comes every few minutes."""
         return (now + BEFORE_CHECKS) // PERIOD > (self.materialized + BEFORE_CHECKS) // PERIOD
 
     def changes(self, closed: Mapping[datetime, str], *, oldest: datetime) -> list[datetime]:

@@ -29,9 +29,9 @@ def changed_buckets(context: dg.AssetExecutionContext, candle: str) -> Spans | N
     """Which buckets of a candle asset are new or corrected since this asset was materialized last.
 
     Spans of time, half-open, UTC, in order; buckets that follow each other are one span. None means that all may have
-    changed: this asset was never materialized, or somebody has materialized or rebuilt the candle. `candle` is the key
-    of the candle's asset, such as ``one_hour_candle``, which this asset must depend on. Closed buckets alone are reported. A span may be
-    told twice, but none is left out: if a run fails, the next one is told its spans again.
+    changed: this asset was never materialized, or too long ago, or somebody has materialized the candle. `candle` is the
+    key of the candle's asset, such as ``one_hour_candle``, which this asset must depend on. Closed buckets alone are
+    reported. A span may be told twice, but none is left out: if a run fails, the next one is told its spans again.
     """
     key = dg.AssetKey.from_user_string(candle)
     last = context.instance.get_latest_materialization_event(context.asset_key)
@@ -39,6 +39,10 @@ def changed_buckets(context: dg.AssetExecutionContext, candle: str) -> Spans | N
     # Dagster notes with each materialization which ones of its sources it has seen.
     seen = (made.tags or {}).get(f"dagster/input_event_pointer/{key.to_user_string()}") if made is not None else None
     if seen is None or not seen.isdigit():
+        return None
+    known = context.instance.fetch_materializations(dg.AssetRecordsFilter(key, storage_ids=[int(seen)]), limit=1)
+    if not known.records:
+        # Purged, and what was reported after it may be, too.
         return None
     found: list[tuple[datetime, datetime]] = []
     filters = dg.AssetRecordsFilter(asset_key=key, after_storage_id=int(seen))
