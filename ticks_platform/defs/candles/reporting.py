@@ -91,7 +91,8 @@ class Reporter:
     def _is_worth_asking(self, subject: str, reported: Reported) -> bool:
         if subject in LOOK:
             looked = moment(reported.looked)
-            return looked is None or self._now - looked.timestamp() >= LOOK[subject]
+            pause = LOOK[subject] if reported.materialized else AGAIN
+            return looked is None or self._now - looked.timestamp() >= pause
         if subject in ROWS:
             return self._now - reported.asked >= ROWS_PERIOD
         # The first report as soon as there is one; where a later look found nothing new, another one in a minute.

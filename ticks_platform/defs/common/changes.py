@@ -29,9 +29,9 @@ def changed_buckets(context: dg.AssetExecutionContext, candle: str) -> Spans | N
     """Which buckets of a candle asset are new or corrected since this asset was materialized last.
 
     Spans of time, half-open, UTC, in order; buckets that follow each other are one span. None means that all may have
-    changed: this asset was never materialized, or too long ago, or somebody has materialized the candle. `candle` is the
-    key of the candle's asset, such as ``one_hour_candle``, which this asset must depend on. Closed buckets alone are
-    reported. A span may be told twice, but none is left out: if a run fails, the next one is told its spans again.
+    changed: this asset was never materialized, or too long ago, or somebody has materialized the candle. `candle` is
+    the key of the candle's asset, such as ``one_hour_candle``, which this asset must depend on. Closed buckets alone
+    are reported. A span may be told twice, but none is left out: if a run fails, the next is told its spans again.
     """
     key = dg.AssetKey.from_user_string(candle)
     last = context.instance.get_latest_materialization_event(context.asset_key)
