@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import dagster as dg
@@ -21,6 +21,9 @@ from ticks_platform.timescale.gap_reports import GapRow
 ROWS = 500
 """Newest gaps that the table is made of: those that symbols have in common are one row."""
 
+FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(minutes=40), fail_window=timedelta(hours=2))
+"""keep_gaps brings it up to date every quarter of an hour."""
+
 SYMBOLS = 3
 """Symbols that a row names."""
 
@@ -37,6 +40,7 @@ def feed_gaps() -> dg.Definitions:
         owners=OWNERS,
         kinds=KINDS,
         metadata=defined_in("schema/feed_gap.sql"),
+        freshness_policy=FRESHNESS,
         description=(
             "The gaps: when a feed should have received a symbol, its market was open, and nothing was connected, so "
             "that ticks may be missing. Ingestion keeps the table ticks_platform.feed_gap; materializing this brings "
