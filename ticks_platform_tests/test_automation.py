@@ -91,10 +91,10 @@ def test_an_eager_asset_runs_by_itself_and_again_for_an_hour_that_a_late_tick_co
     def refresh_late_candles() -> None:
         """As the schedule catch_up does every five minutes."""
         run_id = platform.launch("catch_up")
-        eventually("late ticks are in the candles", 120, lambda: platform.status(run_id) in ENDED)
+        eventually("late ticks are in the candles", 300, lambda: platform.status(run_id) in ENDED)
 
-    eventually("the feed streams", 240, platform.streaming_run)
-    eventually("the user's asset and its check have run", 240, runs)
+    eventually("the feed streams", 600, platform.streaming_run)
+    eventually("the user's asset and its check have run", 600, runs)
     # Older than what the refresh policies reach.
     hour = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=10)
     for price in (10.0, 50.0):
@@ -107,4 +107,4 @@ def test_an_eager_asset_runs_by_itself_and_again_for_an_hour_that_a_late_tick_co
                 for seen in runs()
             )
 
-        eventually(f"it has run for the hour with the price {price}", 180, saw_it)
+        eventually(f"it has run for the hour with the price {price}", 400, saw_it)

@@ -114,7 +114,8 @@ def test_minutes_report_once_the_first_is_closed_and_every_few_minutes(database:
     assert image.findtext("{*}text") == f"{newest:%H:%M} to {newest + timedelta(minutes=1):%H:%M} UTC"
     assert "changed buckets" not in made.metadata, "all of them"
     assert "| stocks | never ran |" in shown(first["stocks_real_time"], "feeds")
-    assert set(reports.after(60)) == {"one_hour_candle", "one_day_candle"}, "once, while they are open"
+    coarse = [set(found) & {"one_hour_candle", "one_day_candle"} for found in (first, reports.after(60))]
+    assert sorted(map(len, coarse)) == [0, 2], "once, while they are open"
     # Nothing is new, which is said once.
     made = reports.after(PERIOD)["one_minute_candle"]
     assert shown(made, "state") == f"nothing new since {newest:%Y-%m-%d %H:%M} UTC: no feed is running"
