@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+MAX_LAG = 10.0
+"""Seconds by which an event may reach one connection later than the other."""
+
+_MAX_LAG_NS = round(MAX_LAG * 1e9)
+
+_ENOUGH = 2
+"""Different events whose order shows that they are the same ones on both connections."""
 
 _COMMON = 1_000_000_000
 """Nanoseconds before the predecessor's end in which the successor was subscribed to everything too."""
@@ -20,8 +30,17 @@ class Arrivals(NamedTuple):
     positions: list[int]
 
 
-def match(events: list[Arrivals], *, begin: int, end: int) -> tuple[list[int], int]:
-    """The positions of the successor's events that the predecessor has too, and the number of missing events.
+class Matched(NamedTuple):
+    """What both received."""
+
+    positions: list[int]
+    """The positions of the successor's events that the predecessor has too."""
+    missing: int
+    """Events of the predecessor's end that the successor has not received."""
+
+
+def match(events: Sequence[Arrivals], *, begin: int, end: int) -> Matched:
+    """Find the successor's events that the predecessor has too.
 
     `begin` is the successor's first frame, `end` until when the predecessor received.
     """
@@ -33,6 +52,13 @@ def match(events: list[Arrivals], *, begin: int, end: int) -> tuple[list[int], i
         and min(each.before[0], each.after[0]) >= begin
         and max(each.before[0], each.after[0]) <= end
     ]
+    if not lags and begin <= end + _MAX_LAG_NS:
+        if not any(each.after for each in events):
+            # What both were sent may be on its way to the successor.
+            return Matched([], sum(arrival > end - _COMMON for each in events for arrival in each.before))
+        by_order = match_by_order(events)
+        if by_order is not None:
+            return by_order
     lag = int(np.median(lags)) if lags else 0
     positions: list[int] = []
     missing = 0
@@ -42,7 +68,41 @@ def match(events: list[Arrivals], *, begin: int, end: int) -> tuple[list[int], i
             positions += each.positions[:number]
             if each.before[-1] > max(begin, end - _COMMON):
                 missing += max(0, sum(arrival >= begin - lag for arrival in each.before) - number)
-    return positions, missing
+    return Matched(positions, missing)
+
+
+def match_by_order(events: Sequence[Arrivals]) -> Matched | None:
+    """What both received, if the successor's first events are the predecessor's last ones; None if they are not.
+
+    Both are sent the same in the same order, so this needs no clock. It is for a predecessor that ended so soon after
+    the successor's begin that nothing had reached the successor by then: times of arrival do not tell what both were
+    sent, since each process reads as late as its machine lets it.
+    """
+    pairs = [
+        each
+        for each in events
+        if len(each.before) == len(each.after) == 1 and abs(each.after[0] - each.before[0]) <= _MAX_LAG_NS
+    ]
+    if len(pairs) < _ENOUGH:
+        return None
+    first, last = min(each.before[0] for each in pairs), max(each.before[0] for each in pairs)
+    last_position = max(each.positions[0] for each in pairs)
+    positions: list[int] = []
+    missing = 0
+    continues = False
+    for each in events:
+        number = bisect_right(each.positions, last_position)
+        # Frames that were read together have one time: of those with the first, the successor was sent some.
+        at_least = bisect_left(each.before, last) - bisect_right(each.before, first)
+        at_most = bisect_right(each.before, last) - bisect_left(each.before, first)
+        if not at_least <= number <= at_most:
+            return None
+        positions += each.positions[:number]
+        missing += len(each.before) - bisect_right(each.before, last)
+        continues = continues or number < len(each.positions)
+    if missing and continues:
+        return None  # the successor was sent something else after these
+    return Matched(positions, missing)
 
 
 def count_common(before: list[int], after: list[int], *, begin: int, end: int, lag: int = 0) -> int:

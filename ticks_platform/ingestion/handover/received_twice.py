@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.ingestion.handover.equal_events import FIELDS, key_of
-from ticks_platform.ingestion.handover.matching import Arrivals, match
+from ticks_platform.ingestion.handover.matching import MAX_LAG, Arrivals, match
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.provider_clock import ProviderClocks
@@ -38,12 +38,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_LAG = 10.0
-"""Seconds by which an event may reach one connection later than the other."""
-
 MAX_LAG_UNMATCHED = 2.0
-"""Seconds to wait for late events if none has arrived on both connections: then the provider probably sends each of
-them something else."""
+"""Seconds to wait for late events if the successor has received events, and none that its predecessor has: then the
+provider probably sends each of them something else."""
 
 _MAX_LAG_NS = round(MAX_LAG * 1e9)
 
@@ -122,6 +119,8 @@ class Comparison(NamedTuple):
     """Events of the predecessor's last second that have not reached the successor yet, or never will."""
     if_alive: ReceivedTwice
     """The same events if the predecessor received until the successor took over, and only the feed was silent."""
+    received: int
+    """Events that have reached the successor, of the kinds that are compared."""
 
 
 def lookup(cursor: Cursor, journal_id: str) -> ReceivedTwice | Uncompared | None:
@@ -161,8 +160,8 @@ def find(
     started_at = time.monotonic()
     while True:
         compared_at = time.monotonic()
-        found, missing, if_alive = transactions.until_committed(work)
-        max_lag = MAX_LAG if len(found.positions) else MAX_LAG_UNMATCHED
+        found, missing, if_alive, received = transactions.until_committed(work)
+        max_lag = MAX_LAG_UNMATCHED if received and not len(found.positions) else MAX_LAG
         if not missing or time.monotonic() >= started_at + max_lag:
             break
         # Comparing takes the interpreter lock, and so delays the events that it waits for.
@@ -192,7 +191,7 @@ def compare(cursor: Cursor, journal: Uncompared, groups: Iterable[FrameGroup], d
     """Compare the successor's groups with what its predecessor stored, which is everything that it received."""
     feed, journal_number, end = journal.feed, journal.journal_number, journal.end
     if journal_number is None or end is None:
-        return Comparison(ReceivedTwice.none(), 0, ReceivedTwice.none())
+        return Comparison(ReceivedTwice.none(), 0, ReceivedTwice.none(), 0)
     taken = journal.taken or end
     until = max(end, taken) + _MAX_LAG_NS
     found: tuple[list[int], list[int]] = ([], [])
@@ -205,7 +204,7 @@ def compare(cursor: Cursor, journal: Uncompared, groups: Iterable[FrameGroup], d
         session.add(part, decode, until=until)
     missing = session.compare(cursor, feed, found, journal_number=journal_number, end=end, taken=taken)
     twice, if_alive = (ReceivedTwice(np.array(sorted(each), dtype=np.int64)) for each in found)
-    return Comparison(twice, missing, if_alive)
+    return Comparison(twice, missing, if_alive, session.received)
 
 
 def _was_alive(transactions: Transactions, renew_lease: Callable[[Cursor], None], journal: Uncompared) -> bool:
@@ -308,6 +307,11 @@ class _Session:
         self._last, self._correction = batch.groups[-1].last_arrival, batch.groups[-1].correction
         for table, rows in ((TICKS, batch.ticks), (QUOTES, batch.quotes)):
             _add_received(self._events[table.name], table, rows, until=until)
+
+    @property
+    def received(self) -> int:
+        """How many events were added."""
+        return sum(len(each.positions) for events in self._events.values() for each in events.values())
 
     def compare(
         self,
