@@ -1,20 +1,14 @@
-"""Which events of a successor are its predecessor's, by their arrivals on both connections."""
+"""Which events of a successor are its predecessor's, by their order and by their arrivals on both connections."""
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-MAX_LAG = 10.0
-"""Seconds by which an event may reach one connection later than the other."""
-
-_MAX_LAG_NS = round(MAX_LAG * 1e9)
-
-_ENOUGH = 2
-"""Different events whose order shows that they are the same ones on both connections."""
+from ticks_platform.ingestion.handover.order import MAX_LAG_NS, Aligned, Event, Key, align
 
 _COMMON = 1_000_000_000
 """Nanoseconds before the predecessor's end in which the successor was subscribed to everything too."""
@@ -39,69 +33,44 @@ class Matched(NamedTuple):
     """Events of the predecessor's end that the successor has not received."""
 
 
-def match(events: Sequence[Arrivals], *, begin: int, end: int) -> Matched:
-    """Find the successor's events that the predecessor has too.
+def match(events: Mapping[Key, Arrivals], order: Sequence[Event], *, begin: int, end: int) -> Matched:
+    """Find the successor's events that the predecessor has too: by their order, where it tells, or by their arrivals.
 
-    `begin` is the successor's first frame, `end` until when the predecessor received.
+    `order` are the predecessor's, as it received them. `begin` is the successor's first frame, `end` until when the
+    predecessor received.
     """
+    received = sorted(
+        (position, Event(key, arrival))
+        for key, each in events.items()
+        for position, arrival in zip(each.positions, each.after, strict=True)
+    )
+    if not received and begin <= end + MAX_LAG_NS:
+        # What both were sent may be on its way to the successor.
+        return Matched([], sum(event.arrival > end - _COMMON for event in order))
+    aligned = align(order, [event for _, event in received]) or Aligned({}, 0, [])
     # The lag is measured while both received only: at other times, equal events may be different ones.
     lags = [
         each.after[0] - each.before[0]
-        for each in events
+        for each in events.values()
         if len(each.before) == len(each.after) == 1
         and min(each.before[0], each.after[0]) >= begin
         and max(each.before[0], each.after[0]) <= end
     ]
-    if not lags and begin <= end + _MAX_LAG_NS:
-        if not any(each.after for each in events):
-            # What both were sent may be on its way to the successor.
-            return Matched([], sum(arrival > end - _COMMON for each in events for arrival in each.before))
-        by_order = match_by_order(events)
-        if by_order is not None:
-            return by_order
+    lags = lags or aligned.lags
     lag = int(np.median(lags)) if lags else 0
     positions: list[int] = []
-    missing = 0
-    for each in events:
-        if each.before:
+    missing = aligned.missing
+    left = Counter(aligned.common)
+    for position, event in received:
+        if left[event.key[0]]:
+            left[event.key[0]] -= 1
+            positions.append(position)
+    for key, each in events.items():
+        if each.before and key[0] not in aligned.common:
             number = count_common(each.before, each.after, begin=begin, end=end, lag=lag)
             positions += each.positions[:number]
             if each.before[-1] > max(begin, end - _COMMON):
                 missing += max(0, sum(arrival >= begin - lag for arrival in each.before) - number)
-    return Matched(positions, missing)
-
-
-def match_by_order(events: Sequence[Arrivals]) -> Matched | None:
-    """What both received, if the successor's first events are the predecessor's last ones; None if they are not.
-
-    Both are sent the same in the same order, so this needs no clock. It is for a predecessor that ended so soon after
-    the successor's begin that nothing had reached the successor by then: times of arrival do not tell what both were
-    sent, since each process reads as late as its machine lets it.
-    """
-    pairs = [
-        each
-        for each in events
-        if len(each.before) == len(each.after) == 1 and abs(each.after[0] - each.before[0]) <= _MAX_LAG_NS
-    ]
-    if len(pairs) < _ENOUGH:
-        return None
-    first, last = min(each.before[0] for each in pairs), max(each.before[0] for each in pairs)
-    last_position = max(each.positions[0] for each in pairs)
-    positions: list[int] = []
-    missing = 0
-    continues = False
-    for each in events:
-        number = bisect_right(each.positions, last_position)
-        # Frames that were read together have one time: of those with the first, the successor was sent some.
-        at_least = bisect_left(each.before, last) - bisect_right(each.before, first)
-        at_most = bisect_right(each.before, last) - bisect_left(each.before, first)
-        if not at_least <= number <= at_most:
-            return None
-        positions += each.positions[:number]
-        missing += len(each.before) - bisect_right(each.before, last)
-        continues = continues or number < len(each.positions)
-    if missing and continues:
-        return None  # the successor was sent something else after these
     return Matched(positions, missing)
 
 

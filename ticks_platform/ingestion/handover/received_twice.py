@@ -17,13 +17,14 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.ingestion.handover.equal_events import FIELDS, key_of
-from ticks_platform.ingestion.handover.matching import MAX_LAG, Arrivals, match
+from ticks_platform.ingestion.handover.matching import Arrivals, match
+from ticks_platform.ingestion.handover.order import MAX_LAG, MAX_LAG_NS, Event, Key
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.provider_clock import ProviderClocks
@@ -41,8 +42,6 @@ logger = logging.getLogger(__name__)
 MAX_LAG_UNMATCHED = 2.0
 """Seconds to wait for late events if the successor has received events, and none that its predecessor has: then the
 provider probably sends each of them something else."""
-
-_MAX_LAG_NS = round(MAX_LAG * 1e9)
 
 _CLOSED_WITHIN = 4.0
 """Seconds in which a predecessor that is alive learns that it was followed: two of its heartbeats."""
@@ -193,7 +192,7 @@ def compare(cursor: Cursor, journal: Uncompared, groups: Iterable[FrameGroup], d
     if journal_number is None or end is None:
         return Comparison(ReceivedTwice.none(), 0, ReceivedTwice.none(), 0)
     taken = journal.taken or end
-    until = max(end, taken) + _MAX_LAG_NS
+    until = max(end, taken) + MAX_LAG_NS
     found: tuple[list[int], list[int]] = ([], [])
     session = _Session()
     for part, continues in _parts(groups, until=until):
@@ -272,7 +271,7 @@ def _parts(groups: Iterable[FrameGroup], *, until: int) -> Iterator[tuple[list[F
         if group.first_arrival > until:
             break
         new_session = last is not None and (
-            group.epoch != last.epoch or _steady(group, 0) > _steady(last, -1) + 2 * _MAX_LAG_NS
+            group.epoch != last.epoch or _steady(group, 0) > _steady(last, -1) + 2 * MAX_LAG_NS
         )
         if part and (new_session or len(part) >= _GROUPS):
             yield part, continues
@@ -288,7 +287,7 @@ def _steady(group: FrameGroup, place: int) -> int:
     return group.received_at[place] - (group.stepped or 0)
 
 
-_Events = dict[tuple[Any, ...], Arrivals]
+_Events = dict[Key, Arrivals]
 """By symbol, time and values."""
 
 
@@ -332,14 +331,14 @@ class _Session:
             return 0
         missing = 0
         if_alive = max(end, taken + self._correction)
-        since, until = self._begin - _MAX_LAG_NS, max(self._begin, min(self._last, end)) + _MAX_LAG_NS
+        since, until = self._begin - MAX_LAG_NS, max(self._begin, min(self._last, end)) + MAX_LAG_NS
         for table, events in self._events.items():
-            _add_stored(cursor, feed, table, events, journal_number=journal_number, since=since, until=until)
-            twice, not_received = match(list(events.values()), begin=self._begin, end=end)
+            order = _add_stored(cursor, feed, table, events, journal_number=journal_number, since=since, until=until)
+            twice, not_received = match(events, order, begin=self._begin, end=end)
             positions[0].extend(twice)
             missing += not_received
             if if_alive > end:
-                twice, _ = match(list(events.values()), begin=self._begin, end=if_alive)
+                twice, _ = match(events, order, begin=self._begin, end=if_alive)
             positions[1].extend(twice)
         return missing
 
@@ -362,8 +361,8 @@ def _add_received(events: _Events, table: Table, rows: Rows, *, until: int) -> N
 
 def _add_stored(
     cursor: Cursor, feed: str, table: str, events: _Events, *, journal_number: int, since: int, until: int
-) -> None:
-    """Add the events that the predecessor received between two times, in nanoseconds."""
+) -> list[Event]:
+    """Add the events that the predecessor received between two times, in nanoseconds; returns them in their order."""
     oldest = min([since // 1000, *(key[1] for key in events)])
     cursor.execute(
         sql_files.read(_STORED[table]),
@@ -376,7 +375,11 @@ def _add_stored(
             "journal": f"{journal_number:04x}",
         },
     )
-    for *key, arrival in cursor:
-        events.setdefault(key_of(key), Arrivals([], [], [])).before.append(arrival * 1000)
+    order: list[Event] = []
+    for *values, arrival in cursor:
+        key = key_of(values)
+        events.setdefault(key, Arrivals([], [], [])).before.append(arrival * 1000)
+        order.append(Event(key, arrival * 1000))
     for known in events.values():
         known.before.sort()
+    return order

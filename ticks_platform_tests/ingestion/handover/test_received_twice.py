@@ -13,6 +13,7 @@ from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 from ticks_platform.ingestion.handover import received_twice
 from ticks_platform.ingestion.handover.matching import Arrivals, count_common, match
+from ticks_platform.ingestion.handover.order import Event
 from ticks_platform.ingestion.handover.received_twice import Comparison, ReceivedTwice, Uncompared
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.journal.journal import Journal
@@ -170,9 +171,10 @@ def test_a_successor_that_was_sent_something_else_than_the_predecessors_end(data
 
 
 def test_it_is_waited_for_what_has_not_reached_the_successor() -> None:
-    sent = [Arrivals([at(second)], [], []) for second in (97.0, 99.5, 99.9, 100.0)]
-    assert match(sent, begin=at(100.1), end=at(100.0)) == ([], 3)
-    assert match(sent, begin=at(120.0), end=at(100.0)) == ([], 0), "it began too late to be sent them"
+    sent = [Event(("AAPL", number), at(second)) for number, second in enumerate((97.0, 99.5, 99.9, 100.0))]
+    events = {event.key: Arrivals([event.arrival], [], []) for event in sent}
+    assert match(events, sent, begin=at(100.1), end=at(100.0)) == ([], 3)
+    assert match(events, sent, begin=at(120.0), end=at(100.0)) == ([], 0), "it began too late to be sent them"
 
 
 def test_connections_without_common_events(database: Database, stored: Lease) -> None:
