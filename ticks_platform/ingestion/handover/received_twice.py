@@ -1,13 +1,14 @@
 """Finds the events that two owners of a feed both received during a hand-over, so that each is stored once.
 
-Events are equal if symbol, time and values are. If the provider sends equal events, such as one price twice within a
-second, they are told apart by arrival: the predecessor received the earlier ones, up to its end, and the successor the
-later ones, from its begin; the split that fits the arrival times best is chosen.
+Events are equal if symbol, time and values are. Of each symbol, the successor's first events are the predecessor's last
+ones, in the same order: that is known however late one of the two reads. Where the order does not tell (an event is
+missing, one event alone, equal events only), they are told apart by arrival: the predecessor received the earlier ones,
+up to its end, and the successor the later ones, from its begin; the split that fits the arrival times best is chosen.
 
-Assumes that both connections carry the same events, with about the same lag for all of them. An event that only one
-connection received is stored. If nothing matches, for example because the provider sends each connection something
-else, nothing is left out. Trades, which have an id or a size, are not compared here (`duplicate_trades` finds them);
-nor are bars, which replace each other.
+Assumes that both connections carry the same events, and for arrivals about the same lag for all of them. An event that
+only one connection received is stored. If nothing matches, for example because the provider sends each connection
+something else, nothing is left out. Trades, which have an id or a size, are not compared here (`duplicate_trades` finds
+them); nor are bars, which replace each other.
 """
 
 from __future__ import annotations
