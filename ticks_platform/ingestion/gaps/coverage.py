@@ -164,7 +164,7 @@ class Coverage:
             self._cover(symbols, number, change.at)
 
     def _handle_notice(self, change: Change) -> None:
-        number = change.connection
+        number, ahead = change.connection, self._silence.ahead if self._silence else 0.0
         match change.notice:
             case Acknowledged(channels):
                 self._acknowledged.setdefault(number, {}).update(dict.fromkeys(channels, change.at))
@@ -183,14 +183,14 @@ class Coverage:
             case HeardAgain(channels, heard_by):
                 self._silent.difference_update(self._symbols_of(channels))
                 for channel in channels:
-                    at = int(min(heard_by.get(channel, math.inf) + self._ahead, change.at / 1e9) * 1e9)
+                    at = int(min(heard_by.get(channel, math.inf) + ahead, change.at / 1e9) * 1e9)
                     self._cover(self._symbols_of((channel,)), number, at)
             case Silent(seconds, heard_after):
                 self._forget_acknowledged(number, seconds)  # they are subscribed to again
                 for channel in seconds:
                     for symbol in self._symbols_of((channel,)):
                         self._silent.add(symbol)
-                        end = int((heard_after.get(channel, 0.0) + self._ahead) * 1e9)
+                        end = int((heard_after.get(channel, 0.0) + ahead) * 1e9)
                         self._close([key for key in self._open if key[1] == symbol], end, "silent")
             case Unsubscribed(channels):
                 self._forget_acknowledged(number, channels)
@@ -233,11 +233,6 @@ class Coverage:
     def _symbols_of(self, channels: Iterable[str]) -> list[str]:
         """The symbols of these channels, each once."""
         return list(dict.fromkeys(self._symbol_of[channel] for channel in channels if channel in self._symbol_of))
-
-    @property
-    def _ahead(self) -> float:
-        """By how many seconds the right time is ahead of the clock by which silence is measured."""
-        return self._silence.ahead if self._silence else 0.0
 
     def _forget_acknowledged(self, number: int, channels: Iterable[str]) -> None:
         acknowledged = self._acknowledged.get(number, {})
@@ -298,7 +293,7 @@ class Coverage:
         """
         for key in keys:
             until = self._received_until(key[1], change)
-            ahead = self._ahead
+            ahead = self._silence.ahead if self._silence else 0.0
             heard = self._silence.fell_silent_before(key[1], until / 1e9 - ahead) if self._silence and until else None
             if heard is None:
                 self._close([key], until, ended_by)
