@@ -104,7 +104,7 @@ def test_waiting_frames_stay_within_the_limit_and_the_rest_waits_for_room(path: 
     journal.close()
 
 
-@pytest.mark.parametrize("reading", [False, True])
+@pytest.mark.parametrize("reading", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_groups_that_are_large_for_the_limit_keep_it(path: Path, reading: bool) -> None:
     """What arrives together after a pause is up to 1 MB."""
     journal = Journal(path, feed="test", max_bytes=3 * MEGABYTE)
