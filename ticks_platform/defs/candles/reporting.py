@@ -12,6 +12,7 @@ import psycopg2.errors
 from ticks_platform.defs.candles import report_metadata
 from ticks_platform.defs.candles.report_state import PERIOD, Reported, State, moment
 from ticks_platform.defs.common.labels import LIVE, as_in_sync
+from ticks_platform.defs.common.schema import table_metadata
 from ticks_platform.timescale import server_clock
 from ticks_platform.timescale.candles import reports
 from ticks_platform.timescale.candles.candles import CANDLES, ONE_DAY, ONE_HOUR, ONE_MINUTE, TICKS, Candle
@@ -113,7 +114,7 @@ class Reporter:
             if name in reported.loaded and reported.materialized and seconds > 0
         }
         metadata = report_metadata.of_feeds(feeds, rates)
-        self._report(TICKS, metadata, report_metadata.running_words(feeds))
+        self._report(cursor, TICKS, metadata, report_metadata.running_words(feeds))
         reported.loaded, reported.words = loaded, words
 
     def _minute(self, cursor: Cursor, reported: Reported) -> None:
@@ -138,7 +139,7 @@ class Reporter:
             end = found.closed + ONE_MINUTE.bucket
             spans = [(newest + ONE_MINUTE.bucket, end), *((hour, min(hour + ONE_HOUR.bucket, end)) for hour in hours)]
             metadata |= report_metadata.changed(span for span in spans if span[0] < span[1])
-        self._report(ONE_MINUTE.name, metadata, words, found)
+        self._report(cursor, ONE_MINUTE.name, metadata, words, found)
         reported.newest, reported.looked, reported.words = found.closed.isoformat(), now.isoformat(), words
         reported.corrected = []
 
@@ -170,7 +171,7 @@ class Reporter:
             metadata |= report_metadata.changed((begin, begin + candle.bucket) for begin in changed)
             metadata |= {"corrected buckets": len(corrected)}
         words = f"{len(newly)} newly closed, {len(corrected)} corrected" if changed else "the first one is open"
-        self._report(candle.name, metadata, words, found)
+        self._report(cursor, candle.name, metadata, words, found)
         reported.newest = max(newly).isoformat() if newly else reported.newest
         return corrected if since is not None else []
 
@@ -180,12 +181,13 @@ class Reporter:
             reported.asked = self._now
             if found is not None and found.at.isoformat() != reported.newest:
                 reported.newest = found.at.isoformat()
-                self._report(table, report_metadata.of_rows(found, self._now), None)
+                self._report(cursor, table, report_metadata.of_rows(found, self._now), None)
 
         return work
 
     def _report(
         self,
+        cursor: Cursor,
         asset: str,
         metadata: report_metadata.Metadata,
         words: str | None,
@@ -194,6 +196,8 @@ class Reporter:
         tags = as_in_sync(SOURCES.get(asset, {}))
         if found is not None and found.closed is not None:
             tags[NEWEST_TAG] = f"{found.closed.astimezone(timezone.utc):%Y-%m-%dT%H.%MZ}"
+        # The page shows columns of the latest materialization alone.
+        metadata = {**metadata, **table_metadata(cursor, asset)}
         self.events.append(dg.AssetMaterialization(asset, description=words, metadata=metadata, tags=tags))
         self._state.of(asset).materialized = self._now
 
