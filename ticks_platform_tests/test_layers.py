@@ -37,6 +37,7 @@ LAYERS = {
 
 BELOW = {
     "paths",
+    "env_file",
     "settings_file",
     "backoff",
     "proxies",
