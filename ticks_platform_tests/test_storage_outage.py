@@ -19,7 +19,6 @@ import pytest
 import sqlalchemy
 
 from ticks_platform.defs.ingestion.decisions import HEARTBEAT_GRACE
-from ticks_platform.ingestion import audit
 from ticks_platform_tests.support import skips
 from ticks_platform_tests.support.dagster_dev import ENDED, Platform, eventually, running_platform
 
@@ -102,7 +101,6 @@ def test_an_outage_of_dagsters_storage_changes_nothing_for_the_feeds(kind: str, 
     platform, outage = request.getfixturevalue(kind)
     run_id = eventually("the feed streams", 180, platform.streaming_run)
     eventually("its lease", 120, lambda: platform.one("SELECT (SELECT owner FROM ticks_platform.feed_lease)") == run_id)
-    began = platform.now()
     with outage():
         ends = time.monotonic() + OUTAGE
         while time.monotonic() < ends:
@@ -110,8 +108,6 @@ def test_an_outage_of_dagsters_storage_changes_nothing_for_the_feeds(kind: str, 
             eventually("ticks are stored", 30, lambda moment=moment: platform.streams_since(moment))
             time.sleep(1)  # a tenth of a second would make it the whole load of this test
     over = time.time()
-    missed = "SELECT count(*) FROM ticks_platform.feed_gap WHERE begins_at BETWEEN %s AND %s"
-    assert platform.one(missed, began, platform.now()) == 0
     # Long enough to declare a run dead whose heartbeat had stood still since, and for run monitoring to have looked.
     eventually("the sensors look again and again", 180, lambda: _quietly(lambda: _sensors_resumed(platform, over)))
     resumed = over + HEARTBEAT_GRACE
@@ -123,8 +119,6 @@ def test_an_outage_of_dagsters_storage_changes_nothing_for_the_feeds(kind: str, 
     platform.launch("disable_feed", partition="stand_in")
     eventually("a job that is launched now ends the run", 120, lambda: platform.status(run_id) in ENDED)
     assert platform.status(run_id) == "SUCCESS", platform.log()
-    with platform.database.transaction() as cursor:
-        assert [problem for each in audit.accounts(cursor) for problem in each.problems()] == []
 
 
 def _quietly(look: Callable[[], bool]) -> bool:
