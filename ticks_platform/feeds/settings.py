@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +12,14 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
+from ticks_platform import env_file
 from ticks_platform.feeds.calendars import ALWAYS, REGULAR, Calendar, calendar, is_same_market, with_hours
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Event
 from ticks_platform.feeds.history import History
 from ticks_platform.feeds.primary import MANUAL, Shared, shared
 from ticks_platform.feeds.registry import find_connector
+from ticks_platform.feeds.run_tags import RunTags
 from ticks_platform.feeds.sections import JournalSettings as JournalSettings
 from ticks_platform.feeds.sections import RepairSettings
 from ticks_platform.feeds.sections import StandInSettings as StandInSettings
@@ -91,6 +92,9 @@ class FeedSettings(Section):
     error, 1e-9, for trades of US stocks by Polygon, and 0.01 for other feeds."""
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     """Port on loopback that serves Prometheus metrics while this feed is ingested; none by default."""
+    run_tags: RunTags = {}  # noqa: RUF012  (pydantic copies it)
+    """Tags of its runs in Dagster, for the launcher: a queue, a pool of nodes, ``dagster-k8s/config``. They are shown
+    in the UI, so no secrets. The next run after a reload of the code location has them."""
 
     # These messages say what is expected and never quote the value: a key may have been pasted into the wrong field.
 
@@ -206,7 +210,7 @@ class FeedSettings(Section):
     def only_symbols_differ(self, other: FeedSettings) -> bool:
         """Whether a running ingestion can change to the other settings: only their symbols differ."""
         # These do not concern the ingestion.
-        changeable = ("symbols", "repair", "true_up", "bar_tolerance")
+        changeable = ("symbols", "repair", "true_up", "bar_tolerance", "run_tags")
         return self.model_copy(update={name: getattr(other, name) for name in changeable}) == other
 
     def symbol_names(self) -> tuple[str, ...]:
@@ -275,10 +279,11 @@ class FeedSettings(Section):
             if stand_in_url is None:
                 raise SettingsError(f"feed '{self.name}': its endpoint is the stand-in, which has not been started")
             return self._connector(url=stand_in_url, api_key="stand-in")
-        key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
+        key = env_file.current(self.api_key_env) if self.api_key_env else ""
         if connector.requires_key and not key:
             remedy = (
-                f"set the environment variable {self.api_key_env} and restart `dagster dev`"
+                f"put {self.api_key_env}=… into {env_file.path()}, which is read again at once, or set the environment "
+                "variable of that name and restart Dagster"
                 if self.api_key_env
                 else "name the environment variable that holds it in `api_key_env` in feeds.yaml"
             )
