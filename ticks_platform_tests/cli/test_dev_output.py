@@ -9,8 +9,9 @@ from ticks_platform.cli.dev_output import Condenser, follow
 RUN = "6552f955-d44d-4bd0-b9cb-2dc8f4cfb3bf"
 UI = "http://127.0.0.1:3000"
 
+_ERROR = "\x1b[32m2026-11-27 03:17:34 +0000\x1b[0m - dagster - \x1b[31mERROR\x1b[0m"
 FAILURE = f"""\
-\x1b[32m2026-11-27 03:17:34 +0000\x1b[0m - dagster - \x1b[31mERROR\x1b[0m - nightly - {RUN} - 8517 - STEP_FAILURE - Step "report" failed.
+{_ERROR} - nightly - {RUN} - 8517 - STEP_FAILURE - Step "report" failed.
 
 dagster._core.errors.DagsterExecutionStepExecutionError: Error occurred while executing op "report"::
 
@@ -54,6 +55,16 @@ def test_a_failure_has_its_message_its_causes_and_where_it_happened() -> None:
         f"  in full: {UI}/runs/{RUN}",
         "feed=tape connection=1 stalled: no data",
     ]
+
+
+def test_a_run_does_not_repeat_what_its_step_has_said() -> None:
+    run = FAILURE.replace('STEP_FAILURE - Step "report" failed.', "RUN_FAILURE - Steps failed: ['report'].")
+    skipped = (
+        f"{_ERROR} - nightly - {RUN} - 8517 - send - Dependencies for step send failed: ['report']. Not executing."
+    )
+    last = "03:17:34 ERROR nightly - run 6552f955 - RUN_FAILURE - Steps failed: ['report']."
+    assert shown(FAILURE, skipped, run) == [*shown(FAILURE), last]
+    assert len(shown(run)) == len(shown(FAILURE)), "a run that fails without a step says why"
 
 
 def test_plain_lines_come_as_they_are_without_dagsters_prefix() -> None:
