@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timezone
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
-MINUTE_POLICY = dg.AssetKey("one_minute_candle_refresh_policy")
-HOUR_POLICY = dg.AssetKey("one_hour_candle_refresh_policy")
-COLUMNSTORE_POLICY = dg.AssetKey("stocks_real_time_columnstore_policy")
-DAY_POLICY = dg.AssetKey("one_day_candle_refresh_policy")
+from ticks_platform.timescale.database import Database
 
-Evaluate = Callable[[datetime], dg.RunRequest | dg.SkipReason]
+MINUTE_POLICY = dg.AssetKey("one_minute_candle_refresh_policy")
+COLUMNSTORE_POLICY = dg.AssetKey("stocks_real_time_columnstore_policy")
+TICK = """
+    INSERT INTO stocks_real_time (time, symbol, price, tick_id, feed, received_at)
+    SELECT at, 'AAPL', 100, gen_random_uuid(), 'stocks', at FROM (SELECT now() - INTERVAL '10 minutes') AS arrival (at)
+"""
+
+Evaluate = Callable[..., dg.RunRequest | dg.SkipReason]
 
 
 def at(hour: int, minute: int) -> datetime:
@@ -24,9 +29,9 @@ def at(hour: int, minute: int) -> datetime:
 def evaluate(platform: dg.Definitions, instance: dg.DagsterInstance) -> Evaluate:
     """Evaluates the schedule refresh_candles at a time: its one request, or why it skips."""
 
-    def evaluate(when: datetime) -> dg.RunRequest | dg.SkipReason:
+    def evaluate(when: datetime, on: dg.DagsterInstance = instance) -> dg.RunRequest | dg.SkipReason:
         with dg.build_schedule_context(
-            instance=instance,
+            instance=on,
             scheduled_execution_time=when,
             repository_def=platform.get_repository_def(),
             resources=platform.resources,
@@ -45,13 +50,63 @@ def asked(answer: dg.RunRequest | dg.SkipReason) -> set[dg.AssetKey]:
     return set(answer.asset_selection or [])
 
 
-@pytest.mark.usefixtures("fresh", "no_scheduler")
-def test_policies_are_asked_for_when_due(run_job: Callable[..., dg.ExecuteInProcessResult], evaluate: Evaluate) -> None:
+def said(answer: dg.RunRequest | dg.SkipReason) -> str:
+    assert isinstance(answer, dg.SkipReason), answer
+    return answer.skip_message or ""
+
+
+@pytest.mark.usefixtures("no_scheduler")
+def test_refreshes_that_are_due_run_without_a_run(
+    fresh: Database, run_job: Callable[..., dg.ExecuteInProcessResult], evaluate: Evaluate
+) -> None:
     assert run_job("bring_up").success
-    assert asked(evaluate(at(10, 1))) == {MINUTE_POLICY}
-    assert asked(evaluate(at(10, 59))) == {MINUTE_POLICY}
-    assert asked(evaluate(at(11, 0))) == {MINUTE_POLICY, HOUR_POLICY, DAY_POLICY}
-    assert asked(evaluate(at(12, 0))) == {MINUTE_POLICY, HOUR_POLICY, DAY_POLICY, COLUMNSTORE_POLICY}
+    with fresh.transaction() as cursor:
+        cursor.execute("ALTER MATERIALIZED VIEW one_minute_candle SET (timescaledb.materialized_only = true)")
+        cursor.execute(TICK)
+    assert said(evaluate(at(10, 1))) == "ran without a run: one_minute_candle_refresh_policy"
+    with fresh.transaction() as cursor:
+        cursor.execute("SELECT count(*) FROM one_minute_candle")
+        assert cursor.fetchone() == (1,)
+    names = [f"{candle}_refresh_policy" for candle in ("one_minute_candle", "one_hour_candle", "one_day_candle")]
+    assert said(evaluate(at(11, 0))) == f"ran without a run: {', '.join(names)}"
+
+
+@pytest.mark.usefixtures("fresh", "no_scheduler")
+def test_what_is_rare_and_may_take_long_has_a_run(
+    run_job: Callable[..., dg.ExecuteInProcessResult], evaluate: Evaluate
+) -> None:
+    assert run_job("bring_up").success
+    assert asked(evaluate(at(12, 0))) == {COLUMNSTORE_POLICY}
+
+
+@pytest.mark.usefixtures("no_scheduler")
+def test_a_refresh_that_fails_is_repeated_in_a_run_which_shows_why(
+    fresh: Database,
+    run_job: Callable[..., dg.ExecuteInProcessResult],
+    evaluate: Evaluate,
+    platform: dg.Definitions,
+    tmp_path: Path,
+) -> None:
+    assert run_job("bring_up").success
+    with fresh.transaction() as cursor:
+        cursor.execute(TICK)
+        cursor.execute(
+            'UPDATE _timescaledb_config.bgw_job SET config = config || \'{"end_offset": "9 hours"}\' '
+            "WHERE proc_name = 'policy_refresh_continuous_aggregate' AND schedule_interval = '1 minute'"
+        )
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as kept:
+        answer = evaluate(at(11, 0), on=kept)
+        assert asked(answer) == {MINUTE_POLICY}, "the other two were run"
+        assert isinstance(answer, dg.RunRequest)
+        job = platform.resolve_job_def("refresh_candles")
+        for _ in range(3):
+            result = job.execute_in_process(
+                instance=kept, asset_selection=[MINUTE_POLICY], tags=answer.tags, raise_on_error=False
+            )
+            assert not result.success
+        answer = evaluate(at(11, 1), on=kept)
+    assert "one_minute_candle_refresh_policy failed: " in said(answer)
+    assert "(crash loop; retrying in " in said(answer)
 
 
 @pytest.mark.usefixtures("database", "no_scheduler")
