@@ -1,7 +1,8 @@
 """What people have been told, and what is still to be posted; kept as text between two looks.
 
-A trouble is told when it has lasted for its grace, while it lasts after an hour, four more hours and then every day, and
-when it is over. A message waits here until the webhook has taken it: neither a restart nor an outage of the webhook loses one.
+A trouble is told when it has lasted for its grace, while it lasts after an hour, four more hours and then every day,
+and when it is over. A message waits here until the webhook has taken it: neither a restart nor an outage of the webhook
+loses one.
 """
 
 from __future__ import annotations

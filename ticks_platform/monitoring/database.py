@@ -72,13 +72,11 @@ class NoAnswerInTimeError(TicksPlatformError):
 class Watcher:
     """Looks at a database; while an earlier look is not answered, there is no second one."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self) -> None:
         self._asking: threading.Thread | None = None
 
-    def look(self, feeds: Sequence[FeedSettings], *, patience: float = PATIENCE) -> DatabaseState | None:
+    def look(self, database: Database, feeds: Sequence[FeedSettings]) -> DatabaseState | None:
         """What the database knows of these feeds; None while its tables are not created.
-
         Raises TicksPlatformError and psycopg2.Error where it cannot be reached or does not answer.
         """
         if self._asking is not None and self._asking.is_alive():
@@ -88,17 +86,17 @@ class Watcher:
 
         def ask() -> None:
             try:
-                found.append(_look(self._database, feeds))
+                found.append(_look(database, feeds))
             except Exception as error:  # noqa: BLE001  (raised below)
                 errors.append(error)
 
         self._asking = threading.Thread(target=ask, name="look-at-database", daemon=True)
         self._asking.start()
-        self._asking.join(patience)
+        self._asking.join(PATIENCE)
         if errors:
             raise errors[0]
         if not found:
-            raise NoAnswerInTimeError(f"no answer within {patience:g} s")
+            raise NoAnswerInTimeError(f"no answer within {PATIENCE:g} s")
         return found[0]
 
 

@@ -20,7 +20,7 @@ LEAST_FREE = 0.05
 """Share of the disk below which it is nearly full, unless LEAST_FREE_BYTES are free."""
 
 LEAST_FREE_BYTES = 5 << 30
-FULL_BYTES = 16 << 20
+FULL_BYTES = 8 << 20
 """Bytes below which the disk counts as full: SQLite and the file system need some."""
 
 _PROBE_BYTES = 4096

@@ -9,6 +9,7 @@ from ticks_platform.alerts.told import Trouble
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.monitoring import disk, feed_states
 from ticks_platform.monitoring.database import UNREACHABLE, DatabaseState, JobState, Watcher
+from ticks_platform.timescale.database import Database
 
 SETTLED = 60.0
 """Seconds for which the database has to be away, a feed silent beyond its limit, a disk full: what comes and goes near
@@ -40,13 +41,13 @@ class Seen(NamedTuple):
     is_unknown: Callable[[str], bool]
 
 
-def look(watcher: Watcher, settings: Sequence[FeedSettings]) -> Seen:
+def look(watcher: Watcher, database: Database, settings: Sequence[FeedSettings]) -> Seen:
     """What is wrong now. Raises no error of the database: its absence is a trouble."""
     found = [*_disk(), *_journals(settings)]
     try:
-        state = watcher.look(settings)
+        state = watcher.look(database, settings)
     except UNREACHABLE as error:
-        cause = " ".join(str(error).split())
+        cause = " ".join(str(error).split()).rstrip(".")
         text = f"the database cannot be used: {cause}. Feeds continue, and their ticks wait in the journals"
         found.append(Trouble(DATABASE, text, SETTLED, over="the database can be used again"))
         return Seen(found, lambda key: key.startswith(_BY_DATABASE))
@@ -79,8 +80,9 @@ def _feeds(state: DatabaseState) -> Iterator[Trouble]:
             text = f"feed {each.feed}: channels that do not stream: {missing} ({names})"
             over = f"feed {each.feed}: every channel streams"
             yield Trouble(f"feed {each.feed} channels", text, CHANNEL_GRACE, warning=True, over=over)
+    ingested = {row.feed for row in state.statuses if row.ingesting}
     for silence in state.silences:
-        if silence.is_stalled and silence.feed not in refused:
+        if silence.is_stalled and silence.feed in ingested - refused.keys():
             over = f"feed {silence.feed} sends ticks again"
             yield Trouble(f"feed {silence.feed} stalled", f"feed stalled: {silence.text}", SETTLED, over=over)
     for feed, words in state.clocks.items():

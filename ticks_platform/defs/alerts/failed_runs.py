@@ -140,9 +140,11 @@ def is_interruption(message: str) -> bool:
 
 def _name(run: dg.DagsterRun) -> str:
     feed = run.tags.get(FEED_TAG)
-    if run.job_name == _ASSET_JOB and run.asset_selection:
+    if run.asset_selection:
+        # One part of a job may fail while another one succeeds.
         assets = sorted(key.to_user_string() for key in run.asset_selection)
-        return f"materialization of {', '.join(assets[:5])}{' …' if len(assets) > 5 else ''}"
+        some = f"{', '.join(assets[:5])}{' …' if len(assets) > 5 else ''}"
+        return f"materialization of {some}" if run.job_name == _ASSET_JOB else f"{run.job_name} ({some})"
     return f"{run.job_name} ({feed})" if feed else run.job_name
 
 

@@ -18,7 +18,7 @@ def alert_troubles() -> dg.Definitions:
     if not is_on():
         return dg.Definitions()
     feeds = feed_settings().feeds
-    watcher = Watcher(DatabaseResource.from_environment().database)
+    watcher = Watcher()
 
     @dg.sensor(
         name="alert_troubles",
@@ -30,9 +30,11 @@ def alert_troubles() -> dg.Definitions:
             "database. What cannot be posted now is posted later."
         ),
     )
-    def sensor(context: dg.SensorEvaluationContext, ticks_alerts: AlertsResource) -> dg.SensorResult:
+    def sensor(
+        context: dg.SensorEvaluationContext, ticks_database: DatabaseResource, ticks_alerts: AlertsResource
+    ) -> dg.SensorResult:
         told = Told.load(context.cursor)
-        seen = troubles.look(watcher, feeds)
+        seen = troubles.look(watcher, ticks_database.database, feeds)
         found = [trouble._replace(text=short(trouble.text)) for trouble in seen.troubles]
         told.follow(found, now=time.time(), is_unknown=seen.is_unknown)
         return dg.SensorResult(skip_reason=deliver(told, ticks_alerts), cursor=told.dump())
