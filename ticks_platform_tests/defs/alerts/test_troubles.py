@@ -334,7 +334,7 @@ def test_a_policy_whose_job_fails_again_and_again(
     try:
         line = operator.becomes(f"{RED} refresh policy of one_minute_candle: the last ")
         assert line.partition(" failed: ")[2], "the database's own message"
-        assert operator.told(after=61.0) == []
+        assert not [again for again in operator.told(after=61.0) if "policy" in again]
         assert evaluate() == "ran without a run: one_minute_candle_refresh_policy"
         with fresh.transaction() as cursor:
             cursor.execute(f"SELECT count(*) FROM {materialization}")
