@@ -29,6 +29,7 @@ LAYERS = {
     "alerts": set(),
     "defs": {"feeds", "ingestion", "timescale", "local_feeds", "ticks_standin", "pictures", "monitoring", "alerts"},
     "component": {"definitions"},
+    "celery_launcher": set(),
     "cli": {
         *("feeds", "ingestion", "timescale", "local_feeds", "diagnosis", "live", "monitoring"),
         *("ticks_standin", "embedded_timescale"),
@@ -53,7 +54,7 @@ BELOW = {
 ABOVE = {"definitions", "standin"}
 """Modules that no layer may import; `standin` is an old name."""
 
-DAGSTER = {"defs", "definitions", "component"}
+DAGSTER = {"defs", "definitions", "component", "celery_launcher"}
 """The parts that may import Dagster."""
 
 MAX_LEVELS = 6

@@ -32,6 +32,17 @@ class Silence(NamedTuple):
     """Whether it has been silent for longer than the limit while a market was open."""
 
     @property
+    def verdict(self) -> str:
+        """In a word or two."""
+        if not self.enabled:
+            return "switched off"
+        if self.is_stalled:
+            return "stale"
+        if not self.is_open:
+            return "closed"
+        return "no tick yet" if self.age is None else "fresh"
+
+    @property
     def text(self) -> str:
         """In words."""
         last = "last tick never" if self.age is None else f"last tick {self.age:.0f} s ago"
@@ -48,7 +59,9 @@ def silences(cursor: Cursor, feeds: Sequence[FeedSettings]) -> list[Silence]:
         age, enabled = (row.age_seconds, row.enabled) if row else (None, True)
         opened = [since for each in set(feed.calendars().values()) if (since := each.open_since(now)) is not None]
         is_open_for = now - min(opened) if opened else 0.0
-        silent_for = min(is_open_for, float("inf") if age is None else age)
+        # A feed that was just added has the same time for its first tick.
+        waits = (row.received_for_seconds if row else None) if age is None else age
+        silent_for = min(is_open_for, float("inf") if waits is None else waits)
         found.append(
             Silence(
                 feed=feed.name,

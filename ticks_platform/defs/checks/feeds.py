@@ -34,13 +34,7 @@ def ticks_are_fresh(subject: Subject) -> Verdict:
     rows = [
         {
             "feed": each.feed,
-            "verdict": "switched off"
-            if not each.enabled
-            else "stale"
-            if each.is_stalled
-            else "fresh"
-            if each.is_open
-            else "closed",
+            "verdict": each.verdict,
             "last tick": each.last_received_at or "never",
             "age in seconds": "never received" if each.age is None else round(each.age, 1),
             "limit in seconds": each.limit,
