@@ -39,6 +39,7 @@ LAYERS = {
 
 BELOW = {
     "paths",
+    "env_file",
     "settings_file",
     "backoff",
     "proxies",
