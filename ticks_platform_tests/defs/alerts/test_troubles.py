@@ -300,7 +300,7 @@ def test_a_policy_whose_job_fails_again_and_again(
     fresh: Database,
     run_job: Callable[..., dg.ExecuteInProcessResult],
     platform: dg.Definitions,
-    instance: dg.DagsterInstance,
+    tmp_path: Path,
 ) -> None:
     """The schedule does its work meanwhile."""
     assert run_job("bring_up").success
@@ -323,12 +323,15 @@ def test_a_policy_whose_job_fails_again_and_again(
         )
 
     def evaluate() -> str:
-        with dg.build_schedule_context(
-            instance=instance,
-            scheduled_execution_time=datetime.now(tz=timezone.utc),
-            repository_def=platform.get_repository_def(),
-            resources=platform.resources,
-        ) as context:
+        with (
+            dg.DagsterInstance.local_temp(str(tmp_path)) as history,
+            dg.build_schedule_context(
+                instance=history,
+                scheduled_execution_time=datetime.now(tz=timezone.utc),
+                repository_def=platform.get_repository_def(),
+                resources=platform.resources,
+            ) as context,
+        ):
             return platform.resolve_schedule_def("refresh_candles").evaluate_tick(context).skip_message or ""
 
     try:
