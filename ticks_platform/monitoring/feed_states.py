@@ -80,7 +80,7 @@ def refusal(row: Channels) -> str | None:
     """Why a feed as a whole is refused, in words; None if it is not."""
     if row.refused is None:
         return None
-    return f"refused, and not tried again until the code location is reloaded: {row.refused}"
+    return f"refused, and not tried again until .env or feeds.yaml is changed: {row.refused}"
 
 
 def missing_channels(row: Channels) -> str | None:
