@@ -23,14 +23,15 @@ LAYERS = {
     "local_feeds": {"feeds", "ticks_standin"},
     "subscribing": {"feeds", "timescale", "local_feeds", "ticks_standin"},
     "diagnosis": {"feeds", "ingestion", "timescale", "local_feeds"},
-    "live": {"feeds", "ingestion", "timescale", "embedded_timescale"},
+    "live": {"feeds", "ingestion", "timescale", "embedded_timescale", "monitoring"},
     "pictures": set(),
+    "monitoring": {"feeds", "ingestion", "timescale", "alerts"},
     "alerts": set(),
-    "defs": {"feeds", "ingestion", "timescale", "local_feeds", "ticks_standin", "pictures", "alerts"},
+    "defs": {"feeds", "ingestion", "timescale", "local_feeds", "ticks_standin", "pictures", "monitoring", "alerts"},
     "component": {"definitions"},
     "celery_launcher": set(),
     "cli": {
-        *("feeds", "ingestion", "timescale", "local_feeds", "diagnosis", "live"),
+        *("feeds", "ingestion", "timescale", "local_feeds", "diagnosis", "live", "monitoring"),
         *("ticks_standin", "embedded_timescale"),
     },
 }

@@ -18,6 +18,7 @@ _COMMANDS = {
     "init": "init",
     "dev": "dev",
     "live": "live",
+    "metrics": "metrics",
     "ingest": "ingest",
     "doctor": "doctor",
     "status": "status",

@@ -1,30 +1,33 @@
-"""Counts and latencies of an ingestion, and their export to Prometheus."""
+"""Counts and latencies of an ingestion, and as Prometheus collects them."""
 
 from __future__ import annotations
 
-import logging
+import functools
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from ticks_platform.feeds.transport.clock import boottime
 from ticks_platform.ingestion.rows.decode import DecodedBatch, Stored
 from ticks_platform.ingestion.rows.tables import TICKS
-
-logger = logging.getLogger(__name__)
-
-_PORT_INTERVAL = 2.0
-"""Seconds between attempts to open a port that is in use."""
+from ticks_platform.masking import mask
 
 BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper bounds of the latency histograms' buckets, in seconds."""
+
+MOST_REASONS = 20
+"""Reasons of rejected events that are counted apart; further ones are counted together, as `OTHER`."""
+
+OTHER = "other"
+
+LONGEST_REASON = 100
+"""Characters."""
 
 Counts = npt.NDArray[np.int64]
 
@@ -66,6 +69,8 @@ class Metrics:
         self.duplicate = 0
         """Trades that the provider sent again."""
         self.rejected = 0
+        self.rejected_by: Counter[str] = Counter()
+        """Rejected events by reason, without the numbers in it."""
         self.control = 0
         self.malformed: Counter[str] = Counter()
         """Events with an optional field that could not be read and is left out, by field."""
@@ -89,7 +94,12 @@ class Metrics:
         self.loaded += events - len(stored.refused) - replaced - duplicate
         self.replaced += replaced
         self.duplicate += duplicate
-        self.rejected += len(batch.rejected) + len(stored.refused)
+        for event in (*batch.rejected, *stored.refused):
+            self.rejected += 1
+            reason = _general(event.reason)
+            self.rejected_by[
+                reason if reason in self.rejected_by or len(self.rejected_by) < MOST_REASONS else OTHER
+            ] += 1
         for count in batch.malformed:
             self.malformed[count.field] += count.events
         for table, rows in batch.tables:
@@ -116,13 +126,16 @@ class Gauges(NamedTuple):
     clock_doubts: int = 0
 
 
-class _FeedCollector(Collector):
+class FeedCollector(Collector):
+    """The metrics of one feed's ingestion."""
+
     def __init__(self, feed: str, metrics: Metrics, gauges: Callable[[], Gauges]) -> None:
         self._feed = feed
         self._metrics = metrics
         self._gauges = gauges
 
     def collect(self) -> Iterable[Metric]:
+        """The families, as of now."""
         metrics, gauges = self._metrics, self._gauges()
         for name, text, count in (
             ("ticks_frames_committed", "Frames committed.", metrics.frames),
@@ -143,6 +156,18 @@ class _FeedCollector(Collector):
         for field, count in metrics.malformed.copy().items():
             malformed.add_metric([self._feed, field], count)
         yield malformed
+        rejected = CounterMetricFamily(
+            "ticks_rejected_by_reason", "Events rejected, by reason.", labels=["feed", "reason"]
+        )
+        for reason, count in metrics.rejected_by.copy().items():
+            rejected.add_metric([self._feed, reason], count)
+        yield rejected
+        if metrics.last_event_at is not None:
+            last = GaugeMetricFamily(
+                "ticks_last_event_timestamp_seconds", "Event time of the last committed tick.", labels=["feed"]
+            )
+            last.add_metric([self._feed], metrics.last_event_at / 1e9)
+            yield last
         for name, text, value in (
             ("ticks_journal_waiting_bytes", "Bytes in the journal that are not committed.", gauges.waiting_bytes),
             ("ticks_connected", "1 while data streams.", int(gauges.connected)),
@@ -174,47 +199,7 @@ class _FeedCollector(Collector):
             yield family
 
 
-def serve(port: int, *, feed: str, metrics: Metrics, gauges: Callable[[], Gauges]) -> Callable[[], None]:
-    """Serve a feed's metrics on 127.0.0.1; returns a function that stops it. Raises OSError if the port is in use."""
-    registry = CollectorRegistry()
-    registry.register(_FeedCollector(feed, metrics, gauges))
-    server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
-
-    def stop() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    return stop
-
-
-class MetricsPort:
-    """Serves a feed's metrics; a port that is in use does not stop the ingestion, but is retried."""
-
-    def __init__(self, port: int, feed: str, metrics: Metrics, gauges: Callable[[], Gauges]) -> None:
-        self._port = port
-        self._feed = feed
-        self._metrics = metrics
-        self._gauges = gauges
-        self._stop: Callable[[], None] | None = None
-        self._due_at = 0.0
-        self.open_if_due()
-
-    def open_if_due(self) -> None:
-        """Open the port, if it is not open and the last attempt was long enough ago."""
-        if self._stop is not None or boottime() < self._due_at:
-            return
-        try:
-            self._stop = serve(self._port, feed=self._feed, metrics=self._metrics, gauges=self._gauges)
-        except OSError as error:
-            # It may belong to the feed's previous run, which is ending or frozen.
-            if not self._due_at:
-                logger.warning(
-                    "feed %s: cannot serve metrics on port %d, will retry: %s", self._feed, self._port, error.strerror
-                )
-            self._due_at = boottime() + _PORT_INTERVAL
-
-    def close(self) -> None:
-        """Close the port."""
-        if self._stop is not None:
-            self._stop()
+@functools.lru_cache(maxsize=1024)
+def _general(reason: str) -> str:
+    """A reason without the numbers that make each event's another one."""
+    return mask(re.sub(r"[0-9]+", "…", reason))[:LONGEST_REASON]

@@ -30,7 +30,8 @@ from ticks_platform.ingestion.journal.journal import Journal, JournalDamagedErro
 from ticks_platform.ingestion.journal.journal_pair import JournalPair, journal_pair
 from ticks_platform.ingestion.lease import HandedOverError
 from ticks_platform.ingestion.loader import Loader
-from ticks_platform.ingestion.metrics import Gauges, Metrics, MetricsPort
+from ticks_platform.ingestion.metrics import Gauges, Metrics
+from ticks_platform.ingestion.metrics_export import MetricsExport
 from ticks_platform.ingestion.provider_trouble import ProviderTrouble
 from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.ingestion.worker import Worker
@@ -104,7 +105,7 @@ class Ingestion:
         self._takeover: Takeover | None = None
         self._loader: Loader | None = None
         self._receiver: Worker | None = None
-        self._port: MetricsPort | None = None
+        self._export: MetricsExport | None = None
         self._readiness = Readiness()
         self._unrecorded: list[Change] = []
         self._asked = AskedSymbols(connector, feed.symbol_names())
@@ -230,9 +231,8 @@ class Ingestion:
                 stack.callback(journals.close)
                 # Callbacks run in reverse order: the receiver ends before its journal is closed.
                 stack.callback(self._stop_receiver)
-                if self.feed.metrics_port is not None:
-                    self._port = MetricsPort(self.feed.metrics_port, self.feed.name, self.metrics, self._gauges)
-                    stack.callback(self._port.close)
+                self._export = MetricsExport(self.feed, self.metrics, self._gauges)
+                stack.callback(self._export.close)
                 database, stopping = self._database, self._stopping
                 takeover = self._takeover = Takeover(
                     feed=self.feed, owner=self._owner, database=database, journals=journals, stopping=stopping
@@ -289,8 +289,8 @@ class Ingestion:
         loading.start()
         while receiver.is_alive() and loading.is_alive() and loader.enabled and not self._stopping.is_set():
             self._stopping.wait(0.1)
-            if self._port is not None:
-                self._port.open_if_due()
+            if self._export is not None:
+                self._export.update()
         self._stop_reading()
         journal.lift_limit()
         receiver.join(RECEIVER_TIMEOUT)

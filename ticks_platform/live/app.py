@@ -28,6 +28,7 @@ from ticks_platform.live.series import Key
 from ticks_platform.live.trouble import BusyError, trouble
 from ticks_platform.live.viewers import MOST, TooManyViewersError, Viewer
 from ticks_platform.masking import mask
+from ticks_platform.monitoring import exporter
 from ticks_platform.timescale.candles.explanation import WIDTHS, NoAnswerError
 
 STATIC = Path(__file__).parent / "static"
@@ -115,7 +116,7 @@ async def _left(receive: Receive, viewer: Viewer) -> None:
     viewer.end()
 
 
-def create(hub: Hub, static: Static) -> Starlette:
+def create(hub: Hub, static: Static, all_feeds: exporter.AllFeeds) -> Starlette:
     """The application. Its lifespan runs the hub."""
     chart_library = _once(library.load)
 
@@ -142,6 +143,9 @@ def create(hub: Hub, static: Static) -> Starlette:
     async def explain(request: Request) -> Response:
         at = _second("at", request.query_params.get("at", ""))
         return _json(await hub.explain(_key(request), at))
+
+    async def metrics(_request: Request) -> Response:
+        return Response(await asyncio.to_thread(exporter.text, all_feeds), media_type=exporter.MEDIA_TYPE)
 
     async def vendor(request: Request) -> Response:
         headers = {"ETag": f'"{library.version()}"', "Cache-Control": "no-cache"}
@@ -171,6 +175,7 @@ def create(hub: Hub, static: Static) -> Starlette:
         Route("/api/symbols", symbols),
         Route("/api/candles", candles),
         Route("/api/explain", explain),
+        Route("/metrics", metrics),
     ]
     # Starlette's own answer to a bug would tell the browser about it; the guard's does not.
     errors: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {

@@ -16,6 +16,7 @@ from ticks_platform.live import app
 from ticks_platform.live.hub import Hub
 from ticks_platform.live.queries import Reader
 from ticks_platform.live.viewers import MOST
+from ticks_platform.monitoring.exporter import AllFeeds
 from ticks_platform.timescale.database import Database
 
 HOST = "127.0.0.1"
@@ -55,7 +56,7 @@ class Page:
         self._listening = listening
         self._server = _Server(
             uvicorn.Config(
-                app.create(self.hub, static),
+                app.create(self.hub, static, AllFeeds(database, project / "feeds.yaml")),
                 # What comes along with Dagster's webserver may differ; these are always there.
                 loop="asyncio",
                 http="h11",

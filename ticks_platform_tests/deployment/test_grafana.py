@@ -16,7 +16,9 @@ from ticks_platform.paths import project_root
 from ticks_platform.timescale.database import Database
 
 GRAFANA = project_root() / "grafana"
-DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
+FILES = sorted((GRAFANA / "dashboards").glob("*.json"))
+DASHBOARDS = [path for path in FILES if path.stem != "prometheus"]
+"""Those that ask the database; test_prometheus.py has the other one."""
 VARIABLES = {"symbol": "'AAPL','O''X'", "feed": "'stocks','crypto'"}
 FROM, TO = "now() - INTERVAL '1 day'", "now() + INTERVAL '1 minute'"
 EXPECTED = {
@@ -63,9 +65,15 @@ def dashboard(path: Path) -> dict[str, Any]:
 
 
 def panels() -> Iterator[Any]:
-    for path in DASHBOARDS:
+    for path in FILES:
         for panel in dashboard(path)["panels"]:
             yield pytest.param(panel, dashboard(path), id=f"{path.stem}-{panel['title']}")
+
+
+def sources() -> list[dict[str, Any]]:
+    file = GRAFANA / "provisioning/datasources/ticks.yaml"
+    found: list[dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))["datasources"]
+    return found
 
 
 @pytest.fixture
@@ -103,6 +111,26 @@ def test_buckets_without_prices_are_shown_with_their_volume(filled: Database) ->
     assert found == {(100, 100, 100, 100, 5), (None, None, None, None, 5)}
 
 
+@pytest.mark.parametrize("interval", ["one_minute_candle", "one_hour_candle", "one_day_candle"])
+def test_a_feed_without_sizes_has_volume_bars(database: Database, interval: str) -> None:
+    """Twelve Data sends the day's volume so far, as the stand-in does."""
+    width = f"INTERVAL '1 {interval.split('_')[1]}'"
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO stocks_real_time (time, symbol, price, day_volume, tick_id, feed, received_at) "
+            "SELECT at, 'AAPL', 100, volume, gen_random_uuid(), 'stocks', at FROM (SELECT now() - INTERVAL '10 days' "
+            f"+ place * {width} AS at, volume FROM unnest(ARRAY[100, 130, 20, 25]) WITH ORDINALITY AS v (volume, place)"
+            ") AS ticks"
+        )
+        (panel,) = (
+            panel for path in DASHBOARDS for panel in dashboard(path)["panels"] if panel["type"] == "candlestick"
+        )
+        query = expand(panel["targets"][0]["rawSql"], {**VARIABLES, "interval": interval})
+        cursor.execute(query.replace(FROM, "now() - INTERVAL '20 days'"))
+        volumes = [row[-1] for row in cursor.fetchall()]
+    assert volumes == ([100, 130, 20, 25] if interval == "one_day_candle" else [None, 30, 20, 5])
+
+
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_variables_offer_something(filled: Database, path: Path) -> None:
     for variable in dashboard(path)["templating"]["list"]:
@@ -117,15 +145,16 @@ def test_variables_offer_something(filled: Database, path: Path) -> None:
 
 @pytest.mark.parametrize(("panel", "of"), list(panels()))
 def test_panels_are_whole(panel: dict[str, Any], of: dict[str, Any]) -> None:
-    """Every one has the provisioned source; its variables are declared; none lies on another."""
-    (source,) = yaml.safe_load((GRAFANA / "provisioning/datasources/ticks.yaml").read_text(encoding="utf-8"))[
-        "datasources"
-    ]
-    assert panel["datasource"] == {"type": source["type"], "uid": source["uid"]}
+    """Every one has a provisioned source; its variables are declared; none lies on another."""
+    assert panel["datasource"] in [{"type": source["type"], "uid": source["uid"]} for source in sources()]
     declared = {variable["name"] for variable in of["templating"]["list"]}
     for target in panel["targets"]:
         assert target["datasource"] == panel["datasource"]
-        used = {name for name in re.findall(r"\$\{?(\w+)", target["rawSql"]) if not name.startswith("__")}
+        used = {
+            name
+            for name in re.findall(r"\$\{?(\w+)", target.get("rawSql") or target["expr"])
+            if not name.startswith("__")
+        }
         assert used <= declared
     assert [other["id"] for other in of["panels"]].count(panel["id"]) == 1
     mine = cells(panel)
@@ -139,14 +168,13 @@ def cells(panel: dict[str, Any]) -> set[tuple[int, int]]:
 
 
 def test_there_are_dashboards() -> None:
-    assert {path.stem for path in DASHBOARDS} == {"market", "ingestion"}
-    assert len({dashboard(path)["uid"] for path in DASHBOARDS}) == len(DASHBOARDS)
+    assert {path.stem for path in FILES} == {"market", "ingestion", "prometheus"}
+    assert len({dashboard(path)["uid"] for path in FILES}) == len(FILES)
 
 
 def test_no_secret_is_in_the_files() -> None:
-    (source,) = yaml.safe_load((GRAFANA / "provisioning/datasources/ticks.yaml").read_text(encoding="utf-8"))[
-        "datasources"
-    ]
+    source, prometheus = sources()
+    assert prometheus["url"] == "${TICKS_GRAFANA_PROMETHEUS}"
     for value in (source["url"], source["user"], source["secureJsonData"]["password"], source["jsonData"]["database"]):
         assert re.fullmatch(r"\$\{TICKS_GRAFANA_\w+\}", value)
 

@@ -16,8 +16,7 @@ import ticks_standin
 from ticks_platform import connectors
 from ticks_platform.cli.main import ticks
 from ticks_platform.defs.checks.table import CHECKS
-from ticks_platform.ingestion.metrics import Gauges, Metrics
-from ticks_platform.ingestion.metrics import _FeedCollector as FeedCollector
+from ticks_platform.ingestion.metrics import FeedCollector, Gauges, Metrics
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.docs.pages import ROOT
@@ -84,10 +83,13 @@ def test_every_variable_is_listed() -> None:
 
 
 def test_every_metric_is_listed() -> None:
-    collector = FeedCollector("stocks", Metrics(), lambda: Gauges(0, connected=False))
+    """Those of a run; test_exporter.py has the others."""
+    metrics = Metrics()
+    metrics.last_event_at = 1
+    collector = FeedCollector("stocks", metrics, lambda: Gauges(0, connected=False))
     names = {f"{metric.name}_total" if metric.type == "counter" else metric.name for metric in collector.collect()}
     listed = set(re.findall(r"^\| `(ticks_\w+)`", text("operations/monitoring.md"), re.MULTILINE))
-    assert names == listed
+    assert names <= listed
 
 
 def test_every_check_is_listed() -> None:

@@ -1,12 +1,14 @@
 """The sensor `alert_failed_checks`."""
 
-import json
-from collections.abc import Iterable
+import time
 
 import dagster as dg
 
-from ticks_platform.alerts import webhook
-from ticks_platform.defs.alerts.posting import INTERVAL, AlertsResource, is_on, short
+from ticks_platform.alerts.told import Told, Trouble
+from ticks_platform.defs.alerts.posting import INTERVAL, AlertsResource, deliver, is_on, short
+
+TOLD_BY_TROUBLES = frozenset(("channels_are_streaming", "clocks_are_right", "ticks_are_fresh"))
+"""Checks of `stocks_real_time` whose findings `alert_troubles` posts, feed by feed."""
 
 
 @dg.definitions
@@ -18,55 +20,48 @@ def alert_failed_checks() -> dg.Definitions:
         minimum_interval_seconds=INTERVAL,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
-            "Posts a check when it begins to fail and when it passes again, not each time that it fails. What cannot "
-            "be posted now is posted later."
+            "Posts a check when it begins to fail, while it fails after 1 hour, 4 more hours and then every day, and "
+            "when it passes again; not each time that it fails. Not those whose findings alert_troubles posts. What "
+            "cannot be posted now is posted later."
         ),
     )
     def sensor(context: dg.SensorEvaluationContext, ticks_alerts: AlertsResource) -> dg.SensorResult:
-        known: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
+        told = Told.load(context.cursor)
         graph = context.repository_def.asset_graph if context.repository_def else None
-        states, changes = dict(known), []
+        failing, judged = [], set()
         for key in sorted(graph.asset_check_keys if graph else [], key=dg.AssetCheckKey.to_user_string):
+            if key.asset_key == dg.AssetKey("stocks_real_time") and key.name in TOLD_BY_TROUBLES:
+                continue
             evaluation = _latest(context.instance, key)
             if evaluation is None:
                 continue
-            name, state = key.to_user_string(), _state(evaluation)
-            states[name] = state
-            if state != known.get(name, "passed"):
-                changes.append(_change(name, state, evaluation))
-        if not changes:
-            return dg.SensorResult(skip_reason="no check has changed", cursor=json.dumps(states))
-        # The cursor moves only if this does not raise.
-        ticks_alerts.post("\n".join(_within(changes)))
-        return dg.SensorResult(skip_reason=f"posted: {len(changes)} changes", cursor=json.dumps(states))
+            name = key.to_user_string()
+            judged.add(name)
+            if not evaluation.passed:
+                failing.append(_trouble(name, evaluation))
+        told.follow(failing, now=time.time(), is_unknown=lambda name: name not in judged)
+        return dg.SensorResult(skip_reason=deliver(told, ticks_alerts), cursor=told.dump())
 
     return dg.Definitions(sensors=[sensor] if is_on() else [])
 
 
 def _latest(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation | None:
-    """The check's newest result; None while it runs or when it never ran. A check that raises fails its run."""
+    """The check's newest result; None while it runs, when it never ran, or when its run ended before it was judged.
+
+    A run that was killed, or marked as failed from outside, says nothing of its checks.
+    """
     record = instance.get_latest_asset_check_evaluation_record(key)
     event = record.event.dagster_event if record is not None and record.event is not None else None
     data = event.event_specific_data if event is not None else None
     return data if isinstance(data, dg.AssetCheckEvaluation) else None
 
 
-def _state(evaluation: dg.AssetCheckEvaluation) -> str:
-    return "passed" if evaluation.passed else evaluation.severity.value
-
-
-def _change(name: str, state: str, evaluation: dg.AssetCheckEvaluation) -> str:
-    symbol = {"passed": ":large_green_circle:", "WARN": ":large_yellow_circle:"}.get(state, ":red_circle:")
-    verb = "passes again" if state == "passed" else f"fails ({state})"
-    return f"{symbol} check *{name}* {verb}: {short(evaluation.description or 'no description')}"
-
-
-def _within(lines: list[str]) -> Iterable[str]:
-    """As many of these lines as fit into a message, and how many more there are."""
-    length = 0
-    for index, line in enumerate(lines):
-        length += len(line) + 1
-        if length > webhook.LONGEST_TEXT - 100:
-            yield f"… and {len(lines) - index} more; see the checks in Dagster's UI"
-            return
-        yield line
+def _trouble(name: str, evaluation: dg.AssetCheckEvaluation) -> Trouble:
+    severity = evaluation.severity
+    words = short(evaluation.description or "no description")
+    return Trouble(
+        name,
+        f"check *{name}* fails ({severity.value}): {words}",
+        warning=severity is dg.AssetCheckSeverity.WARN,
+        over=f"check *{name}* passes again",
+    )

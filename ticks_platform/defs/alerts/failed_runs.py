@@ -1,43 +1,136 @@
 """The sensor `alert_failed_runs`."""
 
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
 import dagster as dg
 
-from ticks_platform.defs.alerts.posting import INTERVAL, AlertsResource, is_on, short
+from ticks_platform.alerts.told import Told, Trouble
+from ticks_platform.defs.alerts.posting import INTERVAL, AlertsResource, deliver, is_on, short
 from ticks_platform.defs.common.runs import FEED_TAG, FINISHED
 
 FAILED_CHECK = "DagsterAssetCheckFailedError"
 """The error of a step whose blocking check failed."""
 
+REFUSED = "FeedRefusedError"
+"""The error of a feed that its provider refuses: alert_troubles posts that."""
+
 INTERRUPTED = "Execution was interrupted"
 """Dagster's message for a run that was ended from outside: Ctrl-C of `dagster dev`, SIGTERM at a deployment."""
+
+OVERLAP = 60.0
+"""Seconds that are looked at again: a run may be stored later than its end."""
+
+MOST = 500
+"""Runs of one look."""
+
+_ASSET_JOB = "__ASSET_JOB"
+"""Dagster's name of the job that materializes what somebody selected."""
 
 
 @dg.definitions
 def alert_failed_runs() -> dg.Definitions:
     """The sensor, where alerts are posted."""
 
-    @dg.run_failure_sensor(
+    # Not a run_failure_sensor: that one never comes back to a run whose message could not be posted.
+    @dg.sensor(
         name="alert_failed_runs",
         minimum_interval_seconds=INTERVAL,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
-            "Posts a run that failed. Not a run that Ctrl-C or a terminating signal ended, although Dagster calls it "
-            "failed as well; not a run whose job (and feed) failed the time before, too; and not a run in which only "
-            "checks failed: alert_failed_checks posts those."
+            "Posts a job (of a feed) when its run fails, again when it still fails hours later, and when it succeeds "
+            "again. Not a run that Ctrl-C or a terminating signal ended, although Dagster calls it failed as well; and "
+            "not a run in which only checks failed, or whose feed is refused: other sensors post those. What cannot be "
+            "posted now is posted later."
         ),
     )
-    def sensor(context: dg.RunFailureSensorContext, ticks_alerts: AlertsResource) -> dg.SkipReason | None:
-        run, message = context.dagster_run, context.failure_event.message or ""
-        if is_interruption(message):
-            return dg.SkipReason(f"run {run.run_id[:8]} was interrupted")
-        if _only_checks_failed(context):
-            return dg.SkipReason(f"only checks failed in run {run.run_id[:8]}")
-        if _failed_before(context.instance, run):
-            return dg.SkipReason(f"{_name(run)} failed the time before, too")
-        ticks_alerts.post(f":red_circle: *{_name(run)}* failed, run `{run.run_id}`\n{short(_reason(context, message))}")
-        return None
+    def sensor(context: dg.SensorEvaluationContext, ticks_alerts: AlertsResource) -> dg.SensorResult:
+        place = Place.load(context.cursor)
+        told = Told.load(place.told)
+        runs = _ended_since(context, place)
+        for run in runs:
+            _judge(context.instance, run.dagster_run, told)
+        note = deliver(told, ticks_alerts)
+        return dg.SensorResult(skip_reason=note, cursor=place.after(runs, told.dump()).dump())
 
     return dg.Definitions(sensors=[sensor] if is_on() else [])
+
+
+class Place(NamedTuple):
+    """How far runs have been looked at."""
+
+    since: float
+    """When the last of them ended, in seconds since the Unix epoch."""
+    seen: dict[str, float]
+    """Runs that ended within OVERLAP before that, and when."""
+    told: str | None = None
+
+    @classmethod
+    def load(cls, cursor: str | None) -> Place:
+        """Continue from a cursor; without one, or with an older release's, runs that end from now on count."""
+        try:
+            return cls(*json.loads(cursor or ""))
+        except (ValueError, TypeError):
+            return cls(time.time(), {})
+
+    def dump(self) -> str:
+        """As a sensor's cursor."""
+        return json.dumps(self)
+
+    def after(self, runs: list[dg.RunRecord], told: str) -> Place:
+        """The place after these runs."""
+        ends = {record.dagster_run.run_id: record.end_time or self.since for record in runs}
+        since = max([self.since, *ends.values()])
+        seen = {run_id: end for run_id, end in {**self.seen, **ends}.items() if end > since - OVERLAP}
+        return Place(since, seen, told)
+
+
+def _ended_since(context: dg.SensorEvaluationContext, place: Place) -> list[dg.RunRecord]:
+    """The runs of this code location that have ended since, oldest first."""
+    after = place.since - OVERLAP
+    records = context.instance.get_run_records(
+        dg.RunsFilter(statuses=FINISHED, updated_after=datetime.fromtimestamp(after, tz=timezone.utc)),
+        limit=MOST,
+        order_by="update_timestamp",
+        ascending=True,
+    )
+    # A run of long ago is updated when it gets a tag.
+    found = [
+        record
+        for record in records
+        if (record.end_time or 0.0) > after
+        and record.dagster_run.run_id not in place.seen
+        and _is_ours(context, record.dagster_run)
+    ]
+    return sorted(found, key=lambda record: record.end_time or 0.0)
+
+
+def _is_ours(context: dg.SensorEvaluationContext, run: dg.DagsterRun) -> bool:
+    origin, ours = run.remote_job_origin, context.code_location_origin
+    return origin is None or ours is None or origin.location_name == ours.location_name
+
+
+def _judge(instance: dg.DagsterInstance, run: dg.DagsterRun, told: Told) -> None:
+    """Note whether this job works."""
+    name = _name(run)
+    if run.status is dg.DagsterRunStatus.SUCCESS:
+        told.follow([], now=time.time(), is_unknown=lambda key: key != name)
+    if run.status is not dg.DagsterRunStatus.FAILURE:
+        return
+    message = _failure_message(instance, run)
+    errors = list(_step_errors(instance, run))
+    if is_interruption(message) or any(_is_of(error, REFUSED) for error in errors):
+        return
+    if errors and all(error is not None and error.cls_name == FAILED_CHECK for error in errors):
+        return
+    text = f"*{name}* failed, run `{run.run_id}`\n{short(_reason(errors, message))}"
+    trouble = Trouble(name, text, over=f"*{name}* succeeds again")
+    told.follow([trouble], now=time.time(), is_unknown=lambda key: key != name)
 
 
 def is_interruption(message: str) -> bool:
@@ -47,35 +140,39 @@ def is_interruption(message: str) -> bool:
 
 def _name(run: dg.DagsterRun) -> str:
     feed = run.tags.get(FEED_TAG)
+    if run.asset_selection:
+        # One part of a job may fail while another one succeeds.
+        assets = sorted(key.to_user_string() for key in run.asset_selection)
+        some = f"{', '.join(assets[:5])}{' …' if len(assets) > 5 else ''}"
+        return f"materialization of {some}" if run.job_name == _ASSET_JOB else f"{run.job_name} ({some})"
     return f"{run.job_name} ({feed})" if feed else run.job_name
 
 
-def _reason(context: dg.RunFailureSensorContext, message: str) -> str:
+def _failure_message(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    found = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE, limit=1, ascending=False)
+    return next((record.event_log_entry.get_dagster_event().message or "" for record in found.records), "")
+
+
+def _step_errors(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[Any]:
+    """The error of each step that failed, where it has one."""
+    for record in instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records:
+        yield getattr(record.event_log_entry.get_dagster_event().event_specific_data, "error", None)
+
+
+def _is_of(error: Any, name: str) -> bool:
+    """Whether an error, or what caused it, is of this class."""
+    while error is not None:
+        if error.cls_name == name:
+            return True
+        error = error.cause
+    return False
+
+
+def _reason(errors: list[Any], message: str) -> str:
     """The error that a step failed with, and its cause."""
-    for event in context.get_step_failure_events():
-        error = getattr(event.event_specific_data, "error", None)
+    for error in errors:
         # The outermost error is Dagster's own: an op failed.
-        error = getattr(error, "cause", None) or error
-        if error is not None:
-            return str(error.message)
+        cause = getattr(error, "cause", None) or error
+        if cause is not None:
+            return str(cause.message)
     return message
-
-
-def _only_checks_failed(context: dg.RunFailureSensorContext) -> bool:
-    errors = [getattr(event.event_specific_data, "error", None) for event in context.get_step_failure_events()]
-    return bool(errors) and all(getattr(error, "cls_name", None) == FAILED_CHECK for error in errors)
-
-
-def _failed_before(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Whether the run before this one, of the same job and feed, failed too, and not by an interruption."""
-    tags = {FEED_TAG: run.tags[FEED_TAG]} if FEED_TAG in run.tags else {}
-    records = instance.get_run_records(dg.RunsFilter(job_name=run.job_name, statuses=FINISHED, tags=tags), limit=20)
-    ids = [record.dagster_run.run_id for record in records]
-    before = records[ids.index(run.run_id) + 1 :] if run.run_id in ids else []
-    if not before or before[0].dagster_run.status is not dg.DagsterRunStatus.FAILURE:
-        return False
-    events = instance.get_records_for_run(
-        before[0].dagster_run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE, limit=1, ascending=False
-    )
-    messages = [record.event_log_entry.get_dagster_event().message or "" for record in events.records]
-    return not any(is_interruption(message) for message in messages)

@@ -1,4 +1,4 @@
-"""What the two sensors share: the webhook, and texts of bounded length. Without TICKS_ALERT_WEBHOOK nothing exists."""
+"""What the sensors share: the webhook, and texts of bounded length. Without TICKS_ALERT_WEBHOOK nothing exists."""
 
 import html
 import os
@@ -7,6 +7,8 @@ import dagster as dg
 from pydantic import Field
 
 from ticks_platform.alerts import webhook
+from ticks_platform.alerts.told import Told
+from ticks_platform.alerts.webhook import WebhookError
 from ticks_platform.escaping import chat
 from ticks_platform.masking import mask
 
@@ -43,3 +45,12 @@ def short(text: str) -> str:
     """One line of bounded length, in which Slack finds neither mention nor link."""
     text = chat(" ".join(mask(text).split()))
     return html.escape(text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 2] + " …", quote=False)
+
+
+def deliver(told: Told, alerts: AlertsResource) -> str:
+    """Post what waits; says what was done. What the webhook does not take now keeps waiting."""
+    try:
+        posted = told.post(alerts.post)
+    except WebhookError as error:
+        return f"{error}; {len(told.waiting)} messages wait, and are posted later"
+    return f"posted: {posted}" if posted else "nothing to tell"

@@ -10,6 +10,7 @@ from ticks_platform.defs.checks.check import Subject, Verdict
 from ticks_platform.defs.common.examples import examples, table
 from ticks_platform.feeds import primary
 from ticks_platform.ingestion import eligibility
+from ticks_platform.monitoring import feed_states
 from ticks_platform.timescale import quality, server_clock
 from ticks_platform.timescale.candles import primary_feeds
 from ticks_platform.timescale.candles.primary_feeds import Copies
@@ -28,42 +29,20 @@ CONDITIONS_WINDOW = timedelta(days=1)
 
 def ticks_are_fresh(subject: Subject) -> Verdict:
     """No feed that is switched on is stale; a function, since only time in which a market is open counts."""
-    feeds = subject.settings.feeds
     with subject.database.transaction() as cursor:
-        now = server_clock.now(cursor).timestamp()
-        seen = {row.feed: row for row in quality.freshness(cursor, [feed.name for feed in feeds])}
-    stale, rows = [], []
-    for feed in feeds:
-        limit, row = feed.stale_after_seconds, seen.get(feed.name)
-        age = row.age_seconds if row else None
-        off = row is not None and not row.enabled
-        calendars = set(feed.calendars().values())
-        opened = [since for calendar in calendars if (since := calendar.open_since(now)) is not None]
-        is_open_for = now - min(opened) if opened else 0.0
-        # A feed that was just added has the same time for its first tick.
-        waits = (row.received_for_seconds if row else None) if age is None else age
-        is_stale = not off and min(is_open_for, float("inf") if waits is None else waits) > limit
-        if is_stale:
-            last = "last tick never" if age is None else f"last tick {age:.0f} s ago"
-            stale.append(f"{feed.name} ({last}, limit {limit:.0f} s)")
-        rows.append(
-            {
-                "feed": feed.name,
-                "verdict": "switched off"
-                if off
-                else "stale"
-                if is_stale
-                else "closed"
-                if not opened
-                else "no tick yet"
-                if age is None
-                else "fresh",
-                "last tick": (row and row.last_received_at) or "never",
-                "age in seconds": "never received" if age is None else round(age, 1),
-                "limit in seconds": limit,
-            }
-        )
-    ages = [row.age_seconds for row in seen.values() if row.enabled and row.age_seconds is not None]
+        found = feed_states.silences(cursor, subject.settings.feeds)
+    rows = [
+        {
+            "feed": each.feed,
+            "verdict": each.verdict,
+            "last tick": each.last_received_at or "never",
+            "age in seconds": "never received" if each.age is None else round(each.age, 1),
+            "limit in seconds": each.limit,
+        }
+        for each in found
+    ]
+    stale = [each.text for each in found if each.is_stalled]
+    ages = [each.age for each in found if each.enabled and each.age is not None]
     return Verdict(
         passed=not stale,
         description=f"stale: {', '.join(stale)}" if stale else "every feed that is switched on is fresh",
@@ -127,18 +106,13 @@ def channels_are_streaming(subject: Subject) -> Verdict:
         found = quality.channels(cursor, [feed.name for feed in subject.settings.feeds])
     trouble = []
     for row in found:
-        if row.refused is not None:
-            trouble.append(
-                f"{row.feed}: refused, and not tried again until .env or feeds.yaml is changed: {row.refused}"
-            )
+        refused = feed_states.refusal(row)
+        if refused is not None:
+            trouble.append(f"{row.feed}: {refused}")
         elif row.away is not None:
             trouble.append(f"{row.feed}: not connected: {row.away}")
-    trouble += [
-        f"{row.feed}: {count} {what}"
-        for row in found
-        for count, what in ((row.failed, "not subscribed"), (row.silent, "silent"))
-        if count
-    ]
+    missing = ((row.feed, feed_states.missing_channels(row)) for row in found)
+    trouble += [f"{feed}: {words}" for feed, words in missing if words]
     channels = [{"feed": row.feed, **example} for row in found for example in row.examples]
     return Verdict(
         passed=not trouble,

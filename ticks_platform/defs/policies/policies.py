@@ -65,7 +65,8 @@ def _policy(policy: Policy, file: Path) -> dg.AssetsDefinition:
             applied = policy_jobs.left(cursor, policy) if only_run else policy_jobs.apply(cursor, policy, terms)
         with ticks_database.autocommit() as cursor:
             by_database = policies.scheduler_is_running(cursor)
-            if applied.job_id is not None and not by_database:
+            # The schedule asks for what the database does not run, or fails to run.
+            if applied.job_id is not None and (only_run or not by_database):
                 policies.run(cursor, applied.job_id)
             if policy.kind is Kind.REFRESH:
                 candle = next(candle for candle in CANDLES if candle.name == policy.table)

@@ -1,6 +1,6 @@
 """Running the policies where the database does not run them itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import dagster as dg
@@ -9,9 +9,10 @@ import psycopg2
 from ticks_platform.defs.common.bring_up import POLICY_ASSETS, unreachable
 from ticks_platform.defs.common.labels import MAX_RUNTIME
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource
-from ticks_platform.defs.common.runs import reason_to_wait
+from ticks_platform.defs.common.runs import FINISHED, LATEST, reason_to_wait
 from ticks_platform.defs.policies.policies import ONLY_RUN
 from ticks_platform.masking import mask
+from ticks_platform.monitoring import database, troubles
 from ticks_platform.timescale.policies import jobs as policy_jobs
 from ticks_platform.timescale.policies import policies
 from ticks_platform.timescale.policies.jobs import Job
@@ -40,7 +41,8 @@ def refresh_candles() -> dg.Definitions:
         description=(
             "Runs each policy at its own interval where the database has no scheduler of its own, such as the embedded "
             "database. Refreshes have no run each, since they come every minute; a refresh that fails is repeated in a "
-            "run, which shows the error. Skips where the database has a scheduler."
+            "run, which shows the error. Where the database has a scheduler, runs only those whose job failed there "
+            f"{troubles.FAILURES} times in a row or more."
         ),
     )
     def schedule(
@@ -49,9 +51,12 @@ def refresh_candles() -> dg.Definitions:
         at = context.scheduled_execution_time
         try:
             with ticks_database.transaction() as cursor:
-                if policies.scheduler_is_running(cursor):
-                    return dg.SkipReason("the database runs its policies itself")
                 found = {policy: policy_jobs.find(cursor, policy) for policy in POLICIES}
+                if policies.scheduler_is_running(cursor):
+                    failing = {job.job_id for job in database.jobs(cursor) if troubles.keeps_failing(job)}
+                    found = {policy: jobs for policy, jobs in found.items() if _is_one_of(jobs, failing)}
+                    if not found:
+                        return dg.SkipReason("the database runs its policies itself")
             due = {policy: jobs for policy, jobs in found.items() if _is_due(jobs, at)}
             refreshes = {policy: jobs for policy, jobs in due.items() if policy.kind is Kind.REFRESH}
             failed = _run(ticks_database, refreshes)
@@ -60,6 +65,10 @@ def refresh_candles() -> dg.Definitions:
         return _answer(context, due, failed)
 
     return dg.Definitions(jobs=[job], schedules=[schedule])
+
+
+def _is_one_of(jobs: Sequence[Job], job_ids: Collection[int]) -> bool:
+    return any(job.job_id in job_ids for job in jobs)
 
 
 def _is_due(jobs: Sequence[Job], at: datetime) -> bool:
@@ -84,6 +93,20 @@ def _run(ticks_database: DatabaseResource, due: Mapping[Policy, Sequence[Job]]) 
     return failed
 
 
+def _failed_in_their_last_run(instance: dg.DagsterInstance, due: Collection[Policy]) -> list[Policy]:
+    """The refreshes among these policies whose last run failed."""
+    records = instance.get_run_records(
+        dg.RunsFilter(job_name=NAME, statuses=FINISHED, tags={ONLY_RUN: "true"}), limit=LATEST
+    )
+    last: dict[str, dg.DagsterRunStatus] = {}
+    for record in records:
+        for key in record.dagster_run.asset_selection or ():
+            last.setdefault(key.to_user_string(), record.dagster_run.status)
+    return [
+        policy for policy in due if policy.kind is Kind.REFRESH and last.get(policy.name) is dg.DagsterRunStatus.FAILURE
+    ]
+
+
 def _answer(
     context: dg.ScheduleEvaluationContext, due: Mapping[Policy, Sequence[Job]], failed: Mapping[Policy, str]
 ) -> dg.RunRequest | dg.SkipReason:
@@ -91,6 +114,8 @@ def _answer(
     for policy, message in failed.items():
         context.log.error(f"{policy.name} failed: {message}")
     in_a_run = [policy for policy in due if policy.kind is not Kind.REFRESH]
+    # Their pages, and who was told, would go on saying that they fail.
+    in_a_run += [policy for policy in _failed_in_their_last_run(context.instance, due) if policy not in failed]
     if failed:
         wait = reason_to_wait(context.instance, NAME, {ONLY_RUN: "true"}, busy="a run repeats it")
         if wait is None:

@@ -32,6 +32,14 @@ class JournalView:
         """Frames appended since the journal was created."""
         self.end, self.frames_appended = end_of(connection)
 
+    @property
+    def used(self) -> int:
+        """Bytes of the main file that are in use: those of frames that are not deleted, and some pages of its own."""
+        (size,) = self._connection.execute("PRAGMA page_size").fetchone()
+        (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
+        (unused,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+        return int(size * (pages - unused))
+
     def waiting_after(self, position: int) -> Waiting:
         """The frames at this position and after it."""
         frames, size = self._connection.execute(

@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 
 from ticks_platform.alerts import webhook
-from ticks_platform.alerts.webhook import WebhookError
-from ticks_platform.defs.alerts import failed_checks, failed_runs, posting
+from ticks_platform.defs.alerts import failed_checks, failed_runs, posting, troubles
+from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform_tests.support.webhook_receiver import Receiver, receiving
 
 
@@ -31,6 +31,7 @@ class Rig:
         self.severity = dg.AssetCheckSeverity.ERROR
         self.error: BaseException | None = None
         self.cursor: str | None = None
+        self.runs_cursor: str | None = None
 
         @dg.asset
         def table() -> None: ...
@@ -67,33 +68,33 @@ class Rig:
         result: Any = sensor(context, ticks_alerts=self.resource)
         self.cursor = result.cursor
 
-    def run(self, error: BaseException | None = None) -> Any:
-        """Run the job, then, where it failed, the sensor."""
+    def run(self, error: BaseException | None = None) -> None:
+        """Run the job, then the sensor."""
         self.error = error
-        result = self.job.execute_in_process(instance=self.instance, raise_on_error=False)
-        return None if result.success else self.report(result.run_id)
+        self.job.execute_in_process(instance=self.instance, raise_on_error=False)
+        self.report()
 
-    def report(self, run_id: str) -> Any:
-        run = self.instance.get_run_by_id(run_id)
-        assert run is not None
-        (record,) = self.instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records
-        event = record.event_log_entry.dagster_event
-        assert event is not None
-        context = dg.build_run_status_sensor_context(
-            sensor_name="alert_failed_runs", dagster_event=event, dagster_instance=self.instance, dagster_run=run
-        ).for_run_failure()
+    def report(self) -> str:
+        """Run the sensor of failed runs; what it says."""
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.runs_cursor)
         (sensor,) = failed_runs.alert_failed_runs().sensors or []
-        return sensor(context, ticks_alerts=self.resource)
+        result: Any = sensor(context, ticks_alerts=self.resource)
+        self.runs_cursor = result.cursor
+        return str(result.skip_reason.skip_message)
 
 
 @pytest.fixture
 def rig(instance: dg.DagsterInstance, receiver: Receiver) -> Rig:
-    return Rig(instance, receiver.url)
+    made = Rig(instance, receiver.url)
+    # Runs that end from its first look on are told.
+    made.report()
+    return made
 
 
 def test_off_by_default(load: Callable[[], dg.Definitions]) -> None:
     assert not failed_runs.alert_failed_runs().sensors
     assert not failed_checks.alert_failed_checks().sensors
+    assert not troubles.alert_troubles().sensors
     assert not posting.resources().resources
     names = {sensor.name for sensor in load().get_repository_def().sensor_defs}
     assert names == {"platform_supervisor", "repair_gaps", "report_newest", "true_up_days"}
@@ -103,7 +104,7 @@ def test_on_by_the_variable(load: Callable[[], dg.Definitions], receiver: Receiv
     platform = load()
     dg.Definitions.validate_loadable(platform)
     repository = platform.get_repository_def()
-    for name in ("alert_failed_runs", "alert_failed_checks"):
+    for name in ("alert_failed_runs", "alert_failed_checks", "alert_troubles"):
         sensor = repository.get_sensor_def(name)
         assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
         assert sensor.description
@@ -131,12 +132,43 @@ def test_a_warning_that_gets_worse_is_posted(rig: Rig, receiver: Receiver) -> No
 
 
 def test_what_could_not_be_posted_is_posted_later(rig: Rig, receiver: Receiver) -> None:
-    receiver.answers = [404]
-    with pytest.raises(WebhookError):
-        rig.check(passed=False)
+    receiver.answers = [404, 404]
+    rig.check(passed=False)
+    rig.check(passed=True)
+    assert receiver.texts == []
     rig.look()
     rig.look()
-    assert len(receiver.texts) == 1
+    (text,) = receiver.texts
+    assert ["fails (ERROR)" in line for line in text.splitlines()] == [True, False]
+
+
+def test_a_failed_run_that_could_not_be_posted_is_posted_later(rig: Rig, receiver: Receiver) -> None:
+    receiver.answers = [404, 404, 404]
+    rig.run(ValueError("no such symbol"))
+    assert "404" in rig.report()
+    assert "1 messages wait" in rig.report()
+    assert receiver.texts == []
+    rig.report()
+    rig.report()
+    (text,) = receiver.texts
+    assert "no such symbol" in text
+
+
+def test_a_run_that_was_marked_as_failed_from_outside_is_no_failed_check(rig: Rig, receiver: Receiver) -> None:
+    """Its checks were not judged: those that failed before stay as they are, and none begins to fail."""
+    rig.check(passed=False)
+    for _ in range(2):
+        run = rig.instance.create_run_for_job(rig.defs.resolve_implicit_global_asset_job_def())
+        rig.instance.report_run_failed(run)
+        rig.look()
+        rig.report()
+    rig.check(passed=True)
+    assert [text.split(", ")[0].split(": ")[1].split(" (after")[0] for text in receiver.texts] == [
+        "check *table:is_right* fails (ERROR)",
+        "*__ASSET_JOB* failed",
+        "check *table:is_right* passes again",
+    ]
+    assert "marked as failed from outside" in receiver.texts[1]
 
 
 def test_a_failed_run_is_posted(rig: Rig, receiver: Receiver) -> None:
@@ -160,14 +192,16 @@ def test_one_that_goes_on_failing_is_posted_once(rig: Rig, receiver: Receiver) -
     assert len(receiver.texts) == 1
     rig.run()
     rig.run(ValueError("broken"))
-    assert len(receiver.texts) == 2
+    assert [text.splitlines()[0].split(",")[0].split(" (")[0] for text in receiver.texts] == [
+        ":red_circle: *job* failed",
+        ":large_green_circle: *job* succeeds again",
+        ":red_circle: *job* failed",
+    ]
 
 
 def test_ctrl_c_is_no_failure(rig: Rig, receiver: Receiver) -> None:
     """Dagster writes the run off as a failure; see the message of its own that this goes by."""
-    result = rig.run(KeyboardInterrupt())
-    assert isinstance(result, dg.SkipReason)
-    assert "interrupted" in (result.skip_message or "")
+    rig.run(KeyboardInterrupt())
     assert receiver.texts == []
     rig.run(ValueError("broken"))
     assert len(receiver.texts) == 1
@@ -182,5 +216,12 @@ def test_a_run_in_which_nothing_but_a_check_failed_is_left_to_the_check(rig: Rig
     job = defs.resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(instance=rig.instance, raise_on_error=False)
     assert not result.success
-    assert isinstance(rig.report(result.run_id), dg.SkipReason)
+    rig.report()
+    assert receiver.texts == []
+
+
+def test_a_refused_feed_is_left_to_alert_troubles(rig: Rig, receiver: Receiver) -> None:
+    failure = dg.Failure("feed 'stocks': refused")
+    failure.__cause__ = FeedRefusedError("no such key")
+    rig.run(failure)
     assert receiver.texts == []

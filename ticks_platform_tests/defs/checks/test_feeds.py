@@ -141,7 +141,7 @@ def test_channels_in_trouble_are_shown(database: Database, check_one: CheckOne) 
         channels.record(cursor, "stocks", changes)
     found = check_one("channels_are_streaming", "stocks_real_time")
     assert not found.passed
-    assert found.description == "stocks: 1 not subscribed; stocks: 1 silent"
+    assert found.description == "stocks: 1 not subscribed, 1 silent"
     table = found.metadata["channels"]
     assert isinstance(table, dg.TableMetadataValue)
     assert {(row.data["channel"], row.data["state"]) for row in table.records} == {

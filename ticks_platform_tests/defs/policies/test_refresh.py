@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -26,10 +26,17 @@ def at(hour: int, minute: int) -> datetime:
 
 
 @pytest.fixture
-def evaluate(platform: dg.Definitions, instance: dg.DagsterInstance) -> Evaluate:
+def history(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance on a disk: a schedule opens it again."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        yield instance
+
+
+@pytest.fixture
+def evaluate(platform: dg.Definitions, history: dg.DagsterInstance) -> Evaluate:
     """Evaluates the schedule refresh_candles at a time: its one request, or why it skips."""
 
-    def evaluate(when: datetime, on: dg.DagsterInstance = instance) -> dg.RunRequest | dg.SkipReason:
+    def evaluate(when: datetime, on: dg.DagsterInstance = history) -> dg.RunRequest | dg.SkipReason:
         with dg.build_schedule_context(
             instance=on,
             scheduled_execution_time=when,

@@ -1,0 +1,1 @@
+"""What is wrong now, and the metrics of all feeds. Not here: telling people (`alerts`, `defs/alerts`)."""

@@ -1,0 +1,125 @@
+"""What is told of a trouble: once, again after hours, and when it is over; nothing is lost while nobody takes it."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from ticks_platform.alerts import webhook
+from ticks_platform.alerts.told import MOST_WAITING, Told, Trouble
+from ticks_platform.alerts.webhook import WebhookError
+
+HOUR = 3600.0
+AWAY = Trouble("database away", "the database is away", 60.0, over="the database is back")
+
+
+class Line:
+    """A webhook that takes messages, or does not, and a sensor that keeps what is told between its looks as text."""
+
+    def __init__(self) -> None:
+        self.posted: list[str] = []
+        self.works = True
+        self.cursor: str | None = None
+
+    def look(self, now: float, *troubles: Trouble, unknown: str = "") -> list[str]:
+        """What is posted by this look."""
+        told, before = Told.load(self.cursor), len(self.posted)
+        told.follow(troubles, now=now, is_unknown=lambda key: key == unknown)
+        with contextlib.suppress(WebhookError):
+            told.post(self._post)
+        self.cursor = told.dump()
+        return [line for text in self.posted[before:] for line in text.splitlines()]
+
+    def _post(self, text: str) -> None:
+        if not self.works:
+            raise WebhookError("away")
+        assert len(text) <= webhook.LONGEST_TEXT
+        self.posted.append(text)
+
+
+@pytest.fixture
+def line() -> Line:
+    return Line()
+
+
+def test_nothing_is_told_while_nothing_is_wrong(line: Line) -> None:
+    assert [line.look(now) for now in (0.0, 30.0, HOUR)] == [[], [], []]
+
+
+def test_a_trouble_is_told_once_it_has_lasted_and_when_it_is_over(line: Line) -> None:
+    assert line.look(0.0, AWAY) == line.look(59.0, AWAY) == []
+    assert line.look(60.0, AWAY) == [":red_circle: the database is away"]
+    assert line.look(90.0, AWAY) == []
+    assert line.look(120.0) == [], "it may come again at once"
+    assert line.look(150.0) == [":large_green_circle: the database is back (after 2 min)"]
+    assert line.look(180.0) == []
+
+
+def test_one_that_is_short_is_not_told(line: Line) -> None:
+    for now in (0.0, 100.0, 200.0):
+        assert line.look(now, AWAY) == line.look(now + 50) == []
+
+
+def test_one_that_comes_and_goes_is_told_once(line: Line) -> None:
+    assert [line.look(now, AWAY) for now in (0.0, 30.0, 60.0)] == [[], [], [":red_circle: the database is away"]]
+    assert [line.look(now, *([AWAY] if now % 60 else [])) for now in (90.0, 120.0, 150.0, 180.0)] == [[]] * 4
+
+
+def test_one_that_lasts_is_told_again_after_hours(line: Line) -> None:
+    trouble = Trouble("feed stocks refused", "feed stocks: refused")
+    told = [hours for hours in range(24 * 7) if line.look(hours * HOUR, trouble)]
+    assert told == [0, 1, 5, 29, 53, 77, 101, 125, 149]
+    assert line.posted[2] == ":red_circle: still, for 5 h: feed stocks: refused"
+
+
+def test_one_that_cannot_be_judged_is_neither_over_nor_told_again(line: Line) -> None:
+    trouble = Trouble("feed stocks refused", "feed stocks: refused")
+    assert line.look(0.0, trouble)
+    assert line.look(30.0, unknown=trouble.key) == line.look(5 * HOUR, unknown=trouble.key) == []
+    assert line.look(6 * HOUR) == [":large_green_circle: over: feed stocks: refused (after 6 h)"]
+
+
+def test_a_warning_that_becomes_an_error_is_told(line: Line) -> None:
+    warning = Trouble("disk full", "nearly full", warning=True)
+    assert line.look(0.0, warning) == [":large_yellow_circle: nearly full"]
+    assert line.look(30.0, warning._replace(text="full", warning=False)) == [":red_circle: full"]
+    assert line.look(60.0, warning) == [":large_yellow_circle: nearly full"]
+
+
+def test_a_clock_that_is_set_back_keeps_no_trouble_for_ever(line: Line) -> None:
+    assert [line.look(now, AWAY) for now in (9000.0, 9060.0)][1]
+    assert line.look(100.0) == [":large_green_circle: the database is back (after 0 s)"]
+
+
+def test_an_outage_of_the_webhook_loses_no_message_and_no_order(line: Line) -> None:
+    line.works = False
+    trouble = Trouble("feed stocks refused", "feed stocks: refused", over="feed stocks is no longer refused")
+    for now, troubles in ((0.0, [trouble]), (30.0, []), (60.0, [trouble])):
+        assert line.look(now, *troubles) == []
+    line.works = True
+    assert line.look(90.0, trouble) == [
+        ":red_circle: feed stocks: refused",
+        ":large_green_circle: feed stocks is no longer refused (after 30 s)",
+        ":red_circle: feed stocks: refused",
+    ]
+
+
+def test_more_than_fits_is_posted_in_several_messages(line: Line) -> None:
+    troubles = [Trouble(f"check {number}", f"check {number} fails: {'x' * 400}") for number in range(30)]
+    assert len(line.look(0.0, *troubles)) == 30
+    assert len(line.posted) > 3
+
+
+def test_so_many_that_none_can_keep_them_are_counted(line: Line) -> None:
+    line.works = False
+    line.look(0.0, *(Trouble(str(number), f"number {number}") for number in range(MOST_WAITING + 7)))
+    line.works = True
+    told = line.look(30.0, *(Trouble(str(number), f"number {number}") for number in range(MOST_WAITING + 7)))
+    assert told[0] == "7 earlier messages could not be posted"
+    assert told[1:] == [f":red_circle: number {number}" for number in range(7, MOST_WAITING + 7)]
+
+
+@pytest.mark.parametrize("cursor", [None, "", "{", '{"a:b": "passed"}', "[1, 2]", '{"known": {"a": []}}'])
+def test_what_an_older_release_kept_starts_over(cursor: str | None) -> None:
+    assert Told.load(cursor).waiting == []

@@ -1,0 +1,1 @@
+"""What is wrong, and the metrics of all feeds."""
