@@ -55,6 +55,7 @@ JOBS = {
     "rebuild_candle",
     "check_quality",
     "check_every_tick",
+    "purge_dagster_history",
 }
 POLICIES = {
     "one_minute_candle_refresh_policy",
@@ -75,6 +76,7 @@ SCHEDULES = {
     "keep_gaps",
     "check_quality",
     "check_every_tick",
+    "purge_dagster_history",
 }
 
 

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt, ValidationError, model_validator
 
 from ticks_platform.settings_file import SettingsError, explain, read_settings, section
 from ticks_platform.timescale.candles.candles import CANDLES, ONE_MINUTE, TICKS
@@ -129,12 +129,28 @@ class _Retention(_Section):
     stock_aggregates: Annotated[RetentionTerms | None, BeforeValidator(_off)] = None
 
 
+class DagsterHistory(_Section):
+    """How much Dagster's own storage keeps of the platform's runs, assets and checks."""
+
+    runs: PositiveInt = 50
+    """Newest runs of each job and partition that succeeded."""
+    failed_runs: PositiveInt = 50
+    """Newest runs of each job and partition that failed or were canceled."""
+    days: PositiveInt = 30
+    """Days after its end for which a run is kept at the most."""
+    reports: PositiveInt = 500
+    """Newest materializations and observations of each asset, and log lines of a run that goes on."""
+    check_results: PositiveInt = 100
+    """Newest results of each check."""
+
+
 class PolicySettings(_Section):
     """The whole of policies.yaml. What it leaves out of columnstore and retention is off."""
 
     refresh: _Refresh
     columnstore: _Columnstore = _Columnstore()
     retention: _Retention = _Retention()
+    dagster_history: DagsterHistory = DagsterHistory()
 
     @model_validator(mode="after")
     def _ticks_stay_as_long_as_candles_need_them(self) -> PolicySettings:

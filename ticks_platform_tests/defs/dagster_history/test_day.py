@@ -1,0 +1,101 @@
+"""How large Dagster's home is after a day of schedules, and after the next: a fiftieth of the runs, multiplied."""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.scheduler.instigation import InstigatorType, TickData, TickStatus
+
+from ticks_platform.defs.dagster_history import events
+from ticks_platform.timescale.policies.settings import DagsterHistory
+
+SCALE = 50
+"""Of 50 runs of a job that are kept, one."""
+MEGABYTE = 1_000_000
+
+RUNS = {"check_quality": 288, "keep_gaps": 96, "catch_up": 96, "purge_dagster_history": 24}
+"""Runs a day; of `catch_up`, more than there are on most."""
+
+EVALUATIONS = 3600 // 5 + 5 * 3600 // 30 + 60 + 12
+"""Evaluations an hour that launch nothing: supervisor, five slower sensors, refresh_candles, catch_up."""
+
+CHART = dg.MetadataValue.md("x" * 950)
+
+
+def size(home: Path) -> int:
+    return sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("fresh", "no_scheduler")
+def test_a_day_takes_less_than_100_mb_and_the_next_adds_nothing(
+    project: Path, load: Callable[[], dg.Definitions], tmp_path: Path
+) -> None:
+    """What is kept is counted: a fiftieth of the runs, with a fiftieth of them kept, leaves a fiftieth of the size.
+
+    What is there after the first run of bring_up counts once.
+    """
+    policies, shipped = project / "policies.yaml", DagsterHistory()
+    counts = {name: math.ceil(number / SCALE) for name, number in shipped.model_dump().items() if name != "days"}
+    with policies.open("a", encoding="utf-8") as file:
+        file.write(f"dagster_history: {counts}\n")
+    platform = load()
+    home = tmp_path / "home"
+    home.mkdir()
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+
+        def launch(name: str) -> None:
+            assert platform.resolve_job_def(name).execute_in_process(instance=instance, raise_on_error=False)
+
+        def fiftieth() -> int:
+            for name, number in RUNS.items():
+                for _ in range(math.ceil(number / SCALE)):
+                    launch(name)
+            # One a minute.
+            for _ in range(1440 // SCALE):
+                report()
+            launch("purge_dagster_history")
+            return size(home)
+
+        def report() -> None:
+            numbers = {f"a number of the feed {number}": number for number in range(20)}
+            for key in ("stocks_real_time", "one_minute_candle", "one_hour_candle", "one_day_candle"):
+                instance.report_runless_asset_event(dg.AssetObservation(key, metadata=numbers))
+            for key in ("stocks_real_time", "one_minute_candle", "one_hour_candle", "one_day_candle")[:2]:
+                instance.report_runless_asset_event(dg.AssetMaterialization(key, metadata={**numbers, "chart": CHART}))
+
+        launch("bring_up")
+        base = size(home)
+        before_ticks = size(home / "schedules")
+        for place in range(EVALUATIONS):
+            instance.create_tick(tick(time.time() + place))
+        # Kept for three hours, and purged once an hour.
+        ticks = (size(home / "schedules") - before_ticks) * (events.SKIPPED_HOURS + 1)
+        base += size(home / "schedules") - before_ticks
+        first, second = fiftieth(), fiftieth()
+    day = base + (first - base) * SCALE + ticks
+    growth = (second - first) * SCALE
+    print(
+        f"\nbase {base / MEGABYTE:.1f} MB, a fiftieth {(first - base) / MEGABYTE:.2f} MB, evaluations "
+        f"{ticks / MEGABYTE:.1f} MB: a day {day / MEGABYTE:.1f} MB, the second adds {growth / MEGABYTE:.2f} MB"
+    )
+    assert day <= 100 * MEGABYTE
+    assert growth < 0.05 * day
+
+
+def tick(at: float) -> TickData:
+    """An evaluation as the supervisor's."""
+    return TickData(
+        instigator_origin_id="4f1c" * 10,
+        instigator_name="platform_supervisor",
+        instigator_type=InstigatorType.SENSOR,
+        status=TickStatus.SKIPPED,
+        timestamp=at,
+        selector_id="9be7" * 10,
+        skip_reason="stocks: streaming; crypto: streaming",
+        cursor="x" * 200,
+        end_timestamp=at + 1,
+    )
