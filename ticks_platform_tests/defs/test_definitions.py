@@ -400,3 +400,34 @@ def test_password_is_not_in_the_definitions(project: Path, monkeypatch: pytest.M
     assert "s3cr3t-word" not in serialized
     assert "s3cr3t-word" not in repr((platform.resources or {})["ticks_database"])
     assert "s3cr3t-word" not in repr((platform.resources or {})["ticks_ingestion"])
+
+
+@pytest.mark.parametrize("name", ["enable_feed", "disable_feed", "hand_over"])
+def test_jobs_about_a_feed_ask_which(platform: dg.Definitions, name: str) -> None:
+    """The launchpad refuses what this refuses, and so does `dagster job launch`, before there is a run."""
+    job = platform.resolve_job_def(name)
+    asked = dg.validate_run_config
+    with pytest.raises(dg.DagsterInvalidConfigError, match="Missing required config entry"):
+        asked(job, {})
+    with pytest.raises(dg.DagsterInvalidConfigError, match="not in enum type Feed"):
+        asked(job, {"ops": {f"{name}_op": {"config": {"feed": "nobody"}}}})
+    asked(job, {"ops": {f"{name}_op": {"config": {"feed": "crypto"}}}})
+
+
+@pytest.mark.parametrize("name", ["ingest", "reload_rejected"])
+def test_a_job_without_its_partition_fails_in_words(
+    platform: dg.Definitions, instance: dg.DagsterInstance, name: str
+) -> None:
+    result = platform.resolve_job_def(name).execute_in_process(instance=instance, raise_on_error=False)
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert failure.step_failure_data.error is not None
+    assert f"job {name}: select the feed, which is its partition" in str(failure.step_failure_data.error)
+
+
+def test_what_a_person_waits_for_comes_before_routine_runs(platform: dg.Definitions) -> None:
+    repository = platform.get_repository_def()
+    priority = {name: int(repository.get_job(name).tags.get("dagster/priority", "0")) for name in JOBS}
+    urgent = {"disable_feed", "enable_feed", "hand_over"}
+    routine = set(priority) - urgent - {"ingest"}
+    assert min(priority[name] for name in urgent) > priority["ingest"] > max(priority[name] for name in routine)
+    assert min(priority, key=priority.__getitem__) == "purge_dagster_history"

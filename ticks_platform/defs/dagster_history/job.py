@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from ticks_platform.defs.common.labels import MAX_RUNTIME
+from ticks_platform.defs.common.labels import HOUSEKEEPING, MAX_RUNTIME
 from ticks_platform.defs.common.project import policies_file
 from ticks_platform.defs.dagster_history import events, runs
 from ticks_platform.timescale.policies.settings import load_policies
@@ -48,7 +48,7 @@ def purging(platform: dg.Definitions) -> dg.Definitions:
     @dg.job(
         name=NAME,
         executor_def=dg.in_process_executor,
-        tags={**MAX_RUNTIME, "dagster/priority": "-1"},
+        tags={**MAX_RUNTIME, **HOUSEKEEPING},
         description=(
             "Purges Dagster's own history as dagster_history in policies.yaml says: finished runs with their logs and "
             "files, and older reports and check results. Ticks, candles and gaps are in the database and stay."

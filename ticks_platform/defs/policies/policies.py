@@ -16,7 +16,7 @@ from ticks_platform.timescale.policies import policies
 from ticks_platform.timescale.policies.jobs import Applied
 from ticks_platform.timescale.policies.settings import FILE, POLICIES, Kind, Policy, Terms, load_policies
 
-ONLY_RUN = "ticks/only_run"
+ONLY_RUN = ".dagster/ticks_only_run"
 """Tag of runs that run policies as they are, such as the schedule's: a change by hand must not be undone unseen."""
 
 _DESCRIPTIONS = {

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 from dagster._core.scheduler.instigation import InstigatorType, TickData, TickStatus
 
 from ticks_platform.defs.dagster_history import events
-from ticks_platform.timescale.policies.settings import DagsterHistory
+from ticks_platform.timescale.policies.settings import DagsterHistory, load_policies
 
 SCALE = 50
 """Of 50 runs of a job that are kept, one."""
@@ -38,10 +39,12 @@ def test_a_day_takes_less_than_100_mb_and_the_next_adds_nothing(
 
     What is there after the first run of bring_up counts once.
     """
-    policies, shipped = project / "policies.yaml", DagsterHistory()
+    policies = project / "policies.yaml"
+    shipped = load_policies(policies).dagster_history
+    assert shipped == DagsterHistory(), "what an older file leaves out"
     counts = {name: math.ceil(number / SCALE) for name, number in shipped.model_dump().items() if name != "days"}
-    with policies.open("a", encoding="utf-8") as file:
-        file.write(f"dagster_history: {counts}\n")
+    content = yaml.safe_load(policies.read_text(encoding="utf-8"))
+    policies.write_text(yaml.safe_dump({**content, "dagster_history": counts}), encoding="utf-8")
     platform = load()
     home = tmp_path / "home"
     home.mkdir()
