@@ -10,8 +10,9 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: dev test test-full tape soak lint bench conformance docs pin-images clean setup
 .DEFAULT_GOAL := dev
 
+# `make dev PORT=3100` where something else has the port.
 dev: setup
-	@exec $(VENV)/bin/ticks dev
+	@exec $(VENV)/bin/ticks dev $(if $(PORT),--port $(PORT))
 
 # Some tests wait for clocks and sockets: three at once keep two cores busy.
 PYTEST := $(VENV)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
@@ -68,8 +69,12 @@ $(READY): pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Python is missing: install Python 3.10 to 3.13, or say which with make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' || { echo "$$($(PYTHON) --version) will not do: install Python 3.10 to 3.13, or say which with make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --editable '.[dev]'
+	@[ -w . ] || { echo "$(CURDIR) cannot be written to: the environment is made in it, in $(VENV). Work on a copy in a folder of your own"; exit 1; }
+	@# Each step says what it does, and how long it took.
+	@began=$$(date +%s); printf 'environment: %s with %s ... ' '$(VENV)' "$$($(PYTHON) --version)"; \
+	$(PYTHON) -m venv $(VENV) && echo "$$(($$(date +%s) - began)) s"
+	@began=$$(date +%s); printf 'packages: from the index that pip uses, about a minute ... '; \
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' && echo "$$(($$(date +%s) - began)) s"
 	@touch $@
 
 clean:

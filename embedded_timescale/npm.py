@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import filelock
@@ -44,7 +45,9 @@ def ensure_installed(source: Path, parent: Path, *, package: str, what: str) -> 
     with filelock.FileLock(parent / f"{target.name}.lock"):
         if not found.is_dir():
             report(f"{what} with npm into {target} (once per user)")
+            began = time.monotonic()
             _install(source, target)
+            report(f"{what}: done in {time.monotonic() - began:.0f} s")
     return found
 
 

@@ -29,7 +29,7 @@ from ticks_platform.ingestion.journal.file import JournalError
 from ticks_platform.ingestion.journal.journal_pair import journal_pair
 from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.paths import journal_path, state_dir
-from ticks_platform.timescale import requirements, sql_files
+from ticks_platform.timescale import privileges, requirements, sql_files
 from ticks_platform.timescale.adoption import relations
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 from ticks_platform.timescale.policies.settings import load_policies
@@ -191,8 +191,7 @@ def _tables(cursor: Cursor) -> Iterator[Finding]:
 
 
 def _grants(cursor: Cursor) -> Iterator[Finding]:
-    cursor.execute(sql_files.read("queries/status/missing_grants.sql"))
-    missing = cursor.fetchall()
+    missing = privileges.missing(cursor)
     for what, statement in missing:
         yield Finding(
             Level.FIX, "grants", f"the user of TICKS_DATABASE_URL may not {what}: let its owner run {statement}"

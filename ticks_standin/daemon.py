@@ -47,6 +47,8 @@ class Announcement(msgspec.Struct):
     started_ns: int
     arguments: list[str]
     """Its settings. A stand-in with other settings is not reused."""
+    pid: int = 0
+    """Its process; 0 of an earlier version."""
 
 
 class _Health(msgspec.Struct):
@@ -61,6 +63,8 @@ class StandInDaemon(msgspec.Struct):
     port: int
     history_since_ms: int
     """Since when its history is complete, in milliseconds of UNIX time."""
+    pid: int
+    """Its process; 0 of an earlier version."""
 
     def url(self, provider: str = "twelve_data", key: str | None = "demo", market: str = "stocks") -> str:
         """WebSocket URL of a provider's feed; see ``StandInProcess.url``."""
@@ -150,7 +154,7 @@ def _ask(announced: Announcement) -> StandInDaemon | None:
         connection.close()
     if health.started_ns != announced.started_ns:
         return None
-    return StandInDaemon(announced.host, announced.port, health.history_since_ms)
+    return StandInDaemon(announced.host, announced.port, health.history_since_ms, announced.pid)
 
 
 async def serve_until_unused(server: FeedServer, settings: StandInSettings, file: Path, stop: asyncio.Event) -> None:
@@ -159,7 +163,7 @@ async def serve_until_unused(server: FeedServer, settings: StandInSettings, file
     That is when nobody has connected or sent a request for :data:`IDLE_S`, when the file is gone, or when the file
     names another stand-in and all connections have ended.
     """
-    mine = Announcement(*server.address, server.started_ns, arguments(settings))
+    mine = Announcement(*server.address, server.started_ns, arguments(settings), os.getpid())
     announce(file, mine)
     connected_at = 0.0
     while not stop.is_set():

@@ -7,33 +7,35 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import psycopg2
 
 import embedded_timescale
+from ticks_platform.cli.dev_output import Condenser
+from ticks_platform.cli.dev_processes import LivePage, Ready, Stop, run
 from ticks_platform.cli.live import listen
 from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import CommandError, project
-from ticks_platform.feeds.settings import load_settings
+from ticks_platform.errors import ActionRequiredError
+from ticks_platform.feeds.settings import PlatformSettings, load_settings
 from ticks_platform.live import server
+from ticks_platform.local_feeds import stand_in_file
 from ticks_platform.paths import make_private, state_dir
+from ticks_platform.timescale import privileges, requirements
 from ticks_platform.timescale.adoption import relations
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 from ticks_platform.timescale.policies.settings import load_policies
+from ticks_standin import daemon
 
-STOP_SECONDS = 15.0
-"""Seconds that Dagster and its runs have to end after Ctrl-C; what is left then is killed."""
-
-LIVE_RESTART_SECONDS = 5.0
-"""Seconds between starts of the live page, should it end by itself."""
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 
 @click.command()
@@ -47,46 +49,101 @@ def dev(context: click.Context, host: str, port: int, live_port: int | None) -> 
     What is kept is in the project: Dagster's history in .dagster_home, journals and the embedded database in .ticks.
     The embedded database ends five minutes after its last client, a stand-in two minutes after its feed.
     """
+    # Before there is anything to stop, they end this process alone.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        context.exit(_dev(host, port, live_port))
+    except KeyboardInterrupt:
+        echo(f"stopped before Dagster was started{_alive(None)}", err=True)
+        context.exit(130)
+
+
+def _dev(host: str, port: int, live_port: int | None) -> int:
     root = project()
     for name in ("workspace.yaml", "dagster.yaml"):
         if not (root / name).exists():
             raise CommandError(f"{root} has no {name}: `ticks init DIR` creates a project")
     # Said here, or else in the middle of Dagster's log.
-    load_settings(root / "feeds.yaml")
+    settings = load_settings(root / "feeds.yaml")
     load_policies(root / "policies.yaml")
-    _check_port(host, port)
+    echo(f"project: {root}, feeds {', '.join(feed.name for feed in settings.feeds)}")
+    # Dagster's history has what runs have logged, and the journals what a feed has sent.
+    os.umask(0o077)
+    with _only_one(root):
+        _check_port(host, port)
+        make_private(root / ".dagster_home")
+        environment = _environment(root)
+        _database()
+        with listen(live_port if live_port is not None else port + 1 if port else 0) as listening:
+            url, ui = server.address(listening), f"http://{host}:{port}"
+            # The assets link to it.
+            environment["TICKS_LIVE_URL"] = url
+            stop, condenser = Stop(), Condenser(ui)
+            stop.handle()
+            began = time.monotonic()
+            code = run(
+                [str(_beside_python("dagster")), "dev", "--host", host, "--port", str(port), "--log-level", "warning"],
+                root,
+                environment,
+                live=LivePage(listening, root, environment),
+                ready=Ready(host, port, lambda seconds: f"started in {seconds:.0f} s\nDagster: {ui}\nlive page: {url}"),
+                stop=stop,
+                condenser=condenser,
+            )
+    if not stop.is_wanted.is_set():
+        echo(f"Dagster ended by itself after {time.monotonic() - began:.0f} s, with exit code {code}", err=True)
+    echo(f"stopped{_alive(settings)}")
+    return code
+
+
+def _environment(root: Path) -> dict[str, str]:
+    """That of Dagster's processes and of the live page."""
     environment = {**os.environ, "TICKS_PROJECT_DIR": str(root)}
     # Dagster's word that something of it may change is for whoever writes the platform.
     environment.setdefault("PYTHONWARNINGS", "ignore:Parameter,ignore:Function")
     if environment.pop("DAGSTER_HOME", None):
         echo("DAGSTER_HOME is unset here, so that dagster.yaml of this project is used", err=True)
-    # Dagster's history has what runs have logged, and the journals what a feed has sent.
-    os.umask(0o077)
-    make_private(root / ".dagster_home")
-    with _only_one(root):
-        if not environment.get("TICKS_DATABASE_URL"):
-            try:
-                embedded_timescale.ensure_running(state_dir() / "timescaledb")
-            except embedded_timescale.EmbeddedError as error:
-                raise CommandError(str(error)) from error
-        _check_tables(Database.from_environment())
-        command = [str(_beside_python("dagster")), "dev", "--host", host, "--port", str(port), "--log-level", "warning"]
-        with listen(live_port if live_port is not None else port + 1 if port else 0) as listening:
-            url = server.address(listening)
-            # The assets link to it.
-            environment["TICKS_LIVE_URL"] = url
-            live = LivePage(listening, root, environment)
-            ready = _Ready(host, port, f"Dagster: http://{host}:{port}\nlive page: {url}")
-            context.exit(_run(command, root, environment, live, ready))
+    return environment
 
 
-def _check_tables(database: Database) -> None:
-    """Every run would fail. That a database is away, or lacks TimescaleDB, is told by the runs."""
-    with suppress(DatabaseUnavailableError, psycopg2.Error), database.transaction() as cursor:
-        cursor.execute("SELECT FROM pg_extension WHERE extname = 'timescaledb'")
-        foreign = relations.find(cursor) if cursor.rowcount else []
-        if foreign:
-            raise CommandError(f"{database.description}: {relations.message(foreign)}")
+def _database() -> None:
+    """Start the embedded database, or look at the one of TICKS_DATABASE_URL. Raises CommandError if it cannot do."""
+    database, began = Database.from_environment(), time.monotonic()
+    is_embedded = not os.environ.get("TICKS_DATABASE_URL")
+    if is_embedded:
+        try:
+            embedded_timescale.ensure_running(state_dir() / "timescaledb")
+        except embedded_timescale.EmbeddedError as error:
+            raise CommandError(str(error)) from error
+    try:
+        with database.transaction() as cursor:
+            problem = _obstacle(cursor, is_embedded=is_embedded)
+            # Only looked: bring_up creates what is missing.
+            cursor.connection.rollback()
+    except ActionRequiredError as error:
+        raise CommandError(f"{database.description}: {error}") from error
+    except (DatabaseUnavailableError, psycopg2.Error) as error:
+        echo(f"database: {str(error).strip()}. Feeds start once it answers; `ticks doctor` says what to do", err=True)
+        return
+    if problem:
+        raise CommandError(f"{database.description}: {problem}")
+    echo(f"database: {database.description}, {time.monotonic() - began:.1f} s")
+
+
+def _obstacle(cursor: Cursor, *, is_embedded: bool) -> str | None:
+    """Why every run would fail, in words; None if nothing is in the way. Raises UnusableDatabaseError."""
+    if not is_embedded:
+        requirements.require_timescaledb(cursor)
+    cursor.execute("SELECT FROM pg_extension WHERE extname = 'timescaledb'")
+    foreign = relations.find(cursor) if cursor.rowcount else []
+    if foreign:
+        return relations.message(foreign)
+    missing = privileges.missing(cursor)
+    cursor.execute("SELECT to_regclass('ticks_platform.feed') IS NOT NULL")
+    if missing and cursor.fetchone() == (False,):
+        return "; ".join(f"its user may not {what}: let the owner run {statement}" for what, statement in missing)
+    return None
 
 
 def _check_port(host: str, port: int) -> None:
@@ -94,9 +151,12 @@ def _check_port(host: str, port: int) -> None:
         return
     try:
         socket.create_server((host, port), reuse_port=False).close()
-    except OSError as error:
+    except (OSError, OverflowError) as error:
+        # The system's words: Python adds the address to them.
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         raise CommandError(
-            f"port {port} on {host} cannot be used ({error.strerror}): end what listens there, or choose another --port"
+            f"port {port} on {host} cannot be used ({reason}): end what listens there, or choose another one, as in "
+            "`ticks dev --port 3100` or `make dev PORT=3100`"
         ) from None
 
 
@@ -116,94 +176,18 @@ def _only_one(root: Path) -> Iterator[None]:
         yield
 
 
-class LivePage:
-    """The process of the live page. It is started again should it end; the socket stays, so its address does too."""
-
-    def __init__(self, listening: socket.socket, root: Path, environment: dict[str, str]) -> None:
-        self._listening = listening
-        self._root = root
-        self._environment = environment
-        self._process: subprocess.Popen[bytes] | None = None
-        self._started_at = float("-inf")
-
-    def keep_running(self) -> None:
-        """Start it, if it does not run."""
-        if self._process is not None and self._process.poll() is None:
-            return
-        if time.monotonic() < self._started_at + LIVE_RESTART_SECONDS:
-            return
-        if self._process is not None:
-            echo(f"the live page ended with exit code {self._process.returncode}; starting it again", err=True)
-        self._started_at = time.monotonic()
-        fd = self._listening.fileno()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "ticks_platform.cli.main", "live", "--fd", str(fd)],
-            cwd=self._root,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            pass_fds=(fd,),
-            start_new_session=True,
-        )
-
-    def stop(self) -> None:
-        """Ask it to end."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-
-    def kill(self, seconds: float) -> None:
-        """Kill it if it does not end within these seconds."""
-        if self._process is not None:
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(seconds)
-            self._process.kill()
-            self._process.wait()
-
-
-class _Ready:
-    """Says where everything is once the web UI accepts connections, so that it comes after the lines of the start."""
-
-    def __init__(self, host: str, port: int, text: str) -> None:
-        self._address = (host, port)
-        self._text: str | None = text
-
-    def look(self) -> None:
-        """Look whether it does, and say so once."""
-        if self._text is None:
-            return
-        if self._address[1]:
-            try:
-                socket.create_connection(self._address, timeout=1.0).close()
-            except OSError:
-                return
-        echo(self._text)
-        self._text = None
-
-
-def _run(command: list[str], root: Path, environment: dict[str, str], live: LivePage, ready: _Ready) -> int:
-    """Run until it ends or a signal comes; then end it with all its processes. Returns the exit code.
-
-    In a session of its own, since Dagster ends all of its processes only if each of them gets the signal.
-    """
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Also where the shell has set them to be ignored, as for a command with `&` in a script.
-        signal.signal(number, lambda *_: stop.set())
-    process = subprocess.Popen(command, cwd=root, env=environment, start_new_session=True)
-    try:
-        while process.poll() is None and not stop.wait(0.2):
-            live.keep_running()
-            ready.look()
-        live.stop()
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_SECONDS)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        live.kill(2.0)
-    return 0 if stop.is_set() else process.returncode
+def _alive(settings: PlatformSettings | None) -> str:
+    """What goes on for a while on purpose, for the last line."""
+    alive = []
+    if not os.environ.get("TICKS_DATABASE_URL"):
+        found = embedded_timescale.status(state_dir() / "timescaledb")
+        if found.running:
+            alive.append(f"the embedded database (process {found.pid}, until five minutes after its last client)")
+    for feed in settings.feeds if settings is not None else ():
+        stand_in = daemon.find(stand_in_file(feed.name))
+        if stand_in is not None:
+            alive.append(f"the stand-in of {feed.name} (process {stand_in.pid}, for two minutes)")
+    return f"; still running: {' and '.join(alive)}" if alive else "; nothing is left running"
 
 
 def _beside_python(name: str) -> Path:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg2
+import psycopg2.errors
 import psycopg2.extensions
 import sqlalchemy
 import sqlalchemy.exc
@@ -15,7 +16,7 @@ import sqlalchemy.exc
 import embedded_timescale
 from ticks_platform.errors import TicksPlatformError
 from ticks_platform.paths import state_dir
-from ticks_platform.timescale import sql_files
+from ticks_platform.timescale import privileges, sql_files
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -153,12 +154,17 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Cursor]:
-        """One transaction on a connection of its own: committed at the end, rolled back when the body raises."""
+        """One transaction on a connection of its own: committed at the end, rolled back when the body raises.
+
+        What the user may not do is a MissingPrivilegeError, with the GRANT.
+        """
         connection = self.connect()
         try:
             with connection, connection.cursor() as cursor:
                 connection.begin(cursor)
                 yield cursor
+        except psycopg2.errors.InsufficientPrivilege as error:
+            raise privileges.explained(error, connection.info.user) from error
         finally:
             connection.close()
 
@@ -170,5 +176,7 @@ class Database:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 yield cursor
+        except psycopg2.errors.InsufficientPrivilege as error:
+            raise privileges.explained(error, connection.info.user) from error
         finally:
             connection.close()

@@ -8,11 +8,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.ingestion.lease import application_name
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.faults import accounting
-from ticks_platform_tests.faults.ingester import DEATHS, FEED
+from ticks_platform_tests.faults.ingester import DEATHS, FEED, FULL
 from ticks_platform_tests.faults.processes import CampaignError, EmbeddedServer, Ingester, wait_until
 from ticks_platform_tests.faults.rig import BUDGET_MEGABYTES, Rig, Written
 from ticks_standin import StandInError
@@ -138,8 +137,10 @@ class Campaign(Rig):
         with self._database.transaction() as cursor:
             cursor.execute("ALTER TABLE stocks_real_time RENAME TO away")
         try:
+            said = self.log.stat().st_size
             self._stand_in.inject(*self._tape.heavy(2 * BUDGET_MEGABYTES))
-            wait_until("the journal is full", self._full)
+            # The journal is full when the next group has no room, which may be one of half its size.
+            wait_until("the journal is full", lambda: FULL.encode() in self.log.read_bytes()[said:])
             if self._rng.random() < 0.5:
                 ingester = self._stream()
                 ingester.signal(signal.SIGKILL)
@@ -147,11 +148,6 @@ class Campaign(Rig):
         finally:
             with self._database.transaction() as cursor:
                 cursor.execute("ALTER TABLE away RENAME TO stocks_real_time")
-
-    def _full(self) -> bool:
-        # Of a limit as small as this one, half is for the log, the reserve and what deletions take.
-        with journal_view(self._journal) as journal:
-            return journal.waiting_after(0).bytes >= BUDGET_MEGABYTES << 19
 
     def _frozen_and_taken_over(self) -> None:
         old = self._stream()

@@ -327,6 +327,10 @@ MUTATIONS: dict[str, list[Mutation | SqlMutation]] = {
 """Defects that the count must find."""
 
 
+FULL = f"the journal of feed '{FEED}' is full"
+"""What an ingester says of a journal that takes no more, in its trouble and in its log."""
+
+
 def main(order: Order) -> int:
     """Ingest, and return the exit code."""
     logging.basicConfig(level=logging.INFO, format=f"run {order.run} %(asctime)s %(message)s")
@@ -358,8 +362,13 @@ def main(order: Order) -> int:
     )
     try:
         with ingestion:
+            told_at = 0.0
             while not stop.is_set() and not ingestion.wait(0.02):
-                pass
+                trouble = ingestion.progress().trouble or ""
+                # Again while it lasts, since a campaign looks for what was said after it began to fill the journal.
+                if FULL in trouble and time.monotonic() - told_at > 1.0:
+                    logging.warning("%s", trouble)
+                    told_at = time.monotonic()
         ingestion.wait(0)
     except (LeaseLostError, JournalFencedError) as error:
         logging.warning("%s", error)

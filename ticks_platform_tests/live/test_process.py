@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from ticks_platform.cli import dev
+from ticks_platform.cli import dev_processes
 from ticks_platform.live import server
 
 pytestmark = pytest.mark.full
@@ -24,7 +24,7 @@ PATIENCE = 30.0
 PARENT = """
 import os, sys, time
 from pathlib import Path
-from ticks_platform.cli.dev import LivePage
+from ticks_platform.cli.dev_processes import LivePage
 from ticks_platform.live import server
 listening = server.listen(0)
 page = LivePage(listening, Path(sys.argv[1]), dict(os.environ))
@@ -66,8 +66,8 @@ def listening() -> Iterator[socket.socket]:
 def test_it_is_started_again_at_its_address(
     listening: socket.socket, project: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dev, "LIVE_RESTART_SECONDS", 0.1)
-    page, url = dev.LivePage(listening, project, environment), server.address(listening)
+    monkeypatch.setattr(dev_processes, "LIVE_RESTART_SECONDS", 0.1)
+    page, url = dev_processes.LivePage(listening, project, environment), server.address(listening)
     page.keep_running()
     try:
         until("it answers", lambda: answers(url))

@@ -79,6 +79,10 @@ def stream_ticks(context: dg.OpExecutionContext, ticks_ingestion: IngestionResou
     feed = selected_feed(context)
     try:
         _stream(context, ticks_ingestion, feed)
+    except dg.DagsterExecutionInterruptedError:
+        # The process is told to end, as at the stop of `dagster dev`: no failure, whoever asked for it.
+        _try(context, "mark itself as canceled", _cancel, context)
+        raise
     except ActionRequiredError as refused:
         _try(context, "mark itself as refused", context.instance.add_run_tags, context.run_id, {REFUSED_TAG: "true"})
         raise dg.Failure(
@@ -172,6 +176,12 @@ def _ask_for_successor(context: dg.OpExecutionContext, feed: str) -> bool:
 def _can_continue(settings: PlatformSettings, current: PlatformSettings) -> bool:
     """Whether a run that began with these settings can stream what feeds.yaml says now: at most other symbols."""
     return settings.stand_in == current.stand_in and settings.feeds[0].only_symbols_differ(current.feeds[0])
+
+
+def _cancel(context: dg.OpExecutionContext) -> None:
+    run = context.instance.get_run_by_id(context.run_id)
+    if run is not None and run.status == dg.DagsterRunStatus.STARTED:
+        context.instance.report_run_canceling(run, "the process of this run was told to end")
 
 
 def _finished_by_somebody_else(context: dg.OpExecutionContext) -> bool:

@@ -2,19 +2,18 @@
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
+from ticks_platform.feeds.coinbase.history import CoinbaseHistory
+from ticks_platform.feeds.coinbase.trades import Trade, tick
 from ticks_platform.feeds.connector import Connector, Conversation, HandshakeAnswer, Reaction
 from ticks_platform.feeds.decoding import UNDECODABLE, OptionalFields, repaired
-from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Control, Event, ProviderError, Rejected, Tick
+from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Control, Event, ProviderError, Rejected
 from ticks_platform.feeds.reference import Facts
-from ticks_platform.timestamps import to_nanoseconds
 
 _TRADES = ("match", "last_match")  # last_match is the last trade before the subscription
-_Amount = Annotated[float, msgspec.Meta(ge=0, lt=1e300)]  # excludes NaN and infinity, which a string may spell
 
 
 class _Kind(msgspec.Struct):
@@ -31,12 +30,8 @@ class _Message(_Kind):
     channels: list[_Channel] = []
 
 
-class _Trade(msgspec.Struct):
+class _Trade(Trade, kw_only=True):
     product_id: str
-    price: _Amount
-    time: Annotated[datetime, msgspec.Meta(tz=True)]
-    trade_id: int | str | None = None
-    size: _Amount | None = None
 
 
 _optional_fields = OptionalFields(_Trade, required=("product_id", "price", "time"))
@@ -91,6 +86,9 @@ class Coinbase(Connector):
     def instrument(self, symbol: str) -> Facts:
         return Facts("crypto", currency=symbol.upper().partition("-")[2] or None)
 
+    def history(self) -> CoinbaseHistory:
+        return CoinbaseHistory(url=self.url)
+
     def decode(self, frame: bytes) -> list[Event]:
         malformed: tuple[str, ...] = ()
         try:
@@ -103,18 +101,7 @@ class Coinbase(Connector):
                 trade, malformed = _without_odd_fields(frame)
             except UNDECODABLE:
                 return [Rejected(f"malformed frame: {error}", frame)]
-        trade_id = None if trade.trade_id in (None, "") else str(trade.trade_id)
-        time = to_nanoseconds(trade.time)
-        return [
-            Tick(
-                trade.product_id,
-                time,
-                trade.price,
-                size=trade.size,
-                trade_id=trade_id,
-                malformed=malformed or None,
-            )
-        ]
+        return [tick(trade.product_id, trade, malformed)]
 
 
 def _without_odd_fields(frame: bytes) -> tuple[_Trade, tuple[str, ...]]:

@@ -25,9 +25,12 @@ from ticks_platform.feeds.events import (
     Silent,
     Unsubscribed,
 )
-from ticks_platform.feeds.transport.clock import BEGIN, ClockWatch
+from ticks_platform.feeds.transport.clock import BEGIN, ClockWatch, boottime
 
 logger = logging.getLogger(__name__)
+
+TOLD_AGAIN_AFTER = 60.0
+"""Seconds between two warnings that the provider cannot be reached: an outage has an attempt every other second."""
 
 _NAMES_IN_A_LINE = 20
 """Symbols named in one log line; a subscription may have thousands."""
@@ -113,6 +116,12 @@ class StateTracker:
         """What the next change tells, as in Change."""
         self._covered_until: int | None = None
         self._alive_until: int | None = None
+        self._told_at: float | None = None
+        """When a warning said that the connection is backing off, in seconds since boot."""
+        self._untold = 0
+        """How often it has backed off since."""
+        self._is_away = False
+        """Whether it has not streamed since a warning that it is backing off."""
 
     def begin(self, connection: int) -> None:
         """Start a new connection."""
@@ -151,10 +160,7 @@ class StateTracker:
         # What a provider says ends up in the log, in tables and in the UI; a refusal may repeat the key.
         shown = masking.current().text
         detail, notice = printable(shown(detail)), notice and _masked(notice, shown)
-        level = logging.WARNING if state in (State.STALLED, State.BACKING_OFF, State.REFUSED) else logging.INFO
-        if isinstance(notice, ChannelsFailed | ClockDoubt | ProviderError | Refused | RequestRefused | Silent):
-            level = logging.WARNING
-        logger.log(level, "feed=%s connection=%d %s: %s", self._feed, self.connection, state.value, detail)
+        self._log(state, detail, notice)
         by_wall_clock = BEGIN + stepped
         covered, alive = (
             None if moment is None else moment + by_wall_clock for moment in (self._covered_until, self._alive_until)
@@ -173,6 +179,24 @@ class StateTracker:
                 server_ahead,
             )
         )
+
+    def _log(self, state: State, detail: str, notice: Notice | None) -> None:
+        level, more = logging.INFO, ""
+        if state in (State.STALLED, State.REFUSED) or isinstance(
+            notice, ChannelsFailed | ClockDoubt | ProviderError | Refused | RequestRefused | Silent
+        ):
+            level = logging.WARNING
+        elif state is State.BACKING_OFF:
+            now = boottime()
+            if self._told_at is None or now - self._told_at >= TOLD_AGAIN_AFTER:
+                level = logging.WARNING
+                more = f" ({self._untold} more attempts have failed since this was said last)" if self._untold else ""
+                self._told_at, self._untold, self._is_away = now, 0, True
+            else:
+                self._untold += 1
+        elif state is State.STREAMING and self._is_away:
+            level, more, self._is_away = logging.WARNING, " (connected again)", False
+        logger.log(level, "feed=%s connection=%d %s: %s%s", self._feed, self.connection, state.value, detail, more)
 
     def report(self, notice: Notice) -> None:
         """Report a notice; the state stays."""

@@ -34,6 +34,7 @@ from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes, Period
 from ticks_platform.ingestion.gaps.insert_by_symbol import (
     IN_FLIGHT,
     correct_configured_since,
+    extend_wanted_by,
     insert_by_symbol,
     store_periods,
 )
@@ -87,6 +88,8 @@ class Coverage:
         self._periods: deque[Period] = deque()
         self._notes: CoverageNotes | None = None
         self._noted = self._stored_notes = 0
+        self._earlier: list[Period] = []
+        # Of earlier owners, which the database does not have.
         self._refusals: dict[str, str | None] = {}
         self._symbol_of: dict[str, str] = {}
         self._channels: dict[str, list[frozenset[str]]] = {}
@@ -326,11 +329,14 @@ class Coverage:
 
     def store_earlier_notes(self, cursor: Cursor, lease: Lease) -> None:
         """Store the notes of earlier owners in the database; call `forget_earlier_notes` after the commit."""
+        self._earlier = []
         for epoch, periods in self._notes.earlier() if self._notes is not None else ():
             store_periods(cursor, lease.feed, epoch, periods)
+            self._earlier += periods
 
     def forget_earlier_notes(self) -> None:
         """Delete the notes of earlier owners: they are committed."""
+        self._earlier = []
         if self._notes is not None:
             self._notes.delete_earlier()
 
@@ -349,6 +355,7 @@ class Coverage:
             self._stored_notes = self._notes.last if self._notes is not None else 0
         if symbols is not self._committed_symbols:
             record_symbols(cursor, lease.feed, symbols)
+            extend_wanted_by(cursor, lease.feed, self._earlier)
         if periods:
             store_periods(cursor, lease.feed, lease.epoch, periods)
         if refusals:

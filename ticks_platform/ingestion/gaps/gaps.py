@@ -133,6 +133,9 @@ def update(cursor: Cursor, feed: str, *, now: datetime) -> Updated:
     cursor.execute("SELECT FROM ticks_platform.feed_lease WHERE feed = %s FOR NO KEY UPDATE", (feed,))
     if not held.released and not held.is_alive:
         killed_coverage.close_abandoned(cursor, feed, until_epoch=held.epoch)
+    ended = held.epoch - 1 if held.is_alive and not held.released else held.epoch
+    parameters = {"feed": feed, "epoch": ended}
+    cursor.execute(sql_files.read("queries/gaps/deny_future_coverage.sql"), parameters)
     cursor.execute(sql_files.read("queries/gaps/delete_empty_coverage.sql"), {"feed": feed})
     cursor.execute(sql_files.read("queries/gaps/mark_coverage_computed.sql"), {"feed": feed})
     first: dict[str, datetime] = {}
@@ -228,7 +231,8 @@ def compute(
                     continue
             if span.refusal is not None and (end == _FOREVER or is_first):
                 cause, detail = "refused", span.refusal
-            for opens, closes in span.sessions(begin, min(end, until)):
+            # A known end may be in the future, where coverage began by a clock that is ahead of this one.
+            for opens, closes in span.sessions(begin, until if end == _FOREVER else end):
                 continues = end == _FOREVER and closes == until
                 yield Gap(opens, _FOREVER if continues else closes, cause, detail)
 

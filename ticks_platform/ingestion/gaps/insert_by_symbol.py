@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from psycopg2.extras import execute_values
@@ -73,6 +73,27 @@ def store_periods(cursor: Cursor, feed: str, epoch: int, periods: Iterable[_Peri
             "in_flight": IN_FLIGHT_INTERVAL,
         }
         cursor.execute(sql_files.read("queries/gaps/extend_silent_coverage.sql"), arguments)
+
+
+def extend_wanted(cursor: Cursor, feed: str, begins: Sequence[tuple[str, datetime, datetime | None]]) -> None:
+    """Symbols of feeds.yaml are in it since their coverage began, if it was not known that they are.
+
+    `begins` has the symbol, the moment, and what that was taken for before, by a wrong clock.
+    """
+    if begins:
+        symbols, moments, wrong = map(list, zip(*begins, strict=True))
+        parameters = {"feed": feed, "symbols": symbols, "begins": moments, "wrong": wrong}
+        cursor.execute(sql_files.read("queries/gaps/extend_wanted.sql"), parameters)
+
+
+def extend_wanted_by(cursor: Cursor, feed: str, periods: Iterable[_Period]) -> None:
+    """As `extend_wanted`, for the coverage of earlier owners that the database did not have."""
+    begins = {
+        (symbol, from_nanoseconds(begin), None)
+        for symbol, _, begin, end, ended_by in periods
+        if end != begin or ended_by != "clock_stepped"
+    }
+    extend_wanted(cursor, feed, sorted(begins))
 
 
 def correct_configured_since(cursor: Cursor, feed: str, symbols: list[str], *, at: int, wrong: Sequence[int]) -> None:

@@ -31,6 +31,7 @@ class Owner:
     """An owner of the feed; times are seconds after BEGIN."""
 
     def __init__(self, database: Database, feed: FeedSettings, path: Path, lease: Lease) -> None:
+        self.feed = feed
         connector = feed.connector(stand_in_url="ws://127.0.0.1:1/v1/quotes/price")
         self.coverage = Coverage(connector, feed, at=BEGIN * SECOND)
         self.journal = Journal(path, feed="test", synthetic=True)
@@ -199,6 +200,38 @@ def test_the_clock_was_wrong_and_nobody_knew_before_the_kill(
         assert (pytest.approx(end - BEGIN), 25, "killed") in gaps(database, "AAPL")
     else:
         assert all(end - begin < 10 for begin, end in of_the_first)
+
+
+@pytest.mark.parametrize("known", ["never", "until 5 s before", "until 5 s after"])
+def test_killed_before_its_first_commit(
+    database: Database, take_lease: TakeLease, owner_of: Callable[[Lease], Owner], known: str
+) -> None:
+    """What it received was asked for, also between its last data and the next owner."""
+    first = owner_of(take_lease("first"))
+    if known != "never":
+        until = 5 if known == "until 5 s after" else -5
+        query = (
+            "INSERT INTO ticks_platform.feed_symbol (feed, symbol, wanted_from, wanted_until, calendar) "
+            "VALUES ('test', 'AAPL', to_timestamp(%s), to_timestamp(%s), 'always')"
+        )
+        with database.transaction() as cursor:
+            cursor.execute(query, (BEGIN - 100, BEGIN + until))
+    first.change(1, State.SUBSCRIBING, Acknowledged(("AAPL",)))
+    first.receive(2, 3, 4)
+    first.change(5, State.BACKING_OFF, until=4)
+    first.change(6, State.SUBSCRIBING, Acknowledged(("AAPL",)), connection=2)
+    first.receive(7, 8, connection=2)
+    # It is killed: the database has not heard of it.
+    first.journal.close()
+    second = owner_of(take_lease("second"))
+    second.coverage.apply_settings(second.feed, at=nanoseconds(25))
+    second.change(26, State.SUBSCRIBING, Acknowledged(("AAPL",)))
+    second.receive(27)
+    second.load()
+
+    end = 5 if known == "until 5 s after" else 6
+    missed = [(4, end, "disconnected"), (8 - IN_FLIGHT / SECOND, 26, "killed")]
+    assert [each for each in gaps(database, "AAPL") if 0 < each[0] < 26] == missed
 
 
 def test_notes_are_deleted_after_the_commit(

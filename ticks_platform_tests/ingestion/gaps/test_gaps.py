@@ -66,6 +66,10 @@ def test_a_lasting_gap_has_no_end() -> None:
     assert found([(1, 20, "stopped")]) == [(20, None, "stopped")]
 
 
+def test_a_gap_lasts_until_coverage_that_began_in_the_future_by_another_clock() -> None:
+    assert found([(1, 20, "killed"), (130, 131, "killed")]) == [(20, 130, "killed")]
+
+
 def test_overlapping_owners_and_connections_cover_together() -> None:
     assert found([(1, 30, "stopped"), (28, 50, "killed"), (29, 31, "disconnected"), (50, None, "")]) == []
 
@@ -221,6 +225,23 @@ def test_the_table_follows_the_coverage(database: Database, lease: Any) -> None:
     cover(database, ("A", 15, 50, "silent"), ("A", 52, None, None))
     assert update(database, 60) == Updated(1, 1, 0, 0)
     assert stored(database)[1:] == [("A", 50, 52, "silent", "open")]
+
+
+@pytest.mark.parametrize("by", ["killed", "stopped"])
+def test_coverage_that_an_earlier_owner_began_in_the_future_is_none(
+    database: Database, take_lease: TakeLease, by: str
+) -> None:
+    """Its clock was ahead, and it ended before anybody learned by how much."""
+    now = (datetime.now(timezone.utc) - BEGIN).total_seconds()
+    take_lease("first")
+    configure(database, "A", seconds=now - 100)
+    cover(database, ("A", now - 99, now - 50, "disconnected"), ("A", now + 1200, now + 1201, by))
+    take_lease("second")
+    update(database, now)
+    ((_, begin, end, cause),) = stored(database, "cause")
+    assert (begin, end, cause) == (pytest.approx(now - 50), None, "disconnected")
+    later = "SELECT count(*) FROM ticks_platform.feed_coverage WHERE ends_at > begins_at AND begins_at > now()"
+    assert rows(database, later) == [(0,)]
 
 
 def test_a_closed_gap_is_kept(database: Database, lease: Any) -> None:

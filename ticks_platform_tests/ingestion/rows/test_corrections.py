@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -22,6 +21,7 @@ from ticks_platform.timescale.candles import late_ticks
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.conftest import make_policies
 from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, rows, unbalanced
+from ticks_platform_tests.support.limited_unpacking import limited_unpacking
 
 DAY = 86_400
 NOON = int(time.time()) // DAY * DAY - DAY // 2
@@ -290,20 +290,6 @@ def test_a_trade_whose_conditions_alone_were_corrected(
     load(framed(wrong))
     assert [bits for *_, bits in ticks(database) if bits is None or not bits & 8] == [VOLUME]
     assert unbalanced(database) == []
-
-
-@contextlib.contextmanager
-def limited_unpacking(database: Database) -> Iterator[None]:
-    """New sessions may unpack ten rows in a transaction. Other tests use the same database."""
-    setting = "timescaledb.max_tuples_decompressed_per_dml_transaction"
-    name = rows(database, "SELECT quote_ident(current_database())")[0][0]
-    with database.autocommit() as cursor:
-        cursor.execute(f"ALTER DATABASE {name} SET {setting} = 10")
-    try:
-        yield
-    finally:
-        with database.autocommit() as cursor:
-            cursor.execute(f"ALTER DATABASE {name} RESET {setting}")
 
 
 def test_corrections_in_many_compressed_batches_are_all_applied(database: Database, load: Load) -> None:

@@ -1,0 +1,119 @@
+"""What `ticks dev` shows of Dagster's output: plain lines, a failure without its whole stack, a stop without noise."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import threading
+from collections.abc import Callable, Iterator
+
+_HELD_SECONDS = 0.3
+"""Seconds after which lines that may belong to a traceback are shown though no other line has begun."""
+
+_LONGEST = 2_000
+"""Characters of a line that are shown."""
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_DAGSTERS = re.compile(
+    r"\d{4}-\d\d-\d\d (?P<time>\d\d:\d\d:\d\d) [+-]\d{4} - dagster[\w.-]* - (?P<level>[A-Z]+) - (?P<text>.*)"
+)
+_RUN = re.compile(r"(?P<id>[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})(?: - \d+)?")
+_STACK = re.compile(r"(Stack Trace|Traceback \(most recent call last\)):\s*$")
+_FRAME = re.compile(r"\s+File \".*\", line \d+, in ")
+_SAYS_NOTHING = re.compile(r"has no partition set, so not trying to catch up")
+"""Said at each start of schedules that have nothing to make up for."""
+
+_BEGINS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|Traceback \(most recent call last\):|feed[= ]")
+"""A line that belongs to nothing before it."""
+
+_FAILED = re.compile(r" - (STEP|RUN)_FAILURE - ")
+_OF_THE_STOP = re.compile(r"KeyboardInterrupt|InterruptedError|interrupted|SIGINT|SIGTERM|terminated unexpectedly")
+"""What a run says because it is being stopped."""
+
+
+class Condenser:
+    """Turns lines into those that are shown: of a failure its message, its causes, and the last frame of each stack.
+
+    Lines of an error are held until another line begins, or until `flush`.
+    """
+
+    def __init__(self, url: str = "") -> None:
+        """`url` is that of the web UI, which has the whole stack."""
+        self.is_stopping = False
+        """Whether processes are being stopped: that they are interrupted is no failure then."""
+        self._url = url
+        self._held: list[str] = []
+
+    def feed(self, line: str) -> Iterator[str]:
+        """Take a line; yields what is to be shown now."""
+        line = _COLOURS.sub("", line)
+        if self._held and _BEGINS.match(line):
+            yield from self.flush()
+        found = _DAGSTERS.match(line)
+        if self._held or _STACK.match(line) or (found and found["level"] in ("ERROR", "CRITICAL")):
+            self._held.append(line)
+        elif line.strip() and not _SAYS_NOTHING.search(line):
+            yield _plain(line)
+
+    def flush(self) -> Iterator[str]:
+        """What is held."""
+        lines, self._held = self._held, []
+        is_failure = any(map(_FAILED.search, lines)) and not any(map(_OF_THE_STOP.search, lines))
+        if self.is_stopping and not is_failure:
+            # Services that lose each other.
+            return
+        frame: list[str] = []
+        has_stack = False
+        for line in lines:
+            if _STACK.match(line):
+                has_stack = True
+            elif has_stack and _FRAME.match(line):
+                frame = [line]
+            elif frame and line.startswith("    "):
+                frame.append(line)
+            elif line.strip():
+                yield from frame[:2]
+                frame = []
+                yield _plain(line)
+        yield from frame[:2]
+        run = _RUN.search(lines[0]) if lines else None
+        if has_stack and run and self._url:
+            yield f"  in full: {self._url}/runs/{run['id']}"
+
+
+def _plain(line: str) -> str:
+    """A line without what is the same in each of Dagster's lines."""
+    found = _DAGSTERS.match(line)
+    if found is not None:
+        text = _RUN.sub(lambda run: f"run {run['id'][:8]}", found["text"].removeprefix("__repository__ - "))
+        line = " ".join(part for part in (found["time"], found["level"], text) if part != "INFO")
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
+
+
+def follow(source: int, condenser: Condenser, show: Callable[[str], None]) -> threading.Thread:
+    """Show what comes from this pipe until its other end is closed, in a thread of its own."""
+
+    def read() -> None:
+        rest = b""
+        while True:
+            if not select.select([source], [], [], _HELD_SECONDS)[0]:
+                _show(condenser.flush())
+                continue
+            received = os.read(source, 1 << 16)
+            if not received:
+                break
+            *lines, rest = (rest + received).split(b"\n")
+            for line in lines:
+                _show(condenser.feed(line.decode(errors="replace").rstrip()))
+        if rest:
+            _show(condenser.feed(rest.decode(errors="replace")))
+        _show(condenser.flush())
+
+    def _show(lines: Iterator[str]) -> None:
+        for line in lines:
+            show(line)
+
+    thread = threading.Thread(target=read, name="dagster-output", daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,94 @@
+"""What `ticks dev` shows of Dagster's output."""
+
+from __future__ import annotations
+
+import os
+
+from ticks_platform.cli.dev_output import Condenser, follow
+
+RUN = "6552f955-d44d-4bd0-b9cb-2dc8f4cfb3bf"
+UI = "http://127.0.0.1:3000"
+
+FAILURE = f"""\
+\x1b[32m2026-11-27 03:17:34 +0000\x1b[0m - dagster - \x1b[31mERROR\x1b[0m - nightly - {RUN} - 8517 - STEP_FAILURE - Step "report" failed.
+
+dagster._core.errors.DagsterExecutionStepExecutionError: Error occurred while executing op "report"::
+
+ZeroDivisionError: division by zero
+
+Stack Trace:
+  File "/venv/dagster/execute_plan.py", line 246, in dagster_event_sequence_for_step
+    yield from check.generator(step_events)
+               ^^^^^^^^^^^^^^^^
+  File "/home/me/project/defs/report.py", line 12, in report
+    return 1 / rows
+           ~~^~~~~~
+
+The above exception occurred during handling of the following exception:
+KeyError: 'rows'
+
+Stack Trace:
+  File "/home/me/project/defs/report.py", line 10, in report
+    rows = found["rows"]
+"""
+
+
+def shown(*texts: str, stopping: bool = False) -> list[str]:
+    condenser = Condenser(UI)
+    condenser.is_stopping = stopping
+    found = [out for text in texts for line in text.splitlines() for out in condenser.feed(line)]
+    return [*found, *condenser.flush()]
+
+
+def test_a_failure_has_its_message_its_causes_and_where_it_happened() -> None:
+    assert shown(FAILURE, "feed=tape connection=1 stalled: no data") == [
+        '03:17:34 ERROR nightly - run 6552f955 - STEP_FAILURE - Step "report" failed.',
+        'dagster._core.errors.DagsterExecutionStepExecutionError: Error occurred while executing op "report"::',
+        "ZeroDivisionError: division by zero",
+        '  File "/home/me/project/defs/report.py", line 12, in report',
+        "    return 1 / rows",
+        "The above exception occurred during handling of the following exception:",
+        "KeyError: 'rows'",
+        '  File "/home/me/project/defs/report.py", line 10, in report',
+        '    rows = found["rows"]',
+        f"  in full: {UI}/runs/{RUN}",
+        "feed=tape connection=1 stalled: no data",
+    ]
+
+
+def test_plain_lines_come_as_they_are_without_dagsters_prefix() -> None:
+    line = "2026-11-27 03:15:43 +0000 - dagster - INFO - __repository__ - platform_supervisor - feed 'tape': no run"
+    assert shown(line, "", "a line of a user's own") == [
+        "03:15:43 platform_supervisor - feed 'tape': no run",
+        "a line of a user's own",
+    ]
+    warning = "2026-11-27 03:25:21 +0000 - dagster.daemon.SchedulerDaemon - WARNING - "
+    assert shown(f"{warning}catch_up has no partition set, so not trying to catch up", f"{warning}late") == [
+        "03:25:21 WARNING late"
+    ]
+
+
+def test_the_stop_is_no_failure_and_a_failure_in_it_is() -> None:
+    interrupted = FAILURE.replace("ZeroDivisionError: division by zero", "DagsterExecutionInterruptedError")
+    orphan = 'Traceback (most recent call last):\n  File "watch_orphans.py", line 42, in <module>\nKeyboardInterrupt'
+    daemon = "2026-11-27 03:27:57 +0000 - dagster.daemon.QueuedRunCoordinatorDaemon - ERROR - Caught an error dequeuing"
+    assert shown(interrupted, orphan, daemon, stopping=True) == []
+    assert shown(FAILURE, stopping=True) == shown(FAILURE) != []
+    assert len(shown(orphan)) == 2, "without a stop it is something that went wrong"
+
+
+def test_a_failure_is_shown_though_no_other_line_follows() -> None:
+    reading, writing = os.pipe()
+    found: list[str] = []
+    thread = follow(reading, Condenser(UI), found.append)
+    os.write(writing, FAILURE.encode()[:700])
+    os.write(writing, FAILURE.encode()[700:])
+    for _ in range(200):
+        if found and found[-1].endswith(RUN):
+            break
+        thread.join(0.05)
+    assert found == shown(FAILURE)
+    os.write(writing, b"the last words")
+    os.close(writing)
+    thread.join(10)
+    assert found[-1] == "the last words"
