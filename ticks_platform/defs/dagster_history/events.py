@@ -65,7 +65,7 @@ def purge(instance: dg.DagsterInstance, keep: DagsterHistory, *, assets: Collect
         number = connection.execute(SqlEventLogStorageTable.delete().where(_events.id.in_(reports))).rowcount
         number += connection.execute(AssetCheckExecutionsTable.delete().where(_results.id.in_(results))).rowcount
         number += connection.execute(SqlEventLogStorageTable.delete().where(unused)).rowcount
-    return number + sum(_purge_shard(storage, run_id, keep) for run_id in _lasting(instance))
+    return number + sum(_purge_shard(storage, run_id, keep) for run_id in _going_on(instance))
 
 
 def purge_skipped_ticks(instance: dg.DagsterInstance, *, names: Collection[str]) -> None:
@@ -79,7 +79,7 @@ def purge_skipped_ticks(instance: dg.DagsterInstance, *, names: Collection[str])
             instance.purge_ticks(state.instigator_origin_id, state.selector_id, before, [TickStatus.SKIPPED])
 
 
-def _lasting(instance: dg.DagsterInstance) -> Iterator[str]:
+def _going_on(instance: dg.DagsterInstance) -> Iterator[str]:
     """Runs that go on, such as those of `ingest`, and what has no run."""
     yield RUNLESS
     for run in instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT)):
