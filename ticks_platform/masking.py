@@ -20,7 +20,7 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -82,7 +82,7 @@ def current() -> Masker:
 class Masker:
     """Masks a set of secrets."""
 
-    def __init__(self, secrets: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, secrets: Sequence[tuple[str, str]]) -> None:
         """`secrets` with the user of each, if there is one."""
         anywhere: dict[str, None] = {}
         words: dict[str, None] = {}
@@ -98,8 +98,11 @@ class Masker:
                 anywhere[base64.b64encode(f"{user}:{secret}".encode()).decode()] = None
         # The longest first: of two alternatives, a regular expression takes the first that fits.
         patterns = [_with_its_beginning(form) for form in sorted(anywhere, key=len, reverse=True)]
+        long = [secret for secret, _ in secrets if secret in anywhere]
+        patterns += [_with_its_end(secret) for secret in sorted(long, key=len, reverse=True)]
         patterns += [rf"(?-i:(?<![^\W_]){re.escape(word)}(?![^\W_]))" for word in words]
         self._heads = [form[: _head(form)].lower() for form in anywhere] + [word.lower() for word in words]
+        self._heads += [secret[-_head(secret) :].lower() for secret in long]
         self._byte_heads = [head.encode() for head in self._heads]
         pattern = "|".join(patterns) or r"(?!)"
         self._pattern = re.compile(pattern, re.IGNORECASE)
@@ -145,6 +148,15 @@ def _with_its_beginning(form: str) -> str:
     for character in reversed(rest[:64]):
         optional = f"(?:{re.escape(character)}{optional})?"
     return re.escape(head) + optional
+
+
+def _with_its_end(secret: str) -> str:
+    """A pattern of the second half of a secret, with as much of the rest as precedes: it may come in two messages."""
+    rest, end = secret[: -_head(secret)], secret[-_head(secret) :]
+    optional = ""
+    for character in rest[-64:]:
+        optional = f"(?:{optional}{re.escape(character)})?"
+    return optional + re.escape(end)
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -28,6 +28,7 @@ LAYERS = {
     "alerts": set(),
     "defs": {"feeds", "ingestion", "timescale", "local_feeds", "ticks_standin", "pictures", "alerts"},
     "component": {"definitions"},
+    "celery_launcher": set(),
     "cli": {
         *("feeds", "ingestion", "timescale", "local_feeds", "diagnosis", "live"),
         *("ticks_standin", "embedded_timescale"),
@@ -52,7 +53,7 @@ BELOW = {
 ABOVE = {"definitions", "standin"}
 """Modules that no layer may import; `standin` is an old name."""
 
-DAGSTER = {"defs", "definitions", "component"}
+DAGSTER = {"defs", "definitions", "component", "celery_launcher"}
 """The parts that may import Dagster."""
 
 MAX_LEVELS = 6

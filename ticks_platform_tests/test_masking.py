@@ -56,6 +56,13 @@ def test_a_text_that_was_cut_off() -> None:
     assert mask(f"the key {KEY[:5]}… is wrong") == f"the key {KEY[:5]}… is wrong"
 
 
+def test_a_secret_that_comes_in_two_messages() -> None:
+    for cut in range(len(KEY) + 1):
+        shown = mask(f"the key {KEY[:cut]}") + mask(f"{KEY[cut:]} is wrong")
+        assert all(len(part) < len(KEY) / 2 for part in (KEY[:cut], KEY[cut:]) if part in shown)
+    assert masking.current().bytes(KEY[len(KEY) // 2 :].encode()) == b"***"
+
+
 def test_bytes_stay_valid_json() -> None:
     frame = json.dumps({"event": "price", "symbol": KEY, "price": 1.5}).encode()
     assert json.loads(masking.current().bytes(frame)) == {"event": "price", "symbol": "***", "price": 1.5}

@@ -237,7 +237,8 @@ class Silent(msgspec.Struct, frozen=True):
 
     seconds: dict[str, float]
     heard_after: dict[str, float] = {}
-    """A moment before each channel's last data, in seconds since the Unix epoch; 0 if there was none."""
+    """A moment before each channel's last data, in seconds since the Unix epoch by the wall clock as it was when this
+    process began; 0 if there was none."""
 
 
 class HeardAgain(msgspec.Struct, frozen=True):
@@ -245,7 +246,7 @@ class HeardAgain(msgspec.Struct, frozen=True):
 
     channels: tuple[str, ...]
     heard_by: dict[str, float] = {}
-    """The moment by which each channel's first new data had arrived, in seconds since the Unix epoch."""
+    """The moment by which each channel's first new data had arrived, by the same clock."""
 
 
 Notice = (

@@ -19,6 +19,7 @@ from ticks_platform.feeds.events import Event
 from ticks_platform.feeds.history import History
 from ticks_platform.feeds.primary import MANUAL, Shared, shared
 from ticks_platform.feeds.registry import find_connector
+from ticks_platform.feeds.run_tags import RunTags
 from ticks_platform.feeds.sections import JournalSettings as JournalSettings
 from ticks_platform.feeds.sections import RepairSettings
 from ticks_platform.feeds.sections import StandInSettings as StandInSettings
@@ -91,6 +92,9 @@ class FeedSettings(Section):
     error, 1e-9, for trades of US stocks by Polygon, and 0.01 for other feeds."""
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     """Port on loopback that serves Prometheus metrics while this feed is ingested; none by default."""
+    run_tags: RunTags = {}  # noqa: RUF012  (pydantic copies it)
+    """Tags of its runs in Dagster, for the launcher: a queue, a pool of nodes, ``dagster-k8s/config``. They are shown
+    in the UI, so no secrets. The next run after a reload of the code location has them."""
 
     # These messages say what is expected and never quote the value: a key may have been pasted into the wrong field.
 
@@ -206,7 +210,7 @@ class FeedSettings(Section):
     def only_symbols_differ(self, other: FeedSettings) -> bool:
         """Whether a running ingestion can change to the other settings: only their symbols differ."""
         # These do not concern the ingestion.
-        changeable = ("symbols", "repair", "true_up", "bar_tolerance")
+        changeable = ("symbols", "repair", "true_up", "bar_tolerance", "run_tags")
         return self.model_copy(update={name: getattr(other, name) for name in changeable}) == other
 
     def symbol_names(self) -> tuple[str, ...]:

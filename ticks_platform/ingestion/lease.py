@@ -127,6 +127,8 @@ def find_checkpoint(
     cursor.execute(sql_files.read("queries/checkpoint/read.sql"), {"journal_id": journal_id})
     known = cursor.fetchone()
     if known is None:
+        # Until the end of the transaction: feeds that start together would give their journals the same number.
+        cursor.execute("SELECT pg_advisory_xact_lock('ticks_platform.feed_checkpoint'::regclass::oid::bigint)")
         parameters = {"feed": feed, "journal_id": journal_id, "start": journal_start, "frames": journal_frames}
         cursor.execute(sql_files.read("queries/checkpoint/create.sql"), parameters)
         known = cursor.fetchone()

@@ -57,6 +57,8 @@ class Freshness(NamedTuple):
     enabled: bool
     last_received_at: datetime | None
     age_seconds: float | None
+    received_for_seconds: float | None
+    """Since its first frame, whatever that was; None if there was none."""
 
 
 def freshness(cursor: Cursor, feeds: Sequence[str]) -> list[Freshness]:

@@ -11,13 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
-from dagster._config import process_config, resolve_to_config_type
-from dagster._core.instance.config import dagster_instance_config
-from dagster._core.instance.ref import InstanceRef
-from dagster._serdes.config_class import ConfigurableClassData
 
 from ticks_platform.paths import project_root
 from ticks_platform_tests.support import skips
+from ticks_platform_tests.support.instances import check_instance
 
 ROOT = project_root()
 DEPLOY = ROOT / "deploy"
@@ -168,17 +165,7 @@ def test_the_instance_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert names <= set(SERVICES[service]["environment"])
     for name in names:
         monkeypatch.setenv(name, f"a-{name.lower()}")
-    shutil.copy(DEPLOY / "dagster.yaml", tmp_path)
-    dagster_instance_config(str(tmp_path))
-    reference = InstanceRef.from_dir(str(tmp_path))
-    made = [value for value in reference._asdict().values() if isinstance(value, ConfigurableClassData)]
-    assert "dagster_postgres" in {data.module_name for data in made}
-    for data in made:
-        module = __import__(data.module_name, fromlist=[data.class_name])
-        result = process_config(
-            resolve_to_config_type(getattr(module, data.class_name).config_type()), data.config_dict
-        )
-        assert result.success, result.errors
+    assert "dagster_postgres" in check_instance(DEPLOY / "dagster.yaml", tmp_path)
 
 
 def test_compose_itself_takes_it(tmp_path: Path) -> None:

@@ -157,6 +157,17 @@ class Machine:
         self.disk.remove()
 
 
+def _journal_files(folder: Path) -> dict[str, tuple[int, int]]:
+    """The files of journals in a folder, each with its inode and size in bytes."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for file in folder.glob("*.sqlite3*"):
+            with contextlib.suppress(FileNotFoundError):
+                status = file.stat()
+                found[file.name] = (status.st_ino, status.st_size)
+    return found
+
+
 class Rig:
     """One feed server and two machines. A context manager, which ends every process on exit."""
 
@@ -173,6 +184,7 @@ class Rig:
         """What was seen on the way."""
         self.most_memory = 0
         self.largest_journal = 0
+        self._too_large: set[str] = set()
         self._folder = folder
         self._recent: deque[MarketFrame] = deque(maxlen=20)
         self._ended = threading.Event()
@@ -258,20 +270,20 @@ class Rig:
                 self.most_memory = max(self.most_memory, peak)
                 if peak > MEMORY_LIMIT:
                     self._note(f"machine {machine.name} takes more than {MEMORY_LIMIT >> 20} MB of memory")
-        # A file that was renamed meanwhile is counted once.
-        files: dict[str, dict[int, int]] = {}
-        with contextlib.suppress(OSError):
-            for file in machine.disk.path.iterdir():
-                name, is_journal, _ = file.name.partition(".sqlite3")
-                if is_journal:
-                    with contextlib.suppress(FileNotFoundError):
-                        found = file.stat()
-                        files.setdefault(name, {})[found.st_ino] = found.st_size
-        for name, sizes in files.items():
+        before, after = _journal_files(machine.disk.path), _journal_files(machine.disk.path)
+        if [(name, inode) for name, (inode, _) in before.items()] != [
+            (name, inode) for name, (inode, _) in after.items()
+        ]:
+            return  # a file was replaced meanwhile: the old one and the new one are not there together
+        journals: dict[str, dict[str, int]] = {}
+        for name, (_, size) in before.items():
+            journals.setdefault(name.partition(".sqlite3")[0], {})[name] = size
+        for name, sizes in journals.items():
             taken = sum(sizes.values())
             self.largest_journal = max(self.largest_journal, taken)
-            if taken > JOURNAL_MEGABYTES << 20:
-                self._note(f"journal {name} of machine {machine.name} takes more than {JOURNAL_MEGABYTES} MB")
+            if taken > JOURNAL_MEGABYTES << 20 and name not in self._too_large:
+                self._too_large.add(name)
+                self._note(f"journal {name} of machine {machine.name} takes more than {JOURNAL_MEGABYTES} MB: {sizes}")
 
     def _note(self, problem: str) -> None:
         if problem not in self.problems:

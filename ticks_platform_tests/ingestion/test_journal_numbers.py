@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import psycopg2
 import pytest
@@ -26,6 +27,18 @@ def checkpoint(database: Database, feed: str = "test", *, start: int | None = No
 def test_a_feed_in_a_crash_loop_uses_up_no_numbers(database: Database) -> None:
     assert {checkpoint(database, fails=True) for _ in range(5)} == {1}
     assert [checkpoint(database), checkpoint(database, "other"), checkpoint(database)] == [1, 2, 3]
+
+
+def test_feeds_that_start_together_wait_for_each_others_number(database: Database) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        with database.transaction() as cursor:
+            leases.register_feed(cursor, feed="first", provider="twelve_data", synthetic=True)
+            first = leases.find_checkpoint(
+                cursor, "first", journal_id=str(uuid.uuid4()), journal_start=None, journal_frames=0
+            )
+            others = [pool.submit(checkpoint, database, feed) for feed in ("second", "third")]
+            wait(others, timeout=0.2)
+        assert sorted([first[0], *(other.result(20) for other in others)]) == [1, 2, 3]
 
 
 def test_numbers_are_recycled_when_all_are_given(database: Database) -> None:

@@ -10,6 +10,7 @@ import pytest
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import __main__ as command
+from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.journal.journal import Journal, JournalError
 from ticks_platform.ingestion.replay import FeedInUseError, export, replay
 from ticks_platform.timescale.database import Database
@@ -60,6 +61,45 @@ def test_a_replay_as_another_feed(database: Database, feed: FeedSettings, journa
         ("other", 1),
         ("test", 1),
     ]
+
+
+@pytest.mark.parametrize(
+    ("told", "covered"),
+    [
+        pytest.param(None, 20, id="a journal of an older release: until its first frame arrived"),
+        pytest.param(15, 15, id="what was sent until then had arrived"),
+        pytest.param(0, 10, id="nobody knows: as before"),
+    ],
+)
+def test_frames_of_a_killed_run_cover_until_what_they_prove(
+    database: Database,
+    feed: FeedSettings,
+    journal: Journal,
+    take_lease: TakeLease,
+    told: int | None,
+    covered: int,
+) -> None:
+    """In seconds: its coverage ended at 10, and two frames arrived at 20 and 30."""
+    lease = take_lease("killed")
+    begin = time.time_ns() // 10**9 - 60
+
+    def at(seconds: int) -> int:
+        return (begin + seconds) * 10**9
+
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed_coverage (feed, symbol, begins_at, ends_at, ended_by, epoch, connection) "
+            "VALUES ('test', 'AAPL', to_timestamp(%s), to_timestamp(%s), 'killed', %s, 1)",
+            (begin, begin + 10, lease.epoch),
+        )
+        leases.release(cursor, lease)
+    until = at(told) if told else told
+    journal.append([Frame(price(), at(20), 1, covered_until=until), Frame(price(), at(30), 1)], epoch=lease.epoch)
+    assert replay(journal.path, feed=feed, database=database).loaded == 2
+    ends = "SELECT extract(epoch FROM ends_at)::bigint - {} FROM ticks_platform.feed_coverage WHERE ended_by = 'killed'"
+    assert rows(database, ends.format(begin)) == [(covered,)]
+    last = rows(database, "SELECT extract(epoch FROM last_data_at)::bigint FROM ticks_platform.feed_ledger")
+    assert last == [(None if told == 0 else begin + covered,)]
 
 
 def test_an_export_does_not_overwrite_files(journal: Journal, tmp_path: Path) -> None:

@@ -43,8 +43,9 @@ class Platform:
 
     def __init__(self, folder: Path, database: Database, environment: dict[str, str]) -> None:
         self.database = database
+        self.environment = environment
+        """Of its processes."""
         self._folder = folder
-        self._environment = environment
         self._log = folder / "dagster-dev.log"
         self.start()
 
@@ -58,7 +59,7 @@ class Platform:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "dagster", "dev", "--host", "127.0.0.1", "--port", str(port)],
                 cwd=self._folder,
-                env=self._environment,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -124,6 +125,18 @@ class Platform:
             if found:
                 return int(found.group(1))
         raise AssertionError(f"no process id in the log of run {run_id}")
+
+    def progress(self, run_id: str) -> dict[str, int]:
+        """The whole numbers of what an ingestion run reported last."""
+        data = self.ask(
+            """
+            query($r: ID!) { logsForRun(runId: $r) { ... on EventConnection { events {
+                ... on ObservationEvent { metadataEntries { label ... on IntMetadataEntry { intValue } } } } } } }
+            """,
+            r=run_id,
+        )
+        reports = [event["metadataEntries"] for event in data["logsForRun"]["events"] if event.get("metadataEntries")]
+        return {entry["label"]: entry["intValue"] for entry in reports[-1] if "intValue" in entry}
 
     def launch(self, job: str, partition: str | None = None) -> str:
         """Launch a job as its launchpad does, and return the run's id."""

@@ -9,8 +9,9 @@ import pytest
 ONLY_NATIVE = "needs a native TimescaleDB"
 ONLY_EMBEDDED = "needs the embedded TimescaleDB"
 NO_CONTAINER_ENGINE = "no container engine"
+NO_SERVERS = "no Redis or no PostgreSQL server"
 
-EXPECTED = (ONLY_NATIVE, ONLY_EMBEDDED, NO_CONTAINER_ENGINE)
+EXPECTED = (ONLY_NATIVE, ONLY_EMBEDDED, NO_CONTAINER_ENGINE, NO_SERVERS)
 """What a reason begins with."""
 
 

@@ -13,4 +13,6 @@ SELECT
     (extract(epoch FROM received_at) * 1000000)::bigint
 FROM stocks_real_time AS stored
 WHERE time BETWEEN %(oldest)s AND %(newest)s AND received_at BETWEEN %(since)s AND %(until)s AND feed = %(feed)s
-    AND coalesce(trade_id, '') = '' AND size IS NULL AND right(tick_id::text, 4) = %(journal)s;
+    AND coalesce(trade_id, '') = '' AND size IS NULL AND right(tick_id::text, 4) = %(journal)s
+-- The end of a tick_id is the position in the journal: in the order in which they were received.
+ORDER BY right(tick_id::text, 17);

@@ -40,14 +40,24 @@ def ticks_are_fresh(subject: Subject) -> Verdict:
         calendars = set(feed.calendars().values())
         opened = [since for calendar in calendars if (since := calendar.open_since(now)) is not None]
         is_open_for = now - min(opened) if opened else 0.0
-        is_stale = not off and min(is_open_for, float("inf") if age is None else age) > limit
+        # A feed that was just added has the same time for its first tick.
+        waits = (row.received_for_seconds if row else None) if age is None else age
+        is_stale = not off and min(is_open_for, float("inf") if waits is None else waits) > limit
         if is_stale:
             last = "last tick never" if age is None else f"last tick {age:.0f} s ago"
             stale.append(f"{feed.name} ({last}, limit {limit:.0f} s)")
         rows.append(
             {
                 "feed": feed.name,
-                "verdict": "switched off" if off else "stale" if is_stale else "fresh" if opened else "closed",
+                "verdict": "switched off"
+                if off
+                else "stale"
+                if is_stale
+                else "closed"
+                if not opened
+                else "no tick yet"
+                if age is None
+                else "fresh",
                 "last tick": (row and row.last_received_at) or "never",
                 "age in seconds": "never received" if age is None else round(age, 1),
                 "limit in seconds": limit,

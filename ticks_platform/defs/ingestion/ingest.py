@@ -56,7 +56,7 @@ def _job(settings: PlatformSettings) -> dg.JobDefinition:
         config=dg.PartitionedConfig(
             partitions_def=feeds_of(settings),
             run_config_for_partition_key_fn=lambda _feed: {},
-            tags_for_partition_key_fn=lambda feed: {FEED_TAG: feed},
+            tags_for_partition_key_fn=lambda feed: {**settings.feed(feed).run_tags, FEED_TAG: feed},
         ),
         executor_def=dg.in_process_executor,
         # The supervisor replaces a failed run; a retry beside it would make two.

@@ -213,10 +213,17 @@ class Session:
 
         steps = escalation.check({name: self._subscribed_at[symbol] for name, symbol in names.items()}, now)
         if steps.heard_again:
-            notice: Notice = HeardAgain(tuple(itertools.chain.from_iterable(map(channels, steps.heard_again))))
+            heard_by = {name: silence.heard_by(name) for name in steps.heard_again}
+            notice: Notice = HeardAgain(
+                tuple(itertools.chain.from_iterable(map(channels, steps.heard_again))),
+                {channel: at for name, at in heard_by.items() for channel in channels(name)},
+            )
             self._state.report(notice)
         if steps.newly_silent:
-            notice = Silent({channel: age for name, age in steps.newly_silent.items() for channel in channels(name)})
+            notice = Silent(
+                {channel: age for name, age in steps.newly_silent.items() for channel in channels(name)},
+                {channel: silence.heard_after(name) for name in steps.newly_silent for channel in channels(name)},
+            )
             self._state.report(notice)
             self._subscriptions.resubscribe(notice.seconds)
         if steps.unhealthy:

@@ -164,7 +164,7 @@ class Coverage:
             self._cover(symbols, number, change.at)
 
     def _handle_notice(self, change: Change) -> None:
-        number = change.connection
+        number, ahead = change.connection, self._silence.ahead if self._silence else 0.0
         match change.notice:
             case Acknowledged(channels):
                 self._acknowledged.setdefault(number, {}).update(dict.fromkeys(channels, change.at))
@@ -183,14 +183,14 @@ class Coverage:
             case HeardAgain(channels, heard_by):
                 self._silent.difference_update(self._symbols_of(channels))
                 for channel in channels:
-                    at = int(min(heard_by.get(channel, math.inf), change.at / 1e9) * 1e9)
+                    at = int(min(heard_by.get(channel, math.inf) + ahead, change.at / 1e9) * 1e9)
                     self._cover(self._symbols_of((channel,)), number, at)
             case Silent(seconds, heard_after):
                 self._forget_acknowledged(number, seconds)  # they are subscribed to again
                 for channel in seconds:
                     for symbol in self._symbols_of((channel,)):
                         self._silent.add(symbol)
-                        end = int(heard_after.get(channel, 0.0) * 1e9)
+                        end = int((heard_after.get(channel, 0.0) + ahead) * 1e9)
                         self._close([key for key in self._open if key[1] == symbol], end, "silent")
             case Unsubscribed(channels):
                 self._forget_acknowledged(number, channels)

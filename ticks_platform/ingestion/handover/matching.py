@@ -1,10 +1,14 @@
-"""Which events of a successor are its predecessor's, by their arrivals on both connections."""
+"""Which events of a successor are its predecessor's, by their order and by their arrivals on both connections."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from ticks_platform.ingestion.handover.order import MAX_LAG_NS, Aligned, Event, Key, align
 
 _COMMON = 1_000_000_000
 """Nanoseconds before the predecessor's end in which the successor was subscribed to everything too."""
@@ -20,29 +24,54 @@ class Arrivals(NamedTuple):
     positions: list[int]
 
 
-def match(events: list[Arrivals], *, begin: int, end: int) -> tuple[list[int], int]:
-    """The positions of the successor's events that the predecessor has too, and the number of missing events.
+class Matched(NamedTuple):
+    """What both received."""
 
-    `begin` is the successor's first frame, `end` until when the predecessor received.
+    positions: list[int]
+    """The positions of the successor's events that the predecessor has too."""
+    missing: int
+    """Events of the predecessor's end that the successor has not received."""
+
+
+def match(events: Mapping[Key, Arrivals], order: Sequence[Event], *, begin: int, end: int) -> Matched:
+    """Find the successor's events that the predecessor has too: by their order, where it tells, or by their arrivals.
+
+    `order` are the predecessor's, as it received them. `begin` is the successor's first frame, `end` until when the
+    predecessor received.
     """
+    received = sorted(
+        (position, Event(key, arrival))
+        for key, each in events.items()
+        for position, arrival in zip(each.positions, each.after, strict=True)
+    )
+    if not received and begin <= end + MAX_LAG_NS:
+        # What both were sent may be on its way to the successor.
+        return Matched([], sum(event.arrival > end - _COMMON for event in order))
+    aligned = align(order, [event for _, event in received]) or Aligned({}, 0, [])
     # The lag is measured while both received only: at other times, equal events may be different ones.
     lags = [
         each.after[0] - each.before[0]
-        for each in events
+        for each in events.values()
         if len(each.before) == len(each.after) == 1
         and min(each.before[0], each.after[0]) >= begin
         and max(each.before[0], each.after[0]) <= end
     ]
+    lags = lags or aligned.lags
     lag = int(np.median(lags)) if lags else 0
     positions: list[int] = []
-    missing = 0
-    for each in events:
-        if each.before:
+    missing = aligned.missing
+    left = Counter(aligned.common)
+    for position, event in received:
+        if left[event.key[0]]:
+            left[event.key[0]] -= 1
+            positions.append(position)
+    for key, each in events.items():
+        if each.before and key[0] not in aligned.common:
             number = count_common(each.before, each.after, begin=begin, end=end, lag=lag)
             positions += each.positions[:number]
             if each.before[-1] > max(begin, end - _COMMON):
                 missing += max(0, sum(arrival >= begin - lag for arrival in each.before) - number)
-    return positions, missing
+    return Matched(positions, missing)
 
 
 def count_common(before: list[int], after: list[int], *, begin: int, end: int, lag: int = 0) -> int:

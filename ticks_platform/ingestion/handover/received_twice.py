@@ -1,13 +1,14 @@
 """Finds the events that two owners of a feed both received during a hand-over, so that each is stored once.
 
-Events are equal if symbol, time and values are. If the provider sends equal events, such as one price twice within a
-second, they are told apart by arrival: the predecessor received the earlier ones, up to its end, and the successor the
-later ones, from its begin; the split that fits the arrival times best is chosen.
+Events are equal if symbol, time and values are. Of each symbol, the successor's first events are the predecessor's last
+ones, in the same order: that is known however late one of the two reads. Where the order does not tell (an event is
+missing, one event alone, equal events only), they are told apart by arrival: the predecessor received the earlier ones,
+up to its end, and the successor the later ones, from its begin; the split that fits the arrival times best is chosen.
 
-Assumes that both connections carry the same events, with about the same lag for all of them. An event that only one
-connection received is stored. If nothing matches, for example because the provider sends each connection something
-else, nothing is left out. Trades, which have an id or a size, are not compared here (`duplicate_trades` finds them);
-nor are bars, which replace each other.
+Assumes that both connections carry the same events, and for arrivals about the same lag for all of them. An event that
+only one connection received is stored. If nothing matches, for example because the provider sends each connection
+something else, nothing is left out. Trades, which have an id or a size, are not compared here (`duplicate_trades` finds
+them); nor are bars, which replace each other.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.ingestion.handover.equal_events import FIELDS, key_of
 from ticks_platform.ingestion.handover.matching import Arrivals, match
+from ticks_platform.ingestion.handover.order import MAX_LAG, MAX_LAG_NS, Event, Key
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.provider_clock import ProviderClocks
@@ -38,14 +40,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_LAG = 10.0
-"""Seconds by which an event may reach one connection later than the other."""
-
 MAX_LAG_UNMATCHED = 2.0
-"""Seconds to wait for late events if none has arrived on both connections: then the provider probably sends each of
-them something else."""
-
-_MAX_LAG_NS = round(MAX_LAG * 1e9)
+"""Seconds to wait for late events if the successor has received events, and none that its predecessor has: then the
+provider probably sends each of them something else."""
 
 _CLOSED_WITHIN = 4.0
 """Seconds in which a predecessor that is alive learns that it was followed: two of its heartbeats."""
@@ -122,6 +119,8 @@ class Comparison(NamedTuple):
     """Events of the predecessor's last second that have not reached the successor yet, or never will."""
     if_alive: ReceivedTwice
     """The same events if the predecessor received until the successor took over, and only the feed was silent."""
+    received: int
+    """Events that have reached the successor, of the kinds that are compared."""
 
 
 def lookup(cursor: Cursor, journal_id: str) -> ReceivedTwice | Uncompared | None:
@@ -161,8 +160,8 @@ def find(
     started_at = time.monotonic()
     while True:
         compared_at = time.monotonic()
-        found, missing, if_alive = transactions.until_committed(work)
-        max_lag = MAX_LAG if len(found.positions) else MAX_LAG_UNMATCHED
+        found, missing, if_alive, received = transactions.until_committed(work)
+        max_lag = MAX_LAG_UNMATCHED if received and not len(found.positions) else MAX_LAG
         if not missing or time.monotonic() >= started_at + max_lag:
             break
         # Comparing takes the interpreter lock, and so delays the events that it waits for.
@@ -192,9 +191,9 @@ def compare(cursor: Cursor, journal: Uncompared, groups: Iterable[FrameGroup], d
     """Compare the successor's groups with what its predecessor stored, which is everything that it received."""
     feed, journal_number, end = journal.feed, journal.journal_number, journal.end
     if journal_number is None or end is None:
-        return Comparison(ReceivedTwice.none(), 0, ReceivedTwice.none())
+        return Comparison(ReceivedTwice.none(), 0, ReceivedTwice.none(), 0)
     taken = journal.taken or end
-    until = max(end, taken) + _MAX_LAG_NS
+    until = max(end, taken) + MAX_LAG_NS
     found: tuple[list[int], list[int]] = ([], [])
     session = _Session()
     for part, continues in _parts(groups, until=until):
@@ -205,7 +204,7 @@ def compare(cursor: Cursor, journal: Uncompared, groups: Iterable[FrameGroup], d
         session.add(part, decode, until=until)
     missing = session.compare(cursor, feed, found, journal_number=journal_number, end=end, taken=taken)
     twice, if_alive = (ReceivedTwice(np.array(sorted(each), dtype=np.int64)) for each in found)
-    return Comparison(twice, missing, if_alive)
+    return Comparison(twice, missing, if_alive, session.received)
 
 
 def _was_alive(transactions: Transactions, renew_lease: Callable[[Cursor], None], journal: Uncompared) -> bool:
@@ -273,7 +272,7 @@ def _parts(groups: Iterable[FrameGroup], *, until: int) -> Iterator[tuple[list[F
         if group.first_arrival > until:
             break
         new_session = last is not None and (
-            group.epoch != last.epoch or _steady(group, 0) > _steady(last, -1) + 2 * _MAX_LAG_NS
+            group.epoch != last.epoch or _steady(group, 0) > _steady(last, -1) + 2 * MAX_LAG_NS
         )
         if part and (new_session or len(part) >= _GROUPS):
             yield part, continues
@@ -289,7 +288,7 @@ def _steady(group: FrameGroup, place: int) -> int:
     return group.received_at[place] - (group.stepped or 0)
 
 
-_Events = dict[tuple[Any, ...], Arrivals]
+_Events = dict[Key, Arrivals]
 """By symbol, time and values."""
 
 
@@ -308,6 +307,11 @@ class _Session:
         self._last, self._correction = batch.groups[-1].last_arrival, batch.groups[-1].correction
         for table, rows in ((TICKS, batch.ticks), (QUOTES, batch.quotes)):
             _add_received(self._events[table.name], table, rows, until=until)
+
+    @property
+    def received(self) -> int:
+        """How many events were added."""
+        return sum(len(each.positions) for events in self._events.values() for each in events.values())
 
     def compare(
         self,
@@ -328,14 +332,14 @@ class _Session:
             return 0
         missing = 0
         if_alive = max(end, taken + self._correction)
-        since, until = self._begin - _MAX_LAG_NS, max(self._begin, min(self._last, end)) + _MAX_LAG_NS
+        since, until = self._begin - MAX_LAG_NS, max(self._begin, min(self._last, end)) + MAX_LAG_NS
         for table, events in self._events.items():
-            _add_stored(cursor, feed, table, events, journal_number=journal_number, since=since, until=until)
-            twice, not_received = match(list(events.values()), begin=self._begin, end=end)
+            order = _add_stored(cursor, feed, table, events, journal_number=journal_number, since=since, until=until)
+            twice, not_received = match(events, order, begin=self._begin, end=end)
             positions[0].extend(twice)
             missing += not_received
             if if_alive > end:
-                twice, _ = match(list(events.values()), begin=self._begin, end=if_alive)
+                twice, _ = match(events, order, begin=self._begin, end=if_alive)
             positions[1].extend(twice)
         return missing
 
@@ -358,8 +362,8 @@ def _add_received(events: _Events, table: Table, rows: Rows, *, until: int) -> N
 
 def _add_stored(
     cursor: Cursor, feed: str, table: str, events: _Events, *, journal_number: int, since: int, until: int
-) -> None:
-    """Add the events that the predecessor received between two times, in nanoseconds."""
+) -> list[Event]:
+    """Add the events that the predecessor received between two times, in nanoseconds; returns them in their order."""
     oldest = min([since // 1000, *(key[1] for key in events)])
     cursor.execute(
         sql_files.read(_STORED[table]),
@@ -372,7 +376,11 @@ def _add_stored(
             "journal": f"{journal_number:04x}",
         },
     )
-    for *key, arrival in cursor:
-        events.setdefault(key_of(key), Arrivals([], [], [])).before.append(arrival * 1000)
+    order: list[Event] = []
+    for *values, arrival in cursor:
+        key = key_of(values)
+        events.setdefault(key, Arrivals([], [], [])).before.append(arrival * 1000)
+        order.append(Event(key, arrival * 1000))
     for known in events.values():
         known.before.sort()
+    return order

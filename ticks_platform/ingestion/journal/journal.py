@@ -258,6 +258,7 @@ class Journal:
             deleted = False
             try:
                 self._open_rewritten()
+                self._room.shorten_log(self._writer)
                 # While somebody reads, a deletion takes space and frees none.
                 if self._reserve.hold() and not self._room.is_blocked():
                     delete_before(self._writer, position)
@@ -312,8 +313,11 @@ class Journal:
         # What frees space must always have some: neither frames nor deletions get the last of it.
         if not self._reserve.hold() and not (self._rewrite() and self._reserve.held):
             raise sqlite3.OperationalError("database or disk is full")
-        if not self._room.in_file(self._writer, size) and self.bytes_waiting:
-            return f"{self.bytes_waiting / (1 << 20):.1f} MB wait"
+        if not self._room.in_file(self._writer, size):
+            # What waits may be little, in a file that has grown.
+            has_room = self._rewrite() and self._room.in_file(self._writer, size)
+            if not has_room and self.bytes_waiting:
+                return f"{self.bytes_waiting / (1 << 20):.1f} MB wait"
         if self._room.log_is_short(self._writer, size) or self._rewrite() or self._room.within_budget(size):
             return None
         return "somebody reads it, so that what is committed cannot be freed"

@@ -150,10 +150,15 @@ class Room:
         """Whether the main file has room for frames of this many bytes."""
         pages = pages_of(size)
         self._pages -= pages
-        if self._pages < 0:
+        # One group of frames may take more of the log than it should; then less is left for the main file.
+        beyond = max(0, pages * LOG_PAGE + self._unseen - self._budget.log)
+        if self._pages < 0 or beyond:
             (count,) = writer.execute("PRAGMA page_count").fetchone()
             (unused,) = writer.execute("PRAGMA freelist_count").fetchone()
-            self._pages = self._budget.pages - count + unused - pages
+            limit = self._budget.pages - -(-beyond // PAGE)
+            self._pages = limit - count + unused - pages
+            if beyond and count > limit:
+                return False
         return self._pages >= 0
 
     def log_is_short(self, writer: sqlite3.Connection, size: int) -> bool:
@@ -170,7 +175,8 @@ class Room:
             return True
         log = size_of(log_of(self._path))
         self._log = max(self._budget.log - log, self._unseen) - cost
-        return log <= self._budget.log or (log <= 2 * self._budget.log and self.within_budget(size))
+        is_short = log + cost <= self._budget.log + self._unseen
+        return is_short or (log <= 2 * self._budget.log and self.within_budget(size))
 
     def within_budget(self, size: int) -> bool:
         """Whether the files take no more than they may when the log has grown by frames of this many bytes."""
@@ -191,6 +197,11 @@ class Room:
             and needed <= free(self._path) + size_of(reserve_of(self._path))
         )
 
+    def shorten_log(self, writer: sqlite3.Connection) -> None:
+        """Restart the log if a large group has made it longer than it may be, before something else is written."""
+        if size_of(log_of(self._path)) > self._budget.log + self._unseen:
+            self.restart_log(writer)
+
     @property
     def _unseen(self) -> int:
         """Bytes by which the log may grow between two looks at it, while somebody reads."""
@@ -200,7 +211,7 @@ class Room:
         """Move the log's pages to the main file as far as its readers allow; whether the log starts over."""
         # Its file is overwritten and not cut off, since a sync of a file that grows takes longer.
         log = size_of(log_of(self._path))
-        is_long = log > 1.5 * self._budget.log or not self.within_budget(0)
+        is_long = log > self._budget.log + self._unseen or not self.within_budget(0)
         with contextlib.suppress(sqlite3.OperationalError):
             (timeout,) = writer.execute("PRAGMA busy_timeout").fetchone()
             writer.execute("PRAGMA busy_timeout = 0")

@@ -88,6 +88,24 @@ def test_never_a_tick_is_stale(database: Database, check_one: CheckOne, known: b
     assert "stocks (last tick never" in (evaluation.description or "")
 
 
+@pytest.mark.parametrize(("since", "verdict"), [(30, "no tick yet"), (90, "stale")])
+def test_a_feed_that_was_just_added_has_time_for_its_first_tick(
+    database: Database, check_one: CheckOne, since: int, verdict: str
+) -> None:
+    see_feed(database, "crypto", age=1)
+    see_feed(database, "stocks", age=None)
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed_ledger (feed, epoch, connection, first_received_at, last_received_at, "
+            "frames, events, loaded, replaced, duplicate, rejected, control) "
+            "VALUES ('stocks', 1, 1, now() - make_interval(secs => %s), now(), 1, 1, 0, 0, 0, 0, 1)",
+            (since,),
+        )
+    evaluation, feeds = freshness(check_one)
+    assert feeds["stocks"]["verdict"] == verdict
+    assert evaluation.passed is (verdict != "stale")
+
+
 def test_ticks_of_another_feed_do_not_count(database: Database, check_one: CheckOne) -> None:
     see_feed(database, "stocks", age=1)
     see_feed(database, "elsewhere", age=1)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
 from ticks_platform.defs.common.runs import FEED_TAG, FOLLOW_TAG, REFUSED_TAG, SUCCESSOR_TAG
@@ -144,6 +147,27 @@ def test_each_feed_gets_a_run(up: Supervisor) -> None:
     assert [request.tags["dagster/partition"] for request in answer.run_requests] == ["stocks", "crypto"]
     assert {request.run_key for request in answer.run_requests} == {None}, "a run key would be remembered for ever"
     assert answer.skip_message is None
+
+
+@pytest.mark.usefixtures("database")
+def test_run_has_the_tags_of_its_feed(
+    project: Path, load: Callable[[], dg.Definitions], instance: dg.DagsterInstance, clock: SimpleNamespace
+) -> None:
+    """One that the supervisor requests, and one that is launched by hand, with the feed as its partition."""
+    feeds = yaml.safe_load((project / "feeds.yaml").read_text(encoding="utf-8"))
+    pod = {"pod_spec_config": {"node_selector": {"pool": "feeds"}}}
+    feeds["feeds"]["stocks"]["run_tags"] = {"dagster-celery/queue": "feeds", "dagster-k8s/config": pod}
+    (project / "feeds.yaml").write_text(yaml.safe_dump(feeds), encoding="utf-8")
+    platform = load()
+    requests = Supervisor(platform, instance, clock).tick().run_requests
+    job = platform.resolve_job_def("ingest")
+    for feed in ("stocks", "crypto"):
+        (requested,) = (request.tags for request in requests if request.partition_key == feed)
+        for tags in (requested, job.get_tags_for_partition_key(feed, selected_asset_keys=None)):
+            assert tags[FEED_TAG] == feed
+            found = {key: value for key, value in tags.items() if key.startswith("dagster-")}
+            wanted = {"dagster-celery/queue": "feeds", "dagster-k8s/config": json.dumps(pod)}
+            assert found == (wanted if feed == "stocks" else {})
 
 
 def test_run_that_beats_is_left_alone(up: Supervisor, database: Database, take_lease: Callable[..., Any]) -> None:

@@ -28,6 +28,7 @@ from ticks_platform.feeds.events import (
 from ticks_platform.feeds.polygon import connector as polygon_module
 from ticks_platform.feeds.transport import reconnect, session, subscriptions
 from ticks_platform.feeds.transport import silence as silence_module
+from ticks_platform.feeds.transport.clock import steady
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import State
 from ticks_platform.ingestion.run import RECEIVER_TIMEOUT
@@ -404,16 +405,22 @@ def test_one_symbol_of_two_falls_silent() -> None:
     with StandIn(StandInSettings(rate=300)) as stand_in, watched(polygon_at(stand_in), "AAPL", "MSFT") as running:
         running.wait_for(State.STREAMING)
         stand_in.wait_until_subscribed("T.AAPL", "T.MSFT")
+        began = steady()
         wait_until(lambda: len(running.frames) > 50, "both")
         stand_in.silence("T.MSFT")
-        assert running.wait_for_notice(Silent).seconds.keys() == {"T.MSFT"}
+        silent = running.wait_for_notice(Silent)
+        assert silent.seconds.keys() == silent.heard_after.keys() == {"T.MSFT"}
+        assert began - 1 < silent.heard_after["T.MSFT"] < steady() - silent.seconds["T.MSFT"]
         stalled = running.wait_for(State.STALLED)
         assert "MSFT" in stalled.detail
         assert "AAPL" not in stalled.detail
         running.wait_for(State.CONNECTING, times=2)
         wait_until(lambda: running.connection.unhealthy == {"MSFT"}, "unhealthy")
+        unsilenced = steady()
         stand_in.unsilence()
-        assert running.wait_for_notice(HeardAgain).channels == ("T.MSFT",)
+        heard = running.wait_for_notice(HeardAgain)
+        assert heard.channels == ("T.MSFT",)
+        assert unsilenced <= heard.heard_by["T.MSFT"] <= steady()
         wait_until(lambda: running.connection.unhealthy == frozenset(), "healthy")
         assert running.states.count(State.CONNECTING) == 2
 

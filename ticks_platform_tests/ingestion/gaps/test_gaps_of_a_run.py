@@ -256,6 +256,8 @@ def test_a_silent_symbol_has_a_gap(
     gaps = check(database, market.events)
     # If it lasts long enough for a reconnect, the other symbol has a short gap too.
     assert [gap.cause for gap in gaps if gap.symbol == "AAPL"] == ["silent"]
+    until = "SELECT ends_at > begins_at FROM ticks_platform.feed_coverage WHERE ended_by = 'silent'"
+    assert rows(database, until) == [(True,)], "what had come before stays covered"
 
 
 @pytest.mark.full

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 from collections import Counter
@@ -265,6 +266,38 @@ def test_the_predecessor_is_killed_during_the_overlap(
         stand_in.go_mute()
         check_event_by_event(database, witness())
     assert rows(database, "SELECT closed_at FROM ticks_platform.feed_handover") == [(None,)]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("rate", [300])
+def test_the_predecessor_is_killed_while_the_successor_has_no_time_to_read(
+    start: Callable[..., Child],
+    stand_in: StandIn,
+    database: Database,
+    witness: Callable[[], list[dict[str, Any]]],
+) -> None:
+    """As on a machine with too much to do: what both were sent reaches the successor after the predecessor's end."""
+    victim = start("first")
+    await_subscribed(stand_in, 2)
+    stand_in.unmute()
+    eventually("ticks are stored", lambda: count(database) > 300)
+    second = start("second")
+    await_subscribed(stand_in, 3)
+    second.signal(signal.SIGSTOP)
+
+    def sent() -> int:
+        return stand_in.account().connections[2].price_events
+
+    both = sent() + 30
+    eventually("both are sent some", lambda: sent() > both)
+    victim.kill()
+    more = sent() + 300
+    eventually("a second passes", lambda: sent() > more)
+    second.signal(signal.SIGCONT)
+    await_compared(database, "second")
+    stand_in.send_exactly(100)
+    stand_in.go_mute()
+    check_event_by_event(database, witness())
 
 
 @pytest.mark.full

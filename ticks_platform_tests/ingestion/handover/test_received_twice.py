@@ -12,7 +12,8 @@ import pytest
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 from ticks_platform.ingestion.handover import received_twice
-from ticks_platform.ingestion.handover.matching import count_common
+from ticks_platform.ingestion.handover.matching import Arrivals, count_common, match
+from ticks_platform.ingestion.handover.order import Event
 from ticks_platform.ingestion.handover.received_twice import Comparison, ReceivedTwice, Uncompared
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.journal.journal import Journal
@@ -139,6 +140,41 @@ def test_equal_events_without_an_overlap_are_different(database: Database, store
     found = compare(database, stored, {number: 100.2 + number / 1000 for number in range(80, 101)})
     assert found.received_twice.positions.tolist() == []
     assert found.missing == 0
+
+
+LATE = 5.2
+"""Seconds by which everything reaches a successor that has no time to read: longer than the overlap."""
+
+
+def test_the_predecessor_ended_before_anything_had_reached_the_successor(database: Database, stored: Lease) -> None:
+    """It was killed at once, and the successor read late: its first frame arrived after the predecessor's last."""
+    found = compare(database, stored, {number: number + LATE for number in range(96, 120)})
+    assert found.received_twice.positions.tolist() == [number * 1000 for number in range(96, 101)]
+    assert found.missing == 0
+
+
+def test_what_a_late_successor_has_not_received_yet_is_missing(database: Database, stored: Lease) -> None:
+    for arrived in (2, 3, 4):
+        found = compare(database, stored, {number: number + LATE for number in range(96, 96 + arrived)})
+        assert found.received_twice.positions.tolist() == [number * 1000 for number in range(96, 96 + arrived)]
+        assert found.missing == 5 - arrived
+    nothing = compare(database, stored, {1000: 101.2})
+    assert (nothing.received, nothing.missing) == (1, 0)
+
+
+def test_a_successor_that_was_sent_something_else_than_the_predecessors_end(database: Database, stored: Lease) -> None:
+    for other in (98, 101, 500):
+        received = {96: 96 + LATE, 97: 97 + LATE, other: 98 + LATE, 100: 100 + LATE, 600: 101 + LATE}
+        if other == 98:
+            del received[97]
+        assert compare(database, stored, received).received_twice.positions.tolist() == []
+
+
+def test_it_is_waited_for_what_has_not_reached_the_successor() -> None:
+    sent = [Event(("AAPL", number), at(second)) for number, second in enumerate((97.0, 99.5, 99.9, 100.0))]
+    events = {event.key: Arrivals([event.arrival], [], []) for event in sent}
+    assert match(events, sent, begin=at(100.1), end=at(100.0)) == ([], 3)
+    assert match(events, sent, begin=at(120.0), end=at(100.0)) == ([], 0), "it began too late to be sent them"
 
 
 def test_connections_without_common_events(database: Database, stored: Lease) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import shutil
 import sqlite3
 import threading
@@ -15,6 +16,7 @@ from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes, Period
 from ticks_platform.ingestion.journal import rewrite
 from ticks_platform.ingestion.journal.journal import FrameGroup, Journal, JournalFencedError
 from ticks_platform.ingestion.journal.journal_view import journal_view
+from ticks_platform.paths import open_lock
 from ticks_platform_tests.support.disks import on_small_disk
 
 MEGABYTE = 1 << 20
@@ -27,6 +29,12 @@ def path(tmp_path: Path) -> Path:
 
 def disk_use(path: Path) -> int:
     return sum(file.stat().st_size for file in path.parent.iterdir())
+
+
+def steady_use(path: Path) -> int:
+    """As `disk_use`, at no moment in which a file is replaced, and both are there."""
+    with open_lock(path):
+        return disk_use(path)
 
 
 def append(journal: Journal, number: int, size: int = 20_000) -> None:
@@ -93,6 +101,36 @@ def test_waiting_frames_stay_within_the_limit_and_the_rest_waits_for_room(path: 
         filling.join()
     assert found == list(range(400))
     assert not journal.full
+    journal.close()
+
+
+@pytest.mark.parametrize("reading", [False, pytest.param(True, marks=pytest.mark.full)])
+def test_groups_that_are_large_for_the_limit_keep_it(path: Path, reading: bool) -> None:
+    """What arrives together after a pause is up to 1 MB."""
+    journal = Journal(path, feed="test", max_bytes=3 * MEGABYTE)
+    sizes = [random.Random(number).choice((20_000, 60_000, 300_000, MEGABYTE)) for number in range(80)]
+
+    def fill() -> None:
+        for number, size in enumerate(sizes):
+            append(journal, number, size)
+
+    filling = threading.Thread(target=fill)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        if reading:
+            other.execute("BEGIN")
+            other.execute("SELECT * FROM journal").fetchall()
+        filling.start()
+        found: list[int] = []
+        most = 0
+        while len(found) < len(sizes):
+            groups = journal.take(max_bytes=1 << 18, linger=0.002, wait=5)
+            found += numbers(groups)
+            most = max(most, steady_use(path))
+            journal.trim(groups[-1].end)
+            most = max(most, steady_use(path))
+        filling.join()
+    assert found == list(range(len(sizes)))
+    assert most <= 3 * MEGABYTE
     journal.close()
 
 
