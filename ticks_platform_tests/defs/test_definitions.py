@@ -65,6 +65,7 @@ POLICIES = {
     "stocks_real_time_retention_policy",
     "stock_quotes_retention_policy",
     "stock_aggregates_retention_policy",
+    "feed_notes_retention_policy",
 }
 GROUPS = {"ticks", "calendar", "candles", "policies", "gaps", "repair"}
 SCHEDULES = {
@@ -281,6 +282,7 @@ def test_dependencies(platform: dg.Definitions) -> None:
         "stocks_real_time_retention_policy": {"stocks_real_time"},
         "stock_quotes_retention_policy": {"stock_quotes", "stocks_real_time"},
         "stock_aggregates_retention_policy": {"stock_aggregates", "stocks_real_time"},
+        "feed_notes_retention_policy": {"stocks_real_time"},
     }
 
 

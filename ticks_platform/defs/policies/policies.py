@@ -26,6 +26,10 @@ _DESCRIPTIONS = {
         "Drops chunks of {table} when they have the age that policies.yaml says, and their candles are up to date; off "
         "as shipped."
     ),
+    Kind.NOTES: (
+        "Deletes what is noted of feeds (states of connections, settled gaps, finished repairs, rejected events) when "
+        "it has the age that policies.yaml says. The account still balances."
+    ),
 }
 _MATERIALIZING = (
     " Materializing it compares the database with the file, alters what differs and nothing else, and says what it "
@@ -44,6 +48,8 @@ def _policy(policy: Policy, file: Path) -> dg.AssetsDefinition:
     text = file.read_text(encoding="utf-8")
     # What retention looks at is made with the ticks.
     sources = {policy.table, "stocks_real_time"} if policy.kind is Kind.RETENTION else {policy.table}
+    if policy.kind is Kind.NOTES:
+        sources = {"stocks_real_time"}
 
     @dg.asset(
         name=policy.name,
