@@ -22,6 +22,7 @@ from pathlib import Path
 import dagster as dg
 
 from ticks_platform import defs as folders
+from ticks_platform import env_file
 from ticks_platform.defs.common import masking, project
 from ticks_platform.defs.dagster_history.job import purging
 from ticks_platform.timescale.policies.settings import load_policies
@@ -35,8 +36,10 @@ def platform_definitions(
     There is no executor and no logger in it, no job selects assets that are not its own, and its resource keys begin
     with ``ticks_``. The files are those of the project, unless others are named. A code location has the platform once.
 
-    Raises SettingsError when feeds.yaml or policies.yaml cannot be used.
+    Raises SettingsError when feeds.yaml or policies.yaml cannot be used, and EnvFileError for the project's .env.
     """
+    # Before masking looks for keys. The runs inherit what is noted, and follow a corrected key.
+    env_file.load()
     masking.install()
     with project.files(feeds=feeds_file, policies=policies_file):
         # Read first: an error raised while the folders are loaded would be the cause of one of Dagster's own.

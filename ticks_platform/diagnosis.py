@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import enum
+import fcntl
 import http.client
 import os
 import shutil
@@ -28,7 +28,8 @@ from ticks_platform.ingestion import lease
 from ticks_platform.ingestion.journal.file import JournalError
 from ticks_platform.ingestion.journal.journal_pair import journal_pair
 from ticks_platform.ingestion.journal.journal_view import journal_view
-from ticks_platform.paths import journal_path, state_dir
+from ticks_platform.paths import dev_lock_path, journal_path, state_dir
+from ticks_platform.settings_file import did_you_mean
 from ticks_platform.timescale import privileges, requirements, sql_files
 from ticks_platform.timescale.adoption import relations
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
@@ -58,6 +59,7 @@ VARIABLES = {
     "TICKS_STATE_DIR",
     "TICKS_CACHE_DIR",
     "TICKS_LIVE_URL",
+    "TICKS_FROM_ENV_FILE",
     "TICKS_EMBEDDED_IDLE_SECONDS",
     "TICKS_EMBEDDED_STATEMENT_SECONDS",
     "TICKS_EMBEDDED_WAIT_SECONDS",
@@ -111,17 +113,22 @@ def examine(project: Path, database: Database, *, connect: bool, ui_port: int) -
         yield from _journals(settings)
         for feed in settings.feeds:
             yield from _feed(settings, feed, connect=connect, is_ingested=feed.name in busy)
-    yield from _ports(settings, ui_port)
+    yield from _ports(settings, ui_port, busy)
+
+
+def unknown_variables(settings: PlatformSettings | None) -> list[str]:
+    """In words, each variable that nobody reads, such as a misspelt one."""
+    keys = {feed.api_key_env for feed in settings.feeds} if settings is not None else set()
+    return [
+        f"{name} is set, and nothing reads it{did_you_mean(name.upper(), VARIABLES)}"
+        for name in sorted(os.environ)
+        if name.startswith("TICKS_") and name not in VARIABLES | keys and not name.startswith(_OTHER_VARIABLES)
+    ]
 
 
 def _variables(settings: PlatformSettings | None) -> Iterator[Finding]:
-    """Variables that nobody reads, such as a misspelt one."""
-    keys = {feed.api_key_env for feed in settings.feeds} if settings is not None else set()
-    for name in sorted(os.environ):
-        if name.startswith("TICKS_") and name not in VARIABLES | keys and not name.startswith(_OTHER_VARIABLES):
-            close = difflib.get_close_matches(name.upper(), VARIABLES, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            yield Finding(Level.NOTE, "environment", f"{name} is set, and nothing reads it{hint}")
+    for text in unknown_variables(settings):
+        yield Finding(Level.NOTE, "environment", text)
     source = "named by TICKS_DATABASE_URL" if os.environ.get("TICKS_DATABASE_URL") else "TICKS_DATABASE_URL is not set"
     yield Finding(Level.OK, "environment", f"database: {source}")
 
@@ -357,13 +364,18 @@ def _try_connection(settings: PlatformSettings, feed: FeedSettings) -> Finding:
     return Finding(Level.OK, subject, f"the provider lets this client in ({last[-1].state.value})")
 
 
-def _ports(settings: PlatformSettings | None, ui_port: int) -> Iterator[Finding]:
-    ports = [(ui_port, "web UI", "is `ticks dev` running already? Otherwise choose another with --port")]
+def _ports(settings: PlatformSettings | None, ui_port: int, busy: set[str]) -> Iterator[Finding]:
+    running = _running_dev()
+    ports = []
+    if running is None:
+        ports.append((ui_port, "web UI", "is another program's: end it, or choose another one with --port"))
+    else:
+        yield Finding(Level.OK, "port", f"`ticks dev` is running: {running}")
     for feed in settings.feeds if settings is not None else ():
-        if feed.metrics_port is not None:
-            ports.append(
-                (feed.metrics_port, f"metrics of feed {feed.name}", "a run of it, or set another metrics_port")
-            )
+        if feed.metrics_port is not None and feed.name in busy:
+            yield Finding(Level.OK, "port", f"{feed.metrics_port} (metrics of feed {feed.name}): its run has it")
+        elif feed.metrics_port is not None:
+            ports.append((feed.metrics_port, f"metrics of feed {feed.name}", "set another metrics_port"))
     for port, use, remedy in ports:
         try:
             with contextlib.closing(socket.create_server(("127.0.0.1", port))):
@@ -372,3 +384,15 @@ def _ports(settings: PlatformSettings | None, ui_port: int) -> Iterator[Finding]
             yield Finding(Level.NOTE, "port", f"{port} ({use}) is taken: {remedy}")
         else:
             yield Finding(Level.OK, "port", f"{port} ({use}) is free")
+
+
+def _running_dev() -> str | None:
+    """Process and address of the `ticks dev` of this project; None if it does not run."""
+    try:
+        with dev_lock_path().open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return dev_lock_path().read_text(encoding="utf-8").strip()
+    except OSError:
+        pass
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Protocol
 
@@ -26,17 +27,29 @@ class _Server(Protocol):
 def connector(settings: PlatformSettings, feed: FeedSettings) -> Connector:
     """The connector of a feed. One whose endpoint is the stand-in gets a stand-in of its own.
 
-    That is a process which outlives the feed's run by some minutes: the next run finds it. Raises SettingsError, and
-    ticks_standin's StandInError when it does not start.
+    That is a process which outlives the feed's run by some minutes: the next run finds it. One that is killed is
+    started again. Raises SettingsError, and ticks_standin's StandInError when it does not start.
     """
     if feed.endpoint != STAND_IN:
         return feed.connector()
-    from ticks_standin import StandInSettings, daemon  # only those who want it pay for importing a server
+    from ticks_standin import StandInError, StandInSettings, daemon  # only those who want it pay for importing a server
 
     wanted = StandInSettings(
         **settings.stand_in.model_dump(), history_events=HISTORY_EVENTS, max_connections=MAX_CONNECTIONS
     )
-    return feed.connector(stand_in_url=stand_in_url(feed, daemon.ensure_running(stand_in_file(feed.name), wanted)))
+
+    def started() -> str:
+        return stand_in_url(feed, daemon.ensure_running(stand_in_file(feed.name), wanted))
+
+    def find_url() -> str:
+        # It may have been killed: then another one is started.
+        with contextlib.suppress(StandInError, OSError):
+            return started()
+        return found.url
+
+    found = feed.connector(stand_in_url=started())
+    found.find_url = find_url
+    return found
 
 
 def history(feed: FeedSettings) -> History | None:

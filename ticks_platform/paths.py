@@ -42,6 +42,11 @@ def journal_path(feed: str) -> Path:
     return state_dir() / "journal" / f"{feed}.sqlite3"
 
 
+def dev_lock_path() -> Path:
+    """The file that `ticks dev` locks while it runs, with its process and its address."""
+    return state_dir() / "dev.lock"
+
+
 def make_private(folder: Path) -> None:
     """Create a folder that its owner alone can read; one that exists is corrected, with the files in it.
 

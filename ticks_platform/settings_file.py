@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -51,8 +51,13 @@ def _unknown(place: tuple[int | str, ...], model: type[BaseModel]) -> str:
     for part in place[:-1]:
         if part in section.model_fields:
             section = _model_in(section.model_fields[str(part)].annotation) or section
-    close = difflib.get_close_matches(str(place[-1]), section.model_fields, n=1)
-    return f"unknown setting{f'; did you mean {close[0]!r}?' if close else ''}"
+    return f"unknown setting{did_you_mean(str(place[-1]), section.model_fields)}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What to add to a message about an unknown name; empty if no known one is like it."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -38,6 +38,7 @@ LAYERS = {
 
 BELOW = {
     "paths",
+    "env_file",
     "settings_file",
     "backoff",
     "proxies",

@@ -23,11 +23,12 @@ from ticks_platform.cli.dev_processes import LivePage, Ready, Stop, run
 from ticks_platform.cli.live import listen
 from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import CommandError, project
+from ticks_platform.diagnosis import unknown_variables
 from ticks_platform.errors import ActionRequiredError
 from ticks_platform.feeds.settings import PlatformSettings, load_settings
 from ticks_platform.live import server
 from ticks_platform.local_feeds import stand_in_file
-from ticks_platform.paths import make_private, state_dir
+from ticks_platform.paths import dev_lock_path, make_private, state_dir
 from ticks_platform.timescale import privileges, requirements
 from ticks_platform.timescale.adoption import relations
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
@@ -68,15 +69,18 @@ def _dev(host: str, port: int, live_port: int | None) -> int:
     settings = load_settings(root / "feeds.yaml")
     load_policies(root / "policies.yaml")
     echo(f"project: {root}, feeds {', '.join(feed.name for feed in settings.feeds)}")
+    for text in unknown_variables(settings):
+        echo(f"note: {text}", err=True)
     # Dagster's history has what runs have logged, and the journals what a feed has sent.
     os.umask(0o077)
-    with _only_one(root):
+    ui = f"http://{host}:{port}"
+    with _only_one(root, ui):
         _check_port(host, port)
         make_private(root / ".dagster_home")
         environment = _environment(root)
         _database()
         with listen(live_port if live_port is not None else port + 1 if port else 0) as listening:
-            url, ui = server.address(listening), f"http://{host}:{port}"
+            url = server.address(listening)
             # The assets link to it.
             environment["TICKS_LIVE_URL"] = url
             stop, condenser = Stop(), Condenser(ui)
@@ -161,17 +165,17 @@ def _check_port(host: str, port: int) -> None:
 
 
 @contextmanager
-def _only_one(root: Path) -> Iterator[None]:
+def _only_one(root: Path, url: str) -> Iterator[None]:
     """Two at once would both launch runs, and each would end those of the other."""
     state_dir().mkdir(parents=True, exist_ok=True)
-    with (state_dir() / "dev.lock").open("a+", encoding="utf-8") as file:
+    with dev_lock_path().open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise CommandError(f"`ticks dev` runs already for {root}, as process {file.read().strip()}") from None
+            raise CommandError(f"`ticks dev` runs already for {root}, as {file.read().strip()}") from None
         file.truncate(0)
-        file.write(str(os.getpid()))
+        file.write(f"process {os.getpid()}, {url}")
         file.flush()
         yield
 

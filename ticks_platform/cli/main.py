@@ -12,6 +12,7 @@ from ticks_platform import masking
 from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import read_env_file
 from ticks_platform.errors import TicksPlatformError
+from ticks_platform.settings_file import did_you_mean
 
 _COMMANDS = {
     "init": "init",
@@ -43,6 +44,15 @@ class _Group(click.Group):
         module = importlib.import_module(f"ticks_platform.cli.{_COMMANDS[name]}")
         command: click.Command = getattr(module, name.replace("-", "_"))
         return command
+
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(context, arguments)
+        except click.UsageError as error:
+            error.message += did_you_mean(arguments[0], _COMMANDS).removeprefix(";")
+            raise
 
     def invoke(self, context: click.Context) -> Any:
         try:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
-from dotenv.parser import parse_stream
-
+from ticks_platform import env_file
 from ticks_platform.errors import TicksPlatformError
 from ticks_platform.paths import project_root
 
@@ -25,24 +23,7 @@ def project() -> Path:
 
 
 def read_env_file() -> None:
-    """Set the variables of the project's .env that the environment does not have.
-
-    Raises CommandError for a line that is none: a database or a key would silently be another one.
-    """
-    root = project_root()
-    path = root / ".env"
+    """Set the variables of the project's .env that the environment does not have. Raises EnvFileError."""
     # A connector that feeds.yaml names by its dotted name may lie in the project.
-    sys.path.insert(0, str(root))
-    if not path.is_file():
-        return
-    try:
-        with path.open(encoding="utf-8") as file:
-            bindings = list(parse_stream(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{path} cannot be read: {error}") from None
-    for binding in bindings:
-        # Neither is quoted: it may be a key.
-        if binding.error or (binding.key and binding.value is None):
-            raise CommandError(f"{path}, line {binding.original.line}: not of the form NAME=value")
-        if binding.key and binding.value is not None:
-            os.environ.setdefault(binding.key, binding.value)
+    sys.path.insert(0, str(project_root()))
+    env_file.load()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -107,6 +107,10 @@ class Connector(abc.ABC):
 
     spare_connections: ClassVar[bool] = False
     """Whether every plan of the provider allows a second connection for the same data."""
+
+    find_url: Callable[[], str] | None = None
+    """Where the server is now, asked before each connection after the first; for one that may be started again at
+    another address, as the stand-in. Must not raise."""
 
     Options: ClassVar[type[BaseModel]] = NoOptions
     """The model of a feed's `options` in feeds.yaml for this connector."""

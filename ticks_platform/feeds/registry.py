@@ -11,6 +11,7 @@ from ticks_platform.feeds.coinbase.connector import Coinbase
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.polygon.connector import PolygonConnector
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
+from ticks_platform.settings_file import did_you_mean
 
 ENTRY_POINTS = "ticks_platform.connectors"
 """Entry point group in which a package registers connectors by provider name."""
@@ -35,9 +36,10 @@ def find_connector(provider: str) -> type[Connector]:
         return _BUILT_IN[provider]
     registered = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
     if provider not in registered and "." not in provider:
-        names = ", ".join(sorted({*_BUILT_IN, *registered}))
+        names = sorted({*_BUILT_IN, *registered})
         raise UnknownProviderError(
-            f"no connector has this name; known are: {names}; or give the dotted name of a class, such as a.b.C"
+            f"no connector has this name{did_you_mean(provider.lower(), names)}; known are: {', '.join(names)}; or "
+            "give the dotted name of a class, such as a.b.C"
         )
     try:
         if provider in registered:

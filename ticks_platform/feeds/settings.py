@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
+from ticks_platform import env_file
 from ticks_platform.feeds.calendars import ALWAYS, REGULAR, Calendar, calendar, is_same_market, with_hours
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Event
@@ -279,10 +279,11 @@ class FeedSettings(Section):
             if stand_in_url is None:
                 raise SettingsError(f"feed '{self.name}': its endpoint is the stand-in, which has not been started")
             return self._connector(url=stand_in_url, api_key="stand-in")
-        key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
+        key = env_file.current(self.api_key_env) if self.api_key_env else ""
         if connector.requires_key and not key:
             remedy = (
-                f"set the environment variable {self.api_key_env} and restart `dagster dev`"
+                f"put {self.api_key_env}=… into {env_file.path()}, which is read again at once, or set the environment "
+                "variable of that name and restart Dagster"
                 if self.api_key_env
                 else "name the environment variable that holds it in `api_key_env` in feeds.yaml"
             )

@@ -9,8 +9,9 @@ from ticks_platform.cli.dev_output import Condenser, follow
 RUN = "6552f955-d44d-4bd0-b9cb-2dc8f4cfb3bf"
 UI = "http://127.0.0.1:3000"
 
+_ERROR = "\x1b[32m2026-11-27 03:17:34 +0000\x1b[0m - dagster - \x1b[31mERROR\x1b[0m"
 FAILURE = f"""\
-\x1b[32m2026-11-27 03:17:34 +0000\x1b[0m - dagster - \x1b[31mERROR\x1b[0m - nightly - {RUN} - 8517 - STEP_FAILURE - Step "report" failed.
+{_ERROR} - nightly - {RUN} - 8517 - STEP_FAILURE - Step "report" failed.
 
 dagster._core.errors.DagsterExecutionStepExecutionError: Error occurred while executing op "report"::
 

@@ -51,7 +51,7 @@ def test_the_env_file_of_the_project_is_read_and_the_environment_comes_first(
         f"# ours\n\nexport TICKS_ALERT_WEBHOK='x y'\nTICKS_STATE_DIR={demo}/other\n", encoding="utf-8"
     )
     said = ticks("doctor", "--offline", "--port", "0", cwd=demo).stdout
-    assert "TICKS_ALERT_WEBHOK is set, and nothing reads it; did you mean TICKS_ALERT_WEBHOOK?" in said
+    assert "TICKS_ALERT_WEBHOK is set, and nothing reads it; did you mean 'TICKS_ALERT_WEBHOOK'?" in said
     assert str(tmp_path / "state") in said
     assert not (demo / "other").exists()
 

@@ -21,6 +21,9 @@ START_GRACE = 60.0
 HEARTBEAT_GRACE = DEAD_AFTER
 """Seconds without a new heartbeat after which the owner of a lease is presumed dead."""
 
+REMEDY = "it is tried again as soon as .env or feeds.yaml is changed, or the code location is reloaded"
+"""When a refused feed is tried again."""
+
 LONGEST_STEP = 10.0
 """Seconds by which the watch's clock advances between two looks, at the most."""
 
@@ -113,8 +116,12 @@ def decide(
     loaded_at: float,
     foreign: str | None = None,
     follows_reloads: bool = False,
+    corrected_at: float = 0.0,
 ) -> Decision:
     """Decide about one feed. `finished` are its latest ended runs, newest first.
+
+    A feed that was refused is tried again once the definitions are loaded again, or its settings are changed, which was
+    at `corrected_at`.
 
     With `follows_reloads`, a run that was launched before the definitions were loaded is handed over to a new one.
 
@@ -138,8 +145,8 @@ def decide(
         return Decision(Act.NOTHING, reason, dead)
     if dead:
         return Decision(Act.REPLACE, f"run {dead[0][:8]} presumed dead", dead)
-    if finished and finished[0].refused and finished[0].created_at > loaded_at:
-        return Decision(Act.NOTHING, "refused; see its last run, correct the settings, then reload the code location")
+    if finished and finished[0].refused and finished[0].created_at > max(loaded_at, corrected_at):
+        return Decision(Act.NOTHING, f"refused; {REMEDY}; its last run says why")
     wait = crash_wait(finished, now=now)
     if wait:
         return Decision(Act.NOTHING, f"crash loop; retrying in {wait:.0f} s")

@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
+from ticks_platform import env_file
 from ticks_platform.defs.common.labels import INGESTION
 from ticks_platform.defs.common.partitions import feeds_of, selected_feed
-from ticks_platform.defs.common.project import feed_settings
+from ticks_platform.defs.common.project import feed_settings, feeds_file
 from ticks_platform.defs.common.resources import IngestionResource
 from ticks_platform.defs.common.runs import FEED_TAG, FOLLOW_TAG, REFUSED_TAG, SUCCESSOR_TAG
+from ticks_platform.defs.ingestion.decisions import REMEDY
 from ticks_platform.defs.ingestion.progress import Reporter
 from ticks_platform.defs.ingestion.supervisor import platform_supervisor
 from ticks_platform.errors import ActionRequiredError, RetryableError
@@ -41,7 +43,9 @@ def ingest() -> dg.Definitions:
     """The job `ingest`, and the sensor `platform_supervisor`, which launches it."""
     settings = feed_settings()
     job = _job(settings)
-    sensor = platform_supervisor(ingest=job, settings=settings, loaded_at=time.time())
+    sensor = platform_supervisor(
+        ingest=job, settings=settings, loaded_at=time.time(), corrects=(feeds_file(), env_file.path())
+    )
     return dg.Definitions(jobs=[job], sensors=[sensor])
 
 
@@ -85,9 +89,7 @@ def stream_ticks(context: dg.OpExecutionContext, ticks_ingestion: IngestionResou
         raise
     except ActionRequiredError as refused:
         _try(context, "mark itself as refused", context.instance.add_run_tags, context.run_id, {REFUSED_TAG: "true"})
-        raise dg.Failure(
-            f"{refused}. This feed is not tried again until the code location is reloaded or `dagster dev` restarted."
-        ) from refused
+        raise dg.Failure(f"{refused}. The feed rests: {REMEDY}") from refused
     except RetryableError as lost:
         raise dg.Failure(str(lost)) from lost
 

@@ -1,7 +1,9 @@
 """The supervisor: launches bring_up while something is missing, and keeps one ingest run alive per enabled feed."""
 
+import contextlib
 import time
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import dagster as dg
 
@@ -16,12 +18,15 @@ from ticks_platform.ingestion import switch
 INTERVAL = 4
 """Seconds. Dagster's sensor loop turns every 5 s; an interval of 5 misses every other turn when one comes early."""
 
+_NAMED = 3
+"""Names of missing objects in a message."""
+
 
 def platform_supervisor(
-    *, ingest: dg.JobDefinition, settings: PlatformSettings, loaded_at: float
+    *, ingest: dg.JobDefinition, settings: PlatformSettings, loaded_at: float, corrects: Sequence[Path] = ()
 ) -> dg.SensorDefinition:
-    """The sensor. `loaded_at` is when the definitions were loaded: a refused feed is tried again after a reload, and
-    runs of feeds that follow reloads are handed over to new ones."""
+    """The sensor. `loaded_at` is when the definitions were loaded: a refused feed is tried again after a reload, or a
+    change of one of the files `corrects`, and runs of feeds that follow reloads are handed over to new ones."""
     feeds = [feed.name for feed in settings.feeds]
     follow_reloads = [feed.name for feed in settings.feeds if feed.follows_reloads]
 
@@ -40,7 +45,7 @@ def platform_supervisor(
     )
     def supervisor(context: dg.SensorEvaluationContext, ticks_database: DatabaseResource) -> dg.SensorResult:
         try:
-            return _evaluate(context, ticks_database, feeds, loaded_at, follow_reloads)
+            return _evaluate(context, ticks_database, feeds, loaded_at, follow_reloads, _changed_at(corrects))
         except UNREACHABLE as error:
             return dg.SensorResult(skip_reason=unreachable(error), cursor=context.cursor)
 
@@ -53,6 +58,7 @@ def _evaluate(
     feeds: Sequence[str],
     loaded_at: float,
     follow_reloads: Collection[str],
+    corrected_at: float,
 ) -> dg.SensorResult:
     now = time.time()
     with ticks_database.transaction() as cursor:
@@ -97,6 +103,7 @@ def _evaluate(
             loaded_at=loaded_at,
             foreign=foreign[feed].owner if feed in foreign else None,
             follows_reloads=feed in follow_reloads,
+            corrected_at=corrected_at,
         )
         for run_id in decision.dead:
             _report_dead(context, run_id)
@@ -107,6 +114,15 @@ def _evaluate(
             requests.append(dg.RunRequest(job_name="ingest", partition_key=feed, tags=tags))
         notes.append(f"{feed}: {decision.reason}")
     return _result(requests, notes, watch.dump())
+
+
+def _changed_at(files: Sequence[Path]) -> float:
+    """When one of these files was changed last, in seconds since the Unix epoch; 0 if there is none."""
+    found = [0.0]
+    for file in files:
+        with contextlib.suppress(OSError):
+            found.append(file.stat().st_mtime)
+    return max(found)
 
 
 def _result(requests: list[dg.RunRequest], notes: Sequence[str], cursor: str | None) -> dg.SensorResult:
@@ -121,7 +137,8 @@ def _bring_up(context: dg.SensorEvaluationContext, missing: Sequence[str], now: 
     finished = latest_runs(context.instance, dg.RunsFilter(job_name=bring_up.name, statuses=FINISHED))
     if crash_wait(finished, now=now):
         return []
-    context.log.info(f"bringing up: {', '.join(missing)}")
+    more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+    context.log.info(f"bringing up: {', '.join(missing[:_NAMED])}{more}")
     return [dg.RunRequest(job_name=bring_up.name)]
 
 

@@ -201,6 +201,8 @@ class FeedConnection:
         return max(self._refused_at + self._confirm_after - now, 0.0)
 
     def _run_connection(self) -> None:
+        if self._dialled and self._connector.find_url is not None:
+            self._connector.url = self._connector.find_url()
         endpoint = self._connector.endpoint()
         self._dialled = endpoint.url
         self._looked_at, self._has_paused, self._proof = 0, False, None

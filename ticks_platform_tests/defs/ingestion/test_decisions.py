@@ -49,6 +49,7 @@ def decided(
     loaded_at: float = NOW - 10_000,
     foreign: str | None = None,
     follows_reloads: bool = False,
+    corrected_at: float = 0.0,
 ) -> Decision:
     return decide(
         now=NOW,
@@ -59,6 +60,7 @@ def decided(
         loaded_at=loaded_at,
         foreign=foreign,
         follows_reloads=follows_reloads,
+        corrected_at=corrected_at,
     )
 
 
@@ -118,6 +120,16 @@ CASES = {
     "refused before they were loaded again": (
         decided(finished=[ended(ago=600, life=2, failed=True, refused=True)], loaded_at=NOW - 30),
         Act.LAUNCH,
+        (),
+    ),
+    "refused before its settings were corrected": (
+        decided(finished=[ended(ago=600, life=2, failed=True, refused=True)], corrected_at=NOW - 30),
+        Act.LAUNCH,
+        (),
+    ),
+    "refused with the corrected settings": (
+        decided(finished=[ended(ago=600, life=2, failed=True, refused=True)], corrected_at=NOW - 700),
+        Act.NOTHING,
         (),
     ),
     "refused earlier, but ran since": (
@@ -274,7 +286,10 @@ def test_decision(case: str) -> None:
     [
         (decided([started()], watched=watch(run=("b", 2))), "streaming"),
         (decided(enabled=False), "enable_feed"),
-        (decided(finished=[ended(ago=600, life=2, failed=True, refused=True)]), "reload the code location"),
+        (
+            decided(finished=[ended(ago=600, life=2, failed=True, refused=True)]),
+            "as soon as .env or feeds.yaml is changed",
+        ),
         (decided(finished=[ended(ago=4, life=1, failed=True)] * 3), "retrying in 6 s"),
         (
             decided(watched=watch(other=("b", 2)), foreign="other"),

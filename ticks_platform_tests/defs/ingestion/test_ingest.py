@@ -18,6 +18,7 @@ import dagster as dg
 import pytest
 import sqlalchemy
 
+from ticks_platform import env_file
 from ticks_platform.defs.common import resources
 from ticks_platform.defs.common.runs import FEED_TAG, FOLLOW_TAG, REFUSED_TAG, SUCCESSOR_TAG
 from ticks_platform.defs.ingestion import ingest, progress
@@ -325,6 +326,25 @@ def failure(result: dg.ExecuteInProcessResult) -> str:
     (event,) = [event for event in result.all_node_events if event.is_step_failure]
     error = event.step_failure_data.error
     return str(error) + str(event.step_failure_data.user_failure_data)
+
+
+def test_a_key_that_is_corrected_in_env_is_taken_without_a_restart(
+    database: Database, project: Path, execute: Execute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconnect, "CONFIRM_REFUSAL_AFTER", 0.2)
+    # What the environment has, it has from .env.
+    monkeypatch.setenv("TICKS_TEST_KEY", "wr0ng-k3y")
+    monkeypatch.setenv(env_file.FROM_FILE, "TICKS_TEST_KEY")
+    with StandIn(StandInSettings(rate=0, keys=frozenset({"right"}), bad_key_mode="401")) as stand_in:
+        write_feeds(project, stand_in.url(key=None))
+        (project / ".env").write_text("TICKS_TEST_KEY=wr0ng-k3y\n", encoding="utf-8")
+        assert "refused the API key" in failure(execute())
+        (project / ".env").write_text("TICKS_TEST_KEY=right\n", encoding="utf-8")
+        connector = load_settings(project / "feeds.yaml").feeds[0].connector()
+        assert connector.api_key == "right"
+        monkeypatch.delenv(env_file.FROM_FILE)
+        monkeypatch.setenv("TICKS_TEST_KEY", "of the environment")
+        assert load_settings(project / "feeds.yaml").feeds[0].connector().api_key == "of the environment"
 
 
 @pytest.mark.parametrize("mode", ["401", pytest.param("200+body", marks=pytest.mark.full)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Callable
@@ -437,6 +438,16 @@ def test_refused_feed_waits_for_a_reload(up: Supervisor, load: Callable[[], dg.D
     assert requested(answer) == []
     assert "stocks: refused" in answer.skip_message
     up.platform = load()
+    assert requested(up.tick()) == [("ingest", "stocks")]
+
+
+def test_refused_feed_is_tried_again_once_a_key_is_corrected(up: Supervisor, project: Path) -> None:
+    up.fail(up.start("stocks", **{REFUSED_TAG: "true"}))
+    up.start("crypto")
+    assert requested(up.tick()) == []
+    # Written after the run was launched, by the same clock.
+    (project / ".env").write_text("TICKS_TEST_KEY=right\n", encoding="utf-8")
+    os.utime(project / ".env", (time.time() + 5, time.time() + 5))
     assert requested(up.tick()) == [("ingest", "stocks")]
 
 

@@ -99,7 +99,8 @@ def fill(database: Database) -> None:
                 (journal_number, feed, journal_id, position, frames, frames_before, committed_at)
             OVERRIDING SYSTEM VALUE VALUES (7, 'stocks', gen_random_uuid(), 100, 5, 0, now());
             INSERT INTO ticks_platform.feed_ledger
-                (feed, epoch, connection, first_received_at, last_received_at, frames, events, loaded, duplicate, rejected, control)
+                (feed, epoch, connection, first_received_at, last_received_at, frames, events, loaded, duplicate,
+                rejected, control)
             VALUES ('stocks', 1, 0, now(), now(), 5, 5, 0, 0, 5, 0);
             INSERT INTO ticks_platform.rejected_event (feed, journal_number, position, received_at, reason, raw)
             SELECT 'stocks', 7, n, now() - n * INTERVAL '40 days', 'malformed', 'x'
