@@ -153,15 +153,15 @@ class _Retention(_Section):
 class DagsterHistory(_Section):
     """How much Dagster's own storage keeps of the platform's runs, assets and checks."""
 
-    runs: PositiveInt = 50
+    runs: PositiveInt = 30
     """Newest runs of each job and partition that succeeded."""
-    failed_runs: PositiveInt = 50
+    failed_runs: PositiveInt = 30
     """Newest runs of each job and partition that failed or were canceled."""
     days: PositiveInt = 30
     """Days after its end for which a run is kept at the most."""
-    reports: PositiveInt = 500
+    reports: PositiveInt = 300
     """Newest materializations and observations of each asset, and log lines of a run that goes on."""
-    check_results: PositiveInt = 100
+    check_results: PositiveInt = 90
     """Newest results of each check."""
 
 

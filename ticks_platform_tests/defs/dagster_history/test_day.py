@@ -1,4 +1,4 @@
-"""How large Dagster's home is after a day of schedules, and after the next: a fiftieth, multiplied."""
+"""How large Dagster's home is after a day of schedules, and after the next: a thirtieth, multiplied."""
 
 import math
 import sqlite3
@@ -15,8 +15,8 @@ from dagster._core.scheduler.instigation import InstigatorType, TickData, TickSt
 from ticks_platform.defs.dagster_history import events
 from ticks_platform.timescale.policies.settings import DagsterHistory, load_policies
 
-SCALE = 50
-"""Of 50 runs of a job that are kept, one."""
+SCALE = 30
+"""Of 30 runs of a job that are kept, one."""
 MEGABYTE = 1_000_000
 
 AN_HOUR = {"check_quality": 12, "keep_gaps": 4, "catch_up": 4}
@@ -47,7 +47,7 @@ def free_bytes(file: Path) -> int:
 def test_a_day_takes_less_than_100_mb_and_the_next_adds_nothing(
     project: Path, load: Callable[[], dg.Definitions], tmp_path: Path
 ) -> None:
-    """What is kept is counted, so with a fiftieth of it a fiftieth of the size is left.
+    """What is kept is counted, so with a thirtieth of it a thirtieth of the size is left.
 
     What is there after the first run of bring_up counts once. So does what becomes free in SQLite's files when an
     hour's runs are purged: the next hour uses it.
@@ -66,7 +66,7 @@ def test_a_day_takes_less_than_100_mb_and_the_next_adds_nothing(
         def launch(name: str) -> None:
             assert platform.resolve_job_def(name).execute_in_process(instance=instance, raise_on_error=False)
 
-        def fiftieth() -> tuple[int, int]:
+        def thirtieth() -> tuple[int, int]:
             for name in AN_HOUR:
                 for _ in range(RUNS):
                     launch(name)
@@ -92,7 +92,7 @@ def test_a_day_takes_less_than_100_mb_and_the_next_adds_nothing(
         # Kept for three hours, and purged once an hour.
         ticks = (size(home / "schedules") - before_ticks) * (events.SKIPPED_HOURS + 1)
         base += size(home / "schedules") - before_ticks
-        (first, free), (second, _) = fiftieth(), fiftieth()
+        (first, free), (second, _) = thirtieth(), thirtieth()
     between_purges = free * max(AN_HOUR.values()) // RUNS
     day = base + (first - base) * SCALE + between_purges + ticks
     growth = (second - first) * SCALE
