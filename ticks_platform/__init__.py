@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ticks_platform.component import Platform
     from ticks_platform.definitions import platform_definitions
+    from ticks_platform.defs.common.changes import changed_buckets
     from ticks_platform.defs.common.resources import DatabaseResource
     from ticks_platform.errors import ActionRequiredError, RetryableError, TicksPlatformError
     from ticks_platform.feeds.settings import SettingsError, load_settings
@@ -34,6 +35,7 @@ __all__ = [
     "Subscription",
     "TicksPlatformError",
     "__version__",
+    "changed_buckets",
     "load_settings",
     "platform_definitions",
     "subscribe",
@@ -51,6 +53,7 @@ _HOMES = {
     "SettingsError": "feeds.settings",
     "Subscription": "subscribing",
     "TicksPlatformError": "errors",
+    "changed_buckets": "defs.common.changes",
     "load_settings": "feeds.settings",
     "platform_definitions": "definitions",
     "subscribe": "subscribing",

@@ -30,7 +30,7 @@ from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
 from ticks_platform.ingestion.rows.equal_trades import connection
 from ticks_platform.ingestion.rows.rejected_events import LARGE, RejectedEvent
 from ticks_platform.ingestion.rows.store import Store, prepare
-from ticks_platform.ingestion.rows.tables import TABLES, TICKS
+from ticks_platform.ingestion.rows.tables import POSITION_BITS, TABLES, TICKS
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.failures import Meaning, first_line, meaning
@@ -231,9 +231,12 @@ def _reload_journal(
         batch = batch._replace(ticks=batch.ticks.marked(SECONDARY))
     memory = TradeMemory()
     memory.horizon = _AFTER_EVERY_TIME  # looks all trades up in the table
-    # Equal trades of its connection that were loaded before precede those of this transaction.
-    lease = Lease(feed.name, 0, "reload", number, positions[0], 0)
-    stored = Store(lease).store(cursor, prepare(batch, memory, lease, _deliveries(kept)))
+    # Equal trades of its connection that are stored precede these, wherever they came in it: each is another one.
+    lease = Lease(feed.name, 0, "reload", number, 1 << POSITION_BITS, 0)
+    prepared = prepare(batch, memory, lease, _deliveries(kept))
+    # Another connection may have brought the same trade since, with another time: look through its whole day.
+    prepared = prepared._replace(suspects=[each._replace(seen=True) for each in prepared.suspects])
+    stored = Store(lease).store(cursor, prepared)
     _keep_bytes(cursor, number, kept, found, [*batch.rejected, *stored.refused])
     entries = ledger.entries(
         batch,

@@ -185,7 +185,12 @@ def test_wrong_settings_fail_the_location(repository_root: Path, project: Path) 
 def test_what_there_is(platform: dg.Definitions) -> None:
     repository = platform.get_repository_def()
     assert set(repository.job_names) == JOBS | {"__ASSET_JOB"}
-    assert {sensor.name for sensor in repository.sensor_defs} == {"platform_supervisor", "repair_gaps", "true_up_days"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        "platform_supervisor",
+        "repair_gaps",
+        "report_newest",
+        "true_up_days",
+    }
     assert {schedule.name for schedule in repository.schedule_defs} == SCHEDULES
     assert {(key.asset_key.to_user_string(), key.name) for key in repository.asset_graph.asset_check_keys} == {
         ("stocks_real_time", "ticks_are_fresh"),

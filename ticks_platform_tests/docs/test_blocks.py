@@ -74,7 +74,8 @@ def test_python(page: Page, with_data: Database, tmp_path: Path, monkeypatch: py
 def _run(block: Block, namespace: dict[str, Any]) -> None:
     # What a reader watches for a minute shows in a moment whether it works.
     text = block.text.replace("wait(60)", "wait(0.5)")
-    exec(compile(text, block.page.name, "exec"), namespace)
+    # Dagster wants annotations as they are, which this module would have as text.
+    exec(compile(text, block.page.name, "exec", dont_inherit=True), namespace)
 
 
 def _materialize(namespace: dict[str, Any], database: Database) -> None:

@@ -196,6 +196,42 @@ def test_equal_trades_without_ids_are_each_loaded_in_however_many_transactions(
     assert unbalanced(database) == []
 
 
+def test_a_trade_that_was_sent_again_with_another_time_is_not_loaded_again(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf, polygon: FeedSettings
+) -> None:
+    now, wanted = time.time(), wanting(polygon, "NEW")
+    sent = frame(trade("7", at=now - 2, symbol="NEW"), trade("8", at=now - 2, symbol="NEW"))
+    make_loader(take_lease("one"), [sent], polygon_events.decode, AskedSymbols.of(polygon)).run()
+    again = frame(trade("7", at=now - 1, symbol="NEW"), trade("9", at=now - 2, symbol="NEW"))
+    make_loader(take_lease("two"), [again], polygon_events.decode, AskedSymbols.of(wanted)).run()
+    assert reload_rejected(wanted, database) == Reloaded(read=2, loaded=1, duplicate=1)
+    assert rows(database, "SELECT trade_id FROM stocks_real_time ORDER BY 1") == [("7",), ("8",), ("9",)]
+    assert unbalanced(database) == []
+
+
+def test_of_equal_trades_of_one_connection_some_were_rejected(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf, polygon: FeedSettings
+) -> None:
+    """The first of three; they differ in nothing that is stored."""
+    first = "right(NEW.tick_id::text, 17) = '8000-000000000001'"
+    with database.transaction() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION refuse_first() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$BEGIN IF {first} THEN RAISE EXCEPTION 'not this one'; END IF; RETURN NEW; END$$;"
+            "CREATE TRIGGER refuse BEFORE INSERT ON stocks_real_time FOR EACH ROW EXECUTE FUNCTION refuse_first()"
+        )
+    try:
+        sent = [frame(trade(None, at=time.time() // 1, q=number)) for number in range(3)]
+        make_loader(take_lease("one"), sent, polygon_events.decode).run()
+    finally:
+        with database.transaction() as cursor:
+            cursor.execute("DROP TRIGGER refuse ON stocks_real_time; DROP FUNCTION refuse_first")
+    assert rows(database, ACCOUNT) == [(3, 2, 0, 1)]
+    assert reload_rejected(polygon, database) == Reloaded(read=1, loaded=1)
+    assert rows(database, ACCOUNT) == [(3, 3, 0, 0)]
+    assert unbalanced(database) == []
+
+
 def wanting(feed: FeedSettings, *symbols: str) -> FeedSettings:
     return FeedSettings.model_validate(
         {"name": feed.name, "provider": feed.provider, "endpoint": "stand-in", "symbols": ["AAPL", "BAD", *symbols]}

@@ -1,19 +1,26 @@
 """The candles. Materializing one makes the database agree with its SQL file, and refreshes what policies do not."""
 
+from datetime import timedelta
+
 import dagster as dg
 
 from ticks_platform.defs.candles import chart
 from ticks_platform.defs.common.labels import KINDS, LIVE, OWNERS, REFRESH_POOL, defined_in, live_page
+from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.defs.common.schema import table_metadata
+from ticks_platform.feeds.calendars import ALWAYS
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.adoption.relations import require_own_tables
 from ticks_platform.timescale.candles import candles, definitions
 from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR, ONE_MINUTE, Candle
 from ticks_platform.timescale.candles.explanation import WIDTHS
 
+FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(minutes=15), fail_window=timedelta(minutes=30))
+"""Of minutes that never end: report_newest reports a new one every few minutes."""
 
-def _candle(candle: Candle, *, description: str) -> dg.Definitions:
+
+def _candle(candle: Candle, *, description: str, freshness: dg.FreshnessPolicy | None = None) -> dg.Definitions:
     interval = next(name for name, other in WIDTHS.items() if other is candle)
     description, link = live_page(description, interval=interval)
 
@@ -25,6 +32,7 @@ def _candle(candle: Candle, *, description: str) -> dg.Definitions:
         kinds=KINDS,
         pool=REFRESH_POOL,
         metadata={**defined_in(candle.file), **link},
+        freshness_policy=freshness,
         description=description,
     )
     def asset(ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
@@ -47,6 +55,12 @@ def _candle(candle: Candle, *, description: str) -> dg.Definitions:
     return dg.Definitions(assets=[asset])
 
 
+def _never_closes() -> bool:
+    """Whether some feed that makes candles has a symbol whose market is always open."""
+    feeds = [feed for feed in feed_settings().feeds if feed.candles]
+    return any(calendar.name == ALWAYS for feed in feeds for calendar in feed.calendars().values())
+
+
 @dg.definitions
 def one_minute_candle() -> dg.Definitions:
     """The asset `one_minute_candle`."""
@@ -58,6 +72,8 @@ def one_minute_candle() -> dg.Definitions:
             "The view one_minute_candle_volume derives volume where a feed has no trade sizes, and "
             "one_minute_candle_filled has the provider's bars in the minutes of gaps, with a column that says so."
         ),
+        # Where markets close, nothing new is no trouble: ticks_are_fresh knows their hours.
+        freshness=FRESHNESS if _never_closes() else None,
     )
 
 

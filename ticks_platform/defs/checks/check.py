@@ -97,7 +97,7 @@ class Check(NamedTuple):
     heals: bool = False
     """Whether it refreshes candles; then it takes turns with other refreshes, and comes after the other checks."""
     daily: bool = False
-    """Whether it runs once a day instead of every five minutes, since it reads a whole table."""
+    """Whether it runs once a day instead of every few minutes, since it reads a whole table."""
 
 
 def asset_checks(check: Check, settings: PlatformSettings, policies: Path) -> Iterator[dg.AssetChecksDefinition]:

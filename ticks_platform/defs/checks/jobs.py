@@ -25,11 +25,11 @@ def check_quality() -> dg.Definitions:
     """The job `check_quality` and its schedule."""
     return scheduled_job(
         "check_quality",
-        "*/5 * * * *",
+        "*/4 * * * *",
         _checks(daily=False),
         description="Runs every asset check but those of check_every_tick, which read much of the table of ticks.",
         schedule_description=(
-            "Every five minutes, runs all asset checks but those of check_every_tick, once there is something to check."
+            "Every four minutes, runs all asset checks but those of check_every_tick, once there is something to check."
         ),
     )
 

@@ -1,6 +1,7 @@
 """What assets and jobs say of themselves: owners, kinds, pools, tags, and the file that defines them."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,6 +21,21 @@ HOUSEKEEPING = {"dagster/priority": "-1"}
 """Of what may wait."""
 LIVE = dg.DataVersion("live")
 """The data version of tables that change all the time: a new tick must not mark everything downstream as unsynced."""
+
+
+def as_in_sync(sources: Mapping[str, str]) -> dict[str, str]:
+    """Tags of a materialization that has no step of its own, so that it is not shown as unsynced with its sources.
+
+    `sources` are the assets that it is made of, each with its data version. Dagster notes the same with a step.
+    """
+    tags = {"dagster/data_version": LIVE.value, "dagster/data_version_is_user_provided": "true"}
+    if sources:
+        tags["dagster/code_version"] = "reported"
+    for source, version in sources.items():
+        tags |= {f"dagster/input_data_version/{source}": version, f"dagster/input_event_pointer/{source}": "NULL"}
+    return tags
+
+
 REFRESH_POOL = "candle_refresh"
 """Refreshes take turns: two of one candle at once fail, and on some TimescaleDB releases give wrong candles."""
 

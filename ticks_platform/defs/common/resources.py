@@ -75,6 +75,10 @@ class IngestionResource(dg.ConfigurableResource[None]):
         settings = load_settings(Path(self.feeds_file))
         return settings.model_copy(update={"feeds": (settings.feed(feed),)})
 
+    def feeds(self) -> list[str]:
+        """The feeds of feeds.yaml. Raises SettingsError."""
+        return [feed.name for feed in load_settings(Path(self.feeds_file)).feeds]
+
     def current(self, settings: PlatformSettings) -> PlatformSettings | None:
         """What feeds.yaml says now about the feed of these settings; None when the feed is no longer in it.
 

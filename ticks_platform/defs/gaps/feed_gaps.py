@@ -1,7 +1,9 @@
 """The asset `feed_gaps`: when a symbol was not received, in a table and along time."""
 
+import itertools
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import dagster as dg
 
@@ -12,11 +14,18 @@ from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.defs.gaps.timeline import timeline
 from ticks_platform.escaping import markdown_cell
 from ticks_platform.ingestion.gaps import gaps
+from ticks_platform.pictures.small import LONGEST
 from ticks_platform.timescale import gap_reports, server_clock, sql_files
 from ticks_platform.timescale.gap_reports import GapRow
 
-ROWS = 25
-"""Rows of the table of gaps."""
+ROWS = 500
+"""Newest gaps that the table is made of: those that symbols have in common are one row."""
+
+FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(minutes=40), fail_window=timedelta(hours=2))
+"""keep_gaps brings it up to date every quarter of an hour."""
+
+SYMBOLS = 3
+"""Symbols that a row names."""
 
 
 @dg.definitions
@@ -31,6 +40,7 @@ def feed_gaps() -> dg.Definitions:
         owners=OWNERS,
         kinds=KINDS,
         metadata=defined_in("schema/feed_gap.sql"),
+        freshness_policy=FRESHNESS,
         description=(
             "The gaps: when a feed should have received a symbol, its market was open, and nothing was connected, so "
             "that ticks may be missing. Ingestion keeps the table ticks_platform.feed_gap; materializing this brings "
@@ -47,22 +57,7 @@ def feed_gaps() -> dg.Definitions:
         for feed in feeds:
             with ticks_database.transaction() as cursor:
                 gaps.forget_old(cursor, feed, now=now)
-        with ticks_database.transaction() as cursor:
-            rows = gap_reports.newest(cursor, feeds, now=now, limit=ROWS)
-            totals = gap_reports.totals(cursor, feeds, now=now)
-            pictures = {f"timeline of {feed}": timeline(cursor, feed, now) for feed in feeds}
-        counts = {f"gaps {state}": total.gaps for state, total in totals.items()}
-        return dg.MaterializeResult(
-            data_version=LIVE,
-            metadata={
-                "gaps open": 0,
-                **counts,
-                "seconds open": round(totals["open"].seconds, 1) if "open" in totals else 0.0,
-                "rows repaired": sum(total.rows_repaired for total in totals.values()),
-                "newest gaps": dg.MetadataValue.md(_table(rows)),
-                **{name: picture for name, picture in pictures.items() if picture is not None},
-            },
-        )
+        return dg.MaterializeResult(data_version=LIVE, metadata=gaps_metadata(ticks_database, feeds, now))
 
     return dg.Definitions(assets=[asset])
 
@@ -87,13 +82,38 @@ def bring_up_to_date(ticks_database: DatabaseResource, feeds: Sequence[str], now
             gaps.update(cursor, feed, now=now)
 
 
+def gaps_metadata(ticks_database: DatabaseResource, feeds: Sequence[str], now: datetime) -> dict[str, Any]:
+    """What the page of `feed_gaps` shows: numbers, the newest gaps, and each feed along time."""
+    with ticks_database.transaction() as cursor:
+        rows = gap_reports.newest(cursor, feeds, now=now, limit=ROWS)
+        totals = gap_reports.totals(cursor, feeds, now=now)
+        pictures = {f"timeline of {feed}": timeline(cursor, feed, now) for feed in feeds}
+    return {
+        "gaps open": 0,
+        **{f"gaps {state}": total.gaps for state, total in totals.items()},
+        "seconds open": round(totals["open"].seconds, 1) if "open" in totals else 0.0,
+        "rows repaired": sum(total.rows_repaired for total in totals.values()),
+        "newest gaps": dg.MetadataValue.md(_table(rows)),
+        **{name: picture for name, picture in pictures.items() if picture is not None},
+    }
+
+
 def _table(rows: list[GapRow]) -> str:
+    """The newest gaps, as many as are seen without a click; symbols that have a gap in common share a row."""
     if not rows:
         return "There are no gaps."
-    lines = ["| feed | symbol | from (UTC) | to | seconds | cause | state | rows repaired | |", "|" + "---|" * 9]
-    for row in rows:
-        cells = record(row).data
-        lines.append("| " + " | ".join(markdown_cell(str(cell)) for cell in cells.values()) + " |")
+    lines = ["| from (UTC) | seconds | symbols | feed | cause | state |", "|---|---:|---|---|---|---|"]
+    together = itertools.groupby(rows, key=lambda row: (row.begins_at, row.feed, row.ends_at, row.cause, row.state))
+    for (begins_at, feed, ends_at, cause, state), found in together:
+        gaps_of_it = list(found)
+        seconds = f"{gaps_of_it[0].seconds:,.1f}" + ("" if ends_at else ", goes on")
+        symbols = ", ".join(markdown_cell(row.symbol) for row in gaps_of_it[:SYMBOLS])
+        more = f" and {len(gaps_of_it) - SYMBOLS} more" if len(gaps_of_it) > SYMBOLS else ""
+        began = f"{begins_at.astimezone(timezone.utc):%m-%d %H:%M:%S}"
+        line = f"| {began} | {seconds} | {symbols}{more} | {markdown_cell(feed)} | {cause} | {state} |"
+        if sum(map(len, lines)) + len(lines) + len(line) > LONGEST:
+            break
+        lines.append(line)
     return "\n".join(lines)
 
 

@@ -1,5 +1,7 @@
 """The asset `market_calendar`: when markets are open and providers send, as rows that SQL can join."""
 
+from datetime import timedelta
+
 import dagster as dg
 
 from ticks_platform.defs.common.bring_up import scheduled_job
@@ -10,6 +12,9 @@ from ticks_platform.feeds.calendars import Calendar
 from ticks_platform.ingestion.gaps.market_sessions import sessions_of
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.market_calendar import SymbolCalendars, horizon, keep
+
+FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=30), fail_window=timedelta(days=3))
+"""keep_market_calendar extends it once a day."""
 
 
 @dg.definitions
@@ -24,6 +29,7 @@ def market_calendar() -> dg.Definitions:
         owners=OWNERS,
         kinds=KINDS,
         metadata=defined_in("schema/market_session.sql"),
+        freshness_policy=FRESHNESS,
         description=(
             "When the exchanges of the feeds' symbols are open and when the providers send, from some days before the "
             "first tick to a year ahead, and which calendars each symbol follows: the tables "

@@ -5,10 +5,11 @@ from typing import Any
 
 import dagster as dg
 
-from ticks_platform.defs.common.labels import KINDS, OWNERS, REFRESH_POOL, defined_in
+from ticks_platform.defs.common.labels import KINDS, LIVE, OWNERS, REFRESH_POOL, as_in_sync, defined_in
 from ticks_platform.defs.common.partitions import DAYS, feeds_of
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource, IngestionResource
+from ticks_platform.defs.gaps.feed_gaps import gaps_metadata
 from ticks_platform.errors import ActionRequiredError, RetryableError
 from ticks_platform.feeds.history import History
 from ticks_platform.feeds.settings import FeedSettings, SettingsError
@@ -136,6 +137,19 @@ def settle_gaps(
             found = _settle(ticks_database, feed, history)
             metadata |= found if len(names) == 1 else {f"{name}: {label}": value for label, value in found.items()}
     context.add_output_metadata(metadata)
+    _show_gaps(context, ticks_database, ticks_ingestion.feeds())
+
+
+def _show_gaps(context: dg.OpExecutionContext, ticks_database: DatabaseResource, feeds: list[str]) -> None:
+    """The page of `feed_gaps` shows what the repair made of them, before the next run of keep_gaps."""
+    with ticks_database.transaction() as cursor:
+        now = server_clock.now(cursor)
+    metadata = gaps_metadata(ticks_database, feeds, now)
+    calendar = context.instance.get_latest_materialization_event(dg.AssetKey("market_calendar"))
+    made = calendar.asset_materialization if calendar is not None else None
+    version = (made.tags or {}).get("dagster/data_version", "") if made is not None else ""
+    sources = {"stocks_real_time": LIVE.value, "one_minute_candle": LIVE.value, "market_calendar": version}
+    context.log_event(dg.AssetMaterialization("feed_gaps", metadata=metadata, tags=as_in_sync(sources)))
 
 
 def _is_of_days(context: dg.OpExecutionContext) -> bool:

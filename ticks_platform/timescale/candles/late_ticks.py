@@ -126,6 +126,10 @@ def _joined(counted: Sequence[Bucket], others: Sequence[Bucket]) -> list[Bucket]
 
 
 def _record(cursor: Cursor, candle: Candle, buckets: Sequence[Bucket]) -> None:
+    by_hand = [bucket.begin for bucket in buckets if bucket.loaded is None]
+    if by_hand:
+        query = sql_files.read("queries/candles/record_refreshes_by_hand.sql")
+        cursor.execute(query, {"candle": candle.name, "buckets": by_hand})
     buckets = [bucket for bucket in buckets if bucket.loaded is not None]
     cursor.execute(
         sql_files.read("queries/candles/record_refreshes.sql"),
@@ -146,5 +150,7 @@ def refresh_days(cursor: Cursor, begin: datetime, end: datetime) -> dict[str, in
     counted = {}
     for candle in CANDLES:
         candles.refresh_range(cursor, candle, kept, begin, end)
+        query = sql_files.read("queries/candles/touch_refreshes.sql")
+        cursor.execute(query, {"candle": candle.name, "begin": begin, "end": end})
         counted[candle.name] = candles.count(cursor, candle, begin, end)
     return counted

@@ -7,7 +7,7 @@ import dagster as dg
 
 def test_checks_run_every_five_minutes(platform: dg.Definitions) -> None:
     schedule = platform.resolve_schedule_def("check_quality")
-    assert (schedule.cron_schedule, schedule.job_name) == ("*/5 * * * *", "check_quality")
+    assert (schedule.cron_schedule, schedule.job_name) == ("*/4 * * * *", "check_quality")
 
 
 def test_the_whole_table_is_read_once_a_day_and_not_every_five_minutes(platform: dg.Definitions) -> None:

@@ -82,9 +82,16 @@ def tick_sensor(platform: dg.Definitions, instance: dg.DagsterInstance) -> Calla
 def materialized(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
     """The metadata of an asset that a run has materialized."""
     assert result.success
-    (event,) = result.asset_materializations_for_node(asset)
-    assert event.asset_key == dg.AssetKey(asset)
-    return {name: value.value for name, value in event.metadata.items()}
+    made = {each.asset_key.to_user_string(): each for each in _materializations(result)}
+    return {name: value.value for name, value in made[asset].metadata.items()}
+
+
+def _materializations(result: dg.ExecuteInProcessResult) -> list[dg.AssetMaterialization]:
+    return [
+        event.step_materialization_data.materialization
+        for event in result.all_events
+        if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION
+    ]
 
 
 def test_gaps_of_a_feed_with_trades(
@@ -104,8 +111,13 @@ def test_gaps_of_a_feed_with_trades(
     (request,) = tick_sensor().run_requests
     assert (request.partition_key, request.tags[REPAIR_TAG]) == ("tape", "tape")
 
-    found = materialized(run_job("repair", "tape"), "gap_repair")
+    result = run_job("repair", "tape")
+    found = materialized(result, "gap_repair")
     assert found["gaps repaired"] == 1
+    assert (materialized(result, "feed_gaps")["gaps open"], materialized(result, "feed_gaps")["gaps repaired"]) == (
+        0,
+        1,
+    )
     assert found["rows in repaired gaps"] == len(missed)
     assert found["requests in the last 24 hours"] == 1
     assert found["candles compared"] > 19

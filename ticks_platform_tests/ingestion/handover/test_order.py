@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ticks_platform.ingestion.handover.order import Event, align
+from ticks_platform_tests.support.any_frames import QUICK, THOROUGH
 
 NS = 1_000_000_000
 
@@ -58,9 +60,21 @@ def test_what_has_not_arrived_is_missing() -> None:
     assert set(aligned.lags) == {round(0.9 * NS)}
 
 
+@QUICK
 @given(st.data())
 def test_whenever_the_order_tells_it_tells_the_truth(data: st.DataObject) -> None:
     """Of any stream, any begin, any end, and however late each event reaches the successor."""
+    check_any_stream(data)
+
+
+@pytest.mark.full
+@THOROUGH
+@given(st.data())
+def test_it_tells_the_truth_of_many_more(data: st.DataObject) -> None:
+    check_any_stream(data)
+
+
+def check_any_stream(data: st.DataObject) -> None:
     symbols = data.draw(st.lists(st.sampled_from("abc"), min_size=1, max_size=60))
     # A value comes twice at most, as a quote may that did not change.
     sent = [(symbol, number // 2) for number, symbol in enumerate(symbols)]
