@@ -64,7 +64,7 @@ def test_every_column_is_explained(database: Database, sources: ModuleType) -> N
 
 def test_every_function_is_named(database: Database) -> None:
     with database.transaction() as cursor:
-        sql_files.apply(cursor, *sql_files.CANDLE_REASONS, *sql_files.RETENTION)
+        sql_files.apply(cursor, *sql_files.CANDLE_REASONS, *sql_files.RETENTION, *sql_files.NOTES)
         cursor.execute(_FUNCTIONS)
         functions = {row[0] for row in cursor.fetchall()}
         cursor.connection.rollback()
