@@ -184,7 +184,7 @@ def _alive(settings: PlatformSettings | None) -> str:
     """What goes on for a while on purpose, for the last line."""
     alive = []
     if not os.environ.get("TICKS_DATABASE_URL"):
-        found = embedded_timescale.status(state_dir() / "timescaledb")
+        found = embedded_timescale.status(state_dir() / "timescaledb", timeout_seconds=1.0)
         if found.running:
             alive.append(f"the embedded database (process {found.pid}, until five minutes after its last client)")
     for feed in settings.feeds if settings is not None else ():

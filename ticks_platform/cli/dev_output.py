@@ -6,6 +6,7 @@ import os
 import re
 import select
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 
 _HELD_SECONDS = 0.3
@@ -21,8 +22,12 @@ _DAGSTERS = re.compile(
 _RUN = re.compile(r"(?P<id>[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})(?: - \d+)?")
 _STACK = re.compile(r"(Stack Trace|Traceback \(most recent call last\)):\s*$")
 _FRAME = re.compile(r"\s+File \".*\", line \d+, in ")
-_SAYS_NOTHING = re.compile(r"has no partition set, so not trying to catch up")
-"""Said at each start of schedules that have nothing to make up for."""
+_SAYS_NOTHING = re.compile(
+    r"has no partition set, so not trying to catch up|Moving dangling STARTED tick|Dependencies for step \S+ failed"
+)
+"""Said at each start, of schedules that have nothing to make up for, and of steps after one that failed."""
+
+_STEPS_REMEMBERED = 20
 
 _BEGINS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|Traceback \(most recent call last\):|feed[= ]")
 """A line that belongs to nothing before it."""
@@ -44,6 +49,8 @@ class Condenser:
         """Whether processes are being stopped: that they are interrupted is no failure then."""
         self._url = url
         self._held: list[str] = []
+        self._failed_in: deque[str] = deque(maxlen=_STEPS_REMEMBERED)
+        """The runs whose failed steps were shown: the failure of such a run has the same to say."""
 
     def feed(self, line: str) -> Iterator[str]:
         """Take a line; yields what is to be shown now."""
@@ -51,9 +58,11 @@ class Condenser:
         if self._held and _BEGINS.match(line):
             yield from self.flush()
         found = _DAGSTERS.match(line)
+        if _SAYS_NOTHING.search(line) and not self._held:
+            return
         if self._held or _STACK.match(line) or (found and found["level"] in ("ERROR", "CRITICAL")):
             self._held.append(line)
-        elif line.strip() and not _SAYS_NOTHING.search(line):
+        elif line.strip():
             yield _plain(line)
 
     def flush(self) -> Iterator[str]:
@@ -62,6 +71,12 @@ class Condenser:
         is_failure = any(map(_FAILED.search, lines)) and not any(map(_OF_THE_STOP.search, lines))
         if self.is_stopping and not is_failure:
             # Services that lose each other.
+            return
+        run = _RUN.search(lines[0]) if lines else None
+        if run and " - STEP_FAILURE - " in lines[0]:
+            self._failed_in.append(run["id"])
+        elif run and " - RUN_FAILURE - " in lines[0] and run["id"] in self._failed_in:
+            yield _plain(lines[0])
             return
         frame: list[str] = []
         has_stack = False
@@ -77,7 +92,6 @@ class Condenser:
                 frame = []
                 yield _plain(line)
         yield from frame[:2]
-        run = _RUN.search(lines[0]) if lines else None
         if has_stack and run and self._url:
             yield f"  in full: {self._url}/runs/{run['id']}"
 

@@ -24,6 +24,7 @@ LIVE_RESTART_SECONDS = 5.0
 """Seconds between starts of the live page, should it end by itself."""
 
 _LOOK_SECONDS = 0.2
+_MAKE = ("make", "gmake")
 
 
 class LivePage:
@@ -104,6 +105,15 @@ class Stop:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
 
+    def look_at_make(self) -> None:
+        """Stop if `make dev` was interrupted alone: it passes on SIGTERM, and expects SIGINT to reach all by itself."""
+        with suppress(OSError, ValueError, KeyError):
+            lines = Path(f"/proc/{os.getppid()}/status").read_text(encoding="utf-8").splitlines()
+            of_parent = dict(line.split(":\t", 1) for line in lines)
+            # It waits for its children in its handler, in which the signal is blocked.
+            if of_parent["Name"] in _MAKE and int(of_parent["SigBlk"], 16) >> (signal.SIGINT - 1) & 1:
+                self.is_wanted.set()
+
     def _handle(self, _number: int, _frame: object) -> None:
         if self.is_wanted.is_set():
             self.is_urgent.set()
@@ -138,6 +148,7 @@ def run(
     output = follow(reading, condenser, echo)
     try:
         while process.poll() is None and not stop.is_wanted.wait(_LOOK_SECONDS):
+            stop.look_at_make()
             live.keep_running()
             ready.look()
         condenser.is_stopping = stop.is_wanted.is_set()
@@ -149,7 +160,8 @@ def run(
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        live.kill(0.0 if stop.is_urgent.is_set() else 1.0)
+        # It has had as long as Dagster.
+        live.kill(0.2)
         output.join(1.0)
     return 0 if stop.is_wanted.is_set() else process.returncode
 

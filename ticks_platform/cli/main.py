@@ -51,8 +51,8 @@ class _Group(click.Group):
         try:
             return super().resolve_command(context, arguments)
         except click.UsageError as error:
-            error.message += did_you_mean(arguments[0], _COMMANDS).removeprefix(";")
-            raise
+            hint = did_you_mean(arguments[0], _COMMANDS).removeprefix(";")
+            raise click.UsageError(f"{error.message}{hint}", error.ctx) from None
 
     def invoke(self, context: click.Context) -> Any:
         try:

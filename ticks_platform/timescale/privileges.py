@@ -35,6 +35,8 @@ class MissingPrivilegeError(psycopg2.errors.InsufficientPrivilege):
 
 def explained(error: psycopg2.errors.InsufficientPrivilege, user: str) -> MissingPrivilegeError:
     """The error, with what to do."""
+    if isinstance(error, MissingPrivilegeError):
+        return error
     first = str(error).strip().partition("\n")[0]
     return MissingPrivilegeError(f"{first}. {remedy(first, user)}")
 

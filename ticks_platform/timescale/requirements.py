@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg2.errors
+from psycopg2.extensions import quote_ident
 
 from ticks_platform.errors import ActionRequiredError
 from ticks_platform.timescale import sql_files
@@ -47,9 +48,12 @@ def require_timescaledb(cursor: Cursor) -> Server:
     try:
         sql_files.apply(cursor, "schema/timescaledb.sql")
     except psycopg2.errors.InsufficientPrivilege as error:
+        info = cursor.connection.info
+        name, user = quote_ident(info.dbname, cursor), quote_ident(info.user, cursor)
         raise UnusableDatabaseError(
             "the user of TICKS_DATABASE_URL may not create the extension timescaledb: let an administrator run "
-            f"CREATE EXTENSION timescaledb in this database ({str(error).strip()})"
+            f"CREATE EXTENSION timescaledb in this database, or GRANT CREATE ON DATABASE {name} TO {user} "
+            f"({str(error).strip()})"
         ) from error
     cursor.execute(sql_files.read("queries/server/version_and_license.sql"))
     server = Server(*(cursor.fetchone() or ("0", None)))

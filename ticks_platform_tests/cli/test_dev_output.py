@@ -57,6 +57,16 @@ def test_a_failure_has_its_message_its_causes_and_where_it_happened() -> None:
     ]
 
 
+def test_a_run_does_not_repeat_what_its_step_has_said() -> None:
+    run = FAILURE.replace('STEP_FAILURE - Step "report" failed.', "RUN_FAILURE - Steps failed: ['report'].")
+    skipped = (
+        f"{_ERROR} - nightly - {RUN} - 8517 - send - Dependencies for step send failed: ['report']. Not executing."
+    )
+    last = "03:17:34 ERROR nightly - run 6552f955 - RUN_FAILURE - Steps failed: ['report']."
+    assert shown(FAILURE, skipped, run) == [*shown(FAILURE), last]
+    assert len(shown(run)) == len(shown(FAILURE)), "a run that fails without a step says why"
+
+
 def test_plain_lines_come_as_they_are_without_dagsters_prefix() -> None:
     line = "2026-11-27 03:15:43 +0000 - dagster - INFO - __repository__ - platform_supervisor - feed 'tape': no run"
     assert shown(line, "", "a line of a user's own") == [

@@ -138,9 +138,7 @@ class Connection:
                 # Said instead of an acknowledgement; the client has to ask again.
                 self._say(words.popleft())
                 return
-            self._acknowledge(message)
-            self.is_subscribed = True
-            self._server.begin(self.feed)
+            self._server.subscribe(self, lambda: self._acknowledge(message))
 
     def _acknowledge(self, message: dict[str, str]) -> None:
         if self.feed == PRICES:
@@ -188,9 +186,15 @@ class FeedServer:
         """Where a feed is served."""
         return f"ws://127.0.0.1:{self.port}{PATHS[feed]}"
 
-    def begin(self, feed: str) -> None:
-        """Somebody has subscribed; what the market had before was not asked for."""
-        self._begun.add(feed)
+    def subscribe(self, connection: Connection, acknowledge: Callable[[], None]) -> None:
+        """Hand a connection all that the market has from its acknowledgement on.
+
+        What the market had before the first subscription of a feed was not asked for.
+        """
+        with self._lock:
+            acknowledge()
+            connection.is_subscribed = True
+            self._begun.add(connection.feed)
 
     def subscribed(self, feed: str) -> int:
         """How many open connections of a feed are subscribed."""

@@ -129,7 +129,7 @@ def channels_are_streaming(subject: Subject) -> Verdict:
     for row in found:
         if row.refused is not None:
             trouble.append(
-                f"{row.feed}: refused, and not tried again until the code location is reloaded: {row.refused}"
+                f"{row.feed}: refused, and not tried again until .env or feeds.yaml is changed: {row.refused}"
             )
         elif row.away is not None:
             trouble.append(f"{row.feed}: not connected: {row.away}")

@@ -355,7 +355,7 @@ class Coverage:
             self._stored_notes = self._notes.last if self._notes is not None else 0
         if symbols is not self._committed_symbols:
             record_symbols(cursor, lease.feed, symbols)
-            extend_wanted_by(cursor, lease.feed, self._earlier)
+            extend_wanted_by(cursor, lease.feed, self._earlier, at=symbols.at)
         if periods:
             store_periods(cursor, lease.feed, lease.epoch, periods)
         if refusals:

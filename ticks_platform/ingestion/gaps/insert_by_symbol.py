@@ -75,25 +75,28 @@ def store_periods(cursor: Cursor, feed: str, epoch: int, periods: Iterable[_Peri
         cursor.execute(sql_files.read("queries/gaps/extend_silent_coverage.sql"), arguments)
 
 
-def extend_wanted(cursor: Cursor, feed: str, begins: Sequence[tuple[str, datetime, datetime | None]]) -> None:
+def extend_wanted(
+    cursor: Cursor, feed: str, begins: Sequence[tuple[str, datetime, datetime | None]], *, at: datetime | None = None
+) -> None:
     """Symbols of feeds.yaml are in it since their coverage began, if it was not known that they are.
 
-    `begins` has the symbol, the moment, and what that was taken for before, by a wrong clock.
+    `begins` has the symbol, the moment, and what that was taken for before, by a wrong clock. Given `at`, only symbols
+    that are recorded as configured since then are extended: what was known of the others stays.
     """
     if begins:
         symbols, moments, wrong = map(list, zip(*begins, strict=True))
-        parameters = {"feed": feed, "symbols": symbols, "begins": moments, "wrong": wrong}
+        parameters = {"feed": feed, "symbols": symbols, "begins": moments, "wrong": wrong, "at": at}
         cursor.execute(sql_files.read("queries/gaps/extend_wanted.sql"), parameters)
 
 
-def extend_wanted_by(cursor: Cursor, feed: str, periods: Iterable[_Period]) -> None:
-    """As `extend_wanted`, for the coverage of earlier owners that the database did not have."""
+def extend_wanted_by(cursor: Cursor, feed: str, periods: Iterable[_Period], *, at: int) -> None:
+    """As `extend_wanted`, for the coverage of earlier owners that the database did not have; `at` in nanoseconds."""
     begins = {
         (symbol, from_nanoseconds(begin), None)
         for symbol, _, begin, end, ended_by in periods
         if end != begin or ended_by != "clock_stepped"
     }
-    extend_wanted(cursor, feed, sorted(begins))
+    extend_wanted(cursor, feed, sorted(begins), at=from_nanoseconds(at))
 
 
 def correct_configured_since(cursor: Cursor, feed: str, symbols: list[str], *, at: int, wrong: Sequence[int]) -> None:

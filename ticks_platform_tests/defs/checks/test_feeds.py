@@ -180,7 +180,7 @@ def test_a_feed_that_is_refused_or_not_connected_does_not_stream(database: Datab
     connected(("connecting", "wss://provider"), ("connecting", "no such key"), ("backing off", "no such key; retrying"))
     assert description() == "stocks: not connected: no such key; retrying"
     connected(("connecting", "wss://provider"), ("refused", "no such key"), ("closed", "stopped"))
-    assert description() == ("stocks: refused, and not tried again until the code location is reloaded: no such key")
+    assert description() == ("stocks: refused, and not tried again until .env or feeds.yaml is changed: no such key")
     # The next run starts over.
     connected(("connecting", "wss://provider"), ("subscribing", "to 2 symbols"), ("streaming", "first data"), epoch=2)
     assert description() == "every channel streams"

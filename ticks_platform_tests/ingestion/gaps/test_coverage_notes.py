@@ -24,6 +24,7 @@ from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.ingestion import TakeLease, price, rows
 
 SECOND = 1_000_000_000
+WANTED = "SELECT extract(epoch FROM wanted_from)::float8 FROM ticks_platform.feed_symbol WHERE symbol = 'AAPL'"
 BEGIN = int(time.time()) - 60
 
 
@@ -232,6 +233,36 @@ def test_killed_before_its_first_commit(
     end = 5 if known == "until 5 s after" else 6
     missed = [(4, end, "disconnected"), (8 - IN_FLIGHT / SECOND, 26, "killed")]
     assert [each for each in gaps(database, "AAPL") if 0 < each[0] < 26] == missed
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_killed_before_a_commit_by_a_clock_that_is_behind(
+    database: Database, take_lease: TakeLease, owner_of: Callable[[Lease], Owner], known: bool
+) -> None:
+    """What was known of the time before stays known; what was not is known as corrected."""
+    if known:
+        zeroth = owner_of(take_lease("zeroth"))
+        zeroth.change(1, State.SUBSCRIBING, Acknowledged(("AAPL",)))
+        zeroth.receive(2, 3)
+        zeroth.change(4, State.BACKING_OFF, until=3)
+        zeroth.load()
+        zeroth.journal.close()
+    first = owner_of(take_lease("first"))
+    first.change(10 - 1200, State.SUBSCRIBING, Acknowledged(("AAPL",)))
+    first.receive(*(11 + number / 10 for number in range(50)), ahead=-1200.0)
+    # It is killed: the database has not heard of it.
+    first.journal.close()
+    second = owner_of(take_lease("second"))
+    second.coverage.apply_settings(second.feed, at=nanoseconds(25))
+    second.change(26, State.SUBSCRIBING, Acknowledged(("AAPL",)))
+    second.receive(27)
+    second.load()
+
+    ((since,),) = rows(database, WANTED)
+    assert since - BEGIN == pytest.approx(0 if known else 10.5, abs=1)
+    before = [(3, pytest.approx(10.5, abs=1), "disconnected")] if known else []
+    found = [each for each in gaps(database, "AAPL") if 0 < each[0] < 26]
+    assert found == [*before, (pytest.approx(16, abs=2), 26, "killed")]
 
 
 def test_notes_are_deleted_after_the_commit(
