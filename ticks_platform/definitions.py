@@ -11,6 +11,7 @@ Everything is found by folder, below `ticks_platform/defs/`; `defs/__init__.py` 
 | `gaps/` | market calendar, gaps, their repair from the providers' histories |
 | `checks/` | the table of asset checks |
 | `alerts/` | failed runs and checks, posted to a webhook |
+| `dagster_history/` | purging finished runs and older reports |
 | `common/` | resources, labels, the job `bring_up` |
 """
 
@@ -23,6 +24,7 @@ import dagster as dg
 from ticks_platform import defs as folders
 from ticks_platform import env_file
 from ticks_platform.defs.common import masking, project
+from ticks_platform.defs.dagster_history.job import purging
 from ticks_platform.timescale.policies.settings import load_policies
 
 
@@ -45,12 +47,14 @@ def platform_definitions(
         load_policies(project.policies_file())
         # As load_from_defs_folder, which needs a dg.toml, and an installed package has none.
         found = dg.ComponentTree.from_module(folders, project_root=Path(__file__).parents[1]).build_defs()
+        # It is about all of them.
+        history = purging(found)
     # Without the tree of their folders: of two definitions that each have one, Dagster merges none.
     return dg.Definitions(
         assets=found.assets,
         asset_checks=found.asset_checks,
-        jobs=found.jobs,
-        schedules=found.schedules,
+        jobs=[*(found.jobs or ()), *(history.jobs or ())],
+        schedules=[*(found.schedules or ()), *(history.schedules or ())],
         sensors=found.sensors,
         resources=found.resources,
     )

@@ -8,15 +8,20 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed (
     -- Switched by the jobs enable_feed and disable_feed.
     enabled    boolean  NOT NULL DEFAULT true,
     -- Whether its ticks make candles, as feeds.yaml said at its last start; if not, it is secondary.
-    candles    boolean  NOT NULL DEFAULT true
+    candles    boolean  NOT NULL DEFAULT true,
+    -- How many of its rejected events retention has deleted. Its ledger still has them.
+    rejected_deleted  bigint  NOT NULL DEFAULT 0
 );
 
--- For tables of releases without secondary feeds.
+-- For tables of releases without secondary feeds, or without retention of rejected events.
 -- ALTER waits for every query on the table and holds up all others, so it is left out when there is nothing to do.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed'::regclass AND attname = 'candles') THEN
         ALTER TABLE ticks_platform.feed ADD COLUMN candles boolean NOT NULL DEFAULT true;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed'::regclass AND attname = 'rejected_deleted') THEN
+        ALTER TABLE ticks_platform.feed ADD COLUMN rejected_deleted bigint NOT NULL DEFAULT 0;
     END IF;
 END
 $$;

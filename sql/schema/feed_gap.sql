@@ -22,6 +22,8 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_gap (
 );
 
 CREATE INDEX IF NOT EXISTS feed_gap_ends_at_idx ON ticks_platform.feed_gap (feed, symbol, coalesce(ends_at, 'infinity'));
+-- Finds the newest.
+CREATE INDEX IF NOT EXISTS feed_gap_begins_at_idx ON ticks_platform.feed_gap (begins_at);
 CREATE INDEX IF NOT EXISTS feed_gap_open_idx ON ticks_platform.feed_gap (feed, begins_at) WHERE state = 'open';
 CREATE INDEX IF NOT EXISTS feed_gap_ongoing_idx ON ticks_platform.feed_gap (feed, symbol) WHERE ends_at IS NULL;
 

@@ -16,6 +16,8 @@ CREATE TABLE IF NOT EXISTS ticks_platform.rejected_event (
     PRIMARY KEY (journal_number, position)
 );
 
+CREATE INDEX IF NOT EXISTS rejected_event_received_at_idx ON ticks_platform.rejected_event (received_at);
+
 -- For tables of releases that could not load them again.
 DO $$
 BEGIN

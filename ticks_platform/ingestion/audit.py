@@ -32,6 +32,7 @@ class Account(NamedTuple):
     control: int
     loaded_by_hour: int
     events_set_aside: int
+    """Rows in rejected_event, and those that retention has deleted."""
     frames_committed: int
 
     def problems(self) -> list[str]:
@@ -44,7 +45,12 @@ class Account(NamedTuple):
                 self.loaded + self.replaced + self.duplicate + self.rejected + self.control,
             ),
             ("events loaded", self.loaded, "in the hours of feed_hour", self.loaded_by_hour),
-            ("events rejected", self.rejected, "rows in rejected_event", self.events_set_aside),
+            (
+                "events rejected",
+                self.rejected,
+                "rows in rejected_event, with those that retention deleted",
+                self.events_set_aside,
+            ),
             ("frames in the ledger", self.frames, "frames committed from journals", self.frames_committed),
         )
         return [

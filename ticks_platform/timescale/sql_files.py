@@ -79,6 +79,9 @@ RETENTION = (
 )
 """What drops old chunks, and not before their candles are up to them."""
 
+NOTES = ("schema/delete_old_notes.sql", "schema/check_delete_old_notes.sql")
+"""What deletes old notes about feeds."""
+
 CANDLE_REASONS = (
     "schema/halted_times.sql",
     "schema/candle_reasons.sql",

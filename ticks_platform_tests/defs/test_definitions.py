@@ -55,6 +55,7 @@ JOBS = {
     "rebuild_candle",
     "check_quality",
     "check_every_tick",
+    "purge_dagster_history",
 }
 POLICIES = {
     "one_minute_candle_refresh_policy",
@@ -64,6 +65,7 @@ POLICIES = {
     "stocks_real_time_retention_policy",
     "stock_quotes_retention_policy",
     "stock_aggregates_retention_policy",
+    "feed_notes_retention_policy",
 }
 GROUPS = {"ticks", "calendar", "candles", "policies", "gaps", "repair"}
 SCHEDULES = {
@@ -75,6 +77,7 @@ SCHEDULES = {
     "keep_gaps",
     "check_quality",
     "check_every_tick",
+    "purge_dagster_history",
 }
 
 
@@ -284,6 +287,7 @@ def test_dependencies(platform: dg.Definitions) -> None:
         "stocks_real_time_retention_policy": {"stocks_real_time"},
         "stock_quotes_retention_policy": {"stock_quotes", "stocks_real_time"},
         "stock_aggregates_retention_policy": {"stock_aggregates", "stocks_real_time"},
+        "feed_notes_retention_policy": {"stocks_real_time"},
     }
 
 
@@ -403,3 +407,34 @@ def test_password_is_not_in_the_definitions(project: Path, monkeypatch: pytest.M
     assert "s3cr3t-word" not in serialized
     assert "s3cr3t-word" not in repr((platform.resources or {})["ticks_database"])
     assert "s3cr3t-word" not in repr((platform.resources or {})["ticks_ingestion"])
+
+
+@pytest.mark.parametrize("name", ["enable_feed", "disable_feed", "hand_over"])
+def test_jobs_about_a_feed_ask_which(platform: dg.Definitions, name: str) -> None:
+    """The launchpad refuses what this refuses, and so does `dagster job launch`, before there is a run."""
+    job = platform.resolve_job_def(name)
+    asked = dg.validate_run_config
+    with pytest.raises(dg.DagsterInvalidConfigError, match="Missing required config entry"):
+        asked(job, {})
+    with pytest.raises(dg.DagsterInvalidConfigError, match="not in enum type Feed"):
+        asked(job, {"ops": {f"{name}_op": {"config": {"feed": "nobody"}}}})
+    asked(job, {"ops": {f"{name}_op": {"config": {"feed": "crypto"}}}})
+
+
+@pytest.mark.parametrize("name", ["ingest", "reload_rejected"])
+def test_a_job_without_its_partition_fails_in_words(
+    platform: dg.Definitions, instance: dg.DagsterInstance, name: str
+) -> None:
+    result = platform.resolve_job_def(name).execute_in_process(instance=instance, raise_on_error=False)
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert failure.step_failure_data.error is not None
+    assert f"job {name}: select the feed, which is its partition" in str(failure.step_failure_data.error)
+
+
+def test_what_a_person_waits_for_comes_before_routine_runs(platform: dg.Definitions) -> None:
+    repository = platform.get_repository_def()
+    priority = {name: int(repository.get_job(name).tags.get("dagster/priority", "0")) for name in JOBS}
+    urgent = {"disable_feed", "enable_feed", "hand_over"}
+    routine = set(priority) - urgent - {"ingest"}
+    assert min(priority[name] for name in urgent) > priority["ingest"] > max(priority[name] for name in routine)
+    assert min(priority, key=priority.__getitem__) == "purge_dagster_history"

@@ -65,7 +65,7 @@ def test_it_loads_and_no_job_of_ours_has_an_asset_of_theirs(merged: dg.Definitio
     ours = platform_definitions().get_repository_def()
     keys = set(ours.asset_graph.get_all_asset_keys())
     names = {job.name for job in ours.get_all_jobs()} - {"__ASSET_JOB"}
-    assert len(names) == 22
+    assert len(names) == 23
     for name in names:
         job = repository.get_job(name)
         assert set(job.asset_layer.executable_asset_keys) <= keys, name

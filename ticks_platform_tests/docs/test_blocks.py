@@ -33,7 +33,7 @@ def with_data(platform_database: PlatformDatabase) -> Database:
     insert(database, *range(100, 160), symbol="AAPL", ago=61, every=60)
     insert(database, 1.5, 2.5, symbol="MSFT", ago=5)
     with database.transaction() as cursor:
-        sql_files.apply(cursor, *sql_files.CANDLE_REASONS, *sql_files.RETENTION)
+        sql_files.apply(cursor, *sql_files.CANDLE_REASONS, *sql_files.RETENTION, *sql_files.NOTES)
     refresh(database)
     return database
 

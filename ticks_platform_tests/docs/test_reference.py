@@ -63,7 +63,7 @@ def test_every_column_is_explained(database: Database, sources: ModuleType) -> N
 
 def test_every_function_is_named(database: Database) -> None:
     with database.transaction() as cursor:
-        sql_files.apply(cursor, *sql_files.CANDLE_REASONS, *sql_files.RETENTION)
+        sql_files.apply(cursor, *sql_files.CANDLE_REASONS, *sql_files.RETENTION, *sql_files.NOTES)
         cursor.execute(_FUNCTIONS)
         functions = {row[0] for row in cursor.fetchall()}
         cursor.connection.rollback()
@@ -105,7 +105,11 @@ def test_the_defaults_of_policies_are_those_that_are_shipped() -> None:
             row = re.search(rf"^\| `{table}` \| (.*) \|$", page.partition(f"## {section.title()}")[2], re.MULTILINE)
             assert row is not None, table
             assert row[1].split(" | ") == list(terms.values())
+    notes = shipped["retention"].pop("feed_notes")
     assert set(shipped["retention"].values()) == {False}, "the page says that retention is off"
+    section = page.partition("## Notes about feeds")[2]
+    for kind, age in notes.items():
+        assert f"| `{kind}` | {age} |" in section
 
 
 @pytest.mark.parametrize("name", ticks.list_commands(click.Context(ticks)))

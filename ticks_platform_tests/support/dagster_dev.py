@@ -141,6 +141,8 @@ class Platform:
     def launch(self, job: str, partition: str | None = None) -> str:
         """Launch a job as its launchpad does, and return the run's id."""
         tags = [{"key": "dagster/partition", "value": partition}] if partition else []
+        asks = job in ("disable_feed", "enable_feed", "hand_over")
+        config = {"ops": {f"{job}_op": {"config": {"feed": partition}}}} if asks else {}
         data = self.ask(
             """
             mutation($p: ExecutionParams!) { launchRun(executionParams: $p) {
@@ -152,7 +154,7 @@ class Platform:
                     "repositoryName": "__repository__",
                     "pipelineName": job,
                 },
-                "runConfigData": {},
+                "runConfigData": config,
                 "mode": "default",
                 "executionMetadata": {"tags": tags},
             },

@@ -21,7 +21,7 @@ INSERT = (
 
 def all_files(root: Path) -> list[str]:
     """Every file that makes an object, in an order that satisfies their references."""
-    made = [*sql_files.HYPERTABLE, *sql_files.MACHINERY, *sql_files.RETENTION, "schema/company.sql"]
+    made = [*sql_files.HYPERTABLE, *sql_files.MACHINERY, *sql_files.RETENTION, *sql_files.NOTES, "schema/company.sql"]
     candles = [file for candle in CANDLES for file in candle.files]
     found = {
         f"{file.parent.name}/{file.name}"

@@ -187,7 +187,7 @@ def rebuild(platform: dg.Definitions, *, dry_run: bool) -> dg.ExecuteInProcessRe
     config = {"candle": "one_minute_candle", "dry_run": dry_run}
     with dg.DagsterInstance.ephemeral() as instance:
         return platform.resolve_job_def("rebuild_candle").execute_in_process(
-            run_config={"ops": {"make_candle_anew": {"config": config}}}, instance=instance
+            run_config={"ops": {"rebuild_candle_op": {"config": config}}}, instance=instance
         )
 
 

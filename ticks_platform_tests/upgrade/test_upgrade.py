@@ -84,7 +84,7 @@ def upgraded(
 
 def _structure_of_a_new_one(database: Database) -> list[str]:
     with database.transaction() as cursor:
-        sql_files.apply(cursor, *sql_files.RETENTION)
+        sql_files.apply(cursor, *sql_files.RETENTION, *sql_files.NOTES)
         return structure(cursor)
 
 

@@ -6,7 +6,11 @@ WITH account AS (
     GROUP BY feed
 ),
 by_hour AS (SELECT feed, sum(loaded) AS loaded FROM ticks_platform.feed_hour WHERE feed <> 'manual' GROUP BY feed),
-set_aside AS (SELECT feed, count(*) AS events FROM ticks_platform.rejected_event GROUP BY feed),
+-- What retention has deleted was set aside too.
+set_aside AS (
+    SELECT feed, rejected_deleted + (SELECT count(*) FROM ticks_platform.rejected_event AS rejected WHERE rejected.feed = known.feed) AS events
+    FROM ticks_platform.feed AS known
+),
 committed AS (SELECT feed, sum(frames) AS frames FROM ticks_platform.feed_checkpoint GROUP BY feed)
 SELECT
     feed,

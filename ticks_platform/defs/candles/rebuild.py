@@ -59,7 +59,7 @@ def rebuild_candle() -> dg.Definitions:
 
     # An op and not an asset: it changes up to three candle assets, deliberately, and tells each of them what it did.
     @dg.op(
-        name="make_candle_anew",
+        name="rebuild_candle_op",
         pool=REFRESH_POOL,
         out=dg.Out(dg.Nothing),
         description="Builds a candle from its file beside the old one, with those made from it, and swaps them.",

@@ -13,6 +13,12 @@ OWNERS = ["team:market-data"]
 KINDS = {"timescaledb", "postgres"}
 MAX_RUNTIME = {"dagster/max_runtime": "3600"}
 """Seconds after which run monitoring fails a run: a run whose machine died would stay in flight for ever."""
+URGENT = {"dagster/priority": "10"}
+"""Of jobs that a person has launched about a feed and waits for: before all others in the queue."""
+INGESTION = {"dagster/priority": "5"}
+"""Of the runs that receive: before routine ones, which have none."""
+HOUSEKEEPING = {"dagster/priority": "-1"}
+"""Of what may wait."""
 LIVE = dg.DataVersion("live")
 """The data version of tables that change all the time: a new tick must not mark everything downstream as unsynced."""
 

@@ -29,10 +29,11 @@ LONGEST_DELAY = 300.0
 FEED_TAG = "ticks/feed"
 """On runs of the job `ingest`: the feed. dagster.yaml limits runs by it."""
 
-REFUSED_TAG = "ticks/refused"
+# Tags that begin with `.dagster/` are not shown in the UI.
+REFUSED_TAG = ".dagster/ticks_refused"
 """On a run that ended for a reason that only a change of settings can remove."""
 
-SUCCESSOR_TAG = "ticks/successor_wanted"
+SUCCESSOR_TAG = ".dagster/ticks_successor_wanted"
 """On a run that is to be replaced while it goes on, with the reason."""
 
 FOLLOW_TAG = "ticks/follows_because"

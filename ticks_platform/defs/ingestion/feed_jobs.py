@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from ticks_platform.defs.common.partitions import feeds_of
+from ticks_platform.defs.common.labels import URGENT
+from ticks_platform.defs.common.partitions import feed_config, feed_field
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.defs.common.runs import FEED_TAG, SUCCESSOR_TAG
@@ -21,9 +22,15 @@ def _switch(settings: PlatformSettings, *, enabled: bool) -> dg.JobDefinition:
     verb = "enable" if enabled else "disable"
     effect = "the supervisor starts its ingestion" if enabled else "its ingestion commits what it has and ends"
 
-    @dg.op(name=f"{verb}_feed_op", description=f"Records in the database that the feed is {verb}d.")
+    name = f"{verb}_feed_op"
+
+    @dg.op(
+        name=name,
+        config_schema={"feed": feed_field(settings)},
+        description=f"Records in the database that the feed is {verb}d.",
+    )
     def op(context: dg.OpExecutionContext, ticks_database: DatabaseResource) -> None:
-        feed = settings.feed(context.partition_key)
+        feed = settings.feed(context.op_config["feed"])
         with ticks_database.transaction() as cursor:
             switch.set_enabled(
                 cursor, feed=feed.name, provider=feed.provider, synthetic=feed.synthetic, enabled=enabled
@@ -33,7 +40,8 @@ def _switch(settings: PlatformSettings, *, enabled: bool) -> dg.JobDefinition:
     @dg.job(
         name=f"{verb}_feed",
         description=f"Switches one feed, which is its partition, {'on' if enabled else 'off'}: {effect}.",
-        partitions_def=feeds_of(settings),
+        config=feed_config(settings, name),
+        tags=URGENT,
         executor_def=dg.in_process_executor,
     )
     def job() -> None:
@@ -45,13 +53,15 @@ def _switch(settings: PlatformSettings, *, enabled: bool) -> dg.JobDefinition:
 @dg.definitions
 def hand_over() -> dg.Definitions:
     """The job `hand_over`."""
+    settings = feed_settings()
 
     @dg.op(
         name="hand_over_op",
+        config_schema={"feed": feed_field(settings)},
         description="Marks the feed's run as one to be followed by another; the supervisor launches that one.",
     )
     def op(context: dg.OpExecutionContext) -> None:
-        feed = context.partition_key
+        feed = context.op_config["feed"]
         wanted = dg.RunsFilter(job_name="ingest", tags={FEED_TAG: feed}, statuses=[dg.DagsterRunStatus.STARTED])
         runs = context.instance.get_runs(wanted)
         for run in runs:
@@ -66,7 +76,8 @@ def hand_over() -> dg.Definitions:
             "Replaces the run of one feed, which is its partition, by a new one, with the present code and feeds.yaml. "
             "If the feed's `overlap` is enabled, nothing is missed, and what both runs receive is stored once."
         ),
-        partitions_def=feeds_of(feed_settings()),
+        config=feed_config(settings, "hand_over_op"),
+        tags=URGENT,
         executor_def=dg.in_process_executor,
     )
     def job() -> None:

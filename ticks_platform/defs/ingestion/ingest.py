@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import dagster as dg
 
 from ticks_platform import env_file
-from ticks_platform.defs.common.partitions import feeds_of
+from ticks_platform.defs.common.labels import INGESTION
+from ticks_platform.defs.common.partitions import feeds_of, selected_feed
 from ticks_platform.defs.common.project import feed_settings, feeds_file
 from ticks_platform.defs.common.resources import IngestionResource
 from ticks_platform.defs.common.runs import FEED_TAG, FOLLOW_TAG, REFUSED_TAG, SUCCESSOR_TAG
@@ -63,7 +64,7 @@ def _job(settings: PlatformSettings) -> dg.JobDefinition:
         ),
         executor_def=dg.in_process_executor,
         # The supervisor replaces a failed run; a retry beside it would make two.
-        tags={"dagster/max_retries": "0"},
+        tags={"dagster/max_retries": "0", **INGESTION},
     )
     def job() -> None:
         stream_ticks()
@@ -79,7 +80,7 @@ def _job(settings: PlatformSettings) -> dg.JobDefinition:
     ),
 )
 def stream_ticks(context: dg.OpExecutionContext, ticks_ingestion: IngestionResource) -> None:
-    feed = context.partition_key
+    feed = selected_feed(context)
     try:
         _stream(context, ticks_ingestion, feed)
     except dg.DagsterExecutionInterruptedError:

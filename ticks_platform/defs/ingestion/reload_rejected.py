@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 import dagster as dg
 from pydantic import Field
 
-from ticks_platform.defs.common.partitions import feeds_of
+from ticks_platform.defs.common.partitions import feeds_of, selected_feed
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.ingestion import reload
@@ -33,7 +33,7 @@ def reload_rejected() -> dg.Definitions:
     )
     def load(context: dg.OpExecutionContext, config: ReloadConfig, ticks_database: DatabaseResource) -> None:
         """Say what would become of them, and unless it is a dry run, load them."""
-        feed = settings.feed(context.partition_key)
+        feed = settings.feed(selected_feed(context))
         since = _moment(config.since)
         done = reload.reload_rejected(feed, ticks_database.database, since=since, dry_run=config.dry_run)
         metadata: dict[str, dg.MetadataValue] = {

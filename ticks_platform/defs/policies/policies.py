@@ -16,7 +16,7 @@ from ticks_platform.timescale.policies import policies
 from ticks_platform.timescale.policies.jobs import Applied
 from ticks_platform.timescale.policies.settings import FILE, POLICIES, Kind, Policy, Terms, load_policies
 
-ONLY_RUN = "ticks/only_run"
+ONLY_RUN = ".dagster/ticks_only_run"
 """Tag of runs that run policies as they are, such as the schedule's: a change by hand must not be undone unseen."""
 
 _DESCRIPTIONS = {
@@ -25,6 +25,10 @@ _DESCRIPTIONS = {
     Kind.RETENTION: (
         "Drops chunks of {table} when they have the age that policies.yaml says, and their candles are up to date; off "
         "as shipped."
+    ),
+    Kind.NOTES: (
+        "Deletes what is noted of feeds (states of connections, settled gaps, finished repairs, rejected events) when "
+        "it has the age that policies.yaml says. The account still balances."
     ),
 }
 _MATERIALIZING = (
@@ -44,6 +48,8 @@ def _policy(policy: Policy, file: Path) -> dg.AssetsDefinition:
     text = file.read_text(encoding="utf-8")
     # What retention looks at is made with the ticks.
     sources = {policy.table, "stocks_real_time"} if policy.kind is Kind.RETENTION else {policy.table}
+    if policy.kind is Kind.NOTES:
+        sources = {"stocks_real_time"}
 
     @dg.asset(
         name=policy.name,

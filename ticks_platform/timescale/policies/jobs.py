@@ -10,7 +10,7 @@ from ticks_platform.errors import ActionRequiredError
 from ticks_platform.timescale import gone, sql_files
 from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.candles.candles import ONE_MINUTE
-from ticks_platform.timescale.policies.settings import FILE, Kind, Policy, Terms
+from ticks_platform.timescale.policies.settings import FILE, NOTES, Kind, Policy, Terms
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _PROCEDURES = {
     Kind.REFRESH: ["_timescaledb_functions.policy_refresh_continuous_aggregate"],
     Kind.COLUMNSTORE: ["_timescaledb_functions.policy_compression"],
+    Kind.NOTES: ["ticks_platform.delete_old_notes"],
     Kind.RETENTION: ["ticks_platform.drop_old_chunks", "_timescaledb_functions.policy_retention"],
 }
 """The procedures that the jobs of each kind call; the first is the one that ours call."""
@@ -25,6 +26,7 @@ _PROCEDURES = {
 _ADD = {
     Kind.REFRESH: "policies/add_refresh.sql",
     Kind.COLUMNSTORE: "policies/add_columnstore.sql",
+    Kind.NOTES: "policies/add_notes.sql",
     Kind.RETENTION: "policies/add_retention.sql",
 }
 """The file that creates a job of each kind."""
@@ -32,6 +34,7 @@ _ADD = {
 _TERMS = {
     Kind.REFRESH: ["start_offset", "end_offset"],
     Kind.COLUMNSTORE: ["compress_after"],
+    Kind.NOTES: list(NOTES),
     Kind.RETENTION: ["drop_after"],
 }
 """The intervals in the configuration of a job."""
@@ -87,7 +90,7 @@ def differences(job: Job, terms: Terms) -> list[str]:
     """How a job differs from its declaration, one message for each difference."""
     pairs: list[tuple[str, object, object]] = [
         ("schedule_interval", job.schedule_interval, terms.schedule_interval),
-        *((key, job.terms.get(key), value) for key, value in terms.offsets.items()),
+        *((key, job.terms.get(key), terms.offsets.get(key)) for key in {**terms.offsets, **job.terms}),
         ("scheduled", job.scheduled, True),
         ("retry_period", job.retry_period, _retry_period(terms)),
         ("max_retries", job.max_retries, MAX_RETRIES),
@@ -121,6 +124,8 @@ def apply(cursor: Cursor, policy: Policy, terms: Terms | None) -> Applied:
     if terms is not None and policy.kind is Kind.RETENTION:
         # Also for a job that exists: it has to call the procedure of this release.
         sql_files.apply(cursor, *sql_files.RETENTION)
+    if terms is not None and policy.kind is Kind.NOTES:
+        sql_files.apply(cursor, *sql_files.NOTES)
     changes = []
     for job in jobs:
         if job is not kept:

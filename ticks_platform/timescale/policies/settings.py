@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt, ValidationError, model_validator
 
 from ticks_platform.settings_file import SettingsError, explain, read_settings, section
 from ticks_platform.timescale.candles.candles import CANDLES, ONE_MINUTE, TICKS
@@ -25,6 +25,7 @@ class Kind(Enum):
     REFRESH = "refresh"
     COLUMNSTORE = "columnstore"
     RETENTION = "retention"
+    NOTES = "notes"
 
 
 class Terms(NamedTuple):
@@ -44,15 +45,21 @@ class Policy(NamedTuple):
     @property
     def name(self) -> str:
         """The name of its asset."""
-        return f"{self.table}_{self.kind.value}_policy"
+        kind = Kind.RETENTION if self.kind is Kind.NOTES else self.kind
+        return f"{self.table}_{kind.value}_policy"
 
 
 POLICIES = (
     *(Policy(Kind.REFRESH, candle.name) for candle in CANDLES),
     Policy(Kind.COLUMNSTORE, TICKS),
     *(Policy(Kind.RETENTION, table) for table in (TICKS, "stock_quotes", "stock_aggregates")),
+    Policy(Kind.NOTES, "feed_notes"),
 )
 """All that the file can declare, in the order in which they are created."""
+
+
+NOTES = ("feed_session", "settled_gaps", "finished_repairs", "rejected_events")
+"""Kinds of notes about feeds, as the database's job calls the age from which it deletes them."""
 
 
 def _interval(value: Any) -> Any:
@@ -73,6 +80,9 @@ Interval = Annotated[timedelta, BeforeValidator(_interval)]
 def _off(value: Any) -> Any:
     # YAML reads a bare `off` as a boolean.
     return None if value is False or value == "off" else value
+
+
+KeptFor = Annotated[Interval | None, BeforeValidator(_off)]
 
 
 class _Section(BaseModel):
@@ -98,6 +108,16 @@ class RetentionTerms(_Section):
     """The age from which chunks are dropped, and how often the job runs."""
 
     drop_after: Interval
+    schedule_interval: Interval
+
+
+class NotesTerms(_Section):
+    """The ages from which notes about feeds are deleted, None if they are kept, and how often the job runs."""
+
+    feed_session: KeptFor = None
+    settled_gaps: KeptFor = None
+    finished_repairs: KeptFor = None
+    rejected_events: KeptFor = None
     schedule_interval: Interval
 
 
@@ -127,6 +147,22 @@ class _Retention(_Section):
     stocks_real_time: Annotated[RetentionTerms | None, BeforeValidator(_off)] = None
     stock_quotes: Annotated[RetentionTerms | None, BeforeValidator(_off)] = None
     stock_aggregates: Annotated[RetentionTerms | None, BeforeValidator(_off)] = None
+    feed_notes: Annotated[NotesTerms | None, BeforeValidator(_off)] = None
+
+
+class DagsterHistory(_Section):
+    """How much Dagster's own storage keeps of the platform's runs, assets and checks."""
+
+    runs: PositiveInt = 30
+    """Newest runs of each job and partition that succeeded."""
+    failed_runs: PositiveInt = 30
+    """Newest runs of each job and partition that failed or were canceled."""
+    days: PositiveInt = 30
+    """Days after its end for which a run is kept at the most."""
+    reports: PositiveInt = 300
+    """Newest materializations and observations of each asset, and log lines of a run that goes on."""
+    check_results: PositiveInt = 90
+    """Newest results of each check."""
 
 
 class PolicySettings(_Section):
@@ -135,6 +171,7 @@ class PolicySettings(_Section):
     refresh: _Refresh
     columnstore: _Columnstore = _Columnstore()
     retention: _Retention = _Retention()
+    dagster_history: DagsterHistory = DagsterHistory()
 
     @model_validator(mode="after")
     def _ticks_stay_as_long_as_candles_need_them(self) -> PolicySettings:
@@ -157,13 +194,17 @@ class PolicySettings(_Section):
 
     def terms(self, policy: Policy) -> Terms | None:
         """The terms of a policy; None when it is off."""
-        found = getattr(getattr(self, policy.kind.value), policy.table)
+        section = self.retention if policy.kind is Kind.NOTES else getattr(self, policy.kind.value)
+        found = getattr(section, policy.table)
         if isinstance(found, RefreshTerms):
             return Terms(found.schedule_interval, {"start_offset": found.start_offset, "end_offset": found.end_offset})
         if isinstance(found, ColumnstoreTerms):
             return Terms(found.schedule_interval, {"compress_after": found.after})
         if isinstance(found, RetentionTerms):
             return Terms(found.schedule_interval, {"drop_after": found.drop_after})
+        if isinstance(found, NotesTerms):
+            ages = {kind: getattr(found, kind) for kind in NOTES}
+            return Terms(found.schedule_interval, {kind: age for kind, age in ages.items() if age is not None})
         return None
 
 

@@ -32,7 +32,7 @@ def rebuild(platform: dg.Definitions, instance: dg.DagsterInstance) -> Callable[
 
     def run(**config: Any) -> dg.ExecuteInProcessResult:
         return platform.resolve_job_def("rebuild_candle").execute_in_process(
-            run_config={"ops": {"make_candle_anew": {"config": {"candle": "one_day_candle", **config}}}},
+            run_config={"ops": {"rebuild_candle_op": {"config": {"candle": "one_day_candle", **config}}}},
             instance=instance,
             raise_on_error=False,
         )

@@ -21,6 +21,7 @@ POLICIES = (
     "stocks_real_time_retention_policy",
     "stock_quotes_retention_policy",
     "stock_aggregates_retention_policy",
+    "feed_notes_retention_policy",
 )
 
 
@@ -121,7 +122,7 @@ def test_policies_show_their_terms(run_job: Run) -> None:
     assert [shown[REFRESHES[2]][term] for term in terms] == ["3 days, 0:00:00", "1:00:00", "1:00:00"]
     columnstore = shown["stocks_real_time_columnstore_policy"]
     assert (columnstore["compress after"], columnstore["schedule interval"]) == ("7 days, 0:00:00", "12:00:00")
-    assert [shown[policy]["outcome"] for policy in POLICIES] == ["created"] * 4 + ["off"] * 3
+    assert [shown[policy]["outcome"] for policy in POLICIES] == ["created"] * 4 + ["off"] * 3 + ["created"]
 
 
 @pytest.mark.usefixtures("fresh", "no_scheduler")
