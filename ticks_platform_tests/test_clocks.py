@@ -11,6 +11,10 @@ import ticks_platform
 PACKAGE = Path(ticks_platform.__file__).parent
 
 REASONS = {
+    "defs/alerts/failed_checks.py": "since when, and when it was told; a clock that is set back delays nothing",
+    "defs/alerts/failed_runs.py": "since when, and when it was told; a clock that is set back delays nothing",
+    "defs/alerts/troubles.py": "since when, and when it was told; a clock that is set back delays nothing",
+    "defs/candles/report_newest.py": "when a report was made; a clock that is set back delays none",
     "defs/candles/chart.py": "an age in a picture",
     "defs/common/runs.py": "compared with times of Dagster, by the clock of its machine",
     "defs/ingestion/ingest.py": "compared with times of Dagster, by the clock of its machine",
@@ -18,6 +22,7 @@ REASONS = {
     "diagnosis.py": "compares the clock with others",
     "retry_after.py": "an answer without a Date; the pause has an upper limit",
     "feeds/transport/clock.py": "the one place of a run, which watches the clock",
+    "monitoring/exporter.py": "ages, for Prometheus, which knows times only",
     "live/queries.py": "corrected by the database's clock",
     "ingestion/handover/handover.py": "compared with arrivals, by the clock that stamps them",
     "ingestion/decoding.py": "a loader of what arrived long ago: for its metrics",

@@ -90,8 +90,9 @@ class Told:
 
     def _see(self, trouble: Trouble, now: float) -> None:
         known = self._known.get(trouble.key)
-        since = now if known is None else known.since
-        told_at = None if known is None else known.told_at
+        # A clock that was set back must not keep an alert waiting.
+        since = now if known is None else min(now, known.since)
+        told_at = None if known is None or known.told_at is None else min(now, known.told_at)
         reminders = 0 if known is None else known.reminders
         has_changed = known is not None and known.warning != trouble.warning
         symbol = YELLOW if trouble.warning else RED

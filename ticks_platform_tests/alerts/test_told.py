@@ -56,6 +56,14 @@ def test_a_trouble_is_told_once_it_has_lasted_and_when_it_is_over(line: Line) ->
     assert line.look(180.0) == []
 
 
+def test_a_clock_that_is_set_back_delays_no_alert(line: Line) -> None:
+    assert line.look(2 * HOUR, AWAY) == []
+    assert line.look(HOUR, AWAY) == []
+    assert line.look(HOUR + 60.0, AWAY) == [":red_circle: the database is away"]
+    assert line.look(0.0, AWAY) == []
+    assert line.look(HOUR, AWAY) == [":red_circle: still, for 1 h: the database is away"]
+
+
 def test_one_that_is_short_is_not_told(line: Line) -> None:
     for now in (0.0, 100.0, 200.0):
         assert line.look(now, AWAY) == line.look(now + 50) == []

@@ -34,8 +34,9 @@ def report_newest() -> dg.Definitions:
         ),
     )
     def sensor(context: dg.SensorEvaluationContext, ticks_database: DatabaseResource) -> dg.SensorResult:
-        state = State.load(context.cursor)
-        reporter = Reporter(ticks_database.database, settings, state, time.time())
+        now = time.time()
+        state = State.load(context.cursor, now)
+        reporter = Reporter(ticks_database.database, settings, state, now)
         try:
             reporter.report()
         except UNREACHABLE as error:

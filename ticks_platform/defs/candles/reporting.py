@@ -93,7 +93,8 @@ class Reporter:
         if subject in LOOK:
             looked = moment(reported.looked)
             pause = LOOK[subject] if reported.materialized else AGAIN
-            return looked is None or self._now - looked.timestamp() >= pause
+            # The database's clock may be ahead of this machine's.
+            return looked is None or not 0 <= self._now - looked.timestamp() < pause
         if subject in ROWS:
             return self._now - reported.asked >= ROWS_PERIOD
         # The first report as soon as there is one; where a later look found nothing new, another one in a minute.

@@ -237,7 +237,7 @@ def test_sensor_waits(
     add_gap(database, feed, "AAPL", minutes_ago(35), minutes_ago(30))
     assert len(tick_sensor().run_requests) == 1
     monkeypatch.delenv(KEY)
-    assert f"set the environment variable {KEY}" in tick_sensor().skip_message
+    assert f"put {KEY}=… into" in tick_sensor().skip_message
     monkeypatch.setenv(KEY, "demo")
     job = platform.resolve_job_def("repair")
     run = instance.create_run_for_job(job, tags={REPAIR_TAG: "tape"})
