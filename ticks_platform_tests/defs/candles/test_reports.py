@@ -12,6 +12,7 @@ from ticks_platform import changed_buckets
 from ticks_platform.defs.candles.report_state import BEFORE_CHECKS, PERIOD, Reported, State
 from ticks_platform.defs.candles.reporting import Reporter, Settings
 from ticks_platform.timescale.candles import late_ticks
+from ticks_platform.timescale.candles import reports as candle_reports
 from ticks_platform.timescale.database import Database
 
 SETTINGS = Settings(feeds=["stocks"], symbols=["MSFT", "AAPL"])
@@ -236,3 +237,51 @@ def test_what_is_remembered_is_small_and_survives() -> None:
     assert State.load("[1]") == State.load('{"a": {"b": 1}}') == State.load(None) == State()
     assert Reported(materialized=190.0).is_due(429.0) is False
     assert Reported(materialized=190.0).is_due(430.0)
+
+
+def test_a_clock_that_is_set_back_silences_no_report(database: Database, reports: Reports) -> None:
+    """A machine that starts with the year 2030, until its clock is set."""
+    insert_tick(database, hours_ago(2))
+    insert_tick(database, minutes_ago(3))
+    real = reports.now
+    reports.now += 4 * 365 * 86_400
+    assert {"one_minute_candle", "one_hour_candle"} <= reports.after(0).keys()
+    insert_tick(database, minutes_ago(2))
+    insert_tick(database, hours_ago(2), price=50.0)
+    reports.now = real
+    assert {"one_minute_candle", "one_hour_candle"} <= reports.after(0).keys()
+
+
+def test_an_hour_that_loses_its_last_candle_has_changed(database: Database, reports: Reports) -> None:
+    reports.align()
+    for hour in (2, 3):
+        insert_tick(database, hours_ago(hour) + timedelta(minutes=5))
+    reports.after(0)
+    with database.transaction() as cursor:
+        cursor.execute("DELETE FROM stocks_real_time WHERE time < %s", (hours_ago(2),))
+    assert changed(reports.after(60)["one_hour_candle"]) == [span(hours_ago(3))]
+    assert "one_hour_candle" not in reports.after(60)
+
+
+def refresh(database: Database) -> None:
+    with database.autocommit() as cursor:
+        late_ticks.refresh(cursor)
+
+
+def test_a_history_without_anything_new_reports_what_changed(database: Database, reports: Reports) -> None:
+    hour = hours_ago(24 * 30)
+    reports.after(0)
+    insert_tick(database, hour + timedelta(minutes=5))
+    refresh(database)
+    assert changed(reports.after(60)["one_hour_candle"]) == [span(hour)]
+
+
+def test_where_more_changed_than_is_looked_at_all_may_have(
+    database: Database, reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candle_reports, "MOST_REFRESHED", 4)
+    reports.after(0)
+    for hour in range(50, 56):
+        insert_tick(database, hours_ago(hour) + timedelta(minutes=5))
+    refresh(database)
+    assert "changed buckets" not in reports.after(60)["one_hour_candle"].metadata
