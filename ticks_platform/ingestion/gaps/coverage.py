@@ -38,6 +38,7 @@ from ticks_platform.ingestion.gaps.insert_by_symbol import (
     insert_by_symbol,
     store_periods,
 )
+from ticks_platform.ingestion.gaps.killed_coverage import store_earlier
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import storable
@@ -330,9 +331,8 @@ class Coverage:
     def store_earlier_notes(self, cursor: Cursor, lease: Lease) -> None:
         """Store the notes of earlier owners in the database; call `forget_earlier_notes` after the commit."""
         self._earlier = []
-        for epoch, periods in self._notes.earlier() if self._notes is not None else ():
-            store_periods(cursor, lease.feed, epoch, periods)
-            self._earlier += periods
+        for notes in self._notes.earlier() if self._notes is not None else ():
+            self._earlier += store_earlier(cursor, lease.feed, notes)
 
     def forget_earlier_notes(self) -> None:
         """Delete the notes of earlier owners: they are committed."""
