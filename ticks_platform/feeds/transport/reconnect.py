@@ -266,17 +266,17 @@ class FeedConnection:
                         self._proof = None
                 elif opcode == CLOSE:
                     raise ConnectionLostError(f"the provider closed the connection ({_close_reason(data)})")
-            if (
-                not websocket.has_buffered_message
-                or self._group_bytes >= MAX_GROUP_BYTES
-                or len(self._group) >= MAX_GROUP_FRAMES
-            ):
+            if not websocket.has_buffered_message or self._is_group_full:
                 self._flush()
                 self._note_drained(websocket)
                 session.report_answers()
             if received is None or session.housekeeping_due():
                 session.do_housekeeping()
         self._close_gracefully(websocket)
+
+    @property
+    def _is_group_full(self) -> bool:
+        return self._group_bytes >= MAX_GROUP_BYTES or len(self._group) >= MAX_GROUP_FRAMES
 
     def _note_drained(self, websocket: WebSocketConnection) -> None:
         """Note a moment at which all that arrived was handed over: later data proves that nothing was lost before it.
@@ -300,10 +300,16 @@ class FeedConnection:
             self._state.drained_at = now
 
     def _close_gracefully(self, websocket: WebSocketConnection) -> None:
-        """Do the closing handshake, and keep the frames that were still on their way."""
+        """Do the closing handshake, and keep the frames that were still on their way.
+
+        On a stop, unless reading has paused, as while the journal was full, and what waited since is not read: that may
+        be more than there is room for. None of it is covered.
+        """
         deadline = boottime() + CLOSE_TIMEOUT
         with contextlib.suppress(ConnectionLostError):
             websocket.send_close()
+            if self._stop.is_set() and (self._has_paused or self._proof is not None):
+                return
             while (left := deadline - boottime()) > 0:
                 websocket.set_timeout(min(left / 2, POLL_INTERVAL))  # a read takes up to twice its timeout
                 received = websocket.receive()
@@ -320,6 +326,8 @@ class FeedConnection:
         """Keep a message with data; return False after a close frame."""
         if opcode in DATA:
             self._buffer(data)
+            if self._is_group_full:
+                self._flush()
         return opcode != CLOSE
 
     def _buffer(self, data: bytes) -> None:
