@@ -36,9 +36,9 @@ from ticks_platform.ingestion.gaps.insert_by_symbol import (
     correct_configured_since,
     extend_wanted_by,
     insert_by_symbol,
+    store_earlier,
     store_periods,
 )
-from ticks_platform.ingestion.gaps.killed_coverage import store_earlier
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import storable
@@ -331,8 +331,8 @@ class Coverage:
     def store_earlier_notes(self, cursor: Cursor, lease: Lease) -> None:
         """Store the notes of earlier owners in the database; call `forget_earlier_notes` after the commit."""
         self._earlier = []
-        for notes in self._notes.earlier() if self._notes is not None else ():
-            self._earlier += store_earlier(cursor, lease.feed, notes)
+        for epoch, periods in self._notes.earlier() if self._notes is not None else ():
+            self._earlier += store_earlier(cursor, lease.feed, epoch, periods)
 
     def forget_earlier_notes(self) -> None:
         """Delete the notes of earlier owners: they are committed."""

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg2.extras import execute_values
 
-from ticks_platform.ingestion.gaps.coverage_notes import EarlierNotes, Period
-from ticks_platform.ingestion.gaps.insert_by_symbol import IN_FLIGHT_INTERVAL, extend_wanted, store_periods
+from ticks_platform.ingestion.gaps.insert_by_symbol import IN_FLIGHT_INTERVAL, extend_wanted
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.timescale import sql_files
@@ -68,27 +67,6 @@ def close_abandoned(cursor: Cursor, feed: str, *, until_epoch: int, ended_by: st
     arguments = {"feed": feed, "epoch": until_epoch, "ended_by": ended_by, "in_flight": IN_FLIGHT_INTERVAL}
     cursor.execute(sql_files.read("queries/gaps/close_abandoned_coverage.sql"), arguments)
     return cursor.rowcount
-
-
-def store_earlier(cursor: Cursor, feed: str, notes: EarlierNotes) -> list[Period]:
-    """Store the coverage of an earlier owner as its notes tell, and return what was not stored before.
-
-    Nobody may have learned of the commit that stored them, so they are stored again. Then the coverage that they leave
-    open is `killed`, and may have been moved or split since, by frames that are not loaded again: it stays as it is.
-    """
-    last = {(each.symbol, each.connection, each.begins_at): each for each in notes.periods}
-    ended = [each for each in last.values() if each.ends_at is not None]
-    # First, since what has ended is `killed` no longer.
-    store_periods(cursor, feed, notes.epoch, ended)
-    query = (
-        "SELECT symbol, connection FROM ticks_platform.feed_coverage "
-        "WHERE feed = %s AND epoch = %s AND ended_by = 'killed'"
-    )
-    cursor.execute(query, (feed, notes.epoch))
-    killed = set(cursor.fetchall())
-    left = [each for each in last.values() if each.ends_at is None and each[:2] not in killed]
-    store_periods(cursor, feed, notes.epoch, left)
-    return [*ended, *left]
 
 
 def extend_killed(
