@@ -130,7 +130,9 @@ class Reporter:
             return
         newest, now = moment(reported.newest), server_clock.now(cursor)
         running = report_metadata.running_words(reports.feeds(cursor, self._settings.feeds))
-        is_old = newest is not None and found.closed <= newest and not reported.corrected
+        # A minute that is not over yet is nothing that is missing: the first two reports may be seconds apart.
+        is_quiet = now >= found.closed + 2 * ONE_MINUTE.bucket
+        is_old = is_quiet and newest is not None and found.closed <= newest and not reported.corrected
         words = f"nothing new since {_minute_of(found.closed)}: {running}" if is_old else running
         if is_old and words == reported.words:
             # Said once is enough, and nothing that is made of minutes has anything to do.

@@ -130,6 +130,13 @@ def test_minutes_report_once_the_first_is_closed_and_every_few_minutes(database:
     ]
 
 
+def test_while_the_next_minute_lasts_nobody_says_that_nothing_is_new(database: Database, reports: Reports) -> None:
+    reports.align()
+    insert_tick(database, minutes_ago(1))
+    states = [shown(reports.after(seconds)["one_minute_candle"], "state") for seconds in (0, PERIOD)]
+    assert states == ["no feed is running"] * 2
+
+
 def test_hours_report_once_closed_and_again_when_corrected(database: Database, reports: Reports) -> None:
     reports.align()
     hour = hours_ago(3)
