@@ -64,7 +64,11 @@ def database_url(server_url: str | None, tmp_path_factory: pytest.TempPathFactor
     if server_url is None:
         data_dir = tmp_path_factory.mktemp("timescaledb") / "data"
         try:
-            yield embedded_timescale.ensure_running(data_dir)
+            # Tests with databases of their own may take longer than an idle server waits for its next client.
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("TICKS_EMBEDDED_IDLE_SECONDS", "3600")
+                url = embedded_timescale.ensure_running(data_dir)
+            yield url
         finally:
             embedded_timescale.stop(data_dir)
         return

@@ -14,6 +14,8 @@ REASONS = {
     "defs/alerts/failed_checks.py": "since when, and when it was told; a clock that is set back delays nothing",
     "defs/alerts/failed_runs.py": "since when, and when it was told; a clock that is set back delays nothing",
     "defs/alerts/troubles.py": "since when, and when it was told; a clock that is set back delays nothing",
+    "defs/dagster_history/events.py": "compared with times of Dagster, by the clock of its machine",
+    "defs/dagster_history/runs.py": "compared with times of Dagster, by the clock of its machine",
     "defs/candles/report_newest.py": "when a report was made; a clock that is set back delays none",
     "defs/candles/chart.py": "an age in a picture",
     "defs/common/runs.py": "compared with times of Dagster, by the clock of its machine",

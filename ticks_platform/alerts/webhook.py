@@ -19,8 +19,8 @@ from ticks_platform.masking import mask
 from ticks_platform.retry_after import retry_after
 
 VARIABLE = "TICKS_ALERT_WEBHOOK"
-TIMEOUT = 5.0
-"""Seconds per attempt."""
+TIMEOUT = 10.0
+"""Seconds for each part of an attempt: the connection, and the answer."""
 PAUSES = (0.5, 2.0)
 """Seconds before each retry, or more where the service says so."""
 LONGEST_PAUSE = 10.0
@@ -31,6 +31,9 @@ LONGEST_TEXT = 3000
 
 class WebhookError(TicksPlatformError):
     """A text could not be posted. The message never contains the webhook's URL."""
+
+    pause = 0.0
+    """Seconds without a message that the service has asked for."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -63,13 +66,16 @@ def post(url: str, text: str, *, timeout: float = TIMEOUT, pauses: tuple[float, 
         except ValueError:
             # The exception's message would quote the URL.
             _fail("not a valid http:// or https:// URL")
+        except TimeoutError:
+            # It has the text, and may have taken it: not another one at once. A connection's is a URLError.
+            _fail(f"no answer within {timeout:g} s{proxies.through(url)}")
         except (OSError, http.client.HTTPException) as error:
             # Only the type: the message may quote the URL.
             cause = getattr(error, "reason", error)
             reason = f"{type(cause if isinstance(cause, Exception) else error).__name__}{proxies.through(url)}"
         else:
             return
-    _fail(reason)
+    _fail(reason, pause=asked)
 
 
 def _post(url: str, body: bytes, timeout: float) -> None:
@@ -82,6 +88,8 @@ def _post(url: str, body: bytes, timeout: float) -> None:
         pass
 
 
-def _fail(reason: str) -> NoReturn:
+def _fail(reason: str, *, pause: float = 0.0) -> NoReturn:
+    error = WebhookError(f"cannot post to the webhook in {VARIABLE}: {reason}")
+    error.pause = pause
     # Without a cause: its traceback would show the URL.
-    raise WebhookError(f"cannot post to the webhook in {VARIABLE}: {reason}") from None
+    raise error from None

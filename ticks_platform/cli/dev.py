@@ -19,7 +19,7 @@ import psycopg2
 
 import embedded_timescale
 from ticks_platform.cli.dev_output import Condenser
-from ticks_platform.cli.dev_processes import LivePage, Ready, Stop, run
+from ticks_platform.cli.dev_processes import LivePage, Ready, Stop, run, say
 from ticks_platform.cli.live import listen
 from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import CommandError, project
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 @click.option("--live-port", type=int, help="Port of the live page, on loopback. Default: the one after --port.")
 @click.pass_context
 def dev(context: click.Context, host: str, port: int, live_port: int | None) -> None:
-    """Run the platform, Dagster's web UI and the live page until Ctrl-C or SIGTERM.
+    """Run the platform, Dagster's web UI and the live page until Ctrl-C, SIGTERM, or the terminal is closed.
 
     What is kept is in the project: Dagster's history in .dagster_home, journals and the embedded database in .ticks.
     The embedded database ends five minutes after its last client, a stand-in two minutes after its feed.
@@ -96,8 +96,8 @@ def _dev(host: str, port: int, live_port: int | None) -> int:
                 condenser=condenser,
             )
     if not stop.is_wanted.is_set():
-        echo(f"Dagster ended by itself after {time.monotonic() - began:.0f} s, with exit code {code}", err=True)
-    echo(f"stopped{_alive(settings)}")
+        say(f"Dagster ended by itself after {time.monotonic() - began:.0f} s, with exit code {code}", err=True)
+    say(f"stopped{_alive(settings)}")
     return code
 
 

@@ -8,6 +8,7 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 _HELD_SECONDS = 0.3
 """Seconds after which lines that may belong to a traceback are shown though no other line has begun."""
@@ -126,7 +127,10 @@ def follow(source: int, condenser: Condenser, show: Callable[[str], None]) -> th
 
     def _show(lines: Iterator[str]) -> None:
         for line in lines:
-            show(line)
+            # A terminal that is closed, a pipe's end that is gone, a disk that is full: who stopped reading here would
+            # have Dagster wait for ever with its next line.
+            with suppress(OSError, ValueError):
+                show(line)
 
     thread = threading.Thread(target=read, name="dagster-output", daemon=True)
     thread.start()

@@ -27,6 +27,12 @@ _LOOK_SECONDS = 0.2
 _MAKE = ("make", "gmake")
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text, unless nobody can read it: the terminal is closed, or the disk of a log is full."""
+    with suppress(OSError):
+        echo(text, err=err)
+
+
 class LivePage:
     """The process of the live page. It is started again should it end; the socket stays, so its address does too."""
 
@@ -44,7 +50,7 @@ class LivePage:
         if time.monotonic() < self._started_at + LIVE_RESTART_SECONDS:
             return
         if self._process is not None:
-            echo(f"the live page ended with exit code {self._process.returncode}; starting it again", err=True)
+            say(f"the live page ended with exit code {self._process.returncode}; starting it again", err=True)
         self._started_at = time.monotonic()
         fd = self._listening.fileno()
         self._process = subprocess.Popen(
@@ -88,12 +94,12 @@ class Ready:
                 socket.create_connection(self._address, timeout=1.0).close()
             except OSError:
                 return
-        echo(self._text(time.monotonic() - self._began))
+        say(self._text(time.monotonic() - self._began))
         self._text = None
 
 
 class Stop:
-    """The signals that end `ticks dev`: SIGINT, as of Ctrl-C, and SIGTERM."""
+    """The signals that end `ticks dev`: SIGINT, as of Ctrl-C, SIGTERM, and SIGHUP, as of a terminal that is closed."""
 
     def __init__(self) -> None:
         self.is_wanted = threading.Event()
@@ -104,6 +110,9 @@ class Stop:
         """Handle them, also where the shell has set them to be ignored, as for a command with `&` in a script."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
+        # Dagster is in a session of its own, and would go on unseen. Who starts with nohup wants that.
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._handle)
 
     def look_at_make(self) -> None:
         """Stop if `make dev` was interrupted alone: it passes on SIGTERM, and expects SIGINT to reach all by itself."""
@@ -145,7 +154,7 @@ def run(
         start_new_session=True,
     )
     os.close(writing)
-    output = follow(reading, condenser, echo)
+    output = follow(reading, condenser, say)
     try:
         while process.poll() is None and not stop.is_wanted.wait(_LOOK_SECONDS):
             stop.look_at_make()
@@ -154,7 +163,7 @@ def run(
         condenser.is_stopping = stop.is_wanted.is_set()
         live.stop()
         if process.poll() is None:
-            echo("stopping; a second Ctrl-C kills")
+            say("stopping; a second Ctrl-C kills")
         _interrupt(process.pid, stop)
     finally:
         with suppress(ProcessLookupError):

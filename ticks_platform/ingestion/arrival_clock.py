@@ -98,8 +98,14 @@ class ArrivalClock:
         return self.provider.of(self.epoch, connection).judge(stepped)
 
     def with_correction(self, frames: Sequence[Frame]) -> Sequence[Frame]:
-        """Frames that arrived together, with the correction of their arrivals."""
-        correction = self.correction(frames[0].connection, frames[0].stepped)
+        """Frames that arrived together, with the correction of their arrivals.
+
+        Not with one that `follow` has not told yet: whoever reads corrected frames relies on the notes that coverage
+        was moved. No lock: `follow` holds it while notes are written.
+        """
+        number, stepped = frames[0].connection, frames[0].stepped
+        followed = self._stepped.get(number) == stepped
+        correction = self._corrections.get(number, 0) if followed else self.correction(number, stepped)
         return [frame._replace(correction=correction) for frame in frames] if correction else frames
 
     def corrected(self, change: Change) -> Change:

@@ -351,6 +351,7 @@ class Ingestion:
                     self._report_lost(frames)
                     return
                 self._reading_stopped.wait(backoff.next_delay())
+                self._coverage.write_missing_notes()  # before the frames, which rely on them
             except JournalDamagedError:
                 self._report_lost(frames)
                 raise

@@ -75,9 +75,11 @@ class Watcher:
     def __init__(self) -> None:
         self._asking: threading.Thread | None = None
 
-    def look(self, database: Database, feeds: Sequence[FeedSettings]) -> DatabaseState | None:
+    def look(
+        self, database: Database, feeds: Sequence[FeedSettings], *, patience: float | None = None
+    ) -> DatabaseState | None:
         """What the database knows of these feeds; None while its tables are not created.
-        Raises TicksPlatformError and psycopg2.Error where it cannot be reached or does not answer.
+        Raises TicksPlatformError and psycopg2.Error where it cannot be reached, or does not answer within `patience`.
         """
         if self._asking is not None and self._asking.is_alive():
             raise NoAnswerInTimeError("an earlier question is not answered yet")
@@ -92,16 +94,18 @@ class Watcher:
 
         self._asking = threading.Thread(target=ask, name="look-at-database", daemon=True)
         self._asking.start()
-        self._asking.join(PATIENCE)
+        seconds = PATIENCE if patience is None else patience
+        self._asking.join(seconds)
         if errors:
             raise errors[0]
         if not found:
-            raise NoAnswerInTimeError(f"no answer within {PATIENCE:g} s")
+            raise NoAnswerInTimeError(f"no answer within {seconds:g} s")
         return found[0]
 
 
-UNREACHABLE = (TicksPlatformError, psycopg2.OperationalError, psycopg2.InterfaceError)
-"""What is raised where the database is away."""
+UNREACHABLE = (TicksPlatformError, psycopg2.Error)
+"""What is raised where the database is away, or cannot tell: a missing right or column, or a damaged index, has to be
+told as well."""
 
 
 def jobs(cursor: Cursor) -> list[JobState]:

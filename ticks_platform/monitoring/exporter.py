@@ -40,6 +40,9 @@ OF_A_RUN = {"ticks_clock_correction_seconds", "ticks_clock_doubts"}
 CONNECTED = "ticks_connected"
 """The same, but it is 0 then."""
 
+PATIENCE = 4.0
+"""Seconds within which the database has to answer: Prometheus gives up on all metrics after ten."""
+
 Values = Iterable[tuple[Sequence[str], float]]
 
 
@@ -83,7 +86,7 @@ class AllFeeds(Collector):
         with contextlib.suppress(SettingsError, OSError):
             self._feeds = load_settings(self._file).feeds
         try:
-            self._state = self._watcher.look(self._database, self._feeds)
+            self._state = self._watcher.look(self._database, self._feeds, patience=PATIENCE)
             self._answers = True
         except UNREACHABLE:
             self._state, self._answers = None, False
@@ -119,7 +122,14 @@ def _of_runs(feeds: Sequence[FeedSettings], fresh: set[str]) -> Iterator[Metric]
             content = file_of(feed.name).read_text(encoding="utf-8")
         except OSError:
             continue  # never ingested on this machine
-        for family in text_string_to_metric_families(content):
+        except UnicodeDecodeError:
+            continue
+        try:
+            families = list(text_string_to_metric_families(content))
+        except ValueError:
+            # Damaged, as by a loss of power; a run writes it anew.
+            continue
+        for family in families:
             if feed.name not in fresh and family.name in OF_A_RUN:
                 continue
             known = merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))

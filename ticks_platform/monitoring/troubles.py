@@ -39,6 +39,8 @@ class Seen(NamedTuple):
 
     troubles: Sequence[Trouble]
     is_unknown: Callable[[str], bool]
+    why_over: Callable[[str], str | None] = lambda _key: None
+    """Why a trouble is not looked for any more, by its key; None if it is."""
 
 
 def look(watcher: Watcher, database: Database, settings: Sequence[FeedSettings]) -> Seen:
@@ -54,8 +56,41 @@ def look(watcher: Watcher, database: Database, settings: Sequence[FeedSettings])
     if state is None:
         # bring_up creates them; its failed runs are told.
         return Seen(found, lambda key: key.startswith(_BY_DATABASE))
-    found += [*_feeds(state), *_jobs(state)]
-    return Seen(found, lambda _key: False)
+    return judge(state, found, settings)
+
+
+def judge(state: DatabaseState, found: Sequence[Trouble], settings: Sequence[FeedSettings]) -> Seen:
+    """What the database tells, added to what was found without it."""
+    unknown = set(_unknown(state))
+    names = {feed.name for feed in settings}
+    disabled = {row.feed for row in state.statuses if not row.enabled}
+    jobs = {f"job {job.job_id}" for job in state.jobs}
+
+    def why_over(key: str) -> str | None:
+        kind, _, rest = key.partition(" ")
+        name = rest.partition(" ")[0]
+        if kind in ("feed", "clock", "journal") and name not in names:
+            return f"feed {name} is no longer in feeds.yaml; nobody looks any more for: {key}"
+        if kind in ("feed", "clock") and name in disabled:
+            return f"feed {name} is switched off; nobody looks any more for: {key}"
+        if kind == "job" and key not in jobs:
+            return f"{key} is no longer run by the database"
+        return None
+
+    return Seen([*found, *_feeds(state), *_jobs(state)], unknown.__contains__, why_over)
+
+
+def _unknown(state: DatabaseState) -> Iterator[str]:
+    """Keys of troubles of which nothing is known now: that they are not seen does not mean that they are over."""
+    refused = {row.feed for row in state.channels if feed_states.refusal(row) is not None}
+    for row in state.statuses:
+        if not row.ingesting or row.feed in refused:
+            yield from (f"feed {row.feed} {what}" for what in ("away", "channels", "stalled"))
+            yield f"clock {row.feed}"
+    for silence in state.silences:
+        # Its market is closed, or has just opened.
+        if not silence.is_stalled and (silence.age is None or silence.age > silence.limit):
+            yield f"feed {silence.feed} stalled"
 
 
 def _feeds(state: DatabaseState) -> Iterator[Trouble]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 import pytest
 
@@ -21,19 +22,26 @@ class Line:
         self.posted: list[str] = []
         self.works = True
         self.cursor: str | None = None
+        self.asked: Callable[[float], None] = lambda _now: None
+        self.pause = 0.0
+        self._now = 0.0
 
     def look(self, now: float, *troubles: Trouble, unknown: str = "") -> list[str]:
         """What is posted by this look."""
         told, before = Told.load(self.cursor), len(self.posted)
+        self._now = now
         told.follow(troubles, now=now, is_unknown=lambda key: key == unknown)
         with contextlib.suppress(WebhookError):
-            told.post(self._post)
+            told.post(self._post, now=now)
         self.cursor = told.dump()
         return [line for text in self.posted[before:] for line in text.splitlines()]
 
     def _post(self, text: str) -> None:
+        self.asked(self._now)
         if not self.works:
-            raise WebhookError("away")
+            error = WebhookError("away")
+            error.pause = self.pause
+            raise error
         assert len(text) <= webhook.LONGEST_TEXT
         self.posted.append(text)
 
@@ -61,7 +69,7 @@ def test_a_clock_that_is_set_back_delays_no_alert(line: Line) -> None:
     assert line.look(HOUR, AWAY) == []
     assert line.look(HOUR + 60.0, AWAY) == [":red_circle: the database is away"]
     assert line.look(0.0, AWAY) == []
-    assert line.look(HOUR, AWAY) == [":red_circle: still, for 1 h: the database is away"]
+    assert line.look(HOUR, AWAY) == [":red_circle: still, for 60 min: the database is away"]
 
 
 def test_one_that_is_short_is_not_told(line: Line) -> None:
@@ -126,6 +134,54 @@ def test_so_many_that_none_can_keep_them_are_counted(line: Line) -> None:
     told = line.look(30.0, *(Trouble(str(number), f"number {number}") for number in range(MOST_WAITING + 7)))
     assert told[0] == "7 earlier messages could not be posted"
     assert told[1:] == [f":red_circle: number {number}" for number in range(7, MOST_WAITING + 7)]
+
+
+@pytest.mark.parametrize("period", [60, 240, 900])
+def test_one_that_flaps_all_night_is_no_storm(line: Line, period: int) -> None:
+    """A clock near its limit, a check that fails every second time."""
+    trouble = Trouble("clock stocks", "the clock is off")
+    for now in range(0, 8 * 3600, 30):
+        line.look(float(now), *([trouble] if now // period % 2 else []))
+    assert len(line.posted) <= 16
+    assert line.posted[0] == ":red_circle: the clock is off"
+    assert line.look(9.5 * HOUR), "over at last"
+    assert line.posted[-1].startswith(":large_green_circle: over")
+    assert line.look(20 * HOUR, trouble), "the next night it is another one"
+    assert line.look(20 * HOUR + 30)
+
+
+def test_an_error_that_is_a_warning_every_other_minute_is_no_storm(line: Line) -> None:
+    for now in range(0, 8 * 3600, 30):
+        line.look(float(now), Trouble("disk full", "the disk is full", warning=now % 60 == 0))
+    assert len(line.posted) <= 16
+
+
+def test_what_nobody_looks_for_any_more_is_not_said_to_be_well() -> None:
+    told, posted = Told(), list[str]()
+    told.follow([Trouble("feed stocks stalled", "stalled", over="sends ticks again")], now=0.0)
+    told.follow([], now=30.0, is_unknown=lambda _key: True, why_over=lambda _key: "stocks is switched off")
+    told.post(posted.append, now=30.0)
+    assert posted == [":red_circle: stalled\n:large_yellow_circle: stocks is switched off (after 30 s)"]
+
+
+def test_a_webhook_that_takes_nothing_is_asked_less_and_less_often(line: Line) -> None:
+    line.works = False
+    asked: list[float] = []
+    line.asked = asked.append
+    for now in range(0, 3600, 30):
+        line.look(float(now), AWAY)
+    assert asked[:4] == [60.0, 90.0, 150.0, 270.0]
+    assert len(asked) <= 12
+    line.works = True
+    assert line.look(4200.0, AWAY)[0] == ":red_circle: the database is away"
+
+
+def test_a_webhook_that_asks_for_a_pause_gets_it(line: Line) -> None:
+    line.works, line.pause = False, 900.0
+    assert line.look(0.0, AWAY._replace(grace=0.0)) == []
+    line.works = True
+    assert line.look(870.0, AWAY) == []
+    assert line.look(900.0, AWAY) == [":red_circle: the database is away"]
 
 
 @pytest.mark.parametrize("cursor", [None, "", "{", '{"a:b": "passed"}', "[1, 2]", '{"known": {"a": []}}'])

@@ -89,3 +89,18 @@ def test_long_texts_are_cut() -> None:
     with receiving() as receiver:
         webhook.post(receiver.url, "x" * 10_000)
     assert len(receiver.texts[0]) == webhook.LONGEST_TEXT
+
+
+def test_a_service_that_takes_a_text_and_answers_late_gets_it_once() -> None:
+    with receiving() as receiver:
+        receiver.delay = 1.0
+        assert "no answer within 0.3 s" in refusal(receiver.url, timeout=0.3)
+    assert receiver.attempts == 1
+
+
+def test_the_pause_that_a_service_asks_for_is_known() -> None:
+    with receiving() as receiver:
+        receiver.answers, receiver.retry_after = [429], "600"
+        with pytest.raises(WebhookError) as error:
+            webhook.post(receiver.url, "text", pauses=QUICK)
+    assert error.value.pause == 600

@@ -86,7 +86,7 @@ def processes(folder: Path) -> dict[int, str]:
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_says_little_and_ends_in_ten_seconds_with_all_but_what_it_names(folder: Path, number: int) -> None:
     port = free_port()
     process = start(folder, "--port", str(port), ignore_interrupts=True)

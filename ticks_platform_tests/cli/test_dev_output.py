@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from ticks_platform.cli.dev_output import Condenser, follow
 
 RUN = "6552f955-d44d-4bd0-b9cb-2dc8f4cfb3bf"
@@ -103,3 +105,29 @@ def test_a_failure_is_shown_though_no_other_line_follows() -> None:
     os.close(writing)
     thread.join(10)
     assert found[-1] == "the last words"
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), BrokenPipeError(), ValueError("closed file")]
+)
+def test_dagster_is_read_on_though_nobody_can_see_it(error: Exception) -> None:
+    """Dagster waits once the pipe is full: a log on a full disk, or a `tee` that is gone, must not stop its feeds."""
+    reading, writing = os.pipe()
+    found: list[str] = []
+
+    def show(line: str) -> None:
+        if not found:
+            found.append("failed")
+            raise error
+        found.append(line)
+
+    thread = follow(reading, Condenser(UI), show)
+    os.write(writing, b"lost\n")
+    for _ in range(200):
+        if found:
+            break
+        thread.join(0.05)
+    os.write(writing, b"seen\n")
+    os.close(writing)
+    thread.join(10)
+    assert found == ["failed", "seen"]

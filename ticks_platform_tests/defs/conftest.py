@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -90,9 +91,11 @@ def instance(one_instance: dg.DagsterInstance) -> dg.DagsterInstance:
 def run_job(platform: dg.Definitions, instance: dg.DagsterInstance) -> Callable[..., dg.ExecuteInProcessResult]:
     """Runs a job of the platform; a failed one is returned like one that succeeded."""
 
-    def run(name: str, partition_key: str | None = None) -> dg.ExecuteInProcessResult:
+    def run(
+        name: str, partition_key: str | None = None, run_config: Mapping[str, Any] | None = None
+    ) -> dg.ExecuteInProcessResult:
         return platform.resolve_job_def(name).execute_in_process(
-            instance=instance, partition_key=partition_key, raise_on_error=False
+            instance=instance, partition_key=partition_key, run_config=run_config, raise_on_error=False
         )
 
     return run

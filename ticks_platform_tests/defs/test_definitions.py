@@ -53,6 +53,9 @@ JOBS = {
     "follow_corporate_actions",
     "keep_gaps",
     "rebuild_candle",
+    "refresh_days",
+    "apply_condition_rules",
+    "fetch_history",
     "check_quality",
     "check_every_tick",
     "purge_dagster_history",
@@ -274,12 +277,9 @@ def test_dependencies(platform: dg.Definitions) -> None:
         "one_minute_candle": {"stocks_real_time"},
         "one_hour_candle": {"one_minute_candle"},
         "one_day_candle": {"one_hour_candle"},
-        "candle_refresh": {"one_day_candle"},
-        "tick_eligibility": {"stocks_real_time"},
         "feed_gaps": {"stocks_real_time", "one_minute_candle", "market_calendar"},
         "gap_repair": {"feed_gaps"},
         "true_up": {"feed_gaps"},
-        "history_backfill": {"stocks_real_time"},
         "one_minute_candle_refresh_policy": {"one_minute_candle"},
         "one_hour_candle_refresh_policy": {"one_hour_candle"},
         "one_day_candle_refresh_policy": {"one_day_candle"},
@@ -308,7 +308,6 @@ def test_arrows_between_groups_go_one_way(platform: dg.Definitions) -> None:
         ("ticks", "gaps"),
         ("candles", "gaps"),
         ("calendar", "gaps"),
-        ("ticks", "repair"),
         ("gaps", "repair"),
     }
     # Raises CycleError where arrows go in a circle.
@@ -438,3 +437,21 @@ def test_what_a_person_waits_for_comes_before_routine_runs(platform: dg.Definiti
     routine = set(priority) - urgent - {"ingest"}
     assert min(priority[name] for name in urgent) > priority["ingest"] > max(priority[name] for name in routine)
     assert min(priority, key=priority.__getitem__) == "purge_dagster_history"
+
+
+def test_jobs_that_a_person_launches_are_told_apart(platform: dg.Definitions) -> None:
+    repository = platform.get_repository_def()
+    launched = {schedule.job_name for schedule in repository.schedule_defs}
+    launched |= {target.job_name for sensor in repository.sensor_defs for target in sensor.targets}
+    by_hand = {name for name in JOBS if repository.get_job(name).tags.get("for") == "operators"}
+    assert by_hand == JOBS - launched - {"ingest", "bring_up", "repair", "true_up_day"}
+
+
+def test_assets_have_no_days_that_would_be_shown_as_missing(platform: dg.Definitions) -> None:
+    partitions = {
+        spec.key.to_user_string(): spec.partitions_def
+        for spec in platform.resolve_all_asset_specs()
+        if spec.partitions_def is not None
+    }
+    assert list(partitions) == ["gap_repair"]
+    assert partitions["gap_repair"].get_partition_keys() == ["stocks", "crypto"]

@@ -65,12 +65,12 @@ def test_it_loads_and_no_job_of_ours_has_an_asset_of_theirs(merged: dg.Definitio
     ours = platform_definitions().get_repository_def()
     keys = set(ours.asset_graph.get_all_asset_keys())
     names = {job.name for job in ours.get_all_jobs()} - {"__ASSET_JOB"}
-    assert len(names) == 23
+    assert len(names) == 26
     for name in names:
         job = repository.get_job(name)
         assert set(job.asset_layer.executable_asset_keys) <= keys, name
         assert job.executor_def.name == "in_process", name
-        partitioned = {"ingest", "repair", "true_up_day", "hand_over", "enable_feed", "disable_feed", "reload_rejected"}
+        partitioned = {"ingest", "repair", "hand_over", "enable_feed", "disable_feed", "reload_rejected"}
         assert job.partitions_def is None or name in partitioned, name
     assert repository.get_job("all_of_mine").executor_def.name == "multiprocess"
 

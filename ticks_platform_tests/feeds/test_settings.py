@@ -341,7 +341,9 @@ def test_a_missing_key_names_its_variable(
         monkeypatch.setenv("TICKS_TEST_KEY", value)
     stocks = feed(load, f"endpoint: {endpoint}", "api_key_env: TICKS_TEST_KEY")
     # Never falls back to the stand-in.
-    with pytest.raises(SettingsError, match=r"'stocks'.*put TICKS_TEST_KEY=… into .*, or set the environment variable of that name"):
+    with pytest.raises(
+        SettingsError, match=r"'stocks'.*put TICKS_TEST_KEY=… into .*, or set the environment variable of that name"
+    ):
         stocks.connector(stand_in_url="ws://127.0.0.1:1/v1/quotes/price")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,8 @@ import requests
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.ingestion import metrics_export
 from ticks_platform.ingestion.run import Ingestion
-from ticks_platform.monitoring import exporter
+from ticks_platform.monitoring import exporter, troubles
+from ticks_platform.monitoring.database import Watcher
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.deployment.test_prometheus import documented
 from ticks_platform_tests.support.feeds import wait_until
@@ -125,3 +128,43 @@ def test_it_serves_over_http(feeds_file: Path, free_tcp_port: int) -> None:
     finally:
         stop()
     assert "ticks_database_up 0.0" in answer.text
+
+
+@pytest.mark.parametrize("damage", [b"\0" * 100, b"\xff\xfe", b'ticks_loaded_total{feed="stocks" 3'])
+def test_a_damaged_file_of_one_feed_hides_no_other(feeds_file: Path, scrape: Scrape, damage: bytes) -> None:
+    """As after a loss of power: a file's name is there before its content."""
+    for feed, content in (
+        ("stocks", damage),
+        ("crypto", b'# TYPE ticks_loaded counter\nticks_loaded_total{feed="crypto"} 7\n'),
+    ):
+        file = metrics_export.file_of(feed)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    found = scrape(Database(AWAY))
+    assert found['ticks_loaded_total{feed="crypto"}'] == 7
+    assert found['ticks_feed_up{feed="crypto"}'] == 1
+
+
+def test_prometheus_gets_its_metrics_in_time_while_the_database_hangs(feeds_file: Path, scrape: Scrape) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        found = scrape(Database(f"postgresql://someone@127.0.0.1:{silent.getsockname()[1]}/ticks"))
+    assert time.monotonic() - began < 10, "it gives up on all metrics then"
+    assert found["ticks_database_up"] == 0
+
+
+def test_a_right_that_is_missing_is_told_and_leaves_the_rest(
+    feeds_file: Path, scrape: Scrape, database: Database
+) -> None:
+    """Any error of the database, not only its absence: else no alert would ever come again, and no metric."""
+    with database.transaction() as cursor:
+        cursor.execute("ALTER TABLE ticks_platform.feed_channel RENAME COLUMN state TO state_of_another_release")
+    try:
+        found = scrape(database)
+        seen = troubles.look(Watcher(), database, load_settings(feeds_file).feeds)
+    finally:
+        with database.transaction() as cursor:
+            cursor.execute("ALTER TABLE ticks_platform.feed_channel RENAME COLUMN state_of_another_release TO state")
+    assert found["ticks_database_up"] == 0
+    (trouble,) = [each for each in seen.troubles if each.key == troubles.DATABASE]
+    assert 'column "state" does not exist' in trouble.text

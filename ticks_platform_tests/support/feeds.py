@@ -85,6 +85,8 @@ class Running:
         on_frame: Callable[[Frame], None] | None = None,
     ) -> None:
         self.frames: list[Frame] = []
+        self.largest_group = 0
+        """Bytes of the frames that were passed on together, at most."""
         self.changes: list[Change] = []
         self.failure: BaseException | None = None
         self.threads: set[str] = set()
@@ -113,6 +115,7 @@ class Running:
             self.failure = error
 
     def _on_frames(self, frames: Sequence[Frame]) -> None:
+        self.largest_group = max(self.largest_group, sum(len(frame.data) for frame in frames))
         for frame in frames:
             self._on_frame(frame)
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SECRET = "T0000/s3cr3t-word"
 
 
 class Receiver:
-    """`answers` are the next status codes; then 200. `retry_after` is a header of answers that are not 200."""
+    """`answers` are the next status codes; then 200. `retry_after` is a header of answers that are not 200, `delay` the
+    seconds before an answer."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -20,6 +22,7 @@ class Receiver:
         self.attempts = 0
         self.answers: list[int] = []
         self.retry_after: str | None = None
+        self.delay = 0.0
 
 
 @contextmanager
@@ -33,6 +36,11 @@ def receiving() -> Iterator[Receiver]:
             status = receiver.answers.pop(0) if receiver.answers else 200
             if status == 200:
                 receiver.texts.append(body["text"])
+            time.sleep(receiver.delay)
+            with suppress(BrokenPipeError, ConnectionResetError):
+                self._answer(status)
+
+        def _answer(self, status: int) -> None:
             self.send_response(status)
             if receiver.retry_after is not None and status != 200:
                 self.send_header("Retry-After", receiver.retry_after)

@@ -10,7 +10,7 @@ WHERE bucket <= clock_timestamp() - %(width)s - %(settled)s
         OR bucket = ANY (ARRAY(
             SELECT refreshed.bucket FROM ticks_platform.candle_refresh AS refreshed
             WHERE candle = %(candle)s AND refreshed_at > %(since)s
-            ORDER BY refreshed.bucket DESC LIMIT 2000
+            ORDER BY refreshed.bucket DESC LIMIT %(most)s
         ))
     )
 GROUP BY bucket

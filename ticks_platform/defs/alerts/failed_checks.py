@@ -39,8 +39,9 @@ def alert_failed_checks() -> dg.Definitions:
             judged.add(name)
             if not evaluation.passed:
                 failing.append(_trouble(name, evaluation))
-        told.follow(failing, now=time.time(), is_unknown=lambda name: name not in judged)
-        return dg.SensorResult(skip_reason=deliver(told, ticks_alerts), cursor=told.dump())
+        now = time.time()
+        told.follow(failing, now=now, is_unknown=lambda name: name not in judged)
+        return dg.SensorResult(skip_reason=deliver(told, ticks_alerts, now=now), cursor=told.dump())
 
     return dg.Definitions(sensors=[sensor] if is_on() else [])
 

@@ -47,10 +47,11 @@ def short(text: str) -> str:
     return html.escape(text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 2] + " …", quote=False)
 
 
-def deliver(told: Told, alerts: AlertsResource) -> str:
+def deliver(told: Told, alerts: AlertsResource, *, now: float) -> str:
     """Post what waits; says what was done. What the webhook does not take now keeps waiting."""
     try:
-        posted = told.post(alerts.post)
+        posted = told.post(alerts.post, now=now)
     except WebhookError as error:
         return f"{error}; {len(told.waiting)} messages wait, and are posted later"
-    return f"posted: {posted}" if posted else "nothing to tell"
+    left = f"{len(told.waiting)} messages wait, and are posted later" if told.waiting else ""
+    return "; ".join(filter(None, (f"posted: {posted}" if posted else "", left))) or "nothing to tell"

@@ -36,7 +36,8 @@ def alert_troubles() -> dg.Definitions:
         told = Told.load(context.cursor)
         seen = troubles.look(watcher, ticks_database.database, feeds)
         found = [trouble._replace(text=short(trouble.text)) for trouble in seen.troubles]
-        told.follow(found, now=time.time(), is_unknown=seen.is_unknown)
-        return dg.SensorResult(skip_reason=deliver(told, ticks_alerts), cursor=told.dump())
+        now = time.time()
+        told.follow(found, now=now, is_unknown=seen.is_unknown, why_over=seen.why_over)
+        return dg.SensorResult(skip_reason=deliver(told, ticks_alerts, now=now), cursor=told.dump())
 
     return dg.Definitions(sensors=[sensor])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import dagster as dg
 from pydantic import Field
 
-from ticks_platform.defs.common.labels import REFRESH_POOL
+from ticks_platform.defs.common.labels import LONG_BY_HAND, REFRESH_POOL
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.feeds.primary import names_of
@@ -114,7 +114,7 @@ def apply_primary_feeds() -> dg.Definitions:
     @dg.job(
         name="apply_primary_feeds",
         executor_def=dg.in_process_executor,
-        tags={"dagster/max_runtime": str(24 * 3600)},
+        tags=LONG_BY_HAND,
         description=(
             "Makes the stored ticks agree with feeds.yaml about which feeds are primary: after `candles: false` was "
             "moved from one feed to another, the candles of all days are made of the other one's ticks. Feeds that are "

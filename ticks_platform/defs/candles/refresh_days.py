@@ -1,45 +1,46 @@
-"""Refreshing the candles of days that a user selects."""
+"""The job that refreshes the candles of days that a user names."""
+
+from datetime import timedelta
 
 import dagster as dg
 
-from ticks_platform.defs.common.labels import KINDS, OWNERS, REFRESH_POOL, defined_in
-from ticks_platform.defs.common.partitions import DAYS
+from ticks_platform.defs.common.labels import FOR_OPERATORS, MAX_RUNTIME, REFRESH_POOL
+from ticks_platform.defs.common.partitions import day_fields, midnight, selected_days
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.timescale.candles import late_ticks
-from ticks_platform.timescale.candles.candles import ONE_DAY
 
 
 @dg.definitions
-def candle_refresh() -> dg.Definitions:
-    """The asset `candle_refresh`, whose partitions are days."""
+def refresh_days() -> dg.Definitions:
+    """The job `refresh_days`."""
 
-    @dg.asset(
-        name="candle_refresh",
-        deps=[ONE_DAY.name],
-        group_name="candles",
-        owners=OWNERS,
-        kinds=KINDS,
+    @dg.op(
+        name="refresh_days_op",
         pool=REFRESH_POOL,
-        partitions_def=DAYS,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        metadata=defined_in("schema/candle_refresh.sql"),
-        description=(
-            "The candles of the selected days, UTC, in every level: whatever has changed is refreshed, as far as the "
-            "ticks are still there. Not needed in everyday use: policies and catch_up refresh by themselves. Meant "
-            "for history that was written past the loader, and for whoever wants to be sure of some days."
-        ),
+        out=dg.Out(dg.Nothing),
+        config_schema=day_fields(),
+        description="Refreshes what has changed in the days, in every level of the candles.",
     )
-    def asset(context: dg.AssetExecutionContext, ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
-        begin, end = context.partition_time_window
+    def refresh(context: dg.OpExecutionContext, ticks_database: DatabaseResource) -> None:
+        days = selected_days(context.op_config)
+        begin, end = midnight(days[0]), midnight(days[-1]) + timedelta(days=1)
         with ticks_database.autocommit() as cursor:
             counted = late_ticks.refresh_days(cursor, begin, end)
-        return dg.MaterializeResult(
-            metadata={
-                "from": str(begin),
-                "to": str(end),
-                "days": (end - begin).days,
-                **{f"{name} candles": number for name, number in counted.items()},
-            }
-        )
+        found = {"days": len(days), **{f"{name} candles": number for name, number in counted.items()}}
+        context.add_output_metadata({"from": str(begin), "to": str(end), **found})
+        context.log.info(f"{begin} to {end}: " + ", ".join(f"{number} {name}" for name, number in found.items()))
 
-    return dg.Definitions(assets=[asset])
+    @dg.job(
+        name="refresh_days",
+        executor_def=dg.in_process_executor,
+        tags={**FOR_OPERATORS, **MAX_RUNTIME},
+        description=(
+            "Refreshes the candles of the days, UTC, in every level: whatever has changed, as far as the ticks are "
+            "still there. Not needed in everyday use: policies and catch_up refresh by themselves. Meant for history "
+            "that was written past the loader, and for whoever wants to be sure of some days."
+        ),
+    )
+    def job() -> None:
+        refresh()
+
+    return dg.Definitions(jobs=[job])

@@ -39,13 +39,27 @@ class Reported:
 
     def is_due(self, now: float) -> bool:
         """Whether a report is due that comes every few minutes."""
-        return (now + BEFORE_CHECKS) // PERIOD > (self.materialized + BEFORE_CHECKS) // PERIOD
+        # It cannot have been in the future: this machine's clock was set back.
+        return (
+            now < self.materialized or (now + BEFORE_CHECKS) // PERIOD > (self.materialized + BEFORE_CHECKS) // PERIOD
+        )
 
-    def changes(self, closed: Mapping[datetime, str], *, oldest: datetime) -> list[datetime]:
-        """The buckets that are not as they were, which are then remembered; those before `oldest` only for a while."""
+    def changes(
+        self, closed: Mapping[datetime, str], *, oldest: datetime, seen_from: datetime | None = None
+    ) -> list[datetime]:
+        """The buckets that are not as they were, which are then remembered; those before `oldest` only for a while.
+
+        `closed` has all buckets after `seen_from`: one that is missing has lost its last candle.
+        """
         found = {_key(bucket): zlib.crc32(digest.encode()) for bucket, digest in closed.items()}
         changed = [bucket for bucket in closed if self.digests.get(_key(bucket)) != f"{found[_key(bucket)]:x}"]
-        kept = {key: digest for key, digest in self.digests.items() if int(key) >= oldest.timestamp()}
+        gone = set[str]()
+        if seen_from is not None:
+            gone = {key for key in self.digests if int(key) > seen_from.timestamp() and key not in found}
+            changed += [datetime.fromtimestamp(int(key), tz=timezone.utc) for key in gone]
+        kept = {
+            key: digest for key, digest in self.digests.items() if int(key) >= oldest.timestamp() and key not in gone
+        }
         self.digests = {**kept, **{key: f"{digest:x}" for key, digest in found.items()}}
         return sorted(changed)
 

@@ -83,6 +83,9 @@ class Reporter:
             with self._database.transaction() as cursor:
                 reports.limit_statements(cursor)
                 work(cursor, reported)
+        except psycopg2.errors.InsufficientPrivilege as error:
+            reported.asked = self._now
+            self.notes.append(f"{subject}: {str(error).strip()}")
         except psycopg2.errors.QueryCanceled:
             reported.asked = self._now
             self.notes.append(f"{subject}: the database did not answer within {reports.STATEMENT_SECONDS} s")
@@ -91,14 +94,15 @@ class Reporter:
 
     def _is_worth_asking(self, subject: str, reported: Reported) -> bool:
         if subject in LOOK:
-            looked = moment(reported.looked)
-            pause = LOOK[subject] if reported.materialized else AGAIN
-            # The database's clock may be ahead of this machine's.
-            return looked is None or not 0 <= self._now - looked.timestamp() < pause
+            return self._is_past(reported, LOOK[subject] if reported.materialized else AGAIN)
         if subject in ROWS:
-            return self._now - reported.asked >= ROWS_PERIOD
+            return self._is_past(reported, ROWS_PERIOD)
         # The first report as soon as there is one; where a later look found nothing new, another one in a minute.
-        return reported.is_due(self._now) and (not reported.materialized or self._now - reported.asked >= AGAIN)
+        return reported.is_due(self._now) and (not reported.materialized or self._is_past(reported, AGAIN))
+
+    def _is_past(self, reported: Reported, pause: float) -> bool:
+        """Whether the pause after the last question is over. By this machine's clock, which may have been set back."""
+        return not 0 <= self._now - reported.asked < pause
 
     def _ticks(self, cursor: Cursor, reported: Reported) -> None:
         feeds = reports.feeds(cursor, self._settings.feeds)
@@ -126,7 +130,9 @@ class Reporter:
             return
         newest, now = moment(reported.newest), server_clock.now(cursor)
         running = report_metadata.running_words(reports.feeds(cursor, self._settings.feeds))
-        is_old = newest is not None and found.closed <= newest and not reported.corrected
+        # A minute that is not over yet is nothing that is missing: the first two reports may be seconds apart.
+        is_quiet = now >= found.closed + 2 * ONE_MINUTE.bucket
+        is_old = is_quiet and newest is not None and found.closed <= newest and not reported.corrected
         words = f"nothing new since {_minute_of(found.closed)}: {running}" if is_old else running
         if is_old and words == reported.words:
             # Said once is enough, and nothing that is made of minutes has anything to do.
@@ -135,7 +141,7 @@ class Reporter:
             return
         metadata = {"state": words, **report_metadata.of_candles(ONE_MINUTE, found, self._now)}
         if newest is not None:
-            late = reports.late_hours(cursor, (moment(reported.looked) or now) - MARGIN)
+            late = reports.late_hours(cursor, min(moment(reported.looked) or now, now) - MARGIN)
             hours = {*late, *(datetime.fromisoformat(hour) for hour in reported.corrected)}
             end = found.closed + ONE_MINUTE.bucket
             spans = [(newest + ONE_MINUTE.bucket, end), *((hour, min(hour + ONE_HOUR.bucket, end)) for hour in hours)]
@@ -156,19 +162,23 @@ class Reporter:
         """Report hours or days once they are closed, and again when they are corrected. Returns the corrected ones."""
         now = server_clock.now(cursor)
         since = moment(reported.looked)
-        closed = reports.closed_buckets(cursor, candle, (since or now) - MARGIN)
-        changed = reported.changes(closed, oldest=now - 2 * reports.WINDOWS[candle.name])
-        reported.looked = now.isoformat()
+        # Not later than now: the database's clock may have been set back.
+        closed = reports.closed_buckets(cursor, candle, min(since or now, now) - MARGIN)
+        window = reports.WINDOWS[candle.name]
+        changed = reported.changes(closed, oldest=now - 2 * window, seen_from=now - window + candle.bucket)
+        reported.looked, reported.asked = now.isoformat(), self._now
         newest = moment(reported.newest)
         if not changed and reported.materialized:
             return []
         found = reports.candles(cursor, candle, preferred=self._settings.symbols, limit=report_metadata.ROWS)
-        if found is None:
+        if found is None and not changed:
             return []
-        metadata = report_metadata.of_candles(candle, found, self._now)
+        # Without a candle of the last days, such as in a history that was loaded, there is nothing to draw.
+        metadata = {} if found is None else report_metadata.of_candles(candle, found, self._now)
         newly = [bucket for bucket in changed if newest is None or bucket > newest]
         corrected = [bucket for bucket in changed if bucket not in newly]
-        if since is not None:
+        # Where more were refreshed than are looked at, some of which have no candle any more, all may have changed.
+        if since is not None and len(closed) < reports.MOST_REFRESHED // 2:
             metadata |= report_metadata.changed((begin, begin + candle.bucket) for begin in changed)
             metadata |= {"corrected buckets": len(corrected)}
         words = f"{len(newly)} newly closed, {len(corrected)} corrected" if changed else "the first one is open"

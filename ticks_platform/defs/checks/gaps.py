@@ -17,7 +17,7 @@ def gaps_are_closed(subject: Subject) -> Verdict:
         now = server_clock.now(cursor)
     bring_up_to_date(subject.database, feeds, now)
     with subject.database.transaction() as cursor:
-        found = gap_reports.totals(cursor, feeds, now=now, states=["open"]).get("open")
+        found = gap_reports.totals(cursor, feeds, now=now).get("open")
         newest = gap_reports.newest(cursor, feeds, now=now, limit=EXAMPLES, states=("open",))
     count, ongoing, seconds = (found.gaps, found.going_on, found.seconds) if found else (0, 0, 0.0)
     metadata: Metadata = {

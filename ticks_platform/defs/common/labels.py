@@ -13,7 +13,11 @@ OWNERS = ["team:market-data"]
 KINDS = {"timescaledb", "postgres"}
 MAX_RUNTIME = {"dagster/max_runtime": "3600"}
 """Seconds after which run monitoring fails a run: a run whose machine died would stay in flight for ever."""
-URGENT = {"dagster/priority": "10"}
+FOR_OPERATORS = {"for": "operators"}
+"""Of jobs that a person launches; the other ones are launched by schedules and sensors."""
+LONG_BY_HAND = {**FOR_OPERATORS, "dagster/max_runtime": str(24 * 3600)}
+"""Of jobs that a person launches and that may read everything."""
+URGENT = {**FOR_OPERATORS, "dagster/priority": "10"}
 """Of jobs that a person has launched about a feed and waits for: before all others in the queue."""
 INGESTION = {"dagster/priority": "5"}
 """Of the runs that receive: before routine ones, which have none."""

@@ -1,11 +1,46 @@
-"""Partitions of assets and jobs: feeds and days."""
+"""Which feed and which days a run is about: the partitions of jobs, and what the launchpad asks for."""
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
 
 import dagster as dg
 
 from ticks_platform.feeds.settings import PlatformSettings
 
-DAYS = dg.DailyPartitionsDefinition(start_date="2015-01-01", end_offset=1)
-"""Days, UTC, up to today. The first one is the oldest that can be selected for a backfill."""
+
+def day_fields() -> dict[str, dg.Field]:
+    """The config of an op about days: `first_day`, which is required, and `last_day`.
+
+    Days are no partitions: all days of years would be shown as missing, though nothing has to be done about them.
+    """
+    return {
+        "first_day": dg.Field(str, description="The first day, UTC, such as `2026-03-02`."),
+        "last_day": dg.Field(
+            dg.Noneable(str), default_value=None, is_required=False, description="The last day; the first one if null."
+        ),
+    }
+
+
+def selected_days(config: Mapping[str, Any]) -> list[date]:
+    """The days of `day_fields`, oldest first. Raises Failure, which says what to write, when they are none."""
+    first = _day("first_day", config["first_day"])
+    last = first if config.get("last_day") is None else _day("last_day", config["last_day"])
+    if last < first:
+        raise dg.Failure(f"last_day {last} is before first_day {first}")
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def _day(name: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise dg.Failure(f"{name}: {text!r} is no day; write it as 2026-03-02") from None
+
+
+def midnight(day: date) -> datetime:
+    """The begin of a day, UTC."""
+    return datetime(day.year, day.month, day.day, tzinfo=timezone.utc)
 
 
 def feed_config(settings: PlatformSettings, op: str) -> dg.PartitionedConfig[dg.StaticPartitionsDefinition]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import time
 from collections.abc import Collection, Iterator
@@ -32,6 +33,8 @@ FREE_SHARE = 0.25
 """Share of a SQLite file that has to be free before it is made smaller; less is used again soon."""
 FREE_BYTES = 1_000_000
 """How much has to be free at least."""
+ROOM_BYTES = 256 << 20
+"""Bytes of the disk that stay free while a file is made smaller."""
 
 _events = SqlEventLogStorageTable.c
 _results = AssetCheckExecutionsTable.c
@@ -117,7 +120,9 @@ def compact(instance: dg.DagsterInstance) -> int:
             ((pages,),) = connection.execute("PRAGMA page_count")
             ((free,),) = connection.execute("PRAGMA freelist_count")
             ((size,),) = connection.execute("PRAGMA page_size")
-            if free > FREE_SHARE * pages and free * size > FREE_BYTES:
+            # It is written anew beside itself: journals on a disk that is nearly full need the room more.
+            has_room = shutil.disk_usage(path.parent).free > 3 * pages * size + ROOM_BYTES
+            if has_room and free > FREE_SHARE * pages and free * size > FREE_BYTES:
                 connection.execute("VACUUM")
                 freed += free * size
     return freed

@@ -31,7 +31,10 @@ def purging(platform: dg.Definitions) -> dg.Definitions:
     def purge(context: dg.OpExecutionContext) -> None:
         keep = load_policies(file).dagster_history
         instance = context.instance
-        purged = runs.purge(instance, runs.surplus(instance, keep, jobs=jobs, assets=assets))
+        origin = context.run.remote_job_origin
+        location = origin.location_name if origin is not None else None
+        surplus = runs.surplus(instance, keep, jobs=jobs, assets=assets, location=location)
+        purged = runs.purge(instance, surplus)
         orphans = runs.delete_orphans(instance)
         rows = events.purge(instance, keep, assets=assets)
         events.purge_skipped_ticks(instance, names=instigators)

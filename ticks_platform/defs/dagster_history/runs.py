@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+import uuid
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
@@ -31,12 +32,17 @@ _events = SqlEventLogStorageTable.c
 
 
 def surplus(
-    instance: dg.DagsterInstance, keep: DagsterHistory, *, jobs: Collection[str], assets: Collection[dg.AssetKey]
+    instance: dg.DagsterInstance,
+    keep: DagsterHistory,
+    *,
+    jobs: Collection[str],
+    assets: Collection[dg.AssetKey],
+    location: str | None = None,
 ) -> Iterator[str]:
     """The ids of finished runs that are not kept, newest first.
 
-    Of runs of these jobs, and of runs that were launched for some of these assets alone, such as by automation. Each
-    job and partition has its own newest runs.
+    Of runs of these jobs in this code location (another one may have jobs of the same names), and of runs that were
+    launched for some of these assets alone, such as by automation. Each job and partition has its own newest runs.
     """
     cutoff = time.time() - keep.days * 86400
     seen: Counter[tuple[str, str | None, bool]] = Counter()
@@ -45,7 +51,8 @@ def surplus(
         cursor = records[-1].dagster_run.run_id
         for record in records:
             run = record.dagster_run
-            if run.job_name not in jobs and not _is_of(run, assets):
+            is_ours = run.job_name in jobs and _is_in(run, location)
+            if not is_ours and not _is_of(run, assets):
                 continue
             succeeded = run.status is dg.DagsterRunStatus.SUCCESS
             key = (run.job_name, run.tags.get(PARTITION_TAG), succeeded)
@@ -53,6 +60,11 @@ def surplus(
             ended_at = record.end_time or record.create_timestamp.timestamp()
             if seen[key] > (keep.runs if succeeded else keep.failed_runs) or ended_at < cutoff:
                 yield run.run_id
+
+
+def _is_in(run: dg.DagsterRun, location: str | None) -> bool:
+    origin = run.remote_job_origin
+    return origin is None or location is None or origin.location_name == location
 
 
 def _is_of(run: dg.DagsterRun, assets: Collection[dg.AssetKey]) -> bool:
@@ -83,11 +95,12 @@ def _delete_events(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> None
             storage.delete_events(run_id)
         return
     materialized = _events.dagster_event_type == dg.DagsterEventType.ASSET_MATERIALIZATION.value
-    # Which partitions are materialized is known by these events alone; of an asset without partitions, the latest
-    # materialization is also in the table of assets.
+    # Which partitions are materialized is known by these events alone. Of an asset without partitions, the latest
+    # materialization is also in the table of assets; but `changed_buckets` has to see that a run made one, which may
+    # have changed all, among the reports that have no run.
     latest = (
         sa.select(sa.func.max(_events.id))
-        .where(materialized, _events.partition.is_not(None))
+        .where(materialized, _events.run_id != "")
         .group_by(_events.asset_key, _events.partition)
     )
     of_these = sa.and_(_events.run_id.in_(run_ids), _events.id.not_in(latest))
@@ -116,6 +129,13 @@ def delete_files(instance: dg.DagsterInstance, run_id: str) -> None:
             shard.with_suffix(suffix).unlink(missing_ok=True)
 
 
+def _is_run_id(name: str) -> bool:
+    try:
+        return str(uuid.UUID(name)) == name
+    except ValueError:
+        return False
+
+
 def delete_orphans(instance: dg.DagsterInstance) -> int:
     """Delete the files of runs that this instance does not know any more. Returns of how many runs.
 
@@ -131,7 +151,7 @@ def delete_orphans(instance: dg.DagsterInstance) -> int:
     for path in (path for folder in folders if folder.is_dir() for path in folder.iterdir()):
         name = path.name.partition(".")[0]
         # Run ids are UUIDs; `index` and whatever else is there is not ours to delete.
-        if len(name) == 36 and name.count("-") == 4:
+        if _is_run_id(name):
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < before:
                     found.add(name)

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from ticks_platform.defs.common.bring_up import scheduled_job
+from ticks_platform.defs.common.first_reports import report_first
 from ticks_platform.defs.common.labels import KINDS, LIVE, OWNERS, defined_in
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
@@ -20,6 +21,9 @@ from ticks_platform.timescale.gap_reports import GapRow
 
 ROWS = 500
 """Newest gaps that the table is made of: those that symbols have in common are one row."""
+
+SETTLED = timedelta(hours=24)
+"""How far back gaps are counted that are not open any more; those of years are not read."""
 
 FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(minutes=40), fail_window=timedelta(hours=2))
 """keep_gaps brings it up to date every quarter of an hour."""
@@ -49,7 +53,7 @@ def feed_gaps() -> dg.Definitions:
             "candle comes from, or why there is none."
         ),
     )
-    def asset(ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
+    def asset(context: dg.AssetExecutionContext, ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
         with ticks_database.transaction() as cursor:
             now = server_clock.now(cursor)
             sql_files.apply(cursor, *sql_files.CANDLE_REASONS)
@@ -57,6 +61,9 @@ def feed_gaps() -> dg.Definitions:
         for feed in feeds:
             with ticks_database.transaction() as cursor:
                 gaps.forget_old(cursor, feed, now=now)
+        # After those that it is made of, in bring_up too: what has nothing to do yet is not missing.
+        report_first(context.instance, "corporate_actions", "true_up")
+        report_first(context.instance, "gap_repair", partitions=feeds)
         return dg.MaterializeResult(data_version=LIVE, metadata=gaps_metadata(ticks_database, feeds, now))
 
     return dg.Definitions(assets=[asset])
@@ -86,13 +93,14 @@ def gaps_metadata(ticks_database: DatabaseResource, feeds: Sequence[str], now: d
     """What the page of `feed_gaps` shows: numbers, the newest gaps, and each feed along time."""
     with ticks_database.transaction() as cursor:
         rows = gap_reports.newest(cursor, feeds, now=now, limit=ROWS)
-        totals = gap_reports.totals(cursor, feeds, now=now)
+        totals = gap_reports.totals(cursor, feeds, now=now, since=now - SETTLED)
         pictures = {f"timeline of {feed}": timeline(cursor, feed, now) for feed in feeds}
+    settled = {state: total for state, total in totals.items() if state != "open"}
     return {
-        "gaps open": 0,
-        **{f"gaps {state}": total.gaps for state, total in totals.items()},
+        "gaps open": totals["open"].gaps if "open" in totals else 0,
         "seconds open": round(totals["open"].seconds, 1) if "open" in totals else 0.0,
-        "rows repaired": sum(total.rows_repaired for total in totals.values()),
+        **{f"gaps {state}, 24 hours": total.gaps for state, total in settled.items()},
+        "rows repaired, 24 hours": sum(total.rows_repaired for total in settled.values()),
         "newest gaps": dg.MetadataValue.md(_table(rows)),
         **{name: picture for name, picture in pictures.items() if picture is not None},
     }

@@ -1,12 +1,12 @@
-"""Repair of gaps from the providers' histories: by itself after a reconnect, and for any days that a user selects."""
+"""Repair of gaps from the providers' histories, by itself after a reconnect."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
 from ticks_platform.defs.common.labels import KINDS, LIVE, OWNERS, REFRESH_POOL, as_in_sync, defined_in
-from ticks_platform.defs.common.partitions import DAYS, feeds_of
+from ticks_platform.defs.common.partitions import feeds_of
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource, IngestionResource
 from ticks_platform.defs.gaps.feed_gaps import gaps_metadata
@@ -27,19 +27,21 @@ COMPARED = timedelta(hours=2)
 """How far back candles are compared with their ticks after a repair; older hours only if they changed."""
 
 
-def _no_history(feed: FeedSettings) -> str:
+def no_history(feed: FeedSettings) -> str:
+    """Why nothing of this feed can be fetched."""
     return f"provider {feed.provider} offers no history of what this feed streams"
 
 
-def _fetch(
+def fetch(
     context: dg.OpExecutionContext,
     ticks_database: DatabaseResource,
     feed: FeedSettings,
     history: History | None,
     intervals: list[SymbolInterval],
 ) -> None:
+    """Request these intervals, and the open gaps, within the feed's budget. Raises Failure in words."""
     if history is None:
-        reason = _no_history(feed)
+        reason = no_history(feed)
         with ticks_database.transaction() as cursor:
             given_up = repair_gaps.give_up_all(cursor, feed.name, reason)
         context.log.info(f"feed '{feed.name}': {reason}; {given_up} gaps cannot be repaired")
@@ -60,7 +62,8 @@ def _fetch(
     )
 
 
-def _history(ticks_ingestion: IngestionResource, feed: FeedSettings) -> History | None:
+def history_of(ticks_ingestion: IngestionResource, feed: FeedSettings) -> History | None:
+    """What the feed's provider offers, None where that is nothing. Raises Failure where a setting is missing."""
     try:
         return ticks_ingestion.history(feed)
     except SettingsError as error:
@@ -80,39 +83,7 @@ def fetch_gaps(
 ) -> None:
     """What a run does not finish, the next one continues."""
     feed = ticks_ingestion.settings(context.partition_key).feeds[0]
-    _fetch(context, ticks_database, feed, _history(ticks_ingestion, feed), [])
-
-
-@dg.op(
-    ins={"start": dg.In(dg.Nothing)},
-    out=dg.Out(dg.Nothing),
-    description="Requests the selected days of the selected feeds from the provider's history, and loads the answers.",
-)
-def fetch_days(
-    context: dg.OpExecutionContext, ticks_database: DatabaseResource, ticks_ingestion: IngestionResource
-) -> None:
-    """What a run does not finish, gap_repair continues."""
-    for name, days in _selected(context).items():
-        feed = ticks_ingestion.settings(name).feeds[0]
-        history = _history(ticks_ingestion, feed)
-        if history is None:
-            raise dg.Failure(f"feed '{name}': {_no_history(feed)}")
-        with ticks_database.transaction() as cursor:
-            first, last = repair.whole_minutes(feed, history, now=server_clock.now(cursor))
-        spans = [(max(day, first), min(day + timedelta(days=1), last)) for day in days]
-        intervals = [
-            SymbolInterval(symbol, *span) for span in spans for symbol in feed.asked_symbols() if span[0] < span[1]
-        ]
-        _fetch(context, ticks_database, feed, history, intervals)
-
-
-def _selected(context: dg.OpExecutionContext) -> dict[str, list[datetime]]:
-    days: dict[str, list[datetime]] = {}
-    for key in context.partition_keys:
-        assert isinstance(key, dg.MultiPartitionKey)
-        day = datetime.strptime(key.keys_by_dimension["day"], "%Y-%m-%d").replace(tzinfo=timezone.utc)
-        days.setdefault(key.keys_by_dimension["feed"], []).append(day)
-    return days
+    fetch(context, ticks_database, feed, history_of(ticks_ingestion, feed), [])
 
 
 @dg.op(
@@ -128,15 +99,16 @@ def settle_gaps(
     context: dg.OpExecutionContext, ticks_database: DatabaseResource, ticks_ingestion: IngestionResource
 ) -> None:
     """Close the gaps once the candles agree with their ticks."""
-    names = [context.partition_key] if not _is_of_days(context) else list(_selected(context))
-    metadata: dict[str, Any] = {}
-    for name in names:
-        feed = ticks_ingestion.settings(name).feeds[0]
-        history = _history(ticks_ingestion, feed)
-        if history is not None:
-            found = _settle(ticks_database, feed, history)
-            metadata |= found if len(names) == 1 else {f"{name}: {label}": value for label, value in found.items()}
-    context.add_output_metadata(metadata)
+    settle(context, ticks_database, ticks_ingestion, context.partition_key)
+
+
+def settle(
+    context: dg.OpExecutionContext, ticks_database: DatabaseResource, ticks_ingestion: IngestionResource, name: str
+) -> None:
+    """Refresh what was fetched of this feed, close its gaps, and show both."""
+    feed = ticks_ingestion.settings(name).feeds[0]
+    history = history_of(ticks_ingestion, feed)
+    context.add_output_metadata(_settle(ticks_database, feed, history) if history is not None else {})
     _show_gaps(context, ticks_database, ticks_ingestion.feeds())
 
 
@@ -150,10 +122,6 @@ def _show_gaps(context: dg.OpExecutionContext, ticks_database: DatabaseResource,
     version = (made.tags or {}).get("dagster/data_version", "") if made is not None else ""
     sources = {"stocks_real_time": LIVE.value, "one_minute_candle": LIVE.value, "market_calendar": version}
     context.log_event(dg.AssetMaterialization("feed_gaps", metadata=metadata, tags=as_in_sync(sources)))
-
-
-def _is_of_days(context: dg.OpExecutionContext) -> bool:
-    return isinstance(context.partition_keys[0], dg.MultiPartitionKey)
 
 
 def _settle(ticks_database: DatabaseResource, feed: FeedSettings, history: History) -> dict[str, Any]:
@@ -205,29 +173,5 @@ def gap_repair() -> dg.Definitions:
     )
     def asset(gaps: Any) -> Any:
         return settle_gaps(start=fetch_gaps(start=gaps))
-
-    return dg.Definitions(assets=[asset])
-
-
-@dg.definitions
-def history_backfill() -> dg.Definitions:
-    """The asset `history_backfill`, a partition for each feed and day."""
-
-    @dg.graph_asset(
-        name="history_backfill",
-        ins={"ticks": dg.AssetIn("stocks_real_time", dagster_type=dg.Nothing)},
-        partitions_def=dg.MultiPartitionsDefinition({"feed": feeds_of(feed_settings()), "day": DAYS}),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        group_name="repair",
-        owners=OWNERS,
-        kinds=KINDS,
-        metadata=defined_in("schema/feed_repair.sql"),
-        description=(
-            "Selected days, UTC, of a feed's history, for all of its symbols: fetched as gaps are, within the same "
-            "budget, and nothing that was fetched before. What one run does not finish, gap_repair continues."
-        ),
-    )
-    def asset(ticks: Any) -> Any:
-        return settle_gaps(start=fetch_days(start=ticks))
 
     return dg.Definitions(assets=[asset])

@@ -1,7 +1,6 @@
-"""The true-up in Dagster: the asset, a partition for each feed and day, the job and the sensor that launches it."""
+"""The true-up in Dagster: the asset, the job and the sensor that launches it."""
 
 import time
-from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
@@ -9,7 +8,7 @@ import dagster as dg
 
 from ticks_platform.defs.common.bring_up import reason_to_skip, unreachable
 from ticks_platform.defs.common.labels import KINDS, MAX_RUNTIME, OWNERS, REFRESH_POOL, defined_in
-from ticks_platform.defs.common.partitions import DAYS, feeds_of
+from ticks_platform.defs.common.partitions import day_fields, selected_days
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource, IngestionResource
 from ticks_platform.defs.common.runs import reason_to_wait
@@ -28,13 +27,6 @@ INTERVAL = 60
 """Seconds between looks at what there is to do."""
 
 JOB = "true_up_day"
-
-
-def _selected(context: dg.OpExecutionContext) -> Iterator[tuple[str, date]]:
-    """The selected days of the selected feeds, oldest first."""
-    for key in sorted(context.partition_keys):
-        assert isinstance(key, dg.MultiPartitionKey)
-        yield key.keys_by_dimension["feed"], date.fromisoformat(key.keys_by_dimension["day"])
 
 
 def _feed(ticks_ingestion: IngestionResource, name: str) -> tuple[FeedSettings, History | None]:
@@ -57,6 +49,7 @@ def _reason(ticks_database: DatabaseResource, feed: FeedSettings, history: Histo
 @dg.op(
     ins={"start": dg.In(dg.Nothing)},
     out=dg.Out(dg.Nothing),
+    config_schema={"feed": str, **day_fields()},
     description=(
         "Requests from the provider's history what the symbols of the day wait for, within the feed's budget: their "
         "minute bars, or the trades of minutes that differ. Loads the answers: each page once, whatever ends the run "
@@ -68,8 +61,9 @@ def fetch_day(
 ) -> None:
     """What a run does not finish, the next one continues."""
     ends_at = time.monotonic() + RUN_SECONDS
-    for name, day in _selected(context):
-        feed, history = _feed(ticks_ingestion, name)
+    name = context.op_config["feed"]
+    feed, history = _feed(ticks_ingestion, name)
+    for day in selected_days(context.op_config):
         reason = _reason(ticks_database, feed, history, day)
         if reason is not None or history is None:
             context.log.info(f"feed '{name}', {day}: {reason}")
@@ -95,6 +89,7 @@ def fetch_day(
     pool=REFRESH_POOL,
     ins={"start": dg.In(dg.Nothing)},
     out=dg.Out(dg.Nothing),
+    config_schema={"feed": str, **day_fields()},
     description=(
         "Refreshes the candles of the day and compares those of the symbols whose data is loaded with the provider's "
         "bars. Trades of the minutes that differ are requested by the next run; the others are done."
@@ -105,9 +100,9 @@ def compare_day(
 ) -> None:
     """Say how the selected days stand."""
     metadata: dict[str, Any] = {}
-    selected = list(_selected(context))
-    for name, day in selected:
-        feed, history = _feed(ticks_ingestion, name)
+    name, selected = context.op_config["feed"], selected_days(context.op_config)
+    feed, history = _feed(ticks_ingestion, name)
+    for day in selected:
         reason = _reason(ticks_database, feed, history, day)
         if reason is None and history is not None:
             try:
@@ -118,8 +113,9 @@ def compare_day(
                 raise dg.Failure(f"feed '{name}', {day}: {error}") from error
         with ticks_database.transaction() as cursor:
             found = _metadata(true_up_days.report(cursor, feed, day), reason)
-        metadata |= found if len(selected) == 1 else {f"{name}, {day}: {label}": each for label, each in found.items()}
-    context.add_output_metadata(metadata)
+        metadata |= found if len(selected) == 1 else {f"{day}: {label}": each for label, each in found.items()}
+    days = str(selected[0]) if len(selected) == 1 else f"{selected[0]} to {selected[-1]}"
+    context.add_output_metadata({"feed": name, "day": days, **metadata})
 
 
 def _metadata(report: Report, reason: str | None) -> dict[str, Any]:
@@ -140,16 +136,25 @@ def _metadata(report: Report, reason: str | None) -> dict[str, Any]:
     }
 
 
+def config_of(feed: str, day: date) -> dict[str, Any]:
+    """The config of a run that trues up this day."""
+    return {"ops": {"true_up": {"config": {"feed": feed, "first_day": day.isoformat()}}}}
+
+
 @dg.definitions
 def true_up_of_days() -> dg.Definitions:
     """The asset `true_up`, the job of its name, and the sensor `true_up_days`."""
     feeds = feed_settings().feeds
+    names = ", ".join(feed.name for feed in feeds)
+
+    @dg.config_mapping(config_schema={"feed": dg.Field(str, description=f"One of: {names}."), **day_fields()})
+    def config(asked: Any) -> dict[str, Any]:
+        return {op.name: {"config": dict(asked)} for op in (fetch_day, compare_day)}
 
     @dg.graph_asset(
         name="true_up",
         ins={"gaps": dg.AssetIn("feed_gaps", dagster_type=dg.Nothing)},
-        partitions_def=dg.MultiPartitionsDefinition({"feed": feeds_of(feed_settings()), "day": DAYS}),
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        config=config,
         group_name="repair",
         owners=OWNERS,
         kinds=KINDS,
@@ -157,8 +162,8 @@ def true_up_of_days() -> dg.Definitions:
         description=(
             "Trading days of a feed, checked after their end: providers cancel and correct trades without a word on "
             "the WebSocket. The provider's minute bars are fetched, one request a symbol, and the trades of the "
-            "minutes whose candles differ are fetched again. The sensor true_up_days does it by itself. The results "
-            "are in ticks_platform.feed_true_up and tick_correction."
+            "minutes whose candles differ are fetched again. The sensor true_up_days does it by itself; materializing "
+            "it asks for a feed and its days. The results are in ticks_platform.feed_true_up and tick_correction."
         ),
     )
     def asset(gaps: Any) -> Any:
@@ -194,9 +199,7 @@ def true_up_of_days() -> dg.Definitions:
             return unreachable(error)
         # No run key: it would be remembered for ever.
         requests = [
-            dg.RunRequest(
-                partition_key=dg.MultiPartitionKey({"feed": name, "day": due.day.isoformat()}), tags={REPAIR_TAG: name}
-            )
+            dg.RunRequest(run_config=config_of(name, due.day), tags={REPAIR_TAG: name})
             for name, due in decisions.items()
             if due.day is not None
         ]

@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 import dagster as dg
 from pydantic import Field
 
+from ticks_platform.defs.common.labels import LONG_BY_HAND
 from ticks_platform.defs.common.partitions import feeds_of, selected_feed
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
@@ -51,7 +52,7 @@ def reload_rejected() -> dg.Definitions:
         name="reload_rejected",
         partitions_def=feeds_of(settings),
         executor_def=dg.in_process_executor,
-        tags={"dagster/max_runtime": str(24 * 3600)},
+        tags=LONG_BY_HAND,
         description=(
             "Loads the rejected events of one feed, which is its partition, again: after an upgrade that mends a "
             "connector, when a symbol was added to feeds.yaml, or when the table takes what it refused. Each event is "

@@ -20,11 +20,9 @@ TABLES = (
     "one_minute_candle",
     "one_hour_candle",
     "one_day_candle",
-    "candle_refresh",
     "feed_gaps",
     "gap_repair",
     "true_up",
-    "history_backfill",
 )
 """The assets that make what the role may read; grants come after them."""
 

@@ -5,7 +5,7 @@ from typing import Literal
 import dagster as dg
 from pydantic import Field
 
-from ticks_platform.defs.common.labels import REFRESH_POOL
+from ticks_platform.defs.common.labels import LONG_BY_HAND, REFRESH_POOL
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.timescale.adoption.adopt import adopt
@@ -58,7 +58,7 @@ def adopt_tables() -> dg.Definitions:
     @dg.job(
         name="adopt_tables",
         executor_def=dg.in_process_executor,
-        tags={"dagster/max_runtime": str(24 * 3600)},
+        tags=LONG_BY_HAND,
         description=(
             "Makes the tables of Timescale's tutorial the platform's, with all of their rows: stocks_real_time, "
             "company, and candles of these names. A dry run, unless dry_run is set to false in the launchpad, says "

@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from ticks_platform.defs.common.labels import REFRESH_POOL
+from ticks_platform.defs.common.labels import LONG_BY_HAND, REFRESH_POOL
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.feeds.renamed import former
@@ -104,7 +104,7 @@ def rename_symbols() -> dg.Definitions:
     @dg.job(
         name="rename_symbols",
         executor_def=dg.in_process_executor,
-        tags={"dagster/max_runtime": str(24 * 3600)},
+        tags=LONG_BY_HAND,
         description=(
             "Renames the stored history of symbols: what earlier releases called AAPL where feeds.yaml says "
             "AAPL:NASDAQ, coverage under `aapl`, or, with `renames`, a change of ticker. A dry run, unless dry_run is "

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from ticks_platform.defs.common.first_reports import report_first
 from ticks_platform.defs.common.labels import KINDS, LIVE, OWNERS, defined_in, live_page
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.defs.common.schema import table_metadata
@@ -26,7 +27,7 @@ def stocks_real_time() -> dg.Definitions:
         metadata={**defined_in("schema/stocks_real_time.sql"), **link},
         description=description,
     )
-    def asset(ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
+    def asset(context: dg.AssetExecutionContext, ticks_database: DatabaseResource) -> dg.MaterializeResult[None]:
         # Two transactions: the machinery waits for the leases of loaders, which wait for the locks of the tables.
         with ticks_database.transaction() as cursor:
             require_own_tables(cursor)
@@ -35,6 +36,8 @@ def stocks_real_time() -> dg.Definitions:
             sql_files.apply(cursor, *sql_files.MACHINERY)
         with ticks_database.transaction() as cursor:
             metadata = table_metadata(cursor, "stocks_real_time")
+        # Before `instrument`, which is made of it, and would be shown as not in sync.
+        report_first(context.instance, "instrument_reference")
         return dg.MaterializeResult(
             data_version=LIVE,
             metadata={**metadata, "database": ticks_database.database.description},

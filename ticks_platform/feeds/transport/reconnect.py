@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -31,6 +32,7 @@ from ticks_platform.feeds.transport.websocket import (
     CLOSE,
     DATA,
     PONG,
+    READ_SIZE,
     HandshakeFailedError,
     WebSocketConnection,
     connect,
@@ -266,17 +268,17 @@ class FeedConnection:
                         self._proof = None
                 elif opcode == CLOSE:
                     raise ConnectionLostError(f"the provider closed the connection ({_close_reason(data)})")
-            if (
-                not websocket.has_buffered_message
-                or self._group_bytes >= MAX_GROUP_BYTES
-                or len(self._group) >= MAX_GROUP_FRAMES
-            ):
+            if not websocket.has_buffered_message or self._is_group_full:
                 self._flush()
                 self._note_drained(websocket)
                 session.report_answers()
             if received is None or session.housekeeping_due():
                 session.do_housekeeping()
         self._close_gracefully(websocket)
+
+    @property
+    def _is_group_full(self) -> bool:
+        return self._group_bytes >= MAX_GROUP_BYTES or len(self._group) >= MAX_GROUP_FRAMES
 
     def _note_drained(self, websocket: WebSocketConnection) -> None:
         """Note a moment at which all that arrived was handed over: later data proves that nothing was lost before it.
@@ -300,15 +302,22 @@ class FeedConnection:
             self._state.drained_at = now
 
     def _close_gracefully(self, websocket: WebSocketConnection) -> None:
-        """Do the closing handshake, and keep the frames that were still on their way."""
+        """Do the closing handshake, and keep the frames that were still on their way.
+
+        On a stop after a pause in reading, as while the journal was full, only READ_SIZE bytes of what waited since:
+        all of it may be more than there is room for. None of it is covered.
+        """
         deadline = boottime() + CLOSE_TIMEOUT
+        left_over = READ_SIZE if self._stop.is_set() and (self._has_paused or self._proof is not None) else math.inf
         with contextlib.suppress(ConnectionLostError):
             websocket.send_close()
-            while (left := deadline - boottime()) > 0:
+            while left_over > 0 and (left := deadline - boottime()) > 0:
                 websocket.set_timeout(min(left / 2, POLL_INTERVAL))  # a read takes up to twice its timeout
                 received = websocket.receive()
-                if received is not None and not self._buffer_unless_close(*received):
-                    return
+                if received is not None:
+                    left_over -= len(received[1])
+                    if not self._buffer_unless_close(*received):
+                        return
 
     def _read_received(self, websocket: WebSocketConnection) -> None:
         """After a failed write, keep the frames that the socket had received before."""
@@ -320,6 +329,8 @@ class FeedConnection:
         """Keep a message with data; return False after a close frame."""
         if opcode in DATA:
             self._buffer(data)
+            if self._is_group_full:
+                self._flush()
         return opcode != CLOSE
 
     def _buffer(self, data: bytes) -> None:

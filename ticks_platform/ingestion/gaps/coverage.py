@@ -36,6 +36,7 @@ from ticks_platform.ingestion.gaps.insert_by_symbol import (
     correct_configured_since,
     extend_wanted_by,
     insert_by_symbol,
+    store_earlier,
     store_periods,
 )
 from ticks_platform.ingestion.lease import Lease
@@ -331,8 +332,7 @@ class Coverage:
         """Store the notes of earlier owners in the database; call `forget_earlier_notes` after the commit."""
         self._earlier = []
         for epoch, periods in self._notes.earlier() if self._notes is not None else ():
-            store_periods(cursor, lease.feed, epoch, periods)
-            self._earlier += periods
+            self._earlier += store_earlier(cursor, lease.feed, epoch, periods)
 
     def forget_earlier_notes(self) -> None:
         """Delete the notes of earlier owners: they are committed."""

@@ -36,7 +36,7 @@ _decode = msgspec.msgpack.Decoder(list[Period]).decode
 
 
 class EarlierNotes(NamedTuple):
-    """Notes of an earlier owner that the database does not have."""
+    """All notes of an earlier owner that the database may not have."""
 
     epoch: int
     periods: list[Period]
@@ -70,11 +70,14 @@ class CoverageNotes:
         _execute(self._journal, "DELETE FROM coverage_note WHERE epoch = ? AND number <= ?", self._epoch, until)
 
     def earlier(self) -> list[EarlierNotes]:
-        """The notes of earlier owners, in the order in which they were written."""
+        """The notes of each earlier owner, in the order in which they were written."""
         query = "SELECT epoch, number, periods FROM coverage_note WHERE epoch < ?"
         results = [_execute(path, query, self._epoch) for path in self._journals if path.exists()]
         notes = sorted(row for each in results if each is not None for row in each.rows)
-        return [EarlierNotes(epoch, _decode(periods)) for epoch, _, periods in notes]
+        found: dict[int, list[Period]] = {}
+        for epoch, _, periods in notes:
+            found.setdefault(epoch, []).extend(_decode(periods))
+        return [EarlierNotes(*each) for each in found.items()]
 
     def delete_earlier(self) -> None:
         """Delete the notes of earlier owners: the database has them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from psycopg2.extras import execute_values
 
@@ -25,6 +25,8 @@ IN_FLIGHT_INTERVAL = timedelta(microseconds=IN_FLIGHT // 1000)
 
 _Period: TypeAlias = tuple[str, int, int, int | None, str | None]
 """A `coverage_notes.Period`."""
+
+_P = TypeVar("_P", bound=_Period)
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +75,23 @@ def store_periods(cursor: Cursor, feed: str, epoch: int, periods: Iterable[_Peri
             "in_flight": IN_FLIGHT_INTERVAL,
         }
         cursor.execute(sql_files.read("queries/gaps/extend_silent_coverage.sql"), arguments)
+
+
+def store_earlier(cursor: Cursor, feed: str, epoch: int, periods: Iterable[_P]) -> list[_P]:
+    """Store the coverage of an earlier owner as all its notes tell, and return what was not stored before.
+
+    Nobody may have learned of the commit that stored them, so they are stored again. Then the coverage that they leave
+    open is `killed`, and may have been moved or split since, by frames that are not loaded again: it stays as it is.
+    """
+    last = {each[:3]: each for each in periods}
+    ended = [each for each in last.values() if each[3] is not None]
+    # First, since what has ended is `killed` no longer.
+    store_periods(cursor, feed, epoch, ended)
+    cursor.execute(sql_files.read("queries/gaps/killed_of_epoch.sql"), {"feed": feed, "epoch": epoch})
+    killed = set(cursor.fetchall())
+    left = [each for each in last.values() if each[3] is None and each[:2] not in killed]
+    store_periods(cursor, feed, epoch, left)
+    return [*ended, *left]
 
 
 def extend_wanted(

@@ -27,6 +27,9 @@ COUNTED = 5
 SETTLED = timedelta(seconds=65)
 """How long after its end a bucket counts as closed: what arrives until then is no correction."""
 
+MOST_REFRESHED = 2000
+"""Newest buckets that were refreshed for late ticks which are looked at each time."""
+
 WINDOWS = {"one_hour_candle": timedelta(hours=6), "one_day_candle": timedelta(days=5)}
 """How far back closed buckets are looked at each time: what their refresh policies reach, and a bucket or two."""
 
@@ -115,6 +118,7 @@ def closed_buckets(cursor: Cursor, candle: Candle, since: datetime) -> dict[date
         "settled": SETTLED,
         "window": WINDOWS[candle.name],
         "since": since,
+        "most": MOST_REFRESHED,
     }
     query = sql_files.compose("queries/reports/closed_buckets.sql", candle=sql.Identifier(candle.name))
     cursor.execute(query, arguments)

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ticks_platform.settings_file import SettingsError, explain, read_settings, section
 from ticks_platform.timescale.candles.candles import CANDLES, ONE_MINUTE, TICKS
@@ -68,7 +68,10 @@ def _interval(value: Any) -> Any:
         return value
     text = str(value)
     parts = [(int(number), unit) for number, unit in _PART.findall(text)]
-    total = sum((timedelta(**{f"{unit}s": number}) for number, unit in parts), timedelta())
+    try:
+        total = sum((timedelta(**{f"{unit}s": number}) for number, unit in parts), timedelta())
+    except OverflowError:
+        raise ValueError("is longer than can be counted: leave it out, or say off, to keep all") from None
     if _PART.sub("", text).strip() or not total:
         raise ValueError("has to be a number of seconds, minutes, hours, days or weeks, such as '90 minutes'")
     return total
@@ -83,6 +86,10 @@ def _off(value: Any) -> Any:
 
 
 KeptFor = Annotated[Interval | None, BeforeValidator(_off)]
+
+
+Count = Annotated[int, Field(strict=True, gt=0)]
+"""A positive number; YAML reads `yes` as a boolean, which would count as 1."""
 
 
 class _Section(BaseModel):
@@ -153,15 +160,15 @@ class _Retention(_Section):
 class DagsterHistory(_Section):
     """How much Dagster's own storage keeps of the platform's runs, assets and checks."""
 
-    runs: PositiveInt = 30
+    runs: Count = 30
     """Newest runs of each job and partition that succeeded."""
-    failed_runs: PositiveInt = 30
+    failed_runs: Count = 30
     """Newest runs of each job and partition that failed or were canceled."""
-    days: PositiveInt = 30
+    days: Count = 30
     """Days after its end for which a run is kept at the most."""
-    reports: PositiveInt = 300
+    reports: Count = 300
     """Newest materializations and observations of each asset, and log lines of a run that goes on."""
-    check_results: PositiveInt = 90
+    check_results: Count = 90
     """Newest results of each check."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ticks_platform.alerts import webhook
+from ticks_platform.alerts import told, webhook
 from ticks_platform.defs.alerts import failed_checks, failed_runs, posting, troubles
 from ticks_platform.feeds.errors import FeedRefusedError
 from ticks_platform_tests.support.webhook_receiver import Receiver, receiving
@@ -17,6 +17,8 @@ from ticks_platform_tests.support.webhook_receiver import Receiver, receiving
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     monkeypatch.setattr(webhook, "PAUSES", ())
+    # The looks of a test follow each other at once.
+    monkeypatch.setattr(told, "PAUSE", 0.0)
     with receiving() as receiver:
         monkeypatch.setenv("TICKS_ALERT_WEBHOOK", receiver.url)
         yield receiver

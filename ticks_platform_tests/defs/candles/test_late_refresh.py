@@ -1,13 +1,14 @@
-"""The job that brings candles up to late ticks, its schedule, and the days that a user selects for a backfill."""
+"""The job that brings candles up to late ticks, its schedule, and the days that a user names."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 
 import dagster as dg
 import pytest
 
+from ticks_platform.defs.common.partitions import selected_days
 from ticks_platform.timescale.database import Database
 
 Run = Callable[..., dg.ExecuteInProcessResult]
@@ -97,9 +98,7 @@ def test_late_ticks_are_caught_up_with_and_the_hours_are_named(
     assert again.get_asset_observation_events() == [], "nothing has changed"
 
 
-def test_selected_days_are_refreshed_in_one_run(
-    fresh: Database, run_job: Run, platform: dg.Definitions, instance: dg.DagsterInstance
-) -> None:
+def test_selected_days_are_refreshed_in_one_run(fresh: Database, run_job: Run) -> None:
     assert run_job("bring_up").success
     for day in range(3):
         insert_tick(fresh, DAY + timedelta(days=day, hours=5), 10.0 + day)
@@ -107,23 +106,29 @@ def test_selected_days_are_refreshed_in_one_run(
     for day in range(3):
         insert_tick(fresh, DAY + timedelta(days=day, hours=5), 90.0 + day, counted=False)
     assert highs(fresh) == [12.0] * 3
-    asset = platform.resolve_assets_def("candle_refresh")
-    assert asset.backfill_policy == dg.BackfillPolicy.single_run()
     first, last = (f"{DAY + timedelta(days=day):%Y-%m-%d}" for day in (0, 1))
-    result = dg.materialize(
-        [asset],
-        instance=instance,
-        tags={"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last},
-    )
+    config = {"ops": {"refresh_days_op": {"config": {"first_day": first, "last_day": last}}}}
+    result = run_job("refresh_days", run_config=config)
     assert result.success
     assert highs(fresh) == [91.0] * 3, "the third day was not selected"
-    materializations = result.asset_materializations_for_node("candle_refresh")
-    assert {materialization.partition for materialization in materializations} == {first, last}
-    shown = {name: value.value for name, value in materializations[0].metadata.items()}
+    (output,) = [event for event in result.all_events if event.is_successful_output]
+    shown = {name: value.value for name, value in output.step_output_data.metadata.items()}
     assert (shown["days"], shown["one_minute_candle candles"], shown["one_day_candle candles"]) == (2, 2, 2)
 
 
-def test_the_days_are_not_part_of_bringing_up(platform: dg.Definitions) -> None:
-    keys = platform.resolve_job_def("bring_up").asset_layer.asset_graph.materializable_asset_keys
-    assert dg.AssetKey("candle_refresh") not in keys
-    assert dg.AssetKey("one_day_candle") in keys
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [
+        ({"first_day": "2 March"}, "first_day: '2 March' is no day; write it as 2026-03-02"),
+        ({"first_day": "2026-03-02", "last_day": "2026-03-01"}, "last_day 2026-03-01 is before first_day 2026-03-02"),
+    ],
+)
+def test_days_that_are_none_are_told(run_job: Run, days: dict[str, str], words: str) -> None:
+    result = run_job("refresh_days", run_config={"ops": {"refresh_days_op": {"config": days}}})
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert words in str(failure.step_failure_data.error)
+
+
+def test_one_day_is_selected_by_its_first() -> None:
+    assert selected_days({"first_day": "2026-02-28", "last_day": None}) == [date(2026, 2, 28)]
+    assert len(selected_days({"first_day": "2026-02-28", "last_day": "2026-03-01"})) == 2

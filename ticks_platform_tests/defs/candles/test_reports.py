@@ -12,6 +12,7 @@ from ticks_platform import changed_buckets
 from ticks_platform.defs.candles.report_state import BEFORE_CHECKS, PERIOD, Reported, State
 from ticks_platform.defs.candles.reporting import Reporter, Settings
 from ticks_platform.timescale.candles import late_ticks
+from ticks_platform.timescale.candles import reports as candle_reports
 from ticks_platform.timescale.database import Database
 
 SETTINGS = Settings(feeds=["stocks"], symbols=["MSFT", "AAPL"])
@@ -129,6 +130,13 @@ def test_minutes_report_once_the_first_is_closed_and_every_few_minutes(database:
     ]
 
 
+def test_while_the_next_minute_lasts_nobody_says_that_nothing_is_new(database: Database, reports: Reports) -> None:
+    reports.align()
+    insert_tick(database, minutes_ago(1))
+    states = [shown(reports.after(seconds)["one_minute_candle"], "state") for seconds in (0, PERIOD)]
+    assert states == ["no feed is running"] * 2
+
+
 def test_hours_report_once_closed_and_again_when_corrected(database: Database, reports: Reports) -> None:
     reports.align()
     hour = hours_ago(3)
@@ -244,3 +252,51 @@ def test_a_clock_that_is_set_back_delays_no_report() -> None:
     reported = State.load(remembered, now - 3_600.0).of("one_minute_candle")
     assert reported.is_due(now - 3_600.0 + PERIOD)
     assert reported.asked <= now - 3_600.0
+
+
+def test_a_clock_that_is_set_back_silences_no_report(database: Database, reports: Reports) -> None:
+    """A machine that starts with the year 2030, until its clock is set."""
+    insert_tick(database, hours_ago(2))
+    insert_tick(database, minutes_ago(3))
+    real = reports.now
+    reports.now += 4 * 365 * 86_400
+    assert {"one_minute_candle", "one_hour_candle"} <= reports.after(0).keys()
+    insert_tick(database, minutes_ago(2))
+    insert_tick(database, hours_ago(2), price=50.0)
+    reports.now = real
+    assert {"one_minute_candle", "one_hour_candle"} <= reports.after(0).keys()
+
+
+def test_an_hour_that_loses_its_last_candle_has_changed(database: Database, reports: Reports) -> None:
+    reports.align()
+    for hour in (2, 3):
+        insert_tick(database, hours_ago(hour) + timedelta(minutes=5))
+    reports.after(0)
+    with database.transaction() as cursor:
+        cursor.execute("DELETE FROM stocks_real_time WHERE time < %s", (hours_ago(2),))
+    assert changed(reports.after(60)["one_hour_candle"]) == [span(hours_ago(3))]
+    assert "one_hour_candle" not in reports.after(60)
+
+
+def refresh(database: Database) -> None:
+    with database.autocommit() as cursor:
+        late_ticks.refresh(cursor)
+
+
+def test_a_history_without_anything_new_reports_what_changed(database: Database, reports: Reports) -> None:
+    hour = hours_ago(24 * 30)
+    reports.after(0)
+    insert_tick(database, hour + timedelta(minutes=5))
+    refresh(database)
+    assert changed(reports.after(60)["one_hour_candle"]) == [span(hour)]
+
+
+def test_where_more_changed_than_is_looked_at_all_may_have(
+    database: Database, reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candle_reports, "MOST_REFRESHED", 4)
+    reports.after(0)
+    for hour in range(50, 56):
+        insert_tick(database, hours_ago(hour) + timedelta(minutes=5))
+    refresh(database)
+    assert "changed buckets" not in reports.after(60)["one_hour_candle"].metadata

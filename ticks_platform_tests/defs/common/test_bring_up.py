@@ -58,9 +58,21 @@ def insert_ticks(database: Database) -> None:
         )
 
 
-def test_materializing_everything_makes_everything(fresh: Database, run_job: Run) -> None:
+def test_materializing_everything_makes_everything(
+    fresh: Database, run_job: Run, platform: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
     result = run_job("bring_up")
     assert result.success
+    for key in platform.get_repository_def().asset_graph.materializable_asset_keys:
+        assert instance.get_latest_materialization_event(key) is not None, f"{key}: nothing to do is not missing"
+    assert instance.get_materialized_partitions(dg.AssetKey("gap_repair")) == {"stocks", "crypto"}
+    first, then = (
+        instance.get_latest_materialization_event(dg.AssetKey(asset))
+        for asset in ("instrument_reference", "instrument")
+    )
+    assert first is not None
+    assert then is not None
+    assert first.timestamp < then.timestamp, "otherwise it would be unsynced"
     made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key}
     others = {"stock_quotes", "stock_aggregates", "market_calendar", "feed_gaps", "instrument"}
     assert made == {*TABLES, *POLICIES, *others}

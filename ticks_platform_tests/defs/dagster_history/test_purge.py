@@ -1,5 +1,6 @@
 """What is purged of Dagster's own history, and what stays."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,8 +11,17 @@ import dagster as dg
 import psycopg2
 import pytest
 import sqlalchemy as sa
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from ticks_platform import changed_buckets
 from ticks_platform.defs.dagster_history import events, runs
 from ticks_platform.timescale.policies.settings import DagsterHistory
 from ticks_platform_tests.support import skips
@@ -213,9 +223,78 @@ def test_materializations_partitions_and_check_results_survive_their_runs(either
     assert record is not None
     (result,) = either.event_log_storage.get_latest_asset_check_execution_by_key([key]).values()
     assert result.status.value == "SUCCEEDED"
-    # Of each partition one materialization, and nothing else.
+    # One materialization of each partition and of the asset without, and nothing else.
     with either.event_log_storage.index_connection() as connection:  # type: ignore[attr-defined]
-        assert connection.execute(sa.select(sa.func.count()).select_from(SqlEventLogStorageTable)).scalar() == 2
+        assert connection.execute(sa.select(sa.func.count()).select_from(SqlEventLogStorageTable)).scalar() == 3
+
+
+def test_what_is_made_of_an_asset_is_told_that_a_purged_run_made_it(instance: dg.DagsterInstance) -> None:
+    told = []
+
+    @dg.asset(deps=[table])
+    def mine(context: dg.AssetExecutionContext) -> None:
+        told.append(changed_buckets(context, "table"))
+
+    def report() -> None:
+        event = dg.AssetMaterialization("table", metadata={"changed buckets": dg.MetadataValue.json([])})
+        instance.report_runless_asset_event(event)
+
+    def make() -> object:
+        assert dg.materialize([mine, table], instance=instance, selection=[mine]).success
+        return told.pop()
+
+    report()
+    assert [make(), make()] == [None, []]
+    rebuilt = launch(instance, "quality")
+    report()
+    assert runs.purge(instance, iter([rebuilt])) == 1
+    assert make() is None, "the run may have changed every bucket"
+    assert make() == []
+
+
+def test_runs_of_another_code_location_are_not_ours_whatever_their_job_is_called(instance: dg.DagsterInstance) -> None:
+    job = DEFINITIONS.resolve_job_def("keep_gaps")
+    code = RepositoryPythonOrigin("python", ModuleCodePointer("ours", "definitions"))
+
+    def finish(location: str) -> str:
+        target = ManagedGrpcPythonEnvCodeLocationOrigin(
+            loadable_target_origin=LoadableTargetOrigin(module_name=location), location_name=location
+        )
+        origin = RemoteJobOrigin(RemoteRepositoryOrigin(target, "__repository__"), "keep_gaps")
+        return instance.create_run_for_job(
+            job,
+            status=dg.DagsterRunStatus.SUCCESS,
+            remote_job_origin=origin,
+            job_code_origin=JobPythonOrigin("keep_gaps", code),
+        ).run_id
+
+    mine, theirs = [[finish(location) for _ in range(4)] for location in ("ours", "theirs")]
+    found = list(runs.surplus(instance, KEEP, jobs=OURS, assets=ASSETS, location="ours"))
+    assert set(found) == set(mine[:2])
+    assert set(theirs) <= ids(instance)
+
+
+def test_folders_that_are_no_runs_stay(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = Path(instance.storage_directory()) / "my-shares-prices-volumes-and_more_xy"
+    assert (len(theirs.name), theirs.name.count("-")) == (36, 4)
+    theirs.mkdir(parents=True)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 2 * runs.ORPHAN_AGE)
+    runs.delete_orphans(instance)
+    assert theirs.is_dir()
+
+
+def test_no_file_is_made_smaller_where_the_disk_has_no_room_for_it(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(40):
+        instance.report_runless_asset_event(dg.AssetMaterialization("table", metadata={"text": "x" * 100_000}))
+    events.purge(instance, KEEP, assets=ASSETS)
+    room = shutil.disk_usage("/")
+    monkeypatch.setattr(events.shutil, "disk_usage", lambda _path: room._replace(free=100 << 20))
+    assert events.compact(instance) == 0
+    monkeypatch.undo()
+    assert events.compact(instance) > 0
 
 
 def test_older_reports_and_check_results_go(either: dg.DagsterInstance) -> None:

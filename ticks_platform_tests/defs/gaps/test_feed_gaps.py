@@ -89,3 +89,27 @@ def test_the_asset_shows_a_table_and_a_timeline_and_makes_the_function(
         assert cursor.fetchone() == ("feed_gap",)
         cursor.execute("SELECT ticks_platform.why_no_candle('AAPL', %s)", (at,))
         assert cursor.fetchone() == ("no_trade",)
+
+
+def test_settled_gaps_of_long_ago_are_not_counted(
+    database: Database, platform: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    """Nobody reads the gaps of years: open ones are counted, and others of the last day."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO ticks_platform.feed VALUES ('stocks', 'twelve_data', true);
+            INSERT INTO ticks_platform.feed_gap (feed, symbol, begins_at, ends_at, cause, state, rows_repaired)
+            SELECT 'stocks', 'AAPL', now() - ago, now() - ago + INTERVAL '1 minute', 'disconnected', state, 7
+            FROM (
+                VALUES (INTERVAL '2 days', 'repaired'), ('3 hours', 'repaired'), ('3 days', 'open'), ('2 hours', 'open')
+            ) AS given (ago, state)
+            """
+        )
+    for _ in range(2):
+        result = platform.resolve_job_def("keep_gaps").execute_in_process(instance=instance)
+        (event,) = result.asset_materializations_for_node("feed_gaps")
+    shown = {name: event.metadata[name].value for name in event.metadata if name.partition(" ")[0] in ("gaps", "rows")}
+    assert shown == {"gaps open": 2, "gaps repaired, 24 hours": 1, "rows repaired, 24 hours": 7}
+    first = list(instance.fetch_materializations(dg.AssetKey("true_up"), limit=10).records)
+    assert len(first) == 1, "said once that there was nothing to do"

@@ -55,7 +55,7 @@ def test_a_day_is_trued_up(
     instance: dg.DagsterInstance,
 ) -> None:
     noon = datetime.now(timezone.utc).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=4)
-    key = dg.MultiPartitionKey({"feed": "tape", "day": f"{noon:%Y-%m-%d}"})
+    asked = {"feed": "tape", "first_day": f"{noon:%Y-%m-%d}"}
 
     def tick() -> Any:
         with dg.build_sensor_context(
@@ -65,8 +65,8 @@ def test_a_day_is_trued_up(
 
     def run() -> dict[str, Any]:
         (request,) = tick().run_requests
-        assert (request.partition_key, request.tags[REPAIR_TAG]) == (key, "tape")
-        result = run_job("true_up_day", key)
+        assert (request.run_config, request.tags[REPAIR_TAG]) == ({"ops": {"true_up": {"config": asked}}}, "tape")
+        result = run_job("true_up_day", run_config=request.run_config)
         assert result.success
         (event,) = result.asset_materializations_for_node("true_up")
         return {name: value.value for name, value in event.metadata.items()}

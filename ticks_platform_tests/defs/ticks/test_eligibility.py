@@ -1,4 +1,4 @@
-"""The asset tick_eligibility, and the check of conditions without a rule."""
+"""The job apply_condition_rules, and the check of conditions without a rule."""
 
 from __future__ import annotations
 
@@ -51,13 +51,14 @@ def test_the_ticks_of_a_day(database: Database, polygon: dg.Definitions, instanc
     store(database, "options", [37], None, "5 days", 2)
     refresh(database)
     ((day,),) = rows(database, "SELECT DISTINCT to_char(time AT TIME ZONE 'UTC', 'YYYY-MM-DD') FROM stocks_real_time")
-    job = polygon.resolve_implicit_global_asset_job_def().get_subset(asset_selection={dg.AssetKey("tick_eligibility")})
-    tags = {"dagster/asset_partition_range_start": day, "dagster/asset_partition_range_end": day}
-    result = job.execute_in_process(instance=instance, tags=tags)
-    (event,) = result.asset_materializations_for_node("tick_eligibility")
-    numbers = {name: value.value for name, value in event.metadata.items() if name != "changes"}
+    result = polygon.resolve_job_def("apply_condition_rules").execute_in_process(
+        instance=instance, run_config={"ops": {"apply_condition_rules_op": {"config": {"first_day": day}}}}
+    )
+    (output,) = [event for event in result.all_events if event.is_successful_output]
+    metadata = output.step_output_data.metadata
+    numbers = {name: value.value for name, value in metadata.items() if name != "changes"}
     assert numbers == {"feeds": "tape", "rules_version": 1, "ticks changed": 2}
-    changes = event.metadata["changes"]
+    changes = metadata["changes"]
     assert isinstance(changes, dg.TableMetadataValue)
     assert sorted((row.data for row in changes.records), key=str) == [
         {"conditions": "14, 41", "before": 4, "after": 7, "ticks": 1},

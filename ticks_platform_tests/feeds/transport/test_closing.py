@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 
 from ticks_platform.backoff import Backoff
+from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.polygon.connector import PolygonConnector
-from ticks_platform.feeds.transport.reconnect import UNREACHABLE_MAX_DELAY
+from ticks_platform.feeds.transport.reconnect import HANDING_PAUSE, MAX_GROUP_BYTES, UNREACHABLE_MAX_DELAY
 from ticks_platform.feeds.transport.state import State
-from ticks_platform_tests.support.feeds import Peer, PeerServer, Running, encode
+from ticks_platform.feeds.transport.websocket import READ_SIZE
+from ticks_platform_tests.support.feeds import CLOSE, Peer, PeerServer, Running, encode, twelve_data
 
 
 def status(name: str, message: str) -> bytes:
@@ -33,6 +37,54 @@ def test_frames_on_their_way_are_kept_when_closing() -> None:
         with Running(connector, symbols=("AAPL",)) as running:
             running.wait_for(State.BACKING_OFF)
             assert [frame for frame in running.received(1) if b'"T"' in frame] == trades
+
+
+HEAVY = [b'{"event":"%d","of":"%s"}' % (number, b"x" * 60_000) for number in range(60)]
+
+
+def test_what_is_on_its_way_at_a_stop_is_handed_over_in_small_groups() -> None:
+    def serve(peer: Peer) -> None:
+        peer.upgrade()
+        while peer.receive()[0] != CLOSE:
+            pass
+        for frame in HEAVY:
+            peer.send(frame)
+        peer.send((1000).to_bytes(2, "big"), CLOSE)
+
+    with PeerServer(serve) as server, Running(twelve_data(server.url), symbols=("AAPL",)) as running:
+        running.wait_for(State.SUBSCRIBING)
+        running.stop()
+        assert running.received(1) == HEAVY
+        assert running.largest_group <= MAX_GROUP_BYTES + len(HEAVY[0])
+
+
+def test_little_of_what_waited_while_the_journal_was_full_is_read_at_a_stop() -> None:
+    """There is no room for all of it; it is not covered, so it lies in a gap."""
+    handing, stopping = threading.Event(), threading.Event()
+
+    def serve(peer: Peer) -> None:
+        peer.upgrade()
+        for frame in HEAVY:
+            peer.send(frame)
+        peer.receive_until_end()
+
+    def hand(_frame: Frame) -> None:
+        if not handing.is_set():
+            handing.set()
+            assert stopping.wait(10)
+            time.sleep(HANDING_PAUSE / 1e9)
+
+    with PeerServer(serve) as server, Running(twelve_data(server.url), symbols=("AAPL",), on_frame=hand) as running:
+        assert handing.wait(10)
+        running.connection.stop()
+        stopping.set()
+        running.stop()
+        received = running.received(1)
+        assert received == HEAVY[: len(received)]
+        assert len(received) * len(HEAVY[0]) <= MAX_GROUP_BYTES + 3 * READ_SIZE
+        assert running.states[-1] is State.CLOSED
+        until = running.changes[-1].covered_until
+        assert until is None or until <= running.frames[0].received_at
 
 
 def test_an_unreachable_provider_is_retried_soon() -> None:

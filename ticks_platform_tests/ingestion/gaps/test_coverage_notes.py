@@ -203,6 +203,35 @@ def test_the_clock_was_wrong_and_nobody_knew_before_the_kill(
         assert all(end - begin < 10 for begin, end in of_the_first)
 
 
+def test_notes_that_are_stored_twice_do_not_undo_what_was_learned_since(
+    database: Database, take_lease: TakeLease, owner_of: Callable[[Lease], Owner]
+) -> None:
+    """Nobody learned of the commit of their first storing, and the frames that told of the wrong clock are loaded."""
+    first = owner_of(take_lease("first"))
+    first.change(10 - 1200, State.SUBSCRIBING, Acknowledged(("AAPL",)))
+    first.receive(*(11 + number / 10 for number in range(50)), ahead=-1200.0)
+    # It is killed: the database has not heard of it.
+    first.journal.close()
+    second = owner_of(take_lease("second"))
+    second.coverage.apply_settings(second.feed, at=nanoseconds(25))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Coverage, "forget_earlier_notes", lambda _self: None)
+        second.load()
+    second.journal.close()
+    found = "SELECT begins_at, ends_at, ended_by FROM ticks_platform.feed_coverage WHERE epoch = 1 ORDER BY begins_at"
+    before = rows(database, found), rows(database, WANTED)
+    assert [each[2] for each in before[0]] == ["clock_stepped", "killed"]
+    third = owner_of(take_lease("third"))
+    third.coverage.apply_settings(third.feed, at=nanoseconds(25))
+    third.load()
+    third.journal.close()
+    assert (rows(database, found), rows(database, WANTED)) == before
+    fourth = owner_of(take_lease("fourth"))
+    assert fourth.coverage._notes is not None
+    assert fourth.coverage._notes.earlier() == []
+    fourth.journal.close()
+
+
 @pytest.mark.parametrize("known", ["never", "until 5 s before", "until 5 s after"])
 def test_killed_before_its_first_commit(
     database: Database, take_lease: TakeLease, owner_of: Callable[[Lease], Owner], known: str

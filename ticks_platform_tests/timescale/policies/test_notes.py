@@ -158,6 +158,19 @@ def test_a_file_of_an_older_release_deletes_nothing(tmp_path: Path, repository_r
 def test_ages_are_intervals(terms: Callable[..., Terms | None]) -> None:
     with pytest.raises(SettingsError, match=r"feed_notes\.settled_gaps: .*has to be a number"):
         terms(settled_gaps="a year")
+    with pytest.raises(SettingsError, match=r"feed_notes\.settled_gaps: .*longer than can be counted"):
+        terms(settled_gaps="99999999999999 days")
+
+
+@pytest.mark.parametrize("runs", [True, 0, -1, "30 days", 1.5])
+def test_what_dagster_keeps_is_a_number(tmp_path: Path, repository_root: Path, runs: object) -> None:
+    """`runs: yes` would keep one."""
+    content = yaml.safe_load((repository_root / "policies.yaml").read_text(encoding="utf-8"))
+    content["dagster_history"]["runs"] = runs
+    file = tmp_path / "policies.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"dagster_history\.runs"):
+        load_policies(file)
 
 
 def test_the_job_cannot_be_altered_into_nonsense(database: Database, terms: Callable[..., Terms | None]) -> None:
