@@ -34,9 +34,8 @@ def report_newest() -> dg.Definitions:
         ),
     )
     def sensor(context: dg.SensorEvaluationContext, ticks_database: DatabaseResource) -> dg.SensorResult:
-        now = time.time()
-        state = State.load(context.cursor, now)
-        reporter = Reporter(ticks_database.database, settings, state, now)
+        state = State.load(context.cursor)
+        reporter = Reporter(ticks_database.database, settings, state, time.time())
         try:
             reporter.report()
         except UNREACHABLE as error:

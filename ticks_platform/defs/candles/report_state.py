@@ -72,20 +72,12 @@ class State(dict[str, Reported]):
     """By asset."""
 
     @classmethod
-    def load(cls, cursor: str | None, now: float) -> State:
-        """From the sensor's cursor; empty where that is none, or of another release.
-
-        What was done after `now`, in seconds since the Unix epoch, was done before the clock was set back: it counts as
-        done now, so that no report waits for its time.
-        """
+    def load(cls, cursor: str | None) -> State:
+        """From the sensor's cursor; empty where that is none, or of another release."""
         try:
-            state = cls({name: Reported(**fields) for name, fields in json.loads(cursor or "{}").items()})
-            for reported in state.values():
-                reported.materialized = min(reported.materialized, now)
-                reported.asked = min(reported.asked, now)
+            return cls({name: Reported(**fields) for name, fields in json.loads(cursor or "{}").items()})
         except (ValueError, TypeError, AttributeError):
             return cls()
-        return state
 
     def dump(self) -> str:
         """For the sensor's cursor, which Dagster keeps with each evaluation: what is empty is left out."""

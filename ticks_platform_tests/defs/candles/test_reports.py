@@ -63,7 +63,7 @@ class Reports:
     def after(self, seconds: float) -> dict[str, dg.AssetMaterialization]:
         """By asset, what is reported some seconds later."""
         self.now += seconds
-        state = State.load(self._cursor, self.now)
+        state = State.load(self._cursor)
         reporter = Reporter(self._database, SETTINGS, state, self.now)
         reporter.report()
         self._cursor, self.notes = state.dump(), reporter.notes
@@ -240,18 +240,10 @@ def test_what_is_remembered_is_small_and_survives() -> None:
     state = State()
     state.of("one_hour_candle").changes({hours_ago(number): str(number) for number in range(12)}, oldest=hours_ago(12))
     assert len(state.dump()) < 500
-    assert State.load(state.dump(), 0.0) == state
-    assert State.load("[1]", 0.0) == State.load('{"a": {"b": 1}}', 0.0) == State.load(None, 0.0) == State()
+    assert State.load(state.dump()) == state
+    assert State.load("[1]") == State.load('{"a": {"b": 1}}') == State.load(None) == State()
     assert Reported(materialized=190.0).is_due(429.0) is False
     assert Reported(materialized=190.0).is_due(430.0)
-
-
-def test_a_clock_that_is_set_back_delays_no_report() -> None:
-    now = 1_800_000_000.0
-    remembered = State({"one_minute_candle": Reported(materialized=now, asked=now)}).dump()
-    reported = State.load(remembered, now - 3_600.0).of("one_minute_candle")
-    assert reported.is_due(now - 3_600.0 + PERIOD)
-    assert reported.asked <= now - 3_600.0
 
 
 def test_a_clock_that_is_set_back_silences_no_report(database: Database, reports: Reports) -> None:
