@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import os
 import signal
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ticks_standin import StandInError, StandInSettings, daemon
@@ -91,8 +91,8 @@ def test_the_file_of_an_earlier_version_is_understood(file: Path) -> None:
     place = f'"host":"127.0.0.1","port":{written["port"]},"started_ns":{written["started_ns"]}'
     file.write_text(f'{{{place},"arguments":["--rate=50.0","--history-events=10000"]}}')
     # Files of these versions do not tell the process.
-    assert daemon.find(file) == dataclasses.replace(found, pid=0)
-    assert daemon.ensure_running(file, SETTINGS) == dataclasses.replace(found, pid=0)
+    assert daemon.find(file) == msgspec.structs.replace(found, pid=0)
+    assert daemon.ensure_running(file, SETTINGS) == msgspec.structs.replace(found, pid=0)
 
 
 def test_ends_when_its_file_is_gone(file: Path, connect: Connect) -> None:
