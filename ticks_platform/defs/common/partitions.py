@@ -1,5 +1,6 @@
 """Which feed and which days a run is about: the partitions of jobs, and what the launchpad asks for."""
 
+import zlib
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -54,7 +55,9 @@ def feed_config(settings: PlatformSettings, op: str) -> dg.PartitionedConfig[dg.
 
 def feed_field(settings: PlatformSettings) -> dg.Field:
     """The config `feed` of a job's op. It is required, so the launchpad asks for it when no partition was selected."""
-    feeds = dg.Enum("Feed", [dg.EnumValue(feed.name) for feed in settings.feeds])
+    # Dagster takes types of one name for one type, also of definitions that were loaded before with other feeds.
+    names = "\0".join(feed.name for feed in settings.feeds)
+    feeds = dg.Enum(f"Feed_{zlib.crc32(names.encode()):x}", [dg.EnumValue(feed.name) for feed in settings.feeds])
     return dg.Field(feeds, description="The feed. Selecting a partition fills it in.")
 
 

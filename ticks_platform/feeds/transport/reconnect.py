@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -32,7 +31,6 @@ from ticks_platform.feeds.transport.websocket import (
     CLOSE,
     DATA,
     PONG,
-    READ_SIZE,
     HandshakeFailedError,
     WebSocketConnection,
     connect,
@@ -302,22 +300,15 @@ class FeedConnection:
             self._state.drained_at = now
 
     def _close_gracefully(self, websocket: WebSocketConnection) -> None:
-        """Do the closing handshake, and keep the frames that were still on their way.
-
-        On a stop after a pause in reading, as while the journal was full, only READ_SIZE bytes of what waited since:
-        all of it may be more than there is room for. None of it is covered.
-        """
+        """Do the closing handshake, and keep the frames that were still on their way."""
         deadline = boottime() + CLOSE_TIMEOUT
-        left_over = READ_SIZE if self._stop.is_set() and (self._has_paused or self._proof is not None) else math.inf
         with contextlib.suppress(ConnectionLostError):
             websocket.send_close()
-            while left_over > 0 and (left := deadline - boottime()) > 0:
+            while (left := deadline - boottime()) > 0:
                 websocket.set_timeout(min(left / 2, POLL_INTERVAL))  # a read takes up to twice its timeout
                 received = websocket.receive()
-                if received is not None:
-                    left_over -= len(received[1])
-                    if not self._buffer_unless_close(*received):
-                        return
+                if received is not None and not self._buffer_unless_close(*received):
+                    return
 
     def _read_received(self, websocket: WebSocketConnection) -> None:
         """After a failed write, keep the frames that the socket had received before."""

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import socket
-import threading
-import time
 
 from ticks_platform.backoff import Backoff
-from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.polygon.connector import PolygonConnector
-from ticks_platform.feeds.transport.reconnect import HANDING_PAUSE, MAX_GROUP_BYTES, UNREACHABLE_MAX_DELAY
+from ticks_platform.feeds.transport.reconnect import MAX_GROUP_BYTES, UNREACHABLE_MAX_DELAY
 from ticks_platform.feeds.transport.state import State
-from ticks_platform.feeds.transport.websocket import READ_SIZE
 from ticks_platform_tests.support.feeds import CLOSE, Peer, PeerServer, Running, encode, twelve_data
 
 
@@ -56,35 +52,6 @@ def test_what_is_on_its_way_at_a_stop_is_handed_over_in_small_groups() -> None:
         running.stop()
         assert running.received(1) == HEAVY
         assert running.largest_group <= MAX_GROUP_BYTES + len(HEAVY[0])
-
-
-def test_little_of_what_waited_while_the_journal_was_full_is_read_at_a_stop() -> None:
-    """There is no room for all of it; it is not covered, so it lies in a gap."""
-    handing, stopping = threading.Event(), threading.Event()
-
-    def serve(peer: Peer) -> None:
-        peer.upgrade()
-        for frame in HEAVY:
-            peer.send(frame)
-        peer.receive_until_end()
-
-    def hand(_frame: Frame) -> None:
-        if not handing.is_set():
-            handing.set()
-            assert stopping.wait(10)
-            time.sleep(HANDING_PAUSE / 1e9)
-
-    with PeerServer(serve) as server, Running(twelve_data(server.url), symbols=("AAPL",), on_frame=hand) as running:
-        assert handing.wait(10)
-        running.connection.stop()
-        stopping.set()
-        running.stop()
-        received = running.received(1)
-        assert received == HEAVY[: len(received)]
-        assert len(received) * len(HEAVY[0]) <= MAX_GROUP_BYTES + 3 * READ_SIZE
-        assert running.states[-1] is State.CLOSED
-        until = running.changes[-1].covered_until
-        assert until is None or until <= running.frames[0].received_at
 
 
 def test_an_unreachable_provider_is_retried_soon() -> None:
