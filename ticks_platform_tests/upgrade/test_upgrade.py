@@ -127,7 +127,7 @@ def test_all_ticks_of_the_old_code_form_prices(upgraded: Upgraded, candle: str) 
 def test_the_structure_becomes_that_of_a_new_database(upgraded: Upgraded) -> None:
     """What a file makes in a new database it makes in an old one too: no column is forgotten, and none is left."""
     found, made = upgraded.first.structure, upgraded.made
-    # Functions that only a start makes are not in it. An old policies.yaml keeps all notes: it has none that delete them.
+    # Functions that only a start makes are not in it. An old policies.yaml keeps all notes.
     assert [line for line in made if line not in found and "delete_old_notes(" not in line] == []
     assert [line for line in found if line not in made and not line.startswith("function")] == []
 
