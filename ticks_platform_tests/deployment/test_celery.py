@@ -207,6 +207,5 @@ def test_feeds_move_and_end(deployment: Deployment) -> None:
 
     # Whatever the market made is stored once, or in a gap that is known.
     ends = datetime.now(timezone.utc)
-    last = "SELECT min(at) FROM (SELECT max(received_at) AS at FROM stocks_real_time GROUP BY feed) AS latest"
-    eventually("that is loaded", 60, lambda: platform.one(last) > ends)
+    eventually("that is loaded", 60, lambda: all(deployment.streams(feed, ends) for feed in (left, right)))
     assert deployment.unaccounted(begins, ends) == []

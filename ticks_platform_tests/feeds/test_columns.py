@@ -27,6 +27,7 @@ ODD_FRAMES = [
     b"null",
     b"[]",
     b"[{}]",
+    b"[][]",
     b"\xff",
     b"[" * 100_000,
     b'[{"ev":"T","sym":"A","p":1,\n"t":1700000000000}]',
@@ -115,9 +116,29 @@ def test_ordinary_frames_are_decoded_by_column() -> None:
     assert decoded.events.exchange == ["4/201"]
 
 
-@pytest.mark.parametrize("frames", [[b"1 2"], [b"1\n2", b""], [b"1\n2", b"3"], [b"[1", b"2]"], [b"1", b""]])
+TWO = [
+    [b"1 2"],
+    [b"1\n2", b""],
+    [b"1\n2", b"3"],
+    [b"[1", b"2]"],
+    [b"1", b""],
+    [b"", b"[][]"],
+    [b"[][]", b" "],
+    [b"[]", b"", b"[][]"],
+    [b"[]", b"{}{}", b""],
+    [b"", b"[]\n[]", b"[]"],
+]
+"""Frames of which one is not one value, though there are as many values as frames in some of them."""
+
+
+@pytest.mark.parametrize("frames", TWO)
 def test_decode_lines_requires_one_value_per_frame(frames: list[bytes]) -> None:
     assert decode_lines(msgspec.json.Decoder().decode_lines, frames) is None
+
+
+def test_decode_lines_of_one_value_per_frame() -> None:
+    assert decode_lines(msgspec.json.Decoder().decode_lines, [b"[]", b"[[1]]", b"[2]"]) == [[], [[1]], [2]]
+    assert decode_lines(msgspec.json.Decoder().decode_lines, [b"{}", b'{"a":{}}']) == [{}, {"a": {}}]
 
 
 def test_columns_behave_like_lists() -> None:
