@@ -121,7 +121,7 @@ def decode_lines(decode: Callable[[bytes], list[Any]], frames: Sequence[bytes]) 
     Returns one value per frame; None if a frame is not exactly one value of the decoder's type.
     """
     lines = b"\n".join(frames)
-    # A frame that contains a line break could be two values, or part of one; an empty one beside one of two values would
+    # A frame that contains a line break could be two values, or part of one; an empty one beside one of two would
     # shift all between them. Where each begins and ends as a value does, none goes over the end of its frame.
     boundaries = len(frames) - 1
     if lines.count(b"\n") != boundaries or lines.count(b"}\n{") + lines.count(b"]\n[") != boundaries:
