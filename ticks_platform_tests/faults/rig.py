@@ -7,9 +7,10 @@ import random
 import signal
 import time
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import psycopg2
+from typing_extensions import Self
 
 from ticks_platform.ingestion import audit
 from ticks_platform.ingestion.journal.journal import JournalError

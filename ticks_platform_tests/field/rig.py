@@ -11,7 +11,8 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+
+from typing_extensions import Self
 
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.faults.processes import CampaignError, wait_until

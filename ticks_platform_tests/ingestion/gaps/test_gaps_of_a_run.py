@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import pytest
+from typing_extensions import Self
 
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport import silence
