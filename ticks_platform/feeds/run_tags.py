@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
+
+from ticks_platform.settings_file import did_you_mean
 
 _KEY = re.compile(r"([A-Za-z0-9_.-]{1,63}/)?[A-Za-z0-9_.-]{1,63}")
 """What Dagster accepts as the key of a run's tag."""
@@ -87,9 +88,8 @@ def _check_kubernetes(key: str, value: Any) -> None:
         raise ValueError(f"{key}: must be a mapping")  # noqa: TRY004
     for section, content in value.items():
         if section not in _KUBERNETES_SECTIONS:
-            close = difflib.get_close_matches(str(section), _KUBERNETES_SECTIONS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(_KUBERNETES_SECTIONS)}"
-            raise ValueError(f"{key}: unknown section; {hint}")
+            hint = did_you_mean(str(section), _KUBERNETES_SECTIONS) or f"; it has {', '.join(_KUBERNETES_SECTIONS)}"
+            raise ValueError(f"{key}: unknown section{hint}")
         if section == "merge_behavior":
             if content not in _MERGE_BEHAVIORS:
                 raise ValueError(f"{key}.{section}: must be {' or '.join(_MERGE_BEHAVIORS)}")

@@ -64,6 +64,11 @@ class DatabaseState(NamedTuple):
     """What is wrong with the clock of a feed's machine, by feed."""
     jobs: Sequence[JobState]
 
+    @property
+    def refused(self) -> dict[str, str]:
+        """Why feeds as a whole are refused, in words, by feed."""
+        return {row.feed: words for row in self.channels if (words := feed_states.refusal(row)) is not None}
+
 
 class NoAnswerInTimeError(TicksPlatformError):
     """The database has not answered within PATIENCE."""

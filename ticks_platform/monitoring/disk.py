@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -67,8 +67,8 @@ def disk() -> Disk | None:
     folder = next((path for path in (journal_path("any").parent, state_dir()) if path.is_dir()), None)
     if folder is None:
         return None
-    found = os.statvfs(folder)
-    return Disk(folder, found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize, _why_not_writable(folder))
+    found = shutil.disk_usage(folder)
+    return Disk(folder, found.free, found.total, _why_not_writable(folder))
 
 
 def journals(feeds: Sequence[FeedSettings]) -> Iterator[JournalUse]:

@@ -22,7 +22,7 @@ from prometheus_client.samples import Sample
 import ticks_platform
 from ticks_platform.feeds.settings import FeedSettings, SettingsError, load_settings
 from ticks_platform.ingestion.metrics_export import WRITE_INTERVAL, file_of
-from ticks_platform.monitoring import disk, feed_states
+from ticks_platform.monitoring import disk
 from ticks_platform.monitoring.database import UNREACHABLE, DatabaseState, Watcher
 from ticks_platform.timescale.database import Database
 
@@ -120,14 +120,11 @@ def _of_runs(feeds: Sequence[FeedSettings], fresh: set[str]) -> Iterator[Metric]
     for feed in feeds:
         try:
             content = file_of(feed.name).read_text(encoding="utf-8")
+            families = list(text_string_to_metric_families(content))
         except OSError:
             continue  # never ingested on this machine
-        except UnicodeDecodeError:
-            continue
-        try:
-            families = list(text_string_to_metric_families(content))
         except ValueError:
-            # Damaged, as by a loss of power; a run writes it anew.
+            # Damaged, as by a loss of power; a run rewrites it.
             continue
         for family in families:
             if feed.name not in fresh and family.name in OF_A_RUN:
@@ -157,8 +154,7 @@ def _of_disk(feeds: Sequence[FeedSettings]) -> Iterator[Metric]:
 
 
 def _of_database(state: DatabaseState) -> Iterator[Metric]:
-    statuses, channels = state.statuses, state.channels
-    refused = {row.feed for row in channels if feed_states.refusal(row) is not None}
+    statuses, channels, refused = state.statuses, state.channels, state.refused
     yield _by_feed("ticks_feed_enabled", "1 if the feed is enabled.", [(row.feed, row.enabled) for row in statuses])
     yield _by_feed(
         "ticks_feed_refused",

@@ -82,7 +82,7 @@ def judge(state: DatabaseState, found: Sequence[Trouble], settings: Sequence[Fee
 
 def _unknown(state: DatabaseState) -> Iterator[str]:
     """Keys of troubles of which nothing is known now: that they are not seen does not mean that they are over."""
-    refused = {row.feed for row in state.channels if feed_states.refusal(row) is not None}
+    refused = state.refused
     for row in state.statuses:
         if not row.ingesting or row.feed in refused:
             yield from (f"feed {row.feed} {what}" for what in ("away", "channels", "stalled"))
@@ -94,7 +94,7 @@ def _unknown(state: DatabaseState) -> Iterator[str]:
 
 
 def _feeds(state: DatabaseState) -> Iterator[Trouble]:
-    refused = {row.feed: words for row in state.channels if (words := feed_states.refusal(row)) is not None}
+    refused = state.refused
     for feed, words in refused.items():
         yield Trouble(f"feed {feed} refused", f"feed {feed}: {words}", over=f"feed {feed} is no longer refused")
     for row in state.statuses:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from ticks_platform_tests.support.rest_server import RestServer
 
 
 def trade(number: int, at: datetime, price: float = 100.0, size: float = 0.5, **fields: Any) -> dict[str, Any]:
@@ -37,31 +36,15 @@ def _number(told: dict[str, Any]) -> int:
     return int(told["trade_id"])
 
 
-class CoinbaseRest:
+class CoinbaseRest(RestServer):
     """Answers with the trades of a product; `asked` are the targets of its requests."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.trades: dict[str, list[dict[str, Any]]] = {}
         self.limited = 0
         """So many requests are answered with 429."""
         self.asked: list[str] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-
-    def __enter__(self) -> CoinbaseRest:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def url(self) -> str:
-        """The WebSocket address whose host serves the API."""
-        return f"ws://127.0.0.1:{self._server.server_port}"
 
     def answer(self, target: str) -> tuple[int, Any]:
         """The status and the body of a request."""
@@ -74,21 +57,3 @@ class CoinbaseRest:
         if product not in self.trades:
             return 404, {"message": "NotFound"}
         return 200, page(self.trades[product], url.query)
-
-
-def _handler(api: CoinbaseRest) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            status, content = api.answer(self.path)
-            body = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    return Handler

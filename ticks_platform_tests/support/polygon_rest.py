@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
+
+from ticks_platform_tests.support.rest_server import RestServer
 
 MINUTE_NS = 60 * 10**9
 
@@ -18,32 +18,21 @@ class Trouble(NamedTuple):
     body: dict[str, Any]
 
 
-class PolygonRest:
+class PolygonRest(RestServer):
     """Answers with the trades and bars of a symbol; `asked` are the paths of its requests, without their queries."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.trades: dict[str, list[dict[str, Any]]] = {}
         self.bars: dict[str, list[dict[str, Any]]] = {}
         self.troubles: dict[str, Trouble] = {}
         """By symbol, instead of any page."""
         self.asked: list[str] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-
-    def __enter__(self) -> PolygonRest:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
     @property
     def url(self) -> str:
         """The WebSocket address whose host serves the API."""
-        return f"ws://127.0.0.1:{self._server.server_port}/stocks"
+        return f"{super().url}/stocks"
 
     def answer(self, target: str) -> Trouble:
         """The status and the body of a request."""
@@ -60,24 +49,6 @@ class PolygonRest:
             begin, end = int(parts[8]), int(parts[9])
             found = [each for each in self.bars.get(symbol, []) if begin <= each["t"] <= end]
         return Trouble(200, {"status": "OK", "results": found})
-
-
-def _handler(api: PolygonRest) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            answer = api.answer(self.path)
-            body = json.dumps(answer.body).encode()
-            self.send_response(answer.status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    return Handler
 
 
 def trade(trade_id: str, at_ns: int, price: float, size: float, **fields: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 -- arrival, is that of the newest tick of the last 30 seconds.
 SELECT feed.feed, feed.enabled, extract(epoch FROM clock_timestamp() - lease.heartbeat_at)::float8 AS heartbeat_age,
     lease.released_at IS NOT NULL AS released, session.state, session.detail, account.loaded, account.rejected, account.connections,
-    extract(epoch FROM clock_timestamp() - account.last_data_at)::float8 AS data_age, newest.lag
+    newest.lag
 FROM ticks_platform.feed AS feed
 LEFT JOIN ticks_platform.feed_lease AS lease ON lease.feed = feed.feed
 LEFT JOIN LATERAL (

@@ -12,7 +12,7 @@ import dagster as dg
 
 from ticks_platform.alerts.told import Told, Trouble
 from ticks_platform.defs.alerts.posting import INTERVAL, AlertsResource, deliver, is_on, short
-from ticks_platform.defs.common.runs import FEED_TAG, FINISHED
+from ticks_platform.defs.common.runs import FEED_TAG, FINISHED, is_in_location
 
 FAILED_CHECK = "DagsterAssetCheckFailedError"
 """The error of a step whose blocking check failed."""
@@ -92,7 +92,7 @@ class Place(NamedTuple):
 
 def _ended_since(context: dg.SensorEvaluationContext, place: Place) -> list[dg.RunRecord]:
     """The runs of this code location that have ended since, oldest first."""
-    after = place.since - OVERLAP
+    ours, after = context.code_location_origin, place.since - OVERLAP
     records = context.instance.get_run_records(
         dg.RunsFilter(statuses=FINISHED, updated_after=datetime.fromtimestamp(after, tz=timezone.utc)),
         limit=MOST,
@@ -105,14 +105,9 @@ def _ended_since(context: dg.SensorEvaluationContext, place: Place) -> list[dg.R
         for record in records
         if (record.end_time or 0.0) > after
         and record.dagster_run.run_id not in place.seen
-        and _is_ours(context, record.dagster_run)
+        and is_in_location(record.dagster_run, ours.location_name if ours is not None else None)
     ]
     return sorted(found, key=lambda record: record.end_time or 0.0)
-
-
-def _is_ours(context: dg.SensorEvaluationContext, run: dg.DagsterRun) -> bool:
-    origin, ours = run.remote_job_origin, context.code_location_origin
-    return origin is None or ours is None or origin.location_name == ours.location_name
 
 
 def _judge(instance: dg.DagsterInstance, run: dg.DagsterRun, told: Told) -> None:

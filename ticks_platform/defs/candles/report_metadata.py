@@ -9,6 +9,7 @@ import dagster as dg
 
 from ticks_platform.defs.common.changes import CHANGED, spans_metadata
 from ticks_platform.escaping import markdown, markdown_cell
+from ticks_platform.ingestion.status import ALIVE_WITHIN
 from ticks_platform.intervals import merge
 from ticks_platform.pictures import small
 from ticks_platform.pictures.candlesticks import Candlestick
@@ -20,9 +21,6 @@ CHARTS = 2
 
 ROWS = 8
 """Rows of a table: more would not be seen without a click."""
-
-HEARTBEAT_SECONDS = 30.0
-"""Without a heartbeat for that long, a feed does not run."""
 
 Metadata = dict[str, Any]
 
@@ -98,7 +96,7 @@ def state_of(feed: FeedReport) -> str:
         return "switched off"
     if feed.heartbeat_age is None:
         return "never ran"
-    if feed.released or feed.heartbeat_age > HEARTBEAT_SECONDS:
+    if feed.released or feed.heartbeat_age > ALIVE_WITHIN:
         return "not running"
     return feed.state or "starting"
 

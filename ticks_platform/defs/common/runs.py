@@ -57,6 +57,12 @@ class RunView(NamedTuple):
     """Why it was launched beside another run."""
 
 
+def is_in_location(run: dg.DagsterRun, location: str | None) -> bool:
+    """Whether a run is of this code location; where one of both does not tell its location, it counts as such."""
+    origin = run.remote_job_origin
+    return origin is None or location is None or origin.location_name == location
+
+
 def latest_runs(instance: dg.DagsterInstance, filters: dg.RunsFilter) -> list[RunView]:
     """The latest of these runs, newest first."""
     return [

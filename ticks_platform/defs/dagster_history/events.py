@@ -120,7 +120,7 @@ def compact(instance: dg.DagsterInstance) -> int:
             ((pages,),) = connection.execute("PRAGMA page_count")
             ((free,),) = connection.execute("PRAGMA freelist_count")
             ((size,),) = connection.execute("PRAGMA page_size")
-            # It is written anew beside itself: journals on a disk that is nearly full need the room more.
+            # It is rewritten next to itself: journals on a disk that is nearly full need the room more.
             has_room = shutil.disk_usage(path.parent).free > 3 * pages * size + ROOM_BYTES
             if has_room and free > FREE_SHARE * pages and free * size > FREE_BYTES:
                 connection.execute("VACUUM")

@@ -17,7 +17,7 @@ from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogSt
 from dagster._core.storage.event_log.schema import AssetEventTagsTable, SqlEventLogStorageTable
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
-from ticks_platform.defs.common.runs import FINISHED
+from ticks_platform.defs.common.runs import FINISHED, is_in_location
 from ticks_platform.timescale.policies.settings import DagsterHistory
 
 PARTITION_TAG = "dagster/partition"
@@ -51,7 +51,7 @@ def surplus(
         cursor = records[-1].dagster_run.run_id
         for record in records:
             run = record.dagster_run
-            is_ours = run.job_name in jobs and _is_in(run, location)
+            is_ours = run.job_name in jobs and is_in_location(run, location)
             if not is_ours and not _is_of(run, assets):
                 continue
             succeeded = run.status is dg.DagsterRunStatus.SUCCESS
@@ -60,11 +60,6 @@ def surplus(
             ended_at = record.end_time or record.create_timestamp.timestamp()
             if seen[key] > (keep.runs if succeeded else keep.failed_runs) or ended_at < cutoff:
                 yield run.run_id
-
-
-def _is_in(run: dg.DagsterRun, location: str | None) -> bool:
-    origin = run.remote_job_origin
-    return origin is None or location is None or origin.location_name == location
 
 
 def _is_of(run: dg.DagsterRun, assets: Collection[dg.AssetKey]) -> bool:

@@ -1,7 +1,10 @@
 """Running the policies where the database does not run them itself."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import psycopg2
@@ -17,6 +20,9 @@ from ticks_platform.timescale.policies import jobs as policy_jobs
 from ticks_platform.timescale.policies import policies
 from ticks_platform.timescale.policies.jobs import Job
 from ticks_platform.timescale.policies.settings import POLICIES, Kind, Policy
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 NAME = "refresh_candles"
 EVERY_MINUTE = timedelta(minutes=1)
@@ -51,12 +57,9 @@ def refresh_candles() -> dg.Definitions:
         at = context.scheduled_execution_time
         try:
             with ticks_database.transaction() as cursor:
-                found = {policy: policy_jobs.find(cursor, policy) for policy in POLICIES}
-                if policies.scheduler_is_running(cursor):
-                    failing = {job.job_id for job in database.jobs(cursor) if troubles.keeps_failing(job)}
-                    found = {policy: jobs for policy, jobs in found.items() if _is_one_of(jobs, failing)}
-                    if not found:
-                        return dg.SkipReason("the database runs its policies itself")
+                found = _to_run(cursor)
+                if found is None:
+                    return dg.SkipReason("the database runs its policies itself")
             due = {policy: jobs for policy, jobs in found.items() if _is_due(jobs, at)}
             refreshes = {policy: jobs for policy, jobs in due.items() if policy.kind is Kind.REFRESH}
             failed = _run(ticks_database, refreshes)
@@ -67,8 +70,17 @@ def refresh_candles() -> dg.Definitions:
     return dg.Definitions(jobs=[job], schedules=[schedule])
 
 
-def _is_one_of(jobs: Sequence[Job], job_ids: Collection[int]) -> bool:
-    return any(job.job_id in job_ids for job in jobs)
+def _to_run(cursor: Cursor) -> dict[Policy, Sequence[Job]] | None:
+    """The policies that are ours to run, with their jobs; None if the database runs all of them itself."""
+    failing: set[int] | None = None
+    if policies.scheduler_is_running(cursor):
+        failing = {job.job_id for job in database.jobs(cursor) if troubles.keeps_failing(job)}
+        if not failing:
+            return None
+    found: dict[Policy, Sequence[Job]] = {policy: policy_jobs.find(cursor, policy) for policy in POLICIES}
+    if failing is None:
+        return found
+    return {policy: jobs for policy, jobs in found.items() if failing & {job.job_id for job in jobs}} or None
 
 
 def _is_due(jobs: Sequence[Job], at: datetime) -> bool:

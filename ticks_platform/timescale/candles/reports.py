@@ -71,7 +71,6 @@ class FeedReport(NamedTuple):
     rejected: int
     connections: int
     """Of the last day."""
-    data_age: float | None
     lag: float | None
 
 

@@ -245,6 +245,15 @@ def await_all_in_journal(stand_in: StandIn, connection: int, journal: Path) -> N
     eventually("all sent frames are in the journal", arrived)
 
 
+def start_streaming(start: Callable[..., Child], stand_in: StandIn, database: Database) -> Child:
+    """An owner in a process of its own, which has stored ticks."""
+    first = start("first")
+    await_subscribed(stand_in, 2)
+    stand_in.unmute()
+    eventually("ticks are stored", lambda: count(database) > 300)
+    return first
+
+
 def test_the_predecessor_is_killed_during_the_overlap(
     follow: Follow,
     start: Callable[..., Child],
@@ -253,10 +262,7 @@ def test_the_predecessor_is_killed_during_the_overlap(
     witness: Callable[[], list[dict[str, Any]]],
 ) -> None:
     """The successor takes over as planned, and loads the rest of its predecessor's journal."""
-    victim = start("first")
-    await_subscribed(stand_in, 2)
-    stand_in.unmute()
-    eventually("ticks are stored", lambda: count(database) > 300)
+    victim = start_streaming(start, stand_in, database)
     with follow("second") as second:
         await_subscribed(stand_in, 3)
         victim.kill()
@@ -277,10 +283,7 @@ def test_the_predecessor_is_killed_while_the_successor_has_no_time_to_read(
     witness: Callable[[], list[dict[str, Any]]],
 ) -> None:
     """As on a machine with too much to do: what both were sent reaches the successor after the predecessor's end."""
-    victim = start("first")
-    await_subscribed(stand_in, 2)
-    stand_in.unmute()
-    eventually("ticks are stored", lambda: count(database) > 300)
+    victim = start_streaming(start, stand_in, database)
     second = start("second")
     await_subscribed(stand_in, 3)
     second.signal(signal.SIGSTOP)
