@@ -10,7 +10,9 @@ LEFT JOIN LATERAL (
 ) AS session ON true
 LEFT JOIN LATERAL (
     SELECT coalesce(sum(loaded), 0)::bigint AS loaded, coalesce(sum(rejected), 0)::bigint AS rejected,
-        count(*) FILTER (WHERE first_received_at > now() - INTERVAL '1 day') AS connections, max(last_data_at) AS last_data_at
+        -- Connection 0 is what repairs have fetched.
+        count(*) FILTER (WHERE connection > 0 AND first_received_at > now() - INTERVAL '1 day') AS connections,
+        max(last_data_at) AS last_data_at
     FROM ticks_platform.feed_ledger AS ledger WHERE ledger.feed = feed.feed
 ) AS account ON true
 LEFT JOIN LATERAL (

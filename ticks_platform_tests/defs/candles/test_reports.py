@@ -130,6 +130,20 @@ def test_minutes_report_once_the_first_is_closed_and_every_few_minutes(database:
     ]
 
 
+def test_what_a_repair_fetched_is_no_reconnect(database: Database, reports: Reports) -> None:
+    insert_tick(database, minutes_ago(3))
+    with database.transaction() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO ticks_platform.feed_ledger (feed, epoch, connection, first_received_at, last_received_at, frames,
+                events, loaded, duplicate, rejected, control)
+            SELECT 'stocks', 1, connection, now(), now(), 1, 1, 1, 0, 0, 0 FROM generate_series(0, 2) AS connection
+            """
+        )
+    metadata = reports.after(0)["stocks_real_time"].metadata
+    assert metadata["reconnects of the last day"].value == 1
+
+
 def test_while_the_next_minute_lasts_nobody_says_that_nothing_is_new(database: Database, reports: Reports) -> None:
     reports.align()
     insert_tick(database, minutes_ago(1))
