@@ -135,8 +135,8 @@ def test_what_a_repair_fetched_is_no_reconnect(database: Database, reports: Repo
     with database.transaction() as cursor:
         cursor.execute(
             """
-            INSERT INTO ticks_platform.feed_ledger (feed, epoch, connection, first_received_at, last_received_at, frames,
-                events, loaded, duplicate, rejected, control)
+            INSERT INTO ticks_platform.feed_ledger (feed, epoch, connection, first_received_at, last_received_at,
+                frames, events, loaded, duplicate, rejected, control)
             SELECT 'stocks', 1, connection, now(), now(), 1, 1, 1, 0, 0, 0 FROM generate_series(0, 2) AS connection
             """
         )
