@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ticks_platform_tests.support.dagster_dev import eventually
+from ticks_platform_tests.support.ports import free_port
 
 pytestmark = pytest.mark.full
 
@@ -43,11 +44,6 @@ def environment(**more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TICKS_", "DAGSTER_"))}
     cache = {name: os.environ[name] for name in ("TICKS_CACHE_DIR",) if name in os.environ}
     return {**kept, **cache, "PYTHONPATH": str(REPOSITORY), **more}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def start(folder: Path, *options: str, ignore_interrupts: bool = False, **more: str) -> subprocess.Popen[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from ticks_platform.timescale.database import Database
 from ticks_platform_tests.cli.conftest import Ticks
 from ticks_platform_tests.support.feeds import PeerServer
 from ticks_platform_tests.support.ingestion import rows
+from ticks_platform_tests.support.ports import free_port
 from ticks_platform_tests.support.telltale import KEY, Telltale, dump, found_in
 
 PATIENCE = 30.0
@@ -148,12 +148,6 @@ def test_a_key_that_is_repeated_is_in_nothing_that_is_said_or_kept(
 
 def exists(database: Database) -> bool:
     return rows(database, "SELECT to_regclass('ticks_platform.rejected_event') IS NOT NULL") == [(True,)]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def test_it_imports_no_dagster() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from ticks_platform_tests.docs.pages import ROOT, Page
 from ticks_platform_tests.support.candles import insert, refresh
 from ticks_platform_tests.support.ingestion import rows
 from ticks_platform_tests.support.platform_database import PlatformDatabase
+from ticks_platform_tests.support.ports import free_port
 
 ENGINEER = Page(ROOT / "docs/start/engineer.md")
 CONNECTOR = Page(ROOT / "docs/start/connector.md")
@@ -93,8 +93,7 @@ def test_a_connector_of_ones_own_streams_and_survives_a_restart_of_its_exchange(
     database: Database, processes: list[subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     trading = project(CONNECTOR, tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     for name in ("acme.py", "exchange.py"):
         text = (trading / name).read_text(encoding="utf-8")
         assert PORT in text

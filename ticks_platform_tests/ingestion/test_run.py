@@ -25,6 +25,7 @@ from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support import skips
 from ticks_platform_tests.support.ingestion import rows
+from ticks_platform_tests.support.ports import free_port
 from ticks_standin import StandIn, StandInSettings
 
 
@@ -244,9 +245,7 @@ def test_prometheus_reads_its_metrics(
 
 @pytest.fixture
 def unused_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    return free_port()
 
 
 def test_the_connection_of_an_owner_that_is_stuck_in_a_transaction_is_terminated(

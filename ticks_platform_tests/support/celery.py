@@ -7,7 +7,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from typing import NamedTuple
 
 from ticks_platform_tests.support import skips
 from ticks_platform_tests.support.dagster_dev import eventually
+from ticks_platform_tests.support.ports import free_port
 
 
 class Programs(NamedTuple):
@@ -39,13 +39,6 @@ class Programs(NamedTuple):
         if None in found:
             skips.skip(skips.NO_SERVERS, "apt-get install redis-server postgresql")
         return cls(*filter(None, found))
-
-
-def free_port() -> int:
-    """A port of loopback on which nothing listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 class Redis:

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import pytest
 import requests
 
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.support.ports import free_port
 from ticks_standin import daemon
 
 T = TypeVar("T")
@@ -51,9 +51,7 @@ class Platform:
 
     def start(self) -> None:
         """Start `dagster dev` and wait until its UI answers."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self._url = f"http://127.0.0.1:{port}/graphql"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(

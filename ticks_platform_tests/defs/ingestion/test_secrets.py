@@ -6,7 +6,6 @@ The journal has the frames as received, and is its owner's alone; so it is not s
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from ticks_platform.feeds.transport import reconnect
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.feeds import PeerServer, RecordedBackoff, wait_until
+from ticks_platform_tests.support.ports import free_port
 from ticks_platform_tests.support.telltale import KEY, Telltale, dump, found_in
 from ticks_platform_tests.support.webhook_receiver import receiving
 
@@ -43,12 +43,6 @@ def masked() -> Iterator[None]:
     masking.install()
     yield
     logging.setLogRecordFactory(factory)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.mark.full
