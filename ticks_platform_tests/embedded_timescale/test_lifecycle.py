@@ -56,9 +56,11 @@ def test_first_start_by_several_processes_at_once(scratch: Path) -> None:
     )
 
     def start(_: int) -> str:
-        return subprocess.run(
-            [sys.executable, "-c", script, str(scratch / "db")], capture_output=True, text=True, check=True
-        ).stdout
+        ended = subprocess.run(
+            [sys.executable, "-c", script, str(scratch / "db")], capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
 
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
         pids = set(pool.map(start, range(6)))
