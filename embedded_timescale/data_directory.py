@@ -98,13 +98,16 @@ class DataDirectory:
         if not self.root.is_dir():
             raise EmbeddedError(f"{self.root} is not a directory. Choose another data directory.")
         start = {self.start_lock, self.server_lock, self.log, self.password, self.marker.with_suffix(".new")}
+        # Another process may be at its first start. What shows that the files are ours is written before the others,
+        # so it is looked for after them.
+        found = list(self.root.iterdir())
         # A first start that was interrupted leaves a cluster without a marker, and this file beside it.
         if self.password.exists():
             start.add(self.cluster)
-        foreign = sorted(
-            path.name for path in self.root.iterdir() if path not in start and not path.name.startswith(_STAGING)
-        )
-        if foreign:
+        foreign = sorted(path.name for path in found if path not in start and not path.name.startswith(_STAGING))
+        if foreign and self.marker.exists():
+            self._check_versions()
+        elif foreign:
             raise EmbeddedError(
                 f"{self.root} is not a data directory of the embedded TimescaleDB, and not empty "
                 f"(it contains {foreign[0]!r}). Nothing was changed. Choose another directory, or an empty one."

@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,6 +17,8 @@ import psycopg2
 import pytest
 
 import embedded_timescale
+from embedded_timescale.data_directory import FORMAT_VERSION, POSTGRES_MAJOR, DataDirectory
+from embedded_timescale.install import engine_version
 from embedded_timescale.paths import cache_dir
 
 from .conftest import Connect, is_alive, kill_server, run, server_pid, value, wait_until
@@ -66,6 +69,32 @@ def test_first_start_by_several_processes_at_once(scratch: Path) -> None:
         pids = set(pool.map(start, range(6)))
     assert len(pids) == 1
     assert int(pids.pop()) == server_pid(scratch / "db")
+
+
+@pytest.mark.parametrize("done", [2, 4])
+def test_a_directory_that_another_process_fills_meanwhile_is_ours(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch, done: int
+) -> None:
+    """It has neither marker nor password when this process begins to look, and more when it looks on."""
+    directory = DataDirectory(scratch / "db")
+    directory.root.mkdir()
+    marker = {"format": FORMAT_VERSION, "engine": engine_version(), "postgres": POSTGRES_MAJOR}
+    written = [
+        (directory.password, "secret"),
+        (directory.cluster / "PG_VERSION", POSTGRES_MAJOR),
+        (directory.marker, json.dumps(marker)),
+        (directory.info, "{}"),
+    ]
+    iterdir = Path.iterdir
+
+    def iterdir_after_the_others_work(path: Path) -> Iterator[Path]:
+        for file, content in written[:done]:
+            os.makedirs(file.parent, exist_ok=True)
+            file.write_text(content)
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir_after_the_others_work)
+    directory.check()
 
 
 @pytest.mark.full

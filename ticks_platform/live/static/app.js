@@ -17,7 +17,7 @@ let database = { tone: "idle" };
 let lost = null;
 let unknown = null;
 let broken = null;
-let connects = {};
+let connects = null; // of each feed, once the first overview has come
 let feeds = [];
 
 const watchlist = new Watchlist((symbol) => choose(symbol, chosen.interval));
@@ -38,7 +38,7 @@ const stream = new Stream({
     if (content.at) offset = content.at - Date.now() / 1000;
     say(byId("database"), database.name ?? "");
     if (database.tone === "good") {
-      showFeeds(feeds, content.at, connects);
+      showFeeds(feeds, content.at, connects ?? {});
       say(byId("rejected-count"), total("rejected"));
     }
     judge();
@@ -49,6 +49,7 @@ const stream = new Stream({
     showGaps(content.open_gaps);
     showRejected(content.rejected, feeds.reduce((sum, feed) => sum + feed.rejected, 0));
     head();
+    judge();
   },
   series(content) {
     series = content;
@@ -154,7 +155,7 @@ function judge() {
     prose(notice.children[1], detail ?? "");
   }
   const isStale = lost || (database.tone !== "good" && database.tone !== "idle");
-  attribute(document.body, "data-state", isStale ? "stale" : series ? "live" : "waiting");
+  attribute(document.body, "data-state", isStale ? "stale" : series && connects ? "live" : "waiting");
 }
 
 function verdict() {
@@ -166,7 +167,7 @@ function verdict() {
   if (broken) return ["warn", "no chart", "The chart library is missing", broken];
   if (unknown) return ["good", "live", `There is no symbol ${unknown.symbol}`, unknown.nearest.length ? `Did you mean ${unknown.nearest.join(" or ")}?` : "Choose one from the list."];
   if (database.tone === "idle") return ["idle", "connecting", null];
-  if (!series) return ["good", "connected", null];
+  if (!series || !connects) return ["good", "connected", null];
   if (!series.candles.length && chart && !chart.points.size) return ["good", "live", "No candles yet", feedWords()];
   const worst = feeds.find((feed) => feed.tone === "bad") ?? feeds.find((feed) => feed.tone === "warn");
   return worst ? [worst.tone, `${worst.feed}: ${worst.words}`, null] : ["good", "live", null];
