@@ -89,7 +89,7 @@ def test_a_directory_that_another_process_fills_meanwhile_is_ours(
 
     def iterdir_after_the_others_work(path: Path) -> Iterator[Path]:
         for file, content in written[:done]:
-            os.makedirs(file.parent, exist_ok=True)
+            file.parent.mkdir(exist_ok=True)
             file.write_text(content)
         return iterdir(path)
 
