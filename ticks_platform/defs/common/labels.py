@@ -58,6 +58,9 @@ def live_page(description: str, **query: str) -> tuple[str, dict[str, Any]]:
     if not url:
         return description, {}
     address = f"{url}/?{urlencode(query)}" if query else url
+    picture = f"{url}/chart.svg?{urlencode(query)}" if query else f"{url}/chart.svg"
+    # Where Dagster shows it, without scrolling. Its page is alive, and so is the picture each time it is opened.
+    description += f"\n\n[![the newest candles, while the live page runs]({picture})]({address})"
     return f"{description}\n\n[Live page]({address})", {"live page": dg.MetadataValue.url(address)}
 
 
