@@ -11,9 +11,12 @@ from ticks_platform.pictures.candlesticks import PANEL_HEIGHT, PANEL_WIDTH, Cand
 from ticks_platform.pictures.svg import document, text
 
 SYMBOLS = 2
-"""Panels beside each other: as many as Dagster shows without making them small."""
+"""Panels, beside each other."""
 
 CANDLES = 60
+
+SCALE = 0.78
+"""So that they fit into a column of Dagster's."""
 
 
 def svg(keys: Sequence[Key], series: Sequence[Sequence[Point]]) -> str:
@@ -24,12 +27,12 @@ def svg(keys: Sequence[Key], series: Sequence[Sequence[Point]]) -> str:
     ]
     if not panels:
         return words("no symbols yet")
-    return draw(panels, timedelta(seconds=keys[0].step), columns=SYMBOLS)
+    return draw(panels, timedelta(seconds=keys[0].step), columns=SYMBOLS, scale=SCALE)
 
 
 def words(what: str) -> str:
     """A picture that says why there is none."""
-    return document(text(8, 20, what), SYMBOLS * PANEL_WIDTH, PANEL_HEIGHT // 6)
+    return document(text(8, 20, what), SYMBOLS * PANEL_WIDTH, PANEL_HEIGHT // 6, scale=SCALE)
 
 
 def _candlestick(point: Point) -> Candlestick:

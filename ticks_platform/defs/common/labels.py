@@ -59,9 +59,9 @@ def live_page(description: str, **query: str) -> tuple[str, dict[str, Any]]:
         return description, {}
     address = f"{url}/?{urlencode(query)}" if query else url
     picture = f"{url}/chart.svg?{urlencode(query)}" if query else f"{url}/chart.svg"
-    # Where Dagster shows it, without scrolling. Its page is alive, and so is the picture each time it is opened.
-    description += f"\n\n[![the newest candles, while the live page runs]({picture})]({address})"
-    return f"{description}\n\n[Live page]({address})", {"live page": dg.MetadataValue.url(address)}
+    # Dagster shows the first 230 pixels of a description: its page is alive, and so is this each time it is opened.
+    image = f"[![the newest candles, while the live page runs]({picture})]({address})"
+    return f"{description} [Live page]({address}).\n\n{image}", {"live page": dg.MetadataValue.url(address)}
 
 
 READER_TAG = ("ticks/grants", "reader")
