@@ -99,6 +99,6 @@ def correct_configured_since(cursor: Cursor, feed: str, symbols: list[str], *, a
 
 
 def date_wanted(cursor: Cursor, feed: str, symbols: list[str], *, ended: int) -> None:
-    """Find since when symbols are in feeds.yaml, by the coverage that is stored; `ended` is the last owner that is gone."""
+    """Find since when symbols are in feeds.yaml, by the coverage stored; owners up to epoch `ended` are gone."""
     parameters = {"feed": feed, "symbols": symbols, "ended": ended}
     cursor.execute(sql_files.read("queries/gaps/wanted_since.sql"), parameters)
