@@ -51,6 +51,9 @@ _KEPT = 1000
 
 _SECOND = 1_000_000_000
 
+_EXACTLY = 10_000_000
+"""Nanoseconds. By how much a clock was set is read within microseconds, and a replay has to find the same."""
+
 
 class Lead(NamedTuple):
     """What one event tells."""
@@ -96,7 +99,7 @@ class Verdict(NamedTuple):
         if abs(self.ahead) < (SIGNIFICANT if by_events and self.ahead > 0 else AGREES):
             return 0
         if self.exactly is not None:
-            return self.exactly
+            return round(self.exactly / _EXACTLY) * _EXACTLY
         # Rounded up: an event is not later than its arrival. The other clocks are no more exact than a second.
         return -(-self.ahead // _SECOND) * _SECOND if by_events else round(self.ahead / _SECOND) * _SECOND
 
