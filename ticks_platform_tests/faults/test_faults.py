@@ -55,6 +55,7 @@ def fault_database(server: EmbeddedServer | None, request: pytest.FixtureRequest
     return database
 
 
+@pytest.mark.full
 def test_many_faults_lose_nothing_and_double_nothing(
     fault_database: Database, server: EmbeddedServer | None, evicts: bool, tmp_path: Path
 ) -> None:
@@ -95,6 +96,7 @@ TRIED = tuple(CAUGHT) if SOAK else ("trimmed before the commit", "journal not fe
 """One mutation each of loading, fencing and receiving; `make soak` tries all of them."""
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("mutation", TRIED)
 def test_a_defect_is_found(
     mutation: str, database: Database, evicts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
