@@ -42,7 +42,7 @@ class ConnectionPool:
         *,
         symbols: Sequence[str],
         capacity: int | None,
-        on_frames: Callable[[Sequence[Frame]], None],
+        on_frames: Callable[[Sequence[Frame]], bool | None],
         on_change: Callable[[Change], None],
         silence: SilenceDetector | None = None,
         feed: str = "",

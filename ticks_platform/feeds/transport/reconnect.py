@@ -64,9 +64,11 @@ UNREACHABLE_MAX_DELAY = 4.0
 DRAIN_CHECK_INTERVAL = 50_000_000
 """Nanoseconds between checks whether everything that has arrived was read, and whether the clocks agree."""
 
-HANDING_PAUSE, READING_PAUSE = 100_000_000, 600_000_000
-"""Nanoseconds that the journal takes for a group, or from one look at the socket to the next, after which frames may
-wait at the provider: it cannot send while the socket is full, so an empty one does not prove that all has arrived."""
+HANDING_PAUSE = 0.1
+READING_PAUSE = 600_000_000
+"""Seconds that the journal takes for a group, or nanoseconds from one look at the socket to the next, after which
+frames may wait at the provider: it cannot send while the socket is full, so an empty one does not prove that all has
+arrived."""
 
 MAX_GROUP_FRAMES = 512
 MAX_GROUP_BYTES = 1 << 20
@@ -77,7 +79,8 @@ class FeedConnection:
     """Streams the frames of some symbols until `stop`, over one connection after the other.
 
     `on_frames` is called in the receiving thread with the frames that arrived together, in order and of one connection.
-    It may block, which stops reading. `on_change` is called in the same thread with every state and notice.
+    It may block, which stops reading; once it has returned False, nothing more is read at a stop. `on_change` is called
+    in the same thread with every state and notice.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class FeedConnection:
         connector: Connector,
         *,
         symbols: Sequence[str],
-        on_frames: Callable[[Sequence[Frame]], None],
+        on_frames: Callable[[Sequence[Frame]], bool | None],
         on_change: Callable[[Change], None],
         backoff: Backoff | None = None,
         silence: SilenceDetector | None = None,
@@ -107,6 +110,10 @@ class FeedConnection:
         self._looked_at = 0
         self._has_paused = False
         """Whether reading has paused for so long since the last ping that frames may wait at the provider."""
+        self._handing = 0.0
+        """Seconds that `on_frames` has taken on this connection."""
+        self._is_refused = False
+        """Whether `on_frames` had no place for what it was given."""
         self._proof: bytes | None = None
         """The payload of the ping whose answer proves that what waited at the provider has arrived, or None."""
         self._state = StateTracker(on_change, feed=feed)
@@ -205,7 +212,7 @@ class FeedConnection:
             self._connector.url = self._connector.find_url()
         endpoint = self._connector.endpoint()
         self._dialled = endpoint.url
-        self._looked_at, self._has_paused, self._proof = 0, False, None
+        self._looked_at, self._has_paused, self._proof, self._handing = 0, False, None, 0.0
         self._state.change(State.CONNECTING, endpoint.public_url)
         websocket = self._connect(endpoint)
         if websocket is None:
@@ -301,10 +308,11 @@ class FeedConnection:
 
     def _close_gracefully(self, websocket: WebSocketConnection) -> None:
         """Do the closing handshake, and keep the frames that were still on their way."""
-        deadline = boottime() + CLOSE_TIMEOUT
+        # While a group waits for room in the journal, nothing is read.
+        deadline = boottime() + CLOSE_TIMEOUT - self._handing
         with contextlib.suppress(ConnectionLostError):
             websocket.send_close()
-            while (left := deadline - boottime()) > 0:
+            while not self._is_refused and (left := deadline + self._handing - boottime()) > 0:
                 websocket.set_timeout(min(left / 2, POLL_INTERVAL))  # a read takes up to twice its timeout
                 received = websocket.receive()
                 if received is not None and not self._buffer_unless_close(*received):
@@ -341,10 +349,11 @@ class FeedConnection:
     def _flush(self) -> None:
         if self._group:
             group, self._group, self._group_bytes = self._group, [], 0
-            began = boottime_ns()
-            self._on_frames(group)
-            if boottime_ns() - began > HANDING_PAUSE:
-                self._has_paused = True
+            began = boottime()
+            self._is_refused |= self._on_frames(group) is False
+            took = boottime() - began
+            self._handing += took
+            self._has_paused |= took > HANDING_PAUSE
 
 
 def _close_reason(data: bytes) -> str:
