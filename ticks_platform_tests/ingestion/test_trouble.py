@@ -14,8 +14,8 @@ import pytest
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import audit, loader, switch
-from ticks_platform.ingestion.journal.file import Reader
 from ticks_platform.ingestion.journal.journal import Journal, JournalDamagedError, JournalUnavailableError
+from ticks_platform.ingestion.journal.reader import Reader
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.replay import replay
 from ticks_platform.ingestion.run import Ingestion
