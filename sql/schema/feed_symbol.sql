@@ -11,5 +11,14 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_symbol (
     calendar      text        NOT NULL,
     -- Why the provider does not stream it, in the provider's words; NULL when it does, or has not answered.
     refusal       text,
+    -- The owner that said so. It may not have been the first: what an earlier one was asked for may reach the database after it.
+    epoch         bigint,
+    -- What that owner said, where coverage of an earlier one tells that it was wanted before.
+    said_from     timestamptz,
+    -- The same moment by the clock of the database's server: the owner's may have been ahead without anybody's learning of it.
+    by_server     timestamptz,
     PRIMARY KEY (feed, symbol, wanted_from)
 );
+ALTER TABLE ticks_platform.feed_symbol ADD COLUMN IF NOT EXISTS epoch bigint;
+ALTER TABLE ticks_platform.feed_symbol ADD COLUMN IF NOT EXISTS said_from timestamptz;
+ALTER TABLE ticks_platform.feed_symbol ADD COLUMN IF NOT EXISTS by_server timestamptz;

@@ -23,6 +23,17 @@ what a killed run has received waits in its journal."""
 LIVE_RESTART_SECONDS = 5.0
 """Seconds between starts of the live page, should it end by itself."""
 
+_GUARD = f"""
+read -r _
+kill -s INT -- "-$1" || exit
+for _ in $(seq {int(STOP_SECONDS / 0.2)}); do
+    sleep 0.2
+    kill -s 0 -- "-$1" || exit
+done
+kill -s KILL -- "-$1"
+"""
+"""Of a shell: ends a group once nobody has the other end of its input any more, as of a process that was killed."""
+
 _LOOK_SECONDS = 0.2
 _MAKE = ("make", "gmake")
 
@@ -154,6 +165,7 @@ def run(
         start_new_session=True,
     )
     os.close(writing)
+    guard = _guard(process.pid)
     output = follow(reading, condenser, say)
     try:
         while process.poll() is None and not stop.is_wanted.wait(_LOOK_SECONDS):
@@ -169,10 +181,23 @@ def run(
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        guard.kill()
+        guard.wait()
         # It has had as long as Dagster.
         live.kill(0.2)
         output.join(1.0)
     return 0 if stop.is_wanted.is_set() else process.returncode
+
+
+def _guard(group: int) -> subprocess.Popen[bytes]:
+    """Have this group ended should this process be killed: it is in a session of its own, and would go on unseen."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", _GUARD, "ticks-dev-guard", str(group)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def _interrupt(group: int, stop: Stop) -> None:

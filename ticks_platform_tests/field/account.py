@@ -45,7 +45,15 @@ _TELLING = (
     "stocks_real_time",
     *(
         f"ticks_platform.{table}"
-        for table in ("feed_coverage", "feed_gap", "feed_handover", "feed_ledger", "feed_session", "rejected_event")
+        for table in (
+            "feed_coverage",
+            "feed_gap",
+            "feed_handover",
+            "feed_ledger",
+            "feed_session",
+            "feed_symbol",
+            "rejected_event",
+        )
     ),
 )
 

@@ -29,6 +29,10 @@ forgotten AS (
 ),
 last AS (
     SELECT symbol, max(begins_at) AS begins_at FROM forgotten GROUP BY symbol
+),
+-- What it told of the time since when symbols are wanted counts as said.
+told AS (
+    UPDATE ticks_platform.feed_symbol SET said_from = NULL WHERE feed = %(feed)s AND said_from < %(before)s
 )
 UPDATE ticks_platform.feed_coverage AS known SET is_first_kept = true
 FROM last

@@ -18,15 +18,16 @@ replaced AS (
     RETURNING known.symbol
 ),
 ended AS (
-    UPDATE ticks_platform.feed_symbol SET wanted_until = greatest(%(at)s, wanted_from)
+    UPDATE ticks_platform.feed_symbol SET wanted_until = greatest(%(at)s, least(wanted_from, by_server))
     WHERE feed = %(feed)s AND wanted_until IS NULL AND symbol NOT IN (SELECT symbol FROM unchanged)
         AND (wanted_from < %(at)s OR symbol NOT IN (SELECT symbol FROM given))
     RETURNING symbol, refusal
 )
-INSERT INTO ticks_platform.feed_symbol (feed, symbol, wanted_from, calendar, refusal)
-SELECT %(feed)s, symbol, %(at)s, calendar, refusal
+INSERT INTO ticks_platform.feed_symbol (feed, symbol, wanted_from, calendar, refusal, epoch, by_server)
+SELECT %(feed)s, symbol, %(at)s, calendar, refusal, %(epoch)s, clock_timestamp() - %(elapsed)s::interval
 FROM given
 LEFT JOIN ended USING (symbol)
 WHERE symbol NOT IN (SELECT symbol FROM unchanged) AND symbol NOT IN (SELECT symbol FROM replaced)
 ON CONFLICT (feed, symbol, wanted_from) DO UPDATE
-SET wanted_until = NULL, calendar = excluded.calendar, refusal = excluded.refusal;
+SET wanted_until = NULL, calendar = excluded.calendar, refusal = excluded.refusal, epoch = excluded.epoch,
+    said_from = NULL, by_server = excluded.by_server;

@@ -9,10 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 
 PERIOD = 240.0
-"""Seconds between two reports of what always changes; as between two runs of check_quality."""
-
-BEFORE_CHECKS = 50.0
-"""Seconds by which they come before a run of check_quality, whose results are for the latest materialization then."""
+"""Seconds between two reports of what always changes, at its multiples: check_quality runs then, and awaits them."""
 
 
 @dataclass
@@ -40,9 +37,7 @@ class Reported:
     def is_due(self, now: float) -> bool:
         """Whether a report is due that comes every few minutes."""
         # It cannot have been in the future: this machine's clock was set back.
-        return (
-            now < self.materialized or (now + BEFORE_CHECKS) // PERIOD > (self.materialized + BEFORE_CHECKS) // PERIOD
-        )
+        return now < self.materialized or now // PERIOD > self.materialized // PERIOD
 
     def changes(
         self, closed: Mapping[datetime, str], *, oldest: datetime, seen_from: datetime | None = None

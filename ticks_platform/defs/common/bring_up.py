@@ -1,5 +1,6 @@
 """The job `bring_up`, which creates what is missing in the database, and what has to wait for it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,9 +91,18 @@ def unreachable(error: Exception) -> dg.SkipReason:
 
 
 def scheduled_job(
-    name: str, cron: str, selection: dg.AssetSelection, *, description: str, schedule_description: str
+    name: str,
+    cron: str,
+    selection: dg.AssetSelection,
+    *,
+    description: str,
+    schedule_description: str,
+    first: Callable[[dg.ScheduleEvaluationContext], None] | None = None,
 ) -> dg.Definitions:
-    """A job on assets or checks, and a schedule of its name that launches it once `bring_up` has created everything."""
+    """A job on assets or checks, and a schedule of its name that launches it once `bring_up` has created everything.
+
+    `first` is called before a launch.
+    """
     job = dg.define_asset_job(
         name, selection=selection, executor_def=dg.in_process_executor, tags=MAX_RUNTIME, description=description
     )
@@ -104,7 +114,12 @@ def scheduled_job(
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=schedule_description,
     )
-    def schedule(ticks_database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
-        return reason_to_skip(ticks_database) or dg.RunRequest()
+    def schedule(
+        context: dg.ScheduleEvaluationContext, ticks_database: DatabaseResource
+    ) -> dg.RunRequest | dg.SkipReason:
+        reason = reason_to_skip(ticks_database)
+        if reason is None and first is not None:
+            first(context)
+        return reason or dg.RunRequest()
 
     return dg.Definitions(jobs=[job], schedules=[schedule])

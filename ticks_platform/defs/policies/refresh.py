@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
-import psycopg2
 
 from ticks_platform.defs.common.bring_up import POLICY_ASSETS, unreachable
-from ticks_platform.defs.common.labels import MAX_RUNTIME
+from ticks_platform.defs.common.labels import MAX_RUNTIME, REFRESH_POOL
+from ticks_platform.defs.common.pools import place
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.defs.common.runs import FINISHED, LATEST, reason_to_wait
 from ticks_platform.defs.policies.policies import ONLY_RUN
-from ticks_platform.masking import mask
+from ticks_platform.defs.policies.without_a_run import Refreshed, refresh
 from ticks_platform.monitoring import database, troubles
 from ticks_platform.timescale.policies import jobs as policy_jobs
 from ticks_platform.timescale.policies import policies
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
 
 NAME = "refresh_candles"
 EVERY_MINUTE = timedelta(minutes=1)
+
+SECONDS = 40.0
+"""For the refreshes of one evaluation: Dagster gives it 60. What takes longer has a run."""
+
+WAIT_SECONDS = 15.0
+"""Of them, for runs that refresh candles."""
+
+WAITED = "candles are being refreshed by a run"
+UNFINISHED = f"not done after {SECONDS:.0f} s"
 
 
 @dg.definitions
@@ -46,9 +56,9 @@ def refresh_candles() -> dg.Definitions:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=(
             "Runs each policy at its own interval where the database has no scheduler of its own, such as the embedded "
-            "database. Refreshes have no run each, since they come every minute; a refresh that fails is repeated in a "
-            "run, which shows the error. Where the database has a scheduler, runs only those whose job failed there "
-            f"{troubles.FAILURES} times in a row or more."
+            "database. Refreshes have no run each, since they come every minute; one that fails is repeated in a run, "
+            f"which shows the error, and so is one that takes longer than {SECONDS:.0f} s. Where the database has a "
+            f"scheduler, runs only those whose job failed there {troubles.FAILURES} times in a row or more."
         ),
     )
     def schedule(
@@ -62,10 +72,10 @@ def refresh_candles() -> dg.Definitions:
                     return dg.SkipReason("the database runs its policies itself")
             due = {policy: jobs for policy, jobs in found.items() if _is_due(jobs, at)}
             refreshes = {policy: jobs for policy, jobs in due.items() if policy.kind is Kind.REFRESH}
-            failed = _run(ticks_database, refreshes)
+            refreshed = _refresh(context, ticks_database, refreshes)
         except UNREACHABLE as error:
             return unreachable(error)
-        return _answer(context, due, failed)
+        return _answer(context, due, refreshed)
 
     return dg.Definitions(jobs=[job], schedules=[schedule])
 
@@ -87,22 +97,19 @@ def _is_due(jobs: Sequence[Job], at: datetime) -> bool:
     return any(policies.is_due(job.schedule_interval, at, at - EVERY_MINUTE) for job in jobs)
 
 
-def _run(ticks_database: DatabaseResource, due: Mapping[Policy, Sequence[Job]]) -> dict[Policy, str]:
-    """Run policies here and now. Returns those that failed, each with its message.
-
-    Raises UNREACHABLE when the database is away.
-    """
-    failed = {}
-    for policy, jobs in due.items():
-        try:
-            with ticks_database.autocommit() as cursor:
-                policies.run(cursor, jobs[0].job_id)
-        except psycopg2.Error as error:
-            # Without a code the connection was lost; 57P is a server that is being stopped or started.
-            if (error.pgcode or "57P").startswith("57P"):
-                raise
-            failed[policy] = mask(str(error).strip())
-    return failed
+def _refresh(
+    context: dg.ScheduleEvaluationContext, ticks_database: DatabaseResource, due: Mapping[Policy, Sequence[Job]]
+) -> Refreshed:
+    """Run refreshes here and now, unless candles are being refreshed. Raises UNREACHABLE when the database is away."""
+    if not due:
+        return Refreshed([], {}, [])
+    began = time.monotonic()
+    # The schedule of another code location, on another database, is evaluated beside this one.
+    owner = f"{NAME} without a run: {ticks_database.database.description}"
+    with place(context.instance, REFRESH_POOL, owner, wait_seconds=WAIT_SECONDS) as is_held:
+        if not is_held:
+            return Refreshed([], {}, list(due), waited=True)
+        return refresh(ticks_database, due, seconds=SECONDS - (time.monotonic() - began))
 
 
 def _failed_in_their_last_run(instance: dg.DagsterInstance, due: Collection[Policy]) -> list[Policy]:
@@ -120,24 +127,35 @@ def _failed_in_their_last_run(instance: dg.DagsterInstance, due: Collection[Poli
 
 
 def _answer(
-    context: dg.ScheduleEvaluationContext, due: Mapping[Policy, Sequence[Job]], failed: Mapping[Policy, str]
+    context: dg.ScheduleEvaluationContext, due: Mapping[Policy, Sequence[Job]], refreshed: Refreshed
 ) -> dg.RunRequest | dg.SkipReason:
     """A run for what is rare and may take long, and for what has failed: the runs page and alerts show runs."""
-    for policy, message in failed.items():
+    for policy, message in refreshed.failed.items():
         context.log.error(f"{policy.name} failed: {message}")
     in_a_run = [policy for policy in due if policy.kind is not Kind.REFRESH]
     # Their pages, and who was told, would go on saying that they fail.
-    in_a_run += [policy for policy in _failed_in_their_last_run(context.instance, due) if policy not in failed]
-    if failed:
+    in_a_run += [policy for policy in _failed_in_their_last_run(context.instance, due) if policy in refreshed.done]
+    # The others that were left are due again at the next evaluation, unless they take too long for any.
+    unfinished = [policy for policy in refreshed.left if _comes_seldom(due[policy]) or not refreshed.waited]
+    why = [f"{policy.name} failed: {message}" for policy, message in refreshed.failed.items()]
+    if refreshed.left:
+        names = ", ".join(policy.name for policy in refreshed.left)
+        why.append(f"{names}: {WAITED if refreshed.waited else UNFINISHED}")
+    if refreshed.failed or unfinished:
         wait = reason_to_wait(context.instance, NAME, {ONLY_RUN: "true"}, busy="a run repeats it")
         if wait is None:
-            in_a_run += failed
-        elif not in_a_run:
-            names = ", ".join(policy.name for policy in failed)
-            return dg.SkipReason(f"{names} failed: {'; '.join(failed.values())} ({wait})")
+            in_a_run += [*refreshed.failed, *unfinished]
+        else:
+            why.append(f"({wait})")
     if in_a_run:
         keys = [dg.AssetKey(policy.name) for policy in in_a_run]
         return dg.RunRequest(asset_selection=keys, tags={ONLY_RUN: "true"})
+    if why:
+        return dg.SkipReason("; ".join(why))
     if not due:
         return dg.SkipReason("no policy is due")
     return dg.SkipReason(f"ran without a run: {', '.join(policy.name for policy in due)}")
+
+
+def _comes_seldom(jobs: Sequence[Job]) -> bool:
+    return all(job.schedule_interval > EVERY_MINUTE for job in jobs)

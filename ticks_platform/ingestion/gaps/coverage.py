@@ -13,6 +13,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from ticks_platform.feeds.calendars import Calendar
@@ -27,6 +28,7 @@ from ticks_platform.feeds.events import (
     Unsubscribed,
 )
 from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.feeds.transport.clock import boottime
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.ingestion.gaps import market_sessions
@@ -34,7 +36,6 @@ from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes, Period
 from ticks_platform.ingestion.gaps.insert_by_symbol import (
     IN_FLIGHT,
     correct_configured_since,
-    extend_wanted_by,
     insert_by_symbol,
     store_earlier,
     store_periods,
@@ -60,6 +61,8 @@ class ConfiguredSymbols(NamedTuple):
     """The calendar of each symbol's sending hours, named as the ticks name it."""
     wrong: tuple[int, ...] = ()
     """What `at` was taken for before, by a wrong clock."""
+    since: float | None = None
+    """The same moment by CLOCK_BOOTTIME; None if that is not known."""
 
 
 class Coverage:
@@ -89,8 +92,6 @@ class Coverage:
         self._periods: deque[Period] = deque()
         self._notes: CoverageNotes | None = None
         self._noted = self._stored_notes = 0
-        self._earlier: list[Period] = []
-        # Of earlier owners, which the database does not have.
         self._refusals: dict[str, str | None] = {}
         self._symbol_of: dict[str, str] = {}
         self._channels: dict[str, list[frozenset[str]]] = {}
@@ -130,7 +131,8 @@ class Coverage:
             # Two names in feeds.yaml may have the ticks of one symbol: either covers it.
             self._channels.setdefault(symbol, []).append(frozenset(connector.tick_channels(name)))
         self._hours = {storable(symbol): calendar for symbol, calendar in feed.sending_calendars().items()}
-        return ConfiguredSymbols(at, {symbol: calendar.name for symbol, calendar in self._hours.items()})
+        calendars = {symbol: calendar.name for symbol, calendar in self._hours.items()}
+        return ConfiguredSymbols(at, calendars, since=boottime())
 
     def handle(self, change: Change, *, switched_off: bool = False) -> None:
         """Handle a change of a connection's state; `switched_off` tells whether a stop is because it is disabled."""
@@ -330,13 +332,11 @@ class Coverage:
 
     def store_earlier_notes(self, cursor: Cursor, lease: Lease) -> None:
         """Store the notes of earlier owners in the database; call `forget_earlier_notes` after the commit."""
-        self._earlier = []
         for epoch, periods in self._notes.earlier() if self._notes is not None else ():
-            self._earlier += store_earlier(cursor, lease.feed, epoch, periods)
+            store_earlier(cursor, lease.feed, epoch, periods)
 
     def forget_earlier_notes(self) -> None:
         """Delete the notes of earlier owners: they are committed."""
-        self._earlier = []
         if self._notes is not None:
             self._notes.delete_earlier()
 
@@ -354,8 +354,7 @@ class Coverage:
             symbols = self._symbols
             self._stored_notes = self._notes.last if self._notes is not None else 0
         if symbols is not self._committed_symbols:
-            record_symbols(cursor, lease.feed, symbols)
-            extend_wanted_by(cursor, lease.feed, self._earlier, at=symbols.at)
+            record_symbols(cursor, lease.feed, symbols, epoch=lease.epoch)
         if periods:
             store_periods(cursor, lease.feed, lease.epoch, periods)
         if refusals:
@@ -383,8 +382,8 @@ class Coverage:
         self._stored, self._stored_refusals = 0, {}
 
 
-def record_symbols(cursor: Cursor, feed: str, symbols: ConfiguredSymbols) -> None:
-    """Record which symbols of a feed are configured from now on, and when their providers send."""
+def record_symbols(cursor: Cursor, feed: str, symbols: ConfiguredSymbols, *, epoch: int) -> None:
+    """Record which symbols of a feed an owner has from now on, and when their providers send."""
     if symbols.wrong:
         correct_configured_since(cursor, feed, list(symbols.calendars), at=symbols.at, wrong=symbols.wrong)
     cursor.execute(
@@ -394,6 +393,8 @@ def record_symbols(cursor: Cursor, feed: str, symbols: ConfiguredSymbols) -> Non
             "at": from_nanoseconds(symbols.at),
             "symbols": list(symbols.calendars),
             "calendars": list(symbols.calendars.values()),
+            "epoch": epoch,
+            "elapsed": None if symbols.since is None else timedelta(seconds=boottime() - symbols.since),
         },
     )
     market_sessions.add_missing(cursor, symbols.calendars.values())

@@ -20,6 +20,7 @@ from ticks_platform.feeds.calendars import Calendar, calendar
 from ticks_platform.feeds.transport.clock import boottime
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.gaps import killed_coverage
+from ticks_platform.ingestion.gaps.insert_by_symbol import date_wanted
 from ticks_platform.ingestion.transactions import Transactions
 from ticks_platform.intervals import subtract
 from ticks_platform.timescale import sql_files
@@ -141,6 +142,7 @@ def update(cursor: Cursor, feed: str, *, now: datetime) -> Updated:
     first: dict[str, datetime] = {}
     for symbol, begins_at in cursor.fetchall():
         first[symbol] = min(begins_at, first.get(symbol, begins_at))
+    date_wanted(cursor, feed, list(first), ended=ended)
     arguments: dict[str, Any] = {"feed": feed, "symbols": list(first), "begins": list(first.values())}
     cursor.execute(sql_files.read("queries/gaps/symbols_to_compute.sql"), arguments)
     since = {symbol: (moment, ended_by) for symbol, moment, ended_by in cursor.fetchall()}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from psycopg2.extras import execute_values
 
@@ -25,8 +25,6 @@ IN_FLIGHT_INTERVAL = timedelta(microseconds=IN_FLIGHT // 1000)
 
 _Period: TypeAlias = tuple[str, int, int, int | None, str | None]
 """A `coverage_notes.Period`."""
-
-_P = TypeVar("_P", bound=_Period)
 
 logger = logging.getLogger(__name__)
 
@@ -77,8 +75,8 @@ def store_periods(cursor: Cursor, feed: str, epoch: int, periods: Iterable[_Peri
         cursor.execute(sql_files.read("queries/gaps/extend_silent_coverage.sql"), arguments)
 
 
-def store_earlier(cursor: Cursor, feed: str, epoch: int, periods: Iterable[_P]) -> list[_P]:
-    """Store the coverage of an earlier owner as all its notes tell, and return what was not stored before.
+def store_earlier(cursor: Cursor, feed: str, epoch: int, periods: Iterable[_Period]) -> None:
+    """Store the coverage of an earlier owner as all its notes tell.
 
     Nobody may have learned of the commit that stored them, so they are stored again. Then the coverage that they leave
     open is `killed`, and may have been moved or split since, by frames that are not loaded again: it stays as it is.
@@ -91,31 +89,6 @@ def store_earlier(cursor: Cursor, feed: str, epoch: int, periods: Iterable[_P]) 
     killed = set(cursor.fetchall())
     left = [each for each in last.values() if each[3] is None and each[:2] not in killed]
     store_periods(cursor, feed, epoch, left)
-    return [*ended, *left]
-
-
-def extend_wanted(
-    cursor: Cursor, feed: str, begins: Sequence[tuple[str, datetime, datetime | None]], *, at: datetime | None = None
-) -> None:
-    """Symbols of feeds.yaml are in it since their coverage began, if it was not known that they are.
-
-    `begins` has the symbol, the moment, and what that was taken for before, by a wrong clock. Given `at`, only symbols
-    that are recorded as configured since then are extended: what was known of the others stays.
-    """
-    if begins:
-        symbols, moments, wrong = map(list, zip(*begins, strict=True))
-        parameters = {"feed": feed, "symbols": symbols, "begins": moments, "wrong": wrong, "at": at}
-        cursor.execute(sql_files.read("queries/gaps/extend_wanted.sql"), parameters)
-
-
-def extend_wanted_by(cursor: Cursor, feed: str, periods: Iterable[_Period], *, at: int) -> None:
-    """As `extend_wanted`, for the coverage of earlier owners that the database did not have; `at` in nanoseconds."""
-    begins = {
-        (symbol, from_nanoseconds(begin), None)
-        for symbol, _, begin, end, ended_by in periods
-        if end != begin or ended_by != "clock_stepped"
-    }
-    extend_wanted(cursor, feed, sorted(begins), at=from_nanoseconds(at))
 
 
 def correct_configured_since(cursor: Cursor, feed: str, symbols: list[str], *, at: int, wrong: Sequence[int]) -> None:
@@ -123,3 +96,9 @@ def correct_configured_since(cursor: Cursor, feed: str, symbols: list[str], *, a
     moments = [from_nanoseconds(each) for each in wrong]
     parameters = {"feed": feed, "at": from_nanoseconds(at), "symbols": symbols, "wrong": moments}
     cursor.execute(sql_files.read("queries/gaps/correct_configured_since.sql"), parameters)
+
+
+def date_wanted(cursor: Cursor, feed: str, symbols: list[str], *, ended: int) -> None:
+    """Find since when symbols are in feeds.yaml, by the coverage stored; owners up to epoch `ended` are gone."""
+    parameters = {"feed": feed, "symbols": symbols, "ended": ended}
+    cursor.execute(sql_files.read("queries/gaps/wanted_since.sql"), parameters)

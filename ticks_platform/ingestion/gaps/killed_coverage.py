@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg2.extras import execute_values
 
-from ticks_platform.ingestion.gaps.insert_by_symbol import IN_FLIGHT_INTERVAL, extend_wanted
+from ticks_platform.ingestion.gaps.insert_by_symbol import IN_FLIGHT_INTERVAL
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.timescale import sql_files
@@ -91,7 +91,6 @@ def extend_killed(
             "last": from_nanoseconds(begin.last),
         }
         cursor.execute(sql_files.read("queries/gaps/move_killed_begin.sql"), parameters)
-        extend_wanted(cursor, feed, cursor.fetchall())
     for each in refused:
         owner = (feed, each.epoch, each.connection)
         _extend(cursor, [(*owner, from_nanoseconds(each.accepted_until) - IN_FLIGHT_INTERVAL)])

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from ticks_platform import changed_buckets
-from ticks_platform.defs.candles.report_state import BEFORE_CHECKS, PERIOD, Reported, State
+from ticks_platform.defs.candles.report_state import PERIOD, Reported, State
 from ticks_platform.defs.candles.reporting import Reporter, Settings
 from ticks_platform.timescale.candles import late_ticks
 from ticks_platform.timescale.candles import reports as candle_reports
@@ -58,7 +58,7 @@ class Reports:
 
     def align(self) -> None:
         """To just after a report of minutes: the next one is due in four minutes."""
-        self.now += PERIOD - (self.now + BEFORE_CHECKS) % PERIOD
+        self.now += PERIOD - self.now % PERIOD
 
     def after(self, seconds: float) -> dict[str, dg.AssetMaterialization]:
         """By asset, what is reported some seconds later."""
@@ -256,8 +256,8 @@ def test_what_is_remembered_is_small_and_survives() -> None:
     assert len(state.dump()) < 500
     assert State.load(state.dump()) == state
     assert State.load("[1]") == State.load('{"a": {"b": 1}}') == State.load(None) == State()
-    assert Reported(materialized=190.0).is_due(429.0) is False
-    assert Reported(materialized=190.0).is_due(430.0)
+    assert Reported(materialized=240.0).is_due(479.0) is False
+    assert Reported(materialized=240.0).is_due(480.0)
 
 
 def test_a_clock_that_is_set_back_silences_no_report(database: Database, reports: Reports) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -9,13 +10,25 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from ticks_platform.defs.common.labels import REFRESH_POOL
+from ticks_platform.defs.common.pools import place
+from ticks_platform.defs.common.resources import DatabaseResource
+from ticks_platform.defs.policies import refresh, without_a_run
 from ticks_platform.timescale.database import Database
+from ticks_platform.timescale.policies import jobs
+from ticks_platform.timescale.policies.settings import Kind, Policy
 
 MINUTE_POLICY = dg.AssetKey("one_minute_candle_refresh_policy")
 COLUMNSTORE_POLICY = dg.AssetKey("stocks_real_time_columnstore_policy")
 TICK = """
     INSERT INTO stocks_real_time (time, symbol, price, tick_id, feed, received_at)
     SELECT at, 'AAPL', 100, gen_random_uuid(), 'stocks', at FROM (SELECT now() - INTERVAL '10 minutes') AS arrival (at)
+"""
+
+MANY_TICKS = """
+    INSERT INTO stocks_real_time (time, symbol, price, tick_id, feed, received_at)
+    SELECT at, 'S' || number % 500, 100, gen_random_uuid(), 'stocks', at
+    FROM generate_series(1, 100000) AS number, (SELECT now() - INTERVAL '10 minutes') AS arrival (at)
 """
 
 Evaluate = Callable[..., dg.RunRequest | dg.SkipReason]
@@ -136,3 +149,75 @@ def test_unreachable_database_is_a_reason_to_skip(evaluate: Evaluate, monkeypatc
     assert isinstance(answer, dg.SkipReason)
     assert "cannot be reached" in (answer.skip_message or "")
     assert "s3cr3t-word" not in (answer.skip_message or "")
+
+
+@pytest.mark.usefixtures("fresh", "no_scheduler")
+def test_refreshes_take_turns_with_runs(
+    run_job: Callable[..., dg.ExecuteInProcessResult],
+    evaluate: Evaluate,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert run_job("bring_up").success
+    monkeypatch.setattr(refresh, "WAIT_SECONDS", 0.1)
+    limited = {"concurrency": {"pools": {"default_limit": 1}}}
+    with dg.instance_for_test(temp_dir=str(tmp_path), overrides=limited) as kept:
+        pools = kept.event_log_storage
+        assert said(evaluate(at(11, 1), on=kept)).startswith("ran without a run")
+        assert pools.get_concurrency_info(REFRESH_POOL).active_slot_count == 0, "it was given back"
+        assert pools.claim_concurrency_slot(REFRESH_POOL, "a run", "a step").is_claimed
+        assert "candles are being refreshed by a run" in said(evaluate(at(11, 1), on=kept)), "due again in a minute"
+        # An hour's policy is not due again soon: a run of it waits for its turn.
+        seldom = {dg.AssetKey(f"{candle}_refresh_policy") for candle in ("one_hour_candle", "one_day_candle")}
+        assert asked(evaluate(at(11, 0), on=kept)) == seldom
+        assert pools.get_concurrency_info(REFRESH_POOL).pending_step_count == 0, "nothing waits that no longer runs"
+        pools.free_concurrency_slots_for_run("a run")
+        assert said(evaluate(at(11, 1), on=kept)).startswith("ran without a run")
+
+
+def test_a_place_that_a_killed_process_held_is_given_back(tmp_path: Path) -> None:
+    limited = {"concurrency": {"pools": {"default_limit": 1}}}
+    with dg.instance_for_test(temp_dir=str(tmp_path), overrides=limited) as instance:
+        killed = place(instance, "pool", "schedule", wait_seconds=0)
+        assert killed.__enter__()
+        with place(instance, "pool", "somebody else", wait_seconds=0) as is_held:
+            assert not is_held
+        with place(instance, "pool", "schedule", wait_seconds=0) as is_held:
+            assert is_held
+
+
+def test_without_pools_there_is_always_a_place(history: dg.DagsterInstance) -> None:
+    with place(history, "pool", "one", wait_seconds=0) as one, place(history, "pool", "two", wait_seconds=0) as two:
+        assert one
+        assert two
+
+
+@pytest.mark.usefixtures("fresh", "no_scheduler")
+def test_refreshes_for_which_there_is_no_time_have_a_run(
+    run_job: Callable[..., dg.ExecuteInProcessResult], evaluate: Evaluate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_job("bring_up").success
+    monkeypatch.setattr(refresh, "SECONDS", 0.0)
+    assert asked(evaluate(at(11, 1))) == {MINUTE_POLICY}
+
+
+@pytest.mark.full
+def test_a_refresh_that_takes_too_long_is_cancelled_and_can_be_repeated(
+    fresh: Database, run_job: Callable[..., dg.ExecuteInProcessResult]
+) -> None:
+    assert run_job("bring_up").success
+    policy = Policy(Kind.REFRESH, "one_minute_candle")
+    with fresh.transaction() as cursor:
+        cursor.execute("ALTER MATERIALIZED VIEW one_minute_candle SET (timescaledb.materialized_only = true)")
+        cursor.execute(MANY_TICKS)
+        due = {policy: jobs.find(cursor, policy)}
+    database = DatabaseResource(url=fresh.url())
+    began = time.monotonic()
+    found = without_a_run.refresh(database, due, seconds=0.12)
+    assert time.monotonic() - began < 5
+    assert found == ([], {}, [policy], False)
+    found = without_a_run.refresh(database, due, seconds=60)
+    assert found == ([policy], {}, [], False)
+    with fresh.transaction() as cursor:
+        cursor.execute("SELECT sum(tick_count) FROM one_minute_candle")
+        assert cursor.fetchone() == (100_000,)

@@ -294,6 +294,67 @@ def test_killed_before_a_commit_by_a_clock_that_is_behind(
     assert found == [*before, (pytest.approx(16, abs=2), 26, "killed")]
 
 
+@pytest.mark.parametrize("ahead", [0.0, -1200.0])
+def test_another_machine_commits_before_the_first_owner_returns(
+    database: Database, take_lease: TakeLease, feed: FeedSettings, tmp_path: Path, ahead: float
+) -> None:
+    """What the first owner received and lost was asked for, by whatever clock it dated that; and by the other's too."""
+    path = tmp_path / "journal.sqlite3"
+    first = Owner(database, feed, path, take_lease("first"))
+    first.change(10 + ahead, State.SUBSCRIBING, Acknowledged(("AAPL",)))
+    first.receive(*(11 + number / 10 for number in range(50)), ahead=ahead)
+    # It is killed: the database has not heard of it.
+    first.journal.close()
+    other = Owner(database, feed, tmp_path / "other" / "journal.sqlite3", take_lease("other"))
+    other.coverage.apply_settings(feed, at=nanoseconds(25))
+    other.change(26, State.SUBSCRIBING, Acknowledged(("AAPL",)))
+    other.receive(27, 28, 29)
+    other.change(30, State.CLOSED, until=29)
+    other.load()
+    other.journal.close()
+    assert [each for each in gaps(database, "AAPL") if each[0] < 26] == []
+    third = Owner(database, feed, path, take_lease("third"))
+    third.coverage.apply_settings(feed, at=nanoseconds(35))
+    third.change(36, State.SUBSCRIBING, Acknowledged(("AAPL",)))
+    third.receive(37)
+    third.load()
+    third.journal.close()
+
+    ((since,),) = rows(database, WANTED)
+    assert since - BEGIN == pytest.approx(10 if ahead == 0 else 10.5, abs=1)
+    (killed, stopped, *_) = gaps(database, "AAPL")
+    assert killed == (pytest.approx(16 - IN_FLIGHT / SECOND, abs=2), 26, "killed")
+    assert stopped == (29, 36, "stopped")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_first_owners_clock_was_ahead(
+    database: Database, take_lease: TakeLease, owner_of: Callable[[Lease], Owner], known: bool
+) -> None:
+    """Nobody learned of it: since when it asked is known by the clock of the database's server."""
+    began = time.time()
+    first = owner_of(take_lease("first"))
+    first.coverage.apply_settings(first.feed, at=nanoseconds(began - BEGIN + 1200))
+    first.change(began - BEGIN + 1201, State.SUBSCRIBING, Acknowledged(("AAPL",)))
+    first.receive(began - BEGIN, ahead=1202)
+    first.load()
+    first.journal.close()
+    ended = time.time()
+    second = owner_of(take_lease("second"))
+    later = int(ended - BEGIN) + 2
+    if not known:  # other symbols since
+        others = [each for each in second.feed.symbols if each.symbol != "AAPL"]
+        second.coverage.apply_settings(second.feed.model_copy(update={"symbols": others}), at=nanoseconds(later - 1))
+    second.change(later, State.SUBSCRIBING, Acknowledged(("AAPL", "BTC/USD")))
+    second.load()
+
+    ((since,),) = rows(database, WANTED)
+    assert began - 1 <= since <= ended
+    until = later if known else later - 1
+    found = [(begin + BEGIN, end) for begin, end, _ in gaps(database, "AAPL") if begin < until]
+    assert found == [(pytest.approx(since, abs=1e-3), until)]
+
+
 def test_notes_are_deleted_after_the_commit(
     database: Database, take_lease: TakeLease, owner_of: Callable[[Lease], Owner], tmp_path: Path
 ) -> None:

@@ -176,7 +176,7 @@ def lease(take_lease: TakeLease) -> Any:
 def configure(database: Database, *symbols: str, seconds: float = 0, name: str = "always") -> None:
     with database.transaction() as cursor:
         moment = int(at(seconds).timestamp() * 1e9)
-        coverage.record_symbols(cursor, "test", ConfiguredSymbols(moment, dict.fromkeys(symbols, name)))
+        coverage.record_symbols(cursor, "test", ConfiguredSymbols(moment, dict.fromkeys(symbols, name)), epoch=1)
 
 
 def cover(database: Database, *intervals: tuple[str, float, float | None, str | None], epoch: int = 1) -> None:
@@ -535,8 +535,8 @@ def _first_start(database: Database, take_lease: TakeLease, symbols: int) -> dic
     with database.transaction() as cursor:
         arguments = {"feed": lease.feed, "names": names, "at": at(0), "half": names[::2], "streaming": at(20)}
         cursor.execute(
-            "INSERT INTO ticks_platform.feed_symbol (feed, symbol, calendar, wanted_from) "
-            "SELECT %(feed)s, name, 'always', %(at)s FROM unnest(%(names)s) AS name",
+            "INSERT INTO ticks_platform.feed_symbol (feed, symbol, calendar, wanted_from, epoch, by_server) "
+            "SELECT %(feed)s, name, 'always', %(at)s, 1, %(at)s FROM unnest(%(names)s) AS name",
             arguments,
         )
         cursor.execute(

@@ -41,7 +41,7 @@ def cut(database: Database, *, plan: bool, **repair: Any) -> Iterator[tuple[Stan
         add_gap(database, feed, "AAPL", minutes_ago(25), minutes_ago(15))
         with database.transaction() as cursor:
             configured = ConfiguredSymbols(to_nanoseconds(minutes_ago(40)), {"AAPL": day.calendar})
-            coverage.record_symbols(cursor, feed.name, configured)
+            coverage.record_symbols(cursor, feed.name, configured, epoch=1)
         yield stand_in, feed
 
 

@@ -1,0 +1,49 @@
+"""The processes of `ticks dev` with another command in Dagster's place."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from ticks_platform_tests.support.dagster_dev import eventually
+
+RUN = """
+import socket, sys
+from pathlib import Path
+from ticks_platform.cli.dev_output import Condenser
+from ticks_platform.cli.dev_processes import Ready, Stop, run
+
+class Live:
+    def keep_running(self): pass
+    def stop(self): pass
+    def kill(self, seconds): pass
+
+folder = Path(sys.argv[1])
+command = ["/bin/sh", "-c", sys.argv[2]]
+run(command, folder, None, live=Live(), ready=Ready("", 0, lambda _: "ready"), stop=Stop(), condenser=Condenser())
+"""
+
+# One of them has left its parent, as runs and code servers do, and one does not heed an interrupt.
+COMMAND = "(sh -c 'trap \"\" INT; echo $$ > one; while :; do sleep 0.1; done' &); echo $$ > two; sleep 600"
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_all_of_them_end_when_it_is_killed(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path), COMMAND], env={**os.environ})
+    try:
+        files = [tmp_path / name for name in ("one", "two")]
+        eventually("both run", 60, lambda: all(file.exists() and file.read_text().strip() for file in files))
+        pids = [int(file.read_text()) for file in files]
+        assert all(map(is_alive, pids))
+    finally:
+        process.kill()
+        process.wait()
+    eventually("both have ended", 30, lambda: not any(map(is_alive, pids)))
