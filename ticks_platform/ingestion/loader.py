@@ -141,7 +141,8 @@ class Loader:
             self._coverage.handle(change, switched_off=not self.enabled)
 
     def hurry(self) -> None:
-        """Try at once what waits to be tried again: the feed stops. Safe from any thread."""
+        """Try at once what waits to be tried again, and the next heartbeat: the feed stops. Safe from any thread."""
+        self._heartbeat_at = 0.0
         self._transactions.hurry()
 
     def abandon(self) -> None:
@@ -374,8 +375,7 @@ class Loader:
         return connection(group)
 
     def _connected(self) -> None:
-        attempt = self._store.attempt
-        self._store = Store(self._lease)
+        attempt, self._store = self._store.attempt, Store(self._lease)
         self._store.attempt = attempt
 
     def _committed(self) -> None:

@@ -45,13 +45,10 @@ STOP_TIMEOUT = 3.0
 
 RECEIVER_TIMEOUT = 2.0
 """Seconds that a stop waits for the last frames: the closing handshake takes up to 0.7 s, a read up to 0.2 s, and the
-rest is for appending to the journal; where that waits for room, STOP_TIMEOUT is added."""
+rest is for appending to the journal."""
 
-ROOM_TIMEOUT = 1.5
-"""Seconds that a stop waits for room in a full journal, from one commit to the next."""
-
-LAST_TIMEOUT = 0.5
-"""Seconds that a stop waits for the receiving thread to tell what had no room."""
+ROOM_TIMEOUT = 5.0
+"""Seconds that a stop waits longer for a database that is only slow, if the last frames have no room before."""
 
 
 class Progress(NamedTuple):
@@ -162,8 +159,12 @@ class Ingestion:
         self._stopping.set()
         self._stop_reading()
         self._thread.join(STOP_TIMEOUT)
+        if self._receiver is not None and self._receiver.is_alive() and self._loader and not self._loader.trouble:
+            self._thread.join(ROOM_TIMEOUT)
         if self._thread.is_alive() and self._loader is not None:
             self._loader.abandon()
+            if self._journal is not None:
+                self._journal.stop_appending()
             self._thread.join(STOP_TIMEOUT)
             logger.warning(
                 "feed %s stopped with about %d uncommitted bytes in its journal (%s); its next start loads them",
@@ -297,12 +298,14 @@ class Ingestion:
                 self._export.update()
         self._stop_reading()
         loader.hurry()
-        journal.begin_stop(patience=ROOM_TIMEOUT)
+        journal.begin_stop()
         receiver.join(RECEIVER_TIMEOUT)
-        if receiver.is_alive() and journal.full:
-            receiver.join(STOP_TIMEOUT)
+        # The last frames wait for room, unless the database refuses; `stop` decides how long it has.
+        while receiver.is_alive() and loading.is_alive() and not loader.trouble:
+            receiver.join(0.05)
         journal.stop_appending()
-        receiver.join(LAST_TIMEOUT)
+        receiver.join(RECEIVER_TIMEOUT)
+        loader.hurry()  # it stores what the receiver has said last
         if receiver.failure is not None:
             # No more frames will come; what the database does not commit soon is loaded by the next start.
             loading.join(STOP_TIMEOUT)
@@ -332,7 +335,8 @@ class Ingestion:
         self._stop_reading()
         if self._receiver is not None:
             if self._journal is not None:
-                self._journal.begin_stop(patience=0)
+                self._journal.begin_stop()
+                self._journal.stop_appending()
             self._receiver.join(RECEIVER_TIMEOUT)
 
     def _stop_reading(self) -> None:

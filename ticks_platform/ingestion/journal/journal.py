@@ -18,7 +18,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ticks_platform.feeds.events import Frame
-from ticks_platform.feeds.transport.clock import boottime
 from ticks_platform.ingestion.journal import file as journal_file
 from ticks_platform.ingestion.journal import space
 from ticks_platform.ingestion.journal.file import (
@@ -92,9 +91,7 @@ class Journal:
         self.frames_trimmed: int
         """Frames that were committed and deleted before the file was opened."""
         self._closing = False
-        self._patience: float | None = None
-        self._blocked_since: float | None = None
-        """When an append found no room, if nothing was committed since; in seconds since boot."""
+        self._is_stopping = False
         self._damage: JournalDamagedError | None = None
         self._budget = space.Budget.of(max_bytes)
         self._reserve = space.Reserve(path, self._budget.reserve)
@@ -109,7 +106,7 @@ class Journal:
         self._room = Room(path, self._budget)
         self._blocked: str | None = None
         self._use(self._writer)
-        self._reader = Reader(path)
+        self._reader = Reader(journal_file.connect(path))
         self._is_open = True
         self._reserve.hold()
         self._sync = SyncThread(path, interval=sync_interval, rewrite=self._checkpoint_wal)
@@ -160,7 +157,7 @@ class Journal:
 
         Blocks while the journal is full, which stops the reading of the socket. Raises JournalUnavailableError if the
         file cannot be written or synced now: the frames are not in it and may be appended again. Raises
-        JournalFullError after `begin_stop`, JournalFencedError and JournalDamagedError.
+        JournalFullError after `stop_appending`, JournalFencedError and JournalDamagedError.
         """
         if not frames:
             return
@@ -271,19 +268,17 @@ class Journal:
             except sqlite3.OperationalError as error:
                 logger.warning("%s cannot be trimmed now: %s", self._path, error)
             self._room.trimmed(max(0, size))
-            self._blocked_since = None
             if not deleted or self._room.is_too_large():
                 self._rewrite()
             self._changed.notify_all()
 
-    def begin_stop(self, *, patience: float) -> None:
+    def begin_stop(self) -> None:
         """From now on, use the room that is set apart for what has arrived at a stop.
 
-        Where that is too little, `append` waits until frames are committed, but at most this many seconds from one
-        commit to the next.
+        Where that is too little, `append` waits until frames are committed, but not beyond `stop_appending`.
         """
         with self._changed:
-            self._patience, self._blocked_since = patience, None
+            self._is_stopping = True
             self._room.give_last()
             self._changed.notify_all()
 
@@ -309,16 +304,15 @@ class Journal:
     def _wait_for_room(self, size: int) -> None:
         """Wait until the files have room for frames of this many bytes.
 
-        Raises sqlite3.Error if the disk has none, and JournalFullError if there is none at a stop.
+        Raises sqlite3.Error if the disk has none, JournalFullError if there is none after `stop_appending`.
         """
         while True:
             self._blocked = self._find_room(size)
             if self._blocked is None:
                 return
-            now = boottime()
-            if self._blocked_since is None:
-                self._blocked_since = now
-            if self._closing or (self._patience is not None and now - self._blocked_since >= self._patience):
+            if self._closing:
+                if not self._is_owner():
+                    raise self._fenced()
                 raise JournalFullError(
                     f"the journal of feed '{self._feed}' is full ({self._blocked}, its files in {self._path.parent} "
                     f"may take {self._max_bytes / (1 << 20):.0f} MB)"
@@ -327,7 +321,7 @@ class Journal:
 
     def _find_room(self, size: int) -> str | None:
         """What takes the room, or None if there is room."""
-        if self.bytes_waiting >= self._max_bytes and self._patience is None:
+        if self.bytes_waiting >= self._max_bytes and not self._is_stopping:
             return f"{self.bytes_waiting >> 20} MB wait"
         self._open_rewritten()
         # What frees space must always have some: neither frames nor deletions get the last of it.
@@ -392,7 +386,7 @@ class Journal:
         with contextlib.nullcontext() if is_locked else open_lock(self._path):
             writer = journal_file.connect(self._path)
             try:
-                self._reader = Reader(self._path)
+                self._reader = Reader(journal_file.connect(self._path))
             except BaseException:
                 writer.close()
                 raise

@@ -6,16 +6,14 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Iterator
-from pathlib import Path
-
-from ticks_platform.ingestion.journal.file import connect
 
 
 class Reader:
     """Reads one file; if the journal is rewritten, a reading that has begun ends in the old file."""
 
-    def __init__(self, path: Path) -> None:
-        self._connection = connect(path)
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """`connection` is open, and closed when it is retired."""
+        self._connection = connection
         self._lock = threading.Condition()
         self._users = 0
         self._retired = False

@@ -142,7 +142,8 @@ def fill(journal: Journal) -> int:
             append(journal, number)
             number += 1
             if journal.bytes_waiting > MEGABYTE // 2:
-                journal.begin_stop(patience=0)
+                journal.begin_stop()
+                journal.stop_appending()
     return number
 
 
@@ -184,10 +185,13 @@ def test_a_stop_keeps_the_limit_and_so_does_the_next_owner(path: Path, reading: 
 
 def test_a_stop_waits_for_room_as_long_as_frames_are_committed(path: Path) -> None:
     journal = Journal(path, feed="test", max_bytes=2 * MEGABYTE)
-    assert fill(journal)
-    journal.begin_stop(patience=10)
-    waiting = threading.Thread(target=lambda: append(journal, 1_000, MEGABYTE // 2))
+    for number in range(40):
+        append(journal, number)
+    journal.begin_stop()
+    waiting = threading.Thread(target=lambda: append(journal, 1_000, MEGABYTE))
     waiting.start()
+    while not journal.full:
+        assert waiting.is_alive()
     found: list[int] = []
     while waiting.is_alive():
         groups = journal.take(max_bytes=100_000, linger=0, wait=0)
