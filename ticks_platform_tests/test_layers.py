@@ -23,7 +23,7 @@ LAYERS = {
     "local_feeds": {"feeds", "ticks_standin"},
     "subscribing": {"feeds", "timescale", "local_feeds", "ticks_standin"},
     "diagnosis": {"feeds", "ingestion", "timescale", "local_feeds"},
-    "live": {"feeds", "ingestion", "timescale", "embedded_timescale", "monitoring"},
+    "live": {"feeds", "ingestion", "timescale", "embedded_timescale", "monitoring", "pictures"},
     "pictures": set(),
     "monitoring": {"feeds", "ingestion", "timescale", "alerts"},
     "alerts": set(),

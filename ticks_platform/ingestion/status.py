@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from psycopg2 import sql
+
 from ticks_platform.ingestion.journal.file import JournalError
 from ticks_platform.ingestion.journal.journal_pair import journal_pair
 from ticks_platform.ingestion.journal.journal_view import journal_view
@@ -82,7 +84,8 @@ class FeedStatus(NamedTuple):
 
 def feeds(cursor: Cursor, names: Sequence[str]) -> list[FeedStatus]:
     """The status of each of these feeds, in their order. Needs the platform's tables."""
-    cursor.execute(sql_files.read("queries/status/feeds.sql"), {"feeds": list(names)})
+    status = sql_files.compose("queries/feeds/status.sql", feeds=sql.Literal(list(names)))
+    cursor.execute(sql_files.compose("queries/status/feeds.sql", status=status))
     columns = [column.name for column in cursor.description or ()]
     known = {row[0]: dict(zip(columns, row, strict=True)) for row in cursor.fetchall()}
     return [_status(cursor, name, known.get(name, {})) for name in names]

@@ -21,8 +21,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ticks_platform.errors import TicksPlatformError
-from ticks_platform.live import library
-from ticks_platform.live.guard import Guard
+from ticks_platform.live import chart, library
+from ticks_platform.live.guard import CHART_PATH, ON_OTHER_PAGES, Guard
 from ticks_platform.live.hub import Hub, UnknownSymbolError
 from ticks_platform.live.series import Key
 from ticks_platform.live.trouble import BusyError, trouble
@@ -144,6 +144,16 @@ def create(hub: Hub, static: Static, all_feeds: exporter.AllFeeds) -> Starlette:
         at = _second("at", request.query_params.get("at", ""))
         return _json(await hub.explain(_key(request), at))
 
+    async def picture(request: Request) -> Response:
+        interval = _interval(request)
+        try:
+            keys = [Key(found["symbol"], interval) for found in await hub.search("", chart.SYMBOLS)]
+            drawn = chart.svg(keys, [(await hub.history(key, None))["candles"] for key in keys])
+        except (BusyError, psycopg2.Error, TicksPlatformError) as error:
+            # Nobody would see the words of an image that fails.
+            drawn = chart.words(f"the database is {trouble(error, '')['words']}")
+        return Response(drawn, media_type="image/svg+xml", headers={"Cache-Control": "no-store", **ON_OTHER_PAGES})
+
     async def metrics(_request: Request) -> Response:
         return Response(await asyncio.to_thread(exporter.text, all_feeds), media_type=exporter.MEDIA_TYPE)
 
@@ -175,6 +185,7 @@ def create(hub: Hub, static: Static, all_feeds: exporter.AllFeeds) -> Starlette:
         Route("/api/symbols", symbols),
         Route("/api/candles", candles),
         Route("/api/explain", explain),
+        Route(CHART_PATH, picture),
         Route("/metrics", metrics),
     ]
     # Starlette's own answer to a bug would tell the browser about it; the guard's does not.

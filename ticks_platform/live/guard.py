@@ -30,7 +30,13 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-"""Of every answer."""
+"""Of every answer, unless it says another one."""
+
+CHART_PATH = "/chart.svg"
+"""A picture that other pages of this machine, such as Dagster's, may show; they cannot read it."""
+
+ON_OTHER_PAGES = {"Cross-Origin-Resource-Policy": "cross-origin"}
+"""Of that picture: `localhost` and `127.0.0.1` are two sites to a browser."""
 
 
 class Guard:
@@ -50,7 +56,8 @@ class Guard:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                MutableHeaders(scope=message).update(HEADERS)
+                given = MutableHeaders(scope=message)
+                given.update({name: value for name, value in HEADERS.items() if name not in given})
             await send(message)
 
         status, reason = refusal(scope["method"], scope["path"], Headers(scope=scope))
@@ -74,10 +81,17 @@ def refusal(method: str, path: str, headers: Headers) -> tuple[int, str]:
     origin = headers.get("origin")
     if origin is not None and origin != f"http://{host}":
         return 403, "refused: another web site asks for this"
-    # A link to the page may be anywhere, such as in Dagster's UI.
-    if path != "/" and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+    # A link to the page may be anywhere, such as in Dagster's UI, which also shows the picture.
+    is_picture_of_ours = path == CHART_PATH and _is_here(headers.get("referer", ""))
+    if path != "/" and not is_picture_of_ours and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         return 403, "refused: another web site asks for this"
     return 0, ""
+
+
+def _is_here(referer: str) -> bool:
+    """Whether a page of this machine has sent this request: another one cannot choose what it is called."""
+    scheme, _, rest = referer.partition("://")
+    return scheme in ("http", "https") and _hostname(rest.partition("/")[0]) in HOSTS
 
 
 def _hostname(host: str) -> str:

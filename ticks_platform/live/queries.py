@@ -76,9 +76,10 @@ class Reader:
     def poll(self, wanted: Wanted) -> Answer:
         """Feeds, the newest candles, and now and then the rest, in one statement."""
         feeds = sql.Literal(list(wanted.feeds))
+        status = sql_files.compose("queries/feeds/status.sql", feeds=feeds)
         statements: list[sql.Composable] = [
             sql_files.compose("queries/live/now.sql"),
-            sql_files.compose("queries/live/feeds.sql", feeds=feeds),
+            sql_files.compose("queries/live/feeds.sql", status=status),
         ]
         for interval in {key.interval: None for key in wanted.tails}:
             tails = {key: since for key, since in wanted.tails.items() if key.interval == interval}

@@ -44,8 +44,8 @@ class Panel(NamedTuple):
     candles: Sequence[Candlestick]
 
 
-def draw(panels: Sequence[Panel], step: timedelta, *, columns: int = 2) -> str:
-    """An SVG of these panels; `step` is the duration of a candle."""
+def draw(panels: Sequence[Panel], step: timedelta, *, columns: int = 2, scale: float = 1.0) -> str:
+    """An SVG of these panels; `step` is the duration of a candle. With `scale`, it is shown larger or smaller."""
     columns = max(1, min(columns, len(panels)))
     width, height = columns * PANEL_WIDTH, math.ceil(len(panels) / columns) * PANEL_HEIGHT
     body = "".join(
@@ -53,7 +53,7 @@ def draw(panels: Sequence[Panel], step: timedelta, *, columns: int = 2) -> str:
         f"{''.join(_panel(panel, step))}</g>"
         for index, panel in enumerate(panels)
     )
-    return document(body, width, height)
+    return document(body, width, height, scale=scale)
 
 
 def _panel(panel: Panel, step: timedelta) -> Iterator[str]:

@@ -11,10 +11,11 @@ HEADING = "#1f2933"
 """Colour of titles and names."""
 
 
-def document(body: str, width: int, height: int) -> str:
-    """An SVG of this size in pixels on a white background."""
+def document(body: str, width: int, height: int, *, scale: float = 1.0) -> str:
+    """An SVG of this size in pixels on a white background; with `scale`, it is shown larger or smaller."""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width * scale:.0f}" height="{height * scale:.0f}" '
         f'font-family="sans-serif" font-size="11"><rect width="{width}" height="{height}" fill="#fff"/>{body}</svg>'
     )
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import psycopg2.errors
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from ticks_platform.live.queries import Reader
+from ticks_platform.monitoring import exporter
 from ticks_platform.timescale.database import Database, SessionConnection
 from ticks_platform_tests.live.conftest import LivePage, until
 
@@ -32,6 +35,30 @@ def test_candles_of_each_width_with_their_gaps(page: LivePage) -> None:
                 ("disconnected", "open"),
                 ("killed", "repaired"),
             ]
+
+
+def test_a_picture_for_the_pages_of_assets(page: LivePage) -> None:
+    for interval in ("1m", "1h", "1d"):
+        answer = page.get("/chart.svg", interval=interval)
+        assert answer.headers["content-type"] == "image/svg+xml"
+        picture = ElementTree.fromstring(answer.content)
+        names = [found.text for found in picture.iter("{http://www.w3.org/2000/svg}title")]
+        assert names[0] == "AAPL"
+        assert "119.00" in answer.text, "the newest price"
+
+
+def test_metrics_of_all_feeds_are_what_prometheus_reads(page: LivePage) -> None:
+    answer = page.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith(exporter.MEDIA_TYPE)
+    found = {
+        (sample.name, sample.labels.get("feed")): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+    assert found["ticks_database_up", None] == 1
+    assert found["ticks_gaps_open", "tape"] == 1
+    assert found["ticks_feed_enabled", "tape"] == 1
 
 
 def test_older_candles(page: LivePage) -> None:

@@ -42,11 +42,37 @@ def test_other_sites_are_refused(page: LivePage) -> None:
         ({"Sec-Fetch-Site": "cross-site"}, "/api/status", 403),
         ({"Sec-Fetch-Site": "same-site"}, "/static/app.js", 403),
         ({"Sec-Fetch-Site": "cross-site"}, "/", 200),
+        # Dagster's pages show the picture, and those of other sites cannot.
+        ({"Sec-Fetch-Site": "same-site", "Referer": "http://127.0.0.1:3000/"}, "/chart.svg", 200),
+        ({"Sec-Fetch-Site": "cross-site", "Referer": "http://localhost:3000/assets/x"}, "/chart.svg", 200),
+        ({"Sec-Fetch-Site": "cross-site", "Referer": "http://localhost:3000/"}, "/api/candles?symbol=A", 403),
+        ({"Sec-Fetch-Site": "cross-site", "Referer": "https://localhost.evil.example/"}, "/chart.svg", 403),
+        ({"Sec-Fetch-Site": "cross-site", "Referer": "https://evil.example/http://localhost/"}, "/chart.svg", 403),
+        ({"Sec-Fetch-Site": "cross-site", "Referer": "https://localhost@evil.example/"}, "/chart.svg", 403),
+        ({"Sec-Fetch-Site": "cross-site"}, "/chart.svg", 403),
     ):
         answer = page.get(path, headers)
         assert answer.status_code == status, (headers, path)
         assert "script-src 'self';" in answer.headers["content-security-policy"]
         assert "access-control-allow-origin" not in answer.headers
+
+
+def test_the_picture_says_that_the_database_is_away(page: LivePage) -> None:
+    answer = page.get("/chart.svg")
+    assert answer.headers["content-type"] == "image/svg+xml"
+    assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+    assert "the database is " in answer.text
+    assert "a-secret-word" not in answer.text
+    assert page.get("/chart.svg", interval="2m").status_code == 400
+    assert page.get("/api/status").headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def test_metrics_are_served_while_the_database_is_away(page: LivePage) -> None:
+    answer = page.get("/metrics")
+    assert answer.status_code == 200
+    assert "\nticks_database_up 0.0\n" in answer.text
+    assert "a-secret-word" not in answer.text
+    assert page.get("/metrics", {"Sec-Fetch-Site": "cross-site"}).status_code == 403
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])

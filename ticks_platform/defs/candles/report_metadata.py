@@ -29,15 +29,17 @@ def of_candles(candle: Candle, report: CandleReport, now: float) -> Metadata:
     """Numbers for each symbol, and charts."""
     lag = max(0.0, now - (report.newest + candle.bucket).timestamp())
     metadata: Metadata = {
+        f"chart of {symbol}": dg.MetadataValue.md(_chart(candle, symbol, bars))
+        for symbol, bars in list(report.bars.items())[:CHARTS]
+        if bars
+    }
+    metadata |= {
         "newest candles": dg.MetadataValue.md(_table(candle, report)),
         "symbols": report.symbols,
-        "last bucket": str(report.newest),
         "last bucket at": dg.MetadataValue.timestamp(report.newest),
         "lag in seconds": dg.MetadataValue.float(round(lag, 1)),
     }
     for symbol, bars in list(report.bars.items())[:CHARTS]:
-        if bars:
-            metadata[f"chart of {symbol}"] = dg.MetadataValue.md(_chart(candle, symbol, bars))
         closes = [bar.close for bar in bars if bar.close is not None and math.isfinite(bar.close)]
         if closes:
             metadata[f"{symbol} close"] = dg.MetadataValue.float(closes[-1])
@@ -74,9 +76,10 @@ def _table(candle: Candle, report: CandleReport) -> str:
             continue
         bar = bars[-1]
         prices = " | ".join("-" if price is None else f"{price:,.8g}" for price in (bar.close, bar.high, bar.low))
-        lines.append(
-            f"| {markdown_cell(symbol)} | {bar.bucket.astimezone(timezone.utc):{pattern}} | {prices} | {bar.ticks} |"
-        )
+        bucket = f"{bar.bucket.astimezone(timezone.utc):{pattern}}"
+        if report.closed is None or bar.bucket > report.closed:
+            bucket += ", open"
+        lines.append(f"| {markdown_cell(symbol)} | {bucket} | {prices} | {bar.ticks} |")
     return _fitting(lines)
 
 

@@ -58,7 +58,10 @@ def live_page(description: str, **query: str) -> tuple[str, dict[str, Any]]:
     if not url:
         return description, {}
     address = f"{url}/?{urlencode(query)}" if query else url
-    return f"{description}\n\n[Live page]({address})", {"live page": dg.MetadataValue.url(address)}
+    picture = f"{url}/chart.svg?{urlencode(query)}" if query else f"{url}/chart.svg"
+    # Dagster shows the first 230 pixels of a description: its page is alive, and so is this each time it is opened.
+    image = f"[![the newest candles, while the live page runs]({picture})]({address})"
+    return f"{description} [Live page]({address}).\n\n{image}", {"live page": dg.MetadataValue.url(address)}
 
 
 READER_TAG = ("ticks/grants", "reader")

@@ -110,7 +110,12 @@ def _table(rows: list[GapRow]) -> str:
     """The newest gaps, as many as are seen without a click; symbols that have a gap in common share a row."""
     if not rows:
         return "There are no gaps."
-    lines = ["| from (UTC) | seconds | symbols | feed | cause | state |", "|---|---:|---|---|---|---|"]
+    # The column is narrow, and most have one feed.
+    has_feeds = len({row.feed for row in rows}) > 1
+    lines = [
+        f"| from (UTC) | seconds | symbols |{' feed |' if has_feeds else ''} cause | state |",
+        f"|---|---:|---|{'---|' if has_feeds else ''}---|---|",
+    ]
     together = itertools.groupby(rows, key=lambda row: (row.begins_at, row.feed, row.ends_at, row.cause, row.state))
     for (begins_at, feed, ends_at, cause, state), found in together:
         gaps_of_it = list(found)
@@ -118,7 +123,8 @@ def _table(rows: list[GapRow]) -> str:
         symbols = ", ".join(markdown_cell(row.symbol) for row in gaps_of_it[:SYMBOLS])
         more = f" and {len(gaps_of_it) - SYMBOLS} more" if len(gaps_of_it) > SYMBOLS else ""
         began = f"{begins_at.astimezone(timezone.utc):%m-%d %H:%M:%S}"
-        line = f"| {began} | {seconds} | {symbols}{more} | {markdown_cell(feed)} | {cause} | {state} |"
+        of_feed = f" {markdown_cell(feed)} |" if has_feeds else ""
+        line = f"| {began} | {seconds} | {symbols}{more} |{of_feed} {cause} | {state} |"
         if sum(map(len, lines)) + len(lines) + len(line) > LONGEST:
             break
         lines.append(line)

@@ -132,7 +132,9 @@ def late_hours(cursor: Cursor, since: datetime) -> list[datetime]:
 
 def feeds(cursor: Cursor, names: Sequence[str]) -> list[FeedReport]:
     """How these feeds are; one that the database has never seen is left out."""
-    cursor.execute(sql_files.read("queries/reports/feeds.sql"), {"feeds": list(names)})
+    wanted = sql.Literal(list(names))
+    status = sql_files.compose("queries/feeds/status.sql", feeds=wanted)
+    cursor.execute(sql_files.compose("queries/reports/feeds.sql", status=status, feeds=wanted))
     return [FeedReport(*row) for row in cursor.fetchall()]
 
 

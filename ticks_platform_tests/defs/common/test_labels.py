@@ -26,7 +26,9 @@ def test_assets_link_to_the_live_page(load: object, address: str, monkeypatch: p
     monkeypatch.setenv("TICKS_LIVE_URL", URL)
     spec = _spec(load)
     assert spec.metadata["live page"] == dg.MetadataValue.url(address)
-    assert spec.description == f"{without.description}\n\n[Live page]({address})"
+    picture = address.replace("/?", "/chart.svg?") if "?" in address else f"{address}/chart.svg"
+    image = f"[![the newest candles, while the live page runs]({picture})]({address})"
+    assert spec.description == f"{without.description} [Live page]({address}).\n\n{image}"
 
 
 def _spec(load: object) -> dg.AssetSpec:

@@ -72,8 +72,8 @@ def test_the_asset_shows_a_table_and_a_timeline_and_makes_the_function(
     assert isinstance(table, str)
     lines = table.splitlines()
     assert len(lines) == 4
-    assert lines[3].endswith(" | AAPL | stocks | disconnected | open |")
-    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {7}
+    assert lines[3].endswith(" | AAPL | disconnected | open |"), "one feed, which needs no column"
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {6}
     picture = metadata["timeline of stocks"].value
     assert isinstance(picture, str)
     encoded = picture.partition("base64,")[2].rstrip(")")

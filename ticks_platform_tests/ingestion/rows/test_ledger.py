@@ -54,9 +54,9 @@ def test_no_ticks_no_hours() -> None:
 def test_many_hours_are_counted_in_one_pass() -> None:
     at = [(BEGIN + number * HOUR, BEGIN) for number in range(100_000)]
     ticks = batch(*at)
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(ledger.hours([ticks])) == 100_000
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_only_loaded_ticks_are_counted(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> None:
