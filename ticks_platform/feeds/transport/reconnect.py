@@ -24,6 +24,7 @@ from ticks_platform.feeds.errors import (
 from ticks_platform.feeds.events import Frame, Refused
 from ticks_platform.feeds.transport.clock import BEGIN, boottime, boottime_ns
 from ticks_platform.feeds.transport.limits import MAX_MESSAGE_BYTES
+from ticks_platform.feeds.transport.pause import Pause
 from ticks_platform.feeds.transport.session import POLL_INTERVAL, Session
 from ticks_platform.feeds.transport.silence import Escalation, SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State, StateTracker
@@ -96,10 +97,11 @@ class FeedConnection:
         feed: str = "",
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         confirm_refusal_after: float | None = None,
+        pause: Pause | None = None,
     ) -> None:
         """Without `silence`, only a dead peer is detected. `numbers` number the connections; `feed` is for the log.
 
-        `confirm_refusal_after` replaces CONFIRM_REFUSAL_AFTER.
+        `pause` is shared with the feed's other connections. `confirm_refusal_after` replaces CONFIRM_REFUSAL_AFTER.
         """
         self._connector = connector
         self._symbols = tuple(symbols)
@@ -122,6 +124,7 @@ class FeedConnection:
         self._numbers = numbers or itertools.count(1)
         self._max_message_bytes = max_message_bytes
         self._confirm_after = CONFIRM_REFUSAL_AFTER if confirm_refusal_after is None else confirm_refusal_after
+        self._pause = pause or Pause()
         self._dialled = ""
         self._refused_at: float | None = None
         """When the key was first refused since it was last accepted, on the monotonic clock."""
@@ -148,6 +151,9 @@ class FeedConnection:
     def run(self) -> None:
         """Stream until `stop`. Raises FeedRefusedError if the provider refuses this client twice, some time apart."""
         while not self._stop.is_set():
+            self._pause.wait(self._stop)
+            if self._stop.is_set():
+                break
             self._state.begin(next(self._numbers))
             try:
                 self._run_connection()
@@ -183,10 +189,10 @@ class FeedConnection:
         if isinstance(lost, HandshakeFailedError):
             asked = retry_after(lost.answer.headers)
             if asked is not None:
-                delay += asked
+                self._pause.extend(asked)
             elif 400 <= lost.answer.status < 500:
                 delay += REJECTED_PAUSE
-        return delay
+        return delay + self._pause.left
 
     def _is_confirmed(self) -> bool:
         """Whether a refusal was preceded by another one some time ago, and by no acceptance since."""
