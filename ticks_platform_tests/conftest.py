@@ -150,21 +150,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, or one worker has them to itself at the end while the other one has nothing to do."""
     long = (
         "test_end_to_end.py",
-        "test_faults.py",
-        "test_ingest.py",
         "test_handover.py",
+        "test_cases.py",
+        "test_automation.py",
+        "test_ingest.py",
+        "test_dev.py",
+        "test_storage_outage.py",
+        "test_celery.py",
+        "test_day.py",
+        "test_faults.py",
         "test_upgrade.py",
         "test_bring_up.py",
         "test_supervisor.py",
+        "test_a_real_tape.py",
+        "test_projects.py",
+        "test_wheel.py",
         "test_gaps_of_a_run.py",
         "test_lifecycle.py",
         "test_session.py",
         "test_conformance.py",
         "test_reconnect.py",
-        "test_a_real_tape.py",
         "test_repair.py",
         "test_true_up.py",
-        "test_cases.py",
     )
     rank = {name: place for place, name in enumerate(long)}
     items.sort(key=lambda item: rank.get(item.path.name, len(long)))

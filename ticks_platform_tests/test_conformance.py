@@ -18,6 +18,7 @@ from conformance.clients import (
 from conformance.scenarios import SCENARIOS
 
 
+@pytest.mark.full
 def test_our_clients_lose_and_double_nothing() -> None:
     scenarios = [scenario for scenario in SCENARIOS if scenario.name in ("close_1000", "broken_json")]
     results = run_all(scenarios, QUICK)

@@ -14,6 +14,8 @@ import pytest
 from ticks_platform.defs.ingestion.decisions import HEARTBEAT_GRACE
 from ticks_platform_tests.support.dagster_dev import ENDED, Platform, eventually, running_platform
 
+pytestmark = pytest.mark.full
+
 ASSETS = {
     "stocks_real_time",
     "company",
@@ -58,7 +60,6 @@ def _candles(platform: Platform) -> int:
     return 0
 
 
-@pytest.mark.full
 def test_one_run_per_feed_and_its_checks_pass(platform: Platform) -> None:
     eventually("the feed streams", 120, platform.streaming_run)
     run_id = platform.launch("check_quality")
@@ -82,7 +83,6 @@ def test_one_run_per_feed_and_its_checks_pass(platform: Platform) -> None:
     assert [verdict["description"] for verdict in verdicts if not verdict["success"]] == []
 
 
-@pytest.mark.full
 def test_a_killed_run_is_replaced(platform: Platform) -> None:
     run_id = eventually("the feed streams", 120, platform.streaming_run)
     os.kill(platform.process_of(run_id), signal.SIGKILL)
@@ -120,7 +120,6 @@ def test_a_terminated_run_ends_in_seconds_with_every_received_tick_stored(platfo
     )
 
 
-@pytest.mark.full
 def test_a_feed_can_be_switched_off_and_on(platform: Platform) -> None:
     run_id = eventually("the feed streams", 120, platform.streaming_run)
     platform.launch("disable_feed", partition="stand_in")
@@ -134,7 +133,6 @@ def test_a_feed_can_be_switched_off_and_on(platform: Platform) -> None:
     eventually("the feed streams again", 120, platform.streaming_run)
 
 
-@pytest.mark.full
 def test_a_run_that_a_power_cut_left_started_is_replaced(platform: Platform) -> None:
     """It is declared failed when its heartbeat has stood still for long: that is test_supervisor's to prove."""
     run_id = eventually("the feed streams", 120, platform.streaming_run)

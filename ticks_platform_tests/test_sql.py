@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ticks_platform_tests.test_layers import docstrings, modules, name_of
+from ticks_platform_tests.test_layers import docstrings, in_all_modules, modules
 
 STATEMENT = re.compile(r"\s*(--[^\n]*\n\s*)*(SELECT|INSERT|UPDATE|DELETE|WITH|MERGE|CALL|COPY|VALUES|SET|DO)\s")
 REASON = "# Not in a file: "
@@ -70,14 +70,12 @@ def glued_names(source: str) -> Iterator[str]:
                     yield ast.unparse(each)
 
 
-@pytest.mark.parametrize("path", modules(), ids=name_of)
-def test_long_statements_lie_in_files(path: Path) -> None:
-    assert list(long_statements(path.read_text(encoding="utf-8"))) == []
+def test_long_statements_lie_in_files() -> None:
+    assert in_all_modules(lambda source, _: list(long_statements(source))) == {}
 
 
-@pytest.mark.parametrize("path", modules(), ids=name_of)
-def test_names_of_files_are_whole(path: Path) -> None:
-    assert list(glued_names(path.read_text(encoding="utf-8"))) == []
+def test_names_of_files_are_whole() -> None:
+    assert in_all_modules(lambda source, _: list(glued_names(source))) == {}
 
 
 def test_every_file_is_used_and_every_name_is_a_file(repository_root: Path) -> None:

@@ -133,9 +133,8 @@ def test_columns_and_indexes_use_the_standard_terms(database: Database) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize(("module", "path"), list(modules()), ids=lambda value: value if isinstance(value, str) else "")
-def test_identifiers_use_the_standard_terms(module: str, path: Path) -> None:
-    assert retired(module, path.read_text(encoding="utf-8")) == []
+def test_identifiers_use_the_standard_terms() -> None:
+    assert [wrong for module, path in modules() for wrong in retired(module, path.read_text(encoding="utf-8"))] == []
 
 
 @pytest.mark.parametrize(

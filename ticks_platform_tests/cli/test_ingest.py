@@ -62,7 +62,8 @@ def loaded(database: Database) -> int:
     return int(rows(database, "SELECT count(*) FROM stocks_real_time")[0][0])
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.full), signal.SIGTERM])
+@pytest.mark.full
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_streams_until_a_signal(
     start: Callable[..., subprocess.Popen[str]], empty_database: Database, number: signal.Signals
 ) -> None:

@@ -101,6 +101,7 @@ def test_loadable(platform: dg.Definitions) -> None:
     dg.Definitions.validate_loadable(platform)
 
 
+@pytest.mark.full
 def test_location_of_workspace_yaml(repository_root: Path, project: Path) -> None:
     built = build_location(repository_root, project)
     assert built.returncode == 0, built.stdout
@@ -130,6 +131,7 @@ def modules() -> list[str]:
     return [".".join(("ticks_platform", *path.parts)).removesuffix(".__init__") for path in found]
 
 
+@pytest.mark.full
 def test_nothing_is_read_at_import(project: Path) -> None:
     """What is wrong with the project folder must fail the location's load, which Dagster shows, not an import."""
     (project / "feeds.yaml").unlink()

@@ -55,6 +55,7 @@ def fault_database(server: EmbeddedServer | None, request: pytest.FixtureRequest
     return database
 
 
+@pytest.mark.full
 def test_many_faults_lose_nothing_and_double_nothing(
     fault_database: Database, server: EmbeddedServer | None, evicts: bool, tmp_path: Path
 ) -> None:

@@ -65,6 +65,11 @@ JOIN pg_class ON pg_class.oid = seqrelid
 WHERE relnamespace IN ('public'::regnamespace, 'ticks_platform'::regnamespace)
 """
 
+_FUNCTIONS = """
+SELECT pg_proc.oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'ticks_platform'::regnamespace
+"""
+"""The platform's functions and procedures; policies have some of their own."""
+
 _CHUNKS = """
 SELECT drop_chunks(name::regclass, older_than => 'infinity'::timestamptz)
 FROM _timescaledb_catalog.hypertable
@@ -147,6 +152,7 @@ class PlatformDatabase:
         self._files = files
         self._native = native
         self._structure: str | None = None
+        self._functions: set[str] = set()
         self._refreshes: _Refreshes = {}
 
     def drop(self) -> Database:
@@ -171,6 +177,7 @@ class PlatformDatabase:
             with self._database.transaction() as cursor:
                 sql_files.apply(cursor, *self._files)
                 self._structure, self._refreshes = _structure(cursor), _refreshes(cursor)
+                self._functions = _functions(cursor)
         return self._database
 
     def _empty(self) -> bool:
@@ -184,6 +191,8 @@ class PlatformDatabase:
                     if self._native:
                         return False  # a running job may lock a table
                     cursor.execute(_POLICIES)
+                    for function in _functions(cursor) - self._functions:
+                        cursor.execute(f"DROP ROUTINE {function}")
                 cursor.execute(_CHUNKS)
                 cursor.execute(_ROWS)
                 (deletions,) = cursor.fetchone() or ("",)
@@ -210,6 +219,11 @@ def _refreshes(cursor: Cursor) -> _Refreshes:
         cursor.execute(f"SELECT * FROM {table} ORDER BY 1, 2")
         found[table] = cursor.fetchall()
     return found
+
+
+def _functions(cursor: Cursor) -> set[str]:
+    cursor.execute(_FUNCTIONS)
+    return {name for (name,) in cursor.fetchall()}
 
 
 def _structure(cursor: Cursor) -> str:
