@@ -51,6 +51,9 @@ _KEPT = 1000
 
 _SECOND = 1_000_000_000
 
+_EXACTLY = 10_000_000
+"""Nanoseconds. By how much a clock was set is read within microseconds, and a replay has to find the same."""
+
 
 class Lead(NamedTuple):
     """What one event tells."""
@@ -70,6 +73,15 @@ class Witness(enum.Enum):
     EARLIER = "what was known before"
 
 
+class Confirmed(NamedTuple):
+    """The right time as it was last confirmed, in nanoseconds."""
+
+    stepped: int
+    """By how much our wall clock was set then."""
+    ahead: int
+    """By how much the right time was ahead of the clock that is never set."""
+
+
 class Verdict(NamedTuple):
     """What our clock should be."""
 
@@ -77,13 +89,17 @@ class Verdict(NamedTuple):
     """Nanoseconds by which the right time is ahead of our wall clock."""
     by: tuple[Witness, ...] = ()
     """Who says so; nobody, if nothing is known."""
+    exactly: int | None = None
+    """The same where it follows from a time that was confirmed, and by how much the clock was set since."""
 
     @property
     def correction(self) -> int:
-        """Nanoseconds, in whole seconds, to add to our wall clock; 0 if it is right as far as can be told."""
+        """Nanoseconds to add to our wall clock; 0 if it is right as far as can be told."""
         by_events = Witness.EVENTS in self.by
         if abs(self.ahead) < (SIGNIFICANT if by_events and self.ahead > 0 else AGREES):
             return 0
+        if self.exactly is not None:
+            return round(self.exactly / _EXACTLY) * _EXACTLY
         # Rounded up: an event is not later than its arrival. The other clocks are no more exact than a second.
         return -(-self.ahead // _SECOND) * _SECOND if by_events else round(self.ahead / _SECOND) * _SECOND
 
@@ -99,14 +115,16 @@ class ProviderClock:
         self._slots: deque[Lead] = deque()
         # The lead at which events were in time by another clock: what is less is lag from then on.
         self._timely: int | None = None
-        self.settled: int | None = None
-        """What can be relied on for another connection; or None."""
+        self.confirmed: Confirmed | None = None
+        """What can be relied on for another connection, and once the clock is set: by how much is known exactly, while
+        how late events are is not.
+        """
         self.lead: int | None = None
         """By how much the provider's clock is ahead, as its events tell; None if there are too few."""
         # The same, of so few that they only confirm another clock, or contradict it.
         self._first: int | None = None
         self.told: int | None = None
-        """The same as told before the first events: by an earlier connection, or by a journal."""
+        """The same as told before the first events: by an earlier connection, or by a journal; exact."""
         self.dated: int | None = None
         """The same as told by the Date of the handshake's answer."""
         self.database: int | None = None
@@ -122,7 +140,7 @@ class ProviderClock:
         if len(last) == ENOUGH_EVENTS and max(last) - min(last) < TOGETHER and self._is_above(min(last)):
             # The provider's clock cannot jump; ours has, while this machine stood still.
             self._window = deque(last, maxlen=_WINDOW)
-            self._timely = self.told = self.dated = None
+            self._timely = self.told = self.dated = self.confirmed = None
         largest = sorted(self._window, reverse=True)
         self._keep(Lead(leads[-1].at, largest[max(MIN_EVENTS - 1, len(largest) // _SHARE)]))
         largest_lead = max(slot.lead for slot in self._slots)
@@ -131,8 +149,8 @@ class ProviderClock:
         if any(_in_time(self.lead, each) for each in (stepped, self.dated, self.database, self._timely)):
             self._timely = self.lead
         verdict = self.judge(stepped)
-        if Witness.EVENTS in verdict.by or len(verdict.by) > 1:
-            self.settled = verdict.ahead + stepped
+        if verdict.exactly is None and (Witness.EVENTS in verdict.by or len(verdict.by) > 1):
+            self.confirmed = Confirmed(stepped, stepped + verdict.correction)
 
     @property
     def has_witness(self) -> bool:
@@ -159,10 +177,15 @@ class ProviderClock:
     def judge(self, stepped: int) -> Verdict:
         """What our wall clock should be, which was set by `stepped` since this process began."""
         found, by = self._weigh(stepped)
-        return Verdict(found - stepped, by)
+        known, exactly = self.confirmed, None
+        if by == (Witness.EARLIER,):
+            exactly = found - stepped
+        elif known is not None and known.stepped != stepped and _in_time(found, known.ahead):
+            exactly = known.ahead - stepped
+        return Verdict(found - stepped, by, exactly)
 
     def correction(self, stepped: int) -> int:
-        """Nanoseconds, in whole seconds, to add to our wall clock; 0 if it is right as far as can be told."""
+        """Nanoseconds to add to our wall clock; 0 if it is right as far as can be told."""
         return self.judge(stepped).correction
 
     def _weigh(self, ours: int) -> tuple[int, tuple[Witness, ...]]:
@@ -214,8 +237,8 @@ class ProviderClocks:
             before = max((key for key in self._clocks if key[0] == epoch), default=None)
             if before is not None:
                 last = self._clocks[before]
-                clock.told = last.told if last.settled is None else last.settled
-                clock.dated = last.dated
+                clock.dated, clock.confirmed = last.dated, last.confirmed
+                clock.told = last.told if last.confirmed is None else last.confirmed.ahead
             clock.database = self._databases.get(epoch)
             self._clocks[epoch, connection] = clock
             if len(self._clocks) > _KEPT:

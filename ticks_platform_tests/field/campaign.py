@@ -20,6 +20,9 @@ from ticks_platform_tests.field.market import ASKED, Key
 from ticks_platform_tests.field.rig import Machine
 from ticks_platform_tests.field.server import Sent
 
+_AGAIN = 3.0
+"""Seconds after which the last events of a market are sent anew, if they are not stored."""
+
 
 class FieldCampaign(Faults):
     """A number of faults on three feeds at once. A context manager, which ends every process on exit.
@@ -81,9 +84,21 @@ class FieldCampaign(Faults):
         """Load what waits in a machine's journals, which is before what is sent now, and stop it."""
         if machine.process is None:
             machine.start()
+        sent: dict[str, list[Sent]] = {feed: [] for feed in ASKED}
+        due_at = 0.0
+
+        def is_loaded() -> bool:
+            """Send again after a while: a connection may have been about to end, with what was sent to it."""
+            nonlocal due_at
+            waiting = [feed for feed, events in sent.items() if not any(map(self._is_stored, events))]
+            if waiting and time.monotonic() >= due_at:
+                due_at = time.monotonic() + _AGAIN
+                for feed in waiting:
+                    sent[feed].append(self.server.send_and_keep(*self.market.every_symbol(feed))[-1][1][-1])
+            return not waiting
+
         self.await_streaming(machine)
-        last = [self.server.send_and_keep(*self.market.every_symbol(feed))[-1][1][-1] for feed in ASKED]
-        wait_until(f"what waits at machine {machine.name} is loaded", lambda: all(map(self._is_stored, last)))
+        wait_until(f"what waits at machine {machine.name} is loaded", is_loaded)
         machine.stop()
 
     def _is_stored(self, sent: Sent) -> bool:

@@ -86,6 +86,20 @@ def test_a_clock_that_agreed_and_was_set_forward_is_ahead() -> None:
     assert told([-900.0] * 100).correction(1200 * SECOND) == 0
 
 
+@pytest.mark.parametrize("lag", [0.6, 1.4, 3.0])
+@pytest.mark.parametrize("by", [1200.0, -1200.0, 1200.4])
+def test_a_clock_that_was_right_and_is_set_is_corrected_by_just_that(lag: float, by: float) -> None:
+    """How much it was set is known exactly, and how late its events were is not: also on the next connection."""
+    clocks = ProviderClocks()
+    clocks.of(1, 1).observe(leads([-lag] * 20), stepped=0)
+    for number in (1, 2):
+        clock = clocks.of(1, number)
+        assert clock.correction(round(by * SECOND)) == -round(by * SECOND)
+        clock.observe(leads([-lag] * 3, begin=100 * number), stepped=round(by * SECOND))
+        assert clock.correction(round(by * SECOND)) == -round(by * SECOND)
+        assert clock.correction(0) == 0
+
+
 def test_a_machine_that_stood_still_follows_the_provider() -> None:
     clock = told(lags(100))
     assert clock.correction(1200 * SECOND) == -1200 * SECOND

@@ -125,7 +125,7 @@ def test_minutes_report_once_the_first_is_closed_and_every_few_minutes(database:
     made = reports.after(PERIOD)["one_minute_candle"]
     assert shown(made, "state") == f"nothing new since {newest:%Y-%m-%d %H:%M} UTC: no feed is running"
     # In the first minutes of an hour, these ticks came after the end of theirs.
-    assert changed(made) == [] or begin < hours_ago(0)
+    assert changed(made) == [] or begin < reports.hours_ago(0)
     assert reports.after(PERIOD) == {}
     insert_tick(database, newest + timedelta(minutes=1), "MSFT", live=True)
     assert changed(reports.after(PERIOD)["one_minute_candle"]) == [
