@@ -39,10 +39,10 @@ AS $$
         SELECT 'always', '-infinity', 'infinity'
     ),
     gap AS MATERIALIZED (
-        SELECT feed, begins_at, coalesce(ends_at, 'infinity') AS ends_at
-        FROM ticks_platform.feed_gap AS known
-        WHERE known.feed IN (SELECT feed FROM wanted) AND known.symbol = of_symbol AND state <> 'repaired'
-            AND coalesce(ends_at, 'infinity') > begins - width AND begins_at < ends + width
+        SELECT once.feed, begins_at, coalesce(ends_at, 'infinity') AS ends_at
+        FROM (SELECT DISTINCT feed FROM wanted) AS once
+        CROSS JOIN LATERAL ticks_platform.gaps_within(once.feed, of_symbol, begins - width, ends + width) AS known
+        WHERE state <> 'repaired'
         UNION ALL
         -- An owner that is presumed dead: the end of its coverage is not recorded yet.
         SELECT feed, heartbeat_at, 'infinity'

@@ -25,15 +25,13 @@ BEGIN
                     greatest(begins_at, $2), greatest(begins_at, $2, least(coalesce(ends_at, now()), $3))
                 )) AS times
             FROM wanted
-            JOIN ticks_platform.feed_coverage AS coverage
-                ON coverage.feed = wanted.feed AND coverage.symbol = $1 AND begins_at < $3 AND coalesce(ends_at, 'infinity') > $2
+            CROSS JOIN LATERAL ticks_platform.coverage_within(wanted.feed, $1, $2, $3) AS coverage
             GROUP BY wanted.feed
         ),
         gap AS MATERIALIZED (
-            SELECT feed_gap.*
+            SELECT feed, known.*
             FROM ticks_platform.feed
-            JOIN ticks_platform.feed_gap USING (feed)
-            WHERE symbol = $1 AND begins_at < $3 AND coalesce(ends_at, 'infinity') > $2
+            CROSS JOIN LATERAL ticks_platform.gaps_within(feed, $1, $2, $3) AS known
             ORDER BY begins_at, feed
         ),
         bar AS (

@@ -46,9 +46,10 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT max(until) AS until
             FROM (
-                SELECT max(gap.ends_at) AS until
+                -- As the index has it.
+                SELECT max(coalesce(gap.ends_at, 'infinity')) AS until
                 FROM ticks_platform.feed_gap AS gap
-                WHERE gap.feed = told.feed AND gap.symbol = of_symbol AND gap.ends_at <= told.time
+                WHERE gap.feed = told.feed AND gap.symbol = of_symbol AND coalesce(gap.ends_at, 'infinity') <= told.time
                 UNION ALL
                 SELECT max(wanted_from)
                 FROM ticks_platform.feed_symbol AS wanted

@@ -83,6 +83,8 @@ NOTES = ("schema/delete_old_notes.sql", "schema/check_delete_old_notes.sql")
 """What deletes old notes about feeds."""
 
 CANDLE_REASONS = (
+    "schema/gaps_within.sql",
+    "schema/coverage_within.sql",
     "schema/halted_times.sql",
     "schema/candle_reasons.sql",
     "schema/why_no_candle.sql",

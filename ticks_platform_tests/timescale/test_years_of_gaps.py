@@ -27,6 +27,11 @@ GAPS = 200_000
 MOST = 10_000
 """Rows of gaps, repairs, coverage and states that one of them may read."""
 
+EXPLAINED = (1, 100, 364)
+"""Days ago, of the candles that are explained."""
+MOST_EXPLAINED = 1_000
+"""The same of one candle: for each feed, 32 gaps, twice, and 32 rows of coverage."""
+
 FILL = """
     INSERT INTO ticks_platform.feed (feed, provider, synthetic)
     SELECT unnest(%(feeds)s::text[]), 'twelve_data', true;
@@ -101,6 +106,9 @@ def test_what_is_asked_often_reads_what_is_new(years: Database) -> None:
 
         return ask
 
+    def explain(at: datetime) -> Callable[[Cursor], object]:
+        return lambda cursor: cursor.execute("SELECT explain_candle('S1', %s)", (at,))
+
     asked: dict[str, Callable[[Cursor], object]] = {
         "feed_gaps, newest": lambda cursor: gap_reports.newest(cursor, FEEDS, now=now, limit=20),
         "feed_gaps, totals": lambda cursor: gap_reports.totals(cursor, FEEDS, now=now, since=now - timedelta(days=7)),
@@ -116,14 +124,11 @@ def test_what_is_asked_often_reads_what_is_new(years: Database) -> None:
         "repair, known": file("repair/known_ranges", feed="f1", kind="trades", symbols=SYMBOLS[:5], begin=day, end=now),
         "repair, ended": file("repair/fetched_and_failed_ranges", feed="f1", kind="trades"),
         "repair, days": file("repair/days_to_refresh", feed="f1"),
-        "explain": lambda cursor: cursor.execute(
-            "SELECT explain_candle('S1', %s)",
-            (now - timedelta(days=100),),
-        ),
+        **{f"explain, {days} days ago": explain(now - timedelta(days=days)) for days in EXPLAINED},
         "gaps, compute": file("gaps/symbols_to_compute", feed="f1", symbols=SYMBOLS, begins=[now] * len(SYMBOLS)),
         "gaps, inputs": file("gaps/inputs", feed="f1", symbols=SYMBOLS, since=[day] * len(SYMBOLS)),
     }
-    slow = {}
+    slow, rows = {}, {}
     for name, ask in asked.items():
         with years.transaction() as cursor:
             ask(cursor)
@@ -136,6 +141,8 @@ def test_what_is_asked_often_reads_what_is_new(years: Database) -> None:
             cursor.execute(READ)
             (after,) = cursor.fetchone() or (0,)
         print(f"{name:24} {seconds * 1000:8.1f} ms {after - before:9} rows")
+        rows[name] = after - before
         if after - before > MOST:
             slow[name] = after - before
+    assert max(rows[f"explain, {days} days ago"] for days in EXPLAINED) < MOST_EXPLAINED, "it grows with history"
     assert slow == {}, "rows that were read; the tables have some 800,000"
