@@ -148,22 +148,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, or one worker has them to itself at the end while the other one has nothing to do."""
+    # Those that run `dagster dev` are not neighbours: two cores have enough to do with one or two.
     long = (
         "test_end_to_end.py",
         "test_handover.py",
         "test_cases.py",
         "test_automation.py",
-        "test_ingest.py",
-        "test_dev.py",
-        "test_storage_outage.py",
-        "test_celery.py",
         "test_day.py",
+        "test_a_real_tape.py",
+        "test_storage_outage.py",
+        "test_dev.py",
+        "test_ingest.py",
         "test_faults.py",
+        "test_projects.py",
+        "test_celery.py",
         "test_upgrade.py",
         "test_bring_up.py",
         "test_supervisor.py",
-        "test_a_real_tape.py",
-        "test_projects.py",
         "test_wheel.py",
         "test_gaps_of_a_run.py",
         "test_lifecycle.py",

@@ -205,6 +205,7 @@ def test_a_client_that_dies_while_it_is_sent_rows(url: str, connection: Connecti
     assert value(connection, "SELECT 1") == 1
 
 
+@pytest.mark.full
 def test_eight_processes_at_once(url: str, connection: Connection, table: str) -> None:
     run(connection, f"INSERT INTO {table} SELECT i, '0' FROM generate_series(1, 2) i")
     script = (

@@ -96,6 +96,7 @@ TRIED = tuple(CAUGHT) if SOAK else ("trimmed before the commit", "journal not fe
 """One mutation each of loading, fencing and receiving; `make soak` tries all of them."""
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("mutation", TRIED)
 def test_a_defect_is_found(
     mutation: str, database: Database, evicts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

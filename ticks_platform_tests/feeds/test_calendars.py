@@ -136,6 +136,7 @@ def test_calendars_are_cached() -> None:
     assert calendar("XNYS") is calendar("XNYS")
 
 
+@pytest.mark.full
 def test_pandas_is_loaded_only_where_a_calendar_of_an_exchange_is_in_use() -> None:
     # pandas costs every process 40 MB and a good part of a second at its start.
     script = (

@@ -18,7 +18,7 @@ import msgspec
 from ticks_platform.feeds.polygon import connector as polygon
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport import clock, reconnect, subscriptions
-from ticks_platform.ingestion.journal.journal import JournalFencedError
+from ticks_platform.ingestion.journal.journal import JournalFencedError, JournalUnavailableError
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database
@@ -133,6 +133,9 @@ def _is_lost(ingestion: Ingestion) -> bool:
         ingestion.wait(0)
     except (LeaseLostError, JournalFencedError):
         return True
+    except JournalUnavailableError:
+        # Stopped while its journal had no room, it says what is lost: the account looks for that in the gaps.
+        return False
     return False
 
 

@@ -58,8 +58,12 @@ def insert_ticks(database: Database) -> None:
         )
 
 
-def test_materializing_everything_makes_everything(
-    fresh: Database, run_job: Run, platform: dg.Definitions, instance: dg.DagsterInstance
+def test_materializing_everything_makes_and_shows_everything(
+    fresh: Database,
+    run_job: Run,
+    platform: dg.Definitions,
+    instance: dg.DagsterInstance,
+    server_url: str | None,
 ) -> None:
     result = run_job("bring_up")
     assert result.success
@@ -97,10 +101,13 @@ def test_materializing_everything_makes_everything(
         ("MSFT", "Microsoft"),
     ]
 
+    check_tables_are_shown(result)
+    check_policies_are_shown(
+        result, "the Dagster schedule refresh_candles" if server_url is None else "the database's own scheduler"
+    )
 
-@pytest.mark.usefixtures("fresh")
-def test_what_is_shown(run_job: Run) -> None:
-    result = run_job("bring_up")
+
+def check_tables_are_shown(result: dg.ExecuteInProcessResult) -> None:
     for table in TABLES:
         shown = metadata(result, table)
         assert shown["dagster/table_name"] == f"public.{table}"
@@ -124,9 +131,7 @@ def test_what_is_shown(run_job: Run) -> None:
     )
 
 
-@pytest.mark.usefixtures("fresh")
-def test_policies_show_their_terms(run_job: Run) -> None:
-    result = run_job("bring_up")
+def check_policies_are_shown(result: dg.ExecuteInProcessResult, run_by: str) -> None:
     shown = {policy: metadata(result, policy) for policy in POLICIES}
     terms = ("start offset", "end offset", "schedule interval")
     assert [shown[REFRESHES[0]][term] for term in terms] == ["4:00:00", "0:01:00", "0:01:00"]
@@ -135,18 +140,7 @@ def test_policies_show_their_terms(run_job: Run) -> None:
     columnstore = shown["stocks_real_time_columnstore_policy"]
     assert (columnstore["compress after"], columnstore["schedule interval"]) == ("7 days, 0:00:00", "12:00:00")
     assert [shown[policy]["outcome"] for policy in POLICIES] == ["created"] * 4 + ["off"] * 3 + ["created"]
-
-
-@pytest.mark.usefixtures("fresh", "no_scheduler")
-def test_policies_show_that_dagster_runs_them(run_job: Run) -> None:
-    result = run_job("bring_up")
-    assert {metadata(result, policy)["run by"] for policy in REFRESHES} == {"the Dagster schedule refresh_candles"}
-
-
-@pytest.mark.usefixtures("fresh", "scheduler")
-def test_policies_show_that_the_database_runs_them(run_job: Run) -> None:
-    result = run_job("bring_up")
-    assert {metadata(result, policy)["run by"] for policy in REFRESHES} == {"the database's own scheduler"}
+    assert {shown[policy]["run by"] for policy in REFRESHES} == {run_by}
 
 
 def test_a_second_time_changes_nothing(fresh: Database, run_job: Run) -> None:
