@@ -112,7 +112,7 @@ class Loader:
         self._refused = None if coverage is None else RefusedTimes(coverage, lease.epoch)
         self._transactions = Transactions(
             database,
-            self._application_name(),
+            leases.application_name(lease.feed),
             feed=lease.feed,
             on_connect=self._connected,
             on_commit=self._committed,
@@ -139,6 +139,11 @@ class Loader:
         self._aside.changes.record(change)
         if self._coverage is not None:
             self._coverage.handle(change, switched_off=not self.enabled)
+
+    def hurry(self) -> None:
+        """Try at once what waits to be tried again, and the next heartbeat: the feed stops. Safe from any thread."""
+        self._heartbeat_at = 0.0
+        self._transactions.hurry()
 
     def abandon(self) -> None:
         """Stop retrying, and leave uncommitted frames in the journal. Safe from any thread."""
@@ -369,12 +374,8 @@ class Loader:
         """What a group belongs to: the trades of one delivery are not sent again within it. Called once for each."""
         return connection(group)
 
-    def _application_name(self) -> str:
-        return leases.application_name(self._lease.feed)
-
     def _connected(self) -> None:
-        attempt = self._store.attempt
-        self._store = Store(self._lease)
+        attempt, self._store = self._store.attempt, Store(self._lease)
         self._store.attempt = attempt
 
     def _committed(self) -> None:

@@ -1,6 +1,6 @@
 """One feed's ingestion: starts and stops its receiving thread, its journal and its loading thread.
 
-In the order of a tick: `_receive` appends frames to the journal; the loader takes them from there and commits them.
+In the order of a tick: the appender puts frames into the journal; the loader takes them from there and commits them.
 """
 
 from __future__ import annotations
@@ -8,25 +8,25 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from pathlib import Path
 from typing import NamedTuple
 
 from ticks_platform import masking
-from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.connector import Connector
-from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Frame, Unsubscribed
+from ticks_platform.feeds.events import Acknowledged, ChannelsFailed, Unsubscribed
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.symbol_settings import asked
 from ticks_platform.feeds.transport.pool import ConnectionPool
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
+from ticks_platform.ingestion.appender import Appender
 from ticks_platform.ingestion.arrival_clock import ArrivalClock
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes
 from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Readiness
 from ticks_platform.ingestion.handover.takeover import CLOSE_TIMEOUT, Ownership, StoppedError, Takeover
-from ticks_platform.ingestion.journal.journal import Journal, JournalDamagedError, JournalUnavailableError
+from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.journal.journal_pair import JournalPair, journal_pair
 from ticks_platform.ingestion.lease import HandedOverError
 from ticks_platform.ingestion.loader import Loader
@@ -46,6 +46,9 @@ STOP_TIMEOUT = 3.0
 RECEIVER_TIMEOUT = 2.0
 """Seconds that a stop waits for the last frames: the closing handshake takes up to 0.7 s, a read up to 0.2 s, and the
 rest is for appending to the journal."""
+
+ROOM_TIMEOUT = 5.0
+"""Seconds that a stop waits longer for a database that is only slow, if the last frames have no room before."""
 
 
 class Progress(NamedTuple):
@@ -113,11 +116,12 @@ class Ingestion:
         self._clock = ArrivalClock(feed.name, self._silence)
         self._clock.on_learned = self._follow_clock
         self._coverage = Coverage(connector, feed, at=self._clock.now(), silence=self._silence)
+        self._appender = Appender(feed.name, self._clock, self._coverage, on_lost=self._report_lost)
         self._connection = ConnectionPool(
             connector,
             symbols=feed.symbol_names(),
             capacity=feed.symbols_per_connection,
-            on_frames=self._receive,
+            on_frames=self._appender.append,
             on_change=self._on_change,
             silence=self._silence,
             feed=feed.name,
@@ -126,10 +130,7 @@ class Ingestion:
         self._provider_trouble = ProviderTrouble()
         self._change_lock = threading.RLock()
         self._failed_channels: dict[str, str] = {}
-        self._journal_trouble: str | None = None
-        self._lost_frames = 0
         self._stopping = threading.Event()
-        self._reading_stopped = threading.Event()
         self._ended = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"ingest-{feed.name}", daemon=True)
@@ -158,8 +159,12 @@ class Ingestion:
         self._stopping.set()
         self._stop_reading()
         self._thread.join(STOP_TIMEOUT)
+        if self._receiver is not None and self._receiver.is_alive() and self._loader and not self._loader.trouble:
+            self._thread.join(ROOM_TIMEOUT)
         if self._thread.is_alive() and self._loader is not None:
             self._loader.abandon()
+            if self._journal is not None:
+                self._journal.stop_appending()
             self._thread.join(STOP_TIMEOUT)
             logger.warning(
                 "feed %s stopped with about %d uncommitted bytes in its journal (%s); its next start loads them",
@@ -207,8 +212,8 @@ class Ingestion:
     def _current_trouble(self) -> str | None:
         worker = self._loader or self._takeover
         database_trouble = worker.trouble if worker else None
-        if self._journal_trouble is not None:
-            return self._journal_trouble
+        if self._appender.trouble is not None:
+            return self._appender.trouble
         if self._journal is not None and self._journal.full:
             limit = self.feed.journal.max_megabytes
             return (
@@ -247,7 +252,7 @@ class Ingestion:
 
     def _take_over(self, takeover: Takeover, planned: Handover, journal: Journal) -> Ownership:
         """Take the feed over as planned, after receiving alongside the predecessor if the provider allows that."""
-        self._journal, self._clock.epoch = journal, planned.epoch
+        self._use_journal(journal, planned.epoch)
         if not self.feed.overlaps:
             return takeover.follow(planned, journal, closed_within=CLOSE_TIMEOUT)
         receiver = self._start_receiver()
@@ -263,7 +268,7 @@ class Ingestion:
 
     def _stream(self, ownership: Ownership) -> None:
         journal, lease = ownership.journal, ownership.lease
-        self._journal, self._clock.epoch = journal, lease.epoch
+        self._use_journal(journal, lease.epoch)
         notes = CoverageNotes(journal.path, epoch=lease.epoch, journals=journal_pair(self._journal_file))
         self._coverage.write_notes_to(notes)
         loader = Loader(
@@ -292,9 +297,15 @@ class Ingestion:
             if self._export is not None:
                 self._export.update()
         self._stop_reading()
-        journal.lift_limit()
+        loader.hurry()
+        journal.begin_stop()
         receiver.join(RECEIVER_TIMEOUT)
+        # The last frames wait for room, unless the database refuses; `stop` decides how long it has.
+        while receiver.is_alive() and loading.is_alive() and not loader.trouble:
+            receiver.join(0.05)
         journal.stop_appending()
+        receiver.join(RECEIVER_TIMEOUT)
+        loader.hurry()  # it stores what the receiver has said last
         if receiver.failure is not None:
             # No more frames will come; what the database does not commit soon is loaded by the next start.
             loading.join(STOP_TIMEOUT)
@@ -308,11 +319,11 @@ class Ingestion:
         for failure in (loading.failure, receiver.failure):
             if failure is not None:
                 raise failure
-        if self._lost_frames:
-            raise JournalUnavailableError(
-                f"feed '{self.feed.name}' was stopped while its journal could not be written: {self._lost_frames} "
-                f"received frames are lost. {self._journal_trouble}"
-            )
+        self._appender.raise_if_lost()
+
+    def _use_journal(self, journal: Journal, epoch: int) -> None:
+        self._journal = self._appender.journal = journal
+        self._clock.epoch = epoch
 
     def _start_receiver(self) -> Worker:
         if self._receiver is None:
@@ -323,51 +334,21 @@ class Ingestion:
     def _stop_receiver(self) -> None:
         self._stop_reading()
         if self._receiver is not None:
+            if self._journal is not None:
+                self._journal.begin_stop()
+                self._journal.stop_appending()
             self._receiver.join(RECEIVER_TIMEOUT)
 
     def _stop_reading(self) -> None:
         self._connection.stop()
-        self._reading_stopped.set()
+        self._appender.stop()
 
     # Called by the receiving thread.
 
-    def _receive(self, frames: Sequence[Frame]) -> None:
-        """Append to the journal, retrying as long as it takes, while nothing is read; on a stop, try once more."""
-        assert self._journal is not None
-        backoff = Backoff(base=0.2, cap=5.0)
-        while True:
-            last_try = self._reading_stopped.is_set()
-            try:
-                self._journal.append(self._clock.with_correction(frames), epoch=self._clock.epoch)
-            except JournalUnavailableError as error:
-                if self._journal_trouble is None:
-                    logger.warning("feed %s: %s; retrying", self.feed.name, error)
-                self._journal_trouble = (
-                    f"cannot write the journal of feed '{self.feed.name}': {error}. Reading is paused until that "
-                    "succeeds; if its disk is full, free space on it"
-                )
-                if last_try:
-                    # No exception: the rest of the connection's frames may fit, if the disk has space again.
-                    self._report_lost(frames)
-                    return
-                self._reading_stopped.wait(backoff.next_delay())
-                self._coverage.write_missing_notes()  # before the frames, which rely on them
-            except JournalDamagedError:
-                self._report_lost(frames)
-                raise
-            else:
-                if self._journal_trouble is not None:
-                    self._journal_trouble = None
-                    self._coverage.write_missing_notes()
-                return
-
-    def _report_lost(self, frames: Sequence[Frame]) -> None:
-        """Report received frames that are in no journal, in the log and in feed_session."""
-        detail = f"{len(frames)} received frames are lost: the journal could not be written"
-        logger.error("feed %s: %s", self.feed.name, detail)
+    def _report_lost(self, connection: int, detail: str) -> None:
+        """Report received frames that are in no journal, in feed_session."""
         with self._change_lock:
-            self._lost_frames += len(frames)
-            self._record(Change(self._connection.state, self._clock.now(), frames[0].connection, detail))
+            self._record(Change(self._connection.state, self._clock.now(), connection, detail))
 
     def _on_change(self, change: Change) -> None:
         with self._change_lock:

@@ -52,6 +52,7 @@ class Transactions:
         self._connection: SessionConnection | None = None
         self._backoff = Backoff(base=0.2, cap=5.0)
         self._abandoned = threading.Event()
+        self._awake = threading.Event()
         self._trouble: str | None = None
         self.watch = StatementWatch(feed, database.description)
         """Tells and logs which statement takes long, while it is entered."""
@@ -108,13 +109,21 @@ class Transactions:
         raise AssertionError("it counts without end")
 
     def wait(self, seconds: float) -> None:
-        """Wait. Raises AbandonedError as soon as `abandon` is called."""
-        if self._abandoned.wait(seconds):
+        """Wait, but not beyond `hurry`. Raises AbandonedError as soon as `abandon` is called."""
+        self._awake.wait(seconds)
+        if self._abandoned.is_set():
             raise AbandonedError
+        self._awake.clear()
+
+    def hurry(self) -> None:
+        """Try again at once what waits, and soon what fails after that. Safe from any thread."""
+        self._backoff.reset()
+        self._awake.set()
 
     def abandon(self) -> None:
         """Retry nothing from now on. Safe from any thread."""
         self._abandoned.set()
+        self._awake.set()
 
     @property
     def abandoned(self) -> bool:

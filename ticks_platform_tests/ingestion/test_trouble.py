@@ -14,8 +14,9 @@ import pytest
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import audit, loader, switch
-from ticks_platform.ingestion.journal.file import Reader
+from ticks_platform.ingestion.journal.file import connect
 from ticks_platform.ingestion.journal.journal import Journal, JournalDamagedError, JournalUnavailableError
+from ticks_platform.ingestion.journal.reader import Reader
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.replay import replay
 from ticks_platform.ingestion.run import Ingestion
@@ -216,6 +217,6 @@ def test_other_errors_do_not_count_as_damage(path: Path) -> None:
     journal._reader._connection.close()
     with pytest.raises(sqlite3.ProgrammingError):
         journal.seek(0, frames=0)
-    journal._reader = Reader(path)
+    journal._reader = Reader(connect(path))
     journal.close()
     assert path.exists()

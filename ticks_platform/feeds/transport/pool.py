@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.transport.limits import MAX_MESSAGE_BYTES
+from ticks_platform.feeds.transport.pause import Pause
 from ticks_platform.feeds.transport.reconnect import FeedConnection
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State
@@ -42,7 +43,7 @@ class ConnectionPool:
         *,
         symbols: Sequence[str],
         capacity: int | None,
-        on_frames: Callable[[Sequence[Frame]], None],
+        on_frames: Callable[[Sequence[Frame]], bool | None],
         on_change: Callable[[Change], None],
         silence: SilenceDetector | None = None,
         feed: str = "",
@@ -62,6 +63,7 @@ class ConnectionPool:
         self._groups: list[list[str]] = []
         self._threads: list[_ConnectionThread] = []
         self._running = False
+        self._pause = Pause()
         self.set_symbols(symbols)
 
     @property
@@ -129,6 +131,7 @@ class ConnectionPool:
                 numbers=self._numbers,
                 feed=self._feed,
                 max_message_bytes=self._max_message_bytes,
+                pause=self._pause,
             )
         )
         if self._running:

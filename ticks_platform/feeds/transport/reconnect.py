@@ -24,6 +24,7 @@ from ticks_platform.feeds.errors import (
 from ticks_platform.feeds.events import Frame, Refused
 from ticks_platform.feeds.transport.clock import BEGIN, boottime, boottime_ns
 from ticks_platform.feeds.transport.limits import MAX_MESSAGE_BYTES
+from ticks_platform.feeds.transport.pause import Pause
 from ticks_platform.feeds.transport.session import POLL_INTERVAL, Session
 from ticks_platform.feeds.transport.silence import Escalation, SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State, StateTracker
@@ -64,9 +65,11 @@ UNREACHABLE_MAX_DELAY = 4.0
 DRAIN_CHECK_INTERVAL = 50_000_000
 """Nanoseconds between checks whether everything that has arrived was read, and whether the clocks agree."""
 
-HANDING_PAUSE, READING_PAUSE = 100_000_000, 600_000_000
-"""Nanoseconds that the journal takes for a group, or from one look at the socket to the next, after which frames may
-wait at the provider: it cannot send while the socket is full, so an empty one does not prove that all has arrived."""
+HANDING_PAUSE = 0.1
+READING_PAUSE = 600_000_000
+"""Seconds that the journal takes for a group, or nanoseconds from one look at the socket to the next, after which
+frames may wait at the provider: it cannot send while the socket is full, so an empty one does not prove that all has
+arrived."""
 
 MAX_GROUP_FRAMES = 512
 MAX_GROUP_BYTES = 1 << 20
@@ -77,7 +80,8 @@ class FeedConnection:
     """Streams the frames of some symbols until `stop`, over one connection after the other.
 
     `on_frames` is called in the receiving thread with the frames that arrived together, in order and of one connection.
-    It may block, which stops reading. `on_change` is called in the same thread with every state and notice.
+    It may block, which stops reading; once it has returned False, nothing more is read at a stop. `on_change` is called
+    in the same thread with every state and notice.
     """
 
     def __init__(
@@ -85,7 +89,7 @@ class FeedConnection:
         connector: Connector,
         *,
         symbols: Sequence[str],
-        on_frames: Callable[[Sequence[Frame]], None],
+        on_frames: Callable[[Sequence[Frame]], bool | None],
         on_change: Callable[[Change], None],
         backoff: Backoff | None = None,
         silence: SilenceDetector | None = None,
@@ -93,10 +97,11 @@ class FeedConnection:
         feed: str = "",
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         confirm_refusal_after: float | None = None,
+        pause: Pause | None = None,
     ) -> None:
         """Without `silence`, only a dead peer is detected. `numbers` number the connections; `feed` is for the log.
 
-        `confirm_refusal_after` replaces CONFIRM_REFUSAL_AFTER.
+        `pause` is shared with the feed's other connections. `confirm_refusal_after` replaces CONFIRM_REFUSAL_AFTER.
         """
         self._connector = connector
         self._symbols = tuple(symbols)
@@ -107,6 +112,10 @@ class FeedConnection:
         self._looked_at = 0
         self._has_paused = False
         """Whether reading has paused for so long since the last ping that frames may wait at the provider."""
+        self._handing = 0.0
+        """Seconds that `on_frames` has taken on this connection."""
+        self._is_refused = False
+        """Whether `on_frames` had no place for what it was given."""
         self._proof: bytes | None = None
         """The payload of the ping whose answer proves that what waited at the provider has arrived, or None."""
         self._state = StateTracker(on_change, feed=feed)
@@ -115,6 +124,7 @@ class FeedConnection:
         self._numbers = numbers or itertools.count(1)
         self._max_message_bytes = max_message_bytes
         self._confirm_after = CONFIRM_REFUSAL_AFTER if confirm_refusal_after is None else confirm_refusal_after
+        self._pause = pause or Pause()
         self._dialled = ""
         self._refused_at: float | None = None
         """When the key was first refused since it was last accepted, on the monotonic clock."""
@@ -141,6 +151,9 @@ class FeedConnection:
     def run(self) -> None:
         """Stream until `stop`. Raises FeedRefusedError if the provider refuses this client twice, some time apart."""
         while not self._stop.is_set():
+            self._pause.wait(self._stop)
+            if self._stop.is_set():
+                break
             self._state.begin(next(self._numbers))
             try:
                 self._run_connection()
@@ -176,10 +189,10 @@ class FeedConnection:
         if isinstance(lost, HandshakeFailedError):
             asked = retry_after(lost.answer.headers)
             if asked is not None:
-                delay += asked
+                self._pause.extend(asked)
             elif 400 <= lost.answer.status < 500:
                 delay += REJECTED_PAUSE
-        return delay
+        return delay + self._pause.left
 
     def _is_confirmed(self) -> bool:
         """Whether a refusal was preceded by another one some time ago, and by no acceptance since."""
@@ -205,7 +218,7 @@ class FeedConnection:
             self._connector.url = self._connector.find_url()
         endpoint = self._connector.endpoint()
         self._dialled = endpoint.url
-        self._looked_at, self._has_paused, self._proof = 0, False, None
+        self._looked_at, self._has_paused, self._proof, self._handing = 0, False, None, 0.0
         self._state.change(State.CONNECTING, endpoint.public_url)
         websocket = self._connect(endpoint)
         if websocket is None:
@@ -301,10 +314,11 @@ class FeedConnection:
 
     def _close_gracefully(self, websocket: WebSocketConnection) -> None:
         """Do the closing handshake, and keep the frames that were still on their way."""
-        deadline = boottime() + CLOSE_TIMEOUT
+        # While a group waits for room in the journal, nothing is read.
+        deadline = boottime() + CLOSE_TIMEOUT - self._handing
         with contextlib.suppress(ConnectionLostError):
             websocket.send_close()
-            while (left := deadline - boottime()) > 0:
+            while not self._is_refused and (left := deadline + self._handing - boottime()) > 0:
                 websocket.set_timeout(min(left / 2, POLL_INTERVAL))  # a read takes up to twice its timeout
                 received = websocket.receive()
                 if received is not None and not self._buffer_unless_close(*received):
@@ -341,10 +355,11 @@ class FeedConnection:
     def _flush(self) -> None:
         if self._group:
             group, self._group, self._group_bytes = self._group, [], 0
-            began = boottime_ns()
-            self._on_frames(group)
-            if boottime_ns() - began > HANDING_PAUSE:
-                self._has_paused = True
+            began = boottime()
+            self._is_refused |= self._on_frames(group) is False
+            took = boottime() - began
+            self._handing += took
+            self._has_paused |= took > HANDING_PAUSE
 
 
 def _close_reason(data: bytes) -> str:

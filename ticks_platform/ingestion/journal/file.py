@@ -7,7 +7,6 @@ import fcntl
 import logging
 import shlex
 import sqlite3
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -50,6 +49,10 @@ class JournalDamagedError(RetryableError):
 
 class JournalUnavailableError(RetryableError):
     """The journal cannot be written or read now: it is locked, or the disk is full. Its frames are still in it."""
+
+
+class JournalFullError(JournalUnavailableError):
+    """At a stop, the journal's files have no room for frames that have arrived; the message says what takes it."""
 
 
 class JournalFencedError(RetryableError):
@@ -264,44 +267,6 @@ def is_disk(error: sqlite3.OperationalError) -> bool:
     """Whether the disk is full or fails, and not only the file locked."""
     # Python 3.10 does not tell SQLite's code.
     return "disk" in str(error)
-
-
-class Reader:
-    """Reads one file; if the journal is rewritten, a reading that has begun ends in the old file."""
-
-    def __init__(self, path: Path) -> None:
-        self._connection = connect(path)
-        self._lock = threading.Condition()
-        self._users = 0
-        self._retired = False
-
-    @contextlib.contextmanager
-    def use(self) -> Iterator[sqlite3.Connection]:
-        """The connection."""
-        with self._lock:
-            self._users += 1
-        try:
-            yield self._connection
-        finally:
-            with self._lock:
-                self._users -= 1
-                self._close_if_unused()
-                self._lock.notify_all()
-
-    def retire(self) -> None:
-        """Close it as soon as nobody reads."""
-        with self._lock:
-            self._retired = True
-            self._close_if_unused()
-
-    def wait_unused(self, seconds: float) -> bool:
-        """Wait until nobody reads; whether that is so."""
-        with self._lock:
-            return self._lock.wait_for(lambda: not self._users, seconds)
-
-    def _close_if_unused(self) -> None:
-        if self._retired and not self._users:
-            self._connection.close()
 
 
 def groups(connection: sqlite3.Connection, position: int, end: int) -> Iterator[FrameGroup]:

@@ -25,11 +25,12 @@ from ticks_platform.ingestion.journal.file import (
     JournalDamagedError,
     JournalError,
     JournalFencedError,
+    JournalFullError,
     JournalUnavailableError,
-    Reader,
     contents_of,
     frame_size,
 )
+from ticks_platform.ingestion.journal.reader import Reader
 from ticks_platform.ingestion.journal.rewrite import finish, rewrite
 from ticks_platform.ingestion.journal.space import Room
 from ticks_platform.ingestion.journal.sync import SyncThread
@@ -43,6 +44,7 @@ __all__ = [
     "JournalDamagedError",
     "JournalError",
     "JournalFencedError",
+    "JournalFullError",
     "JournalUnavailableError",
 ]
 
@@ -89,7 +91,7 @@ class Journal:
         self.frames_trimmed: int
         """Frames that were committed and deleted before the file was opened."""
         self._closing = False
-        self._unbounded = False
+        self._is_stopping = False
         self._damage: JournalDamagedError | None = None
         self._budget = space.Budget.of(max_bytes)
         self._reserve = space.Reserve(path, self._budget.reserve)
@@ -104,7 +106,7 @@ class Journal:
         self._room = Room(path, self._budget)
         self._blocked: str | None = None
         self._use(self._writer)
-        self._reader = Reader(path)
+        self._reader = Reader(journal_file.connect(path))
         self._is_open = True
         self._reserve.hold()
         self._sync = SyncThread(path, interval=sync_interval, rewrite=self._checkpoint_wal)
@@ -155,7 +157,7 @@ class Journal:
 
         Blocks while the journal is full, which stops the reading of the socket. Raises JournalUnavailableError if the
         file cannot be written or synced now: the frames are not in it and may be appended again. Raises
-        JournalFencedError and JournalDamagedError.
+        JournalFullError after `stop_appending`, JournalFencedError and JournalDamagedError.
         """
         if not frames:
             return
@@ -266,26 +268,28 @@ class Journal:
             except sqlite3.OperationalError as error:
                 logger.warning("%s cannot be trimmed now: %s", self._path, error)
             self._room.trimmed(max(0, size))
-            # An older release, or a higher limit, may have left a larger file.
-            if not deleted or space.size_of(self._path) > self._budget.total:
+            if not deleted or self._room.is_too_large():
                 self._rewrite()
             self._changed.notify_all()
 
-    def lift_limit(self) -> None:
-        """Ignore `max_bytes` from now on: at a stop, frames that were read have no other place."""
+    def begin_stop(self) -> None:
+        """From now on, use the room that is set apart for what has arrived at a stop.
+
+        Where that is too little, `append` waits until frames are committed, but not beyond `stop_appending`.
+        """
         with self._changed:
-            self._unbounded = True
+            self._is_stopping = True
+            self._room.give_last()
             self._changed.notify_all()
 
     def stop_appending(self) -> None:
-        """Declare that nothing more will be appended."""
+        """Declare that nothing more will be appended; an append that waits for room fails."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
 
     def close(self) -> None:
         """Close the file; the frames that wait in it stay for the next owner."""
-        self.lift_limit()
         self.stop_appending()
         self._sync.stop()
         self._reader.retire()
@@ -298,17 +302,27 @@ class Journal:
         self._writer = writer
 
     def _wait_for_room(self, size: int) -> None:
-        """Wait until the files have room for frames of this many bytes. Raises sqlite3.Error if the disk has none."""
+        """Wait until the files have room for frames of this many bytes.
+
+        Raises sqlite3.Error if the disk has none, JournalFullError if there is none after `stop_appending`.
+        """
         while True:
-            self._changed.wait_for(lambda: self._unbounded or self.bytes_waiting < self._max_bytes)
-            blocked = self._find_room(size)
-            self._blocked = None if self._unbounded else blocked
+            self._blocked = self._find_room(size)
             if self._blocked is None:
                 return
+            if self._closing:
+                if not self._is_owner():
+                    raise self._fenced()
+                raise JournalFullError(
+                    f"the journal of feed '{self._feed}' is full ({self._blocked}, its files in {self._path.parent} "
+                    f"may take {self._max_bytes / (1 << 20):.0f} MB)"
+                )
             self._changed.wait(_ROOM_INTERVAL)
 
     def _find_room(self, size: int) -> str | None:
         """What takes the room, or None if there is room."""
+        if self.bytes_waiting >= self._max_bytes and not self._is_stopping:
+            return f"{self.bytes_waiting >> 20} MB wait"
         self._open_rewritten()
         # What frees space must always have some: neither frames nor deletions get the last of it.
         if not self._reserve.hold() and not (self._rewrite() and self._reserve.held):
@@ -372,7 +386,7 @@ class Journal:
         with contextlib.nullcontext() if is_locked else open_lock(self._path):
             writer = journal_file.connect(self._path)
             try:
-                self._reader = Reader(self._path)
+                self._reader = Reader(journal_file.connect(self._path))
             except BaseException:
                 writer.close()
                 raise

@@ -30,7 +30,9 @@ class Budget(NamedTuple):
     log: int
     """What SQLite's log may take before its pages are moved to the main file."""
     file: int
-    """What the main file may take."""
+    """What the main file may take while the feed is received."""
+    last: int
+    """What it may take beyond that at a stop, for what has arrived by then."""
 
     @classmethod
     def of(cls, limit: int) -> Budget:
@@ -40,12 +42,10 @@ class Budget(NamedTuple):
         # The new owner of a journal needs 32 KB, a rewritten one without frames 28 KB.
         reserve = min(1 << 20, max(1 << 17, total // 16))
         log = min(4 << 20, total // 4)
-        return cls(total, reserve, log, total - reserve - log - _INDEX)
-
-    @property
-    def pages(self) -> int:
-        """Pages that the main file may have."""
-        return self.file // PAGE
+        # The sockets of several connections hold less than that; with a small limit, what is left to read at a stop
+        # waits for room.
+        last = min(64 << 20, total // 8)
+        return cls(total, reserve, log, total - reserve - log - _INDEX - last, last)
 
 
 def pages_of(size: int) -> int:
@@ -133,6 +133,7 @@ class Room:
     def __init__(self, path: Path, budget: Budget) -> None:
         self._path = path
         self._budget = budget
+        self._file = budget.file
         # Estimates from above, so that the files are looked at again in time.
         self._pages = 0
         self._log = 0
@@ -141,6 +142,15 @@ class Room:
         """Frames of this many bytes were deleted, which is written to the log too."""
         self._pages = 0
         self._log -= (8 + size // (16 * PAGE)) * LOG_PAGE
+
+    def give_last(self) -> None:
+        """Let the main file take what is set apart for a stop too."""
+        self._file = self._budget.file + self._budget.last
+        self.look_again()
+
+    def is_too_large(self) -> bool:
+        """Whether the main file is larger than it may ever be: an older release, or a higher limit, has left it."""
+        return size_of(self._path) > self._budget.file + self._budget.last
 
     def look_again(self) -> None:
         """Look at the files before the next append: they are new."""
@@ -155,7 +165,7 @@ class Room:
         if self._pages < 0 or beyond:
             (count,) = writer.execute("PRAGMA page_count").fetchone()
             (unused,) = writer.execute("PRAGMA freelist_count").fetchone()
-            limit = self._budget.pages - -(-beyond // PAGE)
+            limit = self._file // PAGE - -(-beyond // PAGE)
             self._pages = limit - count + unused - pages
             if beyond and count > limit:
                 return False
@@ -171,11 +181,11 @@ class Room:
         if self._log >= 0:
             return True
         if self.restart_log(writer):
-            self._log = self._budget.log - cost
+            self._log = self._longest_log - cost
             return True
         log = size_of(log_of(self._path))
-        self._log = max(self._budget.log - log, self._unseen) - cost
-        is_short = log + cost <= self._budget.log + self._unseen
+        self._log = max(self._longest_log - log, self._unseen) - cost
+        is_short = log + cost <= self._longest_log + self._unseen
         return is_short or (log <= 2 * self._budget.log and self.within_budget(size))
 
     def within_budget(self, size: int) -> bool:
@@ -199,8 +209,14 @@ class Room:
 
     def shorten_log(self, writer: sqlite3.Connection) -> None:
         """Restart the log if a large group has made it longer than it may be, before something else is written."""
-        if size_of(log_of(self._path)) > self._budget.log + self._unseen:
+        if size_of(log_of(self._path)) > self._longest_log + self._unseen:
             self.restart_log(writer)
+
+    @property
+    def _longest_log(self) -> int:
+        """Bytes that the log may take beside the main file as it is, which may be larger than it should."""
+        beside = self._budget.total - self._budget.reserve - _INDEX - size_of(self._path)
+        return max(0, min(self._budget.log, beside))
 
     @property
     def _unseen(self) -> int:
@@ -211,7 +227,7 @@ class Room:
         """Move the log's pages to the main file as far as its readers allow; whether the log starts over."""
         # Its file is overwritten and not cut off, since a sync of a file that grows takes longer.
         log = size_of(log_of(self._path))
-        is_long = log > self._budget.log + self._unseen or not self.within_budget(0)
+        is_long = log > self._longest_log + self._unseen or not self.within_budget(0)
         with contextlib.suppress(sqlite3.OperationalError):
             (timeout,) = writer.execute("PRAGMA busy_timeout").fetchone()
             writer.execute("PRAGMA busy_timeout = 0")

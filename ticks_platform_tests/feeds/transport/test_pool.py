@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -14,7 +16,7 @@ from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.transport import reconnect
 from ticks_platform.feeds.transport.pool import ConnectionPool, spread
 from ticks_platform.feeds.transport.state import Change, State
-from ticks_platform_tests.support.feeds import TIMEOUT, polygon, polygon_at, wait_until
+from ticks_platform_tests.support.feeds import TIMEOUT, Peer, PeerServer, polygon, polygon_at, twelve_data, wait_until
 from ticks_standin import StandIn, StandInSettings
 
 
@@ -137,3 +139,30 @@ def test_a_stop_before_the_start() -> None:
     running.thread.start()
     running.join()
     assert running.states(State.CONNECTING) == 0
+
+
+def test_what_one_connection_is_told_holds_for_all() -> None:
+    """The server asks the second connection to come again later, and ends the first one a moment after that."""
+    paused = threading.Event()
+    numbers = itertools.count(1)
+    asked: list[float] = []
+    again: list[float] = []
+
+    def serve(peer: Peer) -> None:
+        number = next(numbers)
+        if number == 2:
+            asked.append(time.monotonic())
+            peer.answer("429 Too Many Requests", b"", "Retry-After: 1")
+            paused.set()
+            return
+        again.extend([time.monotonic()] if number > 2 else [])
+        peer.upgrade()
+        if number > 1:
+            peer.receive_until_end()
+        else:
+            assert paused.wait(TIMEOUT)
+
+    with PeerServer(serve) as server, several(twelve_data(server.url), ["AAPL", "MSFT"], capacity=1) as running:
+        wait_until(lambda: running.states(State.SUBSCRIBING) == 3, "both are connected again")
+    assert len(again) == 2
+    assert min(again) - asked[0] >= 1.0

@@ -14,7 +14,7 @@ import pytest
 from ticks_platform.feeds.events import Frame
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes, Period
 from ticks_platform.ingestion.journal import rewrite
-from ticks_platform.ingestion.journal.journal import FrameGroup, Journal, JournalFencedError
+from ticks_platform.ingestion.journal.journal import FrameGroup, Journal, JournalFencedError, JournalFullError
 from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.paths import open_lock
 from ticks_platform_tests.support.disks import on_small_disk
@@ -132,6 +132,91 @@ def test_groups_that_are_large_for_the_limit_keep_it(path: Path, reading: bool) 
     assert found == list(range(len(sizes)))
     assert most <= 3 * MEGABYTE
     journal.close()
+
+
+def fill(journal: Journal) -> int:
+    """Append until there is no room at a stop; returns the number of frames that are in it."""
+    number = 0
+    with contextlib.suppress(JournalFullError):
+        while True:
+            append(journal, number)
+            number += 1
+            if journal.bytes_waiting > MEGABYTE // 2:
+                journal.begin_stop()
+                journal.stop_appending()
+    return number
+
+
+def load_while_appending(journal: Journal, more: range, *, waiting: int) -> tuple[list[int], int]:
+    """Append in a thread, and commit what is more than `waiting` bytes; what was taken, and the most disk use."""
+    appending = threading.Thread(target=lambda: [append(journal, number) for number in more])
+    appending.start()
+    found: list[int] = []
+    most = 0
+    while appending.is_alive() or journal.bytes_waiting > waiting:
+        most = max(most, steady_use(journal.path))
+        if journal.full or journal.bytes_waiting > waiting:
+            groups = journal.take(max_bytes=20_000, linger=0, wait=0)
+            found += numbers(groups)
+            journal.trim(groups[-1].end)
+            most = max(most, steady_use(journal.path))
+    appending.join()
+    return found, most
+
+
+@pytest.mark.parametrize("reading", [False, pytest.param(True, marks=pytest.mark.full)])
+def test_a_stop_keeps_the_limit_and_so_does_the_next_owner(path: Path, reading: bool) -> None:
+    """What a stop appends to a journal that is full has room of its own, beside the log of the next owner."""
+    journal = Journal(path, feed="test", max_bytes=3 * MEGABYTE)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        if reading:
+            other.execute("BEGIN")
+            other.execute("SELECT * FROM journal").fetchall()
+        end = fill(journal)
+        assert disk_use(path) <= 3 * MEGABYTE
+        journal.close()
+        assert disk_use(path) <= 3 * MEGABYTE
+        again = Journal(path, feed="test", max_bytes=3 * MEGABYTE)
+        found, most = load_while_appending(again, range(end, end + 200), waiting=0)
+    assert found == list(range(end + 200))
+    assert most <= 3 * MEGABYTE
+    again.close()
+
+
+def test_a_stop_waits_for_room_as_long_as_frames_are_committed(path: Path) -> None:
+    journal = Journal(path, feed="test", max_bytes=2 * MEGABYTE)
+    for number in range(40):
+        append(journal, number)
+    journal.begin_stop()
+    waiting = threading.Thread(target=lambda: append(journal, 1_000, MEGABYTE))
+    waiting.start()
+    while not journal.full:
+        assert waiting.is_alive()
+    found: list[int] = []
+    while waiting.is_alive():
+        if groups := journal.take(max_bytes=100_000, linger=0, wait=0):
+            found += numbers(groups)
+            journal.trim(groups[-1].end)
+        assert steady_use(path) <= 2 * MEGABYTE
+    waiting.join()
+    assert (found + numbers(take(journal)))[-1] == 1_000
+    journal.close()
+
+
+def test_a_file_that_a_higher_limit_has_left_keeps_the_lower_one_once_it_is_committed(path: Path) -> None:
+    """As one of a release whose stops knew no limit: it is full of free pages, and its log must stay small."""
+    journal = Journal(path, feed="test", max_bytes=64 * MEGABYTE)
+    for number in range(115):
+        append(journal, number)
+    journal.close()
+    small = Journal(path, feed="test", max_bytes=3 * MEGABYTE)
+    # A megabyte waits, so that it is too much for a copy.
+    found, most = load_while_appending(small, range(115, 300), waiting=MEGABYTE)
+    assert most <= 3 * MEGABYTE
+    assert found + numbers(take(small)) == list(range(300))
+    small.trim(small.end)
+    assert path.stat().st_size < MEGABYTE, "it is small again"
+    small.close()
 
 
 @pytest.mark.full

@@ -144,7 +144,7 @@ def test_frames_that_were_read_are_appended_when_a_full_journal_closes(path: Pat
     journal.append(frames(b"a"), epoch=1)
     reader = threading.Thread(target=lambda: journal.append(frames(b"b"), epoch=1))
     reader.start()
-    journal.lift_limit()
+    journal.begin_stop()
     reader.join(5)
     journal.stop_appending()
     assert not reader.is_alive()
