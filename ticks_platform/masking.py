@@ -76,7 +76,7 @@ def masked(value: Any) -> Any:
 
 def current() -> Masker:
     """The masker for the secrets as they are now. For many texts, it is asked for once."""
-    return _masker(frozenset(_known()))
+    return _masker(frozenset([*_of_environment(tuple(os.environb.items()), frozenset(_variables)), *_of_files()]))
 
 
 class Masker:
@@ -192,19 +192,20 @@ def _forms(secret: str) -> Iterator[str]:
 # Which secrets there are.
 
 
-def _known() -> Iterator[tuple[str, str]]:
-    """Secrets of the environment, each with its user or an empty text."""
-    for name, value in os.environ.items():
-        value = value.strip()
-        if not value:
-            continue
-        if name in _variables or name == "PGPASSWORD" or _NAMES.search(name):
-            yield value, ""
-        if name.upper().endswith("WEBHOOK"):
-            yield from _of_webhook(value)
-        elif "://" in value:
-            yield from _of_url(value)
-    yield from _of_files()
+@functools.lru_cache(maxsize=1)
+def _of_environment(environment: tuple[tuple[bytes, bytes], ...], variables: frozenset[str]) -> list[tuple[str, str]]:
+    """Secrets of the environment, each with its user or an empty text. `variables` hold one, whatever their names."""
+    decoded = ((os.fsdecode(name), os.fsdecode(value).strip()) for name, value in environment)
+    return [secret for name, value in decoded if value for secret in _of_variable(name, value, name in variables)]
+
+
+def _of_variable(name: str, value: str, is_secret: bool) -> Iterator[tuple[str, str]]:
+    if is_secret or name == "PGPASSWORD" or _NAMES.search(name):
+        yield value, ""
+    if name.upper().endswith("WEBHOOK"):
+        yield from _of_webhook(value)
+    elif "://" in value:
+        yield from _of_url(value)
 
 
 def _of_url(value: str) -> Iterator[tuple[str, str]]:

@@ -34,6 +34,12 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_repair (
 
 CREATE INDEX IF NOT EXISTS feed_repair_symbol_idx ON ticks_platform.feed_repair (feed, symbol, kind, begins_at);
 
+-- Finds those that reach into a time, without those of years before.
+CREATE INDEX IF NOT EXISTS feed_repair_ends_at_idx ON ticks_platform.feed_repair (feed, symbol, kind, ends_at);
+
+-- Finds the newest error.
+CREATE INDEX IF NOT EXISTS feed_repair_error_idx ON ticks_platform.feed_repair (feed, changed_at) WHERE error <> '';
+
 CREATE INDEX IF NOT EXISTS feed_repair_unfinished_idx ON ticks_platform.feed_repair (feed) WHERE state IN ('wanted', 'fetched', 'loaded');
 
 COMMENT ON TABLE ticks_platform.feed_repair IS 'What was fetched from providers'' histories, and what is to be fetched.';

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -24,7 +23,9 @@ pytestmark = pytest.mark.full
 
 FEEDS = ["f0", "f1", "f2", "f3"]
 SYMBOLS = [f"S{number}" for number in range(50)]
-GAPS = int(os.environ.get("N_GAPS", "200000"))
+GAPS = 200_000
+MOST = 10_000
+"""Rows of gaps, repairs, coverage and states that one of them may read."""
 
 FILL = """
     INSERT INTO ticks_platform.feed (feed, provider, synthetic)
@@ -35,7 +36,7 @@ FILL = """
     INSERT INTO ticks_platform.feed_gap (feed, symbol, begins_at, ends_at, cause, state)
     SELECT
         feed, symbol, at, at + INTERVAL '2 seconds', 'disconnected',
-        CASE WHEN number %% 2000 = 0 THEN 'open' WHEN number %% 3 = 0 THEN 'unrepairable' ELSE 'repaired' END
+        CASE WHEN number <= 2 THEN 'open' WHEN number %% 3 = 0 THEN 'unrepairable' ELSE 'repaired' END
     FROM generate_series(1, %(each)s) AS number
     CROSS JOIN unnest(%(feeds)s::text[]) AS feed
     CROSS JOIN unnest(%(symbols)s::text[]) AS symbol
@@ -53,7 +54,7 @@ FILL = """
 """
 READ = """
     SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::bigint FROM pg_stat_xact_user_tables
-    WHERE schemaname = 'ticks_platform'
+    WHERE schemaname = 'ticks_platform' AND relname IN ('feed_gap', 'feed_repair', 'feed_coverage', 'feed_session')
 """
 
 
@@ -116,7 +117,7 @@ def test_what_is_asked_often_reads_what_is_new(years: Database) -> None:
         "repair, ended": file("repair/fetched_and_failed_ranges", feed="f1", kind="trades"),
         "repair, days": file("repair/days_to_refresh", feed="f1"),
         "explain": lambda cursor: cursor.execute(
-            "SELECT ticks_platform.explain_candle('S1', %s, 'one_minute_candle'::regclass)",
+            "SELECT explain_candle('S1', %s)",
             (now - timedelta(days=100),),
         ),
         "gaps, compute": file("gaps/symbols_to_compute", feed="f1", symbols=SYMBOLS, begins=[now] * len(SYMBOLS)),
@@ -135,6 +136,6 @@ def test_what_is_asked_often_reads_what_is_new(years: Database) -> None:
             cursor.execute(READ)
             (after,) = cursor.fetchone() or (0,)
         print(f"{name:24} {seconds * 1000:8.1f} ms {after - before:9} rows")
-        if after - before > GAPS // 20:
+        if after - before > MOST:
             slow[name] = after - before
-    assert slow == {}
+    assert slow == {}, "rows that were read; the tables have some 800,000"
