@@ -19,6 +19,14 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_symbol (
     by_server     timestamptz,
     PRIMARY KEY (feed, symbol, wanted_from)
 );
-ALTER TABLE ticks_platform.feed_symbol ADD COLUMN IF NOT EXISTS epoch bigint;
-ALTER TABLE ticks_platform.feed_symbol ADD COLUMN IF NOT EXISTS said_from timestamptz;
-ALTER TABLE ticks_platform.feed_symbol ADD COLUMN IF NOT EXISTS by_server timestamptz;
+
+-- For tables of releases in which the first to say so was taken at its word.
+-- ALTER waits for every query on the table and holds up all others, so it is left out when there is nothing to do.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed_symbol'::regclass AND attname = 'epoch') THEN
+        ALTER TABLE ticks_platform.feed_symbol
+            ADD COLUMN epoch bigint, ADD COLUMN said_from timestamptz, ADD COLUMN by_server timestamptz;
+    END IF;
+END
+$$;

@@ -12,6 +12,7 @@ from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.policies import policies
 from ticks_platform_tests.conftest import make_policies
+from ticks_platform_tests.support import skips
 
 INSERT = (
     "INSERT INTO stocks_real_time (time, symbol, price, tick_id, feed, received_at) "
@@ -46,6 +47,29 @@ def test_applying_everything_twice_changes_nothing(empty_database: Database, rep
             found.append((jobs, tables.columns(cursor, "stocks_real_time"), tables.columns(cursor, "one_hour_candle")))
     assert found[0] == found[1]
     assert sum(job[1] == "policy_refresh_continuous_aggregate" for job in found[0][0]) == 3
+
+
+def test_applying_everything_again_waits_for_no_reader(
+    database: Database, repository_root: Path, server_url: str | None
+) -> None:
+    """A lock that waits for the queries on a table holds up all later ones: each start would stop what is running."""
+    if server_url is None:
+        skips.skip(skips.ONLY_NATIVE, "the embedded database shows no locks")
+    files = all_files(repository_root)
+    with database.transaction() as cursor:
+        sql_files.apply(cursor, *files)
+    with database.transaction() as cursor:
+        sql_files.apply(cursor, *files)
+        cursor.execute(
+            """
+            SELECT relation::regclass::text
+            FROM pg_locks
+            JOIN pg_class ON pg_class.oid = relation
+            WHERE pid = pg_backend_pid() AND mode = 'AccessExclusiveLock' AND relkind = 'r'
+            ORDER BY 1
+            """
+        )
+        assert [table for (table,) in cursor.fetchall()] == []
 
 
 def test_the_tutorials_columns_come_first(database: Database) -> None:
