@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -82,6 +84,12 @@ def processes(folder: Path) -> dict[int, str]:
     return found
 
 
+def statuses(folder: Path, job: str) -> set[str]:
+    """Those of a job's runs, in Dagster's history."""
+    with contextlib.closing(sqlite3.connect(folder / ".dagster_home" / "history" / "runs.db")) as history:
+        return {status for (status,) in history.execute("SELECT status FROM runs WHERE pipeline_name = ?", (job,))}
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_says_little_and_ends_in_ten_seconds_with_all_but_what_it_names(folder: Path, number: int) -> None:
     port = free_port()
@@ -114,6 +122,7 @@ def test_it_says_little_and_ends_in_ten_seconds_with_all_but_what_it_names(folde
         left = set(map(int, re.findall(r"process (\d+)", lines[-1])))
         assert lines[-1].startswith("stopped; still running: the embedded database (process ")
         assert set(processes(folder)) <= left
+        assert statuses(folder, "ingest") == {"CANCELED"}, "red, where nothing has failed"
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -22,7 +23,10 @@ QUEUE = "feeds"
 KEY = "TICKS_TEST_CELERY_KEY"
 SYMBOLS = {"one": ("AAPL", "MSFT"), "two": ("NVDA", "TSLA")}
 MOVES_WITHIN = 60.0
-"""Seconds from the loss of a machine to the launch of the run that replaces the one there."""
+"""Seconds from the loss of a machine until its feed streams from another one."""
+
+CROWDED = 5.0
+"""Load per core above which a run's start says more of this machine than of the platform: only its launch is judged."""
 
 CANCEL_TIMEOUT = 20.0
 """Seconds after which run monitoring declares a run canceled that is being terminated."""
@@ -66,6 +70,19 @@ class Deployment(NamedTuple):
             "query($r: ID!) { runOrError(runId: $r) { ... on Run { tags { key value } } } }", r=run
         )
         return {tag["key"]: tag["value"] for tag in data["runOrError"]["tags"]}
+
+    def took(self, run: str | None, since: float) -> str:
+        """When a run went through its stages, in seconds since a moment: where the time went, if it was too long."""
+        data = self.platform.ask(
+            "query($r: ID!) { logsForRun(runId: $r) { ... on EventConnection { events { __typename "
+            "... on MessageEvent { timestamp } } } } }",
+            r=run,
+        )
+        first: dict[str, float] = {}
+        for event in data["logsForRun"]["events"]:
+            first.setdefault(event["__typename"], float(event["timestamp"]) / 1e3 - since)
+        stages = ("RunEnqueuedEvent", "RunStartingEvent", "RunStartEvent", "ExecutionStepStartEvent")
+        return ", ".join(f"{name} {first[name]:.1f} s" for name in stages if name in first)
 
     def unaccounted(self, begins: datetime, ends: datetime) -> list[str]:
         """Trades of the market in a time that are not stored once, nor within a known gap."""
@@ -190,7 +207,7 @@ def test_feeds_move_and_end(deployment: Deployment) -> None:
     broker.start()
     restarted = time.time()
 
-    # A machine is lost: its feed moves. How long the new run takes to start depends on the load of this machine.
+    # A machine is lost: its feed moves.
     moment, lost = platform.now(), time.time()
     machines["first"].lose_power()
     eventually(
@@ -198,9 +215,15 @@ def test_feeds_move_and_end(deployment: Deployment) -> None:
         3 * MOVES_WITHIN,
         lambda: deployment.machine_of(left) == "second" and deployment.streams(left, moment),
     )
+    streaming = time.time() - lost
     moved = deployment.run_of(left)
+    load = os.getloadavg()[0]
+    took = f"{deployment.took(moved, lost)}, ticks {streaming:.1f} s; load {load:.0f}"
+    print(f"after a machine was lost: {took}")
+    is_crowded = load > CROWDED * (os.cpu_count() or 1)
+    assert is_crowded or streaming < MOVES_WITHIN, took
     (launched,) = (run["creationTime"] for run in platform.runs("ingest") if run["runId"] == moved)
-    assert launched - lost < MOVES_WITHIN
+    assert launched - lost < MOVES_WITHIN, took
     assert platform.status(runs[left]) == "FAILURE"
     assert (deployment.run_of(right), platform.status(runs[right])) == (runs[right], "STARTED")
     assert time.time() - restarted > MONITORING, "run monitoring has not looked since Redis was restarted"

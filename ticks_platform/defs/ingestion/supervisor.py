@@ -1,6 +1,7 @@
 """The supervisor: launches bring_up while something is missing, and keeps one ingest run alive per enabled feed."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from ticks_platform.defs.ingestion.decisions import HEARTBEAT_GRACE, Act, Watch,
 from ticks_platform.feeds.settings import PlatformSettings
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion import switch
+
+logger = logging.getLogger(__name__)
 
 INTERVAL = 4
 """Seconds. Dagster's sensor loop turns every 5 s; an interval of 5 misses every other turn when one comes early."""
@@ -94,11 +97,12 @@ def _evaluate(
     watch = watch._replace(signs=signs)
     notes = []
     for feed in feeds:
+        ended = runs(feed, FINISHED)
         decision = decide(
             now=now,
             enabled=feed not in off,
             in_flight=in_flight[feed],
-            finished=runs(feed, FINISHED),
+            finished=ended,
             watch=watch,
             loaded_at=loaded_at,
             foreign=foreign[feed].owner if feed in foreign else None,
@@ -109,6 +113,10 @@ def _evaluate(
             _report_dead(context, run_id)
         if decision.act is not Act.NOTHING:
             context.log.info(f"feed '{feed}': {decision.reason}; launching a run")
+            if decision.act is Act.REPLACE:
+                _say_killed(feed, decision.dead[0])
+            elif decision.act is Act.LAUNCH and ended and _was_killed(context, ended[0]):
+                _say_killed(feed, ended[0].run_id)
             # No run key: it would be remembered for ever, and the feed could be launched only once.
             tags = {FEED_TAG: feed} if decision.because is None else {FEED_TAG: feed, FOLLOW_TAG: decision.because}
             requests.append(dg.RunRequest(job_name="ingest", partition_key=feed, tags=tags))
@@ -155,6 +163,23 @@ def _never_materialized(context: dg.SensorEvaluationContext) -> list[str]:
 def _is_foreign(context: dg.SensorEvaluationContext, lease: leases.LeaseStatus) -> bool:
     """Whether the lease's owner is not known here, not even as a run that has ended."""
     return not lease.released and context.instance.get_run_by_id(lease.owner) is None
+
+
+def _was_killed(context: dg.SensorEvaluationContext, run: RunView) -> bool:
+    """Whether a run that had begun was declared failed from outside: one that fails by itself says why."""
+    if not run.failed or run.started_at is None:
+        return False
+    ends = context.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+    return any(end.dagster_event and end.dagster_event.event_specific_data is None for end in ends)
+
+
+def _say_killed(feed: str, run_id: str) -> None:
+    """In the output of the code location's process, where the run itself could say nothing."""
+    logger.warning(
+        "feed '%s': run %s was killed, or hung; another one is launched, and loads what that one left in its journal",
+        feed,
+        run_id[:8],
+    )
 
 
 def _report_dead(context: dg.SensorEvaluationContext, run_id: str) -> None:

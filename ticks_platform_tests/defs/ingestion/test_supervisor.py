@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
 from ticks_platform.defs.common.runs import FEED_TAG, FOLLOW_TAG, REFUSED_TAG, SUCCESSOR_TAG
@@ -247,7 +248,9 @@ def test_runs_follow_a_reload_of_the_code(
     assert requested(up.tick()) == []
 
 
-def test_run_of_a_machine_that_lost_power_is_replaced(up: Supervisor, take_lease: Callable[..., Any]) -> None:
+def test_run_of_a_machine_that_lost_power_is_replaced(
+    up: Supervisor, take_lease: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
     """Dagster leaves it STARTED for ever. It is declared failed in the tick that requests another one."""
     up.start("crypto")
     dead = up.start("stocks")
@@ -259,6 +262,7 @@ def test_run_of_a_machine_that_lost_power_is_replaced(up: Supervisor, take_lease
         assert quiet < 100
     assert requested(answer) == [("ingest", "stocks")]
     assert up.status(dead) is dg.DagsterRunStatus.FAILURE
+    assert f"feed 'stocks': run {dead[:8]} was killed, or hung" in caplog.text
     assert HEARTBEAT_GRACE < quiet * TURN <= HEARTBEAT_GRACE + TURN
     said = [entry.dagster_event.message or "" for entry in up.instance.all_logs(dead) if entry.dagster_event]
     assert any("no heartbeat for more than 30 s" in message for message in said)
@@ -362,14 +366,30 @@ def test_run_of_a_deleted_history_that_ended_long_ago_delays_nothing(
     assert requested(up.tick()) == [("ingest", "stocks")]
 
 
-def test_own_run_that_was_killed_is_replaced_at_once(up: Supervisor, take_lease: Callable[..., Any]) -> None:
-    """It has not given the feed up, and its heartbeat is fresh; but its end is known here."""
+def test_own_run_that_was_killed_is_replaced_at_once(
+    up: Supervisor, take_lease: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has not given the feed up, and its heartbeat is fresh; but its end is known here, and said."""
     up.start("crypto")
     killed = up.start("stocks")
     take_lease("stocks", killed)
     up.fail(killed)
     up.clock.now = time.time()
     assert requested(up.tick()) == [("ingest", "stocks")]
+    assert [record.getMessage() for record in caplog.records if "killed" in record.getMessage()] == [
+        f"feed 'stocks': run {killed[:8]} was killed, or hung; another one is launched, and loads what that one left "
+        "in its journal"
+    ]
+    # One that failed by itself has said why.
+    failed = up.start("stocks")
+    why = JobFailureData(error=None, failure_reason=RunFailureReason.STEP_FAILURE)
+    run = up.instance.get_run_by_id(failed)
+    assert run is not None
+    up.instance.report_run_failed(run, job_failure_data=why)
+    up.clock.now = time.time()
+    caplog.clear()
+    assert requested(up.tick()) == [("ingest", "stocks")]
+    assert "killed" not in caplog.text
 
 
 def test_two_instances_settle_on_one_run_a_feed(
