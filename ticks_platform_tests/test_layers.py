@@ -39,6 +39,7 @@ LAYERS = {
 
 BELOW = {
     "paths",
+    "signals",
     "env_file",
     "settings_file",
     "backoff",

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ticks_platform import signals
 from ticks_platform.cli.dev_output import Condenser, follow
 from ticks_platform.cli.output import echo
 
@@ -119,11 +120,9 @@ class Stop:
 
     def handle(self) -> None:
         """Handle them, also where the shell has set them to be ignored, as for a command with `&` in a script."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._handle)
         # Dagster is in a session of its own, and would go on unseen. Who starts with nohup wants that.
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            signal.signal(signal.SIGHUP, self._handle)
+        hangs_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+        signals.call_on(self._handle, signal.SIGINT, signal.SIGTERM, *hangs_up)
 
     def look_at_make(self) -> None:
         """Stop if `make dev` was interrupted alone: it passes on SIGTERM, and expects SIGINT to reach all by itself."""
@@ -134,7 +133,7 @@ class Stop:
             if of_parent["Name"] in _MAKE and int(of_parent["SigBlk"], 16) >> (signal.SIGINT - 1) & 1:
                 self.is_wanted.set()
 
-    def _handle(self, _number: int, _frame: object) -> None:
+    def _handle(self) -> None:
         if self.is_wanted.is_set():
             self.is_urgent.set()
         self.is_wanted.set()

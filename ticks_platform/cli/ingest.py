@@ -11,7 +11,7 @@ import time
 
 import click
 
-from ticks_platform import local_feeds
+from ticks_platform import local_feeds, signals
 from ticks_platform.backoff import Backoff
 from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import project
@@ -60,8 +60,7 @@ def ingest(context: click.Context, feed: str, take_over: bool, quiet: bool) -> N
     chosen = settings.feed(feed)
     database = Database.from_environment()
     stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+    signals.call_on(stopping.set, signal.SIGINT, signal.SIGTERM)
     try:
         held_by = _prepare(database, feed, stopping)
         if held_by and not take_over:

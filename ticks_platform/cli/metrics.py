@@ -7,6 +7,7 @@ import threading
 
 import click
 
+from ticks_platform import signals
 from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import CommandError, project
 from ticks_platform.monitoring import exporter
@@ -30,8 +31,7 @@ def metrics(port: int, host: str, once: bool) -> None:
         echo(exporter.text(collector).decode().rstrip())
         return
     ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+    signals.call_on(ended.set, signal.SIGINT, signal.SIGTERM)
     try:
         stop = exporter.serve(collector, port=port, host=host)
     except OSError as error:

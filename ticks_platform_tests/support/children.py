@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ticks_platform import signals
+
 _forked = multiprocessing.get_context("forkserver")
 _forked.set_forkserver_preload(
     [
@@ -61,7 +63,7 @@ class Child:
 def stop_requested() -> threading.Event:
     """For a child: an event that is set on SIGTERM, or when the process that started it ends."""
     requested = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: requested.set())
+    signals.call_on(requested.set, signal.SIGTERM)
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=lambda: (parent.join(), requested.set()), daemon=True).start()

@@ -1,0 +1,28 @@
+"""A signal that interrupts its process anywhere is obeyed."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+from ticks_platform import signals
+
+
+def test_what_a_signal_asks_for_may_need_a_lock_that_the_interrupted_thread_holds() -> None:
+    """As the lock of an Event for which it waits."""
+    lock, done = threading.Lock(), threading.Event()
+
+    def stop() -> None:
+        with lock:
+            done.set()
+
+    before = signal.getsignal(signal.SIGUSR1)
+    try:
+        signals.call_on(stop, signal.SIGUSR1)
+        for _ in range(2):
+            with lock:
+                signal.raise_signal(signal.SIGUSR1)
+            assert done.wait(10)
+            done.clear()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
