@@ -39,7 +39,10 @@ pytestmark = pytest.mark.full
 @pytest.fixture
 def native_url(server_url: str | None, request: pytest.FixtureRequest) -> str | None:
     """An empty database on a native server: in that of the test before, the feed is switched off. None: embedded."""
-    return None if server_url is None else str(request.getfixturevalue("empty_database").url)
+    if server_url is None:
+        return None
+    request.getfixturevalue("empty_database")
+    return str(request.getfixturevalue("database_url"))
 
 
 @pytest.fixture
