@@ -37,7 +37,16 @@ pytestmark = pytest.mark.full
 
 
 @pytest.fixture
-def locked(tmp_path: Path, repository_root: Path, server_url: str | None, database_url: str) -> Iterator[Any]:
+def native_url(server_url: str | None, request: pytest.FixtureRequest) -> str | None:
+    """An empty database on a native server: in that of the test before, the feed is switched off. None: embedded."""
+    if server_url is None:
+        return None
+    request.getfixturevalue("empty_database")
+    return str(request.getfixturevalue("database_url"))
+
+
+@pytest.fixture
+def locked(tmp_path: Path, repository_root: Path, native_url: str | None) -> Iterator[Any]:
     """The platform with its history in SQLite, and how all of that is locked."""
     history = tmp_path / "project" / ".dagster_home"
 
@@ -50,12 +59,12 @@ def locked(tmp_path: Path, repository_root: Path, server_url: str | None, databa
             yield
 
     history.parent.mkdir()
-    with running_platform(history.parent, repository_root, database_url if server_url else None) as running:
+    with running_platform(history.parent, repository_root, native_url) as running:
         yield running, lock
 
 
 @pytest.fixture
-def closed(tmp_path: Path, repository_root: Path, server_url: str | None, database_url: str) -> Iterator[Any]:
+def closed(tmp_path: Path, repository_root: Path, server_url: str | None, native_url: str | None) -> Iterator[Any]:
     """The platform with its history in a PostgreSQL, and how that is closed."""
     if server_url is None:
         skips.skip(skips.ONLY_NATIVE, "Dagster's history is in a PostgreSQL")
@@ -90,7 +99,7 @@ def closed(tmp_path: Path, repository_root: Path, server_url: str | None, databa
     administer(f"CREATE DATABASE {name}")
     try:
         environment = {"TICKS_TEST_HISTORY_URL": url.render_as_string(hide_password=False)}
-        with running_platform(folder, repository_root, database_url, environment=environment) as running:
+        with running_platform(folder, repository_root, native_url, environment=environment) as running:
             yield running, close
     finally:
         administer(f"DROP DATABASE {name} WITH (FORCE)")
