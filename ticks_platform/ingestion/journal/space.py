@@ -186,7 +186,10 @@ class Room:
         log = size_of(log_of(self._path))
         self._log = max(self._longest_log - log, self._unseen) - cost
         is_short = log + cost <= self._longest_log + self._unseen
-        return is_short or (log <= 2 * self._budget.log and self.within_budget(size))
+        if is_short or (log <= 2 * self._budget.log and self.within_budget(size)):
+            return True
+        self._log = 0  # whoever asks again must look again
+        return False
 
     def within_budget(self, size: int) -> bool:
         """Whether the files take no more than they may when the log has grown by frames of this many bytes."""

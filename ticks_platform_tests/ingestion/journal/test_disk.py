@@ -14,8 +14,10 @@ import pytest
 from ticks_platform.feeds.events import Frame
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes, Period
 from ticks_platform.ingestion.journal import rewrite
+from ticks_platform.ingestion.journal.file import connect
 from ticks_platform.ingestion.journal.journal import FrameGroup, Journal, JournalFencedError, JournalFullError
 from ticks_platform.ingestion.journal.journal_view import journal_view
+from ticks_platform.ingestion.journal.space import Budget, Room
 from ticks_platform.paths import open_lock
 from ticks_platform_tests.support.disks import on_small_disk
 
@@ -220,6 +222,25 @@ def test_a_file_that_a_higher_limit_has_left_keeps_the_lower_one_once_it_is_comm
 
 
 @pytest.mark.full
+def test_who_asks_again_for_a_place_in_the_log_gets_none_while_somebody_reads(path: Path) -> None:
+    """Each refusal let the next one who asked write an eighth more."""
+    Journal(path, feed="test", max_bytes=3 * MEGABYTE).close()
+    room = Room(path, Budget.of(3 * MEGABYTE))
+    with contextlib.closing(connect(path)) as writer, contextlib.closing(connect(path)) as reader:
+        writer.execute("CREATE TABLE filled (data BLOB)")
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM filled").fetchall()
+        refused = 0
+        for _ in range(5_000):
+            if room.log_is_short(writer, 2_000):
+                with writer:
+                    writer.execute("INSERT INTO filled VALUES (zeroblob(2000))")
+            else:
+                refused += 1
+        assert refused > 100
+        assert disk_use(path) <= 3 * MEGABYTE
+
+
 def test_a_limit_is_kept_without_a_reader(path: Path) -> None:
     journal = Journal(path, feed="test", max_bytes=8 * MEGABYTE)
     for number in range(3_000):
