@@ -149,7 +149,10 @@ class ProviderClock:
         if any(_in_time(self.lead, each) for each in (stepped, self.dated, self.database, self._timely)):
             self._timely = self.lead
         verdict = self.judge(stepped)
-        if verdict.exactly is None and (Witness.EVENTS in verdict.by or len(verdict.by) > 1):
+        # One that was in time by itself is exact; one that was corrected, by as much as events came late, is not.
+        is_estimate = self.confirmed is not None and self.confirmed.ahead != self.confirmed.stepped
+        is_better = verdict.exactly is None or (is_estimate and not verdict.correction)
+        if is_better and (Witness.EVENTS in verdict.by or len(verdict.by) > 1):
             self.confirmed = Confirmed(stepped, stepped + verdict.correction)
 
     @property

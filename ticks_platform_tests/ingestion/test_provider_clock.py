@@ -100,6 +100,19 @@ def test_a_clock_that_was_right_and_is_set_is_corrected_by_just_that(lag: float,
         assert clock.correction(0) == 0
 
 
+@pytest.mark.parametrize("lag", [0.6, 3.0, 4.5])
+def test_a_corrected_clock_that_was_set_right_is_known_exactly_from_then_on(lag: float) -> None:
+    """While it was wrong, the correction had as much of an error as events came late."""
+    clocks = ProviderClocks()
+    clock, behind = clocks.of(1, 1), 1200 * SECOND
+    clock.observe(leads([1200 - lag] * 20), stepped=0)
+    for number in range(50):
+        clock.observe(leads([1200 - lag] * 20, begin=100 + 20 * number), stepped=behind)
+    assert clock.correction(behind) == 0
+    for each in (clock, clocks.of(1, 2)):
+        assert each.correction(behind + 3600 * SECOND) == -3600 * SECOND
+
+
 def test_a_machine_that_stood_still_follows_the_provider() -> None:
     clock = told(lags(100))
     assert clock.correction(1200 * SECOND) == -1200 * SECOND
