@@ -110,10 +110,11 @@ class Transactions:
 
     def wait(self, seconds: float) -> None:
         """Wait, but not beyond `hurry`. Raises AbandonedError as soon as `abandon` is called."""
-        self._awake.wait(seconds)
+        if not self._abandoned.is_set():
+            self._awake.wait(seconds)
+            self._awake.clear()
         if self._abandoned.is_set():
             raise AbandonedError
-        self._awake.clear()
 
     def hurry(self) -> None:
         """Try again at once what waits, and soon what fails after that. Safe from any thread."""
