@@ -13,6 +13,8 @@ WITH known AS (
         SELECT max(wanted_until) AS wanted_until
         FROM ticks_platform.feed_symbol AS earlier
         WHERE earlier.feed = each.feed AND earlier.symbol = each.symbol AND earlier.wanted_from < each.wanted_from
+            -- Clocks that disagree let a later owner have wanted it at an earlier time.
+            AND coalesce(earlier.epoch, 0) <= each.epoch
     ) AS before
     WHERE feed = %(feed)s AND symbol = ANY (%(symbols)s) AND epoch IS NOT NULL
 ),
@@ -26,11 +28,15 @@ found AS (
             AND (ended_by IS DISTINCT FROM 'clock_stepped' OR ends_at > begins_at)
     ), said_from) AS since
     FROM known
+),
+-- Two that overlapped may begin where the one before them ended.
+first AS (
+    SELECT DISTINCT ON (symbol, since) symbol, wanted_from, said_from, since FROM found ORDER BY symbol, since, wanted_from
 )
 UPDATE ticks_platform.feed_symbol AS known
-SET wanted_from = since, said_from = nullif(found.said_from, since)
-FROM found
-WHERE known.feed = %(feed)s AND known.symbol = found.symbol AND known.wanted_from = found.wanted_from AND since <> known.wanted_from
+SET wanted_from = since, said_from = nullif(first.said_from, since)
+FROM first
+WHERE known.feed = %(feed)s AND known.symbol = first.symbol AND known.wanted_from = first.wanted_from AND since <> known.wanted_from
     AND NOT EXISTS (
         SELECT FROM ticks_platform.feed_symbol AS other
         WHERE other.feed = known.feed AND other.symbol = known.symbol AND other.wanted_from = since

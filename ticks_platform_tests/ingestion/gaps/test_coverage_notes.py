@@ -6,7 +6,9 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,8 @@ from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.ingestion import loader
 from ticks_platform.ingestion.gaps.coverage import IN_FLIGHT, Coverage
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes
+from ticks_platform.ingestion.gaps.gaps import update
+from ticks_platform.ingestion.gaps.insert_by_symbol import date_wanted
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.loader import Loader
@@ -327,9 +331,10 @@ def test_another_machine_commits_before_the_first_owner_returns(
     assert stopped == (29, 36, "stopped")
 
 
+@pytest.mark.parametrize("stops", [True, False])
 @pytest.mark.parametrize("known", [True, False])
 def test_the_first_owners_clock_was_ahead(
-    database: Database, take_lease: TakeLease, owner_of: Callable[[Lease], Owner], known: bool
+    database: Database, take_lease: TakeLease, owner_of: Callable[[Lease], Owner], known: bool, stops: bool
 ) -> None:
     """Nobody learned of it: since when it asked is known by the clock of the database's server."""
     began = time.time()
@@ -337,6 +342,13 @@ def test_the_first_owners_clock_was_ahead(
     first.coverage.apply_settings(first.feed, at=nanoseconds(began - BEGIN + 1200))
     first.change(began - BEGIN + 1201, State.SUBSCRIBING, Acknowledged(("AAPL",)))
     first.receive(began - BEGIN, ahead=1202)
+    if stops:
+        first.change(began - BEGIN + 1260, State.CLOSED, until=began - BEGIN + 1259)
+        with database.transaction() as cursor:
+            first.loader._begin(cursor)
+            first.loader._renew_lease(cursor)
+            update(cursor, "test", now=datetime.fromtimestamp(began, timezone.utc))
+        first.coverage.committed()
     first.load()
     first.journal.close()
     ended = time.time()
@@ -353,6 +365,38 @@ def test_the_first_owners_clock_was_ahead(
     until = later if known else later - 1
     found = [(begin + BEGIN, end) for begin, end, _ in gaps(database, "AAPL") if begin < until]
     assert found == [(pytest.approx(since, abs=1e-3), until)]
+    covered = "SELECT max(begins_at) FROM ticks_platform.feed_coverage WHERE ends_at > begins_at"
+    assert rows(database, f"{covered} AND begins_at > now() + INTERVAL '10 seconds'") == [(None,)]
+
+
+def record_wanted(cursor: Any, *times: tuple[int, int]) -> None:
+    """Record when AAPL was wanted, in seconds since 1970, each by a later owner."""
+    for epoch, (begin, end) in enumerate(times, 1):
+        cursor.execute(
+            """
+            INSERT INTO ticks_platform.feed_symbol (feed, symbol, wanted_from, wanted_until, calendar, epoch, by_server)
+            VALUES ('test', 'AAPL', to_timestamp(%s), to_timestamp(%s), 'always', %s, now())
+            """,
+            (begin, end, epoch),
+        )
+
+
+def test_times_that_overlap_are_dated_one_by_one(database: Database, take_lease: TakeLease) -> None:
+    """Owners whose clocks disagreed wanted a symbol again before an earlier time ended, where two would begin."""
+    take_lease("first")
+    with database.transaction() as cursor:
+        record_wanted(cursor, (0, 100), (20, 30), (40, 50))
+        for _ in range(2):
+            date_wanted(cursor, "test", ["AAPL"], ended=3)
+    assert [begin for (begin,) in rows(database, f"{WANTED} ORDER BY 1")] == [0, 40, 100]
+
+
+def test_a_later_owner_whose_clock_is_behind_dates_no_earlier_one(database: Database, take_lease: TakeLease) -> None:
+    take_lease("first")
+    with database.transaction() as cursor:
+        record_wanted(cursor, (100, 200), (20, 300))
+        date_wanted(cursor, "test", ["AAPL"], ended=2)
+    assert [begin for (begin,) in rows(database, f"{WANTED} ORDER BY 1")] == [20, 100]
 
 
 def test_notes_are_deleted_after_the_commit(

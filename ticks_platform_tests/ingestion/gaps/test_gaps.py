@@ -107,6 +107,13 @@ def test_time_without_the_symbol_in_the_settings_is_no_gap() -> None:
     assert found([(1, 20, "disconnected"), (75, None, "")], configured=configured)[1:] == [(60, 75, "not_subscribed")]
 
 
+def test_overlapping_times_in_the_settings_make_no_gap_twice() -> None:
+    """As owners make them whose clocks disagree."""
+    assert found([(1, 10, "stopped")], configured=[(0, 40), (20, None)]) == [(10, None, "stopped")]
+    assert found([(1, 10, "stopped")], configured=[(0, 40), (20, 30)]) == [(10, 40, "stopped")]
+    assert found([(1, 10, "stopped")], configured=[(0, 40), (20, 15), (50, None)])[0] == (10, 40, "stopped")
+
+
 def test_only_sessions_count() -> None:
     opens, closes, day = 2.5 * 3600, 9 * 3600, 24 * 3600
     covered = [(1, opens - 60, "killed"), (opens + 60, closes + 60, "stopped")]
