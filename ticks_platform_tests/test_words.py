@@ -40,7 +40,7 @@ WORDS = {
     "reckoned": "computed",
     "heed": "handle",
     "farewell": "close_session",
-    "take_all": "lift_limit",
+    "take_all": "begin_stop",
 }
 """The standard term of each word that no identifier contains."""
 

@@ -21,7 +21,7 @@ from ticks_platform_tests.field.rig import Machine
 from ticks_platform_tests.field.server import Sent
 
 _AGAIN = 3.0
-"""Seconds after which the last events of a market are sent anew, if they are not stored."""
+"""Seconds after which the last events of a market are sent again, if they are not stored."""
 
 
 class FieldCampaign(Faults):
