@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
 
-from ticks_platform.ingestion.handover.order import MAX_LAG_NS, Aligned, Event, Key, align
+from ticks_platform.ingestion.handover.order import MAX_LAG_NS, Aligned, Event, Key, align, align_distinct
 
 _COMMON = 1_000_000_000
 """Nanoseconds before the predecessor's end in which the successor was subscribed to everything too."""
@@ -60,18 +61,45 @@ def match(events: Mapping[Key, Arrivals], order: Sequence[Event], *, begin: int,
     lag = int(np.median(lags)) if lags else 0
     positions: list[int] = []
     missing = aligned.missing
-    left = Counter(aligned.common)
+    distinct, late = _distinct(order, [event for _, event in received], besides=aligned.common)
+    missing += late
+    told = aligned.common | distinct
+    left = Counter(told)
     for position, event in received:
         if left[event.key[0]]:
             left[event.key[0]] -= 1
             positions.append(position)
     for key, each in events.items():
-        if each.before and key[0] not in aligned.common:
+        if each.before and key[0] not in told:
             number = count_common(each.before, each.after, begin=begin, end=end, lag=lag)
             positions += each.positions[:number]
             if each.before[-1] > max(begin, end - _COMMON):
                 missing += max(0, sum(arrival >= begin - lag for arrival in each.before) - number)
     return Matched(positions, missing)
+
+
+def _distinct(
+    before: Sequence[Event], after: Sequence[Event], *, besides: Collection[str]
+) -> tuple[dict[str, int], int]:
+    """By symbol, how many of the successor's first events the predecessor has; and how many are missing of them all.
+
+    Only of symbols that never send two equal events, where the order tells it.
+    """
+    theirs, ours = (
+        {symbol: list(events) for symbol, events in groupby(sorted(each, key=_symbol), _symbol)}
+        for each in (before, after)
+    )
+    found, missing = {}, 0
+    for symbol in (theirs.keys() & ours.keys()).difference(besides):
+        told = align_distinct(theirs[symbol], ours[symbol])
+        if told is not None:
+            found[symbol] = told[0]
+            missing += told[1]
+    return found, missing
+
+
+def _symbol(event: Event) -> str:
+    return str(event.key[0])
 
 
 def count_common(before: list[int], after: list[int], *, begin: int, end: int, lag: int = 0) -> int:

@@ -19,6 +19,9 @@ MAX_LAG_NS = round(MAX_LAG * 1e9)
 ENOUGH = 2
 """Different events of one symbol whose order shows that they are the same ones on both connections."""
 
+_TELLING = 10
+"""Events of a symbol after which it is known whether equal ones come twice."""
+
 _MAX_TRIES = 200
 """Places of a symbol's first event that are tried: beyond, its events are too much alike to tell."""
 
@@ -95,6 +98,21 @@ def align(before: Sequence[Event], after: Sequence[Event]) -> Aligned | None:
         pairs = zip(theirs[symbol][start:], ours.get(symbol, []), strict=False)
         lags += [received.arrival - known.arrival for known, received in pairs]
     return Aligned(common, missing, lags)
+
+
+def align_distinct(before: Sequence[Event], after: Sequence[Event]) -> tuple[int, int] | None:
+    """How many of the successor's first events of one symbol the predecessor has, and how many are missing.
+
+    For a symbol that never sends two equal events; one event is enough then. None if equal ones came, if too few came
+    to know that, or if the order does not fit.
+    """
+    if len(before) < _TELLING or any(len({event.key for event in each}) < len(each) for each in (before, after)):
+        return None
+    starts = _starts(before, after)
+    if not starts:
+        return None
+    common = min(len(before) - starts[0], len(after))
+    return common, len(before) - starts[0] - common
 
 
 def _starts(theirs: Sequence[Event], ours: Sequence[Event]) -> list[int]:

@@ -2,8 +2,9 @@
 
 Events are equal if symbol, time and values are. Of each symbol, the successor's first events are the predecessor's last
 ones, in the same order: that is known however late one of the two reads. Where the order does not tell (an event is
-missing, one event alone, equal events only), they are told apart by arrival: the predecessor received the earlier ones,
-up to its end, and the successor the later ones, from its begin; the split that fits the arrival times best is chosen.
+missing, one event alone, equal events only), equal events of a symbol that never sends two are the same one; those of
+others are told apart by arrival: the predecessor received the earlier ones, up to its end, and the successor the later
+ones, from its begin; the split that fits the arrival times best is chosen.
 
 Assumes that both connections carry the same events, and for arrivals about the same lag for all of them. An event that
 only one connection received is stored. If nothing matches, for example because the provider sends each connection

@@ -254,6 +254,11 @@ def start_streaming(start: Callable[..., Child], stand_in: StandIn, database: Da
     return first
 
 
+def sent_by_symbol(stand_in: StandIn, connection: int) -> list[int]:
+    sent = Counter(each["symbol"] for each in stand_in.account().connections[connection].price_events_sent())
+    return [sent[symbol] for symbol in SYMBOLS]
+
+
 def test_the_predecessor_is_killed_during_the_overlap(
     follow: Follow,
     start: Callable[..., Child],
@@ -265,6 +270,8 @@ def test_the_predecessor_is_killed_during_the_overlap(
     victim = start_streaming(start, stand_in, database)
     with follow("second") as second:
         await_subscribed(stand_in, 3)
+        # Of a symbol that sends equal events, as a rate without a volume may be, one event tells nothing.
+        eventually("both are sent some of each symbol", lambda: min(sent_by_symbol(stand_in, 2)) >= 5)
         victim.kill()
         await_compared(database, "second")
         loaded = second.progress().loaded

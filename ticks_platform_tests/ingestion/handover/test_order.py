@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticks_platform.ingestion.handover.order import Event, align
+from ticks_platform.ingestion.handover.order import Event, align, align_distinct
 from ticks_platform_tests.support.any_frames import QUICK, THOROUGH
 
 NS = 1_000_000_000
@@ -41,6 +41,18 @@ def test_equal_events_are_told_apart_by_their_neighbours() -> None:
 def test_one_event_alone_shows_nothing() -> None:
     assert common("a1 a2", "a2 a3") is None
     assert common("a1 b1", "a1 b1 a2") is None
+
+
+def test_one_event_is_enough_of_a_symbol_that_never_sends_two_equal_ones() -> None:
+    ten = received("a0 a1 a2 a3 a4 a5 a6 a7 a8 a9")
+    assert align_distinct(ten, received("a9", begin=3.0)) == (1, 0)
+    assert align_distinct(ten, received("a8 a9", begin=3.0)) == (2, 0)
+    assert align_distinct(ten, received("a9", begin=12.0)) is None, "too long after"
+    assert align_distinct(ten, received("a8", begin=3.0)) == (1, 1), "the other has not arrived"
+    assert align_distinct(ten, received("a7 a9", begin=3.0)) is None, "one is missing"
+    assert align_distinct(ten, received("a9 a9", begin=3.0)) is None, "it sends equal ones"
+    assert align_distinct([*ten[:8], ten[7], ten[9]], received("a9", begin=3.0)) is None, "it sent equal ones"
+    assert align_distinct(ten[1:], received("a9", begin=3.0)) is None, "too few to know"
 
 
 def test_what_one_of_them_missed_leaves_it_to_the_arrivals() -> None:

@@ -177,6 +177,12 @@ def test_it_is_waited_for_what_has_not_reached_the_successor() -> None:
     assert match(events, sent, begin=at(120.0), end=at(100.0)) == ([], 0), "it began too late to be sent them"
 
 
+def test_the_last_event_is_all_that_a_late_successor_was_sent(database: Database, stored: Lease) -> None:
+    """The predecessor was killed just after it; by its arrival it would be another event."""
+    found = compare(database, stored, {100: 100.2, 101: 101.0})
+    assert found.received_twice.positions.tolist() == [100_000]
+
+
 def test_connections_without_common_events(database: Database, stored: Lease) -> None:
     found = compare(database, stored, {number: number - 900.0 for number in range(990, 1010)})
     assert found.received_twice.positions.tolist() == []

@@ -76,9 +76,18 @@ def test_what_was_sent_is_what_was_received_over_cuts_in_the_flow(connect_polygo
             client.socket.shutdown()
             cutting.join()
             received += [event["i"] for frame in client.heard for event in json.loads(frame) if event["ev"] == "T"]
+            await_missed(stand_in)
         made = stand_in.made(payloads=True)
         assert [event.decoded()["i"] for event in made.events if event.sent_on] == received
         assert {each.name for each in made.undelivered()} == {"T.AAPL", "T.MSFT"}
+
+
+def await_missed(stand_in: StandIn) -> None:
+    """Wait until the newest event of each channel was sent to nobody."""
+    deadline = time.monotonic() + 10
+    while any(newest.sent_on for newest in {event.name: event for event in stand_in.made().events}.values()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_rate_is_held_without_anybody() -> None:
