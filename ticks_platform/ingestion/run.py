@@ -50,6 +50,10 @@ rest is for appending to the journal."""
 ROOM_TIMEOUT = 5.0
 """Seconds that a stop waits longer for a database that is only slow, if the last frames have no room before."""
 
+END_TIMEOUT = 1.5
+"""Seconds that a stop waits after that for what still runs. All three are less than ten: who asks for a stop, such as a
+service manager, kills what takes longer."""
+
 
 class Progress(NamedTuple):
     """Counts of an ingestion since its start, and its current state."""
@@ -165,7 +169,7 @@ class Ingestion:
             self._loader.abandon()
             if self._journal is not None:
                 self._journal.stop_appending()
-            self._thread.join(STOP_TIMEOUT)
+            self._thread.join(END_TIMEOUT)
             logger.warning(
                 "feed %s stopped with about %d uncommitted bytes in its journal (%s); its next start loads them",
                 self.feed.name,

@@ -250,7 +250,8 @@ class FeedConnection:
         except HandshakeFailedError as failed:
             self._state.server_ahead = failed.server_ahead
             refusal = self._connector.refusal(failed.answer)
-            if refusal:
+            # Who says when to come again refuses no key.
+            if refusal and retry_after(failed.answer.headers) is None:
                 raise FeedRefusedError(refusal) from None
             raise
 
