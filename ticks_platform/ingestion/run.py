@@ -28,6 +28,7 @@ from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedE
 from ticks_platform.ingestion.handover.takeover import CLOSE_TIMEOUT, Ownership, StoppedError, Takeover
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.journal.journal_pair import JournalPair, journal_pair
+from ticks_platform.ingestion.journal.space import Budget
 from ticks_platform.ingestion.lease import HandedOverError
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Gauges, Metrics
@@ -129,7 +130,7 @@ class Ingestion:
             on_change=self._on_change,
             silence=self._silence,
             feed=feed.name,
-            max_message_bytes=feed.max_message_megabytes << 20,
+            max_message_bytes=min(feed.max_message_megabytes << 20, Budget.of(feed.journal.max_megabytes << 20).largest),
         )
         self._provider_trouble = ProviderTrouble()
         self._change_lock = threading.RLock()
