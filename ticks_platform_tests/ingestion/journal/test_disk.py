@@ -355,6 +355,55 @@ again.close()
 
 
 @pytest.mark.full
+def test_a_disk_without_room_for_a_file_is_told(tmp_path: Path) -> None:
+    """It has room for so many files: each of the journal's is the first that has none."""
+    program = """
+path.parent.mkdir()
+others = [path.with_name(str(number)) for number in range(12)]
+for each in others:
+    try:
+        each.touch()
+    except OSError:
+        break
+told = 0
+for each in others:
+    try:
+        journal = Journal(path, feed="test")
+        append(journal, told)
+        break
+    except JournalUnavailableError as error:
+        assert "cannot be" in str(error), error
+        told += 1
+        each.unlink()
+assert told >= 4, told
+assert load(journal, steps=1) == [told]
+journal.close()
+"""
+    on_small_disk(tmp_path / "disk", FILL + program, megabytes=6, files=10)
+
+
+@pytest.mark.full
+def test_a_journal_whose_lock_cannot_be_had_is_rewritten_later(path: Path) -> None:
+    """As where a process has too many files open."""
+    larger = Journal(path, feed="test", max_bytes=8 * MEGABYTE)
+    for number in range(200):
+        append(larger, number)
+    larger.close()
+    journal = Journal(path, feed="test", max_bytes=MEGABYTE)
+    lock = path.with_suffix(".lock")
+    lock.unlink()
+    lock.mkdir()
+    assert numbers(take(journal)) == list(range(200))
+    journal.trim(journal.end)
+    append(journal, 200)
+    lock.rmdir()
+    assert numbers(take(journal)) == [200]
+    journal.trim(journal.end)
+    assert steady_use(path) <= MEGABYTE
+    journal.close()
+
+
+@pytest.mark.full
 def test_two_journals_share_a_full_disk(tmp_path: Path) -> None:
     program = """
 other_path = path.with_name("other.sqlite3")
