@@ -130,7 +130,9 @@ class Ingestion:
             on_change=self._on_change,
             silence=self._silence,
             feed=feed.name,
-            max_message_bytes=min(feed.max_message_megabytes << 20, Budget.of(feed.journal.max_megabytes << 20).largest),
+            max_message_bytes=min(
+                feed.max_message_megabytes << 20, Budget.of(feed.journal.max_megabytes << 20).largest
+            ),
         )
         self._provider_trouble = ProviderTrouble()
         self._change_lock = threading.RLock()

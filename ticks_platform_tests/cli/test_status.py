@@ -22,7 +22,7 @@ def test_status_before_there_are_tables(ticks: Ticks, demo: Path, empty_database
 
 @pytest.mark.parametrize(
     "change",
-    ["feed_session RENAME COLUMN state TO state_of_another_release", "feed_gap RENAME COLUMN state TO of_another_release"],
+    ["feed_session RENAME COLUMN state TO of_another_release", "feed_gap RENAME COLUMN state TO of_another_release"],
 )
 def test_status_of_a_database_of_another_release_says_what_to_do(
     ticks: Ticks, demo: Path, empty_database: Database, change: str

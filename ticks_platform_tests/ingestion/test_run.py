@@ -244,7 +244,8 @@ def test_a_message_that_has_no_room_in_the_journal_is_named_and_its_feed_goes_on
         stand_in.send_exactly(25, timeout_s=10)
         await_ticks(ingestion, 26)
     found = rows(database, "SELECT detail FROM ticks_platform.feed_session WHERE detail LIKE '%journal.max_megabytes%'")
-    assert found and all("a message of more than 0." in detail for (detail,) in found)
+    assert found
+    assert all("a message of more than 0." in detail for (detail,) in found)
 
 
 def test_prometheus_reads_its_metrics(
