@@ -90,14 +90,13 @@ class AllFeeds(Collector):
         # As before, while somebody edits it.
         with contextlib.suppress(SettingsError, OSError):
             self._feeds = load_settings(self._file).feeds
+        said: str | None = None
         try:
             self._state = self._watcher.look(self._database, self._feeds, patience=PATIENCE)
             self._answers = True
         except UNREACHABLE as error:
             self._state, self._answers = None, False
             said = in_words(error)
-        else:
-            said = None
         if said is not None and said != self._said:
             logger.warning("no metrics of what the database knows: %s", said)
         self._said = said
