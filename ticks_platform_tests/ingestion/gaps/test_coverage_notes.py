@@ -16,6 +16,7 @@ from ticks_platform.feeds.events import Acknowledged, Frame, Notice, Silent
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.ingestion import loader
+from ticks_platform.ingestion.gaps import killed_coverage
 from ticks_platform.ingestion.gaps.coverage import IN_FLIGHT, Coverage
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes
 from ticks_platform.ingestion.gaps.gaps import update
@@ -397,6 +398,61 @@ def test_a_later_owner_whose_clock_is_behind_dates_no_earlier_one(database: Data
         record_wanted(cursor, (100, 200), (20, 300))
         date_wanted(cursor, "test", ["AAPL"], ended=2)
     assert [begin for (begin,) in rows(database, f"{WANTED} ORDER BY 1")] == [20, 100]
+
+
+def killed_until(database: Database, end: float | None, *data: float) -> float:
+    """When the coverage of a killed owner ends that begins 100 s ago; times in seconds from now, of data in their order.
+
+    Without an `end`, nobody has closed it yet, and the first of the data is in the ledger.
+    """
+    now = time.time()
+    moments = [datetime.fromtimestamp(now + each, timezone.utc) for each in data]
+    with database.transaction() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO ticks_platform.feed_coverage (feed, symbol, begins_at, ends_at, ended_by, epoch, connection)
+            VALUES ('test', 'AAPL', to_timestamp(%s), to_timestamp(%s), %s, 1, 1)
+            """,
+            (now - 100, None if end is None else now + end, None if end is None else "killed"),
+        )
+        if end is None:
+            first = moments.pop(0)
+            cursor.execute(
+                """
+                INSERT INTO ticks_platform.feed_ledger
+                    (feed, epoch, connection, first_received_at, last_received_at, frames, events, loaded, replaced,
+                     duplicate, rejected, control, last_data_at)
+                VALUES ('test', 1, 1, %s, %s, 1, 1, 1, 0, 0, 0, 0, %s)
+                """,
+                (first, first, first),
+            )
+            killed_coverage.close_abandoned(cursor, "test", until_epoch=1)
+        for moment in moments:
+            killed_coverage.extend_killed(cursor, "test", [(1, 1, moment)])
+    ((ends_at,),) = rows(database, "SELECT extract(epoch FROM ends_at) FROM ticks_platform.feed_coverage")
+    return float(ends_at) - now
+
+
+@pytest.mark.parametrize(
+    ("end", "data", "expected"),
+    [
+        (-100, [-50, -40], -40),
+        (-100, [1200], -100),
+        (-100, [1200, -50], -50),
+        (None, [1200], -100),
+        (None, [1200, -50], -50),
+        # Long after: that is in the future no longer.
+        (-100, [-10, -60], -60),
+        (-100, [-50, -1200], -50),
+    ],
+)
+def test_data_by_a_clock_that_was_set_back_covers_nothing_of_what_came_after(
+    database: Database, take_lease: TakeLease, end: float | None, data: list[float], expected: float
+) -> None:
+    """A machine starts with its clock ahead, which is set right a moment later; then it is killed."""
+    take_lease("first")
+    in_flight = 0.0 if expected == -100 else IN_FLIGHT / 1e9
+    assert killed_until(database, end, *data) == pytest.approx(expected - in_flight, abs=0.01)
 
 
 def test_notes_are_deleted_after_the_commit(
