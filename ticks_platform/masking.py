@@ -4,8 +4,8 @@ A secret is the value of a feed's ``api_key_env``, a password in a URL of the en
 libpq's (``PGPASSWORD``, its password and service files), a webhook, or a variable whose name says so. They are read
 from the environment when text is masked, so that none is kept here for longer than needed.
 
-`install` covers log records and tracebacks. Errors of the platform mask themselves (`errors`), as do texts on their way
-into the database (`timescale.database.storable`). The journal keeps frames as received, and is its owner's alone.
+`install` covers log records, warnings and tracebacks. Errors of the platform mask themselves (`errors`), as do texts on
+their way into the database (`timescale.database.storable`). The journal keeps frames as received, and is its owner's alone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import re
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -270,7 +271,7 @@ def _lines(path: str, modified: int | None) -> tuple[str, ...]:
 
 @functools.cache
 def install() -> None:
-    """Mask what is logged in this process from now on, by whichever library, and tracebacks that nobody caught.
+    """Mask what is logged in this process from now on, by whichever library, warnings, and errors that nobody caught.
 
     Records are masked when they are made, before any handler sees them: those of Dagster too, and of a user's own.
     """
@@ -287,6 +288,10 @@ def install() -> None:
         sys.excepthook = _print_masked
     if threading.excepthook is threading.__excepthook__:
         threading.excepthook = _print_masked_of_thread
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _print_masked_unraisable
+    form = warnings.formatwarning
+    warnings.formatwarning = lambda *arguments, **named: mask(form(*arguments, **named))
 
 
 def _mask_record(record: logging.LogRecord) -> None:
@@ -316,3 +321,10 @@ def _print_masked_of_thread(arguments: threading.ExceptHookArgs) -> None:
         sys.stderr.write(f"Exception in thread {name}:\n")
         lines = traceback.format_exception(arguments.exc_type, arguments.exc_value, arguments.exc_traceback)
         sys.stderr.write(mask("".join(lines)))
+
+
+def _print_masked_unraisable(arguments: sys.UnraisableHookArgs) -> None:
+    """An error of a finalizer, or at the end of the process."""
+    trace = traceback.format_exception(arguments.exc_type, arguments.exc_value, arguments.exc_traceback)
+    said = arguments.err_msg or "Exception ignored in"
+    sys.stderr.write(mask("".join([f"{said}: {arguments.object!r}\n", *trace])))

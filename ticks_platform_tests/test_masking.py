@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -131,3 +134,35 @@ def test_errors_and_what_is_logged(capsys: pytest.CaptureFixture[str], caplog: p
     finally:
         logging.setLogRecordFactory(factory)
         masking.install.cache_clear()
+
+
+def test_what_python_itself_prints() -> None:
+    """Warnings, and errors that nobody can catch: of a thread, of a finalizer, at the end."""
+    program = """
+import atexit, os, threading, warnings
+from ticks_platform import masking
+masking.install()
+key = os.environ["SOME_API_KEY"]
+
+def fail():
+    raise ValueError(f"refused {key}")
+
+class Closed:
+    def __del__(self):
+        fail()
+
+warnings.warn(f"deprecated {key}")
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+Closed()
+atexit.register(fail)
+fail()
+"""
+    environment = {**os.environ, "SOME_API_KEY": KEY}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr.count("refused ***") == 4
+    assert "deprecated ***" in done.stderr
+    assert KEY not in done.stderr

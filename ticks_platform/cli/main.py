@@ -60,6 +60,9 @@ class _Group(click.Group):
             return super().invoke(context)
         except TicksPlatformError as error:
             message = str(error)
+        except click.UsageError as error:
+            # click prints it, with what was typed: an address with its password, for example.
+            raise click.UsageError(masking.mask(error.format_message()), error.ctx) from None
         except BrokenPipeError:
             # `ticks status | head`: click ends quietly.
             raise

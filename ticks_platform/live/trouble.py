@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg2.errors
 
+from ticks_platform.masking import mask
 from ticks_platform.timescale.failures import in_words, is_of_another_release
 
 
@@ -15,7 +16,7 @@ class BusyError(Exception):
 
 def trouble(error: BaseException, database: str) -> dict[str, Any]:
     """What is wrong with the database, as the page says it: tone, words, and what to do."""
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    first = mask((str(error).strip() or type(error).__name__).splitlines()[0])
     if isinstance(error, psycopg2.errors.UndefinedTable | psycopg2.errors.InvalidSchemaName):
         return {
             "tone": "warn",
@@ -23,7 +24,7 @@ def trouble(error: BaseException, database: str) -> dict[str, Any]:
             "detail": "`ticks dev` creates them within a minute; without it, run the job bring_up",
         }
     if is_of_another_release(error):
-        return {"tone": "bad", "words": "of another release", "detail": in_words(error)}
+        return {"tone": "bad", "words": "of another release", "detail": mask(in_words(error))}
     if isinstance(error, psycopg2.errors.InsufficientPrivilege):
         detail = f"{first}: grant it, or let TICKS_READER_ROLE name this role and run the job bring_up"
         return {"tone": "bad", "words": "not allowed", "detail": detail}

@@ -54,6 +54,13 @@ def test_a_command_outside_of_a_project_says_so(ticks: Ticks, tmp_path: Path, da
     assert "Traceback" not in done.stderr
 
 
+def test_what_was_typed_is_repeated_without_its_password(ticks: Ticks, demo: Path, database: Database) -> None:
+    done = ticks("replay", "postgresql://user:s3cr3t-word@host/name", cwd=demo, SOME_PASSWORD="s3cr3t-word")
+    assert done.returncode == 2
+    assert "user:***@host" in done.stderr
+    assert "s3cr3t-word" not in done.stderr
+
+
 def test_export_of_nothing_and_replay_of_what_is_no_journal(ticks: Ticks, demo: Path, database: Database) -> None:
     exported = ticks("export", "stand_in", "out.sqlite3", cwd=demo)
     assert exported.returncode == 1

@@ -401,7 +401,7 @@ def test_a_later_owner_whose_clock_is_behind_dates_no_earlier_one(database: Data
 
 
 def killed_until(database: Database, end: float | None, *data: float) -> float:
-    """When the coverage of a killed owner ends that begins 100 s ago; times in seconds from now, of data in their order.
+    """When the coverage of a killed owner ends that begins 100 s ago, after data in this order; in seconds from now.
 
     Without an `end`, nobody has closed it yet, and the first of the data is in the ledger.
     """
