@@ -26,8 +26,8 @@ def test_long_coverage_is_found_behind_any_number_of_short_ones(database: Databa
         )
         for connection, (begins, ends) in enumerate([long, *short, lasting, within, *over]):
             cursor.execute(
-                "INSERT INTO ticks_platform.feed_coverage "
-                "(feed, symbol, begins_at, ends_at, ended_by, epoch, connection) VALUES ('one', 'AAPL', %s, %s, %s, 1, %s)",
+                "INSERT INTO ticks_platform.feed_coverage (feed, symbol, begins_at, ends_at, ended_by, epoch, "
+                "connection) VALUES ('one', 'AAPL', %s, %s, %s, 1, %s)",
                 (begins, ends, ends and "disconnected", connection),
             )
         cursor.execute(
