@@ -24,7 +24,7 @@ from ticks_platform.ingestion.lease import Lease, LeaseLostError, MixedDatabaseE
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support import skips
-from ticks_platform_tests.support.ingestion import rows
+from ticks_platform_tests.support.ingestion import price, rows
 from ticks_platform_tests.support.ports import free_port
 from ticks_standin import StandIn, StandInSettings
 
@@ -225,6 +225,27 @@ def test_a_full_journal_pauses_reading_and_reports_it(
         await_ticks(ingestion, 60_000)
     assert rows(database, "SELECT count(*), count(DISTINCT tick_id) FROM stocks_real_time") == [(60_000, 60_000)]
     assert ingestion.progress().trouble is None
+
+
+@pytest.mark.full
+def test_a_message_that_has_no_room_in_the_journal_is_named_and_its_feed_goes_on(
+    ingest: Ingest, feed: FeedSettings, stand_in: StandIn, database: Database
+) -> None:
+    small = feed.model_copy(update={"journal": JournalSettings(max_megabytes=1)})
+    with ingest(small, stand_in, database) as ingestion:
+        stand_in.wait_until_subscribed("AAPL", timeout_s=10)
+        stand_in.inject(price(padding="x" * 200_000))
+        await_ticks(ingestion, 1)
+        stand_in.inject(price(padding="x" * (3 << 20)))
+        with eventually("it connects again") as not_yet:
+            while not_yet(ingestion.progress().connections == 2):
+                ingestion.wait(0.02)
+        stand_in.wait_until_subscribed("AAPL", timeout_s=10)
+        stand_in.send_exactly(25, timeout_s=10)
+        await_ticks(ingestion, 26)
+    found = rows(database, "SELECT detail FROM ticks_platform.feed_session WHERE detail LIKE '%journal.max_megabytes%'")
+    assert found
+    assert all("a message of more than 0." in detail for (detail,) in found)
 
 
 def test_prometheus_reads_its_metrics(
