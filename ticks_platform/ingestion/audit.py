@@ -104,9 +104,9 @@ def _other_number(row: dict[str, Any]) -> str:
 
 def _changed(row: dict[str, Any]) -> str:
     return (
-        f"feed {row['feed']}: the {row['stored']:,} ticks of the hour {row['hour']} UTC are not those that were loaded: "
-        "somebody changed price, size, updates or tick_id, or deleted some and added others. Restore them, or, if they "
-        f"are meant to be so, declare it: `ticks declare gone {row['destination']} --from '{row['hour']}' "
+        f"feed {row['feed']}: the {row['stored']:,} ticks of the hour {row['hour']} UTC are not those that were "
+        "loaded: somebody changed price, size, updates or tick_id, or deleted some and added others. Restore them, "
+        f"or, if they are meant to be so, declare it: `ticks declare gone {row['destination']} --from '{row['hour']}' "
         f"--to '{row['until']}' --reason …`"
     )
 
@@ -227,8 +227,8 @@ class Proof(NamedTuple):
         if self.until is None or self.oldest is None:
             return f"{self.proven:,} of {self.hours:,} hours are proven"
         return (
-            f"{self.proven:,} of {self.hours:,} hours are proven, all until {self.until:%Y-%m-%d %H:%M} UTC; the oldest "
-            f"proof is of {self.oldest:%Y-%m-%d %H:%M} UTC"
+            f"{self.proven:,} of {self.hours:,} hours are proven, all until {self.until:%Y-%m-%d %H:%M} UTC; the "
+            f"oldest proof is of {self.oldest:%Y-%m-%d %H:%M} UTC"
         )
 
 

@@ -82,7 +82,7 @@ class Gone(NamedTuple):
         feeds = ", ".join(f"{feed}: {number:,}" for feed, number in sorted(self.rows_by_feed().items()))
         what = f"{self.rows:,} rows from {self.begins_at:%Y-%m-%d %H:%M} to {self.ends_at:%Y-%m-%d %H:%M} UTC ({feeds})"
         changed = sum(not each.rows for each in self.hours)
-        other = f"; in {changed:,} hours the ticks were changed: what is there counts" if changed else ""
+        other = f"; in {changed:,} h ticks were changed: what is there counts" if changed else ""
         return [f"{self.table}: {'declared' if done else 'would be declared'} gone: {what}{other}"]
 
 

@@ -16,10 +16,10 @@ _START = 0x9E3779B9 + 3923095
 _NAN = np.float64("nan")
 
 
-def uuids(values: npt.NDArray[np.void]) -> Hashes:
-    """Hash UUIDs of 16 bytes each, with the seed 0: `uuid_hash_extended(value, 0)`."""
+def uuids(values: npt.NDArray[np.void], seeds: Hashes) -> Hashes:
+    """Hash UUIDs of 16 bytes each: `uuid_hash_extended(value, seed)`."""
     words = np.ascontiguousarray(values).view("<u4").reshape(-1, 4)
-    a, b, c = _begun(len(words), 16, None)
+    a, b, c = _begun(16, seeds)
     a += words[:, 0]
     b += words[:, 1]
     c += words[:, 2]
@@ -30,10 +30,11 @@ def uuids(values: npt.NDArray[np.void]) -> Hashes:
 
 def floats(values: npt.NDArray[np.float64], seeds: Hashes) -> Hashes:
     """Hash double precision numbers: `hashfloat8extended(value, seed)`. Zeros of both signs are the seed itself."""
-    nan = np.isnan(values)
     # One NaN for all, as get_float8_nan() makes it.
-    words = np.where(nan, _NAN, values).astype("<f8").view("<u4").reshape(-1, 2)
-    a, b, c = _begun(len(words), 8, seeds)
+    nan = np.isnan(values)
+    known = np.where(nan, _NAN, values) if nan.any() else values
+    words = known.astype("<f8").view("<u4").reshape(-1, 2)
+    a, b, c = _begun(8, seeds)
     a += words[:, 0]
     b += words[:, 1]
     return np.where(values == 0, seeds, _final(a, b, c))
@@ -41,21 +42,23 @@ def floats(values: npt.NDArray[np.float64], seeds: Hashes) -> Hashes:
 
 def integers(values: npt.NDArray[np.int16], seeds: Hashes) -> Hashes:
     """Hash small integers: `hashint2extended(value, seed)`."""
-    a, b, c = _begun(len(values), 4, seeds)
+    a, b, c = _begun(4, seeds)
     a += values.astype(np.int32).view(np.uint32)
     return _final(a, b, c)
 
 
-def _begun(count: int, length: int, seeds: Hashes | None) -> tuple[Words, Words, Words]:
-    a, b, c = np.full((3, count), (_START + length) & 0xFFFFFFFF, np.uint32)
-    if seeds is not None:
-        a += (seeds >> np.uint64(32)).astype(np.uint32)
-        b += seeds.astype(np.uint32)
-        _mix(a, b, c)
-        if not seeds.all():
-            # The seed 0 is not mixed in.
-            for state in (a, b, c):
-                state[seeds == 0] = (_START + length) & 0xFFFFFFFF
+def _begun(length: int, seeds: Hashes) -> tuple[Words, Words, Words]:
+    begin = np.uint32((_START + length) & 0xFFFFFFFF)
+    a, b, c = np.full((3, len(seeds)), begin)
+    if not seeds.any():
+        return a, b, c
+    a += (seeds >> np.uint64(32)).astype(np.uint32)
+    b += seeds.astype(np.uint32)
+    _mix(a, b, c)
+    if not seeds.all():
+        # The seed 0 is not mixed in.
+        for state in (a, b, c):
+            state[seeds == 0] = begin
     return a, b, c
 
 

@@ -46,11 +46,12 @@ def frame(*events: dict[str, Any]) -> bytes:
 
 
 def unbalanced(database: Database) -> list[str]:
-    """The problems of all accounts: in total, in recent hours, and in all hours."""
+    """The problems of all accounts: in total, in recent hours and in all; and hours whose ticks are not as loaded."""
     with database.autocommit() as cursor:
         found = [problem for account in audit.accounts(cursor) for problem in account.problems()]
         found += audit.hours(cursor).problems()
-        return found + audit.hours(cursor, everything=True).problems()
+        found += audit.hours(cursor, everything=True).problems()
+        return found + audit.hours(cursor, oldest=True).problems()
 
 
 def rows(database: Database, query: str) -> list[tuple[Any, ...]]:

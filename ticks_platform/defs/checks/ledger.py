@@ -11,7 +11,6 @@ from ticks_platform.ingestion import audit, heard_journals
 from ticks_platform.ingestion.repair.page_journal import repair_journal_folder
 from ticks_platform.paths import journal_path
 
-
 _FRESH = timedelta(minutes=6)
 """How long a proof of an hour that is not over, or that is not due, holds: the check comes every four minutes."""
 

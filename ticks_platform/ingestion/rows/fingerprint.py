@@ -43,7 +43,8 @@ def _hashes(
     if price is None:
         return np.zeros(len(ids), np.uint64)
     size, updates = optional
-    found = hashing.floats(price, hashing.uuids(ids))
+    without_size = np.ones(len(ids), np.bool_) if size is None else np.isnan(size)
+    found = hashing.floats(price, hashing.uuids(ids, without_size.astype(np.uint64)))
     if size is not None:
         found = _where_known(size, hashing.floats(size, found), found)
     if updates is not None:

@@ -59,11 +59,12 @@ def corrected(trade_id: str = "1", **fields: Any) -> Correction:
 
 
 @pytest.fixture
-def load(take_lease: TakeLease, make_loader: LoaderOf) -> Load:
-    """Load frames with a new loader, as after a restart."""
+def load(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> Load:
+    """Load frames with a new loader, as after a restart; the fingerprints follow."""
 
     def run(*frames: bytes) -> None:
         make_loader(take_lease("one"), frames, decode).run()
+        assert unbalanced(database) == []
 
     return run
 
