@@ -10,7 +10,7 @@ BEGIN
     FOREACH held IN ARRAY ARRAY['ticks_platform.feed_lease', 'ticks_platform.feed_repair_lease'] LOOP
         IF to_regclass(held) IS NOT NULL THEN
             EXECUTE format(
-                'UPDATE %s SET owner = owner || $1 WHERE released_at IS NULL AND NOT ends_with(owner, $1)', held
+                'UPDATE %s SET owner = owner || $1 WHERE released_at IS NULL AND owner NOT LIKE ''%%'' || $1', held
             )
             USING ' (ended by an upgrade)';
         END IF;
@@ -22,8 +22,6 @@ $$;
 -- feed_hour has another number or fingerprint. Apart from feed_hour, so that who proves never waits for who loads.
 CREATE TABLE IF NOT EXISTS ticks_platform.proven_hour (
     feed         text         NOT NULL REFERENCES ticks_platform.feed,
-    -- The table that the rows are in.
-    destination  text         NOT NULL,
     -- Begin of the hour.
     hour         timestamptz  NOT NULL,
     -- How many rows it had then.
@@ -32,43 +30,5 @@ CREATE TABLE IF NOT EXISTS ticks_platform.proven_hour (
     fingerprint  numeric      NOT NULL,
     -- When that was.
     proven_at    timestamptz  NOT NULL,
-    PRIMARY KEY (feed, destination, hour)
+    PRIMARY KEY (feed, hour)
 );
-
--- Computes the fingerprint of an hour of which it is not known, and takes what is there for what was loaded if the number is right.
--- Loaders that have ticks of that hour, mostly long past, wait meanwhile; if one of them is at it, this is left for later.
--- Returns whether the hour has a fingerprint now.
-CREATE OR REPLACE FUNCTION ticks_platform.fill_fingerprint(of_feed text, of_hour timestamptz) RETURNS boolean
-LANGUAGE plpgsql VOLATILE
-SET search_path FROM CURRENT
-AS $$
-DECLARE
-    expected bigint;
-    found record;
-BEGIN
-    SELECT loaded - gone INTO expected
-    FROM ticks_platform.feed_hour
-    WHERE feed = of_feed AND destination = 'stocks_real_time' AND hour = of_hour AND fingerprint IS NULL
-    FOR UPDATE SKIP LOCKED;
-    IF expected IS NULL THEN
-        RETURN false;
-    END IF;
-    -- A statement of its own: it sees what was committed before the lock.
-    SELECT count(*) AS rows, coalesce(sum(ticks_platform.tick_hash(tick_id, price, size, updates)), 0) AS fingerprint INTO found
-    FROM stocks_real_time
-    WHERE feed = of_feed AND time >= of_hour AND time < of_hour + INTERVAL '1 hour';
-    IF found.rows <> expected OR ticks_platform.fingerprint_version() IS NULL THEN
-        RETURN false;
-    END IF;
-    UPDATE ticks_platform.feed_hour
-    SET fingerprint = found.fingerprint, fingerprint_version = ticks_platform.fingerprint_version()
-    WHERE feed = of_feed AND destination = 'stocks_real_time' AND hour = of_hour;
-    INSERT INTO ticks_platform.proven_hour
-    VALUES (of_feed, 'stocks_real_time', of_hour, found.rows, found.fingerprint, clock_timestamp())
-    ON CONFLICT (feed, destination, hour) DO UPDATE
-    SET rows = excluded.rows, fingerprint = excluded.fingerprint, proven_at = excluded.proven_at;
-    RETURN true;
-END
-$$;
-
-COMMENT ON FUNCTION ticks_platform.fill_fingerprint IS 'Computes the fingerprint of an hour of ticks of which it is not known.';

@@ -237,4 +237,4 @@ def test_on_a_server_that_hashes_otherwise_rows_are_counted(
         assert compare(loaded).differing == 1
     finally:
         with loaded.transaction() as cursor:
-            sql_files.apply(cursor, "schema/tick_hash.sql")
+            sql_files.apply(cursor, "schema/fingerprint_version.sql")

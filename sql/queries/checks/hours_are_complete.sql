@@ -37,7 +37,7 @@ hours AS MATERIALIZED (
         ) AS is_due,
         min(coalesce(proven_at, '-infinity')) AS proven_at
     FROM ticks_platform.feed_hour AS counted
-    LEFT JOIN ticks_platform.proven_hour AS proven USING (feed, destination, hour)
+    LEFT JOIN ticks_platform.proven_hour AS proven USING (feed, hour)
     WHERE NOT %(everything)s AND destination = 'stocks_real_time' AND feed <> 'manual' AND isfinite(hour)
     GROUP BY hour
 ),
@@ -196,12 +196,12 @@ judged AS MATERIALIZED (
     WHERE stored >= loaded - gone OR coalesce(hour + INTERVAL '1 hour' > cutoff, true)
 ),
 proven AS (
-    INSERT INTO ticks_platform.proven_hour (feed, destination, hour, rows, fingerprint, proven_at)
-    SELECT feed, destination, hour, stored, found, now()
+    INSERT INTO ticks_platform.proven_hour (feed, hour, rows, fingerprint, proven_at)
+    SELECT feed, hour, stored, found, now()
     FROM judged
     WHERE destination = 'stocks_real_time' AND loaded > 0 AND loaded - gone = stored AND expected = found
     ORDER BY feed, hour
-    ON CONFLICT (feed, destination, hour) DO UPDATE
+    ON CONFLICT (feed, hour) DO UPDATE
     SET rows = excluded.rows, fingerprint = excluded.fingerprint, proven_at = excluded.proven_at
 ),
 missing AS (

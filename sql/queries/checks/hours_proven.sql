@@ -6,7 +6,7 @@ WITH judged AS MATERIALIZED (
         proven_at,
         coalesce(proven.rows = loaded - gone AND proven.fingerprint = counted.fingerprint, false) AS is_proven
     FROM ticks_platform.feed_hour AS counted
-    LEFT JOIN ticks_platform.proven_hour AS proven USING (feed, destination, hour)
+    LEFT JOIN ticks_platform.proven_hour AS proven USING (feed, hour)
     WHERE destination = 'stocks_real_time' AND feed <> 'manual' AND isfinite(hour) AND loaded > gone
         AND hour < now() - INTERVAL '1 hour'
 )

@@ -12,7 +12,7 @@ from ticks_platform.ingestion.repair.page_journal import repair_journal_folder
 from ticks_platform.paths import journal_path
 
 _FRESH = timedelta(minutes=6)
-"""How long a proof of an hour that is not over, or that is not due, holds: the check comes every four minutes."""
+"""How long a proof of an hour that is not over, or that is not due, holds for the schedule: it comes every four minutes."""
 
 _DAILY = 100_000_000
 """Ticks whose hours are proven again each day, unless a thirtieth of all is more: half a minute to a minute."""
@@ -23,8 +23,8 @@ def ledger_balances(subject: Subject) -> Verdict:
     feeds = [feed.name for feed in subject.settings.feeds]
     with subject.database.autocommit() as cursor:
         accounts = audit.accounts(cursor)
+        hours = audit.hours(cursor, fresh=_FRESH if subject.by_schedule else timedelta(0))
         audit.fill_fingerprints(cursor)
-        hours = audit.hours(cursor, fresh=_FRESH)
         proof = audit.proof(cursor)
         journals = audit.journal_folder(cursor, _journals(), feeds)
         journals = journals.joined(audit.journal_folder(cursor, repair_journal_folder(), feeds))
