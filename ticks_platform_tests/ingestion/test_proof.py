@@ -15,6 +15,7 @@ from ticks_platform.feeds.columns import TickColumns
 from ticks_platform.feeds.events import Tick
 from ticks_platform.ingestion import audit
 from ticks_platform.ingestion.audit import Hours
+from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows.tables import TICKS, Rows
 from ticks_platform.timescale import gone, sql_files
@@ -188,6 +189,29 @@ def test_hours_of_older_releases_get_their_fingerprint_once(
     assert [row["hour"] for row in compare(loaded).examples] == [utc(NOON + HOUR)]
     execute(loaded, CHANGES["a changed price"])
     assert [row["hour"] for row in compare(loaded).examples] == [utc(NOON + HOUR), utc(NOON)]
+
+
+def test_a_loader_of_a_release_without_fingerprints_ends(
+    loaded: Database, take_lease: TakeLease, make_loader: LoaderOf
+) -> None:
+    old = take_lease("old")
+    execute(
+        loaded,
+        "DROP TABLE ticks_platform.proven_hour",
+        "UPDATE ticks_platform.feed_hour SET fingerprint = NULL, fingerprint_version = NULL",
+    )
+    for _ in range(2):
+        with loaded.transaction() as cursor:
+            sql_files.apply(cursor, *sql_files.MACHINERY)
+    owner = rows(loaded, "SELECT owner FROM ticks_platform.feed_lease")
+    assert [name.count("(ended by an upgrade)") for (name,) in owner] == [1]
+    with pytest.raises(LeaseLostError):
+        make_loader(old, [price(timestamp=NOON)]).run()
+    make_loader(take_lease("new"), [price(timestamp=NOON + 9)]).run()
+    assert rows(loaded, "SELECT count(*) FROM stocks_real_time") == [(11,)]
+    with loaded.autocommit() as cursor:
+        assert audit.fill_fingerprints(cursor) == 3
+    assert proof(loaded)[:2] == (3, 3)
 
 
 def test_a_change_is_declared(loaded: Database) -> None:

@@ -61,6 +61,29 @@ def rows(database: Database, query: str) -> list[tuple[Any, ...]]:
         return cursor.fetchall()
 
 
+def count_by_hour(database: Database) -> None:
+    """Count the ticks that are stored by hour, as their loader would have."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed SELECT DISTINCT feed, 'polygon', true FROM stocks_real_time "
+            "ON CONFLICT DO NOTHING"
+        )
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed_hour (feed, destination, hour, loaded, last_received_at, counted_since, "
+            "changed_at, fingerprint, fingerprint_version) "
+            "SELECT feed, 'stocks_real_time', time_bucket('1 hour', time), count(*), max(received_at), now(), now(), sum(ticks_platform.tick_hash(tick_id, price, size, updates)), 1 "
+            "FROM stocks_real_time GROUP BY 1, 3"
+        )
+
+
+def changed_hours(database: Database) -> int:
+    """Hours whose ticks are not those that were counted."""
+    with database.autocommit() as cursor:
+        found = audit.hours(cursor, oldest=True)
+    assert found.compared
+    return found.differing
+
+
 def damage_group(path: Path, number: int) -> list[int]:
     """Make a journal's n-th group undecodable; returns the positions of all groups."""
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:

@@ -12,7 +12,7 @@ from ticks_platform.ingestion.repair.page_journal import repair_journal_folder
 from ticks_platform.paths import journal_path
 
 _FRESH = timedelta(minutes=6)
-"""How long a proof of an hour that is not over, or that is not due, holds for the schedule: it comes every four minutes."""
+"""How long a proof of an hour that is not over, or not due, holds for the schedule, which comes every four minutes."""
 
 _DAILY = 100_000_000
 """Ticks whose hours are proven again each day, unless a thirtieth of all is more: half a minute to a minute."""
