@@ -69,17 +69,22 @@ def count_by_hour(database: Database) -> None:
             "ON CONFLICT DO NOTHING"
         )
         cursor.execute(
-            "INSERT INTO ticks_platform.feed_hour (feed, destination, hour, loaded, last_received_at, counted_since, "
-            "changed_at, fingerprint, fingerprint_version) "
-            "SELECT feed, 'stocks_real_time', time_bucket('1 hour', time), count(*), max(received_at), now(), now(), sum(ticks_platform.tick_hash(tick_id, price, size, updates)), 1 "
-            "FROM stocks_real_time GROUP BY 1, 3"
+            """
+            INSERT INTO ticks_platform.feed_hour
+                (feed, destination, hour, loaded, last_received_at, counted_since, changed_at, fingerprint,
+                fingerprint_version)
+            SELECT feed, 'stocks_real_time', time_bucket('1 hour', time), count(*), max(received_at), now(), now(),
+                sum(ticks_platform.tick_hash(tick_id, price, size, updates)), ticks_platform.fingerprint_version()
+            FROM stocks_real_time
+            GROUP BY feed, time_bucket('1 hour', time)
+            """
         )
 
 
 def changed_hours(database: Database) -> int:
     """Hours whose ticks are not those that were counted."""
     with database.autocommit() as cursor:
-        found = audit.hours(cursor, oldest=True)
+        found = audit.hours(cursor)
     assert found.compared
     return found.differing
 

@@ -1,7 +1,5 @@
 """A row of the table of checks, and how it becomes an asset check."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
