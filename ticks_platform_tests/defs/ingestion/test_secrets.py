@@ -6,7 +6,9 @@ The journal has the frames as received, and is its owner's alone; so it is not s
 from __future__ import annotations
 
 import logging
+import sys
 import threading
+import traceback
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -106,7 +108,9 @@ def test_a_key_is_nowhere(
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
             metrics.append(answer.read().decode())
         telltale.streaming.set()
-        thread.join(60)
+        thread.join(150)
+        # Where it stands, if it is the run that does not end.
+        assert not thread.is_alive(), "".join(traceback.format_stack(sys._current_frames()[thread.ident or 0]))
         failing.execute_in_process(instance=instance, raise_on_error=False)
         alert_about(instance, receiver.url)
         stored = b"".join(path.read_bytes() for path in Path(instance.root_directory).rglob("*") if path.is_file())
