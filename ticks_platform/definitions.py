@@ -24,6 +24,7 @@ import dagster as dg
 from ticks_platform import defs as folders
 from ticks_platform import env_file
 from ticks_platform.defs.common import masking, project
+from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.dagster_history.job import purging
 from ticks_platform.timescale.policies.settings import load_policies
 
@@ -63,4 +64,4 @@ def platform_definitions(
 @dg.definitions
 def defs() -> dg.Definitions:
     """The platform alone. One process a run takes half the memory and start time of Dagster's default executor."""
-    return dg.Definitions.merge(platform_definitions(), dg.Definitions(executor=dg.in_process_executor))
+    return dg.Definitions.merge(platform_definitions(), dg.Definitions(executor=one_process))

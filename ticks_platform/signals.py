@@ -6,10 +6,13 @@ wait for the Event's lock, which the thread that it interrupts holds: for ever.
 
 from __future__ import annotations
 
+import logging
 import queue
 import signal
 import threading
 from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
 
 
 def call_on(function: Callable[[], object], *numbers: signal.Signals) -> None:
@@ -19,8 +22,12 @@ def call_on(function: Callable[[], object], *numbers: signal.Signals) -> None:
 
     def follow() -> None:
         while True:
-            arrived.get()
-            function()
+            number = arrived.get()
+            try:
+                function()
+            except Exception:
+                # The next signal must find somebody who follows.
+                logger.exception("cannot do what signal %d asks for", number)
 
     threading.Thread(target=follow, name="signals", daemon=True).start()
     for number in numbers:

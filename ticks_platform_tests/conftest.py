@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -119,6 +121,20 @@ def stand_in() -> Iterator[StandIn]:
 def repository_root() -> Path:
     """The checkout."""
     return project_root()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Where each worker collects everything, each imports its share first: rewriting the assertions of a module costs
+    ten times as much as importing it, and is cached for the others."""
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None or session.config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return
+    modules = sorted(Path(__file__).parent.rglob("test_*.py"))
+    for module in modules[int(worker["workerid"].removeprefix("gw")) :: worker["workercount"]]:
+        # What is wrong with a module is said when it is collected.
+        with contextlib.suppress(Exception):
+            importlib.import_module(".".join(module.relative_to(session.config.rootpath).with_suffix("").parts))
 
 
 _unexpected_skips: list[str] = []

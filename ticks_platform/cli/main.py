@@ -66,6 +66,12 @@ class _Group(click.Group):
         except OSError as error:
             # A folder that may not be written to, a full disk.
             message = f"{error.filename or 'a file'} cannot be used: {error.strerror or error}"
+        except Exception as error:
+            # Imported now: the database's modules take longer to import than this one.
+            said = importlib.import_module("ticks_platform.cli.database_error").in_words(error)
+            if said is None:
+                raise
+            message = said
         echo(f"ticks: {message}", err=True)
         return context.exit(1)
 

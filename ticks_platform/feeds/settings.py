@@ -77,7 +77,8 @@ class FeedSettings(Section):
     stale_after_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Seconds without a tick in an open market after which the feed is stalled and the check ticks_are_fresh fails."""
     max_message_megabytes: Annotated[int, Field(ge=1, le=1024)] = 16
-    """Largest message of the provider. A larger one ends the connection, which is opened again."""
+    """Largest message of the provider. A larger one ends the connection, which is opened again. So does one for which a
+    small journal has no room: about a third of its max_megabytes."""
     journal: JournalSettings = JournalSettings()
     repair: RepairSettings = RepairSettings()
     candles: bool = True

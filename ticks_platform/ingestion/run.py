@@ -28,6 +28,7 @@ from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedE
 from ticks_platform.ingestion.handover.takeover import CLOSE_TIMEOUT, Ownership, StoppedError, Takeover
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.journal.journal_pair import JournalPair, journal_pair
+from ticks_platform.ingestion.journal.space import Budget
 from ticks_platform.ingestion.lease import HandedOverError
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Gauges, Metrics
@@ -49,6 +50,10 @@ rest is for appending to the journal."""
 
 ROOM_TIMEOUT = 5.0
 """Seconds that a stop waits longer for a database that is only slow, if the last frames have no room before."""
+
+END_TIMEOUT = 1.5
+"""Seconds that a stop waits after that for what still runs. All three are less than ten: who asks for a stop, such as a
+service manager, kills what takes longer."""
 
 
 class Progress(NamedTuple):
@@ -125,7 +130,9 @@ class Ingestion:
             on_change=self._on_change,
             silence=self._silence,
             feed=feed.name,
-            max_message_bytes=feed.max_message_megabytes << 20,
+            max_message_bytes=min(
+                feed.max_message_megabytes << 20, Budget.of(feed.journal.max_megabytes << 20).largest
+            ),
         )
         self._provider_trouble = ProviderTrouble()
         self._change_lock = threading.RLock()
@@ -165,7 +172,7 @@ class Ingestion:
             self._loader.abandon()
             if self._journal is not None:
                 self._journal.stop_appending()
-            self._thread.join(STOP_TIMEOUT)
+            self._thread.join(END_TIMEOUT)
             logger.warning(
                 "feed %s stopped with about %d uncommitted bytes in its journal (%s); its next start loads them",
                 self.feed.name,

@@ -6,6 +6,8 @@ from typing import Any
 
 import psycopg2.errors
 
+from ticks_platform.timescale.failures import in_words, is_of_another_release
+
 
 class BusyError(Exception):
     """Too many requests wait for the database."""
@@ -20,6 +22,8 @@ def trouble(error: BaseException, database: str) -> dict[str, Any]:
             "words": "no tables yet",
             "detail": "`ticks dev` creates them within a minute; without it, run the job bring_up",
         }
+    if is_of_another_release(error):
+        return {"tone": "bad", "words": "of another release", "detail": in_words(error)}
     if isinstance(error, psycopg2.errors.InsufficientPrivilege):
         detail = f"{first}: grant it, or let TICKS_READER_ROLE name this role and run the job bring_up"
         return {"tone": "bad", "words": "not allowed", "detail": detail}

@@ -6,6 +6,7 @@ Each run leaves its own in a file; the rest is asked of the database and of this
 from __future__ import annotations
 
 import contextlib
+import logging
 import platform
 import threading
 import time
@@ -25,6 +26,9 @@ from ticks_platform.ingestion.metrics_export import WRITE_INTERVAL, file_of
 from ticks_platform.monitoring import disk
 from ticks_platform.monitoring.database import UNREACHABLE, DatabaseState, Watcher
 from ticks_platform.timescale.database import Database
+from ticks_platform.timescale.failures import in_words
+
+logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "text/plain; version=0.0.4"
 
@@ -58,6 +62,7 @@ class AllFeeds(Collector):
         self._state: DatabaseState | None = None
         self._answers = False
         self._asked_at = float("-inf")
+        self._said: str | None = None
 
     def collect(self) -> Iterable[Metric]:
         """The families, as of now."""
@@ -85,11 +90,16 @@ class AllFeeds(Collector):
         # As before, while somebody edits it.
         with contextlib.suppress(SettingsError, OSError):
             self._feeds = load_settings(self._file).feeds
+        said: str | None = None
         try:
             self._state = self._watcher.look(self._database, self._feeds, patience=PATIENCE)
             self._answers = True
-        except UNREACHABLE:
+        except UNREACHABLE as error:
             self._state, self._answers = None, False
+            said = in_words(error)
+        if said is not None and said != self._said:
+            logger.warning("no metrics of what the database knows: %s", said)
+        self._said = said
         self._asked_at = time.monotonic()
 
 

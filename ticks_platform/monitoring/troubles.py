@@ -10,6 +10,7 @@ from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.monitoring import disk, feed_states
 from ticks_platform.monitoring.database import UNREACHABLE, DatabaseState, JobState, Watcher
 from ticks_platform.timescale.database import Database
+from ticks_platform.timescale.failures import in_words
 
 SETTLED = 60.0
 """Seconds for which the database has to be away, a feed silent beyond its limit, a disk full: what comes and goes near
@@ -49,7 +50,7 @@ def look(watcher: Watcher, database: Database, settings: Sequence[FeedSettings])
     try:
         state = watcher.look(database, settings)
     except UNREACHABLE as error:
-        cause = " ".join(str(error).split()).rstrip(".")
+        cause = in_words(error).rstrip(".")
         text = f"the database cannot be used: {cause}. Feeds continue, and their ticks wait in the journals"
         found.append(Trouble(DATABASE, text, SETTLED, over="the database can be used again"))
         return Seen(found, lambda key: key.startswith(_BY_DATABASE))

@@ -105,6 +105,31 @@ def is_of_state(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (getattr(error, "pgcode", None) or "").startswith(_STATE_CLASSES)
 
 
+_OF_ANOTHER_RELEASE = (
+    "3F000",  # invalid schema name
+    "42703",  # undefined column
+    "42704",  # undefined object
+    "42883",  # undefined function
+    "42P01",  # undefined table
+)
+
+
+def is_of_another_release(error: BaseException) -> bool:
+    """Whether an error tells that the database's tables or functions are not those of this program's release."""
+    return getattr(error, "pgcode", None) in _OF_ANOTHER_RELEASE
+
+
+def in_words(error: BaseException) -> str:
+    """An error of the database for people, in a line, with what to do where its tables are of another release."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    if not is_of_another_release(error):
+        return said
+    return (
+        f"{first_line(error)}: its tables are of another release than this program, or were changed by hand. The job "
+        "bring_up brings them up to date, and so does a start of `ticks ingest`"
+    )
+
+
 def first_line(error: BaseException) -> str:
     """The message of an error, without its details; of an error that is not the database's, with its kind."""
     text = str(error).strip().partition("\n")[0]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.cli.conftest import Ticks
 
@@ -17,6 +18,25 @@ def test_status_before_there_are_tables(ticks: Ticks, demo: Path, empty_database
     done = ticks("status", cwd=demo)
     assert done.returncode == 1
     assert "no tables yet" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["feed_session RENAME COLUMN state TO of_another_release", "feed_gap RENAME COLUMN state TO of_another_release"],
+)
+def test_status_of_a_database_of_another_release_says_what_to_do(
+    ticks: Ticks, demo: Path, empty_database: Database, change: str
+) -> None:
+    with empty_database.transaction() as cursor:
+        sql_files.apply(cursor, *sql_files.HYPERTABLE)
+    with empty_database.transaction() as cursor:
+        sql_files.apply(cursor, *sql_files.MACHINERY)
+        cursor.execute(f"ALTER TABLE ticks_platform.{change}")
+    done = ticks("status", cwd=demo)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "does not exist: its tables are of another release than this program" in done.stderr
+    assert "bring_up" in done.stderr
 
 
 def test_status_of_a_feed_that_nobody_ingests(ticks: Ticks, demo: Path, database: Database) -> None:

@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 
 
-def on_small_disk(folder: Path, program: str, *, megabytes: int, timeout: float = 60.0) -> str:
+def on_small_disk(folder: Path, program: str, *, megabytes: int, files: int = 0, timeout: float = 60.0) -> str:
     """Run a Python program with a new disk of this size at `folder`, which is its first argument; returns its output.
+
+    `files` limits their number, folders included; 0: no limit.
 
     Raises subprocess.CalledProcessError if it fails; its errors are on this process's stderr.
     """
     folder.mkdir(exist_ok=True)
-    mounted = f'mount -t tmpfs -o size={megabytes}m none "$1" && exec "$2" -c "$3" "$1"'
+    mounted = f'mount -t tmpfs -o size={megabytes}m,nr_inodes={files} none "$1" && exec "$2" -c "$3" "$1"'
     unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
     return subprocess.run(
         [*unshare, "sh", "-c", mounted, "sh", str(folder), sys.executable, program],

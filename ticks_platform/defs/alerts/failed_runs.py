@@ -44,9 +44,9 @@ def alert_failed_runs() -> dg.Definitions:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
             "Posts a job (of a feed) when its run fails, again when it still fails hours later, and when it succeeds "
-            "again. Not a run that Ctrl-C or a terminating signal ended, although Dagster calls it failed as well; and "
-            "not a run in which only checks failed, or whose feed is refused: other sensors post those. What cannot be "
-            "posted now is posted later."
+            "again. Not a run that Ctrl-C or a terminating signal ended, although Dagster may call it failed as well; "
+            "and not a run in which only checks failed, or whose feed is refused: other sensors post those. What "
+            "cannot be posted now is posted later."
         ),
     )
     def sensor(context: dg.SensorEvaluationContext, ticks_alerts: AlertsResource) -> dg.SensorResult:

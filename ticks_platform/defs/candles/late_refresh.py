@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from ticks_platform.defs.common.bring_up import reason_to_skip, unreachable
+from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.common.labels import MAX_RUNTIME, REFRESH_POOL
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.timescale.candles import late_ticks
@@ -58,7 +59,7 @@ def catch_up() -> dg.Definitions:
 
     @dg.job(
         name="catch_up",
-        executor_def=dg.in_process_executor,
+        executor_def=one_process,
         tags=MAX_RUNTIME,
         description=(
             "Refreshes exactly those closed hours and days whose ticks came too late for the windows of the refresh "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import dagster as dg
 from pydantic import Field
 
+from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.common.labels import LONG_BY_HAND, REFRESH_POOL
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
@@ -113,7 +114,7 @@ def apply_primary_feeds() -> dg.Definitions:
 
     @dg.job(
         name="apply_primary_feeds",
-        executor_def=dg.in_process_executor,
+        executor_def=one_process,
         tags=LONG_BY_HAND,
         description=(
             "Makes the stored ticks agree with feeds.yaml about which feeds are primary: after `candles: false` was "

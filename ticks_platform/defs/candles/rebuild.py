@@ -5,6 +5,7 @@ from enum import Enum
 import dagster as dg
 from pydantic import Field
 
+from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.common.labels import LONG_BY_HAND, REFRESH_POOL
 from ticks_platform.defs.common.project import policies_file
 from ticks_platform.defs.common.resources import DatabaseResource
@@ -101,7 +102,7 @@ def rebuild_candle() -> dg.Definitions:
 
     @dg.job(
         name="rebuild_candle",
-        executor_def=dg.in_process_executor,
+        executor_def=one_process,
         tags=LONG_BY_HAND,
         description=(
             "Rebuilds a candle whose file has changed, with those made from it: beside the old ones, which readers see "

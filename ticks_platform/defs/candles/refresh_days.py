@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import dagster as dg
 
+from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.common.labels import FOR_OPERATORS, MAX_RUNTIME, REFRESH_POOL
 from ticks_platform.defs.common.partitions import day_fields, midnight, selected_days
 from ticks_platform.defs.common.resources import DatabaseResource
@@ -32,7 +33,7 @@ def refresh_days() -> dg.Definitions:
 
     @dg.job(
         name="refresh_days",
-        executor_def=dg.in_process_executor,
+        executor_def=one_process,
         tags={**FOR_OPERATORS, **MAX_RUNTIME},
         description=(
             "Refreshes the candles of the days, UTC, in every level: whatever has changed, as far as the ticks are "

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.common.labels import MAX_RUNTIME, READER_TAG
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.timescale import sql_files, tables
@@ -54,7 +55,7 @@ BROUGHT_UP = POLICY_ASSETS | dg.AssetSelection.assets(
 bring_up = dg.define_asset_job(
     "bring_up",
     selection=BROUGHT_UP.without_checks(),
-    executor_def=dg.in_process_executor,
+    executor_def=one_process,
     tags=MAX_RUNTIME,
     description="Creates whatever is missing in the database: hypertable, candles, policies. Changes nothing else.",
 )
@@ -104,7 +105,7 @@ def scheduled_job(
     `first` is called before a launch.
     """
     job = dg.define_asset_job(
-        name, selection=selection, executor_def=dg.in_process_executor, tags=MAX_RUNTIME, description=description
+        name, selection=selection, executor_def=one_process, tags=MAX_RUNTIME, description=description
     )
 
     @dg.schedule(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.common.labels import HOUSEKEEPING, MAX_RUNTIME
 from ticks_platform.defs.common.project import policies_file
 from ticks_platform.defs.dagster_history import events, runs
@@ -50,7 +51,7 @@ def purging(platform: dg.Definitions) -> dg.Definitions:
 
     @dg.job(
         name=NAME,
-        executor_def=dg.in_process_executor,
+        executor_def=one_process,
         tags={**MAX_RUNTIME, **HOUSEKEEPING},
         description=(
             "Purges Dagster's own history as dagster_history in policies.yaml says: finished runs with their logs and "

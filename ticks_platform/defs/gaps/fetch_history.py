@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.common.labels import FOR_OPERATORS, MAX_RUNTIME, REFRESH_POOL
 from ticks_platform.defs.common.partitions import day_fields, midnight, selected_days
 from ticks_platform.defs.common.project import feed_settings
@@ -70,7 +71,7 @@ def fetch_history() -> dg.Definitions:
     @dg.job(
         name="fetch_history",
         config=config,
-        executor_def=dg.in_process_executor,
+        executor_def=one_process,
         tags={**FOR_OPERATORS, **MAX_RUNTIME},
         description=(
             "Fetches days, UTC, of a feed's history, for all of its symbols: as gaps are, within the same budget, and "

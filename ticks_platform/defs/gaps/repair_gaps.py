@@ -3,6 +3,7 @@
 import dagster as dg
 
 from ticks_platform.defs.common.bring_up import reason_to_skip, unreachable
+from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.common.labels import MAX_RUNTIME
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource, IngestionResource
@@ -26,7 +27,7 @@ def repair_gaps() -> dg.Definitions:
     job = dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.assets("gap_repair"),
-        executor_def=dg.in_process_executor,
+        executor_def=one_process,
         tags=MAX_RUNTIME,
         description="Repairs the gaps of one feed; launched by the sensor repair_gaps.",
     )

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from ticks_platform.defs.common.bring_up import reason_to_skip, unreachable
+from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.common.labels import KINDS, MAX_RUNTIME, OWNERS, REFRESH_POOL, defined_in
 from ticks_platform.defs.common.partitions import day_fields, selected_days
 from ticks_platform.defs.common.project import feed_settings
@@ -172,7 +173,7 @@ def true_up_of_days() -> dg.Definitions:
     job = dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.assets("true_up"),
-        executor_def=dg.in_process_executor,
+        executor_def=one_process,
         tags=MAX_RUNTIME,
         description="Trues up a day of one feed; launched by the sensor true_up_days.",
     )

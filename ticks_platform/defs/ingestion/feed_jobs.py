@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.common.labels import URGENT
 from ticks_platform.defs.common.partitions import feed_config, feed_field
 from ticks_platform.defs.common.project import feed_settings
@@ -42,7 +43,7 @@ def _switch(settings: PlatformSettings, *, enabled: bool) -> dg.JobDefinition:
         description=f"Switches one feed, which is its partition, {'on' if enabled else 'off'}: {effect}.",
         config=feed_config(settings, name),
         tags=URGENT,
-        executor_def=dg.in_process_executor,
+        executor_def=one_process,
     )
     def job() -> None:
         op()
@@ -78,7 +79,7 @@ def hand_over() -> dg.Definitions:
         ),
         config=feed_config(settings, "hand_over_op"),
         tags=URGENT,
-        executor_def=dg.in_process_executor,
+        executor_def=one_process,
     )
     def job() -> None:
         op()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import dagster as dg
 
 from ticks_platform import env_file
+from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.common.labels import INGESTION
 from ticks_platform.defs.common.partitions import feeds_of, selected_feed
 from ticks_platform.defs.common.project import feed_settings, feeds_file
@@ -62,7 +63,7 @@ def _job(settings: PlatformSettings) -> dg.JobDefinition:
             run_config_for_partition_key_fn=lambda _feed: {},
             tags_for_partition_key_fn=lambda feed: {**settings.feed(feed).run_tags, FEED_TAG: feed},
         ),
-        executor_def=dg.in_process_executor,
+        executor_def=one_process,
         # The supervisor replaces a failed run; a retry beside it would make two.
         tags={"dagster/max_retries": "0", **INGESTION},
     )
@@ -83,10 +84,6 @@ def stream_ticks(context: dg.OpExecutionContext, ticks_ingestion: IngestionResou
     feed = selected_feed(context)
     try:
         _stream(context, ticks_ingestion, feed)
-    except dg.DagsterExecutionInterruptedError:
-        # The process is told to end, as at the stop of `dagster dev`: no failure, whoever asked for it.
-        _try(context, "mark itself as canceled", _cancel, context)
-        raise
     except ActionRequiredError as refused:
         _try(context, "mark itself as refused", context.instance.add_run_tags, context.run_id, {REFUSED_TAG: "true"})
         raise dg.Failure(f"{refused}. The feed rests: {REMEDY}") from refused
@@ -178,12 +175,6 @@ def _ask_for_successor(context: dg.OpExecutionContext, feed: str) -> bool:
 def _can_continue(settings: PlatformSettings, current: PlatformSettings) -> bool:
     """Whether a run that began with these settings can stream what feeds.yaml says now: at most other symbols."""
     return settings.stand_in == current.stand_in and settings.feeds[0].only_symbols_differ(current.feeds[0])
-
-
-def _cancel(context: dg.OpExecutionContext) -> None:
-    run = context.instance.get_run_by_id(context.run_id)
-    if run is not None and run.status == dg.DagsterRunStatus.STARTED:
-        context.instance.report_run_canceling(run, "the process of this run was told to end")
 
 
 def _finished_by_somebody_else(context: dg.OpExecutionContext) -> bool:

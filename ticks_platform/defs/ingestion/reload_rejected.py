@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 import dagster as dg
 from pydantic import Field
 
+from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.common.labels import LONG_BY_HAND
 from ticks_platform.defs.common.partitions import feeds_of, selected_feed
 from ticks_platform.defs.common.project import feed_settings
@@ -51,7 +52,7 @@ def reload_rejected() -> dg.Definitions:
     @dg.job(
         name="reload_rejected",
         partitions_def=feeds_of(settings),
-        executor_def=dg.in_process_executor,
+        executor_def=one_process,
         tags=LONG_BY_HAND,
         description=(
             "Loads the rejected events of one feed, which is its partition, again: after an upgrade that mends a "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from ticks_platform.defs.common.bring_up import POLICY_ASSETS, unreachable
+from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.common.labels import MAX_RUNTIME, REFRESH_POOL
 from ticks_platform.defs.common.pools import place
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource
@@ -44,7 +45,7 @@ def refresh_candles() -> dg.Definitions:
     job = dg.define_asset_job(
         NAME,
         selection=POLICY_ASSETS,
-        executor_def=dg.in_process_executor,
+        executor_def=one_process,
         tags=MAX_RUNTIME,
         description="Runs the policies; for databases without a scheduler of their own.",
     )

@@ -5,6 +5,7 @@ from typing import Literal
 import dagster as dg
 from pydantic import Field
 
+from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.common.labels import LONG_BY_HAND, REFRESH_POOL
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
@@ -57,7 +58,7 @@ def adopt_tables() -> dg.Definitions:
 
     @dg.job(
         name="adopt_tables",
-        executor_def=dg.in_process_executor,
+        executor_def=one_process,
         tags=LONG_BY_HAND,
         description=(
             "Makes the tables of Timescale's tutorial the platform's, with all of their rows: stocks_real_time, "

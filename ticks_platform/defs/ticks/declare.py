@@ -5,6 +5,7 @@ from datetime import datetime
 import dagster as dg
 from pydantic import Field
 
+from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.common.labels import FOR_OPERATORS
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.ingestion import heard_journals
@@ -94,7 +95,7 @@ def declare_gone() -> dg.Definitions:
 
     @dg.job(
         name="declare_gone",
-        executor_def=dg.in_process_executor,
+        executor_def=one_process,
         tags=FOR_OPERATORS,
         description=(
             "Declares rows of a table gone that were loaded and are not there: dropped or deleted by hand, or not in a "
@@ -139,7 +140,7 @@ def declare_lost() -> dg.Definitions:
 
     @dg.job(
         name="declare_lost",
-        executor_def=dg.in_process_executor,
+        executor_def=one_process,
         tags=FOR_OPERATORS,
         description=(
             "Declares a journal lost whose machine is gone for good, with the frames that wait in it as last heard. A "

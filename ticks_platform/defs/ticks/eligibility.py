@@ -5,6 +5,7 @@ from collections import Counter
 import dagster as dg
 
 from ticks_platform.defs.common.examples import Metadata, examples
+from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.common.labels import LONG_BY_HAND, REFRESH_POOL
 from ticks_platform.defs.common.partitions import day_fields, midnight, selected_days
 from ticks_platform.defs.common.project import feed_settings
@@ -54,7 +55,7 @@ def apply_condition_rules() -> dg.Definitions:
 
     @dg.job(
         name="apply_condition_rules",
-        executor_def=dg.in_process_executor,
+        executor_def=one_process,
         tags=LONG_BY_HAND,
         description=(
             "Computes what the ticks of the days, UTC, may change in a candle again from their conditions, by the "

@@ -7,6 +7,7 @@ import dagster as dg
 
 from ticks_platform.defs.common.bring_up import reason_to_skip
 from ticks_platform.defs.common.examples import examples
+from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.common.labels import KINDS, MAX_RUNTIME, OWNERS, defined_in
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource, IngestionResource
@@ -123,7 +124,7 @@ def keep_instruments() -> dg.Definitions:
     job = dg.define_asset_job(
         "keep_instruments",
         selection=dg.AssetSelection.assets("instrument_reference", "instrument"),
-        executor_def=dg.in_process_executor,
+        executor_def=one_process,
         tags=MAX_RUNTIME,
         description="Brings the table of instruments up to date with feeds.yaml and the providers' reference data.",
     )

@@ -3,6 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
+from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.common.labels import LONG_BY_HAND, REFRESH_POOL
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
@@ -103,7 +104,7 @@ def rename_symbols() -> dg.Definitions:
 
     @dg.job(
         name="rename_symbols",
-        executor_def=dg.in_process_executor,
+        executor_def=one_process,
         tags=LONG_BY_HAND,
         description=(
             "Renames the stored history of symbols: what earlier releases called AAPL where feeds.yaml says "

@@ -46,8 +46,9 @@ class LimitedFragments(websocket.continuous_frame):
         """Raises MessageTooLargeError if the message would be too large with so many bytes more."""
         if self._size + more > self._limit:
             raise MessageTooLargeError(
-                f"the provider sent a message of more than {self._limit / (1 << 20):g} MB: that is the limit "
-                "max_message_megabytes of this feed in feeds.yaml"
+                f"the provider sent a message of more than {self._limit / (1 << 20):.3g} MB: raise the limit "
+                "max_message_megabytes of this feed in feeds.yaml, or its journal.max_megabytes where that is less "
+                "than three times as much"
             )
 
     def add(self, frame: ABNF) -> None:

@@ -73,7 +73,7 @@ arrived."""
 
 MAX_GROUP_FRAMES = 512
 MAX_GROUP_BYTES = 1 << 20
-"""Limits of one call of `on_frames`."""
+"""Limits of one call of `on_frames`; a message that is larger comes alone."""
 
 
 class FeedConnection:
@@ -123,6 +123,7 @@ class FeedConnection:
         self._escalation = Escalation(silence) if silence else None
         self._numbers = numbers or itertools.count(1)
         self._max_message_bytes = max_message_bytes
+        self._max_group_bytes = min(MAX_GROUP_BYTES, max_message_bytes)
         self._confirm_after = CONFIRM_REFUSAL_AFTER if confirm_refusal_after is None else confirm_refusal_after
         self._pause = pause or Pause()
         self._dialled = ""
@@ -250,7 +251,8 @@ class FeedConnection:
         except HandshakeFailedError as failed:
             self._state.server_ahead = failed.server_ahead
             refusal = self._connector.refusal(failed.answer)
-            if refusal:
+            # Who says when to come again refuses no key.
+            if refusal and retry_after(failed.answer.headers) is None:
                 raise FeedRefusedError(refusal) from None
             raise
 
@@ -289,7 +291,7 @@ class FeedConnection:
 
     @property
     def _is_group_full(self) -> bool:
-        return self._group_bytes >= MAX_GROUP_BYTES or len(self._group) >= MAX_GROUP_FRAMES
+        return self._group_bytes >= self._max_group_bytes or len(self._group) >= MAX_GROUP_FRAMES
 
     def _note_drained(self, websocket: WebSocketConnection) -> None:
         """Note a moment at which all that arrived was handed over: later data proves that nothing was lost before it.
@@ -339,6 +341,8 @@ class FeedConnection:
         return opcode != CLOSE
 
     def _buffer(self, data: bytes) -> None:
+        if self._group_bytes + len(data) > self._max_group_bytes:
+            self._flush()
         stepped = self._state.watch.stepped
         if self._group and self._group[0].stepped != stepped:
             self._flush()  # a group is by one clock, and it was set

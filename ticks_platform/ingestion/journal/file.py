@@ -297,13 +297,22 @@ class Opened(NamedTuple):
     """Frames before that."""
 
 
+@contextlib.contextmanager
+def opening(path: Path, feed: str) -> Iterator[None]:
+    """Raise JournalUnavailableError where the disk, its folder or this process's limits let no file be opened."""
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        raise JournalUnavailableError(f"the journal of feed '{feed}' ({path}) cannot be opened now: {error}") from error
+
+
 def open_file(
     path: Path, *, feed: str, synthetic: bool, finish: Callable[[Path], None], release: Callable[[], None]
 ) -> tuple[sqlite3.Connection, Opened]:
     """Open a journal for writing, or create it; call it under `open_lock`.
 
     A damaged file is set aside. `finish` ends what a cut-off rewrite has begun; on a full disk, `release` gives back
-    the space that is reserved for this. Raises JournalError and JournalUnavailableError.
+    the space that is reserved for this. Call it within `opening`. Raises JournalError.
     """
     try:
         try:
@@ -314,8 +323,8 @@ def open_file(
             release()
             finish(path)
             return _open(path, feed, synthetic)
-    except (OSError, sqlite3.OperationalError) as error:
-        raise JournalUnavailableError(f"the journal of feed '{feed}' ({path}) cannot be opened now: {error}") from error
+    except sqlite3.OperationalError:
+        raise
     except sqlite3.DatabaseError as error:
         logger.error(  # noqa: TRY400  (the message is complete)
             "%s. Creating a new one", describe_damage(feed, error, set_aside(path))

@@ -82,7 +82,6 @@ class Journal:
         owner alone. Raises JournalError if the file belongs to another feed or program, is of the other kind (synthetic
         or live) or of a newer version, and JournalUnavailableError if it cannot be opened now.
         """
-        make_private(path.parent)
         self._path = path
         self._feed = feed
         self._max_bytes = max_bytes
@@ -95,18 +94,20 @@ class Journal:
         self._damage: JournalDamagedError | None = None
         self._budget = space.Budget.of(max_bytes)
         self._reserve = space.Reserve(path, self._budget.reserve)
-        with open_lock(path):
-            self._writer, opened = journal_file.open_file(
-                path, feed=feed, synthetic=synthetic, finish=finish, release=self._reserve.release
-            )
-            self._identity = journal_file.identity(path)
+        with journal_file.opening(path, feed):
+            make_private(path.parent)
+            with open_lock(path):
+                self._writer, opened = journal_file.open_file(
+                    path, feed=feed, synthetic=synthetic, finish=finish, release=self._reserve.release
+                )
+                self._identity = journal_file.identity(path)
+            self._reader = Reader(journal_file.connect(path))
         self.journal_id, self.frames_trimmed, self._generation = opened[:3]
         self._trimmed, self._end, self._frames = opened[3:]
         self._next_read = self._trimmed
         self._room = Room(path, self._budget)
         self._blocked: str | None = None
         self._use(self._writer)
-        self._reader = Reader(journal_file.connect(path))
         self._is_open = True
         self._reserve.hold()
         self._sync = SyncThread(path, interval=sync_interval, rewrite=self._checkpoint_wal)
@@ -349,7 +350,12 @@ class Journal:
         """Replace the file by one with the waiting frames only, if that frees space; whether it was done."""
         if not self._is_open or not self._room.for_copy(self.bytes_waiting):
             return False
-        with open_lock(self._path):
+        with contextlib.ExitStack() as locked:
+            try:
+                locked.enter_context(open_lock(self._path))
+            except OSError as error:
+                logger.warning("%s cannot be rewritten now: %s", self._path, error)
+                return False
             if not self._is_owner():
                 return False
             self._reserve.release()
@@ -408,7 +414,7 @@ class Journal:
         """Raise this module's errors instead of SQLite's, and set a damaged file aside."""
         try:
             yield
-        except sqlite3.OperationalError as error:
+        except (OSError, sqlite3.OperationalError) as error:
             raise JournalUnavailableError(f"{self._path} cannot be {done}: {error}") from error
         except (sqlite3.DatabaseError, journal_file.UnreadableError) as error:
             if isinstance(error, sqlite3.Error) and not journal_file.is_damage(error):

@@ -47,6 +47,11 @@ class Budget(NamedTuple):
         last = min(64 << 20, total // 8)
         return cls(total, reserve, log, total - reserve - log - _INDEX - last, last)
 
+    @property
+    def largest(self) -> int:
+        """Bytes of frames that may be appended at once: an empty journal has room for them, in its file and its log."""
+        return (self.total - self.reserve - _INDEX - self.last - self.log // 8) // 2 - 16 * PAGE
+
 
 def pages_of(size: int) -> int:
     """Pages that frames of this many bytes take, with the pages of the tree that lead to them."""

@@ -78,6 +78,7 @@ def test_a_message_without_end_is_refused_and_named(send: Callable[[Peer], None]
         lost = running.wait_for(State.BACKING_OFF)
         assert "a message of more than 2 MB" in lost.detail
         assert "max_message_megabytes" in lost.detail
+        assert "journal.max_megabytes" in lost.detail
         running.wait_for(State.STREAMING, times=2)
         assert running.received(1) == [price()]
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024

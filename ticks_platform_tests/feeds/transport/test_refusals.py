@@ -162,6 +162,18 @@ def test_retry_after_is_obeyed(status: str, after: str, least: float) -> None:
         running.wait_for(State.STREAMING)
 
 
+def test_who_asks_to_come_again_refuses_no_key() -> None:
+    """Words like those of a wrong key: it is asked after the pause, and the feed goes on."""
+    answer = refuse("401 Unauthorized", WRONG_KEY, "Retry-After: 0.5")
+    with one_after_another(answer, answer, stream) as server:
+        with Running(twelve_data(server.url), symbols=["AAPL"]) as running:
+            away = [running.wait_for(State.BACKING_OFF, times=times) for times in (1, 2)]
+            again = [running.wait_for(State.CONNECTING, times=times) for times in (2, 3)]
+            running.wait_for(State.STREAMING)
+        assert running.failure is None
+        assert all((then.at - before.at) / 1e9 >= 0.5 for before, then in zip(away, again, strict=True))
+
+
 def test_a_pause_can_be_stopped() -> None:
     with PeerServer(refuse("429 Too Many Requests", b"", "Retry-After: 60")) as server:
         with Running(twelve_data(server.url)) as running:

@@ -106,11 +106,15 @@ def test_waiting_frames_stay_within_the_limit_and_the_rest_waits_for_room(path: 
     journal.close()
 
 
+@pytest.mark.parametrize("megabytes", [pytest.param(1, marks=pytest.mark.full), 3])
 @pytest.mark.parametrize("reading", [False, pytest.param(True, marks=pytest.mark.full)])
-def test_groups_that_are_large_for_the_limit_keep_it(path: Path, reading: bool) -> None:
-    """What arrives together after a pause is up to 1 MB."""
-    journal = Journal(path, feed="test", max_bytes=3 * MEGABYTE)
-    sizes = [random.Random(number).choice((20_000, 60_000, 300_000, MEGABYTE)) for number in range(80)]
+def test_groups_that_are_large_for_the_limit_keep_it(path: Path, reading: bool, megabytes: int) -> None:
+    """What arrives together after a pause, and one message, are as large as the journal has room for."""
+    limit = megabytes * MEGABYTE
+    journal = Journal(path, feed="test", max_bytes=limit)
+    largest = Budget.of(limit).largest
+    assert largest > limit // 4
+    sizes = [random.Random(number).choice((20_000, 60_000, largest // 4, largest)) for number in range(80)]
 
     def fill() -> None:
         for number, size in enumerate(sizes):
@@ -132,7 +136,7 @@ def test_groups_that_are_large_for_the_limit_keep_it(path: Path, reading: bool) 
             most = max(most, steady_use(path))
         filling.join()
     assert found == list(range(len(sizes)))
-    assert most <= 3 * MEGABYTE
+    assert most <= limit
     journal.close()
 
 
@@ -241,6 +245,7 @@ def test_who_asks_again_for_a_place_in_the_log_gets_none_while_somebody_reads(pa
         assert disk_use(path) <= 3 * MEGABYTE
 
 
+@pytest.mark.full
 def test_a_limit_is_kept_without_a_reader(path: Path) -> None:
     journal = Journal(path, feed="test", max_bytes=8 * MEGABYTE)
     for number in range(3_000):
@@ -347,6 +352,55 @@ assert load(again, steps=1) == [end]
 again.close()
 """
     on_small_disk(tmp_path / "disk", FILL + program, megabytes=6)
+
+
+@pytest.mark.full
+def test_a_disk_without_room_for_a_file_is_told(tmp_path: Path) -> None:
+    """It has room for so many files: each of the journal's is the first that has none."""
+    program = """
+path.parent.mkdir()
+others = [path.with_name(str(number)) for number in range(12)]
+for each in others:
+    try:
+        each.touch()
+    except OSError:
+        break
+told = 0
+for each in others:
+    try:
+        journal = Journal(path, feed="test")
+        append(journal, told)
+        break
+    except JournalUnavailableError as error:
+        assert "cannot be" in str(error), error
+        told += 1
+        each.unlink()
+assert told >= 4, told
+assert load(journal, steps=1) == [told]
+journal.close()
+"""
+    on_small_disk(tmp_path / "disk", FILL + program, megabytes=6, files=10)
+
+
+@pytest.mark.full
+def test_a_journal_whose_lock_cannot_be_had_is_rewritten_later(path: Path) -> None:
+    """As where a process has too many files open."""
+    larger = Journal(path, feed="test", max_bytes=8 * MEGABYTE)
+    for number in range(200):
+        append(larger, number)
+    larger.close()
+    journal = Journal(path, feed="test", max_bytes=MEGABYTE)
+    lock = path.with_suffix(".lock")
+    lock.unlink()
+    lock.mkdir()
+    assert numbers(take(journal)) == list(range(200))
+    journal.trim(journal.end)
+    append(journal, 200)
+    lock.rmdir()
+    assert numbers(take(journal)) == [200]
+    journal.trim(journal.end)
+    assert steady_use(path) <= MEGABYTE
+    journal.close()
 
 
 @pytest.mark.full
