@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import uuid
@@ -127,6 +128,7 @@ def repository_root() -> Path:
 def pytest_collection(session: pytest.Session) -> None:
     """Where each worker collects everything, each imports its share first: rewriting the assertions of a module costs
     ten times as much as importing it, and is cached for the others."""
+    gc.disable()  # hardly anything that is made while collecting is ever thrown away
     worker = getattr(session.config, "workerinput", None)
     if worker is None or session.config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return
@@ -135,6 +137,12 @@ def pytest_collection(session: pytest.Session) -> None:
         # What is wrong with a module is said when it is collected.
         with contextlib.suppress(Exception):
             importlib.import_module(".".join(module.relative_to(session.config.rootpath).with_suffix("").parts))
+
+
+def pytest_collection_finish() -> None:
+    """From here on there is garbage."""
+    gc.freeze()
+    gc.enable()
 
 
 _unexpected_skips: list[str] = []
