@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import importlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -119,6 +122,27 @@ def stand_in() -> Iterator[StandIn]:
 def repository_root() -> Path:
     """The checkout."""
     return project_root()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Where each worker collects everything, each imports its share first: rewriting the assertions of a module costs
+    ten times as much as importing it, and is cached for the others."""
+    gc.disable()  # hardly anything that is made while collecting is ever thrown away
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None or session.config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return
+    modules = sorted(Path(__file__).parent.rglob("test_*.py"))
+    for module in modules[int(worker["workerid"].removeprefix("gw")) :: worker["workercount"]]:
+        # What is wrong with a module is said when it is collected.
+        with contextlib.suppress(Exception):
+            importlib.import_module(".".join(module.relative_to(session.config.rootpath).with_suffix("").parts))
+
+
+def pytest_collection_finish() -> None:
+    """From here on there is garbage."""
+    gc.freeze()
+    gc.enable()
 
 
 _unexpected_skips: list[str] = []

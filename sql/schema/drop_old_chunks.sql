@@ -92,7 +92,10 @@ BEGIN
                 $query$
                 WITH noted AS (
                     UPDATE ticks_platform.feed_hour AS counted
-                    SET gone = gone + dropped.number
+                    SET gone = gone + dropped.number,
+                        -- Of what is left of an hour it is not known, until that is proven again.
+                        fingerprint = CASE WHEN loaded = gone + dropped.number THEN 0 END,
+                        fingerprint_version = CASE WHEN loaded = gone + dropped.number THEN fingerprint_version END
                     FROM (
                         SELECT feed, time_bucket(INTERVAL '1 hour', %1$I) AS hour, count(*) AS number
                         FROM %2$I

@@ -19,7 +19,8 @@ BEGIN
         counted_since     timestamptz NOT NULL,
         -- When its last batch was counted.
         changed_at        timestamptz NOT NULL,
-        -- Sum of the hashes of its ticks; NULL where it was not computed.
+        -- Sum of the hashes (tick_hash) of its ticks that are not gone; NULL of other tables, and where it is not known: of
+        -- hours that an older release loaded, or of which rows were declared gone, until they are proven.
         fingerprint          numeric,
         -- The version of the formula of the fingerprint.
         fingerprint_version  smallint,

@@ -36,7 +36,8 @@ def gone(table: str, since: datetime | None, until: datetime | None, reason: str
     """Declare that rows of TABLE are gone: dropped, truncated, deleted, or not in the backup.
 
     Their number is what the account has and the table has not, by whole hours; rows that are there stay. What
-    retention dropped needs no declaration. If rows are there again, declare once more: then they count again.
+    retention dropped needs no declaration. If rows are there again, declare once more: then they count again. Ticks
+    that were changed count as they are from then on.
     """
     project()
     with Database.from_environment().transaction() as cursor:

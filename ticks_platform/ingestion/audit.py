@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 20
 """How often a journal is read, a few milliseconds apart, until it is ahead of its checkpoint."""
+
+BUDGET = 20_000_000
+"""Ticks that are read at a time to prove hours that are due, beside those of the last two hours: some ten seconds."""
 
 
 class Account(NamedTuple):
@@ -71,7 +75,8 @@ class Hours(NamedTuple):
     """Rows that were inserted by hand in hours that were looked at, which nobody has counted."""
     differing: int
     examples: list[dict[str, Any]]
-    """The newest hours that differ: feed, destination, hour, loaded, gone, stored."""
+    """The newest hours that differ: feed, destination, hour, until, loaded, gone, stored, and whether the ticks were
+    changed."""
     missing: Sequence[dict[str, Any]] = ()
     """What is gone of each table and was not declared: destination, rows, hours, begins_at, ends_at."""
 
@@ -84,14 +89,26 @@ class Hours(NamedTuple):
             f"--to '{row['ends_at']}' --reason …`"
             for row in self.missing
         ]
-        found = [
-            f"feed {row['feed']}: {row['loaded']:,} events loaded of the hour {row['hour']} UTC, but "
-            f"{row['stored']:,} rows in {row['destination']}"
-            + (f" and {row['gone']:,} gone with a reason" if row.get("gone") else "")
-            for row in self.examples
-        ]
+        found = [_changed(row) if row.get("changed") else _other_number(row) for row in self.examples]
         more = self.differing - len(found)
         return [*missing, *found, *([f"and {more:,} more hours"] if more else [])]
+
+
+def _other_number(row: dict[str, Any]) -> str:
+    return (
+        f"feed {row['feed']}: {row['loaded']:,} events loaded of the hour {row['hour']} UTC, but "
+        f"{row['stored']:,} rows in {row['destination']}"
+        + (f" and {row['gone']:,} gone with a reason" if row.get("gone") else "")
+    )
+
+
+def _changed(row: dict[str, Any]) -> str:
+    return (
+        f"feed {row['feed']}: the {row['stored']:,} ticks of the hour {row['hour']} UTC are not those that were "
+        "loaded: somebody changed price, size, updates or tick_id, or deleted some and added others. Restore them, "
+        f"or, if they are meant to be so, declare it: `ticks declare gone {row['destination']} --from '{row['hour']}' "
+        f"--to '{row['until']}' --reason …`"
+    )
 
 
 class JournalAccount(NamedTuple):
@@ -167,20 +184,72 @@ def accounts(cursor: Cursor) -> list[Account]:
     return [Account(*row) for row in cursor.fetchall()]
 
 
-def hours(cursor: Cursor, *, everything: bool = False) -> Hours:
-    """Compare the hours that changed within the last two hours, or `everything` in the tables, in one scan.
+def hours(
+    cursor: Cursor,
+    *,
+    everything: bool = False,
+    oldest: bool = False,
+    fresh: timedelta = timedelta(0),
+    budget: int = BUDGET,
+) -> Hours:
+    """Compare hours with the tables: rows by number, ticks also by their fingerprint, which proves them.
 
+    It compares the hours that changed within the last two hours and were not proven within `fresh`, and those that are
+    over and not proven as they are now: of these as many as have `budget` rows. Or those whose proof is the `oldest`:
+    as many, or a thirtieth of all. Or `everything` in the tables, in one scan, by number alone.
     A difference is checked a second time: the query does not see a chunk that is created after it was planned.
     """
     query = sql_files.read("queries/checks/hours_are_complete.sql")
     for _ in range(2):
-        cursor.execute(query, {"everything": everything})
+        cursor.execute(query, {"everything": everything, "oldest": oldest, "fresh": fresh, "budget": budget})
         row = cursor.fetchone()
         assert row is not None
         found = Hours(*row)
         if not found.differing:
             break
     return found
+
+
+class Proof(NamedTuple):
+    """How much of the ticks is proven to be as it was loaded."""
+
+    hours: int
+    """Hours of feeds that are over and not gone."""
+    proven: int
+    """Those that are proven as they are now."""
+    until: datetime | None
+    """All hours that end until then are proven; None if none is."""
+    oldest: datetime | None
+    """When the one was proven whose proof is the oldest."""
+
+    def words(self) -> str:
+        """How much is proven, until when, and how old the oldest proof is."""
+        if self.until is None or self.oldest is None:
+            return f"{self.proven:,} of {self.hours:,} hours are proven"
+        return (
+            f"{self.proven:,} of {self.hours:,} hours are proven, all until {self.until:%Y-%m-%d %H:%M} UTC; the "
+            f"oldest proof is of {self.oldest:%Y-%m-%d %H:%M} UTC"
+        )
+
+
+def proof(cursor: Cursor) -> Proof:
+    """How much of the ticks is proven."""
+    cursor.execute(sql_files.read("queries/checks/hours_proven.sql"))
+    return Proof(*(cursor.fetchone() or (0, 0, None, None)))
+
+
+def fill_fingerprints(cursor: Cursor, *, budget: int = BUDGET) -> int:
+    """Compute the fingerprints of hours that have none, the newest first, as many as have `budget` rows.
+
+    What is there counts then, if the number is right. Each is a transaction of its own if the cursor is in none.
+    Returns how many hours got one.
+    """
+    cursor.execute(sql_files.read("queries/ledger/without_fingerprint.sql"), {"budget": budget})
+    filled = 0
+    for feed, hour in cursor.fetchall():
+        cursor.execute("SELECT ticks_platform.fill_fingerprint(%s, %s)", (feed, hour))
+        filled += cursor.fetchone() == (True,)
+    return filled
 
 
 def journal_account(cursor: Cursor, feed: str, path: Path) -> JournalAccount | None:

@@ -16,7 +16,7 @@ from ticks_platform.feeds.polygon.conditions import Rules
 from ticks_platform.feeds.polygon.regular_hours import hours_of_day
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.updates import ALL
-from ticks_platform.timescale import sql_files
+from ticks_platform.timescale import fingerprints, sql_files
 from ticks_platform.timescale.candles import late_ticks
 from ticks_platform.timescale.database import Database
 from ticks_platform.timestamps import from_nanoseconds, to_nanoseconds
@@ -73,10 +73,12 @@ def recompute(database: Database, feeds: Sequence[str], day: datetime, rules: Ru
         cursor.execute(sql_files.read("queries/eligibility/differing.sql"), parameters)
         changed = [Changed(symbol, tuple(conditions), *rest) for symbol, conditions, *rest in cursor.fetchall()]
         if changed:
-            parameters["symbols"] = sorted({each.symbol for each in changed})
+            symbols = sorted({each.symbol for each in changed})
+            parameters["symbols"] = symbols
             # The limit guards against statements that unpack more than was meant; this one is about whole days.
             cursor.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
-            cursor.execute(sql_files.read("queries/eligibility/apply.sql"), parameters)
+            with fingerprints.followed(cursor, feeds, day, day + _DAY, symbols):
+                cursor.execute(sql_files.read("queries/eligibility/apply.sql"), parameters)
             cursor.execute(sql_files.read("queries/candles/forget_refreshes.sql"), span)
     with database.autocommit() as cursor:
         late_ticks.refresh_days(cursor, day, day + _DAY)

@@ -33,7 +33,7 @@ from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
 from ticks_platform.ingestion.rows.equal_trades import connection
 from ticks_platform.ingestion.rows.store import NextBatch, PreparedBatch, Store, prepare
 from ticks_platform.ingestion.rows.stored_trades import stored_until
-from ticks_platform.ingestion.rows.tables import TABLES, Rows
+from ticks_platform.ingestion.rows.tables import Rows
 from ticks_platform.ingestion.transactions import AbandonedError, GivenUpError, Transactions
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
@@ -305,10 +305,7 @@ class Loader:
             ledger.add(cursor, self._lease.feed, entries)
             refused = self._killed.find(batch, batch.rejected + stored.refused, epoch=self._lease.epoch)
             self._aside.extend_killed(cursor, self._lease, batch.groups, entries, refused)
-            for table in TABLES:
-                parts = [rows for each, rows in stored.loaded if each is table]
-                hours = ledger.hours(parts, time=table.time)
-                ledger.add_hours(cursor, self._lease.feed, table.name, hours)
+            ledger.add_stored(cursor, self._lease, stored)
             attempt = stored
             is_stored = True
             return stored

@@ -30,7 +30,7 @@ from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
 from ticks_platform.ingestion.rows.equal_trades import connection
 from ticks_platform.ingestion.rows.rejected_events import LARGE, RejectedEvent
 from ticks_platform.ingestion.rows.store import Store, prepare
-from ticks_platform.ingestion.rows.tables import POSITION_BITS, TABLES, TICKS
+from ticks_platform.ingestion.rows.tables import POSITION_BITS, TICKS
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform.timescale.failures import Meaning, first_line, meaning
@@ -248,9 +248,7 @@ def _reload_journal(
     for entry in entries:
         parameters: dict[str, Any] = {**entry._asdict(), "feed": feed.name, "before": entry.frames}
         cursor.execute(sql_files.read("queries/rejected/account.sql"), parameters)
-    for table in TABLES:
-        parts = [rows for each, rows in stored.loaded if each is table]
-        ledger.add_hours(cursor, feed.name, table.name, ledger.hours(parts, time=table.time))
+    ledger.add_stored(cursor, lease, stored)
     latest = [part.times("time").max() for each, part in stored.loaded if each is TICKS and part.events]
     if latest:
         # It does not remember them, and may have prepared the same for its next commit: the provider sends them again.

@@ -1,4 +1,4 @@
-"""Rows that the account counted and that are gone: what is missing of a table, and how it is declared."""
+"""Rows that the account counted and that are gone, or not as they were loaded: how that is found and declared."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Hour(NamedTuple):
     feed: str
     hour: datetime
     rows: int
-    """How many are gone; below zero: how many that had been declared gone are there again."""
+    """How many are gone; below zero: how many that had been declared gone are there again; zero: they were changed."""
 
 
 class Gone(NamedTuple):
-    """What is gone of a table in a time, and was not declared."""
+    """What is gone or was changed of a table in a time, and was not declared."""
 
     table: str
     hours: Sequence[Hour]
@@ -76,16 +76,18 @@ class Gone(NamedTuple):
     def lines(self, *, done: bool) -> list[str]:
         """What was declared, or would be, in words."""
         if not self.hours:
-            return [f"{self.table}: nothing is gone that was not declared or dropped by retention"]
+            return [f"{self.table}: nothing is gone or changed that was not declared or dropped by retention"]
         assert self.begins_at is not None
         assert self.ends_at is not None
         feeds = ", ".join(f"{feed}: {number:,}" for feed, number in sorted(self.rows_by_feed().items()))
         what = f"{self.rows:,} rows from {self.begins_at:%Y-%m-%d %H:%M} to {self.ends_at:%Y-%m-%d %H:%M} UTC ({feeds})"
-        return [f"{self.table}: {'declared' if done else 'would be declared'} gone: {what}"]
+        changed = sum(not each.rows for each in self.hours)
+        other = f"; in {changed:,} h ticks were changed: what is there counts" if changed else ""
+        return [f"{self.table}: {'declared' if done else 'would be declared'} gone: {what}{other}"]
 
 
 def find(cursor: Cursor, table: str, *, since: datetime | None = None, until: datetime | None = None) -> Gone:
-    """What is gone of a table and was not declared, by whole hours; counts its rows of that time.
+    """What is gone or was changed of a table and was not declared, by whole hours; reads its rows of that time.
 
     Times without a zone are UTC. Raises NotCountedError.
     """
@@ -103,7 +105,11 @@ def find(cursor: Cursor, table: str, *, since: datetime | None = None, until: da
     if table in _COUNTED_BY_FEED:
         query = sql_files.compose("queries/ledger/find_gone_by_feed.sql", **names)
     else:
-        query = sql_files.compose("queries/ledger/find_gone.sql", **names)
+        # Only ticks have fingerprints.
+        fingerprint = sql.SQL(
+            sql_files.read("queries/ledger/fingerprint.sql") if table == "stocks_real_time" else "NULL::numeric"
+        )
+        query = sql_files.compose("queries/ledger/find_gone.sql", fingerprint=fingerprint, **names)
     cursor.execute(query, {"begins_at": first, "ends_at": last})
     return Gone(table, [Hour(*row) for row in cursor.fetchall()])
 

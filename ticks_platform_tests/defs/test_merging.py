@@ -82,6 +82,7 @@ def test_nothing_of_ours_has_a_common_name(load: Callable[[], dg.Definitions]) -
     assert all(key.startswith("ticks_") for key in ours.resources or {})
 
 
+@pytest.mark.full
 def test_both_run(merged: dg.Definitions, instance: dg.DagsterInstance, empty_database: object) -> None:
     repository = merged.get_repository_def()
     assert repository.get_job("bring_up").execute_in_process(instance=instance).success

@@ -105,7 +105,7 @@ def value(connection: psycopg2.extensions.connection, sql: str) -> object:
     return run(connection, sql)[0][0]
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Returns once the condition holds; fails the test when it doesn't in time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -31,6 +31,7 @@ def copy_out(connection: Connection, sql: str) -> bytes:
     return target.getvalue()
 
 
+@pytest.mark.full
 def test_two_hundred_thousand_rows_there_and_back(connection: Connection, table: str) -> None:
     data = "".join(f"{i}\trow {i}\n" for i in range(200_000))
     copy_in(connection, f"COPY {table} FROM STDIN", data)

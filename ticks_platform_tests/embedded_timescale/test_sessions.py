@@ -135,7 +135,7 @@ def test_a_client_in_a_transaction_keeps_the_others_waiting(connect: Connect, ta
         with pytest.raises(concurrent.futures.TimeoutError):
             waiting.result(timeout=0.2)
         holder.commit()
-        assert waiting.result(timeout=5) == 1
+        assert waiting.result(timeout=60) == 1
 
 
 def test_turns_are_taken_in_order(connect: Connect, shared_data_dir: Path, table: str) -> None:
@@ -162,7 +162,7 @@ def test_a_waiting_client_can_be_cancelled(connect: Connect, shared_data_dir: Pa
         wait_until(lambda: embedded_timescale.status(shared_data_dir).waiting == 1)
         other.cancel()
         with pytest.raises(psycopg2.errors.QueryCanceled):
-            waiting.result(timeout=5)
+            waiting.result(timeout=60)
     holder.rollback()
     holder.cancel()
     assert value(other, "SELECT 1") == 1
@@ -179,7 +179,7 @@ def test_a_client_that_dies_inside_a_transaction_is_rolled_back(
             waiting = pool.submit(value, connection, f"SELECT count(*) FROM {table}")
             wait_until(lambda: embedded_timescale.status(shared_data_dir).waiting == 1)
             process.kill()
-            assert waiting.result(timeout=5) == 0
+            assert waiting.result(timeout=60) == 0
 
 
 def test_a_client_that_dies_while_it_waits_is_forgotten(

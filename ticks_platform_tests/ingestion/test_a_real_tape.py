@@ -122,6 +122,7 @@ def test_minutes_are_the_bars_after_the_true_up(
     assert unbalanced(database) == []
 
 
+@pytest.mark.full
 def test_hours_and_the_trading_day_are_its_bars_too(database: Database, tmp_path: Path) -> None:
     day = PastDay(TUESDAY, symbols=100, taken_back=0.0)
     ingest(database, day, tmp_path)

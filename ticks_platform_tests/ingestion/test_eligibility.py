@@ -14,7 +14,7 @@ from ticks_platform.ingestion import eligibility
 from ticks_platform.ingestion.eligibility import Changed
 from ticks_platform.timescale.candles import late_ticks
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.support.ingestion import rows
+from ticks_platform_tests.support.ingestion import changed_hours, count_by_hour, rows
 
 DAY = datetime(2026, 11, 27, tzinfo=timezone.utc)
 """A half day: regular hours are from 14:30 to 18:00."""
@@ -92,6 +92,7 @@ def test_changed_rules(database: Database, compressed: bool) -> None:
     store(database, *TICKS)
     before = bits(database)
     assert candles(database) == [("AAPL", 250.0, 252.0, 250.0, 252.0, 70.0, 3)]
+    count_by_hour(database)
     if compressed:
         compress(database)
     assert eligibility.recompute(database, ["tape"], DAY, packaged_rules()) == []
@@ -99,6 +100,7 @@ def test_changed_rules(database: Database, compressed: bool) -> None:
     changed = eligibility.recompute(database, ["tape"], DAY, ODD_LOTS_SET_PRICES)
     assert changed == [Changed("AAPL", (37,), 4, 7, 4)]
     assert bits(database) == [None, None, 15, 23, 31, 15, 4, None, 4, None, 4]
+    assert changed_hours(database) == 0
     for candle in ("one_minute_candle", "one_hour_candle", "one_day_candle"):
         assert candles(database, candle) == [("AAPL", 250.0, 260.0, 250.0, 252.0, 70.0, 4)]
     assert eligibility.recompute(database, ["tape"], DAY, ODD_LOTS_SET_PRICES) == []

@@ -220,6 +220,7 @@ def test_a_constraint_that_is_checked_at_the_commit_finds_its_tick(
     assert "foreign key" in reason
 
 
+@pytest.mark.full
 def test_tables_beside_the_ticks_do_not_hold_them_up(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf, on_insert: Trouble
 ) -> None:

@@ -62,7 +62,7 @@ def send_until_full(ingestion: Ingestion, stand_in: StandIn) -> threading.Thread
 
     def send() -> None:
         with contextlib.suppress(StandInError):  # a stop ends it
-            stand_in.send_exactly(20_000, timeout_s=30)
+            stand_in.send_exactly(20_000, timeout_s=60)
 
     sender = threading.Thread(target=send)
     sender.start()
@@ -75,7 +75,7 @@ def test_what_has_no_room_at_a_stop_is_said_and_lies_in_a_gap(
 ) -> None:
     """The database takes nothing, so the journal stays full."""
     with begin() as ingestion:
-        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=10)
+        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=60)
         rename(database, "stocks_real_time", "away")
         sender = send_until_full(ingestion, stand_in)
         stopped = time.time()
@@ -84,9 +84,9 @@ def test_what_has_no_room_at_a_stop_is_said_and_lies_in_a_gap(
         ingestion.wait(10)
     rename(database, "away", "stocks_real_time")
     with begin() as ingestion:
-        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=10)
+        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=60)
         sender.join()
-        stand_in.send_exactly(10, timeout_s=10)
+        stand_in.send_exactly(10, timeout_s=60)
         wait_until("the gaps", lambda: rows(database, _GAPS_AT.format(stopped)) == [(2,)])
     ((detail,),) = rows(database, "SELECT detail FROM ticks_platform.feed_session WHERE detail LIKE '%are lost%'")
     assert int(detail.partition(" ")[0]) > 0
@@ -99,7 +99,7 @@ def test_nothing_is_lost_at_a_stop_while_the_database_takes_it(
     for bound in ("STOP_TIMEOUT", "ROOM_TIMEOUT"):
         monkeypatch.setattr(run, bound, 60.0)  # a busy machine must not decide
     with begin() as ingestion:
-        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=10)
+        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=60)
         rename(database, "stocks_real_time", "away")
         sender = send_until_full(ingestion, stand_in)
         rename(database, "away", "stocks_real_time")

@@ -34,7 +34,7 @@ def test_a_halt_of_a_run(database: Database, stand_in: StandIn, tmp_path: Path) 
                 assert time.monotonic() < deadline, ingestion.progress()
                 ingestion.wait(0.02)
 
-        stand_in.wait_until_subscribed("T.AAPL", "LULD.AAPL", "LULD.MSFT", timeout_s=10)
+        stand_in.wait_until_subscribed("T.AAPL", "LULD.AAPL", "LULD.MSFT", timeout_s=60)
         stand_in.send_exactly(50)
         stand_in.halt("AAPL")
         stand_in.send_exactly(50)

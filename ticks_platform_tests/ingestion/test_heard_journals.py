@@ -133,8 +133,8 @@ def test_the_owner_tells_of_its_journal(
         return rows(database, query)
 
     with Ingestion(feed=feed, connector=connector, database=database, owner="one", journal_file=path):
-        stand_in.wait_until_subscribed("AAPL", timeout_s=10)
-        stand_in.send_exactly(20, timeout_s=10)
+        stand_in.wait_until_subscribed("AAPL", timeout_s=60)
+        stand_in.send_exactly(20, timeout_s=60)
         wait_until(lambda: heard() == [(True, True)], "the journal is heard of")
         (found,) = elsewhere(database, tmp_path / "other")
         assert (found.is_owned, found.problem()) == (True, None)

@@ -41,6 +41,7 @@ def test_feeds_that_start_together_wait_for_each_others_number(database: Databas
         assert sorted([first[0], *(other.result(20) for other in others)]) == [1, 2, 3]
 
 
+@pytest.mark.full
 def test_numbers_are_recycled_when_all_are_given(database: Database) -> None:
     first = checkpoint(database)
     with database.transaction() as cursor:

@@ -41,7 +41,7 @@ def locked_until_presumed_dead(database: Database, ingestion: Ingestion, stand_i
     """The block begins when the loader has waited so long for a lock on the table that its owner seems dead."""
     with database.transaction() as cursor:
         cursor.execute("LOCK TABLE stocks_real_time IN ACCESS EXCLUSIVE MODE")
-        stand_in.send_exactly(500, timeout_s=30)
+        stand_in.send_exactly(500, timeout_s=60)
 
         def is_presumed_dead() -> bool:
             with database.transaction() as other:
@@ -59,7 +59,7 @@ def test_an_owner_that_nobody_replaces_goes_on_after_the_statement(
     feed: FeedSettings, stand_in: StandIn, database: Database, tmp_path: Path
 ) -> None:
     with begin(feed, stand_in, database, tmp_path / "journal.sqlite3", "first") as ingestion:
-        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=20)
+        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=60)
         with locked_until_presumed_dead(database, ingestion, stand_in):
             pass
         wait_until("all ticks are stored", lambda: ingestion.progress().loaded == 500, 60)

@@ -239,10 +239,10 @@ def test_they_equal_what_was_served(
     with Ingestion(
         feed=feed, connector=connector, database=database, owner="test", journal_file=tmp_path / "stream.sqlite3"
     ) as ingestion:
-        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=10)
+        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=60)
         for number in range(moments):
             before = ingestion.progress().loaded
-            stand_in.send_exactly(chance.randrange(20, 200), timeout_s=10)
+            stand_in.send_exactly(chance.randrange(20, 200), timeout_s=60)
             deadline = time.monotonic() + 10
             while ingestion.progress().loaded == before:
                 assert time.monotonic() < deadline, "nothing was committed"

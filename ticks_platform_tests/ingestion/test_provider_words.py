@@ -38,7 +38,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TICKS_TEST_KEY", "s3cret")
 
 
-def eventually(what: str, condition: Callable[[], Any], seconds: float = 20.0) -> None:
+def eventually(what: str, condition: Callable[[], Any], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"

@@ -43,7 +43,7 @@ def begin(feed: FeedSettings, stand_in: StandIn, database: Database, path: Path)
     return make
 
 
-def wait_until(what: str, condition: Callable[[], Any], seconds: float = 15.0) -> None:
+def wait_until(what: str, condition: Callable[[], Any], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
@@ -59,7 +59,7 @@ def limit_pages(ingestion: Ingestion, pages: int) -> None:
 
 def test_a_full_disk_pauses_reading_and_loses_nothing(begin: Begin, stand_in: StandIn, database: Database) -> None:
     with begin() as ingestion:
-        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=10)
+        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=60)
         limit_pages(ingestion, 1)
         sender = threading.Thread(target=lambda: stand_in.send_exactly(20_000, timeout_s=60))
         sender.start()
@@ -80,10 +80,10 @@ def test_a_stop_while_the_disk_is_full_reports_lost_frames(
     begin: Begin, stand_in: StandIn, database: Database, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with begin() as ingestion:
-        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=10)
+        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=60)
         wait_until("the acknowledgement is stored", lambda: ingestion.progress().frames)
         limit_pages(ingestion, 1)
-        stand_in.send_exactly(5_000, timeout_s=30)
+        stand_in.send_exactly(5_000, timeout_s=60)
         wait_until("the trouble is reported", lambda: ingestion.progress().trouble)
     with pytest.raises(JournalUnavailableError, match="received frames are lost"):
         ingestion.wait(10)
@@ -102,8 +102,8 @@ def test_a_damaged_journal_ends_the_run_and_the_next_run_creates_another(
     begin: Begin, stand_in: StandIn, database: Database, path: Path, feed: FeedSettings
 ) -> None:
     with begin() as ingestion:
-        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=10)
-        stand_in.send_exactly(10, timeout_s=10)
+        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=60)
+        stand_in.send_exactly(10, timeout_s=60)
         wait_until("ticks", lambda: ingestion.progress().loaded == 10)
     journal_id = fill(path, feed)
     damage_group(path, 2)
@@ -112,11 +112,11 @@ def test_a_damaged_journal_ends_the_run_and_the_next_run_creates_another(
     (aside,) = path.parent.glob("stream.damaged-*.sqlite3")
     assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(12,)], "the frames before the damage are loaded"
     with begin() as ingestion:
-        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=10)
+        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=60)
         assert ingestion._journal is not None
         assert ingestion._journal.journal_id != journal_id
         sent = stand_in.account().price_events
-        stand_in.send_exactly(5, timeout_s=10)
+        stand_in.send_exactly(5, timeout_s=60)
         wait_until("more ticks are stored", lambda: ingestion.progress().loaded == 5)
         assert stand_in.account().price_events == sent + 5
     assert replay(aside, feed=feed, database=database).loaded == 1, "one of the two frames after the damage is readable"
@@ -186,8 +186,8 @@ def test_coverage_that_is_refused_holds_up_no_ticks(begin: Begin, stand_in: Stan
     with database.transaction() as cursor:
         cursor.execute("ALTER TABLE ticks_platform.feed_coverage RENAME TO elsewhere")
     with begin() as ingestion:
-        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=10)
-        stand_in.send_exactly(10, timeout_s=10)
+        stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=60)
+        stand_in.send_exactly(10, timeout_s=60)
         wait_until("ticks", lambda: ingestion.progress().loaded == 10)
         wait_until("the trouble is reported", lambda: "coverage" in (ingestion.progress().trouble or ""))
         with database.transaction() as cursor:

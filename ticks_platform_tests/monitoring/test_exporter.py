@@ -64,7 +64,7 @@ def ingesting(feeds_file: Path, stand_in: StandIn, database: Database) -> Iterat
     feed = load_settings(feeds_file).feed("stocks")
     connector = feed.connector(stand_in_url=stand_in.url("twelve_data", key=None))
     with Ingestion(feed=feed, connector=connector, database=database, owner="a run") as ingestion:
-        stand_in.wait_until_subscribed("AAPL", timeout_s=20)
+        stand_in.wait_until_subscribed("AAPL", timeout_s=60)
         for number in range(3):
             stand_in.inject(price("AAPL", price=number + 1))
         for number in (1234, 5678):

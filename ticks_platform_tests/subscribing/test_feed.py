@@ -131,6 +131,7 @@ def test_a_trade_is_of_the_trading_day_and_not_of_the_utc_day(stand_in: StandIn)
     assert recorder.changes[0].key == TradeKey("AAPL", "4", "7", date(2026, 1, 5))
 
 
+@pytest.mark.full
 def test_nothing_is_dropped_while_the_subscriber_is_slow(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ticks_platform.subscribing.feed.MAX_QUEUED_GROUPS", 1)
     recorder = Recorder()
@@ -138,7 +139,7 @@ def test_nothing_is_dropped_while_the_subscriber_is_slow(stand_in: StandIn, monk
 
     def slowly(change: Change) -> None:
         if not recorder.changes:
-            go_on.wait(20)
+            go_on.wait(60)
         recorder(change)
 
     with subscribe(feed(stand_in.url("twelve_data", key=None)), slowly):

@@ -23,7 +23,7 @@ from ticks_platform.feeds.transport.state import Change, State
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 from ticks_standin import StandIn
 
-TIMEOUT = 8.0
+TIMEOUT = 60.0
 """Longest wait for anything, in seconds; only failures take this long."""
 
 KEY = "5ecre7-key-0123456789"

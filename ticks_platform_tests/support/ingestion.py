@@ -46,11 +46,12 @@ def frame(*events: dict[str, Any]) -> bytes:
 
 
 def unbalanced(database: Database) -> list[str]:
-    """The problems of all accounts: in total, in recent hours, and in all hours."""
+    """The problems of all accounts: in total, in recent hours and in all; and hours whose ticks are not as loaded."""
     with database.autocommit() as cursor:
         found = [problem for account in audit.accounts(cursor) for problem in account.problems()]
         found += audit.hours(cursor).problems()
-        return found + audit.hours(cursor, everything=True).problems()
+        found += audit.hours(cursor, everything=True).problems()
+        return found + audit.hours(cursor, oldest=True).problems()
 
 
 def rows(database: Database, query: str) -> list[tuple[Any, ...]]:
@@ -58,6 +59,34 @@ def rows(database: Database, query: str) -> list[tuple[Any, ...]]:
     with database.transaction() as cursor:
         cursor.execute(query)
         return cursor.fetchall()
+
+
+def count_by_hour(database: Database) -> None:
+    """Count the ticks that are stored by hour, as their loader would have."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed SELECT DISTINCT feed, 'polygon', true FROM stocks_real_time "
+            "ON CONFLICT DO NOTHING"
+        )
+        cursor.execute(
+            """
+            INSERT INTO ticks_platform.feed_hour
+                (feed, destination, hour, loaded, last_received_at, counted_since, changed_at, fingerprint,
+                fingerprint_version)
+            SELECT feed, 'stocks_real_time', time_bucket('1 hour', time), count(*), max(received_at), now(), now(),
+                sum(ticks_platform.tick_hash(tick_id, price, size, updates)), ticks_platform.fingerprint_version()
+            FROM stocks_real_time
+            GROUP BY feed, time_bucket('1 hour', time)
+            """
+        )
+
+
+def changed_hours(database: Database) -> int:
+    """Hours whose ticks are not those that were counted."""
+    with database.autocommit() as cursor:
+        found = audit.hours(cursor)
+    assert found.compared
+    return found.differing
 
 
 def damage_group(path: Path, number: int) -> list[int]:

@@ -24,30 +24,44 @@ FILES = (
 )
 """What creates the platform without its policies, under sql/."""
 
-_JOBS = "SELECT EXISTS (SELECT FROM timescaledb_information.jobs WHERE job_id >= 1000)"
-
 _POLICIES = "SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE job_id >= 1000"
 
-_ROWS = """
-SELECT string_agg(
-    format(
-        CASE WHEN pg_relation_size(pg_class.oid) < 100000 THEN 'DELETE FROM %I.%I' ELSE 'TRUNCATE %I.%I CASCADE' END,
-        nspname,
-        relname
+_STATE = """
+SELECT
+    EXISTS (SELECT FROM timescaledb_information.jobs WHERE job_id >= 1000),
+    (
+        SELECT string_agg(line, ' ' ORDER BY line)
+        FROM (
+            SELECT concat('threshold', x) FROM _timescaledb_catalog.continuous_aggs_invalidation_threshold x
+            UNION ALL
+            SELECT concat('watermark', x) FROM _timescaledb_catalog.continuous_aggs_watermark x
+            UNION ALL
+            SELECT concat('pending', x) FROM _timescaledb_catalog.continuous_aggs_materialization_invalidation_log x
+        ) AS refreshes (line)
     ),
-    '; '
-)
+    coalesce(
+        string_agg(
+            format(
+                CASE WHEN size < 100000 THEN 'DELETE FROM %I.%I;' ELSE 'TRUNCATE %I.%I CASCADE;' END, nspname, relname
+            ),
+            ' '
+        ),
+        ''
+    )
 FROM pg_class
 JOIN pg_namespace ON pg_namespace.oid = relnamespace
+CROSS JOIN pg_relation_size(pg_class.oid) AS size
 WHERE nspname IN ('public', 'ticks_platform')
 AND relkind = 'r'
 AND relname <> 'trade_condition'
+AND size > 0
 AND NOT EXISTS (
     SELECT FROM _timescaledb_catalog.hypertable WHERE (schema_name, table_name) = (nspname, relname)
 )
 """
-"""What empties the tables that are no hypertables. To delete a few rows is ten times as fast as to truncate a table.
-trade_condition keeps its rows, which come with it."""
+"""Whether there are policies, how far candles were refreshed, and what empties the tables that are no hypertables and
+ever had a row. To delete a few rows is ten times as fast as to truncate a table. trade_condition keeps its rows, which
+come with it."""
 
 _TABLES = """
 SELECT pg_class.oid::regclass::text
@@ -81,6 +95,9 @@ WHERE compression_state <> 2
 AND EXISTS (SELECT FROM pg_inherits WHERE inhparent = format('%I.%I', schema_name, table_name)::regclass)
 """
 """Empties the hypertables and the candles that have chunks."""
+
+_NOTED = "DELETE FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log"
+"""What the deletions have noted for the candles."""
 
 _STRUCTURE = """
 WITH relation AS (
@@ -154,6 +171,7 @@ class PlatformDatabase:
         self._structure: str | None = None
         self._functions: set[str] = set()
         self._refreshes: _Refreshes = {}
+        self._refreshed: str | None = None
 
     def drop(self) -> Database:
         """Drop the platform, whatever its state, and return the database."""
@@ -176,8 +194,11 @@ class PlatformDatabase:
             self.drop()
             with self._database.transaction() as cursor:
                 sql_files.apply(cursor, *self._files)
-                self._structure, self._refreshes = _structure(cursor), _refreshes(cursor)
-                self._functions = _functions(cursor)
+                self._refreshes, self._functions = _refreshes(cursor), _functions(cursor)
+                cursor.execute(_STRUCTURE)
+                self._structure = _text(cursor)
+                cursor.execute(_STATE)
+                _, self._refreshed, _ = cursor.fetchone() or (False, None, "")
         return self._database
 
     def _empty(self) -> bool:
@@ -186,23 +207,25 @@ class PlatformDatabase:
             return False
         try:
             with self._database.transaction() as cursor:
-                cursor.execute(_JOBS)
-                if cursor.fetchone() != (False,):
+                cursor.execute(_STATE)
+                has_policies, refreshed, deletions = cursor.fetchone() or (True, None, "")
+                if has_policies:
                     if self._native:
                         return False  # a running job may lock a table
                     cursor.execute(_POLICIES)
                     for function in _functions(cursor) - self._functions:
                         cursor.execute(f"DROP ROUTINE {function}")
-                cursor.execute(_CHUNKS)
-                cursor.execute(_ROWS)
-                (deletions,) = cursor.fetchone() or ("",)
-                cursor.execute(f"SET LOCAL session_replication_role = replica; {deletions}")  # in any order
-                cursor.execute(_SEQUENCES)
+                # In one message: what it costs to send another one is as much as most of these cost.
+                cursor.execute(
+                    f"{_CHUNKS}; SET LOCAL session_replication_role = replica; {deletions} {_SEQUENCES}; {_NOTED};"
+                    f"{_STRUCTURE if refreshed == self._refreshed else 'SELECT NULL'}"
+                )
+                if _text(cursor) == self._structure:
+                    return True
                 if _refreshes(cursor) != self._refreshes:
                     self._undo_refreshes(cursor)
-                # What the deletions have noted for the candles.
-                cursor.execute("DELETE FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log")
-                return _structure(cursor) == self._structure
+                cursor.execute(_STRUCTURE)
+                return _text(cursor) == self._structure
         except (psycopg2.ProgrammingError, psycopg2.IntegrityError):
             return False  # the schema has changed, and cannot be emptied
 
@@ -226,8 +249,6 @@ def _functions(cursor: Cursor) -> set[str]:
     return {name for (name,) in cursor.fetchall()}
 
 
-def _structure(cursor: Cursor) -> str:
-    cursor.execute(_STRUCTURE)
-    row = cursor.fetchone()
-    assert row is not None
-    return str(row[0])
+def _text(cursor: Cursor) -> str | None:
+    (text,) = cursor.fetchone() or (None,)
+    return text

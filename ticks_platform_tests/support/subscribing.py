@@ -18,7 +18,7 @@ class Recorder:
     def __call__(self, change: Change) -> None:
         self.changes.append(change)
 
-    def wait_for(self, count: int, timeout: float = 20.0) -> list[Change]:
+    def wait_for(self, count: int, timeout: float = 60.0) -> list[Change]:
         """Wait for this many changes; fail if there are more."""
         wait_until(lambda: len(self.changes) >= count, f"{count} changes; got {len(self.changes)}", timeout)
         assert len(self.changes) == count

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import websocket
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 60.0
 
 
 class Client:

@@ -89,6 +89,7 @@ def test_bars_are_those_of_the_rest_trades() -> None:
         assert sum(volumes.values()) == pytest.approx((day.day_bar(symbol) or {})["v"])
 
 
+@pytest.mark.full
 def test_frames_differ_from_bars_in_the_minutes_of_corrections_only() -> None:
     day = made()
     live = candles([(e["sym"], e["t"], e["p"], float(e["ds"]), e.get("c", [])) for e in sent(day)])

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ticks_platform_tests.support.timing import between
 from ticks_standin import StandIn, StandInError, StandInProcess, StandInSettings
 
 Connect = Callable[..., Any]
@@ -54,11 +55,15 @@ def test_high_rate_is_held_over_one_connection(connect: Connect) -> None:
     with StandInProcess(StandInSettings(rate=20_000, accept_any_symbol=True)) as child:
         client = connect(child.url())
         client.act("subscribe", ",".join(f"S{number:04d}" for number in range(1_500)))
-        start, before = time.monotonic(), child.account().price_events
-        while time.monotonic() - start < 1.0:
-            client.socket.sock.recv(1 << 20)
-        sent = child.account().price_events - before
-        assert 0.85 < sent / (20_000 * (time.monotonic() - start)) < 1.15
+
+        def ratio() -> float:
+            start, before = time.monotonic(), child.account().price_events
+            while time.monotonic() - start < 1.0:
+                client.socket.sock.recv(1 << 20)
+            sent = child.account().price_events - before
+            return sent / (20_000 * (time.monotonic() - start))
+
+        between(0.85, 1.15, ratio)
 
 
 def test_close_ends_it() -> None:
@@ -97,7 +102,7 @@ def test_failure_to_start_says_why() -> None:
     ],
 )
 def test_wrong_arguments_are_named(arguments: list[str], problem: str) -> None:
-    ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=20, check=False)
+    ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert "Traceback" not in ended.stderr
@@ -116,7 +121,7 @@ def test_signals_end_it_cleanly(connect: Connect, number: signal.Signals) -> Non
         client.act("subscribe", "AAPL")
         client.hear_prices(10)
         child.send_signal(number)
-        output, errors = child.communicate(timeout=10)
+        output, errors = child.communicate(timeout=60)
         assert (child.returncode, output, errors) == (0, "", "")
 
 
@@ -140,7 +145,7 @@ def test_dies_with_its_parent() -> None:
         pid = int(parent.stdout.readline())
         signal_nothing(pid)
         parent.kill()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while alive(pid):
             assert time.monotonic() < deadline
             time.sleep(0.02)

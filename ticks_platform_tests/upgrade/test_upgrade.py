@@ -11,6 +11,7 @@ import pytest
 
 from ticks_platform import definitions
 from ticks_platform.feeds.settings import load_settings
+from ticks_platform.ingestion import audit
 from ticks_platform.ingestion.reload import reload_rejected
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
@@ -180,6 +181,15 @@ def test_the_account_balances(upgraded: Upgraded, continued: Continued) -> None:
     assert continued.unbalanced == []
     assert continued.waited >= 30
     assert continued.left == 0
+
+
+def test_hours_get_a_fingerprint_of_what_is_stored(upgraded: Upgraded, continued: Continued) -> None:
+    assert continued.left == 0
+    with upgraded.database.autocommit() as cursor:
+        audit.fill_fingerprints(cursor)
+        assert audit.hours(cursor).differing == 0
+        proof = audit.proof(cursor)
+    assert proof.proven == proof.hours > 10
 
 
 def test_what_waited_becomes_what_the_old_code_would_have_made_of_it(upgraded: Upgraded, continued: Continued) -> None:

@@ -4,7 +4,10 @@ WITH declared AS (
 ),
 noted AS (
     UPDATE ticks_platform.feed_hour AS counted
-    SET gone = gone + declared.number
+    SET gone = gone + declared.number,
+        -- What is left is what counts from now on: its fingerprint is computed when it is proven.
+        fingerprint = NULL,
+        fingerprint_version = NULL
     FROM declared
     WHERE counted.destination = %(destination)s AND counted.feed = declared.feed AND counted.hour = declared.hour
     RETURNING declared.number

@@ -1,7 +1,5 @@
 """A row of the table of checks, and how it becomes an asset check."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +25,10 @@ LAST = {"dagster/priority": "-1"}
 """Tags of checks that heal: in a run of all checks, the others see first what there is to see."""
 
 
+_SCHEDULE_TAG = "dagster/schedule_name"
+"""A tag that Dagster gives the runs of schedules."""
+
+
 class Subject(NamedTuple):
     """What a check is about."""
 
@@ -36,6 +38,8 @@ class Subject(NamedTuple):
     """feeds.yaml, as it was when the definitions were loaded."""
     policies: Path
     """policies.yaml."""
+    by_schedule: bool = False
+    """Whether a schedule runs the check, and not a person who wants to know how it is now."""
 
     @property
     def candle(self) -> Candle:
@@ -115,9 +119,10 @@ def _asset_check(check: Check, asset: str, settings: PlatformSettings, policies:
         pool=REFRESH_POOL if check.heals else None,
         op_tags=LAST if check.heals else None,
     )
-    def run(ticks_database: DatabaseResource) -> dg.AssetCheckResult:
+    def run(context: dg.AssetCheckExecutionContext, ticks_database: DatabaseResource) -> dg.AssetCheckResult:
         try:
-            verdict = check.judge(Subject(asset, ticks_database, settings, policies))
+            by_schedule = _SCHEDULE_TAG in context.run.tags
+            verdict = check.judge(Subject(asset, ticks_database, settings, policies, by_schedule))
         except psycopg2.errors.UndefinedColumn:
             old = _not_as_in_their_files(ticks_database)
             if not old:

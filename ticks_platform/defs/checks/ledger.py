@@ -1,5 +1,6 @@
 """Checks of the account: they read the journals on this machine as well as the database."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -10,13 +11,21 @@ from ticks_platform.ingestion import audit, heard_journals
 from ticks_platform.ingestion.repair.page_journal import repair_journal_folder
 from ticks_platform.paths import journal_path
 
+_FRESH = timedelta(minutes=6)
+"""How long a proof of an hour that is not over, or not due, holds for the schedule, which comes every four minutes."""
+
+_DAILY = 100_000_000
+"""Ticks whose hours are proven again each day, unless a thirtieth of all is more: half a minute to a minute."""
+
 
 def ledger_balances(subject: Subject) -> Verdict:
     """Every event is accounted for, in the ledger, by hour and in the journals."""
     feeds = [feed.name for feed in subject.settings.feeds]
     with subject.database.autocommit() as cursor:
         accounts = audit.accounts(cursor)
-        hours = audit.hours(cursor)
+        hours = audit.hours(cursor, fresh=_FRESH if subject.by_schedule else timedelta(0))
+        audit.fill_fingerprints(cursor)
+        proof = audit.proof(cursor)
         journals = audit.journal_folder(cursor, _journals(), feeds)
         journals = journals.joined(audit.journal_folder(cursor, repair_journal_folder(), feeds))
         elsewhere = heard_journals.elsewhere(cursor, audit.journal_ids(_journals(), repair_journal_folder()))
@@ -32,12 +41,12 @@ def ledger_balances(subject: Subject) -> Verdict:
     return Verdict(
         passed=not problems and not notices,
         severity=ERROR if problems else WARN,
-        description="; ".join([*problems, *notices]) or "every event is accounted for",
+        description="; ".join([*problems, *notices]) or f"every event is accounted for; {proof.words()}",
         metadata={
             "events": dg.MetadataValue.int(sum(account.events for account in accounts)),
             "loaded": dg.MetadataValue.int(sum(account.loaded for account in accounts)),
             "rejected": dg.MetadataValue.int(sum(account.rejected for account in accounts)),
-            **_hours_metadata(hours),
+            **_hours_metadata(hours, proof),
             **examples((account._asdict() for account in accounts), "ledger"),
             **examples((account._asdict() for account in journals.accounts), "journals"),
             **examples((_shown(each) for each in elsewhere), "journals elsewhere"),
@@ -46,13 +55,18 @@ def ledger_balances(subject: Subject) -> Verdict:
 
 
 def every_tick_is_there(subject: Subject) -> Verdict:
-    """As many ticks are stored as were loaded; a function, since the comparison is that of the ledger."""
+    """As many ticks are stored as were loaded, and they are the same; the comparison is that of the ledger."""
     with subject.database.autocommit() as cursor:
         hours = audit.hours(cursor, everything=True)
+        audit.fill_fingerprints(cursor, budget=_DAILY)
+        again = audit.hours(cursor, oldest=True, budget=_DAILY)
+        proof = audit.proof(cursor)
+    problems = dict.fromkeys([*hours.problems(), *again.problems()])
     return Verdict(
-        passed=not hours.differing,
-        description="; ".join(hours.problems()) or f"all {hours.stored:,} ticks of {hours.compared:,} hours are there",
-        metadata=_hours_metadata(hours),
+        passed=not problems,
+        description="; ".join(problems)
+        or f"all {hours.stored:,} ticks of {hours.compared:,} hours are there; {proof.words()}",
+        metadata={**_hours_metadata(hours, proof), "proven again": dg.MetadataValue.int(again.stored)},
     )
 
 
@@ -94,8 +108,12 @@ def _journals() -> Path:
     return journal_path("any").parent
 
 
-def _hours_metadata(hours: audit.Hours) -> Metadata:
+def _hours_metadata(hours: audit.Hours, proof: audit.Proof) -> Metadata:
     return {
+        "hours proven": dg.MetadataValue.int(proof.proven),
+        "hours not proven": dg.MetadataValue.int(proof.hours - proof.proven),
+        **({} if proof.until is None else {"proven until": dg.MetadataValue.timestamp(proof.until)}),
+        **({} if proof.oldest is None else {"oldest proof": dg.MetadataValue.timestamp(proof.oldest)}),
         "hours compared": dg.MetadataValue.int(hours.compared),
         "rows in those hours": dg.MetadataValue.int(hours.stored),
         "rows by hand": dg.MetadataValue.int(hours.by_hand),

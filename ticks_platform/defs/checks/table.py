@@ -83,8 +83,10 @@ CHECKS = (
         ledger.ledger_balances,
         ERROR,
         "Every event that was received is accounted for: events = loaded + replaced + duplicate + rejected + control; "
-        "as many rows as were loaded are in the tables, in every hour that changed in the last two; and every frame "
-        "that was appended to a journal on this machine is committed or waits in it; none wait in an orphaned journal. "
+        "as many rows as were loaded are in the tables, in every hour that changed in the last two, and the ticks of "
+        "each hour are those that were loaded, by their fingerprint, once it is over and whenever it changes; and "
+        "every frame that was appended to a journal on this machine is committed or waits in it; none wait in an "
+        "orphaned journal. "
         "Rows that are gone count as such if retention dropped them, or somebody declared it (`ticks declare gone`). A "
         "journal of another machine in which frames wait, as it was last heard of, is named until it is loaded or "
         "declared lost (`ticks declare lost`); one that may hold frames that nobody has heard of is a warning.",
@@ -96,7 +98,8 @@ CHECKS = (
         ERROR,
         "In every hour there are as many ticks of each feed as were loaded, less those that retention dropped or that "
         "were declared gone. Reads the whole table; ledger_balances does the same for the hours that have just "
-        "changed, and for all without a chunk. Rows by hand are counted and not judged.",
+        "changed, and for all without a chunk. In the hours whose proof is the oldest, the ticks are those that were "
+        "loaded, by their fingerprint. Rows by hand are counted and not judged.",
         daily=True,
     ),
     Check(

@@ -20,7 +20,8 @@ from ticks_platform.feeds.trade_ids import trade_day_begin, trade_days
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.rows.stored_trades import conditions_text
 from ticks_platform.ingestion.rows.tables import CORRECTIONS, Rows, tick_ids
-from ticks_platform.timescale import sql_files
+from ticks_platform.timescale import fingerprints, sql_files
+from ticks_platform.timescale.fingerprints import Change
 from ticks_platform.timestamps import from_nanoseconds, to_nanoseconds
 
 if TYPE_CHECKING:
@@ -40,17 +41,19 @@ class _StoredTick(NamedTuple):
     is_meant: bool
 
 
-def take_back(cursor: Cursor, lease: Lease, corrections: Rows) -> tuple[Rows, Rows]:
-    """Take stored ticks back; returns the corrections that did so, with the time of their tick, and the others.
+def take_back(cursor: Cursor, lease: Lease, corrections: Rows) -> tuple[Rows, Rows, list[Change]]:
+    """Take stored ticks back; returns the corrections that did so, with the time of their tick, the others, and what
+    that changed.
 
     Raises psycopg2.Error.
     """
     events: list[Correction] = corrections.as_events()
     changed: dict[int, _StoredTick] = {}
     done: set[str] = set()
+    changes = []
     for tick in _stored_ticks(cursor, lease.feed, events):
         if tick.is_meant and tick.place not in changed and tick.tick_id not in done:
-            _take_back(cursor, events[tick.place].symbol, tick)
+            changes += _take_back(cursor, lease, events[tick.place].symbol, tick)
             changed[tick.place] = tick
             done.add(tick.tick_id)
     _record(cursor, lease, corrections, changed)
@@ -61,7 +64,7 @@ def take_back(cursor: Cursor, lease: Lease, corrections: Rows) -> tuple[Rows, Ro
         for place, event in enumerate(events)
     ]
     timed = corrections._replace(events=at_ticks_time)
-    return timed.where(is_changed), corrections.where(~is_changed)
+    return timed.where(is_changed), corrections.where(~is_changed), changes
 
 
 def wait(cursor: Cursor, lease: Lease, corrections: Rows) -> tuple[Rows, Rows]:
@@ -84,26 +87,28 @@ def wait(cursor: Cursor, lease: Lease, corrections: Rows) -> tuple[Rows, Rows]:
     return waiting, corrections.where(~waits)
 
 
-def apply_waiting(cursor: Cursor, lease: Lease, ticks: Sequence[Rows]) -> None:
-    """Take back those of these ticks, just stored, for which a correction waits."""
+def apply_waiting(cursor: Cursor, lease: Lease, ticks: Sequence[Rows]) -> list[Change]:
+    """Take back those of these ticks, just stored, for which a correction waits; returns what that changed."""
     days = trade_days(np.array([at for rows in ticks for at in (rows.times("time").min(), rows.times("time").max())]))
     first, last = (from_nanoseconds(trade_day_begin(int(day))) for day in (days.min(), days.max()))
     parameters = {"feed": lease.feed, "first": first, "last": last}
     cursor.execute(sql_files.read("queries/corrections/waiting.sql"), parameters)
     waiting = cursor.fetchall()
     if not waiting:
-        return
+        return []
     trade_ids = {trade_id for rows in ticks for trade_id in rows.texts("trade_id") or ()}
     waiting = [row for row in waiting if row[4] in trade_ids]
     events = [
         Correction(symbol, to_nanoseconds(time), exchange, trade_id, "cancelled", "", price, size, conditions)
         for _id, time, symbol, exchange, trade_id, price, size, conditions in waiting
     ]
+    changes = []
     for tick in _stored_ticks(cursor, lease.feed, events):
         if tick.is_meant:
-            _take_back(cursor, events[tick.place].symbol, tick)
+            changes += _take_back(cursor, lease, events[tick.place].symbol, tick)
             parameters = {**tick._asdict(), "correction_id": waiting[tick.place][0]}
             cursor.execute(sql_files.read("queries/corrections/applied.sql"), parameters)
+    return changes
 
 
 def _stored_ticks(cursor: Cursor, feed: str, events: Sequence[Correction]) -> list[_StoredTick]:
@@ -142,11 +147,14 @@ def _parameters(feed: str, events: Sequence[Correction]) -> dict[str, Any]:
     }
 
 
-def _take_back(cursor: Cursor, symbol: str, tick: _StoredTick) -> None:
+def _take_back(cursor: Cursor, lease: Lease, symbol: str, tick: _StoredTick) -> list[Change]:
+    hour = tick.time.replace(minute=0, second=0, microsecond=0)
+    fingerprints.lock(cursor, [lease.feed], hour, hour + fingerprints.HOUR)
     cursor.execute(
         sql_files.read("queries/corrections/take_back.sql"),
         {"symbol": symbol, "time": tick.time, "tick_id": tick.tick_id},
     )
+    return [Change(hour, int(by)) for hour, by in cursor.fetchall()]
 
 
 def _record(cursor: Cursor, lease: Lease, corrections: Rows, ticks: dict[int, _StoredTick] | dict[int, None]) -> None:

@@ -19,6 +19,7 @@ from ticks_platform.ingestion.rows import malformed_fields, rejected_events
 from ticks_platform.ingestion.rows.rejected_events import RejectedEvent
 from ticks_platform.ingestion.rows.tables import TABLES, Rows, Table
 from ticks_platform.timescale.failures import UNSTORABLE
+from ticks_platform.timescale.fingerprints import Change
 
 FUTURE_TOLERANCE = 300 * 1_000_000_000
 """Nanoseconds by which a tick's time may be after its arrival; the table's CHECK allows the same."""
@@ -139,6 +140,7 @@ class Stored(NamedTuple):
     """Trades that are stored already, and corrections that change nothing."""
     refused: list[RejectedEvent]
     """Events that the database rejected, in addition to the batch's `rejected`."""
+    changed: list[Change]
 
     @property
     def loaded_rows(self) -> list[Rows]:

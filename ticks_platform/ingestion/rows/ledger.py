@@ -11,14 +11,17 @@ import numpy.typing as npt
 from psycopg2.extras import execute_values
 
 from ticks_platform.ingestion.journal.file import FrameGroup
-from ticks_platform.ingestion.rows.decode import DecodedBatch
+from ticks_platform.ingestion.rows import fingerprint
+from ticks_platform.ingestion.rows.decode import DecodedBatch, Stored
 from ticks_platform.ingestion.rows.rejected_events import RejectedEvent
-from ticks_platform.ingestion.rows.tables import Rows
-from ticks_platform.timescale import sql_files
+from ticks_platform.ingestion.rows.tables import TABLES, TICKS, Rows
+from ticks_platform.timescale import fingerprints, sql_files
 from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+    from ticks_platform.ingestion.lease import Lease
 
 _HOUR = 3600 * 1_000_000_000
 """Nanoseconds."""
@@ -49,6 +52,8 @@ class HourEntry(NamedTuple):
     hour: datetime
     loaded: int
     last_received_at: datetime
+    fingerprint: int | None = None
+    """The sum of the hashes of its ticks; None of other rows, or if it is not known."""
 
 
 def entries(
@@ -111,8 +116,11 @@ def add(cursor: Cursor, feed: str, added: Sequence[Entry]) -> None:
     execute_values(cursor, sql_files.read("queries/ledger/add_entries.sql"), rows)
 
 
-def hours(loaded: Sequence[Rows], *, time: str = "time") -> list[HourEntry]:
-    """Count these events by hour of event time, which is their field `time`; usually one or two hours."""
+def hours(loaded: Sequence[Rows], *, time: str = "time", ticks_of_journal: int | None = None) -> list[HourEntry]:
+    """Count these events by hour of event time, which is their field `time`; usually one or two hours.
+
+    With the number of their journal, they are ticks, and have fingerprints.
+    """
     if not any(part.events for part in loaded):
         return []
     hour = np.concatenate([part.times(time) // _HOUR for part in loaded])
@@ -120,10 +128,26 @@ def hours(loaded: Sequence[Rows], *, time: str = "time") -> list[HourEntry]:
     order = np.argsort(hour, kind="stable")
     distinct, first, count = np.unique(hour[order], return_index=True, return_counts=True)
     last = np.maximum.reduceat(np.concatenate([part.received_at for part in loaded])[order], first)
+    sums: Sequence[int | None] = [None] * len(distinct)
+    if ticks_of_journal is not None:
+        hashes = np.concatenate([fingerprint.hashes(part, ticks_of_journal) for part in loaded])
+        sums = fingerprint.sums(hashes[order], first)
     return [
-        HourEntry(from_nanoseconds(begin * _HOUR), ticks, from_nanoseconds(received_at))
-        for begin, ticks, received_at in zip(distinct.tolist(), count.tolist(), last.tolist(), strict=True)
+        HourEntry(from_nanoseconds(begin * _HOUR), number, from_nanoseconds(received_at), found)
+        for begin, number, received_at, found in zip(
+            distinct.tolist(), count.tolist(), last.tolist(), sums, strict=True
+        )
     ]
+
+
+def add_stored(cursor: Cursor, lease: Lease, stored: Stored) -> None:
+    """Add what was stored to the hours of its tables, in the same transaction, and what was changed to theirs."""
+    for table in TABLES:
+        parts = [rows for each, rows in stored.loaded if each is table]
+        journal = lease.journal_number if table is TICKS else None
+        add_hours(cursor, lease.feed, table.name, hours(parts, time=table.time, ticks_of_journal=journal))
+    # After the hours that the batch itself begins.
+    fingerprints.change(cursor, lease.feed, stored.changed)
 
 
 def add_hours(cursor: Cursor, feed: str, destination: str, added: Sequence[HourEntry]) -> None:
@@ -133,8 +157,16 @@ def add_hours(cursor: Cursor, feed: str, destination: str, added: Sequence[HourE
     execute_values(
         cursor,
         sql_files.read("queries/ledger/add_hours.sql"),
-        [(feed, destination, *entry) for entry in added],
-        template="(%s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp())",
+        [
+            {**entry._asdict(), "feed": feed, "destination": destination, "version": fingerprint.VERSION}
+            for entry in added
+        ],
+        template=(
+            "(%(feed)s, %(destination)s, %(hour)s, %(loaded)s, %(last_received_at)s, clock_timestamp(), "
+            "clock_timestamp(), "
+            "CASE WHEN ticks_platform.fingerprint_version() = %(version)s THEN %(fingerprint)s::numeric END, "
+            "CASE WHEN %(fingerprint)s::numeric IS NOT NULL THEN ticks_platform.fingerprint_version() END)"
+        ),
         page_size=1000,
     )
 

@@ -174,7 +174,7 @@ class Store:
         Raises an error if the rows are not at fault, or if that is not clear and the batch can be halved: it has more
         than one group. Only ticks raise such an error; events of other tables are rejected.
         """
-        stored = Stored([], [], [], [])
+        stored = Stored([], [], [], [], [])
         batch = prepared.batch
         if self.attempt > 1:
             # A constraint that is checked at the commit would not tell whose fault it is.
@@ -227,7 +227,11 @@ class Store:
 
         # New ticks whose correction came before them.
         new = [rows for table, rows in stored.loaded if table is TICKS and rows.texts("trade_id") is not None]
-        for _, error in store_items(cursor, new, lambda parts: corrections.apply_waiting(cursor, self._lease, parts)):
+
+        def apply_waiting(parts: Sequence[Rows]) -> None:
+            stored.changed.extend(corrections.apply_waiting(cursor, self._lease, parts))
+
+        for _, error in store_items(cursor, new, apply_waiting):
             logger.error(
                 "feed %s: corrections that wait for their ticks cannot be applied: %s",
                 self._lease.feed,
@@ -255,8 +259,9 @@ class Store:
         others: list[Rows] = []
 
         def store(part: Rows) -> None:
-            done, left = corrections.take_back(cursor, self._lease, part)
+            done, left, changed = corrections.take_back(cursor, self._lease, part)
             stored.loaded.append((CORRECTIONS, done))
+            stored.changed.extend(changed)
             others.append(left)
 
         if rows.events:

@@ -14,7 +14,7 @@ from psycopg2 import sql
 
 from ticks_platform import timestamps
 from ticks_platform.intervals import merge
-from ticks_platform.timescale import sql_files
+from ticks_platform.timescale import fingerprints, sql_files
 from ticks_platform.timescale.candles import late_ticks
 from ticks_platform.timescale.database import Database
 
@@ -112,8 +112,9 @@ def apply(database: Database, feeds: Feeds, day: datetime) -> int:
         }
         # The limit guards against statements that unpack more than was meant; this one is about whole days.
         cursor.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
-        cursor.execute(sql_files.read("queries/primary_feeds/apply.sql"), {**parameters, **which})
-        changed = cursor.rowcount
+        with fingerprints.followed(cursor, which["pair_feeds"], day, day + _DAY, which["symbols"]):
+            cursor.execute(sql_files.read("queries/primary_feeds/apply.sql"), {**parameters, **which})
+            changed = cursor.rowcount
         # After the feeds, whose marks decide which rows are copies.
         symbols = [copies.symbol for copies in copies_by_hand(cursor, day, day + _DAY)]
         if symbols:

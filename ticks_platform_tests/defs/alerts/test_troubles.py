@@ -192,7 +192,7 @@ def test_a_feed_that_stalls_and_one_whose_run_is_gone(operator: Operator, databa
         StandIn(StandInSettings(rate=0)) as stand_in,
         ingesting(operator, database, stand_in),
     ):
-        stand_in.wait_until_subscribed("AAPL", timeout_s=20)
+        stand_in.wait_until_subscribed("AAPL", timeout_s=60)
         assert "limit 1 s" in operator.becomes(f"{RED} feed stalled: stocks (last tick never")
         assert operator.told(after=61.0) == []
         stop = threading.Event()

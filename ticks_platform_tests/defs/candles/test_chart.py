@@ -8,6 +8,7 @@ from collections.abc import Callable
 from xml.etree import ElementTree as ET
 
 import dagster as dg
+import pytest
 
 from ticks_platform.timescale.database import Database
 
@@ -66,6 +67,7 @@ def test_a_candle_shows_its_last_session(fresh: Database, run_job: Callable[...,
         assert (made.metadata["lag in seconds"].value or 0) > 3600
 
 
+@pytest.mark.full
 def test_observations_have_numbers_and_no_chart(
     fresh: Database, run_job: Callable[..., dg.ExecuteInProcessResult]
 ) -> None:

@@ -13,7 +13,8 @@ from ticks_platform_tests.support.candles import CheckOne, refresh
 from ticks_platform_tests.support.ingestion import rows
 
 HOUR = timedelta(hours=1)
-NOW = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
+# An hour whose first minutes are over.
+NOW = (datetime.now(timezone.utc) - timedelta(minutes=5)).replace(minute=0, second=0, microsecond=0)
 
 
 def store(database: Database, hour: datetime) -> None:

@@ -98,6 +98,7 @@ def test_late_ticks_are_caught_up_with_and_the_hours_are_named(
     assert again.get_asset_observation_events() == [], "nothing has changed"
 
 
+@pytest.mark.full
 def test_selected_days_are_refreshed_in_one_run(fresh: Database, run_job: Run) -> None:
     assert run_job("bring_up").success
     for day in range(3):

@@ -15,7 +15,7 @@ from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.candles import WARN, refresh
 from ticks_platform_tests.support.dagster import checked
-from ticks_platform_tests.support.ingestion import rows
+from ticks_platform_tests.support.ingestion import changed_hours, count_by_hour, rows
 
 FEEDS = """
 feeds:
@@ -116,6 +116,7 @@ AFTER = {"tape": [23, 31, 20], "stocks": [None, 15, None], "gone": [23]}
 
 def test_the_primary_feed_changes(database: Database, write: Callable[..., None], run: Run) -> None:
     store(database)
+    count_by_hour(database)
     refresh(database)
     # The first day's chunk is compressed.
     rows(database, "SELECT compress_chunk(min(chunk)) FROM show_chunks('stocks_real_time') AS chunk")
@@ -155,6 +156,7 @@ def test_the_primary_feed_changes(database: Database, write: Callable[..., None]
     done = run(dry_run=False)
     assert done.success
     assert marks(database) == AFTER
+    assert changed_hours(database) == 0
     assert rows(database, "SELECT count(*) FROM ticks_platform.candle_refresh") == [(0,)]
     for candle in CANDLES:
         assert closes(database, candle.name) == [("AAPL", 249.0), ("MSFT", 400.0)] * 2

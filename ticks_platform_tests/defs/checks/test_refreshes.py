@@ -10,7 +10,9 @@ from ticks_platform.timescale.policies import policies
 from ticks_platform_tests.conftest import make_policies
 from ticks_platform_tests.support.candles import ERROR, WARN, CheckOne, account_run, insert, number, refresh
 
-LEVELS = pytest.mark.parametrize("candle", [ONE_MINUTE, ONE_HOUR, ONE_DAY], ids=["minute", "hour", "day"])
+LEVELS = pytest.mark.parametrize(
+    "candle", [ONE_MINUTE, pytest.param(ONE_HOUR, marks=pytest.mark.full), ONE_DAY], ids=["minute", "hour", "day"]
+)
 
 
 @pytest.fixture

@@ -160,6 +160,7 @@ def test_a_second_time_changes_nothing(fresh: Database, run_job: Run) -> None:
     assert (shown[0]["candles"], shown[0]["symbols"]) == (180, 1)
 
 
+@pytest.mark.full
 def test_an_old_database_gets_the_candles_of_days_and_keeps_the_others(fresh: Database, run_job: Run) -> None:
     assert run_job("bring_up").success
     insert_ticks(fresh)
@@ -181,6 +182,7 @@ def test_a_second_time_beside_the_databases_own_scheduler(run_job: Run) -> None:
     assert [run_job("bring_up").success for _ in range(3)] == [True, True, True]
 
 
+@pytest.mark.full
 def test_candles_are_filled_where_no_policy_reaches(fresh: Database, run_job: Run) -> None:
     """History from before the policies' window is in the materialization, not only in the real-time half."""
     assert run_job("bring_up").success

@@ -125,6 +125,7 @@ def test_sessions_go_from_before_the_first_tick_to_a_year_ahead(database: Databa
     ]
 
 
+@pytest.mark.full
 def test_a_second_time_writes_nothing_and_what_is_wrong_is_put_right(database: Database, keep: Keep) -> None:
     first = keep()
     assert first["rows changed"] == first["sessions"] + first["symbols"]
@@ -141,6 +142,7 @@ def test_a_second_time_writes_nothing_and_what_is_wrong_is_put_right(database: D
     assert rows(database, "SELECT * FROM ticks_platform.market_session ORDER BY 1, 2") == right
 
 
+@pytest.mark.full
 def test_symbols_that_are_gone_stay_until_another_feed_has_them(database: Database, keep: Keep, feeds: Path) -> None:
     keep()
     feeds.write_text("feeds: {other: {provider: twelve_data, endpoint: stand-in, symbols: [AAPL]}}", encoding="utf-8")
@@ -151,6 +153,7 @@ def test_symbols_that_are_gone_stay_until_another_feed_has_them(database: Databa
     assert ("stocks", "AAPL", "XNYS") not in found
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("project")
 def test_it_needs_nothing_but_the_ticks(fresh: Database, run_job: Callable[..., dg.ExecuteInProcessResult]) -> None:
     assert run_job("bring_up").success

@@ -180,7 +180,7 @@ def test_gaps_of_the_shipped_kind_of_feed(
     add_gap(database, feed, "MSFT", minutes_ago(45), minutes_ago(39))
     add_gap(database, feed, "MSFT", minutes_ago(35), minutes_ago(32) + timedelta(seconds=1))
     assert "which has not been started" in tick_sensor().skip_message
-    started_ns = requests.get(f"{stand_in.http_url}/health", timeout=5).json()["started_ns"]
+    started_ns = requests.get(f"{stand_in.http_url}/health", timeout=60).json()["started_ns"]
     file = stand_in_file("demo")
     file.parent.mkdir(parents=True)
     port = int(stand_in.http_url.rpartition(":")[2])

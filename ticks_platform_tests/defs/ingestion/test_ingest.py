@@ -207,6 +207,7 @@ def test_streams_until_switched_off(
     assert REFUSED_TAG not in running.run.tags
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("feeds")
 def test_goes_on_where_the_run_before_ended(
     database: Database, stand_in: StandIn, start: Callable[[], Running], execute: Execute

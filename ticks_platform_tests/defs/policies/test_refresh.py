@@ -91,6 +91,7 @@ def test_refreshes_that_are_due_run_without_a_run(
     assert said(evaluate(at(11, 0))) == f"ran without a run: {', '.join(names)}"
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("fresh", "no_scheduler")
 def test_what_is_rare_and_may_take_long_has_a_run(
     run_job: Callable[..., dg.ExecuteInProcessResult], evaluate: Evaluate

@@ -427,7 +427,7 @@ def test_one_symbol_of_two_falls_silent() -> None:
 
 @pytest.mark.usefixtures("_impatient")
 def test_frames_that_wait_to_be_decoded_are_no_silence() -> None:
-    silence = detector("AAPL", "MSFT", patience=0.3)
+    silence = detector("AAPL", "MSFT", patience=1.0)
     with StandIn(StandInSettings(rate=500)) as stand_in:
         connector = polygon_at(stand_in)
         decode = decoding(connector, silence)
@@ -441,7 +441,7 @@ def test_frames_that_wait_to_be_decoded_are_no_silence() -> None:
         with running:
             wait_until(lambda: len(running.frames) > 100, "decoded")
             decoded_at = time.time()
-            wait_until(lambda: running.last_arrival(1) / 1e9 > decoded_at + 1.5, "frames that are not decoded")
+            wait_until(lambda: running.last_arrival(1) / 1e9 > decoded_at + 2.5, "frames that are not decoded")
             assert State.STALLED not in running.states
             assert not any(isinstance(notice, Silent) for notice in running.notices)
 

@@ -169,7 +169,7 @@ def test_a_time_in_which_all_was_rejected_before_a_kill(
 
 
 @pytest.mark.parametrize("at_once", [1, 6 << 20])
-@pytest.mark.parametrize("ahead", [-1200.0, 1200.0])
+@pytest.mark.parametrize("ahead", [-1200.0, pytest.param(1200.0, marks=pytest.mark.full)])
 def test_the_clock_was_wrong_and_nobody_knew_before_the_kill(
     database: Database,
     take_lease: TakeLease,

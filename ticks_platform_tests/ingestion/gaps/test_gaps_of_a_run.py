@@ -338,6 +338,7 @@ def test_the_gap_of_a_disabled_feed_is_ignored(ingest: Ingest, market: Market, d
     assert rows(database, query) == [("switched_off", "ignored")]
 
 
+@pytest.mark.full
 def test_after_kill_9_coverage_ends_with_the_journal(
     stand_in: StandIn, market: Market, database: Database, tmp_path: Path
 ) -> None:

@@ -338,6 +338,7 @@ def test_the_successor_is_killed_before_it_takes_over(
         check_event_by_event(database, witness())
 
 
+@pytest.mark.full
 def test_the_successor_is_killed_before_it_has_compared_events(
     follow: Follow,
     start: Callable[..., Child],

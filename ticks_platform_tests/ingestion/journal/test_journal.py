@@ -404,7 +404,7 @@ def test_appending_stops_while_syncs_fail(
     assert [group.frames for group in take(journal)] == [[b"before" * 1_000], [b"after"]]
 
 
-def eventually(what: str, seconds: float = 15.0) -> Iterator[None]:
+def eventually(what: str, seconds: float = 60.0) -> Iterator[None]:
     """Yield until `seconds` have passed, then fail."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

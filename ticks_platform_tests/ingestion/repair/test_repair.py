@@ -173,6 +173,7 @@ def test_a_killed_repair_continues(database: Database, database_url: str, tmp_pa
     assert rows(database, "SELECT sum(results)::int FROM ticks_platform.feed_repair") == [(600,)]
 
 
+@pytest.mark.full
 def test_a_repair_killed_between_two_steps_fetches_and_stores_everything_once(
     database: Database, database_url: str, tmp_path: Path, stand_in: StandIn
 ) -> None:

@@ -159,6 +159,7 @@ def test_a_cancelled_trade(database: Database, tmp_path: Path, rest: PolygonRest
     assert unbalanced(database) == []
 
 
+@pytest.mark.full
 def test_a_corrected_trade(database: Database, tmp_path: Path, rest: PolygonRest) -> None:
     """Code 1 has the correct data, code 12 what was wrong."""
     feed = tape(rest)

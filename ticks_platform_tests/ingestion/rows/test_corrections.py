@@ -14,7 +14,7 @@ import pytest
 from ticks_platform.feeds.columns import TickColumns
 from ticks_platform.feeds.events import Correction, Event, OfficialPrice, Tick
 from ticks_platform.feeds.updates import HIGH_LOW, SECONDARY, VOLUME
-from ticks_platform.ingestion import loader
+from ticks_platform.ingestion import audit, loader
 from ticks_platform.ingestion.rows import corrections
 from ticks_platform.ingestion.rows.tables import Rows
 from ticks_platform.timescale.candles import late_ticks
@@ -59,11 +59,13 @@ def corrected(trade_id: str = "1", **fields: Any) -> Correction:
 
 
 @pytest.fixture
-def load(take_lease: TakeLease, make_loader: LoaderOf) -> Load:
-    """Load frames with a new loader, as after a restart."""
+def load(database: Database, take_lease: TakeLease, make_loader: LoaderOf) -> Load:
+    """Load frames with a new loader, as after a restart; no tick differs from what was loaded."""
 
     def run(*frames: bytes) -> None:
         make_loader(take_lease("one"), frames, decode).run()
+        with database.autocommit() as cursor:
+            assert audit.hours(cursor, oldest=True).problems() == []
 
     return run
 

@@ -16,7 +16,7 @@ from massive.exceptions import AuthError
 from ticks_standin import StandIn, StandInSettings
 
 
-def wait_for(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
+def wait_for(condition: Callable[[], Any], timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline

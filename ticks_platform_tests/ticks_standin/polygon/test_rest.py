@@ -33,7 +33,7 @@ def get(stand_in: StandIn, path: str, **headers: str) -> tuple[int, Any]:
     given = headers or {"Authorization": "Bearer demo"}
     try:
         with urllib.request.urlopen(
-            urllib.request.Request(stand_in.http_url + path, headers=given), timeout=5
+            urllib.request.Request(stand_in.http_url + path, headers=given), timeout=60
         ) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:

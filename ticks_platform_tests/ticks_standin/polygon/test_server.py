@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import websocket
 
+from ticks_platform_tests.support.timing import within
 from ticks_standin import StandIn, StandInError, StandInSettings
 
 Connect = Callable[..., Any]
@@ -51,7 +52,7 @@ def test_a_wrong_key_ends_the_connection_without_a_close_frame(connect_polygon: 
 
 
 def test_auth_timeout(connect_polygon: Connect) -> None:
-    with on_command(polygon_auth_timeout_s=0.2) as stand_in:
+    with on_command(polygon_auth_timeout_s=1.0) as stand_in:
         client, prompt = connect_polygon(polygon(stand_in)), connect_polygon(polygon(stand_in)).enter("T.AAPL")
         assert client.hear_statuses() == [("connected", "Connected Successfully")]
         assert client.hear_statuses() == [("auth_timeout", "No authentication request received.")]
@@ -141,10 +142,16 @@ def test_bars_are_those_of_the_trades(connect_polygon: Connect) -> None:
 def test_second_bars_come_by_themselves(connect_polygon: Connect) -> None:
     with on_command() as stand_in:
         client = connect_polygon(polygon(stand_in)).enter("A.AAPL")
-        stand_in.send_exactly(50)
-        bar = client.hear_data(1, "A")[0]
-        assert bar["sym"] == "AAPL"
-        assert 0 <= time.time() * 1_000 - bar["e"] < 1_500
+
+        def age() -> float:
+            stand_in.send_exactly(50)
+            (bar,) = client.hear_data(1, "A")
+            seconds = time.time() - bar["e"] / 1_000
+            assert bar["sym"] == "AAPL"
+            assert seconds >= 0
+            return float(seconds)
+
+        within(1.5, age)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +181,7 @@ def test_slow_consumers_are_told_and_dropped(connect_polygon: Connect) -> None:
     settings = StandInSettings(rate=50_000, slow_consumer_bytes=100_000, record=True)
     with StandIn(settings) as stand_in:
         client = connect_polygon(polygon(stand_in)).enter("T.AAPL")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         # It reads again as soon as it was told: what its system has not taken in two seconds it never gets.
         while b"force_disconnect" not in stand_in.account().connections[0].sent[-1]:
             assert time.monotonic() < deadline

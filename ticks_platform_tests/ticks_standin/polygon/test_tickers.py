@@ -18,7 +18,7 @@ LIST = "/v3/reference/tickers"
 def ask(stand_in: StandIn, path: str) -> tuple[int, Any]:
     given = f"{path}{'&' if '?' in path else '?'}apiKey=demo"
     try:
-        with urllib.request.urlopen(stand_in.http_url + given, timeout=5) as answer:
+        with urllib.request.urlopen(stand_in.http_url + given, timeout=60) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:

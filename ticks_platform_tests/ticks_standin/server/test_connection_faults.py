@@ -64,7 +64,7 @@ def test_mute(connect: Connect) -> None:
         client.socket.settimeout(0.2)
         with pytest.raises(websocket.WebSocketTimeoutException):
             client.hear()
-        client.socket.settimeout(5)
+        client.socket.settimeout(60)
         stand_in.unmute()
         start = time.monotonic()
         client.hear_prices(500)

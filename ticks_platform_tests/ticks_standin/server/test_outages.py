@@ -26,10 +26,10 @@ def says_nothing(client: Any, seconds: float = 0.3) -> None:
     read = partial(client.socket.recv_data, control_frame=True)
     with pytest.raises(websocket.WebSocketTimeoutException):
         list(iter(read, None))
-    client.socket.settimeout(5)
+    client.socket.settimeout(60)
 
 
-def wait_for(condition: Callable[[], Any], timeout_s: float = 5.0) -> None:
+def wait_for(condition: Callable[[], Any], timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline
@@ -249,7 +249,7 @@ def test_gone_for_a_while(connect: Connect) -> None:
         client = connect(stand_in.url())
         client.act("subscribe", "AAPL")
         start = time.monotonic()
-        stand_in.go_away(0.5)
+        stand_in.go_away(1.5)
         assert client.hear_end() is None
 
         def is_back() -> bool:
@@ -260,4 +260,4 @@ def test_gone_for_a_while(connect: Connect) -> None:
 
         assert not is_back()
         wait_for(is_back)
-        assert 0.4 < time.monotonic() - start < 3
+        assert 1.4 < time.monotonic() - start < 4

@@ -26,7 +26,7 @@ def stand_in() -> Any:
         yield made
 
 
-def get(stand_in: StandIn, path: str, timeout_s: float = 5.0) -> tuple[int, Any]:
+def get(stand_in: StandIn, path: str, timeout_s: float = 60.0) -> tuple[int, Any]:
     try:
         with urllib.request.urlopen(stand_in.http_url + path, timeout=timeout_s) as answer:
             return answer.status, json.load(answer)

@@ -14,6 +14,7 @@ import pydantic
 import pytest
 import websocket
 
+from ticks_platform_tests.support.timing import between
 from ticks_standin import StandIn, StandInError, StandInSettings
 
 Connect = Callable[..., Any]
@@ -24,7 +25,7 @@ def on_command(**settings: Any) -> StandIn:
 
 
 def get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return json.load(answer)
 
 
@@ -164,7 +165,7 @@ def test_a_client_that_leaves_too_much_unread_is_dropped(connect: Connect) -> No
     with StandIn(StandInSettings(rate=50_000, slow_consumer_bytes=100_000, record=True)) as stand_in:
         client = connect(stand_in.url())
         client.act("subscribe", "AAPL")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while (account := stand_in.account().connections[0]).ending is None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -195,11 +196,18 @@ def test_rate_is_held(connect: Connect, rate: int, count: int) -> None:
     with StandIn(StandInSettings(rate=rate)) as stand_in:
         client = connect(stand_in.url())
         client.act("subscribe", "AAPL,MSFT,EUR/USD")
-        start = time.monotonic()
-        events = client.hear_prices(count)
-        assert 0.9 < (time.monotonic() - start) / (count / rate) < 1.5
-        now = time.time()
-        assert all(isinstance(event["timestamp"], int) and now - 3 <= event["timestamp"] <= now for event in events)
+
+        def ratio() -> float:
+            start, begin = time.monotonic(), time.time()
+            events = client.hear_prices(count)
+            took = time.monotonic() - start
+            now = time.time()
+            assert all(isinstance(event["timestamp"], int) for event in events)
+            # In whole seconds; what was sent before the last try ended may have been read by this one.
+            assert all(begin - 3 <= event["timestamp"] <= now for event in events)
+            return took / (count / rate)
+
+        between(0.9, 1.5, ratio)
 
 
 def test_unsubscribed_symbols_stop(connect: Connect) -> None:
@@ -223,17 +231,18 @@ def test_one_connection_too_many_drops_the_oldest_of_its_key(connect: Connect) -
 
 
 def test_idle_connections_are_dropped(connect: Connect) -> None:
-    with on_command(idle_timeout_s=0.4) as stand_in:
+    with on_command(idle_timeout_s=1.0) as stand_in:
         silent, lively = connect(stand_in.url()), connect(stand_in.url())
         start = time.monotonic()
-        for _ in range(8):
+        while stand_in.account().connections[0].ending is None:
             with contextlib.suppress(OSError):
                 silent.socket.ping()
-            lively.act("heartbeat")
+            assert lively.act("heartbeat")["status"] == "ok"
+            assert time.monotonic() - start < 60
             time.sleep(0.1)
+        assert time.monotonic() - start > 1.0
         assert silent.hear_end() is None
         assert lively.act("heartbeat")["status"] == "ok"
-        assert time.monotonic() - start > 0.4
         assert [connection.ending for connection in stand_in.account().connections] == ["aborted", None]
 
 
@@ -266,7 +275,7 @@ def test_account_tells_how_connections_ended(connect: Connect) -> None:
         vanishing.act("subscribe", "AAPL")
         polite.socket.close()
         vanishing.socket.sock.close()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while None in (endings := [connection.ending for connection in stand_in.account().connections]):
             assert time.monotonic() < deadline
             time.sleep(0.005)

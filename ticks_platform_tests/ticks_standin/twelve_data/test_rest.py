@@ -34,7 +34,7 @@ def ask(stand_in: StandIn, path: str, key: str = "demo", **headers: str) -> tupl
     """Status, body and headers; without a key in the query if that is empty."""
     url = stand_in.http_url + path + (f"&apikey={key}" if key else "")
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as answer:
             return answer.status, json.load(answer), dict(answer.headers)
     except urllib.error.HTTPError as error:
         with error:

@@ -126,7 +126,12 @@ def test_four_prices_or_none(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("every", "view"), [("1 minute", "one_minute_candle"), ("1 hour", "one_hour_candle"), ("1 day", "one_day_candle")]
+    ("every", "view"),
+    [
+        ("1 minute", "one_minute_candle"),
+        pytest.param("1 hour", "one_hour_candle", marks=pytest.mark.full),
+        ("1 day", "one_day_candle"),
+    ],
 )
 def test_with_everything_known_they_are_the_candles(database: Database, every: str, view: str) -> None:
     """Also in a session whose clocks change that day."""

@@ -22,7 +22,7 @@ from ticks_platform_tests.conftest import make_policies
 
 NANOSECONDS = 1_000_000_000
 ROUNDS = int(os.environ.get("TICKS_CANDLE_ROUNDS", "7"))
-"""Each of as many seeds; 7 take seconds."""
+"""Each of as many seeds; the first two are part of `make test`."""
 SEEDS_A_ROUND = 50
 LEVELS = {"minute": ONE_MINUTE, "hour": ONE_HOUR, "day": ONE_DAY}
 TODAY = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -242,14 +242,16 @@ def refresh_something(database: Database, seeded: random.Random, begin: datetime
         catch_up(database)
 
 
-def test_candles_are_those_of_the_ticks_whatever_the_order_of_arrival(loaded: Database) -> None:
+@pytest.mark.parametrize(
+    "number", [pytest.param(number, marks=pytest.mark.full if number > 1 else ()) for number in range(ROUNDS)]
+)
+def test_candles_are_those_of_the_ticks_whatever_the_order_of_arrival(loaded: Database, number: int) -> None:
     """Each seed is a symbol; those of one round share two days, and the refreshes in between."""
-    for number in range(ROUNDS):
-        seeded = random.Random(-1 - number)
-        begin = TODAY - timedelta(days=3 * number + 5)
-        seeds = range(number * SEEDS_A_ROUND, (number + 1) * SEEDS_A_ROUND)
-        for batches in itertools.zip_longest(*(arrivals(seed, begin) for seed in seeds), fillvalue=[]):
-            load(loaded, list(itertools.chain(*batches)))
-            refresh_something(loaded, seeded, begin)
-        catch_up(loaded)
-        assert differing(loaded, begin, begin + timedelta(days=2)) == [], f"seeds {seeds}, each the symbol of its name"
+    seeded = random.Random(-1 - number)
+    begin = TODAY - timedelta(days=3 * number + 5)
+    seeds = range(number * SEEDS_A_ROUND, (number + 1) * SEEDS_A_ROUND)
+    for batches in itertools.zip_longest(*(arrivals(seed, begin) for seed in seeds), fillvalue=[]):
+        load(loaded, list(itertools.chain(*batches)))
+        refresh_something(loaded, seeded, begin)
+    catch_up(loaded)
+    assert differing(loaded, begin, begin + timedelta(days=2)) == [], f"seeds {seeds}, each the symbol of its name"
