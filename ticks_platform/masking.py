@@ -5,7 +5,8 @@ libpq's (``PGPASSWORD``, its password and service files), a webhook, or a variab
 from the environment when text is masked, so that none is kept here for longer than needed.
 
 `install` covers log records, warnings and tracebacks. Errors of the platform mask themselves (`errors`), as do texts on
-their way into the database (`timescale.database.storable`). The journal keeps frames as received, and is its owner's alone.
+their way into the database (`timescale.database.storable`). The journal keeps frames as received, and is its owner's
+alone.
 """
 
 from __future__ import annotations
