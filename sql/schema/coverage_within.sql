@@ -1,5 +1,6 @@
--- When a symbol was received, of a time, whatever else there is of years: coverage that begins in it, of the 32 before that which reaches
--- into it, and what lasts. Owners and connections overlap for moments, so the one before would not do.
+-- When a symbol was received, of a time, whatever else there is of years: coverage that begins in it, that reaches into it from the day
+-- before, that reaches into it from longer ago, of which there is little, and what lasts. Owners and connections overlap, so the one before
+-- would not do.
 -- With a body that is parsed, it needs no search_path of its own, and becomes a part of the query that calls it.
 CREATE OR REPLACE FUNCTION ticks_platform.coverage_within(
     of_feed text, of_symbol text, begins timestamptz, ends timestamptz
@@ -11,14 +12,15 @@ BEGIN ATOMIC
     WHERE coverage.feed = of_feed AND coverage.symbol = of_symbol AND coverage.begins_at >= begins AND coverage.begins_at < ends
     UNION ALL
     SELECT coverage.begins_at, coverage.ends_at
-    FROM (
-        SELECT before.*
-        FROM ticks_platform.feed_coverage AS before
-        WHERE before.feed = of_feed AND before.symbol = of_symbol AND before.begins_at < begins
-        ORDER BY before.begins_at DESC
-        LIMIT 32
-    ) AS coverage
-    WHERE coverage.ends_at > begins
+    FROM ticks_platform.feed_coverage AS coverage
+    WHERE coverage.feed = of_feed AND coverage.symbol = of_symbol AND coverage.begins_at >= begins - INTERVAL '24 hours'
+        AND coverage.begins_at < begins AND coverage.ends_at > begins
+    UNION ALL
+    SELECT coverage.begins_at, coverage.ends_at
+    FROM ticks_platform.feed_coverage AS coverage
+    -- As the index has it that finds what is long.
+    WHERE coverage.feed = of_feed AND coverage.symbol = of_symbol AND coverage.ends_at - coverage.begins_at > INTERVAL '24 hours'
+        AND coverage.ends_at > begins AND coverage.begins_at < begins - INTERVAL '24 hours'
     UNION ALL
     SELECT coverage.begins_at, coverage.ends_at
     FROM ticks_platform.feed_coverage AS coverage

@@ -44,6 +44,10 @@ $$;
 -- Finds what ends after a moment, or has not ended.
 CREATE INDEX IF NOT EXISTS feed_coverage_ends_at_idx ON ticks_platform.feed_coverage (feed, symbol, coalesce(ends_at, 'infinity'));
 
+-- Finds what began long before a moment and reaches beyond it.
+CREATE INDEX IF NOT EXISTS feed_coverage_long_idx ON ticks_platform.feed_coverage (feed, symbol, ends_at)
+    WHERE ends_at - begins_at > INTERVAL '24 hours';
+
 CREATE INDEX IF NOT EXISTS feed_coverage_not_computed_idx ON ticks_platform.feed_coverage (feed) WHERE NOT computed;
 
 -- Coverage whose end may still change.

@@ -187,10 +187,19 @@ def test_wrong_settings_fail_the_location(repository_root: Path, project: Path) 
     assert "feeds.stocks.provider: " in built.stdout
 
 
+def test_jobs_of_people_are_told_apart_from_what_runs_by_itself(platform: dg.Definitions) -> None:
+    repository = platform.get_repository_def()
+    for name in JOBS:
+        job = repository.get_job(name)
+        by_itself = "aunched by" in (job.description or "") or name == "ingest"
+        assert (job.tags.get("for") == "operators") is not by_itself, name
+
+
 def test_what_there_is(platform: dg.Definitions) -> None:
     repository = platform.get_repository_def()
     assert set(repository.job_names) == JOBS | {"__ASSET_JOB"}
     assert {sensor.name for sensor in repository.sensor_defs} == {
+        "keep_daily_results",
         "platform_supervisor",
         "repair_gaps",
         "report_newest",

@@ -63,7 +63,8 @@ def catch_up() -> dg.Definitions:
         tags=MAX_RUNTIME,
         description=(
             "Refreshes exactly those closed hours and days whose ticks came too late for the windows of the refresh "
-            "policies, however old they are, as after an outage of the database; and says which."
+            "policies, however old they are, as after an outage of the database; and says which. Launched by "
+            "its schedule."
         ),
     )
     def job() -> None:

@@ -57,7 +57,10 @@ bring_up = dg.define_asset_job(
     selection=BROUGHT_UP.without_checks(),
     executor_def=one_process,
     tags=MAX_RUNTIME,
-    description="Creates whatever is missing in the database: hypertable, candles, policies. Changes nothing else.",
+    description=(
+        "Creates whatever is missing in the database: hypertable, candles, policies. Changes nothing else. Launched by "
+        "the sensor platform_supervisor."
+    ),
 )
 
 
@@ -105,7 +108,11 @@ def scheduled_job(
     `first` is called before a launch.
     """
     job = dg.define_asset_job(
-        name, selection=selection, executor_def=one_process, tags=MAX_RUNTIME, description=description
+        name,
+        selection=selection,
+        executor_def=one_process,
+        tags=MAX_RUNTIME,
+        description=f"{description} Launched by its schedule.",
     )
 
     @dg.schedule(

@@ -55,7 +55,8 @@ def purging(platform: dg.Definitions) -> dg.Definitions:
         tags={**MAX_RUNTIME, **HOUSEKEEPING},
         description=(
             "Purges Dagster's own history as dagster_history in policies.yaml says: finished runs with their logs and "
-            "files, and older reports and check results. Ticks, candles and gaps are in the database and stay."
+            "files, and older reports and check results. Ticks, candles and gaps are in the database and stay. "
+            "Launched by its schedule."
         ),
     )
     def job() -> None:

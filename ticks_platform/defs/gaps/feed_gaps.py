@@ -75,8 +75,10 @@ def keep_gaps() -> dg.Definitions:
     return scheduled_job(
         "keep_gaps",
         "*/15 * * * *",
-        dg.AssetSelection.assets("feed_gaps").without_checks(),
-        description="Brings the table of gaps up to date and draws it.",
+        # With its check, whose result would be of what was before. By name: a project may have checks of its own.
+        dg.AssetSelection.assets("feed_gaps").without_checks()
+        | dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("feed_gaps"), "gaps_are_closed")),
+        description="Brings the table of gaps up to date, draws it, and checks whether gaps are open.",
         schedule_description="Every quarter of an hour, brings the table of gaps up to date and draws it.",
     )
 

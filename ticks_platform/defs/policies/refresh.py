@@ -47,7 +47,10 @@ def refresh_candles() -> dg.Definitions:
         selection=POLICY_ASSETS,
         executor_def=one_process,
         tags=MAX_RUNTIME,
-        description="Runs the policies; for databases without a scheduler of their own.",
+        description=(
+            "Runs the policies; for databases without a scheduler of their own. Launched by its schedule, where a "
+            "refresh without a run will not do."
+        ),
     )
 
     @dg.schedule(

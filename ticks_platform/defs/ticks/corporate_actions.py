@@ -114,7 +114,7 @@ def follow_corporate_actions() -> dg.Definitions:
     """The job `follow_corporate_actions` and its schedule."""
     return scheduled_job(
         "follow_corporate_actions",
-        "10 2-22/4 * * *",
+        "10 */4 * * *",
         dg.AssetSelection.assets("corporate_actions"),
         description="Asks the providers for splits and dividends of the symbols that were not asked for today.",
         schedule_description=(

@@ -126,7 +126,10 @@ def keep_instruments() -> dg.Definitions:
         selection=dg.AssetSelection.assets("instrument_reference", "instrument"),
         executor_def=one_process,
         tags=MAX_RUNTIME,
-        description="Brings the table of instruments up to date with feeds.yaml and the providers' reference data.",
+        description=(
+            "Brings the table of instruments up to date with feeds.yaml and the providers' reference data. Launched by "
+            "its schedule."
+        ),
     )
 
     @dg.schedule(

@@ -99,7 +99,7 @@ def test_off_by_default(load: Callable[[], dg.Definitions]) -> None:
     assert not troubles.alert_troubles().sensors
     assert not posting.resources().resources
     names = {sensor.name for sensor in load().get_repository_def().sensor_defs}
-    assert names == {"platform_supervisor", "repair_gaps", "report_newest", "true_up_days"}
+    assert names == {"keep_daily_results", "platform_supervisor", "repair_gaps", "report_newest", "true_up_days"}
 
 
 def test_on_by_the_variable(load: Callable[[], dg.Definitions], receiver: Receiver) -> None:
