@@ -25,7 +25,7 @@ def test_what_a_signal_asks_for_may_need_a_lock_that_the_interrupted_thread_hold
         for _ in range(2):
             with lock:
                 signal.raise_signal(signal.SIGUSR1)
-            assert done.wait(10)
+            assert done.wait(60)
             done.clear()
     finally:
         signal.signal(signal.SIGUSR1, before)
@@ -47,7 +47,7 @@ def test_what_fails_is_logged_and_asked_for_again_by_the_next_signal(caplog: pyt
         signals.call_on(stop, signal.SIGUSR1)
         signal.raise_signal(signal.SIGUSR1)
         signal.raise_signal(signal.SIGUSR1)
-        assert done.wait(10)
+        assert done.wait(60)
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert "the first time" in caplog.text

@@ -103,7 +103,7 @@ def test_a_failure_is_shown_though_no_other_line_follows() -> None:
     assert found == shown(FAILURE)
     os.write(writing, b"the last words")
     os.close(writing)
-    thread.join(10)
+    thread.join(60)
     assert found[-1] == "the last words"
 
 
@@ -129,5 +129,5 @@ def test_dagster_is_read_on_though_nobody_can_see_it(error: Exception) -> None:
         thread.join(0.05)
     os.write(writing, b"seen\n")
     os.close(writing)
-    thread.join(10)
+    thread.join(60)
     assert found == ["failed", "seen"]

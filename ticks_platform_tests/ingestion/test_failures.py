@@ -61,13 +61,13 @@ def run_until(loader: Loader, condition: Callable[[], object]) -> None:
     thread = threading.Thread(target=loader.run)
     thread.start()
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < deadline, loader.trouble
             thread.join(0.02)
     finally:
         loader.abandon()
-        thread.join(20)
+        thread.join(60)
     assert not thread.is_alive()
 
 
@@ -260,10 +260,10 @@ def test_a_statement_without_an_answer_is_told_while_it_has_none(
     with database.transaction() as cursor:
         cursor.execute("LOCK TABLE stocks_real_time")
         thread.start()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while "no answer" not in caplog.text and time.monotonic() < deadline:
             thread.join(0.02)
         assert "no answer for" in (loader.trouble or "")
-    thread.join(20)
+    thread.join(60)
     assert loader.trouble is None
     assert loader.metrics.loaded == 1

@@ -29,7 +29,7 @@ def test_a_halt_of_a_run(database: Database, stand_in: StandIn, tmp_path: Path) 
     with Ingestion(feed=feed, connector=connector, database=database, owner="test", journal_file=path) as ingestion:
 
         def await_loaded(events: int) -> None:
-            deadline = time.monotonic() + 15
+            deadline = time.monotonic() + 60
             while ingestion.progress().loaded < events:
                 assert time.monotonic() < deadline, ingestion.progress()
                 ingestion.wait(0.02)

@@ -228,7 +228,7 @@ def test_database_errors_are_retried(database: Database, take_lease: TakeLease, 
     thread = threading.Thread(target=loader.run)
     thread.start()
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while loader.trouble is None and time.monotonic() < deadline:
             thread.join(0.02)
         assert loader.trouble is not None
@@ -264,7 +264,7 @@ def test_abandoning_ends_a_loader_that_cannot_commit(take_lease: TakeLease, make
     while loader.trouble is None:
         thread.join(0.02)
     loader.abandon()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert loader.metrics.loaded == 0
 
@@ -322,7 +322,7 @@ def test_a_takeover_waits_for_the_old_owners_commit(
         new_owner.join(0.2)
         assert not taken
         connection.commit()
-    new_owner.join(10)
+    new_owner.join(60)
     connection.close()
     assert taken[0].position == 77
 
@@ -463,7 +463,7 @@ def test_a_loader_that_executes_a_statement_is_active(database: Database, server
         assert not leases.loader_is_active(asking, "test")
         thread = threading.Thread(target=cursor.execute, args=("SELECT pg_sleep(1)",))
         thread.start()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while not leases.loader_is_active(asking, "test"):
             assert time.monotonic() < deadline
         thread.join()

@@ -116,7 +116,7 @@ def test_disabling_the_feed_ends_it_with_everything_stored(
         stand_in.send_exactly(50, timeout_s=60)
         with database.transaction() as cursor:
             switch.set_enabled(cursor, feed="test", provider="twelve_data", synthetic=True, enabled=False)
-        assert ingestion.wait(10), "it ends by itself"
+        assert ingestion.wait(60), "it ends by itself"
     assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(50,)]
 
 
@@ -127,7 +127,7 @@ def test_the_newest_owner_takes_over(
         stand_in.wait_until_subscribed("AAPL", timeout_s=60)
         take_lease("new")
         with pytest.raises(LeaseLostError):
-            old.wait(10)
+            old.wait(60)
 
 
 def test_a_refused_key_ends_it_with_the_reason(
@@ -139,7 +139,7 @@ def test_a_refused_key_ends_it_with_the_reason(
         ingest(feed, stand_in, database) as ingestion,
         pytest.raises(FeedRefusedError, match="API key"),
     ):
-        ingestion.wait(15)
+        ingestion.wait(60)
     assert ingestion.progress().state is State.REFUSED
     assert "refused the API key" in (ingestion.progress().trouble or "")
     assert rows(database, "SELECT count(*) FROM ticks_platform.feed_session WHERE state = 'refused'") == [(1,)]
@@ -151,7 +151,7 @@ def test_it_does_not_mix_synthetic_and_live_ticks(
     with database.transaction() as cursor:
         switch.set_enabled(cursor, feed="stocks", provider="twelve_data", synthetic=False, enabled=True)
     with ingest(feed, stand_in, database) as ingestion, pytest.raises(MixedDatabaseError, match="stocks"):
-        ingestion.wait(15)
+        ingestion.wait(60)
 
 
 def test_it_waits_for_an_unavailable_database(ingest: Ingest, feed: FeedSettings, stand_in: StandIn) -> None:

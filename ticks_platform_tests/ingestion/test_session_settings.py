@@ -167,7 +167,7 @@ def test_pgbouncer_in_transaction_mode(
     process = subprocess.Popen([program, "-u", "nobody", str(settings)], stderr=subprocess.DEVNULL)
     pooled = Database(f"postgresql://{server.username}@127.0.0.1:{port}/{name}")
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while socket.socket().connect_ex(("127.0.0.1", port)):
             assert time.monotonic() < deadline
             time.sleep(0.05)

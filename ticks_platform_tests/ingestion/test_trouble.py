@@ -86,7 +86,7 @@ def test_a_stop_while_the_disk_is_full_reports_lost_frames(
         stand_in.send_exactly(5_000, timeout_s=60)
         wait_until("the trouble is reported", lambda: ingestion.progress().trouble)
     with pytest.raises(JournalUnavailableError, match="received frames are lost"):
-        ingestion.wait(10)
+        ingestion.wait(60)
     assert "are lost" in caplog.text
     lost = rows(database, "SELECT detail FROM ticks_platform.feed_session WHERE detail LIKE '%are lost%'")
     frames = sum(int(detail.partition(" ")[0]) for (detail,) in lost)
@@ -108,7 +108,7 @@ def test_a_damaged_journal_ends_the_run_and_the_next_run_creates_another(
     journal_id = fill(path, feed)
     damage_group(path, 2)
     with begin() as ingestion, pytest.raises(JournalDamagedError, match="replay"):
-        ingestion.wait(20)
+        ingestion.wait(60)
     (aside,) = path.parent.glob("stream.damaged-*.sqlite3")
     assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(12,)], "the frames before the damage are loaded"
     with begin() as ingestion:
@@ -163,7 +163,7 @@ def running(
     wait_until("the commit fails", lambda: loading.trouble)
     yield loading, failures
     loading.abandon()
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive()
 
 

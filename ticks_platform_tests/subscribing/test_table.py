@@ -209,7 +209,7 @@ def test_what_the_subscriber_raises_ends_the_subscription(database: Database) ->
     with subscribe("stocks_real_time", fail, database=database) as subscription:
         insert_ticks(database, (now(), "AAPL", 1.0), (now(), "AAPL", 2.0))
         with pytest.raises(psycopg2.OperationalError, match="of mine"):
-            subscription.wait(10)
+            subscription.wait(60)
     assert len(calls.changes) == 1
 
 
@@ -238,4 +238,4 @@ def test_a_table_that_is_dropped_ends_the_subscription(database: Database) -> No
     with database.transaction() as cursor:
         cursor.execute("DROP TABLE stock_quotes")
     with pytest.raises(psycopg2.errors.UndefinedTable):
-        subscription.wait(10)
+        subscription.wait(60)

@@ -44,7 +44,7 @@ def test_a_newer_journal_is_not_appended_to(newer_journal: Path) -> None:
         Ingestion(feed=feed, connector=connector, database=database, owner="old run") as ingestion,
         pytest.raises(JournalError, match=r"stocks\.2\.sqlite3 was written by a newer version.*layout 99.*update"),
     ):
-        ingestion.wait(10)
+        ingestion.wait(60)
     assert newer_journal.read_bytes() == before
 
 

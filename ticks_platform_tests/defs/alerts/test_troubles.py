@@ -179,7 +179,7 @@ def test_a_refused_feed(operator: Operator, database: Database, monkeypatch: pyt
     ):
         wait_until(lambda: ingestion.progress().state.value == "refused", "it is refused", 20)
         with pytest.raises(Exception, match="refused the API key"):
-            ingestion.wait(20)
+            ingestion.wait(60)
     assert "refused the API key" in operator.becomes(f"{RED} feed stocks: refused")
     assert operator.told(after=61.0) == []
     with streaming(operator, database):

@@ -183,7 +183,9 @@ def test_run_that_beats_is_left_alone(up: Supervisor, database: Database, take_l
         assert answer.skip_message == "stocks: streaming; crypto: streaming"
 
 
-@pytest.mark.parametrize("status", ["QUEUED", "NOT_STARTED", "STARTING"])
+@pytest.mark.parametrize(
+    "status", ["QUEUED", *(pytest.param(status, marks=pytest.mark.full) for status in ("NOT_STARTED", "STARTING"))]
+)
 def test_run_on_its_way_is_waited_for(up: Supervisor, status: str) -> None:
     """Run monitoring fails those that never start."""
     job = up.platform.resolve_job_def("ingest")

@@ -133,7 +133,7 @@ def test_a_full_journal_blocks_the_reader_until_there_is_space(path: Path) -> No
     assert not through.wait(0.1)
     take(journal)
     journal.trim(10)
-    assert through.wait(5)
+    assert through.wait(60)
     reader.join()
     assert [group.frames for group in take(journal)] == [[b"next"]]
     journal.close()
@@ -145,7 +145,7 @@ def test_frames_that_were_read_are_appended_when_a_full_journal_closes(path: Pat
     reader = threading.Thread(target=lambda: journal.append(frames(b"b"), epoch=1))
     reader.start()
     journal.begin_stop()
-    reader.join(5)
+    reader.join(60)
     journal.stop_appending()
     assert not reader.is_alive()
     assert not journal.drained
