@@ -98,7 +98,8 @@ class Deployment(NamedTuple):
             times = stored.get((event.symbol, event.decoded()["i"]), 0)
             at = datetime.fromtimestamp(event.made_ms / 1e3, timezone.utc)
             known = any(
-                symbol == event.symbol and first - TOLERANCE <= at <= last + TOLERANCE for symbol, first, last in gaps
+                symbol == event.symbol and first <= at + TOLERANCE and at - TOLERANCE <= last
+                for symbol, first, last in gaps
             )
             if times > 1 or (times == 0 and not known):
                 problems.append(f"{event.name} {at:%H:%M:%S.%f}: stored {times} times, sent on {event.sent_on}")

@@ -21,8 +21,8 @@ from ticks_platform_tests.faults.ingester import FEED, TAKEN_OVER, Order, marker
 from ticks_platform_tests.faults.processes import PATIENCE, CampaignError, Ingester, wait_until
 from ticks_standin import ConnectionAccount, RawFrame, StandIn, StandInError, StandInSettings
 
-BUDGET_MEGABYTES = 2
-"""Limit of the journal: small, so that it is full soon if the database is unavailable."""
+BUDGET_MEGABYTES = 4
+"""Limit of the journal: small, so that it is full soon if the database is unavailable, but with room for a huge frame."""
 
 
 class Written(NamedTuple):
