@@ -22,7 +22,7 @@ from ticks_platform_tests.faults.processes import PATIENCE, CampaignError, Inges
 from ticks_standin import ConnectionAccount, RawFrame, StandIn, StandInError, StandInSettings
 
 BUDGET_MEGABYTES = 4
-"""Limit of the journal: small, so that it is full soon if the database is unavailable, but with room for a huge frame."""
+"""Limit of the journal: small, so that it is full soon without the database, but with room for a huge frame."""
 
 
 class Written(NamedTuple):
