@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 import time
@@ -14,6 +15,7 @@ import pytest
 from ticks_platform.feeds.events import Bar, Control, Event, Quote, Rejected, Tick, TradingHalt
 from ticks_platform.feeds.polygon import events as polygon_events
 from ticks_platform.feeds.polygon.events import decode, decode_many
+from ticks_platform_tests.support.timing import between
 
 MS = 1_000_000
 AT = 1_536_036_818_784
@@ -494,12 +496,15 @@ def test_speed() -> None:
             decode_one(each)
         return time.perf_counter() - begin
 
-    # Alternating, so that other load slows both.
-    rounds = [(seconds(decode), seconds(json.loads)) for _ in range(150)]
-    ours, theirs = (min(times) for times in zip(*rounds, strict=True))
-    print(f"{30 * len(frames) / ours / 1e6:.2f} M events/s; {theirs / ours:.1f} times as fast as json.loads")
+    def times_as_fast() -> float:
+        # Alternating, so that other load slows both.
+        rounds = [(seconds(decode), seconds(json.loads)) for _ in range(150)]
+        ours, theirs = (min(times) for times in zip(*rounds, strict=True))
+        print(f"{30 * len(frames) / ours / 1e6:.2f} M events/s; {theirs / ours:.1f} times as fast as json.loads")
+        return theirs / ours
+
     # On an idle machine it is 1.1, at 0.64 million events per second; reading the conditions costs a quarter of it.
-    assert theirs / ours > 0.9
+    between(0.9, math.inf, times_as_fast)
 
 
 def test_halts_of_stocks() -> None:
