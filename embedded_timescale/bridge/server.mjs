@@ -86,12 +86,13 @@ export class Server {
   }
 
   #describe() {
-    const clients = [...this.clients.values()].filter((client) => !client.isControl).length;
+    const clients = [...this.clients.values()].filter((client) => !client.isControl);
     return {
       pid: process.pid,
       version: this.version,
-      clients,
-      waiting: this.turns.waitingCount,
+      clients: clients.length,
+      // Not the checkpointer, which waits for turns too.
+      waiting: clients.filter((client) => this.turns.isWaiting(client)).length,
       started_at: this.#startedAt.toISOString(),
       tcp_port: this.#tcpPort,
     };

@@ -16,8 +16,8 @@ export class Turns {
     if (maxWaitSeconds > 0) setInterval(() => this.#refuseOverdue(maxWaitSeconds * 1000), 250).unref();
   }
 
-  get waitingCount() {
-    return this.#waiting.length;
+  isWaiting(client) {
+    return this.#waiting.some((entry) => entry.client === client);
   }
 
   async acquire(client) {
