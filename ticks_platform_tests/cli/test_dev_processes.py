@@ -25,7 +25,7 @@ command = ["/bin/sh", "-c", sys.argv[2]]
 run(command, folder, None, live=Live(), ready=Ready("", 0, lambda _: "ready"), stop=Stop(), condenser=Condenser())
 """
 
-# One of them has left its parent, as runs and code servers do, and one does not heed an interrupt.
+# One of them has left its parent, as runs and code servers do, and one ignores an interrupt.
 COMMAND = "(sh -c 'trap \"\" INT; echo $$ > one; while :; do sleep 0.1; done' &); echo $$ > two; sleep 600"
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from ticks_platform_tests.support.timing import between
+from ticks_platform_tests.ticks_standin.rates import share_of_rate
 from ticks_standin import StandIn, StandInError, StandInProcess, StandInSettings
 
 Connect = Callable[..., Any]
@@ -55,15 +56,7 @@ def test_high_rate_is_held_over_one_connection(connect: Connect) -> None:
     with StandInProcess(StandInSettings(rate=20_000, accept_any_symbol=True)) as child:
         client = connect(child.url())
         client.act("subscribe", ",".join(f"S{number:04d}" for number in range(1_500)))
-
-        def ratio() -> float:
-            start, before = time.monotonic(), child.account().price_events
-            while time.monotonic() - start < 1.0:
-                client.socket.sock.recv(1 << 20)
-            sent = child.account().price_events - before
-            return sent / (20_000 * (time.monotonic() - start))
-
-        between(0.85, 1.15, ratio)
+        between(0.85, 1.15, lambda: share_of_rate(child, client, 20_000))
 
 
 def test_close_ends_it() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from ticks_platform_tests.support.timing import between
+from ticks_platform_tests.ticks_standin.rates import share_of_rate
 from ticks_standin import StandIn, StandInError, StandInProcess, StandInSettings, StreamFaults
 from ticks_standin.polygon.tape import Tape
 
@@ -112,13 +112,5 @@ def test_nobody_wants_it() -> None:
 def test_rate_is_held_in_a_process_of_its_own(connect_polygon: Connect) -> None:
     with StandInProcess(StandInSettings(rate=0, load_rate=20_000)) as child:
         client = connect_polygon(child.url("polygon")).enter("T.*")
-
-        def ratio() -> float:
-            start, before = time.monotonic(), child.account().price_events
-            while time.monotonic() - start < 1.0:
-                client.socket.sock.recv(1 << 20)
-            sent = child.account().price_events - before
-            return sent / (20_000 * (time.monotonic() - start))
-
-        between(0.8, 1.2, ratio)
+        between(0.8, 1.2, lambda: share_of_rate(child, client, 20_000))
         child.load(0)
