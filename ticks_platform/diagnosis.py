@@ -365,7 +365,7 @@ def _try_connection(settings: PlatformSettings, feed: FeedSettings) -> Finding:
 
 
 def _ports(settings: PlatformSettings | None, ui_port: int, busy: set[str]) -> Iterator[Finding]:
-    running = _running_dev()
+    running = running_dev()
     ports = []
     if running is None:
         ports.append((ui_port, "web UI", "is another program's: end it, or choose another one with --port"))
@@ -386,7 +386,7 @@ def _ports(settings: PlatformSettings | None, ui_port: int, busy: set[str]) -> I
             yield Finding(Level.OK, "port", f"{port} ({use}) is free")
 
 
-def _running_dev() -> str | None:
+def running_dev() -> str | None:
     """Process and address of the `ticks dev` of this project; None if it does not run."""
     try:
         with dev_lock_path().open(encoding="utf-8") as file:

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from pathlib import Path
 
 import click
 
@@ -16,7 +17,8 @@ from ticks_platform.backoff import Backoff
 from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import project
 from ticks_platform.errors import ActionRequiredError, RetryableError
-from ticks_platform.feeds.settings import load_settings
+from ticks_platform.feeds.settings import PlatformSettings, load_settings
+from ticks_platform.feeds.settings_watch import SettingsWatch
 from ticks_platform.ingestion import lease
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.run import Ingestion, Progress
@@ -32,6 +34,9 @@ ALIVE_WITHIN = 30.0
 
 REPORT_INTERVAL = 60.0
 """Seconds between lines of progress; the first comes after ten."""
+
+LOOK_INTERVAL = 5.0
+"""Seconds between looks at whether feeds.yaml has changed."""
 
 
 @click.command()
@@ -56,7 +61,8 @@ def ingest(context: click.Context, feed: str, take_over: bool, quiet: bool) -> N
     logging.basicConfig(
         level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
-    settings = load_settings(project() / "feeds.yaml")
+    file = project() / "feeds.yaml"
+    settings = load_settings(file)
     chosen = settings.feed(feed)
     database = Database.from_environment()
     stopping = threading.Event()
@@ -74,7 +80,7 @@ def ingest(context: click.Context, feed: str, take_over: bool, quiet: bool) -> N
             follow=take_over,
         )
         with ingestion:
-            _wait(ingestion, stopping)
+            _wait(ingestion, stopping, _Settings(file, settings, ingestion))
         ingestion.wait(0)
     except LeaseLostError as error:
         echo(f"ticks: {error}", err=True)
@@ -118,9 +124,43 @@ def _prepare(database: Database, feed: str, stopping: threading.Event) -> str | 
     return None
 
 
-def _wait(ingestion: Ingestion, stopping: threading.Event) -> None:
-    report_at = time.monotonic() + 10.0
+class _Settings:
+    """What feeds.yaml says of the feed while it is streamed: other symbols are adopted, all else is told."""
+
+    def __init__(self, file: Path, settings: PlatformSettings, ingestion: Ingestion) -> None:
+        self._ingestion = ingestion
+        self._used = settings.only(ingestion.feed.name)
+        self._told = self._used
+        meanwhile = f"Feed {ingestion.feed.name} continues with the settings that it has."
+        self._watch = SettingsWatch(file, logging.log, meanwhile=meanwhile)
+
+    def look(self) -> None:
+        """Look at the file again."""
+        read, feed = self._watch.read(), self._ingestion.feed.name
+        if read is None:
+            return
+        current = read.only(feed)
+        if current is None or self._used is None:
+            text = "it is no longer in feeds.yaml, and continues until this process is stopped"
+        elif current.stand_in != self._used.stand_in or not self._used.feeds[0].only_symbols_differ(current.feeds[0]):
+            text = "other settings than its symbols have changed in feeds.yaml; start this process again to use them"
+        elif current.feeds != self._used.feeds:
+            self._ingestion.apply_settings(current.feeds[0])
+            self._used = current
+            text = "its symbols have changed in feeds.yaml"
+        else:
+            text = None
+        if current != self._told and text is not None:
+            logging.warning("feed %s: %s", feed, text)
+        self._told = current
+
+
+def _wait(ingestion: Ingestion, stopping: threading.Event, settings: _Settings) -> None:
+    report_at, look_at = time.monotonic() + 10.0, time.monotonic() + LOOK_INTERVAL
     while not stopping.is_set() and not ingestion.wait(0.25):
+        if time.monotonic() >= look_at:
+            look_at = time.monotonic() + LOOK_INTERVAL
+            settings.look()
         if time.monotonic() >= report_at:
             report_at = time.monotonic() + REPORT_INTERVAL
             logging.info("feed %s: %s", ingestion.feed.name, _line(ingestion.progress()))

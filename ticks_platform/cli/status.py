@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ticks_platform import diagnosis
 from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import CommandError, project
 from ticks_platform.feeds.settings import load_settings
@@ -29,7 +30,11 @@ def status(context: click.Context, as_json: bool) -> None:
     with database.transaction() as cursor:
         if tables.missing(cursor, feed_status.TABLES):
             require_own_tables(cursor)
-            raise CommandError(f"{database.description} has no tables yet: `ticks dev` or `ticks ingest` create them")
+            running = diagnosis.running_dev()
+            remedy = "`ticks dev` or `ticks ingest` create them"
+            if running is not None:
+                remedy = f"`ticks dev`, which runs as {running}, creates them in its first minute"
+            raise CommandError(f"{database.description} has no tables yet: {remedy}")
         found = feed_status.feeds(cursor, [feed.name for feed in settings.feeds])
     if as_json:
         records: list[dict[str, Any]] = [each.record() for each in found]

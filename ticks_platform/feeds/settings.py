@@ -332,6 +332,11 @@ class PlatformSettings(Section):
             f"no feed '{name}' in feeds.yaml; its feeds are: {', '.join(feed.name for feed in self.feeds)}"
         )
 
+    def only(self, name: str) -> PlatformSettings | None:
+        """These settings without all other feeds; None when there is no feed of that name."""
+        feeds = tuple(feed for feed in self.feeds if feed.name == name)
+        return self.model_copy(update={"feeds": feeds}) if feeds else None
+
 
 def load_settings(path: Path) -> PlatformSettings:
     """Read and validate feeds.yaml. Raises SettingsError, which names the file and each invalid setting.

@@ -7,6 +7,7 @@ downstream of it. Its run reports to the asset `stocks_real_time` instead, once 
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -98,6 +99,9 @@ def _stream(context: dg.OpExecutionContext, ticks_ingestion: IngestionResource, 
     reporter = Reporter(context, feed)
     report_at, fence_at = began + FIRST_REPORT, began + FENCE_INTERVAL
     asked_for: PlatformSettings | None = None
+    watch = ticks_ingestion.watch(
+        partial(_say, context), meanwhile=f"Feed '{feed}' continues with the settings that it has."
+    )
     try:
         # This thread only waits: Dagster interrupts it, which has no effect in the middle of a database call.
         follow = FOLLOW_TAG in context.run.tags
@@ -114,7 +118,8 @@ def _stream(context: dg.OpExecutionContext, ticks_ingestion: IngestionResource, 
                     if _try(context, "see whether it was declared finished", _finished_by_somebody_else, context):
                         _say(context, logging.WARNING, "this run was declared finished from outside; it stops now")
                         break
-                    current = ticks_ingestion.current(settings)
+                    read = watch.read()
+                    current = settings if read is None else read.only(feed)
                     if current is None:
                         _say(context, logging.INFO, f"feed '{feed}' is no longer in feeds.yaml; this run ends")
                         break
