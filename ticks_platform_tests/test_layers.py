@@ -51,6 +51,7 @@ BELOW = {
     "escaping",
     "http_date",
     "retry_after",
+    "quantities",
 }
 
 ABOVE = {"definitions", "standin"}
