@@ -18,6 +18,7 @@ NAMES = {package.name for package in PACKAGES}
 LAYERS = {
     "feeds": set(),
     "timescale": {"embedded_timescale"},
+    "reading": {"timescale"},
     "ingestion": {"feeds", "timescale"},
     "connectors": {"feeds"},
     "local_feeds": {"feeds", "ticks_standin"},

@@ -82,6 +82,11 @@ class Database:
         except (sqlalchemy.exc.ArgumentError, ValueError):
             return "the database of TICKS_DATABASE_URL"
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is the embedded one: one session, for all clients in turns."""
+        return self._url is None
+
     def url(self) -> str:
         """The URL for libpq, with its password. Raises DatabaseUnavailableError when the embedded one cannot start."""
         try:
