@@ -34,12 +34,12 @@ PART = 50_000
 _NAT = np.iinfo("int64").min
 
 _EXPRESSIONS: dict[str, str] = {
-    "time": "(extract(epoch FROM {column}) * 1000000)::bigint AS {column}",
+    "time": "(date_part('epoch', {column}) * 1000000)::bigint AS {column}",
     "day": "({column} - DATE '1970-01-01')::bigint AS {column}",
     "list": "array_to_string({column}, ',') AS {column}",
 }
 """How a column is selected for pandas, where not as it is: times as microseconds since 1970, which are read in half the
-time that aware datetimes take."""
+time of aware datetimes. The double of date_part is exact to the microsecond until 2106, and takes half of extract's time."""
 
 _EXPRESSIONS_OF_ARROW: dict[str, str] = {"list": "array_to_string({column}, ',') AS {column}"}
 
@@ -195,7 +195,7 @@ def _arrow(source: Source, result: Result, tz: str, chunksize: int | None) -> It
     driver = _required("adbc_driver_postgresql.dbapi", "arrow")
     arrow = _required("pyarrow", "arrow")
     with source.connect() as connection, _driver_connection(connection).cursor() as cursor:
-        # ADBC's parameters know no array, so psycopg2 quotes them; it copies what a statement selects, which has no end.
+        # ADBC has no parameters that are arrays: psycopg2 quotes them. It copies what is selected, so without an end.
         settings = sql_files.read("queries/server/session_settings.sql").rstrip().removesuffix(";")
         settings = cursor.mogrify(settings, {"local": False}).decode()
         statement = cursor.mogrify(result.statement_for(_EXPRESSIONS_OF_ARROW), dict(result.parameters)).decode()

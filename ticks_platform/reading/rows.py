@@ -129,7 +129,17 @@ def quotes(
         (string).
     """
     return _read(
-        "quotes", _QUOTE, ("time", "quote_id"), symbols, start, end, {"feed": feed}, tz, to, chunksize, database
+        "queries/reading/quotes.sql",
+        _QUOTE,
+        ("time", "quote_id"),
+        symbols,
+        start,
+        end,
+        {"feed": feed},
+        tz,
+        to,
+        chunksize,
+        database,
     )
 
 

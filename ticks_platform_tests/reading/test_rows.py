@@ -69,6 +69,19 @@ def test_ticks_are_those_that_candles_are_made_of(database: Database) -> None:
     assert ticks_platform.ticks(database=database, feed="other", secondary=True)["symbol"].tolist() == ["MSFT"]
 
 
+def test_times_are_exact_to_the_microsecond(database: Database) -> None:
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO stock_quotes (time, symbol, quote_id, feed, received_at) "
+            "SELECT at, 'AAPL', gen_random_uuid(), 'tape', at FROM (SELECT '1990-01-02Z'::timestamptz "
+            "+ random() * INTERVAL '60 days' + generate_series(0, 40) * INTERVAL '2 years 9 months' AS at) AS times"
+        )
+        cursor.execute("SELECT time FROM stock_quotes ORDER BY time")
+        times = [time for (time,) in cursor.fetchall()]
+    found = ticks_platform.quotes(database=database)
+    assert found.index.tolist() == [pd.Timestamp(time) for time in times]
+
+
 def test_quotes(database: Database) -> None:
     found = ticks_platform.quotes(["AAPL"], start="2026-01-05", database=database)
     assert found[["bid", "bid_size", "ask"]].to_numpy().tolist() == [[1.0, 2.0, 3.0]]
