@@ -39,7 +39,8 @@ _EXPRESSIONS: dict[str, str] = {
     "list": "array_to_string({column}, ',') AS {column}",
 }
 """How a column is selected for pandas, where not as it is: times as microseconds since 1970, which are read in half the
-time of aware datetimes. The double of date_part is exact to the microsecond until 2106, and takes half of extract's time."""
+time of aware datetimes. The double of date_part is exact to the microsecond until 2106, and takes half as long as the
+numeric of extract."""
 
 _EXPRESSIONS_OF_ARROW: dict[str, str] = {"list": "array_to_string({column}, ',') AS {column}"}
 
