@@ -32,7 +32,7 @@ LAYERS = {
     "component": {"definitions"},
     "celery_launcher": set(),
     "cli": {
-        *("feeds", "ingestion", "timescale", "local_feeds", "diagnosis", "live", "monitoring"),
+        *("feeds", "ingestion", "timescale", "reading", "local_feeds", "diagnosis", "live", "monitoring"),
         *("ticks_standin", "embedded_timescale"),
     },
 }

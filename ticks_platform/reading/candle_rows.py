@@ -103,22 +103,36 @@ def candles(
     :raises ReadingError: an argument that cannot be, alone or with another one.
     :raises DatabaseUnavailableError: the database cannot be reached.
     """
+    source = Source(database)
+    result = candle_result(source, symbols, every, start, end, tz, filled, adjusted, known_at)
+    return read(source, result, to=to, tz=tz, chunksize=chunksize)
+
+
+def candle_result(
+    source: Source,
+    symbols: Symbols,
+    every: Every,
+    start: Moment,
+    end: Moment,
+    tz: str,
+    filled: bool = False,
+    adjusted: bool = False,
+    known_at: Moment = None,
+) -> Result:
+    """The statement for `candles`, with the same errors."""
     asked = time_range(start, end, tz)
     known = moment("known_at", known_at, tz)
     if filled + adjusted + (known is not None) > 1:
         raise ReadingError("filled, adjusted and known_at are three kinds of candles: ask for one of them")
-    source = Source(database)
     with source.connect() as connection:
         names = find_symbols(connection, symbols)
         if every == "session":
             if filled or known is not None:
                 raise ReadingError("trading days are not filled, and not as of a moment: ask for every='1d', or less")
-            result = _session_days(names, asked, adjusted)
-        else:
-            length = interval(every)
-            _check(length, every, adjusted=adjusted, as_of=known is not None)
-            result = _candles(connection, names, _buckets(asked, length), length, filled, adjusted, known)
-    return read(source, result, to=to, tz=tz, chunksize=chunksize)
+            return _session_days(names, asked, adjusted)
+        length = interval(every)
+        _check(length, every, adjusted=adjusted, as_of=known is not None)
+        return _candles(connection, names, _buckets(asked, length), length, filled, adjusted, known)
 
 
 def _check(length: timedelta, every: Every, *, adjusted: bool, as_of: bool) -> None:

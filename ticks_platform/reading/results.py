@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -86,18 +87,19 @@ def read(source: Source, result: Result, *, to: To, tz: str, chunksize: int | No
     if to in ("arrow", "polars"):
         tables = _arrow(source, result, tz, chunksize)
         if to == "polars":
-            polars = _required("polars", "polars")
+            polars = required("polars", "polars")
             tables = (polars.from_arrow(table) for table in tables)
         return tables if chunksize else next(tables)
     raise ReadingError(f"to={to!r} is no form of a frame: 'pandas', 'arrow' or 'polars'")
 
 
-def _required(module: str, extra: str) -> Any:
+def required(module: str, extra: str) -> Any:
+    """A module that an extra installs. Raises ReadingError without it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
         raise ReadingError(
-            f"to={extra!r} needs packages that are not installed ({error.name}): pip install 'ticks_platform[{extra}]'"
+            f"{extra} needs a package that is not installed ({error.name}): pip install 'ticks_platform[{extra}]'"
         ) from None
 
 
@@ -193,8 +195,25 @@ def _driver_connection(connection: sa.Connection) -> Any:
 
 
 def _arrow(source: Source, result: Result, tz: str, chunksize: int | None) -> Iterator[pa.Table]:
-    driver = _required("adbc_driver_postgresql.dbapi", "arrow")
-    arrow = _required("pyarrow", "arrow")
+    arrow = required("pyarrow", "arrow")
+    tables = arrow_tables(source, result, tz)
+    if chunksize is None:
+        yield arrow.concat_tables(tables)
+        return
+    waiting, has_yielded = next(tables), False
+    for table in itertools.chain(tables, (None,)):
+        while waiting.num_rows >= chunksize or (table is None and (waiting.num_rows or not has_yielded)):
+            has_yielded = True
+            yield waiting.slice(0, chunksize)
+            waiting = waiting.slice(chunksize)
+        if table is not None:
+            waiting = arrow.concat_tables([waiting, table])
+
+
+def arrow_tables(source: Source, result: Result, tz: str) -> Iterator[pa.Table]:
+    """The rows as tables of some megabytes, as they arrive; at least one."""
+    driver = required("adbc_driver_postgresql.dbapi", "arrow")
+    arrow = required("pyarrow", "arrow")
     with source.connect() as connection, _driver_connection(connection).cursor() as cursor:
         # ADBC has no parameters that are arrays: psycopg2 quotes them. It copies what is selected, so without an end.
         settings = sql_files.read("queries/server/session_settings.sql").rstrip().removesuffix(";")
@@ -204,21 +223,13 @@ def _arrow(source: Source, result: Result, tz: str, chunksize: int | None) -> It
         cursor.execute(settings)
         cursor.fetchall()
         cursor.execute(statement)
-        if chunksize is None:
-            yield _typed(arrow, cursor.fetch_arrow_table(), result, tz)
-            return
         reader = cursor.fetch_record_batch()
-        waiting, is_empty = [], True
+        is_empty = True
         for batch in reader:
-            waiting.append(batch)
-            table = arrow.Table.from_batches(waiting, reader.schema)
-            while table.num_rows >= chunksize:
-                is_empty = False
-                yield _typed(arrow, table.slice(0, chunksize), result, tz)
-                table = table.slice(chunksize)
-            waiting = table.to_batches()
-        if waiting or is_empty:
-            yield _typed(arrow, arrow.Table.from_batches(waiting, reader.schema), result, tz)
+            is_empty = False
+            yield _typed(arrow, arrow.Table.from_batches([batch]), result, tz)
+        if is_empty:
+            yield _typed(arrow, reader.schema.empty_table(), result, tz)
 
 
 def _typed(arrow: Any, table: pa.Table, result: Result, tz: str) -> pa.Table:

@@ -214,6 +214,12 @@ def symbols(*, to: To = "pandas", database: From = None) -> Any:
     return read(Source(database), result, to=to, tz="UTC", chunksize=None)
 
 
+def tick_result(source: Source, symbols: Symbols, start: Moment, end: Moment, tz: str) -> Result:
+    """The statement for `ticks`, with the same errors."""
+    chosen = {"feed": None, "cancelled": False, "secondary": False}
+    return _result(source, "queries/reading/ticks.sql", _TICK, ("time", "place"), symbols, start, end, chosen, tz)
+
+
 def _read(
     statement: str,
     columns: Mapping[str, Kind],
@@ -227,10 +233,24 @@ def _read(
     chunksize: int | None,
     database: From,
 ) -> Any:
-    asked = time_range(start, end, tz)
     source = Source(database)
+    result = _result(source, statement, columns, order, symbols, start, end, chosen, tz)
+    return read(source, result, to=to, tz=tz, chunksize=chunksize)
+
+
+def _result(
+    source: Source,
+    statement: str,
+    columns: Mapping[str, Kind],
+    order: Sequence[str],
+    symbols: Symbols,
+    start: Moment,
+    end: Moment,
+    chosen: Mapping[str, Any],
+    tz: str,
+) -> Result:
+    asked = time_range(start, end, tz)
     with source.connect() as connection:
         names = find_symbols(connection, symbols)
     parameters = {"symbols": names.asked, **asked.parameters, **chosen}
-    result = Result(sql_files.compose(statement), columns, parameters, order, {"symbol": names.all})
-    return read(source, result, to=to, tz=tz, chunksize=chunksize)
+    return Result(sql_files.compose(statement), columns, parameters, order, {"symbol": names.all})
