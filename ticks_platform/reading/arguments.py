@@ -25,6 +25,10 @@ MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
+# What PostgreSQL and Python can compute with; no row is outside of it.
+_EARLIEST = datetime(1900, 1, 1, tzinfo=timezone.utc)
+_LATEST = datetime(9000, 1, 1, tzinfo=timezone.utc)
+
 _UNITS = {"s": timedelta(seconds=1), "m": MINUTE, "min": MINUTE, "h": HOUR, "d": DAY}
 
 
@@ -65,7 +69,7 @@ def time_zone(tz: str) -> ZoneInfo:
     """Raises ReadingError for a name that the IANA's database does not have."""
     try:
         return ZoneInfo(tz)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
         raise ReadingError(f"tz={tz!r} is no time zone: take a name such as 'UTC' or 'America/New_York'") from None
 
 
@@ -89,14 +93,23 @@ def _moment(name: str, value: Moment, zone: ZoneInfo) -> datetime | None:
     if value is None:
         return None
     try:
+        if isinstance(value, int | float):
+            raise TypeError("a number has no unit")  # noqa: TRY301  (one message for all that is no time)
         stamp = pd.Timestamp(value)
         if stamp is pd.NaT:
-            return None
-        stamp = stamp.tz_localize(zone) if stamp.tzinfo is None else stamp
+            raise ValueError("it is empty")  # noqa: TRY301
+        if stamp.tzinfo is None:
+            stamp = stamp.tz_localize(zone)
+        time: datetime = stamp.to_pydatetime(warn=False).astimezone(timezone.utc)
     except (ValueError, TypeError, OverflowError) as error:
-        raise ReadingError(f"{name}={value!r} is no time: {error}") from None
-    time: datetime = stamp.to_pydatetime(warn=False).astimezone(timezone.utc)
-    return time
+        # A clock that is changed shows some times twice, and some never.
+        hint = (
+            "; give it with its offset, such as -05:00"
+            if "ambiguous" in str(error) or "nonexistent" in str(error)
+            else ""
+        )
+        raise ReadingError(f"{name}={value!r} is no time: {error}{hint}") from None
+    return min(max(time, _EARLIEST), _LATEST)
 
 
 def symbol_list(symbols: Symbols) -> list[str] | None:
@@ -105,6 +118,6 @@ def symbol_list(symbols: Symbols) -> list[str] | None:
         return None
     given = [symbols] if isinstance(symbols, str) else list(symbols)
     for symbol in given:
-        if not isinstance(symbol, str):
-            raise ReadingError(f"symbols has {symbol!r}, which is no text")
+        if not isinstance(symbol, str) or "\0" in symbol:
+            raise ReadingError(f"symbols has {symbol!r}, which is no text that a symbol may be")
     return list(dict.fromkeys(given))
