@@ -37,6 +37,15 @@ def state_dir() -> Path:
     return Path(configured).expanduser().resolve() if configured else project_root() / ".ticks"
 
 
+def cache_dir() -> Path:
+    """Folder of what can be made again, per user: ``TICKS_CACHE_DIR``, or else the XDG cache."""
+    configured = os.environ.get("TICKS_CACHE_DIR")
+    if configured:
+        return Path(configured).expanduser().resolve()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "ticks_platform"
+
+
 def journal_path(feed: str) -> Path:
     """The file of a feed's first journal, in the state folder."""
     return state_dir() / "journal" / f"{feed}.sqlite3"
@@ -45,6 +54,15 @@ def journal_path(feed: str) -> Path:
 def dev_lock_path() -> Path:
     """The file that `ticks dev` locks while it runs, with its process and its address."""
     return state_dir() / "dev.lock"
+
+
+def changed_at(*files: Path | str) -> float:
+    """When one of these files was changed last, in seconds since the Unix epoch; 0 if there is none."""
+    found = [0.0]
+    for file in files:
+        with contextlib.suppress(OSError):
+            found.append(Path(file).stat().st_mtime)
+    return max(found)
 
 
 def make_private(folder: Path) -> None:

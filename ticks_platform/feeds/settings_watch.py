@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +34,11 @@ def look(file: Path) -> Look:
     except SettingsError as error:
         errors[file.name] = str(error)
     return Look(settings, errors)
+
+
+def only(settings: PlatformSettings, feeds: Collection[str]) -> PlatformSettings:
+    """These settings with those of these feeds that they have."""
+    return settings.model_copy(update={"feeds": tuple(feed for feed in settings.feeds if feed.name in feeds)})
 
 
 class SettingsWatch:

@@ -1,7 +1,7 @@
 """Resources: the database and the ingestion, configured once, for assets, checks, jobs, sensors and schedules."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from ticks_platform.feeds.corporate_actions import CorporateActions
 from ticks_platform.feeds.history import History
 from ticks_platform.feeds.reference import Reference
 from ticks_platform.feeds.settings import FeedSettings, PlatformSettings, load_settings
-from ticks_platform.feeds.settings_watch import SettingsWatch
+from ticks_platform.feeds.settings_watch import SettingsWatch, only
 from ticks_platform.ingestion.reference import stored
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale import tables
@@ -76,12 +76,21 @@ class IngestionResource(dg.ConfigurableResource[None]):
         settings = load_settings(Path(self.feeds_file))
         return settings.model_copy(update={"feeds": (settings.feed(feed),)})
 
+    def group(self, feeds: Sequence[str]) -> PlatformSettings:
+        """What feeds.yaml says about those of these feeds that it still has. Raises SettingsError."""
+        return only(load_settings(Path(self.feeds_file)), feeds)
+
+    def ingestion(self, settings: PlatformSettings, feed: FeedSettings, *, owner: str, follow: bool) -> Ingestion:
+        """The ingestion of one feed, which is not started. Raises SettingsError."""
+        connector = local_feeds.connector(settings, feed)
+        return Ingestion(feed=feed, connector=connector, database=self.database.database, owner=owner, follow=follow)
+
     def feeds(self) -> list[str]:
         """The feeds of feeds.yaml. Raises SettingsError."""
         return [feed.name for feed in load_settings(Path(self.feeds_file)).feeds]
 
     def watch(self, say: Callable[[int, str], object], *, meanwhile: str) -> SettingsWatch:
-        """What looks at feeds.yaml while a feed is streamed, and says where it cannot be read."""
+        """What looks at feeds.yaml while feeds are streamed, and says where it cannot be read."""
         return SettingsWatch(Path(self.feeds_file), say, meanwhile=meanwhile)
 
     @contextmanager
@@ -94,10 +103,7 @@ class IngestionResource(dg.ConfigurableResource[None]):
         minutes without a client. Raises SettingsError.
         """
         (feed,) = settings.feeds
-        connector = local_feeds.connector(settings, feed)
-        with Ingestion(
-            feed=feed, connector=connector, database=self.database.database, owner=owner, follow=follow
-        ) as ingestion:
+        with self.ingestion(settings, feed, owner=owner, follow=follow) as ingestion:
             yield ingestion
 
     def keep_instruments(self) -> None:
