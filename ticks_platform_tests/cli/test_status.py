@@ -20,6 +20,7 @@ def test_status_before_there_are_tables(ticks: Ticks, demo: Path, empty_database
     done = ticks("status", cwd=demo)
     assert done.returncode == 1
     assert "no tables yet: `ticks dev` or `ticks ingest` create them" in done.stderr
+    dev_lock_path().parent.mkdir(parents=True, exist_ok=True)
     with dev_lock_path().open("a+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write("process 7, http://127.0.0.1:3000")
