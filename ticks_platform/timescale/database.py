@@ -90,6 +90,11 @@ class Database:
         user, has_password, _ = credentials.partition(":")
         return masking.mask(f"{scheme}://{user}{':***' if has_password else ''}{at}{hosts}{slash}{name}")
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is the embedded one: one session, for all clients in turns."""
+        return self._url is None
+
     def url(self) -> str:
         """The URL for libpq, with its password. Raises DatabaseUnavailableError when the embedded one cannot start."""
         try:

@@ -9,7 +9,7 @@ of the live service published (jerbersoft/massivedotnet, Niqnil/rustrade, alpaca
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -139,6 +139,9 @@ class PolygonConversation(Conversation):
 
     def unsubscribe(self, channels: Sequence[str]) -> Sequence[str]:
         return _messages("unsubscribe", channels)
+
+    def to_read(self, frames: Sequence[bytes]) -> Iterable[int]:
+        return [place for place, frame in enumerate(frames) if b'"status"' in frame or b'"ev"' not in frame]
 
     def receive(self, frame: bytes) -> Reaction:
         if b'"status"' not in frame:

@@ -7,7 +7,8 @@ published. Where these disagree, all variants are accepted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import methodcaller
 from typing import Any
 
 import msgspec
@@ -86,7 +87,9 @@ class _Status(msgspec.Struct):
 _decode_status = msgspec.json.Decoder(_Status, strict=False).decode
 _encode = msgspec.json.Encoder().encode
 
-_PRICE_PREFIX = b'{"event":"price",'
+_is_price = methodcaller("startswith", b'{"event":"price",')
+"""Whether a frame begins as the service writes prices."""
+
 _HAS_DATA = Reaction(has_data=True)
 
 
@@ -120,8 +123,13 @@ class TwelveDataConversation(Conversation):
     def heartbeat(self) -> str:
         return '{"action":"heartbeat"}'
 
+    def to_read(self, frames: Sequence[bytes]) -> Iterable[int]:
+        if all(map(_is_price, frames)):
+            return ()
+        return [place for place, frame in enumerate(frames) if not _is_price(frame)]
+
     def receive(self, frame: bytes) -> Reaction:
-        if frame.startswith(_PRICE_PREFIX):
+        if _is_price(frame):
             return _HAS_DATA  # as the service writes prices: the receiving thread does not parse them
         try:
             kind = decode_kind(frame)
