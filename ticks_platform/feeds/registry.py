@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from ticks_platform.errors import TicksPlatformError
 from ticks_platform.feeds.coinbase.connector import Coinbase
 from ticks_platform.feeds.connector import Connector
+from ticks_platform.feeds.kraken.connector import Kraken
 from ticks_platform.feeds.polygon.connector import PolygonConnector
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 from ticks_platform.settings_file import did_you_mean
@@ -20,6 +21,7 @@ _BUILT_IN: dict[str, type[Connector]] = {
     "twelve_data": TwelveDataConnector,
     "polygon": PolygonConnector,
     "coinbase": Coinbase,
+    "kraken": Kraken,
 }
 
 
