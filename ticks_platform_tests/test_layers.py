@@ -29,7 +29,10 @@ LAYERS = {
     "pictures": set(),
     "monitoring": {"feeds", "ingestion", "timescale", "alerts"},
     "alerts": set(),
-    "defs": {"feeds", "ingestion", "timescale", "local_feeds", "ticks_standin", "pictures", "monitoring", "alerts"},
+    "defs": {
+        *("feeds", "ingestion", "timescale", "reading", "local_feeds", "ticks_standin", "pictures", "monitoring"),
+        "alerts",
+    },
     "component": {"definitions"},
     "celery_launcher": set(),
     "cli": {
@@ -49,10 +52,12 @@ BELOW = {
     "errors",
     "timestamps",
     "intervals",
+    "hash_set",
     "masking",
     "escaping",
     "http_date",
     "retry_after",
+    "quantities",
 }
 
 ABOVE = {"definitions", "standin"}

@@ -21,8 +21,10 @@ _BUILT_IN: dict[str, type[Connector]] = {
     "twelve_data": TwelveDataConnector,
     "polygon": PolygonConnector,
     "coinbase": Coinbase,
-    "kraken": Kraken,
 }
+
+_BUILT_IN_SINCE: dict[str, type[Connector]] = {"kraken": Kraken}
+"""Built in since a release before which a package may have registered the name: that package keeps it."""
 
 
 class UnknownProviderError(TicksPlatformError, ValueError):
@@ -37,8 +39,10 @@ def find_connector(provider: str) -> type[Connector]:
     if provider in _BUILT_IN:
         return _BUILT_IN[provider]
     registered = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    if provider not in registered and provider in _BUILT_IN_SINCE:
+        return _BUILT_IN_SINCE[provider]
     if provider not in registered and "." not in provider:
-        names = sorted({*_BUILT_IN, *registered})
+        names = sorted({*_BUILT_IN, *_BUILT_IN_SINCE, *registered})
         raise UnknownProviderError(
             f"no connector has this name{did_you_mean(provider.lower(), names)}; known are: {', '.join(names)}; or "
             "give the dotted name of a class, such as a.b.C"
