@@ -76,6 +76,14 @@ def test_its_code_location_loads_as_dagster_dev_loads_it(demo: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.full
+def test_its_assets_import_no_pandas(demo: Path) -> None:
+    """Each run of a feed loads them too."""
+    code = "import sys, demo.defs.hourly_features, demo.defs.latest_closes; print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=demo, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "False", done.stderr
+
+
 def test_nothing_is_overwritten(ticks: Ticks, demo: Path) -> None:
     (demo / "feeds.yaml").write_text("mine", encoding="utf-8")
     (demo / "policies.yaml").unlink()

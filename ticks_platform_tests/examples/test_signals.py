@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -166,3 +170,16 @@ def test_a_report_of_closed_hours_runs_them(database: Database, now: datetime) -
         assert result.total_requested == 2
         result = dg.evaluate_automation_conditions(definitions, instance, cursor=result.cursor)
         assert result.total_requested == 0
+
+
+@pytest.mark.full
+def test_the_platform_and_the_signals_load_together(database: Database, repository_root: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dagster", "definitions", "validate", "-m", "examples.signals.definitions"],
+        cwd=repository_root,
+        env={**os.environ, "TICKS_DATABASE_URL": database.url()},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
