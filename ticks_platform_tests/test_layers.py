@@ -56,6 +56,7 @@ BELOW = {
     "escaping",
     "http_date",
     "retry_after",
+    "quantities",
 }
 
 ABOVE = {"definitions", "standin"}
