@@ -191,22 +191,29 @@ def hours(
     oldest: bool = False,
     fresh: timedelta = timedelta(0),
     budget: int = BUDGET,
+    patience: bool = False,
 ) -> Hours:
     """Compare hours with the tables: rows by number, ticks also by their fingerprint, which proves them.
 
-    It compares the hours that changed within the last two hours and were not proven within `fresh`, and those that are
-    over and not proven as they are now: of these as many as have `budget` rows. Or those whose proof is the `oldest`:
-    as many, or a thirtieth of all. Or `everything` in the tables, in one scan, by number alone.
-    A difference is checked a second time: the query does not see a chunk that is created after it was planned.
+    It reads the ticks that are new, the hours that are over and not proven as they are now, and those that were read
+    longer ago than `fresh`, the oldest first: of both as many as have `budget` rows. Or those whose proof is the
+    `oldest`: as many, or a thirtieth of all. Or `everything` in the tables, except sealed chunks. With `patience`, an
+    hour that was wrong is read again only when its time has come.
+    A difference is checked a second time, by the whole hour: the query does not see a chunk that is created after it
+    was planned, and parts of the hour may be known from before.
     """
     query = sql_files.read("queries/checks/hours_are_complete.sql")
-    for _ in range(2):
-        cursor.execute(query, {"everything": everything, "oldest": oldest, "fresh": fresh, "budget": budget})
+    parameters = {"everything": everything, "oldest": oldest, "fresh": fresh, "budget": budget, "patience": patience}
+    again: Sequence[datetime] = []
+    for is_final in (False, True):
+        cursor.execute(query, {**parameters, "again": list(again), "is_final": is_final})
         row = cursor.fetchone()
         assert row is not None
-        found = Hours(*row)
+        *numbers, wrong_hours = row
+        found = Hours(*numbers)
         if not found.differing:
             break
+        again = [] if everything else wrong_hours
     return found
 
 
