@@ -2,7 +2,9 @@
 -- are deleted then.
 CREATE TABLE IF NOT EXISTS ticks_platform.proven_slice (
     feed         text         NOT NULL,
+    -- Begin of the time that was read.
     begins_at    timestamptz  NOT NULL,
+    -- Its end, in the same hour.
     ends_at      timestamptz  NOT NULL,
     -- How many rows the feed had in that time.
     rows         bigint       NOT NULL,

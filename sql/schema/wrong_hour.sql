@@ -4,14 +4,17 @@ CREATE TABLE IF NOT EXISTS ticks_platform.wrong_hour (
     feed         text         NOT NULL,
     -- Begin of the hour.
     hour         timestamptz  NOT NULL,
-    -- What the account had, and what was in the table.
+    -- Ticks that were loaded, by the account.
     loaded       bigint       NOT NULL,
+    -- Those that were gone with a reason.
     gone         bigint       NOT NULL,
+    -- Rows that were in the table.
     stored       bigint       NOT NULL,
     -- The fingerprint that was expected; NULL if none was known.
     fingerprint  numeric,
     -- Whether the number was right.
     is_changed   boolean      NOT NULL,
+    -- When it was first found.
     found_at     timestamptz  NOT NULL,
     -- When it is read again.
     retry_at     timestamptz  NOT NULL,

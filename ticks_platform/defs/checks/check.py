@@ -73,6 +73,10 @@ class Query:
     def __call__(self, subject: Subject) -> Verdict:
         with subject.database.transaction() as cursor:
             found = quality.find(cursor, self.file, subject.asset, self.parameters)
+        return self.verdict(found, subject)
+
+    def verdict(self, found: quality.Finding, subject: Subject) -> Verdict:
+        """What is said of what was found."""
         words = self.bad if found.offending else self.good
         numbers = (found.judged, found.offending)
         return Verdict(

@@ -13,7 +13,7 @@ from ticks_platform.paths import journal_path
 from ticks_platform.timescale import seals
 
 _FRESH = timedelta(minutes=6)
-"""For how long the schedule, which comes every four minutes, does not read again what it has read of open and proven hours."""
+"""For how long the schedule, which comes every four minutes, does not read again what it has read."""
 
 _DAILY = 100_000_000
 """Ticks of which the fingerprint is computed each day where it is not known: half a minute to a minute."""

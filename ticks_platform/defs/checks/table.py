@@ -11,6 +11,7 @@ from ticks_platform.defs.checks import (
     gaps,
     jumps,
     ledger,
+    prices,
     reconciliation,
     refreshes,
     sessions,
@@ -162,12 +163,7 @@ CHECKS = (
     Check(
         "prices_are_positive_and_finite",
         (TICKS,),
-        Query(
-            "queries/checks/prices_are_positive_and_finite.sql",
-            good="all {judged} ticks have a possible price",
-            bad="{offending} of {judged} ticks have an impossible price",
-            parameters={"window": timedelta(hours=1)},
-        ),
+        prices.prices_are_positive_and_finite,
         ERROR,
         "The price of every tick of the last hour is a finite number, and above zero unless the table instrument says "
         "that the symbol's price may be negative. ohlc_invariants says the same of the candles.",

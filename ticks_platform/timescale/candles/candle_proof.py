@@ -49,13 +49,17 @@ def materialized(cursor: Cursor, candle: Candle) -> tuple[sql.Composable, dateti
 def due(cursor: Cursor, *, window: timedelta, fresh: timedelta) -> Due:
     """What is new or has changed; what has not is noted. Candles that were looked at within `fresh` are not, again."""
     table, until = materialized(cursor, ONE_MINUTE)
+    if until is not None:
+        cursor.execute(sql_files.read("queries/candle_proof/closed.sql"), {"until": until})
+        (until,) = cursor.fetchone() or (until,)
     query = sql_files.compose("queries/candle_proof/look.sql", table=table)
     cursor.execute(query, {"fresh": fresh, "budget": _LOOKED_AT})
     unchanged, begins, ends = cursor.fetchone() or (0, [], [])
     query = sql_files.compose("queries/candle_proof/due.sql", table=table)
     parameters = {"window": window, "until": until, "budget": BUDGET, "begins": begins, "ends": ends}
     cursor.execute(query, parameters)
-    slices, spans = [], []
+    slices: list[Span] = []
+    spans: list[Span] = []
     for begin, end, ticks in cursor.fetchall():
         slices.append((begin, end))
         if spans and ticks <= _AT_ONCE and spans[-1][0] == end and spans[-1][1] - begin <= _HOUR:
@@ -94,5 +98,5 @@ def record(cursor: Cursor, compared: Due, wrong: Collection[datetime]) -> None:
 def until(cursor: Cursor) -> datetime | None:
     """Until when all candles of a minute are proven; None if none is."""
     cursor.execute(sql_files.read("queries/candle_proof/until.sql"))
-    (found,) = cursor.fetchone() or (None,)
-    return found
+    found: tuple[datetime | None] = cursor.fetchone() or (None,)
+    return found[0]
