@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ticks_platform.errors import ActionRequiredError, RetryableError, TicksPlatformError
     from ticks_platform.feeds.settings import SettingsError, load_settings
     from ticks_platform.ingestion.run import Ingestion
+    from ticks_platform.reading import ReadingError, UnknownSymbolError, bars, candles, gaps, quotes, symbols, ticks
     from ticks_platform.subscribing import Change, Subscription, subscribe
     from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 
@@ -30,15 +31,23 @@ __all__ = [
     "DatabaseUnavailableError",
     "Ingestion",
     "Platform",
+    "ReadingError",
     "RetryableError",
     "SettingsError",
     "Subscription",
     "TicksPlatformError",
+    "UnknownSymbolError",
     "__version__",
+    "bars",
+    "candles",
     "changed_buckets",
+    "gaps",
     "load_settings",
     "platform_definitions",
+    "quotes",
     "subscribe",
+    "symbols",
+    "ticks",
 ]
 
 _HOMES = {
@@ -49,14 +58,22 @@ _HOMES = {
     "DatabaseUnavailableError": "timescale.database",
     "Ingestion": "ingestion.run",
     "Platform": "component",
+    "ReadingError": "reading",
     "RetryableError": "errors",
     "SettingsError": "feeds.settings",
     "Subscription": "subscribing",
     "TicksPlatformError": "errors",
+    "UnknownSymbolError": "reading",
+    "bars": "reading",
+    "candles": "reading",
     "changed_buckets": "defs.common.changes",
+    "gaps": "reading",
     "load_settings": "feeds.settings",
     "platform_definitions": "definitions",
+    "quotes": "reading",
     "subscribe": "subscribing",
+    "symbols": "reading",
+    "ticks": "reading",
 }
 """The module that each name is imported from."""
 

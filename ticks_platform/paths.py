@@ -37,6 +37,15 @@ def state_dir() -> Path:
     return Path(configured).expanduser().resolve() if configured else project_root() / ".ticks"
 
 
+def cache_dir() -> Path:
+    """Folder of what can be made again, per user: ``TICKS_CACHE_DIR``, or else the XDG cache."""
+    configured = os.environ.get("TICKS_CACHE_DIR")
+    if configured:
+        return Path(configured).expanduser().resolve()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "ticks_platform"
+
+
 def journal_path(feed: str) -> Path:
     """The file of a feed's first journal, in the state folder."""
     return state_dir() / "journal" / f"{feed}.sqlite3"

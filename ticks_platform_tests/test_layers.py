@@ -18,6 +18,7 @@ NAMES = {package.name for package in PACKAGES}
 LAYERS = {
     "feeds": set(),
     "timescale": {"embedded_timescale"},
+    "reading": {"timescale"},
     "ingestion": {"feeds", "timescale"},
     "connectors": {"feeds"},
     "local_feeds": {"feeds", "ticks_standin"},
@@ -31,7 +32,7 @@ LAYERS = {
     "component": {"definitions"},
     "celery_launcher": set(),
     "cli": {
-        *("feeds", "ingestion", "timescale", "local_feeds", "diagnosis", "live", "monitoring"),
+        *("feeds", "ingestion", "timescale", "reading", "local_feeds", "diagnosis", "live", "monitoring"),
         *("ticks_standin", "embedded_timescale"),
     },
 }

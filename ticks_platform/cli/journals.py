@@ -1,6 +1,4 @@
-"""``ticks export``: a feed's journal into a file. ``ticks replay``, ``ticks reload-rejected``: such a file, or rejected
-events, into the database.
-"""
+"""``ticks replay``, ``ticks reload-rejected``: an exported journal, or rejected events, into the database."""
 
 from __future__ import annotations
 
@@ -13,29 +11,10 @@ import click
 from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import CommandError, project
 from ticks_platform.feeds.settings import load_settings
-from ticks_platform.ingestion.journal.journal_pair import journal_pair
 from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.ingestion.reload import reload_rejected as reload_rejected_events
-from ticks_platform.ingestion.replay import export as export_journal
 from ticks_platform.ingestion.replay import replay as replay_journal
-from ticks_platform.paths import journal_path
 from ticks_platform.timescale.database import Database
-
-
-@click.command()
-@click.argument("feed")
-@click.argument("file", type=click.Path(path_type=Path))
-def export(feed: str, file: Path) -> None:
-    """Copy what waits in the journals of FEED to FILE.
-
-    A second journal, which a hand-over leaves, goes to a file beside it.
-    """
-    settings = load_settings(project() / "feeds.yaml")
-    first = journal_path(settings.feed(feed).name)
-    with _errors_of_files():
-        for source, target in zip(journal_pair(first), journal_pair(file), strict=True):
-            if source == first or source.exists():
-                echo(f"{target}: {export_journal(source, target)} frames")
 
 
 @click.command()
@@ -44,7 +23,7 @@ def export(feed: str, file: Path) -> None:
 def replay(file: Path, feed: str | None) -> None:
     """Load the journal FILE, each event once. The feed has to be disabled meanwhile."""
     settings = load_settings(project() / "feeds.yaml")
-    with _errors_of_files():
+    with errors_of_files():
         with journal_view(file) as journal:
             name = feed or journal.feed
         metrics = replay_journal(file, feed=settings.feed(name), database=Database.from_environment())
@@ -66,7 +45,9 @@ def reload_rejected(feed: str, since: datetime | None, dry_run: bool) -> None:
     click.echo(f"feed {feed}: {done}{'; a dry run: nothing was changed' if dry_run else ''}")
 
 
-class _errors_of_files:  # noqa: N801  (reads like contextlib.suppress)
+class errors_of_files:  # noqa: N801  (reads like contextlib.suppress)
+    """What is wrong with a file is an error of the command."""
+
     def __enter__(self) -> None: ...
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:

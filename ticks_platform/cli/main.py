@@ -24,7 +24,7 @@ _COMMANDS = {
     "status": "status",
     "explain": "explain",
     "database": "database",
-    "export": "journals",
+    "export": "export",
     "replay": "journals",
     "reload-rejected": "journals",
     "declare": "declare",

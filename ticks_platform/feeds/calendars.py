@@ -7,15 +7,16 @@ hours: `XNYS 04:00-20:00` has these hours on each day on which XNYS has a sessio
 from __future__ import annotations
 
 import functools
-import math
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from ticks_platform.errors import TicksPlatformError
+from ticks_platform.feeds.exchange_sessions import Opening as Opening
+from ticks_platform.feeds.exchange_sessions import UnknownCalendarError as UnknownCalendarError
+from ticks_platform.feeds.exchange_sessions import exchange
 
 ALWAYS = "always"
 """The calendar of a market that never closes; its days are those of UTC."""
@@ -45,26 +46,8 @@ _EPOCH = date(1970, 1, 1).toordinal()
 _SUNDAY, _SATURDAY = 6, 5
 
 
-class UnknownCalendarError(TicksPlatformError, ValueError):
-    """No calendar has that name."""
-
-
 class InvalidHoursError(TicksPlatformError, ValueError):
     """These are no sending hours."""
-
-
-class Opening(NamedTuple):
-    """A period in which a market is open, and its trading day. Times are seconds since the Unix epoch."""
-
-    opens: float
-    closes: float
-    session: date
-    """The trading day as the exchange dates it: a session that opens in the evening has the date of the next day."""
-    day_begins: float
-    """When the trading day begins, extended hours included: at midnight of the exchange's time zone, or at the opening
-    if that is earlier, but not before the closing of the previous day."""
-    day_ends: float
-    """When it ends: at the next midnight, or at the closing if that is later, but not after the next day's opening."""
 
 
 class Calendar:
@@ -92,37 +75,11 @@ class Calendar:
         self._opens, self._closes = _merged(self._openings)
 
     def _read_exchange(self) -> None:
-        # Imported here because it imports pandas, which a feed with `always` or `24/5` does not need.
-        import exchange_calendars
-
-        try:
-            exchange = exchange_calendars.get_calendar(self.name)
-        except exchange_calendars.errors.InvalidCalendarName:
-            raise UnknownCalendarError(
-                f"unknown calendar '{self.name}': use an exchange's MIC, such as XNYS, or 'always' or '24/5'"
-            ) from None
-        except Exception as error:  # noqa: BLE001  (some of its calendars fail: 4.13.2 has no holidays of XBSE)
-            raise UnknownCalendarError(
-                f"exchange_calendars has the calendar '{self.name}' and cannot make it ({type(error).__name__}): "
-                "use that of an exchange with the same hours, or 'always'"
-            ) from None
-        self._zone = ZoneInfo(str(exchange.tz))
-        if self._zone == _NEW_YORK:
-            self._usual_close = _since_midnight(exchange.close_times[-1][1])
-        days = exchange.schedule[["open", "break_start", "break_end", "close"]]
-        following = [opens.timestamp() for opens in days["open"].iloc[1:]] + [math.inf]
-        self._openings = []
-        closed = 0.0
-        # Nothing is traded in a lunch break: a day with one has two openings.
-        for (day, begin, break_begin, break_end, end), opens_next in zip(days.itertuples(), following, strict=True):
-            midnight = datetime.combine(day.date(), time(), exchange.tz)
-            day_begins = min(begin.timestamp(), max(closed, midnight.timestamp()))
-            closed = end.timestamp()
-            # Adding a day to a time with a zone keeps the local hour.
-            day_ends = max(closed, min(opens_next, (midnight + _MIDNIGHT).timestamp()))
-            has_break = break_begin == break_begin  # NaT is not equal to itself
-            for opens, closes in ((begin, break_begin), (break_end, end)) if has_break else ((begin, end),):
-                self._openings.append(Opening(opens.timestamp(), closes.timestamp(), day.date(), day_begins, day_ends))
+        found = exchange(self.name)
+        self._zone = ZoneInfo(found.zone)
+        if found.usual_close is not None:
+            self._usual_close = timedelta(seconds=found.usual_close)
+        self._openings = found.openings
 
     @property
     def market(self) -> Calendar:
@@ -279,6 +236,11 @@ def is_same_market(name: str, other: str) -> bool:
     name, other = name.partition(" ")[0], other.partition(" ")[0]
     if name == other or {name, other} & {ALWAYS, WEEKDAYS}:
         return name == other
-    import exchange_calendars
+    return _name_of_exchange(name) == _name_of_exchange(other)
 
-    return bool(exchange_calendars.resolve_alias(name) == exchange_calendars.resolve_alias(other))
+
+def _name_of_exchange(name: str) -> str:
+    try:
+        return exchange(name).name
+    except UnknownCalendarError:
+        return name

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -85,6 +85,20 @@ class Conversation(abc.ABC):
     @abc.abstractmethod
     def receive(self, frame: bytes) -> Reaction:
         """Read as much of a frame as the connection's state depends on. Must not raise on bad input."""
+
+    def to_read(self, frames: Sequence[bytes]) -> Iterable[int]:
+        """Of several frames that arrived together, the places of those that `receive` has to read, in order.
+
+        By default all. Of each of the others, `receive` would return ``Reaction(has_data=True)``: for feeds with
+        thousands of frames per second, it is cheaper to tell that of many at once.
+        """
+        return range(len(frames))
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "receive" in cls.__dict__ and "to_read" not in cls.__dict__:
+            # What an inherited one says is about the inherited `receive`.
+            cls.to_read = Conversation.to_read  # type: ignore[method-assign]
 
     def heartbeat(self) -> str:
         """The heartbeat message; called only if `heartbeat_interval` is set."""

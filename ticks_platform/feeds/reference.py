@@ -17,12 +17,19 @@ MAY_BE_NEGATIVE = frozenset({"future", "index", "commodity", "other"})
 """Asset classes whose prices may be zero or negative: WTI's future was at -37.63 on 2020-04-20 and its spot price
 followed, indices such as TICK count around zero, and spreads are none of the others."""
 
-_METALS = re.compile("XAU|XAG|XPT|XPD", re.IGNORECASE)
+_METALS = re.compile("XAU|XAG|XPT|XPD|XCU", re.IGNORECASE)
+_ENERGIES = re.compile("WTI|XTI|XBR|XNG|NG", re.IGNORECASE)
+"""Spot prices of oil and gas, as providers write them as a pair with a currency."""
 _CURRENCIES = re.compile(
-    "AED|ARS|AUD|BGN|BHD|BRL|CAD|CHF|CLP|CNH|CNY|COP|CZK|DKK|EGP|EUR|GBP|HKD|HUF|IDR|ILS|INR|ISK|JOD|JPY|KES|KRW|KWD|"
-    "KZT|MAD|MXN|MYR|NGN|NOK|NZD|OMR|PEN|PHP|PKR|PLN|QAR|RON|RUB|SAR|SEK|SGD|THB|TND|TRY|TWD|UAH|USD|UYU|VND|ZAR",
+    "AED|AFN|ALL|AMD|ANG|AOA|ARS|AUD|AWG|AZN|BAM|BBD|BDT|BGN|BHD|BIF|BMD|BND|BOB|BRL|BSD|BTN|BWP|BYN|BZD|CAD|CDF|CHF|"
+    "CLP|CNH|CNY|COP|CRC|CUP|CVE|CZK|DJF|DKK|DOP|DZD|EGP|ERN|ETB|EUR|FJD|FKP|GBP|GEL|GHS|GIP|GMD|GNF|GTQ|GYD|HKD|HNL|"
+    "HRK|HTG|HUF|IDR|ILS|INR|IQD|IRR|ISK|JMD|JOD|JPY|KES|KGS|KHR|KMF|KRW|KWD|KYD|KZT|LAK|LBP|LKR|LRD|LSL|LYD|MAD|MDL|"
+    "MGA|MKD|MMK|MOP|MRU|MUR|MVR|MWK|MXN|MYR|MZN|NAD|NGN|NIO|NOK|NPR|NZD|OMR|PAB|PEN|PGK|PHP|PKR|PLN|PYG|QAR|RON|RSD|"
+    "RUB|RWF|SAR|SBD|SCR|SDG|SEK|SGD|SHP|SLE|SOS|SRD|SSP|STN|SVC|SYP|SZL|THB|TJS|TMT|TND|TOP|TRY|TTD|TWD|TZS|UAH|UGX|"
+    "USD|UYU|UZS|VES|VND|VUV|WST|XAF|XCD|XOF|XPF|YER|ZAR|ZMW|ZWL",
     re.IGNORECASE,
 )
+"""ISO 4217, without MNT, which is a coin as well."""
 
 
 class Facts(NamedTuple):
@@ -72,8 +79,10 @@ def mic_code(text: str | None) -> str | None:
 
 
 def pair(base: str, quote: str) -> Facts:
-    """What two sides of a pair let expect: metals, currencies, or else crypto."""
+    """What two sides of a pair let expect: metals, oil and gas, currencies, or else crypto."""
     if _METALS.fullmatch(base):
         return Facts("commodity", currency=code(quote.upper()), may_be_negative=False)
+    if _ENERGIES.fullmatch(base) and _CURRENCIES.fullmatch(quote):
+        return Facts("commodity", currency=code(quote.upper()))
     known = _CURRENCIES.fullmatch(base) and _CURRENCIES.fullmatch(quote)
     return Facts("currency" if known else "crypto", currency=code(quote.upper()))

@@ -6,6 +6,10 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from ticks_platform.feeds.connector import Connector
+from ticks_platform.feeds.symbol_settings import MAX_SYMBOL_LENGTH, SymbolSettings, check_storable
+
+_SHOWN = 40
+"""Characters of a name that a message shows."""
 
 
 class Feed(Protocol):
@@ -63,3 +67,17 @@ def former(feeds: Iterable[Feed]) -> Former:
                 (names[feed.name, old],) = those
         asked |= {(feed.name, name) for name in today.values()}
     return Former(names, tuple(mixed), frozenset(asked))
+
+
+def unusable(names: Iterable[str]) -> list[str]:
+    """What is wrong with new names that no symbol of feeds.yaml could have."""
+    found = []
+    for name in dict.fromkeys(names):
+        try:
+            check_storable("", [SymbolSettings(symbol=name)])
+        except ValueError:
+            found.append(
+                f"the new name {name[:_SHOWN]!a} is none that a symbol can have: it needs 1 to {MAX_SYMBOL_LENGTH} "
+                "characters that can be printed, without a comma, or a space at its begin or end"
+            )
+    return found

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ticks_platform.feeds.events import ClockDoubt, Frame, Notice
+from ticks_platform.feeds.transport.arrivals import Arrivals
 from ticks_platform.feeds.transport.clock import ClockWatch, steady, steady_ns
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import Change, State, describe
@@ -106,7 +108,7 @@ class ArrivalClock:
         number, stepped = frames[0].connection, frames[0].stepped
         followed = self._stepped.get(number) == stepped
         correction = self._corrections.get(number, 0) if followed else self.correction(number, stepped)
-        return [frame._replace(correction=correction) for frame in frames] if correction else frames
+        return replace(Arrivals.of(frames), correction=correction) if correction else frames
 
     def corrected(self, change: Change) -> Change:
         """A change with the right times. Call `follow` before it."""

@@ -7,7 +7,7 @@ for each field its length (-1 for NULL) and its bytes in network order, then a t
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -101,109 +101,143 @@ AnyColumn = Column | TextColumn | FreeTextColumn | Null
 
 
 def encode(columns: Sequence[AnyColumn]) -> bytes:
-    """The batch as one binary COPY. Rows of one layout come together: the order of the rows is not kept."""
-    layouts, rows_of = _group_by_layout(columns)
-    parts = [_HEADER]
-    for layout, rows in zip(layouts, rows_of, strict=True):
-        parts.append(_encode_group(columns, layout, rows))
-    parts.append(_TRAILER)
-    return b"".join(parts)
-
-
-def _group_by_layout(
-    columns: Sequence[AnyColumn],
-) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[np.intp] | slice]]:
-    """Rows of the same field lengths share a fixed-width record; tell the layouts apart and say which rows have which.
-
-    A layout is, for each column in turn, its length in bytes, or -1 where it is NULL.
-    """
+    """The batch as one binary COPY, its rows in order."""
+    fields = [_field(column) for column in columns]
     count = _rows(columns[0])
     if not count:
-        return np.empty((0, len(columns)), np.int64), []
-    key = np.zeros(count, dtype=np.int64)
-    kinds = 1
-    layout_of_first = np.empty(len(columns), np.int64)
-    varying: list[tuple[int, npt.NDArray[np.int64]]] = []
-    for number, column in enumerate(columns):
-        lengths = _lengths(column)
-        layout_of_first[number] = lengths if isinstance(lengths, int) else lengths[0]
-        if isinstance(lengths, int):
-            continue
-        varying.append((number, lengths))
-        rank, distinct = _ranks(lengths)
-        key = key * distinct + rank
-        kinds *= distinct
-        if kinds > 1 << 15:
-            # Ranks of the ranks keep the key small, whatever the lengths are and however many columns vary.
-            key, kinds = _ranks(key)
-    if not varying:
-        return layout_of_first[None, :], [slice(None)]
-    rank, kinds = _ranks(key)
-    # Small numbers are sorted by radix, which takes no comparisons.
-    order = np.argsort(rank.astype(np.uint16) if kinds <= 1 << 16 else rank, kind="stable")
-    borders = np.cumsum(np.bincount(rank, minlength=kinds))[:-1]
-    rows_of = np.split(order, borders)
-    layouts = np.repeat(layout_of_first[None, :], kinds, axis=0)
-    for number, lengths in varying:
-        layouts[:, number] = lengths[[rows[0] for rows in rows_of]]
-    return layouts, list(rows_of)
+        return _HEADER + _TRAILER
+    blocks = list(_blocks(fields))
+    widths = [block.widths for block in blocks]
+    least = [width if isinstance(width, int) else int(width.min()) for width in widths]
+    size: _Widths = sum(widths)
+    if isinstance(size, int):
+        return b"".join((_HEADER, blocks[0].records(count).tobytes(), _TRAILER))
+    ends = np.cumsum(size)
+    # A record of a value is as long as that of the longest one: what it has too much is written over by the fields
+    # behind it, and for the last field by the next row, so that is written first.
+    last = len(blocks) - 1
+    out = np.empty(int(ends[-1]) + sum(least[:last]), np.uint8)
+    blocks[last].write(out, ends - widths[last], room=sum(least[:last]))
+    at = ends - size
+    for place, block in enumerate(blocks[:last]):
+        block.write(out, at, room=sum(least[place + 1 : last]))
+        at = at + widths[place]
+    return b"".join((_HEADER, out[: ends[-1]].data, _TRAILER))
 
 
-def _lengths(column: AnyColumn) -> npt.NDArray[np.int64] | int:
-    """How many bytes each value takes, -1 for NULL; one number where it is the same in all rows."""
-    if isinstance(column, Null):
-        return -1
-    if isinstance(column, Column):
-        size = column.values.dtype.itemsize
-        return size if column.null is None else _one_or_all(np.where(column.null, -1, size))
-    if isinstance(column, FreeTextColumn):
-        return _one_or_all(column.lengths)
-    of_words = _one_or_all(np.array([-1 if word is None else len(word) for word in column.words], dtype=np.int64))
-    return of_words if isinstance(of_words, int) else _one_or_all(of_words[column.codes])
+_Widths = int | npt.NDArray[np.int64]
+"""How many bytes something takes in each row; one number where it is the same in all."""
+
+_MAX_PADDED = 256
+"""Bytes of a record for values of different lengths. Of longer ones, those of one length are written together."""
 
 
-def _one_or_all(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | int:
-    first = int(lengths[0])
-    return first if (lengths == first).all() else lengths
+class _Fixed(NamedTuple):
+    """Consecutive fields that take the same number of bytes in all rows."""
+
+    fields: list[tuple[int, npt.NDArray[np.generic] | bytes]]
+    """The length of each, -1 for NULL, and its values in the wire type, or the one value of all."""
+    is_first: bool
+    """Whether the number of fields precedes them."""
+    of: int
+    """That number."""
+
+    @property
+    def widths(self) -> int:
+        return 2 * self.is_first + sum(4 + max(length, 0) for length, _ in self.fields)
+
+    def records(self, count: int) -> npt.NDArray[np.void]:
+        names: list[tuple[str, str]] = [("count", ">i2")] if self.is_first else []
+        for number, (length, values) in enumerate(self.fields):
+            names.append((f"length{number}", ">i4"))
+            if length > 0:
+                names.append((f"value{number}", f"V{length}" if isinstance(values, bytes) else values.dtype.str))
+        records = np.empty(count, dtype=np.dtype(names))
+        if self.is_first:
+            records["count"] = self.of
+        for number, (length, values) in enumerate(self.fields):
+            records[f"length{number}"] = length
+            if length > 0:
+                records[f"value{number}"] = np.void(values) if isinstance(values, bytes) else values
+        return records
+
+    def write(self, out: npt.NDArray[np.uint8], at: npt.NDArray[np.int64], *, room: int) -> None:
+        """Write the fields of each row to these places."""
+        width = self.widths
+        _pieces(out.data, width)[at] = self.records(len(at)).view(f"V{width}")
 
 
-def _ranks(numbers: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], int]:
-    """The rank of each number among the different ones, and how many of those there are."""
-    low, high = int(numbers.min()), int(numbers.max())
-    if high - low < 1 << 16:
-        taken = np.zeros(high - low + 1, np.int64)
-        taken[numbers - low] = 1
-        return (np.cumsum(taken) - 1)[numbers - low], int(taken.sum())
-    distinct, rank = np.unique(numbers, return_inverse=True)
-    return rank.astype(np.int64), len(distinct)
+class _Varying(NamedTuple):
+    """A field that takes different numbers of bytes: `lengths[i]` of `data` from `begins[i]`, -1 for NULL."""
+
+    data: bytes
+    begins: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+    codes: npt.NDArray[np.intp] | None = None
+    """If given, row i has the value `codes[i]` of these, else value i."""
+
+    @property
+    def widths(self) -> npt.NDArray[np.int64]:
+        widths = 4 + np.maximum(self.lengths, 0)
+        return widths if self.codes is None else widths[self.codes]
+
+    def records(self, width: int) -> npt.NDArray[np.void]:
+        """Length and value of each row, and what follows the value in `data` up to this width."""
+        records = np.empty(len(self.lengths), dtype=np.dtype([("length", ">i4"), ("value", f"V{width}")]))
+        records["length"] = self.lengths
+        records["value"] = _pieces(self.data + bytes(width), width)[self.begins]
+        of_values = records.view(f"V{4 + width}")
+        return of_values if self.codes is None else of_values[self.codes]
+
+    def write(self, out: npt.NDArray[np.uint8], at: npt.NDArray[np.int64], *, room: int) -> None:
+        """Write the field of each row to these places, and up to `room` bytes behind it."""
+        longest, shortest = int(self.lengths.max()), max(int(self.lengths.min()), 0)
+        if 0 < longest <= _MAX_PADDED and longest - shortest <= room:
+            _pieces(out.data, 4 + longest)[at] = self.records(longest)
+            return
+        lengths, begins = self.lengths, self.begins
+        if self.codes is not None:
+            lengths, begins = lengths[self.codes], begins[self.codes]
+        _pieces(out.data, 4)[at] = lengths.astype(">i4").view("V4")
+        order = np.argsort(lengths, kind="stable")
+        distinct, firsts = np.unique(lengths[order], return_index=True)
+        for length, rows in zip(distinct.tolist(), np.split(order, firsts[1:]), strict=True):
+            if length > 0:
+                _pieces(out.data, length)[at[rows] + 4] = _pieces(self.data, length)[begins[rows]]
 
 
-def _encode_group(
-    columns: Sequence[AnyColumn], layout: npt.NDArray[np.int64], rows: npt.NDArray[np.intp] | slice
-) -> bytes:
-    fields: list[tuple[str, str]] = [("count", ">i2")]
-    for number, (column, length) in enumerate(zip(columns, layout.tolist(), strict=True)):
-        fields.append((f"length{number}", ">i4"))
-        if length > 0:
-            wire = column.values.dtype.str if isinstance(column, Column) else f"V{length}"
-            fields.append((f"value{number}", wire))
-    size = _rows(columns[0]) if isinstance(rows, slice) else len(rows)
-    records = np.empty(size, dtype=np.dtype(fields))
-    records["count"] = len(columns)
-    for number, (column, length) in enumerate(zip(columns, layout.tolist(), strict=True)):
-        records[f"length{number}"] = length
-        if length <= 0:
-            continue
-        assert not isinstance(column, Null)
-        if isinstance(column, TextColumn):
-            words = [word or b"" for word in column.words]
-            begins = _begins(np.fromiter(map(len, words), np.int64, len(words)))
-            records[f"value{number}"] = _pieces(b"".join(words), length)[begins[column.codes[rows]]]
-        elif isinstance(column, FreeTextColumn):
-            records[f"value{number}"] = _pieces(column.data, length)[_begins(column.lengths)[rows]]
+def _blocks(fields: Sequence[tuple[int, npt.NDArray[np.generic] | bytes] | _Varying]) -> Iterator[_Fixed | _Varying]:
+    """Fields as they are written: those of fixed widths that follow each other at once. The first block is fixed."""
+    fixed = _Fixed([], True, len(fields))
+    for field in fields:
+        if isinstance(field, _Varying):
+            if fixed.widths:
+                yield fixed
+            yield field
+            fixed = _Fixed([], False, 0)
         else:
-            records[f"value{number}"] = column.values[rows]
-    return records.tobytes()
+            fixed.fields.append(field)
+    if fixed.widths:
+        yield fixed
+
+
+def _field(column: AnyColumn) -> tuple[int, npt.NDArray[np.generic] | bytes] | _Varying:
+    """A column with the lengths of its values."""
+    if isinstance(column, Null):
+        return -1, b""
+    if isinstance(column, Column):
+        values, null = column
+        size = values.dtype.itemsize
+        if null is None or not null.any():
+            return size, values
+        return _Varying(values.tobytes(), np.arange(len(values)) * size, np.where(null, -1, size))
+    if isinstance(column, FreeTextColumn):
+        return _Varying(column.data, _begins(column.lengths), column.lengths)
+    if len(column.words) == 1:
+        word = column.words[0]
+        return (-1, b"") if word is None else (len(word), word)
+    lengths = np.array([-1 if word is None else len(word) for word in column.words], dtype=np.int64)
+    return _Varying(b"".join(word or b"" for word in column.words), _begins(lengths), lengths, column.codes)
 
 
 def _rows(column: AnyColumn) -> int:
@@ -218,6 +252,6 @@ def _begins(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.cumsum(taken) - taken
 
 
-def _pieces(data: bytes, length: int) -> npt.NDArray[np.void]:
+def _pieces(data: bytes | memoryview, length: int) -> npt.NDArray[np.void]:
     """All pieces of this length, by their beginnings. Overlapping views: one long value makes no other one longer."""
     return np.ndarray((len(data) - length + 1,), dtype=f"V{length}", buffer=data, strides=(1,))

@@ -6,6 +6,7 @@ and the day's candles are made right afterwards; candles whose ticks retention h
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -116,6 +117,7 @@ def plan(cursor: Cursor, wanted: Mapping[tuple[str | None, str], str], asked: Co
         if of_rename:
             refused += _obstacles(cursor, rename, kept)
         parts += of_rename
+    refused += _between(cursor, renames, kept)
     return Plan(tuple(dict.fromkeys(part.rename for part in parts)), tuple(parts), tuple(refused))
 
 
@@ -166,6 +168,22 @@ def _resolve(
         Rename(old, new, tuple(feeds), is_whole=set(having[old]) <= set(feeds) and old not in named)
         for (old, new), feeds in feeds_of.items()
     ], refused
+
+
+def _between(cursor: Cursor, renames: Sequence[Rename], kept: Sequence[Span]) -> list[str]:
+    """Why renames are refused that would each be right alone: what is stored under a name must not be renamed twice."""
+    found = []
+    for one, other in itertools.permutations(renames, 2):
+        if not (set(one.feeds) & set(other.feeds) or (one.is_whole and other.is_whole)):
+            continue
+        if one.new == other.old:
+            found.append(
+                f"{one.new} is the new name of {one.old} and the old name of {other.new}: rename {other.old} to "
+                f"{other.new} in a run of its own, and {one.old} afterwards"
+            )
+        elif one.new == other.new and one.old < other.old:
+            found += _obstacles(cursor, one._replace(new=other.old), kept)
+    return found
 
 
 def _obstacles(cursor: Cursor, rename: Rename, kept: Sequence[Span]) -> list[str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import datetime, timezone
 
@@ -134,16 +132,3 @@ def test_names_of_sending_hours() -> None:
 
 def test_calendars_are_cached() -> None:
     assert calendar("XNYS") is calendar("XNYS")
-
-
-@pytest.mark.full
-def test_pandas_is_loaded_only_where_a_calendar_of_an_exchange_is_in_use() -> None:
-    # pandas costs every process 40 MB and a good part of a second at its start.
-    script = (
-        "import sys, ticks_platform.ingestion.run\n"
-        "from ticks_platform.feeds.calendars import calendar\n"
-        "for name in ('always', '24/5', 'XNYS'):\n"
-        "    print(calendar(name).name, 'pandas' in sys.modules)\n"
-    )
-    printed = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
-    assert printed.stdout.split("\n")[:3] == ["always False", "24/5 False", "XNYS True"]

@@ -314,8 +314,8 @@ US_HOURS = "XNYS 04:00-20:00"
         ),
         ({"provider": "coinbase", "symbols": ["BTC-USD"]}, {"BTC-USD": "always"}),
         (
-            {"provider": "twelve_data", "symbols": ["EUR/USD", {"symbol": "BTC/USD", "asset_class": "crypto"}]},
-            {"EUR/USD": "24/5", "BTC/USD": "always"},
+            {"provider": "twelve_data", "symbols": ["BTC/USD", {"symbol": "MRU/EUR", "asset_class": "crypto"}]},
+            {"BTC/USD": "always", "MRU/EUR": "always"},
         ),
     ],
 )

@@ -4,14 +4,86 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 import tracemalloc
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ticks_platform.timescale import copy
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.support.any_frames import QUICK, THOROUGH
+
+Kind = tuple[Callable[[Sequence[object]], copy.AnyColumn], Callable[[object], bytes], st.SearchStrategy[object]]
+"""How a column is made of values, how one of them is sent, and which values there are; None is NULL."""
+
+
+def by_dictionary(values: Sequence[object]) -> copy.TextColumn:
+    words = [b"of no row" * 40, *dict.fromkeys(values)]
+    return copy.TextColumn(np.array([words.index(value, 1) for value in values], np.intp), words)  # type: ignore[arg-type]
+
+
+def numbers(values: Sequence[object]) -> np.typing.NDArray[np.float64]:
+    return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+TEXTS = st.one_of(
+    st.none(), st.text("aé🙂", max_size=6), st.sampled_from((30, 255, 256, 257, 3000)).map(lambda n: "x" * n)
+)
+KINDS: list[Kind] = [
+    (lambda values: copy.Null(len(values)), bytes, st.none()),
+    (lambda values: copy.timestamptz(np.array(values, np.int64)),
+     lambda value: struct.pack(">q", value // 1000 - 946_684_800_000_000), st.integers(0, 2**62)),  # type: ignore[operator]
+    (lambda values: copy.float8(numbers(values)), lambda value: struct.pack(">d", value),
+     st.sampled_from((None, 1.5, -0.0))),
+    (lambda values: copy.float8(numbers(values)), lambda value: struct.pack(">d", value), st.floats(allow_nan=False)),
+    (lambda values: copy.int2(numbers(values)), lambda value: struct.pack(">h", value),
+     st.sampled_from((None, -7, 32767))),
+    (lambda values: copy.text(values), lambda value: value.encode(), TEXTS),  # type: ignore[arg-type, attr-defined]
+    (lambda values: copy.text(values), lambda value: value.encode(), st.text("0123456789", min_size=1, max_size=9)),  # type: ignore[arg-type, attr-defined]
+    (by_dictionary, bytes, st.one_of(st.none(), st.binary(max_size=12), st.just(b"w" * 300))),  # type: ignore[arg-type]
+    (by_dictionary, bytes, st.just(b"one word")),  # type: ignore[arg-type]
+    (lambda values: copy.TextColumn(np.zeros(len(values), np.intp), [values[0]]), bytes, st.just(b"the feed")),  # type: ignore[list-item, arg-type]
+]  # fmt: skip
+
+
+@st.composite
+def _tables(draw: st.DrawFn) -> list[tuple[Kind, list[object]]]:
+    """Columns of the same number of rows."""
+    rows = draw(st.sampled_from((1, 1, 2, 3, 8, 30)))
+    kinds = draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=14))
+    return [(kind, draw(st.lists(kind[2], min_size=rows, max_size=rows))) for kind in kinds]
+
+
+TABLES = _tables()
+
+
+def row_by_row(table: list[tuple[Kind, list[object]]]) -> bytes:
+    """What the manual says, one field after the other (PostgreSQL, COPY, "Binary Format")."""
+    parts = [b"PGCOPY\n\xff\r\n\0", bytes(8)]
+    for row in zip(*(values for _, values in table), strict=True):
+        parts.append(struct.pack(">h", len(table)))
+        for (kind, _), value in zip(table, row, strict=True):
+            sent = None if value is None else kind[1](value)
+            parts.append(struct.pack(">i", -1) if sent is None else struct.pack(">i", len(sent)) + sent)
+    return b"".join([*parts, b"\xff\xff"])
+
+
+@QUICK
+@given(TABLES)
+def test_any_rows_are_encoded_as_one_by_one(table: list[tuple[Kind, list[object]]]) -> None:
+    assert copy.encode([kind[0](values) for kind, values in table]) == row_by_row(table)
+
+
+@pytest.mark.full
+@THOROUGH
+@given(TABLES)
+def test_many_rows_are_encoded_as_one_by_one(table: list[tuple[Kind, list[object]]]) -> None:
+    assert copy.encode([kind[0](values) for kind, values in table]) == row_by_row(table)
 
 
 def test_every_mix_of_lengths_and_nulls_arrives_as_it_was(database: Database) -> None:

@@ -7,7 +7,7 @@ from ticks_platform.defs.common.executor import one_process
 from ticks_platform.defs.common.labels import LONG_BY_HAND, REFRESH_POOL
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
-from ticks_platform.feeds.renamed import former
+from ticks_platform.feeds.renamed import former, unusable
 from ticks_platform.timescale import renames
 from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.renames import Plan
@@ -75,6 +75,7 @@ def rename_symbols() -> dg.Definitions:
             wanted = {key: new for key, new in known.names.items() if config.feed in (None, key[0])}
         with ticks_database.transaction() as cursor:
             planned = renames.plan(cursor, wanted, known.asked)
+            planned = planned._replace(refused=(*unusable(wanted.values()), *planned.refused))
             mixed = [] if config.renames else [each for each in known.mixed if config.feed in (None, each.feed)]
             left = [str(each) for each in mixed if renames.has_rows(cursor, each.feed, each.old)]
         metadata = _metadata(planned, left)

@@ -75,16 +75,17 @@ class Coinbase(Connector):
         return None  # there is no key that may be wrong
 
     def channels(self, symbol: str) -> tuple[str, ...]:
-        return (symbol.upper(),)
+        return (self.symbol_of(symbol),)
 
     def symbol_of(self, symbol: str) -> str:
-        return symbol.upper()
+        # Other providers write a slash.
+        return symbol.upper().replace("/", "-")
 
     def former_names(self, symbol: str) -> tuple[str, ...]:
-        return () if symbol == symbol.upper() else (symbol,)
+        return () if symbol == self.symbol_of(symbol) else (symbol,)
 
     def instrument(self, symbol: str) -> Facts:
-        return Facts("crypto", currency=symbol.upper().partition("-")[2] or None)
+        return Facts("crypto", currency=self.symbol_of(symbol).partition("-")[2] or None)
 
     def history(self) -> CoinbaseHistory:
         return CoinbaseHistory(url=self.url)

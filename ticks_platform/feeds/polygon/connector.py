@@ -9,7 +9,7 @@ of the live service published (jerbersoft/massivedotnet, Niqnil/rustrade, alpaca
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -36,6 +36,7 @@ from ticks_platform.feeds.events import (
 from ticks_platform.feeds.polygon import events as polygon_events
 from ticks_platform.feeds.polygon.corporate_actions import PolygonCorporateActions
 from ticks_platform.feeds.polygon.history import PolygonHistory
+from ticks_platform.feeds.polygon.names import currencies, subscribed, symbol_name
 from ticks_platform.feeds.polygon.reference import PolygonReference
 from ticks_platform.feeds.reference import Facts, pair
 
@@ -69,9 +70,6 @@ _NAMES = {
     "forex": re.compile(r"[A-Z]{3}/[A-Z]{3}"),
 }
 """How each market writes its symbols, of which ``*`` is all."""
-
-_UPPER_CASE = ("crypto", "forex")
-"""Markets whose symbols are upper case. Those of stocks tell case apart: BACpB is a preferred stock, BACPB is not."""
 
 _CALENDARS = {"crypto": ALWAYS, "forex": WEEKDAYS}
 
@@ -142,6 +140,9 @@ class PolygonConversation(Conversation):
     def unsubscribe(self, channels: Sequence[str]) -> Sequence[str]:
         return _messages("unsubscribe", channels)
 
+    def to_read(self, frames: Sequence[bytes]) -> Iterable[int]:
+        return [place for place, frame in enumerate(frames) if b'"status"' in frame or b'"ev"' not in frame]
+
     def receive(self, frame: bytes) -> Reaction:
         if b'"status"' not in frame:
             return _HAS_DATA if b'"ev"' in frame else _NOTHING
@@ -183,7 +184,7 @@ class PolygonConnector(Connector):
 
     def channels(self, symbol: str) -> tuple[str, ...]:
         options = self._options
-        written = symbol.upper() if options.market in _UPPER_CASE else symbol
+        written = subscribed(symbol, options.market)
         return tuple(f"{channel}.{written}" for channel in options.channels or CHANNELS[options.market][:1])
 
     @property
@@ -196,12 +197,10 @@ class PolygonConnector(Connector):
         return tuple(channel for channel in channels if channel.partition(".")[0] in _TICKS) or channels
 
     def symbol_of(self, symbol: str) -> str:
-        # Subscriptions may write a pair with a slash, a hyphen or neither; quotes always write a slash.
-        written = symbol.upper() if self._options.market in _UPPER_CASE else symbol
-        return _pair(written) if self._options.market == "forex" else written
+        return symbol_name(symbol, self._options.market)
 
     def former_names(self, symbol: str) -> tuple[str, ...]:
-        former = _pair(symbol) if self._options.market == "forex" else symbol
+        former = currencies(symbol) if self._options.market == "forex" else symbol
         return () if former == self.symbol_of(symbol) else (former,)
 
     @property
@@ -253,11 +252,6 @@ class PolygonConnector(Connector):
         if self._options.market != "stocks":
             return None
         return PolygonCorporateActions(url=self.url, api_key=self.api_key, domain=self._options.domain)
-
-
-def _pair(symbol: str) -> str:
-    plain = symbol.replace("-", "/")
-    return f"{plain[:3]}/{plain[3:]}" if len(plain) == 6 and plain.isalpha() else plain
 
 
 def _notice(event: _Status, requested: Container[str]) -> Notice | None:

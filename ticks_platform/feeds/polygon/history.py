@@ -38,6 +38,7 @@ from ticks_platform.feeds.history import (
     retry_after,
 )
 from ticks_platform.feeds.polygon.conditions import packaged_rules
+from ticks_platform.feeds.polygon.names import rest_ticker
 from ticks_platform.feeds.polygon.trades import exchange_name, official_price, trade_id
 from ticks_platform.feeds.trade_ids import NO_IDENTITY
 from ticks_platform.timestamps import MILLISECOND, MINUTE
@@ -178,14 +179,6 @@ class PolygonHistory(History):
         events = [event for result in results for event in _trade(header.symbol, bytes(result), self._market)]
         kept = {_kept(event) for event in events if isinstance(event, Correction) and event.kept_price is not None}
         return [_UNCHANGED if kept and _incorrect(event) in kept else event for event in events]
-
-
-def rest_ticker(symbol: str, market: str) -> str:
-    """The REST API's name of a symbol: X:BTCUSD for the WebSocket's BTC-USD, C:EURUSD for EUR/USD."""
-    if market in ("crypto", "forex"):
-        plain = symbol.replace("-", "").replace("/", "")
-        return f"{'X' if market == 'crypto' else 'C'}:{plain}"
-    return symbol
 
 
 def _trade(symbol: str, raw: bytes, market: str) -> list[Event]:

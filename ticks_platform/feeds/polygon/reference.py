@@ -21,7 +21,8 @@ import msgspec
 
 from ticks_platform.feeds.decoding import UNDECODABLE, Finite
 from ticks_platform.feeds.history import HistoryAnswer, HistoryRequest, TransientError, UnknownSymbolError, base_url
-from ticks_platform.feeds.polygon.history import Body, decode_body, error_of, rest_ticker
+from ticks_platform.feeds.polygon.history import Body, decode_body, error_of
+from ticks_platform.feeds.polygon.names import rest_ticker
 from ticks_platform.feeds.reference import Facts, Reference, code, mic_code, pair
 from ticks_platform.feeds.symbol_settings import currency_code
 

@@ -22,6 +22,7 @@ from ticks_platform.feeds.errors import (
     UnreachableError,
 )
 from ticks_platform.feeds.events import Frame, Refused
+from ticks_platform.feeds.transport.arrivals import Group
 from ticks_platform.feeds.transport.clock import BEGIN, boottime, boottime_ns
 from ticks_platform.feeds.transport.limits import MAX_MESSAGE_BYTES
 from ticks_platform.feeds.transport.pause import Pause
@@ -34,6 +35,7 @@ from ticks_platform.feeds.transport.websocket import (
     PONG,
     HandshakeFailedError,
     WebSocketConnection,
+    close_reason,
     connect,
 )
 from ticks_platform.retry_after import retry_after
@@ -106,8 +108,7 @@ class FeedConnection:
         self._connector = connector
         self._symbols = tuple(symbols)
         self._on_frames = on_frames
-        self._group: list[Frame] = []
-        self._group_bytes = 0
+        self._group = Group()
         self._look_at = 0
         self._looked_at = 0
         self._has_paused = False
@@ -268,30 +269,65 @@ class FeedConnection:
             symbols=lambda: self._symbols,
         )
         while not self._stop.is_set():
-            received = websocket.receive()
-            if received is not None:
-                session.keep_alive.frame_received()
-                opcode, data = received
-                if opcode in DATA:
-                    self._buffer(data)
-                    session.handle_frame(data)
-                elif opcode == PONG:
-                    self._state.answered()
-                    if data == self._proof:
-                        self._proof = None
-                elif opcode == CLOSE:
-                    raise ConnectionLostError(f"the provider closed the connection ({_close_reason(data)})")
+            has_received = self._receive_buffered(websocket, session) or self._receive_one(websocket, session)
             if not websocket.has_buffered_message or self._is_group_full:
                 self._flush()
                 self._note_drained(websocket)
                 session.report_answers()
-            if received is None or session.housekeeping_due():
+            if not has_received or session.housekeeping_due():
                 session.do_housekeeping()
         self._close_gracefully(websocket)
 
+    def _receive_one(self, websocket: WebSocketConnection, session: Session) -> bool:
+        """Receive the next message, and handle it; returns whether there was one in time."""
+        received = websocket.receive()
+        if received is None:
+            return False
+        session.keep_alive.frame_received()
+        opcode, data = received
+        if opcode in DATA:
+            self._buffer((data,))
+            session.handle_frame(data)
+        elif opcode == PONG:
+            self._state.answered()
+            if data == self._proof:
+                self._proof = None
+        elif opcode == CLOSE:
+            raise ConnectionLostError(f"the provider closed the connection ({close_reason(data)})")
+        return True
+
+    def _receive_buffered(self, websocket: WebSocketConnection, session: Session) -> bool:
+        """Receive the data messages that are buffered, together: with one stamp, and into one group.
+
+        While data changes the state, none is received with others: the clocks are looked at in between.
+        """
+        if self._state.current is not State.STREAMING:
+            return False
+        most, most_bytes = MAX_GROUP_FRAMES - len(self._group.frames), self._max_group_bytes - self._group.size
+        frames = websocket.receive_buffered(most, most_bytes)
+        if not frames:
+            return False
+        session.keep_alive.frame_received()
+        done = 0
+        try:
+            for place in session.to_read(frames):
+                if place > done:
+                    self._buffer(frames[done:place])
+                    done = place
+                    session.data_received()
+                self._buffer(frames[place : place + 1])
+                done = place + 1
+                session.handle_frame(frames[place])
+        finally:
+            # They have arrived, whatever became of the one before them.
+            self._buffer(frames[done:])
+        if done < len(frames):
+            session.data_received()
+        return True
+
     @property
     def _is_group_full(self) -> bool:
-        return self._group_bytes >= self._max_group_bytes or len(self._group) >= MAX_GROUP_FRAMES
+        return self._group.size >= self._max_group_bytes or len(self._group.frames) >= MAX_GROUP_FRAMES
 
     def _note_drained(self, websocket: WebSocketConnection) -> None:
         """Note a moment at which all that arrived was handed over: later data proves that nothing was lost before it.
@@ -335,38 +371,30 @@ class FeedConnection:
     def _buffer_unless_close(self, opcode: int, data: bytes) -> bool:
         """Keep a message with data; return False after a close frame."""
         if opcode in DATA:
-            self._buffer(data)
+            self._buffer((data,))
             if self._is_group_full:
                 self._flush()
         return opcode != CLOSE
 
-    def _buffer(self, data: bytes) -> None:
-        if self._group_bytes + len(data) > self._max_group_bytes:
+    def _buffer(self, frames: Sequence[bytes]) -> None:
+        """Add frames to the group, as arriving now."""
+        size = sum(map(len, frames))
+        if self._group.size + size > self._max_group_bytes:
             self._flush()
         stepped = self._state.watch.stepped
-        if self._group and self._group[0].stepped != stepped:
+        if self._group.stepped != stepped:
             self._flush()  # a group is by one clock, and it was set
-        received_at = boottime_ns() + BEGIN + stepped
-        if self._group:
-            self._group.append(Frame(data, received_at, self._state.connection, stepped))
-        else:
+        if not self._group.frames:
             # A frame's arrival does not tell that: it may have waited in the socket, with others behind it.
             drained_at = self._state.drained_at
-            covered_until = 0 if drained_at is None else drained_at + BEGIN + stepped
-            self._group.append(Frame(data, received_at, self._state.connection, stepped, covered_until=covered_until))
-        self._group_bytes += len(data)
+            self._group.begin(stepped, covered_until=0 if drained_at is None else drained_at + BEGIN + stepped)
+        self._group.add(frames, size, received_at=boottime_ns() + BEGIN + stepped)
 
     def _flush(self) -> None:
-        if self._group:
-            group, self._group, self._group_bytes = self._group, [], 0
+        if self._group.frames:
+            group = self._group.take(self._state.connection)
             began = boottime()
             self._is_refused |= self._on_frames(group) is False
             took = boottime() - began
             self._handing += took
             self._has_paused |= took > HANDING_PAUSE
-
-
-def _close_reason(data: bytes) -> str:
-    code = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005
-    reason = data[2:].decode(errors="replace")
-    return f"code {code}{', ' + reason if reason else ''}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from ticks_platform.feeds.connector import Connector, Conversation, Reaction
 from ticks_platform.feeds.errors import ConnectionLostError, FeedRefusedError, LocalCloseError, TryLaterError
@@ -98,26 +98,43 @@ class Session:
         """Handle a frame. Raises FeedRefusedError or TryLaterError if the provider refuses this client in it."""
         has_data, notices, replies = self._react(data)
         if has_data:
-            self.report_answers()
-            self._last_data_at = steady()
-            self._state.data_received()
-            if self._state.current is not State.STREAMING:
-                self._state.change(State.STREAMING, "first data" if self._state.first_data_at is None else "data again")
-            if self._state.first_data_at is None:
-                self._state.first_data_at = boottime()
+            self.data_received()
         for message in replies:
             self._send(message)
         for notice in notices:
             self._handle_notice(notice)
 
+    def data_received(self) -> None:
+        """Data arrived."""
+        self.report_answers()
+        self._last_data_at = steady()
+        self._state.data_received()
+        if self._state.current is not State.STREAMING:
+            self._state.change(State.STREAMING, "first data" if self._state.first_data_at is None else "data again")
+        if self._state.first_data_at is None:
+            self._state.first_data_at = boottime()
+
+    def to_read(self, frames: Sequence[bytes]) -> Sequence[int]:
+        """The places of the frames that need `handle_frame`, in order; the others are data and nothing else."""
+        try:
+            places = set(self._conversation.to_read(frames))
+        except Exception as error:  # noqa: BLE001  (a connector's bug must not stop its feed)
+            self._report_bug(error)
+            return range(len(frames))
+        # In order, and of these frames, whatever a connector says.
+        return [place for place in range(len(frames)) if place in places] if places else ()
+
     def _react(self, data: bytes) -> Reaction:
         try:
             return self._conversation.receive(data)
         except Exception as error:  # noqa: BLE001  (a connector's bug must not stop its feed)
-            if not self._has_raised:
-                self._has_raised = True
-                self._state.report(ProviderError(f"the connector raised {type(error).__name__}: {error}"))
+            self._report_bug(error)
             return Reaction()
+
+    def _report_bug(self, error: Exception) -> None:
+        if not self._has_raised:
+            self._has_raised = True
+            self._state.report(ProviderError(f"the connector raised {type(error).__name__}: {error}"))
 
     def _handle_notice(self, notice: Notice) -> None:
         if isinstance(notice, Refused):

@@ -7,7 +7,6 @@ import contextlib
 import http.client
 import io
 import math
-import select
 import socket
 import ssl
 import threading
@@ -27,21 +26,15 @@ from ticks_platform.feeds.transport.limits import (
     LimitedFrames,
     MessageTooLargeError,
 )
+from ticks_platform.feeds.transport.read_ahead import BufferedSocket
 from ticks_platform.feeds.transport.tunnel import open_tunnel
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-READ_SIZE = 1 << 18
-"""Bytes per read. websocket-client reads two bytes, then the rest of the frame: each read is a system call and releases
-the GIL, which limits reading while another thread decodes."""
-
 DATA = (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY)
 CLOSE = websocket.ABNF.OPCODE_CLOSE
 PONG = websocket.ABNF.OPCODE_PONG
-
-_PLAIN_DATA = {0x80 | opcode: opcode for opcode in DATA}
-"""Opcodes by the first byte of a frame that is a whole message: final, no extension bits, text or binary."""
 
 BODY_TIMEOUT = 2.0
 """Seconds to read a body of unknown length; what arrived by then is used."""
@@ -65,9 +58,10 @@ class HandshakeFailedError(ConnectionLostError):
 class WebSocketConnection:
     """An open WebSocket. Its failures are ConnectionLostError, so that they differ from those of a callback."""
 
-    def __init__(self, socket_: _WebSocket, reader: _BufferedSocket) -> None:
+    def __init__(self, socket_: _WebSocket, reader: BufferedSocket) -> None:
         self._socket = socket_
         self._reader = reader
+        self._max_message_bytes = socket_.max_message_bytes
         self._timeout = math.inf
         # Whether websocket-client holds no part of a frame or of a fragmented message.
         self._between_messages = True
@@ -89,15 +83,21 @@ class WebSocketConnection:
         """Whether nothing that arrived is left to read. Makes a system call."""
         return not self._reader.has_frame and not self._reader.has_pending_bytes
 
+    def receive_buffered(self, most: int, most_bytes: int) -> list[bytes]:
+        """The next data messages that are buffered whole, in order: at most so many, of so many bytes together.
+
+        Makes no system call. Empty if `receive` has to read the next one, as it can read all.
+        """
+        return self._reader.take_messages(most, most_bytes) if self._between_messages else []
+
     def receive(self) -> tuple[int, bytes] | None:
         """The next message with its opcode, or None if none was complete in time; pings are answered.
 
         Takes at most twice the timeout of `set_timeout`, even if a message arrives byte by byte.
         """
         # A message that is buffered whole bypasses websocket-client, which takes 6 us for it.
-        message = self._reader.pop_message() if self._between_messages else None
-        if message is not None:
-            return message
+        if buffered := self.receive_buffered(1, self._max_message_bytes):
+            return DATA[0], buffered[0]
         self._between_messages = False
         self._reader.deadline = boottime() + self._timeout
         try:
@@ -136,92 +136,14 @@ class WebSocketConnection:
         self._socket.shutdown()  # type: ignore[no-untyped-call]  # `close` does nothing after a `send_close`
 
 
-class _BufferedSocket:
-    """A socket with a large read buffer; everything else is delegated to the socket."""
-
-    def __init__(self, socket_: Any) -> None:
-        self._socket = socket_
-        self._buffer = b""
-        self._position = 0
-        self.deadline = math.inf
-        """When reads time out, in seconds since boot. websocket-client has no timeout for a whole message, only for
-        each read."""
-        self.ignore_close = True
-        """Whether `close` does nothing: websocket-client closes a refused handshake before its body is read."""
-        self.handshake_left: int | None = MAX_HANDSHAKE_BYTES
-        """Bytes that may still be read of the response to the handshake; None after it."""
-
-    def close(self) -> None:
-        if not self.ignore_close:
-            self._socket.close()
-
-    def recv(self, size: int) -> bytes:
-        if self._position >= len(self._buffer):
-            if boottime() >= self.deadline:
-                raise TimeoutError
-            self._buffer = self._socket.recv(READ_SIZE)
-            self._position = 0
-        part = self._buffer[self._position : self._position + size]
-        self._position += len(part)
-        if self.handshake_left is not None:
-            self.handshake_left -= len(part)
-            if self.handshake_left < 0:
-                raise websocket.WebSocketException(
-                    f"the response to the handshake is larger than {MAX_HANDSHAKE_BYTES >> 10} KB"
-                )
-        return part
-
-    @property
-    def has_frame(self) -> bool:
-        """Whether a whole frame is buffered."""
-        return self._payload() is not None
-
-    @property
-    def has_pending_bytes(self) -> bool:
-        """Whether the system has received bytes that were not read yet."""
-        pending = getattr(self._socket, "pending", None)
-        if pending is not None and pending():
-            return True
-        poll = select.poll()  # select() fails for file descriptors above 1023
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(0))
-
-    def pop_message(self) -> tuple[int, bytes] | None:
-        """The payload of the next frame with its opcode, if it is buffered and a whole, unmasked data message."""
-        place = self._payload()
-        if place is None:
-            return None
-        opcode = _PLAIN_DATA.get(self._buffer[self._position])
-        if opcode is None or self._buffer[self._position + 1] & 0x80:
-            return None
-        begin, end = place
-        self._position = end
-        return opcode, self._buffer[begin:end]
-
-    def _payload(self) -> tuple[int, int] | None:
-        """Begin and end of the next frame's payload in the buffer, if it is complete (RFC 6455, section 5.2)."""
-        buffer, at = self._buffer, self._position
-        if len(buffer) - at < 2:
-            return None
-        length, begin = buffer[at + 1] & 0x7F, at + 2
-        if length >= 126:
-            begin = at + (4 if length == 126 else 10)
-            length = int.from_bytes(buffer[at + 2 : begin], "big")
-        end = begin + length
-        return (begin, end) if end <= len(buffer) else None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._socket, name)
-
-
 class _WebSocket(websocket.WebSocket):
-    """websocket-client's WebSocket on a `_BufferedSocket`, from the first byte of the handshake's response.
+    """websocket-client's WebSocket on a `BufferedSocket`, from the first byte of the handshake's response.
 
     websocket-client closes the socket of a refused handshake and reads its body only if there is a Content-Length.
     Providers also explain a refusal in a chunked body, so it is read before the socket is closed.
     """
 
-    reader: _BufferedSocket | None = None
+    reader: BufferedSocket | None = None
     server_ahead: int | None = None
 
     def __init__(self, max_message_bytes: int) -> None:
@@ -229,6 +151,7 @@ class _WebSocket(websocket.WebSocket):
             skip_utf8_validation=True,  # the bytes are stored as they are; decoding validates them
             sockopt=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)],
         )
+        self.max_message_bytes = max_message_bytes
         self.cont_frame = LimitedFragments(max_message_bytes)
         self.frame_buffer = LimitedFrames(self._recv, self.cont_frame)
 
@@ -240,7 +163,7 @@ class _WebSocket(websocket.WebSocket):
     def sock(self, socket_: Any) -> None:
         self._sock = socket_
         if socket_ is not None:
-            self._sock = self.reader = _BufferedSocket(socket_)
+            self._sock = self.reader = BufferedSocket(socket_, max_handshake_bytes=MAX_HANDSHAKE_BYTES)
 
     def open(self, endpoint: Endpoint, timeout: float) -> None:
         """Connect. Raises what websocket-client raises; a WebSocketBadStatusException has the response's body."""
@@ -292,7 +215,7 @@ def _proxy_options(url: str, timeout: float, sockopt: list[tuple[int, int, int]]
 class _ResponseStream(io.RawIOBase):
     """The head of a response and the rest of it from a socket, as a socket for http.client."""
 
-    def __init__(self, head: bytes, reader: _BufferedSocket) -> None:
+    def __init__(self, head: bytes, reader: BufferedSocket) -> None:
         self._head = head
         self._reader = reader
         self._deadline = boottime() + BODY_TIMEOUT
@@ -316,7 +239,7 @@ class _ResponseStream(io.RawIOBase):
         return len(part)
 
 
-def _read_body(reader: _BufferedSocket, error: websocket.WebSocketBadStatusException) -> bytes:
+def _read_body(reader: BufferedSocket, error: websocket.WebSocketBadStatusException) -> bytes:
     """The body of a handshake's response: what arrives within BODY_TIMEOUT, at most MAX_BODY_BYTES."""
     coding = (error.resp_headers or {}).get("transfer-encoding")
     lines = [f"HTTP/1.1 {error.status_code} -", *([f"Transfer-Encoding: {coding}"] if coding else []), "", ""]
@@ -385,6 +308,13 @@ def _interrupt(socket_: _WebSocket) -> None:
     if socket_.reader is not None:
         with contextlib.suppress(OSError):
             socket_.reader.shutdown(socket.SHUT_RDWR)
+
+
+def close_reason(data: bytes) -> str:
+    """What the payload of a close frame says."""
+    code = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005
+    reason = data[2:].decode(errors="replace")
+    return f"code {code}{', ' + reason if reason else ''}"
 
 
 def describe(error: BaseException) -> str:

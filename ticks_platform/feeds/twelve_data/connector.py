@@ -7,13 +7,14 @@ published. Where these disagree, all variants are accepted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import methodcaller
 from typing import Any
 
 import msgspec
 
 from ticks_platform.feeds import complaints
-from ticks_platform.feeds.calendars import US_STOCKS, WEEKDAYS
+from ticks_platform.feeds.calendars import ALWAYS, US_STOCKS, WEEKDAYS
 from ticks_platform.feeds.columns import Decoded
 from ticks_platform.feeds.connector import (
     AskedSymbol,
@@ -86,7 +87,9 @@ class _Status(msgspec.Struct):
 _decode_status = msgspec.json.Decoder(_Status, strict=False).decode
 _encode = msgspec.json.Encoder().encode
 
-_PRICE_PREFIX = b'{"event":"price",'
+_is_price = methodcaller("startswith", b'{"event":"price",')
+"""Whether a frame begins as the service writes prices."""
+
 _HAS_DATA = Reaction(has_data=True)
 
 
@@ -120,8 +123,13 @@ class TwelveDataConversation(Conversation):
     def heartbeat(self) -> str:
         return '{"action":"heartbeat"}'
 
+    def to_read(self, frames: Sequence[bytes]) -> Iterable[int]:
+        if all(map(_is_price, frames)):
+            return ()
+        return [place for place, frame in enumerate(frames) if not _is_price(frame)]
+
     def receive(self, frame: bytes) -> Reaction:
-        if frame.startswith(_PRICE_PREFIX):
+        if _is_price(frame):
             return _HAS_DATA  # as the service writes prices: the receiving thread does not parse them
         try:
             kind = decode_kind(frame)
@@ -250,7 +258,7 @@ class TwelveDataConnector(Connector):
 
     def former_names(self, symbol: str) -> tuple[str, ...]:
         # Coverage was under feeds.yaml's spelling without the exchange, ticks under that of the prices.
-        bare = symbol.partition(":")[0]
+        bare = symbol.partition(":")[0].strip()
         return tuple(name for name in dict.fromkeys((bare, bare.upper())) if name != symbol_name(symbol))
 
     def use_symbols(self, symbols: Sequence[AskedSymbol]) -> None:
@@ -269,18 +277,20 @@ class TwelveDataConnector(Connector):
         self._names = None if names.are_plain else names
 
     def calendar(self, symbol: str) -> str:
-        ticker, _, exchange = symbol.partition(":")
+        ticker, _, exchange = symbol_name(symbol).partition(":")
         base, slash, quote = ticker.partition("/")
         if slash:
-            # Symbols of currencies and of crypto look alike, unless the exchange is named; feeds.yaml can name another
-            # calendar.
-            return exchanges.calendar(exchange) if exchange and pair(base, quote).asset_class == "crypto" else WEEKDAYS
+            # What is no pair of currencies, nor a commodity, is taken for crypto: closed days of a market that trades
+            # would hide gaps, while silence of one that is closed is told.
+            if pair(base, quote).asset_class != "crypto":
+                return WEEKDAYS
+            return exchanges.calendar(exchange) if exchange else ALWAYS
         # A bare symbol is of the US.
         return exchanges.calendar(exchange) if exchange else "XNYS"
 
     def instrument(self, symbol: str) -> Facts:
         # A symbol without a slash is a stock, a fund or an index.
-        base, slash, quote = symbol.partition(":")[0].partition("/")
+        base, slash, quote = symbol_name(symbol).partition(":")[0].partition("/")
         return pair(base, quote) if slash else Facts()
 
     def reference(self) -> TwelveDataReference:
@@ -288,7 +298,7 @@ class TwelveDataConnector(Connector):
 
     def hours(self, symbol: str) -> str:
         # The WebSocket sends extended hours of the exchanges of the US (support article 5195429).
-        ticker, _, exchange = symbol.partition(":")
+        ticker, _, exchange = symbol_name(symbol).partition(":")
         is_us_stock = "/" not in ticker and (not exchange or exchanges.is_of_us(exchange))
         return US_STOCKS if is_us_stock else super().hours(symbol)
 

@@ -50,7 +50,7 @@ class _Asked(NamedTuple):
 def symbol_name(symbol: str) -> str:
     """The name of a symbol of feeds.yaml: upper case, and its exchange as the provider spells it, or by its code."""
     ticker, colon, exchange = symbol.partition(":")
-    return ticker.upper() + colon + exchanges.spelled(exchange.strip())
+    return ticker.strip().upper() + colon + exchanges.spelled(exchange.strip())
 
 
 class Names:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import ticks_platform
 from ticks_platform.errors import ActionRequiredError, RetryableError
 from ticks_platform.feeds.events import Frame
+from ticks_platform.feeds.transport.arrivals import Arrivals
 from ticks_platform.paths import create_private
 from ticks_platform.timescale import sql_files
 
@@ -78,9 +79,8 @@ class Contents(msgspec.Struct, array_like=True):
 
 def contents_of(frames: Sequence[Frame], *, epoch: int) -> Contents:
     """The contents of a group of frames that arrived together on one connection."""
-    first = frames[0]
-    arrivals, data = [frame.received_at for frame in frames], [frame.data for frame in frames]
-    return Contents(epoch, first.connection, arrivals, data, first.stepped, first.correction, first.covered_until)
+    of = Arrivals.of(frames)
+    return Contents(epoch, of.connection, of.received_at, of.data, of.stepped, of.correction, of.covered_until)
 
 
 class FrameGroup(NamedTuple):

@@ -90,6 +90,14 @@ def counts(database: Database) -> list[tuple[Any, ...]]:
     return rows(database, "SELECT symbol, count(*) FROM stocks_real_time GROUP BY symbol ORDER BY symbol")
 
 
+def refusal(result: dg.ExecuteInProcessResult) -> str:
+    """What a run that was refused said."""
+    assert not result.success
+    (failure,) = (event.step_failure_data for event in result.all_events if event.is_step_failure)
+    assert failure.user_failure_data is not None
+    return str(failure.user_failure_data.description)
+
+
 NEW_DAYS = [
     (day, symbol, close)
     for number, day in enumerate(DAYS)
@@ -149,14 +157,57 @@ def test_what_would_mix_two_instruments_is_refused(database: Database, run: Run)
     tick(database, "2026-03-03 14:00:00+00", "AAPL:NASDAQ", 1.0)
     tick(database, "2026-03-03 18:00:00+00", "AAPL:NASDAQ", 1.0)
     tick(database, "2026-03-03 16:00:00+00", "AAPL", 1.0)
-    refused = run(dry_run=False)
-    assert not refused.success
-    (failure,) = (event.step_failure_data for event in refused.all_events if event.is_step_failure)
-    assert failure.user_failure_data is not None
-    assert "AAPL and AAPL:NASDAQ both have ticks at the same times, first on 2026-03-03" in str(
-        failure.user_failure_data.description
-    )
+    said = refusal(run(dry_run=False))
+    assert "AAPL and AAPL:NASDAQ both have ticks at the same times, first on 2026-03-03" in said
     assert ("AAPL", 4) in counts(database)
+
+
+def test_renames_that_follow_each_other_are_refused(database: Database, run: Run) -> None:
+    """Facebook took the ticker META, which a fund had until then: the fund's ticks must not become Facebook's."""
+    tick(database, "2026-03-02 15:00+00", "META", 10.0)
+    tick(database, "2026-03-03 15:00+00", "FB", 300.0)
+    before = counts(database)
+    for renames_of in ({"FB": "META", "META": "METV"}, {"META": "METV", "FB": "META"}):
+        said = refusal(run("AAPL", renames=renames_of, dry_run=False))
+        assert "META is the new name of FB and the old name of METV: rename META to METV in a run of its own" in said
+        assert counts(database) == before
+    assert "in a run of its own" in refusal(run("AAPL", renames={"FB": "META", "META": "FB"}, dry_run=False))
+    assert run("AAPL", renames={"META": "METV"}, dry_run=False).success
+    assert run("AAPL", renames={"FB": "META"}, dry_run=False).success
+    refresh(database)
+    assert closes(database, "one_day_candle") == [("2026-03-02", "METV", 10.0), ("2026-03-03", "META", 300.0)]
+
+
+def test_two_instruments_do_not_get_one_new_name(database: Database, run: Run) -> None:
+    for minute in (0, 10):
+        tick(database, f"2026-03-02 15:{minute:02}+00", "A", 10.0)
+        tick(database, f"2026-03-02 15:{minute + 5:02}+00", "B", 90.0)
+    said = refusal(run("AAPL", renames={"A": "C", "B": "C"}, dry_run=False))
+    assert "A and B both have ticks at the same times, first on 2026-03-02" in said
+    assert counts(database) == [("A", 2), ("B", 2)]
+
+
+@pytest.mark.parametrize("name", ["", " ", "META ", "A,B", "META\n", "x" * 101], ids=ascii)
+def test_a_name_that_no_symbol_can_have_is_refused(database: Database, run: Run, name: str) -> None:
+    tick(database, "2026-03-02 15:00+00", "FB", 10.0)
+    assert "is none that a symbol can have: it needs 1 to 100" in refusal(run("AAPL", renames={"FB": name}))
+
+
+@pytest.mark.full
+def test_rows_by_hand_are_renamed_with_what_is_known_of_their_instrument(database: Database, run: Run) -> None:
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO stocks_real_time (time, symbol, price) VALUES "
+            "('2026-03-02 15:00+00', 'FB', 1), ('2026-03-02 15:00+00', 'FB', 2);"
+            "INSERT INTO corporate_action (symbol, kind, execution_date, split_from, split_to) "
+            "VALUES ('FB', 'split', '2026-03-03', 1, 2);"
+            "INSERT INTO instrument (symbol, may_be_negative) VALUES ('FB', false)"
+        )
+    refresh(database)
+    assert run("META", renames={"FB": "META"}, dry_run=False).success
+    assert closes(database, "one_minute_candle") == [("2026-03-02", "META", 2.0)]
+    for table in ("corporate_action", "instrument"):
+        assert rows(database, f"SELECT symbol FROM {table}") == [("META",)]
 
 
 def test_a_name_that_feeds_yaml_still_has_is_not_renamed(database: Database, run: Run) -> None:

@@ -53,6 +53,8 @@ def outcome(of: Connector, symbol: str, **fields: Any) -> str:
         ("btc/usd:coinbase pro", "BTC/USD:Coinbase Pro"),
         ("XAGg/TRY", "XAGG/TRY"),
         ("ry:xtse", "RY:TSX"),
+        ("RY: TSX", "RY:TSX"),
+        ("ry :xtse", "RY:TSX"),
         ("MSFT:XNGS", "MSFT:NASDAQ"),
         ("mc:EURONEXT", "MC:Euronext"),
         ("x:Some New Place", "X:Some New Place"),
@@ -84,6 +86,8 @@ def test_each_exchange_has_a_calendar() -> None:
     [
         ("VOD:LSE", "XLON", "XLON"),
         ("ry:xtse", "XTSE", "XTSE"),
+        ("RY : TSX", "XTSE", "XTSE"),
+        ("MSFT : NASDAQ", "XNYS", "XNYS 04:00-20:00"),
         ("7203:JPX", "XTKS", "XTKS"),
         ("MSFT:XNGS", "XNYS", "XNYS 04:00-20:00"),
         ("RY:Nyse", "XNYS", "XNYS 04:00-20:00"),
@@ -97,6 +101,19 @@ def test_a_listing_has_the_hours_of_its_exchange(symbol: str, market: str, hours
     (found,) = feed(symbol).calendars().values()
     (sending,) = feed(symbol).sending_calendars().values()
     assert (found.name, sending.name) == (market, hours)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "market"),
+    [
+        *((pair, "24/5") for pair in ("eur/usd", "USD/JPY", "GEL/USD", "XAU/USD", "xcu/usd", "WTI/USD", "XBR/EUR")),
+        *((pair, "always") for pair in ("btc/usd", "ETH/BTC", "USDT/USD", "BTC/JPY", "SOL/EUR", "BTC/USD:Kraken")),
+    ],
+)
+def test_pairs_of_crypto_never_close(symbol: str, market: str) -> None:
+    """Or what is missing of a weekend would be in no gap."""
+    assert [each.name for each in feed(symbol).calendars().values()] == [market]
+    assert [each.name for each in feed(symbol).sending_calendars().values()] == [market]
 
 
 @pytest.mark.parametrize("asked", [("aapl", "btc/usd"), ("aapl", "BTC/USD:Binance")], ids=["plain", "named"])
@@ -257,6 +274,7 @@ def test_acknowledgements_of_listings() -> None:
     ("symbols", "words"),
     [
         (["aapl", "AAPL"], "listed twice: AAPL (as aapl and AAPL)"),
+        (["RY:TSX", "RY : XTSE"], "listed twice: RY:TSX (as RY:TSX and RY : XTSE)"),
         (["RY:TSX", "ry:tsx", "Ry:Tsx"], "listed twice: RY:TSX (as RY:TSX and ry:tsx and Ry:Tsx)"),
         (["X:New", "X:NEW"], "X:NEW is X:New, which is listed already"),
         (["BTC/USD:Binance", "btc/usd:binance"], "listed twice: BTC/USD:Binance"),
@@ -266,27 +284,6 @@ def test_two_entries_of_one_name_are_refused(symbols: list[str], words: str) -> 
     with pytest.raises(ValueError, match="symbols") as caught:
         feed(*symbols)
     assert words in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("options", "symbols", "name"),
-    [
-        ({"market": "forex"}, ["EUR-USD", "EUR/USD"], "EUR/USD"),
-        ({"market": "forex"}, ["eurusd", "EUR/USD"], "EUR/USD"),
-        ({"market": "crypto"}, ["BTC-USD", "btc-usd"], "BTC-USD"),
-        ({"market": "stocks"}, ["BACpB", "BACPB"], None),
-        ({"market": "options"}, ["O:A260101C00100000", "O:a260101C00100000"], None),
-    ],
-)
-def test_names_of_polygon(options: dict[str, str], symbols: list[str], name: str | None) -> None:
-    def polygon() -> FeedSettings:
-        return FeedSettings(name="tape", provider="polygon", options=options, symbols=symbols)  # type: ignore[arg-type]
-
-    if name is None:
-        assert list(polygon().asked_symbols()) == symbols
-        return
-    with pytest.raises(ValueError, match=f"listed twice: {name} "):
-        polygon()
 
 
 @pytest.mark.parametrize("symbol", ["BTC/USD:Coinbase Pro", "A B", "BRK B"])

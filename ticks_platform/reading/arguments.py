@@ -1,0 +1,123 @@
+"""What callers ask for, in the forms that the statements take."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from ticks_platform.errors import TicksPlatformError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Symbols: TypeAlias = "str | Iterable[str] | None"
+"""One symbol, several, or None for all."""
+
+Moment: TypeAlias = "str | date | datetime | pd.Timestamp | None"
+"""A time; one that names no time zone is in `tz`."""
+
+Every: TypeAlias = "str | timedelta | Literal['session']"
+
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+# What PostgreSQL and Python can compute with; no row is outside of it.
+_EARLIEST = datetime(1900, 1, 1, tzinfo=timezone.utc)
+_LATEST = datetime(9000, 1, 1, tzinfo=timezone.utc)
+
+_UNITS = {"s": timedelta(seconds=1), "m": MINUTE, "min": MINUTE, "h": HOUR, "d": DAY}
+
+
+class ReadingError(TicksPlatformError, ValueError):
+    """An argument that no rows can be read by; the message says which, and what it may be."""
+
+
+class Range(NamedTuple):
+    """Half-open, of aware times; None where it is open."""
+
+    start: datetime | None
+    end: datetime | None
+
+    @property
+    def parameters(self) -> dict[str, datetime | str]:
+        """For statements; what is open is infinite."""
+        return {"start": self.start or "-infinity", "end": self.end or "infinity"}
+
+
+def interval(every: Every) -> timedelta:
+    """The length of a candle: ``5m``, ``1h``, ``1d`` or a timedelta.
+
+    Raises ReadingError unless a day is a multiple of it: buckets are UTC.
+    """
+    length = every
+    if isinstance(every, str):
+        match = re.fullmatch(r"(\d+)\s*(s|m|min|h|d)", every.strip())
+        length = int(match[1]) * _UNITS[match[2]] if match else None  # type: ignore[assignment]
+    if not isinstance(length, timedelta) or length <= timedelta(0) or DAY % length:
+        raise ReadingError(
+            f"every={every!r} is no length of candles: ask for '1m', '5m', '1h', '1d', another length that divides a "
+            "day, or 'session' for trading days"
+        )
+    return length
+
+
+def time_zone(tz: str) -> ZoneInfo:
+    """Raises ReadingError for a name that the IANA's database does not have."""
+    try:
+        return ZoneInfo(tz)
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
+        raise ReadingError(f"tz={tz!r} is no time zone: take a name such as 'UTC' or 'America/New_York'") from None
+
+
+def time_range(start: Moment, end: Moment, tz: str) -> Range:
+    """The times as aware ones. Raises ReadingError for what is no time, and where `end` is before `start`."""
+    zone = time_zone(tz)
+    found = Range(_moment("start", start, zone), _moment("end", end, zone))
+    if found.start and found.end and found.end < found.start:
+        raise ReadingError(f"end={end!r} is before start={start!r}")
+    return found
+
+
+def moment(name: str, value: Moment, tz: str) -> datetime | None:
+    """A time as an aware one. Raises ReadingError, with the argument's name."""
+    return _moment(name, value, time_zone(tz))
+
+
+def _moment(name: str, value: Moment, zone: ZoneInfo) -> datetime | None:
+    import pandas as pd
+
+    if value is None:
+        return None
+    try:
+        if isinstance(value, int | float):
+            raise TypeError("a number has no unit")  # noqa: TRY301  (one message for all that is no time)
+        stamp = pd.Timestamp(value)
+        if stamp is pd.NaT:
+            raise ValueError("it is empty")  # noqa: TRY301
+        if stamp.tzinfo is None:
+            stamp = stamp.tz_localize(zone)
+        time: datetime = stamp.to_pydatetime(warn=False).astimezone(timezone.utc)
+    except (ValueError, TypeError, OverflowError) as error:
+        # A clock that is changed shows some times twice, and some never.
+        hint = (
+            "; give it with its offset, such as -05:00"
+            if "ambiguous" in str(error) or "nonexistent" in str(error)
+            else ""
+        )
+        raise ReadingError(f"{name}={value!r} is no time: {error}{hint}") from None
+    return min(max(time, _EARLIEST), _LATEST)
+
+
+def symbol_list(symbols: Symbols) -> list[str] | None:
+    """The symbols, each once, in the given order; None for all. Raises ReadingError for what is no text."""
+    if symbols is None:
+        return None
+    given = [symbols] if isinstance(symbols, str) else list(symbols)
+    for symbol in given:
+        if not isinstance(symbol, str) or "\0" in symbol:
+            raise ReadingError(f"symbols has {symbol!r}, which is no text that a symbol may be")
+    return list(dict.fromkeys(given))
