@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import psycopg2.errors
+
 from ticks_platform.ingestion.journal.file import JournalError
 from ticks_platform.ingestion.journal.journal_pair import journal_pair
 from ticks_platform.ingestion.journal.journal_view import JournalView, journal_view
@@ -21,6 +23,10 @@ _ATTEMPTS = 20
 
 BUDGET = 20_000_000
 """Ticks that are read at a time to prove hours that are due, beside those of the last two hours: some ten seconds."""
+
+
+_DEADLOCKS = 3
+"""How often hours are compared until no other check is in the way."""
 
 
 class Account(NamedTuple):
@@ -206,15 +212,28 @@ def hours(
     parameters = {"everything": everything, "oldest": oldest, "fresh": fresh, "budget": budget, "patience": patience}
     again: Sequence[datetime] = []
     for is_final in (False, True):
-        cursor.execute(query, {**parameters, "again": list(again), "is_final": is_final})
-        row = cursor.fetchone()
-        assert row is not None
+        row = _compared(cursor, query, {**parameters, "again": list(again), "is_final": is_final})
         *numbers, wrong_hours = row
         found = Hours(*numbers)
         if not found.differing:
             break
         again = [] if everything else wrong_hours
     return found
+
+
+def _compared(cursor: Cursor, query: str, parameters: dict[str, Any]) -> tuple[Any, ...]:
+    for remaining in reversed(range(_DEADLOCKS)):
+        try:
+            cursor.execute(query, parameters)
+        except psycopg2.errors.DeadlockDetected:
+            # Somebody else proves the same hours.
+            if not remaining:
+                raise
+        else:
+            break
+    row: tuple[Any, ...] | None = cursor.fetchone()
+    assert row is not None
+    return row
 
 
 class Proof(NamedTuple):

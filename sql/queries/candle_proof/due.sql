@@ -1,5 +1,5 @@
--- Spans of time, of ten minutes at most, in which candles are to be compared with their ticks, the newest first: begin, end, and how many ticks
--- were loaded of their hour. They are those of the given window that were not proven; those of hours of which ticks were counted, as many as
+-- Spans of time, of ten minutes at most, in which candles are to be compared with their ticks, the newest first: begin, end, how many ticks
+-- were loaded of their hour, and whether they are of the last two hours. They are those of the given window that were not proven; those of hours of which ticks were counted, as many as
 -- have `budget` ticks, beside the last two hours; those that are given, whose candles have changed; and minutes that have another number of ticks than their candles,
 -- of hours that received ticks in the window after they were over (48 at most, the newest changes).
 -- They end where the candles are materialized, and are closed. What does not lie wholly in the chunks that its ticks were loaded into is left
@@ -114,7 +114,8 @@ due AS (
     LEFT JOIN known USING (hour)
     LEFT JOIN given USING (hour)
 )
-SELECT greatest(lower(span), slice) AS begins_at, least(upper(span), slice + INTERVAL '10 minutes') AS ends_at, coalesce(loaded, 0)
+SELECT greatest(lower(span), slice) AS begins_at, least(upper(span), slice + INTERVAL '10 minutes') AS ends_at, coalesce(loaded, 0),
+    slice > now() - INTERVAL '2 hours'
 FROM due
 LEFT JOIN counted USING (hour)
 CROSS JOIN LATERAL unnest(spans) AS span

@@ -6,7 +6,8 @@ WITH span AS MATERIALIZED (
     FROM (
         SELECT known.*, sum(candles + 1) OVER (ORDER BY looked_at, begins_at) - candles - 1 AS before
         FROM ticks_platform.proven_candles AS known
-        WHERE looked_at <= now() - %(fresh)s AND (looked_at <= now() - INTERVAL '20 hours' OR NOT EXISTS (
+        -- What was looked at in the future was when the clock was ahead.
+        WHERE (looked_at <= now() - %(fresh)s OR looked_at > now() + INTERVAL '1 minute') AND (looked_at <= now() - INTERVAL '20 hours' OR NOT EXISTS (
             SELECT FROM ticks_platform.sealed_chunk AS sealed
             WHERE known.begins_at >= sealed.begins_at AND known.ends_at <= sealed.ends_at
         ))

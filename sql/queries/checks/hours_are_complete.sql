@@ -33,7 +33,10 @@ sealed AS MATERIALIZED (
     SELECT coalesce(range_agg(tstzrange(begins_at, ends_at)), '{}') AS ranges FROM ticks_platform.sealed_chunk
 ),
 waiting AS MATERIALIZED (
-    SELECT * FROM ticks_platform.wrong_hour WHERE %(patience)s AND retry_at > now() AND hour <> ALL (%(again)s::timestamptz[])
+    -- Not for longer than a day, should the clock have been ahead.
+    SELECT *
+    FROM ticks_platform.wrong_hour
+    WHERE %(patience)s AND retry_at > now() AND retry_at <= now() + INTERVAL '1 day' AND hour <> ALL (%(again)s::timestamptz[])
 ),
 -- Hours of ticks, of all feeds.
 hours AS MATERIALIZED (
@@ -99,7 +102,8 @@ part AS MATERIALIZED (
     FROM (
         SELECT *, sum(rows) OVER (ORDER BY read_at, begins_at) - rows AS rows_before
         FROM in_turn
-        WHERE read_at <= now() - %(fresh)s AND hour <> ALL (%(again)s::timestamptz[]) AND hour NOT IN (SELECT hour FROM waiting)
+        -- What was read in the future was read when the clock was ahead.
+        WHERE (read_at <= now() - %(fresh)s OR read_at > now() + INTERVAL '1 minute') AND hour <> ALL (%(again)s::timestamptz[]) AND hour NOT IN (SELECT hour FROM waiting)
     ) AS in_order
     WHERE rows_before < %(budget)s
     UNION

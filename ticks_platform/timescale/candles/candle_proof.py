@@ -60,7 +60,12 @@ def due(cursor: Cursor, *, window: timedelta, fresh: timedelta) -> Due:
     cursor.execute(query, parameters)
     slices: list[Span] = []
     spans: list[Span] = []
-    for begin, end, ticks in cursor.fetchall():
+    ticks_before = 0.0
+    for begin, end, ticks, is_new in cursor.fetchall():
+        # The others come first at the next time.
+        if not is_new and ticks_before > BUDGET:
+            break
+        ticks_before += 0 if is_new else ticks * ((end - begin) / _HOUR)
         slices.append((begin, end))
         if spans and ticks <= _AT_ONCE and spans[-1][0] == end and spans[-1][1] - begin <= _HOUR:
             spans[-1] = (begin, spans[-1][1])
