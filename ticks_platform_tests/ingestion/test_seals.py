@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import psycopg2.errors
 import pytest
 
 from ticks_platform.ingestion import audit
 from ticks_platform.ingestion.audit import Hours
 from ticks_platform.timescale import gone, seals, sql_files
+from ticks_platform.timescale.candles import reconciliation
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, price, rows
 
@@ -315,3 +319,74 @@ def test_a_wrong_hour_that_is_declared_or_right_again_is_not_told(database: Data
     execute(database, "UPDATE stocks_real_time SET price = round(price) WHERE price <> round(price)")
     assert compare(database).differing == 0
     assert rows(database, "SELECT count(*) FROM ticks_platform.wrong_hour") == [(0,)]
+
+
+@pytest.mark.full
+def test_checks_beside_each_other_and_a_loader_find_nothing(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf
+) -> None:
+    """Late ticks, new ticks and proofs at the same time: what was read of an hour never stands for what it is now."""
+    lease = take_lease("one")
+    now = int(time.time())
+    done = threading.Event()
+
+    def check() -> list[str]:
+        found: list[str] = []
+        while not done.is_set():
+            found += by_schedule(database).problems()
+            with database.autocommit() as cursor:
+                found += [str(each) for each in reconciliation.reconcile(cursor).wrong.examples]
+        return found
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        checks = [pool.submit(check) for _ in range(2)]
+        try:
+            for number in range(12):
+                frames = [
+                    price(f"S{number}", timestamp=at)
+                    for at in (NOON + number, NOON + HOUR + 300 * number, now - 600 + number, now - 100 - number, now)
+                ]
+                make_loader(lease, frames).run()
+        finally:
+            done.set()
+        assert [each.result() for each in checks] == [[], []]
+    assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(60,)]
+    assert (by_schedule(database).differing, daily(database).differing) == (0, 0)
+
+
+@pytest.mark.full
+def test_a_proof_that_was_cut_off_is_done_again(loaded: Database) -> None:
+    with loaded.autocommit() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION pg_temp.slow() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$BEGIN PERFORM pg_sleep(60); RETURN NEW; END$$; "
+            "CREATE TRIGGER slow BEFORE INSERT ON ticks_platform.proven_hour EXECUTE FUNCTION pg_temp.slow(); "
+            "SET statement_timeout = '1 s'"
+        )
+        with pytest.raises(psycopg2.errors.QueryCanceled):
+            audit.hours(cursor)
+    execute(loaded, "DROP TRIGGER IF EXISTS slow ON ticks_platform.proven_hour")
+    assert rows(loaded, "SELECT count(*) FROM ticks_platform.proven_hour") == [(0,)]
+    assert by_schedule(loaded).differing == 0
+    assert rows(loaded, "SELECT count(*) FROM ticks_platform.proven_hour") == [(3,)]
+
+
+@pytest.mark.full
+def test_what_was_read_while_the_clock_was_ahead_is_read_again(loaded: Database, load: Load) -> None:
+    load(int(time.time()) - 80)
+    assert by_schedule(loaded).differing == 0
+    change(loaded, "a deleted tick", NOON)
+    read_long_ago(loaded)
+    assert by_schedule(loaded).differing == 1
+    for table, columns in (
+        ("proven_hour", "proven_at"),
+        ("proven_slice", "read_at"),
+        ("wrong_hour", "retry_at"),
+    ):
+        execute(loaded, f"UPDATE ticks_platform.{table} SET {columns} = {columns} + INTERVAL '1 year'")
+    assert by_schedule(loaded).differing == 1
+    ahead = "SELECT count(*) FROM ticks_platform.{} WHERE {} > now() + INTERVAL '1 day'"
+    assert rows(loaded, ahead.format("proven_slice", "read_at")) == [(0,)]
+    assert rows(loaded, ahead.format("wrong_hour", "retry_at")) == [(0,)]
+    # The wrong one is the only one that is not proven again.
+    assert rows(loaded, ahead.format("proven_hour", "proven_at")) == [(1,)]
