@@ -11,15 +11,16 @@ WITH moment AS MATERIALIZED (
 ),
 read AS MATERIALIZED (
     SELECT
-        time < until AS is_kept,
+        time < (SELECT until FROM moment) AS is_kept,
         count(*) AS ticks,
         count(*) FILTER (
             WHERE (price > 0 AND price < 'Infinity') IS NOT true AND NOT (
                 price > '-Infinity' AND price < 'Infinity' AND symbol IN (SELECT instrument.symbol FROM instrument WHERE may_be_negative)
             ) IS true
         ) AS impossible
-    FROM moment, stocks_real_time
-    WHERE time >= since AND (updates IS NULL OR updates & 27 BETWEEN 1 AND 3)
+    FROM stocks_real_time
+    -- The first says which chunks are planned, the second what is read of them.
+    WHERE time >= now() - %(window)s AND time >= (SELECT since FROM moment) AND (updates IS NULL OR updates & 27 BETWEEN 1 AND 3)
     GROUP BY 1
 ),
 kept AS (
