@@ -56,6 +56,15 @@ def dev_lock_path() -> Path:
     return state_dir() / "dev.lock"
 
 
+def changed_at(*files: Path | str) -> float:
+    """When one of these files was changed last, in seconds since the Unix epoch; 0 if there is none."""
+    found = [0.0]
+    for file in files:
+        with contextlib.suppress(OSError):
+            found.append(Path(file).stat().st_mtime)
+    return max(found)
+
+
 def make_private(folder: Path) -> None:
     """Create a folder that its owner alone can read; one that exists is corrected, with the files in it.
 

@@ -48,6 +48,7 @@ BELOW = {
     "errors",
     "timestamps",
     "intervals",
+    "hash_set",
     "masking",
     "escaping",
     "http_date",

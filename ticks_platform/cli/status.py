@@ -32,10 +32,11 @@ def status(context: click.Context, as_json: bool) -> None:
             raise CommandError(f"{database.description} has no tables yet: `ticks dev` or `ticks ingest` create them")
         found = feed_status.feeds(cursor, [feed.name for feed in settings.feeds])
     if as_json:
-        records: list[dict[str, Any]] = [each.record() for each in found]
+        records: list[dict[str, Any]] = [{**each.record(), "group": settings.feed(each.feed).group} for each in found]
         echo(json.dumps({"database": database.description, "feeds": records}, indent=2, default=str))
     else:
         echo(f"database: {database.description}")
         for each in found:
-            echo(f"{each.feed}: {each.summary()}")
+            group = settings.feed(each.feed).group
+            echo(f"{each.feed}{f' (group {group})' if group else ''}: {each.summary()}")
     context.exit(0 if all(each.is_well for each in found) else 1)

@@ -98,17 +98,20 @@ def _moment(name: str, value: Moment, zone: ZoneInfo) -> datetime | None:
         stamp = pd.Timestamp(value)
         if stamp is pd.NaT:
             raise ValueError("it is empty")  # noqa: TRY301
-        if stamp.tzinfo is None:
-            stamp = stamp.tz_localize(zone)
-        time: datetime = stamp.to_pydatetime(warn=False).astimezone(timezone.utc)
+        given = stamp.to_pydatetime(warn=False)
     except (ValueError, TypeError, OverflowError) as error:
-        # A clock that is changed shows some times twice, and some never.
-        hint = (
-            "; give it with its offset, such as -05:00"
-            if "ambiguous" in str(error) or "nonexistent" in str(error)
-            else ""
-        )
-        raise ReadingError(f"{name}={value!r} is no time: {error}{hint}") from None
+        raise ReadingError(f"{name}={value!r} is no time: {error}") from None
+    if given.tzinfo is None:
+        given = given.replace(tzinfo=zone)
+        if given.utcoffset() != given.replace(fold=1).utcoffset():
+            raise ReadingError(
+                f"{name}={value!r} is in an hour that clocks in {zone.key} show twice, or never: give it with its "
+                "offset, such as -05:00"
+            )
+    try:
+        time: datetime = given.astimezone(timezone.utc)
+    except OverflowError:  # the first or the last day of all
+        time = given.replace(tzinfo=timezone.utc)
     return min(max(time, _EARLIEST), _LATEST)
 
 

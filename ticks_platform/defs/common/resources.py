@@ -1,7 +1,7 @@
 """Resources: the database and the ingestion, configured once, for assets, checks, jobs, sensors and schedules."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,6 +75,16 @@ class IngestionResource(dg.ConfigurableResource[None]):
         settings = load_settings(Path(self.feeds_file))
         return settings.model_copy(update={"feeds": (settings.feed(feed),)})
 
+    def group(self, feeds: Sequence[str]) -> PlatformSettings:
+        """What feeds.yaml says about those of these feeds that it still has. Raises SettingsError."""
+        settings = load_settings(Path(self.feeds_file))
+        return settings.model_copy(update={"feeds": tuple(feed for feed in settings.feeds if feed.name in feeds)})
+
+    def ingestion(self, settings: PlatformSettings, feed: FeedSettings, *, owner: str, follow: bool) -> Ingestion:
+        """The ingestion of one feed, which is not started. Raises SettingsError."""
+        connector = local_feeds.connector(settings, feed)
+        return Ingestion(feed=feed, connector=connector, database=self.database.database, owner=owner, follow=follow)
+
     def feeds(self) -> list[str]:
         """The feeds of feeds.yaml. Raises SettingsError."""
         return [feed.name for feed in load_settings(Path(self.feeds_file)).feeds]
@@ -102,10 +112,7 @@ class IngestionResource(dg.ConfigurableResource[None]):
         minutes without a client. Raises SettingsError.
         """
         (feed,) = settings.feeds
-        connector = local_feeds.connector(settings, feed)
-        with Ingestion(
-            feed=feed, connector=connector, database=self.database.database, owner=owner, follow=follow
-        ) as ingestion:
+        with self.ingestion(settings, feed, owner=owner, follow=follow) as ingestion:
             yield ingestion
 
     def keep_instruments(self) -> None:

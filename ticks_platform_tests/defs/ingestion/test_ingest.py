@@ -560,7 +560,7 @@ def test_shipped_kind_of_feed_streams(
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("broken", ["_finished_by_somebody_else", pytest.param("report", marks=pytest.mark.full)])
+@pytest.mark.parametrize("broken", ["finished_by_somebody_else", pytest.param("report", marks=pytest.mark.full)])
 @pytest.mark.usefixtures("feeds")
 def test_trouble_with_dagsters_own_storage_ends_nothing(
     database: Database,
