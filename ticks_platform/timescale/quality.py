@@ -10,6 +10,7 @@ from psycopg2 import sql
 from psycopg2.extensions import AsIs
 
 from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.candles import judged as judged_candles
 from ticks_platform.timescale.candles.candles import ONE_MINUTE, Candle
 
 if TYPE_CHECKING:
@@ -32,6 +33,19 @@ def find(cursor: Cursor, file: str, table: str, parameters: Mapping[str, Any]) -
     query = sql_files.compose(file, candle=sql.Identifier(table), materialized=materialized(cursor, table))
     cursor.execute(query, parameters)
     return Finding(*(cursor.fetchone() or (0, 0, [])))
+
+
+def find_new(cursor: Cursor, file: str, table: str, parameters: Mapping[str, Any], *, window: timedelta) -> Finding:
+    """As `find`, of candles of a minute; hours that were found right before, and are the same, are counted only."""
+    known = judged_candles.find(cursor, file, window=window)
+    cursor.execute("SELECT now() + INTERVAL '1 year'")
+    (end,) = cursor.fetchone() or (known.since,)
+    part = judged_candles.part(materialized(cursor, table), known.left([(known.since, end)]))
+    cursor.execute(sql_files.compose(file, candle=part, materialized=part), parameters)
+    found = Finding(*(cursor.fetchone() or (0, 0, [])))
+    if not found.offending:
+        judged_candles.note(cursor, known)
+    return found._replace(judged=found.judged + known.known)
 
 
 def materialized(cursor: Cursor, table: str) -> sql.Composable:

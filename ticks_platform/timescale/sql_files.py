@@ -31,6 +31,7 @@ MACHINERY = (
     "schema/proven_slice.sql",
     "schema/wrong_hour.sql",
     "schema/proven_candles.sql",
+    "schema/judged_candles.sql",
     "schema/sealed_chunk.sql",
     "schema/judged_prices.sql",
     "schema/candle_refresh.sql",

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 
 from ticks_platform.ingestion import audit
-from ticks_platform.timescale import seals
+from ticks_platform.timescale import quality, seals
 from ticks_platform.timescale.candles import candle_proof, candles, reconciliation
-from ticks_platform.timescale.candles.candles import CANDLES, ONE_MINUTE
+from ticks_platform.timescale.candles.candles import CANDLES, ONE_HOUR, ONE_MINUTE
 from ticks_platform.timescale.candles.reconciliation import Reconciliation
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.candles import refresh, tamper
@@ -193,3 +193,44 @@ def test_what_is_known_is_joined_and_adds_up(database: Database, take_lease: Tak
     minutes_pass(database)
     assert reconcile(database).found[:2] == (10, 0)
     assert rows(database, whole) == [before]
+
+
+@pytest.mark.full
+def test_hours_that_were_found_right_are_read_again_when_they_change(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf
+) -> None:
+    """Neither hours nor what minutes have to be; by the schedule."""
+
+    def levels() -> tuple[int, int]:
+        with database.autocommit() as cursor:
+            return reconciliation.reconcile_levels(cursor, ONE_HOUR, follow=True).found[:2]
+
+    def broken() -> tuple[int, int]:
+        file, window = "queries/checks/ohlc_invariants.sql", timedelta(days=7)
+        with database.autocommit() as cursor:
+            return quality.find_new(cursor, file, ONE_MINUTE.name, {"days": 7}, window=window)[:2]
+
+    load(database, take_lease, make_loader, NOON, NOON + 3600, NOON + 7200)
+    refresh(database)
+    assert (levels(), broken()) == ((3, 0), (3, 0))
+    judged = "SELECT judged_by, count(*)::int FROM ticks_platform.judged_candles GROUP BY 1 ORDER BY 1"
+    assert rows(database, judged) == [], "their minutes are not proven"
+    assert reconcile(database).found[:2] == (3, 0)
+    for _ in range(2):
+        assert (levels(), broken()) == ((3, 0), (3, 0))
+        assert [name for name, hours in rows(database, judged) if hours >= 3] == [
+            "candles_equal_finer",
+            "queries/checks/ohlc_invariants.sql",
+        ]
+    # By an hour's own hash.
+    assert (
+        tamper(database, f"UPDATE {{table}} SET high = 7 WHERE bucket = to_timestamp({NOON})", "one_hour_candle") == 1
+    )
+    assert levels() == (3, 1)
+    assert levels() == (3, 0)
+    # By that of its minutes, once it is known that one has changed.
+    assert tamper(database, f"UPDATE {{table}} SET low = -1 WHERE bucket = to_timestamp({NOON})") == 1
+    assert (levels(), broken()) == ((3, 0), (3, 0))
+    execute(database, "UPDATE ticks_platform.proven_candles SET hash = hash + 1 WHERE candles > 0")
+    assert broken() == (3, 1)
+    assert levels() == (3, 1)

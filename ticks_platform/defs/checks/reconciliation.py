@@ -34,7 +34,7 @@ def candles_equal_ticks(subject: Subject) -> Verdict:
 def candles_equal_finer(subject: Subject) -> Verdict:
     """Candles of an hour or a day are those of the next finer ones."""
     with subject.database.autocommit() as cursor:
-        result = reconciliation.reconcile_levels(cursor, subject.candle)
+        result = reconciliation.reconcile_levels(cursor, subject.candle, follow=subject.by_schedule)
     return _verdict(subject, result, right="all {candles} candles are those of the finer ones")
 
 

@@ -178,6 +178,7 @@ CHECKS = (
             # With some hundred symbols, a scan of seven days takes tenths of a second.
             parameters={"days": 7},
             labels=("candles", "broken"),
+            follows=timedelta(days=7),
         ),
         ERROR,
         "Every candle of the last 7 days can be the candle of some ticks: it has four prices, or none if no tick may "
@@ -193,6 +194,7 @@ CHECKS = (
             good="none of {judged} candles is there twice",
             bad="{offending} buckets have more than one candle of a symbol",
             parameters={"window": timedelta(days=7)},
+            follows=timedelta(days=7),
         ),
         ERROR,
         "In the last 7 days no symbol has two candles of the same bucket.",

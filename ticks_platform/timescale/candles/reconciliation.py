@@ -12,8 +12,15 @@ from psycopg2 import sql
 
 from ticks_platform.intervals import merge
 from ticks_platform.timescale import sql_files
-from ticks_platform.timescale.candles import candle_proof, candles
-from ticks_platform.timescale.candles.candles import CANDLES, ONE_MINUTE, REFRESH_ATTEMPTS, REFRESH_PAUSE, Candle
+from ticks_platform.timescale.candles import candle_proof, candles, judged
+from ticks_platform.timescale.candles.candles import (
+    CANDLES,
+    ONE_HOUR,
+    ONE_MINUTE,
+    REFRESH_ATTEMPTS,
+    REFRESH_PAUSE,
+    Candle,
+)
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -70,12 +77,23 @@ def reconcile(cursor: Cursor, *, window: timedelta = WINDOW, fresh: timedelta = 
     return result._replace(found=found)
 
 
-def reconcile_levels(cursor: Cursor, candle: Candle, *, window: timedelta = LEVELS_WINDOW) -> Reconciliation:
+def reconcile_levels(
+    cursor: Cursor, candle: Candle, *, window: timedelta = LEVELS_WINDOW, follow: bool = False
+) -> Reconciliation:
     """Compare candles with the next finer ones, and refresh those that differ, from the ticks up.
 
-    As `reconcile`, but about a hundred times cheaper, and so over a much longer time.
+    As `reconcile`, but about a hundred times cheaper, and so over a much longer time. With `follow`, hours are left out
+    that were right and have not changed, neither they nor their minutes.
     """
-    return _reconcile_levels(cursor, candle, _reconcilable(cursor, candle, window))
+    spans = _reconcilable(cursor, candle, window)
+    if not follow or candle is not ONE_HOUR:
+        return _reconcile_levels(cursor, candle, spans)
+    known = judged.find(cursor, "candles_equal_finer", window=window, levels=True)
+    left = known.left(spans)
+    result = _reconcile_levels(cursor, candle, left)
+    compared = [hour for hour in known.hours if any(begin <= hour.begin < end for begin, end in left)]
+    judged.note(cursor, known._replace(hours=compared), wrong=set(result.found.buckets))
+    return result._replace(found=result.found._replace(candles=result.found.candles + known.known))
 
 
 def _reconcile_levels(cursor: Cursor, candle: Candle, spans: Sequence[Span]) -> Reconciliation:
