@@ -276,7 +276,7 @@ def test_a_chunk_that_is_dropped_by_hand_has_no_seal(sealed_database: Database) 
 def test_a_wrong_hour_is_told_and_leaves_the_budget_to_others(database: Database, load: Load) -> None:
     load(NOON)
     change(database, "a deleted tick", NOON)
-    assert compare(database, budget=1, patience=True).differing == 1
+    assert compare(database, budget=6, patience=True).differing == 1
     load(NOON - HOUR)
     # Newer changes come first, so the wrong hour is the last one to be loaded.
     execute(
@@ -284,7 +284,7 @@ def test_a_wrong_hour_is_told_and_leaves_the_budget_to_others(database: Database
         "UPDATE ticks_platform.feed_hour SET changed_at = changed_at + INTERVAL '1 minute' "
         f"WHERE hour = to_timestamp({NOON})",
     )
-    found = compare(database, budget=1, patience=True)
+    found = compare(database, budget=6, patience=True)
     assert (found.compared, found.stored, found.differing) == (1, 6, 1)
     assert [(row["loaded"], row["stored"]) for row in found.examples] == [(6, 5)]
     assert found.missing[0]["rows"] == 1
@@ -292,7 +292,7 @@ def test_a_wrong_hour_is_told_and_leaves_the_budget_to_others(database: Database
     assert rows(database, retry) == [(1, 8)]
     for tries, minutes in ((2, 16), (3, 32)):
         execute(database, "UPDATE ticks_platform.wrong_hour SET retry_at = now()")
-        assert compare(database, budget=1, patience=True).differing == 1
+        assert compare(database, budget=6, patience=True).differing == 1
         assert rows(database, retry) == [(tries, minutes)]
     assert compare(database).differing == 1, "whoever asks does not wait"
 

@@ -2,7 +2,8 @@
 -- declared gone; where the fingerprint of an hour's ticks is known, also those whose ticks are others. Ticks are read once, when they are
 -- new: of an hour that is not over, what has come since the last time; proven_slice has what the rest had then. Once it is over
 -- and has what was loaded, the hour is proven, which proven_hour notes. It is read as a whole when something of it changes, and when its
--- turn comes: of what was read longer ago than `fresh`, the oldest first, as many as `budget` rows allow, except hours of sealed chunks.
+-- turn comes: of what was read longer ago than `fresh`, the oldest first, as many as `budget` rows allow, except hours of sealed chunks. A part
+-- that has more has its turn all the more rarely, every four minutes being one, where there is `patience`.
 -- Hours in `again` are read as a whole. With `oldest`, those are read whose proof is the oldest, also of sealed chunks: as many as `budget`
 -- rows, or a thirtieth of all. With `everything`, all chunks that are not sealed. An hour that was wrong is told from wrong_hour, and
 -- read again at its `retry_at`, or by whoever does not have `patience`.
@@ -63,7 +64,8 @@ known AS MATERIALIZED (
 ),
 -- What is read of ticks: parts of hours. The last minute of what has come is read and not kept, since its ticks are still coming.
 unread AS MATERIALIZED (
-    SELECT hour, lower(part) AS begins_at, upper(part) AS ends_at, rows, changed_at
+    SELECT hour, lower(part) AS begins_at, upper(part) AS ends_at, changed_at,
+        ceil(rows * extract(epoch FROM upper(part) - lower(part)) / 3600) AS rows
     FROM (
         SELECT hours.*, unnest(
             tstzmultirange(tstzrange(hour, hour + INTERVAL '1 hour'))
@@ -96,7 +98,8 @@ part AS MATERIALIZED (
             PARTITION BY hour < now() - INTERVAL '62 minutes' ORDER BY changed_at DESC, hour DESC, begins_at ROWS UNBOUNDED PRECEDING
         )
     ) AS newest
-    WHERE rows_before < %(budget)s OR hour >= now() - INTERVAL '62 minutes'
+    WHERE hour >= now() - INTERVAL '62 minutes' OR rows_before + rows <= %(budget)s
+        OR rows_before = 0 AND (NOT %(patience)s OR extract(epoch FROM now())::bigint / 240 %% ceil(rows / nullif(%(budget)s, 0)) = 0)
     UNION
     SELECT hour, begins_at, ends_at
     FROM (
@@ -105,7 +108,8 @@ part AS MATERIALIZED (
         -- What was read in the future was read when the clock was ahead.
         WHERE (read_at <= now() - %(fresh)s OR read_at > now() + INTERVAL '1 minute') AND hour <> ALL (%(again)s::timestamptz[]) AND hour NOT IN (SELECT hour FROM waiting)
     ) AS in_order
-    WHERE rows_before < %(budget)s
+    WHERE rows_before + rows <= %(budget)s
+        OR rows_before = 0 AND (NOT %(patience)s OR extract(epoch FROM now())::bigint / 240 %% ceil(rows / nullif(%(budget)s, 0)) = 0)
     UNION
     SELECT hour, hour, hour + INTERVAL '1 hour'
     FROM (
