@@ -198,7 +198,7 @@ def test_old_candles_are_proven_and_old_chunks_sealed(upgraded: Upgraded, contin
     with upgraded.database.autocommit() as cursor:
         assert reconciliation.reconcile(cursor).left.differing == 0
         proven = reconciliation.reconcile(cursor)
-        assert proven.found.candles > 100
+        assert proven.found.candles > 40
         assert proven.found.differing == 0
         unsealed = seals.check(cursor)
         assert audit.hours(cursor, everything=True).differing == 0
