@@ -102,6 +102,10 @@ def test_a_connector_of_ones_own_streams_and_survives_a_restart_of_its_exchange(
     (trading / "feeds.yaml").write_text(feeds.text, encoding="utf-8")
 
     run("python -m pytest -q", trading)
+    (trading / "recorded.jsonl").write_text(
+        '{"type":"trade","symbol":"BTC-USD","price":101.5,"size":2,"id":7,"time":1700000000123}\n', encoding="utf-8"
+    )
+    assert "loaded=1" in run(f"python store_recorded.py recorded.jsonl {database.url()}", trading)
 
     start = starter(trading, processes)
     exchange = start("exchange.py")
