@@ -115,3 +115,15 @@ def shipped(name: str) -> Path:
 
 def _package() -> Path:
     return Path(str(importlib.resources.files("ticks_platform")))
+
+
+def running_dev() -> str | None:
+    """Process and address of the `ticks dev` of this project; None if it does not run."""
+    try:
+        with dev_lock_path().open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return dev_lock_path().read_text(encoding="utf-8").strip()
+    except OSError:
+        pass
+    return None

@@ -23,12 +23,16 @@ LAYERS = {
     "connectors": {"feeds"},
     "local_feeds": {"feeds", "ticks_standin"},
     "subscribing": {"feeds", "timescale", "local_feeds", "ticks_standin"},
+    "testing": {"feeds", "ingestion", "timescale"},
     "diagnosis": {"feeds", "ingestion", "timescale", "local_feeds"},
     "live": {"feeds", "ingestion", "timescale", "embedded_timescale", "monitoring", "pictures"},
     "pictures": set(),
     "monitoring": {"feeds", "ingestion", "timescale", "alerts"},
     "alerts": set(),
-    "defs": {"feeds", "ingestion", "timescale", "local_feeds", "ticks_standin", "pictures", "monitoring", "alerts"},
+    "defs": {
+        *("feeds", "ingestion", "timescale", "reading", "local_feeds", "ticks_standin", "pictures", "monitoring"),
+        "alerts",
+    },
     "component": {"definitions"},
     "celery_launcher": set(),
     "cli": {
@@ -53,6 +57,7 @@ BELOW = {
     "escaping",
     "http_date",
     "retry_after",
+    "quantities",
 }
 
 ABOVE = {"definitions", "standin"}

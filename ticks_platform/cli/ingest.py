@@ -14,7 +14,8 @@ import click
 
 from ticks_platform import local_feeds, signals
 from ticks_platform.backoff import Backoff
-from ticks_platform.cli.ingest_group import ended_by, ingest_group
+from ticks_platform.cli.followed_settings import Followed
+from ticks_platform.cli.ingest_group import LOOK_INTERVAL, ended_by, ingest_group
 from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import project
 from ticks_platform.errors import ActionRequiredError, RetryableError
@@ -60,7 +61,8 @@ def ingest(context: click.Context, feed: str, take_over: bool, quiet: bool) -> N
     logging.basicConfig(
         level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
-    settings = load_settings(project() / "feeds.yaml")
+    file = project() / "feeds.yaml"
+    settings = load_settings(file)
     members = groups.runs(settings.feeds).get(feed, ())
     names = [feed] if any(feed == each.name for each in settings.feeds) else [each.name for each in members]
     chosen = settings.feed(names[0] if names else feed)
@@ -83,7 +85,7 @@ def ingest(context: click.Context, feed: str, take_over: bool, quiet: bool) -> N
             follow=take_over,
         )
         with ingestion:
-            _wait(ingestion, stopping)
+            _wait(ingestion, stopping, Followed(file, settings, ingestion))
         ingestion.wait(0)
     except LeaseLostError as error:
         echo(f"ticks: {error}", err=True)
@@ -163,9 +165,12 @@ def _prepare(database: Database, feeds: Sequence[str], stopping: threading.Event
     return {}
 
 
-def _wait(ingestion: Ingestion, stopping: threading.Event) -> None:
-    report_at = time.monotonic() + 10.0
+def _wait(ingestion: Ingestion, stopping: threading.Event, settings: Followed) -> None:
+    report_at, look_at = time.monotonic() + 10.0, time.monotonic() + LOOK_INTERVAL
     while not stopping.is_set() and not ingestion.wait(0.25):
+        if time.monotonic() >= look_at:
+            look_at = time.monotonic() + LOOK_INTERVAL
+            settings.look()
         if time.monotonic() >= report_at:
             report_at = time.monotonic() + REPORT_INTERVAL
             logging.info("feed %s: %s", ingestion.feed.name, _line(ingestion.progress()))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from ticks_platform import env_file, local_feeds
 from ticks_platform.feeds import groups
-from ticks_platform.feeds.settings import FeedSettings, PlatformSettings, SettingsError, load_settings
+from ticks_platform.feeds.settings import FeedSettings, PlatformSettings
+from ticks_platform.feeds.settings_watch import SettingsWatch, only
 from ticks_platform.ingestion.group import Group, Owner, Rest
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.paths import changed_at
@@ -41,6 +42,8 @@ def ingest_group(
 
     feeds = groups.runs(settings.feeds)[name]
     names = [feed.name for feed in feeds]
+    meanwhile = f"The feeds of group {name} continue with the settings that they have."
+    watch = SettingsWatch(file, logging.log, meanwhile=meanwhile)
     group = Group(
         feeds,
         database=database,
@@ -57,21 +60,14 @@ def ingest_group(
             now = time.monotonic()
             if now >= look_at:
                 look_at = now + LOOK_INTERVAL
-                feeds = _current(file, names, feeds)
-                group.apply(feeds)
+                read = watch.read()
+                if read is not None:
+                    group.apply(only(read, names).feeds)
             if now >= report_at:
                 report_at = now + report_interval
                 for stream in group.streams:
                     logging.info("feed %s: %s", stream.feed.name, report(stream))
     return group
-
-
-def _current(file: Path, names: Sequence[str], before: tuple[FeedSettings, ...]) -> tuple[FeedSettings, ...]:
-    """What feeds.yaml says of these feeds now; as before where it cannot be read."""
-    try:
-        return tuple(feed for feed in load_settings(file).feeds if feed.name in names)
-    except SettingsError:
-        return before
 
 
 def ended_by(group: Group) -> Rest | None:

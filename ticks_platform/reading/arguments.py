@@ -32,6 +32,9 @@ _LATEST = datetime(9000, 1, 1, tzinfo=timezone.utc)
 _UNITS = {"s": timedelta(seconds=1), "m": MINUTE, "min": MINUTE, "h": HOUR, "d": DAY}
 
 
+_CENTURY = 36525 * DAY
+
+
 class ReadingError(TicksPlatformError, ValueError):
     """An argument that no rows can be read by; the message says which, and what it may be."""
 
@@ -53,16 +56,21 @@ def interval(every: Every) -> timedelta:
 
     Raises ReadingError unless a day is a multiple of it: buckets are UTC.
     """
-    length = every
-    if isinstance(every, str):
-        match = re.fullmatch(r"(\d+)\s*(s|m|min|h|d)", every.strip())
-        length = int(match[1]) * _UNITS[match[2]] if match else None  # type: ignore[assignment]
+    length = duration(every) if isinstance(every, str) else every
     if not isinstance(length, timedelta) or length <= timedelta(0) or DAY % length:
         raise ReadingError(
             f"every={every!r} is no length of candles: ask for '1m', '5m', '1h', '1d', another length that divides a "
             "day, or 'session' for trading days"
         )
     return length
+
+
+def duration(text: str) -> timedelta | None:
+    """``90s``, ``5m``, ``12h``, ``30d``; None for what is no such text, and for more than a century."""
+    match = re.fullmatch(r"(\d{1,10})\s*(s|m|min|h|d)", text.strip())
+    if match is None or int(match[1]) > _CENTURY / _UNITS[match[2]]:
+        return None
+    return int(match[1]) * _UNITS[match[2]]
 
 
 def time_zone(tz: str) -> ZoneInfo:
@@ -98,17 +106,20 @@ def _moment(name: str, value: Moment, zone: ZoneInfo) -> datetime | None:
         stamp = pd.Timestamp(value)
         if stamp is pd.NaT:
             raise ValueError("it is empty")  # noqa: TRY301
-        if stamp.tzinfo is None:
-            stamp = stamp.tz_localize(zone)
-        time: datetime = stamp.to_pydatetime(warn=False).astimezone(timezone.utc)
+        given = stamp.to_pydatetime(warn=False)
     except (ValueError, TypeError, OverflowError) as error:
-        # A clock that is changed shows some times twice, and some never.
-        hint = (
-            "; give it with its offset, such as -05:00"
-            if "ambiguous" in str(error) or "nonexistent" in str(error)
-            else ""
-        )
-        raise ReadingError(f"{name}={value!r} is no time: {error}{hint}") from None
+        raise ReadingError(f"{name}={value!r} is no time: {error}") from None
+    if given.tzinfo is None:
+        given = given.replace(tzinfo=zone)
+        if given.utcoffset() != given.replace(fold=1).utcoffset():
+            raise ReadingError(
+                f"{name}={value!r} is in an hour that clocks in {zone.key} show twice, or never: give it with its "
+                "offset, such as -05:00"
+            )
+    try:
+        time: datetime = given.astimezone(timezone.utc)
+    except OverflowError:  # the first or the last day of all
+        time = given.replace(tzinfo=timezone.utc)
     return min(max(time, _EARLIEST), _LATEST)
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ from ticks_platform_tests.support.telltale import KEY, Telltale, dump, found_in
 from ticks_standin import StandIn
 
 PATIENCE = 30.0
+
+ADDED = "SELECT count(*) > 0 FROM stocks_real_time WHERE symbol = 'AMZN'"
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
@@ -108,6 +111,34 @@ def test_a_wrong_setting_ends_it_with_words(ticks: Ticks, demo: Path, empty_data
     unknown = ticks("ingest", "stokcs", cwd=demo)
     assert unknown.returncode == 1
     assert "stocks" in unknown.stderr
+
+
+def test_changes_of_feeds_yaml_are_adopted_or_told(
+    start: Callable[..., subprocess.Popen[str]], demo: Path, empty_database: Database
+) -> None:
+    file = demo / "feeds.yaml"
+    right = file.read_text(encoding="utf-8")
+    process = start("--quiet")
+    assert process.stderr is not None
+    lines: list[str] = []
+    follower = threading.Thread(target=lambda: lines.extend(process.stderr or ()), daemon=True)
+    follower.start()
+    wait_until(lambda: loaded(empty_database), "ticks are stored")
+    for wrong, words in (
+        (right.replace("symbols:", "simbols:"), "simbols|continues with the settings that it has"),
+        (right, "feeds.yaml can be read again"),
+        (right.replace("AAPL: Apple", "AMZN: Amazon"), "feed stand_in: its symbols have changed"),
+        (right.replace("repair:", "stale_after_seconds: 77\n    repair:"), "start this process again"),
+        (right.replace("stand_in:\n    provider", "other:\n    provider"), "it is no longer in feeds.yaml"),
+    ):
+        file.write_text(wrong, encoding="utf-8")
+        wait_until(lambda words=words: all(word in "".join(lines) for word in words.split("|")), words)
+        if "AMZN" in wrong:
+            wait_until(lambda: rows(empty_database, ADDED) == [(True,)], "ticks of the symbol that was added")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == ingest.STOPPED
+    follower.join(PATIENCE)
+    assert sum("simbols" in line for line in lines) == 1
 
 
 @pytest.mark.full

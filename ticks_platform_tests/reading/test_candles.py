@@ -270,8 +270,16 @@ def test_a_symbol_with_an_odd_name_is_a_value_and_no_sql(database: Database) -> 
         (("AAPL",), {"tz": None}, "tz=None is no time zone"),
         (("AAPL",), {"start": 1}, "start=1 is no time"),
         (("AAPL",), {"start": pd.NaT}, "start=NaT is no time"),
-        (("AAPL",), {"start": "2026-03-08 02:30", "tz": "America/New_York"}, "give it with its offset"),
-        (("AAPL",), {"start": "2026-11-01 01:30", "tz": "America/New_York"}, "give it with its offset"),
+        (
+            ("AAPL",),
+            {"start": "2026-03-08 02:30", "tz": "America/New_York"},
+            "show twice, or never: give it with its offset",
+        ),
+        (
+            ("AAPL",),
+            {"start": "2026-11-01 01:30", "tz": "America/New_York"},
+            "show twice, or never: give it with its offset",
+        ),
         (("A\0",), {}, "is no text"),
         (([1],), {}, "symbols has 1"),
     ],

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import dagster as dg
@@ -13,7 +14,7 @@ from ticks_platform.defs.common.runs import IN_FLIGHT
 from ticks_platform.defs.ingestion.beside import ask_for_successor, attempt, finished_by_somebody_else, say
 from ticks_platform.defs.ingestion.progress import GroupReporter
 from ticks_platform.errors import ActionRequiredError, RetryableError
-from ticks_platform.feeds.settings import PlatformSettings, SettingsError
+from ticks_platform.feeds.settings_watch import only
 from ticks_platform.ingestion.group import Group, Owner, Rest
 from ticks_platform.paths import changed_at
 
@@ -57,6 +58,9 @@ def stream_group(
     reporter = GroupReporter(context, name)
     report_at, fence_at = began + intervals.first_report, began + intervals.fence
     has_asked = False
+    watch = ticks_ingestion.watch(
+        partial(say, context), meanwhile=f"The feeds of group '{name}' continue with the settings that they have."
+    )
 
     def whose(owner: str) -> Owner:
         run = context.instance.get_run_by_id(owner)
@@ -87,7 +91,8 @@ def stream_group(
                 if attempt(context, "see whether it was declared finished", finished_by_somebody_else, context):
                     say(context, logging.WARNING, "this run was declared finished from outside; it stops now")
                     return
-                current = _current(ticks_ingestion, feeds, settings)
+                read = watch.read()
+                current = settings if read is None else only(read, feeds)
                 if current.stand_in != settings.stand_in:
                     has_asked = has_asked or ask_for_successor(context, f"group '{name}'")
                 elif current.feeds != settings.feeds:
@@ -96,14 +101,6 @@ def stream_group(
                     settings = current
         attempt(context, "report its progress", reporter.report, group)
         _say_why(context, name, group)
-
-
-def _current(ticks_ingestion: IngestionResource, feeds: Sequence[str], settings: PlatformSettings) -> PlatformSettings:
-    """What feeds.yaml says now; a file that cannot be read, such as one half written, changes nothing."""
-    try:
-        return ticks_ingestion.group(feeds)
-    except SettingsError:
-        return settings
 
 
 def _say_why(context: dg.OpExecutionContext, name: str, group: Group) -> None:

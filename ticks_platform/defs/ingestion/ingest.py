@@ -7,6 +7,7 @@ downstream of it. Its run reports to the asset `stocks_real_time` instead, once 
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import dagster as dg
 
@@ -25,6 +26,7 @@ from ticks_platform.defs.ingestion.supervisor import platform_supervisor
 from ticks_platform.errors import ActionRequiredError, RetryableError
 from ticks_platform.feeds import groups
 from ticks_platform.feeds.settings import FeedSettings, PlatformSettings
+from ticks_platform.feeds.settings_watch import only
 from ticks_platform.ingestion import lease
 from ticks_platform.ingestion.run import Ingestion
 
@@ -111,6 +113,9 @@ def _stream(context: dg.OpExecutionContext, ticks_ingestion: IngestionResource, 
     reporter = Reporter(context, feed)
     report_at, fence_at = began + FIRST_REPORT, began + FENCE_INTERVAL
     asked_for: PlatformSettings | None = None
+    watch = ticks_ingestion.watch(
+        partial(say, context), meanwhile=f"Feed '{feed}' continues with the settings that it has."
+    )
     try:
         # This thread only waits: Dagster interrupts it, which has no effect in the middle of a database call.
         moved = attempt(context, "see who ingests the feed now", _was_moved, context, ticks_ingestion, feed)
@@ -128,8 +133,9 @@ def _stream(context: dg.OpExecutionContext, ticks_ingestion: IngestionResource, 
                     if attempt(context, "see whether it was declared finished", finished_by_somebody_else, context):
                         say(context, logging.WARNING, "this run was declared finished from outside; it stops now")
                         break
-                    current = ticks_ingestion.current(settings)
-                    if current is None:
+                    read = watch.read()
+                    current = settings if read is None else only(read, [feed])
+                    if not current.feeds:
                         say(context, logging.INFO, f"feed '{feed}' is no longer in feeds.yaml; this run ends")
                         break
                     if not _can_continue(settings, current):
