@@ -300,8 +300,7 @@ def _add_by_kind(
 
 
 def _with_possible_times(batch: DecodedBatch) -> DecodedBatch:
-    """Give events without a time their arrival; reject those whose time the table's CHECK would reject, without a round
-    trip to the database."""
+    """Give events without a time their arrival, and reject those whose time the table's CHECK would reject."""
     rejected = list(batch.rejected)
     kept: list[Rows] = []
     for table, rows in zip(TABLES, batch.rows, strict=True):
@@ -311,18 +310,14 @@ def _with_possible_times(batch: DecodedBatch) -> DecodedBatch:
             rows = _reject_unstorable_times(batch, table, rows, rejected)
             times = rows.times(table.time)
         if (times == ARRIVAL).any():
-            rows = rows.arrived()
-            times = rows.times(table.time)
+            times = (rows := rows.arrived()).times(table.time)
         early, late = times < EARLIEST, times > rows.received_at + FUTURE_TOLERANCE
         refused = early | late
-        if not refused.any():
-            kept.append(rows)
-            continue
         for place in np.flatnonzero(refused).tolist():
             ahead = (int(times[place]) - int(rows.received_at[place])) / 1e9
             reason = "the time is before 1990" if early[place] else f"the time is {ahead:.0f} s after its arrival"
             rejected.append(batch.reject(int(rows.positions[place]), int(rows.received_at[place]), reason))
-        kept.append(rows.where(~refused))
+        kept.append(rows.where(~refused) if refused.any() else rows)
     return batch.keeping(kept, rejected=rejected)
 
 
