@@ -183,6 +183,7 @@ def exists(database: Database) -> bool:
     return rows(database, "SELECT to_regclass('ticks_platform.rejected_event') IS NOT NULL") == [(True,)]
 
 
+@pytest.mark.full
 def test_a_group_is_one_process(
     demo: Path, empty_database: Database, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -226,6 +226,7 @@ def test_a_feed_that_somebody_else_ingests_is_left_alone_until_that_one_gives_it
     assert (driven.rest("apples"), driven.rest("chips")) == (None, None)
 
 
+@pytest.mark.full
 def test_an_owner_that_fell_silent_is_replaced(
     make: Maker, stand_in: StandIn, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,7 +238,7 @@ def test_an_owner_that_fell_silent_is_replaced(
     driven.until("it streams", lambda: connections(stand_in) == 3)
 
 
-@pytest.mark.parametrize("error", [RuntimeError, ActionRequiredError])
+@pytest.mark.parametrize("error", [RuntimeError, pytest.param(ActionRequiredError, marks=pytest.mark.full)])
 def test_what_ends_one_feed_ends_no_other(
     make: Maker, stand_in: StandIn, database: Database, error: type[Exception]
 ) -> None:
@@ -291,6 +292,7 @@ def test_a_feed_with_other_settings_is_handed_over_alone(
     assert set(driven.group.members) == {"chips", "coins"}
 
 
+@pytest.mark.full
 def test_a_new_run_takes_all_feeds_over_as_planned(
     make: Maker, stand_in: StandIn, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

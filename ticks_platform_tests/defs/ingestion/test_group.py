@@ -189,6 +189,7 @@ def test_a_feed_that_leaves_its_group_is_handed_over_to_a_run_of_its_own(
     assert len(stand_in.account().connections) == 3
 
 
+@pytest.mark.full
 def test_the_job_hand_over_marks_the_run_of_the_group(
     database: Database,
     stand_in: StandIn,
