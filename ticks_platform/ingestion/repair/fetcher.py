@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,14 +24,13 @@ from ticks_platform.feeds.history import (
 )
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport.history_client import HistoryClient
-from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.lease import Lease
-from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.repair import budget as repair_budget
 from ticks_platform.ingestion.repair import lease as repair_lease
 from ticks_platform.ingestion.repair import ranges as repair_ranges
-from ticks_platform.ingestion.repair.page_journal import PageJournal, decoder, page_of, repair_journal_folder
+from ticks_platform.ingestion.repair.loader import PageLoader
+from ticks_platform.ingestion.repair.page_journal import PageJournal, decoder, repair_journal_folder
 from ticks_platform.ingestion.repair.ranges import EVER, Interval, Range
 from ticks_platform.paths import state_dir
 from ticks_platform.timescale.database import Database
@@ -58,8 +57,6 @@ _FIRST_DELAY, _MAX_DELAY = 60.0, 3600.0
 
 _HEARTBEAT_INTERVAL = 5.0
 """Seconds between heartbeats while it waits."""
-
-_AFTER_EVERY_TIME = 2**63 - 1
 
 
 class _OutOfTimeError(Exception):
@@ -166,7 +163,7 @@ class Fetcher:
         """Load all pages, and close their journal. Raises LeaseLostError, and what Loader raises."""
         with contextlib.closing(pages):
             pages.journal.stop_appending()
-            _RepairLoader(
+            PageLoader(
                 database=self._database,
                 lease=pages.lease,
                 decode=decoder(self._history),
@@ -273,31 +270,3 @@ class Fetcher:
             if remaining > _HEARTBEAT_INTERVAL:
                 with self._database.transaction() as cursor:
                     self.renew(cursor)
-
-
-class _RepairLoader(Loader):
-    """Loads a repair's journal under its own lease; the feed's channels, coverage and lease stay as they are."""
-
-    _fetches = 0
-
-    def _delivery(self, group: FrameGroup) -> Hashable:
-        # Pages of a range continue each other: equal trades of a moment may be on two of them.
-        repair_id, is_first = page_of(group)
-        self._fetches += is_first
-        return repair_id, self._fetches
-
-    def _begin(self, cursor: Cursor) -> None:
-        self._renew_lease(cursor)
-        # Looks all trades up in the table: the feed's ingestion stores others concurrently.
-        self._memory.horizon = _AFTER_EVERY_TIME
-
-    def _renew_lease(self, cursor: Cursor) -> None:
-        # The feed's ingestion locks this row when it commits; so if both load a trade, the second one finds the first.
-        cursor.execute("SELECT FROM ticks_platform.feed_lease WHERE feed = %s FOR NO KEY UPDATE", (self._lease.feed,))
-        repair_lease.renew(cursor, self._lease)
-
-    def _release(self, cursor: Cursor) -> None:
-        repair_lease.renew(cursor, self._lease)
-
-    def _application_name(self) -> str:
-        return f"ticks_platform repair {self._lease.feed}"
