@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
+STEP := sh .make/step.sh $(VENV)/setup.log
+PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --progress-bar off
 
 # Every run of Dagster is a process of its own, and would compile our modules again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -61,7 +63,7 @@ pin-images:
 	sh deploy/pin-images.sh
 
 $(VENV)/.docs: $(READY)
-	$(VENV)/bin/python -m pip install --quiet --editable '.[docs]'
+	@$(STEP) 'packages of the documentation' $(PIP) --editable '.[docs]'
 	@touch $@
 
 setup: $(READY)
@@ -71,11 +73,10 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' || { echo "$$($(PYTHON) --version) will not do: install Python 3.10 to 3.13, or say which with make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
 	@[ -w . ] || { echo "$(CURDIR) cannot be written to: the environment is made in it, in $(VENV). Work on a copy in a folder of your own"; exit 1; }
-	@# Each step says what it does, and how long it took.
-	@began=$$(date +%s); printf 'environment: %s with %s ... ' '$(VENV)' "$$($(PYTHON) --version)"; \
-	$(PYTHON) -m venv $(VENV) && echo "$$(($$(date +%s) - began)) s"
-	@began=$$(date +%s); printf 'packages: from the index that pip uses, about a minute ... '; \
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' && echo "$$(($$(date +%s) - began)) s"
+	@# Each step says what it does and how long it takes. Its output is in the log, unless it fails.
+	@mkdir -p $(VENV)
+	@$(STEP) "environment: $(VENV) with $$($(PYTHON) --version)" $(PYTHON) -m venv $(VENV)
+	@$(STEP) 'packages: from the index that pip uses, about a minute' $(PIP) --editable '.[dev]'
 	@touch $@
 
 clean:

@@ -8,11 +8,11 @@ import os
 import sys
 from collections.abc import Callable
 
-from benchmarks import endurance, latency, memory, stages, symbols, throughput
+from benchmarks import endurance, latency, memory, reading, stages, symbols, throughput
 from benchmarks.report import Report
 from benchmarks.workbench import open_workbench
 
-_NAMES = (*throughput.PARTS, "latency", "memory", "symbols", "profile")
+_NAMES = (*throughput.PARTS, "latency", "memory", "symbols", "profile", "reading")
 _ON_REQUEST = ("endurance",)
 
 
@@ -46,6 +46,7 @@ def main() -> int:
             "memory": lambda: memory.run(workbench, report, rows=backlog),
             "symbols": lambda: symbols.run(workbench, report, rows=rows, repeats=repeats),
             "endurance": lambda: endurance.run(workbench, report, minutes=given.minutes),
+            "reading": lambda: reading.run(workbench, report, rows=backlog, repeats=repeats),
             "profile": lambda: stages.run(report, rows=min(rows, 150_000), repeats=repeats),
         }
         if parts:

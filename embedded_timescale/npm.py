@@ -16,6 +16,9 @@ from embedded_timescale.errors import EmbeddedError
 
 _INSTALL_SECONDS = 600.0
 
+PROGRESS_SECONDS = 10.0
+"""Seconds between lines that say how long it has taken so far."""
+
 
 class InstallError(EmbeddedError):
     """npm failed; the message is what it said."""
@@ -46,7 +49,7 @@ def ensure_installed(source: Path, parent: Path, *, package: str, what: str) -> 
         if not found.is_dir():
             report(f"{what} with npm into {target} (once per user)")
             began = time.monotonic()
-            _install(source, target)
+            _install(source, target, what)
             report(f"{what}: done in {time.monotonic() - began:.0f} s")
     return found
 
@@ -56,34 +59,46 @@ def report(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _install(source: Path, target: Path) -> None:
+def _install(source: Path, target: Path, what: str) -> None:
     staging = Path(tempfile.mkdtemp(prefix=f"{target.name}.new-", dir=target.parent))
     try:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(source / name, staging)
-        _npm_ci(staging)
+        _npm_ci(staging, what)
         staging.chmod(0o755)
         staging.rename(target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _npm_ci(folder: Path) -> None:
+def _npm_ci(folder: Path, what: str) -> None:
     npm = _from_node_wheel("lib/node_modules/npm/bin/npm-cli.js")
     options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    try:
-        done = subprocess.run(
-            [str(node_executable()), str(npm), "ci", *options],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_INSTALL_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        raise InstallError(f"npm did not end within {_INSTALL_SECONDS:.0f} s") from None
-    if done.returncode != 0:
-        raise InstallError((done.stderr or done.stdout).strip()[-2000:])
+    began = time.monotonic()
+    with subprocess.Popen(
+        [str(node_executable()), str(npm), "ci", *options],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while True:
+            try:
+                out, err = process.communicate(timeout=PROGRESS_SECONDS)
+            except subprocess.TimeoutExpired:
+                seconds = time.monotonic() - began
+                if seconds > _INSTALL_SECONDS:
+                    process.kill()
+                    raise InstallError(f"npm did not end within {_INSTALL_SECONDS:.0f} s") from None
+                report(f"{what}: {seconds:.0f} s so far")
+            except BaseException:
+                process.kill()
+                raise
+            else:
+                break
+    if process.returncode != 0:
+        raise InstallError((err or out).strip()[-2000:])
 
 
 def _from_node_wheel(path: str) -> Path:

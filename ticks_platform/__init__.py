@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ticks_platform.definitions import platform_definitions
     from ticks_platform.defs.common.changes import changed_buckets
     from ticks_platform.defs.common.resources import DatabaseResource
+    from ticks_platform.defs.reading.candle_frames import CandleFrames
+    from ticks_platform.defs.reading.reader import ReaderResource
     from ticks_platform.errors import ActionRequiredError, RetryableError, TicksPlatformError
     from ticks_platform.feeds.settings import SettingsError, load_settings
     from ticks_platform.ingestion.run import Ingestion
@@ -25,12 +27,14 @@ __version__ = "0.2.0"
 
 __all__ = [
     "ActionRequiredError",
+    "CandleFrames",
     "Change",
     "Database",
     "DatabaseResource",
     "DatabaseUnavailableError",
     "Ingestion",
     "Platform",
+    "ReaderResource",
     "ReadingError",
     "RetryableError",
     "SettingsError",
@@ -52,12 +56,14 @@ __all__ = [
 
 _HOMES = {
     "ActionRequiredError": "errors",
+    "CandleFrames": "defs.reading.candle_frames",
     "Change": "subscribing",
     "Database": "timescale.database",
     "DatabaseResource": "defs.common.resources",
     "DatabaseUnavailableError": "timescale.database",
     "Ingestion": "ingestion.run",
     "Platform": "component",
+    "ReaderResource": "defs.reading.reader",
     "ReadingError": "reading",
     "RetryableError": "errors",
     "SettingsError": "feeds.settings",

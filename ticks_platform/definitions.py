@@ -11,6 +11,7 @@ Everything is found by folder, below `ticks_platform/defs/`; `defs/__init__.py` 
 | `gaps/` | market calendar, gaps, their repair from the providers' histories |
 | `checks/` | the table of asset checks |
 | `alerts/` | failed runs and checks, posted to a webhook |
+| `reading/` | candles as DataFrames for assets of a project |
 | `dagster_history/` | purging finished runs and older reports |
 | `common/` | resources, labels, the job `bring_up` |
 """

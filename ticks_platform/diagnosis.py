@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import fcntl
 import http.client
 import os
 import shutil
@@ -28,7 +27,7 @@ from ticks_platform.ingestion import lease
 from ticks_platform.ingestion.journal.file import JournalError
 from ticks_platform.ingestion.journal.journal_pair import journal_pair
 from ticks_platform.ingestion.journal.journal_view import journal_view
-from ticks_platform.paths import dev_lock_path, journal_path, state_dir
+from ticks_platform.paths import journal_path, running_dev, state_dir
 from ticks_platform.settings_file import did_you_mean
 from ticks_platform.timescale import privileges, requirements, sql_files
 from ticks_platform.timescale.adoption import relations
@@ -178,7 +177,9 @@ def _database(database: Database, settings: PlatformSettings | None, busy: set[s
 def _extension(cursor: Cursor) -> Iterator[Finding]:
     server = requirements.require_timescaledb(cursor)
     release = tuple(int(part) for part in server.version.partition("-")[0].split(".")[:2])
-    if release < RECOMMENDED and "dev" not in server.version:
+    # Only the embedded database's engine is of a development version.
+    is_embedded = "dev" in server.version
+    if release < RECOMMENDED and not is_embedded:
         yield Finding(
             Level.NOTE,
             "TimescaleDB",
@@ -186,7 +187,8 @@ def _extension(cursor: Cursor) -> Iterator[Finding]:
             "candles or have jobs that hang: update with ALTER EXTENSION timescaledb UPDATE",
         )
     else:
-        yield Finding(Level.OK, "TimescaleDB", f"{server.version}, community edition (tested: {TESTED})")
+        which = "that of the embedded database" if is_embedded else "community edition"
+        yield Finding(Level.OK, "TimescaleDB", f"{server.version}, {which} (tested: {TESTED})")
 
 
 def _tables(cursor: Cursor) -> Iterator[Finding]:
@@ -365,7 +367,7 @@ def _try_connection(settings: PlatformSettings, feed: FeedSettings) -> Finding:
 
 
 def _ports(settings: PlatformSettings | None, ui_port: int, busy: set[str]) -> Iterator[Finding]:
-    running = _running_dev()
+    running = running_dev()
     ports = []
     if running is None:
         ports.append((ui_port, "web UI", "is another program's: end it, or choose another one with --port"))
@@ -384,15 +386,3 @@ def _ports(settings: PlatformSettings | None, ui_port: int, busy: set[str]) -> I
             yield Finding(Level.NOTE, "port", f"{port} ({use}) is taken: {remedy}")
         else:
             yield Finding(Level.OK, "port", f"{port} ({use}) is free")
-
-
-def _running_dev() -> str | None:
-    """Process and address of the `ticks dev` of this project; None if it does not run."""
-    try:
-        with dev_lock_path().open(encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return dev_lock_path().read_text(encoding="utf-8").strip()
-    except OSError:
-        pass
-    return None

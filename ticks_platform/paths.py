@@ -56,6 +56,15 @@ def dev_lock_path() -> Path:
     return state_dir() / "dev.lock"
 
 
+def changed_at(*files: Path | str) -> float:
+    """When one of these files was changed last, in seconds since the Unix epoch; 0 if there is none."""
+    found = [0.0]
+    for file in files:
+        with contextlib.suppress(OSError):
+            found.append(Path(file).stat().st_mtime)
+    return max(found)
+
+
 def make_private(folder: Path) -> None:
     """Create a folder that its owner alone can read; one that exists is corrected, with the files in it.
 
@@ -106,3 +115,15 @@ def shipped(name: str) -> Path:
 
 def _package() -> Path:
     return Path(str(importlib.resources.files("ticks_platform")))
+
+
+def running_dev() -> str | None:
+    """Process and address of the `ticks dev` of this project; None if it does not run."""
+    try:
+        with dev_lock_path().open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return dev_lock_path().read_text(encoding="utf-8").strip()
+    except OSError:
+        pass
+    return None

@@ -23,6 +23,8 @@ REASONS = {
     "defs/ingestion/supervisor.py": "compared with times of Dagster, by the clock of its machine",
     "diagnosis.py": "compares the clock with others",
     "retry_after.py": "an answer without a Date; the pause has an upper limit",
+    "feeds/exchange_sessions.py": "the age of a copy, which is made again where a clock was set",
+    "ingestion/group.py": "compared with times of files, by the clock that stamps them",
     "feeds/transport/clock.py": "the one place of a run, which watches the clock",
     "monitoring/exporter.py": "ages, for Prometheus, which knows times only",
     "live/queries.py": "corrected by the database's clock",

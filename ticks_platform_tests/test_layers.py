@@ -28,7 +28,10 @@ LAYERS = {
     "pictures": set(),
     "monitoring": {"feeds", "ingestion", "timescale", "alerts"},
     "alerts": set(),
-    "defs": {"feeds", "ingestion", "timescale", "local_feeds", "ticks_standin", "pictures", "monitoring", "alerts"},
+    "defs": {
+        *("feeds", "ingestion", "timescale", "reading", "local_feeds", "ticks_standin", "pictures", "monitoring"),
+        "alerts",
+    },
     "component": {"definitions"},
     "celery_launcher": set(),
     "cli": {
@@ -48,10 +51,12 @@ BELOW = {
     "errors",
     "timestamps",
     "intervals",
+    "hash_set",
     "masking",
     "escaping",
     "http_date",
     "retry_after",
+    "quantities",
 }
 
 ABOVE = {"definitions", "standin"}

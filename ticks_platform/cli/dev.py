@@ -18,10 +18,11 @@ import click
 import psycopg2
 
 import embedded_timescale
+from embedded_timescale import install
 from ticks_platform.cli.dev_output import Condenser
 from ticks_platform.cli.dev_processes import LivePage, Ready, Stop, run, say
 from ticks_platform.cli.live import listen
-from ticks_platform.cli.output import echo
+from ticks_platform.cli.output import echo, progress
 from ticks_platform.cli.project import CommandError, project
 from ticks_platform.diagnosis import unknown_variables
 from ticks_platform.errors import ActionRequiredError
@@ -117,11 +118,14 @@ def _database() -> None:
     is_embedded = not os.environ.get("TICKS_DATABASE_URL")
     if is_embedded:
         try:
-            embedded_timescale.ensure_running(state_dir() / "timescaledb")
+            # It says what it does, by itself.
+            install.ensure_engine()
+            with progress("database: starting"):
+                embedded_timescale.ensure_running(state_dir() / "timescaledb")
         except embedded_timescale.EmbeddedError as error:
             raise CommandError(str(error)) from error
     try:
-        with database.transaction() as cursor:
+        with progress("database: connecting"), database.transaction() as cursor:
             problem = _obstacle(cursor, is_embedded=is_embedded)
             # Only looked: bring_up creates what is missing.
             cursor.connection.rollback()

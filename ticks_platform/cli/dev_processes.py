@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ticks_platform import signals
 from ticks_platform.cli.dev_output import Condenser, follow
-from ticks_platform.cli.output import echo
+from ticks_platform.cli.output import PROGRESS_SECONDS, echo
 
 STOP_SECONDS = 5.0
 """Seconds that Dagster and its runs have to end after Ctrl-C; what is left then is killed. A feed needs a second, and
@@ -95,12 +95,16 @@ class Ready:
         """`text` is what to say, given the seconds since now."""
         self._address = (host, port)
         self._text: Callable[[float], str] | None = text
-        self._began = time.monotonic()
+        self._began = self._said_at = time.monotonic()
 
     def look(self) -> None:
-        """Look whether it does, and say so once."""
+        """Look whether it does, and say so once; until then, how long it has taken so far."""
         if self._text is None:
             return
+        now = time.monotonic()
+        if now >= self._said_at + PROGRESS_SECONDS:
+            self._said_at = now
+            say(f"Dagster: starting, {now - self._began:.0f} s so far")
         if self._address[1]:
             try:
                 socket.create_connection(self._address, timeout=1.0).close()

@@ -11,6 +11,7 @@ from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import CommandError, project
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.ingestion import status as feed_status
+from ticks_platform.paths import running_dev
 from ticks_platform.timescale import tables
 from ticks_platform.timescale.adoption.relations import require_own_tables
 from ticks_platform.timescale.database import Database
@@ -29,13 +30,18 @@ def status(context: click.Context, as_json: bool) -> None:
     with database.transaction() as cursor:
         if tables.missing(cursor, feed_status.TABLES):
             require_own_tables(cursor)
-            raise CommandError(f"{database.description} has no tables yet: `ticks dev` or `ticks ingest` create them")
+            running = running_dev()
+            remedy = "`ticks dev` or `ticks ingest` create them"
+            if running is not None:
+                remedy = f"`ticks dev`, which runs as {running}, creates them in its first minute"
+            raise CommandError(f"{database.description} has no tables yet: {remedy}")
         found = feed_status.feeds(cursor, [feed.name for feed in settings.feeds])
     if as_json:
-        records: list[dict[str, Any]] = [each.record() for each in found]
+        records: list[dict[str, Any]] = [{**each.record(), "group": settings.feed(each.feed).group} for each in found]
         echo(json.dumps({"database": database.description, "feeds": records}, indent=2, default=str))
     else:
         echo(f"database: {database.description}")
         for each in found:
-            echo(f"{each.feed}: {each.summary()}")
+            group = settings.feed(each.feed).group
+            echo(f"{each.feed}{f' (group {group})' if group else ''}: {each.summary()}")
     context.exit(0 if all(each.is_well for each in found) else 1)

@@ -16,6 +16,7 @@ from ticks_platform import env_file
 from ticks_platform.feeds.calendars import ALWAYS, REGULAR, Calendar, calendar, is_same_market, with_hours
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Event
+from ticks_platform.feeds.groups import check_groups
 from ticks_platform.feeds.history import History
 from ticks_platform.feeds.primary import MANUAL, Shared, shared
 from ticks_platform.feeds.registry import find_connector
@@ -96,6 +97,9 @@ class FeedSettings(Section):
     run_tags: RunTags = {}  # noqa: RUF012  (pydantic copies it)
     """Tags of its runs in Dagster, for the launcher: a queue, a pool of nodes, ``dagster-k8s/config``. They are shown
     in the UI, so no secrets. The next run after a reload of the code location has them."""
+    group: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")] | None = None
+    """Feeds of one group share a run, and its process: for small feeds. All their `run_tags` are the same. A reload of
+    the code location takes a change over."""
 
     # These messages say what is expected and never quote the value: a key may have been pasted into the wrong field.
 
@@ -187,6 +191,11 @@ class FeedSettings(Section):
         return value
 
     @property
+    def run(self) -> str:
+        """The name of its run: that of its group, or its own."""
+        return self.group or self.name
+
+    @property
     def synthetic(self) -> bool:
         """Whether this feed's prices are made up, by the stand-in or another server."""
         return self.endpoint == STAND_IN or self.synthetic_endpoint
@@ -211,7 +220,7 @@ class FeedSettings(Section):
     def only_symbols_differ(self, other: FeedSettings) -> bool:
         """Whether a running ingestion can change to the other settings: only their symbols differ."""
         # These do not concern the ingestion.
-        changeable = ("symbols", "repair", "true_up", "bar_tolerance", "run_tags")
+        changeable = ("symbols", "repair", "true_up", "bar_tolerance", "run_tags", "group")
         return self.model_copy(update={name: getattr(other, name) for name in changeable}) == other
 
     def symbol_names(self) -> tuple[str, ...]:
@@ -321,6 +330,7 @@ class PlatformSettings(Section):
         names = [feed.name for feed in value]
         if len(set(names)) < len(names):
             raise ValueError("must not give two feeds the same name")
+        check_groups(value)
         return value
 
     def feed(self, name: str) -> FeedSettings:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ticks_platform.ingestion.journal.file import JournalError
 from ticks_platform.ingestion.journal.journal_pair import journal_pair
 from ticks_platform.ingestion.journal.journal_view import JournalView, journal_view
+from ticks_platform.quantities import counted
 from ticks_platform.timescale import sql_files
 
 if TYPE_CHECKING:
@@ -224,10 +225,13 @@ class Proof(NamedTuple):
 
     def words(self) -> str:
         """How much is proven, until when, and how old the oldest proof is."""
+        if not self.hours:
+            return "no hour is over yet, so none is proven"
+        proven = f"{self.proven:,} of {counted(self.hours, 'hour')} {'is' if self.hours == 1 else 'are'} proven"
         if self.until is None or self.oldest is None:
-            return f"{self.proven:,} of {self.hours:,} hours are proven"
+            return proven
         return (
-            f"{self.proven:,} of {self.hours:,} hours are proven, all until {self.until:%Y-%m-%d %H:%M} UTC; the "
+            f"{proven}, all until {self.until:%Y-%m-%d %H:%M} UTC; the "
             f"oldest proof is of {self.oldest:%Y-%m-%d %H:%M} UTC"
         )
 

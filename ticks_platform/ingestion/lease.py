@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -214,6 +215,12 @@ def status(cursor: Cursor, feed: str) -> LeaseStatus | None:
     return LeaseStatus(*row) if row else None
 
 
+def statuses(cursor: Cursor, feeds: Sequence[str]) -> dict[str, LeaseStatus]:
+    """Who holds the lease of each of these feeds, of those that ever had an owner."""
+    cursor.execute(sql_files.read("queries/lease/statuses.sql"), {"feeds": list(feeds)})
+    return {feed: LeaseStatus(*row) for feed, *row in cursor.fetchall()}
+
+
 def application_name(feed: str) -> str:
     """The name of a loader's connection in pg_stat_activity."""
     return f"ticks_platform ingestion {feed}"
@@ -224,6 +231,15 @@ def loader_is_active(cursor: Cursor, feed: str) -> bool:
     cursor.execute(sql_files.read("queries/lease/loader_is_active.sql"), {"application_name": application_name(feed)})
     row = cursor.fetchone()
     return bool(row and row[0])
+
+
+def active_loaders(cursor: Cursor, feeds: Sequence[str]) -> set[str]:
+    """Those of the feeds of which `loader_is_active` is true."""
+    # As PostgreSQL cuts them off.
+    names = {application_name(feed)[:63] for feed in feeds}
+    cursor.execute(sql_files.read("queries/lease/active_loaders.sql"), {"application_names": list(names)})
+    active = {row[0] for row in cursor.fetchall()}
+    return {feed for feed in feeds if application_name(feed)[:63] in active}
 
 
 def terminate_loader(cursor: Cursor, feed: str) -> None:

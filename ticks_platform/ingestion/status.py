@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +11,7 @@ from psycopg2 import sql
 from ticks_platform.ingestion.journal.file import JournalError
 from ticks_platform.ingestion.journal.journal_pair import journal_pair
 from ticks_platform.ingestion.journal.journal_view import journal_view
+from ticks_platform.ingestion.loader import HEARTBEAT_INTERVAL
 from ticks_platform.paths import journal_path
 from ticks_platform.timescale import sql_files
 
@@ -27,6 +28,39 @@ ALIVE_WITHIN = 30.0
 """Seconds since the last heartbeat within which a feed counts as being ingested."""
 
 
+HEARTBEATS_MISSED = 2 * HEARTBEAT_INTERVAL
+"""Seconds without a heartbeat after which people are told. The supervisor waits for longer before it acts."""
+
+
+class Verdict(NamedTuple):
+    """How a feed is, for people."""
+
+    tone: str
+    """``good``, ``warn``, ``bad`` or ``idle``."""
+    words: str
+    detail: str
+    """What is known beside that; empty if nothing is."""
+
+
+def judge(row: Mapping[str, Any]) -> Verdict:
+    """How a feed is, by what `queries/feeds/status.sql` tells of it: its switch, its run, its connection."""
+    state, detail, age = row.get("state"), row.get("detail") or "", row.get("heartbeat_age")
+    if not row["enabled"]:
+        return Verdict("idle", "disabled", "enable it with the job enable_feed")
+    if age is None:
+        return Verdict("warn", "not started yet", "`ticks dev` starts it within a minute")
+    if state == "refused":
+        return Verdict("bad", "refused", detail)
+    if row["released"]:
+        return Verdict("bad", "not ingested", f"run {row['owner']} has ended; `ticks dev` starts another one")
+    if age > HEARTBEATS_MISSED:
+        last = f"run {row['owner']} was last heard of {age:.0f} s ago"
+        return Verdict("bad", "no sign of its run", f"{last}; `ticks dev` starts another one")
+    if state in ("backing off", "connecting", "authenticating", "stalled"):
+        return Verdict("warn", str(state), detail)
+    return Verdict("idle" if state == "closed" else "good", str(state or "starting"), detail)
+
+
 class FeedStatus(NamedTuple):
     """One feed as of now. Fields of a feed that the database has never seen are None or 0."""
 
@@ -38,6 +72,8 @@ class FeedStatus(NamedTuple):
     """Whether that run was heard of within ALIVE_WITHIN."""
     heartbeat_age: float | None
     """Seconds."""
+    released: bool
+    """Whether that run has ended in order."""
     state: str | None
     """Of the connection that changed last: streaming, backing off, refused, …"""
     detail: str | None
@@ -66,14 +102,11 @@ class FeedStatus(NamedTuple):
 
     def summary(self) -> str:
         """In a line, for people."""
-        if not self.enabled:
-            run = "disabled"
-        elif self.owner is None:
-            run = "never ingested"
-        elif self.ingesting:
-            run = f"{self.state or 'starting'} (run {self.owner})"
-        else:
-            run = f"not ingested; run {self.owner} was last heard of {self.heartbeat_age or 0:.0f} s ago"
+        _, run, detail = judge(self._asdict())
+        if run != "streaming" and detail:
+            run = f"{run}: {detail}"
+        elif self.owner is not None and self.enabled:
+            run = f"{run} (run {self.owner})"
         last = "none in 24 hours" if self.last_tick_at is None else f"{self.last_tick_at:%Y-%m-%d %H:%M:%S}Z"
         return (
             f"{run}; last tick {last}; {self.events:,} events = {self.loaded:,} loaded + {self.replaced:,} replaced + "
@@ -104,6 +137,7 @@ def _status(cursor: Cursor, feed: str, row: dict[str, Any]) -> FeedStatus:
         owner=row.get("owner"),
         ingesting=age is not None and not row["released"] and age <= ALIVE_WITHIN,
         heartbeat_age=None if age is None else round(age, 1),
+        released=bool(row.get("released")),
         state=row.get("state"),
         detail=row.get("detail"),
         last_received_at=row.get("last_received_at"),

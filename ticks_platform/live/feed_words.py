@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ticks_platform.feeds.settings import SettingsError, load_settings
-from ticks_platform.ingestion.loader import HEARTBEAT_INTERVAL
-
-HEARTBEATS_MISSED = 2 * HEARTBEAT_INTERVAL
-"""Seconds without a heartbeat after which the page says so. The supervisor waits for longer before it acts."""
+from ticks_platform import env_file
+from ticks_platform.feeds import settings_watch
+from ticks_platform.ingestion import status
+from ticks_platform.ingestion.status import Verdict
+from ticks_platform.masking import mask
 
 SHORTEST_SILENCE = 3.0
 """Seconds without data that are worth saying, of a feed that sends often."""
@@ -24,6 +24,9 @@ PACE_SECONDS = 60.0
 RATE_SECONDS = 5.0
 """Over how long the pace and the rate that is shown are measured."""
 
+HALF_WRITTEN = 3.0
+"""Seconds for which feeds.yaml or .env cannot be read until the page says so."""
+
 NOTHING = {"events": 0, "loaded": 0, "replaced": 0, "duplicate": 0, "rejected": 0, "control": 0}
 
 
@@ -32,18 +35,39 @@ class Names:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._version: tuple[int, int, int] | None = None
+        self._version: tuple[int, ...] | None = None
         self._names: list[str] = []
+        self._errors: dict[str, str] = {}
+        self._since = 0.0
+        """When the files were found as they are, on the monotonic clock."""
 
     def read(self) -> list[str]:
         """The names, in their order; as before while the file cannot be used."""
-        with contextlib.suppress(OSError, SettingsError):
-            found = self._file.stat()
-            version = (found.st_mtime_ns, found.st_size, found.st_ino)
-            if version != self._version:
-                self._version = version
-                self._names = [feed.name for feed in load_settings(self._file).feeds]
+        version = (*_version(self._file), *_version(env_file.path()))
+        if version != self._version:
+            self._version = version
+            found = settings_watch.look(self._file)
+            if found.errors.keys() - self._errors.keys():
+                self._since = time.monotonic()
+            self._errors = found.errors
+            if found.settings is not None:
+                self._names = [feed.name for feed in found.settings.feeds]
         return self._names
+
+    def trouble(self) -> str | None:
+        """What is wrong with the files, once that has lasted: one may be half written when it is read."""
+        if not self._errors or time.monotonic() < self._since + HALF_WRITTEN:
+            return None
+        errors = "\n".join(mask(error) for error in self._errors.values())
+        return f"{errors}\nFeeds that run continue with the settings that they have; no run can begin."
+
+
+def _version(file: Path) -> tuple[int, ...]:
+    try:
+        found = file.stat()
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 class Pulse:
@@ -85,25 +109,11 @@ def describe(names: Sequence[str], rows: Sequence[Mapping[str, Any]], pulse: Pul
     return found
 
 
-def judge(row: Mapping[str, Any], pace: float | None) -> tuple[str, str, str]:
-    """Tone (good, warn, bad or idle), words and detail of a feed; `pace` is its events a second of late."""
-    state, detail = row.get("state"), row.get("detail") or ""
-    age, data_age = row.get("heartbeat_age"), row.get("data_age")
-    if not row["enabled"]:
-        return "idle", "disabled", "enable it with the job enable_feed"
-    if age is None:
-        return "warn", "not started yet", "`ticks dev` starts it within a minute"
-    if state == "refused":
-        return "bad", "refused", detail
-    if row["released"]:
-        return "bad", "not ingested", f"run {row['owner']} has ended; `ticks dev` starts another one"
-    if age > HEARTBEATS_MISSED:
-        return "bad", "no sign of its run", f"run {row['owner']} was last heard of {age:.0f} s ago; another one follows"
-    if state in ("backing off", "connecting", "authenticating"):
-        return "warn", str(state), detail
-    if state == "stalled":
-        return "warn", "stalled", detail
+def judge(row: Mapping[str, Any], pace: float | None) -> Verdict:
+    """How a feed is; `pace` is its events a second of late, by which silence is seen before its run says so."""
+    found, data_age = status.judge(row), row.get("data_age")
     silent_after = max(SHORTEST_SILENCE, EVENTS_MISSED / pace) if pace else float("inf")
-    if data_age is not None and data_age > silent_after:
-        return "warn", "silent", f"nothing received for {data_age:.0f} s, where it sent {pace:.1f} events a second"
-    return ("idle" if state == "closed" else "good"), str(state or "starting"), detail
+    if found.tone in ("good", "idle") and row["enabled"] and data_age is not None and data_age > silent_after:
+        detail = f"nothing received for {data_age:.0f} s, where it sent {pace:.1f} events a second"
+        return Verdict("warn", "silent", detail)
+    return found

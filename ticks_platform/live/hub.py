@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import psycopg2
 
 from ticks_platform.errors import TicksPlatformError
-from ticks_platform.live import feed_words
+from ticks_platform.live import feed_words, overviews
 from ticks_platform.live.pace import Pace
 from ticks_platform.live.queries import Answer, Reader, Wanted
 from ticks_platform.live.series import Key, Series
@@ -30,8 +30,8 @@ T = TypeVar("T")
 SLOW_SECONDS = 2.5
 """Seconds without an answer after which viewers are told."""
 
-TROUBLES_SECONDS = 3.0
-"""How often open gaps, rejected events and the newest prices are asked for."""
+OVERVIEW_SECONDS = 3.0
+"""How often gaps, rejected events and the newest prices are asked for. While a gap is open, gaps are by every poll."""
 
 WHOLE_SECONDS = 60.0
 """How often all candles of a series are asked for: late ticks and repairs change old ones."""
@@ -51,6 +51,9 @@ ANSWER_SECONDS = 5.0
 
 MOST_WAITING = 30
 """Requests that may wait for the database."""
+
+FRESH_SECONDS = 2.0
+"""Seconds since the last answer after which the first viewer waits for the next one: what is known is old."""
 
 LINGER_SECONDS = 10.0
 """Seconds after the last viewer for which the connection is kept: a page that is reloaded opens no other one."""
@@ -83,19 +86,32 @@ class Hub:
         """Those that each poll keeps up to date."""
         self._gaps: dict[str, list[Any]] = {}
         self._answers: OrderedDict[Hashable, tuple[float, asyncio.Future[Any]]] = OrderedDict()
-        self._state: dict[str, Any] = {"database": {"tone": "idle", "words": "connecting"}, "feeds": []}
+        self._state: dict[str, Any] = overviews.NOTHING_KNOWN
         self._overview: dict[str, Any] = {}
         self._symbols: dict[str, tuple[str | None, bool]] = {}
         self._due: dict[str, float] = {}
+        self._answered_at = float("-inf")
+        """When a poll was answered last, on the monotonic clock."""
 
     # What viewers do.
 
     def open(self, symbol: str | None, interval: str) -> Viewer:
         """A new viewer of a symbol, or of the first one. Raises TooManyViewersError."""
+        if not len(self.viewers) and time.monotonic() > self._answered_at + FRESH_SECONDS:
+            self._forget()
         viewer = Viewer(symbol, interval, self.snapshot)
         self.viewers.add(viewer)
         self._resolve(viewer)
         return viewer
+
+    def _forget(self) -> None:
+        """Forget what polls have brought: nobody has looked, so it would be shown as if it were of now."""
+        self._state, self._overview = overviews.NOTHING_KNOWN, {}
+        self._followed.clear()
+        self._series.clear()
+        self._gaps.clear()
+        for what in ("whole", "overview"):
+            self._due.pop(what, None)
 
     def _resolve(self, viewer: Viewer) -> None:
         """Let a viewer look at its symbol, as soon as it is known which there are."""
@@ -215,14 +231,16 @@ class Hub:
             await self._told(lambda: self._load(new))
             return
         whole = self._is_due("whole", now, WHOLE_SECONDS)
-        troubles = self._is_due("troubles", now, TROUBLES_SECONDS)
+        overview = self._is_due("overview", now, OVERVIEW_SECONDS)
+        gaps = overview or overviews.open_gaps(self._overview) > 0
         watched = {key: self._series[key] for key in self._followed if key in self._series}
         wanted = Wanted(
             feeds=self._feeds.read(),
             tails={key: one.changing_since(self.reader.now(), whole=whole) for key, one in watched.items()},
-            gaps_since={key.symbol: one.begin for key, one in watched.items()} if troubles else {},
-            quotes=list(self._symbols)[:LISTED] if troubles else [],
-            troubles=troubles,
+            gaps_since={key.symbol: one.begin for key, one in watched.items()} if gaps else {},
+            quotes=list(self._symbols)[:LISTED] if overview else [],
+            open_gaps=gaps,
+            rejected=overview,
         )
 
         async def poll() -> None:
@@ -252,24 +270,13 @@ class Hub:
                 self.viewers.broadcast(message("candles", {**_named(key), "candles": changed}), key)
         for gaps in answer.parts.get("gaps", ()):
             self._take_gaps(wanted, gaps)
-        if wanted.troubles:
-            (open_gaps,), (rejected,) = answer.parts["open_gaps"], answer.parts["rejected"]
-            quotes = {quote[0]: quote[1:] for quote in (answer.parts.get("quotes") or [[]])[0]}
-            overview = {
-                "symbols": [
-                    [symbol, self._symbols.get(symbol, (None, False))[0], *quotes.get(symbol, (None, None, None))]
-                    for symbol in wanted.quotes
-                ],
-                "symbol_count": len(self._symbols),
-                "open_gaps": open_gaps,
-                "rejected": rejected,
-                "connects": answer.parts["connects"][0],
-            }
-            if overview != self._overview:
-                self._overview = overview
-                self.viewers.broadcast(message("overview", overview))
+        overview = overviews.updated(self._overview, wanted, answer.parts, self._symbols)
+        if overview != self._overview:
+            self._overview = overview
+            self.viewers.broadcast(message("overview", overview))
         words = feed_words.describe(wanted.feeds, feeds, self._pulse)
-        self._tell({"tone": "good", "words": "connected"}, feeds=words)
+        self._answered_at = now
+        self._tell({"tone": "good", "words": "connected"}, feeds=words, settings=self._feeds.trouble())
 
     def _take_gaps(self, wanted: Wanted, gaps: list[Any]) -> None:
         by_symbol: dict[str, list[Any]] = {symbol: [] for symbol in wanted.gaps_since}

@@ -41,8 +41,10 @@ class Wanted(NamedTuple):
     """Symbols whose gaps are asked for, each since a time."""
     quotes: Sequence[str]
     """Symbols whose newest price is asked for."""
-    troubles: bool
-    """Whether open gaps and rejected events are asked for."""
+    open_gaps: bool
+    """Whether open gaps are asked for."""
+    rejected: bool
+    """Whether rejected events are asked for."""
 
 
 class Answer(NamedTuple):
@@ -97,8 +99,10 @@ class Reader:
         if wanted.quotes:
             quotes = sql.Literal(list(wanted.quotes))
             statements.append(sql_files.compose("queries/live/quotes.sql", symbols=quotes))
-        if wanted.troubles:
-            statements.append(sql_files.compose("queries/live/troubles.sql", feeds=feeds))
+        if wanted.open_gaps:
+            statements.append(sql_files.compose("queries/live/open_gaps.sql", feeds=feeds))
+        if wanted.rejected:
+            statements.append(sql_files.compose("queries/live/rejected.sql", feeds=feeds))
         return self._ask(statements)
 
     def history(self, key: Key, before: float | None = None) -> Answer:

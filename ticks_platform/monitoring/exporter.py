@@ -5,7 +5,6 @@ Each run leaves its own in a file; the rest is asked of the database and of this
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import platform
 import threading
@@ -21,7 +20,8 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 import ticks_platform
-from ticks_platform.feeds.settings import FeedSettings, SettingsError, load_settings
+from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.feeds.settings_watch import SettingsWatch
 from ticks_platform.ingestion.metrics_export import WRITE_INTERVAL, file_of
 from ticks_platform.monitoring import disk
 from ticks_platform.monitoring.database import UNREACHABLE, DatabaseState, Watcher
@@ -55,7 +55,7 @@ class AllFeeds(Collector):
 
     def __init__(self, database: Database, feeds_file: Path) -> None:
         self._database = database
-        self._file = feeds_file
+        self._watch = SettingsWatch(feeds_file, logger.log, meanwhile="The metrics are of the feeds as they were.")
         self._feeds: tuple[FeedSettings, ...] = ()
         self._watcher = Watcher()
         self._lock = threading.Lock()
@@ -87,9 +87,9 @@ class AllFeeds(Collector):
     def _look(self) -> None:
         if time.monotonic() - self._asked_at < KEPT:
             return
-        # As before, while somebody edits it.
-        with contextlib.suppress(SettingsError, OSError):
-            self._feeds = load_settings(self._file).feeds
+        settings = self._watch.read()
+        if settings is not None:
+            self._feeds = settings.feeds
         said: str | None = None
         try:
             self._state = self._watcher.look(self._database, self._feeds, patience=PATIENCE)

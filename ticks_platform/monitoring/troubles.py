@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from ticks_platform.alerts.told import Trouble
+from ticks_platform.feeds import settings_watch
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.monitoring import disk, feed_states
 from ticks_platform.monitoring.database import UNREACHABLE, DatabaseState, JobState, Watcher
@@ -44,9 +46,11 @@ class Seen(NamedTuple):
     """Why a trouble is not looked for any more, by its key; None if it is."""
 
 
-def look(watcher: Watcher, database: Database, settings: Sequence[FeedSettings]) -> Seen:
+def look(
+    watcher: Watcher, database: Database, settings: Sequence[FeedSettings], feeds_file: Path | None = None
+) -> Seen:
     """What is wrong now. Raises no error of the database: its absence is a trouble."""
-    found = [*_disk(), *_journals(settings)]
+    found = [*_disk(), *_journals(settings), *(_settings(feeds_file) if feeds_file else ())]
     try:
         state = watcher.look(database, settings)
     except UNREACHABLE as error:
@@ -135,6 +139,12 @@ def _jobs(state: DatabaseState) -> Iterator[Trouble]:
 def keeps_failing(job: JobState) -> bool:
     """Whether a job of the database fails again and again."""
     return job.failures >= FAILURES
+
+
+def _settings(file: Path) -> Iterator[Trouble]:
+    for name, error in settings_watch.look(file).errors.items():
+        text = f"{error}. Feeds that run continue with the settings that they have; no run can begin"
+        yield Trouble(f"settings {name}", text, SETTLED, over=f"{name} can be read again")
 
 
 def _disk() -> Iterator[Trouble]:

@@ -25,7 +25,14 @@ MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
+# What PostgreSQL and Python can compute with; no row is outside of it.
+_EARLIEST = datetime(1900, 1, 1, tzinfo=timezone.utc)
+_LATEST = datetime(9000, 1, 1, tzinfo=timezone.utc)
+
 _UNITS = {"s": timedelta(seconds=1), "m": MINUTE, "min": MINUTE, "h": HOUR, "d": DAY}
+
+
+_CENTURY = 36525 * DAY
 
 
 class ReadingError(TicksPlatformError, ValueError):
@@ -49,10 +56,7 @@ def interval(every: Every) -> timedelta:
 
     Raises ReadingError unless a day is a multiple of it: buckets are UTC.
     """
-    length = every
-    if isinstance(every, str):
-        match = re.fullmatch(r"(\d+)\s*(s|m|min|h|d)", every.strip())
-        length = int(match[1]) * _UNITS[match[2]] if match else None  # type: ignore[assignment]
+    length = duration(every) if isinstance(every, str) else every
     if not isinstance(length, timedelta) or length <= timedelta(0) or DAY % length:
         raise ReadingError(
             f"every={every!r} is no length of candles: ask for '1m', '5m', '1h', '1d', another length that divides a "
@@ -61,11 +65,19 @@ def interval(every: Every) -> timedelta:
     return length
 
 
+def duration(text: str) -> timedelta | None:
+    """``90s``, ``5m``, ``12h``, ``30d``; None for what is no such text, and for more than a century."""
+    match = re.fullmatch(r"(\d{1,10})\s*(s|m|min|h|d)", text.strip())
+    if match is None or int(match[1]) > _CENTURY / _UNITS[match[2]]:
+        return None
+    return int(match[1]) * _UNITS[match[2]]
+
+
 def time_zone(tz: str) -> ZoneInfo:
     """Raises ReadingError for a name that the IANA's database does not have."""
     try:
         return ZoneInfo(tz)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
         raise ReadingError(f"tz={tz!r} is no time zone: take a name such as 'UTC' or 'America/New_York'") from None
 
 
@@ -89,14 +101,26 @@ def _moment(name: str, value: Moment, zone: ZoneInfo) -> datetime | None:
     if value is None:
         return None
     try:
+        if isinstance(value, int | float):
+            raise TypeError("a number has no unit")  # noqa: TRY301  (one message for all that is no time)
         stamp = pd.Timestamp(value)
         if stamp is pd.NaT:
-            return None
-        stamp = stamp.tz_localize(zone) if stamp.tzinfo is None else stamp
+            raise ValueError("it is empty")  # noqa: TRY301
+        given = stamp.to_pydatetime(warn=False)
     except (ValueError, TypeError, OverflowError) as error:
         raise ReadingError(f"{name}={value!r} is no time: {error}") from None
-    time: datetime = stamp.to_pydatetime(warn=False).astimezone(timezone.utc)
-    return time
+    if given.tzinfo is None:
+        given = given.replace(tzinfo=zone)
+        if given.utcoffset() != given.replace(fold=1).utcoffset():
+            raise ReadingError(
+                f"{name}={value!r} is in an hour that clocks in {zone.key} show twice, or never: give it with its "
+                "offset, such as -05:00"
+            )
+    try:
+        time: datetime = given.astimezone(timezone.utc)
+    except OverflowError:  # the first or the last day of all
+        time = given.replace(tzinfo=timezone.utc)
+    return min(max(time, _EARLIEST), _LATEST)
 
 
 def symbol_list(symbols: Symbols) -> list[str] | None:
@@ -105,6 +129,6 @@ def symbol_list(symbols: Symbols) -> list[str] | None:
         return None
     given = [symbols] if isinstance(symbols, str) else list(symbols)
     for symbol in given:
-        if not isinstance(symbol, str):
-            raise ReadingError(f"symbols has {symbol!r}, which is no text")
+        if not isinstance(symbol, str) or "\0" in symbol:
+            raise ReadingError(f"symbols has {symbol!r}, which is no text that a symbol may be")
     return list(dict.fromkeys(given))

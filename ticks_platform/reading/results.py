@@ -80,8 +80,8 @@ def read(source: Source, result: Result, *, to: To, tz: str, chunksize: int | No
     Raises ReadingError for a form that is none or whose packages are missing, and DatabaseUnavailableError.
     """
     time_zone(tz)
-    if chunksize is not None and chunksize < 1:
-        raise ReadingError(f"chunksize={chunksize!r} has to be 1 or more")
+    if chunksize is not None and not (isinstance(chunksize, int) and chunksize >= 1):
+        raise ReadingError(f"chunksize={chunksize!r} is no number of rows: 1 or more")
     if to == "pandas":
         return _pandas(source, result, tz, chunksize)
     if to in ("arrow", "polars"):
@@ -154,9 +154,15 @@ def _parts(source: Source, columns: _Columns, rows: int) -> Iterator[dict[str, n
     result = columns.result
     with source.connect() as connection:
         statement = result.statement_for(_EXPRESSIONS).as_string(_driver_connection(connection))
-        streaming = connection.execution_options(stream_results=True, max_row_buffer=rows)
+        # Of this statement, since options of a connection stay, and it may be the caller's. PostgreSQL has cursors in
+        # transactions only.
+        options = {
+            "stream_results": not _driver_connection(connection).autocommit,
+            "max_row_buffer": rows,
+        }
+        found = connection.exec_driver_sql(statement, dict(result.parameters), execution_options=options)
         is_empty = True
-        for part in streaming.exec_driver_sql(statement, dict(result.parameters)).partitions(rows):
+        for part in found.partitions(rows):
             is_empty = False
             yield columns.arrays(part)
         if is_empty:

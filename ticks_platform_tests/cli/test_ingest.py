@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -21,8 +22,11 @@ from ticks_platform_tests.support.feeds import PeerServer
 from ticks_platform_tests.support.ingestion import rows
 from ticks_platform_tests.support.ports import free_port
 from ticks_platform_tests.support.telltale import KEY, Telltale, dump, found_in
+from ticks_standin import StandIn
 
 PATIENCE = 30.0
+
+ADDED = "SELECT count(*) > 0 FROM stocks_real_time WHERE symbol = 'AMZN'"
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
@@ -109,6 +113,34 @@ def test_a_wrong_setting_ends_it_with_words(ticks: Ticks, demo: Path, empty_data
     assert "stocks" in unknown.stderr
 
 
+def test_changes_of_feeds_yaml_are_adopted_or_told(
+    start: Callable[..., subprocess.Popen[str]], demo: Path, empty_database: Database
+) -> None:
+    file = demo / "feeds.yaml"
+    right = file.read_text(encoding="utf-8")
+    process = start("--quiet")
+    assert process.stderr is not None
+    lines: list[str] = []
+    follower = threading.Thread(target=lambda: lines.extend(process.stderr or ()), daemon=True)
+    follower.start()
+    wait_until(lambda: loaded(empty_database), "ticks are stored")
+    for wrong, words in (
+        (right.replace("symbols:", "simbols:"), "simbols|continues with the settings that it has"),
+        (right, "feeds.yaml can be read again"),
+        (right.replace("AAPL: Apple", "AMZN: Amazon"), "feed stand_in: its symbols have changed"),
+        (right.replace("repair:", "stale_after_seconds: 77\n    repair:"), "start this process again"),
+        (right.replace("stand_in:\n    provider", "other:\n    provider"), "it is no longer in feeds.yaml"),
+    ):
+        file.write_text(wrong, encoding="utf-8")
+        wait_until(lambda words=words: all(word in "".join(lines) for word in words.split("|")), words)
+        if "AMZN" in wrong:
+            wait_until(lambda: rows(empty_database, ADDED) == [(True,)], "ticks of the symbol that was added")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == ingest.STOPPED
+    follower.join(PATIENCE)
+    assert sum("simbols" in line for line in lines) == 1
+
+
 @pytest.mark.full
 def test_a_key_that_is_repeated_is_in_nothing_that_is_said_or_kept(
     ticks: Ticks,
@@ -149,6 +181,40 @@ def test_a_key_that_is_repeated_is_in_nothing_that_is_said_or_kept(
 
 def exists(database: Database) -> bool:
     return rows(database, "SELECT to_regclass('ticks_platform.rejected_event') IS NOT NULL") == [(True,)]
+
+
+def test_a_group_is_one_process(
+    demo: Path, empty_database: Database, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And another `ticks ingest` of it ends, since its feeds are ingested."""
+    monkeypatch.setenv("TICKS_TEST_KEY", "demo")
+    feeds = "".join(
+        f"  {name}: {{provider: twelve_data, endpoint: '{stand_in.url(key=None)}', api_key_env: TICKS_TEST_KEY, "
+        f"synthetic_endpoint: true, group: small, symbols: [{symbol}]}}\n"
+        for name, symbol in (("apples", "AAPL"), ("chips", "NVDA"))
+    )
+    (demo / "feeds.yaml").write_text("feeds:\n" + feeds)
+    command = [sys.executable, "-m", "ticks_platform.cli.main", "ingest", "small"]
+    with subprocess.Popen(command, cwd=demo, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            stand_in.wait_until_subscribed("AAPL", "NVDA", timeout_s=60)
+            stand_in.send_exactly(100)
+            wait_until(lambda: loaded(empty_database) == 100, "ticks are stored")
+            owners = rows(empty_database, "SELECT DISTINCT owner FROM ticks_platform.feed_lease")
+            assert len(owners) == 1
+            status = subprocess.run(
+                [*command[:-2], "status"], cwd=demo, capture_output=True, text=True, timeout=60, check=True
+            )
+            assert "apples (group small): streaming (run ticks ingest" in status.stdout
+            second = subprocess.run(command, cwd=demo, capture_output=True, text=True, timeout=60)
+            assert second.returncode == ingest.TAKEN_OVER, second.stderr
+            assert "no feed of group small can stream now" in second.stderr
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=PATIENCE)
+            assert process.returncode == ingest.STOPPED, said
+        finally:
+            process.kill()
+    assert rows(empty_database, "SELECT count(*) FROM ticks_platform.feed_lease WHERE released_at IS NULL") == [(0,)]
 
 
 def test_it_imports_no_dagster() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import socket
 from contextlib import closing
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ticks_platform.paths import dev_lock_path
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.cli.conftest import Ticks
@@ -17,7 +19,15 @@ from ticks_platform_tests.cli.conftest import Ticks
 def test_status_before_there_are_tables(ticks: Ticks, demo: Path, empty_database: Database) -> None:
     done = ticks("status", cwd=demo)
     assert done.returncode == 1
-    assert "no tables yet" in done.stderr
+    assert "no tables yet: `ticks dev` or `ticks ingest` create them" in done.stderr
+    dev_lock_path().parent.mkdir(parents=True, exist_ok=True)
+    with dev_lock_path().open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write("process 7, http://127.0.0.1:3000")
+        file.flush()
+        done = ticks("status", cwd=demo)
+    assert done.returncode == 1
+    assert "no tables yet: `ticks dev`, which runs as process 7, http://127.0.0.1:3000, creates them" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -44,7 +54,7 @@ def test_status_of_a_feed_that_nobody_ingests(ticks: Ticks, demo: Path, database
     assert done.returncode == 1
     (feed,) = json.loads(done.stdout)["feeds"]
     assert (feed["feed"], feed["enabled"], feed["ingesting"], feed["is_well"]) == ("stand_in", True, False, False)
-    assert "stand_in: never ingested" in ticks("status", cwd=demo).stdout
+    assert "stand_in: not started yet" in ticks("status", cwd=demo).stdout
 
 
 def test_a_command_outside_of_a_project_says_so(ticks: Ticks, tmp_path: Path, database: Database) -> None:

@@ -12,7 +12,10 @@ import dagster as dg
 import pytest
 
 from ticks_platform.defs.common.resources import DatabaseResource
+from ticks_platform.defs.reading.candle_frames import CandleFrames
+from ticks_platform.defs.reading.reader import ReaderResource
 from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.docs.pages import ROOT, Block, Page, documents
 from ticks_platform_tests.support.candles import insert, refresh
@@ -79,9 +82,17 @@ def _run(block: Block, namespace: dict[str, Any]) -> None:
 
 
 def _materialize(namespace: dict[str, Any], database: Database) -> None:
-    assets = {value for value in namespace.values() if isinstance(value, dg.AssetsDefinition)}
-    if assets:
-        assert dg.materialize(list(assets), resources={"ticks_database": DatabaseResource(url=database.url())}).success
+    source = DatabaseResource(url=database.url())
+    resources = {
+        "ticks_database": source,
+        "ticks_reader": ReaderResource(database=source),
+        "ticks_candles": CandleFrames(database=source),
+    }
+    candles = [dg.AssetSpec(candle.name).with_io_manager_key("ticks_candles") for candle in CANDLES]
+    for asset in (value for value in namespace.values() if isinstance(value, dg.AssetsDefinition)):
+        partition = asset.partitions_def.get_last_partition_key() if asset.partitions_def else None
+        made = dg.materialize([asset, *candles], selection=[asset], partition_key=partition, resources=resources)
+        assert made.success
 
 
 def _run_tests(folder: Path) -> None:

@@ -31,11 +31,20 @@ def a_feed(day: PastDay) -> FeedSettings:
     )
 
 
-def ingest(database: Database, day: PastDay, folder: Path, feed: FeedSettings | None = None) -> None:
+def ingest(
+    database: Database,
+    day: PastDay,
+    folder: Path,
+    feed: FeedSettings | None = None,
+    missed: tuple[datetime, datetime] | None = None,
+) -> None:
+    """Load the day's frames, but for those that came in the time that was missed."""
     feed = feed or a_feed(day)
+    begin, end = (round(at.timestamp() * 1e9) for at in missed) if missed else (0, 0)
     with contextlib.closing(Journal(folder / "tape.sqlite3", feed="tape", synthetic=True)) as journal:
         loader = live_loader(database, feed, journal)
-        journal.append([Frame(data, at, 1) for at, data in day.frames(300)], epoch=1)
+        frames = [Frame(data, at, 1) for at, data in day.frames(300) if not begin <= at < end]
+        journal.append(frames, epoch=1)
         journal.stop_appending()
         loader.run()
 
@@ -174,3 +183,62 @@ def test_official_prices_are_kept_and_no_ticks(database: Database, tmp_path: Pat
     assert count == 0
     ((sessions,),) = rows(database, "SELECT array_agg(DISTINCT session) FROM official_price")
     assert sessions == [TUESDAY]
+
+
+def served(database: Database) -> tuple[datetime, dict[str, Any]]:
+    """A moment, and all that the candles of minutes and hours show then."""
+    with database.autocommit() as cursor:
+        for candle in candles.CANDLES:
+            candles.refresh_history(cursor, candle)
+    found = {}
+    for candle in ("one_minute_candle", "one_hour_candle"):
+        query = f"SELECT jsonb_agg(to_jsonb(candle) ORDER BY symbol, bucket) FROM {candle} AS candle"
+        ((found[candle],),) = rows(database, query)
+    ((moment,),) = rows(database, "SELECT clock_timestamp()")
+    return moment, found
+
+
+def rounded(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Candles whose volume does not tell in which order its sizes were added."""
+    return [{**candle, "volume": candle["volume"] and round(candle["volume"], 6)} for candle in found]
+
+
+@pytest.mark.full
+def test_what_was_served_before_a_repair_and_before_the_true_up(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`candles_as_of` still tells it afterwards."""
+    monkeypatch.setenv(KEY, "demo")
+    day = PastDay(TUESDAY, symbols=12, taken_back=0.02)
+    assert day.taken_back()
+    missed = (datetime(2026, 3, 3, 15, 10, 30, tzinfo=timezone.utc), datetime(2026, 3, 3, 15, 47, tzinfo=timezone.utc))
+    with StandIn(StandInSettings(rate=0, history_events=100_000)) as stand_in:
+        stand_in.play_day(TUESDAY, symbols=12, taken_back=0.02, send=False)
+        feed = repairing.polygon(stand_in, symbols=day.symbols, requests_per_minute=10_000, requests_per_day=10_000)
+        feed = feed.model_copy(update={"calendar": "XNYS"})
+        ingest(database, day, tmp_path, feed, missed)
+        seen = [served(database)]
+        for symbol in day.symbols:
+            repairing.add_gap(database, feed, symbol, *missed)
+        assert repairing.repair(database, feed, tmp_path).left == 0
+        assert repairing.close_gaps(database, feed).repaired == len(day.symbols)
+        seen.append(served(database))
+        history = feed.history()
+        assert history is not None
+        report = true_up.run(
+            feed=feed, history=history, database=database, day=TUESDAY, owner="test", seconds=600.0, folder=tmp_path
+        )
+        assert (report.done, report.corrections > 0) == (len(day.symbols), True)
+        seen.append(served(database))
+    assert seen[0][1] != seen[1][1] != seen[2][1]
+    assert unbalanced(database) == []
+    for moment, candles_then in seen:
+        for width, (candle, expected) in zip(("1 minute", "1 hour"), candles_then.items(), strict=True):
+            columns = ", ".join(expected[0])
+            query = (
+                f"SELECT jsonb_agg(to_jsonb(candle) ORDER BY symbol, bucket) FROM (SELECT {columns} FROM "
+                f"unnest('{{{','.join(day.symbols)}}}'::text[]) AS of (name), LATERAL candles_as_of(name, '{width}', "
+                f"'2026-03-03', '2026-03-05', '{moment.isoformat()}')) AS candle"
+            )
+            ((found,),) = rows(database, query)
+            assert rounded(found) == rounded(expected), f"{candle} as of {moment}"

@@ -192,8 +192,10 @@ def test_they_equal_a_computation_by_hand(database: Database, load: Any, moments
     assert unbalanced(database) == []
     chance = random.Random(seed)
     span = arrivals[-1].at + 1_000_000
-    # At some moments an event arrives.
-    asked = [chance.choice(arrivals).at if chance.random() < 0.2 else chance.randrange(span) for _ in range(moments)]
+    different: set[int] = set()
+    while len(different) < moments:  # at some of them an event arrives
+        different.add(chance.choice(arrivals).at if chance.random() < 0.2 else chance.randrange(span))
+    asked = sorted(different)
     for every in EVERY:
         chosen = asked if every == EVERY[0] else asked[:: len(EVERY)]
         with database.transaction() as cursor:
@@ -208,7 +210,7 @@ def test_they_equal_a_computation_by_hand(database: Database, load: Any, moments
             found: dict[datetime, list[Row]] = {}
             for moment, *row in cursor.fetchall():
                 found.setdefault(moment, []).append(tuple(row))
-        for at in set(chosen):
+        for at in chosen:
             moment = BEGIN + timedelta(microseconds=at)
             assert found.get(moment, []) == by_hand(arrivals, at, every), f"{every} as of {moment}, seed {seed}"
 

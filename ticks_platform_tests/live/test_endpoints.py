@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import psycopg2.errors
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ticks_platform.live import feed_words, hub
 from ticks_platform.live.queries import Reader
 from ticks_platform.monitoring import exporter
 from ticks_platform.timescale.database import Database, SessionConnection
@@ -166,12 +168,75 @@ def test_a_shared_session_is_left_as_it_was(filled: Database) -> None:
 def test_nobody_looks_nobody_asks(page: LivePage) -> None:
     with page.stream(symbol="AAPL") as events:
         until(events, "series")
-    deadline = time.monotonic() + 60
-    while page.get("/api/status").json()["viewers"]:
-        assert time.monotonic() < deadline, "a viewer that has left is still counted"
+    nobody_looks(page)
     before = page.hub.reader.queries
     time.sleep(2.5)
     assert page.hub.reader.queries - before <= 1
+
+
+def nobody_looks(page: LivePage) -> None:
+    """Wait until the last viewer is known to have left."""
+    deadline = time.monotonic() + 60
+    while page.get("/api/status").json()["viewers"]:
+        assert time.monotonic() < deadline, "a viewer that has left is still counted"
+
+
+def test_the_first_viewer_after_a_while_is_shown_nothing_old(
+    page: LivePage, filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "FRESH_SECONDS", 0.0)
+    with page.stream(symbol="AAPL", interval="1m") as events:
+        until(events, "series")
+        assert until(events, "overview")["open_gaps"]["count"] == 1
+    nobody_looks(page)
+    with filled.transaction() as cursor:
+        cursor.execute(
+            "UPDATE ticks_platform.feed_gap SET state = 'repaired';"
+            "INSERT INTO stocks_real_time (time, symbol, price) VALUES (now(), 'AAPL', 700)"
+        )
+    first: dict[str, Any] = {}
+    with page.stream(symbol="AAPL", interval="1m") as events:
+        while not {"state", "overview", "series"} <= first.keys():
+            name, content = next(events)
+            first.setdefault(name, content)
+    assert first["state"]["database"]["tone"] == "idle", "marked, until there is an answer"
+    assert first["overview"]["open_gaps"]["count"] == 0
+    assert first["series"]["candles"][-1][4] == 700.0
+    assert {gap["state"] for gap in first["series"]["gaps"]} == {"repaired"}
+
+
+def test_a_gap_that_is_closed_is_gone_with_the_next_poll_and_connections_are_counted(
+    page: LivePage, filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "OVERVIEW_SECONDS", 3600.0)
+    with page.stream(symbol="AAPL", interval="1m") as events:
+        assert until(events, "overview")["open_gaps"]["count"] == 1
+        with filled.transaction() as cursor:
+            cursor.execute(
+                "UPDATE ticks_platform.feed_gap SET state = 'repaired';"
+                "INSERT INTO ticks_platform.feed_session VALUES ('tape', 1, 0, now(), 'connecting', '')"
+            )
+        found = until(events, "overview")
+        assert found["open_gaps"] == {"count": 0, "newest": []}
+        assert found["symbols"][0][:2] == ["AAPL", "Apple"], "what was not asked for stays"
+        state = until(events, "state", lambda content: content["feeds"][0]["words"] == "connecting")
+        assert state["feeds"][0]["connects"] == 1
+
+
+def test_settings_that_cannot_be_read_are_said_while_that_lasts(
+    page: LivePage, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_words, "HALF_WRITTEN", 0.5)
+    file = project / "feeds.yaml"
+    right = file.read_text(encoding="utf-8")
+    with page.stream(symbol="AAPL", interval="1m") as events:
+        until(events, "state", lambda content: content["database"]["tone"] == "good" and content["settings"] is None)
+        file.write_text(right.replace("symbols:", "simbols:"), encoding="utf-8")
+        state = until(events, "state", lambda content: content["settings"])
+        assert "simbols" in state["settings"]
+        assert [feed["feed"] for feed in state["feeds"]] == ["tape", "other"], "as they were"
+        file.write_text(right, encoding="utf-8")
+        until(events, "state", lambda content: content["settings"] is None)
 
 
 def test_a_database_without_tables(empty_database: Database, project: Path) -> None:

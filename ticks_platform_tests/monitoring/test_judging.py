@@ -15,7 +15,9 @@ from ticks_platform.timescale.quality import Channels
 FEED = FeedSettings.model_validate(
     {"name": "stocks", "provider": "twelve_data", "endpoint": "stand-in", "symbols": ["AAPL"]}
 )
-RUNNING = FeedStatus("stocks", True, "a run", True, 1.0, "streaming", None, None, None, 9, 9, 0, 0, 0, 0, 0, 0, 0)
+RUNNING = FeedStatus(
+    "stocks", True, "a run", True, 1.0, False, "streaming", None, None, None, 9, 9, 0, 0, 0, 0, 0, 0, 0
+)
 CHANNELS = Channels("stocks", 1, 0, 0, [], None, None)
 FRESH = Silence("stocks", 60.0, None, 1.0, enabled=True, is_open=True, is_stalled=False)
 STALLED = FRESH._replace(age=500.0, is_stalled=True)

@@ -118,6 +118,8 @@ def test_buckets_begin_within_the_range(database: Database) -> None:
     found = frame(database, "AAPL", "5m", BEGIN + timedelta(minutes=2), BEGIN + timedelta(minutes=6))
     assert tuples(found, "tick_count") == [(5, 1)]
     assert len(frame(database, "AAPL", "1h", BEGIN, BEGIN)) == 0
+    assert len(frame(database, "AAPL", "1h", "0001-01-01", "9999-12-31")) == 3
+    assert len(frame(database, [])) == 0
 
 
 def test_volume_is_derived_from_the_volume_of_the_day_where_there_are_no_sizes(database: Database) -> None:
@@ -264,6 +266,21 @@ def test_a_symbol_with_an_odd_name_is_a_value_and_no_sql(database: Database) -> 
         (("AAPL", "session"), {"filled": True}, "trading days are not filled"),
         (("AAPL",), {"to": "numpy"}, "'numpy' is no form"),
         (("AAPL",), {"chunksize": 0}, "chunksize=0"),
+        (("AAPL",), {"chunksize": 2.5}, "chunksize=2.5"),
+        (("AAPL",), {"tz": None}, "tz=None is no time zone"),
+        (("AAPL",), {"start": 1}, "start=1 is no time"),
+        (("AAPL",), {"start": pd.NaT}, "start=NaT is no time"),
+        (
+            ("AAPL",),
+            {"start": "2026-03-08 02:30", "tz": "America/New_York"},
+            "show twice, or never: give it with its offset",
+        ),
+        (
+            ("AAPL",),
+            {"start": "2026-11-01 01:30", "tz": "America/New_York"},
+            "show twice, or never: give it with its offset",
+        ),
+        (("A\0",), {}, "is no text"),
         (([1],), {}, "symbols has 1"),
     ],
 )
@@ -283,6 +300,9 @@ def test_a_connection_of_the_callers_own(database: Database) -> None:
         pd.testing.assert_frame_equal(ticks_platform.candles("AAPL", database=connection), whole)
         with pytest.raises(ReadingError, match="give a URL or an engine"):
             ticks_platform.candles("AAPL", to="arrow", database=connection)
+        assert not {"stream_results", "postgresql_readonly"} & set(connection.get_execution_options())
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        pd.testing.assert_frame_equal(ticks_platform.candles("AAPL", database=connection), whole)
     engine.dispose()
     pd.testing.assert_frame_equal(ticks_platform.candles("AAPL", database=database.url()), whole)
     with pytest.raises(ReadingError, match=r"driver is sqlite\+pysqlite"):

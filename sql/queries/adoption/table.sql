@@ -1,5 +1,5 @@
 -- What the table of ticks is: whether its owner is the current user, whether it is a hypertable with a columnstore, and of which columns,
--- and whether other tables inherit from it.
+-- whether other tables inherit from it, its triggers for each row, whether it has row security, and what its constraints demand of a row.
 SELECT
     pg_get_userbyid(relowner),
     pg_has_role(relowner, 'USAGE'),
@@ -18,6 +18,12 @@ SELECT
         WHERE tgrelid = pg_class.oid AND NOT tgisinternal AND tgtype & 1 = 1
             AND pronamespace <> '_timescaledb_functions'::regnamespace
             AND pronamespace::regnamespace::text <> '_timescaledb_internal'
+    ),
+    relrowsecurity,
+    (
+        SELECT coalesce(array_agg(format('%s: %s', conname, pg_get_constraintdef(pg_constraint.oid)) ORDER BY conname), '{}')
+        FROM pg_constraint
+        WHERE conrelid = pg_class.oid AND contype IN ('c', 'f')
     )
 FROM pg_class
 JOIN pg_namespace ON pg_namespace.oid = relnamespace

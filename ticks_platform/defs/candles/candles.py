@@ -9,6 +9,7 @@ from ticks_platform.defs.common.labels import KINDS, LIVE, OWNERS, REFRESH_POOL,
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.defs.common.schema import table_metadata
+from ticks_platform.defs.reading import candle_frames
 from ticks_platform.feeds.calendars import ALWAYS
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.adoption.relations import require_own_tables
@@ -31,6 +32,8 @@ def _candle(candle: Candle, *, description: str, freshness: dg.FreshnessPolicy |
         owners=OWNERS,
         kinds=KINDS,
         pool=REFRESH_POOL,
+        # For assets downstream: a parameter with the name of a candle is its DataFrame.
+        io_manager_key=candle_frames.KEY,
         metadata={**defined_in(candle.file), **link},
         freshness_policy=freshness,
         description=description,

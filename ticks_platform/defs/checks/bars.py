@@ -5,7 +5,7 @@ from datetime import timedelta
 import dagster as dg
 
 from ticks_platform.defs.checks.check import Subject, Verdict
-from ticks_platform.defs.common.examples import examples, explained
+from ticks_platform.defs.common.examples import Metadata, examples, explained
 from ticks_platform.timescale import quality
 
 WINDOW = timedelta(hours=2)
@@ -30,9 +30,13 @@ def candles_equal_bars(subject: Subject) -> Verdict:
             else "no primary feed has minute bars to compare with"
         ),
         metadata={
-            "minutes": dg.MetadataValue.int(found.minutes),
-            "differing": dg.MetadataValue.int(found.differing),
+            # The UI would plot 0 of 0 as if something were compared.
+            **(_counts(found.minutes, found.differing) if found.minutes else {}),
             **({} if found.share is None else {"share of ticks": dg.MetadataValue.float(round(found.share, 6))}),
             **examples(explained(found.examples, subject.asset)),
         },
     )
+
+
+def _counts(minutes: int, differing: int) -> Metadata:
+    return {"minutes": dg.MetadataValue.int(minutes), "differing": dg.MetadataValue.int(differing)}

@@ -15,6 +15,7 @@ from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.escaping import markdown
 from ticks_platform.feeds.settings import PlatformSettings
 from ticks_platform.masking import mask
+from ticks_platform.quantities import Count
 from ticks_platform.timescale import quality
 from ticks_platform.timescale.candles import definitions
 from ticks_platform.timescale.candles.candles import CANDLES, Candle
@@ -65,7 +66,7 @@ class Query:
     """Under sql/; `{candle}` in it stands for the table that the asset is."""
     good: str
     bad: str
-    """What is said, with `{judged}` and `{offending}`."""
+    """What is said, with `{judged}` and `{offending}`, or `{judged:feed}` for the number with its noun."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     labels: tuple[str, str] = ("judged", "offending")
     """What the two numbers are called in the metadata."""
@@ -77,7 +78,7 @@ class Query:
         numbers = (found.judged, found.offending)
         return Verdict(
             passed=found.offending == 0,
-            description=words.format(judged=found.judged, offending=found.offending),
+            description=words.format(judged=Count(found.judged), offending=Count(found.offending)),
             metadata={
                 **{label: dg.MetadataValue.int(number) for label, number in zip(self.labels, numbers, strict=True)},
                 **examples(explained(found.examples, subject.asset)),

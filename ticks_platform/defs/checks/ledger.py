@@ -10,6 +10,7 @@ from ticks_platform.defs.common.examples import Metadata, examples
 from ticks_platform.ingestion import audit, heard_journals
 from ticks_platform.ingestion.repair.page_journal import repair_journal_folder
 from ticks_platform.paths import journal_path
+from ticks_platform.quantities import counted
 
 _FRESH = timedelta(minutes=6)
 """How long a proof of an hour that is not over, or not due, holds for the schedule, which comes every four minutes."""
@@ -65,7 +66,7 @@ def every_tick_is_there(subject: Subject) -> Verdict:
     return Verdict(
         passed=not problems,
         description="; ".join(problems)
-        or f"all {hours.stored:,} ticks of {hours.compared:,} hours are there; {proof.words()}",
+        or f"all {counted(hours.stored, 'tick')} of {counted(hours.compared, 'hour')} are there; {proof.words()}",
         metadata={**_hours_metadata(hours, proof), "proven again": dg.MetadataValue.int(again.stored)},
     )
 

@@ -117,7 +117,7 @@ CHECKS = (
         (TICKS,),
         Query(
             "queries/checks/rejected_events_are_few.sql",
-            good="no reason rejected more than 0.1 % of the events of any of {judged} feeds",
+            good="no reason rejected more than 0.1 % of the events of any of {judged:feed}",
             bad="{offending} events were rejected for reasons with a share of more than 0.1 %",
             labels=("feeds", "events"),
         ),
@@ -130,7 +130,7 @@ CHECKS = (
         (TICKS,),
         Query(
             "queries/checks/optional_fields_are_readable.sql",
-            good="every optional field of {judged} feeds could be read",
+            good="every optional field of {judged:feed} could be read",
             bad="{offending} events are stored without an optional field that could not be read",
             labels=("feeds", "events"),
         ),
@@ -194,7 +194,7 @@ CHECKS = (
         CANDLES,
         Query(
             "queries/checks/no_duplicate_bucket.sql",
-            good="none of {judged} candles is there twice",
+            good="none of {judged:candle} is there twice",
             bad="{offending} buckets have more than one candle of a symbol",
             parameters={"window": timedelta(days=7)},
         ),
@@ -222,7 +222,7 @@ CHECKS = (
         (MINUTE,),
         Query(
             "queries/checks/day_volume_is_monotone.sql",
-            good="the volume of the day falls in none of {judged} candles",
+            good="the volume of the day falls in none of {judged:candle}",
             bad="the volume of the day falls in {offending} of {judged} candles",
             parameters={"window": timedelta(days=1)},
         ),

@@ -9,6 +9,7 @@ from ticks_platform.defs.checks.check import Subject, Verdict
 from ticks_platform.defs.common.examples import examples
 from ticks_platform.feeds.settings import FeedSettings, SettingsError
 from ticks_platform.ingestion.repair import true_up_days
+from ticks_platform.quantities import counted
 from ticks_platform.timescale import server_clock
 
 GRACE = timedelta(days=2)
@@ -39,7 +40,7 @@ def days_are_trued_up(subject: Subject) -> Verdict:
                 rows.append({"feed": feed.name, "day": day.day, **_numbers(report), "not reached": left_symbols})
     return Verdict(
         passed=not problems,
-        description="; ".join(problems) or f"none of {judged} days is overdue, and no minute differs",
+        description="; ".join(problems) or f"none of {counted(judged, 'day')} is overdue, and no minute differs",
         metadata={"days": dg.MetadataValue.int(judged), **examples(rows, "days that are not done")},
     )
 

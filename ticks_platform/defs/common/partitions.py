@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from ticks_platform.feeds import groups
 from ticks_platform.feeds.settings import PlatformSettings
 
 
@@ -66,6 +67,11 @@ def selected_feed(context: dg.OpExecutionContext) -> str:
     if not context.has_partition_key:
         raise dg.Failure(f"job {context.job_name}: select the feed, which is its partition, and launch it again")
     return context.partition_key
+
+
+def runs_of(settings: PlatformSettings) -> dg.StaticPartitionsDefinition:
+    """The runs of ingestion: a group of feeds.yaml, or a feed that is in none."""
+    return dg.StaticPartitionsDefinition(list(groups.runs(settings.feeds)))
 
 
 def feeds_of(settings: PlatformSettings) -> dg.StaticPartitionsDefinition:

@@ -1,7 +1,7 @@
 """Resources: the database and the ingestion, configured once, for assets, checks, jobs, sensors and schedules."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,8 @@ from ticks_platform.defs.common.project import feeds_file
 from ticks_platform.feeds.corporate_actions import CorporateActions
 from ticks_platform.feeds.history import History
 from ticks_platform.feeds.reference import Reference
-from ticks_platform.feeds.settings import FeedSettings, PlatformSettings, SettingsError, load_settings
+from ticks_platform.feeds.settings import FeedSettings, PlatformSettings, load_settings
+from ticks_platform.feeds.settings_watch import SettingsWatch, only
 from ticks_platform.ingestion.reference import stored
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale import tables
@@ -75,22 +76,22 @@ class IngestionResource(dg.ConfigurableResource[None]):
         settings = load_settings(Path(self.feeds_file))
         return settings.model_copy(update={"feeds": (settings.feed(feed),)})
 
+    def group(self, feeds: Sequence[str]) -> PlatformSettings:
+        """What feeds.yaml says about those of these feeds that it still has. Raises SettingsError."""
+        return only(load_settings(Path(self.feeds_file)), feeds)
+
+    def ingestion(self, settings: PlatformSettings, feed: FeedSettings, *, owner: str, follow: bool) -> Ingestion:
+        """The ingestion of one feed, which is not started. Raises SettingsError."""
+        connector = local_feeds.connector(settings, feed)
+        return Ingestion(feed=feed, connector=connector, database=self.database.database, owner=owner, follow=follow)
+
     def feeds(self) -> list[str]:
         """The feeds of feeds.yaml. Raises SettingsError."""
         return [feed.name for feed in load_settings(Path(self.feeds_file)).feeds]
 
-    def current(self, settings: PlatformSettings) -> PlatformSettings | None:
-        """What feeds.yaml says now about the feed of these settings; None when the feed is no longer in it.
-
-        A file that cannot be read, such as one half written, changes nothing.
-        """
-        (feed,) = settings.feeds
-        try:
-            current = load_settings(Path(self.feeds_file))
-        except SettingsError:
-            return settings
-        known = [other for other in current.feeds if other.name == feed.name]
-        return current.model_copy(update={"feeds": (known[0],)}) if known else None
+    def watch(self, say: Callable[[int, str], object], *, meanwhile: str) -> SettingsWatch:
+        """What looks at feeds.yaml while feeds are streamed, and says where it cannot be read."""
+        return SettingsWatch(Path(self.feeds_file), say, meanwhile=meanwhile)
 
     @contextmanager
     def stream(self, settings: PlatformSettings, *, owner: str, follow: bool = False) -> Iterator[Ingestion]:
@@ -102,10 +103,7 @@ class IngestionResource(dg.ConfigurableResource[None]):
         minutes without a client. Raises SettingsError.
         """
         (feed,) = settings.feeds
-        connector = local_feeds.connector(settings, feed)
-        with Ingestion(
-            feed=feed, connector=connector, database=self.database.database, owner=owner, follow=follow
-        ) as ingestion:
+        with self.ingestion(settings, feed, owner=owner, follow=follow) as ingestion:
             yield ingestion
 
     def keep_instruments(self) -> None:

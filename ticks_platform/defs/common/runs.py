@@ -29,9 +29,12 @@ LONGEST_DELAY = 300.0
 FEED_TAG = "ticks/feed"
 """On runs of the job `ingest`: the feed. dagster.yaml limits runs by it."""
 
+FEEDS_TAG = "ticks/feeds"
+"""On runs of a group, which `ticks/feed` names then: its feeds, as the definitions had them at the launch."""
+
 # Tags that begin with `.dagster/` are not shown in the UI.
 REFUSED_TAG = ".dagster/ticks_refused"
-"""On a run that ended for a reason that only a change of settings can remove."""
+"""On a run that ended for a reason that only a change of settings can remove: `true`, or which feeds were refused."""
 
 SUCCESSOR_TAG = ".dagster/ticks_successor_wanted"
 """On a run that is to be replaced while it goes on, with the reason."""
@@ -48,6 +51,7 @@ class RunView(NamedTuple):
     """STARTED or CANCELING: a process should be running."""
     failed: bool
     refused: bool
+    """Whether it was refused; of a group, whether all feeds were that are enabled now."""
     created_at: float
     started_at: float | None
     ended_at: float | None
@@ -55,6 +59,10 @@ class RunView(NamedTuple):
     """Why it is to be handed over, where somebody has asked for that."""
     follows_because: str | None = None
     """Why it was launched beside another run."""
+    feeds: tuple[str, ...] = ()
+    """The feeds of a group's run."""
+    refused_feeds: tuple[str, ...] = ()
+    """Of a group's run."""
 
 
 def is_in_location(run: dg.DagsterRun, location: str | None) -> bool:
@@ -65,20 +73,30 @@ def is_in_location(run: dg.DagsterRun, location: str | None) -> bool:
 
 def latest_runs(instance: dg.DagsterInstance, filters: dg.RunsFilter) -> list[RunView]:
     """The latest of these runs, newest first."""
-    return [
-        RunView(
-            run_id=record.dagster_run.run_id,
-            started=record.dagster_run.status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING),
-            failed=record.dagster_run.status is dg.DagsterRunStatus.FAILURE,
-            refused=record.dagster_run.tags.get(REFUSED_TAG) == "true",
-            created_at=record.create_timestamp.timestamp(),
-            started_at=record.start_time,
-            ended_at=record.end_time,
-            wants_successor=record.dagster_run.tags.get(SUCCESSOR_TAG),
-            follows_because=record.dagster_run.tags.get(FOLLOW_TAG),
-        )
-        for record in instance.get_run_records(filters, limit=LATEST)
-    ]
+    return [view(record) for record in instance.get_run_records(filters, limit=LATEST)]
+
+
+def view(record: dg.RunRecord) -> RunView:
+    """What matters of a run that was read."""
+    run = record.dagster_run
+    return RunView(
+        run_id=run.run_id,
+        started=run.status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING),
+        failed=run.status is dg.DagsterRunStatus.FAILURE,
+        refused=run.tags.get(REFUSED_TAG) == "true",
+        created_at=record.create_timestamp.timestamp(),
+        started_at=record.start_time,
+        ended_at=record.end_time,
+        wants_successor=run.tags.get(SUCCESSOR_TAG),
+        follows_because=run.tags.get(FOLLOW_TAG),
+        feeds=listed(run.tags.get(FEEDS_TAG)),
+        refused_feeds=listed(run.tags.get(REFUSED_TAG)),
+    )
+
+
+def listed(tag: str | None) -> tuple[str, ...]:
+    """The feeds that a tag names."""
+    return tuple(tag.split(", ")) if tag else ()
 
 
 def reason_to_wait(instance: dg.DagsterInstance, job: str, tags: Mapping[str, str], *, busy: str) -> str | None:

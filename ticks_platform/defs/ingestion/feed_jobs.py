@@ -63,11 +63,15 @@ def hand_over() -> dg.Definitions:
     )
     def op(context: dg.OpExecutionContext) -> None:
         feed = context.op_config["feed"]
-        wanted = dg.RunsFilter(job_name="ingest", tags={FEED_TAG: feed}, statuses=[dg.DagsterRunStatus.STARTED])
+        run_name = settings.feed(feed).run
+        wanted = dg.RunsFilter(job_name="ingest", tags={FEED_TAG: run_name}, statuses=[dg.DagsterRunStatus.STARTED])
         runs = context.instance.get_runs(wanted)
         for run in runs:
             context.instance.add_run_tags(run.run_id, {SUCCESSOR_TAG: f"asked for by run {context.run_id}"})
-            context.log.info(f"run {run.run_id} of feed '{feed}' continues until a new one takes over, within seconds")
+            whole = "" if run_name == feed else f", and with it all feeds of group '{run_name}'"
+            context.log.info(
+                f"run {run.run_id} of feed '{feed}' continues until a new one takes over, within seconds{whole}"
+            )
         if not runs:
             context.log.info(f"no run of feed '{feed}' is streaming; the supervisor launches one if it is switched on")
 
@@ -75,7 +79,8 @@ def hand_over() -> dg.Definitions:
         name="hand_over",
         description=(
             "Replaces the run of one feed, which is its partition, by a new one, with the present code and feeds.yaml. "
-            "If the feed's `overlap` is enabled, nothing is missed, and what both runs receive is stored once."
+            "If the feed's `overlap` is enabled, nothing is missed, and what both runs receive is stored once. "
+            "The feeds of a group are handed over together."
         ),
         config=feed_config(settings, "hand_over_op"),
         tags=URGENT,

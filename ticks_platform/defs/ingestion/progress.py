@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from ticks_platform.ingestion.group import Group
 from ticks_platform.ingestion.metrics import Counts, Metrics
 from ticks_platform.ingestion.run import Progress
 
@@ -55,6 +56,47 @@ class Reporter:
             dg.AssetObservation(
                 asset_key="stocks_real_time",
                 description=f"feed {self._feed} {progress.state.value}: {progress.loaded} ticks in this run",
+                metadata=metadata,
+            )
+        )
+
+
+class GroupReporter:
+    """Turns the progress of a group's feeds into one observation: one of each feed would be as many as of own runs."""
+
+    def __init__(self, context: dg.OpExecutionContext, group: str) -> None:
+        self._context = context
+        self._group = group
+        self._loaded = 0
+        self._at = time.monotonic()
+
+    def report(self, group: Group) -> None:
+        """Log one observation."""
+        now = time.monotonic()
+        found = {name: member.stream.progress() for name, member in group.members.items() if member.stream is not None}
+        loaded = sum(progress.loaded for progress in found.values())
+        feeds = {name: member.reason for name, member in group.members.items() if member.stream is None}
+        feeds |= {
+            name: f"{progress.state.value}, {progress.loaded:,} ticks"
+            + (f"; {progress.trouble}" * bool(progress.trouble))
+            for name, progress in found.items()
+        }
+        metadata: dict[str, Any] = {
+            "group": self._group,
+            "feeds": dg.MetadataValue.json(dict(sorted(feeds.items()))),
+            "feeds streaming": len(found),
+            "ticks": loaded,
+            # Feeds that ended since take their ticks with them.
+            "ticks per second": round(max(loaded - self._loaded, 0) / max(now - self._at, 1e-9), 1),
+            "rejected events": sum(progress.rejected for progress in found.values()),
+            "reconnects": sum(max(0, progress.connections - 1) for progress in found.values()),
+            "journal bytes waiting": sum(progress.waiting_bytes for progress in found.values()),
+        }
+        self._loaded, self._at = loaded, now
+        self._context.log_event(
+            dg.AssetObservation(
+                asset_key="stocks_real_time",
+                description=f"group {self._group}: {len(found)} of {len(feeds)} feeds stream, {loaded} ticks",
                 metadata=metadata,
             )
         )

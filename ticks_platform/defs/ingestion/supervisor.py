@@ -1,20 +1,33 @@
 """The supervisor: launches bring_up while something is missing, and keeps one ingest run alive per enabled feed."""
 
-import contextlib
+import functools
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
+from typing import NamedTuple, overload
 
 import dagster as dg
 
 from ticks_platform.defs.common.bring_up import BROUGHT_UP, bring_up, missing_objects, unreachable
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource
-from ticks_platform.defs.common.runs import FEED_TAG, FINISHED, FOLLOW_TAG, IN_FLIGHT, RunView, crash_wait, latest_runs
+from ticks_platform.defs.common.runs import (
+    FEED_TAG,
+    FEEDS_TAG,
+    FINISHED,
+    FOLLOW_TAG,
+    IN_FLIGHT,
+    RunView,
+    crash_wait,
+    latest_runs,
+    view,
+)
 from ticks_platform.defs.ingestion.decisions import HEARTBEAT_GRACE, Act, Watch, decide
+from ticks_platform.feeds import groups
 from ticks_platform.feeds.settings import PlatformSettings
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion import switch
+from ticks_platform.paths import changed_at
 
 logger = logging.getLogger(__name__)
 
@@ -25,13 +38,61 @@ _NAMED = 3
 """Names of missing objects in a message."""
 
 
+class _Planned(NamedTuple):
+    """A run that is to be kept alive."""
+
+    name: str
+    """Of the feed, or the group."""
+    feeds: tuple[str, ...]
+    is_group: bool
+    follows_reloads: bool
+
+    def __str__(self) -> str:
+        return f"group '{self.name}'" if self.is_group else f"feed '{self.name}'"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {FEED_TAG: self.name, FEEDS_TAG: ", ".join(self.feeds)} if self.is_group else {FEED_TAG: self.name}
+
+    def outdated(self, run: RunView) -> str | None:
+        """Why a run with other feeds than these is handed over."""
+        if not self.is_group or run.feeds == self.feeds:
+            return None
+        return f"the feeds of group '{self.name}' are now {', '.join(self.feeds)}"
+
+
+class Lazily(Sequence[RunView]):
+    """Runs that are read when they are first asked for."""
+
+    def __init__(self, read: Callable[[], list[RunView]]) -> None:
+        self._read = functools.cache(read)
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    @overload
+    def __getitem__(self, place: int) -> RunView: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[RunView]: ...
+    def __getitem__(self, place: int | slice) -> RunView | Sequence[RunView]:
+        return self._read()[place]
+
+
 def platform_supervisor(
     *, ingest: dg.JobDefinition, settings: PlatformSettings, loaded_at: float, corrects: Sequence[Path] = ()
 ) -> dg.SensorDefinition:
     """The sensor. `loaded_at` is when the definitions were loaded: a refused feed is tried again after a reload, or a
     change of one of the files `corrects`, and runs of feeds that follow reloads are handed over to new ones."""
-    feeds = [feed.name for feed in settings.feeds]
-    follow_reloads = [feed.name for feed in settings.feeds if feed.follows_reloads]
+    runs = {
+        name: _Planned(
+            name,
+            tuple(feed.name for feed in feeds),
+            is_group=feeds[0].group is not None,
+            # One that does not overlap would miss something.
+            follows_reloads=all(feed.follows_reloads for feed in feeds),
+        )
+        for name, feeds in groups.runs(settings.feeds).items()
+    }
 
     @dg.sensor(
         name="platform_supervisor",
@@ -40,15 +101,15 @@ def platform_supervisor(
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
             "Launches bring_up while something is missing in the database, then keeps exactly one ingest run alive for "
-            "every feed that is switched on. A run counts as alive while the heartbeat of its lease moves. A run that "
-            "is to be replaced (by the job hand_over, after a reload of the code, with other settings) continues until "
-            "its successor has taken over. A feed that something else ingests, such as another Dagster instance or a "
-            "replay, is left alone meanwhile."
+            "every feed that is switched on, or group of feeds. A run counts as alive while the heartbeat of its lease "
+            "moves. A run that is to be replaced (by the job hand_over, after a reload of the code, with other "
+            "settings) continues until its successor has taken over. A feed that something else ingests, such as "
+            "another Dagster instance or a replay, is left alone meanwhile."
         ),
     )
     def supervisor(context: dg.SensorEvaluationContext, ticks_database: DatabaseResource) -> dg.SensorResult:
         try:
-            return _evaluate(context, ticks_database, feeds, loaded_at, follow_reloads, _changed_at(corrects))
+            return _evaluate(context, ticks_database, runs, loaded_at, changed_at(*corrects))
         except UNREACHABLE as error:
             return dg.SensorResult(skip_reason=unreachable(error), cursor=context.cursor)
 
@@ -58,79 +119,90 @@ def platform_supervisor(
 def _evaluate(
     context: dg.SensorEvaluationContext,
     ticks_database: DatabaseResource,
-    feeds: Sequence[str],
+    planned: Mapping[str, _Planned],
     loaded_at: float,
-    follow_reloads: Collection[str],
     corrected_at: float,
 ) -> dg.SensorResult:
     now = time.time()
+    feeds = [feed for run in planned.values() for feed in run.feeds]
     with ticks_database.transaction() as cursor:
         missing = missing_objects(cursor)
         if not missing:
             # Fails where nobody can write: then no run can send a heartbeat, and silence says nothing.
             cursor.execute("UPDATE ticks_platform.feed_lease SET heartbeat_at = heartbeat_at WHERE false")
             off = switch.disabled(cursor, feeds)
-            held = {feed: leases.status(cursor, feed) for feed in feeds}
-            working = {feed for feed in feeds if leases.loader_is_active(cursor, feed)}
+            held = leases.statuses(cursor, feeds)
+            working = leases.active_loaders(cursor, feeds)
     unseen = missing or _never_materialized(context)
     requests = _bring_up(context, unseen, now) if unseen else []
     if missing:
         return _result(requests, [f"not created yet: {', '.join(missing)}"], context.cursor)
 
-    def runs(feed: str, statuses: list[dg.DagsterRunStatus]) -> list[RunView]:
-        return latest_runs(context.instance, dg.RunsFilter(statuses=statuses, tags={FEED_TAG: feed}))
-
-    in_flight = {feed: runs(feed, IN_FLIGHT) for feed in feeds}
-    # A run that waits for a lock, or for a large commit, cannot send heartbeats.
-    beats = {
-        lease.owner: f"at work at {now}" if feed in working else lease.heartbeat_at.isoformat()
-        for feed, lease in held.items()
-        if lease is not None
-    }
+    in_flight = _in_flight(context.instance)
+    known = {run.run_id for found in in_flight.values() for run in found}
+    foreign = {feed: lease.owner for feed, lease in held.items() if _is_foreign(context, lease, known)}
     watch = Watch.resume(context.cursor, now=now)
-    started = [run.run_id for found in in_flight.values() for run in found if run.started]
-    foreign = {feed: lease for feed, lease in held.items() if lease is not None and _is_foreign(context, lease)}
-    signs = {run_id: watch.look(run_id, beats.get(run_id)) for run_id in started}
-    for feed, lease in foreign.items():
-        # Its last commit may be old where it is at work on a large batch.
-        signs[lease.owner] = watch.look(lease.owner, beats[lease.owner], age=0.0 if feed in working else lease.age)
+    signs = {}
+    for owner in {
+        *foreign.values(),
+        *(run.run_id for name in planned for run in in_flight.get(name, ()) if run.started),
+    }:
+        theirs = {feed: lease for feed, lease in held.items() if lease.owner == owner}
+        # A run that waits for a lock, or for a large commit, cannot send heartbeats. One of a group's feeds is enough.
+        beats = [f"at work at {now}" if feed in working else str(lease.heartbeat_at) for feed, lease in theirs.items()]
+        # Of somebody else, the last commit may be old where it is at work on a large batch.
+        ages = [0.0 if feed in working else lease.age for feed, lease in theirs.items()]
+        age = min(ages) if owner in foreign.values() else 0.0
+        signs[owner] = watch.look(owner, ", ".join(sorted(beats)) or None, age=age)
     watch = watch._replace(signs=signs)
     notes = []
-    for feed in feeds:
-        ended = runs(feed, FINISHED)
+    for run in planned.values():
+        alive = in_flight.get(run.name, [])
+        enabled = [feed for feed in run.feeds if feed not in off]
+        elsewhere = [feed for feed in enabled if feed in foreign and not watch.is_dead(foreign[feed])]
+
+        # Read where it is asked for: of fifty feeds that stream, it would be fifty queries every four seconds.
+        ended = Lazily(functools.partial(_ended, context.instance, run, enabled))
         decision = decide(
             now=now,
-            enabled=feed not in off,
-            in_flight=in_flight[feed],
+            enabled=bool(enabled),
+            in_flight=[each._replace(wants_successor=run.outdated(each) or each.wants_successor) for each in alive],
             finished=ended,
             watch=watch,
             loaded_at=loaded_at,
-            foreign=foreign[feed].owner if feed in foreign else None,
-            follows_reloads=feed in follow_reloads,
+            foreign=foreign[elsewhere[0]] if enabled and elsewhere == enabled else None,
+            follows_reloads=run.follows_reloads,
             corrected_at=corrected_at,
         )
         for run_id in decision.dead:
             _report_dead(context, run_id)
         if decision.act is not Act.NOTHING:
-            context.log.info(f"feed '{feed}': {decision.reason}; launching a run")
+            context.log.info(f"{run}: {decision.reason}; launching a run")
             if decision.act is Act.REPLACE:
-                _say_killed(feed, decision.dead[0])
+                _say_killed(run, decision.dead[0])
             elif decision.act is Act.LAUNCH and ended and _was_killed(context, ended[0]):
-                _say_killed(feed, ended[0].run_id)
+                _say_killed(run, ended[0].run_id)
             # No run key: it would be remembered for ever, and the feed could be launched only once.
-            tags = {FEED_TAG: feed} if decision.because is None else {FEED_TAG: feed, FOLLOW_TAG: decision.because}
-            requests.append(dg.RunRequest(job_name="ingest", partition_key=feed, tags=tags))
-        notes.append(f"{feed}: {decision.reason}")
+            tags = run.tags if decision.because is None else {**run.tags, FOLLOW_TAG: decision.because}
+            requests.append(dg.RunRequest(job_name="ingest", partition_key=run.name, tags=tags))
+        notes.append(f"{run.name}: {decision.reason}")
     return _result(requests, notes, watch.dump())
 
 
-def _changed_at(files: Sequence[Path]) -> float:
-    """When one of these files was changed last, in seconds since the Unix epoch; 0 if there is none."""
-    found = [0.0]
-    for file in files:
-        with contextlib.suppress(OSError):
-            found.append(file.stat().st_mtime)
-    return max(found)
+def _in_flight(instance: dg.DagsterInstance) -> dict[str, list[RunView]]:
+    """The runs of ingestion that have not ended, by what they ingest."""
+    found: dict[str, list[RunView]] = {}
+    for record in instance.get_run_records(dg.RunsFilter(job_name="ingest", statuses=IN_FLIGHT)):
+        found.setdefault(record.dagster_run.tags.get(FEED_TAG, ""), []).append(view(record))
+    return found
+
+
+def _ended(instance: dg.DagsterInstance, run: _Planned, enabled: Sequence[str]) -> list[RunView]:
+    found = latest_runs(instance, dg.RunsFilter(statuses=FINISHED, tags={FEED_TAG: run.name}))
+    if not run.is_group:
+        return found
+    # A feed that was enabled since, or was not in the group, was not refused.
+    return [each._replace(refused=bool(each.refused_feeds) and {*enabled} <= {*each.refused_feeds}) for each in found]
 
 
 def _result(requests: list[dg.RunRequest], notes: Sequence[str], cursor: str | None) -> dg.SensorResult:
@@ -160,9 +232,9 @@ def _never_materialized(context: dg.SensorEvaluationContext) -> list[str]:
     return sorted(key.to_user_string() for key in keys - seen)
 
 
-def _is_foreign(context: dg.SensorEvaluationContext, lease: leases.LeaseStatus) -> bool:
+def _is_foreign(context: dg.SensorEvaluationContext, lease: leases.LeaseStatus, known: Set[str]) -> bool:
     """Whether the lease's owner is not known here, not even as a run that has ended."""
-    return not lease.released and context.instance.get_run_by_id(lease.owner) is None
+    return not lease.released and lease.owner not in known and context.instance.get_run_by_id(lease.owner) is None
 
 
 def _was_killed(context: dg.SensorEvaluationContext, run: RunView) -> bool:
@@ -173,11 +245,11 @@ def _was_killed(context: dg.SensorEvaluationContext, run: RunView) -> bool:
     return any(end.dagster_event and end.dagster_event.event_specific_data is None for end in ends)
 
 
-def _say_killed(feed: str, run_id: str) -> None:
+def _say_killed(run: _Planned, run_id: str) -> None:
     """In the output of the code location's process, where the run itself could say nothing."""
     logger.warning(
-        "feed '%s': run %s was killed, or hung; another one is launched, and loads what that one left in its journal",
-        feed,
+        "%s: run %s was killed, or hung; another one is launched, and loads what that one left in its journal",
+        run,
         run_id[:8],
     )
 

@@ -9,6 +9,7 @@ from ticks_platform.defs.candles import chart
 from ticks_platform.defs.common.labels import KINDS, OWNERS, REFRESH_POOL
 from ticks_platform.defs.common.project import policies_file
 from ticks_platform.defs.common.resources import DatabaseResource
+from ticks_platform.quantities import length
 from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.policies import jobs as policy_jobs
@@ -88,6 +89,6 @@ def _metadata(applied: Applied, terms: Terms | None, *, by_database: bool) -> di
     if applied.job_id is not None:
         metadata["run by"] = "the database's own scheduler" if by_database else "the Dagster schedule refresh_candles"
     if terms is not None:
-        metadata["schedule interval"] = str(terms.schedule_interval)
-        metadata |= {key.replace("_", " "): str(value) for key, value in terms.offsets.items()}
+        metadata["schedule interval"] = length(terms.schedule_interval)
+        metadata |= {key.replace("_", " "): length(value) for key, value in terms.offsets.items()}
     return metadata

@@ -5,30 +5,33 @@ corrected, or the id says nothing, since all trades have it; three different one
 and those that have a size but no id, are identified by what they are (`equal_trades`). What has neither is no trade but
 a price, and never a duplicate.
 
-Bloom filters in memory tell which trades may have been stored before; only those are looked up in the table. So an
-ordinary trade costs one lookup in a filter, whatever the size of the table and however often the process was restarted.
+Hashes in memory tell which trades may have been stored before; only those are looked up in the table. So an ordinary
+trade costs one search among hashes, whatever the size of the table and however often the process was restarted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence, Set
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.feeds.trade_ids import NO_IDENTITY, trade_days
+from ticks_platform.hash_set import HashSet
 from ticks_platform.ingestion.rows import equal_trades
-from ticks_platform.ingestion.rows.equal_trades import BloomFilter, Connection, Counted, EqualTrades, Origin
-from ticks_platform.ingestion.rows.stored_trades import Base, Suspect, conditions_text
+from ticks_platform.ingestion.rows.equal_trades import Connection, Counted, EqualTrades, Origin
+from ticks_platform.ingestion.rows.stored_trades import Base, Suspect, Suspects, conditions_text
 from ticks_platform.ingestion.rows.tables import Rows
 
 FILTER_CAPACITY = 500_000
-"""Trades per filter; two filters are kept, in 16 MB. Older trades are looked up in the table."""
+"""Trades whose hashes are kept together; twice as many are remembered, in 8 MB. Older trades are looked up in the
+table."""
 
 LATE = 5_000_000_000
 """Nanoseconds of delay beyond the feed's least delay, from which on a trade is looked up in the table: a repair, which
-these filters do not know of, may have stored it."""
+this memory does not know of, may have stored it."""
 
 _NEVER = -(2**63)
 
@@ -46,7 +49,7 @@ class TradeMemory:
         """Latest event time, in nanoseconds, of rejected trades that were loaded again; 0 if there are none."""
         self._least_delay = 0
         self._is_first = True
-        self._recent, self._older = BloomFilter(), BloomFilter()
+        self._recent, self._older = HashSet(), HashSet()
         self._recent_until = self._older_until = _NEVER
         self._equal = EqualTrades()
         self._calls = 0
@@ -65,7 +68,7 @@ class TradeMemory:
 
     def suspects(
         self, ticks: Rows, *, corrected: bool = False, origins: Callable[[Rows], list[Origin]] | None = None
-    ) -> tuple[list[int], list[Suspect]]:
+    ) -> tuple[list[int], Suspects]:
         """Find the indexes of ticks that repeat an earlier one of these rows, and the ticks that may be stored already.
 
         Remembers all of them. `corrected` tells that some of them may correct others: then only one with the same
@@ -75,7 +78,7 @@ class TradeMemory:
         self.numbers = {}
         ids, sizes = ticks.texts("trade_id"), ticks.numbers("size")
         if not ticks.events or (ids is None and sizes is None):
-            return [], []
+            return [], Suspects()
         old = self._late(ticks.received_at - ticks.times("time"))
         if self.horizon is not None:
             old |= ticks.times("time") <= self.horizon
@@ -85,16 +88,20 @@ class TradeMemory:
         named = rows.places if nameless is None else np.flatnonzero(rows.has_id & ~nameless)
         repeats: list[int] = []
         found: list[Suspect] = []
+        only_old = named[:0]
         constant: set[int] = set()
         if len(named):
-            repeats, found, constant = self._by_id(rows, named, old, corrected=corrected)
+            repeats, found, only_old, constant = self._by_id(rows, named, old, corrected=corrected)
         if nameless is not None or constant:
             equal = np.zeros(len(old), np.bool_) if nameless is None else nameless
             equal[list(constant)] = True
             of_equal = self._by_content(rows, np.flatnonzero(equal), old, constant, origins)
             repeats, found = sorted([*repeats, *of_equal[0]]), sorted([*found, *of_equal[1]])
         self._rotate(int(ticks.times("time").max()))
-        return repeats, found
+        suspects = Suspects(
+            found, old=only_old.tolist(), symbols=rows.symbols, times=rows.times, make=partial(_old, rows)
+        )
+        return repeats, suspects
 
     def learn(self, constants: Iterable[Base], until: int) -> None:
         """Ids that identify nothing; trades with them were stored up to `until`, and are not remembered by content."""
@@ -118,45 +125,57 @@ class TradeMemory:
 
     def _by_id(
         self, rows: _Trades, places: npt.NDArray[np.intp], old: npt.NDArray[np.bool_], *, corrected: bool
-    ) -> tuple[list[int], list[Suspect], set[int]]:
-        """Repeats and suspects among these trades, and those of them whose ids turn out to say nothing."""
+    ) -> tuple[list[int], list[Suspect], npt.NDArray[np.intp], set[int]]:
+        """Repeats and suspects among these trades, those that are only old, and those whose ids say nothing."""
         whole = len(places) == len(old)
         columns = (rows.symbols, rows.exchanges, rows.ids or ())
         if not whole:
             columns = tuple([column[place] for place in places.tolist()] for column in columns)  # type: ignore[assignment]
         # Without the day, which is computed for the few suspects only.
         hashes = np.fromiter(map(hash, zip(*columns, strict=True)), np.int64, len(places))
-        seen = self._recent.may_contain(hashes) | self._older.may_contain(hashes)
-        self._recent.add(hashes)
-        has_repeats = len(np.unique(hashes)) < len(hashes)
-        suspicious = seen | (old if whole else old[places])
-        if not has_repeats and not suspicious.any():
-            return [], [], set()
-        bases: list[Any] = list(zip(*columns, strict=True))
-        days = trade_days(rows.times[places]).tolist()
+        order = np.argsort(hashes)
+        ordered = hashes[order]
+        seen = np.empty(len(places), np.bool_)
+        seen[order] = self._recent.contains(ordered) | self._older.contains(ordered)
+        self._recent.add(ordered)
+        # Which have the same hash as others here: repeats are among them.
+        alike = np.zeros(len(places), np.bool_)
+        same = ordered[1:] == ordered[:-1]
+        alike[order[1:][same]] = alike[order[:-1][same]] = True
+        old = old if whole else old[places]
+        if not alike.any() and not seen.any() and not old.any():
+            return [], [], places[:0], set()
+        empty = np.zeros(len(places), np.bool_)
+        if not NO_IDENTITY.isdisjoint(columns[2]):
+            empty = np.fromiter((each in NO_IDENTITY for each in columns[2]), np.bool_, len(places))
+        # Only these are looked at one by one.
+        chosen = np.flatnonzero(alike | seen | empty)
+        bases: list[Any] = [tuple(column[at] for column in columns) for at in chosen.tolist()]
+        constant: set[Any] = {base for base in bases if base[2] in NO_IDENTITY}
+        days = trade_days(rows.times[places[chosen]]).tolist()
         keys: list[Any] = [(*base, day) for base, day in zip(bases, days, strict=True)]
-        data = [rows.data(place) for place in places.tolist()] if has_repeats else []
-        constant = {base for base in bases if base[2] in NO_IDENTITY}
-        if has_repeats and not corrected:
-            constant |= {key[:3] for key, different in _data_by_key(keys, data).items() if len(different) > 2}
+        data = [rows.data(place) for place in places[chosen].tolist()]
+        by_key = _data_by_key(keys, data)
+        if not corrected:
+            constant |= {key[:3] for key, different in by_key.items() if len(different) > 2}
         self.learn(constant, int(rows.times.max()))
         found = [
-            Suspect(place, keys[at], int(rows.times[place]), *rows.data(place), bool(seen[at]))
-            for at, place in enumerate(places.tolist())
-            if suspicious[at] and bases[at] not in constant
+            Suspect(int(places[at]), key, int(rows.times[places[at]]), *each, bool(seen[at]))
+            for at, base, key, each in zip(chosen.tolist(), bases, keys, data, strict=True)
+            if (seen[at] or old[at]) and base not in constant
         ]
-        moved = {place for at, place in enumerate(places.tolist()) if bases[at] in constant} if constant else set()
-        if not has_repeats:
-            return [], found, moved
+        moved = {int(places[at]) for at, base in zip(chosen.tolist(), bases, strict=True) if base in constant}
         # Where one id has different data, each time is another trade.
-        several = {key for key, different in _data_by_key(keys, data).items() if len(different) > 1}
-        times = rows.times[places].tolist()
+        several = {key for key, different in by_key.items() if len(different) > 1}
+        times = rows.times[places[chosen]].tolist()
         keys = [
             (*key, *each[:2], conditions_text(each[2]) if corrected else times[at] if key in several else None)
             for at, (key, each) in enumerate(zip(keys, data, strict=True))
         ]
-        repeats = [int(places[at]) for at in _repeats(keys)]
-        return [place for place in repeats if place not in moved], found, moved
+        repeats = [int(places[chosen[at]]) for at in _repeats(keys)]
+        old = old.copy()
+        old[chosen] = False
+        return [place for place in repeats if place not in moved], found, places[old], moved
 
     def _by_content(
         self,
@@ -208,7 +227,7 @@ class TradeMemory:
             if self._older_until > _NEVER:
                 self.horizon = max(self._older_until, self.horizon if self.horizon is not None else self._older_until)
             self._older, self._older_until = self._recent, self._recent_until
-            self._recent, self._recent_until = BloomFilter(), _NEVER
+            self._recent, self._recent_until = HashSet(), _NEVER
             self._equal.rotate()
 
 
@@ -252,6 +271,16 @@ class _Trades:
         of_any_order = tuple(sorted(conditions)) if conditions else None
         time = int(self.times[place]) // 1000
         return self.symbols[place], self.exchanges[place], trade_id, time, price, size, of_any_order
+
+
+def _old(rows: _Trades, places: Sequence[int]) -> list[Suspect]:
+    """Trades that this process has not seen, and that are too old to tell."""
+    days = trade_days(rows.times[list(places)]).tolist()
+    found = []
+    for place, day in zip(places, days, strict=True):
+        key: Any = (rows.symbols[place], rows.exchanges[place], rows.ids and rows.ids[place], day)
+        found.append(Suspect(place, key, int(rows.times[place]), *rows.data(place), False))
+    return found
 
 
 def _data_by_key(keys: list[Any], data: list[Any]) -> dict[Any, set[Any]]:

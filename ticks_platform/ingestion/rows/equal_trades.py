@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-_INDEX_BITS = 26
-_INDEX_MASK = (1 << _INDEX_BITS) - 1
+from ticks_platform.hash_set import HashSet
 
 
 class Connection(NamedTuple):
@@ -84,11 +83,11 @@ class Numbered(NamedTuple):
 class EqualTrades:
     """Remembers the numbers of trades that were decoded recently.
 
-    Filters tell which ones came once; only those that came more often are in a dictionary.
+    Hashes tell which ones came once; only those that came more often are in a dictionary.
     """
 
     def __init__(self) -> None:
-        self._recent, self._older = BloomFilter(), BloomFilter()
+        self._recent, self._older = HashSet(), HashSet()
         self._counts: dict[int, int] = {}
         self._older_counts: dict[int, int] = {}
 
@@ -100,7 +99,7 @@ class EqualTrades:
     def rotate(self) -> None:
         """Forget the older half."""
         self._older, self._older_counts = self._recent, self._counts
-        self._recent, self._counts = BloomFilter(), {}
+        self._recent, self._counts = HashSet(), {}
 
     def number(self, contents: Sequence[Hashable], origins: Sequence[Origin]) -> list[Numbered]:
         """Number trades of these contents, in order of arrival."""
@@ -127,7 +126,7 @@ class EqualTrades:
     def _frames_again(self, frames: dict[int, int]) -> dict[int, Hashable]:
         """For each frame that came before on its connection, something that is its own; None for the others."""
         hashes = np.fromiter(frames.values(), np.int64, len(frames))
-        seen = (self._recent.may_contain(hashes) | self._older.may_contain(hashes)).tolist()
+        seen = (self._recent.contains(hashes) | self._older.contains(hashes)).tolist()
         here: set[int] = set()
         again: dict[int, Hashable] = {}
         for (frame, each), was_seen in zip(frames.items(), seen, strict=True):
@@ -139,7 +138,7 @@ class EqualTrades:
     def _known(self, hashes: list[int]) -> dict[int, int]:
         """How often each was counted so far."""
         distinct = np.unique(np.array(hashes, np.int64))
-        seen = self._recent.may_contain(distinct) | self._older.may_contain(distinct)
+        seen = self._recent.contains(distinct) | self._older.contains(distinct)
         return {
             each: self._counts.get(each) or self._older_counts.get(each) or 1 if was_seen else 0
             for each, was_seen in zip(distinct.tolist(), seen.tolist(), strict=True)
@@ -158,42 +157,3 @@ def numbered(contents: Sequence[Hashable], numbers: Sequence[int]) -> list[Numbe
         found.append(Numbered(each[1], each in there, True))
         there.add(each)
     return found
-
-
-class BloomFilter:
-    """A set of hashes with false positives: one in a million when full (Bloom, 1970).
-
-    numpy handles a batch at once, in 8 MB; a Python set takes 50 MB for as many, and longer than decoding does.
-    """
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._bits = np.zeros(1 << (_INDEX_BITS - 3), np.uint8)
-
-    def add(self, hashes: npt.NDArray[np.int64]) -> None:
-        """Add these hashes."""
-        indexes = _bit_indexes(hashes).reshape(-1)
-        byte, bit = indexes >> 3, _BIT[indexes & 7]
-        # If one assignment sets two bits of a byte, one of them is lost; another round sets it.
-        while len(byte):
-            self._bits[byte] |= bit
-            lost = self._bits[byte] & bit == 0
-            byte, bit = byte[lost], bit[lost]
-        self.size += len(hashes)
-
-    def may_contain(self, hashes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Which of these hashes may have been added."""
-        if not self.size:
-            return np.zeros(len(hashes), np.bool_)
-        indexes = _bit_indexes(hashes)
-        contained: npt.NDArray[np.bool_] = (self._bits[indexes >> 3] & _BIT[indexes & 7] != 0).all(axis=0)
-        return contained
-
-
-_BIT = np.left_shift(1, np.arange(8)).astype(np.uint8)
-
-
-def _bit_indexes(hashes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Four bit indexes of each hash, by double hashing (Kirsch and Mitzenmacher, 2006)."""
-    first, step = hashes & _INDEX_MASK, (hashes >> 32) | 1
-    return np.stack([(first + number * step) & _INDEX_MASK for number in range(4)])

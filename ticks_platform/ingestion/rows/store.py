@@ -28,7 +28,7 @@ from ticks_platform.ingestion.rows.decode import DecodedBatch, Stored
 from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
 from ticks_platform.ingestion.rows.equal_trades import Counted, Origin, connection
 from ticks_platform.ingestion.rows.rejected_events import RejectedEvent
-from ticks_platform.ingestion.rows.stored_trades import JournalBefore, Suspect
+from ticks_platform.ingestion.rows.stored_trades import JournalBefore, Suspect, Suspects
 from ticks_platform.ingestion.rows.tables import (
     BARS,
     CORRECTIONS,
@@ -64,7 +64,7 @@ class PreparedBatch(NamedTuple):
     """COPY data by table name, without tables whose rows cannot all be encoded, or may replace others."""
     repeats: list[int]
     """Indexes of ticks that repeat an earlier tick of the batch."""
-    suspects: list[Suspect]
+    suspects: Sequence[Suspect]
     """Ticks that may be stored already."""
     memory: TradeMemory
     """What found them."""
@@ -79,7 +79,7 @@ class PreparedBatch(NamedTuple):
             return self
         memory = self.memory.of_parts(self.numbers)
         memory.reloaded_until = reloaded_until
-        found: list[Suspect] = []
+        found: Sequence[Suspect] = []
         with contextlib.suppress(*UNSTORABLE):
             found = memory.suspects(self.batch.ticks, corrected=bool(self.batch.corrections.events))[1]
         known = {suspect.place for suspect in self.suspects}
@@ -99,7 +99,7 @@ def prepare(
     try:
         repeats, suspects = memory.suspects(batch.ticks, corrected=bool(batch.corrections.events), origins=origins)
     except UNSTORABLE:
-        repeats, suspects = [], []  # some text cannot be stored; `store` finds it by splitting the batch
+        repeats, suspects = [], Suspects()  # some text cannot be stored; `store` finds it by splitting the batch
     numbers = memory.numbers
     encoded = {}
     for table, rows in batch.tables:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
+
+import numpy as np
+import numpy.typing as npt
 
 from ticks_platform.feeds.trade_ids import trade_day_begin
 from ticks_platform.timescale import sql_files
@@ -10,6 +15,9 @@ from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+_MANY = 100
+"""Old trades for which it pays to ask first whether the table has anything of their symbols and times."""
 
 Key = tuple[str, str | None, str | None, int]
 """Symbol, exchange, trade id, day."""
@@ -36,6 +44,58 @@ class Suspect(NamedTuple):
     """How many equal trades precede it, if its id does not identify it, as far as this process has seen."""
     connection: tuple[int, int] | None = None
     """Epoch and connection that brought it; None if it was fetched."""
+
+
+class Suspects(Sequence[Suspect]):
+    """Trades that may have been stored before, in their order.
+
+    Of those that are only old, a backlog has as many as trades: they are made one by one where the table has ticks of
+    their symbols and times at all.
+    """
+
+    def __init__(
+        self,
+        known: list[Suspect] | None = None,
+        *,
+        old: Sequence[int] = (),
+        symbols: Sequence[Any] = (),
+        times: npt.NDArray[np.int64] | None = None,
+        make: Callable[[Sequence[int]], list[Suspect]] = lambda _places: [],
+    ) -> None:
+        """`old` are places that are not among the `known`; `symbols` and `times` are of all rows. `make` makes them."""
+        self._known = known or []
+        self._old, self._symbols, self._times, self._make = old, symbols, times, make
+
+    def __len__(self) -> int:
+        return len(self._known) + len(self._old)
+
+    @overload
+    def __getitem__(self, place: int) -> Suspect: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Suspect]: ...
+
+    def __getitem__(self, place: int | slice) -> Suspect | list[Suspect]:
+        return self._all(self._old)[place]
+
+    def __iter__(self) -> Iterator[Suspect]:
+        return iter(self._all(self._old))
+
+    def worth_looking_up(self, cursor: Cursor) -> list[Suspect]:
+        """Without the old ones of whose symbols the table has nothing in their time: none of them is stored."""
+        if len(self._old) < _MANY or self._times is None:
+            return list(self)
+        of_old = [self._symbols[place] for place in self._old]
+        times = self._times[self._old]
+        symbols = [symbol for symbol in dict.fromkeys(of_old) if _is_text(symbol)]
+        first, last = (from_nanoseconds(int(time)) for time in (times.min(), times.max()))
+        parameters = {"symbols": symbols, "first": first, "last": last}
+        cursor.execute(sql_files.read("queries/rows/symbols_with_ticks.sql"), parameters)
+        stored = {row[0] for row in cursor.fetchall()}
+        return self._all([place for place, symbol in zip(self._old, of_old, strict=True) if symbol in stored])
+
+    def _all(self, old: Sequence[int]) -> list[Suspect]:
+        return sorted([*self._known, *self._make(old)], key=attrgetter("place"))
 
 
 def stored_until(cursor: Cursor, feed: str) -> int | None:
@@ -68,8 +128,10 @@ class Found(NamedTuple):
     """Ids that the table has on different trades of their day."""
 
 
-def stored_before(cursor: Cursor, feed: str, journal: JournalBefore, suspects: list[Suspect]) -> Found:
+def stored_before(cursor: Cursor, feed: str, journal: JournalBefore, suspects: Sequence[Suspect]) -> Found:
     """Which of the suspects, of this journal, are in the table."""
+    if isinstance(suspects, Suspects):
+        suspects = suspects.worth_looking_up(cursor)
     suspects = [suspect for suspect in suspects if _can_be_stored(suspect.key)]
     if not suspects:
         return Found([], [])
@@ -90,8 +152,12 @@ def stored_before(cursor: Cursor, feed: str, journal: JournalBefore, suspects: l
 
 def _can_be_stored(key: Key) -> bool:
     """Whether the database accepts this text; if not, it has never stored the trade, and a query would fail."""
+    return _is_text(*key[:3])
+
+
+def _is_text(*parts: Any) -> bool:
     try:
-        return "\0" not in "".join(part for part in key[:3] if part).encode().decode()
+        return "\0" not in "".join(part for part in parts if part).encode().decode()
     except (TypeError, UnicodeEncodeError):
         return False
 

@@ -17,7 +17,8 @@ let database = { tone: "idle" };
 let lost = null;
 let unknown = null;
 let broken = null;
-let connects = null; // of each feed, once the first overview has come
+let hasOverview = false;
+let settings = null; // what is wrong with feeds.yaml or .env
 let feeds = [];
 
 const watchlist = new Watchlist((symbol) => choose(symbol, chosen.interval));
@@ -35,16 +36,19 @@ const stream = new Stream({
     lost = null;
     database = content.database;
     feeds = content.feeds;
+    settings = content.settings ?? null;
     if (content.at) offset = content.at - Date.now() / 1000;
     say(byId("database"), database.name ?? "");
     if (database.tone === "good") {
-      showFeeds(feeds, content.at, connects ?? {});
+      showFeeds(feeds);
+      byId("settings").hidden = !settings;
+      say(byId("settings"), settings ?? "");
       say(byId("rejected-count"), total("rejected"));
     }
     judge();
   },
   overview(content) {
-    connects = content.connects;
+    hasOverview = true;
     watchlist.show(content.symbols, content.symbol_count);
     showGaps(content.open_gaps);
     showRejected(content.rejected, feeds.reduce((sum, feed) => sum + feed.rejected, 0));
@@ -154,8 +158,10 @@ function judge() {
     say(notice.children[0], title);
     prose(notice.children[1], detail ?? "");
   }
-  const isStale = lost || (database.tone !== "good" && database.tone !== "idle");
-  attribute(document.body, "data-state", isStale ? "stale" : series && connects ? "live" : "waiting");
+  // What is painted already is old until the first answer of a stream.
+  const isOf = series && hasOverview;
+  const isStale = lost || (database.tone === "idle" ? isOf : database.tone !== "good");
+  attribute(document.body, "data-state", isStale ? "stale" : isOf ? "live" : "waiting");
 }
 
 function verdict() {
@@ -167,9 +173,10 @@ function verdict() {
   if (broken) return ["warn", "no chart", "The chart library is missing", broken];
   if (unknown) return ["good", "live", `There is no symbol ${unknown.symbol}`, unknown.nearest.length ? `Did you mean ${unknown.nearest.join(" or ")}?` : "Choose one from the list."];
   if (database.tone === "idle") return ["idle", "connecting", null];
-  if (!series || !connects) return ["good", "connected", null];
+  if (!series || !hasOverview) return ["good", "connected", null];
   if (!series.candles.length && chart && !chart.points.size) return ["good", "live", "No candles yet", feedWords()];
   const worst = feeds.find((feed) => feed.tone === "bad") ?? feeds.find((feed) => feed.tone === "warn");
+  if (settings && worst?.tone !== "bad") return ["warn", "settings cannot be read", null];
   return worst ? [worst.tone, `${worst.feed}: ${worst.words}`, null] : ["good", "live", null];
 }
 

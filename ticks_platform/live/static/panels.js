@@ -8,21 +8,21 @@ const STATS = {
   rate: ["Rate", "events a second, over the last seconds"],
   lag: ["Lag", "from event time to arrival, of the newest tick"],
   age: ["Last data", "since the last frame with data that is stored"],
-  connects: ["Connected", "times a connection was opened in the last hour"],
+  connects: ["Connects", "connections that were opened in the last hour"],
   clock: ["Clock", "of the machine that ingests"],
   since: ["Since", "when its connection changed last"],
 };
 const POINTS = 60;
 const rates = new Map();
 
-export function showFeeds(feeds, at, connects) {
+export function showFeeds(feeds) {
   for (const feed of feeds) {
     const seen = rates.get(feed.feed) ?? [];
     if (feed.rate != null) seen.push(feed.rate);
     rates.set(feed.feed, seen.slice(-POINTS));
   }
   const empty = "No feed is in feeds.yaml yet.";
-  keyed(byId("feeds"), feeds, (feed) => feed.feed, makeFeed, (node, feed) => updateFeed(node, feed, connects?.[feed.feed]), empty);
+  keyed(byId("feeds"), feeds, (feed) => feed.feed, makeFeed, (node, feed) => updateFeed(node, feed), empty);
 }
 
 function makeFeed() {
@@ -37,7 +37,7 @@ function makeFeed() {
       element("tbody", {}, line("events received", "events"), ...LEDGER.map((name) => line(name, name)), line("", "balance", "sum"), line("frames in the journal", "waiting"))));
 }
 
-function updateFeed(node, feed, connects) {
+function updateFeed(node, feed) {
   attribute(node, "data-tone", feed.tone);
   say(node.querySelector("h3"), feed.feed);
   const tag = node.querySelector(".tag");
@@ -56,7 +56,7 @@ function updateFeed(node, feed, connects) {
   set("rate", feed.rate == null ? NONE : `${feed.rate.toFixed(1)} /s`);
   set("lag", duration(feed.lag));
   set("age", feed.data_age == null ? NONE : `${duration(Math.round(feed.data_age))} ago`.replace(/^0 ms ago$/, "now"));
-  set("connects", connects == null ? "0 × /h" : `${connects} × /h`);
+  set("connects", feed.connects == null ? NONE : `${feed.connects || "none"} in 1 h`);
   attribute(set("clock", feed.clock_trouble ? "wrong" : feed.heartbeat_age == null ? NONE : "right", Boolean(feed.clock_trouble)), "title", feed.clock_trouble);
   set("since", feed.state_since == null ? NONE : moment(feed.state_since));
   for (const key of ["events", ...LEDGER]) set(key, count(feed[key]), key === "rejected" && feed.rejected > 0);

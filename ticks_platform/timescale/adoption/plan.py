@@ -127,12 +127,19 @@ def plan(cursor: Cursor, *, keep_candles: bool, symbols: Collection[str] | None)
 
 def _ticks(cursor: Cursor, relation: Relation, symbols: Collection[str] | None, words: _Words) -> TicksPlan | None:
     cursor.execute(sql_files.read("queries/adoption/table.sql"))
-    owner, is_owner, is_hypertable, has_columnstore, dimensions, has_children, triggers = cursor.fetchone() or ()
+    owner, is_owner, is_hypertable, has_columnstore, dimensions, has_children, triggers, is_secured, constraints = (
+        cursor.fetchone() or ()
+    )
     types = dict(zip(relation.columns, relation.types, strict=True))
     before = len(words.obstacles)
     if not is_owner:
         words.obstacles.append(
             f"{TICKS} belongs to {owner}: run this as that user, or let it run ALTER TABLE … OWNER TO"
+        )
+    if is_secured:
+        words.obstacles.append(
+            f"{TICKS} has row security, which its columnstore cannot have: "
+            f"ALTER TABLE {TICKS} DISABLE ROW LEVEL SECURITY"
         )
     if has_children:
         words.obstacles.append(f"{TICKS} has tables that inherit from it: copy their rows into it, and drop them")
@@ -158,6 +165,11 @@ def _ticks(cursor: Cursor, relation: Relation, symbols: Collection[str] | None, 
         )
     if len(words.obstacles) > before:
         return None
+    if constraints:
+        words.notes.append(
+            "constraints of your own stay, and events that violate one are rejected, with the reason: "
+            f"{'; '.join(constraints)}"
+        )
     return _contents(cursor, types, symbols, words, (is_hypertable, has_columnstore, triggers))
 
 

@@ -134,11 +134,11 @@ def check_tables_are_shown(result: dg.ExecuteInProcessResult) -> None:
 def check_policies_are_shown(result: dg.ExecuteInProcessResult, run_by: str) -> None:
     shown = {policy: metadata(result, policy) for policy in POLICIES}
     terms = ("start offset", "end offset", "schedule interval")
-    assert [shown[REFRESHES[0]][term] for term in terms] == ["4:00:00", "0:01:00", "0:01:00"]
-    assert [shown[REFRESHES[1]][term] for term in terms] == ["3:00:00", "1:00:00", "1:00:00"]
-    assert [shown[REFRESHES[2]][term] for term in terms] == ["3 days, 0:00:00", "1:00:00", "1:00:00"]
+    assert [shown[REFRESHES[0]][term] for term in terms] == ["4 hours", "1 minute", "1 minute"]
+    assert [shown[REFRESHES[1]][term] for term in terms] == ["3 hours", "1 hour", "1 hour"]
+    assert [shown[REFRESHES[2]][term] for term in terms] == ["3 days", "1 hour", "1 hour"]
     columnstore = shown["stocks_real_time_columnstore_policy"]
-    assert (columnstore["compress after"], columnstore["schedule interval"]) == ("7 days, 0:00:00", "12:00:00")
+    assert (columnstore["compress after"], columnstore["schedule interval"]) == ("7 days", "12 hours")
     assert [shown[policy]["outcome"] for policy in POLICIES] == ["created"] * 4 + ["off"] * 3 + ["created"]
     assert {shown[policy]["run by"] for policy in REFRESHES} == {run_by}
 

@@ -19,11 +19,10 @@ import pytest
 import sqlalchemy
 
 from ticks_platform import env_file
-from ticks_platform.defs.common import resources
 from ticks_platform.defs.common.runs import FEED_TAG, FOLLOW_TAG, REFUSED_TAG, SUCCESSOR_TAG
 from ticks_platform.defs.ingestion import ingest, progress
 from ticks_platform.feeds.events import Frame
-from ticks_platform.feeds.settings import PlatformSettings, SettingsError, load_settings
+from ticks_platform.feeds.settings import load_settings
 from ticks_platform.feeds.transport import reconnect
 from ticks_platform.ingestion import loader, switch
 from ticks_platform.ingestion.handover import takeover
@@ -487,30 +486,28 @@ def test_hand_over_of_a_feed_without_a_run_says_so(execute: Execute, instance: d
     assert any("no run of feed 'stocks'" in entry.user_message for entry in instance.all_logs(asked.run_id))
 
 
-def test_half_written_settings_end_nothing(
-    database: Database,
-    feeds: Path,
-    stand_in: StandIn,
-    start: Callable[[], Running],
-    monkeypatch: pytest.MonkeyPatch,
+def test_settings_that_cannot_be_read_end_nothing_and_are_told_in_the_runs_log(
+    database: Database, feeds: Path, stand_in: StandIn, start: Callable[[], Running], instance: dg.DagsterInstance
 ) -> None:
-    refused: list[SettingsError] = []
-
-    def load(path: Path) -> PlatformSettings:
-        try:
-            return load_settings(path)
-        except SettingsError as error:
-            refused.append(error)
-            raise
-
-    monkeypatch.setattr(resources, "load_settings", load)
     running = start()
     stream(database, stand_in, 100)
-    (feeds / "feeds.yaml").write_text("feeds: {stocks: {prov", encoding="utf-8")
-    eventually("several looks at the file", lambda: len(refused) >= 3)
+
+    def told(*words: str) -> int:
+        return sum(
+            entry.level == logging.WARNING and all(word in entry.user_message for word in words)
+            for entry in instance.all_logs(running.run.run_id)
+        )
+
+    file = feeds / "feeds.yaml"
+    right = file.read_text(encoding="utf-8")
+    file.write_text(right.replace("symbols:", "simbols:"), encoding="utf-8")
+    eventually("it is told", lambda: told("simbols", "Feed 'stocks' continues with the settings that it has"))
     stand_in.send_exactly(20)
     eventually("more ticks", lambda: one(database, "SELECT count(*) FROM stocks_real_time") == 120)
     assert running.thread.is_alive()
+    file.write_text(right, encoding="utf-8")
+    eventually("its end is told", lambda: told("feeds.yaml can be read again"))
+    assert told("simbols") == 1
 
 
 def test_feed_that_has_left_the_settings_ends(
@@ -560,7 +557,7 @@ def test_shipped_kind_of_feed_streams(
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("broken", ["_finished_by_somebody_else", pytest.param("report", marks=pytest.mark.full)])
+@pytest.mark.parametrize("broken", ["finished_by_somebody_else", pytest.param("report", marks=pytest.mark.full)])
 @pytest.mark.usefixtures("feeds")
 def test_trouble_with_dagsters_own_storage_ends_nothing(
     database: Database,

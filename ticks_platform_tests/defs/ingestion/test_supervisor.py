@@ -17,7 +17,7 @@ import yaml
 from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
-from ticks_platform.defs.common.runs import FEED_TAG, FOLLOW_TAG, REFUSED_TAG, SUCCESSOR_TAG
+from ticks_platform.defs.common.runs import FEED_TAG, FEEDS_TAG, FOLLOW_TAG, REFUSED_TAG, SUCCESSOR_TAG
 from ticks_platform.defs.ingestion import supervisor as supervisor_module
 from ticks_platform.defs.ingestion.decisions import ATTEMPTS, HEARTBEAT_GRACE, START_GRACE
 from ticks_platform.ingestion import lease as leases
@@ -518,3 +518,122 @@ def test_unusable_cursor_is_begun_anew(up: Supervisor, take_lease: Callable[...,
     up.cursor = '{"stocks": ["owner", "2026-01-01", 5]}'
     assert requested(up.tick()) == []
     assert up.cursor != '{"stocks": ["owner", "2026-01-01", 5]}'
+
+
+GROUPED = {"stocks": {"group": "small"}, "crypto": {"group": "small"}}
+
+
+def write_groups(project: Path, settings: dict[str, dict[str, Any]]) -> None:
+    """Give the feeds of the project these settings, beside those that they have."""
+    feeds = yaml.safe_load((project / "feeds.yaml").read_text(encoding="utf-8"))
+    for name, more in settings.items():
+        feeds["feeds"][name] = {
+            **{"provider": "twelve_data", "endpoint": "stand-in", "symbols": [name]},
+            **feeds["feeds"].get(name, {}),
+            **more,
+        }
+    (project / "feeds.yaml").write_text(yaml.safe_dump(feeds, sort_keys=False), encoding="utf-8")
+
+
+@pytest.fixture
+def grouped(project: Path, load: Callable[[], dg.Definitions], up: Supervisor) -> Supervisor:
+    """The supervisor of two feeds that share a run."""
+    write_groups(project, GROUPED)
+    up.platform = load()
+    return up
+
+
+def start_group(supervisor: Supervisor, feeds: str = "stocks, crypto", **tags: str) -> str:
+    return supervisor.start("small", **{FEEDS_TAG: feeds, **tags})
+
+
+def enable(database: Database, feed: str, enabled: bool) -> None:
+    with database.transaction() as cursor:
+        switch.set_enabled(cursor, feed=feed, provider="twelve_data", synthetic=True, enabled=enabled)
+
+
+def test_a_group_gets_one_run(grouped: Supervisor, database: Database, take_lease: Callable[..., Any]) -> None:
+    """It is alive as long as one of its feeds is heard of, and says which feeds it has."""
+    (request,) = grouped.tick().run_requests
+    assert (request.partition_key, request.tags[FEED_TAG]) == ("small", "small")
+    assert request.tags[FEEDS_TAG] == "stocks, crypto"
+    job = grouped.platform.resolve_job_def("ingest")
+    by_hand = job.get_tags_for_partition_key("small", selected_asset_keys=None)
+    assert {key: by_hand[key] for key in (FEED_TAG, FEEDS_TAG)} == {FEED_TAG: "small", FEEDS_TAG: "stocks, crypto"}
+    run = start_group(grouped)
+    crypto = [take_lease(feed, run) for feed in ("stocks", "crypto")][1]
+    for _ in range(LONG):
+        beat(database, crypto)
+        assert requested(grouped.tick()) == []
+    for _ in range(LONG):
+        if requested(grouped.tick()) == [("ingest", "small")]:
+            break
+    assert grouped.status(run) is dg.DagsterRunStatus.FAILURE, "none of them was heard of"
+
+
+def test_a_group_is_switched_off_when_all_its_feeds_are(grouped: Supervisor, database: Database) -> None:
+    enable(database, "stocks", False)
+    assert requested(grouped.tick()) == [("ingest", "small")]
+    enable(database, "crypto", False)
+    answer = grouped.tick()
+    assert requested(answer) == []
+    assert "small: switched off" in answer.skip_message
+
+
+def test_a_group_of_which_somebody_else_has_all_feeds_is_left_alone(
+    grouped: Supervisor, database: Database, take_lease: Callable[..., Any]
+) -> None:
+    held = [take_lease("stocks", "ticks ingest, one")]
+    beat(database, held[0])
+    assert requested(grouped.tick()) == [("ingest", "small")], "its run streams the other feed"
+    held.append(take_lease("crypto", "ticks ingest, two"))
+    for lease in held:
+        beat(database, lease)
+    answer = grouped.tick()
+    assert requested(answer) == []
+    assert "which is not a run of this Dagster instance" in answer.skip_message
+
+
+def test_a_refused_group_is_launched_again_when_a_feed_that_was_not_refused_is_enabled(
+    grouped: Supervisor, database: Database
+) -> None:
+    enable(database, "crypto", False)
+    run = start_group(grouped)
+    grouped.instance.add_run_tags(run, {REFUSED_TAG: "stocks"})
+    grouped.fail(run)
+    answer = grouped.tick()
+    assert requested(answer) == []
+    assert "small: refused" in answer.skip_message
+    enable(database, "crypto", True)
+    assert requested(grouped.tick()) == [("ingest", "small")]
+
+
+def test_a_run_of_other_feeds_than_the_group_has_now_is_handed_over(
+    grouped: Supervisor,
+    database: Database,
+    take_lease: Callable[..., Any],
+    project: Path,
+    load: Callable[[], dg.Definitions],
+) -> None:
+    """After a reload of the code, also where runs do not follow reloads. A feed that left the group gets a run."""
+    write_groups(project, {name: {"hand_over_on_reload": False} for name in GROUPED})
+    run = start_group(grouped)
+    held = [take_lease(feed, run) for feed in ("stocks", "crypto")]
+
+    def reload() -> Any:
+        grouped.platform = load()
+        for lease in held:
+            beat(database, lease)
+        return grouped.tick()
+
+    assert requested(reload()) == [], "a reload alone hands over nothing"
+    write_groups(project, {"forex": {"group": "small", "hand_over_on_reload": False}})
+    answer = reload()
+    assert requested(answer) == [("ingest", "small")]
+    (request,) = answer.run_requests
+    assert request.tags[FOLLOW_TAG] == "the feeds of group 'small' are now stocks, crypto, forex"
+    assert request.tags[FEEDS_TAG] == "stocks, crypto, forex"
+    start_group(grouped, request.tags[FEEDS_TAG], **{FOLLOW_TAG: request.tags[FOLLOW_TAG]})
+    assert requested(reload()) == []
+    write_groups(project, {"crypto": {"group": None}})
+    assert requested(reload()) == [("ingest", "crypto")]

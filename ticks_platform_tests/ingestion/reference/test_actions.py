@@ -173,6 +173,17 @@ def test_a_dividend_in_pounds_of_a_price_in_pence(database: Database) -> None:
     assert found == [("P1", 0.9), ("P2", 0.9), ("P3", None)]
 
 
+def test_a_dividend_of_more_than_the_price_has_no_factor(database: Database) -> None:
+    """It would make prices negative."""
+    insert(database, "KO", "('2026-01-05 15:00:00+00', 10::float8, null::bigint, 1::float8)")
+    insert(database, "KO", "('2026-01-06 15:00:00+00', 2::float8, null::bigint, 1::float8)")
+    keep(database, dividend("2026-01-06", 12), kind="dividend", source="twelve_data")
+    with database.transaction() as cursor:
+        actions.compute_price_factors(cursor, ["KO"])
+        cursor.execute("SELECT close, adj_close FROM session_day_candle_adjusted ORDER BY session")
+        assert cursor.fetchall() == [(10, 10), (2, 2)]
+
+
 def test_a_dividend_on_the_day_of_a_split_is_of_new_shares(database: Database) -> None:
     """1 - 1/100: the close before, 1,000, is 100 after a split 10:1, which is said twice."""
     insert(database, "KO", "('2026-01-05 15:00:00+00', 1000::float8, null::bigint, 1::float8)")

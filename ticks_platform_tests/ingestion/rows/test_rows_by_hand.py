@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import psycopg2.errors
 import pytest
 from psycopg2 import sql
 from psycopg2.extras import execute_values
@@ -106,6 +107,36 @@ def test_pandas_writes_them(database: Database) -> None:
     engine.dispose()
     refresh(database, THEN, TODAY)
     assert stored(database) == made_of(given, MINUTE)
+
+
+@pytest.mark.parametrize("compressed", [False, pytest.param(True, marks=pytest.mark.full)])
+def test_other_statements(database: Database, compressed: bool) -> None:
+    """ON CONFLICT, DEFAULT in place of a value, RETURNING, MERGE; a NULL in place of the id is refused."""
+    at = THEN + timedelta(hours=10)
+    insert(database, [Row(at + timedelta(seconds=1), "A", 1.0, 1)])
+    if compressed:
+        execute(database, "SELECT compress_chunk(chunk) FROM show_chunks('stocks_real_time') AS chunk")
+    start = f"INSERT INTO stocks_real_time ({COLUMNS}"
+    execute(database, f"{start}) VALUES (%s, 'A', 1, 1) ON CONFLICT DO NOTHING", (at + timedelta(seconds=1),))
+    execute(
+        database,
+        f"{start}, tick_id, feed, received_at) VALUES (%s, 'A', 2, 2, DEFAULT, DEFAULT, DEFAULT)",
+        (at + timedelta(seconds=3),),
+    )
+    with database.transaction() as cursor:
+        cursor.execute(f"{start}) VALUES (%s, 'A', 0.5, NULL) RETURNING feed", (at,))
+        assert cursor.fetchall() == [(MANUAL,)]
+    merge = (
+        "MERGE INTO stocks_real_time AS tick USING (SELECT %s::timestamptz AS at, 'A' AS name) AS new "
+        "ON tick.time = new.at AND symbol = name WHEN NOT MATCHED THEN "
+        "INSERT (time, symbol, price) VALUES (at, name, 9)"
+    )
+    for _ in range(2):
+        execute(database, merge, (at + timedelta(seconds=2),))
+    with pytest.raises(psycopg2.errors.NotNullViolation, match="tick_id"):
+        execute(database, f"{start}, tick_id) VALUES (%s, 'A', 1, 1, NULL)", (at,))
+    refresh(database, THEN, TODAY)
+    assert stored(database)[at, "A"] == (0.5, 9, 0.5, 2, 2, None, 5)
 
 
 def test_compressed_rows_and_a_feeds_ticks_have_one_order(
@@ -242,6 +273,22 @@ class TestLate:
         self.catch_up(refreshed)
         execute(refreshed, "DELETE FROM stocks_real_time WHERE feed = 'manual'")
         self.catch_up(refreshed)
+
+    @pytest.mark.full
+    @pytest.mark.parametrize("way", [in_batches, by_copy])
+    def test_through_a_trigger_of_ones_own(self, refreshed: Database, way: Insert) -> None:
+        execute(
+            refreshed,
+            "CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$BEGIN NEW.symbol := upper(NEW.symbol); RETURN NEW; END$$;"
+            "CREATE TRIGGER own BEFORE INSERT ON stocks_real_time FOR EACH ROW EXECUTE FUNCTION own()",
+        )
+        try:
+            insert(refreshed, [row._replace(symbol=row.symbol.lower()) for row in history(200)[::-1]], way)
+            self.catch_up(refreshed)
+            assert {symbol for _, symbol in stored(refreshed)} == {"A", "B"}
+        finally:
+            execute(refreshed, "DROP FUNCTION own CASCADE")
 
     @pytest.mark.full
     def test_before_every_chunk(self, refreshed: Database) -> None:

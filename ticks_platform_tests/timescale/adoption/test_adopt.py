@@ -122,6 +122,41 @@ def test_what_users_have_added_stays(tutorial: Tutorial) -> None:
 
 
 @pytest.mark.full
+def test_constraints_of_ones_own_are_told(tutorial: Tutorial) -> None:
+    """Of a symbol that is in company, and of prices above zero, which those of a future may not be."""
+    tutorial.run(
+        "DELETE FROM company",
+        "ALTER TABLE company ADD PRIMARY KEY (symbol)",
+        "INSERT INTO company VALUES ('AAPL', 'Apple'), ('BTC/USD', 'Bitcoin'), ('OLD', 'Old')",
+        "ALTER TABLE stocks_real_time ADD FOREIGN KEY (symbol) REFERENCES company, "
+        "ADD CONSTRAINT above_zero CHECK (price > 0)",
+    )
+    before = tutorial.rows()
+    (note,) = [note for note in tutorial.adopt().notes if note.startswith("constraints")]
+    assert "above_zero: CHECK ((price > (0)::double precision)); stocks_real_time_symbol_fkey: FOREIGN KEY" in note
+    assert "events that violate one are rejected" in note
+    assert tutorial.rows() == before
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("keep", [False, True])
+def test_candles_of_days_that_are_made_of_hours(tutorial: Tutorial, keep: bool) -> None:
+    tutorial.run(
+        "CREATE MATERIALIZED VIEW one_day_candle WITH (timescaledb.continuous) AS "
+        "SELECT time_bucket('1 day', bucket) AS bucket, symbol, first(open, bucket) AS open, max(high) AS high, "
+        "min(low) AS low, last(close, bucket) AS close, last(day_volume, bucket) AS day_volume "
+        "FROM one_hour_candle GROUP BY 1, 2"
+    )
+    before = tutorial.rows()
+    tutorial.adopt(keep=keep)
+    assert tutorial.rows() == before
+    for candle in CANDLES:
+        assert tutorial.ask(f"SELECT sum(tick_count)::int FROM {candle.name}") == [(2000,)]
+    if keep:
+        assert tutorial.ask("SELECT count(*) > 0 FROM one_day_candle_tutorial") == [(True,)]
+
+
+@pytest.mark.full
 def test_candles_are_kept_under_another_name(tutorial: Tutorial) -> None:
     """They go on with their policy; what reads day_volume as a whole number finds it, also of new ticks."""
     tutorial.run("CREATE VIEW latest AS SELECT symbol, max(bucket) FROM one_hour_candle GROUP BY 1")
@@ -183,6 +218,7 @@ def test_a_plain_table_is_adopted(without_tables: Tutorial) -> None:
         ("ALTER TABLE stocks_real_time ADD own int NOT NULL DEFAULT 1; "
          "ALTER TABLE stocks_real_time ALTER own DROP DEFAULT", r"own needs a value.*default.*DROP NOT NULL"),
         ("ALTER TABLE stocks_real_time ALTER price SET NOT NULL", r"price may not be empty"),
+        ("ALTER TABLE stocks_real_time ENABLE ROW LEVEL SECURITY", r"row security.*DISABLE ROW LEVEL SECURITY"),
         ("INSERT INTO stocks_real_time VALUES (now() + INTERVAL '4 hours', 'A', 1)", r"1 rows.*future.*time zone"),
         ("INSERT INTO stocks_real_time VALUES ('1970-01-01', 'A', 1, 1)", r"1 rows.*before 1990"),
         ("ALTER TABLE company ADD id int NOT NULL DEFAULT 1; ALTER TABLE company ALTER id DROP DEFAULT",

@@ -175,6 +175,39 @@ def test_dividends_change_only_adj_close(database: Database) -> None:
         assert [row[4] for row in found] == pytest.approx([48.51, 48.51, 48.6, 48.8], rel=1e-12)
 
 
+def test_splits_that_follow_each_other(database: Database) -> None:
+    """4:1, then a reverse one 1:10."""
+    four_days(database, "AAPL", 1000, 250, 2500, 2500)
+    split(database, "AAPL", TUE, 1, 4)
+    split(database, "AAPL", WED, 10, 1)
+    expected = [(2500.0, 40.0, 2.5), (2500.0, 10.0, 10.0), (2500.0, 100.0, 1.0), (2500.0, 100.0, 1.0)]
+    for query in (SESSION, DAY):
+        assert rows(database, query.format("close, volume, split_factor")) == expected
+
+
+def test_two_splits_of_one_date_multiply(database: Database) -> None:
+    four_days(database, "AAPL", 1000, 1000, 250, 250)
+    split(database, "AAPL", WED, 1, 2, provider_id="one")
+    split(database, "AAPL", WED, 1, 2, provider_id="other")
+    assert rows(database, SESSION.format("close, volume")) == [(250.0, 400.0)] * 2 + [(250.0, 100.0)] * 2
+
+
+def test_a_split_on_a_half_day(database: Database) -> None:
+    """Its pre-market and what is traded after the early close are of the new day, the evening before is not."""
+    insert(
+        database,
+        "AAPL",
+        "('2026-01-07 00:30:00+00', 400::float8, null::bigint, 10::float8)",
+        "('2026-01-07 09:00:00+00', 100, null, 10)",
+        "('2026-01-07 17:59:00+00', 101, null, 10)",
+        "('2026-01-07 19:00:00+00', 102, null, 10)",
+        "('2026-01-08 00:30:00+00', 103, null, 10)",
+    )
+    split(database, "AAPL", WED, 1, 4)
+    assert rows(database, DAY.format("open, close, volume")) == [(100.0, 102.0, 70.0), (103.0, 103.0, 10.0)]
+    assert rows(database, SESSION.format("session, close, volume")) == [(TUE, None, 40.0), (WED, 101.0, 40.0)]
+
+
 def test_a_split_and_a_dividend(database: Database) -> None:
     four_days(database, "KO", 100, 98, 49.5, 50)
     dividend(database, "KO", TUE, 2.0, 0.98)
