@@ -5,6 +5,7 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_import (
     journal_id      uuid        PRIMARY KEY,
     -- Its number in feed_checkpoint, and in the last 16 bits of every tick_id of it.
     journal_number  integer     NOT NULL,
+    -- Whose ticks they are.
     feed            text        NOT NULL REFERENCES ticks_platform.feed,
     -- As it was named last.
     file            text        NOT NULL,
@@ -14,9 +15,11 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_import (
     first_position  bigint      NOT NULL,
     -- The epoch in feed_ledger: that of the run which began it.
     epoch           bigint      NOT NULL,
-    -- Event time of its first and its last tick, loaded or known.
+    -- Event time of its first tick, loaded or known.
     first_time      timestamptz,
+    -- Event time of its last one.
     last_time       timestamptz,
+    -- When a process began it.
     started_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- When its last row was loaded.
     finished_at     timestamptz,

@@ -15,8 +15,9 @@ from ticks_platform.ingestion.imports.file_frames import FileFrames
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import Lease
+from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Metrics
-from ticks_platform.ingestion.repair.loader import RepairLoader
+from ticks_platform.ingestion.repair.loader import UnderRepairLease
 from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.ingestion.rows.decode import DecodedBatch, Stored
 from ticks_platform.ingestion.rows.equal_trades import connection
@@ -72,7 +73,7 @@ def _with_origin(event: RejectedEvent) -> RejectedEvent:
     return event._replace(reason=f"{decoder.origin(event.raw, event.place or 0)}: {event.reason}")
 
 
-class FileLoader(RepairLoader):
+class FileLoader(UnderRepairLease, Loader):
     """A loader of one file."""
 
     def __init__(

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +24,15 @@ from ticks_platform.feeds.history import (
 )
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport.history_client import HistoryClient
+from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.lease import Lease
+from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.repair import budget as repair_budget
 from ticks_platform.ingestion.repair import lease as repair_lease
 from ticks_platform.ingestion.repair import ranges as repair_ranges
-from ticks_platform.ingestion.repair.loader import PageLoader
-from ticks_platform.ingestion.repair.page_journal import PageJournal, decoder, repair_journal_folder
+from ticks_platform.ingestion.repair.loader import UnderRepairLease
+from ticks_platform.ingestion.repair.page_journal import PageJournal, decoder, page_of, repair_journal_folder
 from ticks_platform.ingestion.repair.ranges import EVER, Interval, Range
 from ticks_platform.paths import state_dir
 from ticks_platform.timescale.database import Database
@@ -163,7 +165,7 @@ class Fetcher:
         """Load all pages, and close their journal. Raises LeaseLostError, and what Loader raises."""
         with contextlib.closing(pages):
             pages.journal.stop_appending()
-            PageLoader(
+            _PageLoader(
                 database=self._database,
                 lease=pages.lease,
                 decode=decoder(self._history),
@@ -270,3 +272,15 @@ class Fetcher:
             if remaining > _HEARTBEAT_INTERVAL:
                 with self._database.transaction() as cursor:
                     self.renew(cursor)
+
+
+class _PageLoader(UnderRepairLease, Loader):
+    """Loads the journal of a repair's pages."""
+
+    _fetches = 0
+
+    def _delivery(self, group: FrameGroup) -> Hashable:
+        # Pages of a range continue each other: equal trades of a moment may be on two of them.
+        repair_id, is_first = page_of(group)
+        self._fetches += is_first
+        return repair_id, self._fetches

@@ -1,14 +1,12 @@
-"""Loads past data under the repair lease, beside the feed's own ingestion."""
+"""How a loader works under the repair lease, beside the feed's own ingestion."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from ticks_platform.ingestion.journal.file import FrameGroup
-from ticks_platform.ingestion.loader import Loader
+from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.repair import lease as repair_lease
-from ticks_platform.ingestion.repair.page_journal import page_of
+from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -16,8 +14,11 @@ if TYPE_CHECKING:
 _AFTER_EVERY_TIME = 2**63 - 1
 
 
-class RepairLoader(Loader):
-    """A loader under the repair lease; the feed's channels, coverage and lease stay as they are."""
+class UnderRepairLease:
+    """A base of loaders of past data, before Loader: the feed's channels, coverage and lease stay as they are."""
+
+    _lease: Lease
+    _memory: TradeMemory
 
     def _begin(self, cursor: Cursor) -> None:
         self._renew_lease(cursor)
@@ -31,15 +32,3 @@ class RepairLoader(Loader):
 
     def _release(self, cursor: Cursor) -> None:
         repair_lease.renew(cursor, self._lease)
-
-
-class PageLoader(RepairLoader):
-    """Loads the journal of a repair's pages."""
-
-    _fetches = 0
-
-    def _delivery(self, group: FrameGroup) -> Hashable:
-        # Pages of a range continue each other: equal trades of a moment may be on two of them.
-        repair_id, is_first = page_of(group)
-        self._fetches += is_first
-        return repair_id, self._fetches
