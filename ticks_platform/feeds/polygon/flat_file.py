@@ -61,9 +61,13 @@ class FlatFile(FileFormat):
         columns = dict(zip(header.columns, zip(*rows, strict=True), strict=True))
         if not {*columns["correction"]} <= {"0", ""} or "" in columns["ticker"]:
             return None
-        time = np.array(list(map(int, columns["sip_timestamp"])), np.int64)
-        price, size = (np.array(columns[name]).astype(np.float64) for name in ("price", "size"))
-        if time.min() < 0 or not (np.isfinite(price).all() and np.isfinite(size).all()):
+        times, prices, sizes = columns["sip_timestamp"], columns["price"], columns["size"]
+        # `int` and `float` accept more than the decoder of trades does.
+        if not all(map(_are_digits, ("".join(times), *("".join(each).replace(".", "") for each in (prices, sizes))))):
+            return None
+        time = np.fromiter(map(int, times), np.int64, len(rows))
+        price, size = (np.fromiter(map(float, each), np.float64, len(rows)) for each in (prices, sizes))
+        if not (np.isfinite(price).all() and np.isfinite(size).all()):
             return None
         return trade_columns(
             list(columns["ticker"]),
@@ -77,6 +81,10 @@ class FlatFile(FileFormat):
         )
 
 
+def _are_digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
 def _place(exchange: str, trf: str) -> tuple[int | None, int | None]:
     """The numbers of an exchange and a TRF."""
     return int(exchange) if exchange else None, int(trf) if trf not in ("", "0") else None
@@ -84,7 +92,7 @@ def _place(exchange: str, trf: str) -> tuple[int | None, int | None]:
 
 def _whole(text: str) -> int | str:
     """A whole number; the text if it is none, which the decoder of trades refuses or leaves out."""
-    return int(text) if text.strip().isascii() and text.strip().isdigit() and len(text) < 20 else text
+    return int(text) if _are_digits(text) and len(text) < 20 else text
 
 
 def refusal(columns: Sequence[str]) -> str | None:

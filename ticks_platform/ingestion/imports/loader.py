@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from ticks_platform.feeds import file_formats
 from ticks_platform.feeds.columns import TickColumns
@@ -20,17 +21,22 @@ from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.repair.loader import UnderRepairLease
 from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.ingestion.rows.decode import DecodedBatch, Stored
+from ticks_platform.ingestion.rows.duplicate_trades import TradeMemory
 from ticks_platform.ingestion.rows.equal_trades import connection
 from ticks_platform.ingestion.rows.rejected_events import RejectedEvent
-from ticks_platform.ingestion.rows.store import NextBatch
+from ticks_platform.ingestion.rows.store import NextBatch, PreparedBatch
 from ticks_platform.ingestion.rows.tables import TICKS, Rows
 from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.failures import UNSTORABLE
 from ticks_platform.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
     from ticks_platform.timescale.database import Database
+
+
+_AFTER_EVERY_TIME = 2**63 - 1
 
 
 class OthersLeftOut:
@@ -73,8 +79,24 @@ def _with_origin(event: RejectedEvent) -> RejectedEvent:
     return event._replace(reason=f"{decoder.origin(event.raw, event.place or 0)}: {event.reason}")
 
 
+class _FileMemory(TradeMemory):
+    """Rows of a file come in any order of time, so none is late; what is stored, the loader asks for each batch."""
+
+    def _late(self, delays: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        return np.zeros(len(delays), np.bool_)
+
+    def _rotate(self, until: int) -> None:
+        horizon = self.horizon
+        super()._rotate(until)
+        self.horizon = horizon
+
+
 class FileLoader(UnderRepairLease, Loader):
-    """A loader of one file."""
+    """A loader of one file.
+
+    Most files have what the table lacks. So trades are looked up in the table only where it has ticks of their symbols
+    in the time of a batch, which is asked in the transaction that stores it.
+    """
 
     def __init__(
         self,
@@ -100,6 +122,21 @@ class FileLoader(UnderRepairLease, Loader):
             secondary=secondary,
             asked=cast(AskedSymbols, others),
         )
+        self._memory = _FileMemory()
+        self._committing: Rows | None = None
+
+    def _begin(self, cursor: Cursor) -> None:
+        self._renew_lease(cursor)
+
+    def _commit(self, prepared: PreparedBatch, left_out: Sequence[Rows] = ()) -> None:
+        self._committing = prepared.batch.ticks
+        super()._commit(prepared, left_out)
+
+    def _renew_lease(self, cursor: Cursor) -> None:
+        super()._renew_lease(cursor)
+        ticks, self._memory.reloaded_until = self._committing, 0
+        if ticks is not None and ticks.events and _are_stored(cursor, self._lease.feed, ticks):
+            self._memory.reloaded_until = _AFTER_EVERY_TIME
 
     def _delivery(self, group: FrameGroup) -> Hashable:
         # Of the epoch that began the file, so that equal trades are counted on where a killed run ended.
@@ -126,3 +163,32 @@ class FileLoader(UnderRepairLease, Loader):
 
 def _are_ticks(rows: Rows) -> bool:
     return isinstance(rows.events, TickColumns) or (bool(rows.events) and isinstance(rows.events[0], Tick))
+
+
+def _are_stored(cursor: Cursor, feed: str, ticks: Rows) -> bool:
+    """Whether the table has ticks of one of these symbols in the time of its ticks here."""
+    names, times = ticks.column("symbol"), ticks.times("time")
+    # Runs of one symbol: files are sorted by symbol, or have few of them.
+    column = np.array(names, object)
+    begins = [0, *(np.flatnonzero(column[1:] != column[:-1]) + 1).tolist()]
+    ranges: dict[str, tuple[int, int]] = {}
+    for begin, end in zip(begins, [*begins[1:], len(names)], strict=True):
+        first, last = int(times[begin:end].min()), int(times[begin:end].max())
+        known = ranges.get(names[begin], (first, last))
+        ranges[names[begin]] = min(first, known[0]), max(last, known[1])
+    try:
+        cursor.execute("SAVEPOINT asked")
+        cursor.execute(
+            sql_files.read("queries/imports/are_stored.sql"),
+            {
+                "feed": feed,
+                "symbols": list(ranges),
+                "firsts": [from_nanoseconds(first) for first, _ in ranges.values()],
+                "lasts": [from_nanoseconds(last) for _, last in ranges.values()],
+            },
+        )
+        return cursor.fetchone() == (True,)
+    except UNSTORABLE:
+        # Some text cannot be stored; `Store` finds it.
+        cursor.execute("ROLLBACK TO SAVEPOINT asked")
+        return True
