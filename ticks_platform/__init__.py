@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ticks_platform.defs.common.changes import changed_buckets
     from ticks_platform.defs.common.resources import DatabaseResource
     from ticks_platform.defs.reading.candle_frames import CandleFrames
+    from ticks_platform.defs.reading.changed_partitions import changed_partitions
     from ticks_platform.defs.reading.reader import ReaderResource
     from ticks_platform.errors import ActionRequiredError, RetryableError, TicksPlatformError
     from ticks_platform.feeds.settings import SettingsError, load_settings
@@ -45,6 +46,7 @@ __all__ = [
     "bars",
     "candles",
     "changed_buckets",
+    "changed_partitions",
     "gaps",
     "load_settings",
     "platform_definitions",
@@ -73,6 +75,7 @@ _HOMES = {
     "bars": "reading",
     "candles": "reading",
     "changed_buckets": "defs.common.changes",
+    "changed_partitions": "defs.reading.changed_partitions",
     "gaps": "reading",
     "load_settings": "feeds.settings",
     "platform_definitions": "definitions",

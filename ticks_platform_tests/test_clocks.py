@@ -30,6 +30,7 @@ REASONS = {
     "live/queries.py": "corrected by the database's clock",
     "ingestion/handover/handover.py": "compared with arrivals, by the clock that stamps them",
     "ingestion/decoding.py": "a loader of what arrived long ago: for its metrics",
+    "testing/stored.py": "arrivals that a test gives",
     "ingestion/reference/actions.py": "the first day of a provider's history, with a margin of days",
 }
 

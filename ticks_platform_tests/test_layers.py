@@ -23,6 +23,7 @@ LAYERS = {
     "connectors": {"feeds"},
     "local_feeds": {"feeds", "ticks_standin"},
     "subscribing": {"feeds", "timescale", "local_feeds", "ticks_standin"},
+    "testing": {"feeds", "ingestion", "timescale"},
     "diagnosis": {"feeds", "ingestion", "timescale", "local_feeds"},
     "live": {"feeds", "ingestion", "timescale", "embedded_timescale", "monitoring", "pictures"},
     "pictures": set(),

@@ -26,7 +26,7 @@ _RESERVED = {"ticks_platform", "ticks_standin", "embedded_timescale", "dagster",
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--live", type=click.Choice(sorted(LIVE)), help="Begin with this live feed instead of synthetic ticks.")
 def init(directory: Path, live: str | None) -> None:
-    """Create a project in DIRECTORY: feeds.yaml, policies.yaml, definitions with an asset of your own.
+    """Create a project in DIRECTORY: feeds.yaml, policies.yaml, definitions with assets of your own.
 
     Files that are there already are left as they are, and nothing is written then.
     """
@@ -61,6 +61,7 @@ def _files(name: str, live: str | None) -> dict[str, str]:
         f"{name}/definitions.py": _filled("definitions.py.template", name),
         f"{name}/defs/__init__.py": "",
         f"{name}/defs/latest_closes.py": _filled("latest_closes.py.template", name),
+        f"{name}/defs/hourly_features.py": _filled("hourly_features.py.template", name),
     }
 
 

@@ -135,7 +135,10 @@ def _split(name: str) -> tuple[str, tuple[timedelta, timedelta] | None]:
 
 
 def _parse(hours: str) -> tuple[timedelta, timedelta] | None:
-    """Begin and end of sending hours as times since midnight; None if they are not written as `04:00-20:00`."""
+    """Begin and end of sending hours as times since midnight; None if they are not written as `04:00-20:00`.
+
+    None begin at 24:00, and none end at 00:00: each is the other one there.
+    """
     found = _HOURS.fullmatch(hours)
     if found is None:
         return None
@@ -143,7 +146,7 @@ def _parse(hours: str) -> tuple[timedelta, timedelta] | None:
         timedelta(**dict(zip(("hours", "minutes", "seconds"), map(int, text.split(":")), strict=False)))
         for text in found.groups()
     )
-    return (begin, end) if max(begin, end) <= _MIDNIGHT else None
+    return (begin % _MIDNIGHT, end or _MIDNIGHT) if max(begin, end) <= _MIDNIGHT else None
 
 
 def _since_midnight(at: time) -> timedelta:

@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from ticks_platform.errors import TicksPlatformError
 from ticks_platform.feeds.coinbase.connector import Coinbase
 from ticks_platform.feeds.connector import Connector
+from ticks_platform.feeds.kraken.connector import Kraken
 from ticks_platform.feeds.polygon.connector import PolygonConnector
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 from ticks_platform.settings_file import did_you_mean
@@ -21,6 +22,9 @@ _BUILT_IN: dict[str, type[Connector]] = {
     "polygon": PolygonConnector,
     "coinbase": Coinbase,
 }
+
+_BUILT_IN_SINCE: dict[str, type[Connector]] = {"kraken": Kraken}
+"""Built in since a release before which a package may have registered the name: that package keeps it."""
 
 
 class UnknownProviderError(TicksPlatformError, ValueError):
@@ -35,8 +39,10 @@ def find_connector(provider: str) -> type[Connector]:
     if provider in _BUILT_IN:
         return _BUILT_IN[provider]
     registered = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    if provider not in registered and provider in _BUILT_IN_SINCE:
+        return _BUILT_IN_SINCE[provider]
     if provider not in registered and "." not in provider:
-        names = sorted({*_BUILT_IN, *registered})
+        names = sorted({*_BUILT_IN, *_BUILT_IN_SINCE, *registered})
         raise UnknownProviderError(
             f"no connector has this name{did_you_mean(provider.lower(), names)}; known are: {', '.join(names)}; or "
             "give the dotted name of a class, such as a.b.C"

@@ -1,1 +1,1 @@
-"""Pictures as SVG, without a plotting library: `candlesticks`, `timeline`. Not here: their data (`defs`)."""
+"""Pictures as SVG, without a plotting library: `candlesticks`, `lines`, `timeline`. Not here: their data (`defs`)."""

@@ -23,7 +23,7 @@ def markdown(name: str, candles: Sequence[Candlestick], *, label: str) -> str:
     """
     kept = list(candles)
     while True:
-        text = f"![{name}](data:image/svg+xml,{_encoded(_draw(kept, label))})"
+        text = f"![{name}](data:image/svg+xml,{encoded(_draw(kept, label))})"
         if len(text) <= LONGEST or not kept:
             return text
         kept = kept[max(1, len(kept) // 12) :]
@@ -53,7 +53,7 @@ def _draw(candles: Sequence[Candlestick], label: str) -> str:
     )
 
 
-def _encoded(svg: str) -> str:
+def encoded(svg: str) -> str:
     """As an address in Markdown: what would end it, or begin something else in it, is percent-encoded."""
     for character, code in (
         ("%", "%25"), ("#", "%23"), ("<", "%3C"), (">", "%3E"), (" ", "%20"), ("(", "%28"), (")", "%29"), ("\\", "%5C")

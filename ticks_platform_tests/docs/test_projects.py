@@ -81,11 +81,14 @@ def commands(page: Page) -> list[str]:
 def test_an_asset_of_ones_own_is_loaded_and_materialized(database: Database, tmp_path: Path) -> None:
     demo = project(ENGINEER, tmp_path)
     (loaded,) = yaml.safe_load((demo / "workspace.yaml").read_text(encoding="utf-8"))["load_from"]
-    (command,) = (line for line in commands(ENGINEER) if line.startswith("dagster asset materialize"))
-    assert command.endswith(f"-m {loaded['python_module']['module_name']}"), "the module that `ticks dev` loads"
-    run(command, demo)
-    keys = run(command.replace("materialize --select widest_minutes", "list"), demo).split()
-    assert {"widest_minutes", "latest_closes", "one_minute_candle"} <= set(keys)
+    module = f"-m {loaded['python_module']['module_name']}"
+    materialize = [line for line in commands(ENGINEER) if line.startswith("dagster asset materialize")]
+    for command in materialize:
+        assert command.endswith(module), "the module that `ticks dev` loads"
+        run(command, demo)
+    assert [command.split()[4] for command in materialize] == ["widest_minutes", "ranges_of_a_week"]
+    keys = run(f"dagster asset list {module}", demo).split()
+    assert {"widest_minutes", "latest_closes", "hourly_features", "hourly_volatility", "one_minute_candle"} <= set(keys)
 
 
 @pytest.mark.full
@@ -102,6 +105,10 @@ def test_a_connector_of_ones_own_streams_and_survives_a_restart_of_its_exchange(
     (trading / "feeds.yaml").write_text(feeds.text, encoding="utf-8")
 
     run("python -m pytest -q", trading)
+    (trading / "recorded.jsonl").write_text(
+        '{"type":"trade","symbol":"BTC-USD","price":101.5,"size":2,"id":7,"time":1700000000123}\n', encoding="utf-8"
+    )
+    assert "loaded=1" in run(f"python store_recorded.py recorded.jsonl {database.url()}", trading)
 
     start = starter(trading, processes)
     exchange = start("exchange.py")

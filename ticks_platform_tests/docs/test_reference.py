@@ -13,7 +13,7 @@ import yaml
 import embedded_timescale
 import ticks_platform
 import ticks_standin
-from ticks_platform import connectors
+from ticks_platform import connectors, testing
 from ticks_platform.cli.main import ticks
 from ticks_platform.defs.checks.table import CHECKS
 from ticks_platform.ingestion.metrics import FeedCollector, Gauges, Metrics
@@ -132,7 +132,7 @@ def test_every_command_and_option_is_listed(name: str) -> None:
         assert all(f"`ticks {name} {each}" in section for each in command.commands)
 
 
-@pytest.mark.parametrize("package", [ticks_platform, connectors, ticks_standin, embedded_timescale])
+@pytest.mark.parametrize("package", [ticks_platform, connectors, testing, ticks_standin, embedded_timescale])
 def test_everything_public_is_on_a_page(package: ModuleType) -> None:
     page = text(f"api/{package.__name__.rpartition('.')[2]}.md")
     missing = [name for name in package.__all__ if not re.search(rf"\b{name}\b", page)]

@@ -199,6 +199,7 @@ def test_connectors_of_packages(monkeypatch: pytest.MonkeyPatch) -> None:
         Entry("dotted.name", Kraken),
     ]
     monkeypatch.setattr(registry, "entry_points", lambda group: entries if group == registry.ENTRY_POINTS else [])
+    # The name was free before a connector of ours had it.
     assert find_connector("kraken") is Kraken
     assert find_connector("dotted.name") is Kraken
     # The built-in connectors cannot be replaced.

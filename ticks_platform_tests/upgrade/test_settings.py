@@ -47,12 +47,15 @@ def test_feeds_are_read_as_before(folder: Path, which: str, monkeypatch: pytest.
     # As JSON, in which a tuple is a list.
     now = json.loads(json.dumps(describe_feeds(load_settings(file))))
     changed = lost(json.loads(file.with_suffix(".json").read_text(encoding="utf-8")), now)
-    # Where feeds.yaml does not say it, the provider does since 0.2.0. A listing is in the name of its ticks. Coinbase's
-    # gaps are repaired.
+    # Where feeds.yaml does not say it, the provider does since 0.2.0. A listing is in the name of its ticks, and Polygon's
+    # prefix of a pair is not. Coinbase's gaps are repaired.
     meant = (
         "/bar_tolerance was 0.01 and is None",
         "/as ticks call them/RY is gone",
         "/calendars/RY is gone",
+        "/as ticks call them/C:USD/JPY is gone",
+        "/calendars/C:USD/JPY is gone",
+        "was 'C.C:USD/JPY' and is 'C.USD/JPY'",
         "/coinbase/meaning/history was None and is ['trades', 300, None, 5.0, 365.0]",
     )
     assert [one for one in changed if not one.endswith(meant)] == []

@@ -49,7 +49,7 @@ def changed_buckets(context: dg.AssetExecutionContext, candle: str) -> Spans | N
     page = context.instance.fetch_materializations(filters, limit=_PAGE)
     while True:
         for record in page.records:
-            spans = _spans(record.asset_materialization)
+            spans = reported_spans(record.asset_materialization)
             if spans is None:
                 return None
             found += spans
@@ -58,7 +58,8 @@ def changed_buckets(context: dg.AssetExecutionContext, candle: str) -> Spans | N
         page = context.instance.fetch_materializations(filters, limit=_PAGE, cursor=page.cursor)
 
 
-def _spans(made: dg.AssetMaterialization | None) -> Spans | None:
+def reported_spans(made: dg.AssetMaterialization | None) -> Spans | None:
+    """What one report of a candle says has changed; None if it does not say."""
     value: Any = made.metadata.get(CHANGED) if made is not None else None
     if not isinstance(value, dg.JsonMetadataValue) or not isinstance(value.data, list):
         return None

@@ -111,7 +111,7 @@ def test_pandas_writes_them(database: Database) -> None:
 
 @pytest.mark.parametrize("compressed", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_other_statements(database: Database, compressed: bool) -> None:
-    """ON CONFLICT, DEFAULT in place of a value, RETURNING, MERGE; a NULL in place of the id is refused."""
+    """ON CONFLICT, DEFAULT in place of a value, RETURNING; a NULL in place of the id is refused."""
     at = THEN + timedelta(hours=10)
     insert(database, [Row(at + timedelta(seconds=1), "A", 1.0, 1)])
     if compressed:
@@ -126,17 +126,10 @@ def test_other_statements(database: Database, compressed: bool) -> None:
     with database.transaction() as cursor:
         cursor.execute(f"{start}) VALUES (%s, 'A', 0.5, NULL) RETURNING feed", (at,))
         assert cursor.fetchall() == [(MANUAL,)]
-    merge = (
-        "MERGE INTO stocks_real_time AS tick USING (SELECT %s::timestamptz AS at, 'A' AS name) AS new "
-        "ON tick.time = new.at AND symbol = name WHEN NOT MATCHED THEN "
-        "INSERT (time, symbol, price) VALUES (at, name, 9)"
-    )
-    for _ in range(2):
-        execute(database, merge, (at + timedelta(seconds=2),))
     with pytest.raises(psycopg2.errors.NotNullViolation, match="tick_id"):
         execute(database, f"{start}, tick_id) VALUES (%s, 'A', 1, 1, NULL)", (at,))
     refresh(database, THEN, TODAY)
-    assert stored(database)[at, "A"] == (0.5, 9, 0.5, 2, 2, None, 5)
+    assert stored(database)[at, "A"] == (0.5, 2, 0.5, 2, 2, None, 4)
 
 
 def test_compressed_rows_and_a_feeds_ticks_have_one_order(
@@ -275,8 +268,9 @@ class TestLate:
         self.catch_up(refreshed)
 
     @pytest.mark.full
-    @pytest.mark.parametrize("way", [in_batches, by_copy])
+    @pytest.mark.parametrize("way", [in_batches, one_by_one])
     def test_through_a_trigger_of_ones_own(self, refreshed: Database, way: Insert) -> None:
+        """By INSERT, since TimescaleDB 2.29.2 does not note what COPY adds through a trigger."""
         execute(
             refreshed,
             "CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS "

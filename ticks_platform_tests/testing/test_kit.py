@@ -1,0 +1,301 @@
+"""The kit finds what is wrong with a connector; it needs no test framework, and puts frames into a database."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from ticks_platform.connectors import Connector, Control, Event, Reaction, Rejected, Tick
+from ticks_platform.errors import TicksPlatformError
+from ticks_platform.feeds.coinbase.connector import Coinbase
+from ticks_platform.feeds.columns import Decoded
+from ticks_platform.feeds.history import HistoryAnswer, Page, Span
+from ticks_platform.feeds.kraken import Kraken
+from ticks_platform.feeds.kraken.connector import KrakenConversation
+from ticks_platform.feeds.kraken.history import KrakenHistory
+from ticks_platform.testing import (
+    ConnectorKit,
+    LiveServer,
+    PastServer,
+    StoredFrames,
+    Stream,
+    Trade,
+    damaged,
+    events,
+    fetch,
+    live,
+    store_frames,
+    trades,
+)
+from ticks_platform.timescale.database import Database
+from ticks_platform.timestamps import SECOND
+from ticks_platform_tests.feeds import test_kraken as kraken
+from ticks_platform_tests.support.ingestion import rows
+
+
+class Broken(Kraken):
+    """A connector with a fault that each of its subclasses has."""
+
+
+class Raises(Broken):
+    def decode(self, frame: bytes) -> list[Event]:
+        return [Tick("BTC/USD", 1, 1.0)] if json.loads(frame) else []
+
+
+class SaysNothing(Broken):
+    def decode(self, frame: bytes) -> list[Event]:
+        return [event for event in super().decode(frame) if not isinstance(event, Control | Rejected)]
+
+
+class WrongUnit(Broken):
+    def decode(self, frame: bytes) -> list[Event]:
+        return _changed(super().decode(frame), lambda tick: {"time": tick.time // 1000})
+
+
+class WrongSymbol(Broken):
+    def decode(self, frame: bytes) -> list[Event]:
+        return _changed(super().decode(frame), lambda tick: {"symbol": tick.symbol.replace("/", "")})
+
+
+class NotANumber(Broken):
+    def decode(self, frame: bytes) -> list[Event]:
+        return _changed(super().decode(frame), lambda tick: {"size": float("nan")} if not tick.malformed else {})
+
+
+class Counts(Broken):
+    """Its result depends on what came before."""
+
+    count = 0
+
+    def decode(self, frame: bytes) -> list[Event]:
+        self.count += 1
+        return _changed(super().decode(frame), lambda _: {"trade_id": str(self.count)})
+
+
+class OneId(Broken):
+    def decode(self, frame: bytes) -> list[Event]:
+        return _changed(super().decode(frame), lambda _: {"trade_id": "0"})
+
+
+class Together(Broken):
+    def decode_many(self, frames: Sequence[bytes]) -> Decoded | None:
+        found = [super(Together, self).decode(frame)[:1] for frame in reversed(frames)]
+        return Decoded([event for part in found for event in part], [1] * len(frames))
+
+
+class _Deaf(KrakenConversation):
+    def receive(self, frame: bytes) -> Reaction:
+        return super().receive(frame)._replace(notices=())
+
+
+class Deaf(Broken):
+    """It does not read confirmations."""
+
+    def converse(self) -> KrakenConversation:
+        return _Deaf()
+
+
+class _Lively(KrakenConversation):
+    def receive(self, frame: bytes) -> Reaction:
+        return super().receive(frame)._replace(has_data=True)
+
+
+class Lively(Broken):
+    """It takes heartbeats for data: that the provider sends nothing else would never be seen."""
+
+    def converse(self) -> KrakenConversation:
+        return _Lively()
+
+
+class _Skips(KrakenConversation):
+    def to_read(self, frames: Sequence[bytes]) -> Sequence[int]:
+        return ()
+
+
+class Skips(Broken):
+    """It does not read what may be no data."""
+
+    def converse(self) -> KrakenConversation:
+        return _Skips()
+
+
+class _Short(KrakenHistory):
+    """It leaves the last trade of a page out."""
+
+    def page(self, span: Span, cursor: str, answer: HistoryAnswer) -> Page:
+        return super().page(span._replace(end=span.end - 1_000_000), cursor, answer)
+
+
+class Short(Broken):
+    def history(self) -> KrakenHistory:
+        return _Short(url=self.url)
+
+
+class _Late(KrakenHistory):
+    def decode(self, header: Any, results: list[msgspec.Raw]) -> list[Event]:
+        return _changed(super().decode(header, results), lambda tick: {"time": tick.time + SECOND})
+
+
+class Late(Broken):
+    """Its history has other times than its WebSocket."""
+
+    def history(self) -> KrakenHistory:
+        return _Late(url=self.url)
+
+
+class _Trusting(KrakenHistory):
+    def page(self, span: Span, cursor: str, answer: HistoryAnswer) -> Page:
+        results = json.loads(answer.body)["result"]
+        return super().page(span, cursor, answer) if results else Page([], 0, None)
+
+
+class Trusting(Broken):
+    def history(self) -> KrakenHistory:
+        return _Trusting(url=self.url)
+
+
+class _Endless(KrakenHistory):
+    def page(self, span: Span, cursor: str, answer: HistoryAnswer) -> Page:
+        return super().page(span, cursor, answer)._replace(cursor=cursor)
+
+
+class Endless(Broken):
+    def history(self) -> KrakenHistory:
+        return _Endless(url=self.url)
+
+
+def _changed(events: list[Event], change: Any) -> list[Event]:
+    return [msgspec.structs.replace(event, **change(event)) if isinstance(event, Tick) else event for event in events]
+
+
+def kit(connector: type[Connector]) -> ConnectorKit:
+    return ConnectorKit(
+        connector,
+        ["BTC/USD", "ETH/EUR"],
+        kraken.frame,
+        kraken.answer,
+        recorded=[kraken.HEARTBEAT],
+        past=kraken.KIT.past,
+    )
+
+
+@pytest.mark.parametrize(
+    ("connector", "case", "told"),
+    [
+        (Raises, "damaged frames harm nothing", "decode raised"),
+        (SaysNothing, "damaged frames harm nothing", "no event of"),
+        (WrongUnit, "a trade is a tick", "0.001 times as much"),
+        (WrongSymbol, "a trade is a tick", "symbol_of says 'BTC/USD'"),
+        (NotANumber, "a trade is a tick", "only finite numbers"),
+        (Counts, "a trade is a tick", "other events the second time"),
+        (OneId, "a trade is a tick", "two trades have one trade_id"),
+        (Together, "frames mean the same together", "decode_many"),
+        (Skips, "frames mean the same together", "to_read leaves out"),
+        (Lively, "recorded frames are read", "has_data=True"),
+        (Deaf, "it recovers from a dropped connection", "the provider's confirmation of BTC/USD, ETH/EUR"),
+        (Short, "history has each trade once", r"\d+ trades of \d+|not the ticks"),
+        (Short, "campaign 1", "trades are missing"),
+        (Late, "history has each trade once", "not the ticks that the WebSocket has"),
+        (Late, "campaign 1", "one trade came as"),
+        (Trusting, "history stands any answer", "which is no HistoryError"),
+        (Endless, "history has each trade once", "the history does not end"),
+    ],
+)
+def test_a_fault_is_found(connector: type[Connector], case: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "TIMEOUT", 1.0)
+    monkeypatch.setattr("ticks_platform.testing.past._MOST_PAGES", 20)
+    (found,) = (each for each in kit(connector).cases(seeds=[1]) if each.name == case)
+    with pytest.raises(AssertionError, match=told):
+        found.run()
+
+
+@pytest.mark.parametrize("drops", [1, 3])
+def test_frames_that_a_server_did_not_send_are_waited_for_in_vain(drops: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "TIMEOUT", 0.3)
+    frames = [kraken.frame(trade) for trade in trades(["BTC/USD"], 5, begin=SECOND)]
+    with LiveServer(kraken.answer) as server, Stream(Kraken(url=server.url, api_key=None), ["BTC/USD"]) as stream:
+        stream.wait_for_subscription()
+        server.send(*frames[drops:])
+        with pytest.raises(AssertionError, match=f"{drops} of 5 frames"):
+            stream.wait_for(frames)
+        assert stream.received[-1] == frames[-1]
+        assert (server.accepted, server.refused) == (1, 0)
+
+
+def test_a_server_refuses_and_asks_for_a_pause() -> None:
+    with LiveServer(kraken.answer) as server:
+        server.refuse(2, status=503, retry_after=0.2)
+        with Stream(Kraken(url=server.url, api_key=None), ["BTC/USD"]) as stream:
+            assert stream.wait_for_subscription() == 3
+    assert server.refused == 2
+    assert sum("HTTP 503" in change.detail for change in stream.changes) == 2
+
+
+def test_a_span_is_asked_for_again_as_a_repair_does() -> None:
+    made = trades(["BTC/USD"], 5, begin=1_700_000_000 * SECOND)
+    server = kit(Kraken).past_server
+    wanted = Span("BTC/USD", "BTC/USD", made[0].time, made[-1].time + 1)
+    with PastServer(lambda _: (200, b"{}"), [(429, b"{}")] * 9) as refusing:
+        with pytest.raises(TicksPlatformError, match="429"):
+            fetch(Kraken(url=refusing.url, api_key=None).history(), wanted)
+        assert len(refusing.asked) == 4
+    with server([*made], [(500, b"")] * 3) as recovering:
+        assert len(fetch(Kraken(url=recovering.url, api_key=None).history(), wanted)) == 5
+
+
+def test_damage_is_various_and_the_same_each_time() -> None:
+    found = list(damaged(kraken.PUBLISHED))
+    assert len(set(found)) > 150
+    assert found == list(damaged(kraken.PUBLISHED))
+    assert kraken.PUBLISHED not in found
+
+
+def test_trades_are_the_same_each_time_and_have_no_gap_in_their_numbers() -> None:
+    made = trades(["A", "B"], 50, begin=SECOND)
+    assert made == trades(["A", "B"], 50, begin=SECOND)
+    assert made != trades(["A", "B"], 50, begin=SECOND, seed=2)
+    assert [trade.number for trade in made if trade.symbol == "B"] == list(range(1, 51))
+    assert made == sorted(made, key=lambda trade: trade.time)
+    assert len({trade.time for trade in made}) < len(made), "some at one time"
+    assert Trade("A", 1, 1_500 * 10**6, 1.0, 1.0)[2:] == (1_500_000_000, 1.0, 1.0)
+    late = Trade("A", 1, 1_790_000_000_123 * 10**6, 1.0, 1.0)
+    assert (late.seconds, late.milliseconds) == (1_790_000_000.123, 1_790_000_000_123)
+
+
+@pytest.mark.full
+def test_it_needs_no_test_framework() -> None:
+    """A user may have another one, and the wheel does not bring pytest along."""
+    code = (
+        "import sys, ticks_platform.testing; "
+        "print([name for name in ('pytest', 'unittest', 'hypothesis', 'dagster') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_recorded_frames_are_stored_in_one_call(database: Database) -> None:
+    made = trades(["BTC/USD"], 30, begin=1_790_000_000 * SECOND)
+    frames = [kraken.frame(trade) for trade in made]
+    arrivals = [trade.time + SECOND for trade in made]
+    given = [*zip(frames, arrivals, strict=True), (kraken.HEARTBEAT, arrivals[-1]), (b"not json", arrivals[-1])]
+    found = store_frames([*given, *given[:4]], Kraken, symbols=["xbt-usd"], database=database.url(), feed="recorded")
+    assert found == StoredFrames(frames=36, loaded=30, replaced=0, duplicate=4, rejected=1, control=1)
+    stored = rows(
+        database, "SELECT trade_id, price, size FROM stocks_real_time WHERE feed = 'recorded' ORDER BY tick_id"
+    )
+    assert stored == [(str(trade.number), trade.price, trade.size) for trade in made]
+    again = store_frames(given, "coinbase", symbols=["BTC-USD"], database=database, feed="other")
+    assert again._replace(rejected=0, control=0) == StoredFrames(32, 0, 0, 0, 0, 0), "another provider's frames"
+    assert events(Coinbase(url=None, api_key=None), [kraken.HEARTBEAT]) != []
+
+
+def test_frames_of_symbols_that_are_not_asked_for_are_rejected(database: Database) -> None:
+    frames = [kraken.frame(trade) for trade in trades(["ETH/USD"], 3, begin=1_790_000_000 * SECOND)]
+    given = [(frame, 1_790_000_100 * SECOND) for frame in frames]
+    assert store_frames(given, Kraken, symbols=["BTC/USD"], database=database).rejected == 3
