@@ -9,7 +9,7 @@ PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --progress-
 # Every run of Dagster is a process of its own, and would compile our modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: dev test test-full tape soak lint bench conformance docs pin-images clean setup
+.PHONY: dev test test-full tape soak lint bench bench-peers conformance docs pin-images clean setup
 .DEFAULT_GOAL := dev
 
 # `make dev PORT=3100` where something else has the port.
@@ -49,6 +49,10 @@ lint: setup
 bench: setup
 	$(VENV)/bin/python -m benchmarks
 
+# Socket to rows and latency, and peers beside them: Pathway and cryptofeed, which are installed first. A C compiler is needed.
+bench-peers: $(VENV)/.peers
+	$(VENV)/bin/python -m benchmarks limit ours pathway cryptofeed latency --rows $(or $(ROWS),2000000) --repeats $(or $(REPEATS),5)
+
 # Our connectors and the providers' own clients under the same faults, side by side: conformance/README.md.
 conformance: setup
 	$(VENV)/bin/python -m conformance
@@ -61,6 +65,10 @@ docs: $(VENV)/.docs
 # The images of compose.yaml by their digests of now, in .env.
 pin-images:
 	sh deploy/pin-images.sh
+
+$(VENV)/.peers: $(READY) benchmarks/peers.txt
+	$(VENV)/bin/python -m pip install --quiet --requirement benchmarks/peers.txt
+	@touch $@
 
 $(VENV)/.docs: $(READY)
 	@$(STEP) 'packages of the documentation' $(PIP) --editable '.[docs]'

@@ -13,7 +13,7 @@ from benchmarks.report import Report
 from benchmarks.workbench import open_workbench
 
 _NAMES = (*throughput.PARTS, "latency", "memory", "symbols", "profile", "reading")
-_ON_REQUEST = ("endurance",)
+_ON_REQUEST = (*throughput.PEERS, "endurance")
 
 
 def main() -> int:
@@ -24,7 +24,9 @@ def main() -> int:
         f"on request: {', '.join(_ON_REQUEST)}.",
     )
     parser.add_argument("names", nargs="*", metavar="name", help="benchmark to run")
-    parser.add_argument("--rows", type=int, help="ticks per run (default: 501,000; memory: 5,000,000)")
+    parser.add_argument(
+        "--rows", type=int, help="ticks per run (default: 2,000,000; symbols: 501,000; memory: 5,000,000)"
+    )
     parser.add_argument("--repeats", type=int, default=3, help="runs of each; the median is reported (default: 3)")
     parser.add_argument("--minutes", type=int, default=60, help="duration of endurance (default: 60)")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything, once, to see that it works")
@@ -35,19 +37,21 @@ def main() -> int:
     logging.basicConfig(level=logging.ERROR)
     names = given.names or _NAMES
     repeats = 1 if given.quick else given.repeats
-    rows = given.rows or (60_000 if given.quick else 501_000)
+    rows = given.rows or (60_000 if given.quick else 2_000_000)
     backlog = given.rows or (500_000 if given.quick else 5_000_000)
     with open_workbench() as workbench:
         print(f"Server: {workbench.description}; {os.cpu_count()} cores; Python {sys.version.split()[0]}")
         report = Report(workbench.description)
-        parts = [name for name in throughput.PARTS if name in names]
+        parts = [name for name in (*throughput.PARTS, *throughput.PEERS) if name in names]
         runs: dict[str, Callable[[], None]] = {
-            "latency": lambda: latency.run(workbench, report, seconds=3 if given.quick else 10, repeats=repeats),
+            "latency": lambda: latency.run(
+                workbench, report, seconds=3 if given.quick else 10, repeats=repeats, tutorial="tutorial" in names
+            ),
             "memory": lambda: memory.run(workbench, report, rows=backlog),
-            "symbols": lambda: symbols.run(workbench, report, rows=rows, repeats=repeats),
+            "symbols": lambda: symbols.run(workbench, report, rows=given.rows or min(rows, 501_000), repeats=repeats),
             "endurance": lambda: endurance.run(workbench, report, minutes=given.minutes),
             "reading": lambda: reading.run(workbench, report, rows=backlog, repeats=repeats),
-            "profile": lambda: stages.run(report, rows=min(rows, 150_000), repeats=repeats),
+            "profile": lambda: stages.run(report, rows=min(rows, 300_000), repeats=repeats),
         }
         if parts:
             throughput.run(workbench, report, rows=rows, repeats=repeats, parts=parts)

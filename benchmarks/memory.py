@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 
-from benchmarks.frames import SPAN_MILLISECONDS, Tape
+from benchmarks.frames import EVENTS_PER_MILLISECOND, Tape
 from benchmarks.ingesting import Task, fill_journal
 from benchmarks.report import Report, table
 from benchmarks.throughput import SYMBOLS, load
@@ -27,7 +27,10 @@ def run(workbench: Workbench, report: Report, *, rows: int) -> None:
             total = pieces * tape.events
             # Like a feed's: each trade is unique, and times never decrease.
             tapes = (
-                tape._replace(first=number * tape.events, until=tape.until - (pieces - 1 - number) * SPAN_MILLISECONDS)
+                tape._replace(
+                    first=number * tape.events,
+                    until=tape.until - (pieces - 1 - number) * tape.events // EVENTS_PER_MILLISECOND,
+                )
                 for number in range(pieces)
             )
             workbench.empty()

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from websockets.asyncio.server import ServerConnection, serve
 
 from benchmarks.children import Child, child
-from benchmarks.frames import Tape
+from benchmarks.frames import Tape, stamped
 from ticks_standin.server.framing import frame
 
 _UNREAD_LIMIT = 1 << 20
@@ -84,7 +84,7 @@ async def _serve(pipe: Connection, tape: Tape | None) -> None:
 async def _send(client: ServerConnection, chunks: list[bytes]) -> None:
     transport = client.transport
     for chunk in chunks:
-        transport.write(chunk)
+        transport.write(stamped(chunk, time.time_ns() // 1_000_000))
         while transport.get_write_buffer_size() > _UNREAD_LIMIT:
             await asyncio.sleep(0.001)
 
@@ -93,7 +93,7 @@ def _chunks(tape: Tape) -> list[bytes]:
     chunks: list[bytes] = []
     parts: list[bytes] = []
     size = 0
-    for data in tape.frames():
+    for data in tape.unstamped():
         parts.append(frame(data))
         size += len(data)
         if size >= _CHUNK:

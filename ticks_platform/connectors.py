@@ -3,6 +3,7 @@
 from ticks_platform.feeds.columns import Decoded, TickColumns, decode_lines, floats, texts
 from ticks_platform.feeds.connector import Connector, Conversation, Endpoint, HandshakeAnswer, NoOptions, Reaction
 from ticks_platform.feeds.events import (
+    ARRIVAL,
     Acknowledged,
     Authenticated,
     Bar,
@@ -44,6 +45,7 @@ from ticks_platform.feeds.history import (
 )
 
 __all__ = [
+    "ARRIVAL",
     "Acknowledged",
     "Authenticated",
     "Bar",

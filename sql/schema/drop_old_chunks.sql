@@ -116,6 +116,9 @@ BEGIN
         END LOOP;
     END IF;
 
+    IF hypertable = 'stocks_real_time' THEN
+        DELETE FROM ticks_platform.sealed_chunk WHERE ends_at <= cutoff;
+    END IF;
     PERFORM drop_chunks(hypertable::regclass, older_than => cutoff);
     PERFORM pg_catalog.set_config('search_path', callers_path, true);
 END

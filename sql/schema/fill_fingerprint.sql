@@ -30,6 +30,7 @@ BEGIN
     VALUES (of_feed, of_hour, found.rows, found.fingerprint, clock_timestamp())
     ON CONFLICT (feed, hour) DO UPDATE
     SET rows = excluded.rows, fingerprint = excluded.fingerprint, proven_at = excluded.proven_at;
+    DELETE FROM ticks_platform.wrong_hour WHERE feed = of_feed AND hour = of_hour;
     RETURN true;
 END
 $$;

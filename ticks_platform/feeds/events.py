@@ -7,6 +7,10 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+ARRIVAL = -(2**63)
+"""The `time` of a tick, a quote or a halt to which the provider gives none: it gets its frame's arrival, by the right
+time as far as that is known. Only `Connector.decode` may use it: what a history tells arrives at another time."""
+
 
 class Frame(NamedTuple):
     """One WebSocket message as received, bytes untouched."""
@@ -30,7 +34,7 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
 
     symbol: str
     time: int
-    """Event time as stamped by the provider, in nanoseconds since the Unix epoch."""
+    """Event time as stamped by the provider, in nanoseconds since the Unix epoch; ARRIVAL if it stamps none."""
     price: float
     day_volume: float | None = None
     """Cumulative volume of the trading day, as the provider counts it; not the size of this trade."""
@@ -108,7 +112,7 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
 
     symbol: str
     time: int
-    """Event time as stamped by the provider, in nanoseconds since the Unix epoch."""
+    """As of a tick."""
     bid: float | None = None
     bid_size: float | None = None
     ask: float | None = None
@@ -147,6 +151,13 @@ class Control(msgspec.Struct, frozen=True, gc=False):
     """An event without market data, such as a heartbeat or a subscription status."""
 
     kind: str
+
+
+def arrived(event: Event, received_at: int) -> Event:
+    """The event, at its frame's arrival if it has no time of its own."""
+    if isinstance(event, Tick | Quote | TradingHalt) and event.time == ARRIVAL:
+        return msgspec.structs.replace(event, time=received_at)
+    return event
 
 
 Event = Tick | Quote | Bar | OfficialPrice | Correction | TradingHalt | Rejected | Control

@@ -15,7 +15,7 @@ import msgspec
 
 from ticks_platform.errors import ActionRequiredError, TicksPlatformError
 from ticks_platform.feeds.decoding import UNDECODABLE
-from ticks_platform.feeds.events import Event, Rejected
+from ticks_platform.feeds.events import ARRIVAL, Event, Rejected
 from ticks_platform.retry_after import retry_after as headers_retry_after
 
 Kind = Literal["trades", "bars"]
@@ -189,7 +189,13 @@ def decode(history: History, frame: bytes) -> list[Event]:
         header, results = _decode_header(first), _decode_results(rest)
     except UNDECODABLE as error:
         return [Rejected(f"malformed history frame: {error}", frame)]
-    return history.decode(header, results)
+    return [_with_time(event, frame) for event in history.decode(header, results)]
+
+
+def _with_time(event: Event, frame: bytes) -> Event:
+    if getattr(event, "time", 0) == ARRIVAL:
+        return Rejected("an event of the past needs a time of its own", frame)
+    return event
 
 
 def base_url(url: str, api: str, *domains: str) -> str:

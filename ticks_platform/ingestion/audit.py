@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import psycopg2.errors
+
 from ticks_platform.ingestion.journal.file import JournalError
 from ticks_platform.ingestion.journal.journal_pair import journal_pair
 from ticks_platform.ingestion.journal.journal_view import JournalView, journal_view
@@ -22,6 +24,10 @@ _ATTEMPTS = 20
 
 BUDGET = 20_000_000
 """Ticks that are read at a time to prove hours that are due, beside those of the last two hours: some ten seconds."""
+
+
+_DEADLOCKS = 3
+"""How often hours are compared until no other check is in the way."""
 
 
 class Account(NamedTuple):
@@ -192,23 +198,43 @@ def hours(
     oldest: bool = False,
     fresh: timedelta = timedelta(0),
     budget: int = BUDGET,
+    patience: bool = False,
 ) -> Hours:
     """Compare hours with the tables: rows by number, ticks also by their fingerprint, which proves them.
 
-    It compares the hours that changed within the last two hours and were not proven within `fresh`, and those that are
-    over and not proven as they are now: of these as many as have `budget` rows. Or those whose proof is the `oldest`:
-    as many, or a thirtieth of all. Or `everything` in the tables, in one scan, by number alone.
-    A difference is checked a second time: the query does not see a chunk that is created after it was planned.
+    It reads the ticks that are new, the hours that are over and not proven as they are now, and those that were read
+    longer ago than `fresh`, the oldest first: of both as many as have `budget` rows. Or those whose proof is the
+    `oldest`: as many, or a thirtieth of all. Or `everything` in the tables, except sealed chunks. With `patience`, an
+    hour that was wrong is read again only when its time has come.
+    A difference is checked a second time, by the whole hour: the query does not see a chunk that is created after it
+    was planned, and parts of the hour may be known from before.
     """
     query = sql_files.read("queries/checks/hours_are_complete.sql")
-    for _ in range(2):
-        cursor.execute(query, {"everything": everything, "oldest": oldest, "fresh": fresh, "budget": budget})
-        row = cursor.fetchone()
-        assert row is not None
-        found = Hours(*row)
+    parameters = {"everything": everything, "oldest": oldest, "fresh": fresh, "budget": budget, "patience": patience}
+    again: Sequence[datetime] = []
+    for is_final in (False, True):
+        row = _compared(cursor, query, {**parameters, "again": list(again), "is_final": is_final})
+        *numbers, wrong_hours = row
+        found = Hours(*numbers)
         if not found.differing:
             break
+        again = [] if everything else wrong_hours
     return found
+
+
+def _compared(cursor: Cursor, query: str, parameters: dict[str, Any]) -> tuple[Any, ...]:
+    for remaining in reversed(range(_DEADLOCKS)):
+        try:
+            cursor.execute(query, parameters)
+        except psycopg2.errors.DeadlockDetected:
+            # Somebody else proves the same hours.
+            if not remaining:
+                raise
+        else:
+            break
+    row: tuple[Any, ...] | None = cursor.fetchone()
+    assert row is not None
+    return row
 
 
 class Proof(NamedTuple):

@@ -25,6 +25,7 @@ from ticks_platform.feeds.events import (
     Rejected,
     Tick,
     TradingHalt,
+    arrived,
 )
 from ticks_platform.feeds.events import Refused as RefusedNotice
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings, StandInSettings
@@ -246,8 +247,9 @@ class FeedSource:
         for event in events:
             if isinstance(event, TradingHalt):
                 self._silence.record_halt(event.symbol, event.kind, (frame.received_at - frame.stepped) / 1e9)
+        received_at = frame.received_at + frame.correction
         for place, event in enumerate(events):
-            for change in self._changes(event, FrameKey(self._frames, place)):
+            for change in self._changes(arrived(event, received_at), FrameKey(self._frames, place)):
                 deliver(change)
 
     def _changes(self, event: Event, key: FrameKey) -> list[Change]:

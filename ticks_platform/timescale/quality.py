@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg2 import sql
+from psycopg2.extensions import AsIs
 
 from ticks_platform.timescale import sql_files
-from ticks_platform.timescale.candles.candles import Candle
+from ticks_platform.timescale.candles import judged as judged_candles
+from ticks_platform.timescale.candles.candles import ONE_MINUTE, Candle
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -24,9 +26,43 @@ class Finding(NamedTuple):
 
 
 def find(cursor: Cursor, file: str, table: str, parameters: Mapping[str, Any]) -> Finding:
-    """What a query under sql/ finds; `{candle}` in it stands for the table."""
-    cursor.execute(sql_files.compose(file, candle=sql.Identifier(table)), parameters)
+    """What a query under sql/ finds.
+
+    `{candle}` in it stands for the table, `{materialized}` for what is stored of it.
+    """
+    query = sql_files.compose(file, candle=sql.Identifier(table), materialized=materialized(cursor, table))
+    cursor.execute(query, parameters)
     return Finding(*(cursor.fetchone() or (0, 0, [])))
+
+
+def find_new(cursor: Cursor, file: str, table: str, parameters: Mapping[str, Any], *, window: timedelta) -> Finding:
+    """As `find`, of candles of a minute; hours that were found right before, and are the same, are counted only."""
+    known = judged_candles.find(cursor, file, window=window)
+    cursor.execute("SELECT now() + INTERVAL '1 year'")
+    (end,) = cursor.fetchone() or (known.since,)
+    part = judged_candles.part(materialized(cursor, table), known.left([(known.since, end)]))
+    cursor.execute(sql_files.compose(file, candle=part, materialized=part), parameters)
+    found = Finding(*(cursor.fetchone() or (0, 0, [])))
+    if not found.offending:
+        judged_candles.note(cursor, known)
+    return found._replace(judged=found.judged + known.known)
+
+
+def materialized(cursor: Cursor, table: str) -> sql.Composable:
+    """The table that holds what is materialized of a candle; the table or candle itself where nothing is.
+
+    Reading a candle as such makes those that are not materialized of their ticks, each time.
+    """
+    cursor.execute(sql_files.read("queries/candles/materialized.sql"), {"candle": table})
+    name, until = cursor.fetchone() or (None, None)
+    return sql.Identifier(table) if until is None else sql.SQL(name)
+
+
+def impossible_prices(cursor: Cursor, *, window: timedelta) -> tuple[int, int]:
+    """How many ticks of the last `window` may form a price, and how many have an impossible one; reads the new ones."""
+    cursor.execute(sql_files.read("queries/checks/new_prices.sql"), {"window": window})
+    judged, offending = cursor.fetchone() or (0, 0)
+    return judged, offending
 
 
 class Jumps(NamedTuple):
@@ -45,7 +81,8 @@ def jumps(cursor: Cursor, *, judged: timedelta, window: timedelta, enough: int, 
 
     `limit` is a robust z-score.
     """
-    parameters = {"judged": judged, "window": window, "enough": enough, "limit": limit}
+    candle = AsIs(materialized(cursor, ONE_MINUTE.name).as_string(cursor))
+    parameters = {"judged": judged, "window": window, "enough": enough, "limit": limit, "candle": candle}
     cursor.execute(sql_files.read("queries/checks/prices_do_not_jump.sql"), parameters)
     return Jumps(*(cursor.fetchone() or (0, 0, [])))
 
@@ -142,6 +179,7 @@ def completeness(cursor: Cursor, feeds: Collection[str], sessions: Sequence[Sess
     cursor.execute(
         sql_files.read("queries/checks/session_is_complete.sql"),
         {
+            "candle": AsIs(materialized(cursor, ONE_MINUTE.name).as_string(cursor)),
             "feeds": list(feeds),
             "symbols": [session.symbol for session in sessions],
             "judged": [session.judged for session in sessions],

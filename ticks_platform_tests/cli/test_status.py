@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,9 @@ from ticks_platform.paths import dev_lock_path
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.cli.conftest import Ticks
+
+FRESH = -3600
+"""Seconds since a heartbeat that stays fresh however slow the machine is."""
 
 
 def test_status_before_there_are_tables(ticks: Ticks, demo: Path, empty_database: Database) -> None:
@@ -55,6 +59,35 @@ def test_status_of_a_feed_that_nobody_ingests(ticks: Ticks, demo: Path, database
     (feed,) = json.loads(done.stdout)["feeds"]
     assert (feed["feed"], feed["enabled"], feed["ingesting"], feed["is_well"]) == ("stand_in", True, False, False)
     assert "stand_in: not started yet" in ticks("status", cwd=demo).stdout
+
+
+@pytest.mark.parametrize(
+    ("age", "released", "state", "words"),
+    [
+        (FRESH, False, "streaming", "streaming (run a-run)"),
+        (
+            8,
+            False,
+            "streaming",
+            "no sign of its run: run a-run was last heard of N s ago; `ticks dev` starts another one",
+        ),
+        (FRESH, True, "streaming", "not ingested: run a-run has ended"),
+        (FRESH, False, "backing off", "backing off: no route"),
+    ],
+)
+def test_status_of_a_run_is_what_the_live_page_says(
+    ticks: Ticks, demo: Path, database: Database, age: int, released: bool, state: str, words: str
+) -> None:
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed (feed, provider, synthetic) VALUES ('stand_in', 'twelve_data', true);"
+            "INSERT INTO ticks_platform.feed_lease (feed, epoch, owner, taken_at, heartbeat_at, released_at) VALUES "
+            "('stand_in', 1, 'a-run', now(), now() - make_interval(secs => %s), CASE WHEN %s THEN now() END);"
+            "INSERT INTO ticks_platform.feed_session VALUES ('stand_in', 1, 0, now(), %s, 'no route')",
+            (age, released, state),
+        )
+    said = ticks("status", cwd=demo).stdout
+    assert words in re.sub(r"\d+ s ago", "N s ago", said)
 
 
 def test_a_command_outside_of_a_project_says_so(ticks: Ticks, tmp_path: Path, database: Database) -> None:

@@ -26,9 +26,9 @@ NOON = int(time.time()) // DAY * DAY - DAY // 2
 """Noon of yesterday, UTC: the hours around it are in the past, and in the chunk of one day."""
 
 
-def compare(database: Database, *, everything: bool = False) -> Hours:
+def compare(database: Database, *, everything: bool = False, fresh: timedelta = timedelta(0)) -> Hours:
     with database.autocommit() as cursor:
-        return audit.hours(cursor, everything=everything)
+        return audit.hours(cursor, everything=everything, fresh=fresh)
 
 
 def utc(seconds: int) -> str:
@@ -158,9 +158,10 @@ def test_an_old_chunk_that_is_dropped_by_hand_is_found_without_reading_ticks(loa
     """By the check of every five minutes, though nothing was loaded for hours."""
     execute(loaded, "UPDATE ticks_platform.feed_hour SET changed_at = now() - INTERVAL '30 days'")
     assert compare(loaded).compared == 6  # they were not proven yet
-    assert compare(loaded) == Hours(0, 0, 0, 0, [], [])
+    fresh = timedelta(minutes=6)
+    assert compare(loaded, fresh=fresh) == Hours(0, 0, 0, 0, [], [])
     execute(loaded, f"SELECT drop_chunks('stocks_real_time', to_timestamp({NOON - DAY // 2}))")
-    found = compare(loaded)
+    found = compare(loaded, fresh=fresh)
     assert (found.compared, found.stored, found.differing) == (3, 0, 3)
     begin, end = utc(NOON - DAY - 3600), utc(NOON - DAY + 7200)
     assert found.missing == [
@@ -277,11 +278,13 @@ def test_only_a_part_is_declared(loaded: Database) -> None:
         gone.find(cursor, "company")
 
 
-def test_old_hours_that_are_proven_are_compared_by_the_full_check_only(loaded: Database) -> None:
+def test_old_hours_that_are_proven_are_read_again_in_turn(loaded: Database) -> None:
     assert compare(loaded).compared == 6
     execute(loaded, "UPDATE ticks_platform.feed_hour SET changed_at = now() - INTERVAL '3 hours'")
     execute(loaded, f"DELETE FROM stocks_real_time WHERE time = to_timestamp({NOON})")
-    assert compare(loaded) == Hours(0, 0, 0, 0, [], [])
+    assert compare(loaded, fresh=timedelta(minutes=6)) == Hours(0, 0, 0, 0, [], [])
+    execute(loaded, "UPDATE ticks_platform.proven_hour SET proven_at = proven_at - INTERVAL '6 minutes'")
+    assert compare(loaded, fresh=timedelta(minutes=6)).differing == 1
     assert compare(loaded, everything=True).differing == 1
 
 

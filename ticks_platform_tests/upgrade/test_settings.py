@@ -47,8 +47,8 @@ def test_feeds_are_read_as_before(folder: Path, which: str, monkeypatch: pytest.
     # As JSON, in which a tuple is a list.
     now = json.loads(json.dumps(describe_feeds(load_settings(file))))
     changed = lost(json.loads(file.with_suffix(".json").read_text(encoding="utf-8")), now)
-    # Where feeds.yaml does not say it, the provider does since 0.2.0. A listing is in the name of its ticks, and Polygon's
-    # prefix of a pair is not. Coinbase's gaps are repaired.
+    # Where feeds.yaml does not say it, the provider does since 0.2.0. A listing is in the name of its ticks, and the
+    # prefix of a pair of Polygon's is not. Coinbase's gaps are repaired.
     meant = (
         "/bar_tolerance was 0.01 and is None",
         "/as ticks call them/RY is gone",

@@ -13,7 +13,8 @@ from ticks_platform import definitions
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.ingestion import audit
 from ticks_platform.ingestion.reload import reload_rejected
-from ticks_platform.timescale import sql_files
+from ticks_platform.timescale import seals, sql_files
+from ticks_platform.timescale.candles import reconciliation
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.ingestion import unbalanced
 from ticks_platform_tests.support.platform_database import PlatformDatabase
@@ -190,6 +191,19 @@ def test_hours_get_a_fingerprint_of_what_is_stored(upgraded: Upgraded, continued
         assert audit.hours(cursor).differing == 0
         proof = audit.proof(cursor)
     assert proof.proven == proof.hours > 10
+
+
+def test_old_candles_are_proven_and_old_chunks_sealed(upgraded: Upgraded, continued: Continued) -> None:
+    assert continued.left == 0
+    with upgraded.database.autocommit() as cursor:
+        assert reconciliation.reconcile(cursor).left.differing == 0
+        proven = reconciliation.reconcile(cursor)
+        assert proven.found.candles > 40
+        assert proven.found.differing == 0
+        unsealed = seals.check(cursor)
+        assert audit.hours(cursor, everything=True).differing == 0
+        audit.fill_fingerprints(cursor)
+        assert seals.stamp(cursor, unsealed) == len(unsealed.chunks)
 
 
 def test_what_waited_becomes_what_the_old_code_would_have_made_of_it(upgraded: Upgraded, continued: Continued) -> None:

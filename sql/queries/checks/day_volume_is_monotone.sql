@@ -16,7 +16,7 @@ WITH stepped AS (
             day_volume_low < lag(day_volume) OVER (PARTITION BY symbol, time_bucket(INTERVAL '1 day', bucket) ORDER BY bucket),
             false
         ) OR day_volume < day_volume_high AS falls
-    FROM one_minute_candle
+    FROM {materialized}
     WHERE bucket >= time_bucket(INTERVAL '1 day', now() - %(window)s) AND day_volume_high IS NOT NULL
 ),
 judged AS MATERIALIZED (

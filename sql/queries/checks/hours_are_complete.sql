@@ -1,16 +1,20 @@
 -- Feeds and hours whose number of ticks in the table is not the number that was loaded, less those that retention dropped or that somebody
--- declared gone: of all hours when everything is asked for, otherwise of those that changed in the last two hours (48 at most, the newest
--- changes), and of all that have no chunk, which costs a look at the catalog and not at the ticks. When a chunk was created says nothing: a
+-- declared gone; where the fingerprint of an hour's ticks is known, also those whose ticks are others. Ticks are read once, when they are
+-- new: of an hour that is not over, what has come since the last time; proven_slice has what the rest had then. Once it is over
+-- and has what was loaded, the hour is proven, which proven_hour notes. It is read as a whole when something of it changes, and when its
+-- turn comes: of what was read longer ago than `fresh`, the oldest first, as many as `budget` rows allow, except hours of sealed chunks. A part
+-- that has more has its turn all the more rarely, every four minutes being one, where there is `patience`.
+-- Hours in `again` are read as a whole. With `oldest`, those are read whose proof is the oldest, also of sealed chunks: as many as `budget`
+-- rows, or a thirtieth of all. With `everything`, all chunks that are not sealed. An hour that was wrong is told from wrong_hour, and
+-- read again at its `retry_at`, or by whoever does not have `patience`.
+-- All hours that have no chunk are found, which costs a look at the catalog and not at the ticks. When a chunk was created says nothing: a
 -- restore creates it again.
--- Where the fingerprint of an hour's ticks is known, that is compared too, except when everything is asked for. Such an hour is then proven, which is
--- noted in proven_hour. Hours that are over and are not proven as they are now are compared as well, as many as `budget` rows allow; an
--- hour that was proven within `fresh` is not, unless it is over and has changed. With `oldest`, those are compared whose
--- proof is the oldest: as many as `budget` rows, or a thirtieth of all.
+-- Of other tables: hours that changed in the last two hours (48 at most, the newest changes), or everything.
 -- TimescaleDB's own retention policy notes nothing: what is older than such a policy keeps may be gone.
 -- Official prices, corrections and trading halts have no chunks and are all kept. A later official price
 -- replaces the earlier one, with another time, so they are counted by feed, as of its newest hour. Rows by hand, of the feed `manual`, were counted by
 -- nobody: their number is told, and not judged. One row: how many feeds' hours were compared, with how many rows, how many rows by hand
--- were there, how many hours differ, some of those, and what is missing by table: rows, hours, begin and end.
+-- were there, how many hours differ, some of those, what is missing by table (rows, hours, begin and end), and which hours of ticks differ.
 WITH present AS MATERIALIZED (
     SELECT hypertable_name::text AS destination, range_agg(tstzrange(range_start, range_end)) AS ranges
     FROM timescaledb_information.chunks
@@ -26,40 +30,117 @@ retention AS MATERIALIZED (
     WHERE proc_name = 'policy_retention' AND config ? 'drop_after' AND hypertable_name IN ('stocks_real_time', 'stock_quotes', 'stock_aggregates')
     GROUP BY hypertable_name
 ),
+sealed AS MATERIALIZED (
+    SELECT coalesce(range_agg(tstzrange(begins_at, ends_at)), '{}') AS ranges FROM ticks_platform.sealed_chunk
+),
+waiting AS MATERIALIZED (
+    -- Not for longer than a day, should the clock have been ahead.
+    SELECT *
+    FROM ticks_platform.wrong_hour
+    WHERE %(patience)s AND retry_at > now() AND retry_at <= now() + INTERVAL '1 day' AND hour <> ALL (%(again)s::timestamptz[])
+),
 -- Hours of ticks, of all feeds.
 hours AS MATERIALIZED (
     SELECT
         hour,
-        max(changed_at) AS changed_at,
         sum(loaded - gone) AS rows,
-        hour < now() - INTERVAL '1 hour' AND ticks_platform.fingerprint_version() IS NOT NULL AND bool_or(
+        -- Two minutes later, for ticks that are a little late.
+        hour < now() - INTERVAL '62 minutes' AS is_over,
+        bool_or(
             loaded > gone AND (proven.rows IS DISTINCT FROM loaded - gone OR proven.fingerprint IS DISTINCT FROM counted.fingerprint)
         ) AS is_due,
-        min(coalesce(proven_at, '-infinity')) AS proven_at
+        min(coalesce(proven_at, '-infinity')) FILTER (WHERE loaded > gone) AS proven_at,
+        max(changed_at) AS changed_at
     FROM ticks_platform.feed_hour AS counted
     LEFT JOIN ticks_platform.proven_hour AS proven USING (feed, hour)
-    WHERE NOT %(everything)s AND destination = 'stocks_real_time' AND feed <> 'manual' AND isfinite(hour)
+    WHERE destination = 'stocks_real_time' AND feed <> 'manual' AND isfinite(hour)
     GROUP BY hour
 ),
-in_order AS (
-    SELECT
-        hour,
-        changed_at > now() - INTERVAL '2 hours' AS is_recent,
-        row_number() OVER newest AS place,
-        sum(rows) OVER newest - rows AS rows_before
-    FROM hours
-    WHERE NOT %(oldest)s AND (is_due OR changed_at > now() - INTERVAL '2 hours' AND proven_at <= now() - %(fresh)s)
-    WINDOW newest AS (ORDER BY changed_at > now() - INTERVAL '2 hours' DESC, changed_at DESC, hour DESC)
+known AS MATERIALIZED (
+    SELECT time_bucket(INTERVAL '1 hour', begins_at) AS hour, begins_at, ends_at, min(read_at) AS read_at, sum(rows) AS rows
+    FROM ticks_platform.proven_slice
+    WHERE NOT %(everything)s AND NOT %(oldest)s
+    GROUP BY begins_at, ends_at
 ),
-by_age AS (
-    SELECT hour, sum(rows) OVER (ORDER BY proven_at, hour) - rows AS rows_before
-    FROM hours
-    WHERE %(oldest)s AND rows > 0 AND hour < now() - INTERVAL '1 hour'
+-- What is read of ticks: parts of hours. The last minute of what has come is read and not kept, since its ticks are still coming.
+unread AS MATERIALIZED (
+    SELECT hour, lower(part) AS begins_at, upper(part) AS ends_at, changed_at,
+        ceil(rows * extract(epoch FROM upper(part) - lower(part)) / 3600) AS rows
+    FROM (
+        SELECT hours.*, unnest(
+            tstzmultirange(tstzrange(hour, hour + INTERVAL '1 hour'))
+            - coalesce((SELECT range_agg(tstzrange(begins_at, ends_at)) FROM known WHERE known.hour = hours.hour), '{}')
+        ) AS part
+        FROM hours
+        WHERE NOT %(everything)s AND NOT %(oldest)s AND hour <> ALL (%(again)s::timestamptz[])
+            AND (
+                NOT is_over OR is_due AND ticks_platform.fingerprint_version() IS NOT NULL
+                OR (is_due OR rows = 0) AND changed_at > now() - INTERVAL '2 hours'
+            )
+    ) AS parts
+),
+in_turn AS (
+    SELECT known.hour, begins_at, ends_at, read_at, known.rows
+    FROM known
+    UNION ALL
+    SELECT hour, hour, hour + INTERVAL '1 hour', proven_at, rows
+    FROM hours, sealed
+    WHERE NOT %(everything)s AND NOT %(oldest)s AND is_over AND NOT is_due AND rows > 0
+        AND NOT tstzrange(hour, hour + INTERVAL '1 hour') <@ ranges
+),
+part AS MATERIALIZED (
+    SELECT hour, begins_at, ends_at
+    FROM (
+        SELECT *, sum(rows) OVER newest - rows AS rows_before
+        FROM unread
+        WHERE hour NOT IN (SELECT hour FROM waiting)
+        WINDOW newest AS (
+            PARTITION BY hour < now() - INTERVAL '62 minutes' ORDER BY changed_at DESC, hour DESC, begins_at ROWS UNBOUNDED PRECEDING
+        )
+    ) AS newest
+    WHERE hour >= now() - INTERVAL '62 minutes' OR rows_before + rows <= %(budget)s
+        OR rows_before = 0 AND (NOT %(patience)s OR extract(epoch FROM now())::bigint / 240 %% ceil(rows / nullif(%(budget)s, 0)) = 0)
+    UNION
+    SELECT hour, begins_at, ends_at
+    FROM (
+        SELECT *, sum(rows) OVER (ORDER BY read_at, begins_at) - rows AS rows_before
+        FROM in_turn
+        -- What was read in the future was read when the clock was ahead.
+        WHERE (read_at <= now() - %(fresh)s OR read_at > now() + INTERVAL '1 minute') AND hour <> ALL (%(again)s::timestamptz[]) AND hour NOT IN (SELECT hour FROM waiting)
+    ) AS in_order
+    WHERE rows_before + rows <= %(budget)s
+        OR rows_before = 0 AND (NOT %(patience)s OR extract(epoch FROM now())::bigint / 240 %% ceil(rows / nullif(%(budget)s, 0)) = 0)
+    UNION
+    SELECT hour, hour, hour + INTERVAL '1 hour'
+    FROM (
+        SELECT hour, sum(rows) OVER (ORDER BY proven_at, hour) - rows AS rows_before
+        FROM hours
+        WHERE %(oldest)s AND rows > 0 AND is_over
+    ) AS by_age
+    WHERE rows_before < greatest(%(budget)s, (SELECT sum(rows) / 30 FROM hours))
+    UNION
+    SELECT hour, hour, hour + INTERVAL '1 hour' FROM unnest(%(again)s::timestamptz[]) AS given (hour)
+    UNION
+    -- Of sealed chunks only what is not as it was proven.
+    SELECT hour, hour, hour + INTERVAL '1 hour'
+    FROM hours, sealed
+    WHERE %(everything)s AND is_due AND rows > 0 AND tstzrange(hour, hour + INTERVAL '1 hour') <@ ranges
+),
+-- A part ends where the last minute begins.
+piece AS MATERIALIZED (
+    SELECT hour, begins_at, ends_at, ends_at <= kept_until AS is_kept
+    FROM (
+        SELECT hour, begins_at, least(ends_at, kept_until) AS ends_at, kept_until
+        FROM part, (SELECT time_bucket(INTERVAL '1 second', now() - INTERVAL '1 minute') AS kept_until) AS moment
+        UNION ALL
+        SELECT hour, greatest(begins_at, kept_until), ends_at, kept_until
+        FROM part, (SELECT time_bucket(INTERVAL '1 second', now() - INTERVAL '1 minute') AS kept_until) AS moment
+        WHERE ends_at > kept_until
+    ) AS split
+    WHERE begins_at < ends_at
 ),
 changed AS MATERIALIZED (
-    SELECT 'stocks_real_time' AS destination, hour FROM in_order WHERE place <= 48 AND (is_recent OR rows_before < %(budget)s)
-    UNION ALL
-    SELECT 'stocks_real_time', hour FROM by_age WHERE rows_before < greatest(%(budget)s, (SELECT sum(rows) / 30 FROM hours))
+    SELECT DISTINCT 'stocks_real_time' AS destination, hour FROM piece
     UNION ALL
     (
         SELECT destination, hour
@@ -71,20 +152,41 @@ changed AS MATERIALIZED (
         LIMIT 48
     )
 ),
--- One of the two branches for each table is empty, and the planner knows it. Hour by hour only the chunks of that hour are
--- read; for everything one scan is faster.
-stored AS (
-    SELECT feed, destination, hour, ticks, fingerprint
-    FROM changed
+read AS MATERIALIZED (
+    SELECT hour, begins_at, ends_at, is_kept, feed, ticks, fingerprint
+    FROM piece
     CROSS JOIN LATERAL (
         SELECT feed, count(*) AS ticks, coalesce(sum(ticks_platform.tick_hash(tick_id, price, size, updates)), 0) AS fingerprint
         FROM stocks_real_time
-        WHERE time >= changed.hour AND time < changed.hour + INTERVAL '1 hour'
+        WHERE time >= piece.begins_at AND time < piece.ends_at
         GROUP BY feed
     ) AS found
-    WHERE destination = 'stocks_real_time' AND NOT %(everything)s
+),
+unsealed AS MATERIALIZED (
+    SELECT range_start, range_end
+    FROM timescaledb_information.chunks, sealed
+    WHERE %(everything)s AND hypertable_name = 'stocks_real_time' AND NOT tstzrange(range_start, range_end) <@ ranges
+        AND hypertable_schema = (
+            SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+            WHERE pg_class.oid = 'stocks_real_time'::regclass
+        )
+),
+-- One of the two branches for each table is empty, and the planner knows it.
+stored AS (
+    SELECT feed, 'stocks_real_time' AS destination, hour, sum(ticks)::bigint AS ticks, sum(fingerprint) AS fingerprint, min(read_at) AS read_at
+    FROM (
+        SELECT feed, hour, ticks, fingerprint, now() AS read_at FROM read
+        UNION ALL
+        SELECT feed, changed.hour, rows, fingerprint, read_at
+        FROM changed
+        JOIN ticks_platform.proven_slice AS slice ON begins_at >= changed.hour AND begins_at < changed.hour + INTERVAL '1 hour'
+        WHERE destination = 'stocks_real_time' AND NOT %(everything)s AND NOT %(oldest)s AND NOT EXISTS (
+            SELECT FROM piece WHERE piece.begins_at < slice.ends_at AND piece.ends_at > slice.begins_at
+        )
+    ) AS parts
+    GROUP BY feed, hour
     UNION ALL
-    SELECT feed, destination, hour, ticks, NULL
+    SELECT feed, destination, hour, ticks, NULL, now()
     FROM changed
     CROSS JOIN LATERAL (
         SELECT feed, count(*) AS ticks
@@ -94,7 +196,7 @@ stored AS (
     ) AS found
     WHERE destination = 'stock_quotes' AND NOT %(everything)s
     UNION ALL
-    SELECT feed, destination, hour, ticks, NULL
+    SELECT feed, destination, hour, ticks, NULL, now()
     FROM changed
     CROSS JOIN LATERAL (
         SELECT feed, count(*) AS ticks
@@ -104,7 +206,7 @@ stored AS (
     ) AS found
     WHERE destination = 'stock_aggregates' AND NOT %(everything)s
     UNION ALL
-    SELECT feed, destination, hour, ticks, NULL
+    SELECT feed, destination, hour, ticks, NULL, now()
     FROM changed
     CROSS JOIN LATERAL (
         SELECT feed, count(*) AS ticks
@@ -114,7 +216,7 @@ stored AS (
     ) AS found
     WHERE destination = 'tick_correction' AND NOT %(everything)s
     UNION ALL
-    SELECT feed, destination, hour, ticks, NULL
+    SELECT feed, destination, hour, ticks, NULL, now()
     FROM changed
     CROSS JOIN LATERAL (
         SELECT feed, count(*) AS ticks
@@ -124,30 +226,43 @@ stored AS (
     ) AS found
     WHERE destination = 'trading_halt' AND NOT %(everything)s
     UNION ALL
-    SELECT feed, 'trading_halt', time_bucket(INTERVAL '1 hour', time), count(*), NULL
+    SELECT feed, 'trading_halt', time_bucket(INTERVAL '1 hour', time), count(*), NULL, now()
     FROM trading_halt
     WHERE %(everything)s
     GROUP BY feed, time_bucket(INTERVAL '1 hour', time)
     UNION ALL
-    SELECT feed, 'tick_correction', time_bucket(INTERVAL '1 hour', time), count(*), NULL
+    SELECT feed, 'tick_correction', time_bucket(INTERVAL '1 hour', time), count(*), NULL, now()
     FROM tick_correction
     WHERE %(everything)s
     GROUP BY feed, time_bucket(INTERVAL '1 hour', time)
     UNION ALL
-    SELECT feed, 'stock_quotes', time_bucket(INTERVAL '1 hour', time), count(*), NULL
+    SELECT feed, 'stock_quotes', time_bucket(INTERVAL '1 hour', time), count(*), NULL, now()
     FROM stock_quotes
     WHERE %(everything)s
     GROUP BY feed, time_bucket(INTERVAL '1 hour', time)
     UNION ALL
-    SELECT feed, 'stock_aggregates', time_bucket(INTERVAL '1 hour', start_time), count(*), NULL
+    SELECT feed, 'stock_aggregates', time_bucket(INTERVAL '1 hour', start_time), count(*), NULL, now()
     FROM stock_aggregates
     WHERE %(everything)s
     GROUP BY feed, time_bucket(INTERVAL '1 hour', start_time)
     UNION ALL
-    SELECT feed, 'stocks_real_time', time_bucket(INTERVAL '1 hour', time), count(*), NULL
-    FROM stocks_real_time
-    WHERE %(everything)s
-    GROUP BY feed, time_bucket(INTERVAL '1 hour', time)
+    SELECT feed, 'stocks_real_time', hour, sum(ticks)::bigint, sum(fingerprint), now()
+    FROM unsealed
+    CROSS JOIN LATERAL (
+        SELECT
+            feed, time_bucket(INTERVAL '1 hour', time) AS hour, count(*) AS ticks,
+            coalesce(sum(ticks_platform.tick_hash(tick_id, price, size, updates)), 0) AS fingerprint
+        FROM stocks_real_time
+        WHERE time >= range_start AND time < range_end
+        GROUP BY feed, time_bucket(INTERVAL '1 hour', time)
+    ) AS found
+    GROUP BY feed, hour
+    UNION ALL
+    -- What is sealed is as it was proven.
+    SELECT feed, 'stocks_real_time', hour, proven.rows, proven.fingerprint, proven.proven_at
+    FROM sealed, hours
+    JOIN ticks_platform.proven_hour AS proven USING (hour)
+    WHERE %(everything)s AND NOT is_due AND tstzrange(hour, hour + INTERVAL '1 hour') <@ ranges
 ),
 counted AS (
     SELECT
@@ -165,7 +280,8 @@ compared AS MATERIALIZED (
         coalesce(official.gone, 0) AS gone,
         coalesce(stored.ticks, 0) AS stored,
         NULL::numeric AS expected,
-        NULL::numeric AS found
+        NULL::numeric AS found,
+        now() AS read_at
     FROM (
         SELECT feed, max(hour) AS hour, sum(loaded)::bigint AS loaded, sum(gone)::bigint AS gone
         FROM ticks_platform.feed_hour
@@ -177,7 +293,7 @@ compared AS MATERIALIZED (
     UNION ALL
     SELECT
         feed, destination, hour, coalesce(counted.loaded, 0), coalesce(counted.gone, 0), coalesce(stored.ticks, 0),
-        counted.fingerprint, stored.fingerprint
+        counted.fingerprint, stored.fingerprint, coalesce(stored.read_at, now())
     FROM counted
     FULL JOIN (SELECT * FROM stored WHERE feed <> 'manual') AS stored USING (feed, destination, hour)
     LEFT JOIN present USING (destination)
@@ -195,14 +311,82 @@ judged AS MATERIALIZED (
     LEFT JOIN retention USING (destination)
     WHERE stored >= loaded - gone OR coalesce(hour + INTERVAL '1 hour' > cutoff, true)
 ),
+wrong AS MATERIALIZED (SELECT * FROM judged WHERE differs_in_number OR is_changed),
 proven AS (
     INSERT INTO ticks_platform.proven_hour (feed, hour, rows, fingerprint, proven_at)
-    SELECT feed, hour, stored, found, now()
+    SELECT feed, hour, stored, found, read_at
     FROM judged
     WHERE destination = 'stocks_real_time' AND loaded > 0 AND loaded - gone = stored AND expected = found
+        AND hour < now() - INTERVAL '62 minutes'
     ORDER BY feed, hour
     ON CONFLICT (feed, hour) DO UPDATE
     SET rows = excluded.rows, fingerprint = excluded.fingerprint, proven_at = excluded.proven_at
+),
+-- Each feed that was counted in the hour, also with nothing, or that has ticks in it.
+kept AS (
+    INSERT INTO ticks_platform.proven_slice (begins_at, ends_at, feed, rows, fingerprint, read_at)
+    SELECT begins_at, ends_at, feed, coalesce(ticks, 0), coalesce(fingerprint, 0), now()
+    FROM (
+        SELECT hour, begins_at, ends_at, feed
+        FROM piece
+        JOIN ticks_platform.feed_hour AS counted USING (hour)
+        WHERE is_kept AND destination = 'stocks_real_time'
+        UNION
+        SELECT hour, begins_at, ends_at, feed FROM read WHERE is_kept
+    ) AS wanted
+    LEFT JOIN read USING (hour, begins_at, ends_at, feed)
+    WHERE feed <> 'manual' AND hour >= now() - INTERVAL '62 minutes' AND NOT %(everything)s AND NOT %(oldest)s
+    ORDER BY begins_at, feed
+    ON CONFLICT (begins_at, feed) DO UPDATE
+    SET ends_at = excluded.ends_at, rows = excluded.rows, fingerprint = excluded.fingerprint, read_at = excluded.read_at
+),
+dropped AS (
+    DELETE FROM ticks_platform.proven_slice AS slice
+    WHERE begins_at < time_bucket(INTERVAL '1 hour', now() - INTERVAL '62 minutes') + INTERVAL '1 hour' AND NOT EXISTS (
+            SELECT FROM piece WHERE is_kept AND piece.begins_at = slice.begins_at AND hour >= now() - INTERVAL '62 minutes'
+        )
+        OR time_bucket(INTERVAL '1 hour', begins_at) = ANY (%(again)s::timestamptz[]) AND NOT EXISTS (
+            SELECT FROM piece WHERE is_kept AND piece.begins_at = slice.begins_at
+        )
+),
+-- A wrong hour is read again after eight minutes, then after twice as long each time, up to a day.
+noted AS (
+    INSERT INTO ticks_platform.wrong_hour AS known
+        (feed, hour, loaded, gone, stored, fingerprint, is_changed, found_at, retry_at, tries)
+    SELECT feed, hour, loaded, gone, stored, expected, coalesce(is_changed, false), now(), now() + INTERVAL '8 minutes', 1
+    FROM wrong
+    WHERE %(is_final)s AND destination = 'stocks_real_time'
+    ORDER BY hour, feed
+    ON CONFLICT (hour, feed) DO UPDATE
+    SET loaded = excluded.loaded, gone = excluded.gone, stored = excluded.stored, fingerprint = excluded.fingerprint,
+        is_changed = excluded.is_changed, tries = known.tries + 1,
+        retry_at = now() + least(INTERVAL '8 minutes' * 2 ^ least(known.tries, 8), INTERVAL '1 day')
+),
+righted AS (
+    DELETE FROM ticks_platform.wrong_hour AS known
+    WHERE EXISTS (
+            SELECT FROM judged
+            WHERE judged.destination = 'stocks_real_time' AND judged.feed = known.feed AND judged.hour = known.hour
+                AND NOT differs_in_number AND is_changed IS NOT true
+        )
+        -- The row that was there without having been counted is gone.
+        OR loaded = 0 AND (%(everything)s OR hour IN (SELECT hour FROM changed WHERE destination = 'stocks_real_time')) AND NOT EXISTS (
+            SELECT FROM stored WHERE destination = 'stocks_real_time' AND stored.feed = known.feed AND stored.hour = known.hour
+        )
+),
+told AS MATERIALIZED (
+    SELECT feed, destination, hour, loaded, gone, stored, is_changed FROM wrong
+    UNION ALL
+    -- What was declared since does not count.
+    SELECT feed, 'stocks_real_time', waiting.hour, waiting.loaded, waiting.gone, waiting.stored, is_changed
+    FROM waiting
+    LEFT JOIN ticks_platform.feed_hour AS counted USING (feed, hour)
+    WHERE NOT EXISTS (
+            SELECT FROM judged
+            WHERE judged.destination = 'stocks_real_time' AND judged.feed = waiting.feed AND judged.hour = waiting.hour
+        )
+        AND coalesce(counted.destination = 'stocks_real_time', true) AND coalesce(counted.gone, 0) = waiting.gone
+        AND (waiting.fingerprint IS NULL OR counted.fingerprint IS NOT NULL)
 ),
 missing AS (
     SELECT
@@ -211,7 +395,7 @@ missing AS (
         count(DISTINCT hour) AS hours,
         to_char(min(hour) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') AS begins_at,
         to_char((max(hour) + INTERVAL '1 hour') AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') AS ends_at
-    FROM judged
+    FROM told
     WHERE stored < loaded - gone
     GROUP BY destination
 )
@@ -219,13 +403,14 @@ SELECT
     (SELECT count(*) FROM judged) AS hours,
     (SELECT coalesce(sum(stored), 0)::bigint FROM judged) AS stored,
     (SELECT coalesce(sum(ticks), 0)::bigint FROM stored WHERE feed = 'manual') AS by_hand,
-    (SELECT count(*) FROM judged WHERE differs_in_number OR is_changed) AS differing,
+    (SELECT count(*) FROM told) AS differing,
     (SELECT coalesce(json_agg(to_json(worst)), '[]')
         FROM (
             SELECT
                 feed, destination, to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') AS hour,
                 to_char((hour + INTERVAL '1 hour') AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') AS until, loaded, gone, stored,
                 CASE WHEN is_changed THEN 'yes' END AS changed
-            FROM judged WHERE differs_in_number OR is_changed ORDER BY judged.hour DESC, feed LIMIT 10
+            FROM told ORDER BY told.hour DESC, feed LIMIT 10
         ) AS worst) AS examples,
-    (SELECT coalesce(json_agg(to_json(missing) ORDER BY destination), '[]') FROM missing) AS missing;
+    (SELECT coalesce(json_agg(to_json(missing) ORDER BY destination), '[]') FROM missing) AS missing,
+    (SELECT coalesce(array_agg(DISTINCT hour), '{}') FROM wrong WHERE destination = 'stocks_real_time') AS wrong_hours;

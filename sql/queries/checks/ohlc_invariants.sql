@@ -1,4 +1,4 @@
--- Candles of the last days that cannot be the candle of any ticks. A candle has four prices, or none if none of its ticks may form
+-- Materialized candles of the last days that cannot be the candle of any ticks. A candle has four prices, or none if none of its ticks may form
 -- one. NaN is greater than every number; greatest() and least() ignore NULL. Prices of zero and less are possible where the instrument
 -- says so. One row: how many candles there are, how many are broken, and the newest of those.
 WITH broken AS MATERIALIZED (
@@ -17,13 +17,13 @@ WITH broken AS MATERIALIZED (
                 WHEN price_count = 0 AND open IS NOT NULL THEN 'prices, and no tick that may form one'
                 WHEN (price_count BETWEEN 0 AND tick_count) IS NOT true THEN 'price_count is not a part of tick_count'
             END AS problem
-        FROM {candle}
+        FROM {materialized}
         WHERE bucket >= now() - make_interval(days => %(days)s)
     ) AS judged
     WHERE problem IS NOT NULL
 )
 SELECT
-    (SELECT count(*) FROM {candle} WHERE bucket >= now() - make_interval(days => %(days)s)) AS candles,
+    (SELECT count(*) FROM {materialized} WHERE bucket >= now() - make_interval(days => %(days)s)) AS candles,
     (SELECT count(*) FROM broken) AS broken,
     (SELECT coalesce(json_agg(to_json(worst)), '[]')
         FROM (SELECT * FROM broken ORDER BY bucket DESC, symbol LIMIT 10) AS worst) AS examples;

@@ -8,7 +8,7 @@
 -- those and of the changed units, and how many of the latter there are.
 WITH followed AS MATERIALIZED (
     SELECT bucket, symbol, close, lag(close) OVER by_symbol AS previous, lag(bucket) OVER by_symbol AS previous_bucket
-    FROM one_minute_candle
+    FROM %(candle)s
     WHERE bucket >= now() - %(window)s AND close > '-Infinity' AND close < 'Infinity'
         AND (close > 0 OR symbol IN (SELECT instrument.symbol FROM instrument WHERE may_be_negative))
     WINDOW by_symbol AS (PARTITION BY symbol ORDER BY bucket)

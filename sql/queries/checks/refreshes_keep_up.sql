@@ -1,6 +1,6 @@
 -- What refreshes a candle: one row for each of its refresh policies, or one without a policy. A candle is behind when it lacks
--- the newest tick that is older than all its policy allows for: its end offset, a bucket, two intervals, and the slack. No
--- other tick is read.
+-- a tick that is older than all its policy allows for: its end offset, a bucket, two intervals, and the slack. Only ticks that are
+-- not materialized are looked for, so that no old chunk is decompressed.
 WITH candle AS (
     SELECT
         materialization_hypertable_name AS materialization,
@@ -45,10 +45,10 @@ SELECT
     extract(epoch FROM CASE WHEN isfinite(last_successful_finish) THEN now() - last_successful_finish END)::double precision
         AS success_age_seconds,
     extract(epoch FROM now() - watermark)::double precision AS lag_seconds,
-    newest.time IS NOT NULL AND newest.time >= coalesce(watermark, '-infinity') AS behind
+    EXISTS (
+        SELECT FROM stocks_real_time
+        WHERE time >= coalesce(watermark, '-infinity') AND time < now() - delay
+    ) AS behind
 FROM allowed
 LEFT JOIN timescaledb_information.job_stats ON job_stats.job_id = allowed.job_id
-LEFT JOIN LATERAL (
-    SELECT time FROM stocks_real_time WHERE time < now() - delay ORDER BY time DESC LIMIT 1
-) AS newest ON true
 ORDER BY allowed.job_id;

@@ -35,7 +35,7 @@ present AS MATERIALIZED (
         min(bucket) AS first_bucket,
         count(*) FILTER (WHERE judged @> bucket) AS minutes,
         count(*) FILTER (WHERE before @> bucket) AS minutes_before
-    FROM one_minute_candle
+    FROM %(candle)s
     JOIN opened USING (symbol)
     WHERE bucket >= %(begin)s AND bucket < %(end)s AND num_nonnulls(open, volume, day_volume) > 0
     GROUP BY symbol

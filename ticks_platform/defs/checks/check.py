@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from ticks_platform.masking import mask
 from ticks_platform.quantities import Count
 from ticks_platform.timescale import quality
 from ticks_platform.timescale.candles import definitions
-from ticks_platform.timescale.candles.candles import CANDLES, Candle
+from ticks_platform.timescale.candles.candles import CANDLES, ONE_MINUTE, Candle
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
@@ -70,10 +71,19 @@ class Query:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     labels: tuple[str, str] = ("judged", "offending")
     """What the two numbers are called in the metadata."""
+    follows: timedelta | None = None
+    """How far back it looks, if the schedule reads candles of a minute only when they are new or have changed."""
 
     def __call__(self, subject: Subject) -> Verdict:
         with subject.database.transaction() as cursor:
-            found = quality.find(cursor, self.file, subject.asset, self.parameters)
+            if self.follows is not None and subject.by_schedule and subject.asset == ONE_MINUTE.name:
+                found = quality.find_new(cursor, self.file, subject.asset, self.parameters, window=self.follows)
+            else:
+                found = quality.find(cursor, self.file, subject.asset, self.parameters)
+        return self.verdict(found, subject)
+
+    def verdict(self, found: quality.Finding, subject: Subject) -> Verdict:
+        """What is said of what was found."""
         words = self.bad if found.offending else self.good
         numbers = (found.judged, found.offending)
         return Verdict(

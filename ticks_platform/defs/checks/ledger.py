@@ -11,12 +11,13 @@ from ticks_platform.ingestion import audit, heard_journals
 from ticks_platform.ingestion.repair.page_journal import repair_journal_folder
 from ticks_platform.paths import journal_path
 from ticks_platform.quantities import counted
+from ticks_platform.timescale import seals
 
 _FRESH = timedelta(minutes=6)
-"""How long a proof of an hour that is not over, or not due, holds for the schedule, which comes every four minutes."""
+"""For how long the schedule, which comes every four minutes, does not read again what it has read."""
 
 _DAILY = 100_000_000
-"""Ticks whose hours are proven again each day, unless a thirtieth of all is more: half a minute to a minute."""
+"""Ticks of which the fingerprint is computed each day where it is not known: half a minute to a minute."""
 
 
 def ledger_balances(subject: Subject) -> Verdict:
@@ -24,7 +25,8 @@ def ledger_balances(subject: Subject) -> Verdict:
     feeds = [feed.name for feed in subject.settings.feeds]
     with subject.database.autocommit() as cursor:
         accounts = audit.accounts(cursor)
-        hours = audit.hours(cursor, fresh=_FRESH if subject.by_schedule else timedelta(0))
+        fresh = _FRESH if subject.by_schedule else timedelta(0)
+        hours = audit.hours(cursor, fresh=fresh, patience=subject.by_schedule)
         audit.fill_fingerprints(cursor)
         proof = audit.proof(cursor)
         journals = audit.journal_folder(cursor, _journals(), feeds)
@@ -58,16 +60,24 @@ def ledger_balances(subject: Subject) -> Verdict:
 def every_tick_is_there(subject: Subject) -> Verdict:
     """As many ticks are stored as were loaded, and they are the same; the comparison is that of the ledger."""
     with subject.database.autocommit() as cursor:
+        unsealed = seals.check(cursor)
         hours = audit.hours(cursor, everything=True)
         audit.fill_fingerprints(cursor, budget=_DAILY)
-        again = audit.hours(cursor, oldest=True, budget=_DAILY)
+        seals.stamp(cursor, unsealed)
+        # A thirtieth of all, which is of sealed chunks: others were read just now.
+        again = audit.hours(cursor, oldest=True, budget=0)
         proof = audit.proof(cursor)
+        sealed = seals.count(cursor)
     problems = dict.fromkeys([*hours.problems(), *again.problems()])
     return Verdict(
         passed=not problems,
         description="; ".join(problems)
         or f"all {counted(hours.stored, 'tick')} of {counted(hours.compared, 'hour')} are there; {proof.words()}",
-        metadata={**_hours_metadata(hours, proof), "proven again": dg.MetadataValue.int(again.stored)},
+        metadata={
+            **_hours_metadata(hours, proof),
+            "proven again": dg.MetadataValue.int(again.stored),
+            "sealed chunks": dg.MetadataValue.int(sealed),
+        },
     )
 
 

@@ -6,26 +6,35 @@ import dagster as dg
 
 from ticks_platform.defs.checks.check import ERROR, WARN, Subject, Verdict
 from ticks_platform.defs.common.examples import examples, explained
-from ticks_platform.timescale.candles import reconciliation
+from ticks_platform.timescale.candles import candle_proof, reconciliation
 from ticks_platform.timescale.candles.reconciliation import Reconciliation
 
 TICKS_WINDOW: timedelta = reconciliation.WINDOW
 """How far back every closed minute is compared with its ticks."""
 FINER_WINDOW: timedelta = reconciliation.LEVELS_WINDOW
 """How far back candles are compared with the finer ones."""
+_FRESH = timedelta(minutes=6)
+"""For how long the schedule, which comes every four minutes, does not look again at candles that it has looked at."""
 
 
 def candles_equal_ticks(subject: Subject) -> Verdict:
     """Candles of a minute are those of their ticks."""
     with subject.database.autocommit() as cursor:
-        result = reconciliation.reconcile(cursor)
-    return _verdict(subject, result, right="all {candles} candles are those of their ticks")
+        result = reconciliation.reconcile(cursor, fresh=_FRESH if subject.by_schedule else timedelta(0))
+        until = candle_proof.until(cursor)
+    right = "all {candles} candles are those of their ticks"
+    if until is not None:
+        right += f"; proven until {until:%Y-%m-%d %H:%M} UTC"
+    verdict = _verdict(subject, result, right=right)
+    if until is not None:
+        verdict = verdict._replace(metadata={**verdict.metadata, "proven until": dg.MetadataValue.timestamp(until)})
+    return verdict
 
 
 def candles_equal_finer(subject: Subject) -> Verdict:
     """Candles of an hour or a day are those of the next finer ones."""
     with subject.database.autocommit() as cursor:
-        result = reconciliation.reconcile_levels(cursor, subject.candle)
+        result = reconciliation.reconcile_levels(cursor, subject.candle, follow=subject.by_schedule)
     return _verdict(subject, result, right="all {candles} candles are those of the finer ones")
 
 

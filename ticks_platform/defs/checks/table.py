@@ -11,6 +11,7 @@ from ticks_platform.defs.checks import (
     gaps,
     jumps,
     ledger,
+    prices,
     reconciliation,
     refreshes,
     sessions,
@@ -162,12 +163,7 @@ CHECKS = (
     Check(
         "prices_are_positive_and_finite",
         (TICKS,),
-        Query(
-            "queries/checks/prices_are_positive_and_finite.sql",
-            good="all {judged} ticks have a possible price",
-            bad="{offending} of {judged} ticks have an impossible price",
-            parameters={"window": timedelta(hours=1)},
-        ),
+        prices.prices_are_positive_and_finite,
         ERROR,
         "The price of every tick of the last hour is a finite number, and above zero unless the table instrument says "
         "that the symbol's price may be negative. ohlc_invariants says the same of the candles.",
@@ -182,6 +178,7 @@ CHECKS = (
             # With some hundred symbols, a scan of seven days takes tenths of a second.
             parameters={"days": 7},
             labels=("candles", "broken"),
+            follows=timedelta(days=7),
         ),
         ERROR,
         "Every candle of the last 7 days can be the candle of some ticks: it has four prices, or none if no tick may "
@@ -197,6 +194,7 @@ CHECKS = (
             good="none of {judged:candle} is there twice",
             bad="{offending} buckets have more than one candle of a symbol",
             parameters={"window": timedelta(days=7)},
+            follows=timedelta(days=7),
         ),
         ERROR,
         "In the last 7 days no symbol has two candles of the same bucket.",

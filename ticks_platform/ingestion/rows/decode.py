@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.feeds.columns import Decoded, TickColumns
-from ticks_platform.feeds.events import Bar, Control, Event, Rejected, Tick
+from ticks_platform.feeds.events import ARRIVAL, Bar, Control, Event, Rejected, Tick
 from ticks_platform.ingestion.journal.file import FrameGroup, frame_size
 from ticks_platform.ingestion.provider_clock import ENOUGH_EVENTS, Lead, ProviderClock, ProviderClocks
 from ticks_platform.ingestion.rows import malformed_fields, rejected_events
@@ -205,7 +205,7 @@ def decode_groups(
     corrected = _corrections(groups, (ticks, quotes, bars), clocks or ProviderClocks(), is_final=is_final)
     if corrected is None:
         return batch._replace(doubtful=True)
-    return _reject_impossible_times(_corrected(batch, corrected))
+    return _with_possible_times(_corrected(batch, corrected))
 
 
 def _corrected(batch: DecodedBatch, corrections: Sequence[int]) -> DecodedBatch:
@@ -299,8 +299,8 @@ def _add_by_kind(
             parts[type_].append(rows.where(chosen))
 
 
-def _reject_impossible_times(batch: DecodedBatch) -> DecodedBatch:
-    """Reject the events whose time the table's CHECK would reject, without a round trip to the database."""
+def _with_possible_times(batch: DecodedBatch) -> DecodedBatch:
+    """Give events without a time their arrival, and reject those whose time the table's CHECK would reject."""
     rejected = list(batch.rejected)
     kept: list[Rows] = []
     for table, rows in zip(TABLES, batch.rows, strict=True):
@@ -309,16 +309,15 @@ def _reject_impossible_times(batch: DecodedBatch) -> DecodedBatch:
         except UNSTORABLE:
             rows = _reject_unstorable_times(batch, table, rows, rejected)
             times = rows.times(table.time)
+        if (times == ARRIVAL).any():
+            times = (rows := rows.arrived()).times(table.time)
         early, late = times < EARLIEST, times > rows.received_at + FUTURE_TOLERANCE
         refused = early | late
-        if not refused.any():
-            kept.append(rows)
-            continue
         for place in np.flatnonzero(refused).tolist():
             ahead = (int(times[place]) - int(rows.received_at[place])) / 1e9
             reason = "the time is before 1990" if early[place] else f"the time is {ahead:.0f} s after its arrival"
             rejected.append(batch.reject(int(rows.positions[place]), int(rows.received_at[place]), reason))
-        kept.append(rows.where(~refused))
+        kept.append(rows.where(~refused) if refused.any() else rows)
     return batch.keeping(kept, rejected=rejected)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.feeds.columns import TickColumns, floats, texts
-from ticks_platform.feeds.events import Bar, Correction, OfficialPrice, Quote, Tick, TradingHalt
+from ticks_platform.feeds.events import ARRIVAL, Bar, Correction, OfficialPrice, Quote, Tick, TradingHalt, arrived
 from ticks_platform.feeds.updates import ALL
 from ticks_platform.timescale import copy
 from ticks_platform.timescale.failures import UNSTORABLE
@@ -71,6 +71,13 @@ class Rows(NamedTuple):
             known = ~np.isnan(bits)
             marked[known] = bits[known].astype(np.int64) | bit
         return self._replace(events=replace(self.events, updates=marked))
+
+    def arrived(self) -> Rows:
+        """These events, at their arrival where they have no time of their own."""
+        if isinstance(self.events, TickColumns):
+            times = np.where(self.events.time == ARRIVAL, self.received_at, self.events.time)
+            return self._replace(events=replace(self.events, time=times))
+        return self._replace(events=list(map(arrived, self.events, self.received_at.tolist())))
 
     def as_events(self) -> list[Any]:
         """The events as objects."""

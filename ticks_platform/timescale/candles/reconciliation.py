@@ -12,14 +12,21 @@ from psycopg2 import sql
 
 from ticks_platform.intervals import merge
 from ticks_platform.timescale import sql_files
-from ticks_platform.timescale.candles import candles
-from ticks_platform.timescale.candles.candles import CANDLES, ONE_MINUTE, REFRESH_ATTEMPTS, REFRESH_PAUSE, Candle
+from ticks_platform.timescale.candles import candle_proof, candles, judged
+from ticks_platform.timescale.candles.candles import (
+    CANDLES,
+    ONE_HOUR,
+    ONE_MINUTE,
+    REFRESH_ATTEMPTS,
+    REFRESH_PAUSE,
+    Candle,
+)
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 WINDOW = timedelta(minutes=30)
-"""How far back every closed candle is compared; older hours are compared when late ticks arrived within this time."""
+"""How far back every candle is compared once, whoever made its ticks; older hours are if their ticks were counted."""
 LEVELS_WINDOW = timedelta(days=7)
 """How far back candles are compared with the next finer ones."""
 HEALING_ATTEMPTS = 3
@@ -56,21 +63,37 @@ class Reconciliation(NamedTuple):
         return max(self.wrong.differing - self.left.differing, 0)
 
 
-def reconcile(cursor: Cursor, *, window: timedelta = WINDOW) -> Reconciliation:
-    """Compare recent minutes with their ticks, and refresh those that differ, in all candles of the hierarchy.
+def reconcile(cursor: Cursor, *, window: timedelta = WINDOW, fresh: timedelta = timedelta(0)) -> Reconciliation:
+    """Compare minutes with their ticks, and refresh those that differ, in all candles of the hierarchy.
 
+    Each is compared once, and again when it has changed; those that were looked at within `fresh` are not, again.
     The caller must not be in a transaction. Only closed buckets whose ticks are all stored are compared: a refresh of
     others would delete candles whose ticks are gone.
     """
-    return _reconcile(cursor, ONE_MINUTE, _of_ticks(), _reconcilable(cursor, ONE_MINUTE, window))
+    due = candle_proof.due(cursor, window=window, fresh=fresh)
+    result = _reconcile(cursor, ONE_MINUTE, _of_ticks(), due.spans[::-1])
+    candle_proof.record(cursor, due, set(result.found.buckets))
+    found = result.found._replace(candles=result.found.candles + due.unchanged)
+    return result._replace(found=found)
 
 
-def reconcile_levels(cursor: Cursor, candle: Candle, *, window: timedelta = LEVELS_WINDOW) -> Reconciliation:
+def reconcile_levels(
+    cursor: Cursor, candle: Candle, *, window: timedelta = LEVELS_WINDOW, follow: bool = False
+) -> Reconciliation:
     """Compare candles with the next finer ones, and refresh those that differ, from the ticks up.
 
-    As `reconcile`, but about a hundred times cheaper, and so over a much longer time.
+    As `reconcile`, but about a hundred times cheaper, and so over a much longer time. With `follow`, hours are left out
+    that were right and have not changed, neither they nor their minutes.
     """
-    return _reconcile_levels(cursor, candle, _reconcilable(cursor, candle, window))
+    spans = _reconcilable(cursor, candle, window)
+    if not follow or candle is not ONE_HOUR:
+        return _reconcile_levels(cursor, candle, spans)
+    known = judged.find(cursor, "candles_equal_finer", window=window, levels=True)
+    left = known.left(spans)
+    result = _reconcile_levels(cursor, candle, left)
+    compared = [hour for hour in known.hours if any(begin <= hour.begin < end for begin, end in left)]
+    judged.note(cursor, known._replace(hours=compared), wrong=set(result.found.buckets))
+    return result._replace(found=result.found._replace(candles=result.found.candles + known.known))
 
 
 def _reconcile_levels(cursor: Cursor, candle: Candle, spans: Sequence[Span]) -> Reconciliation:

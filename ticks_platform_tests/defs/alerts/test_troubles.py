@@ -158,6 +158,20 @@ def test_a_database_that_is_away(operator: Operator, database: Database) -> None
         assert line.startswith(f"{GREEN} the database can be used again"), line
 
 
+def test_settings_that_cannot_be_read(operator: Operator, database: Database, project: Path) -> None:
+    disable(database)
+    file = project / "feeds.yaml"
+    file.write_text(FEEDS.replace("symbols:", "simbols:"), encoding="utf-8")
+    assert operator.told() == operator.told(after=30.0) == [], "somebody may be writing it"
+    (line,) = operator.told(after=61.0)
+    assert line.startswith(RED)
+    assert "simbols" in line
+    assert "Feeds that run continue" in line
+    file.write_text(FEEDS, encoding="utf-8")
+    (line,) = operator.told(after=61.0)
+    assert line.startswith(f"{GREEN} feeds.yaml can be read again"), line
+
+
 @pytest.mark.full
 def test_a_database_that_does_not_answer(
     operator: Operator, database: Database, monkeypatch: pytest.MonkeyPatch

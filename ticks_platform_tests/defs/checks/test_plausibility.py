@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from ticks_platform.timescale import quality
 from ticks_platform.timescale.candles import candles
 from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.database import Database
@@ -95,6 +98,24 @@ def test_impossible_price_is_found(
     assert (found.passed, found.severity) == (False, ERROR)
     assert (number(found, "judged"), number(found, "offending")) == (3, 1)
     assert [row["problem"] for row in examples(found)] == [f"the price is {problem}"]
+
+
+def test_by_schedule_each_price_is_judged_once(database: Database) -> None:
+    def judged() -> tuple[int, int]:
+        with database.transaction() as cursor:
+            return quality.impossible_prices(cursor, window=timedelta(hours=1))
+
+    insert(database, 100, None, "NaN", "Infinity", "-Infinity", 0, -1, ago=10)
+    insert(database, -1, ago=9, symbol="CL")
+    insert(database, -1, "NaN", ago=200)
+    with database.transaction() as cursor:
+        cursor.execute("INSERT INTO instrument (symbol, may_be_negative) VALUES ('CL', true)")
+    assert judged() == (8, 6)
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE stocks_real_time SET price = 100")
+    assert judged() == (8, 6), "they are not read again"
+    insert(database, 100, "NaN", ago=0, every=0.001)
+    assert judged() == (10, 7)
 
 
 @pytest.mark.parametrize("candle", CANDLES, ids=["minute", "hour", "day"])

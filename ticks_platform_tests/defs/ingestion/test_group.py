@@ -104,7 +104,7 @@ def count(database: Database) -> Any:
 
 
 def test_a_group_streams_until_all_its_feeds_are_switched_off(
-    database: Database, stand_in: StandIn, start: Callable[..., Running], instance: dg.DagsterInstance
+    database: Database, project: Path, stand_in: StandIn, start: Callable[..., Running], instance: dg.DagsterInstance
 ) -> None:
     running = start()
     eventually("both are subscribed", lambda: subscribed(stand_in) == ["AAPL", "BTC/USD"])
@@ -120,6 +120,19 @@ def test_a_group_streams_until_all_its_feeds_are_switched_off(
     eventually("the other one goes on", lambda: count(database) == 250)
     turn(database, "stocks", enabled=True)
     eventually("it is back", lambda: subscribed(stand_in) == ["AAPL", "BTC/USD"])
+    file = project / "feeds.yaml"
+    right = file.read_text(encoding="utf-8")
+
+    def told(words: str) -> int:
+        entries = instance.all_logs(run.run_id)
+        return sum(entry.level == logging.WARNING and words in entry.user_message for entry in entries)
+
+    file.write_text(right.replace("symbols:", "simbols:"), encoding="utf-8")
+    eventually("what is wrong in feeds.yaml is told", lambda: told("simbols"))
+    file.write_text(right, encoding="utf-8")
+    eventually("and that it is over", lambda: told("feeds.yaml can be read again"))
+    assert told("simbols") == 1
+    assert subscribed(stand_in) == ["AAPL", "BTC/USD"]
     for name in SYMBOLS:
         turn(database, name, enabled=False)
     result = running.result()

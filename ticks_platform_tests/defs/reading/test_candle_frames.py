@@ -12,7 +12,7 @@ import pytest
 
 from ticks_platform import ReaderResource
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.reading.test_candles import store
+from ticks_platform_tests.reading.test_candles import keep_calendars, store
 from ticks_platform_tests.support.ingestion import rows
 
 DAY = "2026-01-05"
@@ -144,6 +144,18 @@ def test_warm_up_symbols_and_another_length(materialize: Made, given: Frames) ->
         features(given, "one_minute_candle", partitions_def=HOURLY, metadata=chosen), partition_key=f"{DAY}-15:00"
     )
     assert contents(given["one_minute_candle"]) == [("05 14:50", "AAPL", 11.0), ("05 15:00", "AAPL", 12.0)]
+
+
+def test_trading_days_that_were_over_by_the_end_of_the_partition(
+    materialize: Made, given: Frames, database: Database
+) -> None:
+    keep_calendars(database, "AAPL")
+    chosen = {"every": "session", "warm_up": "12h", "symbols": ["AAPL"]}
+    asset = features(given, "one_day_candle", partitions_def=HOURLY, metadata=chosen)
+    materialize(asset, partition_key=f"{DAY}-20:00")
+    assert given["one_day_candle"]["close"].tolist() == [12.0], "New York closed at 21:00 UTC"
+    materialize(asset, partition_key=f"{DAY}-19:00")
+    assert given["one_day_candle"].empty
 
 
 def test_an_empty_partition_has_the_same_columns(materialize: Made, given: Frames) -> None:
