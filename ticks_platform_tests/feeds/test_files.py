@@ -83,7 +83,10 @@ def test_a_row_is_the_trade_that_the_history_has(row: dict[str, str]) -> None:
         fields |= {"conditions": [int(each) for each in row["conditions"].split(",")]} if row["conditions"] else {}
     except ValueError:
         return
-    if not all(row[name] for name in ("ticker", "price", "sip_timestamp")) or "_" in row["price"] + row["size"]:
+    # JSON has neither of these.
+    if {row["price"], row["size"]} & {"inf", "nan", "1_0"}:
+        return
+    if not all(row[name] for name in ("ticker", "price", "sip_timestamp")):
         return
     if row["trf_id"] == "0":
         del fields["trf_id"]
