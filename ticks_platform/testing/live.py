@@ -219,3 +219,29 @@ class Stream:
     def _told(self) -> str:
         """All changes, for the message of a failure."""
         return " | ".join(f"{change.connection} {change.state.value}: {change.detail}" for change in list(self.changes))
+
+
+def _drop(server: LiveServer, _: bytes) -> None:
+    server.drop()
+
+
+def _half_frame(server: LiveServer, frame: bytes) -> None:
+    server.half(frame)
+
+
+def _close_frame(server: LiveServer, _: bytes) -> None:
+    server.close()
+
+
+def _refusals(server: LiveServer, _: bytes) -> None:
+    server.refuse(2)
+    server.drop()
+
+
+FAULTS: dict[str, Callable[[LiveServer, bytes], None]] = {
+    "a dropped connection": _drop,
+    "half a frame": _half_frame,
+    "a close frame": _close_frame,
+    "refused handshakes": _refusals,
+}
+"""Ways in which a connection ends, by their names. The frame is the one that half is sent of."""

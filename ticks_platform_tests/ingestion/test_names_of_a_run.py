@@ -197,7 +197,11 @@ def test_five_feeds_of_three_providers_have_one_primary_of_each_symbol(
             load(copies=True, tape=False)
         feeds = {feed.name: feed for feed in load(copies=False)}
         running = {name: stack.enter_context(run_of(feed, database, tmp_path)) for name, feed in feeds.items()}
-        stand_in.wait_until_subscribed("T.AAPL", "T.MSFT", "XT.BTC-USD", "AAPL", "MSFT", "RY:TSX", timeout_s=PATIENCE)
+        deadline = time.monotonic() + PATIENCE
+        channels = "SELECT count(*)::int FROM ticks_platform.feed_channel WHERE state = 'subscribed'"
+        while rows(database, channels) != [(sum(len(channels_of(feed)) for feed in feeds.values()),)]:
+            assert time.monotonic() < deadline, rows(database, channels)
+            time.sleep(0.05)
         stand_in.send_exactly(900, timeout_s=PATIENCE)
         sent = len(stand_in.made().events) + 40
         deadline = time.monotonic() + PATIENCE

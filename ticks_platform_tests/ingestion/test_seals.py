@@ -258,7 +258,7 @@ def test_retention_drops_seals_with_their_chunks(sealed_database: Database) -> N
         sql_files.apply(cursor, *sql_files.RETENTION)
     with sealed_database.autocommit() as cursor:
         cursor.execute("CALL refresh_continuous_aggregate('one_minute_candle', NULL, now() - INTERVAL '1 hour')")
-        config = f'{{"hypertable": "stocks_real_time", "drop_after": "{time.time() - NOON - 12 * HOUR} seconds"}}'
+        config = f'{{"hypertable": "stocks_real_time", "drop_after": "{time.time() - NOON - 12 * HOUR - 60} seconds"}}'
         cursor.execute("CALL ticks_platform.drop_old_chunks(1, %s)", (config,))
     assert rows(sealed_database, "SELECT count(*) FROM stocks_real_time") == [(0,)]
     assert sealed(sealed_database) == 0
@@ -359,7 +359,7 @@ def test_a_proof_that_was_cut_off_is_done_again(loaded: Database) -> None:
     with loaded.autocommit() as cursor:
         cursor.execute(
             "CREATE FUNCTION pg_temp.slow() RETURNS trigger LANGUAGE plpgsql AS "
-            "$$BEGIN PERFORM pg_sleep(60); RETURN NEW; END$$; "
+            "$$BEGIN PERFORM count(*) FROM generate_series(1, 10000000000); RETURN NEW; END$$; "
             "CREATE TRIGGER slow BEFORE INSERT ON ticks_platform.proven_hour EXECUTE FUNCTION pg_temp.slow(); "
             "SET statement_timeout = '1 s'"
         )

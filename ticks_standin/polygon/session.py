@@ -88,6 +88,8 @@ class PolygonSession:
                 statuses += self._subscribe(item.strip())
             elif received.action == "unsubscribe":
                 statuses += self._unsubscribe(item.strip())
+        # Once for all: a message may name thousands.
+        self._topics = set(self._channels.values())
         if self._settings.polygon_ack_frames == "several":
             return Reply([_frame(status) for status in statuses])
         return Reply([_frame(*statuses)] if statuses else [])
@@ -119,14 +121,12 @@ class PolygonSession:
         if topic in unauthorized or channel in unauthorized:
             return [("error", "not authorized")]
         self._channels[channel] = (self._market, topic, self._common(symbol))
-        self._topics = set(self._channels.values())
         self._subscribed_once = True
         return [("success", f"subscribed to: {channel}")]
 
     def _unsubscribe(self, channel: str) -> list[tuple[str, str]]:
         if channel in self._channels:
             del self._channels[channel]
-            self._topics = set(self._channels.values())
         elif not self._settings.polygon_ack_unheld or channel.partition(".")[0] not in CHANNELS[self._market]:
             return []
         # Sic: "unsubscribed to" is what the live service says.

@@ -52,6 +52,8 @@ class LoadGenerator:
         self._tape: Tape | None = None
         self._names: list[str] = []
         self._connections = connections
+        self._taking_all: dict[int, tuple[int, bool]] = {}
+        """By number of a connection: how many channels it had when it was looked at, and whether it takes all."""
         self._rate = 0.0
         self._changed = asyncio.Event()
 
@@ -109,7 +111,7 @@ class LoadGenerator:
             self._tape = self._make_tape()
             self._names = [f"T.{symbol}" for symbol in self._tape.symbols]
         clients = self._clients()
-        whole = [each for each in clients if each.takes_shared_frames and each.session.is_subscribed_to(_EVERYTHING)]
+        whole = [each for each in clients if each.takes_shared_frames and self._takes_all(each)]
         part = [each for each in clients if each not in whole]
         names = self._names
         now = now_ms()
@@ -131,6 +133,21 @@ class LoadGenerator:
             connection.flush()
         self.events += count
         return count
+
+    def _takes_all(self, connection: Connection) -> bool:
+        """Whether a client gets every trade: of ``T.*``, or of each symbol of the tape."""
+        session = connection.session
+        if session.is_subscribed_to(_EVERYTHING):
+            return True
+        count = len(session.subscriptions())
+        if count < len(self._names):
+            return False
+        known, takes_all = self._taking_all.get(connection.number, (0, False))
+        if known != count:
+            assert self._tape is not None
+            takes_all = all(session.is_subscribed_to(("stocks", "T", symbol)) for symbol in self._tape.symbols)
+            self._taking_all[connection.number] = count, takes_all
+        return takes_all
 
     def _events(self, made: TapeFrame) -> list[Event]:
         assert self._tape is not None

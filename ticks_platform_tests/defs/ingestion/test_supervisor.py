@@ -24,6 +24,7 @@ from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion import switch
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.dagster import take_over
+from ticks_platform_tests.support.timing import within
 
 UNREACHABLE = "postgresql://someone:s3cr3t-word@127.0.0.1:1/ticks"
 TURN = 5.0
@@ -637,3 +638,24 @@ def test_a_run_of_other_feeds_than_the_group_has_now_is_handed_over(
     assert requested(reload()) == []
     write_groups(project, {"crypto": {"group": None}})
     assert requested(reload()) == [("ingest", "crypto")]
+
+
+@pytest.mark.full
+def test_a_look_at_fifty_feeds_takes_less_than_half_a_second(
+    project: Path, load: Callable[[], dg.Definitions], up: Supervisor, take_lease: Callable[..., Any]
+) -> None:
+    """Each in a run of its own: Dagster's loop comes back every five seconds, to all sensors."""
+    names = [f"feed_{number}" for number in range(50)]
+    write_groups(project, {name: {"symbols": [f"{name}/USD"]} for name in names})
+    up.platform = load()
+    for name in ("stocks", "crypto", *names):
+        take_lease(name, up.start(name))
+    assert requested(up.tick()) == []
+
+    def look() -> float:
+        up.clock.now -= TURN  # none of them falls silent, however often it is measured
+        began = time.perf_counter()
+        assert "feed_49: streaming" in up.tick().skip_message
+        return time.perf_counter() - began
+
+    within(0.5, look)
