@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 from typing import Any
 
 import click
@@ -25,6 +26,7 @@ _COMMANDS = {
     "explain": "explain",
     "database": "database",
     "export": "export",
+    "import": "import_files",
     "replay": "journals",
     "reload-rejected": "journals",
     "declare": "declare",
@@ -43,7 +45,8 @@ class _Group(click.Group):
         if name not in _COMMANDS:
             return None
         module = importlib.import_module(f"ticks_platform.cli.{_COMMANDS[name]}")
-        command: click.Command = getattr(module, name.replace("-", "_"))
+        attribute = f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
+        command: click.Command = getattr(module, attribute)
         return command
 
     def resolve_command(

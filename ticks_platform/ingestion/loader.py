@@ -122,8 +122,7 @@ class Loader:
         self._memory = TradeMemory()
         self._coverage = coverage
         self._gaps = GapUpdates(self._transactions, lease.feed, self._decoding.now)
-        self._renewed_at = 0.0
-        self._heartbeat_at = 0.0
+        self._renewed_at = self._heartbeat_at = 0.0
         self._linger = MAX_LINGER
         self._batch_bytes = MAX_BATCH_BYTES
         self.enabled = True
@@ -305,7 +304,7 @@ class Loader:
             ledger.add(cursor, self._lease.feed, entries)
             refused = self._killed.find(batch, batch.rejected + stored.refused, epoch=self._lease.epoch)
             self._aside.extend_killed(cursor, self._lease, batch.groups, entries, refused)
-            ledger.add_stored(cursor, self._lease, stored)
+            self._add_stored(cursor, stored)
             attempt = stored
             is_stored = True
             return stored
@@ -321,6 +320,10 @@ class Loader:
             self.metrics.duplicate += sum(len(rows.events) for rows in left_out)
             if self._refused is not None:
                 self._refused.committed(batch, batch.rejected + stored.refused)
+
+    def _add_stored(self, cursor: Cursor, stored: Stored) -> None:
+        """Count what was stored, in the transaction that stores it."""
+        ledger.add_stored(cursor, self._lease, stored)
 
     def _check_is_committed(self, cursor: Cursor, batch: DecodedBatch) -> None:
         """Check that the checkpoint is at the batch's end, where only the commit of this batch can have put it."""

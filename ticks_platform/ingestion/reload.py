@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg2
 
+from ticks_platform.feeds import file_formats
 from ticks_platform.feeds.events import Event, Rejected
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.updates import SECONDARY
@@ -125,7 +126,7 @@ def reload_rejected(
     as loaded twice. Raises DatabaseUnavailableError, and psycopg2.Error if the database is away; what is committed
     stays.
     """
-    decode, asked = feed.decoder(), AskedSymbols.of(feed)
+    decode, asked = _decoder(feed), AskedSymbols.of(feed)
     total, after, limit = Reloaded(), (0, -1), AT_ONCE
     with database.transaction() as cursor:
         error = asked.try_earlier(cursor, feed.name)
@@ -151,6 +152,17 @@ def reload_rejected(
                 continue
         total = total.plus(done)
         after = kept[-1].journal_number, end
+
+
+def _decoder(feed: FeedSettings) -> Decode:
+    """Decodes what the feed received, and rows of files that were imported."""
+    decode = feed.decoder()
+
+    def decode_any(raw: bytes) -> list[Event]:
+        of_file = file_formats.decoder_of(raw)
+        return decode(raw) if of_file is None else of_file.decode(raw)
+
+    return decode_any
 
 
 def _next(cursor: Cursor, feed: str, since: datetime | None, after: tuple[int, int], limit: int) -> list[_Kept]:

@@ -110,8 +110,7 @@ class Hub:
         self._followed.clear()
         self._series.clear()
         self._gaps.clear()
-        for what in ("whole", "overview"):
-            self._due.pop(what, None)
+        self._due = {what: at for what, at in self._due.items() if what == "symbols"}
 
     def _resolve(self, viewer: Viewer) -> None:
         """Let a viewer look at its symbol, as soon as it is known which there are."""
@@ -298,7 +297,9 @@ class Hub:
 
     async def _load_symbols(self) -> None:
         found = await self._request(self.reader.symbols)
-        self._symbols = {symbol: (name, streamed) for symbol, name, streamed in found}
+        known, self._symbols = self._symbols, {symbol: (name, streamed) for symbol, name, streamed in found}
+        if known.keys() != self._symbols.keys():
+            self._due.pop("overview", None)
         if not found:
             self._due.pop("symbols", None)
 

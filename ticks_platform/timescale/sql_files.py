@@ -46,6 +46,7 @@ MACHINERY = (
     "schema/feed_repair_lease.sql",
     "schema/feed_repair_request.sql",
     "schema/feed_true_up.sql",
+    "schema/feed_import.sql",
     "schema/market_session.sql",
     "schema/symbol_calendar.sql",
     "schema/trade_condition.sql",

@@ -176,12 +176,17 @@ class PolygonHistory(History):
     def decode(self, header: Header, results: list[msgspec.Raw]) -> list[Event]:
         if header.history == _BARS:
             return [_bar(header.symbol, bytes(result)) for result in results]
-        events = [event for result in results for event in _trade(header.symbol, bytes(result), self._market)]
-        kept = {_kept(event) for event in events if isinstance(event, Correction) and event.kept_price is not None}
-        return [_UNCHANGED if kept and _incorrect(event) in kept else event for event in events]
+        events = [event for result in results for event in trade(header.symbol, bytes(result), self._market)]
+        return without_equal_data(events)
 
 
-def _trade(symbol: str, raw: bytes, market: str) -> list[Event]:
+def without_equal_data(events: list[Event]) -> list[Event]:
+    """The events, without corrections whose incorrect data equal the correct ones."""
+    kept = {_kept(event) for event in events if isinstance(event, Correction) and event.kept_price is not None}
+    return [_UNCHANGED if kept and _incorrect(event) in kept else event for event in events]
+
+
+def trade(symbol: str, raw: bytes, market: str) -> list[Event]:
     """The same as `events` decodes from the WebSocket, so that a trade that came both ways is recognised; and what the
     market corrected, which the WebSocket does not tell."""
     malformed: tuple[str, ...] = ()

@@ -6,14 +6,16 @@ nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from msgspec import Meta
 
-from ticks_platform.feeds.columns import TickColumns, floats
+from ticks_platform.feeds.columns import Floats, TickColumns, floats
 from ticks_platform.feeds.decoding import Finite
 from ticks_platform.feeds.events import OfficialPrice, Tick
 from ticks_platform.feeds.polygon.conditions import OfficialKind, is_listing, packaged_rules
@@ -93,11 +95,46 @@ def trades(items: list[Trade], *, has_rules: bool = True) -> TickColumns | None:
     if not all(symbols) or set(map(type, times)) != {int} or max(times) >= _LAST_MILLISECOND or None in prices:
         return None
     time = np.array(times, np.int64) * MILLISECOND
+    size, exact = (floats(list(map(attrgetter(field), items))) for field in ("s", "ds"))
+    if size is None or exact is None:
+        size = size if exact is None else exact
+    else:
+        size = np.where(np.isnan(exact), size, exact)
+    ids = list(map(attrgetter("i"), items))
+    if set(map(type, ids)) != {str} or "" in ids:
+        ids = list(map(trade_id, ids))
+    return trade_columns(
+        symbols,
+        time,
+        np.array(prices, np.float64),
+        size=size,
+        raw_conditions=list(map(bytes, map(attrgetter("c"), items))),
+        places=list(map(attrgetter("x", "trfi"), items)),
+        ids=ids,
+        has_rules=has_rules,
+    )
+
+
+def trade_columns(
+    symbols: list[str],
+    time: npt.NDArray[np.int64],
+    price: Floats,
+    *,
+    size: Floats | None,
+    raw_conditions: list[bytes],
+    places: list[Any],
+    ids: list[str | None],
+    has_rules: bool = True,
+    place_of: Callable[..., tuple[str | int | None, int | None]] | None = None,
+) -> TickColumns | None:
+    """Ticks of these columns; None if one has conditions that cannot be read, or is an official price.
+
+    `places` are the exchange and the TRF of each, or what `place_of` makes them of.
+    """
     # There are few different conditions, exchanges and TRFs, and many trades: each is read once.
-    raws = list(map(bytes, map(attrgetter("c"), items)))
-    place_of = {raw: place for place, raw in enumerate(set(raws))}
-    which = np.fromiter(map(place_of.__getitem__, raws), np.intp, len(raws))
-    read = list(map(_RULES.read, place_of))
+    number_of = {raw: number for number, raw in enumerate(set(raw_conditions))}
+    which = np.fromiter(map(number_of.__getitem__, raw_conditions), np.intp, len(raw_conditions))
+    read = list(map(_RULES.read, number_of))
     if any(conditions.malformed for conditions in read):
         return None
     updates = None
@@ -108,21 +145,12 @@ def trades(items: list[Trade], *, has_rules: bool = True) -> TickColumns | None:
     all_conditions = None
     if any(conditions.ids for conditions in read):
         all_conditions = np.fromiter(map(attrgetter("ids"), read), object, len(read))[which].tolist()
-    size, exact = (floats(list(map(attrgetter(field), items))) for field in ("s", "ds"))
-    if size is None or exact is None:
-        size = size if exact is None else exact
-    else:
-        size = np.where(np.isnan(exact), size, exact)
-    places = list(map(attrgetter("x", "trfi"), items))
-    name_of = {place: exchange_name(*place) for place in set(places)}
+    name_of = {place: exchange_name(*(place if place_of is None else place_of(*place))) for place in set(places)}
     exchanges = None if set(name_of.values()) == {None} else list(map(name_of.__getitem__, places))
-    ids = list(map(attrgetter("i"), items))
-    if set(map(type, ids)) != {str} or "" in ids:
-        ids = list(map(trade_id, ids))
     return TickColumns(
         symbols,
         time,
-        np.array(prices, np.float64),
+        price,
         size=size,
         exchange=exchanges,
         trade_id=ids,

@@ -31,6 +31,7 @@ from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.repair import budget as repair_budget
 from ticks_platform.ingestion.repair import lease as repair_lease
 from ticks_platform.ingestion.repair import ranges as repair_ranges
+from ticks_platform.ingestion.repair.loader import UnderRepairLease
 from ticks_platform.ingestion.repair.page_journal import PageJournal, decoder, page_of, repair_journal_folder
 from ticks_platform.ingestion.repair.ranges import EVER, Interval, Range
 from ticks_platform.paths import state_dir
@@ -58,8 +59,6 @@ _FIRST_DELAY, _MAX_DELAY = 60.0, 3600.0
 
 _HEARTBEAT_INTERVAL = 5.0
 """Seconds between heartbeats while it waits."""
-
-_AFTER_EVERY_TIME = 2**63 - 1
 
 
 class _OutOfTimeError(Exception):
@@ -166,7 +165,7 @@ class Fetcher:
         """Load all pages, and close their journal. Raises LeaseLostError, and what Loader raises."""
         with contextlib.closing(pages):
             pages.journal.stop_appending()
-            _RepairLoader(
+            _PageLoader(
                 database=self._database,
                 lease=pages.lease,
                 decode=decoder(self._history),
@@ -275,8 +274,8 @@ class Fetcher:
                     self.renew(cursor)
 
 
-class _RepairLoader(Loader):
-    """Loads a repair's journal under its own lease; the feed's channels, coverage and lease stay as they are."""
+class _PageLoader(UnderRepairLease, Loader):
+    """Loads the journal of a repair's pages."""
 
     _fetches = 0
 
@@ -285,19 +284,3 @@ class _RepairLoader(Loader):
         repair_id, is_first = page_of(group)
         self._fetches += is_first
         return repair_id, self._fetches
-
-    def _begin(self, cursor: Cursor) -> None:
-        self._renew_lease(cursor)
-        # Looks all trades up in the table: the feed's ingestion stores others concurrently.
-        self._memory.horizon = _AFTER_EVERY_TIME
-
-    def _renew_lease(self, cursor: Cursor) -> None:
-        # The feed's ingestion locks this row when it commits; so if both load a trade, the second one finds the first.
-        cursor.execute("SELECT FROM ticks_platform.feed_lease WHERE feed = %s FOR NO KEY UPDATE", (self._lease.feed,))
-        repair_lease.renew(cursor, self._lease)
-
-    def _release(self, cursor: Cursor) -> None:
-        repair_lease.renew(cursor, self._lease)
-
-    def _application_name(self) -> str:
-        return f"ticks_platform repair {self._lease.feed}"

@@ -90,7 +90,7 @@ class AskedSymbols:
         for rows in batch.rows:
             names = rows.column("symbol")
             try:
-                unknown = self._unknown(set(names))
+                unknown = self.others(set(names))
             except TypeError:
                 unknown = set()  # one of them is no text; `store` finds it
             if unknown:
@@ -108,7 +108,7 @@ class AskedSymbols:
         for place in np.flatnonzero(refused).tolist():
             yield batch.reject(int(rows.positions[place]), int(rows.received_at[place]), _reason(names[place]))
 
-    def _unknown(self, names: set[str]) -> set[str]:
+    def others(self, names: set[str]) -> set[str]:
         """Those of these names that nobody asked for."""
         unknown = names - self._names - self._permitted
         if not unknown or not self._patterns:

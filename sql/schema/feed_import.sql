@@ -1,0 +1,32 @@
+-- Files of past data that `ticks import` has read, one row per file and feed. How far a file is loaded is in feed_checkpoint, under the
+-- number of its journal, and moves in the transaction that stores its rows.
+CREATE TABLE IF NOT EXISTS ticks_platform.feed_import (
+    -- Made of the feed, the file's contents, its format and the feed's symbols: the same file under another name is the same one.
+    journal_id      uuid        PRIMARY KEY,
+    -- Its number in feed_checkpoint, and in the last 16 bits of every tick_id of it.
+    journal_number  integer     NOT NULL,
+    -- Whose ticks they are.
+    feed            text        NOT NULL REFERENCES ticks_platform.feed,
+    -- As it was named last.
+    file            text        NOT NULL,
+    -- polygon-flat-file | csv
+    format          text        NOT NULL,
+    -- The position of the begin of the file, unpacked: a row's position is this one and the bytes before it.
+    first_position  bigint      NOT NULL,
+    -- The epoch in feed_ledger: that of the run which began it.
+    epoch           bigint      NOT NULL,
+    -- Event time of its first tick, loaded or known.
+    first_time      timestamptz,
+    -- Event time of its last one.
+    last_time       timestamptz,
+    -- When a process began it.
+    started_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- When its last row was loaded.
+    finished_at     timestamptz,
+    -- When the candles of its days were refreshed and the gaps that it fills were closed.
+    settled_at      timestamptz
+);
+
+CREATE INDEX IF NOT EXISTS feed_import_unsettled_idx ON ticks_platform.feed_import (feed) WHERE settled_at IS NULL;
+
+COMMENT ON TABLE ticks_platform.feed_import IS 'Files of past data that were imported.';

@@ -1,0 +1,170 @@
+"""``ticks import``: files of past data into the database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import click
+
+from ticks_platform import signals
+from ticks_platform.cli.journals import errors_of_files
+from ticks_platform.cli.output import echo
+from ticks_platform.cli.project import CommandError, project
+from ticks_platform.feeds import csv_rows, file_formats
+from ticks_platform.feeds.settings import FeedSettings, load_settings
+from ticks_platform.ingestion.imports.files import Import, Imported, Options, Progress
+from ticks_platform.ingestion.imports.settle import settle
+from ticks_platform.timescale import readers, sql_files
+from ticks_platform.timescale.adoption.relations import require_own_tables
+from ticks_platform.timescale.database import Database
+
+REPORT_INTERVAL = 5.0
+"""Seconds between lines of progress."""
+
+INTERRUPTED = 130
+"""Exit code after a signal, as of a shell."""
+
+
+@click.command("import")
+@click.argument(
+    "files", metavar="FILES…", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option("--format", "format_", type=click.Choice(file_formats.NAMES), required=True, help="What the files are.")
+@click.option("--feed", help="The feed of feeds.yaml whose ticks they are. Default: the only one that fits.")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="FIELD=COLUMN",
+    help=f"The column of a field, where a file of csv names it otherwise: {', '.join(csv_rows.FIELDS)}.",
+)
+@click.option(
+    "--times", type=click.Choice(csv_rows.TIMES), default="iso", show_default=True, help="What times of csv are."
+)
+@click.option(
+    "--covers",
+    nargs=2,
+    type=click.DateTime(),
+    help="The time (UTC) of which files of csv have everything: gaps in it are closed. Default: none.",
+)
+@click.option("--synthetic", is_flag=True, help="The ticks are made up, and go to a feed of the stand-in.")
+@click.pass_context
+def import_(
+    context: click.Context,
+    files: tuple[Path, ...],
+    format_: str,
+    feed: str | None,
+    columns: tuple[str, ...],
+    times: str,
+    covers: tuple[datetime, datetime] | None,
+    synthetic: bool,
+) -> None:
+    """Load FILES of past trades, plain or packed by gzip, each row once.
+
+    The feed may be ingested meanwhile. After an interruption of any kind, the same command goes on where it was. Rows
+    of symbols that the feed does not have are left out; rows that cannot be read are in rejected_event, with file and
+    line. At the end, the candles of the days are refreshed, and the gaps that the files fill are closed.
+    """
+    options = Options(format_, _mapping(columns), times, synthetic)
+    settings = _feed(feed, options)
+    database = Database.from_environment()
+    with database.transaction() as cursor:
+        owns = readers.may_create(cursor)
+        if owns:
+            require_own_tables(cursor)
+            sql_files.apply(cursor, *sql_files.HYPERTABLE)
+    if owns:
+        with database.transaction() as cursor:
+            sql_files.apply(cursor, *sql_files.MACHINERY)
+    owner = f"ticks import, {socket.gethostname()}, process {os.getpid()}"
+    importing = Import(feed=settings, database=database, owner=owner, options=options)
+    stopping = threading.Event()
+
+    def stop() -> None:
+        stopping.set()
+        importing.stop()
+
+    signals.call_on(stop, signal.SIGINT, signal.SIGTERM)
+    finished = threading.Event()
+    reporter = threading.Thread(target=_report, args=(importing, finished), daemon=True)
+    reporter.start()
+    try:
+        with errors_of_files():
+            importing.run(files, done=lambda file: echo(_result(file), err=True))
+    finally:
+        finished.set()
+        reporter.join()
+    if stopping.is_set():
+        echo("ticks: interrupted; the same command goes on where it was", err=True)
+        context.exit(INTERRUPTED)
+    covered = covers and (covers[0].replace(tzinfo=timezone.utc), covers[1].replace(tzinfo=timezone.utc))
+    done = settle(database, settings, owner=owner, covers=covered or None)
+    echo(f"feed {settings.name}: candles of {done.days} days refreshed, {done.gaps} gaps closed", err=True)
+
+
+def _mapping(columns: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for each in columns:
+        field, equals, column = each.partition("=")
+        if not equals or not field or not column:
+            raise click.UsageError(f"--column takes FIELD=COLUMN, not {each}")
+        if field in found:
+            raise click.UsageError(f"--column names the column of {field} twice")
+        found[field] = column
+    return found
+
+
+def _feed(name: str | None, options: Options) -> FeedSettings:
+    settings = load_settings(project() / "feeds.yaml")
+    if name is not None:
+        return settings.feed(name)
+    fitting = [
+        feed
+        for feed in settings.feeds
+        if feed.synthetic == options.synthetic
+        and (options.format != file_formats.POLYGON or feed.provider == "polygon")
+    ]
+    if len(fitting) != 1:
+        raise CommandError(
+            f"{len(fitting)} feeds of feeds.yaml fit ({', '.join(feed.name for feed in fitting) or 'none'}): "
+            "say whose ticks the files have with --feed"
+        )
+    return fitting[0]
+
+
+def _report(importing: Import, finished: threading.Event) -> None:
+    began_at, began_with = time.monotonic(), 0
+    file: Path | None = None
+    while not finished.wait(REPORT_INTERVAL):
+        now = importing.progress()
+        if now is None:
+            continue
+        if now.file != file:
+            file, began_at, began_with = now.file, time.monotonic(), now.bytes_read
+        echo(_line(now, now.bytes_read - began_with, time.monotonic() - began_at), err=True)
+
+
+def _line(now: Progress, read: int, seconds: float) -> str:
+    metrics = now.metrics
+    left = (now.bytes - now.bytes_read) * seconds / read if read > 0 and seconds > 0 else None
+    return (
+        f"{now.file.name}: {now.bytes_read * 100 // max(now.bytes, 1)} %, {metrics.loaded:,} rows loaded, "
+        f"{metrics.duplicate:,} known, {metrics.rejected:,} rejected"
+        + (f", about {left:.0f} s left" if left is not None else "")
+    )
+
+
+def _result(file: Imported) -> str:
+    if file.was_known:
+        return f"{file.file.name}: imported already"
+    metrics = file.metrics
+    return (
+        f"{file.file.name}: {metrics.loaded:,} rows loaded, {metrics.duplicate:,} known, {metrics.rejected:,} rejected"
+        f"{'' if file.is_complete else '; not to its end'}"
+    )

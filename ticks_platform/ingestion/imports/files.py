@@ -1,0 +1,276 @@
+"""Imports files: each row once, whatever ends the process in between, then candles and gaps."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from ticks_platform.errors import ActionRequiredError
+from ticks_platform.feeds import csv_rows, file_formats
+from ticks_platform.feeds.files import FileHeader
+from ticks_platform.feeds.polygon import flat_file
+from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.feeds.transport.clock import steady_ns
+from ticks_platform.ingestion import lease as leases
+from ticks_platform.ingestion.imports.file_frames import FileError, FileFrames, KeepsLine, first_line
+from ticks_platform.ingestion.imports.loader import FileLoader, OthersLeftOut
+from ticks_platform.ingestion.lease import Lease
+from ticks_platform.ingestion.metrics import Metrics
+from ticks_platform.ingestion.repair import lease as repair_lease
+from ticks_platform.ingestion.repair.lease import DEAD_AFTER, RepairInUseError
+from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
+from ticks_platform.timescale import failures, server_clock, sql_files
+from ticks_platform.timescale.database import Database
+from ticks_platform.timestamps import to_nanoseconds
+
+logger = logging.getLogger(__name__)
+
+_NAMESPACE = uuid.UUID("6f0f2a49-5c7b-4f07-9a07-3a2d9f3ce0c1")
+"""Of the ids of files."""
+
+_LEASE_INTERVAL = 1.0
+"""Seconds between attempts to take the lease."""
+
+
+class NotForThisFeedError(ActionRequiredError):
+    """These files cannot be ticks of this feed; the message says why."""
+
+
+class Options(NamedTuple):
+    """What files are."""
+
+    format: str
+    columns: Mapping[str, str] = {}
+    """The column of a field, where a file of `csv` names it in another way."""
+    times: str = "iso"
+    synthetic: bool = False
+    """Whether the ticks are made up."""
+
+
+class Progress(NamedTuple):
+    """How far a file is."""
+
+    file: Path
+    bytes_read: int
+    bytes: int
+    metrics: Metrics
+
+
+class Imported(NamedTuple):
+    """What became of a file."""
+
+    file: Path
+    metrics: Metrics
+    is_complete: bool
+    """Whether it is loaded to its end."""
+    was_known: bool
+    """Whether it was, before."""
+
+
+class _File(NamedTuple):
+    path: Path
+    header: FileHeader
+    journal_id: str
+
+
+class Import:
+    """Imports files as ticks of one feed, whose ingestion may run."""
+
+    def __init__(self, *, feed: FeedSettings, database: Database, owner: str, options: Options) -> None:
+        """Raises NotForThisFeedError."""
+        self._feed = feed
+        self._database = database
+        self._owner = owner
+        self._options = options
+        self._asked = AskedSymbols.of(feed)
+        self._stopping = threading.Event()
+        self._loader: FileLoader | None = None
+        self._frames: FileFrames | None = None
+        self._current: Progress | None = None
+        _check(feed, options)
+
+    def stop(self) -> None:
+        """Let `run` return soon; what is committed stays. Safe from any thread."""
+        self._stopping.set()
+        if self._loader is not None:
+            self._loader.abandon()
+
+    def progress(self) -> Progress | None:
+        """How far the file is that is loaded now. Safe from any thread."""
+        current, frames = self._current, self._frames
+        return None if current is None or frames is None else current._replace(bytes_read=frames.bytes_read)
+
+    def run(self, paths: Sequence[Path], *, done: Callable[[Imported], None] = lambda _: None) -> list[Imported]:
+        """Load files, one after the other; `done` is told of each.
+
+        All files are looked at before the first one is loaded. Waits while the feed is repaired. Raises FileError,
+        MixedDatabaseError, LeaseLostError and DatabaseUnavailableError.
+        """
+        files = [self._look_at(path) for path in paths]
+        lease = self._take_lease()
+        if lease is None:
+            return []
+        with self._database.transaction() as cursor:
+            error = self._asked.try_earlier(cursor, self._feed.name)
+            server_ahead = to_nanoseconds(server_clock.now(cursor)) - steady_ns()
+        if error is not None:
+            logger.warning(
+                "feed %s: not all symbols that it had earlier can be read: %s",
+                self._feed.name,
+                failures.first_line(error),
+            )
+        found: list[Imported] = []
+        try:
+            for file in files:
+                if self._stopping.is_set():
+                    break
+                found.append(self._load(file, lease, server_ahead))
+                done(found[-1])
+        finally:
+            with self._database.transaction() as cursor:
+                repair_lease.release(cursor, lease)
+        return found
+
+    def _take_lease(self) -> Lease | None:
+        """Take the repair lease, as soon as nobody has it; None if stopped. That of a killed process ends by itself."""
+        told = None
+        while not self._stopping.is_set():
+            try:
+                with self._database.transaction() as cursor:
+                    return repair_lease.take(
+                        cursor,
+                        feed=self._feed.name,
+                        provider=self._feed.provider,
+                        synthetic=self._feed.synthetic,
+                        owner=self._owner,
+                    )
+            except RepairInUseError as error:
+                if str(error) != told:
+                    told = str(error)
+                    logger.warning("waiting, up to %.0f s after its end if it was killed: %s", DEAD_AFTER, told)
+                self._stopping.wait(_LEASE_INTERVAL)
+        return None
+
+    def _look_at(self, path: Path) -> _File:
+        names = next(csv.reader([first_line(path)]))
+        options = self._options
+        if options.format == file_formats.POLYGON:
+            reason = flat_file.refusal(names)
+            if reason is not None:
+                raise FileError(f"{path} is no flat file of trades: {reason}")
+            columns, times = tuple(names), ""
+        else:
+            try:
+                columns, times = csv_rows.columns_of(names, dict(options.columns)), options.times
+            except ValueError as error:
+                raise FileError(f"{path}: {error}") from None
+        header = FileHeader(options.format, path.name, 2, columns, times)
+        # With other symbols, other rows of it are read.
+        what = (self._feed.name, header.format, columns, times, sorted(self._feed.symbol_names()), _digest(path))
+        return _File(path, header, str(uuid.uuid5(_NAMESPACE, msgspec.json.encode(what).decode())))
+
+    def _load(self, file: _File, lease: Lease, server_ahead: int) -> Imported:
+        metrics = Metrics()
+        with self._database.transaction() as cursor:
+            repair_lease.renew(cursor, lease)
+            cursor.execute(sql_files.read("queries/imports/is_finished.sql"), {"journal_id": file.journal_id})
+            if cursor.fetchone() is not None:
+                return Imported(file.path, metrics, is_complete=True, was_known=True)
+            number, position, frames = leases.find_checkpoint(
+                cursor, self._feed.name, journal_id=file.journal_id, journal_start=None, journal_frames=0
+            )
+            parameters = {
+                "journal_id": file.journal_id,
+                "number": number,
+                "feed": self._feed.name,
+                "file": str(file.path),
+                "format": file.header.format,
+                "position": position,
+                "epoch": lease.epoch,
+            }
+            cursor.execute(sql_files.read("queries/imports/begin.sql"), parameters)
+            first, epoch, _ = cursor.fetchone() or (position, lease.epoch, False)
+        others = OthersLeftOut(self._asked)
+        source = FileFrames(
+            file.path,
+            journal_id=file.journal_id,
+            header=file.header,
+            first=first,
+            position=position,
+            epoch=epoch,
+            now=lambda: steady_ns() + server_ahead,
+            keeps=_keeps(file.header, others),
+        )
+        self._current, self._frames = Progress(file.path, 0, file.path.stat().st_size, metrics), source
+        loader = self._loader = FileLoader(
+            database=self._database,
+            lease=lease._replace(journal_number=number, position=position, frames=frames),
+            decoder=file_formats.decoder(file.header.format),
+            frames=source,
+            metrics=metrics,
+            others=others,
+            secondary=not self._feed.candles,
+        )
+        if self._stopping.is_set():
+            loader.abandon()
+        try:
+            loader.run()
+        finally:
+            source.close()
+        if self._stopping.is_set():
+            return Imported(file.path, metrics, is_complete=False, was_known=False)
+        with self._database.transaction() as cursor:
+            repair_lease.renew(cursor, lease)
+            cursor.execute(sql_files.read("queries/imports/finish.sql"), {"journal_id": file.journal_id})
+        return Imported(file.path, metrics, is_complete=True, was_known=False)
+
+
+def _check(feed: FeedSettings, options: Options) -> None:
+    if feed.synthetic != options.synthetic:
+        raise NotForThisFeedError(
+            f"feed '{feed.name}' has synthetic ticks of the stand-in, and files have live ones unless --synthetic says "
+            "that they are made up: give --feed one with live ticks, and a database of its own"
+            if feed.synthetic
+            else f"feed '{feed.name}' has live ticks: files with made-up ones (--synthetic) must not be beside them"
+        )
+    if options.format == file_formats.POLYGON:
+        if feed.provider != "polygon" or feed.options.get("market", "stocks") != "stocks":
+            raise NotForThisFeedError(
+                f"feed '{feed.name}' is not of Polygon's stocks, and {file_formats.POLYGON} is of these"
+            )
+        if options.columns:
+            raise NotForThisFeedError(f"the columns of {file_formats.POLYGON} are known; --column is for csv")
+
+
+def _keeps(header: FileHeader, others: OthersLeftOut) -> KeepsLine | None:
+    """Which lines of a flat file are of the feed's symbols: its first column tells, usually."""
+    if header.columns[0] != "ticker":
+        return None
+    known: dict[bytes, bool] = {}
+
+    def keeps(line: bytes) -> bool:
+        name = line[: line.find(b",")]
+        kept = known.get(name)
+        if kept is None:
+            # What is no plain name is read like any other row, and rejected if it has none.
+            text = name.decode("utf-8", "replace")
+            kept = known[name] = not text.isascii() or text[:1] in ('"', "") or others.has(text)
+        return kept
+
+    return keeps
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.blake2b(digest_size=32)
+    with path.open("rb") as file:
+        while data := file.read(1 << 20):
+            digest.update(data)
+    return digest.hexdigest()

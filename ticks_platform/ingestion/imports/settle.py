@@ -1,0 +1,126 @@
+"""After files are loaded: the candles of their days, and the gaps that they fill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from ticks_platform.feeds import file_formats
+from ticks_platform.feeds.polygon.regular_hours import new_york_date, start_of_day
+from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.ingestion.repair import gaps as repair_gaps
+from ticks_platform.ingestion.repair import lease as repair_lease
+from ticks_platform.ingestion.repair import ranges as repair_ranges
+from ticks_platform.ingestion.repair.ranges import Interval, SymbolInterval
+from ticks_platform.intervals import merge
+from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.candles import late_ticks
+from ticks_platform.timescale.candles.candles import CANDLES
+from ticks_platform.timescale.database import Database
+from ticks_platform.timestamps import floor, from_nanoseconds, to_nanoseconds
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+_DAY = timedelta(days=1)
+
+
+class Settled(NamedTuple):
+    """What was done for files that are loaded."""
+
+    files: int = 0
+    days: int = 0
+    """Days whose candles were refreshed."""
+    gaps: int = 0
+    """Gaps that were closed."""
+
+
+class _Loaded(NamedTuple):
+    """A file that is loaded, but not settled."""
+
+    journal_id: str
+    format: str
+    first: datetime | None
+    last: datetime | None
+
+
+def settle(database: Database, feed: FeedSettings, *, owner: str, covers: Interval | None = None) -> Settled:
+    """Refresh the candles of all days of files that are loaded, once, and close the gaps that the files fill.
+
+    A flat file has the whole day, so it fills the gaps of it; files of other formats fill what `covers` says.
+    It may be interrupted at any moment: what is not settled yet, the next call settles. Raises RepairInUseError.
+    """
+    with database.transaction() as cursor:
+        cursor.execute(sql_files.read("queries/imports/unsettled.sql"), {"feed": feed.name})
+        files = [_Loaded(*row) for row in cursor.fetchall()]
+        candles_exist = _candles_exist(cursor)
+    if not files:
+        return Settled()
+    days = _days(files)
+    if candles_exist:
+        with database.autocommit() as cursor:
+            for begin, end in days:
+                for day in range((end - begin) // _DAY):
+                    late_ticks.refresh_days(cursor, begin + day * _DAY, begin + (day + 1) * _DAY)
+    with database.transaction() as cursor:
+        lease = repair_lease.take(cursor, feed=feed.name, provider=feed.provider, synthetic=feed.synthetic, owner=owner)
+    with database.transaction() as cursor:
+        repair_lease.renew(cursor, lease)
+        closed = _close_gaps(cursor, feed, files, covers)
+        cursor.execute(
+            sql_files.read("queries/imports/settle.sql"), {"journal_ids": [file.journal_id for file in files]}
+        )
+        repair_lease.release(cursor, lease)
+    return Settled(len(files), sum((end - begin) // _DAY for begin, end in days) if candles_exist else 0, closed)
+
+
+def _candles_exist(cursor: Cursor) -> bool:
+    names = [candle.name for candle in CANDLES]
+    cursor.execute("SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest(%s::text[]) AS name", (names,))
+    return cursor.fetchone() == (True,)
+
+
+def _days(files: Sequence[_Loaded]) -> list[Interval]:
+    """The UTC days of the files' ticks, merged."""
+    return merge(
+        (floor(file.first, _DAY), floor(file.last, _DAY) + _DAY)
+        for file in files
+        if file.first is not None and file.last is not None
+    )
+
+
+def _close_gaps(cursor: Cursor, feed: FeedSettings, files: Sequence[_Loaded], covers: Interval | None) -> int:
+    history = feed.keyless_connector().history()
+    if history is None or history.kind != "trades":
+        return 0
+    for file in files:
+        covered = _covered(file, covers)
+        if covered is None:
+            continue
+        begin, end = covered
+        cursor.execute(
+            sql_files.read("queries/imports/symbols_of_gaps.sql"), {"feed": feed.name, "begin": begin, "end": end}
+        )
+        symbols = [symbol for (symbol,) in cursor.fetchall()]
+        if symbols:
+            intervals = [SymbolInterval(symbol, begin, end) for symbol in symbols]
+            repair_ranges.add(cursor, feed.name, history.kind, intervals)
+            cursor.execute(
+                sql_files.read("queries/imports/mark_ranges_loaded.sql"),
+                {"feed": feed.name, "journal_id": file.journal_id, "symbols": symbols, "begin": begin, "end": end},
+            )
+    return repair_gaps.close_gaps(cursor, feed.name, history).repaired
+
+
+def _covered(file: _Loaded, covers: Interval | None) -> Interval | None:
+    """Of which time a file has everything; None if nobody knows."""
+    if file.format != file_formats.POLYGON:
+        return covers
+    if file.first is None or file.last is None:
+        return None
+    day = new_york_date(to_nanoseconds(file.first))
+    # One that has more than a day is none of the provider's.
+    if new_york_date(to_nanoseconds(file.last)) != day:
+        return None
+    return from_nanoseconds(start_of_day(day)), from_nanoseconds(start_of_day(day + _DAY))
