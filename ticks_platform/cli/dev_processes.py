@@ -35,6 +35,11 @@ kill -s KILL -- "-$1"
 """
 """Of a shell: ends a group once nobody has the other end of its input any more, as of a process that was killed."""
 
+_GATE = """
+read -r _ && exec "$@" < /dev/null
+"""
+"""Of a shell: becomes a command once it is told to, and ends if nobody can tell it any more."""
+
 _LOOK_SECONDS = 0.2
 _MAKE = ("make", "gmake")
 
@@ -159,16 +164,20 @@ def run(
     """
     reading, writing = os.pipe()
     process = subprocess.Popen(
-        command,
+        ["/bin/sh", "-c", _GATE, "ticks-dev", *command],
         cwd=root,
         env=environment,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=writing,
         stderr=writing,
         start_new_session=True,
     )
     os.close(writing)
     guard = _guard(process.pid)
+    # Not before there is a guard, or this process could be killed between the two.
+    assert process.stdin is not None
+    with suppress(BrokenPipeError), process.stdin:
+        process.stdin.write(b"\n")
     output = follow(reading, condenser, say)
     try:
         while process.poll() is None and not stop.is_wanted.wait(_LOOK_SECONDS):

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from ticks_platform_tests.support.dagster_dev import eventually
 
@@ -47,3 +51,25 @@ def test_all_of_them_end_when_it_is_killed(tmp_path: Path) -> None:
         process.kill()
         process.wait()
     eventually("both have ended", 30, lambda: not any(map(is_alive, pids)))
+
+
+def test_nothing_runs_if_it_is_killed_before_there_is_a_guard(tmp_path: Path) -> None:
+    killed = (
+        "import os, subprocess; from ticks_platform.cli import dev_processes\n"
+        "dev_processes._guard = lambda _: os.kill(os.getpid(), 9)\n"
+        "popen = subprocess.Popen\n"
+        "subprocess.Popen = lambda *given, **options: popen(*given, **options, pass_fds=(int(sys.argv[3]),))\n"
+    )
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as pipe:
+        # Closed once all that the process started, which would inherit it, has ended.
+        command = [sys.executable, "-c", killed + RUN, str(tmp_path), "echo $$ > ran; sleep 600", f"{writing}"]
+        process = subprocess.Popen(command, env={**os.environ}, pass_fds=(writing,))
+        os.close(writing)
+        assert process.wait(60) == -9
+        has_ended, _, _ = select.select([pipe], [], [], 30)
+    ran = tmp_path / "ran"
+    if ran.exists():
+        os.kill(int(ran.read_text()), signal.SIGKILL)
+        pytest.fail("the command ran without a guard")
+    assert has_ended, "its shell waits still"
