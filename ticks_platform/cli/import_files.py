@@ -20,8 +20,7 @@ from ticks_platform.feeds import csv_rows, file_formats
 from ticks_platform.feeds.settings import FeedSettings, load_settings
 from ticks_platform.ingestion.imports.files import Import, Imported, Options, Progress
 from ticks_platform.ingestion.imports.settle import settle
-from ticks_platform.timescale import readers, sql_files
-from ticks_platform.timescale.adoption.relations import require_own_tables
+from ticks_platform.timescale import ingestion_tables
 from ticks_platform.timescale.database import Database
 
 REPORT_INTERVAL = 5.0
@@ -74,14 +73,7 @@ def import_(
     options = Options(format_, _mapping(columns), times, synthetic)
     settings = _feed(feed, options)
     database = Database.from_environment()
-    with database.transaction() as cursor:
-        owns = readers.may_create(cursor)
-        if owns:
-            require_own_tables(cursor)
-            sql_files.apply(cursor, *sql_files.HYPERTABLE)
-    if owns:
-        with database.transaction() as cursor:
-            sql_files.apply(cursor, *sql_files.MACHINERY)
+    ingestion_tables.create(database)
     owner = f"ticks import, {socket.gethostname()}, process {os.getpid()}"
     importing = Import(feed=settings, database=database, owner=owner, options=options)
     stopping = threading.Event()

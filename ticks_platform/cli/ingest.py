@@ -25,8 +25,7 @@ from ticks_platform.ingestion import lease
 from ticks_platform.ingestion.group import Rest
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.run import Ingestion, Progress
-from ticks_platform.timescale import readers, sql_files
-from ticks_platform.timescale.adoption.relations import require_own_tables
+from ticks_platform.timescale import ingestion_tables
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 
 STOPPED, ACTION_REQUIRED, TAKEN_OVER, FAILED = 0, 3, 4, 5
@@ -142,14 +141,7 @@ def _prepare(database: Database, feeds: Sequence[str], stopping: threading.Event
     backoff = Backoff(base=0.5, cap=10.0)
     while not stopping.is_set():
         try:
-            with database.transaction() as cursor:
-                owns = readers.may_create(cursor)
-                if owns:
-                    require_own_tables(cursor)
-                    sql_files.apply(cursor, *sql_files.HYPERTABLE)
-            if owns:
-                with database.transaction() as cursor:
-                    sql_files.apply(cursor, *sql_files.MACHINERY)
+            ingestion_tables.create(database)
             with database.transaction() as cursor:
                 held = lease.statuses(cursor, feeds)
         except DatabaseUnavailableError as error:

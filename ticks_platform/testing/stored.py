@@ -14,7 +14,7 @@ from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.replay import replay
-from ticks_platform.timescale import sql_files
+from ticks_platform.timescale import ingestion_tables
 from ticks_platform.timescale.database import Database
 
 _GROUP = 500
@@ -63,10 +63,7 @@ def store_frames(
         }
     )
     target = database if isinstance(database, Database) else Database(database)
-    with target.transaction() as cursor:
-        sql_files.apply(cursor, *sql_files.HYPERTABLE)
-    with target.transaction() as cursor:
-        sql_files.apply(cursor, *sql_files.MACHINERY)
+    ingestion_tables.create(target)
     with tempfile.TemporaryDirectory(prefix="ticks-frames-") as folder:
         file = Path(folder) / "journal.sqlite3"
         with contextlib.closing(Journal(file, feed=feed, synthetic=settings.synthetic)) as journal:
