@@ -76,7 +76,8 @@ def ensure_running(data_dir: Path | None = None, *, tcp_port: int | None = None)
 def stop(data_dir: Path | None = None, *, timeout_seconds: float = 30.0) -> bool:
     """Stops the server of ``data_dir``: disconnects clients, rolls back open transactions. False if none was running.
 
-    A server that has not ended after ``timeout_seconds`` (a long statement) is killed; no committed row is lost.
+    A server that has not ended after ``timeout_seconds`` (a long statement) is killed; no committed row is lost. One
+    that is still starting, whose starter was killed, is waited for.
     """
     directory = _directory(data_dir)
     if not directory.server_lock.exists():
@@ -84,7 +85,7 @@ def stop(data_dir: Path | None = None, *, timeout_seconds: float = 30.0) -> bool
     with _locked_for_start(directory):
         if not _lock_is_held(directory):
             return False
-        info = _read_info(directory)
+        info = _wait_for_info(directory, time.monotonic() + _START_SECONDS)
         deadline = time.monotonic() + timeout_seconds
         if info is not None:
             with contextlib.suppress(OSError):  # it is ending already, or too busy to answer
@@ -233,6 +234,13 @@ def _wait_for_lock(directory: DataDirectory, deadline: float) -> bool:
             return False
         time.sleep(_LOOK_SECONDS)
     return True
+
+
+def _wait_for_info(directory: DataDirectory, deadline: float) -> dict[str, Any] | None:
+    """What the server says of itself once it listens; None if it ended before, or takes longer."""
+    while (info := _read_info(directory)) is None and _lock_is_held(directory) and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+    return info
 
 
 def _listening_at(directory: DataDirectory) -> Path | None:

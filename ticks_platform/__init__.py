@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ticks_platform.component import Platform
     from ticks_platform.definitions import platform_definitions
     from ticks_platform.defs.common.changes import changed_buckets
+    from ticks_platform.defs.common.executor import one_process
     from ticks_platform.defs.common.resources import DatabaseResource
     from ticks_platform.defs.reading.candle_frames import CandleFrames
     from ticks_platform.defs.reading.changed_partitions import changed_partitions
@@ -49,6 +50,7 @@ __all__ = [
     "changed_partitions",
     "gaps",
     "load_settings",
+    "one_process",
     "platform_definitions",
     "quotes",
     "subscribe",
@@ -78,6 +80,7 @@ _HOMES = {
     "changed_partitions": "defs.reading.changed_partitions",
     "gaps": "reading",
     "load_settings": "feeds.settings",
+    "one_process": "defs.common.executor",
     "platform_definitions": "definitions",
     "quotes": "reading",
     "subscribe": "subscribing",

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from examples.signals import backtest, features
-from ticks_platform import platform_definitions
+from ticks_platform import one_process, platform_definitions
 
 
 @dg.definitions
@@ -22,6 +22,6 @@ def defs() -> dg.Definitions:
                     default_status=dg.DefaultSensorStatus.RUNNING,
                 )
             ],
-            executor=dg.in_process_executor,
+            executor=one_process,
         ),
     )

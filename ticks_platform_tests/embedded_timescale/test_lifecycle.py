@@ -305,6 +305,21 @@ def test_a_start_whose_starter_is_killed(scratch: Path, connect: Connect) -> Non
     assert value(connect(embedded_timescale.ensure_running(data_dir)), "SELECT 1") == 1
 
 
+def test_a_server_that_has_not_said_yet_where_it_listens_is_waited_for(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path / "db")
+    directory.root.mkdir()
+    # As one whose starter was killed a moment ago. It takes two seconds, and then ends.
+    starting = (
+        "import fcntl, sys, time; lock = open(sys.argv[1], 'ab'); fcntl.flock(lock, fcntl.LOCK_EX); "
+        "print('held', flush=True); time.sleep(2)"
+    )
+    command = [sys.executable, "-c", starting, str(directory.server_lock)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        assert embedded_timescale.stop(directory.root, timeout_seconds=0.5)
+
+
 @pytest.mark.full
 def test_a_damaged_cluster_is_explained(scratch: Path) -> None:
     data_dir = scratch / "db"

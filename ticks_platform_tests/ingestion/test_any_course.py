@@ -137,7 +137,8 @@ class Course:
                 "provider": name.partition(" ")[0],
                 "endpoint": url,
                 "synthetic_endpoint": True,
-                "symbols": SYMBOLS,
+                # To Polygon, these two are one pair.
+                "symbols": [each for each in SYMBOLS if name != "polygon crypto" or each != "BTC/USD"],
                 "options": self._options,
             }
         )
