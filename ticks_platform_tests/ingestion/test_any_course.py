@@ -35,6 +35,8 @@ COURSES = settings(THOROUGH, max_examples=int(os.environ.get("TICKS_PROPERTY_COU
 TABLES = ("stocks_real_time", "stock_quotes", "stock_aggregates")
 CODES = ("22003", "23514", "40001", "53100", "53400", "57014", "42501", "P0001", "XX000")
 SYMBOLS = ["AAPL", "MSFT", "BTC-USD", "BTC/USD", "USD/CNH"]
+ONE_PAIR = ("polygon crypto", "coinbase")
+"""To these, two of them are one pair, which they refuse."""
 PATIENCE = 40.0
 """Seconds."""
 
@@ -137,8 +139,7 @@ class Course:
                 "provider": name.partition(" ")[0],
                 "endpoint": url,
                 "synthetic_endpoint": True,
-                # To Polygon, these two are one pair.
-                "symbols": [each for each in SYMBOLS if name != "polygon crypto" or each != "BTC/USD"],
+                "symbols": [each for each in SYMBOLS if each != "BTC/USD" or name not in ONE_PAIR],
                 "options": self._options,
             }
         )
