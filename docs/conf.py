@@ -45,7 +45,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(abc|asyncio|collections|concurrent|datetime|enum|pathlib|re|threading|types|typing)\..*"),
     ("py:.*", r"(annotated_types|msgspec|numpy|npt|np|psycopg2|pydantic|random)\..*"),
     ("py:.*", r"date|datetime|Path|AbstractContextManager|Connection|Cursor"),
-    ("py:.*", r"dagster\..*|.*ConfigurableResource\[NoneType\]"),
+    ("py:.*", r"dagster\..*|.*ConfigurableResource\[\w+\]"),
     # Unions, and ours that annotations name and nobody outside has to.
     (
         "py:class",
@@ -56,6 +56,9 @@ nitpick_ignore_regex = [
     ("py:class", r"ticks_platform\.(feeds\.connector\.NoOptions|timescale\.database\.(Database|SessionConnection))"),
     ("py:class", r"ticks_platform\.feeds\.settings\.(FeedSettings|PlatformSettings)"),
     ("py:class", r"ticks_platform\.ingestion\.run\.Progress"),
+    ("py:class", r"ticks_platform\.feeds\.transport\.(silence\.SilenceDetector|state\.Change)"),
+    # Forms of arguments, which docstrings tell.
+    ("py:class", r"Symbols|Moment|Every|To|From"),
     ("py:class", r"ticks_standin\.(control\.RemoteControl|settings\.StandInSettings)"),
     ("py:meth", r"RemoteControl\..*"),
 ]
