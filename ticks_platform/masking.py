@@ -202,11 +202,14 @@ def _of_environment(environment: tuple[tuple[bytes, bytes], ...], variables: fro
 
 
 def _of_variable(name: str, value: str, is_secret: bool) -> Iterator[tuple[str, str]]:
-    if is_secret or name == "PGPASSWORD" or _NAMES.search(name):
+    is_url = "://" in value
+    is_webhook = is_url and name.upper().endswith("WEBHOOK")
+    # Not all of a webhook: it begins as other addresses of its host do.
+    if is_secret or name == "PGPASSWORD" or (_NAMES.search(name) and not is_webhook):
         yield value, ""
-    if name.upper().endswith("WEBHOOK"):
+    if is_webhook:
         yield from _of_webhook(value)
-    elif "://" in value:
+    if is_url:
         yield from _of_url(value)
 
 

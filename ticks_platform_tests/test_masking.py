@@ -105,6 +105,13 @@ def test_passwords_of_databases_and_proxies(monkeypatch: pytest.MonkeyPatch, tmp
     assert mask(f"Proxy-Authorization: Basic {proxied}") == "Proxy-Authorization: Basic ***"
 
 
+def test_the_host_of_a_webhook_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKS_ALERT_WEBHOOK", "http://me:pass-of-mine@127.0.0.1:3299/hooks/abcdefghijklmnop")
+    assert mask("Dagster: http://127.0.0.1:3210") == "Dagster: http://127.0.0.1:3210"
+    assert mask("posted to 127.0.0.1:3299/hooks/abcdefghijklmnop") == "posted to 127.0.0.1:3299/***"
+    assert mask("as pass-of-mine") == "as ***"
+
+
 def test_a_password_that_is_the_users_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TICKS_DATABASE_URL", "postgresql://trader:trader@db/ticks")
     assert mask('role "trader" does not exist') == 'role "trader" does not exist'

@@ -10,11 +10,16 @@ from ticks_platform.defs.checks.table import CHECKS
 from ticks_platform.timescale.candles.candles import ONE_MINUTE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
 JOB = "check_every_tick"
 INTERVAL = 60
 """Seconds between looks."""
+
+LOOKS = 10
+"""Looks after which a run that ended without a result is followed by another one."""
 
 CHECKED_AT = "checked at"
 """Metadata of a result that is reported again: when it was found."""
@@ -38,7 +43,7 @@ def keep_daily_results() -> dg.Definitions:
         description=(
             f"Reports the results of {JOB} once more, without a run, so that the pages of assets, which report "
             "themselves every few minutes, go on showing them, with the time at which they were found. Launches that "
-            "job when it has never run, as after the first start."
+            "job when it has never run, as after the first start, and once more where it ended without a result."
         ),
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -46,15 +51,38 @@ def keep_daily_results() -> dg.Definitions:
         if found:
             again = [event for record in found.values() if (event := _again(record)) is not None]
             words = f"{len(again)} results of {JOB} are reported again" if again else "no new result"
-            return dg.SensorResult(asset_events=again, skip_reason=words)
+            requests, cursor = _launch_again(context, found.values())
+            return dg.SensorResult(
+                run_requests=requests, asset_events=again, cursor=cursor, skip_reason=None if requests else words
+            )
         report = context.instance.get_latest_materialization_event(dg.AssetKey(ONE_MINUTE.name))
         # Not in the first minute: the feed and its candles start then.
         if report is None or report.run_id != WITHOUT_A_RUN:
             return dg.SensorResult(skip_reason="nothing has been reported yet")
-        # Once: a run that failed is for whoever looks at it.
         return dg.SensorResult(run_requests=[dg.RunRequest(run_key="first")])
 
     return dg.Definitions(sensors=[sensor])
+
+
+def _launch_again(
+    context: dg.SensorEvaluationContext, records: Iterable[AssetCheckExecutionRecord]
+) -> tuple[list[dg.RunRequest], str]:
+    """A launch after the last run ended without a result, as one that was killed or could not begin; and the cursor.
+
+    After some looks, since what kept that run from its result may last.
+    """
+    ended = ""
+    for record in records:
+        if not isinstance(record.evaluation, dg.AssetCheckEvaluation):
+            run = context.instance.get_run_by_id(record.run_id)
+            if run is None or run.is_finished:
+                ended = record.run_id
+    if not ended:
+        return [], ""
+    run_id, _, looks = (context.cursor or "").partition(" ")
+    seen = int(looks) + 1 if run_id == ended else 1
+    requests = [dg.RunRequest(run_key=f"after {ended}")] if seen >= LOOKS else []
+    return requests, f"{ended} {seen}"
 
 
 def _again(record: AssetCheckExecutionRecord) -> dg.AssetCheckEvaluation | None:
@@ -64,7 +92,8 @@ def _again(record: AssetCheckExecutionRecord) -> dg.AssetCheckEvaluation | None:
     without a run counts as such.
     """
     found = record.evaluation
-    if record.run_id == WITHOUT_A_RUN or found is None:
+    # Of a run that has not evaluated it, the record has the plan.
+    if record.run_id == WITHOUT_A_RUN or not isinstance(found, dg.AssetCheckEvaluation):
         return None
     metadata = {**found.metadata, CHECKED_AT: dg.MetadataValue.timestamp(record.create_timestamp)}
     return dg.AssetCheckEvaluation(

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
+from dagster._core.events import DagsterEvent, DagsterEventType
 from dagster._core.loader import LoadingContextForTest
 
 from ticks_platform.defs.checks import daily_results
@@ -38,11 +40,11 @@ def check(instance: dg.DagsterInstance, *, passed: bool) -> None:
     defs.resolve_job_def("check_every_tick").execute_in_process(instance=instance, raise_on_error=False)
 
 
-def evaluate(instance: dg.DagsterInstance) -> dg.SensorResult:
+def evaluate(instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SensorResult:
     """An evaluation of the sensor, after which Dagster stores what it reports."""
     (sensor,) = daily_results.keep_daily_results().sensors or ()
     assert isinstance(sensor, dg.SensorDefinition)
-    with dg.build_sensor_context(instance=instance) as context:
+    with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
         result = sensor(context)
     assert isinstance(result, dg.SensorResult)
     for event in result.asset_events:
@@ -87,3 +89,39 @@ def test_the_checks_run_once_after_the_first_start(instance: dg.DagsterInstance)
     assert request.run_key is not None, "or else it would be launched again and again"
     check(instance, passed=True)
     assert not evaluate(instance).run_requests
+
+
+def test_a_run_that_ended_without_a_result_is_followed_by_another_one(instance: dg.DagsterInstance) -> None:
+    """As one that was killed, or whose settings could not be read."""
+    report(instance)
+
+    def plan() -> str:
+        run = instance.create_run_for_job(dg.job(name="check_every_tick")(lambda: None))
+        planned = AssetCheckEvaluationPlanned(asset_key=KEY.asset_key, check_name=KEY.name)
+        instance.report_dagster_event(
+            DagsterEvent(
+                DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value,
+                run.job_name,
+                event_specific_data=planned,
+                message="planned",
+            ),
+            run.run_id,
+        )
+        return run.run_id
+
+    run_id = plan()
+    assert not evaluate(instance).run_requests, "it has not ended"
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    instance.report_run_failed(run)
+    cursor: str | None = None
+    for _ in range(daily_results.LOOKS - 1):
+        result = evaluate(instance, cursor)
+        assert not result.run_requests, "what kept it from its result may last"
+        cursor = result.cursor
+    (request,) = evaluate(instance, cursor).run_requests or ()
+    assert request.run_key == f"after {run_id}"
+    check(instance, passed=True)
+    result = evaluate(instance, cursor)
+    assert not result.run_requests
+    assert len(result.asset_events) == 1
