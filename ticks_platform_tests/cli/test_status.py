@@ -90,6 +90,24 @@ def test_status_of_a_run_is_what_the_live_page_says(
     assert words in re.sub(r"\d+ s ago", "N s ago", said)
 
 
+def test_feeds_that_go_on_are_shown_where_their_settings_cannot_be_read(
+    ticks: Ticks, demo: Path, database: Database
+) -> None:
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed (feed, provider, synthetic) VALUES ('stand_in', 'twelve_data', true);"
+            "INSERT INTO ticks_platform.feed_lease (feed, epoch, owner, taken_at, heartbeat_at) "
+            "VALUES ('stand_in', 1, 'a-run', now(), now());"
+            "INSERT INTO ticks_platform.feed_session VALUES ('stand_in', 1, 0, now(), 'streaming', '')"
+        )
+    feeds = demo / "feeds.yaml"
+    feeds.write_text(feeds.read_text(encoding="utf-8").replace("symbols:", "simbols:", 1), encoding="utf-8")
+    done = ticks("status", cwd=demo)
+    assert "did you mean 'symbols'" in done.stderr
+    assert "stand_in: streaming (run a-run)" in done.stdout
+    assert done.returncode == 0, "a feed that is ingested is well, and a health check restarts those that are not"
+
+
 def test_a_command_outside_of_a_project_says_so(ticks: Ticks, tmp_path: Path, database: Database) -> None:
     done = ticks("status", TICKS_PROJECT_DIR=str(tmp_path))
     assert done.returncode == 1

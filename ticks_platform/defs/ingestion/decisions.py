@@ -121,7 +121,7 @@ def decide(
     """Decide about one feed. `finished` are its latest ended runs, newest first.
 
     A feed that was refused is tried again once the definitions are loaded again, or its settings are changed, which was
-    at `corrected_at`.
+    at `corrected_at`; failures before that delay no launch.
 
     With `follows_reloads`, a run that was launched before the definitions were loaded is handed over to a new one.
 
@@ -147,7 +147,8 @@ def decide(
         return Decision(Act.REPLACE, f"run {dead[0][:8]} presumed dead", dead)
     if finished and finished[0].refused and finished[0].created_at > max(loaded_at, corrected_at):
         return Decision(Act.NOTHING, f"refused; {REMEDY}; its last run says why")
-    wait = crash_wait(finished, now=now)
+    # What failed before the settings were changed says nothing of them.
+    wait = crash_wait([run for run in finished if run.created_at > corrected_at], now=now)
     if wait:
         return Decision(Act.NOTHING, f"crash loop; retrying in {wait:.0f} s")
     return Decision(Act.LAUNCH, "no run")

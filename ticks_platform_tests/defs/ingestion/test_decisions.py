@@ -142,6 +142,19 @@ CASES = {
     "three failures at once, waited": (decided(finished=[ended(ago=11, life=1, failed=True)] * 3), Act.LAUNCH, ()),
     "twelve failures at once": (decided(finished=[ended(ago=299, life=1, failed=True)] * 12), Act.NOTHING, ()),
     "twelve failures at once, waited": (decided(finished=[ended(ago=301, life=1, failed=True)] * 12), Act.LAUNCH, ()),
+    "twelve failures before the settings were corrected": (
+        decided(finished=[ended(ago=50, life=1, failed=True)] * 12, corrected_at=NOW - 30),
+        Act.LAUNCH,
+        (),
+    ),
+    "four failures, the last ones with the corrected settings": (
+        decided(
+            finished=[*[ended(ago=2, life=1, failed=True)] * 3, ended(ago=50, life=1, failed=True)],
+            corrected_at=NOW - 30,
+        ),
+        Act.NOTHING,
+        (),
+    ),
     "dead after a crash loop": (
         decided([started()], [ended(ago=1, life=1, failed=True)] * 12, watch(run=("b", 400))),
         Act.REPLACE,
