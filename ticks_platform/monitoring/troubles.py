@@ -143,7 +143,8 @@ def keeps_failing(job: JobState) -> bool:
 
 def _settings(file: Path) -> Iterator[Trouble]:
     for name, error in settings_watch.look(file).errors.items():
-        text = f"{error}. Feeds that run continue with the settings that they have; no run can begin"
+        end = "" if error.endswith("?") else "."
+        text = f"{error}{end} Feeds that run continue with the settings that they have; no run can begin"
         yield Trouble(f"settings {name}", text, SETTLED, over=f"{name} can be read again")
 
 

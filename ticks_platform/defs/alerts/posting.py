@@ -52,6 +52,6 @@ def deliver(told: Told, alerts: AlertsResource, *, now: float) -> str:
     try:
         posted = told.post(alerts.post, now=now)
     except WebhookError as error:
-        return f"{error}; {len(told.waiting)} messages wait, and are posted later"
-    left = f"{len(told.waiting)} messages wait, and are posted later" if told.waiting else ""
+        return f"{error}; messages to be posted later: {len(told.waiting)}"
+    left = f"messages to be posted later: {len(told.waiting)}" if told.waiting else ""
     return "; ".join(filter(None, (f"posted: {posted}" if posted else "", left))) or "nothing to tell"

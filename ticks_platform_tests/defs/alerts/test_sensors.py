@@ -148,7 +148,7 @@ def test_a_failed_run_that_could_not_be_posted_is_posted_later(rig: Rig, receive
     receiver.answers = [404, 404, 404]
     rig.run(ValueError("no such symbol"))
     assert "404" in rig.report()
-    assert "1 messages wait" in rig.report()
+    assert "messages to be posted later: 1" in rig.report()
     assert receiver.texts == []
     rig.report()
     rig.report()
