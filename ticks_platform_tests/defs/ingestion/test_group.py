@@ -17,18 +17,11 @@ from ticks_platform.ingestion import loader, switch
 from ticks_platform.ingestion.handover import takeover
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.defs.ingestion.test_ingest import Running, eventually, failure, one, reports
+from ticks_platform_tests.defs.ingestion.test_ingest import one_instance as one_instance
 from ticks_platform_tests.support.ingestion import rows
 from ticks_standin import StandIn, StandInSettings
 
 SYMBOLS = {"stocks": "AAPL", "crypto": "BTC/USD"}
-
-
-@pytest.fixture(scope="module")
-def one_instance() -> Iterator[dg.DagsterInstance]:
-    """An instance on disk: several threads write to it here, and in memory one of them may find a table locked."""
-    no_output = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
-    with dg.instance_for_test(overrides={"compute_logs": no_output}) as instance:
-        yield instance
 
 
 @pytest.fixture(autouse=True)
