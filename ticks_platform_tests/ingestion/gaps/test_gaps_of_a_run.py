@@ -241,9 +241,12 @@ def test_a_silent_symbol_has_a_gap(
     ingest: Ingest, market: Market, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(silence, "EXPECTED_TICKS", 0.01)
+    # Coverage ends with what was counted before the last count, so there have to be two.
+    monkeypatch.setattr(silence, "COUNTING_INTERVAL", 0.0)
     with ingest() as ingestion:
         await_covered(database)
-        let_flow(market, ingestion)
+        for _ in range(2):
+            let_flow(market, ingestion)
         market.withhold("AAPL")
         silent = "SELECT symbol FROM ticks_platform.feed_coverage WHERE ended_by = 'silent'"
         await_rows(database, silent, lambda found: found == [("AAPL",)])
