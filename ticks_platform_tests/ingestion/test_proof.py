@@ -18,7 +18,7 @@ from ticks_platform.ingestion.audit import Hours
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows.tables import TICKS, Rows
-from ticks_platform.timescale import gone, sql_files
+from ticks_platform.timescale import gone, quality, sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, price, rows
 
@@ -167,6 +167,34 @@ def test_an_hour_is_read_once_until_it_changes(loaded: Database, take_lease: Tak
     assert proof(loaded)[:3] == (3, 3, datetime.fromtimestamp(NOON + 2 * HOUR, timezone.utc))
     execute(loaded, "UPDATE ticks_platform.proven_hour SET proven_at = proven_at - INTERVAL '6 minutes'")
     assert compare(loaded, fresh=timedelta(minutes=6)).compared == 3
+
+
+def test_prices_are_judged_as_ticks_are_proven(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf
+) -> None:
+    """By the check of prices, which reads no tick itself; also that of a late tick, and of a row by hand."""
+
+    def proven() -> tuple[int, int]:
+        with database.autocommit() as cursor:
+            assert audit.hours(cursor, fresh=timedelta(minutes=6)).differing == 0
+            return quality.impossible_prices(cursor, window=timedelta(hours=1))
+
+    def load(*prices: float, ago: float) -> None:
+        frames = [price("AAPL", timestamp=int(time.time() - ago) + n, price=each) for n, each in enumerate(prices)]
+        make_loader(take_lease(f"owner {time.monotonic_ns()}"), frames).run()
+
+    load(100, 101, ago=100)
+    assert proven()[1] == 0
+    with database.transaction() as cursor:
+        cursor.execute("INSERT INTO instrument (symbol, may_be_negative) VALUES ('CL', true)")
+    load(-1, 102, ago=1500)
+    assert proven()[1] == 1, "it came 25 minutes late"
+    with database.transaction() as cursor:
+        cursor.execute("INSERT INTO stocks_real_time (time, symbol, price) VALUES (now() - INTERVAL '90 s', 'CL', -3)")
+        cursor.execute("INSERT INTO stocks_real_time (time, symbol, price) VALUES (now() - INTERVAL '90 s', 'X', 'NaN')")
+        cursor.execute("UPDATE ticks_platform.proven_slice SET read_at = read_at - INTERVAL '7 minutes'")
+        cursor.execute("UPDATE ticks_platform.proven_hour SET proven_at = proven_at - INTERVAL '7 minutes'")
+    assert proven()[1] == 2, "the rows by hand are judged when their time is read again"
 
 
 @pytest.mark.full
