@@ -8,12 +8,12 @@ import os
 import sys
 from collections.abc import Callable
 
-from benchmarks import endurance, full_tape, latency, many_feeds, memory, reading, stages, symbols, throughput
+from benchmarks import endurance, full_tape, latency, many_feeds, memory, proof, reading, stages, symbols, throughput
 from benchmarks.report import Report
 from benchmarks.workbench import open_workbench
 
 _NAMES = (*throughput.PARTS, "latency", "memory", "symbols", "profile", "reading")
-_ON_REQUEST = (*throughput.PEERS, "endurance", "tape", "feeds")
+_ON_REQUEST = (*throughput.PEERS, "endurance", "tape", "feeds", "proof")
 
 
 def main() -> int:
@@ -53,6 +53,13 @@ def main() -> int:
             "tape": lambda: full_tape.run(workbench, report, bursts=2 if given.quick else 12),
             "feeds": lambda: many_feeds.run(workbench, report, seconds=5 if given.quick else 20, repeats=repeats),
             "reading": lambda: reading.run(workbench, report, rows=backlog, repeats=repeats),
+            "proof": lambda: proof.run(
+                workbench,
+                report,
+                rows=given.rows or (2_000_000 if given.quick else 100_000_000),
+                rounds=repeats,
+                interval=30.0 if given.quick else proof.INTERVAL,
+            ),
             "profile": lambda: stages.run(report, rows=min(rows, 300_000), repeats=repeats),
         }
         if parts:

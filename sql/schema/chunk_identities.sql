@@ -4,7 +4,7 @@
 -- That of releases without the argument would be another function.
 DROP FUNCTION IF EXISTS ticks_platform.chunk_identities();
 
-CREATE OR REPLACE FUNCTION ticks_platform.chunk_identities(can_be_sealed boolean)
+CREATE OR REPLACE FUNCTION ticks_platform.chunk_identities(can_be_sealed boolean DEFAULT false)
 RETURNS TABLE (
     chunk text, begins_at timestamptz, ends_at timestamptz, relation text, batches bigint, rows bigint, identity bigint, has_rows boolean
 )

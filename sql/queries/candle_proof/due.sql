@@ -2,7 +2,7 @@
 -- were loaded of their hour, and whether they are of the last two hours. They are those of the given window that were not proven; those of hours of which ticks were counted, as many as
 -- have `budget` ticks, beside the last two hours; those that are given, whose candles have changed; and minutes that have another number of ticks than their candles,
 -- of hours that received ticks in the window after they were over (48 at most, the newest changes); by ten minutes where proven_slice has their number.
--- They end where the candles are materialized, and are closed. What does not lie wholly in the chunks that its ticks were loaded into is left
+-- They end where the candles are materialized, and are closed; three minutes before now in an hour of more than `many` ticks. What does not lie wholly in the chunks that its ticks were loaded into is left
 -- out: retention dropped those ticks, and the candles are all that is left of them.
 WITH chunk AS MATERIALIZED (
     SELECT
@@ -113,8 +113,17 @@ wanted AS (
     SELECT hour, hour FROM given
 ),
 bounded AS (
-    SELECT hour, min(since) AS since, least(hour + INTERVAL '1 hour', time_bucket(INTERVAL '1 minute', now()), %(until)s) AS until
+    SELECT
+        hour,
+        min(since) AS since,
+        least(
+            hour + INTERVAL '1 hour',
+            -- Of many ticks some are late, and what is compared before them is compared twice.
+            time_bucket(INTERVAL '1 minute', now() - CASE WHEN min(loaded) > %(many)s THEN INTERVAL '3 minutes' ELSE INTERVAL '0' END),
+            %(until)s
+        ) AS until
     FROM wanted
+    LEFT JOIN counted USING (hour)
     GROUP BY hour
 ),
 whole AS (

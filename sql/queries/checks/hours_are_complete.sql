@@ -3,7 +3,7 @@
 -- new: of an hour that is not over, what has come since the last time; proven_slice has what the rest had then. Once it is over
 -- and has what was loaded, the hour is proven, which proven_hour notes. When late ticks come to it, what is read are the ten minutes that
 -- touched_slice names, and the rest is known from proven_slice, which has the last twelve hours. It is read as a whole when that does not add up, and when its
--- turn comes: of what was read longer ago than `fresh`, the oldest first, as many as `budget` rows allow, except hours of sealed chunks. A part
+-- turn comes: of what was read longer ago than `fresh`, the oldest first, as many as `budget` rows allow, or three quarters of an hour's, except hours of sealed chunks. A part
 -- that has more has its turn all the more rarely, every four minutes being one, where there is `patience`.
 -- Hours in `again` are read as a whole, and so is an hour that was never read before it was over, with fewer rows than `sliced`. With `oldest`, those are read whose proof is the oldest, also of sealed chunks: as many as `budget`
 -- rows, or a thirtieth of all. With `everything`, all chunks that are not sealed. An hour that was wrong is told from wrong_hour, and
@@ -58,6 +58,13 @@ hours AS MATERIALIZED (
     WHERE destination = 'stocks_real_time' AND feed <> 'manual' AND isfinite(hour)
     GROUP BY hour
 ),
+-- Three quarters of the newest hours' ticks, if that is more: so all of an hour and a half is read in two turns, at any rate.
+allowed AS MATERIALIZED (
+    SELECT CASE
+        WHEN %(everything)s OR %(oldest)s THEN %(budget)s
+        ELSE greatest(%(budget)s, (SELECT ceil(max(rows) * 0.75) FROM hours WHERE hour > now() - INTERVAL '3 hours'))
+    END AS budget
+),
 slice AS MATERIALIZED (
     SELECT time_bucket(INTERVAL '1 hour', begins_at) AS hour, known.*
     FROM ticks_platform.proven_slice AS known
@@ -106,8 +113,8 @@ part AS MATERIALIZED (
             PARTITION BY hour < now() - INTERVAL '62 minutes' ORDER BY changed_at DESC, hour DESC, begins_at ROWS UNBOUNDED PRECEDING
         )
     ) AS newest
-    WHERE hour >= now() - INTERVAL '62 minutes' OR rows_before + rows <= %(budget)s
-        OR rows_before = 0 AND (NOT %(patience)s OR extract(epoch FROM now())::bigint / 240 %% ceil(rows / nullif(%(budget)s, 0)) = 0)
+    WHERE hour >= now() - INTERVAL '62 minutes' OR rows_before + rows <= (SELECT budget FROM allowed)
+        OR rows_before = 0 AND (NOT %(patience)s OR extract(epoch FROM now())::bigint / 240 %% ceil(rows / nullif((SELECT budget FROM allowed), 0)) = 0)
     UNION
     SELECT hour, begins_at, ends_at
     FROM (
@@ -116,8 +123,8 @@ part AS MATERIALIZED (
         -- What was read in the future was read when the clock was ahead.
         WHERE (read_at <= now() - %(fresh)s OR read_at > now() + INTERVAL '1 minute') AND hour <> ALL (%(again)s::timestamptz[]) AND hour NOT IN (SELECT hour FROM waiting)
     ) AS in_order
-    WHERE rows_before + rows <= %(budget)s
-        OR rows_before = 0 AND (NOT %(patience)s OR extract(epoch FROM now())::bigint / 240 %% ceil(rows / nullif(%(budget)s, 0)) = 0)
+    WHERE rows_before + rows <= (SELECT budget FROM allowed)
+        OR rows_before = 0 AND (NOT %(patience)s OR extract(epoch FROM now())::bigint / 240 %% ceil(rows / nullif((SELECT budget FROM allowed), 0)) = 0)
     UNION
     SELECT hour, hour, hour + INTERVAL '1 hour'
     FROM (
@@ -157,6 +164,15 @@ piece AS MATERIALIZED (
     ) AS split (begins_at, ends_at)
     WHERE split.begins_at < split.ends_at
 ),
+-- Hours that have ticks of one feed alone, by the account and by what was read of them: there, not to group them saves a third. If others have
+-- come, the number is another one, and the hour is read again by feed.
+of_one_feed AS MATERIALIZED (
+    SELECT hour, min(feed) AS feed
+    FROM ticks_platform.feed_hour
+    WHERE destination = 'stocks_real_time' AND hour <> ALL (%(again)s::timestamptz[])
+    GROUP BY hour
+    HAVING count(*) = 1 AND min(feed) <> 'manual'
+),
 changed AS MATERIALIZED (
     SELECT 'stocks_real_time' AS destination, hour
     FROM (
@@ -184,16 +200,23 @@ changed AS MATERIALIZED (
     )
 ),
 read AS MATERIALIZED (
-    SELECT hour, begins_at, ends_at, is_kept, feed, ticks, fingerprint,
+    SELECT piece.hour, begins_at, ends_at, is_kept, found.feed, ticks, fingerprint,
         -- NaN is greater than every number.
         (lowest > 0 AND highest < 'Infinity' AND priced = ticks) IS NOT true AS has_odd_prices
     FROM piece
+    LEFT JOIN of_one_feed AS one ON one.hour = piece.hour
+        AND NOT EXISTS (SELECT FROM slice WHERE slice.hour = piece.hour AND slice.feed <> one.feed AND slice.rows > 0)
     CROSS JOIN LATERAL (
-        SELECT feed, count(*) AS ticks, coalesce(sum(ticks_platform.tick_hash(tick_id, price, size, updates)), 0) AS fingerprint,
+        SELECT tick.feed, count(*) AS ticks, coalesce(sum(ticks_platform.tick_hash(tick_id, price, size, updates)), 0) AS fingerprint,
             min(price) AS lowest, max(price) AS highest, count(price) AS priced
+        FROM stocks_real_time AS tick
+        WHERE one.feed IS NULL AND time >= piece.begins_at AND time < piece.ends_at
+        GROUP BY tick.feed
+        UNION ALL
+        SELECT one.feed, count(*), coalesce(sum(ticks_platform.tick_hash(tick_id, price, size, updates)), 0), min(price), max(price), count(price)
         FROM stocks_real_time
-        WHERE time >= piece.begins_at AND time < piece.ends_at
-        GROUP BY feed
+        WHERE one.feed IS NOT NULL AND time >= piece.begins_at AND time < piece.ends_at
+        HAVING count(*) > 0
     ) AS found
 ),
 -- As prices_are_positive_and_finite.sql does it.

@@ -30,7 +30,7 @@ _HOUR = 3600 * 1_000_000_000
 _SLICE = _HOUR // 6
 
 _IN_TIME = 30 * 1_000_000_000
-"""Nanoseconds after which a tick comes late: a minute after its time it may have been read, and it is not stored yet."""
+"""Nanoseconds after which a tick is late: half of the minute after which others of its time are read."""
 
 
 class Entry(NamedTuple):
