@@ -182,7 +182,7 @@ def _candles(
             statement = sql_files.compose("queries/reading/candles_made_of_shorter.sql", candle=sql.Identifier(shorter))
         if sources.execute(connection, "queries/reading/has_day_volume_only.sql", parameters)[0][0]:
             statement = sql_files.compose("queries/reading/with_derived_volume.sql", candles=statement)
-    return Result(statement, columns, parameters, ("bucket", "symbol"), {"symbol": names.all})
+    return Result(statement, columns, parameters, ("bucket",), {"symbol": names.all}, ordered_here_by="symbol")
 
 
 def _stored(candle: str, columns: Mapping[str, Kind]) -> sql.Composed:
@@ -207,4 +207,4 @@ def _session_days(names: Names, asked: Range, adjusted: bool) -> Result:
         "first_day": asked.start.date() - DAY if asked.start else date(1990, 1, 1),
         "last_day": asked.end.date() + DAY if asked.end else date(9999, 1, 1),
     }
-    return Result(statement, columns, parameters, ("opens_at", "symbol"), {"symbol": names.all})
+    return Result(statement, columns, parameters, ("opens_at",), {"symbol": names.all}, ordered_here_by="symbol")
