@@ -68,10 +68,7 @@ class PlainRows:
         ends = places.reshape(rows, columns)
         if not (data[ends[:, -1]] == _LINE_FEED).all():
             return None
-        starts = np.empty(len(places), np.intp)
-        starts[0] = _LONGEST_FIELD
-        starts[1:] = places[:-1] + 1
-        starts = starts.reshape(rows, columns)
+        starts = np.concatenate(([_LONGEST_FIELD], places[:-1] + 1)).reshape(rows, columns)
         if quotes is not None:
             quoted = data[starts] == _QUOTE
             starts, ends = starts + quoted, ends - quoted
@@ -183,7 +180,7 @@ class PlainRows:
         values = [self.texts(column) for column in columns]
         if None in values:
             return None
-        rows: list[tuple[str, ...]] = list(zip(*values, strict=True))  # type: ignore[arg-type]
+        rows: list[tuple[str, ...]] = list(zip(*values, strict=True))
         number_of = {value: number for number, value in enumerate(dict.fromkeys(rows))}
         return np.fromiter(map(number_of.__getitem__, rows), np.uint64, len(rows))
 

@@ -81,13 +81,14 @@ class FlatFile(FileFormat):
             size=size,
             conditions=(conditions[0], [f"[{each}]".encode() if each else b"" for (each,) in conditions[1]]),
             exchanges=_values(exchanges[0], [exchange_name(*_place(*each)) for each in exchanges[1]]),
-            ids=ids if "" not in ids else [each or None for each in ids],
+            ids=[each or None for each in ids],
         )
 
 
 def _values(which: npt.NDArray[np.intp], different: Sequence[Any]) -> list[Any]:
     """The value of each row."""
-    return np.fromiter(different, object, len(different))[which].tolist()
+    values: list[Any] = np.fromiter(different, object, len(different))[which].tolist()
+    return values
 
 
 def _are_digits(text: str) -> bool:
