@@ -1,6 +1,5 @@
 """Feeds.yaml and .env as a run that begins now would read them: where it would fail, none is launched."""
 
-import logging
 from collections.abc import Callable, Collection
 from pathlib import Path
 
