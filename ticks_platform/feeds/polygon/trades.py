@@ -6,7 +6,6 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from operator import attrgetter
 from typing import Annotated, Any
 
@@ -103,13 +102,20 @@ def trades(items: list[Trade], *, has_rules: bool = True) -> TickColumns | None:
     ids = list(map(attrgetter("i"), items))
     if set(map(type, ids)) != {str} or "" in ids:
         ids = list(map(trade_id, ids))
+    # There are few different conditions, exchanges and TRFs, and many trades: each is read once.
+    raw_conditions = list(map(bytes, map(attrgetter("c"), items)))
+    number_of = {raw: number for number, raw in enumerate(set(raw_conditions))}
+    which = np.fromiter(map(number_of.__getitem__, raw_conditions), np.intp, len(raw_conditions))
+    places = list(map(attrgetter("x", "trfi"), items))
+    name_of = {place: exchange_name(*place) for place in set(places)}
+    exchanges = None if set(name_of.values()) == {None} else list(map(name_of.__getitem__, places))
     return trade_columns(
         symbols,
         time,
         np.array(prices, np.float64),
         size=size,
-        raw_conditions=list(map(bytes, map(attrgetter("c"), items))),
-        places=list(map(attrgetter("x", "trfi"), items)),
+        conditions=(which, list(number_of)),
+        exchanges=exchanges,
         ids=ids,
         has_rules=has_rules,
     )
@@ -121,32 +127,27 @@ def trade_columns(
     price: Floats,
     *,
     size: Floats | None,
-    raw_conditions: list[bytes],
-    places: list[Any],
+    conditions: tuple[npt.NDArray[np.intp], list[bytes]],
+    exchanges: list[str | None] | None,
     ids: list[str | None],
     has_rules: bool = True,
-    place_of: Callable[..., tuple[str | int | None, int | None]] | None = None,
 ) -> TickColumns | None:
     """Ticks of these columns; None if one has conditions that cannot be read, or is an official price.
 
-    `places` are the exchange and the TRF of each, or what `place_of` makes them of.
+    `conditions` are which of the different ones each has, and these, as the provider writes them.
     """
-    # There are few different conditions, exchanges and TRFs, and many trades: each is read once.
-    number_of = {raw: number for number, raw in enumerate(set(raw_conditions))}
-    which = np.fromiter(map(number_of.__getitem__, raw_conditions), np.intp, len(raw_conditions))
-    read = list(map(_RULES.read, number_of))
-    if any(conditions.malformed for conditions in read):
+    which, different = conditions
+    read = list(map(_RULES.read, different))
+    if any(each.malformed for each in read):
         return None
     updates = None
     if has_rules:
-        if any(conditions.official for conditions in read):
+        if any(each.official for each in read):
             return None
         updates = _RULES.updates_of(read, which, time)
     all_conditions = None
-    if any(conditions.ids for conditions in read):
+    if any(each.ids for each in read):
         all_conditions = np.fromiter(map(attrgetter("ids"), read), object, len(read))[which].tolist()
-    name_of = {place: exchange_name(*(place if place_of is None else place_of(*place))) for place in set(places)}
-    exchanges = None if set(name_of.values()) == {None} else list(map(name_of.__getitem__, places))
     return TickColumns(
         symbols,
         time,
