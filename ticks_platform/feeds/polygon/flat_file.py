@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from ticks_platform.feeds.coded import Coded
 from ticks_platform.feeds.columns import TickColumns
 from ticks_platform.feeds.events import Event
 from ticks_platform.feeds.files import FileFormat, FileHeader, named, required
@@ -70,12 +71,12 @@ class FlatFile(FileFormat):
         if not (np.isfinite(price).all() and np.isfinite(size).all()):
             return None
         return trade_columns(
-            list(columns["ticker"]),
+            Coded.of(columns["ticker"]),
             time // MILLISECOND * MILLISECOND,
             price,
             size=size,
-            raw_conditions=[f"[{each}]".encode() if each else b"" for each in columns["conditions"]],
-            places=list(zip(columns["exchange"], columns["trf_id"], strict=True)),
+            raw_conditions=Coded.of(columns["conditions"]).map(lambda each: f"[{each}]".encode() if each else b""),
+            places=Coded.of(list(zip(columns["exchange"], columns["trf_id"], strict=True))),
             ids=[each or None for each in columns["id"]],
             place_of=_place,
         )

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
+from ticks_platform.feeds.coded import Coded
 from ticks_platform.feeds.columns import Floats, TickColumns, floats
 from ticks_platform.feeds.decoding import Finite
 from ticks_platform.feeds.events import OfficialPrice, Tick
@@ -91,8 +92,9 @@ def trades(items: list[Trade], *, has_rules: bool = True) -> TickColumns | None:
     None if one is incomplete, has a time that is not whole milliseconds, has conditions that cannot be read, or is an
     official price.
     """
-    symbols, times, prices = (list(map(attrgetter(field), items)) for field in ("sym", "t", "p"))
-    if not all(symbols) or set(map(type, times)) != {int} or max(times) >= _LAST_MILLISECOND or None in prices:
+    symbols = Coded.of(list(map(attrgetter("sym"), items)))
+    times, prices = (list(map(attrgetter(field), items)) for field in ("t", "p"))
+    if not all(symbols.values) or set(map(type, times)) != {int} or max(times) >= _LAST_MILLISECOND or None in prices:
         return None
     time = np.array(times, np.int64) * MILLISECOND
     size, exact = (floats(list(map(attrgetter(field), items))) for field in ("s", "ds"))
@@ -108,21 +110,21 @@ def trades(items: list[Trade], *, has_rules: bool = True) -> TickColumns | None:
         time,
         np.array(prices, np.float64),
         size=size,
-        raw_conditions=list(map(bytes, map(attrgetter("c"), items))),
-        places=list(map(attrgetter("x", "trfi"), items)),
+        raw_conditions=Coded.of(list(map(bytes, map(attrgetter("c"), items)))),
+        places=Coded.of(list(map(attrgetter("x", "trfi"), items))),
         ids=ids,
         has_rules=has_rules,
     )
 
 
 def trade_columns(
-    symbols: list[str],
+    symbols: Coded,
     time: npt.NDArray[np.int64],
     price: Floats,
     *,
     size: Floats | None,
-    raw_conditions: list[bytes],
-    places: list[Any],
+    raw_conditions: Coded,
+    places: Coded,
     ids: list[str | None],
     has_rules: bool = True,
     place_of: Callable[..., tuple[str | int | None, int | None]] | None = None,
@@ -132,30 +134,25 @@ def trade_columns(
     `places` are the exchange and the TRF of each, or what `place_of` makes them of.
     """
     # There are few different conditions, exchanges and TRFs, and many trades: each is read once.
-    number_of = {raw: number for number, raw in enumerate(set(raw_conditions))}
-    which = np.fromiter(map(number_of.__getitem__, raw_conditions), np.intp, len(raw_conditions))
-    read = list(map(_RULES.read, number_of))
+    read = list(map(_RULES.read, raw_conditions.values))
     if any(conditions.malformed for conditions in read):
         return None
     updates = None
     if has_rules:
         if any(conditions.official for conditions in read):
             return None
-        updates = _RULES.updates_of(read, which, time)
-    all_conditions = None
-    if any(conditions.ids for conditions in read):
-        all_conditions = np.fromiter(map(attrgetter("ids"), read), object, len(read))[which].tolist()
-    name_of = {place: exchange_name(*(place if place_of is None else place_of(*place))) for place in set(places)}
-    exchanges = None if set(name_of.values()) == {None} else list(map(name_of.__getitem__, places))
+        updates = _RULES.updates_of(read, raw_conditions.codes, time)
+    conditions = Coded(raw_conditions.codes, list(map(attrgetter("ids"), read)))
+    names = [exchange_name(*(place if place_of is None else place_of(*place))) for place in places.values]
     return TickColumns(
         symbols,
         time,
         price,
         size=size,
-        exchange=exchanges,
+        exchange=None if set(names) == {None} else Coded(places.codes, names),
         trade_id=ids,
         updates=updates,
-        conditions=all_conditions,
+        conditions=conditions if any(conditions.values) else None,
     )
 
 

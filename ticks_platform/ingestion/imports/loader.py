@@ -167,7 +167,7 @@ def _are_ticks(rows: Rows) -> bool:
 
 def _are_stored(cursor: Cursor, feed: str, ticks: Rows) -> bool:
     """Whether the table has ticks of one of these symbols in the time of its ticks here."""
-    names, times = ticks.column("symbol"), ticks.times("time")
+    names, times = list(ticks.column("symbol")), ticks.times("time")
     # Runs of one symbol: files are sorted by symbol, or have few of them.
     column = np.array(names, object)
     begins = [0, *(np.flatnonzero(column[1:] != column[:-1]) + 1).tolist()]
