@@ -7,7 +7,7 @@ AssertionErrors, so that any test framework shows them; none is imported. See do
 
 from ticks_platform.testing.frames import damaged, events
 from ticks_platform.testing.kit import Case, ConnectorKit
-from ticks_platform.testing.live import LiveServer, Stream
+from ticks_platform.testing.live import LiveServer, Stream, wait_until
 from ticks_platform.testing.market import Trade, trades
 from ticks_platform.testing.past import PastServer, fetch
 from ticks_platform.testing.stored import StoredFrames, store_frames
@@ -25,4 +25,5 @@ __all__ = [
     "fetch",
     "store_frames",
     "trades",
+    "wait_until",
 ]

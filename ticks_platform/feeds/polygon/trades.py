@@ -6,7 +6,6 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from operator import attrgetter
 from typing import Annotated, Any
 
@@ -105,13 +104,15 @@ def trades(items: list[Trade], *, has_rules: bool = True) -> TickColumns | None:
     ids = list(map(attrgetter("i"), items))
     if set(map(type, ids)) != {str} or "" in ids:
         ids = list(map(trade_id, ids))
+    # There are few different conditions, exchanges and TRFs, and many trades: each is read once.
+    places = Coded.of(list(map(attrgetter("x", "trfi"), items)))
     return trade_columns(
         symbols,
         time,
         np.array(prices, np.float64),
         size=size,
-        raw_conditions=Coded.of(list(map(bytes, map(attrgetter("c"), items)))),
-        places=Coded.of(list(map(attrgetter("x", "trfi"), items))),
+        conditions=Coded.of(list(map(bytes, map(attrgetter("c"), items)))),
+        exchanges=Coded(places.codes, [exchange_name(*place) for place in places.values]),
         ids=ids,
         has_rules=has_rules,
     )
@@ -123,36 +124,32 @@ def trade_columns(
     price: Floats,
     *,
     size: Floats | None,
-    raw_conditions: Coded,
-    places: Coded,
+    conditions: Coded,
+    exchanges: Coded,
     ids: list[str | None],
     has_rules: bool = True,
-    place_of: Callable[..., tuple[str | int | None, int | None]] | None = None,
 ) -> TickColumns | None:
     """Ticks of these columns; None if one has conditions that cannot be read, or is an official price.
 
-    `places` are the exchange and the TRF of each, or what `place_of` makes them of.
+    `conditions` are as the provider writes them.
     """
-    # There are few different conditions, exchanges and TRFs, and many trades: each is read once.
-    read = list(map(_RULES.read, raw_conditions.values))
-    if any(conditions.malformed for conditions in read):
+    read = list(map(_RULES.read, conditions.values))
+    if any(each.malformed for each in read):
         return None
     updates = None
     if has_rules:
-        if any(conditions.official for conditions in read):
+        if any(each.official for each in read):
             return None
-        updates = _RULES.updates_of(read, raw_conditions.codes, time)
-    conditions = Coded(raw_conditions.codes, list(map(attrgetter("ids"), read)))
-    names = [exchange_name(*(place if place_of is None else place_of(*place))) for place in places.values]
+        updates = _RULES.updates_of(read, conditions.codes, time)
     return TickColumns(
         symbols,
         time,
         price,
         size=size,
-        exchange=None if set(names) == {None} else Coded(places.codes, names),
+        exchange=None if set(exchanges.values) == {None} else exchanges,
         trade_id=ids,
         updates=updates,
-        conditions=conditions if any(conditions.values) else None,
+        conditions=Coded(conditions.codes, [each.ids for each in read]) if any(each.ids for each in read) else None,
     )
 
 
