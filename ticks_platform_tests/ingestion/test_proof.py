@@ -18,7 +18,7 @@ from ticks_platform.ingestion.audit import Hours
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows.tables import TICKS, Rows
-from ticks_platform.timescale import gone, quality, sql_files
+from ticks_platform.timescale import gone, quality, seals, sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, price, rows
 
@@ -253,6 +253,49 @@ def test_a_loader_of_a_release_without_fingerprints_ends(
     with loaded.autocommit() as cursor:
         assert audit.fill_fingerprints(cursor) == 3
     assert proof(loaded)[:2] == (3, 3)
+
+
+@pytest.mark.full
+def test_tables_of_earlier_states_are_brought_up(loaded: Database) -> None:
+    """What was read without its prices is read again; functions have new arguments."""
+    execute(
+        loaded,
+        "ALTER TABLE ticks_platform.proven_slice DROP COLUMN impossible",
+        "CREATE TABLE ticks_platform.judged_prices (begins_at timestamptz)",
+        "DROP TABLE ticks_platform.touched_slice, ticks_platform.unsealed_chunk",
+        "DROP FUNCTION ticks_platform.chunk_identities(boolean)",
+        "CREATE FUNCTION ticks_platform.chunk_identities() RETURNS integer LANGUAGE sql RETURN 1",
+        "INSERT INTO ticks_platform.proven_slice (feed, begins_at, ends_at, rows, fingerprint, read_at) "
+        "VALUES ('test', now() - INTERVAL '30 minutes', now() - INTERVAL '20 minutes', 7, 7, now())",
+    )
+    for _ in range(2):
+        with loaded.transaction() as cursor:
+            sql_files.apply(cursor, *sql_files.HYPERTABLE, *sql_files.MACHINERY)
+    assert rows(
+        loaded, "SELECT to_regclass('ticks_platform.judged_prices'), count(*) FROM ticks_platform.proven_slice"
+    ) == [(None, 0)]
+    with loaded.autocommit() as cursor:
+        unsealed = seals.check(cursor)
+        assert audit.hours(cursor, everything=True).differing == 0
+        assert (seals.stamp(cursor, unsealed), seals.follow(cursor)) == (0, 0)
+
+
+@pytest.mark.full
+def test_a_change_of_an_open_hour_is_found_after_a_declaration(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf
+) -> None:
+    """What is left counts from then on, and not from when the hour is over."""
+    at = int(time.time()) - 80
+    make_loader(take_lease("one"), [price(timestamp=at + second, price=100 + second) for second in range(3)]).run()
+    execute(database, f"DELETE FROM stocks_real_time WHERE time = to_timestamp({at})")
+    assert compare(database).differing == 1
+    with database.transaction() as cursor:
+        assert gone.declare(cursor, "stocks_real_time", declared_by="me", reason="meant").rows == 1
+    assert compare(database).differing == 0
+    make_loader(take_lease("two"), [price(timestamp=at + 5)]).run()
+    assert compare(database).differing == 0
+    execute(database, f"UPDATE stocks_real_time SET price = 7 WHERE time = to_timestamp({at + 1})")
+    assert compare(database).differing == 1
 
 
 @pytest.mark.full
