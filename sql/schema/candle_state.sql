@@ -10,7 +10,7 @@ BEGIN ATOMIC
     SELECT CASE
         WHEN ends > now() THEN 'open'
         WHEN tstzrange(begins, ends) && wrong THEN 'differs'
-        WHEN tstzrange(begins, ends) && missing OR NOT tstzrange(begins, ends) <@ received THEN 'gap'
+        WHEN missing IS NOT NULL AND tstzrange(begins, ends) && missing OR NOT tstzrange(begins, ends) <@ received THEN 'gap'
         WHEN received IS NULL OR tstzrange(begins, ends) && unproven THEN 'not_checked'
         WHEN is_settled AND CASE
             WHEN trues_up THEN tstzrange(begins, ends) <@ trued_up

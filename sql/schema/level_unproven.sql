@@ -26,3 +26,8 @@ SELECT candle, coalesce(unproven, '{}') AS unproven, coalesce(wrong, '{}') AS wr
 FROM (VALUES ('one_minute_candle'), ('one_hour_candle'), ('one_day_candle')) AS level (candle)
 LEFT JOIN unproven USING (candle)
 LEFT JOIN differing USING (candle);
+
+COMMENT ON VIEW ticks_platform.level_unproven IS 'Which hours and days are not proven to be those of the finer candles.';
+COMMENT ON COLUMN ticks_platform.level_unproven.candle IS 'one_minute_candle, one_hour_candle or one_day_candle.';
+COMMENT ON COLUMN ticks_platform.level_unproven.unproven IS 'Buckets that were not compared as they are now; none of a minute.';
+COMMENT ON COLUMN ticks_platform.level_unproven.wrong IS 'Buckets with a candle that differs.';

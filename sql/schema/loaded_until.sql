@@ -25,3 +25,7 @@ FROM (
 GROUP BY feed;
 
 COMMENT ON VIEW ticks_platform.loaded_until IS 'Until when everything that a feed has received is loaded.';
+COMMENT ON COLUMN ticks_platform.loaded_until.feed IS 'As named in feeds.yaml.';
+COMMENT ON COLUMN ticks_platform.loaded_until.until IS 'Everything that had reached a journal by then is loaded; empty while something waits.';
+COMMENT ON COLUMN ticks_platform.loaded_until.is_settled IS 'Whether no other journal than that of the living owner may have more to load.';
+COMMENT ON COLUMN ticks_platform.loaded_until.is_open IS 'Whether a journal of it may grow.';

@@ -14,3 +14,7 @@ WHERE held_until IS NULL
     END;
 
 COMMENT ON VIEW ticks_platform.proven_times IS 'Times of which the candles equal all that was received of a feed, and repaired, by proven_at.';
+COMMENT ON COLUMN ticks_platform.proven_times.begins_at IS 'Begin of ten minutes.';
+COMMENT ON COLUMN ticks_platform.proven_times.ends_at IS 'Until when they are proven.';
+COMMENT ON COLUMN ticks_platform.proven_times.feed IS 'As named in feeds.yaml.';
+COMMENT ON COLUMN ticks_platform.proven_times.proven_at IS 'The candles equal all that was received and repaired by then.';

@@ -56,6 +56,7 @@ MACHINERY = (
     "schema/market_session.sql",
     "schema/symbol_calendar.sql",
     "schema/symbol_proof.sql",
+    "schema/missing_by_day.sql",
     "schema/trade_condition.sql",
     "schema/instrument_reference.sql",
     "schema/corporate_action_check.sql",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import ticks_platform
 from ticks_platform.ingestion import audit
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.timescale.candles import proving, reconciliation
@@ -19,10 +20,11 @@ HOUR = int(time.time()) // 3_600 * 3_600 - 5 * 3_600
 """Begin of an hour that is over."""
 
 
-def prove(database: Database) -> dict[str, datetime]:
+def prove(database: Database, *, ledger: bool = True) -> dict[str, datetime]:
     """What the schedule does, without its pauses; ends of the feeds."""
     with database.autocommit() as cursor:
-        audit.hours(cursor)
+        if ledger:
+            audit.hours(cursor)
         untils = proving.received_until(cursor, patience=0.5)
         proving.record(cursor, untils, reconciliation.reconcile(cursor))
     return untils
@@ -116,12 +118,12 @@ def test_a_gap_is_a_gap_until_it_is_repaired_with_ticks(proven: Feed) -> None:
     assert (proven.proofs(), proven.proofs("1h")) == (gap, {at(0): "gap"})
     proven.execute("UPDATE ticks_platform.feed_gap SET state = 'unrepairable'")
     assert proven.proofs() == gap
-    proven.execute("UPDATE ticks_platform.feed_gap SET state = 'repaired'")
-    assert proven.proofs() == gap, "repaired with bars alone"
     proven.execute(
-        f"INSERT INTO ticks_platform.feed_repair (feed, symbol, kind, begins_at, ends_at, state) "
-        f"VALUES ('test', 'AAPL', 'trades', to_timestamp({HOUR + 60}), to_timestamp({HOUR + 80}), 'done')"
+        "UPDATE ticks_platform.feed_gap SET state = 'repaired', "
+        "detail = 'repaired by 3 minute bars of the provider; the ticks are lost'"
     )
+    assert proven.proofs() == gap
+    proven.execute("UPDATE ticks_platform.feed_gap SET detail = 'repaired by 3 trades'")
     assert (set(proven.proofs().values()), proven.proofs("1h")) == ({"proven"}, {at(0): "proven"})
 
 
@@ -213,7 +215,7 @@ def test_an_hour_that_is_not_over_is_proven_as_it_comes(feed: Feed) -> None:
         """The last minute of what has come is read, and not kept."""
         prove(feed.database)
         feed.execute("UPDATE ticks_platform.proven_slice SET ends_at = ends_at + INTERVAL '1 minute'")
-        prove(feed.database)
+        prove(feed.database, ledger=False)
 
     minute = int(time.time()) // 60 * 60 - 240
     feed.load(minute)
@@ -228,3 +230,62 @@ def test_an_hour_that_is_not_over_is_proven_as_it_comes(feed: Feed) -> None:
     assert feed.proofs()[begin] == "not_checked"
     prove_a_minute_later()
     assert feed.proofs(columns="proof, tick_count::int")[begin] == ("proven", 6)
+
+
+@pytest.mark.parametrize("every", ["1m", "5m", "15m", "90m", "2h"])
+def test_candles_of_any_length_say_what_is_proven(proven: Feed, every: str) -> None:
+    """Those of a length that is not stored are proven where what they are made of is."""
+    proven.execute(
+        f"INSERT INTO ticks_platform.feed_gap (feed, symbol, begins_at, ends_at, cause) "
+        f"VALUES ('test', 'AAPL', to_timestamp({HOUR + 1_800}), to_timestamp({HOUR + 1_801}), 'disconnected')"
+    )
+    found = ticks_platform.candles("AAPL", every, database=proven.database, proof=True)
+    first, *_ = found["proof"]
+    *_, last = found["proof"]
+    assert last == "gap"
+    assert first == ("proven" if every in ("1m", "5m", "15m") else "gap")
+    assert found["proven_at"].notna().tolist() == [each == "proven" for each in found["proof"]]
+    only = ticks_platform.candles("AAPL", every, database=proven.database, proven=True)
+    assert only["proof"].tolist() == ["proven"] * (found["proof"] == "proven").sum()
+    assert only.dtypes.equals(found.dtypes)
+
+
+def test_days_of_trading_and_of_the_calendar_say_what_is_proven(proven: Feed) -> None:
+    for every in ("1d", "session"):
+        found = ticks_platform.candles("AAPL", every, database=proven.database, proof=True)
+        assert set(found["proof"]) <= {"open", "proven", "not_checked"}
+        assert len(found)
+        before = ticks_platform.candles("AAPL", every, end="2000-01-01", database=proven.database, proven=True)
+        assert before.dtypes.equals(found.dtypes)
+
+
+def test_a_provider_without_corrections_makes_candles_final_a_day_after_their_day(proven: Feed) -> None:
+    """One that has them does when the day is trued up, but for the minutes that still differ."""
+    proven.load(HOUR - 3 * 86_400)
+    proven.execute("UPDATE ticks_platform.feed_symbol SET wanted_from = now() - INTERVAL '30 days'")
+    refresh(proven.database)
+    prove(proven.database)
+    prove(proven.database)
+    old = at(-3 * 86_400)
+    assert proven.proofs()[old] == "proven", "it is not known whether the feed is trued up"
+    proven.execute("UPDATE ticks_platform.feed SET trues_up = false")
+    assert proven.proofs()[old] == "final"
+    assert proven.proofs()[at(60)] == "proven"
+    proven.execute("UPDATE ticks_platform.feed SET trues_up = true")
+    assert proven.proofs()[old] == "proven"
+    proven.execute(
+        "INSERT INTO ticks_platform.feed_true_up "
+        "(feed, day, symbol, mode, begins_at, ends_at, state, differed, still_differing) "
+        f"VALUES ('test', '2026-01-05', 'AAPL', 'bars', to_timestamp({HOUR}) - INTERVAL '4 days', "
+        f"to_timestamp({HOUR}) - INTERVAL '2 days', 'done', ARRAY[to_timestamp({HOUR}) - INTERVAL '3 days'], 1)"
+    )
+    assert proven.proofs()[old] == "proven"
+    proven.execute("UPDATE ticks_platform.feed_true_up SET still_differing = 0")
+    assert proven.proofs()[old] == "final"
+    assert proven.proofs("1h")[at(-3 * 86_400)] == "final"
+    # What waits elsewhere may still come.
+    proven.execute(
+        "UPDATE ticks_platform.feed_checkpoint SET heard_at = now(), heard_to = position, heard_from = 0, "
+        "heard_frames = frames_before + frames, is_open = true"
+    )
+    assert proven.proofs()[old] == "proven"
