@@ -23,7 +23,7 @@ test: setup
 	$(PYTEST)
 
 # Everything, also what takes longer than `make test` may. ONLY=full leaves out what `make test` has.
-test-full: setup
+test-full: $(VENV)/.full
 	$(PYTEST) -m '$(ONLY)'
 
 # Cases of the tape: a folder of files with frames and the candles that are right. It ends with `N of M right`.
@@ -35,11 +35,13 @@ tape: setup
 # seed, in TICKS_SOAK_SEED, gives the same faults.
 soak: export TICKS_SOAK_FAULTS ?= 300
 soak: export TICKS_GAP_FAULTS ?= 48
+soak: export TICKS_MACHINE_FAULTS ?= 100
 soak: setup
 	$(VENV)/bin/python -m pytest -s -m '' --basetemp=.test_runs_soak ticks_platform_tests/faults
 	$(VENV)/bin/python -m pytest -s -m full --basetemp=.test_runs_soak ticks_platform_tests/field
 	$(VENV)/bin/python -m pytest -s -m full --basetemp=.test_runs_soak ticks_platform_tests/ingestion/gaps/test_campaign.py
 	$(VENV)/bin/python -m pytest -s -m full --basetemp=.test_runs_soak ticks_platform_tests/test_storage_outage.py
+	$(VENV)/bin/python -m pytest -s -m full --basetemp=.test_runs_soak ticks_platform_tests/machines
 
 lint: setup
 	$(VENV)/bin/ruff check .
@@ -68,6 +70,10 @@ pin-images:
 
 $(VENV)/.peers: $(READY) benchmarks/peers.txt
 	$(VENV)/bin/python -m pip install --quiet --requirement benchmarks/peers.txt
+	@touch $@
+
+$(VENV)/.full: $(READY)
+	@$(STEP) 'packages of the tests of Kubernetes' $(PIP) --editable '.[kubernetes-tests]'
 	@touch $@
 
 $(VENV)/.docs: $(READY)
