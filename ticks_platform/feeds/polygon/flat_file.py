@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from ticks_platform.feeds.coded import Coded
 from ticks_platform.feeds.columns import TickColumns
 from ticks_platform.feeds.events import Event
 from ticks_platform.feeds.files import FileFormat, FileHeader, named, required
@@ -75,20 +75,14 @@ class FlatFile(FileFormat):
         if times is None or price is None or size is None or np.isnan(price).any() or np.isnan(size).any():
             return None
         return trade_columns(
-            _values(names[0], [each for (each,) in names[1]]),
+            Coded(names[0], [each for (each,) in names[1]]),
             times // MILLISECOND * MILLISECOND,
             price,
             size=size,
-            conditions=(conditions[0], [f"[{each}]".encode() if each else b"" for (each,) in conditions[1]]),
-            exchanges=_values(exchanges[0], [exchange_name(*_place(*each)) for each in exchanges[1]]),
+            conditions=Coded(conditions[0], [f"[{each}]".encode() if each else b"" for (each,) in conditions[1]]),
+            exchanges=Coded(exchanges[0], [exchange_name(*_place(*each)) for each in exchanges[1]]),
             ids=[each or None for each in ids],
         )
-
-
-def _values(which: npt.NDArray[np.intp], different: Sequence[Any]) -> list[Any]:
-    """The value of each row."""
-    values: list[Any] = np.fromiter(different, object, len(different))[which].tolist()
-    return values
 
 
 def _are_digits(text: str) -> bool:
