@@ -71,14 +71,15 @@ _COUNT_DAY = """
 INSERT INTO ticks_platform.feed_hour
     (feed, destination, hour, loaded, last_received_at, counted_since, changed_at, fingerprint, fingerprint_version)
 SELECT feed, 'stocks_real_time', time_bucket(INTERVAL '1 hour', time), count(*), max(received_at),
-    clock_timestamp(), max(received_at), sum(ticks_platform.tick_hash(tick_id, price, size, updates)), ticks_platform.fingerprint_version()
+    clock_timestamp(), max(received_at),
+    sum(ticks_platform.tick_hash(tick_id, price, size, updates)), ticks_platform.fingerprint_version()
 FROM stocks_real_time
 WHERE time > %(end)s::timestamptz - %(length)s - INTERVAL '1 minute' AND time < %(end)s
 GROUP BY 1, 3
 """
 
-# As the loader does it: rows, the account of the hour with its fingerprint, and the ledger, in one transaction. One tick
-# of a thousand comes two minutes late.
+# As the loader does it: rows, the account of the hour with its fingerprint, and the ledger, in one transaction. One
+# tick of a thousand comes two minutes late.
 _STREAM = """
 WITH stored AS (
     INSERT INTO stocks_real_time (time, symbol, price, size, exchange, trade_id, feed, received_at, tick_id, updates)
