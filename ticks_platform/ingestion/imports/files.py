@@ -9,19 +9,21 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from ticks_platform.errors import ActionRequiredError
 from ticks_platform.feeds import csv_rows, file_formats
-from ticks_platform.feeds.files import FileHeader
+from ticks_platform.feeds.files import FileHeader, Kind
 from ticks_platform.feeds.polygon import flat_file
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport.clock import steady_ns
 from ticks_platform.ingestion import lease as leases
-from ticks_platform.ingestion.imports.file_frames import FileError, FileFrames, KeepsLine, first_line
+from ticks_platform.ingestion.imports import parquet_frames
+from ticks_platform.ingestion.imports.file_frames import FileError, FileFrames, Frames, KeepsLine, first_line
 from ticks_platform.ingestion.imports.loader import FileLoader, OthersLeftOut
+from ticks_platform.ingestion.imports.parquet_frames import ParquetFrames
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.repair import lease as repair_lease
@@ -53,6 +55,17 @@ class Options(NamedTuple):
     times: str = "iso"
     synthetic: bool = False
     """Whether the ticks are made up."""
+    kind: Kind | None = None
+    """What the rows are; of csv and parquet, trades if it is not given. The columns of a flat file tell."""
+
+
+class Source(NamedTuple):
+    """A file to import."""
+
+    path: Path
+    """Where it is on this machine."""
+    name: str
+    """What it is called, for people: its path, or where it came from."""
 
 
 class Progress(NamedTuple):
@@ -77,8 +90,11 @@ class Imported(NamedTuple):
 
 class _File(NamedTuple):
     path: Path
+    name: str
     header: FileHeader
     journal_id: str
+    format: str
+    """Of the file, with the kind of its rows if they are no trades."""
 
 
 class Import:
@@ -93,7 +109,7 @@ class Import:
         self._asked = AskedSymbols.of(feed)
         self._stopping = threading.Event()
         self._loader: FileLoader | None = None
-        self._frames: FileFrames | None = None
+        self._frames: Frames | None = None
         self._current: Progress | None = None
         _check(feed, options)
 
@@ -108,13 +124,15 @@ class Import:
         current, frames = self._current, self._frames
         return None if current is None or frames is None else current._replace(bytes_read=frames.bytes_read)
 
-    def run(self, paths: Sequence[Path], *, done: Callable[[Imported], None] = lambda _: None) -> list[Imported]:
+    def run(
+        self, files: Sequence[Path | Source], *, done: Callable[[Imported], None] = lambda _: None
+    ) -> list[Imported]:
         """Load files, one after the other; `done` is told of each.
 
         All files are looked at before the first one is loaded. Waits while the feed is repaired. Raises FileError,
         MixedDatabaseError, LeaseLostError and DatabaseUnavailableError.
         """
-        files = [self._look_at(path) for path in paths]
+        looked_at = [self._look_at(file if isinstance(file, Source) else Source(file, str(file))) for file in files]
         lease = self._take_lease()
         if lease is None:
             return []
@@ -129,7 +147,7 @@ class Import:
             )
         found: list[Imported] = []
         try:
-            for file in files:
+            for file in looked_at:
                 if self._stopping.is_set():
                     break
                 found.append(self._load(file, lease, server_ahead))
@@ -159,23 +177,52 @@ class Import:
                 self._stopping.wait(_LEASE_INTERVAL)
         return None
 
-    def _look_at(self, path: Path) -> _File:
-        names = next(csv.reader([first_line(path)]))
-        options = self._options
-        if options.format == file_formats.POLYGON:
-            reason = flat_file.refusal(names)
-            if reason is not None:
-                raise FileError(f"{path} is no flat file of trades: {reason}")
-            columns, times = tuple(names), ""
+    def _look_at(self, source: Source) -> _File:
+        path, options = source.path, self._options
+        if options.format == file_formats.PARQUET:
+            header = self._header_of_parquet(path)
         else:
-            try:
-                columns, times = csv_rows.columns_of(names, dict(options.columns)), options.times
-            except ValueError as error:
-                raise FileError(f"{path}: {error}") from None
-        header = FileHeader(options.format, path.name, 2, columns, times)
+            header = self._header(options.format, path, next(csv.reader([first_line(path)])), options.times, 2)
+        file = Path(source.name).name
+        kind = flat_file.kind_of(header.columns) if header.format == file_formats.POLYGON else header.kind
         # With other symbols, other rows of it are read.
-        what = (self._feed.name, header.format, columns, times, sorted(self._feed.symbol_names()), _digest(path))
-        return _File(path, header, str(uuid.uuid5(_NAMESPACE, msgspec.json.encode(what).decode())))
+        what: list[Any] = [self._feed.name, header.format, header.columns, header.times]
+        what += [sorted(self._feed.symbol_names()), _digest(path)]
+        if header.kind != "trades":
+            what.append(header.kind)
+        journal_id = str(uuid.uuid5(_NAMESPACE, msgspec.json.encode(what).decode()))
+        format_ = options.format if kind == "trades" else f"{options.format} {kind}"
+        return _File(path, source.name, msgspec.structs.replace(header, file=file), journal_id, format_)
+
+    def _header(self, format_: str, path: Path, names: Sequence[str], times: str, line: int) -> FileHeader:
+        """The header of frames of a file whose columns have these names. Raises FileError."""
+        options = self._options
+        if format_ == file_formats.POLYGON:
+            reason = flat_file.refusal(names)
+            kind = flat_file.kind_of(names)
+            if reason is None and options.kind not in (None, kind):
+                reason = f"it has {kind}, and not {options.kind}"
+            if reason is not None:
+                raise FileError(f"{path} is no flat file of {options.kind or kind}: {reason}")
+            return FileHeader(format_, path.name, line, tuple(names))
+        try:
+            columns = csv_rows.columns_of(names, dict(options.columns), options.kind or "trades")
+        except ValueError as error:
+            raise FileError(f"{path}: {error}") from None
+        return FileHeader(format_, path.name, line, columns, times, options.kind or "trades")
+
+    def _header_of_parquet(self, path: Path) -> FileHeader:
+        schema = parquet_frames.open_file(path).schema_arrow
+        names, options = schema.names, self._options
+        # A flat file that somebody has converted means what the provider's does.
+        is_flat_file = not options.columns and _is_of_stocks(self._feed) and flat_file.refusal(names) is None
+        format_ = file_formats.POLYGON if is_flat_file else file_formats.CSV
+        header = self._header(format_, path, names, options.times, 1)
+        if not is_flat_file:
+            column = names[header.columns.index("time")]
+            times = parquet_frames.times_of(path, schema, column, options.times)
+            header = msgspec.structs.replace(header, times=times)
+        return msgspec.structs.replace(header, unit="row")
 
     def _load(self, file: _File, lease: Lease, server_ahead: int) -> Imported:
         metrics = Metrics()
@@ -191,24 +238,22 @@ class Import:
                 "journal_id": file.journal_id,
                 "number": number,
                 "feed": self._feed.name,
-                "file": str(file.path),
-                "format": file.header.format,
+                "file": file.name,
+                "format": file.format,
                 "position": position,
                 "epoch": lease.epoch,
             }
             cursor.execute(sql_files.read("queries/imports/begin.sql"), parameters)
             first, epoch, _ = cursor.fetchone() or (position, lease.epoch, False)
         others = OthersLeftOut(self._asked)
-        source = FileFrames(
-            file.path,
-            journal_id=file.journal_id,
-            header=file.header,
-            first=first,
-            position=position,
-            epoch=epoch,
-            now=lambda: steady_ns() + server_ahead,
-            keeps=_keeps(file.header, others),
-        )
+        places: dict[str, Any] = {"first": first, "position": position, "epoch": epoch}
+        opened: dict[str, Any] = {"journal_id": file.journal_id, "header": file.header, **places}
+        source: Frames
+        if self._options.format == file_formats.PARQUET:
+            source = ParquetFrames(file.path, now=lambda: steady_ns() + server_ahead, **opened)
+        else:
+            keeps = _keeps(file.header, others)
+            source = FileFrames(file.path, now=lambda: steady_ns() + server_ahead, keeps=keeps, **opened)
         self._current, self._frames = Progress(file.path, 0, file.path.stat().st_size, metrics), source
         loader = self._loader = FileLoader(
             database=self._database,
@@ -242,12 +287,16 @@ def _check(feed: FeedSettings, options: Options) -> None:
             else f"feed '{feed.name}' has live ticks: files with made-up ones (--synthetic) must not be beside them"
         )
     if options.format == file_formats.POLYGON:
-        if feed.provider != "polygon" or feed.options.get("market", "stocks") != "stocks":
+        if not _is_of_stocks(feed):
             raise NotForThisFeedError(
                 f"feed '{feed.name}' is not of Polygon's stocks, and {file_formats.POLYGON} is of these"
             )
         if options.columns:
             raise NotForThisFeedError(f"the columns of {file_formats.POLYGON} are known; --column is for csv")
+
+
+def _is_of_stocks(feed: FeedSettings) -> bool:
+    return feed.provider == "polygon" and feed.options.get("market", "stocks") == "stocks"
 
 
 def _keeps(header: FileHeader, others: OthersLeftOut) -> KeepsLine | None:
