@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ticks_platform.feeds.coded import Coded
 from ticks_platform.feeds.columns import TickColumns, texts
 from ticks_platform.feeds.events import Bar, Event, Quote, Rejected, Tick
 from ticks_platform.feeds.files import FileFormat, FileHeader, Kind, named, required
@@ -86,19 +87,13 @@ class CsvRows(FileFormat):
                     different = [each and _conditions(each) for each in different]
                     if [each is None for each in different] != [not each for (each,) in coded[1]]:
                         return None
-                found[name] = None if set(different) == {None} else of_codes(coded[0], different)
+                found[name] = None if set(different) == {None} else Coded(coded[0], different)
         if "trade_id" in place:
             ids = rows.texts(place["trade_id"])
             if ids is None:
                 return None
             found["trade_id"] = texts([each or None for each in ids])
-        return TickColumns(of_codes(symbols[0], [name for (name,) in symbols[1]]), time, price, **found)
-
-
-def of_codes(which: npt.NDArray[np.intp], different: Sequence[Any]) -> list[Any]:
-    """The value of each row, of a few different ones."""
-    values: list[Any] = np.fromiter(different, object, len(different))[which].tolist()
-    return values
+        return TickColumns(Coded(symbols[0], [name for (name,) in symbols[1]]), time, price, **found)
 
 
 def _times(rows: PlainRows, column: int, times: str) -> npt.NDArray[np.int64] | None:

@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from ticks_platform.feeds.coded import Coded
 from ticks_platform.feeds.columns import TickColumns
-from ticks_platform.feeds.csv_rows import bar, finite_numbers, nanoseconds, of_codes
+from ticks_platform.feeds.csv_rows import bar, finite_numbers, nanoseconds
 from ticks_platform.feeds.events import Event, Quote, Rejected
 from ticks_platform.feeds.files import FileFormat, FileHeader, Kind, named, required
 from ticks_platform.feeds.plain_rows import PlainRows
@@ -99,12 +100,12 @@ class FlatFile(FileFormat):
         if times is None or price is None or size is None or np.isnan(price).any() or np.isnan(size).any():
             return None
         return trade_columns(
-            of_codes(names[0], [each for (each,) in names[1]]),
+            Coded(names[0], [each for (each,) in names[1]]),
             times // MILLISECOND * MILLISECOND,
             price,
             size=size,
-            conditions=(conditions[0], [f"[{each}]".encode() if each else b"" for (each,) in conditions[1]]),
-            exchanges=of_codes(exchanges[0], [exchange_name(*_place(*each)) for each in exchanges[1]]),
+            conditions=Coded(conditions[0], [f"[{each}]".encode() if each else b"" for (each,) in conditions[1]]),
+            exchanges=Coded(exchanges[0], [exchange_name(*_place(*each)) for each in exchanges[1]]),
             ids=[each or None for each in ids],
         )
 

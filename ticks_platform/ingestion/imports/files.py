@@ -29,6 +29,7 @@ from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.repair import lease as repair_lease
 from ticks_platform.ingestion.repair.lease import DEAD_AFTER, RepairInUseError
 from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
+from ticks_platform.ingestion.rows.decode import DecodedBatch, decode_groups
 from ticks_platform.timescale import failures, server_clock, sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform.timestamps import to_nanoseconds
@@ -37,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 _NAMESPACE = uuid.UUID("6f0f2a49-5c7b-4f07-9a07-3a2d9f3ce0c1")
 """Of the ids of files."""
+
+_ENOUGH_REJECTED = 100
+"""First rows, without one that can be stored, which tell that a file is none of what was said."""
 
 _LEASE_INTERVAL = 1.0
 """Seconds between attempts to take the lease."""
@@ -224,6 +228,18 @@ class Import:
             header = msgspec.structs.replace(header, times=times)
         return msgspec.structs.replace(header, unit="row")
 
+    def _check_first_rows(self, file: _File, source: Frames) -> None:
+        """Raises FileError if none can be stored: else all of a file would go to rejected_event."""
+        groups = source.take(max_bytes=1, linger=0, wait=0)
+        if not groups:
+            return
+        decoder = file_formats.decoder(file.header.format)
+        reason = _first_problem(decode_groups(groups, decoder.decode))
+        if reason is not None:
+            source.close()
+            raise FileError(f"{file.name}: none of its first rows can be stored, so none is loaded: {reason}")
+        source.take_again(groups[0].position)
+
     def _load(self, file: _File, lease: Lease, server_ahead: int) -> Imported:
         metrics = Metrics()
         with self._database.transaction() as cursor:
@@ -254,6 +270,8 @@ class Import:
         else:
             keeps = _keeps(file.header, others)
             source = FileFrames(file.path, now=lambda: steady_ns() + server_ahead, keeps=keeps, **opened)
+        if position == first:
+            self._check_first_rows(file, source)
         self._current, self._frames = Progress(file.path, 0, file.path.stat().st_size, metrics), source
         loader = self._loader = FileLoader(
             database=self._database,
@@ -276,6 +294,13 @@ class Import:
             repair_lease.renew(cursor, lease)
             cursor.execute(sql_files.read("queries/imports/finish.sql"), {"journal_id": file.journal_id})
         return Imported(file.path, metrics, is_complete=True, was_known=False)
+
+
+def _first_problem(batch: DecodedBatch) -> str | None:
+    """Why no row of a batch of many can be stored; None if one can."""
+    if len(batch.rejected) < _ENOUGH_REJECTED or any(rows.events for rows in batch.rows):
+        return None
+    return batch.rejected[0].reason
 
 
 def _check(feed: FeedSettings, options: Options) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.feeds import file_formats
+from ticks_platform.feeds.coded import counted
 from ticks_platform.feeds.columns import TickColumns
 from ticks_platform.feeds.events import Tick
 from ticks_platform.feeds.files import RowDecoder
@@ -60,7 +61,7 @@ class OthersLeftOut:
         """The batch without their events, which count as events without market data."""
         kept = []
         for rows in batch.rows:
-            if all(map(self.has, set(rows.column("symbol")))):
+            if all(map(self.has, counted(rows.column("symbol")))):
                 kept.append(rows)
                 continue
             wanted = np.fromiter(map(self.has, rows.column("symbol")), np.bool_, len(rows.events))
@@ -182,7 +183,7 @@ def _are_ticks(rows: Rows) -> bool:
 
 def _are_stored(cursor: Cursor, feed: str, ticks: Rows) -> bool:
     """Whether the table has ticks of one of these symbols in the time of its ticks here."""
-    names, times = ticks.column("symbol"), ticks.times("time")
+    names, times = list(ticks.column("symbol")), ticks.times("time")
     # Runs of one symbol: files are sorted by symbol, or have few of them.
     column = np.array(names, object)
     begins = [0, *(np.flatnonzero(column[1:] != column[:-1]) + 1).tolist()]
