@@ -24,7 +24,8 @@ from ticks_platform.feeds.polygon.flat_file import TRADES
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import audit
 from ticks_platform.ingestion.imports.file_frames import FileFrames
-from ticks_platform.ingestion.imports.files import Import, Options
+from ticks_platform.ingestion.imports.files import Import
+from ticks_platform.ingestion.imports.options import Options
 from ticks_platform.ingestion.imports.settle import settle
 from ticks_platform.ingestion.rows.decode import decode_groups
 from ticks_platform.ingestion.rows.tables import TICKS

@@ -19,7 +19,8 @@ from ticks_platform.cli.project import CommandError, project
 from ticks_platform.feeds import csv_rows, file_formats
 from ticks_platform.feeds.files import KINDS, Kind
 from ticks_platform.feeds.settings import FeedSettings, load_settings
-from ticks_platform.ingestion.imports.files import Import, Imported, Options
+from ticks_platform.ingestion.imports.files import Import
+from ticks_platform.ingestion.imports.options import Imported, Options
 from ticks_platform.ingestion.imports.progress import reported
 from ticks_platform.ingestion.imports.settle import settle
 from ticks_platform.timescale import ingestion_tables
@@ -91,7 +92,7 @@ def import_(
         importing.stop()
 
     signals.call_on(stop, signal.SIGINT, signal.SIGTERM)
-    with errors_of_files(), reported(importing, partial(echo, err=True), interval=REPORT_INTERVAL):
+    with errors_of_files(), reported(importing.progress, partial(echo, err=True), interval=REPORT_INTERVAL):
         importing.run(files, done=lambda file: echo(_result(file), err=True))
     if stopping.is_set():
         echo("ticks: interrupted; the same command goes on where it was", err=True)

@@ -12,7 +12,8 @@ from ticks_platform.feeds import file_formats
 from ticks_platform.feeds.files import Kind
 from ticks_platform.feeds.polygon.regular_hours import hours_of_day
 from ticks_platform.feeds.settings import FeedSettings
-from ticks_platform.ingestion.imports.files import Import, Imported, Options
+from ticks_platform.ingestion.imports.files import Import
+from ticks_platform.ingestion.imports.options import Imported, Options
 from ticks_platform.ingestion.imports.progress import reported
 from ticks_platform.ingestion.imports.settle import Settled, rejected_reasons, settle
 from ticks_platform.ingestion.imports.stored_files import StoredFiles
@@ -120,18 +121,18 @@ def _import_day(
     complete: bool,
 ) -> dict[str, Any]:
     """Import the files of a day, then refresh its candles and close its gaps. Returns what the event shows."""
-    importing = Import(feed=feed, database=database, owner=f"run {context.run_id}", options=options)
+    importing = Import(feed=feed, database=database, owner=f"run {context.run.run_id}", options=options)
     done: list[Imported] = []
     urls = stored.of_day(day)
     for number, url in enumerate(urls, 1):
         context.log.info(f"{url}: file {number} of {len(urls)} of {day}")
-        with stored.at_hand(url) as source, reported(importing, context.log.info, interval=REPORT_INTERVAL):
+        with stored.at_hand(url) as source, reported(importing.progress, context.log.info, interval=REPORT_INTERVAL):
             done += importing.run([source])
     begin = _begin(day)
     settled = settle(
         database,
         feed,
-        owner=f"run {context.run_id}",
+        owner=f"run {context.run.run_id}",
         covers=(begin, begin + timedelta(days=1)) if complete and urls else None,
     )
     reasons = rejected_reasons(database, feed.name, [url.rpartition("/")[2] for url in urls])

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ import msgspec
 
 from ticks_platform.errors import ActionRequiredError
 from ticks_platform.feeds import csv_rows, file_formats
-from ticks_platform.feeds.files import FileHeader, Kind
+from ticks_platform.feeds.files import FileHeader
 from ticks_platform.feeds.polygon import flat_file
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport.clock import steady_ns
@@ -23,6 +23,7 @@ from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.imports import parquet_frames
 from ticks_platform.ingestion.imports.file_frames import FileError, FileFrames, Frames, KeepsLine, first_line
 from ticks_platform.ingestion.imports.loader import FileLoader, OthersLeftOut
+from ticks_platform.ingestion.imports.options import Imported, Options, Progress, Source
 from ticks_platform.ingestion.imports.parquet_frames import ParquetFrames
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
@@ -48,48 +49,6 @@ _LEASE_INTERVAL = 1.0
 
 class NotForThisFeedError(ActionRequiredError):
     """These files cannot be ticks of this feed; the message says why."""
-
-
-class Options(NamedTuple):
-    """What files are."""
-
-    format: str
-    columns: Mapping[str, str] = {}
-    """The column of a field, where a file of `csv` names it in another way."""
-    times: str = "iso"
-    synthetic: bool = False
-    """Whether the ticks are made up."""
-    kind: Kind | None = None
-    """What the rows are; of csv and parquet, trades if it is not given. The columns of a flat file tell."""
-
-
-class Source(NamedTuple):
-    """A file to import."""
-
-    path: Path
-    """Where it is on this machine."""
-    name: str
-    """What it is called, for people: its path, or where it came from."""
-
-
-class Progress(NamedTuple):
-    """How far a file is."""
-
-    file: Path
-    bytes_read: int
-    bytes: int
-    metrics: Metrics
-
-
-class Imported(NamedTuple):
-    """What became of a file."""
-
-    file: Path
-    metrics: Metrics
-    is_complete: bool
-    """Whether it is loaded to its end."""
-    was_known: bool
-    """Whether it was, before."""
 
 
 class _File(NamedTuple):

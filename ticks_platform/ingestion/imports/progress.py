@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from ticks_platform.ingestion.imports.files import Import, Progress
+from ticks_platform.ingestion.imports.options import Progress
 
 
 @contextlib.contextmanager
-def reported(importing: Import, say: Callable[[str], object], *, interval: float) -> Iterator[None]:
+def reported(
+    progress: Callable[[], Progress | None], say: Callable[[str], object], *, interval: float
+) -> Iterator[None]:
     """Say how far the current file is, each `interval` seconds, from a thread of its own."""
     finished = threading.Event()
 
@@ -19,7 +21,7 @@ def reported(importing: Import, say: Callable[[str], object], *, interval: float
         began_at, began_with = time.monotonic(), 0
         file = None
         while not finished.wait(interval):
-            now = importing.progress()
+            now = progress()
             if now is None:
                 continue
             if now.file != file:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ticks_platform.ingestion.imports.file_frames import FileError
+from ticks_platform.errors import RetryableError
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.repair.gaps import CONNECTION
 from ticks_platform.ingestion.rows.decode import Stored
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 _FIELDS = ("bid", "bid_size", "ask", "ask_size")
+
+
+class JournalBehindError(RetryableError):
+    """A feed's own journal may have what a file has."""
 
 
 class FileStore(Store):
@@ -45,7 +49,7 @@ class FileStore(Store):
 
 
 def _known(cursor: Cursor, lease: Lease, quotes: Rows) -> Any:
-    """Which quotes are stored, of another journal. Raises FileError if it is not known yet which are."""
+    """Which quotes are stored, of another journal. Raises JournalBehindError if it is not known yet which are."""
     events = quotes.as_events()
     known = np.zeros(len(events), np.bool_)
     times = quotes.times("time")
@@ -55,7 +59,7 @@ def _known(cursor: Cursor, lease: Lease, quotes: Rows) -> Any:
     cursor.execute(sql_files.read("queries/imports/loaded_until.sql"), parameters)
     (until,) = cursor.fetchone() or (None,)
     if until is not None and last > until:
-        raise FileError(
+        raise JournalBehindError(
             f"feed '{lease.feed}': quotes of {last:%Y-%m-%d %H:%M:%S} UTC cannot be imported yet: its own journal is "
             "loaded to an earlier time, and quotes that come twice are not told apart then; import days that are over, "
             "or try again once the feed has loaded what it received until then"

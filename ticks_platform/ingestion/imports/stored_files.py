@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ticks_platform.errors import ActionRequiredError
-from ticks_platform.ingestion.imports.files import Source
+from ticks_platform.ingestion.imports.options import Source
 
 _PIECE = 8 << 20
 """Bytes that are copied at once."""

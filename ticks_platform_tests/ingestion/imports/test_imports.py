@@ -17,7 +17,8 @@ import pytest
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.imports.file_frames import FileError
-from ticks_platform.ingestion.imports.files import Import, NotForThisFeedError, Options
+from ticks_platform.ingestion.imports.files import Import, NotForThisFeedError
+from ticks_platform.ingestion.imports.options import Options
 from ticks_platform.ingestion.imports.settle import settle
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import MixedDatabaseError

@@ -13,8 +13,10 @@ import pytest
 
 from ticks_platform.feeds.polygon.flat_file import BARS, QUOTES
 from ticks_platform.ingestion.imports.file_frames import FileError
-from ticks_platform.ingestion.imports.files import Import, Options
+from ticks_platform.ingestion.imports.files import Import
 from ticks_platform.ingestion.imports.loader import FileLoader
+from ticks_platform.ingestion.imports.options import Options
+from ticks_platform.ingestion.imports.quotes import JournalBehindError
 from ticks_platform.ingestion.imports.settle import settle
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.importing import (
@@ -127,7 +129,7 @@ def test_quotes_of_a_time_that_the_feeds_journal_may_still_have_are_refused(data
     options = POLYGON._replace(synthetic=True)
     now = quotes("AAPL", 1)
     now[0]["sip_timestamp"] = int(datetime.now(timezone.utc).timestamp()) * 10**9
-    with pytest.raises(FileError, match="its own journal is loaded to an earlier time"):
+    with pytest.raises(JournalBehindError, match="its own journal is loaded to an earlier time"):
         import_files(database, feed, write(tmp_path / "today.csv", text_of(now, QUOTES)), options=options)
     file = write(tmp_path / "old.csv", text_of(quotes("AAPL", 4)[1:], QUOTES))
     assert import_files(database, feed, file, options=options)[0].metrics.loaded == 3
@@ -137,7 +139,7 @@ def test_quotes_of_a_time_that_the_feeds_journal_may_still_have_are_refused(data
         cursor.execute(
             "UPDATE ticks_platform.feed_ledger SET last_received_at = first_received_at - INTERVAL '9 years'"
         )
-    with pytest.raises(FileError, match="its own journal is loaded to an earlier time"):
+    with pytest.raises(JournalBehindError, match="its own journal is loaded to an earlier time"):
         import_files(
             database, feed, write(tmp_path / "more.csv", text_of(quotes("AAPL", 9)[4:], QUOTES)), options=options
         )

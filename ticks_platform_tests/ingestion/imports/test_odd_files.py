@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ticks_platform.ingestion.imports.file_frames import FileError
-from ticks_platform.ingestion.imports.files import Imported, Options
+from ticks_platform.ingestion.imports.options import Imported, Options
 from ticks_platform.ingestion.imports.settle import settle
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.importing import CSV, OPENING, import_files, stocks, text_of, trades, write
