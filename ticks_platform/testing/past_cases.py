@@ -68,12 +68,18 @@ def fetched(
         f"the history asks {asked.partition('?')[0]}, although the connector's address is {server.url}: build the URL "
         "of requests from ticks_platform.connectors.base_url(self.url, …)"
     )
-    for page in pages(history, span):
-        assert most is None or page.results <= most, (
-            f"a page has {page.results} results, although a page has {most} at most: let `past` answer no more than "
-            "the request's limit, or tell the kit its `results_per_page`"
-        )
-        found += [event for frame in page.frames for event in decode_history(history, frame)]
+    try:
+        for page in pages(history, span):
+            assert most is None or page.results <= most, (
+                f"a page has {page.results} results, although a page has {most} at most: let `past` answer no more "
+                "than the request's limit, or tell the kit its `results_per_page`"
+            )
+            found += [event for frame in page.frames for event in decode_history(history, frame)]
+    except HistoryError as error:
+        target = server.asked[-1] if server.asked else asked
+        if server.error is not None:
+            raise AssertionError(f"`past` raised {server.error!r} for {target}") from server.error
+        raise AssertionError(f"the history took the answer to {target} for {type(error).__name__}: {error}") from error
     for event in found:
         check_event(event, b"(of the history)")
         assert not isinstance(event, Rejected), f"a result of the server was rejected: {event}"
