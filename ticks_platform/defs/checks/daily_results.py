@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 JOB = "check_every_tick"
 INTERVAL = 15
-"""Seconds between looks. After the first start, checks are grey until they have run, which is once there are candles."""
+"""Seconds between looks. After the first start, checks are grey until they have run, once there are candles."""
 
 LOOKS = 40
 """Looks, which take ten minutes, after which a run that ended without a result is followed by another one."""
