@@ -185,7 +185,8 @@ class Rig:
             return [problem for each in audit.accounts(cursor) for problem in each.problems()]
 
     def _unaccounted(self, begins: datetime, ends: datetime) -> list[str]:
-        # Without an id, events of one second and price are told apart by their number alone.
+        # Without an id, events of one second and price are told apart by their number alone: which of them are stored is
+        # not known, but how many.
         made = self.stand_in.made(begins=begins - WHOLE, ends=ends + WHOLE, payloads=True)
         assert not made.forgotten
         with self.platform.database.transaction() as cursor:
@@ -198,22 +199,22 @@ class Rig:
             stored = Counter({(symbol, name, at): count for symbol, name, at, count in cursor.fetchall()})
             cursor.execute("SELECT symbol, begins_at, coalesce(ends_at, 'infinity') FROM ticks_platform.feed_gap")
             known = cursor.fetchall()
-        sent: Counter[tuple[str, str, int]] = Counter()
-        found = []
+        by_key: dict[tuple[str, str, int], list[Any]] = {}
         for event in made.events:
-            key = self._key(event)
-            sent[key] += 1
-            at = datetime.fromtimestamp(event.made_ms / 1e3, timezone.utc)
-            if stored[key] >= sent[key] or not begins <= at <= ends:
+            by_key.setdefault(self._key(event), []).append(event)
+        found = []
+        for key, events in by_key.items():
+            moments = [datetime.fromtimestamp(event.made_ms / 1e3, timezone.utc) for event in events]
+            if not all(begins <= at <= ends for at in moments):
                 continue
-            if not any(s == event.symbol and a <= at + TOLERANCE and at - TOLERANCE <= b for s, a, b in known):
+            missed = sum(
+                any(s == key[0] and a <= at + TOLERANCE and at - TOLERANCE <= b for s, a, b in known) for at in moments
+            )
+            if not len(events) - missed <= stored[key] <= len(events):
                 found.append(
-                    f"{event.name} {at:%H:%M:%S.%f}: neither stored nor in a gap, sent on {event.sent_on}; "
-                    f"number {sent[key]} of {key}, of which {stored[key]} are stored"
+                    f"{key}: made {', '.join(f'{at:%H:%M:%S.%f}' for at in moments)}, {missed} of them in a known gap; "
+                    f"stored {stored[key]} times, sent on {[event.sent_on for event in events]}"
                 )
-        for key, times in sent.items():
-            if stored[key] > times and begins.timestamp() <= key[2] / 1e3 <= ends.timestamp():
-                found.append(f"{key}: stored {stored[key]} times, made {times} times")
         return found
 
     def _key(self, event: Any) -> tuple[str, str, int]:
