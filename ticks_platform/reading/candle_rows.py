@@ -100,8 +100,8 @@ def candles(
         ``price_count`` (int64). Trading days have ``session`` (the date, as the exchange gives it) and ``closes_at``.
         `volume` is the sum of the trade sizes, or, where the provider sends the volume of the day alone, what that grew
         by since the candle before: after a gap, the gap's volume, too, and in the first candle of a day that of the day
-        so far. Candles that are filled, adjusted (``"1d"``) or as known at a moment have the former only. A frame without
-        rows has the same columns and dtypes.
+        so far. Candles that are filled, adjusted (``"1d"``) or as known at a moment have the former only. A frame
+        without rows has the same columns and dtypes.
     :raises UnknownSymbolError: a symbol that no feed has, with the nearest names.
     :raises ReadingError: an argument that cannot be, alone or with another one.
     :raises DatabaseUnavailableError: the database cannot be reached.
