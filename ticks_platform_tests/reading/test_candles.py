@@ -267,6 +267,8 @@ def test_a_symbol_with_an_odd_name_is_a_value_and_no_sql(database: Database) -> 
         (("AAPL",), {"tz": "Mars/Olympus"}, "'Mars/Olympus' is no time zone"),
         (("AAPL",), {"tz": "../etc/passwd"}, "is no time zone"),
         (("AAPL",), {"filled": True, "adjusted": True}, "ask for one of them"),
+        (("AAPL",), {"proven": True, "known_at": "2026-01-05"}, "the proof is that of now"),
+        (("AAPL",), {"proof": True, "filled": True}, "which are not proven"),
         (("AAPL", "session"), {"filled": True}, "trading days are not filled"),
         (("AAPL",), {"to": "numpy"}, "'numpy' is no form"),
         (("AAPL",), {"chunksize": 0}, "chunksize=0"),
