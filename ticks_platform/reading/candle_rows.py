@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -168,8 +169,12 @@ def _with_proof(found: Result, length: timedelta | None, *, proven: bool) -> Res
         # A moment of more time than the bucket is no later than that of the bucket.
         span = next(each for each in (_PROVEN_AT_ONCE, HOUR, DAY) if not each % length)
         parameters |= {"levels": levels, "proof_span": span}
-    return Result(
-        statement, {**found.columns, **_PROOF}, parameters, found.order, {**found.categories, "proof": _PROOFS}
+    return dataclasses.replace(
+        found,
+        statement=statement,
+        columns={**found.columns, **_PROOF},
+        parameters=parameters,
+        categories={**found.categories, "proof": _PROOFS},
     )
 
 

@@ -410,6 +410,8 @@ def test_symbols_are_in_order_within_each_bucket_however_they_are_read(database:
     keys = list(zip(rows.index, rows["symbol"], strict=True))
     assert keys == sorted(keys)
     assert len(keys) > 200
+    with_proof = frame(database, start=BEGIN, end=BEGIN + timedelta(minutes=10), to=to, proof=True)
+    assert _list(with_proof["symbol"]) == rows["symbol"].tolist()
     for size in (1, 7, 5000):
         chunks = list(frame(database, start=BEGIN, end=BEGIN + timedelta(minutes=10), to=to, chunksize=size))
         assert {len(chunk) for chunk in chunks[:-1]} <= {size}
