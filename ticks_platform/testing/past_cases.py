@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from ticks_platform.feeds.history import (
     TransientError,
 )
 from ticks_platform.feeds.history import decode as decode_history
-from ticks_platform.testing.frames import check_event, identity
+from ticks_platform.testing.frames import check_event, damaged, identity
 from ticks_platform.testing.market import BEGIN, Trade, minute_bars, trades
 from ticks_platform.testing.past import PastServer, pages
 from ticks_platform.timestamps import MILLISECOND, MINUTE, SECOND
@@ -59,8 +60,15 @@ def fetched(
 ) -> list[Event]:
     """What the history has of a span, after checks that it can be stored. `most` are the results of a page."""
     history = history_of(kit, server.url)
+    span = Span(kit.connect().symbol_of(symbol), symbol, begin, end)
     found: list[Event] = []
-    for page in pages(history, Span(kit.connect().symbol_of(symbol), symbol, begin, end)):
+    asked = history.request(span, history.first(span)).url
+    # Before any request: a test must not reach the provider.
+    assert asked.startswith(server.url.replace("ws://", "http://")), (
+        f"the history asks {asked.partition('?')[0]}, although the connector's address is {server.url}: build the URL "
+        "of requests from ticks_platform.connectors.base_url(self.url, …)"
+    )
+    for page in pages(history, span):
         assert most is None or page.results <= most, (
             f"a page has {page.results} results, although a page has {most} at most: let `past` answer no more than "
             "the request's limit, or tell the kit its `results_per_page`"
@@ -178,14 +186,62 @@ def any_answer(kit: ConnectorKit) -> None:
                 assert not [event for event in read if isinstance(event, Tick)], f"{told} has trades: {read}"
 
 
+def damaged_answers(kit: ConnectorKit) -> None:
+    """Answers that are almost right: what can be read of them is kept, and the rest raises nothing else."""
+    name, symbol = kit.names()[0], kit.symbols[0]
+    is_bars = history_of(kit).kind == "bars"
+    made = trades([name], 3, begin=BEGIN)
+    made = stretched(made) if is_bars else made
+    with kit.past_server(made) as server:
+        history = history_of(kit, server.url)
+        span = Span(name, symbol, made[0].time, made[-1].time + (MINUTE if is_bars else MILLISECOND))
+        list(pages(history, span))
+        answers = [(cursor, server.answered(target)) for cursor, target in _cursors(history, span, server)]
+    for cursor, (status, good) in answers:
+        for bad in damaged(good):
+            told = f"an answer {status} with {bad[:300]!r}"
+            found = _outcome(history, span, HistoryAnswer(status, {}, bad), told, cursor)
+            for frame in found.frames if isinstance(found, Page) else ():
+                for event in decode_history(history, frame):
+                    check_event(event, bad)
+
+
+def _cursors(history: History, span: Span, server: PastServer) -> list[tuple[str, str]]:
+    """The cursors of a span's pages, and the targets that were asked for them."""
+    cursor: str | None = history.first(span)
+    found = []
+    for target in list(server.asked):
+        if cursor is None:
+            break
+        found.append((cursor, target))
+        status, body = server.answered(target)
+        cursor = history.page(span, cursor, HistoryAnswer(status, {}, body)).cursor
+    return found
+
+
+def told_errors(kit: ConnectorKit) -> None:
+    """What the provider says instead of results is the error that it means."""
+    history = history_of(kit)
+    span = Span(kit.names()[0], kit.symbols[0], BEGIN, BEGIN + 60 * SECOND)
+    for status, content, expected in kit.errors:
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        told = f"an answer {status} with {body[:200]!r}"
+        found = _outcome(history, span, HistoryAnswer(status, {}, body), told)
+        assert isinstance(found, expected), f"{told} is {found!r}, and not {expected.__name__}" + (
+            ": a gap without results counts as repaired" if isinstance(found, Page) else ""
+        )
+
+
 def _order(tick: Tick) -> str:
     return repr((tick.time, tick.trade_id, tick.price, tick.size))
 
 
-def _outcome(history: History, span: Span, answer: HistoryAnswer, told: str) -> Page | HistoryError:
-    """What an answer, as it is `told`, means."""
+def _outcome(
+    history: History, span: Span, answer: HistoryAnswer, told: str, cursor: str | None = None
+) -> Page | HistoryError:
+    """What an answer to the first request, or that of a cursor, means, as it is `told`."""
     try:
-        page = history.page(span, history.first(span), answer)
+        page = history.page(span, cursor or history.first(span), answer)
     except HistoryError as error:
         return error
     except Exception as error:

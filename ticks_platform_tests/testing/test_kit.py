@@ -341,6 +341,52 @@ class KeyInUrl(Broken):
         return _KeyInUrl(url=self.url)
 
 
+class _Brittle(KrakenHistory):
+    """It takes each result for a whole one."""
+
+    def page(self, span: Span, cursor: str, answer: HistoryAnswer) -> Page:
+        page = super().page(span, cursor, answer)
+        results = [result for trades in json.loads(answer.body)["result"].values() if trades for result in trades]
+        assert all(len(result) > 6 for result in results if isinstance(result, list))
+        return page
+
+
+class Brittle(Broken):
+    def history(self) -> KrakenHistory:
+        return _Brittle(url=self.url)
+
+
+class _Unaware(KrakenHistory):
+    """It does not look at errors that have a status of 200."""
+
+    def page(self, span: Span, cursor: str, answer: HistoryAnswer) -> Page:
+        return Page([], 0, None) if b"Rate limit" in answer.body else super().page(span, cursor, answer)
+
+
+class Unaware(Broken):
+    def history(self) -> KrakenHistory:
+        return _Unaware(url=self.url)
+
+
+class _Mute(KrakenConversation):
+    """It does not read refusals."""
+
+    def receive(self, frame: bytes) -> Reaction:
+        return Reaction() if b"not supported" in frame else super().receive(frame)
+
+
+class Mute(Broken):
+    def converse(self) -> KrakenConversation:
+        return _Mute()
+
+
+class Elsewhere(Broken):
+    """Its history asks the provider itself, whatever address a test gives."""
+
+    def history(self) -> KrakenHistory:
+        return KrakenHistory(url="wss://ws.kraken.com/v2")
+
+
 class NoHistory(Broken):
     def history(self) -> Any:
         return None
@@ -363,13 +409,10 @@ def kit(connector: type[Connector]) -> ConnectorKit:
         kraken.answer,
         recorded=[kraken.HEARTBEAT],
         past=kraken.KIT.past,
-        batch=batch,
+        batch=kraken.batch,
+        errors=kraken.KIT.errors,
+        refused="NOPE/USD",
     )
-
-
-def batch(made: Sequence[Trade]) -> bytes:
-    frames = [json.loads(kraken.frame(trade)) for trade in made]
-    return json.dumps({**frames[0], "data": [event for frame in frames for event in frame["data"]]}).encode()
 
 
 @pytest.mark.parametrize(
@@ -411,13 +454,17 @@ def batch(made: Sequence[Trade]) -> bytes:
         (Trusting, "history stands any answer", "which is no HistoryError"),
         (FirstPage, "history reads all pages", "1000 trades of 2007: it ends before the span does"),
         (Overlaps, "history reads all pages", "come twice, such as .*: do pages overlap"),
+        (Mute, "a symbol that is refused is told", r"\['NOPE/USD'\] should be refused, .*return ChannelsFailed"),
+        (Brittle, "damaged answers of the history harm nothing", "which is no HistoryError"),
+        (Unaware, "errors of the history are what they mean", "RateLimitedError: a gap without results counts as rep"),
+        (Elsewhere, "history has each trade once", r"asks https://api.kraken.com/.*base_url\(self.url"),
         (KeyInUrl, "history has each trade once", "has the API key: URLs are logged"),
         (Endless, "history has each trade once", "does not end: after page 1, .*a page read before"),
     ],
 )
 def test_a_fault_is_found(connector: type[Connector], case: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "TIMEOUT", 1.0)
-    (found,) = (each for each in kit(connector).cases(seeds=[1]) if each.name == case)
+    monkeypatch.setattr(live, "TIMEOUT", 0.5)
+    (found,) = (each for each in kit(connector).cases(seeds=[1]) if each.name.startswith(case))
     with pytest.raises(AssertionError, match=told):
         found.run()
 
