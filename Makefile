@@ -23,7 +23,7 @@ test: setup
 	$(PYTEST)
 
 # Everything, also what takes longer than `make test` may. ONLY=full leaves out what `make test` has.
-test-full: setup
+test-full: $(VENV)/.full
 	$(PYTEST) -m '$(ONLY)'
 
 # Cases of the tape: a folder of files with frames and the candles that are right. It ends with `N of M right`.
@@ -68,6 +68,10 @@ pin-images:
 
 $(VENV)/.peers: $(READY) benchmarks/peers.txt
 	$(VENV)/bin/python -m pip install --quiet --requirement benchmarks/peers.txt
+	@touch $@
+
+$(VENV)/.full: $(READY)
+	@$(STEP) 'packages of the tests of Kubernetes' $(PIP) --editable '.[kubernetes-tests]'
 	@touch $@
 
 $(VENV)/.docs: $(READY)

@@ -8,12 +8,23 @@ import os
 import sys
 from collections.abc import Callable
 
-from benchmarks import endurance, full_tape, latency, many_feeds, memory, reading, stages, symbols, throughput
+from benchmarks import (
+    endurance,
+    full_tape,
+    importing,
+    latency,
+    many_feeds,
+    memory,
+    reading,
+    stages,
+    symbols,
+    throughput,
+)
 from benchmarks.report import Report
 from benchmarks.workbench import open_workbench
 
 _NAMES = (*throughput.PARTS, "latency", "memory", "symbols", "profile", "reading")
-_ON_REQUEST = (*throughput.PEERS, "endurance", "tape", "feeds")
+_ON_REQUEST = (*throughput.PEERS, "endurance", "tape", "feeds", "import")
 
 
 def main() -> int:
@@ -52,6 +63,7 @@ def main() -> int:
             "endurance": lambda: endurance.run(workbench, report, minutes=given.minutes),
             "tape": lambda: full_tape.run(workbench, report, bursts=2 if given.quick else 12),
             "feeds": lambda: many_feeds.run(workbench, report, seconds=5 if given.quick else 20, repeats=repeats),
+            "import": lambda: importing.run(workbench, report, rows=given.rows or 2 * backlog, repeats=repeats),
             "reading": lambda: reading.run(workbench, report, rows=backlog, repeats=repeats),
             "profile": lambda: stages.run(report, rows=min(rows, 300_000), repeats=repeats),
         }

@@ -93,6 +93,8 @@ def _fill(workbench: Workbench, symbols: int) -> None:
             "INSERT INTO stocks_real_time (time, symbol, price) VALUES (now() - INTERVAL '1 minute', 'S1', 1)"
         )
         cursor.execute("CALL refresh_continuous_aggregate('one_minute_candle', now() - INTERVAL '1 hour', NULL)")
+        for longer in ("one_hour_candle", "one_day_candle"):
+            cursor.execute(f"CALL refresh_continuous_aggregate('{longer}', NULL, NULL)")
         cursor.execute(f"ANALYZE {materialized}")
 
 

@@ -43,6 +43,7 @@ from ticks_platform.feeds.history import (
     frames,
     retry_after,
 )
+from ticks_platform.timestamps import to_nanoseconds
 
 __all__ = [
     "ARRIVAL",
@@ -93,4 +94,5 @@ __all__ = [
     "frames",
     "retry_after",
     "texts",
+    "to_nanoseconds",
 ]

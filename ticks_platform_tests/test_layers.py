@@ -37,7 +37,7 @@ LAYERS = {
     "celery_launcher": set(),
     "cli": {
         *("feeds", "ingestion", "timescale", "reading", "local_feeds", "diagnosis", "live", "monitoring"),
-        *("ticks_standin", "embedded_timescale"),
+        *("ticks_standin", "embedded_timescale", "alerts"),
     },
 }
 """What each layer of ticks_platform may import beside itself and what is below all layers."""

@@ -21,6 +21,7 @@ DECLARE
     reception jsonb;
     official jsonb;
     hours jsonb;
+    derived jsonb;
 BEGIN
     view_name := CASE explain_candle.width
         WHEN INTERVAL '1 minute' THEN 'one_minute_candle'
@@ -34,6 +35,16 @@ BEGIN
     EXECUTE format('SELECT to_jsonb(candle) - ''bucket'' - ''symbol'' FROM %I AS candle WHERE symbol = $1 AND bucket = $2', view_name)
     INTO stored
     USING of_symbol, begins;
+    IF stored ->> 'volume' IS NULL AND stored ->> 'day_volume' IS NOT NULL THEN
+        SELECT jsonb_build_object(
+            'volume', sum(minute.volume),
+            'since', (array_agg(minute.since ORDER BY minute.bucket))[1],
+            'is_first_of_day', (array_agg(minute.since ORDER BY minute.bucket))[1] IS NULL
+        )
+        INTO derived
+        FROM ticks_platform.derived_volumes(ARRAY[of_symbol], begins, ends) AS minute
+        WHERE minute.derived;
+    END IF;
     refresh := ticks_platform.explain_refresh(view_name, begins, ends);
     ticks := ticks_platform.explain_ticks(
         of_symbol, begins, ends, coalesce((refresh ->> 'late_from')::timestamptz, ends + INTERVAL '1 minute')
@@ -94,6 +105,7 @@ BEGIN
             ELSE 'candle'
         END,
         'candle', stored,
+        'derived_volume', derived,
         'differs_from_its_ticks', ticks_platform.explain_difference(stored, ticks -> 'recomputed'),
         'refresh', refresh,
         'sessions', coalesce(hours, '[]'),

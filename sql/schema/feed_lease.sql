@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_lease (
     journal_id     uuid,
     -- What is wrong with the clock of the owner's machine, in words; NULL while it is right as far as the owner can tell.
     clock_trouble  text,
-    -- The latest event time of rejected ticks that were loaded again: the owner has not received them as such, and looks up those until then.
+    -- The latest event time of ticks that were loaded beside the owner, such as rejected ones again, or those of files: it looks up those until then.
     reloaded_until timestamptz
 );
 

@@ -72,6 +72,9 @@ def post(url: str, text: str, *, timeout: float = TIMEOUT, pauses: tuple[float, 
         except (OSError, http.client.HTTPException) as error:
             # Only the type: the message may quote the URL.
             cause = getattr(error, "reason", error)
+            if isinstance(cause, TimeoutError):
+                # Each attempt would take as long, while other sensors wait for their turn.
+                _fail(f"no connection within {timeout:g} s{proxies.through(url)}")
             reason = f"{type(cause if isinstance(cause, Exception) else error).__name__}{proxies.through(url)}"
         else:
             return

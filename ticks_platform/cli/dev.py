@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ import psycopg2
 
 import embedded_timescale
 from embedded_timescale import install
+from ticks_platform.cli.dev_code_server import CodeServer
 from ticks_platform.cli.dev_output import Condenser
 from ticks_platform.cli.dev_processes import LivePage, Ready, Stop, run, say
 from ticks_platform.cli.live import listen
@@ -86,6 +88,7 @@ def _dev(host: str, port: int, live_port: int | None) -> int:
             environment["TICKS_LIVE_URL"] = url
             stop, condenser = Stop(), Condenser(ui)
             stop.handle()
+            CodeServer(host, port, functools.partial(say, err=True), stopping=stop.is_wanted).start()
             began = time.monotonic()
             code = run(
                 [str(_beside_python("dagster")), "dev", "--host", host, "--port", str(port), "--log-level", "warning"],

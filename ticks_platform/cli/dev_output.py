@@ -20,13 +20,20 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _DAGSTERS = re.compile(
     r"\d{4}-\d\d-\d\d (?P<time>\d\d:\d\d:\d\d) [+-]\d{4} - dagster[\w.-]* - (?P<level>[A-Z]+) - (?P<text>.*)"
 )
-_RUN = re.compile(r"(?P<id>[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})(?: - \d+)?")
+_RUN = re.compile(r"(?:\brun )?(?P<id>[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})(?: - \d+)?")
 _STACK = re.compile(r"(Stack Trace|Traceback \(most recent call last\)):\s*$")
+_CHAINED = re.compile(r"(The above exception was|During handling of the above) ")
 _FRAME = re.compile(r"\s+File \".*\", line \d+, in ")
 _SAYS_NOTHING = re.compile(
     r"has no partition set, so not trying to catch up|Moving dangling STARTED tick|Dependencies for step \S+ failed"
+    r"|resource_tracker: There appear to be"
+    r"|Error loading repository location"
 )
-"""Said at each start, of schedules that have nothing to make up for, and of steps after one that failed."""
+"""Said at each start, of schedules that have nothing to make up for, of steps after one that failed, and of a code
+server that was killed."""
+
+_NO_CODE_SERVER = "DagsterUserCodeUnreachableError"
+"""Each sensor fails in this way while there is no code server, which `dev_code_server` tells, and mends."""
 
 _STEPS_REMEMBERED = 20
 
@@ -56,7 +63,7 @@ class Condenser:
     def feed(self, line: str) -> Iterator[str]:
         """Take a line; yields what is to be shown now."""
         line = _COLOURS.sub("", line)
-        if self._held and _BEGINS.match(line):
+        if self._held and _BEGINS.match(line) and not self._continues(line):
             yield from self.flush()
         found = _DAGSTERS.match(line)
         if _SAYS_NOTHING.search(line) and not self._held:
@@ -66,12 +73,21 @@ class Condenser:
         elif line.strip():
             yield _plain(line)
 
+    def _continues(self, line: str) -> bool:
+        """Whether a stack belongs to what is held: to an error without one, or to an exception that it has caused."""
+        if not _STACK.match(line):
+            return False
+        last = next((held for held in reversed(self._held) if held.strip()), "")
+        return bool(_CHAINED.match(last)) or not any(map(_STACK.match, self._held))
+
     def flush(self) -> Iterator[str]:
         """What is held."""
         lines, self._held = self._held, []
         is_failure = any(map(_FAILED.search, lines)) and not any(map(_OF_THE_STOP.search, lines))
         if self.is_stopping and not is_failure:
             # Services that lose each other.
+            return
+        if not is_failure and any(_NO_CODE_SERVER in line for line in lines):
             return
         run = _RUN.search(lines[0]) if lines else None
         if run and " - STEP_FAILURE - " in lines[0]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ticks_platform.alerts import delivery
 from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import CommandError, project
 from ticks_platform.feeds.settings import SettingsError, load_settings
@@ -44,12 +45,14 @@ def status(context: click.Context, as_json: bool) -> None:
                 remedy = f"`ticks dev`, which runs as {running}, creates them in its first minute"
             raise CommandError(f"{database.description} has no tables yet: {remedy}")
         if groups is None:
-            cursor.execute("SELECT feed FROM ticks_platform.feed WHERE enabled ORDER BY feed")
-            groups = {feed: None for (feed,) in cursor.fetchall()}
+            groups = dict.fromkeys(feed_status.enabled(cursor))
         found = feed_status.feeds(cursor, list(groups))
     if problem is not None:
         echo(problem, err=True)
         echo("the feeds are those that the database knows as enabled", err=True)
+    undelivered = delivery.trouble()
+    if undelivered is not None:
+        echo(undelivered, err=True)
     if as_json:
         records: list[dict[str, Any]] = [{**each.record(), "group": groups[each.feed]} for each in found]
         echo(json.dumps({"database": database.description, "feeds": records}, indent=2, default=str))

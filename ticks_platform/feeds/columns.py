@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ticks_platform.feeds.coded import Coded
 from ticks_platform.feeds.decoding import UNDECODABLE
 from ticks_platform.feeds.events import Event, Tick
 
@@ -26,21 +27,22 @@ _OBJECTS = ("exchange", "trade_id", "conditions", "malformed")
 class TickColumns:
     """The fields of `Tick` as columns of one length, in the order of the ticks.
 
-    A missing value is NaN or None; a column is None if no tick has a value.
+    A missing value is NaN or None; a column is None if no tick has a value. `Coded` columns are the cheaper ones where
+    few values are different.
     """
 
-    symbol: list[str]
+    symbol: list[str] | Coded
     time: npt.NDArray[np.int64]
     price: Floats
     day_volume: Floats | None = None
     size: Floats | None = None
     bid: Floats | None = None
     ask: Floats | None = None
-    exchange: list[str | None] | None = None
+    exchange: list[str | None] | Coded | None = None
     trade_id: list[str | None] | None = None
     updates: Floats | None = None
     """The bits as whole numbers."""
-    conditions: list[tuple[int, ...] | None] | None = None
+    conditions: list[tuple[int, ...] | None] | Coded | None = None
     malformed: list[tuple[str, ...] | None] | None = None
 
     @classmethod
@@ -63,7 +65,7 @@ class TickColumns:
             for field in fields:
                 optional[field] = join([(getattr(part, field), len(part)) for part in parts])
         return cls(
-            list(chain.from_iterable(part.symbol for part in parts)),
+            _joined_objects([(part.symbol, len(part)) for part in parts]) or [],
             np.concatenate([part.time for part in parts]),
             np.concatenate([part.price for part in parts]),
             **optional,
@@ -79,9 +81,13 @@ class TickColumns:
     def where(self, kept: npt.NDArray[np.bool_]) -> TickColumns:
         """The ticks for which `kept` is true."""
         chosen = kept.tolist()
-        return self._of_columns(
-            lambda column: column[kept] if isinstance(column, np.ndarray) else list(compress(column, chosen))
-        )
+
+        def of(column: Any) -> Any:
+            if isinstance(column, np.ndarray):
+                return column[kept]
+            return column.where(kept) if isinstance(column, Coded) else list(compress(column, chosen))
+
+        return self._of_columns(of)
 
     def ticks(self) -> list[Tick]:
         """The ticks, one by one."""
@@ -154,7 +160,14 @@ def _joined_floats(parts: Sequence[tuple[Floats | None, int]]) -> Floats | None:
     return np.concatenate([np.full(length, np.nan) if column is None else column for column, length in parts])
 
 
-def _joined_objects(parts: Sequence[tuple[list[Any] | None, int]]) -> list[Any] | None:
-    if all(column is None for column, _ in parts):
+def _joined_objects(parts: Sequence[tuple[list[Any] | Coded | None, int]]) -> list[Any] | Coded | None:
+    columns = [column for column, _ in parts if column is not None]
+    if not columns:
         return None
+    if all(isinstance(column, Coded) for column in columns):
+        return Coded.joined([column if isinstance(column, Coded) else _nothing(length) for column, length in parts])
     return list(chain.from_iterable([None] * length if column is None else column for column, length in parts))
+
+
+def _nothing(length: int) -> Coded:
+    return Coded(np.zeros(length, np.intp), [None])

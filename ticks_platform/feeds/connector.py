@@ -205,6 +205,11 @@ class Connector(abc.ABC):
         return 0.01
 
     @property
+    def has_trade_rules(self) -> bool:
+        """Whether its ticks' `conditions` are numbers of the rules of US stock trades (docs/conditions.md)."""
+        return False
+
+    @property
     def carries_ticks(self) -> bool:
         """Whether any channel of its symbols carries ticks, rather than quotes or bars alone."""
         return True

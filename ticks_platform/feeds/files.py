@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import abc
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import msgspec
@@ -15,6 +15,7 @@ import msgspec
 from ticks_platform.feeds.columns import Decoded, TickColumns
 from ticks_platform.feeds.decoding import UNDECODABLE
 from ticks_platform.feeds.events import Event, Rejected
+from ticks_platform.feeds.plain_rows import PlainRows
 
 _MARK = b'{"import":'
 """Begins each frame of a file."""
@@ -52,7 +53,7 @@ class FileFormat(abc.ABC):
         """The events of a frame, as many, where some depend on others."""
         return events
 
-    def ticks(self, header: FileHeader, rows: Sequence[Sequence[str]]) -> TickColumns | None:
+    def ticks(self, header: FileHeader, rows: PlainRows) -> TickColumns | None:
         """The ticks of ordinary rows, one for each, at once; None if `events` has to be called for each."""
         return None
 
@@ -77,19 +78,17 @@ class RowDecoder:
     def decode_many(self, frames: Sequence[bytes]) -> Decoded | None:
         """The ticks of frames with ordinary rows only; None if `decode` has to be called for each."""
         parts: list[TickColumns] = []
-        for frame in frames:
-            first, _, rest = frame.partition(b"\n")
-            header = _decode_header(first)
-            # Not `splitlines`, which ends lines of text at more than a line feed.
-            lines = rest.decode().removesuffix("\n").split("\n")
-            rows = list(csv.reader(lines, strict=True))
-            if len(rows) != len(lines) or set(map(len, rows)) != {len(header.columns)}:
+        counts: list[int] = []
+        for lines, header in _by_header(frames):
+            rows = PlainRows.of(b"".join(lines), len(header.columns))
+            if rows is None:
                 return None
             ticks = self._format.ticks(header, rows)
             if ticks is None:
                 return None
             parts.append(ticks)
-        return Decoded(TickColumns.joined(parts), list(map(len, parts)))
+            counts += [each.count(b"\n") for each in lines]
+        return Decoded(TickColumns.joined(parts), counts)
 
     def origin(self, frame: bytes, place: int) -> str:
         """The file and the line of the event at this place of a frame."""
@@ -119,6 +118,22 @@ class RowDecoder:
             else event
             for event in events
         ]
+
+
+def _by_header(frames: Sequence[bytes]) -> Iterator[tuple[list[bytes], FileHeader]]:
+    """The lines of frames, each ended by a line feed; of frames that follow each other and are of one kind together."""
+    lines: list[bytes] = []
+    known: FileHeader | None = None
+    for frame in frames:
+        first, _, rest = frame.partition(b"\n")
+        header = msgspec.structs.replace(_decode_header(first), line=0)
+        if known is not None and header != known:
+            yield lines, known
+            lines = []
+        known = header
+        lines.append(rest if rest.endswith(b"\n") or not rest else rest + b"\n")
+    if known is not None:
+        yield lines, known
 
 
 def as_frame(header: FileHeader, lines: bytes) -> bytes:

@@ -7,6 +7,8 @@ import inspect
 from importlib.metadata import entry_points
 
 from ticks_platform.errors import TicksPlatformError
+from ticks_platform.feeds.alpaca.connector import Alpaca
+from ticks_platform.feeds.binance.connector import Binance
 from ticks_platform.feeds.coinbase.connector import Coinbase
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.kraken.connector import Kraken
@@ -23,7 +25,7 @@ _BUILT_IN: dict[str, type[Connector]] = {
     "coinbase": Coinbase,
 }
 
-_BUILT_IN_SINCE: dict[str, type[Connector]] = {"kraken": Kraken}
+_BUILT_IN_SINCE: dict[str, type[Connector]] = {"kraken": Kraken, "alpaca": Alpaca, "binance": Binance}
 """Built in since a release before which a package may have registered the name: that package keeps it."""
 
 

@@ -52,8 +52,8 @@ class SettingsWatch:
         self._file = file
         self._say = say
         self._meanwhile = meanwhile
-        self._failed: set[str] = set()
-        """Files that the last look could not read, by name."""
+        self.errors: dict[str, str] = {}
+        """What was wrong at the last look, by the name of the file."""
         self._told: dict[str, set[str]] = {}
         """Errors that were said, by the name of the file."""
 
@@ -61,11 +61,11 @@ class SettingsWatch:
         """What feeds.yaml says now; None if it cannot be read, whatever the reason."""
         found = look(self._file)
         for name, error in found.errors.items():
-            if name in self._failed and error not in self._told.get(name, ()):
+            if name in self.errors and error not in self._told.get(name, ()):
                 self._told.setdefault(name, set()).add(error)
                 self._say(logging.WARNING, f"{error}\n{self._meanwhile}")
-        self._failed = set(found.errors)
-        for name in sorted(self._told.keys() - self._failed):
+        self.errors = found.errors
+        for name in sorted(self._told.keys() - self.errors.keys()):
             del self._told[name]
             self._say(logging.WARNING, f"{name} can be read again, and counts from now on")
         return found.settings

@@ -16,7 +16,7 @@ from ticks_platform.feeds.updates import SECONDARY
 from ticks_platform.ingestion.arrival_clock import ArrivalClock
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.provider_clock import ProviderClocks
-from ticks_platform.ingestion.rows.decode import Decode, DecodedBatch, DecodeMany, decode_groups
+from ticks_platform.ingestion.rows.decode import CHUNK_BYTES, Decode, DecodedBatch, DecodeMany, decode_groups
 from ticks_platform.ingestion.rows.tables import HALTS
 
 SETTLING = 5.0
@@ -50,6 +50,8 @@ class Decoding:
         self._silence = silence
         self._secondary = secondary
         self._asked = asked
+        self.chunk_bytes = CHUNK_BYTES
+        """Bytes of frames that are decoded by one call, approximately."""
 
     def now(self) -> int:
         """The right time as far as is known, in nanoseconds since the Unix epoch."""
@@ -63,7 +65,14 @@ class Decoding:
         until = boottime() + SETTLING
         is_final = False
         while True:
-            batch = decode_groups(groups, self._decode, self._decode_many, self._provider, is_final=is_final)
+            batch = decode_groups(
+                groups,
+                self._decode,
+                self._decode_many,
+                self._provider,
+                is_final=is_final,
+                chunk_bytes=self.chunk_bytes,
+            )
             if not batch.doubtful:
                 break
             following = more()

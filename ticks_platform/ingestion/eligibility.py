@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
-from ticks_platform.feeds.polygon import PolygonConnector
 from ticks_platform.feeds.polygon.conditions import Rules
 from ticks_platform.feeds.polygon.regular_hours import hours_of_day
 from ticks_platform.feeds.settings import FeedSettings
@@ -46,11 +45,7 @@ class _Rule(NamedTuple):
 def feeds_with_rules(feeds: Iterable[FeedSettings]) -> list[str]:
     """The names of the feeds whose conditions have rules: those of US stock trades."""
     connectors = {feed.name: feed.keyless_connector() for feed in feeds}
-    return [
-        name
-        for name, connector in connectors.items()
-        if isinstance(connector, PolygonConnector) and connector.has_trade_rules
-    ]
+    return [name for name, connector in connectors.items() if connector.has_trade_rules]
 
 
 def recompute(database: Database, feeds: Sequence[str], day: datetime, rules: Rules) -> list[Changed]:

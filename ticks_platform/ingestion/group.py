@@ -131,6 +131,8 @@ class Group:
         self._clock = 0.0
         self._looked_at = time.monotonic()
         self._trouble = ""
+        self._handed_over: dict[str, list[str]] = {}
+        """Feeds of which that is still to be said, by what is said: of fifty that move to one run, in a few lines."""
         self._stopping: list[threading.Thread] = []
 
     def __enter__(self) -> Group:
@@ -183,8 +185,11 @@ class Group:
 
     def reasons(self) -> str:
         """Why each feed that rests does so."""
-        resting = (member for member in self.members.values() if member.stream is None)
-        return "; ".join(f"{member.name}: {member.reason}" for member in resting)
+        found: dict[str, list[str]] = {}
+        for member in self.members.values():
+            if member.stream is None:
+                found.setdefault(member.reason, []).append(member.name)
+        return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in found.items())
 
     # Feeds that end.
 
@@ -212,7 +217,8 @@ class Group:
         if ended.successor is None:
             self._rest(member, Rest.DISABLED, "switched off; the job enable_feed switches it on")
         elif self._whose(ended.successor) is Owner.HANDS_OVER:
-            self._rest(member, Rest.HANDED_OVER, f"handed over to run {ended.successor}")
+            member.rest, member.reason = Rest.HANDED_OVER, f"handed over to run {ended.successor}"
+            self._handed_over.setdefault(member.reason, []).append(member.name)
         else:
             self._rest(member, Rest.HELD, f"handed over to {ended.successor}")
 
@@ -242,6 +248,10 @@ class Group:
     def _tend(self, now: float) -> float:
         """Start what can stream. Returns the seconds to wait before this is done again."""
         names = [member.name for member in self.members.values() if member.rest is not Rest.HANDED_OVER]
+        # Where nothing streams any more, whoever holds the group says why, of all feeds.
+        for reason, handed in self._handed_over.items() if self.streams else ():
+            self._say(logging.INFO, f"{_named(handed)}: {reason}")
+        self._handed_over.clear()
         try:
             with self._database.transaction() as cursor:
                 off = switch.disabled(cursor, names)
@@ -340,6 +350,10 @@ class Group:
         thread = threading.Thread(target=work, name="stop", daemon=True)
         self._stopping.append(thread)
         thread.start()
+
+
+def _named(feeds: Sequence[str]) -> str:
+    return f"feed '{feeds[0]}'" if len(feeds) == 1 else f"feeds {', '.join(feeds)}"
 
 
 def _is_over(stream: Ingestion) -> bool:

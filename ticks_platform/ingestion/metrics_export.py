@@ -31,7 +31,16 @@ _PORT_INTERVAL = 2.0
 
 def file_of(feed: str) -> Path:
     """The file of a feed's metrics, in Prometheus' text format. Its time tells when the feed's run was last there."""
-    return state_dir() / "metrics" / f"{feed}.prom"
+    return _folder() / f"{feed}.prom"
+
+
+def files() -> dict[str, Path]:
+    """These files of all feeds that were ever ingested on this machine."""
+    return {file.stem: file for file in sorted(_folder().glob("*.prom"))}
+
+
+def _folder() -> Path:
+    return state_dir() / "metrics"
 
 
 class Copied(NamedTuple):

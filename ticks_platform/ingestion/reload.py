@@ -265,7 +265,7 @@ def _reload_journal(
     if latest:
         # It does not remember them, and may have prepared the same for its next commit: the provider sends them again.
         parameters = {"feed": feed.name, "until": from_nanoseconds(int(max(latest)))}
-        cursor.execute(sql_files.read("queries/rejected/tell_owner.sql"), parameters)
+        cursor.execute(sql_files.read("queries/lease/tell_owner.sql"), parameters)
     fates = ("loaded", "replaced", "duplicate", "rejected", "control")
     done = Reloaded(len(kept), *(sum(getattr(entry, fate) for entry in entries) for fate in fates))
     return done, kept[-1].position + max(len(found[-1]) - 1, 0)

@@ -130,6 +130,12 @@ class FeedStatus(NamedTuple):
         )
 
 
+def enabled(cursor: Cursor) -> list[str]:
+    """The feeds that are enabled, as far as the database knows: where feeds.yaml cannot be read."""
+    cursor.execute("SELECT feed FROM ticks_platform.feed WHERE enabled ORDER BY feed")
+    return [feed for (feed,) in cursor.fetchall()]
+
+
 def feeds(cursor: Cursor, names: Sequence[str]) -> list[FeedStatus]:
     """The status of each of these feeds, in their order. Needs the platform's tables."""
     status = sql_files.compose("queries/feeds/status.sql", feeds=sql.Literal(list(names)))

@@ -81,9 +81,11 @@ class Watcher:
         self._asking: threading.Thread | None = None
 
     def look(
-        self, database: Database, feeds: Sequence[FeedSettings], *, patience: float | None = None
+        self, database: Database, feeds: Sequence[FeedSettings] | None, *, patience: float | None = None
     ) -> DatabaseState | None:
-        """What the database knows of these feeds; None while its tables are not created.
+        """What the database knows of these feeds, or of those that it knows as enabled where nothing tells which they
+        are; None while its tables are not created.
+
         Raises TicksPlatformError and psycopg2.Error where it cannot be reached, or does not answer within `patience`.
         """
         if self._asking is not None and self._asking.is_alive():
@@ -119,16 +121,16 @@ def jobs(cursor: Cursor) -> list[JobState]:
     return [JobState(*row) for row in cursor.fetchall()]
 
 
-def _look(database: Database, feeds: Sequence[FeedSettings]) -> DatabaseState | None:
-    names = [feed.name for feed in feeds]
+def _look(database: Database, feeds: Sequence[FeedSettings] | None) -> DatabaseState | None:
     with database.transaction() as cursor:
         cursor.execute("SET LOCAL statement_timeout = %s", (_STATEMENT_SECONDS * 1000,))
         if tables.missing(cursor, NEEDED):
             return None
+        names = status.enabled(cursor) if feeds is None else [feed.name for feed in feeds]
         return DatabaseState(
             statuses=status.feeds(cursor, names),
             channels=quality.channels(cursor, names),
-            silences=feed_states.silences(cursor, feeds),
+            silences=feed_states.silences(cursor, feeds or ()),
             clocks=quality.clock_troubles(cursor, names),
             jobs=jobs(cursor),
         )

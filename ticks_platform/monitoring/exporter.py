@@ -20,8 +20,10 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 import ticks_platform
+from ticks_platform.alerts import delivery
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.settings_watch import SettingsWatch
+from ticks_platform.ingestion import metrics_export
 from ticks_platform.ingestion.metrics_export import UP_WITHIN, file_of
 from ticks_platform.monitoring import disk
 from ticks_platform.monitoring.database import UNREACHABLE, DatabaseState, Watcher
@@ -56,7 +58,8 @@ class AllFeeds(Collector):
     def __init__(self, database: Database, feeds_file: Path) -> None:
         self._database = database
         self._watch = SettingsWatch(feeds_file, logger.log, meanwhile="The metrics are of the feeds as they were.")
-        self._feeds: tuple[FeedSettings, ...] = ()
+        self._feeds: tuple[FeedSettings, ...] | None = None
+        """None until feeds.yaml could be read."""
         self._watcher = Watcher()
         self._lock = threading.Lock()
         self._state: DatabaseState | None = None
@@ -69,7 +72,11 @@ class AllFeeds(Collector):
         with self._lock:
             self._look()
             feeds, state, answers = self._feeds, self._state, self._answers
-        written = {feed.name: _age(file_of(feed.name)) for feed in feeds}
+        if feeds is not None:
+            names = [feed.name for feed in feeds]
+        else:
+            names = [row.feed for row in state.statuses] if state else _written_by_runs()
+        written = {name: _age(file_of(name)) for name in names}
         fresh = {name for name, age in written.items() if age is not None and age <= UP_WITHIN}
         yield InfoMetricFamily(
             "ticks_build",
@@ -79,8 +86,14 @@ class AllFeeds(Collector):
         yield _gauge("ticks_database_up", "1 if the database answers.", [], [((), float(answers))])
         alive = fresh | {row.feed for row in state.statuses if row.ingesting} if state else fresh
         yield _by_feed("ticks_feed_up", "1 if a run ingests the feed.", [(name, name in alive) for name in written])
-        yield from _of_runs(feeds, fresh)
-        yield from _of_disk(feeds)
+        yield from _of_runs(names, fresh)
+        yield from _of_disk(feeds or ())
+        yield _gauge(
+            "ticks_alerts_waiting",
+            "Messages that the webhook of alerts has not taken yet.",
+            ["sensor"],
+            [((each.sensor,), each.waiting) for each in delivery.deliveries()],
+        )
         if state is not None:
             yield from _of_database(state)
 
@@ -124,12 +137,17 @@ def serve(collector: AllFeeds, *, port: int, host: str) -> Callable[[], None]:
     return stop
 
 
-def _of_runs(feeds: Sequence[FeedSettings], fresh: set[str]) -> Iterator[Metric]:
+def _written_by_runs() -> list[str]:
+    """The feeds of which a run leaves its metrics now: what is known without feeds.yaml and the database."""
+    return [feed for feed, file in metrics_export.files().items() if (_age(file) or 0.0) <= UP_WITHIN]
+
+
+def _of_runs(feeds: Sequence[str], fresh: set[str]) -> Iterator[Metric]:
     """What the runs of these feeds have left in their files, merged by family."""
     merged: dict[str, Metric] = {}
     for feed in feeds:
         try:
-            content = file_of(feed.name).read_text(encoding="utf-8")
+            content = file_of(feed).read_text(encoding="utf-8")
             families = list(text_string_to_metric_families(content))
         except OSError:
             continue  # never ingested on this machine
@@ -137,11 +155,11 @@ def _of_runs(feeds: Sequence[FeedSettings], fresh: set[str]) -> Iterator[Metric]
             # Damaged, as by a loss of power; a run rewrites it.
             continue
         for family in families:
-            if feed.name not in fresh and family.name in OF_A_RUN:
+            if feed not in fresh and family.name in OF_A_RUN:
                 continue
             known = merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))
             for sample in family.samples:
-                is_over = family.name == CONNECTED and feed.name not in fresh
+                is_over = family.name == CONNECTED and feed not in fresh
                 known.samples.append(Sample(sample.name, sample.labels, 0.0) if is_over else sample)
     yield from merged.values()
 

@@ -98,7 +98,8 @@ def candles(
         ``high``, ``low``, ``close``, ``volume``, ``day_volume`` (float64; NaN where empty), ``tick_count``,
         ``price_count`` (int64). Trading days have ``session`` (the date, as the exchange gives it) and ``closes_at``.
         `volume` is the sum of the trade sizes, or, where the provider sends the volume of the day alone, what that grew
-        by; `filled` candles have the former only. A frame without rows has the same columns and dtypes.
+        by since the candle before: after a gap, the gap's volume, too, and in the first candle of a day that of the day
+        so far; `filled` candles have the former only. A frame without rows has the same columns and dtypes.
     :raises UnknownSymbolError: a symbol that no feed has, with the nearest names.
     :raises ReadingError: an argument that cannot be, alone or with another one.
     :raises DatabaseUnavailableError: the database cannot be reached.
@@ -182,7 +183,7 @@ def _candles(
             statement = sql_files.compose("queries/reading/candles_made_of_shorter.sql", candle=sql.Identifier(shorter))
         if sources.execute(connection, "queries/reading/has_day_volume_only.sql", parameters)[0][0]:
             statement = sql_files.compose("queries/reading/with_derived_volume.sql", candles=statement)
-    return Result(statement, columns, parameters, ("bucket", "symbol"), {"symbol": names.all})
+    return Result(statement, columns, parameters, ("bucket",), {"symbol": names.all}, ordered_here_by="symbol")
 
 
 def _stored(candle: str, columns: Mapping[str, Kind]) -> sql.Composed:
@@ -207,4 +208,4 @@ def _session_days(names: Names, asked: Range, adjusted: bool) -> Result:
         "first_day": asked.start.date() - DAY if asked.start else date(1990, 1, 1),
         "last_day": asked.end.date() + DAY if asked.end else date(9999, 1, 1),
     }
-    return Result(statement, columns, parameters, ("opens_at", "symbol"), {"symbol": names.all})
+    return Result(statement, columns, parameters, ("opens_at",), {"symbol": names.all}, ordered_here_by="symbol")

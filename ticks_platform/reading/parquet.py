@@ -47,7 +47,7 @@ def export(
     else:
         result = tick_result(source, symbols, start, end, "UTC")
     # Rows of a file come one after the other, or as many files would be open as there are symbols.
-    result = dataclasses.replace(result, order=("symbol", *result.order))
+    result = dataclasses.replace(result, order=("symbol", *result.order), ordered_here_by=None)
     day = "session" if "session" in result.columns else next(iter(result.columns))
     tables = (_with_day(pa, table, day) for table in arrow_tables(source, result, "UTC"))
     first = next(tables)

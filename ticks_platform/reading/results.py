@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import itertools
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+import psycopg2
 import sqlalchemy as sa
 from psycopg2 import sql
 
 from ticks_platform.reading.arguments import ReadingError, time_zone
+from ticks_platform.reading.parts import Array, Form, in_order, resized
 from ticks_platform.reading.source import Source
 from ticks_platform.timescale import sql_files
 
@@ -31,6 +35,9 @@ count: int64, never empty. integer: Int64. boolean: bool. category: category. st
 
 PART = 50_000
 """Rows that are Python objects at a time."""
+
+_FEWEST = 1_000
+"""Rows that are read at a time, at least."""
 
 _NAT = np.iinfo("int64").min
 
@@ -57,6 +64,9 @@ class Result:
     order: Sequence[str]
     categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Of category columns, where they are known before: those of all parts of a result agree then."""
+    ordered_here_by: str | None = None
+    """A category column that orders the rows of one time, here, as they arrive: the server, which has an index of times
+    alone, would sort all rows on its disk before it sends the first one."""
 
     def statement_for(self, expressions: Mapping[str, str]) -> sql.Composed:
         """The statement, with its columns as they are transferred, in order."""
@@ -105,13 +115,36 @@ def required(module: str, extra: str) -> Any:
 
 def _pandas(source: Source, result: Result, tz: str, chunksize: int | None) -> pd.DataFrame | Iterator[pd.DataFrame]:
     columns = _Columns(result)
+    rows = PART if chunksize is None else min(max(chunksize, _FEWEST), PART)
+    read = _parts(source, columns, rows)
+    if result.ordered_here_by is not None:
+        read = in_order(read, _ARRAYS, columns.keys)
     if chunksize:
-        frames = (_frame(columns, part, tz) for part in _parts(source, columns, chunksize))
+        frames = (_frame(columns, part, tz) for part in resized(read, _ARRAYS, chunksize))
         # The embedded database has one session for all: they must not wait for whoever reads slowly.
         return frames if source.streams else iter([*frames])
-    parts = [*_parts(source, columns, PART)]
+    parts = [*read]
     whole = {name: np.concatenate([part.pop(name) for part in parts]) for name in result.columns}
     return _frame(columns, whole, tz)
+
+
+_Arrays: TypeAlias = "dict[str, Array]"
+
+_ARRAYS: Form[_Arrays] = Form(
+    length=lambda part: len(next(iter(part.values()))),
+    cut=lambda part, begin, end: {name: values[begin:end] for name, values in part.items()},
+    join=lambda parts: (
+        parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    ),
+    take=lambda part, places: {name: values[places] for name, values in part.items()},
+)
+
+
+def _ranks(names: Sequence[str]) -> Array:
+    """The place of each name in their order."""
+    ranks = np.empty(len(names), dtype="int64")
+    ranks[np.argsort(np.array(names, dtype="object"))] = np.arange(len(names))
+    return ranks
 
 
 class _Columns:
@@ -126,7 +159,7 @@ class _Columns:
         }
         """Numbers of the categories so far; one that nobody expected gets the next number."""
 
-    def arrays(self, rows: Sequence[Sequence[Any]]) -> dict[str, np.ndarray[Any, Any]]:
+    def arrays(self, rows: Sequence[Sequence[Any]]) -> _Arrays:
         """The columns of a part."""
         columns = zip(*rows, strict=True) if rows else iter([()] * len(self.result.columns))
         return {
@@ -134,7 +167,13 @@ class _Columns:
             for (name, kind), values in zip(self.result.columns.items(), columns, strict=True)
         }
 
-    def _array(self, name: str, kind: Kind, values: Sequence[Any]) -> np.ndarray[Any, Any]:
+    def keys(self, part: _Arrays) -> tuple[Array, Array]:
+        """Times, and the ranks of the categories that order the rows of one time."""
+        assert self.result.ordered_here_by is not None
+        name = self.result.ordered_here_by
+        return part[self.result.order[0]].view("int64"), _ranks([*self.codes[name]])[part[name]]
+
+    def _array(self, name: str, kind: Kind, values: Sequence[Any]) -> Array:
         if kind in ("time", "day"):
             filled = [_NAT if value is None else value for value in values] if None in values else values
             return np.array(filled, dtype="int64").view("datetime64[us]" if kind == "time" else "datetime64[D]")
@@ -149,27 +188,34 @@ class _Columns:
         return np.array(values, dtype={"float": "float64", "count": "int64", "boolean": "bool"}[kind])
 
 
-def _parts(source: Source, columns: _Columns, rows: int) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
+def _parts(source: Source, columns: _Columns, rows: int) -> Iterator[_Arrays]:
     """The columns of each part of at most so many rows; at least one part."""
     result = columns.result
     with source.connect() as connection:
-        statement = result.statement_for(_EXPRESSIONS).as_string(_driver_connection(connection))
-        # Of this statement, since options of a connection stay, and it may be the caller's. PostgreSQL has cursors in
-        # transactions only.
-        options = {
-            "stream_results": not _driver_connection(connection).autocommit,
-            "max_row_buffer": rows,
-        }
-        found = connection.exec_driver_sql(statement, dict(result.parameters), execution_options=options)
-        is_empty = True
-        for part in found.partitions(rows):
-            is_empty = False
-            yield columns.arrays(part)
-        if is_empty:
-            yield columns.arrays(())
+        driver = _driver_connection(connection)
+        # PostgreSQL has cursors in transactions only. SQLAlchemy's rows would take a third of the time.
+        name = None if driver.autocommit else f"ticks_{uuid.uuid4().hex}"
+        statement = result.statement_for(_EXPRESSIONS).as_string(driver)
+        is_first = True
+        with contextlib.closing(driver.cursor(name)) as cursor:
+            while True:
+                try:
+                    if is_first:
+                        cursor.execute(statement, dict(result.parameters))
+                    part = cursor.fetchmany(rows)
+                except psycopg2.Error as error:
+                    # As SQLAlchemy raises those of the other statements.
+                    raise sa.exc.DBAPIError.instance(
+                        statement, None, error, psycopg2.Error, dialect=connection.dialect
+                    ) from error
+                if part or is_first:
+                    yield columns.arrays(part)
+                if not part:
+                    return
+                is_first = False
 
 
-def _frame(columns: _Columns, part: Mapping[str, np.ndarray[Any, Any]], tz: str) -> pd.DataFrame:
+def _frame(columns: _Columns, part: _Arrays, tz: str) -> pd.DataFrame:
     import pandas as pd
 
     # As the installed pandas makes times: those of two resolutions do not join in merge_asof.
@@ -206,18 +252,35 @@ def _arrow(source: Source, result: Result, tz: str, chunksize: int | None) -> It
     if chunksize is None:
         yield arrow.concat_tables(tables)
         return
-    waiting, has_yielded = next(tables), False
-    for table in itertools.chain(tables, (None,)):
-        while waiting.num_rows >= chunksize or (table is None and (waiting.num_rows or not has_yielded)):
-            has_yielded = True
-            yield waiting.slice(0, chunksize)
-            waiting = waiting.slice(chunksize)
-        if table is not None:
-            waiting = arrow.concat_tables([waiting, table])
+    yield from resized(tables, _form_of_tables(arrow), chunksize)
+
+
+def _form_of_tables(arrow: Any) -> Form[pa.Table]:
+    return Form(
+        length=lambda table: table.num_rows,
+        cut=lambda table, begin, end: table.slice(begin, end - begin),
+        join=lambda tables: tables[0] if len(tables) == 1 else arrow.concat_tables(tables).combine_chunks(),
+        take=lambda table, places: table.take(arrow.array(places)),
+    )
 
 
 def arrow_tables(source: Source, result: Result, tz: str) -> Iterator[pa.Table]:
     """The rows as tables of some megabytes, as they arrive; at least one."""
+    tables = _tables(source, result, tz)
+    if result.ordered_here_by is None:
+        return tables
+    arrow = required("pyarrow", "arrow")
+    time, category = result.order[0], result.ordered_here_by
+
+    def keys(table: pa.Table) -> tuple[Array, Array]:
+        names = table.column(category).combine_chunks()
+        times = table.column(time).cast(arrow.timestamp("us")).cast(arrow.int64())
+        return times.to_numpy(), _ranks(names.dictionary.to_pylist())[names.indices.to_numpy()]
+
+    return in_order(tables, _form_of_tables(arrow), keys)
+
+
+def _tables(source: Source, result: Result, tz: str) -> Iterator[pa.Table]:
     driver = required("adbc_driver_postgresql.dbapi", "arrow")
     arrow = required("pyarrow", "arrow")
     with source.connect() as connection, _driver_connection(connection).cursor() as cursor:
@@ -231,11 +294,20 @@ def arrow_tables(source: Source, result: Result, tz: str) -> Iterator[pa.Table]:
         cursor.execute(statement)
         reader = cursor.fetch_record_batch()
         is_empty = True
-        for batch in reader:
+        for batch in _read_ahead(reader):
             is_empty = False
             yield _typed(arrow, arrow.Table.from_batches([batch]), result, tz)
         if is_empty:
             yield _typed(arrow, reader.schema.empty_table(), result, tz)
+
+
+def _read_ahead(batches: Iterator[Any]) -> Iterator[Any]:
+    """The same, of which the next one is read while one is looked at."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
 
 
 def _typed(arrow: Any, table: pa.Table, result: Result, tz: str) -> pa.Table:
@@ -255,6 +327,17 @@ def _typed(arrow: Any, table: pa.Table, result: Result, tz: str) -> pa.Table:
     for name, kind in result.columns.items():
         column = table.column(name)
         if kind == "category":
-            column = column.cast(arrow.string()).dictionary_encode()
+            column = _categories(arrow, column.cast(arrow.string()), result.categories.get(name))
         columns.append(column.cast(types[kind]))
     return arrow.table(columns, names=[*result.columns])
+
+
+def _categories(arrow: Any, column: pa.ChunkedArray, known: Sequence[str] | None) -> pa.Array:
+    """Texts as a dictionary: of those that are known before, unless there are others."""
+    if known is not None:
+        compute = required("pyarrow.compute", "arrow")
+        texts = arrow.array(known, arrow.string())
+        codes = compute.index_in(column, value_set=texts).combine_chunks()
+        if codes.null_count == column.null_count:
+            return arrow.DictionaryArray.from_arrays(codes, texts)
+    return column.combine_chunks().dictionary_encode()

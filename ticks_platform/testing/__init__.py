@@ -7,8 +7,8 @@ AssertionErrors, so that any test framework shows them; none is imported. See do
 
 from ticks_platform.testing.frames import damaged, events
 from ticks_platform.testing.kit import Case, ConnectorKit
-from ticks_platform.testing.live import LiveServer, Stream
-from ticks_platform.testing.market import Trade, trades
+from ticks_platform.testing.live import LiveServer, Stream, wait_until
+from ticks_platform.testing.market import MinuteBar, Trade, minute_bars, trades
 from ticks_platform.testing.past import PastServer, fetch
 from ticks_platform.testing.stored import StoredFrames, store_frames
 
@@ -16,6 +16,7 @@ __all__ = [
     "Case",
     "ConnectorKit",
     "LiveServer",
+    "MinuteBar",
     "PastServer",
     "StoredFrames",
     "Stream",
@@ -23,6 +24,8 @@ __all__ = [
     "damaged",
     "events",
     "fetch",
+    "minute_bars",
     "store_frames",
     "trades",
+    "wait_until",
 ]

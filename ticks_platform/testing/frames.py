@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -40,6 +42,9 @@ _ODD = (
     *('"N/A"', '"\\u0000"', '"\\ud800"', "9" * 400, "9223372036854775808", '"yesterday"', '[{"a":[]}]'),
 )
 """JSON texts of values that a field may have one day."""
+
+_ZONES = ("XXX-5:30", "XXX+8")
+"""Far from each other and from UTC, in a form that needs no database of zones."""
 
 _PLACE = "a value that is replaced"
 _MOST_PLACES = 40
@@ -81,6 +86,13 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
             yield from _places(value[at])
 
 
+def identity(tick: Tick) -> tuple[Any, ...]:
+    """By what a trade that comes again is recognised."""
+    if tick.trade_id is not None:
+        return (tick.symbol, tick.exchange, tick.trade_id)
+    return (tick.symbol, tick.exchange, tick.time, tick.price, tick.size)
+
+
 def check_event(event: Event, frame: bytes) -> None:
     """Check that an event can be stored. Raises AssertionError."""
     assert isinstance(event, KINDS), f"decode returned {type(event).__name__}, which is no event, of {_shown(frame)}"
@@ -90,16 +102,23 @@ def check_event(event: Event, frame: bytes) -> None:
         return
     for name in _NUMBERS.get(type(event), ()):
         value = getattr(event, name)
-        assert value is None or (isinstance(value, float | int) and math.isfinite(value)), (
+        is_number = isinstance(value, float | int)
+        assert value is None or (is_number and math.isfinite(value)), (
             f"{type(event).__name__}.{name} is {value!r} of {_shown(frame)}: only finite numbers can be stored"
+            + ("" if is_number else f"; make a float of the {type(value).__name__}")
         )
     assert not isinstance(event, Tick) or event.price is not None, f"a tick without a price of {_shown(frame)}"
     for name in _TIMES:
         value = getattr(event, name, 0)
-        assert type(value) is int, f"{type(event).__name__}.{name} is {value!r}, not whole nanoseconds"
+        assert type(value) is int, (
+            f"{type(event).__name__}.{name} is {value!r}, a {type(value).__name__}: times are whole nanoseconds since "
+            "the Unix epoch (an int); ticks_platform.connectors.to_nanoseconds makes one of a datetime with a time zone"
+        )
     for name in _TEXTS:
         value = getattr(event, name, None)
-        assert value is None or isinstance(value, str), f"{type(event).__name__}.{name} is {value!r}, which is no text"
+        assert value is None or isinstance(value, str), (
+            f"{type(event).__name__}.{name} is {value!r}, which is no text: make a str of it"
+        )
 
 
 def check_frame(connector: Connector, frame: bytes) -> list[Event]:
@@ -108,14 +127,24 @@ def check_frame(connector: Connector, frame: bytes) -> list[Event]:
         found = connector.decode(frame)
     except Exception as error:
         raise AssertionError(f"decode raised {error!r} for {_shown(frame)}: it must reject what it cannot") from error
-    assert found, f"no event of {_shown(frame)}: each byte is accounted for, as Control or Rejected if it is no data"
+    assert isinstance(found, list), (
+        f"decode returned {found!r}, a {type(found).__name__}, of {_shown(frame)}: it must return a list"
+    )
+    is_empty = frame.translate(None, b" \n") == b"[]"
+    assert found or is_empty, (
+        f"no event of {_shown(frame)}: each byte is accounted for, as Control or Rejected if it is no data"
+    )
     for event in found:
         check_event(event, frame)
-    assert connector.decode(frame) == found, f"decode gave other events the second time for {_shown(frame)}"
+    assert connector.decode(frame) == found, (
+        f"decode gave other events the second time for {_shown(frame)}: its result may depend on the frame alone"
+    )
     try:
         reaction = connector.converse().receive(frame)
     except Exception as error:
-        raise AssertionError(f"receive raised {error!r} for {_shown(frame)}") from error
+        raise AssertionError(
+            f"receive raised {error!r} for {_shown(frame)}: it must return Reaction() for what it cannot read"
+        ) from error
     assert isinstance(reaction, Reaction), f"receive returned {reaction!r} for {_shown(frame)}"
     return found
 
@@ -133,6 +162,30 @@ def check_many(connector: Connector, frames: Sequence[bytes]) -> None:
     for place, frame in enumerate(frames):
         if place not in read:
             assert conversation.receive(frame) == Reaction(has_data=True), f"to_read leaves out {_shown(frame)}"
+
+
+def check_zones(connector: Connector, frames: Iterable[bytes]) -> None:
+    """Check that frames mean the same in each time zone of a machine. Raises AssertionError."""
+    if not hasattr(time, "tzset"):
+        return
+    given = list(frames)
+    expected = events(connector, given)
+    former = os.environ.get("TZ")
+    try:
+        for zone in _ZONES:
+            os.environ["TZ"] = zone
+            time.tzset()
+            for event, other in zip(expected, events(connector, given), strict=True):
+                assert event == other, (
+                    f"{event} is {other} on a machine in the zone {zone}: a datetime without a time zone is taken for "
+                    "local time; give it one"
+                )
+    finally:
+        if former is None:
+            del os.environ["TZ"]
+        else:
+            os.environ["TZ"] = former
+        time.tzset()
 
 
 def _shown(frame: bytes) -> str:

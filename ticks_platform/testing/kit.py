@@ -13,44 +13,18 @@ from websockets.exceptions import ConnectionClosed
 
 from ticks_platform.feeds.calendars import ALWAYS, calendar
 from ticks_platform.feeds.connector import Connector
-from ticks_platform.feeds.events import ARRIVAL, Control, Event, Rejected, Tick
-from ticks_platform.feeds.history import (
-    History,
-    HistoryAnswer,
-    HistoryError,
-    Page,
-    RateLimitedError,
-    Span,
-    TransientError,
-)
-from ticks_platform.feeds.history import decode as decode_history
+from ticks_platform.feeds.events import ARRIVAL, Acknowledged, Authenticated, Control, Event, Notice, Rejected, Tick
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import State
-from ticks_platform.testing.frames import check_event, check_frame, check_many, damaged
+from ticks_platform.testing import past_cases
+from ticks_platform.testing.frames import check_frame, check_many, check_zones, damaged, identity
 from ticks_platform.testing.live import FAULTS, Answer, LiveServer, Stream, wait_until
-from ticks_platform.testing.market import Trade, trades
-from ticks_platform.testing.past import PastServer, fetch
-from ticks_platform.timestamps import MILLISECOND, SECOND
-
-BEGIN = 1_767_366_000 * SECOND
-"""When the kit's market opens: 2026-01-02 15:00 UTC."""
+from ticks_platform.testing.market import BEGIN, Trade, trades
+from ticks_platform.testing.past import PastServer
+from ticks_platform.timestamps import MILLISECOND, MINUTE
 
 _PATIENCE = 0.2
 """Seconds without data after which the kit's connection counts as stalled."""
-
-_STATUSES = (200, 204, 400, 401, 403, 404, 408, 425, 429, 500, 502, 503)
-_BODIES = (
-    b"",
-    b"null",
-    b"[]",
-    b"{}",
-    b'"x"',
-    b"[null]",
-    b"not json",
-    b"<html>Bad Gateway</html>",
-    b"\xff",
-    b"[" * 9999,
-)
 
 
 class Case(NamedTuple):
@@ -100,22 +74,32 @@ class ConnectorKit:
     """Nanoseconds to which the provider tells times."""
     options: Mapping[str, Any] = field(default_factory=dict)
     api_key: str | None = "key-of-the-kit"
+    batch: Callable[[Sequence[Trade]], bytes] | None = None
+    """The frame that tells several trades, if the provider has such frames: each of them has to be decoded."""
+    results_per_page: int | None = None
+    """How many results `past` has on a page, if fewer than `History.results_per_page`."""
 
     def cases(self, *, seeds: Iterable[int] = (1, 2)) -> list[Case]:
         """All cases; one campaign of faults and repairs for each seed."""
         found = [
             Case("a trade is a tick", self._trade_is_a_tick),
+            Case("the time zone of the machine does not matter", self._time_zones),
+            Case("a subscription is requested and confirmed", self._subscription),
             Case("recorded frames are read", self._recorded_frames),
             Case("damaged frames harm nothing", self._damaged_frames),
             Case("frames mean the same together", self._together),
             *(Case(f"it recovers from {name}", partial(self._recovers, name)) for name in FAULTS),
             Case("it recovers from a stall", self._stall),
         ]
+        if self.batch is not None:
+            found.insert(1, Case("a frame of several trades has each of them", self._several))
         if self.past is not None:
             found += [
-                Case("history has each trade once", self._history),
-                Case("history stands any answer", self._history_errors),
+                Case("history has each trade once", partial(past_cases.each_once, self)),
+                Case("history stands any answer", partial(past_cases.any_answer, self)),
             ]
+            if (self.results_per_page or past_cases.history_of(self).results_per_page) <= past_cases.MOST_RESULTS:
+                found.append(Case("history reads all pages", partial(past_cases.all_pages, self)))
         return [*found, *(Case(f"campaign {seed}", partial(self._campaign, seed)) for seed in seeds)]
 
     def connect(self, url: str | None = None) -> Connector:
@@ -141,17 +125,17 @@ class ConnectorKit:
 
     # Frames in, events out.
 
-    def _tick(self, trade: Trade, connector: Connector) -> Tick:
-        """The tick of a trade, after checks that it is that trade."""
+    def tick(self, trade: Trade, connector: Connector) -> Tick:
+        """The tick of a trade, after checks that it is that trade. Raises AssertionError."""
         frame = self.trade(trade)
         found = check_frame(connector, frame)
         ticks = [event for event in found if isinstance(event, Tick)]
-        assert len(ticks) == 1, f"a frame of one trade gave {found}"
+        assert len(ticks) == 1, f"the frame {frame!r} of one trade gave {found}"
         (tick,) = ticks
         assert connector.converse().receive(frame).has_data, "receive does not say that a frame with a trade is data"
         assert tick.symbol == trade.symbol, f"the symbol is {tick.symbol!r}, but symbol_of says {trade.symbol!r}"
         assert tick.time == ARRIVAL or abs(tick.time - trade.time) < self.resolution, (
-            f"a trade at {trade.time} ns became a tick at {tick.time} ns: {tick.time / trade.time:.4g} times as much"
+            f"a trade at {trade.time} ns became a tick at {tick.time} ns: {_how_far(tick.time, trade.time)}"
         )
         assert tick.price == trade.price, f"a price of {trade.price} became {tick.price}"
         assert tick.size in (None, trade.size), f"a size of {trade.size} became {tick.size}"
@@ -161,10 +145,66 @@ class ConnectorKit:
     def _trade_is_a_tick(self) -> None:
         connector = self.connect()
         made = trades(self.names(), 30, begin=BEGIN)
-        ticks = [self._tick(trade, connector) for trade in made]
-        assert ticks == [self._tick(trade, self.connect()) for trade in made], "it depends on more than the frame"
+        ticks = [self.tick(trade, connector) for trade in made]
+        assert ticks == [self.tick(trade, self.connect()) for trade in made], "it depends on more than the frame"
         numbered = [tick for tick in ticks if tick.trade_id is not None]
-        assert len({_identity(tick) for tick in numbered}) == len(numbered), "two trades have one trade_id"
+        assert len({identity(tick) for tick in numbered}) == len(numbered), (
+            "two trades have one trade_id: leave it out if the provider's is not unique per symbol, exchange and day"
+        )
+
+    def _several(self) -> None:
+        assert self.batch is not None
+        made = trades(self.names(), 5, begin=BEGIN)
+        connector = self.connect()
+        frame = self.batch(made)
+        ticks = [event for event in check_frame(connector, frame) if isinstance(event, Tick)]
+        expected = [self.tick(trade, connector) for trade in made]
+        assert ticks == expected, f"a frame of {len(made)} trades gave {len(ticks)}: {ticks} instead of {expected}"
+        check_many(connector, [frame, self.trade(made[0]), frame])
+
+    def _time_zones(self) -> None:
+        frames = [self.trade(trade) for trade in trades(self.names(), 3, begin=BEGIN)]
+        check_zones(self.connect(), [*frames, *self.recorded])
+
+    def _subscription(self) -> None:
+        """What a transport relies on, told in words: the campaign would only wait in vain."""
+        connector = self.connect()
+        conversation = connector.converse()
+        channels: list[str] = []
+        for symbol in self.symbols:
+            names = connector.channels(symbol)
+            assert not isinstance(names, str), (
+                f"channels({symbol!r}) returned the text {names!r}: return a tuple of texts"
+            )
+            channels += names
+        opening = _messages("opening", conversation.opening())
+        subscribe = _messages("subscribe", conversation.subscribe(channels))
+        assert subscribe, f"subscribe returned no message for {channels}"
+        _messages("unsubscribe", connector.converse().unsubscribe(channels))
+        if conversation.heartbeat_interval is not None:
+            _messages("heartbeat", [conversation.heartbeat()])
+        key = self.api_key
+        assert not key or key not in connector.endpoint().public_url, "public_url has the API key, and it is logged"
+        said: list[str] = []
+        notices: list[Notice] = []
+        for message in (None, *opening, *subscribe):
+            said += [] if message is None else [message]
+            for frame in self.greeting if message is None else self.answer(said):
+                check_frame(connector, frame)
+                reaction = conversation.receive(frame)
+                assert not reaction.has_data or any(
+                    not isinstance(event, Control) for event in connector.decode(frame)
+                ), f"receive says has_data=True of {frame!r}, which has no market data"
+                notices += reaction.notices
+        assert not conversation.authenticates or any(isinstance(notice, Authenticated) for notice in notices), (
+            "authenticates is True, and receive returned no Authenticated() for the answers to `opening`"
+        )
+        confirmed = {name for notice in notices if isinstance(notice, Acknowledged) for name in notice.channels}
+        missing = [name for name in channels if name not in confirmed]
+        assert not missing, (
+            f"receive confirmed {sorted(confirmed) or 'nothing'}, and not {missing}: for the provider's confirmation, "
+            "return Reaction(notices=(Acknowledged(channels),)), named as `channels` and `subscribe` have them"
+        )
 
     def _recorded_frames(self) -> None:
         connector = self.connect()
@@ -244,68 +284,19 @@ class ConnectorKit:
     def _check_complete(self, made: Iterable[Trade], heard: Iterable[Event], *, what: str) -> None:
         """Check that each trade is there, once by its identity. What else the server told is of no interest."""
         connector = self.connect()
-        expected = {_identity(tick): tick for tick in (self._tick(trade, connector) for trade in made)}
-        found = {_identity(event): event for event in heard if isinstance(event, Tick)}
-        missing = [tick for identity, tick in expected.items() if identity not in found]
+        expected = {identity(tick): tick for tick in (self.tick(trade, connector) for trade in made)}
+        found = {identity(event): event for event in heard if isinstance(event, Tick)}
+        missing = [tick for named, tick in expected.items() if named not in found]
         assert not missing, f"{what}: {len(missing)} of {len(expected)} trades are missing, the first is {missing[0]}"
-        for identity, tick in expected.items():
-            assert found[identity] == tick, f"{what}: one trade came as {tick} and as {found[identity]}"
-
-    # History against gaps.
-
-    def _fetch(self, server: PastServer, symbol: str, begin: int, end: int) -> list[Event]:
-        connector = self.connect(server.url)
-        history = connector.history()
-        assert history is not None, "the kit was given `past`, and the connector has no history"
-        found = fetch(history, Span(connector.symbol_of(symbol), symbol, begin, end))
-        for event in found:
-            check_event(event, b"(of the history)")
-            assert not isinstance(event, Rejected), f"a result of the server was rejected: {event}"
-        return found
-
-    def _history(self) -> None:
-        made = trades(self.names(), 60, begin=BEGIN)
-        failures = [(429, b"{}"), (500, b"{}"), (503, b"<html>Service Unavailable</html>")]
-        connector = self.connect()
-        with self.past_server(made, failures) as server:
-            for symbol, name in zip(self.symbols, self.names(), strict=True):
-                own = [trade for trade in made if trade.symbol == name]
-                for first, last in ((0, len(own) - 1), (len(own) // 3, len(own) // 2), (5, 5)):
-                    begin, end = own[first].time, own[last].time + MILLISECOND
-                    expected = [self._tick(trade, connector) for trade in own if begin <= trade.time < end]
-                    found = [event for event in self._fetch(server, symbol, begin, end) if isinstance(event, Tick)]
-                    told = f"history of {symbol} from {begin} to {end}"
-                    assert len({_identity(tick) for tick in found}) <= len(found) <= len(expected), (
-                        f"{told}: {len(found)} trades of {len(expected)}"
-                    )
-                    assert sorted(found, key=_order) == sorted(expected, key=_order), (
-                        f"{told}: not the ticks that the WebSocket has: {found} instead of {expected}"
-                    )
-                hour = 3600 * SECOND
-                assert self._fetch(server, symbol, BEGIN - 2 * hour, BEGIN - hour) == [], "trades before the first one"
-
-    def _history_errors(self) -> None:
-        history = self.connect().history()
-        assert history is not None, "the kit was given `past`, and the connector has no history"
-        span = Span(self.names()[0], self.symbols[0], BEGIN, BEGIN + 60 * SECOND)
-        for status in _STATUSES:
-            for body in _BODIES:
-                told = f"an answer {status} with {body[:40]!r}"
-                found = _outcome(history, span, HistoryAnswer(status, {}, body), told)
-                assert status == 200 or isinstance(found, HistoryError), f"{told} became a page"
-                assert status != 429 or isinstance(found, RateLimitedError), (
-                    f"{told} is not RateLimitedError: {found!r}"
-                )
-                passes = isinstance(found, TransientError | RateLimitedError)
-                assert status < 500 or passes, f"{told} is not tried again: {found!r}"
-                if isinstance(found, Page):
-                    read = [event for frame in found.frames for event in decode_history(history, frame)]
-                    assert not [event for event in read if isinstance(event, Tick)], f"{told} has trades: {read}"
+        for named, tick in expected.items():
+            assert found[named] == tick, f"{what}: one trade came as {tick} and as {found[named]}"
 
     def _campaign(self, seed: int) -> None:
         """Outages of all kinds while the market trades; then what they missed comes from the history."""
         chance = random.Random(seed)  # noqa: S311
+        is_bars = self.past is not None and past_cases.history_of(self).kind == "bars"
         made = trades(self.names(), 60, begin=BEGIN, seed=seed)
+        made = past_cases.stretched(made) if is_bars else made
         heard: list[Event] = []
         with self.server() as server, Stream(self.connect(server.url), self.symbols) as stream:
             outages, sent = self._live(server, stream, made, chance)
@@ -313,17 +304,24 @@ class ConnectorKit:
             heard += self._heard(stream)
         missed = {place for outage in outages for place in range(outage.first, outage.end)}
         assert missed, "the campaign has no outage"
-        if self.past is None:
+        if self.past is None or is_bars:
             received = [trade for place, trade in enumerate(made) if place not in missed]
             self._check_complete(received, heard, what=f"seed {seed}")
+        if self.past is None:
             return
         with self.past_server(made) as past:
             for outage in outages:
                 # From the last trade before it to the first one after it, as a repair does: some come twice.
                 begin, end = made[max(outage.first - 1, 0)].time, made[min(outage.end, len(made) - 1)].time
-                for symbol in self.symbols:
-                    heard += self._fetch(past, symbol, begin, end + MILLISECOND)
-        self._check_complete(made, heard, what=f"seed {seed}")
+                end += MINUTE if is_bars else MILLISECOND
+                for symbol, name in zip(self.symbols, self.names(), strict=True):
+                    found = past_cases.fetched(self, past, symbol, begin, end)
+                    heard += found
+                    if is_bars:
+                        missed_trades = [trade for trade in made if trade.symbol == name]
+                        past_cases.check(self, missed_trades, found, begin, end, told=f"seed {seed}")
+        if not is_bars:
+            self._check_complete(made, heard, what=f"seed {seed}")
 
     def _live(
         self, server: LiveServer, stream: Stream, made: Sequence[Trade], chance: random.Random
@@ -350,27 +348,21 @@ class ConnectorKit:
         return outages, sent
 
 
-def _identity(tick: Tick) -> tuple[Any, ...]:
-    """By what a trade that comes again is recognised."""
-    if tick.trade_id is not None:
-        return (tick.symbol, tick.exchange, tick.trade_id)
-    return (tick.symbol, tick.exchange, tick.time, tick.price, tick.size)
+def _messages(of: str, given: Any) -> list[str]:
+    """What a conversation wants to send, after checks that it can be sent."""
+    assert not isinstance(given, str), f"{of} returned the text {given!r}: return a list of messages"
+    messages = list(given)
+    for message in messages:
+        assert isinstance(message, str), f"{of} returned {message!r}, a {type(message).__name__}: messages are texts"
+    return messages
 
 
-def _order(tick: Tick) -> str:
-    return repr((tick.time, tick.trade_id, tick.price, tick.size))
-
-
-def _outcome(history: History, span: Span, answer: HistoryAnswer, told: str) -> Page | HistoryError:
-    """What an answer, as it is `told`, means."""
-    try:
-        page = history.page(span, history.first(span), answer)
-    except HistoryError as error:
-        return error
-    except Exception as error:
-        raise AssertionError(f"{told} raised {error!r}, which is no HistoryError") from error
-    assert isinstance(page, Page), f"{told} became {page!r}"
-    return page
+def _how_far(found: int, right: int) -> str:
+    """A wrong time, in words that name its likely cause."""
+    seconds = (found - right) / 1e9
+    if 60 <= abs(seconds) < 90_000 and round(seconds) % 900 == 0:
+        return f"{seconds / 3600:+.4g} hours: is a time without a zone read as local time?"
+    return f"{found / right:.4g} times as much: is the unit nanoseconds?"
 
 
 def _halves(made: Sequence[Trade]) -> tuple[list[Trade], list[Trade]]:

@@ -32,11 +32,12 @@ Answer = Callable[[Sequence[str]], Iterable[bytes]]
 """What the provider answers to a client's last message, of all those that it sent on this connection."""
 
 
-def wait_until(condition: Callable[[], object], what: Callable[[], str]) -> None:
-    """Return once the condition is true; raises AssertionError, with `what`, after TIMEOUT."""
+def wait_until(condition: Callable[[], object], what: str | Callable[[], str]) -> None:
+    """Return once the condition is true. Raises AssertionError after half a minute, with the words of `what`."""
     begin = time.monotonic()
     while not condition():
-        assert time.monotonic() < begin + TIMEOUT, f"not within {TIMEOUT:g} s: {what()}"
+        if time.monotonic() > begin + TIMEOUT:
+            raise AssertionError(f"not within {TIMEOUT:g} s: {what if isinstance(what, str) else what()}")
         time.sleep(0.002)
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from typing_extensions import Self
 
 from ticks_platform.feeds.events import Event
-from ticks_platform.feeds.history import History, RateLimitedError, Span, TransientError, decode
+from ticks_platform.feeds.history import History, Page, RateLimitedError, Span, TransientError, decode
 from ticks_platform.feeds.transport.history_client import HistoryClient
 
 Respond = Callable[[str], tuple[int, Any]]
@@ -62,22 +62,32 @@ def fetch(history: History, span: Span) -> list[Event]:
 
     Raises a HistoryError after four attempts, or at once if a retry cannot succeed.
     """
+    return [event for page in pages(history, span) for frame in page.frames for event in decode(history, frame)]
+
+
+def pages(history: History, span: Span) -> Iterator[Page]:
+    """The pages of a span, as `fetch` reads them."""
     cursor: str | None = history.first(span)
-    events: list[Event] = []
+    read: set[str] = set()
     with closing(HistoryClient()) as client:
         for _ in range(_MOST_PAGES):
             if cursor is None:
-                return events
-            for attempt in range(1, _ATTEMPTS + 1):
-                try:
-                    page = history.page(span, cursor, client.get(history.request(span, cursor)))
-                    break
-                except (TransientError, RateLimitedError):
-                    if attempt == _ATTEMPTS:
-                        raise
-            events += [event for frame in page.frames for event in decode(history, frame)]
+                return
+            assert cursor not in read, (
+                f"the history does not end: after page {len(read)}, the next cursor is {cursor!r}, a page read before"
+            )
+            read.add(cursor)
+            page = _page(history, span, cursor, client)
+            yield page
             cursor = page.cursor
     raise AssertionError(f"the history does not end: {_MOST_PAGES} pages, and the next cursor is {cursor!r}")
+
+
+def _page(history: History, span: Span, cursor: str, client: HistoryClient) -> Page:
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(TransientError, RateLimitedError):
+            return history.page(span, cursor, client.get(history.request(span, cursor)))
+    return history.page(span, cursor, client.get(history.request(span, cursor)))
 
 
 def _handler(answer: Callable[[str], tuple[int, bytes]]) -> type[BaseHTTPRequestHandler]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from ticks_platform.timescale import sql_files
 
 if TYPE_CHECKING:
@@ -25,12 +28,29 @@ class DirectCompress:
 
     def prepare(self, cursor: Cursor, *, rows: int, symbols: int) -> None:
         """Switch direct compression on for the current transaction when the batch is large enough."""
-        if rows < max(WORTHWHILE_ROWS, WORTHWHILE_ROWS_PER_SYMBOL * symbols):
+        if not is_worthwhile(rows=rows, symbols=symbols):
             return
         if self._supported is None:
             self._supported = _is_supported(cursor)
         if self._supported:
             cursor.execute("SET LOCAL timescaledb.enable_direct_compress_copy = on")
+
+
+def is_worthwhile(*, rows: int, symbols: int) -> bool:
+    """Whether a batch is large enough for a COPY that compresses."""
+    return rows >= max(WORTHWHILE_ROWS, WORTHWHILE_ROWS_PER_SYMBOL * symbols)
+
+
+def order(symbols: npt.NDArray[np.uint16], times: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+    """The order in which the columnstore keeps ticks: by symbol, then the newest first.
+
+    They are given in the order of their arrival, and symbols as their ranks. The server sorts what a COPY brings; it
+    needs a fifth to two fifths less CPU if that is sorted already (2.29.2).
+    """
+    # Backwards, so that of equal times the last comes first. Times are nearly sorted, and ranks have 16 bits: numpy's
+    # stable sort is fast for both.
+    newest_first = len(times) - 1 - np.argsort(-times[::-1], kind="stable")
+    return newest_first[np.argsort(symbols[newest_first], kind="stable")]
 
 
 def _is_supported(cursor: Cursor) -> bool:

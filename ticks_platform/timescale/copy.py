@@ -100,9 +100,9 @@ def text(values: Sequence[str | None]) -> FreeTextColumn:
 AnyColumn = Column | TextColumn | FreeTextColumn | Null
 
 
-def encode(columns: Sequence[AnyColumn]) -> bytes:
-    """The batch as one binary COPY, its rows in order."""
-    fields = [_field(column) for column in columns]
+def encode(columns: Sequence[AnyColumn], order: npt.NDArray[np.intp] | None = None) -> bytes:
+    """The batch as one binary COPY, its rows as they are or, given their indexes, in another order."""
+    fields = [_field(column, order) for column in columns]
     count = _rows(columns[0])
     if not count:
         return _HEADER + _TRAILER
@@ -221,23 +221,30 @@ def _blocks(fields: Sequence[tuple[int, npt.NDArray[np.generic] | bytes] | _Vary
         yield fixed
 
 
-def _field(column: AnyColumn) -> tuple[int, npt.NDArray[np.generic] | bytes] | _Varying:
+def _field(
+    column: AnyColumn, order: npt.NDArray[np.intp] | None
+) -> tuple[int, npt.NDArray[np.generic] | bytes] | _Varying:
     """A column with the lengths of its values."""
     if isinstance(column, Null):
         return -1, b""
     if isinstance(column, Column):
-        values, null = column
+        values, null = column if order is None else (column.values[order], _ordered(column.null, order))
         size = values.dtype.itemsize
         if null is None or not null.any():
             return size, values
         return _Varying(values.tobytes(), np.arange(len(values)) * size, np.where(null, -1, size))
     if isinstance(column, FreeTextColumn):
-        return _Varying(column.data, _begins(column.lengths), column.lengths)
+        return _Varying(column.data, _begins(column.lengths), column.lengths, order)
     if len(column.words) == 1:
         word = column.words[0]
         return (-1, b"") if word is None else (len(word), word)
     lengths = np.array([-1 if word is None else len(word) for word in column.words], dtype=np.int64)
-    return _Varying(b"".join(word or b"" for word in column.words), _begins(lengths), lengths, column.codes)
+    codes = column.codes if order is None else column.codes[order]
+    return _Varying(b"".join(word or b"" for word in column.words), _begins(lengths), lengths, codes)
+
+
+def _ordered(null: npt.NDArray[np.bool_] | None, order: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_] | None:
+    return None if null is None else null[order]
 
 
 def _rows(column: AnyColumn) -> int:

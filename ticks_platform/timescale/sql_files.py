@@ -105,6 +105,7 @@ CANDLE_REASONS = (
     "schema/explain_ticks.sql",
     "schema/explain_refresh.sql",
     "schema/explain_reception.sql",
+    "schema/derived_volumes.sql",
     "schema/explain_candle.sql",
     "schema/dropped_ticks.sql",
     "schema/candles_as_of.sql",

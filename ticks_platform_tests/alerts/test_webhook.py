@@ -6,6 +6,7 @@ import logging
 import socket
 import time
 import traceback
+from contextlib import ExitStack
 
 import pytest
 
@@ -83,6 +84,18 @@ def test_a_server_that_never_answers_is_not_waited_for() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         refusal(f"http://127.0.0.1:{server.getsockname()[1]}/{SECRET}", timeout=0.2)
     assert time.monotonic() - began < 10
+
+
+def test_where_nothing_takes_a_connection_one_attempt_is_made() -> None:
+    """Three would take as long as three attempts, and the sensors that wait for their turn with them."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as stack:
+        for _ in range(4):  # the system drops what comes then
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/{SECRET}"
+        with pytest.raises(WebhookError, match=r"no connection within 1 s"):
+            webhook.post(url, "text", timeout=1.0, pauses=(60.0, 60.0))
 
 
 def test_long_texts_are_cut() -> None:

@@ -43,6 +43,27 @@ def shown(*texts: str, stopping: bool = False) -> list[str]:
     return [*found, *condenser.flush()]
 
 
+NO_CODE_SERVER = f"""\
+{_ERROR} - Sensor tick caught an error
+Traceback (most recent call last):
+  File "/venv/grpc/_channel.py", line 999, in _end_unary_response_blocking
+    raise _InactiveRpcError(state)  # pytype: disable=not-instantiable
+grpc._channel._InactiveRpcError: <_InactiveRpcError of RPC that terminated with:
+\tstatus = StatusCode.UNKNOWN
+>
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "/venv/dagster/_grpc/client.py", line 195, in _raise_grpc_exception
+    raise DagsterUserCodeUnreachableError(
+dagster._core.errors.DagsterUserCodeUnreachableError: Could not reach user code server. gRPC Error code: UNKNOWN
+2026-11-27 18:56:03 +0000 - dagster.daemon - WARNING - /venv/dagster/context.py:1172: UserWarning: \
+Error loading repository location demo
+  warnings.warn(f"Error loading repository location {{location_name}}")
+"""
+
+
 def test_a_failure_has_its_message_its_causes_and_where_it_happened() -> None:
     assert shown(FAILURE, "feed=tape connection=1 stalled: no data") == [
         '03:17:34 ERROR nightly - run 6552f955 - STEP_FAILURE - Step "report" failed.',
@@ -131,3 +152,14 @@ def test_dagster_is_read_on_though_nobody_can_see_it(error: Exception) -> None:
     os.close(writing)
     thread.join(60)
     assert found == ["failed", "seen"]
+
+
+def test_what_each_sensor_says_without_a_code_server_is_left_to_who_starts_it_again() -> None:
+    assert shown(NO_CODE_SERVER, "feed=tape connection=1 stalled: no data") == [
+        "feed=tape connection=1 stalled: no data"
+    ]
+
+
+def test_a_run_is_called_a_run_once() -> None:
+    line = f"2026-11-27 18:53:49 +0000 - dagster - INFO - ingest - {RUN} - stream_ticks - handed over to run {RUN}"
+    assert shown(line) == ["18:53:49 ingest - run 6552f955 - stream_ticks - handed over to run 6552f955"]

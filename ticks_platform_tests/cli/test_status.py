@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ticks_platform.alerts import delivery
+from ticks_platform.alerts.delivery import Delivery
 from ticks_platform.paths import dev_lock_path
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
@@ -106,6 +108,13 @@ def test_feeds_that_go_on_are_shown_where_their_settings_cannot_be_read(
     assert "did you mean 'symbols'" in done.stderr
     assert "stand_in: streaming (run a-run)" in done.stdout
     assert done.returncode == 0, "a feed that is ingested is well, and a health check restarts those that are not"
+
+
+def test_status_says_that_alerts_are_not_delivered(ticks: Ticks, demo: Path, database: Database) -> None:
+    delivery.write(Delivery("alert_troubles", 3, "cannot post to the webhook in TICKS_ALERT_WEBHOOK: HTTP 503"))
+    done = ticks("status", cwd=demo)
+    assert "alerts are not delivered" in done.stderr
+    assert "HTTP 503; 3 messages wait" in done.stderr
 
 
 def test_a_command_outside_of_a_project_says_so(ticks: Ticks, tmp_path: Path, database: Database) -> None:

@@ -59,7 +59,7 @@ def test_files_that_the_image_is_made_of_exist() -> None:
         assert (ROOT / source).exists(), source
         assert f"!{source.split('/')[0]}" in ignored, source
     extras = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert "[deploy]" in dockerfile
+    assert re.search(r"^ARG EXTRAS=deploy$", dockerfile, re.MULTILINE)
     assert re.search(r"^deploy = \[$", extras, re.MULTILINE)
 
 

@@ -209,7 +209,7 @@ def test_connectors_of_packages(monkeypatch: pytest.MonkeyPatch) -> None:
         ("half", "not a concrete subclass"),
         ("gone", "No module named 'gone'"),
         ("broken", "not defined"),
-        ("iex", "known are: broken, coinbase, dotted.name, gone, half, kraken, polygon, twelve_data"),
+        ("iex", "known are: alpaca, binance, broken, coinbase, dotted.name, gone, half, kraken, polygon, twelve_data"),
     ):
         with pytest.raises(UnknownProviderError, match=says):
             find_connector(name)

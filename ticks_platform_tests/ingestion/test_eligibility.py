@@ -165,6 +165,7 @@ def test_feeds_with_rules() -> None:
             "options": {"provider": "polygon", "options": {"market": "options"}},
             "coins": {"provider": "polygon", "options": {"market": "crypto"}},
             "stocks": {"provider": "twelve_data"},
+            "letters": {"provider": "alpaca"},
         }.items()
     ]
-    assert eligibility.feeds_with_rules(feeds) == ["tape"]
+    assert eligibility.feeds_with_rules(feeds) == ["tape", "letters"]

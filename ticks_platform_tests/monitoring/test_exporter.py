@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from ticks_platform.feeds.settings import load_settings
-from ticks_platform.ingestion import metrics_export
+from ticks_platform.ingestion import metrics_export, switch
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.monitoring import exporter, troubles
 from ticks_platform.monitoring.database import Watcher
@@ -97,6 +97,22 @@ def test_a_feed_that_streams_and_then_is_down(
     assert down['ticks_last_event_timestamp_seconds{feed="stocks"}'] > 1_700_000_000
     assert down['ticks_feed_enabled{feed="stocks"}'] == 1
     assert 'ticks_gaps_open{feed="stocks"}' in down
+
+
+def test_feeds_are_up_or_down_where_settings_cannot_be_read_at_first(
+    feeds_file: Path, scrape: Scrape, database: Database
+) -> None:
+    feeds_file.write_text("feeds: [", encoding="utf-8")
+    with database.transaction() as cursor:
+        for feed in ("stocks", "crypto"):
+            switch.set_enabled(cursor, feed=feed, provider="twelve_data", synthetic=True, enabled=feed == "stocks")
+    assert scrape(database)['ticks_feed_up{feed="stocks"}'] == 0
+    written = metrics_export.file_of("crypto")
+    written.parent.mkdir(parents=True)
+    written.touch()
+    away = scrape(Database(AWAY))
+    assert away['ticks_feed_up{feed="crypto"}'] == 1
+    assert away["ticks_database_up"] == 0
 
 
 @pytest.mark.full

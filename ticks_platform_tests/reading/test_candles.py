@@ -315,8 +315,56 @@ def test_the_database_of_the_project(database: Database, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("to", ["pandas", "arrow"])
-def test_a_database_that_is_away_is_named_without_its_password(to: str) -> None:
+def test_a_database_that_is_away_is_named_without_its_password(to: Any) -> None:
     with pytest.raises(DatabaseUnavailableError) as error:
         ticks_platform.candles("AAPL", to=to, database="postgresql://me:topsecret@127.0.0.1:1/prices")
     assert "127.0.0.1" in str(error.value)
     assert "topsecret" not in str(error.value)
+
+
+def many(database: Database) -> None:
+    """Ten minutes of 20 symbols, whose ticks were stored in no order of their symbols."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO stocks_real_time (time, symbol, price, size) "
+            "SELECT time, 'S' || (symbol * 37) %% 20, symbol, 1 "
+            "FROM generate_series(%s::timestamptz, %s::timestamptz + INTERVAL '9 minutes', '1 minute') AS time "
+            "CROSS JOIN generate_series(1, 20) AS symbol",
+            (BEGIN, BEGIN),
+        )
+
+
+@pytest.mark.parametrize("to", ["pandas", "arrow", "polars"])
+def test_symbols_are_in_order_within_each_bucket_however_they_are_read(database: Database, to: Any) -> None:
+    many(database)
+    rows = frame(database, start=BEGIN, end=BEGIN + timedelta(minutes=10))
+    keys = list(zip(rows.index, rows["symbol"], strict=True))
+    assert keys == sorted(keys)
+    assert len(keys) > 200
+    for size in (1, 7, 5000):
+        chunks = list(frame(database, start=BEGIN, end=BEGIN + timedelta(minutes=10), to=to, chunksize=size))
+        assert {len(chunk) for chunk in chunks[:-1]} <= {size}
+        assert [symbol for chunk in chunks for symbol in _list(chunk["symbol"])] == rows["symbol"].tolist()
+
+
+def _list(column: Any) -> list[str]:
+    found: list[str] = column.to_pylist() if hasattr(column, "to_pylist") else column.to_list()
+    return found
+
+
+@pytest.mark.parametrize("to", ["pandas", "arrow"])
+def test_chunks_that_are_abandoned_leave_no_connection(database: Database, to: Any) -> None:
+    many(database)
+    engine = sa.create_engine(database.url().replace("postgresql://", "postgresql+psycopg2://", 1))
+    chunks = ticks_platform.candles(chunksize=10, to=to, database=engine)
+    assert len(next(chunks)) == 10
+    chunks.close()
+    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    assert len(ticks_platform.candles("S1", start=BEGIN, to=to, database=engine)) == 10
+    engine.dispose()
+    with database.transaction() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle' "
+            "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        assert cursor.fetchone() == (0,)

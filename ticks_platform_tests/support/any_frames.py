@@ -14,8 +14,11 @@ from typing import Any, NamedTuple
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from ticks_platform.feeds.alpaca import Alpaca
+from ticks_platform.feeds.binance import Binance
 from ticks_platform.feeds.coinbase.connector import Coinbase
 from ticks_platform.feeds.connector import AskedSymbol, Connector
+from ticks_platform.feeds.kraken import Kraken
 from ticks_platform.feeds.polygon.connector import PolygonConnector
 from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 
@@ -40,6 +43,8 @@ class Provider(NamedTuple):
     """Control messages."""
     in_lists: bool
     """Whether a frame is a list of events."""
+    required: frozenset[str] = frozenset()
+    """Fields of the first event that it needs, beside those that all providers' events need."""
 
 
 def _events(*events: Mapping[str, Any]) -> list[dict[str, bytes]]:
@@ -130,6 +135,64 @@ _COINBASE_ANSWERS = tuple(
 )
 
 
+_KRAKEN = _events(
+    {"channel": "trade", "type": "update", "data": [
+        {"symbol": "BTC/USD", "side": "sell", "price": 78568.6, "qty": 0.04244195, "ord_type": "limit",
+         "trade_id": 105994519, "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S.075373Z", time.gmtime(_NOW))}]},
+    {"channel": "heartbeat"},
+)  # fmt: skip
+
+_KRAKEN_ANSWERS = tuple(
+    json.dumps(message).encode()
+    for message in (
+        {"method": "subscribe", "result": {"channel": "trade", "symbol": "BTC/USD"}, "success": True, "req_id": 1},
+        {"method": "subscribe", "error": "Currency pair not supported", "success": False, "symbol": "NOPE/USD"},
+        {"method": "unsubscribe", "success": True, "req_id": 2},
+    )
+)
+
+_BINANCE = _events(
+    {"e": "trade", "E": _MS, "s": "BTCUSDT", "t": 5052328858, "p": "107407.88000000", "q": "0.00024000", "T": _MS},
+    {"e": "aggTrade", "E": _MS, "s": "BTCUSDT", "a": 52, "p": "35628.53", "q": "0.0035", "f": 57, "l": 57, "T": _MS},
+    {"u": 400900217, "s": "BNBUSDT", "b": "25.35190000", "B": "31.21", "a": "25.3652", "A": "40.66"},
+    {"stream": "btcusdt@trade", "data": {"e": "trade", "s": "BTCUSDT", "t": 5, "p": "1.5", "q": "0.1", "T": _MS}},
+)
+
+_BINANCE_ANSWERS = tuple(
+    json.dumps(message).encode()
+    for message in (
+        {"result": None, "id": 1},
+        {"error": {"code": 2, "msg": "Invalid request"}, "id": 2},
+        {"code": 3, "msg": "Invalid JSON", "id": None},
+        {"stream": "!serverShutdown", "data": {"e": "serverShutdown", "E": _MS}},
+    )
+)
+
+_STAMP = time.strftime("%Y-%m-%dT%H:%M:%S.838232225Z", time.gmtime(_NOW))
+
+_ALPACA = _events(
+    {"T": "t", "S": "AAPL", "i": 628, "x": "K", "p": 162.92, "s": 3, "c": ["@", "F", "T", "I"], "z": "C", "t": _STAMP},
+    {"T": "t", "S": "IBM", "i": 9, "x": "N", "p": 7.5, "s": 1, "c": [" ", "M"], "z": "A", "t": _STAMP},
+    {"T": "q", "S": "AAPL", "bx": "K", "bp": 91.95, "bs": 2, "ax": "Q", "ap": 91.98, "as": 1, "t": _STAMP},
+    {"T": "b", "S": "AAPL", "o": 1.0, "h": 3.0, "l": 1.0, "c": 2.0, "v": 9, "vw": 1.5, "t": _STAMP},
+    {"T": "c", "S": "AAPL", "x": "M", "oi": 5, "op": 39.1, "os": 4, "oc": [" "], "ci": 6, "cp": 39.2, "cs": 4,
+     "cc": [" ", "7"], "z": "B", "t": _STAMP},
+    {"T": "x", "S": "AAPL", "i": 465, "x": "D", "p": 105.31, "s": 300, "a": "C", "z": "C", "t": _STAMP},
+    {"T": "s", "S": "AAPL", "sc": "H", "sm": "Trading Halt", "rc": "T12", "rm": "", "z": "C", "t": _STAMP},
+)  # fmt: skip
+
+_ALPACA_ANSWERS = tuple(
+    json.dumps([message]).encode()
+    for message in (
+        {"T": "success", "msg": "connected"},
+        {"T": "success", "msg": "authenticated"},
+        {"T": "subscription", "trades": ["AAPL", "MSFT"], "quotes": [], "bars": None},
+        {"T": "error", "code": 405, "msg": "symbol limit exceeded"},
+        {"T": "error", "code": 406, "msg": "connection limit exceeded"},
+    )
+)
+
+
 def _with_listings() -> TwelveDataConnector:
     connector = TwelveDataConnector(url="ws://127.0.0.1:1", api_key="k")
     connector.use_symbols([AskedSymbol("AAPL"), AskedSymbol("RY:TSX", "CAD"), AskedSymbol("RY:NYSE", "USD")])
@@ -142,6 +205,9 @@ PROVIDERS: dict[str, Provider] = {
     ),
     "twelve_data with listings": Provider(_with_listings(), _TWELVE_DATA, _TWELVE_DATA_ANSWERS, False),
     "coinbase": Provider(Coinbase(url=None, api_key=None), _COINBASE, _COINBASE_ANSWERS, False),
+    "kraken": Provider(Kraken(url=None, api_key=None), _KRAKEN, _KRAKEN_ANSWERS, False, frozenset(("channel", "data"))),
+    "binance": Provider(Binance(url=None, api_key=None), _BINANCE, _BINANCE_ANSWERS, False, frozenset("es")),
+    "alpaca": Provider(Alpaca(url=None, api_key="id:secret"), _ALPACA, _ALPACA_ANSWERS, True, frozenset("S")),
     **{
         f"polygon {market}": Provider(
             PolygonConnector(url="ws://127.0.0.1:1", api_key="k", options={"market": market}),

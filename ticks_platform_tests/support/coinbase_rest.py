@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from ticks_platform_tests.support.rest_server import RestServer
+from ticks_platform.testing import PastServer
 
 
 def trade(number: int, at: datetime, price: float = 100.0, size: float = 0.5, **fields: Any) -> dict[str, Any]:
@@ -36,19 +36,17 @@ def _number(told: dict[str, Any]) -> int:
     return int(told["trade_id"])
 
 
-class CoinbaseRest(RestServer):
+class CoinbaseRest(PastServer):
     """Answers with the trades of a product; `asked` are the targets of its requests."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(self.answer)
         self.trades: dict[str, list[dict[str, Any]]] = {}
         self.limited = 0
         """So many requests are answered with 429."""
-        self.asked: list[str] = []
 
     def answer(self, target: str) -> tuple[int, Any]:
         """The status and the body of a request."""
-        self.asked.append(target)
         url = urlsplit(target)
         product = url.path.split("/")[2]
         if self.limited:

@@ -6,7 +6,7 @@ import json
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from ticks_platform_tests.support.rest_server import RestServer
+from ticks_platform.testing import PastServer
 
 MINUTE_NS = 60 * 10**9
 
@@ -18,16 +18,16 @@ class Trouble(NamedTuple):
     body: dict[str, Any]
 
 
-class PolygonRest(RestServer):
-    """Answers with the trades and bars of a symbol; `asked` are the paths of its requests, without their queries."""
+class PolygonRest(PastServer):
+    """Answers with the trades and bars of a symbol; `paths` are those of its requests, without their queries."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(self.answer)
         self.trades: dict[str, list[dict[str, Any]]] = {}
         self.bars: dict[str, list[dict[str, Any]]] = {}
         self.troubles: dict[str, Trouble] = {}
         """By symbol, instead of any page."""
-        self.asked: list[str] = []
+        self.paths: list[str] = []
 
     @property
     def url(self) -> str:
@@ -38,7 +38,7 @@ class PolygonRest(RestServer):
         """The status and the body of a request."""
         url = urlsplit(target)
         parts, query = url.path.split("/"), parse_qs(url.query)
-        self.asked.append(url.path)
+        self.paths.append(url.path)
         kind, symbol = (parts[2], parts[3]) if parts[2] == "trades" else (parts[2], parts[4])
         if symbol in self.troubles:
             return self.troubles[symbol]

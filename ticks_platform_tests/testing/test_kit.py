@@ -6,16 +6,27 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
 
-from ticks_platform.connectors import Connector, Control, Event, Reaction, Rejected, Tick
+from ticks_platform.connectors import (
+    Acknowledged,
+    Connector,
+    Control,
+    Endpoint,
+    Event,
+    Notice,
+    Reaction,
+    Rejected,
+    Tick,
+)
 from ticks_platform.errors import TicksPlatformError
 from ticks_platform.feeds.coinbase.connector import Coinbase
 from ticks_platform.feeds.columns import Decoded
-from ticks_platform.feeds.history import HistoryAnswer, Page, Span
+from ticks_platform.feeds.history import HistoryAnswer, HistoryRequest, Page, Span
 from ticks_platform.feeds.kraken import Kraken
 from ticks_platform.feeds.kraken.connector import KrakenConversation
 from ticks_platform.feeds.kraken.history import KrakenHistory
@@ -34,7 +45,7 @@ from ticks_platform.testing import (
     trades,
 )
 from ticks_platform.timescale.database import Database
-from ticks_platform.timestamps import SECOND
+from ticks_platform.timestamps import SECOND, from_nanoseconds
 from ticks_platform_tests.feeds import test_kraken as kraken
 from ticks_platform_tests.support.ingestion import rows
 
@@ -87,6 +98,137 @@ class Together(Broken):
     def decode_many(self, frames: Sequence[bytes]) -> Decoded | None:
         found = [super(Together, self).decode(frame)[:1] for frame in reversed(frames)]
         return Decoded([event for part in found for event in part], [1] * len(frames))
+
+
+class Generates(Broken):
+    def decode(self, frame: bytes) -> Any:
+        return (event for event in super().decode(frame))
+
+
+class Tells(Broken):
+    """A path of `decode` without a result."""
+
+    def decode(self, frame: bytes) -> Any:
+        return None if b"trade_id" in frame else super().decode(frame)
+
+
+class Texts(Broken):
+    """Numbers as the provider writes them."""
+
+    def decode(self, frame: bytes) -> list[Event]:
+        return _changed(super().decode(frame), lambda tick: {"price": str(tick.price)})
+
+
+class Decimals(Broken):
+    def decode(self, frame: bytes) -> list[Event]:
+        return _changed(super().decode(frame), lambda tick: {"size": Decimal(tick.size or 0)})
+
+
+class Datetimes(Broken):
+    def decode(self, frame: bytes) -> list[Event]:
+        return _changed(super().decode(frame), lambda tick: {"time": from_nanoseconds(tick.time)})
+
+
+class Naive(Broken):
+    """It takes a time without a zone, which is UTC, for local time."""
+
+    def decode(self, frame: bytes) -> list[Event]:
+        def local(tick: Tick) -> dict[str, Any]:
+            naive = from_nanoseconds(tick.time).replace(tzinfo=None)
+            return {"time": round(naive.timestamp() * 1e6) * 1000}
+
+        return _changed(super().decode(frame), local)
+
+
+class Numbers(Broken):
+    def decode(self, frame: bytes) -> list[Event]:
+        return _changed(super().decode(frame), lambda tick: {"trade_id": int(tick.trade_id or 0)})
+
+
+class FirstOnly(Broken):
+    """Of several trades in a frame, it tells the first."""
+
+    def decode(self, frame: bytes) -> list[Event]:
+        return super().decode(frame)[:1]
+
+
+class Swallows(Broken):
+    """It leaves out what it takes for the same trade."""
+
+    def decode(self, frame: bytes) -> list[Event]:
+        found = super().decode(frame)
+        return [Control("small") if isinstance(event, Tick) and (event.size or 0) < 60 else event for event in found]
+
+
+class OneText(Broken):
+    def channels(self, symbol: str) -> Any:
+        return self.symbol_of(symbol)
+
+
+class _OneMessage(KrakenConversation):
+    def subscribe(self, channels: Sequence[str]) -> Any:
+        return super().subscribe(channels)[0]
+
+
+class OneMessage(Broken):
+    def converse(self) -> KrakenConversation:
+        return _OneMessage()
+
+
+class _Bytes(KrakenConversation):
+    def subscribe(self, channels: Sequence[str]) -> Any:
+        return [message.encode() for message in super().subscribe(channels)]
+
+
+class Bytes(Broken):
+    def converse(self) -> KrakenConversation:
+        return _Bytes()
+
+
+class _OtherNames(KrakenConversation):
+    """It confirms by the names of the symbols, and not of the channels."""
+
+    def receive(self, frame: bytes) -> Reaction:
+        reaction = super().receive(frame)
+        notices: list[Notice] = [
+            Acknowledged(tuple(map(str.lower, each.channels))) if isinstance(each, Acknowledged) else each
+            for each in reaction.notices
+        ]
+        return reaction._replace(notices=tuple(notices))
+
+
+class OtherNames(Broken):
+    def converse(self) -> KrakenConversation:
+        return _OtherNames()
+
+
+class _Raises(KrakenConversation):
+    def receive(self, frame: bytes) -> Reaction:
+        return super().receive(json.dumps(json.loads(frame)).encode())
+
+
+class ReceiveRaises(Broken):
+    def converse(self) -> KrakenConversation:
+        return _Raises()
+
+
+class _Beats(KrakenConversation):
+    heartbeat_interval = 5.0
+
+    def heartbeat(self) -> Any:
+        return {"method": "ping"}
+
+
+class Beats(Broken):
+    def converse(self) -> KrakenConversation:
+        return _Beats()
+
+
+class Talkative(Broken):
+    """Its URL, which is logged, has the key."""
+
+    def endpoint(self) -> Endpoint:
+        return Endpoint(f"{self.url}?key={self.api_key}", {}, f"{self.url}?key={self.api_key}")
 
 
 class _Deaf(KrakenConversation):
@@ -165,6 +307,45 @@ class _Endless(KrakenHistory):
         return super().page(span, cursor, answer)._replace(cursor=cursor)
 
 
+class _FirstPage(KrakenHistory):
+    def page(self, span: Span, cursor: str, answer: HistoryAnswer) -> Page:
+        return super().page(span, cursor, answer)._replace(cursor=None)
+
+
+class FirstPage(Broken):
+    def history(self) -> KrakenHistory:
+        return _FirstPage(url=self.url)
+
+
+class _Overlaps(KrakenHistory):
+    """The last results of a page are in the next one too."""
+
+    def page(self, span: Span, cursor: str, answer: HistoryAnswer) -> Page:
+        page = super().page(span, cursor, answer)
+        return page._replace(frames=[*page.frames, *page.frames[-1:]])
+
+
+class Overlaps(Broken):
+    def history(self) -> KrakenHistory:
+        return _Overlaps(url=self.url)
+
+
+class _KeyInUrl(KrakenHistory):
+    def request(self, span: Span, cursor: str) -> HistoryRequest:
+        request = super().request(span, cursor)
+        return request._replace(url=f"{request.url}&key=key-of-the-kit")
+
+
+class KeyInUrl(Broken):
+    def history(self) -> KrakenHistory:
+        return _KeyInUrl(url=self.url)
+
+
+class NoHistory(Broken):
+    def history(self) -> Any:
+        return None
+
+
 class Endless(Broken):
     def history(self) -> KrakenHistory:
         return _Endless(url=self.url)
@@ -182,7 +363,13 @@ def kit(connector: type[Connector]) -> ConnectorKit:
         kraken.answer,
         recorded=[kraken.HEARTBEAT],
         past=kraken.KIT.past,
+        batch=batch,
     )
+
+
+def batch(made: Sequence[Trade]) -> bytes:
+    frames = [json.loads(kraken.frame(trade)) for trade in made]
+    return json.dumps({**frames[0], "data": [event for frame in frames for event in frame["data"]]}).encode()
 
 
 @pytest.mark.parametrize(
@@ -193,6 +380,24 @@ def kit(connector: type[Connector]) -> ConnectorKit:
         (WrongUnit, "a trade is a tick", "0.001 times as much"),
         (WrongSymbol, "a trade is a tick", "symbol_of says 'BTC/USD'"),
         (NotANumber, "a trade is a tick", "only finite numbers"),
+        (Generates, "a trade is a tick", "a generator, of .*: it must return a list"),
+        (Tells, "a trade is a tick", "None, a NoneType, of .*: it must return a list"),
+        (Texts, "a trade is a tick", "make a float of the str"),
+        (Decimals, "a trade is a tick", "make a float of the Decimal"),
+        (Datetimes, "a trade is a tick", "a datetime: times are whole nanoseconds .*to_nanoseconds"),
+        (Naive, "the time zone of the machine does not matter", "without a time zone is taken for local time"),
+        (Numbers, "a trade is a tick", "trade_id is 1, which is no text: make a str of it"),
+        (FirstOnly, "a frame of several trades has each of them", "a frame of 10 trades gave 1"),
+        (Swallows, "a trade is a tick", "of one trade gave .*Control"),
+        (OneText, "a subscription is requested and confirmed", "returned the text 'BTC/USD': return a tuple"),
+        (OneMessage, "a subscription is requested and confirmed", "subscribe returned the text .* a list of messages"),
+        (Bytes, "a subscription is requested and confirmed", "a bytes: messages are texts"),
+        (Beats, "a subscription is requested and confirmed", "heartbeat returned .*a dict: messages are texts"),
+        (OtherNames, "a subscription is requested and confirmed", r"confirmed \['btc/usd', 'eth/eur'\], and not"),
+        (Deaf, "a subscription is requested and confirmed", "confirmed nothing, and not .*notices=.*Acknowledged"),
+        (Lively, "a subscription is requested and confirmed", "has no market data"),
+        (Talkative, "a subscription is requested and confirmed", "public_url has the API key"),
+        (ReceiveRaises, "damaged frames harm nothing", r"receive raised .*it must return Reaction\(\)"),
         (Counts, "a trade is a tick", "other events the second time"),
         (OneId, "a trade is a tick", "two trades have one trade_id"),
         (Together, "frames mean the same together", "decode_many"),
@@ -204,14 +409,34 @@ def kit(connector: type[Connector]) -> ConnectorKit:
         (Late, "history has each trade once", "not the ticks that the WebSocket has"),
         (Late, "campaign 1", "one trade came as"),
         (Trusting, "history stands any answer", "which is no HistoryError"),
-        (Endless, "history has each trade once", "the history does not end"),
+        (FirstPage, "history reads all pages", "1000 trades of 2007: it ends before the span does"),
+        (Overlaps, "history reads all pages", "come twice, such as .*: do pages overlap"),
+        (KeyInUrl, "history has each trade once", "has the API key: URLs are logged"),
+        (Endless, "history has each trade once", "does not end: after page 1, .*a page read before"),
     ],
 )
 def test_a_fault_is_found(connector: type[Connector], case: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "TIMEOUT", 1.0)
-    monkeypatch.setattr("ticks_platform.testing.past._MOST_PAGES", 20)
     (found,) = (each for each in kit(connector).cases(seeds=[1]) if each.name == case)
     with pytest.raises(AssertionError, match=told):
+        found.run()
+
+
+def test_a_past_without_a_history_is_told() -> None:
+    with pytest.raises(AssertionError, match="leave `past` out, or return a History"):
+        kit(NoHistory).cases()
+
+
+def test_a_past_that_ignores_the_limit_is_told() -> None:
+    ignoring = ConnectorKit(
+        Kraken,
+        ["BTC/USD"],
+        kraken.frame,
+        kraken.answer,
+        past=lambda known, target: kraken.past(10**6, False, known, target),
+    )
+    (found,) = (each for each in ignoring.cases() if each.name == "history reads all pages")
+    with pytest.raises(AssertionError, match=r"a page has 2007 results, .* no more than the request's limit"):
         found.run()
 
 

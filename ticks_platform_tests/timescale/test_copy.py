@@ -52,11 +52,12 @@ KINDS: list[Kind] = [
 
 
 @st.composite
-def _tables(draw: st.DrawFn) -> list[tuple[Kind, list[object]]]:
-    """Columns of the same number of rows."""
+def _tables(draw: st.DrawFn) -> tuple[list[tuple[Kind, list[object]]], list[int]]:
+    """Columns of the same number of rows, and an order of them."""
     rows = draw(st.sampled_from((1, 1, 2, 3, 8, 30)))
     kinds = draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=14))
-    return [(kind, draw(st.lists(kind[2], min_size=rows, max_size=rows))) for kind in kinds]
+    table = [(kind, draw(st.lists(kind[2], min_size=rows, max_size=rows))) for kind in kinds]
+    return table, draw(st.permutations(range(rows)))
 
 
 TABLES = _tables()
@@ -73,17 +74,24 @@ def row_by_row(table: list[tuple[Kind, list[object]]]) -> bytes:
     return b"".join([*parts, b"\xff\xff"])
 
 
+def assert_encoded(table: list[tuple[Kind, list[object]]], order: list[int]) -> None:
+    columns = [kind[0](values) for kind, values in table]
+    assert copy.encode(columns) == row_by_row(table)
+    ordered = [(kind, [values[place] for place in order]) for kind, values in table]
+    assert copy.encode(columns, np.array(order)) == row_by_row(ordered)
+
+
 @QUICK
 @given(TABLES)
-def test_any_rows_are_encoded_as_one_by_one(table: list[tuple[Kind, list[object]]]) -> None:
-    assert copy.encode([kind[0](values) for kind, values in table]) == row_by_row(table)
+def test_any_rows_are_encoded_as_one_by_one(drawn: tuple[list[tuple[Kind, list[object]]], list[int]]) -> None:
+    assert_encoded(*drawn)
 
 
 @pytest.mark.full
 @THOROUGH
 @given(TABLES)
-def test_many_rows_are_encoded_as_one_by_one(table: list[tuple[Kind, list[object]]]) -> None:
-    assert copy.encode([kind[0](values) for kind, values in table]) == row_by_row(table)
+def test_many_rows_are_encoded_as_one_by_one(drawn: tuple[list[tuple[Kind, list[object]]], list[int]]) -> None:
+    assert_encoded(*drawn)
 
 
 def test_every_mix_of_lengths_and_nulls_arrives_as_it_was(database: Database) -> None:

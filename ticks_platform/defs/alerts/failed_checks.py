@@ -41,7 +41,9 @@ def alert_failed_checks() -> dg.Definitions:
                 failing.append(_trouble(name, evaluation))
         now = time.time()
         told.follow(failing, now=now, is_unknown=lambda name: name not in judged)
-        return dg.SensorResult(skip_reason=deliver(told, ticks_alerts, now=now), cursor=told.dump())
+        return dg.SensorResult(
+            skip_reason=deliver(told, ticks_alerts, sensor="alert_failed_checks", now=now), cursor=told.dump()
+        )
 
     return dg.Definitions(sensors=[sensor] if is_on() else [])
 

@@ -55,7 +55,7 @@ def alert_failed_runs() -> dg.Definitions:
         runs = _ended_since(context, place)
         for run in runs:
             _judge(context.instance, run.dagster_run, told)
-        note = deliver(told, ticks_alerts, now=time.time())
+        note = deliver(told, ticks_alerts, sensor="alert_failed_runs", now=time.time())
         return dg.SensorResult(skip_reason=note, cursor=place.after(runs, told.dump()).dump())
 
     return dg.Definitions(sensors=[sensor] if is_on() else [])

@@ -38,6 +38,8 @@ def alert_troubles() -> dg.Definitions:
         found = [trouble._replace(text=short(trouble.text)) for trouble in seen.troubles]
         now = time.time()
         told.follow(found, now=now, is_unknown=seen.is_unknown, why_over=seen.why_over)
-        return dg.SensorResult(skip_reason=deliver(told, ticks_alerts, now=now), cursor=told.dump())
+        return dg.SensorResult(
+            skip_reason=deliver(told, ticks_alerts, sensor="alert_troubles", now=now), cursor=told.dump()
+        )
 
     return dg.Definitions(sensors=[sensor])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import json
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -168,7 +169,7 @@ def _hand_over(
     (run,) = alive
     because = run.wants_successor
     if because is None and loaded_at is not None and run.created_at < loaded_at:
-        because = f"the code location was reloaded at {loaded_at:.0f}"
+        because = f"the code location was reloaded at {time.strftime('%Y-%m-%d %H:%M:%SZ', time.gmtime(loaded_at))}"
     sign = watch.signs.get(run.run_id)
     if because is None or sign is None or sign.beat is None:
         return streaming

@@ -46,7 +46,11 @@ def ingest() -> dg.Definitions:
     settings = feed_settings()
     job = _job(settings)
     sensor = platform_supervisor(
-        ingest=job, settings=settings, loaded_at=time.time(), corrects=(feeds_file(), env_file.path())
+        ingest=job,
+        settings=settings,
+        feeds_file=feeds_file(),
+        loaded_at=time.time(),
+        corrects=(feeds_file(), env_file.path()),
     )
     return dg.Definitions(jobs=[job], sensors=[sensor])
 

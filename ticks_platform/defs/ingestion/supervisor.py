@@ -3,7 +3,7 @@
 import functools
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple, overload
 
@@ -22,7 +22,8 @@ from ticks_platform.defs.common.runs import (
     latest_runs,
     view,
 )
-from ticks_platform.defs.ingestion.decisions import HEARTBEAT_GRACE, Act, Watch, decide
+from ticks_platform.defs.ingestion.decisions import HEARTBEAT_GRACE, Act, Decision, Watch, decide
+from ticks_platform.defs.ingestion.settings_now import SettingsNow
 from ticks_platform.feeds import groups
 from ticks_platform.feeds.settings import PlatformSettings
 from ticks_platform.ingestion import lease as leases
@@ -79,10 +80,17 @@ class Lazily(Sequence[RunView]):
 
 
 def platform_supervisor(
-    *, ingest: dg.JobDefinition, settings: PlatformSettings, loaded_at: float, corrects: Sequence[Path] = ()
+    *,
+    ingest: dg.JobDefinition,
+    settings: PlatformSettings,
+    feeds_file: Path,
+    loaded_at: float,
+    corrects: Sequence[Path] = (),
 ) -> dg.SensorDefinition:
     """The sensor. `loaded_at` is when the definitions were loaded: a refused feed is tried again after a reload, or a
-    change of one of the files `corrects`, and runs of feeds that follow reloads are handed over to new ones."""
+    change of one of the files `corrects`, and runs of feeds that follow reloads are handed over to new ones. A run
+    would read `feeds_file` again."""
+    settings_now = SettingsNow(feeds_file, logger.log)
     runs = {
         name: _Planned(
             name,
@@ -109,7 +117,9 @@ def platform_supervisor(
     )
     def supervisor(context: dg.SensorEvaluationContext, ticks_database: DatabaseResource) -> dg.SensorResult:
         try:
-            return _evaluate(context, ticks_database, runs, loaded_at, changed_at(*corrects))
+            return _evaluate(
+                context, ticks_database, runs, loaded_at, changed_at(*corrects), obstacle=settings_now.look()
+            )
         except UNREACHABLE as error:
             return dg.SensorResult(skip_reason=unreachable(error), cursor=context.cursor)
 
@@ -122,6 +132,8 @@ def _evaluate(
     planned: Mapping[str, _Planned],
     loaded_at: float,
     corrected_at: float,
+    *,
+    obstacle: Callable[[Collection[str]], str | None],
 ) -> dg.SensorResult:
     now = time.time()
     feeds = [feed for run in planned.values() for feed in run.feeds]
@@ -176,6 +188,9 @@ def _evaluate(
         )
         for run_id in decision.dead:
             _report_dead(context, run_id)
+        in_the_way = None if decision.act is Act.NOTHING else obstacle(enabled)
+        if in_the_way is not None:
+            decision = Decision(Act.NOTHING, in_the_way)
         if decision.act is not Act.NOTHING:
             context.log.info(f"{run}: {decision.reason}; launching a run")
             if decision.act is Act.REPLACE:

@@ -4,8 +4,9 @@ Sources: docs.kraken.com, «Get Recent Trades» (`GET /0/public/Trades`: oldest 
 is the `since` of the next page); support.kraken.com, «How to retrieve historical time and sales» (`since` is in
 nanoseconds, and all of a market's history is there) and «What are the API rate limits» (public calls by address and
 pair, once a second); errors come with status 200, in `error`.
-Doubt: whether `since` itself is in the page; both are right here. Whether the WebSocket cuts or rounds a time to
-microseconds, of which the REST API has more digits; they are cut, and a trade is recognised by its number anyway.
+Doubt: whether `since` itself is in the page, and whether a page may end between trades at one time; all are right
+here. Whether the WebSocket cuts or rounds a time to microseconds, of which the REST API has more digits; they are cut,
+and a trade is recognised by its number anyway.
 """
 
 from __future__ import annotations
@@ -122,13 +123,14 @@ class KrakenHistory(History):
         place = _Place.of(cursor)
         results, last = _results(answer, span.symbol)
         raws: list[msgspec.Raw] = []
-        number, ends = place.number, False
+        number, ends, is_numbered = place.number, False, False
         for raw in results:
             try:
                 trade = _decode_trade(raw)
             except UNDECODABLE:
                 raws.append(raw)  # `decode` rejects it with a reason
                 continue
+            is_numbered = trade.trade_id is not None
             if trade.trade_id is not None:
                 if trade.trade_id <= place.number:
                     continue
@@ -136,7 +138,12 @@ class KrakenHistory(History):
             ends = ends or trade.nanoseconds >= span.end
             if span.begin <= trade.nanoseconds < span.end:
                 raws.append(raw)
-        following = None if ends or not results or last <= place.since else _Place(last, number).cursor()
+        since = last
+        if is_numbered and number > place.number:
+            # The page may end between trades at one time: that time is asked for again, and its trades are known.
+            since = max(last - 1, place.since)
+        has_more = not ends and bool(results) and (since, number) > place
+        following = _Place(since, number).cursor() if has_more else None
         return Page(frames(Header(_TRADES, span.symbol), raws), len(raws), following)
 
     def decode(self, header: Header, results: list[msgspec.Raw]) -> list[Event]:

@@ -52,6 +52,9 @@ _GREATEST = 2**15 - 1
 _REMEMBERED = 4096
 """Different lists of conditions that are remembered. A trading day has a few hundred."""
 
+_MOST_PERIODS = 16
+"""Times between changes of what conditions allow for which many trades are looked up together; four are a day."""
+
 _LONGEST = 64
 """Bytes of a list that is remembered."""
 
@@ -149,19 +152,29 @@ class Rules:
 
         `which` tells the place of each trade's conditions in `different`.
         """
+        column = np.full(len(times), np.nan)
         first, last = int(times.min()), int(times.max())
-        constant = bisect_right(self._starts, first) == bisect_right(self._starts, last)
-        if constant and any(each.by_hours for each in different):
-            constant = last < hours_at(first).end
-        if constant:
-            bits = [self.updates(each, first) for each in different]
-        else:
-            trades = zip(which.tolist(), times.tolist(), strict=True)
-            bits = [self.updates(different[place], at) for place, at in trades]
-        if bits.count(None) == len(bits):
-            return None
-        column = np.array(bits, np.float64)
-        return column[which] if constant else column
+        by_hours = any(each.by_hours for each in different)
+        at, periods = first, 0
+        while at <= last:
+            # What a condition allows is the same until the next rule or, for some, until regular hours begin or end.
+            period = bisect_right(self._starts, at)
+            end = self._starts[period] if period < len(self._starts) else last + 1
+            if by_hours:
+                end = min(end, hours_at(at).end)
+            bits = np.array([self.updates(each, at) for each in different], np.float64)
+            if at == first and end > last:
+                column = bits[which]
+            else:
+                inside = (times >= at) & (times < end)
+                column[inside] = bits[which[inside]]
+            at, periods = end, periods + 1
+            if periods == _MOST_PERIODS:
+                left = np.flatnonzero(times >= at)
+                trades = zip(which[left].tolist(), times[left].tolist(), strict=True)
+                column[left] = np.array([self.updates(different[place], each) for place, each in trades], np.float64)
+                break
+        return None if np.isnan(column).all() else column
 
     def _on(self, day: date) -> dict[int, int]:
         """What each condition allows, by the rules of that day."""

@@ -13,11 +13,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from ticks_platform.feeds.coded import Coded
 from ticks_platform.feeds.columns import TickColumns
 from ticks_platform.feeds.events import Event
 from ticks_platform.feeds.files import FileFormat, FileHeader, named, required
+from ticks_platform.feeds.plain_rows import PlainRows
 from ticks_platform.feeds.polygon.history import trade, without_equal_data
-from ticks_platform.feeds.polygon.trades import trade_columns
+from ticks_platform.feeds.polygon.trades import exchange_name, trade_columns
 from ticks_platform.timestamps import MILLISECOND
 
 TRADES = (
@@ -57,27 +59,29 @@ class FlatFile(FileFormat):
     def finish(self, events: list[Event]) -> list[Event]:
         return without_equal_data(events)
 
-    def ticks(self, header: FileHeader, rows: Sequence[Sequence[str]]) -> TickColumns | None:
-        columns = dict(zip(header.columns, zip(*rows, strict=True), strict=True))
-        if not {*columns["correction"]} <= {"0", ""} or "" in columns["ticker"]:
+    def ticks(self, header: FileHeader, rows: PlainRows) -> TickColumns | None:
+        place = {name: number for number, name in enumerate(header.columns)}
+        corrections = rows.coded(place["correction"])
+        names = rows.coded(place["ticker"])
+        conditions = rows.coded(place["conditions"])
+        exchanges = rows.coded(place["exchange"], place["trf_id"])
+        ids = rows.texts(place["id"])
+        if corrections is None or names is None or conditions is None or exchanges is None or ids is None:
             return None
-        times, prices, sizes = columns["sip_timestamp"], columns["price"], columns["size"]
-        # `int` and `float` accept more than the decoder of trades does.
-        if not all(map(_are_digits, ("".join(times), *("".join(each).replace(".", "") for each in (prices, sizes))))):
+        if not {each for (each,) in corrections[1]} <= {"0", ""} or ("",) in names[1]:
             return None
-        time = np.fromiter(map(int, times), np.int64, len(rows))
-        price, size = (np.fromiter(map(float, each), np.float64, len(rows)) for each in (prices, sizes))
-        if not (np.isfinite(price).all() and np.isfinite(size).all()):
+        times = rows.whole_numbers(place["sip_timestamp"])
+        price, size = rows.decimals(place["price"]), rows.decimals(place["size"])
+        if times is None or price is None or size is None or np.isnan(price).any() or np.isnan(size).any():
             return None
         return trade_columns(
-            list(columns["ticker"]),
-            time // MILLISECOND * MILLISECOND,
+            Coded(names[0], [each for (each,) in names[1]]),
+            times // MILLISECOND * MILLISECOND,
             price,
             size=size,
-            raw_conditions=[f"[{each}]".encode() if each else b"" for each in columns["conditions"]],
-            places=list(zip(columns["exchange"], columns["trf_id"], strict=True)),
-            ids=[each or None for each in columns["id"]],
-            place_of=_place,
+            conditions=Coded(conditions[0], [f"[{each}]".encode() if each else b"" for (each,) in conditions[1]]),
+            exchanges=Coded(exchanges[0], [exchange_name(*_place(*each)) for each in exchanges[1]]),
+            ids=[each or None for each in ids],
         )
 
 

@@ -6,7 +6,6 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from operator import attrgetter
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
+from ticks_platform.feeds.coded import Coded
 from ticks_platform.feeds.columns import Floats, TickColumns, floats
 from ticks_platform.feeds.decoding import Finite
 from ticks_platform.feeds.events import OfficialPrice, Tick
@@ -91,8 +91,9 @@ def trades(items: list[Trade], *, has_rules: bool = True) -> TickColumns | None:
     None if one is incomplete, has a time that is not whole milliseconds, has conditions that cannot be read, or is an
     official price.
     """
-    symbols, times, prices = (list(map(attrgetter(field), items)) for field in ("sym", "t", "p"))
-    if not all(symbols) or set(map(type, times)) != {int} or max(times) >= _LAST_MILLISECOND or None in prices:
+    symbols = Coded.of(list(map(attrgetter("sym"), items)))
+    times, prices = (list(map(attrgetter(field), items)) for field in ("t", "p"))
+    if not all(symbols.values) or set(map(type, times)) != {int} or max(times) >= _LAST_MILLISECOND or None in prices:
         return None
     time = np.array(times, np.int64) * MILLISECOND
     size, exact = (floats(list(map(attrgetter(field), items))) for field in ("s", "ds"))
@@ -103,59 +104,52 @@ def trades(items: list[Trade], *, has_rules: bool = True) -> TickColumns | None:
     ids = list(map(attrgetter("i"), items))
     if set(map(type, ids)) != {str} or "" in ids:
         ids = list(map(trade_id, ids))
+    # There are few different conditions, exchanges and TRFs, and many trades: each is read once.
+    places = Coded.of(list(map(attrgetter("x", "trfi"), items)))
     return trade_columns(
         symbols,
         time,
         np.array(prices, np.float64),
         size=size,
-        raw_conditions=list(map(bytes, map(attrgetter("c"), items))),
-        places=list(map(attrgetter("x", "trfi"), items)),
+        conditions=Coded.of(list(map(bytes, map(attrgetter("c"), items)))),
+        exchanges=Coded(places.codes, [exchange_name(*place) for place in places.values]),
         ids=ids,
         has_rules=has_rules,
     )
 
 
 def trade_columns(
-    symbols: list[str],
+    symbols: Coded,
     time: npt.NDArray[np.int64],
     price: Floats,
     *,
     size: Floats | None,
-    raw_conditions: list[bytes],
-    places: list[Any],
+    conditions: Coded,
+    exchanges: Coded,
     ids: list[str | None],
     has_rules: bool = True,
-    place_of: Callable[..., tuple[str | int | None, int | None]] | None = None,
 ) -> TickColumns | None:
     """Ticks of these columns; None if one has conditions that cannot be read, or is an official price.
 
-    `places` are the exchange and the TRF of each, or what `place_of` makes them of.
+    `conditions` are as the provider writes them.
     """
-    # There are few different conditions, exchanges and TRFs, and many trades: each is read once.
-    number_of = {raw: number for number, raw in enumerate(set(raw_conditions))}
-    which = np.fromiter(map(number_of.__getitem__, raw_conditions), np.intp, len(raw_conditions))
-    read = list(map(_RULES.read, number_of))
-    if any(conditions.malformed for conditions in read):
+    read = list(map(_RULES.read, conditions.values))
+    if any(each.malformed for each in read):
         return None
     updates = None
     if has_rules:
-        if any(conditions.official for conditions in read):
+        if any(each.official for each in read):
             return None
-        updates = _RULES.updates_of(read, which, time)
-    all_conditions = None
-    if any(conditions.ids for conditions in read):
-        all_conditions = np.fromiter(map(attrgetter("ids"), read), object, len(read))[which].tolist()
-    name_of = {place: exchange_name(*(place if place_of is None else place_of(*place))) for place in set(places)}
-    exchanges = None if set(name_of.values()) == {None} else list(map(name_of.__getitem__, places))
+        updates = _RULES.updates_of(read, conditions.codes, time)
     return TickColumns(
         symbols,
         time,
         price,
         size=size,
-        exchange=exchanges,
+        exchange=None if set(exchanges.values) == {None} else exchanges,
         trade_id=ids,
         updates=updates,
-        conditions=all_conditions,
+        conditions=Coded(conditions.codes, [each.ids for each in read]) if any(each.ids for each in read) else None,
     )
 
 

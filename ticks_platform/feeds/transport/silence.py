@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from ticks_platform.feeds.calendars import Calendar
+from ticks_platform.feeds.coded import counted
 
 MEMORY = 600.0
 """Time constant in seconds of the exponential average of a symbol's rate."""
@@ -88,24 +89,23 @@ class SilenceDetector:
         self._calendars = dict(calendars)
 
     def record(
-        self, symbols: Iterable[str], *, until: float, arrivals: Callable[[], Sequence[int]] | None = None
+        self, symbols: Sequence[str], *, until: float, arrivals: Callable[[], Sequence[int]] | None = None
     ) -> None:
         """Count one tick for each of these symbols; they arrived up to `until`.
 
         `arrivals` returns the arrival of each in nanoseconds; it is called only if one of them was silent.
         """
+        counts = counted(symbols)
         with self._lock:
             if self._watched:
-                symbols = list(symbols)
-                for symbol in self._watched.keys() & set(symbols):
+                for symbol in self._watched.keys() & counts.keys():
                     at = until if arrivals is None else arrivals()[symbols.index(symbol)] / 1e9
                     self._watched[symbol] = min(at, self._watched[symbol])
             if self._halted:
-                symbols = list(symbols)
-                for symbol in self._halted & set(symbols):
+                for symbol in self._halted & counts.keys():
                     if until > self._halts[symbol].begin + HALT_REPORTS:
                         self._resume(symbol, until)
-            self._pending.update(symbols)
+            self._pending.update(counts)
             self._pending_until = max(self._pending_until, until)
 
     def record_halt(self, symbol: str, kind: Literal["halt", "resume"], at: float) -> None:

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from ticks_platform.feeds.coded import Coded
 from ticks_platform.feeds.columns import Decoded, TickColumns, decode_lines, floats
 from ticks_platform.feeds.decoding import UNDECODABLE, Finite, OptionalFields, repaired
 from ticks_platform.feeds.events import Control, Event, Rejected, Tick
@@ -96,16 +97,14 @@ def decode_many(frames: Sequence[bytes]) -> Decoded | None:
     items = decode_lines(_price_decoder.decode_lines, frames)
     if items is None or set(map(attrgetter("event"), items)) != {"price"}:
         return None
-    symbols, times, prices = (list(map(attrgetter(field), items)) for field in ("symbol", "timestamp", "price"))
-    if not all(symbols) or set(map(type, times)) != {int} or None in prices:
+    symbols = Coded.of(list(map(attrgetter("symbol"), items)))
+    times, prices = (list(map(attrgetter(field), items)) for field in ("timestamp", "price"))
+    if not all(symbols.values) or set(map(type, times)) != {int} or None in prices:
         return None
-    together = "".join(symbols)
-    if together != together.upper():
-        symbols = list(map(str.upper, symbols))
     volume, bid, ask = (floats(list(map(attrgetter(field), items))) for field in ("day_volume", "bid", "ask"))
     return Decoded(
         TickColumns(
-            symbols,
+            symbols.map(str.upper),
             np.array(times, np.int64) * SECOND,
             np.array(prices, np.float64),
             day_volume=volume,
@@ -139,15 +138,14 @@ def decode_many_named(frames: Sequence[bytes], names: Names) -> Decoded | None:
     decoded = decode_many(frames)
     if decoded is None or not isinstance(decoded.events, TickColumns):
         return None
-    places = list(map(_place, decode_lines(_listing_decoder.decode_lines, frames) or ()))
     try:
-        name_of = {place: names.find(Place(*place)) for place in set(places)}
+        places = Coded.of(list(map(_place, decode_lines(_listing_decoder.decode_lines, frames) or ())))
     except TypeError:  # one has a list or an object
         return None
-    found = {place: name for place, name in name_of.items() if not isinstance(name, Misfit)}
-    if len(found) < len(name_of) or len(places) < len(frames):
+    found = [names.find(Place(*place)) for place in places.values]
+    if len(places) < len(frames) or any(isinstance(name, Misfit) for name in found):
         return None
-    return Decoded(dataclasses.replace(decoded.events, symbol=list(map(found.__getitem__, places))), decoded.counts)
+    return Decoded(dataclasses.replace(decoded.events, symbol=Coded(places.codes, found)), decoded.counts)
 
 
 def _incomplete(event: _Price, frame: bytes) -> Rejected:

@@ -16,6 +16,7 @@ from ticks_platform.backoff import Backoff
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import heard_journals
 from ticks_platform.ingestion import lease as leases
+from ticks_platform.ingestion.gaps.insert_by_symbol import IN_FLIGHT
 from ticks_platform.ingestion.handover import handover, returned
 from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Source
 from ticks_platform.ingestion.journal.journal import Journal
@@ -34,12 +35,19 @@ logger = logging.getLogger(__name__)
 OVERLAP = 2.0
 """Seconds that a successor receives everything alongside its predecessor before it takes the feed over."""
 
+QUIET_OVERLAPS = 4
+"""How many times as long it does so at most, of a feed that sends nothing: until data has come to both, nothing proves
+that the predecessor was receiving when the successor began, and that would be a gap."""
+
 READY_TIMEOUT = 40.0
 """Seconds in which everything must be subscribed to; otherwise the successor ends, and its predecessor continues. The
 supervisor presumes a run without a lease dead after a minute."""
 
 CLOSE_TIMEOUT = 8.0
 """Seconds that a predecessor has to close its connection, if the provider allows only one."""
+
+_IN_FLIGHT = 2 * IN_FLIGHT / 1e9
+"""Seconds after a moment when what is received was sent after it for certain."""
 
 _POLL_INTERVAL = 0.1
 """Seconds between checks whether everything is subscribed to, or the predecessor has closed its connection."""
@@ -58,6 +66,25 @@ class Ownership(NamedTuple):
 
 class StoppedError(Exception):
     """The ingestion was stopped before it had taken its feed over."""
+
+
+class _CommonData:
+    """Tells whether data has come to a successor that its predecessor received too, and has had the time to keep."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._before: int | None = None
+        self._came_at: float | None = None
+
+    def has_come(self, now: float, *, since: float | None) -> bool:
+        """Whether it has, since everything was subscribed to at `since`; None if it is not."""
+        if since is None or now < since + _IN_FLIGHT:
+            self._before = self._came_at = None
+        elif self._before is None:
+            self._before = self._journal.end
+        elif self._came_at is None and self._journal.end > self._before:
+            self._came_at = now
+        return self._came_at is not None and now >= self._came_at + _IN_FLIGHT
 
 
 class Takeover:
@@ -139,7 +166,7 @@ class Takeover:
         return self.until_committed(work), journal
 
     def follow_when_ready(self, planned: Handover, journal: Journal, is_ready: Callable[[], bool]) -> Ownership:
-        """Take the feed over as planned when everything has been subscribed to for OVERLAP seconds.
+        """Take the feed over as planned when everything has been subscribed to for OVERLAP seconds, and data has come.
 
         If the predecessor ends before, takes the feed over at once. Raises HandoverFailedError, LeaseLostError if
         another owner holds the lease, what `is_ready` raises, and what Journal raises.
@@ -147,16 +174,18 @@ class Takeover:
         # Not CLOCK_BOOTTIME: while this machine sleeps, it receives nothing alongside the predecessor.
         started_at = check_lease_at = time.monotonic()
         ready_at: float | None = None
+        common = _CommonData(journal)
         while not self._stopping.wait(_POLL_INTERVAL):
             now = time.monotonic()
             ready_at = (ready_at or now) if is_ready() else None
-            if ready_at is not None and now >= ready_at + OVERLAP:
+            has_come = common.has_come(now, since=ready_at)
+            if ready_at is not None and now >= ready_at + OVERLAP * (1 if has_come else QUIET_OVERLAPS):
                 return self.follow(planned, journal)
             if now >= check_lease_at:
                 check_lease_at = now + _LEASE_POLL_INTERVAL
                 if self._has_ended(planned):
                     return self.follow(planned, journal)
-            if now >= started_at + READY_TIMEOUT:
+            if ready_at is None and now >= started_at + READY_TIMEOUT:
                 raise HandoverFailedError(
                     f"feed '{planned.feed}' cannot be handed over from {planned.predecessor}, which continues: not all "
                     f"subscriptions were answered within {READY_TIMEOUT:g} s. If the provider allows one connection "

@@ -25,6 +25,7 @@ _SKIPPED = 16 << 20
 """Bytes without a row that is kept, after which the loader may send a heartbeat."""
 
 KeepsLine = Callable[[bytes], bool]
+"""Whether a line is imported, which its first value alone decides."""
 
 
 class FileError(ActionRequiredError):
@@ -138,6 +139,12 @@ class FileFrames:
             return
         if self._keeps is None:
             yield self._group(offset, line, block)
+            return
+        first = block[: block.find(b",") + 1]
+        if first and block.count(b"\n" + first) + 1 == block.count(b"\n"):
+            # Of one symbol, as most are in a sorted file.
+            if self._keeps(block):
+                yield self._group(offset, line, block)
             return
         lines = block.splitlines(keepends=True)
         kept = list(map(self._keeps, lines))

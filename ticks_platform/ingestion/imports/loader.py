@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ticks_platform.feeds import file_formats
+from ticks_platform.feeds.coded import counted
 from ticks_platform.feeds.columns import TickColumns
 from ticks_platform.feeds.events import Tick
 from ticks_platform.feeds.files import RowDecoder
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 _AFTER_EVERY_TIME = 2**63 - 1
 
+_CHUNK_BYTES = 512 << 10
+
 
 class OthersLeftOut:
     """Leaves out the events of symbols that the feed does not have; a file of a whole market is mostly of these."""
@@ -57,6 +60,9 @@ class OthersLeftOut:
         """The batch without their events, which count as events without market data."""
         kept = []
         for rows in batch.rows:
+            if all(map(self.has, counted(rows.column("symbol")))):
+                kept.append(rows)
+                continue
             wanted = np.fromiter(map(self.has, rows.column("symbol")), np.bool_, len(rows.events))
             np.add.at(batch.control_of, batch.groups_of(rows.positions[~wanted]), 1)
             kept.append(rows if wanted.all() else rows.where(wanted))
@@ -122,6 +128,8 @@ class FileLoader(UnderRepairLease, Loader):
             secondary=secondary,
             asked=cast(AskedSymbols, others),
         )
+        # Nothing else waits for the interpreter, and numpy's calls are worth it with some thousand rows.
+        self._decoding.chunk_bytes = _CHUNK_BYTES
         self._memory = _FileMemory()
         self._committing: Rows | None = None
 
@@ -150,6 +158,11 @@ class FileLoader(UnderRepairLease, Loader):
     def _add_stored(self, cursor: Cursor, stored: Stored) -> None:
         super()._add_stored(cursor, stored)
         parts = [rows for table, rows in stored.loaded if table is TICKS]
+        loaded = [rows.times("time").max() for rows in parts if rows.events]
+        if loaded:
+            # The feed's own journal may have the same trades, and its owner does not know that they are stored.
+            parameters = {"feed": self._lease.feed, "until": from_nanoseconds(int(max(loaded)))}
+            cursor.execute(sql_files.read("queries/lease/tell_owner.sql"), parameters)
         parts += [rows for rows in stored.duplicate if _are_ticks(rows)]
         times = [rows.times("time") for rows in parts if rows.events]
         if times:
@@ -167,7 +180,7 @@ def _are_ticks(rows: Rows) -> bool:
 
 def _are_stored(cursor: Cursor, feed: str, ticks: Rows) -> bool:
     """Whether the table has ticks of one of these symbols in the time of its ticks here."""
-    names, times = ticks.column("symbol"), ticks.times("time")
+    names, times = list(ticks.column("symbol")), ticks.times("time")
     # Runs of one symbol: files are sorted by symbol, or have few of them.
     column = np.array(names, object)
     begins = [0, *(np.flatnonzero(column[1:] != column[:-1]) + 1).tolist()]

@@ -77,7 +77,7 @@ def obstacle(feed: FeedSettings, history: History | None) -> str | None:
     if feed.true_up == "bars" and not feed.candles:
         return "its ticks make no candles that bars could be compared with; `true_up: trades` reads all of its trades"
     if feed.true_up == "bars" and history.bars() is None:
-        return f"provider {feed.provider} offers no minute bars; `true_up: trades` reads all trades"
+        return f"provider {feed.provider} has no minute bars to compare with; `true_up: trades` reads all trades"
     return None
 
 

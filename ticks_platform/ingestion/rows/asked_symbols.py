@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ticks_platform.feeds.coded import counted
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.rows.decode import DecodedBatch
@@ -90,7 +91,7 @@ class AskedSymbols:
         for rows in batch.rows:
             names = rows.column("symbol")
             try:
-                unknown = self.others(set(names))
+                unknown = self.others(set(counted(names)))
             except TypeError:
                 unknown = set()  # one of them is no text; `store` finds it
             if unknown:
@@ -103,7 +104,7 @@ class AskedSymbols:
         return batch.keeping(kept, rejected=batch.rejected + rejected)
 
     def _rejected(
-        self, batch: DecodedBatch, rows: Rows, names: list[str], refused: npt.NDArray[np.bool_]
+        self, batch: DecodedBatch, rows: Rows, names: Sequence[str], refused: npt.NDArray[np.bool_]
     ) -> Iterator[RejectedEvent]:
         for place in np.flatnonzero(refused).tolist():
             yield batch.reject(int(rows.positions[place]), int(rows.received_at[place]), _reason(names[place]))

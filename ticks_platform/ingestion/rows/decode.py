@@ -30,7 +30,7 @@ _SAMPLES = 32
 EARLIEST = 631_152_000 * 1_000_000_000
 """1990-01-01 in nanoseconds since the Unix epoch; the table's CHECK has the same limit."""
 
-_CHUNK_BYTES = 128 << 10
+CHUNK_BYTES = 128 << 10
 """Bytes of frames that are decoded by one call: enough to make the call's cost negligible, few enough to hold the
 interpreter lock for at most a millisecond, and to limit the frames that one malformed frame sends to the slow path."""
 
@@ -155,19 +155,20 @@ def decode_groups(
     clocks: ProviderClocks | None = None,
     *,
     is_final: bool = True,
+    chunk_bytes: int = CHUNK_BYTES,
 ) -> DecodedBatch:
     """Decode one group of frames or more, in order.
 
-    `decode_many` decodes many frames at once, and returns None if it cannot; then `decode` decodes each by itself.
-    `clocks` correct the arrivals, and learn from the events. If the batch is `doubtful` and not `is_final`, nothing is
-    learned: decode it again with more groups.
+    `decode_many` decodes many frames, some `chunk_bytes`, at once, and returns None if it cannot; then `decode` decodes
+    each by itself. `clocks` correct the arrivals, and learn from the events. If the batch is `doubtful` and not
+    `is_final`, nothing is learned: decode it again with more groups.
     """
     frames = list(chain.from_iterable(group.frames for group in groups))
     ends = np.cumsum(np.fromiter(map(frame_size, frames), np.int64, len(frames)))
     chunks: list[Decoded] = []
     begin = 0
     while begin < len(frames):
-        until = (ends[begin - 1] if begin else 0) + _CHUNK_BYTES
+        until = (ends[begin - 1] if begin else 0) + chunk_bytes
         end = max(int(np.searchsorted(ends, until, side="right")), begin + 1)
         chunks.append(_decode_chunk(frames[begin:end], decode, decode_many))
         begin = end

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ticks_platform.feeds import coded
 from ticks_platform.feeds.trade_ids import NO_IDENTITY, trade_days
 from ticks_platform.hash_set import HashSet
 from ticks_platform.ingestion.rows import equal_trades
@@ -34,6 +35,9 @@ LATE = 5_000_000_000
 this memory does not know of, may have stored it."""
 
 _NEVER = -(2**63)
+
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+"""An odd number without pattern in its bits: hashes of texts are multiplied by it before the next one is added."""
 
 _MOST_CONSTANTS = 100_000
 """Ids that say nothing which are remembered; with more of them, they are found again."""
@@ -132,7 +136,7 @@ class TradeMemory:
         if not whole:
             columns = tuple([column[place] for place in places.tolist()] for column in columns)  # type: ignore[assignment]
         # Without the day, which is computed for the few suspects only.
-        hashes = np.fromiter(map(hash, zip(*columns, strict=True)), np.int64, len(places))
+        hashes = _hashes(columns)
         order = np.argsort(hashes)
         ordered = hashes[order]
         seen = np.empty(len(places), np.bool_)
@@ -234,14 +238,14 @@ class TradeMemory:
 class _Trades:
     """The fields of ticks that identify trades."""
 
-    def __init__(self, ticks: Rows, ids: list[Any] | None, sizes: npt.NDArray[np.float64] | None) -> None:
+    def __init__(self, ticks: Rows, ids: Sequence[Any] | None, sizes: npt.NDArray[np.float64] | None) -> None:
         self.ticks = ticks
         self.ids = ids
         self.symbols, self.exchanges = ticks.column("symbol"), ticks.column("exchange")
         self.times = ticks.times("time")
         self._sizes = sizes
         self._prices = ticks.numbers("price")
-        self._conditions: list[Any] | None = None
+        self._conditions: Sequence[Any] | None = None
 
     @property
     def places(self) -> npt.NDArray[np.intp]:
@@ -281,6 +285,14 @@ def _old(rows: _Trades, places: Sequence[int]) -> list[Suspect]:
         key: Any = (rows.symbols[place], rows.exchanges[place], rows.ids and rows.ids[place], day)
         found.append(Suspect(place, key, int(rows.times[place]), *rows.data(place), False))
     return found
+
+
+def _hashes(columns: Sequence[Sequence[Any]]) -> npt.NDArray[np.int64]:
+    """A hash of each row of these columns."""
+    found = np.zeros(len(columns[0]), np.uint64)
+    for column in columns:
+        found = found * _FACTOR + coded.hashes(column).view(np.uint64)
+    return found.view(np.int64)
 
 
 def _data_by_key(keys: list[Any], data: list[Any]) -> dict[Any, set[Any]]:

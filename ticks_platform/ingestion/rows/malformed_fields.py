@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from psycopg2.extras import execute_values
 
+from ticks_platform.feeds.coded import Coded
 from ticks_platform.feeds.events import Quote, Tick, with_malformed
 from ticks_platform.timescale import sql_files
 from ticks_platform.timestamps import from_nanoseconds
@@ -40,12 +41,12 @@ class Count(NamedTuple):
     last_received_at: datetime
 
 
-def are_storable(values: list[Any] | None) -> bool:
+def are_storable(values: Sequence[Any] | None) -> bool:
     """Whether PostgreSQL can hold all of these as texts."""
     if values is None:
         return True
     try:
-        joined = "".join(filter(None, values))
+        joined = "".join(filter(None, values.counts() if isinstance(values, Coded) else values))
         return "\0" not in joined and (joined.isascii() or bool(joined.encode()))
     except (TypeError, UnicodeEncodeError):
         return False

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg2
 from psycopg2 import sql
 
+from ticks_platform.feeds.coded import counted
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.rows import (
@@ -374,7 +375,7 @@ class Store:
 def _symbols(ticks: Rows) -> int:
     """Number of distinct symbols."""
     try:
-        return len(set(ticks.column("symbol")))
+        return len(counted(ticks.column("symbol")))
     except TypeError:
         return len(ticks.events)  # one of them is no text; it cannot be stored
 

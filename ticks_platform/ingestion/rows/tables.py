@@ -12,10 +12,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ticks_platform.feeds.coded import Coded
 from ticks_platform.feeds.columns import TickColumns, floats, texts
 from ticks_platform.feeds.events import ARRIVAL, Bar, Correction, OfficialPrice, Quote, Tick, TradingHalt, arrived
 from ticks_platform.feeds.updates import ALL
-from ticks_platform.timescale import copy
+from ticks_platform.timescale import columnstore, copy
 from ticks_platform.timescale.failures import UNSTORABLE
 
 JOURNAL_BITS, POSITION_BITS = 16, 46
@@ -83,15 +84,15 @@ class Rows(NamedTuple):
         """The events as objects."""
         return self.events.ticks() if isinstance(self.events, TickColumns) else self.events
 
-    def column(self, field: str) -> list[Any]:
+    def column(self, field: str) -> Sequence[Any]:
         """A text field of every event; None for an event without it."""
         values = self.texts(field)
         return [None] * len(self.events) if values is None else values
 
-    def texts(self, field: str) -> list[Any] | None:
+    def texts(self, field: str) -> Sequence[Any] | None:
         """A field of every event that is text or a tuple; None if no event has it."""
         if isinstance(self.events, TickColumns):
-            column: list[Any] | None = getattr(self.events, field)
+            column: Sequence[Any] | None = getattr(self.events, field)
             return column
         return texts(list(map(attrgetter(field), self.events)))
 
@@ -184,7 +185,8 @@ def _encode_ticks(rows: Rows, feed: str, journal_number: int) -> bytes:
             _int2(rows, "updates"),
             _int2_arrays(rows, "conditions"),
             *(() if rows.correction is None else (_raw_arrivals(rows, rows.correction),)),
-        )
+        ),
+        _order(rows, times),
     )
 
 
@@ -304,6 +306,19 @@ HALTS = Table("trading_halt", TradingHalt, "time", ("time", "symbol", "kind", "f
 TABLES = (TICKS, QUOTES, BARS, OFFICIAL_PRICES, CORRECTIONS, HALTS)
 
 
+def _order(rows: Rows, times: npt.NDArray[np.int64]) -> npt.NDArray[np.intp] | None:
+    """The order in which to copy ticks that the server may compress at once; None for others."""
+    symbols = rows.events.symbol if isinstance(rows.events, TickColumns) else None
+    if not isinstance(symbols, Coded):
+        return None
+    names = sorted(symbols.counts())
+    if len(names) > np.iinfo(np.uint16).max or not columnstore.is_worthwhile(rows=len(times), symbols=len(names)):
+        return None
+    rank_of = {name: rank for rank, name in enumerate(names)}
+    ranks = np.fromiter((rank_of.get(name, 0) for name in symbols.values), np.uint16, len(symbols.values))
+    return columnstore.order(ranks[symbols.codes], times)
+
+
 def _repeated_text(rows: Rows, field: str) -> copy.AnyColumn:
     """A text column with few distinct values."""
     return _by_dictionary(rows, field, str.encode)
@@ -313,13 +328,10 @@ def _by_dictionary(rows: Rows, field: str, encode: Callable[[Any], bytes]) -> co
     values = rows.texts(field)
     if values is None:
         return copy.Null(len(rows.events))
-    distinct = list(dict.fromkeys(values))
-    words = [None if value is None else encode(value) for value in distinct]
-    if len(distinct) == 1:
-        return copy.TextColumn(np.zeros(len(values), np.intp), words)
-    code_of = {value: code for code, value in enumerate(distinct)}
-    codes = np.fromiter(map(code_of.__getitem__, values), np.intp, len(values))
-    return copy.TextColumn(codes, words)
+    column = (values if isinstance(values, Coded) else Coded.of(values)).map(
+        lambda value: None if value is None else encode(value)
+    )
+    return copy.TextColumn(column.codes, column.values)
 
 
 def _text(rows: Rows, field: str) -> copy.AnyColumn:

@@ -84,6 +84,7 @@ def _candle(answer: Part, span: str) -> Iterator[str]:
             yield f"Its ticks make one that is not stored: {_values(ticks)}"
         return
     yield f"Candle: {_values(candle)}"
+    yield from _derived_volume(answer, span)
     if not answer["has_ended"]:
         yield f"The {span} has not ended: it is the candle so far."
     formed = "" if candle.get("price_count") is None else f"; {candle['price_count']:,} of them formed prices"
@@ -104,6 +105,21 @@ def _candle(answer: Part, span: str) -> Iterator[str]:
         yield f"ITS TICKS MAKE ANOTHER ONE, which differs in {names}: {_values(ticks)}"
     else:
         yield "It is what its ticks make."
+
+
+def _derived_volume(answer: Part, span: str) -> Iterator[str]:
+    derived = answer.get("derived_volume")
+    if not derived:
+        return
+    since = derived["since"]
+    if derived["is_first_of_day"]:
+        why = "which is the volume of the day so far, since none of that day came before"
+    elif _moment(since) < _moment(answer["bucket"]):
+        until = _time(answer["until"], answer)
+        why = f"which is that of {_time(since, answer)} to {until}, since no volume of the day came in between"
+    else:
+        why = f"by which the volume of the day grew in the {span}"
+    yield f"Its feed sends no trade sizes. Derived volume: {_number(derived['volume'])}, {why}."
 
 
 def _values(candle: Part) -> str:

@@ -82,7 +82,7 @@ def test_a_day_is_trued_up(
     assert f"tape {noon:%Y-%m-%d}: 2 of 2 symbols left" in (evaluation.description or "")
     found = run()
     assert (found["symbols checked"], found["symbols not reached"], found["minutes that differed"]) == (0, 2, 1)
-    assert (found["left"], len(rest.asked)) == ("AAPL, MSFT", 2)
+    assert (found["left"], len(rest.paths)) == ("AAPL, MSFT", 2)
     found = run()
     assert (found["symbols checked"], found["minutes compared"], found["minutes that still differ"]) == (1, 2, 0)
     assert rows(database, "SELECT count(*) FROM stocks_real_time WHERE symbol = 'AAPL'") == [(6,)]

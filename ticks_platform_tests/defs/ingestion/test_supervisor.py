@@ -474,6 +474,45 @@ def test_refused_feed_is_tried_again_once_a_key_is_corrected(up: Supervisor, pro
     assert requested(up.tick()) == [("ingest", "stocks")]
 
 
+def test_no_run_is_launched_that_could_not_read_its_settings(
+    up: Supervisor, project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Runs that stream go on; that nothing begins, and why, is said once."""
+    up.start("stocks")
+    file = project / "feeds.yaml"
+    right = file.read_text(encoding="utf-8")
+    file.write_text(right.replace("symbols:", "simbols:"), encoding="utf-8")
+
+    def said(words: str) -> int:
+        return sum(words in record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+
+    for _ in range(4):
+        answer = up.tick()
+        assert requested(answer) == []
+        assert "crypto: no run can begin until this is corrected" in answer.skip_message
+        assert "simbols" in answer.skip_message
+    assert "stocks: streaming" in answer.skip_message
+    assert said("simbols") == 1
+    (project / ".env").write_text("=", encoding="utf-8")
+    file.write_text(right, encoding="utf-8")
+    answer = up.tick()
+    assert requested(answer) == []
+    assert ".env" in answer.skip_message
+    assert said("feeds.yaml can be read again") == 1
+    (project / ".env").unlink()
+    assert requested(up.tick()) == [("ingest", "crypto")]
+
+
+def test_a_feed_that_is_gone_from_feeds_yaml_gets_no_run(up: Supervisor, project: Path) -> None:
+    """Its run has ended by itself; another one would fail."""
+    content = yaml.safe_load((project / "feeds.yaml").read_text(encoding="utf-8"))
+    del content["feeds"]["crypto"]
+    (project / "feeds.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert requested(up.tick()) == [("ingest", "stocks")]
+    up.start("stocks")
+    assert "crypto: no longer in feeds.yaml" in up.tick().skip_message
+
+
 def test_crash_loop_is_slowed_down(up: Supervisor) -> None:
     up.start("crypto")
     for _ in range(2):

@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ticks_platform.feeds.calendars import calendar
 from ticks_platform.feeds.columns import TickColumns
@@ -350,3 +352,17 @@ def test_a_withdrawn_official_price_is_none() -> None:
         assert by_rest({**official, "correction": code}) == [Control("withdrawn official price")]
     for code in (0, 1):
         assert [type(event) for event in by_rest({**official, "correction": code})] == [OfficialPrice]
+
+
+@given(minutes=st.lists(st.integers(0, 12 * 24 * 60), min_size=1, max_size=8), seed=st.integers(0, 10**6))
+def test_many_trades_of_any_hours_may_change_what_each_may(minutes: list[int], seed: int) -> None:
+    """Over a change to summer time and a weekend, and more periods than are looked up together."""
+    rules = packaged_rules()
+    begin = int(datetime(2024, 3, 6, tzinfo=timezone.utc).timestamp()) * 10**9
+    times = np.array([begin + minute * 60 * 10**9 for minute in minutes], np.int64)
+    different = [rules.read(raw) for raw in (b"", b"[12]", b"[12,37]", b"[14]")]
+    which = np.array([(seed + place) % len(different) for place in range(len(minutes))], np.intp)
+    one_by_one = [rules.updates(different[kind], at) for kind, at in zip(which.tolist(), times.tolist(), strict=True)]
+    found = rules.updates_of(different, which, times)
+    many = [None] * len(minutes) if found is None else [None if bits != bits else int(bits) for bits in found.tolist()]
+    assert many == one_by_one

@@ -235,6 +235,42 @@ def test_two_hand_overs_lose_nothing_and_double_nothing(
         assert left.progress().trouble is None
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("rate", [0])
+def test_of_a_quiet_feed_no_time_is_called_missing_that_both_have_received(
+    follow: Follow, stand_in: StandIn, database: Database
+) -> None:
+    """What the predecessor had heard last was long ago; that it was connected meanwhile shows with the next data."""
+    with follow("first"):
+        await_subscribed(stand_in, 1)
+        stand_in.unmute()
+        stand_in.send_exactly(10, timeout_s=60)
+        eventually("ticks are stored", lambda: count(database) == 10)
+        with follow("second") as second:
+            await_subscribed(stand_in, 2)
+            until = time.monotonic() + 2 * OVERLAP
+            eventually("the overlap is over", lambda: time.monotonic() > until)
+            assert owner(database) == "first", "nothing has come to both"
+            stand_in.send_exactly(10, timeout_s=60)
+            eventually("it is handed over", lambda: owner(database) == "second")
+            await_compared(database, "second")
+            stand_in.send_exactly(10, timeout_s=60)
+            eventually("ticks are stored", lambda: second.progress().loaded == 10 and count(database) == 30)
+            computed = "SELECT count(*), bool_and(computed) FROM ticks_platform.feed_coverage"
+            expected = [(2 * len(SYMBOLS), True)]
+            eventually("coverage is computed", lambda: rows(database, computed) == expected)
+            assert rows(database, "SELECT symbol, begins_at, ends_at, cause FROM ticks_platform.feed_gap") == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("rate", [0])
+def test_a_feed_that_sends_nothing_is_handed_over_too(follow: Follow, stand_in: StandIn, database: Database) -> None:
+    with follow("first"):
+        await_subscribed(stand_in, 1)
+        with follow("second"):
+            eventually("it is handed over", lambda: owner(database) == "second")
+
+
 def await_all_in_journal(stand_in: StandIn, connection: int, journal: Path) -> None:
     """Wait until everything that a muted stand-in has sent on this connection is in a journal."""
 

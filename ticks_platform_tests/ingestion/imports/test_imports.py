@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import signal
+import threading
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.imports.file_frames import FileError
 from ticks_platform.ingestion.imports.files import Import, NotForThisFeedError, Options
 from ticks_platform.ingestion.imports.settle import settle
+from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import MixedDatabaseError
 from ticks_platform.ingestion.reload import reload_rejected
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support import importing
 from ticks_platform_tests.support.children import Child
+from ticks_platform_tests.support.feeds import wait_until
 from ticks_platform_tests.support.importing import (
     CSV,
     OPENING,
@@ -33,7 +38,7 @@ from ticks_platform_tests.support.importing import (
     write,
 )
 from ticks_platform_tests.support.ingestion import rows, unbalanced
-from ticks_platform_tests.support.repairing import load_frames
+from ticks_platform_tests.support.repairing import live_loader, load_frames
 
 FIELDS = "time, symbol, price, size, exchange, trade_id, conditions, updates"
 
@@ -101,6 +106,38 @@ def test_trades_that_were_received_are_known(database: Database, tmp_path: Path)
     )
     assert (done.metrics.loaded, done.metrics.duplicate) == (300, 100)
     assert len(ticks(database)) == 400
+    assert unbalanced(database) == []
+
+
+@pytest.mark.parametrize("known_first", ["the file", "the feed"])
+def test_a_feed_that_runs_and_a_file_have_the_same_trades(database: Database, tmp_path: Path, known_first: str) -> None:
+    """The feed's process began before the import, so it knows of the file's trades by the database alone."""
+    begin = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(seconds=60)
+    made = trades("AAPL", 100, begin=begin, seconds=50)
+    feed = stocks("AAPL", endpoint="ws://127.0.0.1:9", synthetic_endpoint=True)
+    frames = [
+        # Fresh: nothing about them says that they may be stored.
+        Frame(json.dumps([as_received(trade)]).encode(), trade["sip_timestamp"] + 20_000_000, 1)
+        for trade in made
+    ]
+    file = write(tmp_path / "day.csv", text_of(made))
+    with contextlib.closing(Journal(tmp_path / "live.sqlite3", feed=feed.name, synthetic=True)) as journal:
+        loader = live_loader(database, feed, journal)
+        running = threading.Thread(target=loader.run)
+        running.start()
+        try:
+            epoch = loader._lease.epoch
+            count = 1 if known_first == "the file" else 40
+            journal.append(frames[:count], epoch=epoch)
+            wait_until(lambda: loader.metrics.loaded == count, "the first trades are stored", 60)
+            (done,) = import_files(database, feed, file, options=POLYGON._replace(synthetic=True))
+            assert (done.metrics.loaded, done.metrics.duplicate) == (100 - count, count)
+            journal.append(frames[count:], epoch=epoch)
+        finally:
+            journal.stop_appending()
+            running.join()
+    assert (loader.metrics.loaded, loader.metrics.duplicate) == (count, 100 - count)
+    assert len(ticks(database)) == 100
     assert unbalanced(database) == []
 
 

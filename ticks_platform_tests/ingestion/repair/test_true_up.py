@@ -99,7 +99,7 @@ def test_a_missed_trade_is_fetched_once(database: Database, tmp_path: Path, rest
     assert (report.symbols, report.done, report.left, report.failed) == (1, 1, 0, 0)
     assert (report.compared, report.differed, report.still_differing) == (5, 1, 0)
     assert (report.requests, report.loaded) == (2, 6), "five bars and a trade"
-    assert rest.asked == ["/v2/aggs/ticker/AAPL/range/1/minute/1772528400000/1772585999999", "/v3/trades/AAPL"]
+    assert rest.paths == ["/v2/aggs/ticker/AAPL/range/1/minute/1772528400000/1772585999999", "/v3/trades/AAPL"]
     assert rows(database, "SELECT count(*), count(DISTINCT trade_id) FROM stocks_real_time") == [(10, 10)]
     assert rows(database, CANDLES)[2][2:] == (104, 105, 104, 105, 20)
     assert rows(database, AS_OF.format(known)) == before, "a repair is not known before it was fetched"
@@ -190,7 +190,7 @@ def test_killed_in_the_middle(database: Database, tmp_path: Path, rest: PolygonR
             cursor.execute("UPDATE ticks_platform.feed_repair_lease SET heartbeat_at = now() - INTERVAL '1 hour'")
     report = run(database, feed, tmp_path)
     assert (report.done, report.differed, report.still_differing) == (1, 1, 0)
-    assert len(rest.asked) == 2
+    assert len(rest.paths) == 2
     assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(10,)]
     assert unbalanced(database) == []
 
@@ -225,7 +225,7 @@ def test_what_the_budget_does_not_reach_is_said(database: Database, tmp_path: Pa
     assert due == (DAY, "2026-03-03: 3 symbols left")
     report = run(database, feed, tmp_path)
     assert (report.requests, report.done, report.left, report.still_differing) == (4, 3, 0, 0)
-    assert len(rest.asked) == len(set(zip(rest.asked, range(6), strict=True))) == 6
+    assert len(rest.paths) == len(set(zip(rest.paths, range(6), strict=True))) == 6
     assert true_up_days.due(database, feed, history, folder=tmp_path, now=now).reason == "nothing to true up"
 
 
@@ -254,7 +254,7 @@ def test_all_trades_of_the_day(database: Database, tmp_path: Path, rest: Polygon
     load(database, feed, tmp_path, *missed(rest, "AAPL"))
     report = run(database, feed, tmp_path)
     assert (report.requests, report.loaded, report.done, report.compared) == (1, 1, 1, 0)
-    assert rest.asked == ["/v3/trades/AAPL"]
+    assert rest.paths == ["/v3/trades/AAPL"]
 
 
 def test_gaps_come_first(database: Database, tmp_path: Path, rest: PolygonRest) -> None:
@@ -264,7 +264,7 @@ def test_gaps_come_first(database: Database, tmp_path: Path, rest: PolygonRest) 
     now = datetime(2026, 3, 4, 2, 30, tzinfo=timezone.utc)
     due = true_up_days.due(database, feed, feed.history(), folder=tmp_path, now=now)
     assert due == (None, "gaps come first: 1 gaps can be repaired")
-    assert (run(database, feed, tmp_path).requests, rest.asked) == (0, [])
+    assert (run(database, feed, tmp_path).requests, rest.paths) == (0, [])
     assert repairing.repair(database, feed, tmp_path).loaded == 1
     repairing.close_gaps(database, feed)
     report = run(database, feed, tmp_path)

@@ -77,7 +77,9 @@ def odd_fields(draw: st.DrawFn) -> tuple[Provider, bytes]:
     provider = PROVIDERS[draw(st.sampled_from(sorted(PROVIDERS)))]
     (first,) = provider.events[:1]
     # Conditions may make a trade an official price.
-    optional = sorted((first.keys() | {"exchange", "mic_code", "currency", "bid", "new"}) - REQUIRED - {"c"})
+    optional = sorted(
+        (first.keys() | {"exchange", "mic_code", "currency", "bid", "new"}) - REQUIRED - provider.required - {"c"}
+    )
     fields = {**first, draw(st.sampled_from(optional)): draw(values.filter(is_json))}
     return provider, one_event(provider, fields)
 

@@ -116,6 +116,28 @@ def line(answer: explanation.Answer, beginning: str) -> str:
     return found
 
 
+def test_a_derived_volume_says_of_which_time_it_is(database: Database) -> None:
+    with database.transaction() as cursor:
+        for minute, day_volume in ((0, 100), (1, 160), (2, None), (4, 250)):
+            cursor.execute(
+                "INSERT INTO stocks_real_time (time, symbol, price, day_volume) VALUES (%s, 'AAPL', 1, %s)",
+                (MINUTE + timedelta(minutes=minute), day_volume),
+            )
+    first, next_one, without, after_a_gap = (
+        explain(database, at=MINUTE + timedelta(minutes=at)) for at in (0, 1, 2, 4)
+    )
+    assert line(first, "Its feed sends no trade sizes") == (
+        "Its feed sends no trade sizes. Derived volume: 100, which is the volume of the day so far, since none of that "
+        "day came before."
+    )
+    assert line(next_one, "Its feed").endswith("Derived volume: 60, by which the volume of the day grew in the minute.")
+    assert without["derived_volume"] is None
+    assert line(after_a_gap, "Its feed").endswith(
+        "Derived volume: 90, which is that of 20:02:00Z to 20:05:00Z, since no volume of the day came in between."
+    )
+    assert explain(database, candle=ONE_HOUR)["derived_volume"]["volume"] == 250
+
+
 def test_a_late_print_sets_low_and_would_be_the_close(database: Database) -> None:
     load(database, *ORDINARY, Trade(58, 249.1, 5000, NO_OPEN_CLOSE, (32,), "5"))
     answer = explain(database)

@@ -19,6 +19,35 @@ def volumes(database: Database, *ticks: str) -> list[tuple[float | None, bool]]:
         return cursor.fetchall()
 
 
+def test_the_function_of_a_time_has_the_volumes_of_the_view(database: Database) -> None:
+    days = [
+        f"('2026-01-0{day} {hour}:{minute:02}:10+00', '{symbol}', {total}, {size})"
+        for symbol, sizes in (("AAPL", False), ("MSFT", True))
+        for day in (5, 6)
+        for hour, minutes in ((14, (30, 31, 33, 59)), (20, (0, 1)))
+        for minute in minutes
+        for total in (1000 + hour * 60 + minute if day == 6 else 3 * (hour * 60 + minute),)
+        for size in ("5::float8" if sizes and minute in (31, 0) else "null",)
+    ]
+    volumes(database, *days[:3], "('2026-01-05 14:34:10+00', 'AAPL', null, null)", *days[3:])
+    with database.transaction() as cursor:
+        cursor.execute("SELECT bucket, symbol, volume, derived FROM one_minute_candle_volume ORDER BY symbol, bucket")
+        of_the_view = cursor.fetchall()
+        assert len(of_the_view) == 25
+        for bucket, symbol, volume, derived in of_the_view:
+            # Each minute by itself: what it follows is looked up before it.
+            cursor.execute(
+                "SELECT volume, derived FROM ticks_platform.derived_volumes(%s, %s, %s + INTERVAL '1 minute')",
+                ([symbol], bucket, bucket),
+            )
+            assert cursor.fetchall() == [(volume, derived)], (bucket, symbol)
+        cursor.execute(
+            "SELECT bucket, symbol, volume, derived "
+            "FROM ticks_platform.derived_volumes(NULL, '-infinity', 'infinity') ORDER BY symbol, bucket"
+        )
+        assert cursor.fetchall() == of_the_view
+
+
 def test_nothing_is_lost_between_two_minutes(database: Database) -> None:
     found = volumes(
         database,
