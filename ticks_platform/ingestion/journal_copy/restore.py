@@ -23,7 +23,13 @@ from ticks_platform.feeds.journal_copy import JetStreamSettings
 from ticks_platform.ingestion.journal import file as journal_file
 from ticks_platform.ingestion.journal.file import UnreadableError
 from ticks_platform.ingestion.journal_copy import messages
-from ticks_platform.ingestion.journal_copy.link import Answer, CopyError, CopyIncompleteError, CopyRefusedError, Link
+from ticks_platform.ingestion.journal_copy.connection import (
+    Answer,
+    CopyError,
+    CopyIncompleteError,
+    CopyRefusedError,
+    NatsConnection,
+)
 from ticks_platform.ingestion.journal_copy.messages import Bundle, Extent
 from ticks_platform.timescale import sql_files
 
@@ -82,9 +88,11 @@ class Reading:
             if self._stopping.is_set():
                 raise CopyError("the feed is stopped")
             try:
-                link = Link(self._settings, servers[0], name=f"read {self._feed}", stopping=self._stopping)
-                with contextlib.closing(link):
-                    for bundle in self._read(link):
+                connection = NatsConnection(
+                    self._settings, servers[0], name=f"read {self._feed}", stopping=self._stopping
+                )
+                with contextlib.closing(connection):
+                    for bundle in self._read(connection):
                         without.clear()
                         progress_at = time.monotonic()
                         yield bundle
@@ -106,10 +114,10 @@ class Reading:
             if not is_whole and servers[0] == self._settings.servers[0]:
                 self._stopping.wait(_PAUSE)
 
-    def _read(self, link: Link) -> Iterator[Bundle]:
+    def _read(self, connection: NatsConnection) -> Iterator[Bundle]:
         """What this server has of the rest. Raises _MissingError and CopyError."""
         while True:
-            found = link.read(self._stream, self._subject, self._sequence)
+            found = connection.read(self._stream, self._subject, self._sequence)
             for answer in found:
                 bundle = self._bundle(answer)
                 if bundle is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import requests
 
 from ticks_platform.feeds.journal_copy import JetStreamSettings
-from ticks_platform.ingestion.journal_copy.link import CopyError, CopyRefusedError, Link, raise_error
+from ticks_platform.ingestion.journal_copy.connection import CopyError, CopyRefusedError, NatsConnection, raise_error
 
 OLDEST = (2, 14)
 """The oldest version of the servers: older ones do not sync each message, or do not fence."""
@@ -23,12 +23,12 @@ MARGIN = 1 << 20
 """Bytes by which a lower limit is above what the stream has."""
 
 
-def check_version(link: Link) -> None:
+def check_version(connection: NatsConnection) -> None:
     """Raise CopyRefusedError if the server is too old."""
-    if link.version < OLDEST:
-        version, oldest = (".".join(map(str, each)) for each in (link.version, OLDEST))
+    if connection.version < OLDEST:
+        version, oldest = (".".join(map(str, each)) for each in (connection.version, OLDEST))
         raise CopyRefusedError(
-            f"{link.server} is nats-server {version}, and {oldest} is the oldest that a journal may be copied to: "
+            f"{connection.server} is nats-server {version}, and {oldest} is the oldest that may have a journal's copy: "
             "older ones lose what they have acknowledged when the power fails. Update it"
         )
 
@@ -68,15 +68,15 @@ def check_sync(settings: JetStreamSettings) -> None:
         )
 
 
-def ensure(link: Link, settings: JetStreamSettings, stream: str, *, room: int = 0) -> dict[str, Any]:
+def ensure(connection: NatsConnection, settings: JetStreamSettings, stream: str, *, room: int = 0) -> dict[str, Any]:
     """Create the stream if it is not there, set its limit, and return what the server tells of it.
 
     `room` is added to the limit. Raises CopyRefusedError and CopyError.
     """
     desired = _desired(settings, stream)
-    found = link.api(f"STREAM.INFO.{stream}", {"subjects_filter": f"{stream}.>"})
+    found = connection.api(f"STREAM.INFO.{stream}", {"subjects_filter": f"{stream}.>"})
     if _code(found) == _NOT_FOUND:
-        found = link.api(f"STREAM.CREATE.{stream}", desired)
+        found = connection.api(f"STREAM.CREATE.{stream}", desired)
         raise_error(found, f"the stream {stream} cannot be created")
     else:
         raise_error(found, f"the stream {stream} cannot be read")
@@ -86,7 +86,7 @@ def ensure(link: Link, settings: JetStreamSettings, stream: str, *, room: int = 
         if found["state"]["bytes"] + MARGIN > wanted:
             wanted = max(wanted, config["max_bytes"])
         if config["max_bytes"] != wanted:
-            answer = link.api(f"STREAM.UPDATE.{stream}", {**config, "max_bytes": wanted})
+            answer = connection.api(f"STREAM.UPDATE.{stream}", {**config, "max_bytes": wanted})
             raise_error(answer, f"the limit of the stream {stream} cannot be set")
             found["config"] = answer["config"]
     _check(found["config"], desired, settings, stream)

@@ -15,7 +15,12 @@ from ticks_platform.errors import TicksPlatformError
 from ticks_platform.feeds.journal_copy import JetStreamSettings
 from ticks_platform.feeds.transport.clock import boottime
 from ticks_platform.ingestion.journal_copy import messages, servers
-from ticks_platform.ingestion.journal_copy.link import CopyFencedError, CopyFullError, CopyRefusedError, Link
+from ticks_platform.ingestion.journal_copy.connection import (
+    CopyFencedError,
+    CopyFullError,
+    CopyRefusedError,
+    NatsConnection,
+)
 from ticks_platform.ingestion.journal_copy.messages import Bundle, Message
 from ticks_platform.ingestion.journal_copy.stream import Marked, Stream
 from ticks_platform.ingestion.journal_copy.tail import OpenJournal, Tail
@@ -119,12 +124,12 @@ class Shipper:
         urls = deque(self._settings.servers)
         while not self._is_time_to_end():
             try:
-                link = Link(self._settings, urls[0], name=f"copy {self._feed}", stopping=self._aborting)
-                with contextlib.closing(link):
-                    self._begin(link)
+                connection = NatsConnection(self._settings, urls[0], name=f"copy {self._feed}", stopping=self._aborting)
+                with contextlib.closing(connection):
+                    self._begin(connection)
                     backoff.reset()
                     refused.reset()
-                    self._ship(link)
+                    self._ship(connection)
             except CopyFencedError as error:
                 self._say(str(error), level=logging.ERROR)
                 return
@@ -146,15 +151,15 @@ class Shipper:
             logger.info("feed %s: its journal is copied to the stream %s", self._feed, self._stream.name)
         self._trouble = trouble
 
-    def _begin(self, link: Link) -> None:
-        servers.check_version(link)
+    def _begin(self, connection: NatsConnection) -> None:
+        servers.check_version(connection)
         # A server that does not answer takes a while.
         if boottime() >= self._sync_check_at:
             servers.check_sync(self._settings)
             self._sync_check_at = boottime() + SYNC_CHECK_INTERVAL
-        servers.ensure(link, self._settings, self._stream.name)
+        servers.ensure(connection, self._settings, self._stream.name)
         marked = self._stream.publish_marker(
-            link, lambda room: servers.ensure(link, self._settings, self._stream.name, room=room)
+            connection, lambda room: servers.ensure(connection, self._settings, self._stream.name, room=room)
         )
         if self._marked is None:
             for tail in self._tails:
@@ -164,39 +169,39 @@ class Shipper:
                 self._marking.notify_all()
         self._say(None)
 
-    def _ship(self, link: Link) -> None:
+    def _ship(self, connection: NatsConnection) -> None:
         """Publish until it is time to end."""
         while not self._is_time_to_end():
             busy = False
             try:
-                busy = self._ship_next(link)
+                busy = self._ship_next(connection)
                 self._say(None)
             except CopyFullError as error:
                 self._say(f"{error}. Frames are committed too slowly, or the database is away")
                 self._waking.wait(FULL_INTERVAL)
-            self._trim_if_due(link)
+            self._trim_if_due(connection)
             if not busy:
                 if self._finish_by is not None and not self._pending:
                     return
                 time.sleep(POLL_INTERVAL)
 
-    def _ship_next(self, link: Link) -> bool:
+    def _ship_next(self, connection: NatsConnection) -> bool:
         """Publish the next bundle; whether there was one."""
         if self._current is None:
-            self._current = self._next(link)
+            self._current = self._next(connection)
         if self._current is None:
             return False
         tail, bundle = self._current
         sequence = 0
         while self._pending:
             # It stays as it is until its fate is known.
-            sequence = self._stream.publish(link, self._pending[0])
+            sequence = self._stream.publish(connection, self._pending[0])
             self._pending.popleft()
         tail.was_shipped(bundle, sequence)
         self._current = None
         return True
 
-    def _next(self, link: Link) -> tuple[Tail, Bundle] | None:
+    def _next(self, connection: NatsConnection) -> tuple[Tail, Bundle] | None:
         for tail in list(self._tails):
             if tail.is_contradicted:
                 raise CopyRefusedError(
@@ -206,7 +211,7 @@ class Shipper:
                 )
             bundle = tail.read()
             if bundle is not None:
-                limit = min(link.largest, messages.LARGEST) - messages.HEADERS_SIZE
+                limit = min(connection.largest, messages.LARGEST) - messages.HEADERS_SIZE
                 self._pending.extend(
                     messages.messages_of(
                         self._stream.name,
@@ -221,7 +226,7 @@ class Shipper:
                 return tail, bundle
         return None
 
-    def _trim_if_due(self, link: Link) -> None:
+    def _trim_if_due(self, connection: NatsConnection) -> None:
         if boottime() < self._trim_at or self._marked is None:
             return
         self._trim_at = boottime() + TRIM_INTERVAL
@@ -230,13 +235,13 @@ class Shipper:
             if tail.is_done and (self._current is None or self._current[0] is not tail):
                 self._tails.remove(tail)
                 tail.close()
-                self._stream.purge_journal(link, tail.journal_id, before=self._stream.last + 1)
+                self._stream.purge_journal(connection, tail.journal_id, before=self._stream.last + 1)
         for tail in self._tails:
             before = tail.deletable(marker)
             if before is not None:
-                self._stream.purge_journal(link, tail.journal_id, before=before)
+                self._stream.purge_journal(connection, tail.journal_id, before=before)
         for journal_id in list(self._loaded):
-            self._stream.purge_journal(link, journal_id, before=marker)
+            self._stream.purge_journal(connection, journal_id, before=marker)
             self._loaded.discard(journal_id)
 
     def _is_time_to_end(self) -> bool:

@@ -18,13 +18,13 @@ import msgspec
 
 from ticks_platform.feeds.journal_copy import JetStreamSettings
 from ticks_platform.ingestion.journal_copy import messages
-from ticks_platform.ingestion.journal_copy.link import (
+from ticks_platform.ingestion.journal_copy.connection import (
     Answer,
     CopyError,
     CopyFencedError,
     CopyFullError,
     CopyRefusedError,
-    Link,
+    NatsConnection,
     raise_error,
 )
 from ticks_platform.ingestion.journal_copy.messages import Marker, Message
@@ -63,7 +63,7 @@ class Stream:
         self.marked: Marked | None = None
         """What was found when the marker was published; None before."""
 
-    def publish_marker(self, link: Link, ensure: Callable[[int], dict[str, Any]]) -> Marked:
+    def publish_marker(self, connection: NatsConnection, ensure: Callable[[int], dict[str, Any]]) -> Marked:
         """Publish the marker: nobody with an earlier epoch can publish any more.
 
         `ensure` creates the stream if it is not there, adds so many bytes to its limit, and returns what the server
@@ -73,10 +73,10 @@ class Stream:
         while self.marked is None:
             info = ensure(room)
             last = int(info["state"]["last_seq"])
-            known = self._last_marker(link)
+            known = self._last_marker(connection)
             if known is not None and (known.epoch, known.owner) == (self._epoch, self._owner):
                 # An answer was lost.
-                at, ends = self._sequence_of_marker(link), known.ends
+                at, ends = self._sequence_of_marker(connection), known.ends
             elif known is not None and known.epoch >= self._epoch:
                 raise CopyFencedError(
                     f"the stream {self.name} has an owner of epoch {known.epoch}, and this run has epoch "
@@ -84,11 +84,11 @@ class Stream:
                     f"`nats stream rm {self.name}` once its frames are loaded"
                 )
             else:
-                ends = self._ends(link, info, last, known)
+                ends = self._ends(connection, info, last, known)
                 marker = messages.marker_message(self.name, Marker(self._epoch, self._journal, self._owner, ends))
                 self.last = last
                 try:
-                    at = self.publish(link, marker)
+                    at = self.publish(connection, marker)
                 except CopyFencedError:
                     # Not for good yet: the owner before has published meanwhile, or another new one.
                     continue
@@ -100,44 +100,44 @@ class Stream:
             self.last = at
             self.marked = Marked(at, ends)
             with contextlib.suppress(CopyError):
-                self._purge(link, messages.owner_subject(self.name), before=at)
+                self._purge(connection, messages.owner_subject(self.name), before=at)
         return self.marked
 
-    def publish(self, link: Link, message: Message) -> int:
+    def publish(self, connection: NatsConnection, message: Message) -> int:
         """Publish a message after the last one of this owner, and return its number.
 
         If it fails, it must be tried again as it is before any other. Raises CopyFencedError and CopyFullError.
         """
         headers = {**message.headers, messages.EXPECTED: str(self.last)}
-        answer = _json(link, link.request(message.subject, message.payload, headers))
+        answer = _json(connection, connection.request(message.subject, message.payload, headers))
         error = answer.get("error")
         if error:
             code, words = error.get("err_code"), error.get("description")
             if code in _WRONG_LAST:
-                self.last = self._own_sequence(link, message)
+                self.last = self._own_sequence(connection, message)
                 return self.last
             if code in _FULL:
                 raise CopyFullError(f"the stream {self.name} is full: {words}")
             if code == _TOO_LARGE:
                 raise CopyRefusedError(f"the stream {self.name} takes no message of {len(message.payload):,} bytes")
-            raise CopyError(f"{link.server}: {words} (error {code})")
+            raise CopyError(f"{connection.server}: {words} (error {code})")
         sequence = answer.get("seq")
         if answer.get("stream") != self.name or not isinstance(sequence, int) or sequence <= self.last:
-            raise CopyError(f"{link.server} answers a message with what is no receipt of stream {self.name}")
+            raise CopyError(f"{connection.server} answers a message with what is no receipt of stream {self.name}")
         self.last = sequence
         return sequence
 
-    def purge_journal(self, link: Link, journal_id: str, *, before: int) -> None:
+    def purge_journal(self, connection: NatsConnection, journal_id: str, *, before: int) -> None:
         """Delete a journal's messages before this number of the stream: their frames are committed."""
-        self._purge(link, messages.journal_subject(self.name, journal_id), before=before)
+        self._purge(connection, messages.journal_subject(self.name, journal_id), before=before)
 
-    def _purge(self, link: Link, subject: str, *, before: int) -> None:
-        answer = link.api(f"STREAM.PURGE.{self.name}", {"filter": subject, "seq": before})
+    def _purge(self, connection: NatsConnection, subject: str, *, before: int) -> None:
+        answer = connection.api(f"STREAM.PURGE.{self.name}", {"filter": subject, "seq": before})
         raise_error(answer, f"committed frames cannot be deleted from the stream {self.name}")
 
-    def _own_sequence(self, link: Link, message: Message) -> int:
+    def _own_sequence(self, connection: NatsConnection, message: Message) -> int:
         """The number of a message that was stored before its answer was lost. Raises CopyFencedError if it was not."""
-        stored = self._get(link, {"seq": self.last + 1})
+        stored = self._get(connection, {"seq": self.last + 1})
         if stored is not None and stored.headers.get(messages.MESSAGE_ID) == message.id:
             return self.last + 1
         raise CopyFencedError(
@@ -145,7 +145,9 @@ class Stream:
             "longer"
         )
 
-    def _ends(self, link: Link, info: dict[str, Any], last: int, marker: Marker | None) -> dict[str, int]:
+    def _ends(
+        self, connection: NatsConnection, info: dict[str, Any], last: int, marker: Marker | None
+    ) -> dict[str, int]:
         """Up to where each journal is copied: what the last marker says, and the last message."""
         # Of journals whose messages were all deleted, nothing is needed any more.
         subjects = info["state"].get("subjects") or {}
@@ -156,27 +158,27 @@ class Stream:
         }
         if not info["state"]["messages"]:
             return ends
-        newest = self._newest(link, last)
+        newest = self._newest(connection, last)
         prefix = messages.journal_subject(self.name, "")
         for subject in subjects:
             if subject.startswith(prefix):
                 is_newest = newest is not None and newest.subject == subject
-                found = newest if is_newest else self._get(link, {"last_by_subj": subject})
+                found = newest if is_newest else self._get(connection, {"last_by_subj": subject})
                 if found is not None:
                     journal = subject[len(prefix) :]
                     ends[journal] = max(ends.get(journal, 0), messages.number(found.headers, messages.END))
         return ends
 
-    def _newest(self, link: Link, last: int) -> Answer | None:
+    def _newest(self, connection: NatsConnection, last: int) -> Answer | None:
         """The newest message, which tells how far the last owner came; of any server that has it."""
-        found = self._get(link, {"seq": last})
+        found = self._get(connection, {"seq": last})
         if found is not None:
             return found
         # A disk may have lost it on the server that leads.
         for server in self._settings.servers:
-            if server == link.server:
+            if server == connection.server:
                 continue
-            with contextlib.suppress(CopyError), contextlib.closing(link.another(server)) as other:
+            with contextlib.suppress(CopyError), contextlib.closing(connection.another(server)) as other:
                 for each in other.read(self.name, f"{self.name}.>", last):
                     if messages.number(each.headers, "Nats-Sequence") == last:
                         return each
@@ -189,8 +191,8 @@ class Stream:
         )
         return None
 
-    def _last_marker(self, link: Link) -> Marker | None:
-        found = self._get(link, {"last_by_subj": messages.owner_subject(self.name)})
+    def _last_marker(self, connection: NatsConnection) -> Marker | None:
+        found = self._get(connection, {"last_by_subj": messages.owner_subject(self.name)})
         if found is None:
             return None
         try:
@@ -201,15 +203,15 @@ class Stream:
                 "stream, or give journal.copy.jetstream.stream another name"
             ) from error
 
-    def _sequence_of_marker(self, link: Link) -> int:
-        found = self._get(link, {"last_by_subj": messages.owner_subject(self.name)})
+    def _sequence_of_marker(self, connection: NatsConnection) -> int:
+        found = self._get(connection, {"last_by_subj": messages.owner_subject(self.name)})
         if found is None:
             raise CopyError(f"the marker of the stream {self.name} is gone")
         return int(found.headers["Nats-Sequence"])
 
-    def _get(self, link: Link, which: Mapping[str, Any]) -> Answer | None:
+    def _get(self, connection: NatsConnection, which: Mapping[str, Any]) -> Answer | None:
         """A message as the leader has it; None if there is none."""
-        answer = link.api(f"STREAM.MSG.GET.{self.name}", which)
+        answer = connection.api(f"STREAM.MSG.GET.{self.name}", which)
         if (answer.get("error") or {}).get("code") == 404:
             return None
         raise_error(answer, f"a message of the stream {self.name} cannot be read")
@@ -224,9 +226,9 @@ def _headers(data: bytes) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
 
 
-def _json(link: Link, answer: Answer) -> dict[str, Any]:
+def _json(connection: NatsConnection, answer: Answer) -> dict[str, Any]:
     try:
         found = json.loads(answer.data)
     except ValueError as error:
-        raise CopyError(f"{link.server} answers a message with what is no JSON") from error
+        raise CopyError(f"{connection.server} answers a message with what is no JSON") from error
     return found if isinstance(found, dict) else {}

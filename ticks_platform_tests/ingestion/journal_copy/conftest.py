@@ -17,7 +17,7 @@ from ticks_platform.ingestion.journal import file as journal_file
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.journal_copy import messages
-from ticks_platform.ingestion.journal_copy.link import Answer, Link
+from ticks_platform.ingestion.journal_copy.connection import Answer, NatsConnection
 from ticks_platform.ingestion.journal_copy.restore import Known, Reading
 from ticks_platform.ingestion.journal_copy.shipper import Shipper
 from ticks_platform_tests.support.nats_servers import NatsServers, await_that, nats_servers
@@ -110,13 +110,13 @@ def as_frames(group: messages.Group) -> FrameGroup:
     )
 
 
-def on_link(settings: JetStreamSettings, work: Callable[[Link], Any], server: str | None = None) -> Any:
+def on_connection(settings: JetStreamSettings, work: Callable[[NatsConnection], Any], server: str | None = None) -> Any:
     """Do something with a connection of one's own."""
-    link = Link(settings, server or settings.servers[0], name="test", stopping=threading.Event())
+    connection = NatsConnection(settings, server or settings.servers[0], name="test", stopping=threading.Event())
     try:
-        return work(link)
+        return work(connection)
     finally:
-        link.close()
+        connection.close()
 
 
 def stored(settings: JetStreamSettings, journal: Journal) -> Sequence[Answer]:
@@ -124,11 +124,11 @@ def stored(settings: JetStreamSettings, journal: Journal) -> Sequence[Answer]:
     stream = settings.stream_of("test")
     subject = messages.journal_subject(stream, journal.journal_id)
 
-    def work(link: Link) -> list[Answer]:
+    def work(connection: NatsConnection) -> list[Answer]:
         found: list[Answer] = []
-        while part := link.read(stream, subject, int(found[-1].headers["Nats-Sequence"]) + 1 if found else 1):
+        while part := connection.read(stream, subject, int(found[-1].headers["Nats-Sequence"]) + 1 if found else 1):
             found += part
         return found
 
-    found: list[Answer] = on_link(settings, work)
+    found: list[Answer] = on_connection(settings, work)
     return found

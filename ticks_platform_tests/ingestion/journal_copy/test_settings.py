@@ -15,7 +15,7 @@ from ticks_platform_tests.ingestion.journal_copy.conftest import (
     MakeShipper,
     append,
     await_shipped,
-    on_link,
+    on_connection,
 )
 from ticks_platform_tests.support.nats_servers import NatsServers, await_that, nats_servers
 
@@ -151,5 +151,7 @@ def test_a_stream_that_somebody_made_otherwise_is_refused(
             **change,
         }
         settings = JetStreamSettings.model_validate(servers.settings(stream=stream))
-        on_link(settings, lambda link, config=config, stream=stream: link.api(f"STREAM.CREATE.{stream}", config))
+        on_connection(
+            settings, lambda connection, config=config, stream=stream: connection.api(f"STREAM.CREATE.{stream}", config)
+        )
         refused(servers.settings(stream=stream), words, lambda _="", n=number: make_journal(f"m{n}"), ship)

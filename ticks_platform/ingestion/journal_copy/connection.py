@@ -35,7 +35,7 @@ ANSWER_TIMEOUT = 5.0
 """Seconds for an answer. One that a leader owed when it was killed never comes."""
 
 _PING_INTERVAL = 5
-"""Seconds between looks whether a silent server is still there; the second one that is not answered ends the link."""
+"""Seconds between looks whether a silent server is still there; a second one without an answer ends it."""
 
 _POLL = 0.1
 """Seconds between looks whether the wait for an answer is to end."""
@@ -77,7 +77,7 @@ class Answer(NamedTuple):
     headers: Mapping[str, str]
 
 
-class Link:
+class NatsConnection:
     """A connection, closed by `close`. A method that fails raises CopyError; then it is to be closed."""
 
     def __init__(self, settings: JetStreamSettings, server: str, *, name: str, stopping: threading.Event) -> None:
@@ -95,9 +95,9 @@ class Link:
             self.close()
             raise
 
-    def another(self, server: str) -> Link:
+    def another(self, server: str) -> NatsConnection:
         """A connection to another server. Raises CopyError and CopyRefusedError."""
-        return Link(self._settings, server, name=self._name, stopping=self._stopping)
+        return NatsConnection(self._settings, server, name=self._name, stopping=self._stopping)
 
     @property
     def version(self) -> tuple[int, int]:
