@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -132,10 +132,19 @@ class Machine:
     """A machine with a worker: it has a Dagster home, journals and a process group of its own."""
 
     def __init__(
-        self, deploy: Path, folder: Path, environment: Mapping[str, str], *, queue: str, runs: int, name: str
+        self,
+        deploy: Path,
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        queue: str,
+        runs: int,
+        name: str,
+        prefix: Sequence[str] = (),
     ) -> None:
+        """`prefix` is a command that runs its worker, such as one that gives it a network of its own."""
         home = folder / "home"
-        home.mkdir(parents=True)
+        home.mkdir(parents=True, exist_ok=True)
         shutil.copy(deploy / "dagster.yaml", home)
         self._log = folder / "worker.log"
         # As in an activated environment.
@@ -143,7 +152,7 @@ class Machine:
         whole = {**environment, "PATH": path, "DAGSTER_HOME": str(home), "TICKS_STATE_DIR": str(folder / "state")}
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                ["sh", deploy / "worker.sh", queue, str(runs), "-n", f"{name}@%h", "--without-mingle"],
+                [*prefix, "sh", deploy / "worker.sh", queue, str(runs), "-n", f"{name}@%h", "--without-mingle"],
                 cwd=folder,
                 env=whole,
                 stdin=subprocess.DEVNULL,
