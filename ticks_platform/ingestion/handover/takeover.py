@@ -140,6 +140,7 @@ class Takeover:
         status = self.until_committed(lambda cursor: leases.status(cursor, self._feed.name))
         if status is None or not status.is_alive:
             return None
+        self.latest = status.journal_id
         theirs = self._journals.first if status.journal_id is None else self._journals.find(status.journal_id)
         if theirs is None:
             logger.warning(
