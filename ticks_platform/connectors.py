@@ -40,7 +40,9 @@ from ticks_platform.feeds.history import (
     Span,
     TransientError,
     UnknownSymbolError,
+    base_url,
     frames,
+    is_page,
     retry_after,
 )
 from ticks_platform.timestamps import to_nanoseconds
@@ -89,9 +91,11 @@ __all__ = [
     "TryLater",
     "UnknownSymbolError",
     "Unsubscribed",
+    "base_url",
     "decode_lines",
     "floats",
     "frames",
+    "is_page",
     "retry_after",
     "texts",
     "to_nanoseconds",

@@ -10,7 +10,9 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed (
     -- Whether its ticks make candles, as feeds.yaml said at its last start; if not, it is secondary.
     candles    boolean  NOT NULL DEFAULT true,
     -- How many of its rejected events retention has deleted. Its ledger still has them.
-    rejected_deleted  bigint  NOT NULL DEFAULT 0
+    rejected_deleted  bigint  NOT NULL DEFAULT 0,
+    -- Whether its days are trued up, as feeds.yaml and the provider say; NULL until candles are proven first.
+    trues_up   boolean
 );
 
 -- For tables of releases without secondary feeds, or without retention of rejected events.
@@ -22,6 +24,10 @@ BEGIN
     END IF;
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed'::regclass AND attname = 'rejected_deleted') THEN
         ALTER TABLE ticks_platform.feed ADD COLUMN rejected_deleted bigint NOT NULL DEFAULT 0;
+    END IF;
+    -- Of releases that did not say which candles are final.
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed'::regclass AND attname = 'trues_up') THEN
+        ALTER TABLE ticks_platform.feed ADD COLUMN trues_up boolean;
     END IF;
 END
 $$;

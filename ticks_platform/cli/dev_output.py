@@ -6,6 +6,7 @@ import os
 import re
 import select
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -27,13 +28,21 @@ _FRAME = re.compile(r"\s+File \".*\", line \d+, in ")
 _SAYS_NOTHING = re.compile(
     r"has no partition set, so not trying to catch up|Moving dangling STARTED tick|Dependencies for step \S+ failed"
     r"|resource_tracker: There appear to be"
-    r"|Error loading repository location"
+    r"|Error loading repository location|^\(Background on this error at: "
 )
-"""Said at each start, of schedules that have nothing to make up for, of steps after one that failed, and of a code
-server that was killed."""
+"""Said at each start, of schedules that have nothing to make up for, of steps after one that failed, of a code server
+that was killed, and of errors of a database."""
 
 _NO_CODE_SERVER = "DagsterUserCodeUnreachableError"
 """Each sensor fails in this way while there is no code server, which `dev_code_server` tells, and mends."""
+
+_STORAGE = re.compile(r"sqlite3\.OperationalError[:)] (?P<why>.*)")
+"""What each of Dagster's services says, a hundred times a minute, while its history cannot be read or written."""
+
+_DISK = re.compile(r"full|I/O error|unable to open|readonly")
+
+_STORAGE_SECONDS = 60.0
+"""Seconds until that is said again, in one line."""
 
 _STEPS_REMEMBERED = 20
 
@@ -59,6 +68,7 @@ class Condenser:
         self._held: list[str] = []
         self._failed_in: deque[str] = deque(maxlen=_STEPS_REMEMBERED)
         """The runs whose failed steps were shown: the failure of such a run has the same to say."""
+        self._storage_said_at = float("-inf")
 
     def feed(self, line: str) -> Iterator[str]:
         """Take a line; yields what is to be shown now."""
@@ -70,8 +80,20 @@ class Condenser:
             return
         if self._held or _STACK.match(line) or (found and found["level"] in ("ERROR", "CRITICAL")):
             self._held.append(line)
+        elif unusable := _STORAGE.search(line):
+            yield from self._of_storage(unusable["why"])
         elif line.strip():
             yield _plain(line)
+
+    def _of_storage(self, why: str) -> Iterator[str]:
+        now = time.monotonic()
+        if now >= self._storage_said_at + _STORAGE_SECONDS:
+            self._storage_said_at = now
+            remedy = ". If its disk is full, free space on it" if _DISK.search(why) else ""
+            yield (
+                f"Dagster cannot use its history in .dagster_home: {why}. Feeds that run continue; nothing is launched "
+                f"and no alert is posted until it can{remedy}"
+            )
 
     def _continues(self, line: str) -> bool:
         """Whether a stack belongs to what is held: to an error without one, or to an exception that it has caused."""
@@ -88,6 +110,10 @@ class Condenser:
             # Services that lose each other.
             return
         if not is_failure and any(_NO_CODE_SERVER in line for line in lines):
+            return
+        unusable = next(filter(None, map(_STORAGE.search, lines)), None)
+        if unusable and not is_failure:
+            yield from self._of_storage(unusable["why"])
             return
         run = _RUN.search(lines[0]) if lines else None
         if run and " - STEP_FAILURE - " in lines[0]:

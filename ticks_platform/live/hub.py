@@ -18,7 +18,7 @@ from ticks_platform.errors import TicksPlatformError
 from ticks_platform.live import feed_words, overviews
 from ticks_platform.live.pace import Pace
 from ticks_platform.live.queries import Answer, Reader, Wanted
-from ticks_platform.live.series import Key, Series
+from ticks_platform.live.series import Key, Series, number
 from ticks_platform.live.trouble import BusyError, trouble
 from ticks_platform.live.viewers import Viewer, Viewers, message
 from ticks_platform.timescale.candles import explanation
@@ -142,8 +142,8 @@ class Hub:
         if before is None:
             self._keep(key, answer)
             return self._content(key)
-        (rows,), (gaps,) = answer.parts["history"], answer.parts["gaps"]
-        return {**_named(key), "candles": Series(key, rows).points(), "gaps": gaps}
+        (history,), (gaps,) = answer.parts["history"], answer.parts["gaps"]
+        return {**_named(key), "candles": _series(key, history).points(), "gaps": gaps}
 
     async def explain(self, key: Key, at: int) -> dict[str, Any]:
         """Where a candle comes from. Raises UnknownSymbolError, NoAnswerError, BusyError."""
@@ -372,8 +372,8 @@ class Hub:
     # What is known.
 
     def _keep(self, key: Key, answer: Answer) -> None:
-        (rows,), (gaps,) = answer.parts["history"], answer.parts["gaps"]
-        self._series[key] = Series(key, rows)
+        (history,), (gaps,) = answer.parts["history"], answer.parts["gaps"]
+        self._series[key] = _series(key, history)
         self._series.move_to_end(key)
         self._gaps[key.symbol] = gaps
         watched = self.viewers.watched()
@@ -394,6 +394,10 @@ class Hub:
             return False
         self._due[what] = now + seconds
         return True
+
+
+def _series(key: Key, history: dict[str, Any]) -> Series:
+    return Series(key, history["candles"], number(history["follows"]))
 
 
 def _named(key: Key) -> dict[str, Any]:

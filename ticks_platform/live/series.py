@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ticks_platform.timescale.candles.candles import Candle
+from ticks_platform.timescale.candles.candles import ONE_DAY, Candle
 from ticks_platform.timescale.candles.explanation import WIDTHS
 
 LENGTH = 600
@@ -42,10 +42,12 @@ class Key(NamedTuple):
 class Series:
     """The newest candles of a symbol."""
 
-    def __init__(self, key: Key, rows: Iterable[Row]) -> None:
+    def __init__(self, key: Key, rows: Iterable[Row], follows: float | None = None) -> None:
+        """:param follows: the volume of the day before the first row; None if there is none, so that its day begins."""
         self.key = key
         self._rows: dict[int, Row] = {row[1]: row for row in rows}
-        self._points = {point[0]: point for point in points(self._rows.values())}
+        self._follows = follows
+        self._points = self._all_points()
 
     @property
     def begin(self) -> int:
@@ -77,34 +79,42 @@ class Series:
         kept = {at: row for at, row in self._rows.items() if at < since}
         merged = kept | {row[1]: row for row in rows if row[1] >= max(since, self.begin)}
         for at in list(merged)[:-LENGTH]:
-            del merged[at]
+            total = number(merged.pop(at)[7])
+            if total is not None:
+                self._follows = total if _is_new_day(total, self._follows) else max(total, self._follows or 0.0)
         before, self._rows = self._points, merged
-        self._points = {point[0]: point for point in points(merged.values())}
-        # A longer history has begun one candle later: that one's volume is not known from its predecessor.
+        self._points = self._all_points()
         begin = self.begin
-        if begin in before and before[begin][:5] == self._points[begin][:5]:
-            self._points[begin] = before[begin]
         changed = [point for at, point in self._points.items() if before.get(at) != point]
         gone = [[at] for at in before if at not in self._points and at >= begin]
         return sorted(gone + changed)
 
+    def _all_points(self) -> dict[int, Point]:
+        # A candle of a day does not follow the one before: its volume of the day is its own.
+        each_is_a_day = self.key.candle is ONE_DAY
+        return {point[0]: point for point in points(self._rows.values(), self._follows, each_is_a_day=each_is_a_day)}
 
-def points(rows: Iterable[Row]) -> Iterable[Point]:
+
+def points(rows: Iterable[Row], follows: float | None, *, each_is_a_day: bool) -> Iterable[Point]:
     """Rows in order of time, as the page gets them.
 
     Where the provider sends no sizes, the volume is the growth of its volume of the day, as in
-    sql/candles/one_minute_candle_volume.sql: a fall below half of it begins another day.
+    sql/schema/derived_volumes.sql: a fall below half of it begins another day, and so does the first one.
     """
-    highest: float | None = None
+    highest = follows
     for _, at, opened, high, low, closed, volume, day_volume, ticks in rows:
         traded, total = number(volume), number(day_volume)
         if total is not None:
-            is_new_day = highest is None or total < highest / 2
-            if traded is None and highest is not None:
-                traded = total if is_new_day else max(total - highest, 0.0)
+            is_new_day = each_is_a_day or _is_new_day(total, highest)
+            if traded is None:
+                traded = total if is_new_day else max(total - (highest or 0.0), 0.0)
             highest = total if is_new_day else max(total, highest or 0.0)
         prices = [number(price) for price in (opened, high, low, closed)]
         yield [at, *(prices if None not in prices else [None] * 4), traded, ticks]
+
+
+def _is_new_day(total: float, highest: float | None) -> bool:
+    return highest is None or total < highest / 2
 
 
 def number(value: Any) -> float | None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta, timezone
+from numbers import Number
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
 
 from ticks_platform.errors import TicksPlatformError
 
@@ -19,7 +22,10 @@ Symbols: TypeAlias = "str | Iterable[str] | None"
 Moment: TypeAlias = "str | date | datetime | pd.Timestamp | None"
 """A time; one that names no time zone is in `tz`."""
 
-Every: TypeAlias = "str | timedelta | Literal['session']"
+TimeZone: TypeAlias = "str | ZoneInfo"
+"""By its name in the IANA's database, or as zoneinfo has it."""
+
+Every: TypeAlias = "str | timedelta | np.timedelta64 | Literal['session']"
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -57,6 +63,8 @@ def interval(every: Every) -> timedelta:
     Raises ReadingError unless a day is a multiple of it: buckets are UTC.
     """
     length = duration(every) if isinstance(every, str) else every
+    if isinstance(length, np.timedelta64) and not np.isnat(length):
+        length = length.astype("timedelta64[us]").item()
     if not isinstance(length, timedelta) or length <= timedelta(0) or DAY % length:
         raise ReadingError(
             f"every={every!r} is no length of candles: ask for '1m', '5m', '1h', '1d', another length that divides a "
@@ -73,15 +81,17 @@ def duration(text: str) -> timedelta | None:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def time_zone(tz: str) -> ZoneInfo:
+def time_zone(tz: TimeZone) -> ZoneInfo:
     """Raises ReadingError for a name that the IANA's database does not have."""
+    if isinstance(tz, ZoneInfo) and tz.key:
+        return tz
     try:
-        return ZoneInfo(tz)
+        return ZoneInfo(tz)  # type: ignore[arg-type]
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
         raise ReadingError(f"tz={tz!r} is no time zone: take a name such as 'UTC' or 'America/New_York'") from None
 
 
-def time_range(start: Moment, end: Moment, tz: str) -> Range:
+def time_range(start: Moment, end: Moment, tz: TimeZone) -> Range:
     """The times as aware ones. Raises ReadingError for what is no time, and where `end` is before `start`."""
     zone = time_zone(tz)
     found = Range(_moment("start", start, zone), _moment("end", end, zone))
@@ -90,7 +100,7 @@ def time_range(start: Moment, end: Moment, tz: str) -> Range:
     return found
 
 
-def moment(name: str, value: Moment, tz: str) -> datetime | None:
+def moment(name: str, value: Moment, tz: TimeZone) -> datetime | None:
     """A time as an aware one. Raises ReadingError, with the argument's name."""
     return _moment(name, value, time_zone(tz))
 
@@ -101,9 +111,14 @@ def _moment(name: str, value: Moment, zone: ZoneInfo) -> datetime | None:
     if value is None:
         return None
     try:
-        if isinstance(value, int | float):
+        # numpy's numbers are such, too.
+        if isinstance(value, Number):
             raise TypeError("a number has no unit")  # noqa: TRY301  (one message for all that is no time)
-        stamp = pd.Timestamp(value)
+        words = value.strip().lower() if isinstance(value, str) else ""
+        # pandas takes them for the clock on the wall of this machine.
+        stamp = pd.Timestamp.now(zone) if words in ("now", "today") else pd.Timestamp(value)
+        if words == "today":
+            stamp = stamp.normalize()
         if stamp is pd.NaT:
             raise ValueError("it is empty")  # noqa: TRY301
         given = stamp.to_pydatetime(warn=False)
@@ -127,7 +142,12 @@ def symbol_list(symbols: Symbols) -> list[str] | None:
     """The symbols, each once, in the given order; None for all. Raises ReadingError for what is no text."""
     if symbols is None:
         return None
-    given = [symbols] if isinstance(symbols, str) else list(symbols)
+    if isinstance(symbols, str):
+        given = [symbols]
+    elif isinstance(symbols, bytes) or not isinstance(symbols, Iterable):
+        raise ReadingError(f"symbols={symbols!r} is no symbol: give a text, several, or None for all")
+    else:
+        given = list(symbols)
     for symbol in given:
         if not isinstance(symbol, str) or "\0" in symbol:
             raise ReadingError(f"symbols has {symbol!r}, which is no text that a symbol may be")

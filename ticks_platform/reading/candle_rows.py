@@ -19,6 +19,7 @@ from ticks_platform.reading.arguments import (
     Range,
     ReadingError,
     Symbols,
+    TimeZone,
     interval,
     moment,
     time_range,
@@ -32,6 +33,9 @@ _FIRST = datetime(1990, 1, 1, tzinfo=timezone.utc)
 """No tick is older: the tables have a constraint."""
 
 _STORED = {MINUTE: "one_minute_candle", HOUR: "one_hour_candle", DAY: "one_day_candle"}
+
+_PROVEN_AT_ONCE = timedelta(minutes=10)
+"""The time that a proof is of."""
 
 _PRICES: dict[str, Kind] = {"open": "float", "high": "float", "low": "float", "close": "float", "volume": "float"}
 _CANDLE: dict[str, Kind] = {
@@ -58,6 +62,8 @@ _SESSION: dict[str, Kind] = {
     "tick_count": "count",
     "closes_at": "time",
 }
+_PROOF: dict[str, Kind] = {"proof": "category", "proven_at": "time"}
+_PROOFS = ("final", "proven", "open", "gap", "not_checked", "differs")
 _ADJUSTED: dict[str, Kind] = {"adj_close": "float", "split_factor": "float", "dividend_factor": "float"}
 
 
@@ -67,10 +73,12 @@ def candles(
     start: Moment = None,
     end: Moment = None,
     *,
-    tz: str = "UTC",
+    tz: TimeZone = "UTC",
     filled: bool = False,
     adjusted: bool = False,
     known_at: Moment = None,
+    proof: bool = False,
+    proven: bool = False,
     to: To = "pandas",
     chunksize: int | None = None,
     database: From = None,
@@ -90,6 +98,10 @@ def candles(
         ``"session"``.
     :param known_at: the candles as they could have been known at that moment, from the ticks that had been received by
         then. Lengths below a minute exist here alone.
+    :param proof: with column `proof`: ``final``, ``proven``, or why not: ``open``, ``gap``, ``not_checked``,
+        ``differs``; and `proven_at`: the candle equals all that was received and repaired by then. Candles that are
+        `filled` or `known_at` a moment have none.
+    :param proven: only those that are final or proven, with the same columns.
     :param to: ``"pandas"``; ``"arrow"`` or ``"polars"`` by the extra of that name, which are read by ADBC.
     :param chunksize: an iterator of frames of so many rows; the statement streams.
     :param database: another one than the platform's: a URL, a `Database`, an engine or a connection of SQLAlchemy with
@@ -105,7 +117,7 @@ def candles(
     :raises DatabaseUnavailableError: the database cannot be reached.
     """
     source = Source(database)
-    result = candle_result(source, symbols, every, start, end, tz, filled, adjusted, known_at)
+    result = candle_result(source, symbols, every, start, end, tz, filled, adjusted, known_at, proof, proven)
     return read(source, result, to=to, tz=tz, chunksize=chunksize)
 
 
@@ -115,25 +127,49 @@ def candle_result(
     every: Every,
     start: Moment,
     end: Moment,
-    tz: str,
+    tz: TimeZone,
     filled: bool = False,
     adjusted: bool = False,
     known_at: Moment = None,
+    proof: bool = False,
+    proven: bool = False,
 ) -> Result:
     """The statement for `candles`, with the same errors."""
     asked = time_range(start, end, tz)
     known = moment("known_at", known_at, tz)
     if filled + adjusted + (known is not None) > 1:
         raise ReadingError("filled, adjusted and known_at are three kinds of candles: ask for one of them")
+    if (proof or proven) and (filled or known is not None):
+        raise ReadingError(
+            "candles that are filled have bars, which are not proven, and the proof is that of now: leave filled and "
+            "known_at out where proof or proven is asked for"
+        )
     with source.connect() as connection:
         names = find_symbols(connection, symbols)
         if every == "session":
             if filled or known is not None:
                 raise ReadingError("trading days are not filled, and not as of a moment: ask for every='1d', or less")
-            return _session_days(names, asked, adjusted)
+            found = _session_days(names, asked, adjusted)
+            return _with_proof(found, None, proven=proven) if proof or proven else found
         length = interval(every)
         _check(length, every, adjusted=adjusted, as_of=known is not None)
-        return _candles(connection, names, _buckets(asked, length), length, filled, adjusted, known)
+        found = _candles(connection, names, _buckets(asked, length), length, filled, adjusted, known)
+        return _with_proof(found, length, proven=proven) if proof or proven else found
+
+
+def _with_proof(found: Result, length: timedelta | None, *, proven: bool) -> Result:
+    """The same candles with their proof; `length` is None for trading days."""
+    file = "queries/reading/session_days_with_proof.sql" if length is None else "queries/reading/with_proof.sql"
+    statement = sql_files.compose(file, columns=_list(found.columns), candles=found.statement)
+    parameters: dict[str, Any] = {**found.parameters, "proven": proven}
+    if length is not None:
+        levels = [name for stored, name in _STORED.items() if not length % stored]
+        # A moment of more time than the bucket is no later than that of the bucket.
+        span = next(each for each in (_PROVEN_AT_ONCE, HOUR, DAY) if not each % length)
+        parameters |= {"levels": levels, "proof_span": span}
+    return Result(
+        statement, {**found.columns, **_PROOF}, parameters, found.order, {**found.categories, "proof": _PROOFS}
+    )
 
 
 def _check(length: timedelta, every: Every, *, adjusted: bool, as_of: bool) -> None:

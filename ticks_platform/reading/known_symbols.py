@@ -36,6 +36,8 @@ def find_symbols(connection: sa.Connection, symbols: Symbols) -> Names:
         return Names(None, known)
     unknown = sorted(set(asked).difference(known))
     if unknown:
+        # Those that no feed has may be meant, too.
+        known = [name for (name,) in execute(connection, "queries/reading/known_symbols.sql", {"asked": None})]
         words = [f"{symbol!r}{_nearest(symbol, known)}" for symbol in unknown[:_NAMED]]
         more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
         raise UnknownSymbolError(

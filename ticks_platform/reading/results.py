@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import operator
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ import psycopg2
 import sqlalchemy as sa
 from psycopg2 import sql
 
-from ticks_platform.reading.arguments import ReadingError, time_zone
+from ticks_platform.reading.arguments import ReadingError, TimeZone, time_zone
 from ticks_platform.reading.parts import Array, Form, in_order, resized
 from ticks_platform.reading.source import Source
 from ticks_platform.timescale import sql_files
@@ -84,14 +85,17 @@ def _found(name: str) -> sql.Composed:
     return sql.SQL("found.") + sql.Identifier(name)
 
 
-def read(source: Source, result: Result, *, to: To, tz: str, chunksize: int | None) -> Any:
+def read(source: Source, result: Result, *, to: To, tz: TimeZone, chunksize: int | None) -> Any:
     """The rows, in one frame or in frames of `chunksize` rows.
 
     Raises ReadingError for a form that is none or whose packages are missing, and DatabaseUnavailableError.
     """
-    time_zone(tz)
-    if chunksize is not None and not (isinstance(chunksize, int) and chunksize >= 1):
-        raise ReadingError(f"chunksize={chunksize!r} is no number of rows: 1 or more")
+    tz = time_zone(tz).key
+    if chunksize is not None:
+        # Numbers of numpy, too; True is none.
+        if isinstance(chunksize, bool) or not hasattr(chunksize, "__index__") or operator.index(chunksize) < 1:
+            raise ReadingError(f"chunksize={chunksize!r} is no number of rows: 1 or more")
+        chunksize = operator.index(chunksize)
     if to == "pandas":
         return _pandas(source, result, tz, chunksize)
     if to in ("arrow", "polars"):

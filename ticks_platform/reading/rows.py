@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ticks_platform.reading.arguments import Every, Moment, Symbols, interval, time_range
+from ticks_platform.reading.arguments import Every, Moment, ReadingError, Symbols, TimeZone, interval, time_range
 from ticks_platform.reading.known_symbols import find_symbols
 from ticks_platform.reading.results import Kind, Result, To, read
 from ticks_platform.reading.source import From, Source
@@ -63,6 +63,8 @@ _GAP: dict[str, Kind] = {
     "found_at": "time",
     "changed_at": "time",
 }
+_STATES = ("open", "repaired", "unrepairable", "ignored")
+
 _SYMBOL: dict[str, Kind] = {
     "symbol": "string",
     "name": "string",
@@ -86,7 +88,7 @@ def ticks(
     feed: str | None = None,
     cancelled: bool = False,
     secondary: bool = False,
-    tz: str = "UTC",
+    tz: TimeZone = "UTC",
     to: To = "pandas",
     chunksize: int | None = None,
     database: From = None,
@@ -117,7 +119,7 @@ def quotes(
     end: Moment = None,
     *,
     feed: str | None = None,
-    tz: str = "UTC",
+    tz: TimeZone = "UTC",
     to: To = "pandas",
     chunksize: int | None = None,
     database: From = None,
@@ -150,7 +152,7 @@ def bars(
     end: Moment = None,
     *,
     feed: str | None = None,
-    tz: str = "UTC",
+    tz: TimeZone = "UTC",
     to: To = "pandas",
     chunksize: int | None = None,
     database: From = None,
@@ -183,7 +185,7 @@ def gaps(
     *,
     feed: str | None = None,
     state: str | None = None,
-    tz: str = "UTC",
+    tz: TimeZone = "UTC",
     to: To = "pandas",
     chunksize: int | None = None,
     database: From = None,
@@ -198,6 +200,8 @@ def gaps(
 
     The other parameters and errors are those of `candles`.
     """
+    if state not in (None, *_STATES):
+        raise ReadingError(f"state={state!r} is no state of a gap: {', '.join(map(repr, _STATES))}")
     chosen = {"feed": feed, "state": state}
     order = ("begins_at", "symbol", "feed")
     return _read("queries/reading/gaps.sql", _GAP, order, symbols, start, end, chosen, tz, to, chunksize, database)
@@ -214,7 +218,7 @@ def symbols(*, to: To = "pandas", database: From = None) -> Any:
     return read(Source(database), result, to=to, tz="UTC", chunksize=None)
 
 
-def tick_result(source: Source, symbols: Symbols, start: Moment, end: Moment, tz: str) -> Result:
+def tick_result(source: Source, symbols: Symbols, start: Moment, end: Moment, tz: TimeZone) -> Result:
     """The statement for `ticks`, with the same errors."""
     chosen = {"feed": None, "cancelled": False, "secondary": False}
     return _result(source, "queries/reading/ticks.sql", _TICK, ("time", "place"), symbols, start, end, chosen, tz)
@@ -228,7 +232,7 @@ def _read(
     start: Moment,
     end: Moment,
     chosen: Mapping[str, Any],
-    tz: str,
+    tz: TimeZone,
     to: To,
     chunksize: int | None,
     database: From,
@@ -247,7 +251,7 @@ def _result(
     start: Moment,
     end: Moment,
     chosen: Mapping[str, Any],
-    tz: str,
+    tz: TimeZone,
 ) -> Result:
     asked = time_range(start, end, tz)
     with source.connect() as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -14,9 +15,11 @@ from ticks_platform.reading.arguments import ReadingError
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database, SessionConnection
 
-From: TypeAlias = "Database | str | sa.Engine | sa.Connection | None"
+From: TypeAlias = "Database | str | sa.URL | sa.Engine | sa.Connection | None"
 """The platform's database (None), another one, its URL, or an engine or a connection of the caller's own, with
 psycopg2 as its driver."""
+
+_DRIVER = re.compile(r"postgres(?:ql)?\+\w+(?=://)")
 
 
 class Source:
@@ -29,8 +32,22 @@ class Source:
                 f"the connection's driver is {self._own.dialect.name}+{self._own.dialect.driver}: give one that "
                 "sqlalchemy.create_engine('postgresql+psycopg2://…') makes, or a URL"
             )
+        if isinstance(given, sa.URL):
+            given = given.render_as_string(hide_password=False)
         if isinstance(given, str):
+            # Of a URL for SQLAlchemy, whichever driver it names: the platform has its own.
+            given = _DRIVER.sub("postgresql", given.strip(), count=1)
+            if not given.startswith(("postgresql://", "postgres://")):
+                raise ReadingError(
+                    "database= is no URL of PostgreSQL: it has to look like postgresql://user:password@host:5432/name"
+                )
             given = Database(given)
+        if self._own is None and given is not None and not isinstance(given, Database):
+            kind = type(given)
+            raise ReadingError(
+                f"database= is a {kind.__module__}.{kind.__qualname__}: give a URL, or an engine or a connection that "
+                "sqlalchemy.create_engine('postgresql+psycopg2://…') makes; of a Session, its connection()"
+            )
         self._database = given if isinstance(given, Database) else None
         if given is None:
             # As the platform's processes do: the environment first, then the project's .env.

@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from ticks_platform.feeds.calendars import ALWAYS, calendar
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import ARRIVAL, Acknowledged, Authenticated, Control, Event, Notice, Rejected, Tick
+from ticks_platform.feeds.history import HistoryError
 from ticks_platform.feeds.transport.silence import SilenceDetector
 from ticks_platform.feeds.transport.state import State
 from ticks_platform.testing import past_cases
@@ -76,6 +77,10 @@ class ConnectorKit:
     api_key: str | None = "key-of-the-kit"
     batch: Callable[[Sequence[Trade]], bytes] | None = None
     """The frame that tells several trades, if the provider has such frames: each of them has to be decoded."""
+    errors: Sequence[tuple[int, Any, type[HistoryError]]] = ()
+    """What the REST API says instead of results, be it with a status of 200: status, body, and the error it means."""
+    refused: str | None = None
+    """A symbol that `answer` refuses; the others have to stream."""
     results_per_page: int | None = None
     """How many results `past` has on a page, if fewer than `History.results_per_page`."""
 
@@ -93,11 +98,16 @@ class ConnectorKit:
         ]
         if self.batch is not None:
             found.insert(1, Case("a frame of several trades has each of them", self._several))
+        if self.refused is not None:
+            found.append(Case("a symbol that is refused is told, and the others stream", self._refusal))
         if self.past is not None:
             found += [
                 Case("history has each trade once", partial(past_cases.each_once, self)),
                 Case("history stands any answer", partial(past_cases.any_answer, self)),
+                Case("damaged answers of the history harm nothing", partial(past_cases.damaged_answers, self)),
             ]
+            if self.errors:
+                found.append(Case("errors of the history are what they mean", partial(past_cases.told_errors, self)))
             if (self.results_per_page or past_cases.history_of(self).results_per_page) <= past_cases.MOST_RESULTS:
                 found.append(Case("history reads all pages", partial(past_cases.all_pages, self)))
         return [*found, *(Case(f"campaign {seed}", partial(self._campaign, seed)) for seed in seeds)]
@@ -243,6 +253,24 @@ class ConnectorKit:
             server.send(*map(self.trade, (*before[-5:], *after)))
             stream.wait_for([*map(self.trade, (*before, *before[-5:], *after))])
         self._check_complete((*before, *after), self._heard(stream), what=f"after {name}")
+
+    def _refusal(self) -> None:
+        assert self.refused is not None
+        refused = set(self.connect().channels(self.refused))
+        made = trades(self.names(), 2, begin=BEGIN)
+        with self.server() as server, Stream(self.connect(server.url), [*self.symbols, self.refused]) as stream:
+            others = stream.channels - refused
+            wait_until(
+                lambda: refused <= set(stream.failed) and others <= stream.confirmed,
+                lambda: (
+                    f"{sorted(refused)} should be refused, and {sorted(others)} confirmed: refused are "
+                    f"{stream.failed}, confirmed are {sorted(stream.confirmed)}; let receive return ChannelsFailed, or "
+                    "RequestRefused if the provider refuses a whole message"
+                ),
+            )
+            server.send(*map(self.trade, made))
+            stream.wait_for([*map(self.trade, made)])
+        assert all(stream.failed[name] for name in refused), "a channel is refused without a reason"
 
     def _stall(self) -> None:
         connector = self.connect()

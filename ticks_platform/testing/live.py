@@ -192,6 +192,11 @@ class Stream:
         return [change.notice for change in list(self.changes) if change.notice is not None]
 
     @property
+    def confirmed(self) -> set[str]:
+        """The channels that the provider confirmed."""
+        return {name for notice in self.notices if isinstance(notice, Acknowledged) for name in notice.channels}
+
+    @property
     def failed(self) -> dict[str, str]:
         """The channels that the provider refused, or did not confirm, with the reasons."""
         refused = [notice.reasons for notice in self.notices if isinstance(notice, ChannelsFailed)]

@@ -30,8 +30,10 @@ class PastServer:
         self.asked: list[str] = []
         """The targets of all requests, in order."""
         self.failures = list(failures or ())
+        self.error: Exception | None = None
+        """What `respond` raised; the request was answered with 500."""
         self._respond = respond
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._answer))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._asked))
         self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="kit-past", daemon=True
@@ -51,9 +53,20 @@ class PastServer:
         """The WebSocket address whose host serves the API: a connector's `url`."""
         return f"ws://127.0.0.1:{self._server.server_port}"
 
-    def _answer(self, target: str) -> tuple[int, bytes]:
+    def answered(self, target: str) -> tuple[int, bytes]:
+        """The status and the body of the answer to a target, without a request."""
+        status, body = self._respond(target)
+        return status, body if isinstance(body, bytes) else json.dumps(body).encode()
+
+    def _asked(self, target: str) -> tuple[int, bytes]:
         self.asked.append(target)
-        status, body = self.failures.pop(0) if self.failures else self._respond(target)
+        if not self.failures:
+            try:
+                return self.answered(target)
+            except Exception as error:  # noqa: BLE001  (told where the answer is waited for)
+                self.error = error
+                return 500, repr(error).encode()
+        status, body = self.failures.pop(0)
         return status, body if isinstance(body, bytes) else json.dumps(body).encode()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -96,7 +97,7 @@ def statuses(folder: Path) -> dict[str, str]:
         return dict(history.execute("SELECT pipeline_name, status FROM runs ORDER BY id"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_it_says_little_and_ends_in_ten_seconds_with_all_but_what_it_names(folder: Path, number: int) -> None:
     port = free_port()
     process = start(folder, "--port", str(port), ignore_interrupts=True)
@@ -132,6 +133,44 @@ def test_it_says_little_and_ends_in_ten_seconds_with_all_but_what_it_names(folde
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
+
+
+GROUP = """\
+feeds:
+  shares: {provider: twelve_data, endpoint: stand-in, group: small, symbols: [AAPL], repair: {enabled: false}}
+  coins: {provider: twelve_data, endpoint: stand-in, group: small, symbols: [BTC/USD], repair: {enabled: false}}
+"""
+
+
+def ingested_by(folder: Path, *, instead_of: str | None = None) -> str | None:
+    """The run that ingests both feeds, once it is one alone, as `ticks status` says."""
+    command = [sys.executable, "-m", "ticks_platform.cli.main", "status", "--json"]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=60)
+    with contextlib.suppress(ValueError):
+        owners = [each["owner"] for each in json.loads(done.stdout)["feeds"] if each["ingesting"]]
+        if len(owners) == 2 and len({*owners}) == 1 and owners[0] != instead_of:
+            return str(owners[0])
+    return None
+
+
+def test_feeds_of_a_group_go_on_while_the_code_server_is_killed_and_started_again(folder: Path) -> None:
+    """As by the system where memory runs out: without it no sensor runs, and Dagster does not start another one."""
+    (folder / "feeds.yaml").write_text(GROUP, encoding="utf-8")
+    process = start(folder, "--port", str(free_port()))
+    try:
+        run = eventually("one run ingests both feeds", 240, lambda: process.poll() or ingested_by(folder))
+        assert process.poll() is None, said(folder)
+        (server,) = (pid for pid, command in processes(folder).items() if "dagster api grpc" in command)
+        os.kill(server, signal.SIGKILL)
+        eventually("it is started again", 240, lambda: "the code server of demo runs again" in said(folder))
+        # A reload hands feeds over that may overlap: the new server launches runs, and Dagster finds it.
+        eventually("another run ingests both", 240, lambda: ingested_by(folder, instead_of=run))
+        assert said(folder).count("the code server of demo was killed, or hangs; starting it again") == 1
+        assert "DagsterUserCodeUnreachableError" not in said(folder)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert "Traceback" not in said(folder)
 
 
 def test_a_taken_port_is_said(folder: Path) -> None:

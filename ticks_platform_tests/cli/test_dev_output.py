@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from ticks_platform.cli import dev_output
 from ticks_platform.cli.dev_output import Condenser, follow
 
 RUN = "6552f955-d44d-4bd0-b9cb-2dc8f4cfb3bf"
@@ -158,6 +159,36 @@ def test_what_each_sensor_says_without_a_code_server_is_left_to_who_starts_it_ag
     assert shown(NO_CODE_SERVER, "feed=tape connection=1 stalled: no data") == [
         "feed=tape connection=1 stalled: no data"
     ]
+
+
+def test_a_history_that_cannot_be_used_is_said_in_one_line_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster's services say it a hundred times a minute, with a stack each time, as onto a disk that is full."""
+    error = f"""\
+{_ERROR} - Failed to add heartbeat:
+sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) database or disk is full
+[SQL: SELECT daemon_heartbeats.body
+FROM daemon_heartbeats]
+(Background on this error at: https://sqlalche.me/e/21/e3q8)
+
+Stack Trace:
+  File "/venv/sqlalchemy/engine/default.py", line 1192, in do_execute
+    cursor.execute(statement, parameters)
+
+The above exception was caused by the following exception:
+sqlite3.OperationalError: database or disk is full
+"""
+    plain = "Exception while writing logger call to event log: (sqlite3.OperationalError) database or disk is full"
+    found = shown(*[error, plain, "(Background on this error at: https://sqlalche.me/e/21/e3q8)"] * 100)
+    assert len(found) == 1
+    assert found[0].startswith("Dagster cannot use its history in .dagster_home: database or disk is full. Feeds that")
+    assert "free space" in found[0]
+    monkeypatch.setattr(dev_output, "_STORAGE_SECONDS", 0.0)
+    assert len(shown(plain, plain)) == 2
+
+
+def test_a_step_that_fails_with_a_database_of_its_own_is_shown() -> None:
+    of_own = FAILURE.replace("ZeroDivisionError: division by zero", "sqlite3.OperationalError: no such table: mine")
+    assert "sqlite3.OperationalError: no such table: mine" in shown(of_own)
 
 
 def test_a_run_is_called_a_run_once() -> None:

@@ -21,7 +21,10 @@ from ticks_standin import StandIn, StandInSettings
 
 QUEUE = "feeds"
 KEY = "TICKS_TEST_CELERY_KEY"
-SYMBOLS = {"one": ("AAPL", "MSFT"), "two": ("NVDA", "TSLA")}
+RUNS = {"pair": ("one", "other"), "two": ("two",)}
+"""The feeds of each run: a group, and a feed that is in none."""
+
+SYMBOLS = {"one": ("AAPL",), "other": ("MSFT",), "two": ("NVDA", "TSLA")}
 MOVES_WITHIN = 60.0
 """Seconds from the loss of a machine until its feed streams from another one."""
 
@@ -50,15 +53,17 @@ class Deployment(NamedTuple):
     processes: dict[str, int]
     """Of runs."""
 
-    def run_of(self, feed: str) -> str | None:
-        """The run that holds the feed's lease."""
+    def run_of(self, name: str) -> str | None:
+        """The run that holds the leases of a group's feeds, or of one; None while it does not hold all of them."""
         with self.platform.database.transaction() as cursor:
-            lease = leases.status(cursor, feed)
-        return lease.owner if lease is not None and lease.is_alive else None
+            held = leases.statuses(cursor, RUNS[name])
+        owners = {lease.owner for lease in held.values() if lease.is_alive}
+        alive = all(feed in held and held[feed].is_alive for feed in RUNS[name])
+        return owners.pop() if alive and len(owners) == 1 else None
 
-    def machine_of(self, feed: str) -> str | None:
-        """The machine from which the feed streams: the one that executes the owner of its lease."""
-        run = self.run_of(feed)
+    def machine_of(self, name: str) -> str | None:
+        """The machine from which its feeds stream: the one that executes the owner of their leases."""
+        run = self.run_of(name)
         if run is None or self.platform.status(run) != "STARTED":
             return None
         process = self.processes.get(run) or self.processes.setdefault(run, self.platform.process_of(run))
@@ -105,13 +110,10 @@ class Deployment(NamedTuple):
                 problems.append(f"{event.name} {at:%H:%M:%S.%f}: stored {times} times, sent on {event.sent_on}")
         return problems
 
-    def streams(self, feed: str, since: Any) -> bool:
-        """Whether a tick has arrived since."""
-        return bool(
-            self.platform.one(
-                "SELECT EXISTS (SELECT FROM stocks_real_time WHERE feed = %s AND received_at > %s)", feed, since
-            )
-        )
+    def streams(self, name: str, since: Any) -> bool:
+        """Whether a tick of each of its feeds has arrived since."""
+        arrived = "SELECT EXISTS (SELECT FROM stocks_real_time WHERE feed = %s AND received_at > %s)"
+        return all(self.platform.one(arrived, feed, since) for feed in RUNS[name])
 
 
 @pytest.fixture
@@ -137,9 +139,17 @@ def deployment(tmp_path: Path, repository_root: Path, database_url: str) -> Iter
                 "symbols": list(symbols),
                 "repair": {"enabled": False},
                 "true_up": "off",
-                "run_tags": {"dagster-celery/queue": QUEUE, "pool": {"of": feed}},
+                # The group is launched first, and so it is the one whose machine is lost.
+                "run_tags": {
+                    "dagster-celery/queue": QUEUE,
+                    "pool": {"of": name},
+                    "dagster/priority": "1" if name == "pair" else "0",
+                },
+                **({"group": name} if len(RUNS[name]) > 1 else {}),
             }
+            for name, members in RUNS.items()
             for feed, symbols in SYMBOLS.items()
+            if feed in members
         }
         (project / "feeds.yaml").write_text(yaml.safe_dump({"feeds": feeds}), encoding="utf-8")
         broker = stack.enter_context(celery.redis(programs, deploy / "redis.conf"))
@@ -174,8 +184,8 @@ def test_feeds_move_and_end(deployment: Deployment) -> None:
     deployment.start("first", queue=QUEUE, runs=1)
     exists = "SELECT to_regclass('ticks_platform.feed_lease') IS NOT NULL"
     eventually("the database is brought up, by a run in the default queue", 180, lambda: platform.one(exists))
-    left = eventually("a feed streams", 120, lambda: next(filter(deployment.machine_of, SYMBOLS), None))
-    (right,) = SYMBOLS.keys() - {left}
+    left, right = RUNS
+    eventually("the group streams", 120, lambda: deployment.machine_of(left))
     assert deployment.machine_of(left) == "first", "a feed's run is in its queue"
     tags = deployment.tags(deployment.run_of(left))
     assert (tags["dagster-celery/queue"], tags["pool"]) == (QUEUE, f'{{"of": "{left}"}}')
@@ -187,7 +197,7 @@ def test_feeds_move_and_end(deployment: Deployment) -> None:
     deployment.stand_in.wait_until_subscribed(*itertools.chain(*SYMBOLS.values()))
     begins = datetime.now(timezone.utc)
     tasks = broker.ask("KEYS", "celery-task-meta-*", database=1)
-    assert len(tasks) >= len(SYMBOLS)
+    assert len(tasks) >= len(RUNS)
     for task in tasks:
         assert broker.ask("TTL", task, database=1) == ["-1"], "the state of a run's task expires"
 
@@ -203,7 +213,7 @@ def test_feeds_move_and_end(deployment: Deployment) -> None:
     eventually("it streams again", 120, lambda: deployment.machine_of(right) == "second")
 
     # A restart of Redis, by SIGKILL, is noticed by no feed.
-    runs = {feed: deployment.run_of(feed) for feed in SYMBOLS}
+    runs = {name: deployment.run_of(name) for name in RUNS}
     broker.kill()
     broker.start()
     restarted = time.time()
@@ -231,5 +241,5 @@ def test_feeds_move_and_end(deployment: Deployment) -> None:
 
     # Whatever the market made is stored once, or in a gap that is known.
     ends = datetime.now(timezone.utc)
-    eventually("that is loaded", 60, lambda: all(deployment.streams(feed, ends) for feed in (left, right)))
+    eventually("that is loaded", 60, lambda: all(deployment.streams(name, ends) for name in (left, right)))
     assert deployment.unaccounted(begins, ends) == []

@@ -12,8 +12,8 @@ import msgspec
 from ticks_platform.ingestion import audit
 from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.ingestion.rows.tables import JOURNAL_BITS, POSITION_BITS
-from ticks_platform_tests.faults.events import Fate, Row, Tape
-from ticks_platform_tests.faults.ingester import FEED, Group, Takeover, digest
+from ticks_platform_tests.faults.events import Fate, Row, Tape, digest
+from ticks_platform_tests.faults.ingester import FEED, Group, Takeover
 from ticks_standin import ConnectionAccount
 
 if TYPE_CHECKING:

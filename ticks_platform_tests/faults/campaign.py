@@ -19,6 +19,9 @@ from ticks_standin import StandInError
 TAKEOVER = 8.0
 """Seconds after which a frozen owner is resumed although it was not replaced; terminating its connection takes five."""
 
+PROVEN_EACH = 4
+"""Faults after which candles are proven, in the middle of what the fault has left."""
+
 TAKEOVER_EMBEDDED = 2.0
 """The same on the embedded database, whose only session is blocked by an owner that is frozen in a transaction."""
 
@@ -78,6 +81,8 @@ class Campaign(Rig):
             if number % len(self.kinds) == 0:
                 bag = self._rng.sample(sorted(self.kinds), len(self.kinds))
             self.make(bag.pop())
+            if number % PROVEN_EACH == 0:
+                self.proofs.prove()
 
     def make(self, kind: str) -> None:
         """Make one fault of this kind, with events before and after it. Raises CampaignError."""
@@ -100,8 +105,10 @@ class Campaign(Rig):
         except CampaignError as error:
             raise CampaignError(f"at the end: {error}\n{self._log_tail()}") from error
         self._remember_sent()
+        self.proofs.prove()
+        problems = self.proofs.problems(self._tape)
         with self._database.autocommit() as cursor:
-            return accounting.count(
+            count = accounting.count(
                 cursor,
                 tape=self._tape,
                 sent=self._sent.values(),
@@ -109,6 +116,7 @@ class Campaign(Rig):
                 journals=[file for file in (self._journal, self._elsewhere) if file.exists()],
                 unclean_runs=self._unclean_runs,
             )
+        return count._replace(problems=[*count.problems, *problems])
 
     # The faults.
 
@@ -319,5 +327,6 @@ def table(campaign: Campaign, count: accounting.Count, *, seed: int, seconds: fl
     lines += [f"  {campaign.held_up:9,} takeovers that waited for the frozen owner"]
     lines += [f"  {campaign.kept_waiting:9,} frames that waited until their machine had the feed again"]
     lines += [f"  {count.sent - count.journalled:9,} frames that were lost with their connection, before the journal"]
+    lines += [f"  {len(campaign.proofs.said):9,} times that a candle was proven"]
     lines += ["PROBLEMS:", *count.problems] if count.problems else ["every event is stored once, and the ledger agrees"]
     return "\n".join(lines)

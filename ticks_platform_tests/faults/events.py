@@ -6,6 +6,7 @@ import enum
 import json
 import random
 import time
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from ticks_standin import RawFrame
@@ -14,6 +15,11 @@ SYMBOLS = ("AAPL", "BTC/USD", "EUR/USD", "BRK.B", "ÆRØ😀", "A" * 100)
 
 HUGE = 900_000
 """Bytes of padding of a huge frame; the usual limit of websockets and of providers is a megabyte."""
+
+
+def digest(frame: bytes) -> str:
+    """A frame's digest for the side file."""
+    return blake2b(frame, digest_size=8).hexdigest()
 
 
 class Fate(enum.Enum):
@@ -47,6 +53,10 @@ class Tape:
             return known
         assert json.loads(payload)["event"] in ("subscribe-status", "heartbeat"), f"nobody made {payload[:200]!r}"
         return Fate.CONTROL
+
+    def by_digest(self) -> dict[str, Row]:
+        """The rows of the frames that are ticks, by the digests of the side file."""
+        return {digest(payload): fate for payload, fate in self._fates.items() if isinstance(fate, Row)}
 
     def burst(self, frames: int) -> list[RawFrame]:
         """Frames to send at once: mostly good ones, and every kind of oddity that feeds were seen to send."""

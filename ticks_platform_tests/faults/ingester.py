@@ -15,7 +15,6 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ from ticks_platform.ingestion.rows.store import Store
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.faults.events import SYMBOLS
+from ticks_platform_tests.faults.events import SYMBOLS, digest
 from ticks_platform_tests.support.children import stop_requested
 
 TAKEN_OVER = 3
@@ -86,11 +85,6 @@ class Group(msgspec.Struct, tag=True):
     epoch: int
     connection: int
     digests: list[str]
-
-
-def digest(frame: bytes) -> str:
-    """A frame's digest for the side file."""
-    return blake2b(frame, digest_size=8).hexdigest()
 
 
 class _MarkedConversation(TwelveDataConversation):

@@ -19,6 +19,7 @@ from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 from ticks_platform_tests.faults.events import Tape
 from ticks_platform_tests.faults.ingester import FEED, TAKEN_OVER, Order, markers
 from ticks_platform_tests.faults.processes import PATIENCE, CampaignError, Ingester, wait_until
+from ticks_platform_tests.faults.proofs import Proofs
 from ticks_standin import ConnectionAccount, RawFrame, StandIn, StandInError, StandInSettings
 
 BUDGET_MEGABYTES = 4
@@ -59,14 +60,17 @@ class Rig:
         self._unclean_runs: set[int] = set()
         self._current: Ingester | None = None
         self._all: list[Ingester] = []
+        self.proofs = Proofs(database, self._side_file)
 
     def __enter__(self) -> Self:
         self._stand_in.__enter__()
+        self.proofs.__enter__()
         return self
 
     def __exit__(self, *_exc_info: object) -> None:
         for ingester in self._all:
             ingester.kill()
+        self.proofs.__exit__()
         self._stand_in.__exit__(None, None, None)
 
     def _begin(

@@ -16,6 +16,7 @@ from ticks_platform.timescale.database import Database
 from ticks_platform_tests.faults.campaign import Campaign, table
 from ticks_platform_tests.faults.ingester import MUTATIONS
 from ticks_platform_tests.faults.processes import CampaignError, EmbeddedServer
+from ticks_platform_tests.support.platform_database import FILES
 
 SOAK = os.environ.get("TICKS_SOAK_FAULTS")
 """The number of faults in `make soak`; if not set, one of each kind."""
@@ -51,7 +52,7 @@ def fault_database(server: EmbeddedServer | None, request: pytest.FixtureRequest
         return database
     database = Database(server.url)
     with database.transaction() as cursor:
-        sql_files.apply(cursor, *sql_files.HYPERTABLE, *sql_files.MACHINERY)
+        sql_files.apply(cursor, *FILES)
     return database
 
 
@@ -68,6 +69,7 @@ def test_many_faults_lose_nothing_and_double_nothing(
     assert count.problems == []
     assert set(campaign.faults) == set(campaign.kinds), "each kind at least once"
     assert campaign.kept_waiting > 0
+    assert {each.proof for each in campaign.proofs.said} == {"proven", "final"}
     assert min(count.ticks, count.rejected, count.control) > 0
 
 

@@ -497,16 +497,17 @@ KIT = ConnectorKit(
     api_key=KEY,
 )
 
-SLOW = {"it recovers from a stall", *(f"campaign {seed}" for seed in range(1, 11))}
+# Their server and its faults are the same for all connectors.
+SLOW = ("it recovers", "campaign")
 
 
-@pytest.mark.parametrize("case", [case for case in KIT.cases(seeds=[1]) if case.name not in SLOW], ids=str)
+@pytest.mark.parametrize("case", [case for case in KIT.cases(seeds=[]) if not case.name.startswith(SLOW)], ids=str)
 def test_it_passes_the_kit(case: Case) -> None:
     case.run()
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("case", [case for case in KIT.cases(seeds=range(1, 11)) if case.name in SLOW], ids=str)
+@pytest.mark.parametrize("case", [case for case in KIT.cases(seeds=range(1, 6)) if case.name.startswith(SLOW)], ids=str)
 def test_it_passes_more_of_the_kit(case: Case) -> None:
     case.run()
 

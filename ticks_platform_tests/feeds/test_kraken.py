@@ -198,9 +198,16 @@ def frame(trade: Trade) -> bytes:
     return json.dumps({"channel": "trade", "type": "update", "data": data}).encode()
 
 
+def batch(made: Sequence[Trade]) -> bytes:
+    frames = [json.loads(frame(trade)) for trade in made]
+    return json.dumps({**frames[0], "data": [event for each in frames for event in each["data"]]}).encode()
+
+
 def answer(said: Sequence[str]) -> list[bytes]:
     request = json.loads(said[-1])
     (symbol,) = request["params"]["symbol"]
+    if symbol == "NOPE/USD":
+        return [UNKNOWN]
     result = {"channel": "trade", "snapshot": True, "symbol": symbol}
     done = {"method": request["method"], "result": result, "success": True, "req_id": request["req_id"]}
     return [json.dumps(done).encode(), HEARTBEAT]
@@ -227,6 +234,13 @@ KIT = ConnectorKit(
     greeting=[STATUS],
     recorded=[DOCUMENTED, PUBLISHED, HEARTBEAT, UNKNOWN],
     past=lambda by_symbol, target: past(1000, False, by_symbol, target),
+    errors=[
+        (200, {"error": ["EQuery:Unknown asset pair"]}, UnknownSymbolError),
+        (200, {"error": ["EAPI:Rate limit exceeded"]}, RateLimitedError),
+        (200, {"error": ["EService:Unavailable"]}, TransientError),
+    ],
+    refused="nope/usd",
+    batch=batch,
     api_key=None,
 )
 

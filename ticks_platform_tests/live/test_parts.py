@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from ticks_platform.live import viewers
+from ticks_platform.live import queries, viewers
 from ticks_platform.live.feed_words import NOTHING, Pulse, describe, judge
 from ticks_platform.live.pace import BURST, Pace
+from ticks_platform.live.queries import Reader
 from ticks_platform.live.series import LENGTH, Key, Series
 from ticks_platform.live.viewers import TooManyViewersError, Viewer, Viewers
+from ticks_platform.timescale.database import Database
 
 KEY = Key("AAPL", "1m")
 
@@ -81,7 +84,40 @@ def test_a_series_does_not_grow() -> None:
 def test_volume_is_the_growth_of_the_volume_of_the_day() -> None:
     days = [row(1, day_volume=100), row(2, day_volume=130), row(3, day_volume=125), row(4, day_volume=160)]
     days += [row(5, day_volume=20), row(6, day_volume=25), row(7, volume=7)]
-    assert [point[5] for point in Series(KEY, days).points()] == [None, 30.0, 0.0, 30.0, 20.0, 5.0, 7]
+    assert [point[5] for point in Series(KEY, days).points()] == [100.0, 30.0, 0.0, 30.0, 20.0, 5.0, 7]
+    assert [point[5] for point in Series(KEY, days, 90.0).points()][:2] == [10.0, 30.0], "as one before it tells"
+    assert [point[5] for point in Series(Key("AAPL", "1d"), days).points()][:3] == [100, 130, 125], "each is a day"
+
+
+def test_the_first_candle_keeps_its_volume_when_older_ones_are_dropped() -> None:
+    series = Series(KEY, [row(minute, day_volume=1000.0 + minute) for minute in range(LENGTH)])
+    assert series.points()[0][5] == 1000.0
+    series.update([row(minute, day_volume=1000.0 + minute) for minute in range(LENGTH, LENGTH + 50)], since=60 * LENGTH)
+    assert {point[5] for point in series.points()} == {1.0}
+
+
+def test_volumes_are_those_of_the_database(database: Database) -> None:
+    """One rule, in two places: here candles are followed as they come."""
+    counts = [100, 130, None, 125, 160, 20, None, 25, 12, 90]
+    begin = datetime(2026, 1, 5, 14, 30, tzinfo=timezone.utc)
+    with database.transaction() as cursor:
+        for minute, total in enumerate(counts):
+            cursor.execute(
+                "INSERT INTO stocks_real_time (time, symbol, price, day_volume) VALUES (%s, 'AAPL', 1, %s)",
+                (begin + timedelta(minutes=minute), total),
+            )
+        cursor.execute("SELECT volume FROM one_minute_candle_volume ORDER BY bucket")
+        expected = [volume for (volume,) in cursor.fetchall()]
+    assert len(expected) == len(counts)
+    reader = Reader(database)
+    for limit in (600, 4):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(queries, "LENGTH", limit)
+            answer = reader.history(KEY)
+        (history,) = answer.parts["history"]
+        found = Series(KEY, history["candles"], history["follows"]).points()
+        assert [point[5] for point in found] == expected[-limit:]
+    reader.close()
 
 
 def test_prices_that_are_no_numbers_are_none() -> None:

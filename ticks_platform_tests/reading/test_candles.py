@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 import ticks_platform
 from ticks_platform import ReadingError, UnknownSymbolError
@@ -263,6 +267,8 @@ def test_a_symbol_with_an_odd_name_is_a_value_and_no_sql(database: Database) -> 
         (("AAPL",), {"tz": "Mars/Olympus"}, "'Mars/Olympus' is no time zone"),
         (("AAPL",), {"tz": "../etc/passwd"}, "is no time zone"),
         (("AAPL",), {"filled": True, "adjusted": True}, "ask for one of them"),
+        (("AAPL",), {"proven": True, "known_at": "2026-01-05"}, "the proof is that of now"),
+        (("AAPL",), {"proof": True, "filled": True}, "which are not proven"),
         (("AAPL", "session"), {"filled": True}, "trading days are not filled"),
         (("AAPL",), {"to": "numpy"}, "'numpy' is no form"),
         (("AAPL",), {"chunksize": 0}, "chunksize=0"),
@@ -282,6 +288,11 @@ def test_a_symbol_with_an_odd_name_is_a_value_and_no_sql(database: Database) -> 
         ),
         (("A\0",), {}, "is no text"),
         (([1],), {}, "symbols has 1"),
+        ((5,), {}, "symbols=5 is no symbol"),
+        ((b"AAPL",), {}, "symbols=b'AAPL' is no symbol"),
+        (("AAPL",), {"start": np.int64(1767600000)}, "is no time: a number has no unit"),
+        (("AAPL",), {"chunksize": True}, "chunksize=True"),
+        (("AAPL",), {"tz": 5}, "tz=5 is no time zone"),
     ],
 )
 def test_what_cannot_be_is_refused_in_words(
@@ -289,6 +300,52 @@ def test_what_cannot_be_is_refused_in_words(
 ) -> None:
     with pytest.raises(ReadingError, match=words):
         frame(database, *arguments, **options)
+
+
+def test_forms_that_mean_the_same(database: Database) -> None:
+    whole = frame(database, "AAPL", every="5m", start="2026-01-05", end="2026-01-06", tz="America/New_York")
+    new_york = ZoneInfo("America/New_York")
+    for symbols in (["AAPL"], np.array(["AAPL"]), pd.Series(["AAPL"], dtype="category"), {"AAPL"}, iter(["AAPL"])):
+        found = frame(database, symbols, "5min", np.datetime64("2026-01-05"), date(2026, 1, 6), tz=new_york)
+        pd.testing.assert_frame_equal(found, whole)
+    for every in (timedelta(minutes=5), pd.Timedelta("5min"), np.timedelta64(300, "s")):
+        found = frame(
+            database, "AAPL", every, pd.Timestamp("2026-01-05", tz=new_york), "2026-01-06T05:00Z", tz=new_york
+        )
+        pd.testing.assert_frame_equal(found, whole)
+    assert [len(part) for part in frame(database, "AAPL", chunksize=np.int64(4))] == [4, 1]
+
+
+def test_now_is_the_clock_of_the_zone_that_is_asked_for(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")  # 14 hours ahead
+    time.tzset()
+    try:
+        at = datetime.now(timezone.utc) - timedelta(hours=1)
+        store(database, (at.replace(tzinfo=None).isoformat(), "AAPL", 1.0, 1.0, None))
+        assert frame(database, "AAPL", end="now").index[-1] > at - timedelta(minutes=2)
+        assert frame(database, "AAPL", start="now").empty
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_database_in_each_form_that_sqlalchemy_has(database: Database) -> None:
+    url = sa.make_url(database.url())
+    text = url.render_as_string(hide_password=False).replace("postgresql:", "postgresql+psycopg:")
+    for given in (url, url.set(drivername="postgresql+asyncpg"), text):
+        assert len(ticks_platform.candles("AAPL", database=given)) == 5
+    engine = sa.create_engine(database.url().replace("postgresql:", "postgresql+psycopg2:"), poolclass=sa.NullPool)
+    with Session(engine) as session, pytest.raises(ReadingError, match="Session: give a URL"):
+        ticks_platform.candles("AAPL", database=session)  # type: ignore[arg-type]
+    with pytest.raises(ReadingError, match="database= is no URL of PostgreSQL") as error:
+        ticks_platform.candles("AAPL", database="sqlite://me:topsecret@here/prices")
+    assert "topsecret" not in str(error.value)
+
+
+def test_names_that_no_feed_has_are_near_too(database: Database) -> None:
+    store(database, ("2026-01-05 14:30:01", "GOOGL", 1.0, 1.0, None))
+    with pytest.raises(UnknownSymbolError, match="did you mean 'GOOGL'"):
+        frame(database, "GOOG")
 
 
 def test_a_connection_of_the_callers_own(database: Database) -> None:

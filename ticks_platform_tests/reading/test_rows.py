@@ -104,6 +104,11 @@ def test_gaps_with_a_part_in_the_range(database: Database) -> None:
     assert ticks_platform.gaps(state="open", database=database)["cause"].tolist() == ["killed"]
 
 
+def test_a_state_that_no_gap_has_is_refused(database: Database) -> None:
+    with pytest.raises(ReadingError, match="'opne' is no state of a gap: 'open', 'repaired'"):
+        ticks_platform.gaps(state="opne", database=database)
+
+
 def test_symbols(database: Database) -> None:
     found = ticks_platform.symbols(database=database)
     assert found.index.tolist() == ["AAPL", "CLF6", "MSFT"]

@@ -75,15 +75,16 @@ KIT = ConnectorKit(
     results_per_page=PAGE,
 )
 
-SLOW = {"it recovers from a stall", *(f"campaign {seed}" for seed in range(1, 5))}
+# Their server and its faults are the same for all connectors.
+SLOW = ("it recovers", "campaign", "history reads all pages")
 
 
-@pytest.mark.parametrize("case", [case for case in KIT.cases(seeds=[1]) if case.name not in SLOW], ids=str)
+@pytest.mark.parametrize("case", [case for case in KIT.cases(seeds=[]) if not case.name.startswith(SLOW)], ids=str)
 def test_it_passes(case: Case) -> None:
     case.run()
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("case", [case for case in KIT.cases(seeds=range(1, 5)) if case.name in SLOW], ids=str)
+@pytest.mark.parametrize("case", [case for case in KIT.cases(seeds=range(1, 5)) if case.name.startswith(SLOW)], ids=str)
 def test_it_passes_more(case: Case) -> None:
     case.run()

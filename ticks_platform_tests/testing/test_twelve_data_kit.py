@@ -60,15 +60,16 @@ KIT = ConnectorKit(
     resolution=SECOND,
 )
 
-SLOW = {"it recovers from a stall", "history reads all pages", *(f"campaign {seed}" for seed in range(1, 5))}
+# Their server and its faults are the same for all connectors.
+SLOW = ("it recovers", "campaign", "history reads all pages")
 
 
-@pytest.mark.parametrize("case", [case for case in KIT.cases(seeds=[1]) if case.name not in SLOW], ids=str)
+@pytest.mark.parametrize("case", [case for case in KIT.cases(seeds=[]) if not case.name.startswith(SLOW)], ids=str)
 def test_it_passes(case: Case) -> None:
     case.run()
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("case", [case for case in KIT.cases(seeds=range(1, 5)) if case.name in SLOW], ids=str)
+@pytest.mark.parametrize("case", [case for case in KIT.cases(seeds=range(1, 5)) if case.name.startswith(SLOW)], ids=str)
 def test_it_passes_more(case: Case) -> None:
     case.run()

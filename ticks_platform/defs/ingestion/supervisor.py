@@ -23,6 +23,7 @@ from ticks_platform.defs.common.runs import (
     view,
 )
 from ticks_platform.defs.ingestion.decisions import HEARTBEAT_GRACE, Act, Decision, Watch, decide
+from ticks_platform.defs.ingestion.room import lack_of_room
 from ticks_platform.defs.ingestion.settings_now import SettingsNow
 from ticks_platform.feeds import groups
 from ticks_platform.feeds.settings import PlatformSettings
@@ -91,6 +92,7 @@ def platform_supervisor(
     change of one of the files `corrects`, and runs of feeds that follow reloads are handed over to new ones. A run
     would read `feeds_file` again."""
     settings_now = SettingsNow(feeds_file, logger.log)
+    warn_once = functools.cache(logger.warning)
     runs = {
         name: _Planned(
             name,
@@ -118,7 +120,13 @@ def platform_supervisor(
     def supervisor(context: dg.SensorEvaluationContext, ticks_database: DatabaseResource) -> dg.SensorResult:
         try:
             return _evaluate(
-                context, ticks_database, runs, loaded_at, changed_at(*corrects), obstacle=settings_now.look()
+                context,
+                ticks_database,
+                runs,
+                loaded_at,
+                changed_at(*corrects),
+                obstacle=settings_now.look(),
+                warn_once=warn_once,
             )
         except UNREACHABLE as error:
             return dg.SensorResult(skip_reason=unreachable(error), cursor=context.cursor)
@@ -134,6 +142,7 @@ def _evaluate(
     corrected_at: float,
     *,
     obstacle: Callable[[Collection[str]], str | None],
+    warn_once: Callable[[str], object],
 ) -> dg.SensorResult:
     now = time.time()
     feeds = [feed for run in planned.values() for feed in run.feeds]
@@ -168,6 +177,10 @@ def _evaluate(
         signs[owner] = watch.look(owner, ", ".join(sorted(beats)) or None, age=age)
     watch = watch._replace(signs=signs)
     notes = []
+    lack = lack_of_room(context.instance, sum(not off.issuperset(run.feeds) for run in planned.values()))
+    if lack is not None:
+        warn_once(lack)
+        notes.append(lack)
     for run in planned.values():
         alive = in_flight.get(run.name, [])
         enabled = [feed for feed in run.feeds if feed not in off]

@@ -77,6 +77,7 @@ ONE_DAY = Candle(
         CandleView("session_day_candle", "candles/session_day_candle.sql"),
         CandleView("one_day_candle_adjusted", "candles/one_day_candle_adjusted.sql"),
         CandleView("session_day_candle_adjusted", "candles/session_day_candle_adjusted.sql"),
+        CandleView("proven_candle", "candles/proven_candle.sql"),
     ),
 )
 

@@ -44,6 +44,8 @@ class Comparison(NamedTuple):
     buckets: tuple[datetime, ...] = ()
     """The buckets with a candle that differs."""
     examples: tuple[dict[str, Any], ...] = ()
+    spans: tuple[Span, ...] = ()
+    """What was compared."""
 
 
 class Reconciliation(NamedTuple):
@@ -96,12 +98,22 @@ def reconcile_levels(
     return result._replace(found=result.found._replace(candles=result.found.candles + known.known))
 
 
+def differing_levels(cursor: Cursor, candle: Candle, spans: Sequence[Span]) -> Comparison:
+    """Compare candles with the next finer ones, and change nothing."""
+    assert candle.finer is not None
+    return _compare(cursor, candle, _of_finer(candle, candle.finer), merge(spans))
+
+
+def _of_finer(candle: Candle, finer: Candle) -> sql.Composed:
+    recomputed = sql_files.compose("queries/checks/candles_equal_finer.sql", finer=sql.Identifier(finer.name))
+    return _query(candle, recomputed)
+
+
 def _reconcile_levels(cursor: Cursor, candle: Candle, spans: Sequence[Span]) -> Reconciliation:
     finer = candle.finer
     if finer is None:
         return _reconcile(cursor, candle, _of_ticks(), spans)
-    recomputed = sql_files.compose("queries/checks/candles_equal_finer.sql", finer=sql.Identifier(finer.name))
-    query = _query(candle, recomputed)
+    query = _of_finer(candle, finer)
     found = _compare(cursor, candle, query, spans)
     differing = _spans(found.buckets, candle.bucket)
     if not differing:
@@ -122,6 +134,7 @@ def _sum(one: Comparison, other: Comparison) -> Comparison:
         one.differing + other.differing,
         (*one.buckets, *other.buckets),
         (*one.examples, *other.examples)[:EXAMPLES],
+        (*one.spans, *other.spans),
     )
 
 
@@ -161,7 +174,7 @@ def _compare(cursor: Cursor, candle: Candle, query: sql.Composed, spans: Sequenc
     for begin, end in reversed(spans):
         cursor.execute(query, {"width": candle.bucket, "begin": begin, "end": end})
         compared, differing, buckets, examples = cursor.fetchone() or (0, 0, [], [])
-        total = _sum(total, Comparison(compared, differing, tuple(buckets), tuple(examples)))
+        total = _sum(total, Comparison(compared, differing, tuple(buckets), tuple(examples), ((begin, end),)))
     return total
 
 

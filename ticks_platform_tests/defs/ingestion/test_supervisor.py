@@ -18,6 +18,7 @@ from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
 from ticks_platform.defs.common.runs import FEED_TAG, FEEDS_TAG, FOLLOW_TAG, REFUSED_TAG, SUCCESSOR_TAG
+from ticks_platform.defs.ingestion import room
 from ticks_platform.defs.ingestion import supervisor as supervisor_module
 from ticks_platform.defs.ingestion.decisions import ATTEMPTS, HEARTBEAT_GRACE, START_GRACE
 from ticks_platform.ingestion import lease as leases
@@ -501,6 +502,26 @@ def test_no_run_is_launched_that_could_not_read_its_settings(
     assert said("feeds.yaml can be read again") == 1
     (project / ".env").unlink()
     assert requested(up.tick()) == [("ingest", "crypto")]
+
+
+def test_runs_of_feeds_that_leave_no_room_for_others_are_told(tmp_path: Path) -> None:
+    queue = {"concurrency": {"runs": {"max_concurrent_runs": room.OTHERS + 2}}}
+    with dg.instance_for_test(overrides=queue, temp_dir=str(tmp_path)) as instance:
+        assert room.lack_of_room(instance, 2) is None
+        words = room.lack_of_room(instance, 3) or ""
+    assert words.startswith("3 runs of feeds never end, and at most 12 runs are executed at once")
+    assert "max_concurrent_runs in dagster.yaml to 13 or more" in words
+
+
+def test_no_room_is_said_once_and_stays_in_the_evaluations(
+    up: Supervisor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_module, "lack_of_room", lambda _instance, runs: f"no room for {runs} runs")
+    for feed in ("stocks", "crypto"):
+        up.start(feed)
+    answers = [up.tick().skip_message for _ in range(3)]
+    assert all("no room for 2 runs; stocks: streaming" in answer for answer in answers)
+    assert [record.getMessage() for record in caplog.records].count("no room for 2 runs") == 1
 
 
 def test_a_feed_that_is_gone_from_feeds_yaml_gets_no_run(up: Supervisor, project: Path) -> None:
