@@ -18,7 +18,7 @@ from ticks_platform.errors import TicksPlatformError
 from ticks_platform.live import feed_words, overviews
 from ticks_platform.live.pace import Pace
 from ticks_platform.live.queries import Answer, Reader, Wanted
-from ticks_platform.live.series import Key, Series, number
+from ticks_platform.live.series import Key, Series
 from ticks_platform.live.trouble import BusyError, trouble
 from ticks_platform.live.viewers import Viewer, Viewers, message
 from ticks_platform.timescale.candles import explanation
@@ -143,7 +143,7 @@ class Hub:
             self._keep(key, answer)
             return self._content(key)
         (history,), (gaps,) = answer.parts["history"], answer.parts["gaps"]
-        return {**_named(key), "candles": _series(key, history).points(), "gaps": gaps}
+        return {**_named(key), "candles": Series.of_history(key, history).points(), "gaps": gaps}
 
     async def explain(self, key: Key, at: int) -> dict[str, Any]:
         """Where a candle comes from. Raises UnknownSymbolError, NoAnswerError, BusyError."""
@@ -373,7 +373,7 @@ class Hub:
 
     def _keep(self, key: Key, answer: Answer) -> None:
         (history,), (gaps,) = answer.parts["history"], answer.parts["gaps"]
-        self._series[key] = _series(key, history)
+        self._series[key] = Series.of_history(key, history)
         self._series.move_to_end(key)
         self._gaps[key.symbol] = gaps
         watched = self.viewers.watched()
@@ -394,10 +394,6 @@ class Hub:
             return False
         self._due[what] = now + seconds
         return True
-
-
-def _series(key: Key, history: dict[str, Any]) -> Series:
-    return Series(key, history["candles"], number(history["follows"]))
 
 
 def _named(key: Key) -> dict[str, Any]:
