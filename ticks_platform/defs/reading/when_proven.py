@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dagster as dg
 
-from ticks_platform.defs.common.resources import DatabaseResource
+from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.defs.reading.changed_partitions import partition_keys
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR
-from ticks_platform.timescale.database import DatabaseUnavailableError
 
 
 def run_when_proven(
@@ -51,7 +50,7 @@ def run_when_proven(
                 parameters = {"candle": candle, "after": context.cursor}
                 cursor.execute(sql_files.read("queries/candle_proof/newly_proven.sql"), parameters)
                 found = cursor.fetchall()
-        except DatabaseUnavailableError as error:
+        except UNREACHABLE as error:
             return dg.SkipReason(f"{error}")
         if not found:
             return dg.SkipReason(f"no bucket of {candle} was proven since")
