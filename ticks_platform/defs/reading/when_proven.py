@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from ticks_platform.defs.common.bring_up import unreachable
 from ticks_platform.defs.common.resources import UNREACHABLE, DatabaseResource
 from ticks_platform.defs.reading.changed_partitions import partition_keys
 from ticks_platform.timescale import sql_files
@@ -51,7 +52,7 @@ def run_when_proven(
                 cursor.execute(sql_files.read("queries/candle_proof/newly_proven.sql"), parameters)
                 found = cursor.fetchall()
         except UNREACHABLE as error:
-            return dg.SkipReason(f"{error}")
+            return unreachable(error)
         if not found:
             return dg.SkipReason(f"no bucket of {candle} was proven since")
         last = found[-1][1].isoformat()
