@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ticks_platform.defs.common.changes import changed_buckets
     from ticks_platform.defs.common.executor import one_process
     from ticks_platform.defs.common.resources import DatabaseResource
+    from ticks_platform.defs.imports.imported_files import imported_files
     from ticks_platform.defs.reading.candle_frames import CandleFrames
     from ticks_platform.defs.reading.changed_partitions import changed_partitions
     from ticks_platform.defs.reading.reader import ReaderResource
@@ -50,6 +51,7 @@ __all__ = [
     "changed_buckets",
     "changed_partitions",
     "gaps",
+    "imported_files",
     "load_settings",
     "one_process",
     "platform_definitions",
@@ -81,6 +83,7 @@ _HOMES = {
     "changed_buckets": "defs.common.changes",
     "changed_partitions": "defs.reading.changed_partitions",
     "gaps": "reading",
+    "imported_files": "defs.imports.imported_files",
     "load_settings": "feeds.settings",
     "one_process": "defs.common.executor",
     "platform_definitions": "definitions",
