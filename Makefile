@@ -51,9 +51,10 @@ lint: setup
 bench: setup
 	$(VENV)/bin/python -m benchmarks
 
-# Socket to rows and latency, and peers beside them: Pathway and cryptofeed, which are installed first. A C compiler is needed.
+# Socket to rows and latency, and peers beside them: Pathway, cryptofeed and mdp-outbox, which are installed first. A C compiler
+# is needed; for mdp-outbox also redis-server and a Python 3.12 or newer, which MDP_PYTHON may name.
 bench-peers: $(VENV)/.peers
-	$(VENV)/bin/python -m benchmarks limit ours pathway cryptofeed latency --rows $(or $(ROWS),2000000) --repeats $(or $(REPEATS),5)
+	$(VENV)/bin/python -m benchmarks limit ours pathway cryptofeed mdp-outbox latency --rows $(or $(ROWS),2000000) --repeats $(or $(REPEATS),5)
 
 # Our connectors and the providers' own clients under the same faults, side by side: conformance/README.md.
 conformance: setup
@@ -68,8 +69,14 @@ docs: $(VENV)/.docs
 pin-images:
 	sh deploy/pin-images.sh
 
-$(VENV)/.peers: $(READY) benchmarks/peers.txt
+$(VENV)/.peers: $(READY) benchmarks/peers.txt benchmarks/peers-mdp-outbox.txt
 	$(VENV)/bin/python -m pip install --quiet --requirement benchmarks/peers.txt
+	@for python in $(or $(MDP_PYTHON),python3.13 python3.12); do \
+		if $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then \
+			$$python -m venv $(VENV)/mdp-outbox && \
+			exec $(VENV)/mdp-outbox/bin/python -m pip install --quiet --requirement benchmarks/peers-mdp-outbox.txt; \
+		fi; \
+	done; echo "mdp-outbox is left out: no Python 3.12 or newer"
 	@touch $@
 
 $(VENV)/.full: $(READY)

@@ -9,12 +9,14 @@ import sys
 from collections.abc import Callable
 
 from benchmarks import (
+    batches,
     endurance,
     full_tape,
     importing,
     latency,
     many_feeds,
     memory,
+    peer_settings,
     proof,
     reading,
     stages,
@@ -25,7 +27,8 @@ from benchmarks.report import Report
 from benchmarks.workbench import open_workbench
 
 _NAMES = (*throughput.PARTS, "latency", "memory", "symbols", "profile", "reading")
-_ON_REQUEST = (*throughput.PEERS, "endurance", "tape", "feeds", "import", "proof")
+_ON_REQUEST = (*throughput.PEERS, throughput.TWO)
+_ON_REQUEST += ("peer-settings", "batches", "endurance", "tape", "feeds", "import", "proof")
 
 
 def main() -> int:
@@ -54,13 +57,15 @@ def main() -> int:
     with open_workbench() as workbench:
         print(f"Server: {workbench.description}; {os.cpu_count()} cores; Python {sys.version.split()[0]}")
         report = Report(workbench.description)
-        parts = [name for name in (*throughput.PARTS, *throughput.PEERS) if name in names]
+        parts = [name for name in (*throughput.PARTS, *throughput.PEERS, throughput.TWO) if name in names]
         runs: dict[str, Callable[[], None]] = {
             "latency": lambda: latency.run(
                 workbench, report, seconds=3 if given.quick else 10, repeats=repeats, tutorial="tutorial" in names
             ),
             "memory": lambda: memory.run(workbench, report, rows=backlog),
             "symbols": lambda: symbols.run(workbench, report, rows=given.rows or min(rows, 501_000), repeats=repeats),
+            "peer-settings": lambda: peer_settings.run(workbench, report, rows=given.rows or 120_000, repeats=repeats),
+            "batches": lambda: batches.run(workbench, report, rows=given.rows or 400_000, repeats=repeats),
             "endurance": lambda: endurance.run(workbench, report, minutes=given.minutes),
             "tape": lambda: full_tape.run(workbench, report, bursts=2 if given.quick else 12),
             "feeds": lambda: many_feeds.run(workbench, report, seconds=5 if given.quick else 20, repeats=repeats),

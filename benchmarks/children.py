@@ -23,10 +23,10 @@ class Child:
         """Send a message to the child."""
         self._pipe.send(message)
 
-    def answer(self) -> Any:
-        """Return the child's next message. Raises RuntimeError with the child's traceback, or after a timeout."""
-        if not self._pipe.poll(_TIMEOUT):
-            raise RuntimeError(f"a process of the benchmark did not answer within {_TIMEOUT:g} s")
+    def answer(self, *, within: float = _TIMEOUT) -> Any:
+        """Return the child's next message. Raises RuntimeError with the child's traceback, or after some seconds."""
+        if not self._pipe.poll(within):
+            raise RuntimeError(f"a process of the benchmark did not answer within {within:g} s")
         answer = self._pipe.recv()
         if isinstance(answer, _Failure):
             raise RuntimeError(f"a process of the benchmark failed:\n{answer.text}")  # noqa: TRY004

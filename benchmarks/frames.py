@@ -14,7 +14,7 @@ from ticks_platform.feeds.twelve_data.connector import TwelveDataConnector
 EVENTS_PER_MILLISECOND = 100
 """How dense the ticks' times are: as on a feed that sends as fast as they are loaded."""
 
-_NOW, _NOW_SECONDS = b"@@@@@@@@@@@@@", b"##########"
+NOW, _NOW_SECONDS = b"@@@@@@@@@@@@@", b"##########"
 """What stands for the time until a frame is sent: as long as milliseconds, or seconds, since the Unix epoch."""
 
 
@@ -76,7 +76,7 @@ def symbol_name(number: int) -> str:
 
 def stamped(data: bytes, milliseconds: int) -> bytes:
     """Frames with this time."""
-    return data.replace(_NOW, b"%013d" % milliseconds).replace(_NOW_SECONDS, b"%010d" % (milliseconds // 1000))
+    return data.replace(NOW, b"%013d" % milliseconds).replace(_NOW_SECONDS, b"%010d" % (milliseconds // 1000))
 
 
 def _price(symbol: str, chance: float, number: int) -> str:
@@ -96,5 +96,5 @@ def _trade(symbol: str, chance: float, number: int) -> str:
     return (
         f'{{"ev":"T","sym":"{symbol}","x":{1 + number % 19},"i":"{number % 3}{trade_id}","z":3,'
         f'"p":{100 + 50 * chance:.3f},"s":{1 + number % 500},"c":{_CONDITIONS[number % 6]},'
-        f'"t":{_NOW.decode()},"q":{3_000_000 + number}}}'
+        f'"t":{NOW.decode()},"q":{3_000_000 + number}}}'
     )

@@ -7,7 +7,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from benchmarks.frames import Tape
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import STAND_IN, FeedSettings, JournalSettings
 from ticks_platform.ingestion.journal.journal import Journal
+from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.rows.decode import DecodedBatch
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale import columnstore
@@ -57,6 +58,10 @@ class Outcome(NamedTuple):
     base_megabytes: float
     """Resident memory before the start, with everything imported."""
     batches: int
+    preparing: float
+    """Seconds of the clock in which a batch is decoded and encoded."""
+    committing: float
+    """Seconds of the clock in which a batch is stored and committed, which is at the same time."""
     latencies: npt.NDArray[np.float32]
     """From arrival to commit, in seconds, for every tick."""
 
@@ -91,6 +96,7 @@ def _main(pipe: Connection, task: Task) -> None:
         symbols=tuple(task.tape.names()),  # type: ignore[arg-type]
         journal=JournalSettings(max_megabytes=_JOURNAL_MEGABYTES),
     )
+    preparing, committing = _timed(Loader, "_prepared"), _timed(Loader, "_commit")
     running = Ingestion(
         feed=settings,
         connector=task.tape.connector(task.url),
@@ -131,9 +137,27 @@ def _main(pipe: Connection, task: Task) -> None:
             _status_megabytes("VmHWM"),
             base,
             len(commits),
+            sum(preparing),
+            sum(committing),
             (microseconds / 1e6).astype(np.float32),
         )
     )
+
+
+def _timed(owner: type, name: str) -> list[float]:
+    """Seconds of each call of a method from now on."""
+    method: Callable[..., Any] = getattr(owner, name)
+    taken: list[float] = []
+
+    def timed(*arguments: Any, **named: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return method(*arguments, **named)
+        finally:
+            taken.append(time.perf_counter() - began)
+
+    setattr(owner, name, timed)
+    return taken
 
 
 def _cpu_by_thread() -> dict[str, float]:

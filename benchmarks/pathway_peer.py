@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy
@@ -17,18 +17,25 @@ import websocket
 from benchmarks.children import Child, child
 
 TABLE = "pathway_ticks"
-COMMIT_MILLISECONDS = 200
-"""Chosen, not tuned."""
+
+
+class Settings(NamedTuple):
+    """What was tried with `python -m benchmarks peer-settings`; the default is what is measured."""
+
+    commit_milliseconds: int = 200
+
+
+BEST = Settings()
 
 
 @contextlib.contextmanager
-def running(url: str, database_url: str, expected: int) -> Iterator[Child]:
+def running(url: str, database_url: str, expected: int, settings: Settings = BEST) -> Iterator[Child]:
     """Run the pipeline in a separate process, which answers with the time at which all is written."""
-    with child(_main, url, database_url, expected) as process:
+    with child(_main, url, database_url, expected, settings.commit_milliseconds) as process:
         yield process
 
 
-def _main(pipe: Connection, url: str, database_url: str, expected: int) -> None:
+def _main(pipe: Connection, url: str, database_url: str, expected: int, commit_milliseconds: int) -> None:
     pw: Any = importlib.import_module("pathway")
     decode = msgspec.json.Decoder().decode
     utc = timezone.utc
@@ -76,7 +83,7 @@ def _main(pipe: Connection, url: str, database_url: str, expected: int) -> None:
         "user": given.username,
         **({"password": str(given.password)} if given.password else {}),
     }
-    ticks = pw.io.python.read(Subject(), schema=schema, autocommit_duration_ms=COMMIT_MILLISECONDS)
+    ticks = pw.io.python.read(Subject(), schema=schema, autocommit_duration_ms=commit_milliseconds)
     pw.io.postgres.write(ticks, settings, TABLE)
     pw.run(monitoring_level=pw.MonitoringLevel.NONE)
     pipe.send(time.time())

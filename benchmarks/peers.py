@@ -6,7 +6,9 @@ import contextlib
 import io
 import json
 import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from multiprocessing.connection import Connection
 from typing import Any
@@ -20,44 +22,69 @@ from benchmarks.children import Child, child
 from benchmarks.frames import Tape
 from benchmarks.workbench import Workbench
 from ticks_platform.ingestion.journal.journal import FrameGroup
+from ticks_platform.ingestion.rows import tables
 from ticks_platform.ingestion.rows.decode import decode_groups
-from ticks_platform.ingestion.rows.tables import TICKS
+from ticks_platform.ingestion.rows.tables import TICKS, Rows
+from ticks_platform.timescale.database import SessionConnection
 
 LIMIT_BATCH = 10_000
 TUTORIAL_BATCH = 100
 
-_COPY = f"COPY stocks_real_time ({', '.join(TICKS.columns)}) FROM STDIN (FORMAT binary)"
+COPY = f"COPY stocks_real_time ({', '.join(TICKS.columns)}) FROM STDIN (FORMAT binary)"
 _INSERT = "INSERT INTO tutorial.stocks_real_time (time, symbol, price, day_volume) VALUES %s"
 
 
-def encode_tape(tape: Tape) -> list[bytes]:
-    """The tape's rows as binary COPY data, 10,000 rows each."""
+def decoded_tape(tape: Tape) -> Rows:
+    """The tape's ticks."""
     frames = tape.frames()
     group = FrameGroup(0, sum(map(len, frames)), 1, 1, [time.time_ns()] * len(frames), frames)
     connector = tape.connector("ws://nowhere")
-    ticks = decode_groups([group], connector.decode, connector.decode_many).ticks
-    assert TICKS.encode is not None
-    return [
-        TICKS.encode(ticks.part(at, min(at + LIMIT_BATCH, len(ticks.events))), "benchmark", 1)
-        for at in range(0, len(ticks.events), LIMIT_BATCH)
-    ]
+    return decode_groups([group], connector.decode, connector.decode_many).ticks
 
 
-def copy_all(workbench: Workbench, batches: list[bytes], *, direct_compress: bool) -> float:
-    """COPY the batches into the empty table, one transaction each; returns the seconds."""
+def encode(ticks: Rows, size: int, *, is_sorted: bool) -> list[bytes]:
+    """Ticks as binary COPY data of so many rows each, in the order of their arrival or that of the columnstore."""
+    encode, order = TICKS.encode, tables._order
+    assert encode is not None
+    try:
+        if not is_sorted:
+            tables._order = lambda rows, times: None
+        return [encode(ticks.part(at, at + size), "benchmark", 1) for at in range(0, len(ticks.events), size)]
+    finally:
+        tables._order = order
+
+
+def copy_all(workbench: Workbench, batches: list[bytes], *, direct_compress: bool, connections: int = 1) -> float:
+    """COPY the batches into the empty table, one transaction each; returns the seconds.
+
+    Several connections take the next batch in turn, so that commits are in no order.
+    """
     workbench.empty()
-    connection = workbench.database.connect("benchmark limit")
+    opened = [workbench.database.connect("benchmark limit") for _ in range(connections)]
     try:
         if direct_compress:
-            with connection, connection.cursor() as cursor:
-                cursor.execute("SET timescaledb.enable_direct_compress_copy = on")
-        began = time.perf_counter()
-        for batch in batches:
-            with connection, connection.cursor() as cursor:
-                cursor.copy_expert(_COPY, io.BytesIO(batch), size=1 << 20)
-        return time.perf_counter() - began
+            for connection in opened:
+                with connection, connection.cursor() as cursor:
+                    cursor.execute("SET timescaledb.enable_direct_compress_copy = on")
+        left = deque(batches)
+        with ThreadPoolExecutor(connections) as threads:
+            began = time.perf_counter()
+            for done in [threads.submit(_copy, connection, left) for connection in opened]:
+                done.result()
+            return time.perf_counter() - began
     finally:
-        connection.close()
+        for connection in opened:
+            connection.close()
+
+
+def _copy(connection: SessionConnection, left: deque[bytes]) -> None:
+    while True:
+        try:
+            batch = left.popleft()
+        except IndexError:
+            return
+        with connection, connection.cursor() as cursor:
+            cursor.copy_expert(COPY, io.BytesIO(batch), size=1 << 20)
 
 
 @contextlib.contextmanager

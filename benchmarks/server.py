@@ -41,22 +41,23 @@ class FrameServer:
 
 
 @contextlib.contextmanager
-def frame_server(tape: Tape | None) -> Iterator[FrameServer]:
-    """Run a server with these frames, or with none."""
-    with child(_main, tape) as process:
+def frame_server(tape: Tape | None, *, subscribes: bool = True) -> Iterator[FrameServer]:
+    """Run a server with these frames, or with none; `subscribes` tells whether the client says what it wants."""
+    with child(_main, tape, subscribes) as process:
         yield FrameServer(process, process.answer())
 
 
-def _main(pipe: Connection, tape: Tape | None) -> None:
-    asyncio.run(_serve(pipe, tape))
+def _main(pipe: Connection, tape: Tape | None, subscribes: bool) -> None:
+    asyncio.run(_serve(pipe, tape, subscribes))
 
 
-async def _serve(pipe: Connection, tape: Tape | None) -> None:
+async def _serve(pipe: Connection, tape: Tape | None, subscribes: bool) -> None:
     chunks = _chunks(tape) if tape else []
     clients: asyncio.Queue[ServerConnection] = asyncio.Queue()
 
     async def handle(connection: ServerConnection) -> None:
-        await connection.recv()
+        if subscribes:
+            await connection.recv()
         if tape and tape.per_frame == 1:
             success = [{"symbol": name} for name in tape.names()]
             await connection.send(json.dumps({"event": "subscribe-status", "status": "ok", "success": success}))

@@ -7,7 +7,7 @@ from functools import partial
 
 from benchmarks.frames import Tape
 from benchmarks.ingesting import Task, fill_journal
-from benchmarks.peers import copy_all, encode_tape
+from benchmarks.peers import LIMIT_BATCH, copy_all, decoded_tape, encode
 from benchmarks.report import Report, interleaved, middle, ratio, table
 from benchmarks.throughput import load
 from benchmarks.workbench import Workbench
@@ -22,7 +22,8 @@ def run(workbench: Workbench, report: Report, *, rows: int, repeats: int) -> Non
     for count in COUNTS:
         tape = Tape(rows - rows % 3000, 30, count, time.time_ns() // 1_000_000)
         contenders[f"ours, {count:,}"] = partial(_ours, workbench, tape, cpu[count])
-        contenders[f"limit, {count:,}"] = partial(_limit, workbench, tape, encode_tape(tape))
+        encoded = encode(decoded_tape(tape), LIMIT_BATCH, is_sorted=False)
+        contenders[f"limit, {count:,}"] = partial(_limit, workbench, tape, encoded)
     samples = interleaved(contenders, repeats)
     lines = []
     for count in COUNTS:

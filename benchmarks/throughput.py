@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Collection
 from functools import partial
 
-from benchmarks import cryptofeed_peer, pathway_peer
+from benchmarks import cryptofeed_peer, mdp_peer, pathway_peer
 from benchmarks.frames import Tape
 from benchmarks.ingesting import Outcome, Task, fill_journal, ingestion
-from benchmarks.peers import copy_all, encode_tape, tutorial
+from benchmarks.peers import LIMIT_BATCH, copy_all, decoded_tape, encode, tutorial
 from benchmarks.report import Report, interleaved, middle, ratio, table
 from benchmarks.server import frame_server
 from benchmarks.workbench import Workbench
@@ -17,17 +17,24 @@ from ticks_standin import StandInProcess, StandInSettings
 
 PARTS = ("limit", "tutorial", "ours", "backlog", "stand-in")
 
-PEERS = ("pathway", "cryptofeed")
+PEERS = ("pathway", "cryptofeed", "mdp-outbox")
 """What else is measured on request: `make bench-peers` installs them."""
+
+TWO = "limit-of-two"
+"""Also on request: the limit of two connections at once."""
 
 SYMBOLS = 100
 _SHARE = 5
 """Peers that are slow get one row of so many: their rate hardly depends on the number of rows."""
+_MDP_SHARE = 20
+"""The same of mdp-outbox."""
 
 LIMIT = "limit: COPY of ready rows"
+SORTED = "limit: COPY of sorted rows"
 TUTORIAL = "tutorial: execute_values by 100"
 PATHWAY = "Pathway: connector and PostgreSQL writer"
 CRYPTOFEED = "cryptofeed: PostgreSQL writer, from memory"
+MDP_OUTBOX = "mdp-outbox: connector, Redis and its writer"
 
 
 def run(workbench: Workbench, report: Report, *, rows: int, repeats: int, parts: Collection[str] = PARTS) -> None:
@@ -43,10 +50,18 @@ def run(workbench: Workbench, report: Report, *, rows: int, repeats: int, parts:
 def _contenders(workbench: Workbench, tape: Tape, parts: Collection[str]) -> dict[str, Callable[[], float]]:
     stores = {"rows": False, "columnstore": True} if workbench.has_direct_compress else {"rows": False}
     contenders: dict[str, Callable[[], float]] = {}
-    encoded = encode_tape(tape) if "limit" in parts else []
+    ticks = decoded_tape(tape) if {"limit", TWO} & {*parts} else None
+    encoded = encode(ticks, LIMIT_BATCH, is_sorted=False) if ticks is not None else []
     for store, compress in stores.items():
+        if TWO in parts:
+            contenders[f"{LIMIT} over two connections → {store}"] = partial(
+                _limit, workbench, tape, encoded, compress, connections=2
+            )
         if "limit" in parts:
             contenders[f"{LIMIT} → {store}"] = partial(_limit, workbench, tape, encoded, compress)
+        if "limit" in parts and ticks is not None and compress:
+            ordered = encode(ticks, LIMIT_BATCH, is_sorted=True)
+            contenders[f"{SORTED} → {store}"] = partial(_limit, workbench, tape, ordered, compress)
         if "ours" in parts:
             contenders[f"ours: socket → {store}"] = partial(_ours, workbench, tape, compress)
         if "backlog" in parts:
@@ -57,14 +72,20 @@ def _contenders(workbench: Workbench, tape: Tape, parts: Collection[str]) -> dic
     if "tutorial" in parts:
         contenders[TUTORIAL] = partial(_tutorial, workbench, small)
     if "pathway" in parts:
-        contenders[PATHWAY] = partial(_pathway, workbench, small)
+        contenders[PATHWAY] = partial(measure_pathway, workbench, small)
     if "cryptofeed" in parts and tape.per_frame > 1:
-        contenders[CRYPTOFEED] = partial(_cryptofeed, workbench, small)
+        contenders[CRYPTOFEED] = partial(measure_cryptofeed, workbench, small)
+    if "mdp-outbox" in parts and tape.per_frame > 1:
+        if mdp_peer.is_installed():
+            least = tape._replace(events=max(tape.events // _MDP_SHARE // 3000, 1) * 3000)
+            contenders[MDP_OUTBOX] = partial(measure_mdp_outbox, workbench, mdp_peer.EngineTape(*least))
+        else:
+            print("mdp-outbox is left out: it needs Python 3.12 or newer, and redis-server")
     return contenders
 
 
-def _limit(workbench: Workbench, tape: Tape, encoded: list[bytes], compress: bool) -> float:
-    return tape.events / copy_all(workbench, encoded, direct_compress=compress)
+def _limit(workbench: Workbench, tape: Tape, encoded: list[bytes], compress: bool, *, connections: int = 1) -> float:
+    return tape.events / copy_all(workbench, encoded, direct_compress=compress, connections=connections)
 
 
 def _ours(workbench: Workbench, tape: Tape, compress: bool) -> float:
@@ -119,9 +140,13 @@ def _tutorial(workbench: Workbench, tape: Tape) -> float:
     return float(tape.events / (ended - began))
 
 
-def _pathway(workbench: Workbench, tape: Tape) -> float:
+def measure_pathway(workbench: Workbench, tape: Tape, settings: pathway_peer.Settings = pathway_peer.BEST) -> float:
+    """Rows per second."""
     workbench.empty()
-    with frame_server(tape) as server, pathway_peer.running(server.url, workbench.url, tape.events) as process:
+    with (
+        frame_server(tape) as server,
+        pathway_peer.running(server.url, workbench.url, tape.events, settings) as process,
+    ):
         server.wait_for_client()
         began = server.send_all()
         ended = process.answer()
@@ -131,14 +156,29 @@ def _pathway(workbench: Workbench, tape: Tape) -> float:
     return float(tape.events / (ended - began))
 
 
-def _cryptofeed(workbench: Workbench, tape: Tape) -> float:
+def measure_cryptofeed(
+    workbench: Workbench, tape: Tape, settings: cryptofeed_peer.Settings = cryptofeed_peer.BEST
+) -> float:
+    """Rows per second."""
     workbench.empty()
-    with cryptofeed_peer.running(workbench.url, tape.events) as process:
+    with cryptofeed_peer.running(workbench.url, tape.events, settings) as process:
         seconds = process.answer()
     stored = workbench.count(cryptofeed_peer.TABLE)
     if stored != tape.events:
         raise RuntimeError(f"cryptofeed stored {stored:,} of {tape.events:,} trades")
     return float(tape.events / seconds)
+
+
+def measure_mdp_outbox(workbench: Workbench, tape: Tape, settings: mdp_peer.Settings = mdp_peer.BEST) -> float:
+    """Rows per second."""
+    workbench.empty()
+    with (
+        frame_server(tape, subscribes=False) as server,
+        mdp_peer.running(workbench, tape, server.url, settings),
+    ):
+        server.wait_for_client()
+        began = server.send_all()
+        return tape.events / (mdp_peer.wait_until_stored(workbench, tape.events) - began)
 
 
 def _check(workbench: Workbench, task: Task, outcome: Outcome) -> None:
@@ -153,7 +193,8 @@ def _check(workbench: Workbench, task: Task, outcome: Outcome) -> None:
         if seconds / million >= 0.05
     )
     print(
-        f"    CPU µs per tick {outcome.cpu_seconds / million:.1f} ({threads}); {outcome.batches} batches, "
+        f"    CPU µs per tick {outcome.cpu_seconds / million:.1f} ({threads}); {outcome.batches} batches, prepared in "
+        f"{outcome.preparing:.2f} s and committed in {outcome.committing:.2f} s of the clock; "
         f"peak {outcome.peak_megabytes:.0f} MB"
     )
 
@@ -172,6 +213,7 @@ def _print(report: Report, tape: Tape, samples: dict[str, list[float]]) -> None:
             ("tutorial", TUTORIAL),
             ("Pathway", PATHWAY),
             ("cryptofeed", CRYPTOFEED),
+            ("mdp-outbox", MDP_OUTBOX),
         )
         for word, peer in peers:
             if peer in samples:
@@ -186,4 +228,5 @@ def _print(report: Report, tape: Tape, samples: dict[str, list[float]]) -> None:
     title = (
         f"{tape.events:,} ticks of {tape.symbols} symbols, {tape.per_frame} a frame (medians of {len(samples[name])})"
     )
-    table(title, ["", "rows/s", "range", "of its limit", "of tutorial", "of Pathway", "of cryptofeed"], lines)
+    headings = ["of its limit", "of tutorial", "of Pathway", "of cryptofeed", "of mdp-outbox"]
+    table(title, ["", "rows/s", "range", *headings], lines)

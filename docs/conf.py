@@ -55,7 +55,7 @@ nitpick_ignore_regex = [
     ("py:class", r"ticks_platform\.feeds\.columns\._T"),
     ("py:class", r"ticks_platform\.(feeds\.connector\.NoOptions|timescale\.database\.(Database|SessionConnection))"),
     ("py:class", r"ticks_platform\.feeds\.settings\.(FeedSettings|PlatformSettings)"),
-    ("py:class", r"ticks_platform\.ingestion\.run\.Progress"),
+    ("py:class", r"ticks_platform\.ingestion\.progress\.Progress"),
     ("py:class", r"ticks_platform\.feeds\.transport\.(silence\.SilenceDetector|state\.Change)"),
     # Forms of arguments, which docstrings tell.
     ("py:class", r"Symbols|Moment|Every|To|From"),

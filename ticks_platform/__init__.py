@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from ticks_platform.defs.common.changes import changed_buckets
     from ticks_platform.defs.common.executor import one_process
     from ticks_platform.defs.common.resources import DatabaseResource
+    from ticks_platform.defs.imports.imported_files import imported_files
     from ticks_platform.defs.reading.candle_frames import CandleFrames
     from ticks_platform.defs.reading.changed_partitions import changed_partitions
     from ticks_platform.defs.reading.reader import ReaderResource
+    from ticks_platform.defs.reading.when_proven import run_when_proven
     from ticks_platform.errors import ActionRequiredError, RetryableError, TicksPlatformError
     from ticks_platform.feeds.settings import SettingsError, load_settings
     from ticks_platform.ingestion.run import Ingestion
@@ -49,10 +51,12 @@ __all__ = [
     "changed_buckets",
     "changed_partitions",
     "gaps",
+    "imported_files",
     "load_settings",
     "one_process",
     "platform_definitions",
     "quotes",
+    "run_when_proven",
     "subscribe",
     "symbols",
     "ticks",
@@ -79,10 +83,12 @@ _HOMES = {
     "changed_buckets": "defs.common.changes",
     "changed_partitions": "defs.reading.changed_partitions",
     "gaps": "reading",
+    "imported_files": "defs.imports.imported_files",
     "load_settings": "feeds.settings",
     "one_process": "defs.common.executor",
     "platform_definitions": "definitions",
     "quotes": "reading",
+    "run_when_proven": "defs.reading.when_proven",
     "subscribe": "subscribing",
     "symbols": "reading",
     "ticks": "reading",

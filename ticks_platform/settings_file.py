@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from ticks_platform.errors import ActionRequiredError
 
@@ -49,9 +50,15 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[tuple[tuple[
 def _unknown(place: tuple[int | str, ...], model: type[BaseModel]) -> str:
     section = model
     for part in place[:-1]:
-        if part in section.model_fields:
-            section = _model_in(section.model_fields[str(part)].annotation) or section
-    return f"unknown setting{did_you_mean(str(place[-1]), section.model_fields)}"
+        fields = _fields(section)
+        if part in fields:
+            section = _model_in(fields[str(part)].annotation) or section
+    return f"unknown setting{did_you_mean(str(place[-1]), _fields(section))}"
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a model by the names that a file has for them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -146,7 +146,7 @@ def settings(model: type[BaseModel]) -> list[Setting]:
             continue
         meaning = field.description or docs.get(name) or _section(field.annotation)
         default = "required" if field.default is PydanticUndefined else _default(field.default)
-        found.append(Setting(name, _type(field.annotation, field.metadata), default, meaning))
+        found.append(Setting(field.alias or name, _type(field.annotation, field.metadata), default, meaning))
     return found
 
 

@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_import (
     feed            text        NOT NULL REFERENCES ticks_platform.feed,
     -- As it was named last.
     file            text        NOT NULL,
-    -- polygon-flat-file | csv
+    -- polygon-flat-file | csv | parquet; behind it the kind of its rows, if they are no trades: polygon-flat-file quotes.
     format          text        NOT NULL,
     -- The position of the begin of the file, unpacked: a row's position is this one and the bytes before it.
     first_position  bigint      NOT NULL,

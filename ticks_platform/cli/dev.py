@@ -100,7 +100,7 @@ def _dev(host: str, port: int, live_port: int | None) -> int:
                 condenser=condenser,
             )
     if not stop.is_wanted.is_set():
-        say(f"Dagster ended by itself after {time.monotonic() - began:.0f} s, with exit code {code}", err=True)
+        say(f"Dagster ended by itself after {time.monotonic() - began:.0f} s; exit code {code}", err=True)
     say(f"stopped{_alive(settings)}")
     return code
 

@@ -39,6 +39,8 @@ _NO_CODE_SERVER = "DagsterUserCodeUnreachableError"
 _STORAGE = re.compile(r"sqlite3\.OperationalError[:)] (?P<why>.*)")
 """What each of Dagster's services says, a hundred times a minute, while its history cannot be read or written."""
 
+_DISK = re.compile(r"full|I/O error|unable to open|readonly")
+
 _STORAGE_SECONDS = 60.0
 """Seconds until that is said again, in one line."""
 
@@ -87,9 +89,10 @@ class Condenser:
         now = time.monotonic()
         if now >= self._storage_said_at + _STORAGE_SECONDS:
             self._storage_said_at = now
+            remedy = ". If its disk is full, free space on it" if _DISK.search(why) else ""
             yield (
                 f"Dagster cannot use its history in .dagster_home: {why}. Feeds that run continue; nothing is launched "
-                "and no alert is posted until it can. If its disk is full, free space on it"
+                f"and no alert is posted until it can{remedy}"
             )
 
     def _continues(self, line: str) -> bool:

@@ -158,7 +158,9 @@ def run(
     stop: Stop,
     condenser: Condenser,
 ) -> int:
-    """Run until it ends or a signal comes; then end it with all its processes. Returns the exit code.
+    """Run until it ends or a signal comes; then end it with all its processes. Returns the exit code, which is not 0 if
+    it ended by itself: Dagster's is 0 also where one of its services was killed, and a service manager starts again
+    what has failed.
 
     In a session of its own, since Dagster ends all of its processes only if each of them gets the signal.
     """
@@ -198,7 +200,7 @@ def run(
         # It has had as long as Dagster.
         live.kill(0.2)
         output.join(1.0)
-    return 0 if stop.is_wanted.is_set() else process.returncode
+    return 0 if stop.is_wanted.is_set() else process.returncode or 1
 
 
 def _guard(group: int) -> subprocess.Popen[bytes]:

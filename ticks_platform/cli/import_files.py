@@ -6,8 +6,8 @@ import os
 import signal
 import socket
 import threading
-import time
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import click
@@ -17,8 +17,11 @@ from ticks_platform.cli.journals import errors_of_files
 from ticks_platform.cli.output import echo
 from ticks_platform.cli.project import CommandError, project
 from ticks_platform.feeds import csv_rows, file_formats
+from ticks_platform.feeds.files import KINDS, Kind
 from ticks_platform.feeds.settings import FeedSettings, load_settings
-from ticks_platform.ingestion.imports.files import Import, Imported, Options, Progress
+from ticks_platform.ingestion.imports.files import Import
+from ticks_platform.ingestion.imports.options import Imported, Options
+from ticks_platform.ingestion.imports.progress import reported
 from ticks_platform.ingestion.imports.settle import settle
 from ticks_platform.timescale import ingestion_tables
 from ticks_platform.timescale.database import Database
@@ -35,22 +38,27 @@ INTERRUPTED = 130
     "files", metavar="FILES…", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--format", "format_", type=click.Choice(file_formats.NAMES), required=True, help="What the files are.")
+@click.option("--kind", type=click.Choice(KINDS), help="What the rows of csv or parquet are. Default: trades.")
 @click.option("--feed", help="The feed of feeds.yaml whose ticks they are. Default: the only one that fits.")
 @click.option(
     "--column",
     "columns",
     multiple=True,
     metavar="FIELD=COLUMN",
-    help=f"The column of a field, where a file of csv names it otherwise: {', '.join(csv_rows.FIELDS)}.",
+    help=f"The column of a field, where a file of csv or parquet names it otherwise: {', '.join(csv_rows.FIELDS)}.",
 )
 @click.option(
-    "--times", type=click.Choice(csv_rows.TIMES), default="iso", show_default=True, help="What times of csv are."
+    "--times",
+    type=click.Choice(csv_rows.TIMES),
+    default="iso",
+    show_default=True,
+    help="What times of csv or parquet are.",
 )
 @click.option(
     "--covers",
     nargs=2,
     type=click.DateTime(),
-    help="The time (UTC) of which files of csv have everything: gaps in it are closed. Default: none.",
+    help="The time (UTC) of which files of csv or parquet have everything: gaps in it are closed. Default: none.",
 )
 @click.option("--synthetic", is_flag=True, help="The ticks are made up, and go to a feed of the stand-in.")
 @click.pass_context
@@ -58,19 +66,20 @@ def import_(
     context: click.Context,
     files: tuple[Path, ...],
     format_: str,
+    kind: Kind | None,
     feed: str | None,
     columns: tuple[str, ...],
     times: str,
     covers: tuple[datetime, datetime] | None,
     synthetic: bool,
 ) -> None:
-    """Load FILES of past trades, plain or packed by gzip, each row once.
+    """Load FILES of past trades, quotes or minute bars, plain or packed by gzip, each row once.
 
     The feed may be ingested meanwhile. After an interruption of any kind, the same command goes on where it was. Rows
     of symbols that the feed does not have are left out; rows that cannot be read are in rejected_event, with file and
     line. At the end, the candles of the days are refreshed, and the gaps that the files fill are closed.
     """
-    options = Options(format_, _mapping(columns), times, synthetic)
+    options = Options(format_, _mapping(columns), times, synthetic, kind)
     settings = _feed(feed, options)
     database = Database.from_environment()
     ingestion_tables.create(database)
@@ -83,21 +92,20 @@ def import_(
         importing.stop()
 
     signals.call_on(stop, signal.SIGINT, signal.SIGTERM)
-    finished = threading.Event()
-    reporter = threading.Thread(target=_report, args=(importing, finished), daemon=True)
-    reporter.start()
-    try:
-        with errors_of_files():
-            importing.run(files, done=lambda file: echo(_result(file), err=True))
-    finally:
-        finished.set()
-        reporter.join()
+    with errors_of_files(), reported(importing.progress, partial(echo, err=True), interval=REPORT_INTERVAL):
+        importing.run(files, done=lambda file: echo(_result(file), err=True))
     if stopping.is_set():
         echo("ticks: interrupted; the same command goes on where it was", err=True)
         context.exit(INTERRUPTED)
     covered = covers and (covers[0].replace(tzinfo=timezone.utc), covers[1].replace(tzinfo=timezone.utc))
     done = settle(database, settings, owner=owner, covers=covered or None)
     echo(f"feed {settings.name}: candles of {done.days} days refreshed, {done.gaps} gaps closed", err=True)
+    if done.left:
+        echo(
+            f"feed {settings.name}: candles of {done.left} days stay as they are: retention has dropped ticks of them, "
+            "without which they would be other ones",
+            err=True,
+        )
 
 
 def _mapping(columns: tuple[str, ...]) -> dict[str, str]:
@@ -128,28 +136,6 @@ def _feed(name: str | None, options: Options) -> FeedSettings:
             "say whose ticks the files have with --feed"
         )
     return fitting[0]
-
-
-def _report(importing: Import, finished: threading.Event) -> None:
-    began_at, began_with = time.monotonic(), 0
-    file: Path | None = None
-    while not finished.wait(REPORT_INTERVAL):
-        now = importing.progress()
-        if now is None:
-            continue
-        if now.file != file:
-            file, began_at, began_with = now.file, time.monotonic(), now.bytes_read
-        echo(_line(now, now.bytes_read - began_with, time.monotonic() - began_at), err=True)
-
-
-def _line(now: Progress, read: int, seconds: float) -> str:
-    metrics = now.metrics
-    left = (now.bytes - now.bytes_read) * seconds / read if read > 0 and seconds > 0 else None
-    return (
-        f"{now.file.name}: {now.bytes_read * 100 // max(now.bytes, 1)} %, {metrics.loaded:,} rows loaded, "
-        f"{metrics.duplicate:,} known, {metrics.rejected:,} rejected"
-        + (f", about {left:.0f} s left" if left is not None else "")
-    )
 
 
 def _result(file: Imported) -> str:

@@ -24,7 +24,8 @@ from ticks_platform.feeds.settings import PlatformSettings, load_settings
 from ticks_platform.ingestion import lease
 from ticks_platform.ingestion.group import Rest
 from ticks_platform.ingestion.lease import LeaseLostError
-from ticks_platform.ingestion.run import Ingestion, Progress
+from ticks_platform.ingestion.progress import Progress
+from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale import ingestion_tables
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 

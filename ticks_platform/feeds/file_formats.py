@@ -8,11 +8,12 @@ from ticks_platform.feeds.csv_rows import CsvRows
 from ticks_platform.feeds.files import FileFormat, RowDecoder, format_of
 from ticks_platform.feeds.polygon.flat_file import FlatFile
 
-POLYGON, CSV = "polygon-flat-file", "csv"
+POLYGON, CSV, PARQUET = "polygon-flat-file", "csv", "parquet"
 
 _FORMATS: dict[str, type[FileFormat]] = {POLYGON: FlatFile, CSV: CsvRows}
 
-NAMES = tuple(_FORMATS)
+NAMES = (*_FORMATS, PARQUET)
+"""What files may be. The rows of Parquet are read as those of one of the others."""
 
 
 @cache

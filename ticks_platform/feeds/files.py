@@ -9,6 +9,7 @@ import abc
 import csv
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from typing import Literal, get_args
 
 import msgspec
 
@@ -21,7 +22,12 @@ _MARK = b'{"import":'
 """Begins each frame of a file."""
 
 
-class FileHeader(msgspec.Struct, frozen=True):
+Kind = Literal["trades", "quotes", "bars"]
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+class FileHeader(msgspec.Struct, frozen=True, omit_defaults=True):
     """The first line of a frame."""
 
     format: str = msgspec.field(name="import")
@@ -33,6 +39,10 @@ class FileHeader(msgspec.Struct, frozen=True):
     """What each column is, by the names of the format; empty if it is not read."""
     times: str = ""
     """What its times are, where the format leaves it open."""
+    kind: Kind = "trades"
+    """What its rows are, where the format leaves it open."""
+    unit: str = "line"
+    """What people count in the file: lines, or rows where it has none."""
 
 
 _encode = msgspec.json.Encoder().encode
@@ -97,7 +107,7 @@ class RowDecoder:
         for number, line in enumerate(rest.splitlines(keepends=True)):
             place -= len(self._events(header, number, line))
             if place < 0:
-                return f"{header.file}, line {header.line + number}"
+                return f"{header.file}, {header.unit} {header.line + number}"
         return header.file
 
     def _events(self, header: FileHeader, number: int, line: bytes) -> list[Event]:

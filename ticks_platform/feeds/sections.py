@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
+from ticks_platform.feeds.journal_copy import CopySettings
 from ticks_platform.feeds.symbol_settings import Section
 
 
@@ -22,10 +23,16 @@ class StandInSettings(Section):
 class JournalSettings(Section):
     """The local log that keeps frames until they are committed."""
 
+    # A model has a method `copy`. What is dumped is read again by the field's own name.
+    model_config = ConfigDict(populate_by_name=True)
+
     max_megabytes: Annotated[int, Field(gt=0)] = 2048
     """Limit of what its files take on the disk; when it is reached, reading stops until frames are committed."""
     sync_milliseconds: Annotated[float, Field(gt=0, le=10_000)] = 10.0
     """Milliseconds of frames that a power loss may lose; a crash of the process loses none."""
+    copy_to: Annotated[CopySettings | None, Field(alias="copy")] = None
+    """Where its frames are copied to while they wait, so that this machine and its disk can be lost; nowhere by
+    default."""
 
 
 class RepairSettings(Section):

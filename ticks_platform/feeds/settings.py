@@ -18,6 +18,7 @@ from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Event
 from ticks_platform.feeds.groups import check_groups
 from ticks_platform.feeds.history import History
+from ticks_platform.feeds.journal_copy import check_streams
 from ticks_platform.feeds.primary import MANUAL, Shared, shared
 from ticks_platform.feeds.registry import find_connector
 from ticks_platform.feeds.run_tags import RunTags
@@ -327,10 +328,10 @@ class PlatformSettings(Section):
     @field_validator("feeds")
     @classmethod
     def _no_name_twice(cls, value: tuple[FeedSettings, ...]) -> tuple[FeedSettings, ...]:
-        names = [feed.name for feed in value]
-        if len(set(names)) < len(names):
+        if len({feed.name for feed in value}) < len(value):
             raise ValueError("must not give two feeds the same name")
         check_groups(value)
+        check_streams({feed.name: feed.journal.copy_to for feed in value})
         return value
 
     def feed(self, name: str) -> FeedSettings:

@@ -77,6 +77,8 @@ class Loader:
     batch is committed, the next one is decoded and encoded.
     """
 
+    _new_store = Store
+
     def __init__(
         self,
         *,
@@ -118,7 +120,7 @@ class Loader:
             on_commit=self._committed,
             on_failure=self._failed,
         )
-        self._store = Store(lease)
+        self._store = self._new_store(lease)
         self._memory = TradeMemory()
         self._coverage = coverage
         self._gaps = GapUpdates(self._transactions, lease.feed, self._decoding.now)
@@ -197,7 +199,7 @@ class Loader:
     def _open(self, source: Source) -> None:
         """Continue with a journal; if it is a successor's, first find the events that its predecessor has stored."""
         self._lease, self._journal = source
-        self._store = Store(self._lease)
+        self._store = self._new_store(self._lease)
         found = self._transactions.until_committed(lambda c: received_twice.lookup(c, source.journal.journal_id))
         if isinstance(found, Uncompared):
             back = returned.comparing(*source, self._decode)
@@ -312,8 +314,7 @@ class Loader:
         started_at = boottime()
         self._store.attempt = 1
         stored = self._transactions.until_committed(store, gives_up=gives_up)
-        took = boottime() - started_at
-        self._linger = min(MAX_LINGER, max(MIN_LINGER, LINGER_PER_COMMIT * took))
+        self._linger = min(MAX_LINGER, max(MIN_LINGER, LINGER_PER_COMMIT * (boottime() - started_at)))
         self._journal.trim(batch.end)
         if stored is not None:
             self.metrics.committed(batch, stored, at=self._decoding.now())
@@ -322,7 +323,6 @@ class Loader:
                 self._refused.committed(batch, batch.rejected + stored.refused)
 
     def _add_stored(self, cursor: Cursor, stored: Stored) -> None:
-        """Count what was stored, in the transaction that stores it."""
         ledger.add_stored(cursor, self._lease, stored)
 
     def _check_is_committed(self, cursor: Cursor, batch: DecodedBatch) -> None:
@@ -375,7 +375,7 @@ class Loader:
         return connection(group)
 
     def _connected(self) -> None:
-        attempt, self._store = self._store.attempt, Store(self._lease)
+        attempt, self._store = self._store.attempt, self._new_store(self._lease)
         self._store.attempt = attempt
 
     def _committed(self) -> None:

@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from ticks_platform.ingestion.progress import Unshipped
 from ticks_platform.ingestion.rows.decode import DecodedBatch, Stored
 from ticks_platform.ingestion.rows.tables import TICKS
 from ticks_platform.masking import mask
@@ -124,6 +125,8 @@ class Gauges(NamedTuple):
     clock_corrections: Mapping[int, float] = {}
     """Seconds that are added to arrivals, by connection."""
     clock_doubts: int = 0
+    unshipped: Unshipped | None = None
+    """What of the journals is not copied elsewhere; None if no copy is asked for."""
 
 
 class FeedCollector(Collector):
@@ -180,6 +183,7 @@ class FeedCollector(Collector):
             gauge = GaugeMetricFamily(name, text, labels=["feed"])
             gauge.add_metric([self._feed], value)
             yield gauge
+        yield from self._of_copy(gauges.unshipped)
         clock = GaugeMetricFamily(
             "ticks_clock_correction_seconds",
             "Added to arrivals, since the clock is wrong.",
@@ -197,6 +201,22 @@ class FeedCollector(Collector):
             family = HistogramMetricFamily(name, text, labels=["feed"])
             family.add_metric([self._feed], list(zip(bounds, cumulative, strict=True)), histogram.sum)
             yield family
+
+    def _of_copy(self, unshipped: Unshipped | None) -> Iterable[Metric]:
+        if unshipped is None:
+            return
+        for name, text, value in (
+            (
+                "ticks_copy_unshipped_bytes",
+                "Bytes of the journal that are neither committed nor copied.",
+                unshipped.bytes,
+            ),
+            ("ticks_copy_unshipped_seconds", "Age of the oldest of them.", unshipped.seconds),
+            ("ticks_copy_up", "1 while the journal is copied.", int(unshipped.trouble is None)),
+        ):
+            gauge = GaugeMetricFamily(name, text, labels=["feed"])
+            gauge.add_metric([self._feed], value)
+            yield gauge
 
 
 @functools.lru_cache(maxsize=1024)

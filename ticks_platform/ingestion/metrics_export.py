@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 
@@ -19,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 WRITE_INTERVAL = 5.0
 """Seconds between writes of the file."""
+
+UP_WITHIN = 3 * WRITE_INTERVAL
+"""Seconds since a run wrote its file within which it is there."""
 
 _PORT_INTERVAL = 2.0
 """Seconds between attempts to open a port that is in use."""
@@ -36,6 +41,37 @@ def files() -> dict[str, Path]:
 
 def _folder() -> Path:
     return state_dir() / "metrics"
+
+
+class Copied(NamedTuple):
+    """What is lost if this machine is lost with its disk, as a feed's run told it."""
+
+    bytes: float
+    """Neither committed nor copied."""
+    seconds: float
+    """The age of the oldest of them."""
+    is_up: float
+    """1 while the journal is copied."""
+
+    def __str__(self) -> str:
+        late = f"{self.bytes:,.0f} bytes of it neither stored nor copied, the oldest since {self.seconds:.0f} s"
+        state = "copied" if self.is_up else "not copied now"
+        return f"journal {state}, {late if self.bytes else 'all of it is stored or copied'}"
+
+
+def told_of_copy(feed: str) -> Copied | None:
+    """What a feed's run tells of the copy of its journal; None if it asks for none, or does not run here."""
+    found: dict[str, float] = {}
+    try:
+        if time.time() - file_of(feed).stat().st_mtime > UP_WITHIN:
+            return None
+        for line in file_of(feed).read_text(encoding="utf-8").splitlines():
+            if line.startswith("ticks_copy_"):
+                name, value = line.split("{", 1)[0], line.rsplit(" ", 1)[1]
+                found[name] = float(value)
+        return Copied(*(found[f"ticks_copy_{name}"] for name in ("unshipped_bytes", "unshipped_seconds", "up")))
+    except (OSError, ValueError, LookupError):
+        return None
 
 
 class MetricsExport:

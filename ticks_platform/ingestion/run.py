@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Container
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from ticks_platform import masking
 from ticks_platform.feeds.connector import Connector
@@ -24,7 +24,7 @@ from ticks_platform.ingestion.appender import Appender
 from ticks_platform.ingestion.arrival_clock import ArrivalClock
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes
-from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Readiness
+from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Readiness, Source
 from ticks_platform.ingestion.handover.takeover import CLOSE_TIMEOUT, Ownership, StoppedError, Takeover
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.journal.journal_pair import JournalPair, journal_pair
@@ -33,11 +33,15 @@ from ticks_platform.ingestion.lease import HandedOverError
 from ticks_platform.ingestion.loader import Loader
 from ticks_platform.ingestion.metrics import Gauges, Metrics
 from ticks_platform.ingestion.metrics_export import MetricsExport
+from ticks_platform.ingestion.progress import Progress
 from ticks_platform.ingestion.provider_trouble import ProviderTrouble
 from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.ingestion.worker import Worker
 from ticks_platform.paths import journal_path
 from ticks_platform.timescale.database import Database
+
+if TYPE_CHECKING:
+    from ticks_platform.ingestion.journal_copy.copy import JournalCopy
 
 logger = logging.getLogger(__name__)
 
@@ -54,28 +58,6 @@ ROOM_TIMEOUT = 5.0
 END_TIMEOUT = 1.5
 """Seconds that a stop waits after that for what still runs. All three are less than ten: who asks for a stop, such as a
 service manager, kills what takes longer."""
-
-
-class Progress(NamedTuple):
-    """Counts of an ingestion since its start, and its current state."""
-
-    state: State
-    frames: int
-    loaded: int
-    replaced: int
-    """Bars that replaced an earlier one of their window."""
-    duplicate: int
-    """Trades that the provider sent again."""
-    rejected: int
-    control: int
-    connections: int
-    retries: int
-    waiting_bytes: int
-    last_event_at: int | None
-    trouble: str | None
-    failed_channels: dict[str, str]
-    silent_symbols: frozenset[str]
-    """Symbols that stay silent after a new subscription and a reconnect."""
 
 
 class Ingestion:
@@ -112,6 +94,7 @@ class Ingestion:
         self._journal: Journal | None = None
         self._takeover: Takeover | None = None
         self._loader: Loader | None = None
+        self._copy: JournalCopy | None = None
         self._receiver: Worker | None = None
         self._export: MetricsExport | None = None
         self._readiness = Readiness()
@@ -214,6 +197,7 @@ class Ingestion:
             trouble=masking.masked(self._current_trouble()),
             failed_channels=dict(self._failed_channels),
             silent_symbols=self._connection.unhealthy,
+            unshipped=None if self._copy is None else self._copy.unshipped(),
         )
 
     def _current_trouble(self) -> str | None:
@@ -241,6 +225,7 @@ class Ingestion:
             with contextlib.ExitStack() as stack:
                 journals = JournalPair(self._journal_file, self.feed)
                 stack.callback(journals.close)
+                stack.callback(self._end_copy)
                 # Callbacks run in reverse order: the receiver ends before its journal is closed.
                 stack.callback(self._stop_receiver)
                 self._export = MetricsExport(self.feed, self.metrics, self._gauges)
@@ -276,8 +261,9 @@ class Ingestion:
     def _stream(self, ownership: Ownership) -> None:
         journal, lease = ownership.journal, ownership.lease
         self._use_journal(journal, lease.epoch)
-        notes = CoverageNotes(journal.path, epoch=lease.epoch, journals=journal_pair(self._journal_file))
-        self._coverage.write_notes_to(notes)
+        read_back = self._begin_copy(ownership)
+        journals = [*journal_pair(self._journal_file), *(source.journal.path for source in read_back)]
+        self._coverage.write_notes_to(CoverageNotes(journal.path, epoch=lease.epoch, journals=journals))
         loader = Loader(
             database=self._database,
             lease=lease,
@@ -286,7 +272,7 @@ class Ingestion:
             secondary=not self.feed.candles,
             asked=self._asked,
             journal=journal,
-            before=ownership.before,
+            before=[*read_back, *ownership.before],
             metrics=self.metrics,
             silence=self._silence,
             coverage=self._coverage,
@@ -327,6 +313,24 @@ class Ingestion:
             if failure is not None:
                 raise failure
         self._appender.raise_if_lost()
+
+    def _begin_copy(self, ownership: Ownership) -> list[Source]:
+        """Copy the journals if that is asked for, and return those that were read back from the copy."""
+        if self.feed.journal.copy_to is None or self._takeover is None:
+            return []
+        # Needs the client of NATS, which no other feed loads.
+        from ticks_platform.ingestion.journal_copy.copy import JournalCopy
+
+        journals = [*(source.journal for source in ownership.before), ownership.journal]
+        self._copy = JournalCopy(self.feed, ownership.lease, journals, stopping=self._stopping)
+        self._copy.start()
+        # New frames wait for nothing.
+        self._start_receiver()
+        return self._copy.read_back(self._takeover.until_committed, self._takeover.latest)
+
+    def _end_copy(self) -> None:
+        if self._copy is not None:
+            self._copy.stop()
 
     def _use_journal(self, journal: Journal, epoch: int) -> None:
         self._journal = self._appender.journal = journal
@@ -385,4 +389,10 @@ class Ingestion:
     def _gauges(self) -> Gauges:
         progress = self.progress()
         corrections = {each.connection: each.correction for each in self._clock.states()}
-        return Gauges(progress.waiting_bytes, progress.state is State.STREAMING, corrections, self._clock.doubts)
+        return Gauges(
+            progress.waiting_bytes,
+            progress.state is State.STREAMING,
+            corrections,
+            self._clock.doubts,
+            progress.unshipped,
+        )

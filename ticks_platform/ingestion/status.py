@@ -12,6 +12,7 @@ from ticks_platform.ingestion.journal.file import JournalError
 from ticks_platform.ingestion.journal.journal_pair import journal_pair
 from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.ingestion.loader import HEARTBEAT_INTERVAL
+from ticks_platform.ingestion.metrics_export import Copied, told_of_copy
 from ticks_platform.paths import journal_path
 from ticks_platform.timescale import sql_files
 
@@ -90,11 +91,24 @@ class FeedStatus(NamedTuple):
     journal_frames: int
     """Frames in this machine's journals that are not committed."""
     journal_bytes: int
+    not_copied_bytes: int | None = None
+    """Of the journal, neither stored nor copied, as this machine's run told; None if no copy is asked for."""
+    not_copied_seconds: float | None = None
+    """The age of the oldest of them."""
+    copy_up: bool | None = None
+    """Whether the journal is copied."""
 
     @property
     def is_well(self) -> bool:
         """Whether it is disabled, or ingested by a run that is not refused."""
         return not self.enabled or (self.ingesting and self.state != "refused")
+
+    @property
+    def copy(self) -> Copied | None:
+        """What is known of the copy of the journal."""
+        if self.not_copied_bytes is None or self.not_copied_seconds is None:
+            return None
+        return Copied(self.not_copied_bytes, self.not_copied_seconds, float(bool(self.copy_up)))
 
     def record(self) -> dict[str, Any]:
         """For JSON."""
@@ -112,6 +126,7 @@ class FeedStatus(NamedTuple):
             f"{run}; last tick {last}; {self.events:,} events = {self.loaded:,} loaded + {self.replaced:,} replaced + "
             f"{self.duplicate:,} duplicate + {self.rejected:,} rejected + {self.control:,} control; "
             f"{self.open_gaps} open gaps; {self.journal_frames:,} frames wait in the journal"
+            f"{'' if self.copy is None else f'; {self.copy}'}"
         )
 
 
@@ -137,6 +152,7 @@ def _status(cursor: Cursor, feed: str, row: dict[str, Any]) -> FeedStatus:
 
     age = row.get("heartbeat_age")
     frames, size = waiting(feed, position_of)
+    copy = told_of_copy(feed)
     return FeedStatus(
         feed=feed,
         enabled=row.get("enabled", True),
@@ -152,6 +168,9 @@ def _status(cursor: Cursor, feed: str, row: dict[str, Any]) -> FeedStatus:
         open_gaps=row.get("open_gaps") or 0,
         journal_frames=frames,
         journal_bytes=size,
+        not_copied_bytes=None if copy is None else int(copy.bytes),
+        not_copied_seconds=None if copy is None else round(copy.seconds, 1),
+        copy_up=None if copy is None else bool(copy.is_up),
     )
 
 

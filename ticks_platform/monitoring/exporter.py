@@ -24,7 +24,7 @@ from ticks_platform.alerts import delivery
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.settings_watch import SettingsWatch
 from ticks_platform.ingestion import metrics_export
-from ticks_platform.ingestion.metrics_export import WRITE_INTERVAL, file_of
+from ticks_platform.ingestion.metrics_export import UP_WITHIN, file_of
 from ticks_platform.monitoring import disk
 from ticks_platform.monitoring.database import UNREACHABLE, DatabaseState, Watcher
 from ticks_platform.timescale.database import Database
@@ -34,13 +34,13 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "text/plain; version=0.0.4"
 
-UP_WITHIN = 3 * WRITE_INTERVAL
-"""Seconds since a run wrote its file within which its feed is up."""
-
 KEPT = 5.0
 """Seconds for which an answer of the database is used again."""
 
-OF_A_RUN = {"ticks_clock_correction_seconds", "ticks_clock_doubts"}
+OF_A_RUN = {
+    *("ticks_clock_correction_seconds", "ticks_clock_doubts"),
+    *("ticks_copy_up", "ticks_copy_unshipped_bytes", "ticks_copy_unshipped_seconds"),
+}
 """Metrics of a run that say nothing once it has ended."""
 
 CONNECTED = "ticks_connected"

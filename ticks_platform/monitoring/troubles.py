@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ticks_platform.alerts.told import Trouble
 from ticks_platform.feeds import settings_watch
 from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.ingestion.metrics_export import told_of_copy
 from ticks_platform.monitoring import disk, feed_states
 from ticks_platform.monitoring.database import UNREACHABLE, DatabaseState, JobState, Watcher
 from ticks_platform.timescale.database import Database
@@ -26,6 +27,9 @@ CHANNEL_GRACE = 300.0
 
 FAILURES = 3
 """Runs in a row of a database's job that have to fail."""
+
+COPY_LATE = 30.0
+"""Age in seconds of frames that are neither stored nor copied: a new leader of a stream takes up to eight."""
 
 NEARLY_FULL, FULL = 0.8, 0.98
 """Shares of a journal's limit."""
@@ -50,7 +54,7 @@ def look(
     watcher: Watcher, database: Database, settings: Sequence[FeedSettings], feeds_file: Path | None = None
 ) -> Seen:
     """What is wrong now. Raises no error of the database: its absence is a trouble."""
-    found = [*_disk(), *_journals(settings), *(_settings(feeds_file) if feeds_file else ())]
+    found = [*_disk(), *_journals(settings), *_copies(settings), *(_settings(feeds_file) if feeds_file else ())]
     try:
         state = watcher.look(database, settings)
     except UNREACHABLE as error:
@@ -74,7 +78,7 @@ def judge(state: DatabaseState, found: Sequence[Trouble], settings: Sequence[Fee
     def why_over(key: str) -> str | None:
         kind, _, rest = key.partition(" ")
         name = rest.partition(" ")[0]
-        if kind in ("feed", "clock", "journal") and name not in names:
+        if kind in ("feed", "clock", "journal", "copy") and name not in names:
             return f"feed {name} is no longer in feeds.yaml; nobody looks any more for: {key}"
         if kind in ("feed", "clock") and name in disabled:
             return f"feed {name} is switched off; nobody looks any more for: {key}"
@@ -174,3 +178,15 @@ def _journals(settings: Sequence[FeedSettings]) -> Iterator[Trouble]:
         )
         over = f"the journal of feed {journal.feed} has space again"
         yield Trouble(f"journal {journal.feed}", text, SETTLED, warning=not full, over=over)
+
+
+def _copies(settings: Sequence[FeedSettings]) -> Iterator[Trouble]:
+    for feed in settings:
+        copied = told_of_copy(feed.name) if feed.journal.copy_to is not None else None
+        if copied is None or (copied.is_up and copied.seconds < COPY_LATE):
+            continue
+        text = (
+            f"feed {feed.name}: {copied}. What is neither is lost if this machine is lost with its disk; the run says "
+            "why it is not copied"
+        )
+        yield Trouble(f"copy {feed.name}", text, SETTLED, over=f"the journal of feed {feed.name} is copied again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -111,7 +112,8 @@ def candles(
         ``price_count`` (int64). Trading days have ``session`` (the date, as the exchange gives it) and ``closes_at``.
         `volume` is the sum of the trade sizes, or, where the provider sends the volume of the day alone, what that grew
         by since the candle before: after a gap, the gap's volume, too, and in the first candle of a day that of the day
-        so far; `filled` candles have the former only. A frame without rows has the same columns and dtypes.
+        so far. Candles that are filled, adjusted (``"1d"``) or as known at a moment have the former only. A frame
+        without rows has the same columns and dtypes.
     :raises UnknownSymbolError: a symbol that no feed has, with the nearest names.
     :raises ReadingError: an argument that cannot be, alone or with another one.
     :raises DatabaseUnavailableError: the database cannot be reached.
@@ -167,8 +169,12 @@ def _with_proof(found: Result, length: timedelta | None, *, proven: bool) -> Res
         # A moment of more time than the bucket is no later than that of the bucket.
         span = next(each for each in (_PROVEN_AT_ONCE, HOUR, DAY) if not each % length)
         parameters |= {"levels": levels, "proof_span": span}
-    return Result(
-        statement, {**found.columns, **_PROOF}, parameters, found.order, {**found.categories, "proof": _PROOFS}
+    return dataclasses.replace(
+        found,
+        statement=statement,
+        columns={**found.columns, **_PROOF},
+        parameters=parameters,
+        categories={**found.categories, "proof": _PROOFS},
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
+import psycopg2.errors
 import sqlalchemy as sa
 
 from ticks_platform import env_file
@@ -18,6 +19,13 @@ from ticks_platform.timescale.database import Database, SessionConnection
 From: TypeAlias = "Database | str | sa.URL | sa.Engine | sa.Connection | None"
 """The platform's database (None), another one, its URL, or an engine or a connection of the caller's own, with
 psycopg2 as its driver."""
+
+_MISSING = (
+    psycopg2.errors.UndefinedTable,
+    psycopg2.errors.UndefinedColumn,
+    psycopg2.errors.UndefinedFunction,
+    psycopg2.errors.InvalidSchemaName,
+)
 
 _DRIVER = re.compile(r"postgres(?:ql)?\+\w+(?=://)")
 
@@ -68,8 +76,24 @@ class Source:
     def connect(self) -> Iterator[sa.Connection]:
         """A connection, in a transaction that only reads; the caller's own connection as it is.
 
-        Raises DatabaseUnavailableError where the platform's database cannot be reached.
+        Raises DatabaseUnavailableError where the platform's database cannot be reached, and, of what is asked there,
+        ReadingError where the tables are missing.
         """
+        with self._connect() as connection:
+            try:
+                yield connection
+            except sa.exc.DBAPIError as error:
+                if isinstance(error.orig, _MISSING):
+                    what = str(error.orig).partition("\n")[0]
+                    raise ReadingError(
+                        f"this database does not have all tables of the platform ({what}): `ticks dev` creates them in "
+                        "its first minute, and so does Dagster's job bring_up; or is it another database that "
+                        "TICKS_DATABASE_URL or database= has to mean?"
+                    ) from None
+                raise
+
+    @contextmanager
+    def _connect(self) -> Iterator[sa.Connection]:
         if isinstance(self._own, sa.Connection):
             yield self._own
             return

@@ -30,6 +30,8 @@ class PastServer:
         self.asked: list[str] = []
         """The targets of all requests, in order."""
         self.failures = list(failures or ())
+        self.error: Exception | None = None
+        """What `respond` raised; the request was answered with 500."""
         self._respond = respond
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._asked))
         self._server.daemon_threads = True
@@ -59,7 +61,11 @@ class PastServer:
     def _asked(self, target: str) -> tuple[int, bytes]:
         self.asked.append(target)
         if not self.failures:
-            return self.answered(target)
+            try:
+                return self.answered(target)
+            except Exception as error:  # noqa: BLE001  (told where the answer is waited for)
+                self.error = error
+                return 500, repr(error).encode()
         status, body = self.failures.pop(0)
         return status, body if isinstance(body, bytes) else json.dumps(body).encode()
 

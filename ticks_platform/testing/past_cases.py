@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
+from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.events import Bar, Event, Rejected, Tick
 from ticks_platform.feeds.history import (
     History,
@@ -22,9 +23,6 @@ from ticks_platform.testing.frames import check_event, damaged, identity
 from ticks_platform.testing.market import BEGIN, Trade, minute_bars, trades
 from ticks_platform.testing.past import PastServer, pages
 from ticks_platform.timestamps import MILLISECOND, MINUTE, SECOND
-
-if TYPE_CHECKING:
-    from ticks_platform.testing.kit import ConnectorKit
 
 MOST_RESULTS = 10_000
 """Results of a page beyond which a provider's own limit is too much for a test."""
@@ -46,7 +44,31 @@ _BODIES = (
 )
 
 
-def history_of(kit: ConnectorKit, url: str | None = None) -> History:
+class Kit(Protocol):
+    """What a case needs to know of the kit."""
+
+    @property
+    def symbols(self) -> Sequence[str]: ...
+
+    @property
+    def api_key(self) -> str | None: ...
+
+    @property
+    def results_per_page(self) -> int | None: ...
+
+    @property
+    def errors(self) -> Sequence[tuple[int, Any, type[HistoryError]]]: ...
+
+    def connect(self, url: str | None = None) -> Connector: ...
+
+    def names(self) -> list[str]: ...
+
+    def tick(self, trade: Trade, connector: Connector) -> Tick: ...
+
+    def past_server(self, made: Sequence[Trade], failures: Sequence[tuple[int, Any]] = ()) -> PastServer: ...
+
+
+def history_of(kit: Kit, url: str | None = None) -> History:
     """The history of a connector that the kit was given a past of."""
     history = kit.connect(url).history()
     assert history is not None, (
@@ -55,9 +77,7 @@ def history_of(kit: ConnectorKit, url: str | None = None) -> History:
     return history
 
 
-def fetched(
-    kit: ConnectorKit, server: PastServer, symbol: str, begin: int, end: int, *, most: int | None = None
-) -> list[Event]:
+def fetched(kit: Kit, server: PastServer, symbol: str, begin: int, end: int, *, most: int | None = None) -> list[Event]:
     """What the history has of a span, after checks that it can be stored. `most` are the results of a page."""
     history = history_of(kit, server.url)
     span = Span(kit.connect().symbol_of(symbol), symbol, begin, end)
@@ -68,12 +88,18 @@ def fetched(
         f"the history asks {asked.partition('?')[0]}, although the connector's address is {server.url}: build the URL "
         "of requests from ticks_platform.connectors.base_url(self.url, …)"
     )
-    for page in pages(history, span):
-        assert most is None or page.results <= most, (
-            f"a page has {page.results} results, although a page has {most} at most: let `past` answer no more than "
-            "the request's limit, or tell the kit its `results_per_page`"
-        )
-        found += [event for frame in page.frames for event in decode_history(history, frame)]
+    try:
+        for page in pages(history, span):
+            assert most is None or page.results <= most, (
+                f"a page has {page.results} results, although a page has {most} at most: let `past` answer no more "
+                "than the request's limit, or tell the kit its `results_per_page`"
+            )
+            found += [event for frame in page.frames for event in decode_history(history, frame)]
+    except HistoryError as error:
+        target = server.asked[-1] if server.asked else asked
+        if server.error is not None:
+            raise AssertionError(f"`past` raised {server.error!r} for {target}") from server.error
+        raise AssertionError(f"the history took the answer to {target} for {type(error).__name__}: {error}") from error
     for event in found:
         check_event(event, b"(of the history)")
         assert not isinstance(event, Rejected), f"a result of the server was rejected: {event}"
@@ -89,7 +115,7 @@ def stretched(made: Sequence[Trade]) -> list[Trade]:
     return [trade._replace(time=BEGIN // MINUTE * MINUTE + place * MINUTE) for place, trade in enumerate(made)]
 
 
-def each_once(kit: ConnectorKit) -> None:
+def each_once(kit: Kit) -> None:
     """Each trade of a span comes once, as the WebSocket has it; or each minute's bar."""
     failures = [(429, b"{}"), (500, b"{}"), (503, b"<html>Service Unavailable</html>")]
     is_bars = history_of(kit).kind == "bars"
@@ -107,7 +133,7 @@ def each_once(kit: ConnectorKit) -> None:
             assert earlier == [], f"the history has {earlier[0]}, before the first trade and outside of the span"
 
 
-def all_pages(kit: ConnectorKit) -> None:
+def all_pages(kit: Kit) -> None:
     """More than two pages are read to their end, and nothing of them comes twice."""
     history = history_of(kit)
     size = kit.results_per_page or history.results_per_page
@@ -121,7 +147,7 @@ def all_pages(kit: ConnectorKit) -> None:
         check(kit, made, found, begin, end, told=f"history of {len(made)} results, of which a page has {size}")
 
 
-def check(kit: ConnectorKit, own: Sequence[Trade], found: Sequence[Event], begin: int, end: int, *, told: str) -> None:
+def check(kit: Kit, own: Sequence[Trade], found: Sequence[Event], begin: int, end: int, *, told: str) -> None:
     """Check that these events are what the history should have of the span, of a symbol with these trades."""
     meant = [trade for trade in own if begin <= trade.time < end]
     if history_of(kit).kind == "bars":
@@ -167,7 +193,7 @@ def _different(ticks: Sequence[Tick], expected: Sequence[Tick]) -> str:
     return f"{first[0]} instead of {first[1]}"
 
 
-def any_answer(kit: ConnectorKit) -> None:
+def any_answer(kit: Kit) -> None:
     """Whatever the API answers is a page or a HistoryError, and what may pass is tried again."""
     history = history_of(kit)
     span = Span(kit.names()[0], kit.symbols[0], BEGIN, BEGIN + 60 * SECOND)
@@ -186,7 +212,7 @@ def any_answer(kit: ConnectorKit) -> None:
                 assert not [event for event in read if isinstance(event, Tick)], f"{told} has trades: {read}"
 
 
-def damaged_answers(kit: ConnectorKit) -> None:
+def damaged_answers(kit: Kit) -> None:
     """Answers that are almost right: what can be read of them is kept, and the rest raises nothing else."""
     name, symbol = kit.names()[0], kit.symbols[0]
     is_bars = history_of(kit).kind == "bars"
@@ -219,7 +245,7 @@ def _cursors(history: History, span: Span, server: PastServer) -> list[tuple[str
     return found
 
 
-def told_errors(kit: ConnectorKit) -> None:
+def told_errors(kit: Kit) -> None:
     """What the provider says instead of results is the error that it means."""
     history = history_of(kit)
     span = Span(kit.names()[0], kit.symbols[0], BEGIN, BEGIN + 60 * SECOND)

@@ -26,7 +26,8 @@ class Live:
 
 folder = Path(sys.argv[1])
 command = ["/bin/sh", "-c", sys.argv[2]]
-run(command, folder, None, live=Live(), ready=Ready("", 0, lambda _: "ready"), stop=Stop(), condenser=Condenser())
+ready, stop = Ready("", 0, lambda _: "ready"), Stop()
+sys.exit(run(command, folder, None, live=Live(), ready=ready, stop=stop, condenser=Condenser()))
 """
 
 # One of them has left its parent, as runs and code servers do, and one ignores an interrupt.
@@ -51,6 +52,13 @@ def test_all_of_them_end_when_it_is_killed(tmp_path: Path) -> None:
         process.kill()
         process.wait()
     eventually("both have ended", 30, lambda: not any(map(is_alive, pids)))
+
+
+@pytest.mark.parametrize(("code", "told"), [(0, 1), (7, 7)])
+def test_dagster_that_ends_by_itself_is_a_failure(tmp_path: Path, code: int, told: int) -> None:
+    """Dagster ends with 0 also where one of its services was killed."""
+    done = subprocess.run([sys.executable, "-c", RUN, str(tmp_path), f"exit {code}"], env={**os.environ}, timeout=60)
+    assert done.returncode == told
 
 
 def test_nothing_runs_if_it_is_killed_before_there_is_a_guard(tmp_path: Path) -> None:

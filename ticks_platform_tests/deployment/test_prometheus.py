@@ -30,6 +30,7 @@ FAULTS = {
     "TicksDiskNearlyFull": "ticks_disk_free_bytes 1000",
     "TicksJournalNearlyFull": 'ticks_journal_used_bytes{feed="stocks"} 85',
     "TicksJournalFull": 'ticks_journal_used_bytes{feed="stocks"} 99',
+    "TicksJournalNotCopied": 'ticks_copy_unshipped_seconds{feed="stocks"} 45',
     "TicksEventsRejected": 'ticks_rejected_total{feed="stocks"} 0+1',
 }
 """What each rule is about, as a series that differs from HEALTHY."""
@@ -49,6 +50,8 @@ ticks_disk_free_bytes 50000000000
 ticks_disk_size_bytes 100000000000
 ticks_journal_used_bytes{feed="stocks"} 10
 ticks_journal_limit_bytes{feed="stocks"} 100
+ticks_copy_up{feed="stocks"} 1
+ticks_copy_unshipped_seconds{feed="stocks"} 5
 ticks_rejected_total{feed="stocks"} 0
 ticks_loaded_total{feed="stocks"} 0+100
 ticks_replaced_total{feed="stocks"} 0

@@ -342,6 +342,18 @@ def test_a_database_in_each_form_that_sqlalchemy_has(database: Database) -> None
     assert "topsecret" not in str(error.value)
 
 
+@pytest.mark.parametrize("to", ["pandas", "arrow"])
+def test_a_database_without_our_tables_says_what_creates_them(database: Database, to: Any) -> None:
+    with database.transaction() as cursor:
+        cursor.execute("ALTER SCHEMA ticks_platform RENAME TO elsewhere")
+    with pytest.raises(ReadingError, match=r"does not have all tables of the platform .*feed_symbol.*`ticks dev`"):
+        ticks_platform.candles("AAPL", to=to, database=database)
+    with pytest.raises(ReadingError, match="`ticks dev`"):
+        ticks_platform.symbols(to="pandas", database=database)
+    with database.transaction() as cursor:
+        cursor.execute("ALTER SCHEMA elsewhere RENAME TO ticks_platform")
+
+
 def test_names_that_no_feed_has_are_near_too(database: Database) -> None:
     store(database, ("2026-01-05 14:30:01", "GOOGL", 1.0, 1.0, None))
     with pytest.raises(UnknownSymbolError, match="did you mean 'GOOGL'"):
@@ -398,6 +410,8 @@ def test_symbols_are_in_order_within_each_bucket_however_they_are_read(database:
     keys = list(zip(rows.index, rows["symbol"], strict=True))
     assert keys == sorted(keys)
     assert len(keys) > 200
+    with_proof = frame(database, start=BEGIN, end=BEGIN + timedelta(minutes=10), to=to, proof=True)
+    assert _list(with_proof["symbol"]) == rows["symbol"].tolist()
     for size in (1, 7, 5000):
         chunks = list(frame(database, start=BEGIN, end=BEGIN + timedelta(minutes=10), to=to, chunksize=size))
         assert {len(chunk) for chunk in chunks[:-1]} <= {size}

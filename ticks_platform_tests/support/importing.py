@@ -15,8 +15,9 @@ from typing import Any
 from ticks_platform.feeds.polygon.flat_file import TRADES
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import loader as loaders
-from ticks_platform.ingestion.imports.files import Import, Imported, Options
+from ticks_platform.ingestion.imports.files import Import
 from ticks_platform.ingestion.imports.loader import FileLoader
+from ticks_platform.ingestion.imports.options import Imported, Options
 from ticks_platform.timescale.database import Database
 
 POLYGON = Options("polygon-flat-file")

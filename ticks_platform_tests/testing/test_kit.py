@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -30,6 +31,7 @@ from ticks_platform.feeds.history import HistoryAnswer, HistoryRequest, Page, Sp
 from ticks_platform.feeds.kraken import Kraken
 from ticks_platform.feeds.kraken.connector import KrakenConversation
 from ticks_platform.feeds.kraken.history import KrakenHistory
+from ticks_platform.feeds.updates import CANCELLED
 from ticks_platform.testing import (
     ConnectorKit,
     LiveServer,
@@ -45,7 +47,7 @@ from ticks_platform.testing import (
     trades,
 )
 from ticks_platform.timescale.database import Database
-from ticks_platform.timestamps import SECOND, from_nanoseconds
+from ticks_platform.timestamps import SECOND, from_nanoseconds, to_nanoseconds
 from ticks_platform_tests.feeds import test_kraken as kraken
 from ticks_platform_tests.support.ingestion import rows
 
@@ -474,6 +476,17 @@ def test_a_past_without_a_history_is_told() -> None:
         kit(NoHistory).cases()
 
 
+def test_a_past_that_raises_is_told() -> None:
+    broken = ConnectorKit(Kraken, ["BTC/USD"], kraken.frame, kraken.answer, past=lambda known, _: (200, known["NOPE"]))
+    (found,) = (each for each in broken.cases() if each.name == "history has each trade once")
+    with pytest.raises(AssertionError, match=r"`past` raised KeyError\('NOPE'\) for /0/public/Trades"):
+        found.run()
+    wrong = ConnectorKit(Kraken, ["BTC/USD"], kraken.frame, kraken.answer, past=lambda known, _: (404, b""))
+    (found,) = (each for each in wrong.cases() if each.name == "history has each trade once")
+    with pytest.raises(AssertionError, match=r"the history took the answer to .* for PermanentError"):
+        found.run()
+
+
 def test_a_past_that_ignores_the_limit_is_told() -> None:
     ignoring = ConnectorKit(
         Kraken,
@@ -565,6 +578,39 @@ def test_recorded_frames_are_stored_in_one_call(database: Database) -> None:
     again = store_frames(given, "coinbase", symbols=["BTC-USD"], database=database, feed="other")
     assert again._replace(rejected=0, control=0) == StoredFrames(32, 0, 0, 0, 0, 0), "another provider's frames"
     assert events(Coinbase(url=None, api_key=None), [kraken.HEARTBEAT]) != []
+
+
+def test_frames_of_alpaca_and_binance_are_stored(database: Database) -> None:
+    """Cancels and corrections take their trades back; prices without a time have that of their arrival."""
+    at, arrival = "2026-10-06T15:00:00.5", to_nanoseconds(datetime(2026, 10, 6, 15, 0, 2, tzinfo=timezone.utc))
+    trade = {"T": "t", "S": "SPY", "x": "P", "s": 100, "c": [" ", "F"], "z": "B", "t": f"{at}16274112Z"}
+    told = [
+        *({**trade, "i": number, "p": 700.0 + number} for number in (1, 2, 3)),
+        {**trade, "i": 4, "p": 704.0, "c": [" ", "M"]},
+        {"T": "x", "S": "SPY", "i": 1, "x": "P", "p": 701.0, "s": 100, "a": "C", "z": "B", "t": f"{at}9Z"},
+        {"T": "c", "S": "SPY", "x": "P", "oi": 2, "op": 702.0, "os": 100, "oc": [" ", "F"], "ci": 5, "cp": 702.5}
+        | {"cs": 90, "cc": [" ", "I"], "z": "B", "t": f"{at}8Z"},
+        {"T": "s", "S": "SPY", "sc": "2", "sm": "Trading Halt", "rc": "M", "rm": "", "z": "B", "t": f"{at}9Z"},
+    ]
+    given = [(json.dumps(told[:3]).encode(), arrival), (json.dumps(told[3:]).encode(), arrival)]
+    options = {"feed": "sip", "channels": ["trades", "statuses"]}
+    found = store_frames(given, "alpaca", symbols=["spy"], database=database, feed="stocks", options=options)
+    assert (found.rejected, found.control, found.duplicate) == (0, 0, 0)
+    columns = "trade_id, price, coalesce(updates, 7), conditions"
+    query = f"SELECT {columns} FROM stocks_real_time WHERE feed = 'stocks' ORDER BY trade_id"
+    assert rows(database, query) == [
+        ("1", 701.0, 7 | CANCELLED, [14]),
+        ("2", 702.0, 7 | CANCELLED, [14]),
+        ("3", 703.0, 7, [14]),
+        ("5", 702.5, 4, [37]),
+    ]
+    assert rows(database, "SELECT kind, price, is_primary FROM official_price") == [("close", 704.0, True)]
+    assert rows(database, "SELECT kind FROM trading_halt") == [("halt",)]
+    book = b'{"u":400900217,"s":"BNBUSDT","b":"25.35190000","B":"31.21000000","a":"25.36520000","A":"40.66000000"}'
+    options = {"channels": ["trade", "bookTicker"]}
+    store_frames([(book, arrival)], "binance", symbols=["bnb/usdt"], database=database, feed="coins", options=options)
+    query = "SELECT symbol, time, bid_price, ask_size FROM stock_quotes WHERE feed = 'coins'"
+    assert rows(database, query) == [("BNBUSDT", from_nanoseconds(arrival), 25.3519, 40.66)]
 
 
 def test_frames_of_symbols_that_are_not_asked_for_are_rejected(database: Database) -> None:

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
 JOB = "check_every_tick"
-INTERVAL = 60
-"""Seconds between looks."""
+INTERVAL = 15
+"""Seconds between looks. After the first start, checks are grey until they have run, once there are candles."""
 
-LOOKS = 10
-"""Looks after which a run that ended without a result is followed by another one."""
+LOOKS = 40
+"""Looks, which take ten minutes, after which a run that ended without a result is followed by another one."""
 
 CHECKED_AT = "checked at"
 """Metadata of a result that is reported again: when it was found."""

@@ -7,7 +7,7 @@ import dagster as dg
 
 from ticks_platform.ingestion.group import Group
 from ticks_platform.ingestion.metrics import Counts, Metrics
-from ticks_platform.ingestion.run import Progress
+from ticks_platform.ingestion.progress import Progress
 
 
 class Reporter:
@@ -38,6 +38,7 @@ class Reporter:
             "reconnects": max(0, progress.connections - 1),
             "commit retries": progress.retries,
             "journal bytes waiting": progress.waiting_bytes,
+            **_of_copy(progress),
         }
         for label, histogram in (("arrival to commit", latency), ("provider to arrival", metrics.provider_latency)):
             since = self._latencies if histogram is latency else None
@@ -61,6 +62,15 @@ class Reporter:
         )
 
 
+def _of_copy(progress: Progress) -> dict[str, Any]:
+    """What a loss of this machine and its disk would cost."""
+    found = progress.unshipped
+    if found is None:
+        return {}
+    trouble = {} if found.trouble is None else {"journal copy": found.trouble}
+    return {"journal bytes not copied": found.bytes, "oldest not copied, seconds": round(found.seconds, 1), **trouble}
+
+
 class GroupReporter:
     """Turns the progress of a group's feeds into one observation: one of each feed would be as many as of own runs."""
 
@@ -79,6 +89,7 @@ class GroupReporter:
         feeds |= {
             name: f"{progress.state.value}, {progress.loaded:,} ticks"
             + (f"; {progress.trouble}" * bool(progress.trouble))
+            + (f"; journal copy: {progress.unshipped}" * bool(progress.unshipped and progress.unshipped.trouble))
             for name, progress in found.items()
         }
         metadata: dict[str, Any] = {
@@ -92,6 +103,9 @@ class GroupReporter:
             "reconnects": sum(max(0, progress.connections - 1) for progress in found.values()),
             "journal bytes waiting": sum(progress.waiting_bytes for progress in found.values()),
         }
+        copied = [progress.unshipped for progress in found.values() if progress.unshipped is not None]
+        if copied:
+            metadata["journal bytes not copied"] = sum(each.bytes for each in copied)
         self._loaded, self._at = loaded, now
         self._context.log_event(
             dg.AssetObservation(

@@ -1,8 +1,10 @@
-"""Polygon.io's (Massive's) flat files: a day of trades of all US stocks, sorted by ticker.
+"""Polygon.io's (Massive's) flat files: a day of all US stocks, sorted by ticker: trades, quotes, or minute bars.
 
 Sources: the page of the product (polygon.io/flat-files/stocks-trades: columns and their meaning), the provider's
-tutorial (insights-from-trade-level-data: rows of 2024-04-05), and rows of September 2026 that users published, which
-have decimals in prices and sizes. Times are nanoseconds; `trf_id` is 0 where there is none.
+tutorial (insights-from-trade-level-data: rows of 2024-04-05), and for quotes (`quotes_v1`) and minute bars
+(`minute_aggs_v1`) headers and rows of 2024 to 2026 that users published, in which prices, sizes and volumes have
+decimals. Times are nanoseconds; `trf_id` is 0 where there is none, and so is a side of a quote that is not there.
+Whether sizes of quotes are shares or round lots at a given date is not certain: they are stored as they are.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ import numpy as np
 
 from ticks_platform.feeds.coded import Coded
 from ticks_platform.feeds.columns import TickColumns
-from ticks_platform.feeds.events import Event
-from ticks_platform.feeds.files import FileFormat, FileHeader, named, required
+from ticks_platform.feeds.csv_rows import bar, finite_numbers, nanoseconds
+from ticks_platform.feeds.events import Event, Quote, Rejected
+from ticks_platform.feeds.files import FileFormat, FileHeader, Kind, named, required
 from ticks_platform.feeds.plain_rows import PlainRows
 from ticks_platform.feeds.polygon.history import trade, without_equal_data
 from ticks_platform.feeds.polygon.trades import exchange_name, trade_columns
@@ -31,6 +34,23 @@ TRADES = (
 REQUIRED = ("ticker", "price", "sip_timestamp", "size", "conditions", "correction", "exchange", "id", "trf_id")
 """Columns without which a file is none of these: without conditions, for example, candles would be wrong."""
 
+QUOTES = (
+    *("ticker", "ask_exchange", "ask_price", "ask_size", "bid_exchange", "bid_price", "bid_size", "conditions"),
+    *("indicators", "participant_timestamp", "sequence_number", "sip_timestamp", "tape", "trf_timestamp"),
+)
+"""The columns of quotes."""
+
+BARS = ("ticker", "volume", "open", "close", "high", "low", "window_start", "transactions")
+"""The columns of minute bars, and of bars of a day, which are refused: no candle is compared with them."""
+
+REQUIRED_OF: dict[Kind, tuple[str, ...]] = {
+    "trades": REQUIRED,
+    "quotes": ("ticker", "ask_price", "ask_size", "bid_price", "bid_size", "sip_timestamp"),
+    "bars": ("ticker", "volume", "open", "close", "high", "low", "window_start"),
+}
+
+_ALL: dict[Kind, tuple[str, ...]] = {"trades": TRADES, "quotes": QUOTES, "bars": BARS}
+
 _READ = frozenset(TRADES) - {"sequence_number", "trf_timestamp", "ticker"}
 _WHOLE = ("tape", "correction")
 
@@ -38,10 +58,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 class FlatFile(FileFormat):
-    """Trades of US stocks."""
+    """Trades, quotes, or minute bars of US stocks."""
 
     def events(self, header: FileHeader, values: Sequence[str]) -> list[Event]:
         row = named(header, values)
+        kind = kind_of(header.columns)
+        if kind != "trades":
+            return [_quote(row) if kind == "quotes" else _bar(row)]
         refused = required(row, "ticker", "price", "sip_timestamp")
         if refused is not None:
             return [refused]
@@ -60,6 +83,8 @@ class FlatFile(FileFormat):
         return without_equal_data(events)
 
     def ticks(self, header: FileHeader, rows: PlainRows) -> TickColumns | None:
+        if kind_of(header.columns) != "trades":
+            return None
         place = {name: number for number, name in enumerate(header.columns)}
         corrections = rows.coded(place["correction"])
         names = rows.coded(place["ticker"])
@@ -99,9 +124,54 @@ def _whole(text: str) -> int | str:
     return int(text) if _are_digits(text) and len(text) < 20 else text
 
 
+def _quote(row: dict[str, str]) -> Event:
+    """As the WebSocket has it: in milliseconds, without the exchanges of the sides."""
+    refused = required(row, "ticker", "sip_timestamp")
+    if refused is not None:
+        return refused
+    try:
+        time = nanoseconds(row["sip_timestamp"], "ns")
+    except ValueError as error:
+        return Rejected(str(error), b"")
+    numbers, malformed = finite_numbers(row, ("bid_price", "bid_size", "ask_price", "ask_size"))
+    bid, ask = numbers.get("bid_price") or None, numbers.get("ask_price") or None
+    return Quote(
+        row["ticker"],
+        time // MILLISECOND * MILLISECOND,
+        bid,
+        numbers.get("bid_size") if bid else None,
+        ask,
+        numbers.get("ask_size") if ask else None,
+        None,
+        malformed,
+    )
+
+
+def _bar(row: dict[str, str]) -> Event:
+    refused = required(row, *REQUIRED_OF["bars"][2:], "ticker")
+    if refused is not None:
+        return refused
+    try:
+        start = nanoseconds(row["window_start"], "ns")
+    except ValueError as error:
+        return Rejected(str(error), b"")
+    return bar(row, row["ticker"], start)
+
+
+def kind_of(columns: Sequence[str]) -> Kind:
+    """What the rows of a file with these columns are."""
+    if "window_start" in columns:
+        return "bars"
+    return "quotes" if "bid_price" in columns or "ask_price" in columns else "trades"
+
+
 def refusal(columns: Sequence[str]) -> str | None:
     """Why a file with these columns cannot be read; None if it can."""
-    missing = [name for name in REQUIRED if name not in columns]
+    kind = kind_of(columns)
+    missing = [name for name in REQUIRED_OF[kind] if name not in columns]
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        return f"several columns are {', '.join(twice)}"
     if not missing:
         return None
-    return f"it has no column {', '.join(missing)}: a flat file of trades of stocks has {', '.join(TRADES)}"
+    return f"it has no column {', '.join(missing)}: a flat file of {kind} of stocks has {', '.join(_ALL[kind])}"

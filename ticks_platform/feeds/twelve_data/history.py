@@ -87,6 +87,7 @@ class TwelveDataHistory(History):
     requests_per_day = 800
     delay = 180.0
     joins_within = 86_400.0
+    results_per_page = _LIMIT
 
     def __init__(self, *, url: str, api_key: str | None, names: Names | None = None) -> None:
         """`names` are given if bars may be of another listing than the one that is asked for."""

@@ -79,7 +79,8 @@ def store_earlier(cursor: Cursor, feed: str, epoch: int, periods: Iterable[_Peri
     """Store the coverage of an earlier owner as all its notes tell.
 
     Nobody may have learned of the commit that stored them, so they are stored again. Then the coverage that they leave
-    open is `killed`, and may have been moved or split since, by frames that are not loaded again: it stays as it is.
+    open is `killed`, and may have been moved or split since, by frames that are not loaded again: it stays as it is. So
+    does what has ended since: a copy may lack the last notes, which the database had.
     """
     last = {each[:3]: each for each in periods}
     ended = [each for each in last.values() if each[3] is not None]
@@ -87,7 +88,13 @@ def store_earlier(cursor: Cursor, feed: str, epoch: int, periods: Iterable[_Peri
     store_periods(cursor, feed, epoch, ended)
     cursor.execute(sql_files.read("queries/gaps/killed_of_epoch.sql"), {"feed": feed, "epoch": epoch})
     killed = set(cursor.fetchall())
-    left = [each for each in last.values() if each[3] is None and each[:2] not in killed]
+    cursor.execute(sql_files.read("queries/gaps/ended_of_epoch.sql"), {"feed": feed, "epoch": epoch})
+    over = set(cursor.fetchall())
+    left = [
+        each
+        for each in last.values()
+        if each[3] is None and each[:2] not in killed and (*each[:2], from_nanoseconds(each[2])) not in over
+    ]
     store_periods(cursor, feed, epoch, left)
 
 

@@ -38,17 +38,21 @@ _STORED = {TICKS.name: "queries/handover/others_ticks.sql", QUOTES.name: "querie
 """The queries for the rows that other journals brought, with their number; columns are in the order of `FIELDS`."""
 
 
-def announce(cursor: Cursor, sources: Sequence[tuple[Lease, Journal]], *, latest: str | None) -> None:
+def announce(
+    cursor: Cursor, sources: Sequence[tuple[Lease, Journal]], *, latest: str | None, copy: int | None = None
+) -> None:
     """Record that these journals are compared before they are loaded, if the feed's latest is none of them.
 
-    Call it in the transaction that takes the lease; `latest` is what it was before.
+    Call it in the transaction that takes the lease; `latest` is what it was before. `copy` is the number of a journal
+    that was read back from a copy of it, among those of its owner.
     """
     if latest is None or any(journal.journal_id == latest for _, journal in sources):
         return
     for number, (lease, journal) in enumerate(sources):
         if lease.position < journal.end:
             # Below zero, it is no epoch of an owner.
-            record = {"feed": lease.feed, "epoch": -2 * lease.epoch - number, "lease": lease.epoch}
+            epoch = -2 * lease.epoch - number if copy is None else -(1 << 40) - 1000 * lease.epoch - copy
+            record = {"feed": lease.feed, "epoch": epoch, "lease": lease.epoch}
             cursor.execute(
                 sql_files.read("queries/handover/returned.sql"),
                 {**record, "owner": lease.owner, "journal": journal.journal_id},

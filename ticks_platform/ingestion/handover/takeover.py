@@ -100,6 +100,8 @@ class Takeover:
         self._stopping = stopping
         self.trouble: str | None = None
         """Why the database cannot be used now, or None."""
+        self.latest: str | None = None
+        """The journal that was appended to before the feed was taken over; None if that is not known."""
 
     def take(self) -> Ownership:
         """Take the feed over at once, whoever owns it. Frames that wait in its journals are loaded before new ones.
@@ -109,7 +111,7 @@ class Takeover:
         journals = self._journals.open_all()
 
         def work(cursor: Cursor) -> tuple[Lease, Journal, list[Source]]:
-            latest = leases.latest_journal(cursor, self._feed.name)
+            latest = self.latest = leases.latest_journal(cursor, self._feed.name)
             own = next((journal for journal in journals if journal.journal_id == latest), journals[0])
             lease = leases.take(
                 cursor,
@@ -126,7 +128,7 @@ class Takeover:
             returned.announce(cursor, [*before, Source(lease, own)], latest=latest)
             return lease, own, before
 
-        return self._seek(*self._until_committed(work))
+        return self._seek(*self.until_committed(work))
 
     def announce(self) -> tuple[Handover, Journal] | None:
         """Announce a planned hand-over, and open the journal to receive into.
@@ -135,9 +137,10 @@ class Takeover:
         HandoverFailedError if the owner has not loaded yet what it found in the feed's journals, MixedDatabaseError,
         LeaseLostError, JournalError, and what Journal raises.
         """
-        status = self._until_committed(lambda cursor: leases.status(cursor, self._feed.name))
+        status = self.until_committed(lambda cursor: leases.status(cursor, self._feed.name))
         if status is None or not status.is_alive:
             return None
+        self.latest = status.journal_id
         theirs = self._journals.first if status.journal_id is None else self._journals.find(status.journal_id)
         if theirs is None:
             logger.warning(
@@ -161,7 +164,7 @@ class Takeover:
                 cursor, owner=self._owner, feed=self._feed.name, predecessor=status, journal=journal
             )
 
-        return self._until_committed(work), journal
+        return self.until_committed(work), journal
 
     def follow_when_ready(self, planned: Handover, journal: Journal, is_ready: Callable[[], bool]) -> Ownership:
         """Take the feed over as planned when everything has been subscribed to for OVERLAP seconds, and data has come.
@@ -197,15 +200,15 @@ class Takeover:
         Waits up to `closed_within` seconds for the predecessor to close its connection. Raises LeaseLostError if
         another owner holds the lease, and what Journal raises.
         """
-        lease = self._until_committed(lambda cursor: handover.take(cursor, planned, journal))
+        lease = self.until_committed(lambda cursor: handover.take(cursor, planned, journal))
         logger.info("feed %s: taken over from %s as planned", planned.feed, planned.predecessor)
         for _ in range(round(closed_within / _POLL_INTERVAL)):
-            if self._until_committed(lambda cursor: handover.is_closed(cursor, planned)):
+            if self.until_committed(lambda cursor: handover.is_closed(cursor, planned)):
                 break
             if self._stopping.wait(_POLL_INTERVAL):
                 break
         others = [other for other in self._journals.open_all() if other is not journal]
-        before = self._until_committed(lambda cursor: self._sources(cursor, lease, others))
+        before = self.until_committed(lambda cursor: self._sources(cursor, lease, others))
         return self._seek(lease, journal, before)
 
     def _skip_predecessors_positions(self, journal: Journal, theirs: Path, predecessor: LeaseStatus) -> None:
@@ -215,7 +218,7 @@ class Takeover:
             _, position, frames = handover.find_checkpoint(cursor, self._feed.name, journal)
             return position, frames, leases.last_position(cursor, self._feed.name)
 
-        position, frames, end = self._until_committed(work)
+        position, frames, end = self.until_committed(work)
         journal.seek(position, frames=frames)
         with journal_view(theirs) as predecessors:
             end = max(end, predecessors.end)
@@ -228,7 +231,7 @@ class Takeover:
 
     def _has_ended(self, planned: Handover) -> bool:
         """Whether the predecessor has released the feed. Raises LeaseLostError if another owner has taken it."""
-        status = self._until_committed(lambda cursor: leases.status(cursor, planned.feed))
+        status = self.until_committed(lambda cursor: leases.status(cursor, planned.feed))
         if status is None or status.epoch != planned.predecessor_epoch:
             raise handover.overtaken(planned.feed)
         return status.released
@@ -256,7 +259,7 @@ class Takeover:
                 source.journal.close()
         return Ownership(lease, journal, waiting)
 
-    def _until_committed(self, work: Callable[[Cursor], T]) -> T:
+    def until_committed(self, work: Callable[[Cursor], T]) -> T:
         """Do the work in one transaction; retry while the database is unavailable or the old owner holds a lock."""
         backoff = Backoff(base=0.2, cap=5.0)
         while True:

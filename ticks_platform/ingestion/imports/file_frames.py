@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import gzip
 import zlib
 from collections import deque
@@ -32,47 +33,35 @@ class FileError(ActionRequiredError):
     """A file cannot be imported; the message says which, and why."""
 
 
-class FileFrames:
-    """The lines of a file after its first one, from a checkpoint on. One thread reads.
+class Frames(abc.ABC):
+    """The rows of a file from a checkpoint on. One thread reads.
 
-    Like a Journal to its loader, which takes and trims. Positions are bytes of the unpacked file, after `first`.
+    Like a Journal to its loader, which takes and trims. Positions are where rows are in the file, after `first`.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        journal_id: str,
-        header: FileHeader,
-        first: int,
-        position: int,
-        epoch: int,
-        now: Callable[[], int],
-        keeps: KeepsLine | None = None,
-    ) -> None:
-        """`header` is that of the frames, whose line is set. `keeps` tells which lines are rows to import.
-
-        Raises FileError.
-        """
+    def __init__(self, *, journal_id: str, header: FileHeader, epoch: int, now: Callable[[], int]) -> None:
+        """`header` is that of the frames, whose line is set."""
         self.journal_id = journal_id
-        self._path = path
         self._header = header
-        self._first = first
         self._epoch = epoch
         self._now = now
-        self._keeps = keeps
-        self._raw = path.open("rb")
-        self._contents = unpacked(self._raw)
-        self._groups = self._read(position - first)
+        self._groups = self._read()
         self._taken: deque[FrameGroup] = deque()
         self._again: deque[FrameGroup] = deque()
         self._ended = False
-        self._bytes_read = 0
 
     @property
+    @abc.abstractmethod
     def bytes_read(self) -> int:
         """Bytes of the file, packed as it is, that were read."""
-        return self._bytes_read
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Close the file."""
+
+    @abc.abstractmethod
+    def _read(self) -> Iterator[FrameGroup]:
+        """The groups; one without frames where the loader should have a chance. Raises FileError."""
 
     @property
     def drained(self) -> bool:
@@ -91,7 +80,7 @@ class FileFrames:
             if not group.frames:
                 break
             groups.append(group)
-            size += group.end - group.position
+            size += len(group.frames[0])
         self._taken.extend(groups)
         return groups
 
@@ -105,13 +94,46 @@ class FileFrames:
         while self._taken and self._taken[0].end <= position:
             self._taken.popleft()
 
+    def _group(self, begin: int, end: int, line: int, lines: bytes) -> FrameGroup:
+        frame = as_frame(msgspec.structs.replace(self._header, line=line), lines)
+        # One frame: its header takes no positions, so another release may write another one.
+        return FrameGroup(begin, end, self._epoch, CONNECTION, [self._now()], [frame])
+
+
+class FileFrames(Frames):
+    """The lines of a file after its first one. Positions are bytes of the unpacked file."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        journal_id: str,
+        header: FileHeader,
+        first: int,
+        position: int,
+        epoch: int,
+        now: Callable[[], int],
+        keeps: KeepsLine | None = None,
+    ) -> None:
+        """`keeps` tells which lines are rows to import. Raises FileError."""
+        super().__init__(journal_id=journal_id, header=header, epoch=epoch, now=now)
+        self._path = path
+        self._first, self._begin = first, position - first
+        self._keeps = keeps
+        self._raw = path.open("rb")
+        self._contents = unpacked(self._raw)
+        self._bytes_read = 0
+
+    @property
+    def bytes_read(self) -> int:
+        return self._bytes_read
+
     def close(self) -> None:
-        """Close the file."""
         self._contents.close()
         self._raw.close()
 
-    def _read(self, begin: int) -> Iterator[FrameGroup]:
-        """The groups from an offset on; one without frames where the loader should have a chance."""
+    def _read(self) -> Iterator[FrameGroup]:
+        begin = self._begin
         line, skipped = 1, 0
         for offset, block in self._blocks():
             end = offset + len(block)
@@ -138,33 +160,31 @@ class FileFrames:
         if not block:
             return
         if self._keeps is None:
-            yield self._group(offset, line, block)
+            yield self._lines(offset, line, block)
             return
         first = block[: block.find(b",") + 1]
         if first and block.count(b"\n" + first) + 1 == block.count(b"\n"):
             # Of one symbol, as most are in a sorted file.
             if self._keeps(block):
-                yield self._group(offset, line, block)
+                yield self._lines(offset, line, block)
             return
         lines = block.splitlines(keepends=True)
         kept = list(map(self._keeps, lines))
         if all(kept):
-            yield self._group(offset, line, block)
+            yield self._lines(offset, line, block)
             return
         place = 0
         for keeps, run in groupby(kept):
             count = len(list(run))
             part = b"".join(lines[place : place + count])
             if keeps:
-                yield self._group(offset, line + place, part)
+                yield self._lines(offset, line + place, part)
             offset += len(part)
             place += count
 
-    def _group(self, offset: int, line: int, lines: bytes) -> FrameGroup:
+    def _lines(self, offset: int, line: int, lines: bytes) -> FrameGroup:
         begin = self._first + offset
-        frame = as_frame(msgspec.structs.replace(self._header, line=line), lines)
-        # One frame: its header takes no positions, so another release may write another one.
-        return FrameGroup(begin, begin + len(lines), self._epoch, CONNECTION, [self._now()], [frame])
+        return self._group(begin, begin + len(lines), line, lines)
 
     def _blocks(self) -> Iterator[tuple[int, bytes]]:
         """Whole lines, with the offset of the first one."""

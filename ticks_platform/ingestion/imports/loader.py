@@ -13,7 +13,8 @@ from ticks_platform.feeds.coded import counted
 from ticks_platform.feeds.columns import TickColumns
 from ticks_platform.feeds.events import Tick
 from ticks_platform.feeds.files import RowDecoder
-from ticks_platform.ingestion.imports.file_frames import FileFrames
+from ticks_platform.ingestion.imports.file_frames import Frames
+from ticks_platform.ingestion.imports.quotes import FileStore
 from ticks_platform.ingestion.journal.file import FrameGroup
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import Lease
@@ -104,13 +105,15 @@ class FileLoader(UnderRepairLease, Loader):
     in the time of a batch, which is asked in the transaction that stores it.
     """
 
+    _new_store = FileStore
+
     def __init__(
         self,
         *,
         database: Database,
         lease: Lease,
         decoder: RowDecoder,
-        frames: FileFrames,
+        frames: Frames,
         metrics: Metrics,
         others: OthersLeftOut,
         secondary: bool,

@@ -15,7 +15,7 @@ from ticks_platform.ingestion.repair import ranges as repair_ranges
 from ticks_platform.ingestion.repair.ranges import Interval, SymbolInterval
 from ticks_platform.intervals import merge
 from ticks_platform.timescale import sql_files
-from ticks_platform.timescale.candles import late_ticks
+from ticks_platform.timescale.candles import candles, late_ticks
 from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.database import Database
 from ticks_platform.timestamps import floor, from_nanoseconds, to_nanoseconds
@@ -34,6 +34,8 @@ class Settled(NamedTuple):
     """Days whose candles were refreshed."""
     gaps: int = 0
     """Gaps that were closed."""
+    left: int = 0
+    """Days whose candles stay as they are: other ticks of them were dropped, which the candles still have."""
 
 
 class _Loaded(NamedTuple):
@@ -58,11 +60,15 @@ def settle(database: Database, feed: FeedSettings, *, owner: str, covers: Interv
     if not files:
         return Settled()
     days = _days(files)
+    refreshed = left = 0
     if candles_exist:
         with database.autocommit() as cursor:
+            kept = candles.kept_ranges(cursor)
             for begin, end in days:
-                for day in range((end - begin) // _DAY):
-                    late_ticks.refresh_days(cursor, begin + day * _DAY, begin + (day + 1) * _DAY)
+                for day in (begin + number * _DAY for number in range((end - begin) // _DAY)):
+                    late_ticks.refresh_days(cursor, day, day + _DAY)
+                    is_kept = any(first <= day and day + _DAY <= last for first, last in kept)
+                    refreshed, left = refreshed + is_kept, left + (not is_kept)
     with database.transaction() as cursor:
         lease = repair_lease.take(cursor, feed=feed.name, provider=feed.provider, synthetic=feed.synthetic, owner=owner)
     with database.transaction() as cursor:
@@ -72,7 +78,14 @@ def settle(database: Database, feed: FeedSettings, *, owner: str, covers: Interv
             sql_files.read("queries/imports/settle.sql"), {"journal_ids": [file.journal_id for file in files]}
         )
         repair_lease.release(cursor, lease)
-    return Settled(len(files), sum((end - begin) // _DAY for begin, end in days) if candles_exist else 0, closed)
+    return Settled(len(files), refreshed, closed, left)
+
+
+def rejected_reasons(database: Database, feed: str, files: Sequence[str]) -> list[str]:
+    """Why rows of files with these names were rejected, with file and line: the newest ten."""
+    with database.transaction() as cursor:
+        cursor.execute(sql_files.read("queries/imports/rejected_reasons.sql"), {"feed": feed, "files": list(files)})
+        return [reason for (reason,) in cursor.fetchall()]
 
 
 def _candles_exist(cursor: Cursor) -> bool:
@@ -115,8 +128,10 @@ def _close_gaps(cursor: Cursor, feed: FeedSettings, files: Sequence[_Loaded], co
 
 def _covered(file: _Loaded, covers: Interval | None) -> Interval | None:
     """Of which time a file has everything; None if nobody knows."""
-    if file.format != file_formats.POLYGON:
+    if file.format in (file_formats.CSV, file_formats.PARQUET):
         return covers
+    if file.format != file_formats.POLYGON:  # of quotes or bars
+        return None
     if file.first is None or file.last is None:
         return None
     day = new_york_date(to_nanoseconds(file.first))

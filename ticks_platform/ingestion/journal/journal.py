@@ -128,6 +128,11 @@ class Journal:
         return self._end
 
     @property
+    def synced_end(self) -> int:
+        """The position up to which everything is on the disk, also after a power loss."""
+        return min(self._sync.synced, self._end)
+
+    @property
     def frames_appended(self) -> int:
         """Frames that were ever appended."""
         return self._frames
@@ -177,7 +182,11 @@ class Journal:
             self._end += size
             self._frames += len(frames)
             self._changed.notify_all()
-        self._sync.request()
+            self._sync.request(self._end)
+
+    def sync_soon(self) -> None:
+        """Sync what is written, if it was there before the file was opened, or its file was replaced."""
+        self._sync.request(self._end)
 
     def take(self, *, max_bytes: int, linger: float, wait: float) -> list[FrameGroup]:
         """Return the next groups, oldest first: about `max_bytes` of frames, but at least one group if there is one.

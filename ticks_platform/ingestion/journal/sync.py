@@ -29,6 +29,9 @@ class SyncThread:
 
     def __init__(self, path: Path, *, interval: float, rewrite: Callable[[], None]) -> None:
         self.failure: Exception | None = None
+        self.synced = 0
+        """The position up to which everything is on the disk; 0 if that is unknown."""
+        self._requested = 0
         self._path = path
         self._interval = interval
         self._rewrite = rewrite
@@ -38,8 +41,9 @@ class SyncThread:
         self._thread = threading.Thread(target=self._run, name=f"sync-{path.stem}", daemon=True)
         self._thread.start()
 
-    def request(self) -> None:
-        """Request a sync."""
+    def request(self, position: int) -> None:
+        """Request a sync of what is written up to this position."""
+        self._requested = position
         self._dirty.set()
 
     def stop(self) -> None:
@@ -54,6 +58,7 @@ class SyncThread:
             while not self._stopping.is_set():
                 self._dirty.wait()
                 self._dirty.clear()
+                position = self._requested
                 try:
                     if log is not None and not os.fstat(log).st_nlink:
                         # The file was replaced, and its log with it.
@@ -69,6 +74,7 @@ class SyncThread:
                     self._dirty.set()
                     self._stopping.wait(self._backoff.next_delay())
                 else:
+                    self.synced = position
                     self._stopping.wait(self._interval)
         finally:
             if log is not None:

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 _KEY = ("symbol", "start_time", "end_time", "feed")
 
+_KEEPING_AVERAGE = sql.SQL(
+    "average_price = CASE WHEN excluded.average_price IS NULL AND excluded.volume = stored.volume "
+    "THEN stored.average_price ELSE excluded.average_price END"
+)
+"""Files have no average: that of the same volume stays."""
+
 
 def store(cursor: Cursor, feed: str, bars: Rows) -> Upserted:
     """Insert or replace. Raises psycopg2.DataError or IntegrityError, or one of UNSTORABLE, if a bar cannot be stored.
@@ -56,7 +62,9 @@ def store(cursor: Cursor, feed: str, bars: Rows) -> Upserted:
             columns=_names(BARS.columns),
             key=_names(_KEY),
             updates=sql.SQL(", ").join(
-                sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column))
+                _KEEPING_AVERAGE
+                if column == "average_price"
+                else sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column))
                 for column in BARS.columns
                 if column not in _KEY
             ),

@@ -20,7 +20,7 @@ from ticks_platform.ingestion.gaps import killed_coverage
 from ticks_platform.ingestion.gaps.coverage import IN_FLIGHT, Coverage
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes
 from ticks_platform.ingestion.gaps.gaps import update
-from ticks_platform.ingestion.gaps.insert_by_symbol import date_wanted
+from ticks_platform.ingestion.gaps.insert_by_symbol import date_wanted, store_earlier, store_periods
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.loader import Loader
@@ -506,3 +506,20 @@ def test_a_note_that_could_not_be_written_is_written_once_there_is_room(
     periods = [(each.symbol, each.ends_at is not None) for note in notes for each in note.periods]
     assert periods == [("AAPL", False), ("AAPL", True)]
     owner.journal.close()
+
+
+def test_an_older_note_does_not_reopen_what_has_ended(database: Database, take_lease: TakeLease) -> None:
+    """A copy of the notes may end before what the database knows: the time after the end would seem covered."""
+    lease = take_lease("first")
+    begin, end, again = ((BEGIN + seconds) * SECOND for seconds in (0, 10, 40))
+    with database.transaction() as cursor:
+        store_periods(cursor, "test", lease.epoch, [("AAPL", 1, begin, end, "connection lost")])
+        store_periods(cursor, "test", lease.epoch, [("AAPL", 1, again, None, None)])
+        store_earlier(cursor, "test", lease.epoch, [("AAPL", 1, begin, None, None)])
+        store_earlier(cursor, "test", lease.epoch, [("BTC/USD", 1, begin, None, None)])
+    found = rows(
+        database,
+        "SELECT symbol, extract(epoch FROM ends_at - begins_at)::float8 FROM ticks_platform.feed_coverage "
+        "ORDER BY symbol, begins_at",
+    )
+    assert found == [("AAPL", 10.0), ("AAPL", None), ("BTC/USD", None)]

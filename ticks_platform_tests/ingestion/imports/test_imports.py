@@ -17,11 +17,13 @@ import pytest
 from ticks_platform.feeds.events import Frame
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.imports.file_frames import FileError
-from ticks_platform.ingestion.imports.files import Import, NotForThisFeedError, Options
+from ticks_platform.ingestion.imports.files import Import, NotForThisFeedError
+from ticks_platform.ingestion.imports.options import Options
 from ticks_platform.ingestion.imports.settle import settle
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import MixedDatabaseError
 from ticks_platform.ingestion.reload import reload_rejected
+from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support import importing
 from ticks_platform_tests.support.children import Child
@@ -39,6 +41,8 @@ from ticks_platform_tests.support.importing import (
 )
 from ticks_platform_tests.support.ingestion import rows, unbalanced
 from ticks_platform_tests.support.repairing import live_loader, load_frames
+
+CANDLE_NAMES = [candle.name for candle in CANDLES]
 
 FIELDS = "time, symbol, price, size, exchange, trade_id, conditions, updates"
 
@@ -280,7 +284,7 @@ def test_csv_of_anybody(database: Database, tmp_path: Path) -> None:
     [
         ({}, "no column is time, price; it has ts, symbol, px"),
         ({"time": "when"}, "it has no column when"),
-        ({"cost": "px"}, "there is no field cost"),
+        ({"cost": "px"}, "trades have no field cost"),
     ],
 )
 def test_columns_that_are_not_there_are_said(
@@ -293,7 +297,7 @@ def test_columns_that_are_not_there_are_said(
 
 def test_nothing_is_loaded_if_one_of_the_files_is_none(database: Database, tmp_path: Path) -> None:
     good = write(tmp_path / "good.csv", text_of(trades("AAPL", 3)))
-    bad = write(tmp_path / "bars.csv", "ticker,volume,open,close,high,low,window_start,transactions\n")
+    bad = write(tmp_path / "bars.csv", "ticker,volume,open,close,high,low,transactions\n")
     with pytest.raises(FileError, match=r"bars.csv is no flat file of trades: it has no column price"):
         import_files(database, stocks("AAPL"), good, bad)
     assert ticks(database) == []
@@ -371,6 +375,25 @@ def test_a_file_of_csv_fills_what_it_is_said_to_cover(database: Database, tmp_pa
     done = settle(database, feed, owner="test", covers=(OPENING, OPENING + timedelta(hours=1)))
     assert done.gaps == 1
     assert rows(database, "SELECT state FROM ticks_platform.feed_gap ORDER BY begins_at") == [("repaired",), ("open",)]
+
+
+def test_candles_of_a_day_whose_other_ticks_are_gone_stay(database: Database, tmp_path: Path) -> None:
+    """Only MSFT of the day is imported after retention: AAPL's candles and the day's would shrink."""
+    feed = stocks("AAPL", "MSFT")
+    import_files(database, feed, write(tmp_path / "first.csv", text_of(trades("AAPL", 720))))
+    assert settle(database, feed, owner="test")[1:] == (1, 0, 0)
+    before = [rows(database, f"SELECT * FROM {candle} ORDER BY bucket") for candle in CANDLE_NAMES]
+    with database.autocommit() as cursor:
+        cursor.execute("SELECT drop_chunks('stocks_real_time', older_than => now())")
+    import_files(database, feed, write(tmp_path / "second.csv", text_of(trades("MSFT", 360))))
+    later = OPENING + timedelta(days=3)
+    import_files(database, feed, write(tmp_path / "later.csv", text_of(trades("MSFT", 30, begin=later))))
+    done = settle(database, feed, owner="test")
+    assert (done.files, done.days, done.left) == (2, 1, 1)
+    day = f"bucket < '{later:%Y-%m-%d}'"
+    stored = "SELECT * FROM {} WHERE " + day + " ORDER BY bucket"
+    assert [rows(database, stored.format(candle)) for candle in CANDLE_NAMES] == before
+    assert rows(database, f"SELECT tick_count::int FROM one_day_candle WHERE NOT {day}") == [(30,)]
 
 
 def test_it_waits_for_a_repair(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

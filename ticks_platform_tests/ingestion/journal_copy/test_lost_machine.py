@@ -1,0 +1,246 @@
+"""Machines that are lost with their disk while the database is away, that freeze, and that return."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ticks_platform.ingestion import heard_journals
+from ticks_platform.ingestion.journal import file as journal_file
+from ticks_platform.ingestion.journal.journal_view import journal_view
+from ticks_platform.timescale.database import Database
+from ticks_platform_tests.ingestion.journal_copy.machine import TAKEN_OVER, Machine, copied_feed
+from ticks_platform_tests.support.ingestion import rows, unbalanced
+from ticks_platform_tests.support.nats_servers import NatsServers, await_that
+from ticks_standin import StandIn
+
+pytestmark = pytest.mark.full
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def machine(
+    servers: NatsServers, tmp_path: Path, stand_in: StandIn, database: Database
+) -> Iterator[Callable[[str], Machine]]:
+    """Machines that ingest one feed."""
+    made: list[Machine] = []
+    feed = copied_feed(servers.settings(stream=f"lost-{next(_numbers)}"))
+
+    def make(name: str) -> Machine:
+        made.append(Machine(name, tmp_path, feed, stand_in.url("twelve_data", key=None), database))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def send(stand_in: StandIn, ticks: int) -> None:
+    stand_in.wait_until_subscribed("AAPL", "BTC/USD", timeout_s=60)
+    stand_in.send_exactly(ticks, timeout_s=60)
+
+
+def await_stored(database: Database, ticks: int, *machines: Machine) -> None:
+    def say() -> str:
+        return f"{stored(database)} {' '.join(each.tail() for each in machines)}"
+
+    await_that(lambda: stored(database)[0] >= ticks, f"{ticks} ticks are stored", say=say)
+
+
+def stored(database: Database) -> tuple[int, ...]:
+    (row,) = rows(database, "SELECT count(*), count(DISTINCT (symbol, time, price, day_volume)) FROM stocks_real_time")
+    return row
+
+
+def sent(stand_in: StandIn) -> list[tuple[str, float]]:
+    """The events that were handed to the sockets of all machines, once each."""
+    return [
+        (event["symbol"], event["price"])
+        for connection in stand_in.account().connections
+        for event in connection.price_events_sent()
+    ]
+
+
+def is_all_of_it(database: Database, events: list[tuple[str, float]]) -> bool:
+    found = Counter(rows(database, "SELECT symbol, price FROM stocks_real_time"))
+    expected = Counter(events)
+    assert (found - expected, expected - found) == (Counter(), Counter())
+    return True
+
+
+def test_a_machine_is_lost_with_its_disk_while_the_database_is_away(
+    machine: Callable[[str], Machine], stand_in: StandIn, database: Database
+) -> None:
+    """All that was copied is loaded once, by a machine with an empty disk."""
+    one = machine("one")
+    send(stand_in, 200)
+    await_stored(database, 200, one)
+    one.cut_off()
+    send(stand_in, 300)
+    one.await_all_copied(waiting=1)
+    end = _end(one)
+    await_that(lambda: _end(one) == end and one.told().bytes == 0, "nothing more comes")  # type: ignore[union-attr]
+    one.destroy()
+    other = machine("other")
+    await_stored(database, 500, one, other)
+    send(stand_in, 100)
+    await_stored(database, 600, other)
+    assert is_all_of_it(database, sent(stand_in))
+    assert not unbalanced(database)
+    # Its machine cannot tell that this was all: that is for a person to say.
+    (left,) = _elsewhere(database)
+    assert (left.frames, left.bytes, left.is_open) == (0, 0, True)
+    other.await_all_copied()
+    other.stop()
+    # Nothing is read twice.
+    third = machine("third")
+    send(stand_in, 50)
+    await_stored(database, 650, third)
+    assert is_all_of_it(database, sent(stand_in))
+    third.stop()
+
+
+def test_what_was_not_copied_is_known_to_the_byte(
+    machine: Callable[[str], Machine], servers: NatsServers, stand_in: StandIn, database: Database
+) -> None:
+    one = machine("one")
+    send(stand_in, 100)
+    await_stored(database, 100, one)
+    one.await_all_copied()
+    one.cut_off()
+    send(stand_in, 100)
+    one.await_all_copied(waiting=1)
+    await_that(lambda: _frames(one) >= 200, "all is in the journal", say=one.tail)
+    one.await_all_copied()
+    copied = _end(one)
+    frozen = servers.servers[1:]
+    for server in frozen:
+        server.freeze()
+    try:
+        # These are published, and nobody acknowledges them.
+        send(stand_in, 50)
+        await_that(lambda: one.told().trouble is not None, "it says why", say=one.told)  # type: ignore[union-attr]
+        send(stand_in, 100)
+        await_that(lambda: _frames(one) >= 350, "all is in the journal", say=one.tail)
+        end = _end(one)
+        one.await_told("how much is not copied", bytes=end - copied, waiting=end - _committed(database))
+        positions = _positions(one)
+        events = sent(stand_in)
+        one.destroy()
+    finally:
+        for server in frozen:
+            server.thaw()
+    servers.wait()
+    other = machine("other")
+    send(stand_in, 10)
+    # Its own frames are loaded last.
+    await_that(lambda: _frames(other) >= 10 and _waits(other, database) == 0, "all is loaded", say=other.tail)
+    # The message that nobody had acknowledged may be in the stream all the same; of the others, none is.
+    kept = stored(database)[0] - 10
+    assert 200 <= kept <= 250
+    assert is_all_of_it(database, events[:kept] + sent(stand_in)[-10:])
+    (left,) = _elsewhere(database)
+    position = _position(database, left.journal_id)
+    assert copied <= position == [*positions, end][len(positions) - (350 - kept)]
+    assert not unbalanced(database)
+    other.stop()
+
+
+def test_a_machine_that_freezes_is_shut_out_and_what_it_had_is_loaded_once_when_it_returns(
+    machine: Callable[[str], Machine], servers: NatsServers, stand_in: StandIn, database: Database
+) -> None:
+    one = machine("one")
+    send(stand_in, 100)
+    await_stored(database, 100, one)
+    one.cut_off()
+    send(stand_in, 100)
+    one.await_all_copied(waiting=1)
+    # Part of what it has is on its disk alone.
+    for server in servers.servers:
+        server.freeze()
+    try:
+        send(stand_in, 50)
+        await_that(lambda: one.told().trouble is not None, "these are on their way", say=one.told)  # type: ignore[union-attr]
+        send(stand_in, 50)
+        await_that(lambda: _frames(one) >= 300, "all is in the journal", say=one.tail)
+        one.signal(signal.SIGSTOP)
+    finally:
+        for server in servers.servers:
+            server.thaw()
+    servers.wait()
+    other = machine("other")
+    await_stored(database, 200, one, other)
+    other.await_all_copied()
+    # It wakes, reaches the stream first, and is no longer its owner. Nothing of it is copied any more.
+    one.signal(signal.SIGCONT)
+    await_that(lambda: "another owner" in str(one.told()), "it is shut out", say=one.tail)
+    assert one.told().bytes > 0  # type: ignore[union-attr]
+    one.connect()
+    assert one.process is not None
+    one.process.wait(60)
+    assert one.process.exit_code == TAKEN_OVER
+    other.stop()
+    before = stored(database)
+    one.start()
+    one.await_all_copied()
+    await_that(lambda: _waits(one, database) == 0, "what it had is loaded", say=one.tail)
+    assert 200 <= before[0] <= 250
+    assert stored(database)[0] == 300
+    one.stop()
+    # What both received while the first one slept is no new event.
+    assert is_all_of_it(database, _of_first_connection(stand_in))
+    assert not unbalanced(database)
+    assert not _elsewhere(database)
+
+
+def _end(machine: Machine) -> int:
+    with journal_view(machine.journal) as journal:
+        return journal.end
+
+
+def _frames(machine: Machine) -> int:
+    with journal_view(machine.journal) as journal:
+        return journal.frames_appended
+
+
+def _positions(machine: Machine) -> list[int]:
+    """The positions of the frames in its journal."""
+    with contextlib.closing(journal_file.connect_read_only(machine.journal)) as connection:
+        return [
+            int(position) for group in journal_file.groups(connection, 0, 1 << 62) for position in group.positions()
+        ]
+
+
+def _committed(database: Database) -> int:
+    ((position,),) = rows(database, "SELECT max(position) FROM ticks_platform.feed_checkpoint")
+    return int(position)
+
+
+def _waits(machine: Machine, database: Database) -> int:
+    with journal_view(machine.journal) as journal:
+        return journal.waiting_after(_position(database, journal.journal_id)).frames
+
+
+def _position(database: Database, journal_id: str) -> int:
+    ((position,),) = rows(
+        database, f"SELECT position FROM ticks_platform.feed_checkpoint WHERE journal_id = '{journal_id}'"
+    )
+    return int(position)
+
+
+def _elsewhere(database: Database) -> list[heard_journals.Elsewhere]:
+    with database.transaction() as cursor:
+        return [each for each in heard_journals.elsewhere(cursor) if not each.is_owned]
+
+
+def _of_first_connection(stand_in: StandIn) -> list[tuple[str, float]]:
+    connections = stand_in.account().connections
+    return [(event["symbol"], event["price"]) for event in connections[0].price_events_sent()]
