@@ -27,8 +27,17 @@ from benchmarks.report import Report
 from benchmarks.workbench import open_workbench
 
 _NAMES = (*throughput.PARTS, "latency", "memory", "symbols", "profile", "reading")
-_ON_REQUEST = (*throughput.PEERS, throughput.TWO)
-_ON_REQUEST += ("peer-settings", "batches", "endurance", "tape", "feeds", "import", "proof")
+_ON_REQUEST = (
+    *throughput.PEERS,
+    throughput.TWO,
+    "peer-settings",
+    "batches",
+    "endurance",
+    "tape",
+    "feeds",
+    "import",
+    "proof",
+)
 
 
 def main() -> int:
