@@ -131,6 +131,7 @@ class Import:
                         feed=self._feed.name,
                         provider=self._feed.provider,
                         synthetic=self._feed.synthetic,
+                        candles=self._feed.candles,
                         owner=self._owner,
                     )
             except RepairInUseError as error:

@@ -70,7 +70,14 @@ def settle(database: Database, feed: FeedSettings, *, owner: str, covers: Interv
                     is_kept = any(first <= day and day + _DAY <= last for first, last in kept)
                     refreshed, left = refreshed + is_kept, left + (not is_kept)
     with database.transaction() as cursor:
-        lease = repair_lease.take(cursor, feed=feed.name, provider=feed.provider, synthetic=feed.synthetic, owner=owner)
+        lease = repair_lease.take(
+            cursor,
+            feed=feed.name,
+            provider=feed.provider,
+            synthetic=feed.synthetic,
+            candles=feed.candles,
+            owner=owner,
+        )
     with database.transaction() as cursor:
         repair_lease.renew(cursor, lease)
         closed = _close_gaps(cursor, feed, files, covers)
