@@ -14,6 +14,7 @@ import msgspec
 
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.journal.journal import JournalFencedError
+from ticks_platform.ingestion.journal_copy import connection
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database
@@ -53,6 +54,8 @@ def main(order: Order) -> int:
     """Ingest until SIGTERM; returns the exit code."""
     logging.basicConfig(level=logging.INFO, format=f"{order.name} %(asctime)s %(message)s")
     stop = stop_requested()
+    # Servers that are frozen cost less time.
+    connection.ANSWER_TIMEOUT = 2.0
     feed = FeedSettings.model_validate(order.feed)
     folder = Path(order.folder)
     ingestion = Ingestion(
