@@ -17,6 +17,7 @@ from benchmarks import (
     many_feeds,
     memory,
     peer_settings,
+    proof,
     reading,
     stages,
     symbols,
@@ -26,7 +27,17 @@ from benchmarks.report import Report
 from benchmarks.workbench import open_workbench
 
 _NAMES = (*throughput.PARTS, "latency", "memory", "symbols", "profile", "reading")
-_ON_REQUEST = (*throughput.PEERS, throughput.TWO, "peer-settings", "batches", "endurance", "tape", "feeds", "import")
+_ON_REQUEST = (
+    *throughput.PEERS,
+    throughput.TWO,
+    "peer-settings",
+    "batches",
+    "endurance",
+    "tape",
+    "feeds",
+    "import",
+    "proof",
+)
 
 
 def main() -> int:
@@ -69,6 +80,13 @@ def main() -> int:
             "feeds": lambda: many_feeds.run(workbench, report, seconds=5 if given.quick else 20, repeats=repeats),
             "import": lambda: importing.run(workbench, report, rows=given.rows or 2 * backlog, repeats=repeats),
             "reading": lambda: reading.run(workbench, report, rows=backlog, repeats=repeats),
+            "proof": lambda: proof.run(
+                workbench,
+                report,
+                rows=given.rows or (2_000_000 if given.quick else 100_000_000),
+                rounds=repeats,
+                interval=30.0 if given.quick else proof.INTERVAL,
+            ),
             "profile": lambda: stages.run(report, rows=min(rows, 300_000), repeats=repeats),
         }
         if parts:

@@ -58,7 +58,7 @@ nitpick_ignore_regex = [
     ("py:class", r"ticks_platform\.ingestion\.progress\.Progress"),
     ("py:class", r"ticks_platform\.feeds\.transport\.(silence\.SilenceDetector|state\.Change)"),
     # Forms of arguments, which docstrings tell.
-    ("py:class", r"Symbols|Moment|Every|To|From"),
+    ("py:class", r"Symbols|Moment|TimeZone|Every|To|From"),
     ("py:class", r"ticks_standin\.(control\.RemoteControl|settings\.StandInSettings)"),
     ("py:meth", r"RemoteControl\..*"),
 ]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ticks_platform.defs.reading.candle_frames import CandleFrames
     from ticks_platform.defs.reading.changed_partitions import changed_partitions
     from ticks_platform.defs.reading.reader import ReaderResource
+    from ticks_platform.defs.reading.when_proven import run_when_proven
     from ticks_platform.errors import ActionRequiredError, RetryableError, TicksPlatformError
     from ticks_platform.feeds.settings import SettingsError, load_settings
     from ticks_platform.ingestion.run import Ingestion
@@ -55,6 +56,7 @@ __all__ = [
     "one_process",
     "platform_definitions",
     "quotes",
+    "run_when_proven",
     "subscribe",
     "symbols",
     "ticks",
@@ -86,6 +88,7 @@ _HOMES = {
     "one_process": "defs.common.executor",
     "platform_definitions": "definitions",
     "quotes": "reading",
+    "run_when_proven": "defs.reading.when_proven",
     "subscribe": "subscribing",
     "symbols": "reading",
     "ticks": "reading",

@@ -207,6 +207,11 @@ def _of_variable(name: str, value: str, is_secret: bool) -> Iterator[tuple[str, 
     # Not all of a webhook: it begins as other addresses of its host do.
     if is_secret or name == "PGPASSWORD" or (_NAMES.search(name) and not is_webhook):
         yield value, ""
+        key_id, colon, secret = value.partition(":")
+        if colon and not is_url:
+            # A key of two parts, which are sent apart.
+            yield secret.strip(), key_id.strip()
+            yield key_id.strip(), ""
     if is_webhook:
         yield from _of_webhook(value)
     if is_url:

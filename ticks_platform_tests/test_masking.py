@@ -66,6 +66,14 @@ def test_a_secret_that_comes_in_two_messages() -> None:
     assert masking.current().bytes(KEY[len(KEY) // 2 :].encode()) == b"***"
 
 
+def test_a_key_of_two_parts_is_masked_in_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alpaca's: its id and its secret are sent apart. The longer part does not hide the shorter one."""
+    for key_id, secret in (("PKABCD1234567890", "sEcReT0123456789abcdefGHIJ"), ("PKABCD1234567890" * 3, "sEcReT01234")):
+        monkeypatch.setenv("OUR_FEED", f"{key_id}:{secret}")
+        for part in (key_id, secret, base64.b64encode(f"{key_id}:{secret}".encode()).decode()):
+            assert mask(f"the key {part} is wrong") == "the key *** is wrong"
+
+
 def test_bytes_stay_valid_json() -> None:
     frame = json.dumps({"event": "price", "symbol": KEY, "price": 1.5}).encode()
     assert json.loads(masking.current().bytes(frame)) == {"event": "price", "symbol": "***", "price": 1.5}

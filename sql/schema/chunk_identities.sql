@@ -1,7 +1,10 @@
 -- The chunks of ticks that are in the columnstore, and what tells each from what it was: the relation of its batches, how many there are, of
 -- how many rows, and where they are and which transactions wrote them, as one number; and whether there are rows beside them. Milliseconds for
--- ten million ticks. A chunk that is compressed meanwhile is left out.
-CREATE OR REPLACE FUNCTION ticks_platform.chunk_identities()
+-- ten million ticks. A chunk that is compressed meanwhile is left out. With `can_be_sealed`, only those that have no seal and are over.
+-- That of releases without the argument would be another function.
+DROP FUNCTION IF EXISTS ticks_platform.chunk_identities();
+
+CREATE OR REPLACE FUNCTION ticks_platform.chunk_identities(can_be_sealed boolean DEFAULT false)
 RETURNS TABLE (
     chunk text, begins_at timestamptz, ends_at timestamptz, relation text, batches bigint, rows bigint, identity bigint, has_rows boolean
 )
@@ -18,6 +21,10 @@ BEGIN
                 WHERE pg_class.oid = 'stocks_real_time'::regclass
             )
             AND hypertable_name = 'stocks_real_time' AND compress_relid IS NOT NULL
+            AND NOT (can_be_sealed AND (
+                range_end > now() - INTERVAL '2 minutes'
+                OR EXISTS (SELECT FROM ticks_platform.sealed_chunk AS sealed WHERE sealed.chunk = format('%I.%I', chunk_schema, chunk_name))
+            ))
         ORDER BY range_start
     LOOP
         BEGIN

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,9 +16,10 @@ import psycopg2
 
 from ticks_platform.errors import TicksPlatformError
 from ticks_platform.live import feed_words, overviews
+from ticks_platform.live.answers import SharedAnswers
 from ticks_platform.live.pace import Pace
 from ticks_platform.live.queries import Answer, Reader, Wanted
-from ticks_platform.live.series import Key, Series, number
+from ticks_platform.live.series import Key, Series
 from ticks_platform.live.trouble import BusyError, trouble
 from ticks_platform.live.viewers import Viewer, Viewers, message
 from ticks_platform.timescale.candles import explanation
@@ -44,10 +45,6 @@ LISTED = 60
 
 KEPT_SERIES = 40
 """Series in memory: those that somebody looks at, and the last others."""
-
-KEPT_ANSWERS = 64
-ANSWER_SECONDS = 5.0
-"""For how long an answer serves everybody who asks the same."""
 
 MOST_WAITING = 30
 """Requests that may wait for the database."""
@@ -85,7 +82,7 @@ class Hub:
         self._followed: set[Key] = set()
         """Those that each poll keeps up to date."""
         self._gaps: dict[str, list[Any]] = {}
-        self._answers: OrderedDict[Hashable, tuple[float, asyncio.Future[Any]]] = OrderedDict()
+        self._answers = SharedAnswers()
         self._state: dict[str, Any] = overviews.NOTHING_KNOWN
         self._overview: dict[str, Any] = {}
         self._symbols: dict[str, tuple[str | None, bool]] = {}
@@ -138,31 +135,33 @@ class Hub:
         await self.check(key.symbol)
         if before is None and key in self._followed and key in self.viewers.watched():
             return self._content(key)
-        answer = await self._once((key, before), lambda: self._request(lambda: self.reader.history(key, before)))
+        answer = await self._answers.once(
+            (key, before), lambda: self._request(lambda: self.reader.history(key, before))
+        )
         if before is None:
             self._keep(key, answer)
             return self._content(key)
         (history,), (gaps,) = answer.parts["history"], answer.parts["gaps"]
-        return {**_named(key), "candles": _series(key, history).points(), "gaps": gaps}
+        return {**_named(key), "candles": Series.of_history(key, history).points(), "gaps": gaps}
 
     async def explain(self, key: Key, at: int) -> dict[str, Any]:
         """Where a candle comes from. Raises UnknownSymbolError, NoAnswerError, BusyError."""
         await self.check(key.symbol)
         bucket = at // key.step * key.step
         explained = lambda: self._request(lambda: self.reader.explain(key, bucket), queries=2)  # noqa: E731
-        return await self._once(("explain", key, bucket), explained)
+        return await self._answers.once(("explain", key, bucket), explained)
 
     async def check(self, symbol: str) -> None:
         """Raises UnknownSymbolError for a symbol that does not exist."""
         if symbol not in self._symbols:
-            await self._once("symbols", self._load_symbols)
+            await self._answers.once("symbols", self._load_symbols)
         if symbol not in self._symbols:
             raise UnknownSymbolError(symbol, explanation.nearest(symbol, list(self._symbols)))
 
     async def search(self, text: str, limit: int) -> list[dict[str, Any]]:
         """Symbols whose symbol or name has this text, those that begin with it first."""
         if not self._symbols:
-            await self._once("symbols", self._load_symbols)
+            await self._answers.once("symbols", self._load_symbols)
         wanted = text.casefold()
         found = [
             (not symbol.casefold().startswith(wanted), not streamed, place, symbol, name)
@@ -328,25 +327,6 @@ class Hub:
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, asked)
 
-    async def _once(self, what: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
-        """The answer to a question, asked once for all who ask it within some seconds."""
-        now = time.monotonic()
-        while self._answers and next(iter(self._answers.values()))[0] < now - ANSWER_SECONDS:
-            self._answers.popitem(last=False)
-        if what not in self._answers:
-            self._answers[what] = now, asyncio.ensure_future(ask())
-            while len(self._answers) > KEPT_ANSWERS:
-                self._answers.popitem(last=False)
-        found = self._answers[what][1]
-        try:
-            result: T = await asyncio.shield(found)
-        except Exception:
-            # An error is not kept: the next one who asks tries again.
-            if self._answers.get(what, (0, None))[1] is found:
-                del self._answers[what]
-            raise
-        return result
-
     async def _told(self, ask: Callable[[], Awaitable[None]]) -> bool:
         """Ask, and tell the viewers if there is no answer; returns whether there was one."""
         task = asyncio.ensure_future(ask())
@@ -373,7 +353,7 @@ class Hub:
 
     def _keep(self, key: Key, answer: Answer) -> None:
         (history,), (gaps,) = answer.parts["history"], answer.parts["gaps"]
-        self._series[key] = _series(key, history)
+        self._series[key] = Series.of_history(key, history)
         self._series.move_to_end(key)
         self._gaps[key.symbol] = gaps
         watched = self.viewers.watched()
@@ -394,10 +374,6 @@ class Hub:
             return False
         self._due[what] = now + seconds
         return True
-
-
-def _series(key: Key, history: dict[str, Any]) -> Series:
-    return Series(key, history["candles"], number(history["follows"]))
 
 
 def _named(key: Key) -> dict[str, Any]:

@@ -49,6 +49,11 @@ class Series:
         self._follows = follows
         self._points = self._all_points()
 
+    @classmethod
+    def of_history(cls, key: Key, history: dict[str, Any]) -> Series:
+        """Of the content of the part `history` of an answer."""
+        return cls(key, history["candles"], number(history["follows"]))
+
     @property
     def begin(self) -> int:
         """Bucket of the oldest candle; 0 if there is none."""

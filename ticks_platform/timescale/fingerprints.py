@@ -21,6 +21,8 @@ class Change(NamedTuple):
     hour: datetime
     by: int
     """What that adds to the hour's fingerprint."""
+    time: datetime | None = None
+    """That of the tick, if it is one."""
 
 
 def lock(cursor: Cursor, feeds: Sequence[str], begin: datetime, end: datetime) -> None:
@@ -42,6 +44,16 @@ def change(cursor: Cursor, feed: str, changes: Sequence[Change]) -> None:
         "changes": [str(each.by) for each in changes],
     }
     cursor.execute(sql_files.read("queries/ledger/change_fingerprints.sql"), parameters)
+    touch(cursor, [each.time for each in changes if each.time is not None])
+
+
+def touch(cursor: Cursor, times: Sequence[datetime]) -> None:
+    """Note that ticks of these times came or changed after they may have been read, in the transaction that does it.
+
+    Of what is noted, ten minutes are read again, and of what is not, the whole hour.
+    """
+    if times:
+        cursor.execute(sql_files.read("queries/ledger/touch_slices.sql"), {"times": list(times)})
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg2 import sql
@@ -43,6 +44,8 @@ class Hour(NamedTuple):
     hour: datetime
     rows: int
     """How many are gone; below zero: how many that had been declared gone are there again; zero: they were changed."""
+    fingerprint: Decimal | None
+    """That of what is there, of ticks."""
 
 
 class Gone(NamedTuple):
@@ -141,6 +144,7 @@ def declare(
                 "feeds": [each.feed for each in found.hours],
                 "hours": [each.hour for each in found.hours],
                 "numbers": [each.rows for each in found.hours],
+                "fingerprints": [each.fingerprint for each in found.hours],
                 "declared_by": declared_by,
                 "reason": reason,
             },

@@ -212,6 +212,7 @@ def against_bars(
     cursor.execute(
         sql_files.read("queries/checks/candles_equal_bars.sql"),
         {
+            "candle": AsIs(_judged_minutes(cursor, settling).as_string(cursor)),
             "feeds": list(tolerances),
             "tolerances": list(tolerances.values()),
             "window": window,
@@ -220,6 +221,14 @@ def against_bars(
         },
     )
     return AgainstBars(*(cursor.fetchone() or (0, 0, None, [])))
+
+
+def _judged_minutes(cursor: Cursor, settling: timedelta) -> sql.Composable:
+    """What is materialized of the minutes, or the candle itself where that does not reach up to what is judged."""
+    cursor.execute(sql_files.read("queries/candles/materialized.sql"), {"candle": ONE_MINUTE.name})
+    _, until = cursor.fetchone() or (None, None)
+    cursor.execute("SELECT %s::timestamptz >= now() - %s", (until, settling))
+    return materialized(cursor, ONE_MINUTE.name) if cursor.fetchone() == (True,) else sql.Identifier(ONE_MINUTE.name)
 
 
 class Refreshing(NamedTuple):

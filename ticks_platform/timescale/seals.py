@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ticks_platform.timescale import sql_files
 
@@ -23,7 +23,7 @@ class Identity(NamedTuple):
 
 
 class Unsealed(NamedTuple):
-    """Compressed chunks without a seal, as they were at a time of the database."""
+    """Compressed chunks without a seal, as they were before a time of the database."""
 
     at: datetime
     chunks: Sequence[Identity]
@@ -34,26 +34,48 @@ def check(cursor: Cursor) -> Unsealed:
 
     The cursor must be in no transaction, so that a reading that follows is later.
     """
+    cursor.execute(sql_files.read("queries/seals/check.sql"))
+    chunks = [Identity(*row) for row in cursor.fetchall()]
+    # After them: what was read earlier may have been read before the chunk became what it is.
     cursor.execute("SELECT clock_timestamp()")
     (at,) = cursor.fetchone() or (None,)
     assert at is not None
-    cursor.execute(sql_files.read("queries/seals/check.sql"))
-    return Unsealed(at, [Identity(*row) for row in cursor.fetchall()])
+    return Unsealed(at, chunks)
 
 
 def stamp(cursor: Cursor, unsealed: Unsealed) -> int:
     """Seal those of these chunks that are still the same, and whose hours were all proven since. Returns how many."""
-    parameters = {
-        "chunks": [each.chunk for each in unsealed.chunks],
-        "relations": [each.relation for each in unsealed.chunks],
-        "batches": [each.batches for each in unsealed.chunks],
-        "rows": [each.rows for each in unsealed.chunks],
-        "identities": [each.identity for each in unsealed.chunks],
-        "since": unsealed.at,
-    }
-    cursor.execute(sql_files.read("queries/seals/stamp.sql"), parameters)
+    return _stamp(cursor, unsealed.chunks, [unsealed.at] * len(unsealed.chunks))
+
+
+def follow(cursor: Cursor) -> int:
+    """Seal what was compressed, as soon as its hours were proven since by whoever proves them. Returns how many.
+
+    Reads no tick: it is for the schedule, between two checks of everything.
+    """
+    cursor.execute(sql_files.read("queries/seals/can_be_sealed.sql"))
+    chunks = [Identity(*row) for row in cursor.fetchall()]
+    cursor.execute(sql_files.read("queries/seals/note.sql"), _columns(chunks))
+    same = cursor.fetchall()
+    if not same:
+        return 0
+    return _stamp(cursor, [Identity(*row) for *row, _ in same], [since for *_, since in same])
+
+
+def _stamp(cursor: Cursor, chunks: Sequence[Identity], since: Sequence[datetime]) -> int:
+    cursor.execute(sql_files.read("queries/seals/stamp.sql"), {**_columns(chunks), "since": list(since)})
     (number,) = cursor.fetchone() or (0,)
     return int(number)
+
+
+def _columns(chunks: Sequence[Identity]) -> dict[str, list[Any]]:
+    return {
+        "chunks": [each.chunk for each in chunks],
+        "relations": [each.relation for each in chunks],
+        "batches": [each.batches for each in chunks],
+        "rows": [each.rows for each in chunks],
+        "identities": [each.identity for each in chunks],
+    }
 
 
 def count(cursor: Cursor) -> int:

@@ -128,6 +128,44 @@ def test_late_ticks_make_their_minutes_due(database: Database, take_lease: TakeL
 
 
 @pytest.mark.full
+def test_late_ticks_are_seen_by_the_slices_that_were_read(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf
+) -> None:
+    """Of an hour of many ticks they are not counted again."""
+    begin = int(time.time()) // 3600 * 3600 - 3 * 3600
+
+    def prove() -> None:
+        with database.autocommit() as cursor:
+            assert audit.hours(cursor, sliced=0).differing == 0
+
+    load(database, take_lease, make_loader, begin, begin + 1800, begin + 3000)
+    refresh(database)
+    prove()
+    assert reconcile(database).found[:2] == (3, 0)
+    assert rows(database, "SELECT count(*)::int FROM ticks_platform.proven_slice") == [(6,)]
+    load(database, take_lease, make_loader, begin + 1830, begin + 2500)
+    assert reconcile(database).found.differing == 0, "they are not proven yet"
+    prove()
+    found = reconcile(database)
+    assert (found.late, found.wrong.differing) == (2, 0)
+    assert reconcile(database).found.differing == 0
+    assert rows(database, "SELECT tick_count::int FROM one_minute_candle ORDER BY bucket") == [(3,), (6,), (3,), (3,)]
+
+
+@pytest.mark.full
+def test_in_hours_of_many_ticks_minutes_are_compared_when_late_ones_have_come(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candle_proof, "_AT_ONCE", 0)
+    minute = int(time.time()) // 60 * 60
+    load(database, take_lease, make_loader, minute - 300, minute - 60)
+    refresh(database)
+    assert reconcile(database).found[:2] == (1, 0)
+    monkeypatch.setattr(candle_proof, "_AT_ONCE", 1_000_000)
+    assert reconcile(database).found[:2] == (1, 0)
+
+
+@pytest.mark.full
 def test_a_candle_of_a_sealed_chunk_is_looked_at_once_a_day(
     database: Database, take_lease: TakeLease, make_loader: LoaderOf
 ) -> None:

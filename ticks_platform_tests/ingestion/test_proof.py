@@ -18,7 +18,7 @@ from ticks_platform.ingestion.audit import Hours
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.rows import ledger
 from ticks_platform.ingestion.rows.tables import TICKS, Rows
-from ticks_platform.timescale import gone, sql_files
+from ticks_platform.timescale import gone, quality, seals, sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, price, rows
 
@@ -169,6 +169,36 @@ def test_an_hour_is_read_once_until_it_changes(loaded: Database, take_lease: Tak
     assert compare(loaded, fresh=timedelta(minutes=6)).compared == 3
 
 
+def test_prices_are_judged_as_ticks_are_proven(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf
+) -> None:
+    """By the check of prices, which reads no tick itself; also that of a late tick, and of a row by hand."""
+
+    def proven() -> tuple[int, int]:
+        with database.autocommit() as cursor:
+            assert audit.hours(cursor, fresh=timedelta(minutes=6)).differing == 0
+            return quality.impossible_prices(cursor, window=timedelta(hours=1))
+
+    def load(*prices: float, ago: float) -> None:
+        frames = [price("AAPL", timestamp=int(time.time() - ago) + n, price=each) for n, each in enumerate(prices)]
+        make_loader(take_lease(f"owner {time.monotonic_ns()}"), frames).run()
+
+    load(100, 101, ago=100)
+    assert proven()[1] == 0
+    with database.transaction() as cursor:
+        cursor.execute("INSERT INTO instrument (symbol, may_be_negative) VALUES ('CL', true)")
+    load(-1, 102, ago=1500)
+    assert proven()[1] == 1, "it came 25 minutes late"
+    with database.transaction() as cursor:
+        cursor.execute("INSERT INTO stocks_real_time (time, symbol, price) VALUES (now() - INTERVAL '90 s', 'CL', -3)")
+        cursor.execute(
+            "INSERT INTO stocks_real_time (time, symbol, price) VALUES (now() - INTERVAL '90 s', 'X', 'NaN')"
+        )
+        cursor.execute("UPDATE ticks_platform.proven_slice SET read_at = read_at - INTERVAL '7 minutes'")
+        cursor.execute("UPDATE ticks_platform.proven_hour SET proven_at = proven_at - INTERVAL '7 minutes'")
+    assert proven()[1] == 2, "the rows by hand are judged when their time is read again"
+
+
 @pytest.mark.full
 def test_a_change_leaves_its_hour_unproven(loaded: Database) -> None:
     execute(loaded, CHANGES["a changed price"], "DELETE FROM ticks_platform.proven_hour")
@@ -226,6 +256,49 @@ def test_a_loader_of_a_release_without_fingerprints_ends(
 
 
 @pytest.mark.full
+def test_tables_of_earlier_states_are_brought_up(loaded: Database) -> None:
+    """What was read without its prices is read again; functions have new arguments."""
+    execute(
+        loaded,
+        "ALTER TABLE ticks_platform.proven_slice DROP COLUMN impossible",
+        "CREATE TABLE ticks_platform.judged_prices (begins_at timestamptz)",
+        "DROP TABLE ticks_platform.touched_slice, ticks_platform.unsealed_chunk",
+        "DROP FUNCTION ticks_platform.chunk_identities(boolean)",
+        "CREATE FUNCTION ticks_platform.chunk_identities() RETURNS integer LANGUAGE sql RETURN 1",
+        "INSERT INTO ticks_platform.proven_slice (feed, begins_at, ends_at, rows, fingerprint, read_at) "
+        "VALUES ('test', now() - INTERVAL '30 minutes', now() - INTERVAL '20 minutes', 7, 7, now())",
+    )
+    for _ in range(2):
+        with loaded.transaction() as cursor:
+            sql_files.apply(cursor, *sql_files.HYPERTABLE, *sql_files.MACHINERY)
+    assert rows(
+        loaded, "SELECT to_regclass('ticks_platform.judged_prices'), count(*) FROM ticks_platform.proven_slice"
+    ) == [(None, 0)]
+    with loaded.autocommit() as cursor:
+        unsealed = seals.check(cursor)
+        assert audit.hours(cursor, everything=True).differing == 0
+        assert (seals.stamp(cursor, unsealed), seals.follow(cursor)) == (0, 0)
+
+
+@pytest.mark.full
+def test_a_change_of_an_open_hour_is_found_after_a_declaration(
+    database: Database, take_lease: TakeLease, make_loader: LoaderOf
+) -> None:
+    """What is left counts from then on, and not from when the hour is over."""
+    at = int(time.time()) - 80
+    make_loader(take_lease("one"), [price(timestamp=at + second, price=100 + second) for second in range(3)]).run()
+    execute(database, f"DELETE FROM stocks_real_time WHERE time = to_timestamp({at})")
+    assert compare(database).differing == 1
+    with database.transaction() as cursor:
+        assert gone.declare(cursor, "stocks_real_time", declared_by="me", reason="meant").rows == 1
+    assert compare(database).differing == 0
+    make_loader(take_lease("two"), [price(timestamp=at + 5)]).run()
+    assert compare(database).differing == 0
+    execute(database, f"UPDATE stocks_real_time SET price = 7 WHERE time = to_timestamp({at + 1})")
+    assert compare(database).differing == 1
+
+
+@pytest.mark.full
 def test_a_change_is_declared(loaded: Database) -> None:
     execute(loaded, CHANGES["two swapped prices"])
     with loaded.transaction() as cursor:
@@ -234,8 +307,6 @@ def test_a_change_is_declared(loaded: Database) -> None:
         f"stocks_real_time: declared gone: 0 rows from {utc(NOON)} to {utc(NOON + HOUR)} UTC (test: 0); "
         "in 1 h ticks were changed: what is there counts"
     ]
-    with loaded.autocommit() as cursor:
-        assert audit.fill_fingerprints(cursor) == 1
     assert compare(loaded).differing == 0
     assert proof(loaded)[:2] == (3, 3)
     execute(loaded, CHANGES["a changed price"])

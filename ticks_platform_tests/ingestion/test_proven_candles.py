@@ -127,6 +127,7 @@ def test_a_gap_is_a_gap_until_it_is_repaired_with_ticks(proven: Feed) -> None:
     assert (set(proven.proofs().values()), proven.proofs("1h")) == ({"proven"}, {at(0): "proven"})
 
 
+@pytest.mark.full
 def test_what_was_asked_for_later_was_not_received(proven: Feed) -> None:
     """The minute in which a symbol was first asked for, and its hour, have a part of the trades alone."""
     proven.execute(f"UPDATE ticks_platform.feed_symbol SET wanted_from = to_timestamp({HOUR + 61})")
@@ -138,6 +139,7 @@ def test_what_was_asked_for_later_was_not_received(proven: Feed) -> None:
     assert (set(proven.proofs().values()), proven.proofs("1h")) == ({"proven"}, {at(0): "proven"})
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("what", ["price = 500", "updates = 8"])
 def test_a_tick_that_is_not_what_was_loaded_makes_its_hour_differ(proven: Feed, what: str) -> None:
     proven.execute(f"UPDATE stocks_real_time SET {what} WHERE price = 102 AND time < to_timestamp({HOUR + 600})")
@@ -147,6 +149,7 @@ def test_a_tick_that_is_not_what_was_loaded_makes_its_hour_differ(proven: Feed, 
     assert proven.proofs("1h") == {at(0): "differs"}
 
 
+@pytest.mark.full
 def test_a_candle_that_no_refresh_mends_differs(proven: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not of a length that is made of right ones."""
     assert tamper(proven.database, "UPDATE {table} SET close = 7") == 2
@@ -159,6 +162,7 @@ def test_a_candle_that_no_refresh_mends_differs(proven: Feed, monkeypatch: pytes
     assert set(proven.proofs().values()) == {"proven"}
 
 
+@pytest.mark.full
 def test_an_hour_that_its_minutes_do_not_make_differs(feed: Feed) -> None:
     name = rows(
         feed.database,
@@ -193,6 +197,7 @@ def test_what_waits_in_a_journal_keeps_new_candles_from_being_proven(feed: Feed)
     assert set(feed.proofs().values()) == {"proven"}, "as of its moment"
 
 
+@pytest.mark.full
 def test_an_owner_that_tells_no_more_is_taken_at_its_word_of_before(feed: Feed) -> None:
     feed.execute(
         f"UPDATE ticks_platform.feed_checkpoint SET heard_at = to_timestamp({HOUR + 1_700}), heard_from = 0, "
@@ -202,6 +207,7 @@ def test_an_owner_that_tells_no_more_is_taken_at_its_word_of_before(feed: Feed) 
     assert feed.proofs() == {at(60): "proven", at(1_800): "not_checked"}
 
 
+@pytest.mark.full
 def test_what_is_not_over_is_open(feed: Feed) -> None:
     feed.load(int(time.time()))
     assert list(feed.proofs().values())[-1] == "open"
@@ -232,6 +238,7 @@ def test_an_hour_that_is_not_over_is_proven_as_it_comes(feed: Feed) -> None:
     assert feed.proofs(columns="proof, tick_count::int")[begin] == ("proven", 6)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("every", ["1m", "5m", "15m", "90m", "2h"])
 def test_candles_of_any_length_say_what_is_proven(proven: Feed, every: str) -> None:
     """Those of a length that is not stored are proven where what they are made of is."""
@@ -250,6 +257,7 @@ def test_candles_of_any_length_say_what_is_proven(proven: Feed, every: str) -> N
     assert only.dtypes.equals(found.dtypes)
 
 
+@pytest.mark.full
 def test_days_of_trading_and_of_the_calendar_say_what_is_proven(proven: Feed) -> None:
     for every in ("1d", "session"):
         found = ticks_platform.candles("AAPL", every, database=proven.database, proof=True)

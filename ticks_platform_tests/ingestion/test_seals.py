@@ -6,7 +6,7 @@ import concurrent.futures
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import psycopg2.errors
@@ -153,6 +153,114 @@ def test_each_tick_of_an_open_hour_is_read_once(database: Database, load: Load) 
     assert by_schedule(database).differing == 0
     load(at + 3)
     assert by_schedule(database).differing == 1
+
+
+@pytest.mark.full
+def test_late_ticks_make_ten_minutes_of_an_hour_due(database: Database, load: Load) -> None:
+    """In an hour of many ticks that is over; what else is in it has its turn."""
+    begin = int(time.time()) // HOUR * HOUR - 3 * HOUR
+    load(begin + 10, begin + 1810)
+    assert compare(database, sliced=0).differing == 0
+    slices = "SELECT sum(rows)::int, count(*)::int, max(ends_at - begins_at) FROM ticks_platform.proven_slice"
+    assert rows(database, slices) == [(12, 6, timedelta(minutes=10))]
+    change(database, "two swapped prices", begin + 10)
+    load(begin + 1830)
+    assert rows(database, "SELECT begins_at FROM ticks_platform.touched_slice") == [
+        (datetime.fromtimestamp(begin + 1800, timezone.utc),)
+    ]
+    found = compare(database, sliced=0, fresh=timedelta(minutes=6))
+    assert (found.compared, found.stored, found.differing) == (1, 18, 0)
+    assert rows(database, "SELECT count(*) FROM ticks_platform.touched_slice") == [(0,)]
+    assert rows(database, slices) == [(18, 6, timedelta(minutes=10))]
+    change(database, "a changed price", begin + 1830)
+    load(begin + 1840)
+    assert compare(database, sliced=0, fresh=timedelta(minutes=6)).differing == 1
+
+
+@pytest.mark.full
+def test_slices_that_are_not_what_the_hour_is_give_way(database: Database, load: Load) -> None:
+    """When its turn comes, an hour is read as a whole; its slices stay only if they add up to it."""
+    begin = int(time.time()) // HOUR * HOUR - 3 * HOUR
+    load(begin + 10, begin + 1810)
+    assert compare(database, sliced=0).differing == 0
+    read_long_ago(database)
+    assert by_schedule(database).differing == 0
+    slices = "SELECT count(*)::int, min(read_at) > now() - INTERVAL '5 minutes' FROM ticks_platform.proven_slice"
+    assert rows(database, slices) == [(6, True)]
+    execute(database, "UPDATE ticks_platform.proven_slice SET rows = rows + 1 WHERE rows > 0")
+    read_long_ago(database)
+    assert by_schedule(database).differing == 0
+    assert rows(database, slices) == [(1, True)]
+    load(begin + 20)
+    # A note of late ticks that is missing costs the reading of the whole hour.
+    execute(database, "DELETE FROM ticks_platform.touched_slice")
+    found = by_schedule(database)
+    assert (found.stored, found.differing) == (18, 0)
+
+
+def test_a_late_tick_while_its_slice_is_read_is_no_false_alarm(
+    database: Database, load: Load, server_url: str | None
+) -> None:
+    """Neither stored before the reading nor after it: its transaction ends when the slice has been noted."""
+    begin = int(time.time()) // HOUR * HOUR - 3 * HOUR
+    load(begin + 10)
+    ready, go = threading.Event(), threading.Event()
+
+    def late() -> None:
+        with database.transaction() as cursor:
+            cursor.execute(
+                "INSERT INTO stocks_real_time (time, symbol, price, tick_id, feed, received_at) SELECT time, symbol, "
+                "price, gen_random_uuid(), feed, received_at FROM stocks_real_time WHERE symbol = 'AAPL' LIMIT 1 "
+                "RETURNING ticks_platform.tick_hash(tick_id, price, size, updates)"
+            )
+            ((found,),) = cursor.fetchall()
+            cursor.execute(
+                "UPDATE ticks_platform.feed_hour SET loaded = loaded + 1, fingerprint = fingerprint + %s", (found,)
+            )
+            cursor.execute(f"INSERT INTO ticks_platform.touched_slice VALUES (to_timestamp({begin}))")
+            ready.set()
+            # The embedded database has one session, so that nobody reads meanwhile.
+            if server_url is not None:
+                assert go.wait(60)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(late)
+        assert ready.wait(60)
+        assert by_schedule(database).differing == 0
+        go.set()
+        loading.result()
+    found = by_schedule(database)
+    assert (found.stored if found.compared else 7, found.differing) == (7, 0)
+    assert rows(database, "SELECT rows::int FROM ticks_platform.proven_hour") == [(7,)]
+
+
+@pytest.mark.full
+def test_what_is_compressed_is_sealed_by_the_schedule(loaded: Database) -> None:
+    """Once all of it was read after that, and has not changed."""
+
+    def follow() -> int:
+        with loaded.autocommit() as cursor:
+            return seals.follow(cursor)
+
+    assert by_schedule(loaded).differing == 0
+    compress(loaded)
+    assert [follow(), follow()] == [0, 0], "it was proven before it was compressed"
+    change(loaded, "two swapped prices", NOON)
+    read_long_ago(loaded)
+    assert by_schedule(loaded).differing == 1
+    assert follow() == 0
+    change(loaded, "two swapped prices", NOON)
+    compress(loaded)
+    assert follow() == 0
+    read_long_ago(loaded)
+    execute(loaded, "UPDATE ticks_platform.wrong_hour SET retry_at = now()")
+    assert by_schedule(loaded).differing == 0
+    assert follow() == 1
+    read_long_ago(loaded)
+    assert by_schedule(loaded).compared == 0, "it is sealed"
+    assert rows(loaded, "SELECT count(*) FROM ticks_platform.unsealed_chunk") == [(1,)]
+    assert (follow(), sealed(loaded)) == (0, 1)
+    assert rows(loaded, "SELECT count(*) FROM ticks_platform.unsealed_chunk") == [(0,)]
 
 
 @pytest.mark.full
@@ -308,7 +416,7 @@ def test_a_wrong_hour_that_is_declared_or_right_again_is_not_told(database: Data
         gone.declare(cursor, "stocks_real_time", declared_by="me", reason="meant")
     assert by_schedule(database).differing == 0
     with database.autocommit() as cursor:
-        assert audit.fill_fingerprints(cursor) == 2
+        assert audit.fill_fingerprints(cursor) == 0
     assert rows(database, "SELECT count(*) FROM ticks_platform.wrong_hour") == [(0,)]
     change(database, "an added tick", NOON + HOUR)
     assert compare(database).differing == 1

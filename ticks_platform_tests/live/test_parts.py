@@ -115,7 +115,7 @@ def test_volumes_are_those_of_the_database(database: Database) -> None:
             patch.setattr(queries, "LENGTH", limit)
             answer = reader.history(KEY)
         (history,) = answer.parts["history"]
-        found = Series(KEY, history["candles"], history["follows"]).points()
+        found = Series.of_history(KEY, history).points()
         assert [point[5] for point in found] == expected[-limit:]
     reader.close()
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import requests
 import sqlalchemy
 import yaml
 
@@ -143,6 +144,12 @@ class Rig:
 
     def process_of(self, feed: str) -> tuple[str, int] | None:
         """The machine that executes the owner of a feed's lease, and the process; None while nobody does."""
+        # The webserver answers with an error where its storage was away.
+        with contextlib.suppress(requests.RequestException):
+            return self._process_of(feed)
+        return None
+
+    def _process_of(self, feed: str) -> tuple[str, int] | None:
         with self.platform.database.transaction() as cursor:
             lease = leases.status(cursor, feed)
         if lease is None or not lease.is_alive or self.platform.status(lease.owner) != "STARTED":

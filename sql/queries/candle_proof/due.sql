@@ -1,8 +1,8 @@
 -- Spans of time, of ten minutes at most, in which candles are to be compared with their ticks, the newest first: begin, end, how many ticks
 -- were loaded of their hour, and whether they are of the last two hours. They are those of the given window that were not proven; those of hours of which ticks were counted, as many as
 -- have `budget` ticks, beside the last two hours; those that are given, whose candles have changed; and minutes that have another number of ticks than their candles,
--- of hours that received ticks in the window after they were over (48 at most, the newest changes).
--- They end where the candles are materialized, and are closed. What does not lie wholly in the chunks that its ticks were loaded into is left
+-- of hours that received ticks in the window after they were over (48 at most, the newest changes); by ten minutes where proven_slice has their number.
+-- They end where the candles are materialized, and are closed; three minutes before now in an hour of more than `many` ticks. What does not lie wholly in the chunks that its ticks were loaded into is left
 -- out: retention dropped those ticks, and the candles are all that is left of them.
 WITH chunk AS MATERIALIZED (
     SELECT
@@ -34,9 +34,36 @@ late AS MATERIALIZED (
     ORDER BY changed_at DESC
     LIMIT 48
 ),
+-- Of hours that were read in slices it is known how many ticks these have.
+slice AS MATERIALIZED (
+    SELECT time_bucket(INTERVAL '1 hour', begins_at) AS hour, begins_at, ends_at, sum(rows) AS ticks
+    FROM ticks_platform.proven_slice
+    WHERE time_bucket(INTERVAL '1 hour', begins_at) IN (SELECT hour FROM late)
+    GROUP BY begins_at, ends_at
+),
+sliced AS MATERIALIZED (
+    SELECT hour
+    FROM slice
+    GROUP BY hour
+    HAVING sum(ends_at - begins_at) = INTERVAL '1 hour' AND max(ends_at - begins_at) <= INTERVAL '10 minutes'
+),
 other_count AS (
     SELECT hour, bucket
-    FROM late
+    FROM (
+        SELECT hour, time_bucket(INTERVAL '10 minutes', begins_at) AS bucket, sum(slice.ticks) AS ticks
+        FROM slice
+        JOIN sliced USING (hour)
+        GROUP BY 1, 2
+    ) AS stored
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(tick_count), 0) AS ticks
+        FROM {table}
+        WHERE {table}.bucket >= stored.bucket AND {table}.bucket < stored.bucket + INTERVAL '10 minutes'
+    ) AS made
+    WHERE stored.ticks <> made.ticks AND %(until)s::timestamptz IS NOT NULL
+    UNION ALL
+    SELECT hour, bucket
+    FROM (SELECT hour FROM late EXCEPT SELECT hour FROM sliced) AS late
     CROSS JOIN LATERAL (
         SELECT bucket
         FROM (
@@ -86,8 +113,17 @@ wanted AS (
     SELECT hour, hour FROM given
 ),
 bounded AS (
-    SELECT hour, min(since) AS since, least(hour + INTERVAL '1 hour', time_bucket(INTERVAL '1 minute', now()), %(until)s) AS until
+    SELECT
+        hour,
+        min(since) AS since,
+        least(
+            hour + INTERVAL '1 hour',
+            -- Of many ticks some are late, and what is compared before them is compared twice.
+            time_bucket(INTERVAL '1 minute', now() - CASE WHEN min(loaded) > %(many)s THEN INTERVAL '3 minutes' ELSE INTERVAL '0' END),
+            %(until)s
+        ) AS until
     FROM wanted
+    LEFT JOIN counted USING (hour)
     GROUP BY hour
 ),
 whole AS (

@@ -29,7 +29,7 @@ streamed AS MATERIALIZED (
 ),
 candle AS MATERIALIZED (
     SELECT symbol, bucket, open, high, low, close, volume
-    FROM one_minute_candle
+    FROM %(candle)s
     WHERE bucket >= now() - %(window)s::interval AND symbol IN (SELECT streamed.symbol FROM streamed)
 ),
 -- Before the first candle of a symbol there is nothing to compare.
@@ -37,7 +37,7 @@ first_candle AS MATERIALIZED (
     SELECT
         symbol,
         CASE
-            WHEN EXISTS (SELECT FROM one_minute_candle WHERE one_minute_candle.symbol = known.symbol AND bucket < known.since)
+            WHEN EXISTS (SELECT FROM %(candle)s AS earlier WHERE earlier.symbol = known.symbol AND bucket < known.since)
                 THEN '-infinity'
             ELSE (SELECT min(bucket) FROM candle WHERE candle.symbol = known.symbol)
         END AS first_bucket

@@ -1,10 +1,11 @@
 -- Feeds and hours whose number of ticks in the table is not the number that was loaded, less those that retention dropped or that somebody
 -- declared gone; where the fingerprint of an hour's ticks is known, also those whose ticks are others. Ticks are read once, when they are
 -- new: of an hour that is not over, what has come since the last time; proven_slice has what the rest had then. Once it is over
--- and has what was loaded, the hour is proven, which proven_hour notes. It is read as a whole when something of it changes, and when its
--- turn comes: of what was read longer ago than `fresh`, the oldest first, as many as `budget` rows allow, except hours of sealed chunks. A part
+-- and has what was loaded, the hour is proven, which proven_hour notes. When late ticks come to it, what is read are the ten minutes that
+-- touched_slice names, and the rest is known from proven_slice, which has the last twelve hours. It is read as a whole when that does not add up, and when its
+-- turn comes: of what was read longer ago than `fresh`, the oldest first, as many as `budget` rows allow, or three quarters of an hour's, except hours of sealed chunks. A part
 -- that has more has its turn all the more rarely, every four minutes being one, where there is `patience`.
--- Hours in `again` are read as a whole. With `oldest`, those are read whose proof is the oldest, also of sealed chunks: as many as `budget`
+-- Hours in `again` are read as a whole, and so is an hour that was never read before it was over, with fewer rows than `sliced`. With `oldest`, those are read whose proof is the oldest, also of sealed chunks: as many as `budget`
 -- rows, or a thirtieth of all. With `everything`, all chunks that are not sealed. An hour that was wrong is told from wrong_hour, and
 -- read again at its `retry_at`, or by whoever does not have `patience`.
 -- All hours that have no chunk are found, which costs a look at the catalog and not at the ticks. When a chunk was created says nothing: a
@@ -50,17 +51,30 @@ hours AS MATERIALIZED (
             loaded > gone AND (proven.rows IS DISTINCT FROM loaded - gone OR proven.fingerprint IS DISTINCT FROM counted.fingerprint)
         ) AS is_due,
         min(coalesce(proven_at, '-infinity')) FILTER (WHERE loaded > gone) AS proven_at,
-        max(changed_at) AS changed_at
+        max(changed_at) AS changed_at,
+        hour >= now() - INTERVAL '12 hours' AND NOT %(everything)s AND NOT %(oldest)s AS has_slices
     FROM ticks_platform.feed_hour AS counted
     LEFT JOIN ticks_platform.proven_hour AS proven USING (feed, hour)
     WHERE destination = 'stocks_real_time' AND feed <> 'manual' AND isfinite(hour)
     GROUP BY hour
 ),
+-- Three quarters of the newest hours' ticks, if that is more: so all of an hour and a half is read in two turns, at any rate.
+allowed AS MATERIALIZED (
+    SELECT CASE
+        WHEN %(everything)s OR %(oldest)s THEN %(budget)s
+        ELSE greatest(%(budget)s, (SELECT ceil(max(rows) * 0.75) FROM hours WHERE hour > now() - INTERVAL '3 hours'))
+    END AS budget
+),
+slice AS MATERIALIZED (
+    SELECT time_bucket(INTERVAL '1 hour', begins_at) AS hour, known.*
+    FROM ticks_platform.proven_slice AS known
+    WHERE NOT %(everything)s AND NOT %(oldest)s AND NOT EXISTS (
+            SELECT FROM ticks_platform.touched_slice AS touched
+            WHERE touched.begins_at < known.ends_at AND touched.begins_at + INTERVAL '10 minutes' > known.begins_at
+        )
+),
 known AS MATERIALIZED (
-    SELECT time_bucket(INTERVAL '1 hour', begins_at) AS hour, begins_at, ends_at, min(read_at) AS read_at, sum(rows) AS rows
-    FROM ticks_platform.proven_slice
-    WHERE NOT %(everything)s AND NOT %(oldest)s
-    GROUP BY begins_at, ends_at
+    SELECT hour, begins_at, ends_at, min(read_at) AS read_at, sum(rows) AS rows FROM slice GROUP BY hour, begins_at, ends_at
 ),
 -- What is read of ticks: parts of hours. The last minute of what has come is read and not kept, since its ticks are still coming.
 unread AS MATERIALIZED (
@@ -82,6 +96,7 @@ unread AS MATERIALIZED (
 in_turn AS (
     SELECT known.hour, begins_at, ends_at, read_at, known.rows
     FROM known
+    WHERE hour >= now() - INTERVAL '62 minutes'
     UNION ALL
     SELECT hour, hour, hour + INTERVAL '1 hour', proven_at, rows
     FROM hours, sealed
@@ -98,8 +113,8 @@ part AS MATERIALIZED (
             PARTITION BY hour < now() - INTERVAL '62 minutes' ORDER BY changed_at DESC, hour DESC, begins_at ROWS UNBOUNDED PRECEDING
         )
     ) AS newest
-    WHERE hour >= now() - INTERVAL '62 minutes' OR rows_before + rows <= %(budget)s
-        OR rows_before = 0 AND (NOT %(patience)s OR extract(epoch FROM now())::bigint / 240 %% ceil(rows / nullif(%(budget)s, 0)) = 0)
+    WHERE hour >= now() - INTERVAL '62 minutes' OR rows_before + rows <= (SELECT budget FROM allowed)
+        OR rows_before = 0 AND (NOT %(patience)s OR extract(epoch FROM now())::bigint / 240 %% ceil(rows / nullif((SELECT budget FROM allowed), 0)) = 0)
     UNION
     SELECT hour, begins_at, ends_at
     FROM (
@@ -108,8 +123,8 @@ part AS MATERIALIZED (
         -- What was read in the future was read when the clock was ahead.
         WHERE (read_at <= now() - %(fresh)s OR read_at > now() + INTERVAL '1 minute') AND hour <> ALL (%(again)s::timestamptz[]) AND hour NOT IN (SELECT hour FROM waiting)
     ) AS in_order
-    WHERE rows_before + rows <= %(budget)s
-        OR rows_before = 0 AND (NOT %(patience)s OR extract(epoch FROM now())::bigint / 240 %% ceil(rows / nullif(%(budget)s, 0)) = 0)
+    WHERE rows_before + rows <= (SELECT budget FROM allowed)
+        OR rows_before = 0 AND (NOT %(patience)s OR extract(epoch FROM now())::bigint / 240 %% ceil(rows / nullif((SELECT budget FROM allowed), 0)) = 0)
     UNION
     SELECT hour, hour, hour + INTERVAL '1 hour'
     FROM (
@@ -126,21 +141,53 @@ part AS MATERIALIZED (
     FROM hours, sealed
     WHERE %(everything)s AND is_due AND rows > 0 AND tstzrange(hour, hour + INTERVAL '1 hour') <@ ranges
 ),
--- A part ends where the last minute begins.
+-- A part ends where the last minute begins. One that is kept is ten minutes at most, except a whole hour of few ticks: there, each batch of the
+-- columnstore would be read several times.
 piece AS MATERIALIZED (
-    SELECT hour, begins_at, ends_at, ends_at <= kept_until AS is_kept
+    SELECT hour, split.begins_at, split.ends_at, split.ends_at <= kept_until AND coalesce(has_slices, false) AS is_kept
     FROM (
-        SELECT hour, begins_at, least(ends_at, kept_until) AS ends_at, kept_until
-        FROM part, (SELECT time_bucket(INTERVAL '1 second', now() - INTERVAL '1 minute') AS kept_until) AS moment
-        UNION ALL
-        SELECT hour, greatest(begins_at, kept_until), ends_at, kept_until
-        FROM part, (SELECT time_bucket(INTERVAL '1 second', now() - INTERVAL '1 minute') AS kept_until) AS moment
-        WHERE ends_at > kept_until
-    ) AS split
-    WHERE begins_at < ends_at
+        SELECT part.hour, greatest(part.begins_at, slice) AS begins_at, least(part.ends_at, slice + width) AS ends_at, has_slices, is_over
+        FROM part
+        LEFT JOIN hours USING (hour)
+        CROSS JOIN LATERAL (
+            SELECT CASE
+                WHEN part.ends_at - part.begins_at = INTERVAL '1 hour' AND (NOT has_slices OR is_over AND (NOT is_due OR hours.rows < %(sliced)s)) IS NOT false
+                    THEN INTERVAL '1 hour'
+                ELSE INTERVAL '10 minutes'
+            END AS width
+        ) AS wide
+        CROSS JOIN LATERAL generate_series(time_bucket(width, part.begins_at), part.ends_at - INTERVAL '1 microsecond', width) AS slice
+    ) AS slices
+    CROSS JOIN (SELECT time_bucket(INTERVAL '1 second', now() - INTERVAL '1 minute') AS kept_until) AS moment
+    CROSS JOIN LATERAL (
+        VALUES (slices.begins_at, least(slices.ends_at, kept_until)), (greatest(slices.begins_at, kept_until), slices.ends_at)
+    ) AS split (begins_at, ends_at)
+    WHERE split.begins_at < split.ends_at
+),
+-- Hours that have ticks of one feed alone, by the account and by what was read of them: there, not to group them saves a third. If others have
+-- come, the number is another one, and the hour is read again by feed.
+of_one_feed AS MATERIALIZED (
+    SELECT hour, min(feed) AS feed
+    FROM ticks_platform.feed_hour
+    WHERE destination = 'stocks_real_time' AND hour <> ALL (%(again)s::timestamptz[])
+    GROUP BY hour
+    HAVING count(*) = 1 AND min(feed) <> 'manual'
 ),
 changed AS MATERIALIZED (
-    SELECT DISTINCT 'stocks_real_time' AS destination, hour FROM piece
+    SELECT 'stocks_real_time' AS destination, hour
+    FROM (
+        SELECT hour FROM piece
+        UNION
+        -- Nothing of these is left to be read, and they are not right.
+        SELECT hour FROM hours WHERE has_slices AND is_due AND is_over AND hour IN (SELECT hour FROM known) AND ticks_platform.fingerprint_version() IS NOT NULL
+    ) AS looked_at
+    WHERE hour = ANY (%(again)s::timestamptz[]) OR hour NOT IN (SELECT hour FROM waiting)
+        -- Of these, something is left for the next time.
+        AND NOT EXISTS (
+            SELECT FROM unread WHERE unread.hour = looked_at.hour AND NOT EXISTS (
+                SELECT FROM part WHERE part.hour = unread.hour AND part.begins_at <= unread.begins_at AND part.ends_at >= unread.ends_at
+            )
+        )
     UNION ALL
     (
         SELECT destination, hour
@@ -153,14 +200,56 @@ changed AS MATERIALIZED (
     )
 ),
 read AS MATERIALIZED (
-    SELECT hour, begins_at, ends_at, is_kept, feed, ticks, fingerprint
+    SELECT piece.hour, begins_at, ends_at, is_kept, found.feed, ticks, fingerprint,
+        -- NaN is greater than every number.
+        (lowest > 0 AND highest < 'Infinity' AND priced = ticks) IS NOT true AS has_odd_prices
     FROM piece
+    LEFT JOIN of_one_feed AS one ON one.hour = piece.hour
+        AND NOT EXISTS (SELECT FROM slice WHERE slice.hour = piece.hour AND slice.feed <> one.feed AND slice.rows > 0)
     CROSS JOIN LATERAL (
-        SELECT feed, count(*) AS ticks, coalesce(sum(ticks_platform.tick_hash(tick_id, price, size, updates)), 0) AS fingerprint
+        SELECT tick.feed, count(*) AS ticks, coalesce(sum(ticks_platform.tick_hash(tick_id, price, size, updates)), 0) AS fingerprint,
+            min(price) AS lowest, max(price) AS highest, count(price) AS priced
+        FROM stocks_real_time AS tick
+        WHERE one.feed IS NULL AND time >= piece.begins_at AND time < piece.ends_at
+        GROUP BY tick.feed
+        UNION ALL
+        SELECT one.feed, count(*), coalesce(sum(ticks_platform.tick_hash(tick_id, price, size, updates)), 0), min(price), max(price), count(price)
         FROM stocks_real_time
-        WHERE time >= piece.begins_at AND time < piece.ends_at
-        GROUP BY feed
+        WHERE one.feed IS NOT NULL AND time >= piece.begins_at AND time < piece.ends_at
+        HAVING count(*) > 0
     ) AS found
+),
+-- As prices_are_positive_and_finite.sql does it.
+odd AS MATERIALIZED (
+    SELECT begins_at, feed, impossible
+    FROM read
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS impossible
+        FROM stocks_real_time AS tick
+        WHERE tick.feed = read.feed AND time >= read.begins_at AND time < read.ends_at
+            AND (updates IS NULL OR updates & 27 BETWEEN 1 AND 3)
+            AND (price > 0 AND price < 'Infinity') IS NOT true AND NOT (
+                price > '-Infinity' AND price < 'Infinity' AND symbol IN (SELECT instrument.symbol FROM instrument WHERE may_be_negative)
+            ) IS true
+    ) AS found
+    WHERE is_kept AND has_odd_prices
+),
+-- Hours of which the slices add up to what was read of them as a whole: they stay.
+adds_up AS MATERIALIZED (
+    SELECT piece.hour
+    FROM piece
+    WHERE is_kept AND ends_at - begins_at = INTERVAL '1 hour' AND EXISTS (SELECT FROM slice WHERE slice.hour = piece.hour)
+        AND NOT EXISTS (
+            SELECT
+            FROM (SELECT feed, ticks, fingerprint FROM read WHERE read.hour = piece.hour) AS whole
+            FULL JOIN (
+                SELECT feed, sum(rows) AS ticks, sum(fingerprint) AS fingerprint
+                FROM slice
+                WHERE slice.hour = piece.hour
+                GROUP BY feed
+            ) AS known USING (feed)
+            WHERE (coalesce(whole.ticks, 0), coalesce(whole.fingerprint, 0)) <> (coalesce(known.ticks, 0), coalesce(known.fingerprint, 0))
+        )
 ),
 unsealed AS MATERIALIZED (
     SELECT range_start, range_end
@@ -179,8 +268,8 @@ stored AS (
         UNION ALL
         SELECT feed, changed.hour, rows, fingerprint, read_at
         FROM changed
-        JOIN ticks_platform.proven_slice AS slice ON begins_at >= changed.hour AND begins_at < changed.hour + INTERVAL '1 hour'
-        WHERE destination = 'stocks_real_time' AND NOT %(everything)s AND NOT %(oldest)s AND NOT EXISTS (
+        JOIN slice USING (hour)
+        WHERE destination = 'stocks_real_time' AND NOT EXISTS (
             SELECT FROM piece WHERE piece.begins_at < slice.ends_at AND piece.ends_at > slice.begins_at
         )
     ) AS parts
@@ -322,31 +411,50 @@ proven AS (
     ON CONFLICT (feed, hour) DO UPDATE
     SET rows = excluded.rows, fingerprint = excluded.fingerprint, proven_at = excluded.proven_at
 ),
--- Each feed that was counted in the hour, also with nothing, or that has ticks in it.
+-- Each feed that was counted in the hour or known of the slice, also with nothing, or that has ticks in it.
 kept AS (
-    INSERT INTO ticks_platform.proven_slice (begins_at, ends_at, feed, rows, fingerprint, read_at)
-    SELECT begins_at, ends_at, feed, coalesce(ticks, 0), coalesce(fingerprint, 0), now()
+    INSERT INTO ticks_platform.proven_slice (begins_at, ends_at, feed, rows, fingerprint, read_at, impossible)
+    SELECT begins_at, ends_at, feed, coalesce(ticks, 0), coalesce(fingerprint, 0), now(), coalesce(impossible, 0)
     FROM (
         SELECT hour, begins_at, ends_at, feed
         FROM piece
         JOIN ticks_platform.feed_hour AS counted USING (hour)
         WHERE is_kept AND destination = 'stocks_real_time'
         UNION
+        SELECT hour, piece.begins_at, piece.ends_at, feed
+        FROM piece
+        JOIN ticks_platform.proven_slice AS known USING (begins_at)
+        WHERE is_kept
+        UNION
         SELECT hour, begins_at, ends_at, feed FROM read WHERE is_kept
     ) AS wanted
     LEFT JOIN read USING (hour, begins_at, ends_at, feed)
-    WHERE feed <> 'manual' AND hour >= now() - INTERVAL '62 minutes' AND NOT %(everything)s AND NOT %(oldest)s
+    LEFT JOIN odd USING (begins_at, feed)
+    WHERE hour NOT IN (SELECT hour FROM adds_up)
     ORDER BY begins_at, feed
     ON CONFLICT (begins_at, feed) DO UPDATE
-    SET ends_at = excluded.ends_at, rows = excluded.rows, fingerprint = excluded.fingerprint, read_at = excluded.read_at
+    SET ends_at = excluded.ends_at, rows = excluded.rows, fingerprint = excluded.fingerprint, read_at = excluded.read_at,
+        impossible = excluded.impossible
+),
+known_again AS (
+    UPDATE ticks_platform.proven_slice SET read_at = now() WHERE time_bucket(INTERVAL '1 hour', begins_at) IN (SELECT hour FROM adds_up)
 ),
 dropped AS (
-    DELETE FROM ticks_platform.proven_slice AS slice
-    WHERE begins_at < time_bucket(INTERVAL '1 hour', now() - INTERVAL '62 minutes') + INTERVAL '1 hour' AND NOT EXISTS (
-            SELECT FROM piece WHERE is_kept AND piece.begins_at = slice.begins_at AND hour >= now() - INTERVAL '62 minutes'
+    DELETE FROM ticks_platform.proven_slice AS known
+    WHERE begins_at < time_bucket(INTERVAL '1 hour', now() - INTERVAL '12 hours')
+        OR NOT %(everything)s AND NOT %(oldest)s AND EXISTS (
+            SELECT FROM piece WHERE piece.begins_at < known.ends_at AND piece.ends_at > known.begins_at AND hour NOT IN (SELECT hour FROM adds_up)
         )
-        OR time_bucket(INTERVAL '1 hour', begins_at) = ANY (%(again)s::timestamptz[]) AND NOT EXISTS (
-            SELECT FROM piece WHERE is_kept AND piece.begins_at = slice.begins_at
+        AND NOT EXISTS (SELECT FROM piece WHERE is_kept AND piece.begins_at = known.begins_at)
+),
+-- What is left of these is read at the next time.
+read_again AS (
+    DELETE FROM ticks_platform.touched_slice AS touched
+    WHERE begins_at < now() - INTERVAL '13 hours' OR NOT %(everything)s AND NOT %(oldest)s AND NOT EXISTS (
+            SELECT FROM unread
+            WHERE unread.begins_at < touched.begins_at + INTERVAL '10 minutes' AND unread.ends_at > touched.begins_at AND NOT EXISTS (
+                    SELECT FROM part WHERE part.hour = unread.hour AND part.begins_at <= unread.begins_at AND part.ends_at >= unread.ends_at
+                )
         )
 ),
 -- A wrong hour is read again after eight minutes, then after twice as long each time, up to a day.

@@ -1,7 +1,7 @@
 -- Hours of a table whose number of rows is not what the account expects, in a time: feed, hour, and how many rows are gone (below zero: how
--- many that had been declared gone are there again; zero: none, but they are others than were loaded, by their fingerprint). Rows by hand
--- have no account.
-SELECT feed, hour, (loaded - gone - coalesce(stored.number, 0))::bigint
+-- many that had been declared gone are there again; zero: none, but they are others than were loaded, by their fingerprint), and the
+-- fingerprint of what is there. Rows by hand have no account.
+SELECT feed, hour, (loaded - gone - coalesce(stored.number, 0))::bigint, CASE WHEN stored.number IS NULL THEN 0 ELSE stored.fingerprint END
 FROM ticks_platform.feed_hour AS counted
 LEFT JOIN (
     SELECT feed, time_bucket(INTERVAL '1 hour', {time}) AS hour, count(*) AS number, {fingerprint} AS fingerprint

@@ -1,5 +1,5 @@
 -- As find_gone.sql, of a table in which a later row replaces an earlier one, with another time: of all time, at the feed's newest hour.
-SELECT feed, hour, (loaded - gone - coalesce(stored.number, 0))::bigint
+SELECT feed, hour, (loaded - gone - coalesce(stored.number, 0))::bigint, NULL::numeric
 FROM (
     SELECT feed, max(hour) AS hour, sum(loaded) AS loaded, sum(gone) AS gone
     FROM ticks_platform.feed_hour

@@ -1,6 +1,6 @@
 -- Compares each sealed chunk with what it was, and drops the seals of those that are not so: changed, compressed again, with rows beside
 -- its batches, or gone. Returns the compressed chunks that have no seal: chunk, relation, batches, rows, identity.
-WITH found AS MATERIALIZED (SELECT * FROM ticks_platform.chunk_identities()),
+WITH found AS MATERIALIZED (SELECT * FROM ticks_platform.chunk_identities(can_be_sealed => false)),
 same AS MATERIALIZED (
     SELECT chunk
     FROM ticks_platform.sealed_chunk

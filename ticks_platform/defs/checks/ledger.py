@@ -28,6 +28,7 @@ def ledger_balances(subject: Subject) -> Verdict:
         fresh = _FRESH if subject.by_schedule else timedelta(0)
         hours = audit.hours(cursor, fresh=fresh, patience=subject.by_schedule)
         audit.fill_fingerprints(cursor)
+        seals.follow(cursor)
         proof = audit.proof(cursor)
         journals = audit.journal_folder(cursor, _journals(), feeds)
         journals = journals.joined(audit.journal_folder(cursor, repair_journal_folder(), feeds))

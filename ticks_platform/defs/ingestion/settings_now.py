@@ -11,7 +11,7 @@ class SettingsNow:
 
     def __init__(self, file: Path, say: Callable[[int, str], object]) -> None:
         """`say` gets a level of `logging` and a message."""
-        self._watch = SettingsWatch(file, say, meanwhile="No run of a feed is launched until then.")
+        self._watch = SettingsWatch(file, say, meanwhile="No run of a feed is launched until it can be read.")
         self._file = file
 
     def look(self) -> Callable[[Collection[str]], str | None]:

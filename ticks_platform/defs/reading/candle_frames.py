@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 KEY = "ticks_candles"
 """Its resource key."""
 
-OPTIONS = ("symbols", "every", "tz", "filled", "adjusted", "look_back", "warm_up")
+OPTIONS = ("symbols", "every", "tz", "filled", "adjusted", "proven", "look_back", "warm_up")
 """What an input may say in its metadata."""
 
 _BUCKETS = {candle.name: candle.bucket for candle in CANDLES}
@@ -33,9 +33,9 @@ class CandleFrames(dg.ConfigurableIOManager):
     those of the time before now. Only candles that were over by the end of that time are in it, so a partition
     that is made again later gets no candle that it could not have had then.
 
-    An input may say in its metadata which candles it gets: ``symbols``, ``every``, ``tz``, ``filled`` and
-    ``adjusted``, as parameters of `ticks_platform.candles`, ``look_back``, and ``warm_up``: how much time before its
-    partition it gets too, such as ``"24h"``.
+    An input may say in its metadata which candles it gets: ``symbols``, ``every``, ``tz``, ``filled``,
+    ``adjusted`` and ``proven``, as parameters of `ticks_platform.candles`, ``look_back``, and ``warm_up``: how much
+    time before its partition it gets too, such as ``"24h"``.
     """
 
     database: DatabaseResource

@@ -54,13 +54,17 @@ def changed_partitions(
                 context.log.warning(f"{candle} was materialized: all of it may have changed, start a backfill if so")
             spans += reported or []
         last = records[-1].storage_id
-        requests = [dg.RunRequest(run_key=f"{last} {each}", partition_key=each) for each in _keys(partitions, spans)]
+        requests = [
+            dg.RunRequest(run_key=f"{last} {each}", partition_key=each) for each in partition_keys(partitions, spans)
+        ]
         return dg.SensorResult(requests, cursor=str(last))
 
     return sensor
 
 
-def _keys(partitions: dg.TimeWindowPartitionsDefinition, spans: Iterable[tuple[datetime, datetime]]) -> list[str]:
+def partition_keys(
+    partitions: dg.TimeWindowPartitionsDefinition, spans: Iterable[tuple[datetime, datetime]]
+) -> list[str]:
     """The partitions that are over and touch a span, oldest first."""
     found: dict[str, None] = {}
     for begin, end in merge(sorted(spans)):

@@ -154,7 +154,7 @@ def _take_back(cursor: Cursor, lease: Lease, symbol: str, tick: _StoredTick) -> 
         sql_files.read("queries/corrections/take_back.sql"),
         {"symbol": symbol, "time": tick.time, "tick_id": tick.tick_id},
     )
-    return [Change(hour, int(by)) for hour, by in cursor.fetchall()]
+    return [Change(hour, int(by), tick.time) for hour, by in cursor.fetchall()]
 
 
 def _record(cursor: Cursor, lease: Lease, corrections: Rows, ticks: dict[int, _StoredTick] | dict[int, None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from time import time_ns
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 _HOUR = 3600 * 1_000_000_000
 """Nanoseconds."""
+
+_SLICE = _HOUR // 6
+
+_IN_TIME = 30 * 1_000_000_000
+"""Nanoseconds after which a tick is late: half of the minute after which others of its time are read."""
 
 
 class Entry(NamedTuple):
@@ -140,12 +146,25 @@ def hours(loaded: Sequence[Rows], *, time: str = "time", ticks_of_journal: int |
     ]
 
 
+def late_slices(loaded: Sequence[Rows]) -> list[datetime]:
+    """The ten minutes in which ticks are that come so late that the others of theirs may have been read."""
+    now = time_ns()
+    found: set[int] = set()
+    for part in loaded:
+        times = part.times("time")
+        if len(times) and times.min() < now - _IN_TIME:
+            found.update(np.unique(times[times < now - _IN_TIME] // _SLICE).tolist())
+    return [from_nanoseconds(each * _SLICE) for each in sorted(found)]
+
+
 def add_stored(cursor: Cursor, lease: Lease, stored: Stored) -> None:
     """Add what was stored to the hours of its tables, in the same transaction, and what was changed to theirs."""
     for table in TABLES:
         parts = [rows for each, rows in stored.loaded if each is table]
         journal = lease.journal_number if table is TICKS else None
         add_hours(cursor, lease.feed, table.name, hours(parts, time=table.time, ticks_of_journal=journal))
+        if table is TICKS:
+            fingerprints.touch(cursor, late_slices(parts))
     # After the hours that the batch itself begins.
     fingerprints.change(cursor, lease.feed, stored.changed)
 

@@ -19,7 +19,8 @@ BUDGET = 3_000_000
 _LOOKED_AT = 1_500_000
 """Candles that are looked at, at a time: about a second."""
 _AT_ONCE = 1_000_000
-"""Ticks of an hour up to which its candles are compared in one statement, and not in slices of ten minutes."""
+"""Ticks of an hour up to which its candles are compared in one statement, and not in slices of ten minutes; and at
+once, not when they are three minutes old."""
 _HOUR = timedelta(hours=1)
 
 Span = tuple[datetime, datetime]
@@ -56,7 +57,7 @@ def due(cursor: Cursor, *, window: timedelta, fresh: timedelta) -> Due:
     cursor.execute(query, {"fresh": fresh, "budget": _LOOKED_AT})
     unchanged, begins, ends = cursor.fetchone() or (0, [], [])
     query = sql_files.compose("queries/candle_proof/due.sql", table=table)
-    parameters = {"window": window, "until": until, "budget": BUDGET, "begins": begins, "ends": ends}
+    parameters = {"window": window, "until": until, "budget": BUDGET, "begins": begins, "ends": ends, "many": _AT_ONCE}
     cursor.execute(query, parameters)
     slices: list[Span] = []
     spans: list[Span] = []

@@ -146,9 +146,12 @@ def _query(candle: Candle, recomputed: sql.Composable) -> sql.Composed:
 def _reconcile(cursor: Cursor, candle: Candle, query: sql.Composed, spans: Sequence[Span]) -> Reconciliation:
     found = _compare(cursor, candle, query, spans)
     wrong = found
-    if found.differing:
-        _refresh(cursor, candle, found.buckets, force=False)
-        wrong = _compare(cursor, candle, query, _spans(found.buckets, candle.bucket))
+    # Late ticks may come between a refresh and the comparison: no candle is wrong for that.
+    for _ in range(HEALING_ATTEMPTS):
+        if not wrong.differing:
+            break
+        _refresh(cursor, candle, wrong.buckets, force=False)
+        wrong = _compare(cursor, candle, query, _spans(wrong.buckets, candle.bucket))
     left = wrong
     for _ in range(HEALING_ATTEMPTS):
         if not left.differing:

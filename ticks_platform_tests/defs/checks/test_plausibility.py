@@ -100,22 +100,13 @@ def test_impossible_price_is_found(
     assert [row["problem"] for row in examples(found)] == [f"the price is {problem}"]
 
 
-def test_by_schedule_each_price_is_judged_once(database: Database) -> None:
-    def judged() -> tuple[int, int]:
-        with database.transaction() as cursor:
-            return quality.impossible_prices(cursor, window=timedelta(hours=1))
-
+def test_by_schedule_prices_that_nobody_counts_are_judged(database: Database) -> None:
     insert(database, 100, None, "NaN", "Infinity", "-Infinity", 0, -1, ago=10)
     insert(database, -1, ago=9, symbol="CL")
     insert(database, -1, "NaN", ago=200)
     with database.transaction() as cursor:
         cursor.execute("INSERT INTO instrument (symbol, may_be_negative) VALUES ('CL', true)")
-    assert judged() == (8, 6)
-    with database.transaction() as cursor:
-        cursor.execute("UPDATE stocks_real_time SET price = 100")
-    assert judged() == (8, 6), "they are not read again"
-    insert(database, 100, "NaN", ago=0, every=0.001)
-    assert judged() == (10, 7)
+        assert quality.impossible_prices(cursor, window=timedelta(hours=1)) == (8, 6)
 
 
 @pytest.mark.parametrize("candle", CANDLES, ids=["minute", "hour", "day"])
