@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import heard_journals
+from ticks_platform.ingestion.handover.takeover import Takeover
 from ticks_platform.ingestion.journal import file as journal_file
+from ticks_platform.ingestion.journal.journal_pair import JournalPair
 from ticks_platform.ingestion.journal.journal_view import journal_view
+from ticks_platform.ingestion.journal_copy.copy import JournalCopy
+from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database
-from ticks_platform_tests.ingestion.journal_copy.machine import TAKEN_OVER, Machine
+from ticks_platform_tests.ingestion.journal_copy.machine import TAKEN_OVER, Machine, copied_feed
 from ticks_platform_tests.support.ingestion import rows, unbalanced
 from ticks_platform_tests.support.nats_servers import NatsServers, await_that
 from ticks_standin import StandIn
@@ -168,11 +175,65 @@ def position_of(database: Database, journal_id: str) -> int:
     return int(position)
 
 
-def elsewhere(database: Database) -> list[heard_journals.Elsewhere]:
+def elsewhere(database: Database, *, owned: bool = False) -> list[heard_journals.Elsewhere]:
     with database.transaction() as cursor:
-        return [each for each in heard_journals.elsewhere(cursor) if not each.is_owned]
+        return [each for each in heard_journals.elsewhere(cursor) if owned or not each.is_owned]
 
 
 def _of_first_connection(stand_in: StandIn) -> list[tuple[str, float]]:
     connections = stand_in.account().connections
     return [(event["symbol"], event["price"]) for event in connections[0].price_events_sent()]
+
+
+def test_a_planned_hand_over_goes_on_with_the_copy(
+    servers: NatsServers, tmp_path: Path, stand_in: StandIn, database: Database
+) -> None:
+    """The successor's marker shuts its predecessor out, which has nothing left to copy."""
+    feed = FeedSettings.model_validate(copied_feed(servers.settings(stream="planned"), overlap=False))
+
+    def ingestion(owner: str, *, follow: bool) -> Ingestion:
+        connector = feed.connector(stand_in_url=stand_in.url("twelve_data", key=None))
+        file = tmp_path / "test.sqlite3"
+        return Ingestion(
+            feed=feed, connector=connector, database=database, owner=owner, journal_file=file, follow=follow
+        )
+
+    def is_copied(each: Ingestion) -> bool:
+        return each.progress().unshipped == (0, 0.0, None)
+
+    with ingestion("first", follow=False) as first:
+        send(stand_in, 100)
+        await_that(lambda: is_copied(first), "all is copied")
+        with ingestion("second", follow=True) as second:
+            assert first.wait(60)
+            assert first.successor == "second"
+            await_that(lambda: is_copied(second), "the successor copies")
+            send(stand_in, 100)
+            await_that(lambda: second.progress().loaded >= 100, "all is stored")
+            await_that(lambda: is_copied(second), "all is copied")
+    assert stored(database)[0] == 200
+    assert not unbalanced(database)
+
+
+def test_the_database_hears_of_a_journal_before_it_is_copied(
+    servers: NatsServers, tmp_path: Path, database: Database
+) -> None:
+    """The database may be away from then on: the next machine looks for what the database has heard of."""
+    feed = FeedSettings.model_validate(copied_feed(servers.settings(stream="heard")))
+    stopping = threading.Event()
+    takeover = Takeover(
+        feed=feed,
+        owner="first",
+        database=database,
+        journals=JournalPair(tmp_path / "test.sqlite3", feed),
+        stopping=stopping,
+    )
+    lease, journal, _ = takeover.take()
+    copy = JournalCopy(feed, lease, [journal], stopping=stopping)
+    try:
+        copy.start(takeover.until_committed)
+        (left,) = elsewhere(database, owned=True)
+        assert (left.journal_id, left.is_open) == (journal.journal_id, True)
+    finally:
+        copy.stop()
+        journal.close()
