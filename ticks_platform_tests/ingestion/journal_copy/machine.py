@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ class Told(msgspec.Struct):
     waiting: int
     """Bytes of its journal that are not committed."""
     loaded: int
+    at: float
+    """When it looked, by the clock of all processes of this machine."""
 
 
 def main(order: Order) -> int:
@@ -69,12 +72,13 @@ def main(order: Order) -> int:
     try:
         with ingestion:
             while not stop.is_set() and not ingestion.wait(0.05):
+                at = time.monotonic()
                 progress = ingestion.progress()
                 unshipped = progress.unshipped
                 if unshipped is None:
                     continue
                 new = told.with_suffix(".new")
-                new.write_bytes(msgspec.json.encode(Told(*unshipped, progress.waiting_bytes, progress.loaded)))
+                new.write_bytes(msgspec.json.encode(Told(*unshipped, progress.waiting_bytes, progress.loaded, at)))
                 new.replace(told)
         ingestion.wait(0)
     except (LeaseLostError, JournalFencedError) as error:
@@ -134,11 +138,12 @@ class Machine:
         return found[-1]
 
     def await_all_copied(self, waiting: int | None = None) -> None:
-        """Wait until nothing is on its disk alone."""
+        """Wait until nothing of what has arrived by now is on its disk alone."""
+        began = time.monotonic()
         await_that(
             lambda: (
                 (told := self.told()) is not None
-                and (told.bytes, told.trouble) == (0, None)
+                and (told.bytes, told.trouble, told.at >= began) == (0, None, True)
                 and (waiting is None or told.waiting >= waiting)
             ),
             f"{self.name} has copied all",
