@@ -170,7 +170,7 @@ class NatsConnection:
     async def _close(self) -> None:
         # One that never connected, or was cut off while it did, may raise whatever it likes.
         with contextlib.suppress(Exception):
-            await self._client.close()
+            await asyncio.wait_for(self._client.close(), 1.0)
         rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in rest:
             task.cancel()

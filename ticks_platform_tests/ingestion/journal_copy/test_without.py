@@ -9,10 +9,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from ticks_platform.feeds.journal_copy import JetStreamSettings
+from ticks_platform.ingestion.journal_copy.connection import CopyError, NatsConnection
 from ticks_platform_tests.ingestion.journal_copy.conftest import MakeJournal, MakeShipper, append
 from ticks_platform_tests.support.nats_servers import await_that
 
@@ -65,3 +67,17 @@ def test_a_server_that_is_too_old_is_refused(version: str, make_journal: MakeJou
         await_that(lambda: words in (shipper.unshipped().trouble or ""), words, say=shipper.unshipped)
         append(journal, "more")
         assert shipper.unshipped().bytes == len("framemore")
+
+
+def test_connections_that_fail_leave_nothing_behind() -> None:
+    settings = JetStreamSettings.model_validate({"servers": ["nats://127.0.0.1:1"], "monitoring": "unchecked"})
+
+    def fail() -> tuple[int, int]:
+        with pytest.raises(CopyError):
+            NatsConnection(settings, settings.servers[0], name="test", stopping=threading.Event())
+        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+
+    before = fail()
+    for _ in range(5):
+        after = fail()
+    assert after <= before
