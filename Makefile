@@ -36,12 +36,14 @@ tape: setup
 soak: export TICKS_SOAK_FAULTS ?= 300
 soak: export TICKS_GAP_FAULTS ?= 48
 soak: export TICKS_MACHINE_FAULTS ?= 100
+soak: export TICKS_COPY_FAULTS ?= 30
 soak: setup
 	$(VENV)/bin/python -m pytest -s -m '' --basetemp=.test_runs_soak ticks_platform_tests/faults
 	$(VENV)/bin/python -m pytest -s -m full --basetemp=.test_runs_soak ticks_platform_tests/field
 	$(VENV)/bin/python -m pytest -s -m full --basetemp=.test_runs_soak ticks_platform_tests/ingestion/gaps/test_campaign.py
 	$(VENV)/bin/python -m pytest -s -m full --basetemp=.test_runs_soak ticks_platform_tests/test_storage_outage.py
 	$(VENV)/bin/python -m pytest -s -m full --basetemp=.test_runs_soak ticks_platform_tests/machines
+	$(VENV)/bin/python -m pytest -s -m '' --basetemp=.test_runs_soak ticks_platform_tests/ingestion/journal_copy/soak.py
 
 lint: setup
 	$(VENV)/bin/ruff check .

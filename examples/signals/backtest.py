@@ -41,7 +41,11 @@ def backtest_of(candles: pd.DataFrame, known: Callable[[datetime, datetime], pd.
 
 
 @dg.asset(
-    ins={"candles": HOURS}, deps=["features"], automation_condition=dg.AutomationCondition.eager(), group_name="signals"
+    ins={"candles": HOURS},
+    deps=["features"],
+    # With the features: a closed hour is proven some minutes later.
+    automation_condition=dg.AutomationCondition.eager().ignore(dg.AssetSelection.assets("one_hour_candle")),
+    group_name="signals",
 )
 def backtest(context: dg.AssetExecutionContext, candles: pd.DataFrame, ticks_reader: ReaderResource) -> pd.DataFrame:
     """Momentum of hours, decided by point in time; in hindsight is what a backtest on today's candles shows."""

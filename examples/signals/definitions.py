@@ -3,7 +3,7 @@
 import dagster as dg
 
 from examples.signals import backtest, features
-from ticks_platform import one_process, platform_definitions
+from ticks_platform import one_process, platform_definitions, run_when_proven
 
 
 @dg.definitions
@@ -15,12 +15,13 @@ def defs() -> dg.Definitions:
             assets=dg.load_assets_from_modules([features, backtest]),
             asset_checks=dg.load_asset_checks_from_modules([features]),
             sensors=[
-                # Of these assets alone: no asset of the platform is run by it.
+                run_when_proven(features.features),
+                # Follows the features. Of these assets alone: no asset of the platform is run by it.
                 dg.AutomationConditionSensorDefinition(
                     "signals",
                     target=dg.AssetSelection.groups("signals"),
                     default_status=dg.DefaultSensorStatus.RUNNING,
-                )
+                ),
             ],
             executor=one_process,
         ),

@@ -1,4 +1,4 @@
-"""Features of each closed hour, and what is checked of them."""
+"""Features of each proven hour, and what is checked of them."""
 
 import dagster as dg
 import pandas as pd
@@ -8,8 +8,8 @@ from ticks_platform.pictures import lines
 WINDOW = 4
 """Hours that the mean and the volatility are of."""
 
-HOURS = dg.AssetIn("one_hour_candle", metadata={"look_back": "30d"})
-"""The closed hours of 30 days, as a DataFrame."""
+HOURS = dg.AssetIn("one_hour_candle", metadata={"look_back": "30d", "proven": True})
+"""The proven hours of 30 days, as a DataFrame."""
 
 
 def compute(candles: pd.DataFrame) -> pd.DataFrame:
@@ -29,9 +29,9 @@ def compute(candles: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-@dg.asset(ins={"candles": HOURS}, automation_condition=dg.AutomationCondition.eager(), group_name="signals")
+@dg.asset(ins={"candles": HOURS}, group_name="signals")
 def features(context: dg.AssetExecutionContext, candles: pd.DataFrame) -> pd.DataFrame:
-    """Features of each closed hour: made again once an hour is closed, and when one is corrected."""
+    """Features of each proven hour: made again once an hour is proven, and when one is proven anew."""
     found = compute(candles)
     prices = {
         str(symbol): (closes / closes.iloc[0]).tolist()

@@ -99,8 +99,11 @@ def take(
     return Lease(feed, epoch, owner, *checkpoint)
 
 
-def register_feed(cursor: Cursor, *, feed: str, provider: str, synthetic: bool, candles: bool = True) -> None:
-    """Add a feed to the table of feeds, and set the transaction's lock timeout to 5 s. Raises MixedDatabaseError."""
+def register_feed(cursor: Cursor, *, feed: str, provider: str, synthetic: bool, candles: bool) -> None:
+    """Add a feed to the table of feeds, or change it there, and set the transaction's lock timeout to 5 s.
+
+    Raises MixedDatabaseError.
+    """
     cursor.execute("SET LOCAL lock_timeout = '5s'")
     # Rows by hand say nothing of their origin: they are of the kind of the first feed.
     query = "SELECT feed FROM ticks_platform.feed WHERE synthetic <> %s AND feed <> 'manual' ORDER BY feed"

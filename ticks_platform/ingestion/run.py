@@ -323,7 +323,7 @@ class Ingestion:
 
         journals = [*(source.journal for source in ownership.before), ownership.journal]
         self._copy = JournalCopy(self.feed, ownership.lease, journals, stopping=self._stopping)
-        self._copy.start()
+        self._copy.start(self._takeover.until_committed)
         # New frames wait for nothing.
         self._start_receiver()
         return self._copy.read_back(self._takeover.until_committed, self._takeover.latest)

@@ -17,8 +17,9 @@ import pytest
 from examples.signals import features as features_module
 from examples.signals.backtest import backtest
 from examples.signals.features import compute, features
-from ticks_platform import CandleFrames, DatabaseResource, ReaderResource
+from ticks_platform import CandleFrames, DatabaseResource, ReaderResource, run_when_proven
 from ticks_platform.defs.common.changes import CHANGED, spans_metadata
+from ticks_platform.ingestion.lease import register_feed
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.ingestion import rows
 
@@ -36,8 +37,14 @@ def now(database: Database) -> datetime:
 
 
 def store(database: Database, *ticks: tuple[datetime, float, timedelta], symbol: str = "AAPL") -> None:
-    """Ticks of (time, price, how late they were received)."""
+    """Ticks of (time, price, how late they were received), of a feed that has had the symbol all the time."""
     with database.transaction() as cursor:
+        register_feed(cursor, feed="tape", provider="twelve_data", synthetic=True, candles=True)
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed_symbol (feed, symbol, wanted_from, calendar) "
+            "VALUES ('tape', %s, now() - INTERVAL '3 days', 'always') ON CONFLICT DO NOTHING",
+            (symbol,),
+        )
         for number, (time, price, late) in enumerate(ticks):
             tick_id = f"{round((time + late).timestamp() * 1000):012x}70008000{number:012x}"
             cursor.execute(
@@ -153,23 +160,52 @@ def test_a_feature_that_looks_ahead_is_found(
     }
 
 
-def test_a_report_of_closed_hours_runs_them(database: Database, now: datetime) -> None:
+def test_an_hour_with_a_gap_has_no_features_until_it_is_repaired(
+    made: Callable[[], dg.ExecuteInProcessResult], database: Database, now: datetime
+) -> None:
+    store(database, *hours(now, (10, 11), (11, 12), (12, 13)))
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed_gap (feed, symbol, begins_at, ends_at, cause) "
+            "VALUES ('tape', 'AAPL', %s, %s, 'disconnected')",
+            (now - 2 * HOUR + timedelta(minutes=20), now - 2 * HOUR + timedelta(minutes=21)),
+        )
+    assert made().output_for_node("features")["close"].tolist() == [11.0, 13.0]
+    with database.transaction() as cursor:
+        cursor.execute("DELETE FROM ticks_platform.feed_gap")
+    assert made().output_for_node("features")["close"].tolist() == [11.0, 12.0, 13.0]
+
+
+def test_a_proven_hour_runs_the_features_and_these_the_backtest(database: Database, now: datetime) -> None:
     candle = dg.AssetSpec("one_hour_candle").with_io_manager_key("ticks_candles")
-    key = dg.AssetKey("one_hour_candle")
-    definitions = dg.Definitions(assets=[candle, features, backtest], resources=resources(database))
-
-    def report(instance: dg.DagsterInstance) -> None:
-        spans = {CHANGED: spans_metadata([(now - HOUR, now)])}
-        instance.report_runless_asset_event(dg.AssetMaterialization(key, metadata=spans))
-
+    sensor = run_when_proven(features)
+    definitions = dg.Definitions(assets=[candle, features, backtest], sensors=[sensor], resources=resources(database))
+    spans = {CHANGED: spans_metadata([(now - HOUR, now)])}
     with dg.DagsterInstance.ephemeral() as instance:
+
+        def proven() -> list[dg.RunRequest]:
+            """What the sensor of the features requests."""
+            context = dg.build_sensor_context(
+                instance, resources={"ticks_database": DatabaseResource(url=database.url())}, definitions=definitions
+            )
+            return list(sensor.evaluate_tick(context).run_requests or ())
+
+        def requested() -> int:
+            nonlocal result
+            result = dg.evaluate_automation_conditions(definitions, instance, cursor=result.cursor)
+            return result.total_requested
+
         result = dg.evaluate_automation_conditions(definitions, instance)
-        assert result.total_requested == 0, "there is no candle yet"
-        report(instance)
-        result = dg.evaluate_automation_conditions(definitions, instance, cursor=result.cursor)
-        assert result.total_requested == 2
-        result = dg.evaluate_automation_conditions(definitions, instance, cursor=result.cursor)
-        assert result.total_requested == 0
+        instance.report_runless_asset_event(dg.AssetMaterialization("one_hour_candle", metadata=spans))
+        assert (requested(), proven()) == (0, []), "closed is not proven"
+        with database.transaction() as cursor:
+            cursor.execute(
+                "INSERT INTO ticks_platform.level_proof VALUES ('one_hour_candle', %s, 1, 1, now())", (now - HOUR,)
+            )
+        assert len(proven()) == 1
+        assert requested() == 0, "the backtest comes after the features"
+        instance.report_runless_asset_event(dg.AssetMaterialization("features"))
+        assert [requested(), requested()] == [1, 0]
 
 
 @pytest.mark.full

@@ -324,6 +324,9 @@ MUTATIONS: dict[str, list[Mutation | SqlMutation]] = {
 FULL = f"the journal of feed '{FEED}' is full"
 """What an ingester says of a journal that takes no more, in its trouble and in its log."""
 
+LOST = f"received frames are lost: {FULL}"
+"""What it says of those for which its journal had no room when it was stopped."""
+
 
 def main(order: Order) -> int:
     """Ingest, and return the exit code."""

@@ -17,7 +17,7 @@ from ticks_platform.ingestion.journal.journal import JournalError
 from ticks_platform.ingestion.journal.journal_view import journal_view
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 from ticks_platform_tests.faults.events import Tape
-from ticks_platform_tests.faults.ingester import FEED, TAKEN_OVER, Order, markers
+from ticks_platform_tests.faults.ingester import FEED, LOST, TAKEN_OVER, Order, markers
 from ticks_platform_tests.faults.processes import PATIENCE, CampaignError, Ingester, wait_until
 from ticks_platform_tests.faults.proofs import Proofs
 from ticks_standin import ConnectionAccount, RawFrame, StandIn, StandInError, StandInSettings
@@ -155,6 +155,9 @@ class Rig:
         code = self._await_end(ingester)
         if code != 0:
             raise CampaignError(f"run {ingester.run} was stopped, but ended with {code}")
+        # Stopped while its journal was full and the database away: it says that it keeps what it can, and no more.
+        if any(line.startswith(f"run {ingester.run} ") and LOST in line for line in self.log.read_text().splitlines()):
+            self._unclean_runs.add(ingester.run)
 
     def _drain(self, journal: Path) -> None:
         """Load everything that waits in a journal, and stop the ingester."""

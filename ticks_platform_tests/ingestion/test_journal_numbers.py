@@ -15,7 +15,7 @@ from ticks_platform.timescale.database import Database
 def checkpoint(database: Database, feed: str = "test", *, start: int | None = None, fails: bool = False) -> int:
     """A new journal's number."""
     with database.transaction() as cursor:
-        leases.register_feed(cursor, feed=feed, provider="twelve_data", synthetic=True)
+        leases.register_feed(cursor, feed=feed, provider="twelve_data", synthetic=True, candles=True)
         number, _, _ = leases.find_checkpoint(
             cursor, feed, journal_id=str(uuid.uuid4()), journal_start=start, journal_frames=0
         )
@@ -32,7 +32,7 @@ def test_a_feed_in_a_crash_loop_uses_up_no_numbers(database: Database) -> None:
 def test_feeds_that_start_together_wait_for_each_others_number(database: Database) -> None:
     with ThreadPoolExecutor(2) as pool:
         with database.transaction() as cursor:
-            leases.register_feed(cursor, feed="first", provider="twelve_data", synthetic=True)
+            leases.register_feed(cursor, feed="first", provider="twelve_data", synthetic=True, candles=True)
             first = leases.find_checkpoint(
                 cursor, "first", journal_id=str(uuid.uuid4()), journal_start=None, journal_frames=0
             )

@@ -26,7 +26,7 @@ server_name: {name}
 listen: 127.0.0.1:{port}
 http: 127.0.0.1:{monitor}
 max_payload: {max_payload}
-jetstream {{ store_dir: "{folder}", sync_interval: {sync}, max_file_store: {max_store} }}
+jetstream {{ store_dir: "{folder}", sync_interval: {sync}, max_file_store: 1GB }}
 cluster {{ name: test, listen: 127.0.0.1:{route}, routes: [{routes}] }}
 {more}
 """
@@ -36,7 +36,7 @@ server_name: {name}
 listen: 127.0.0.1:{port}
 http: 127.0.0.1:{monitor}
 max_payload: {max_payload}
-jetstream {{ store_dir: "{folder}", sync_interval: {sync}, max_file_store: {max_store} }}
+jetstream {{ store_dir: "{folder}", sync_interval: {sync}, max_file_store: 1GB }}
 {more}
 """
 
@@ -60,13 +60,19 @@ class NatsServer:
         """Where its streams are."""
         return self.folder / "data"
 
-    def start(self, config: str) -> None:
-        """Start it, or start it again, with its data."""
+    def start(self, config: str, *, disk_megabytes: int | None = None) -> None:
+        """Start it, or start it again, with its data; on a disk of this size, which ends with it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "server.conf"
         file.write_text(config, encoding="utf-8")
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen([_binary(), "-c", str(file)], stdout=log, stderr=log)
+            command = [_binary(), "-c", str(file)]
+            if disk_megabytes is not None:
+                self.data.mkdir(exist_ok=True)
+                mounted = f'mount -t tmpfs -o size={disk_megabytes}m none "$1" && shift && exec "$@"'
+                unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
+                command = [*unshare, "sh", "-c", mounted, "sh", str(self.data), *command]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
     def kill(self) -> None:
         """End it as a loss of power would, but for the pages that the system has."""
@@ -74,6 +80,13 @@ class NatsServer:
             # One that is frozen is killed too.
             self.process.kill()
             self.process.wait()
+            self.process = None
+
+    def end(self) -> None:
+        """End it in order: it notes what it has, and does not look again when it starts."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(60)
             self.process = None
 
     def freeze(self) -> None:
@@ -115,10 +128,11 @@ class NatsServers:
         sync: str = "always",
         more: str = "",
         max_payload: str = "8MB",
-        max_store: str = "1GB",
+        disk_megabytes: int | None = None,
     ) -> None:
         self.servers = [NatsServer(name, folder / name) for name in names]
-        self._values = {"sync": sync, "more": more, "max_payload": max_payload, "max_store": max_store}
+        self._values = {"sync": sync, "more": more, "max_payload": max_payload}
+        self._disk_megabytes = disk_megabytes
 
     @property
     def urls(self) -> list[str]:
@@ -139,7 +153,7 @@ class NatsServers:
         chosen = [server for server in self.servers if not names or server.name in names]
         for server in chosen:
             if server.process is None:
-                server.start(self.config(server))
+                server.start(self.config(server), disk_megabytes=self._disk_megabytes)
         self.wait(chosen)
 
     def config(self, server: NatsServer) -> str:

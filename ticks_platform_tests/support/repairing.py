@@ -112,7 +112,7 @@ def live_loader(database: Database, feed: FeedSettings, journal: Journal) -> Loa
 def add_gap(database: Database, feed: FeedSettings, symbol: str, begin: datetime, end: datetime | None) -> int:
     """Add an open gap, and its feed if the database does not know it yet; returns its id."""
     with database.transaction() as cursor:
-        leases.register_feed(cursor, feed=feed.name, provider=feed.provider, synthetic=True)
+        leases.register_feed(cursor, feed=feed.name, provider=feed.provider, synthetic=True, candles=feed.candles)
         cursor.execute(
             "INSERT INTO ticks_platform.feed_gap (feed, symbol, begins_at, ends_at, cause) "
             "VALUES (%s, %s, %s, %s, 'disconnected') RETURNING gap_id",

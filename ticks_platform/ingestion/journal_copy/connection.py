@@ -34,6 +34,10 @@ CONNECT_TIMEOUT = 3.0
 ANSWER_TIMEOUT = 5.0
 """Seconds for an answer. One that a leader owed when it was killed never comes."""
 
+MISSES, MISSING_FOR = 20, 12.0
+"""How often, and for how many seconds, something must be missing before it is lost: after a start, replicas that do not
+lead leave the answers to the one that does for a few seconds."""
+
 _PING_INTERVAL = 5
 """Seconds between looks whether a silent server is still there; a second one without an answer ends it."""
 
@@ -95,10 +99,6 @@ class NatsConnection:
             self.close()
             raise
 
-    def another(self, server: str) -> NatsConnection:
-        """A connection to another server. Raises CopyError and CopyRefusedError."""
-        return NatsConnection(self._settings, server, name=self._name, stopping=self._stopping)
-
     @property
     def version(self) -> tuple[int, int]:
         """The server's version."""
@@ -110,16 +110,14 @@ class NatsConnection:
         """Bytes of the largest message that the server takes."""
         return self._client.max_payload
 
-    def request(
-        self, subject: str, data: bytes, headers: dict[str, str] | None = None, *, timeout: float = ANSWER_TIMEOUT
-    ) -> Answer:
+    def request(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> Answer:
         """Send a message, and return the answer. Raises CopyError."""
 
         async def ask() -> Answer:
-            found = await self._client.request(subject, data, timeout=timeout, headers=headers)
+            found = await self._client.request(subject, data, timeout=ANSWER_TIMEOUT, headers=headers)
             return Answer(found.subject, found.data, found.headers or {})
 
-        return self._wait(ask(), timeout + 1)
+        return self._wait(ask(), ANSWER_TIMEOUT + 1)
 
     def api(self, subject: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Ask the API of JetStream; an error of it is in the answer. Raises CopyError."""
@@ -135,7 +133,7 @@ class NatsConnection:
     def read(self, stream: str, subject: str, sequence: int) -> list[Answer]:
         """The next messages of a subject, from this number of the stream on; none if there are none.
 
-        They come from the replica that this server has, if it has one. Raises CopyError.
+        They come from any replica, not only from the one of this server. Raises CopyError.
         """
         body = {"seq": sequence, "next_by_subj": subject, "batch": 1000, "max_bytes": _READ_BYTES + self.largest}
 
@@ -172,7 +170,7 @@ class NatsConnection:
     async def _close(self) -> None:
         # One that never connected, or was cut off while it did, may raise whatever it likes.
         with contextlib.suppress(Exception):
-            await self._client.close()
+            await asyncio.wait_for(self._client.close(), 1.0)
         rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in rest:
             task.cancel()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.transport.clock import boottime
+from ticks_platform.ingestion import heard_journals
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.handover import handover, returned
 from ticks_platform.ingestion.handover.handover import Source
@@ -74,8 +75,12 @@ class JournalCopy:
         self.problems: list[str] = []
         """What could not be read back, in words."""
 
-    def start(self) -> None:
-        """Shut the owner before out of the stream, and copy."""
+    def start(self, until_committed: Callable[[Callable[[Cursor], Any]], Any]) -> None:
+        """Shut the owner before out of the stream, and copy. Call it before anything is received.
+
+        The database hears of the journal first: else nobody would look for what is copied, if it is away from then on.
+        """
+        until_committed(lambda cursor: heard_journals.tell(cursor, self._journals[-1], is_open=True))
         self._shipper.start()
 
     def unshipped(self) -> Unshipped:

@@ -1,7 +1,8 @@
 """Reads a journal back from the stream, into a file as its owner had it.
 
 Each group must begin where the one before ended, and the last one must end where its owner was when it was shut out. A
-server whose disk has lost a message leaves it out without a word: then the rest is read from another one.
+replica whose disk has lost a message leaves it out without a word. Whichever server is asked, any replica may answer:
+so the rest is asked for again and again, until one has it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from ticks_platform.ingestion.journal import file as journal_file
 from ticks_platform.ingestion.journal.file import UnreadableError
 from ticks_platform.ingestion.journal_copy import messages
 from ticks_platform.ingestion.journal_copy.connection import (
+    MISSES,
+    MISSING_FOR,
     Answer,
     CopyError,
     CopyIncompleteError,
@@ -39,7 +42,7 @@ PATIENCE = 20.0
 """Seconds without a new message after which the servers count as away. A new leader takes up to eight."""
 
 _PAUSE = 0.2
-"""Seconds between attempts, once each server was tried."""
+"""Seconds between attempts."""
 
 
 class _MissingError(Exception):
@@ -79,9 +82,8 @@ class Reading:
     def bundles(self) -> Iterator[Bundle]:
         """The bundles up to the end. Raises CopyIncompleteError if no server has a part of it, and CopyError."""
         servers = deque(self._settings.servers)
-        without: dict[str, str] = {}
-        """Servers that leave out what comes next, and what that is."""
-        last = ""
+        misses, answered = 0, set[str]()
+        last, missed = "", ""
         progress_at = time.monotonic()
         is_whole = False
         while not is_whole:
@@ -92,26 +94,28 @@ class Reading:
                     self._settings, servers[0], name=f"read {self._feed}", stopping=self._stopping
                 )
                 with contextlib.closing(connection):
+                    answered.add(servers[0])
                     for bundle in self._read(connection):
-                        without.clear()
+                        misses = 0
                         progress_at = time.monotonic()
                         yield bundle
                 is_whole = True
             except _MissingError as missing:
-                if servers[0] not in without:
-                    logger.warning("feed %s: %s: %s; reading from another server", self._feed, servers[0], missing)
-                without[servers[0]] = str(missing)
+                if not misses:
+                    logger.warning("feed %s: a replica is incomplete: %s; asking again", self._feed, missing)
+                misses, missed = misses + 1, str(missing)
                 self._parts.clear()
             except CopyRefusedError as error:
                 last = str(error)
             except CopyError as error:
                 last = str(error)
-            if len(without) == len(servers):
-                raise CopyIncompleteError(f"no server has it: {without[servers[0]]}")
-            if time.monotonic() > progress_at + PATIENCE:
-                raise CopyError(last or f"not every server answers, and of the others {next(iter(without.values()))}")
+            lasts = time.monotonic() - progress_at
+            if misses >= MISSES and lasts > MISSING_FOR and len(answered) == len(servers):
+                raise CopyIncompleteError(f"no server has it: {missed}")
+            if lasts > PATIENCE:
+                raise CopyError(last or f"not every server answers, and of the others {missed}")
             servers.rotate(-1)
-            if not is_whole and servers[0] == self._settings.servers[0]:
+            if not is_whole:
                 self._stopping.wait(_PAUSE)
 
     def _read(self, connection: NatsConnection) -> Iterator[Bundle]:

@@ -131,7 +131,7 @@ class Shipper:
                     refused.reset()
                     self._ship(connection)
             except CopyFencedError as error:
-                self._say(str(error), level=logging.ERROR)
+                self._say(str(error))
                 return
             except CopyRefusedError as error:
                 self._say(str(error), level=logging.ERROR)

@@ -17,8 +17,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ticks_platform.feeds.journal_copy import JetStreamSettings
+from ticks_platform.feeds.transport.clock import boottime
 from ticks_platform.ingestion.journal_copy import messages
 from ticks_platform.ingestion.journal_copy.connection import (
+    MISSES,
+    MISSING_FOR,
     Answer,
     CopyError,
     CopyFencedError,
@@ -58,6 +61,7 @@ class Stream:
         self._epoch = epoch
         self._owner = owner
         self._journal = journal
+        self._missing_since: float | None = None
         self.last = 0
         """The number of the last message of this owner."""
         self.marked: Marked | None = None
@@ -78,11 +82,7 @@ class Stream:
                 # An answer was lost.
                 at, ends = self._sequence_of_marker(connection), known.ends
             elif known is not None and known.epoch >= self._epoch:
-                raise CopyFencedError(
-                    f"the stream {self.name} has an owner of epoch {known.epoch}, and this run has epoch "
-                    f"{self._epoch}. If the database was restored from a copy, remove the stream with "
-                    f"`nats stream rm {self.name}` once its frames are loaded"
-                )
+                raise self._late(known.epoch)
             else:
                 ends = self._ends(connection, info, last, known)
                 marker = messages.marker_message(self.name, Marker(self._epoch, self._journal, self._owner, ends))
@@ -145,6 +145,13 @@ class Stream:
             "longer"
         )
 
+    def _late(self, epoch: int) -> CopyFencedError:
+        return CopyFencedError(
+            f"the stream {self.name} has an owner of epoch {epoch}, and this run has epoch {self._epoch}. If the "
+            f"database was restored from a copy, remove the stream with `nats stream rm {self.name}` once its frames "
+            "are loaded"
+        )
+
     def _ends(
         self, connection: NatsConnection, info: dict[str, Any], last: int, marker: Marker | None
     ) -> dict[str, int]:
@@ -159,6 +166,8 @@ class Stream:
         if not info["state"]["messages"]:
             return ends
         newest = self._newest(connection, last)
+        if newest is not None and messages.number(newest.headers, messages.EPOCH) > self._epoch:
+            raise self._late(messages.number(newest.headers, messages.EPOCH))
         prefix = messages.journal_subject(self.name, "")
         for subject in subjects:
             if subject.startswith(prefix):
@@ -174,14 +183,15 @@ class Stream:
         found = self._get(connection, {"seq": last})
         if found is not None:
             return found
-        # A disk may have lost it on the server that leads.
-        for server in self._settings.servers:
-            if server == connection.server:
-                continue
-            with contextlib.suppress(CopyError), contextlib.closing(connection.another(server)) as other:
-                for each in other.read(self.name, f"{self.name}.>", last):
-                    if messages.number(each.headers, "Nats-Sequence") == last:
-                        return each
+        # A disk may have lost it on the server that leads. Any replica answers this.
+        for _ in range(MISSES):
+            for each in connection.read(self.name, f"{self.name}.>", last):
+                if messages.number(each.headers, "Nats-Sequence") == last:
+                    return each
+        now = boottime()
+        self._missing_since = self._missing_since or now
+        if now < self._missing_since + MISSING_FOR:
+            raise CopyError(f"the newest message of the stream {self.name}, number {last}, is missing; asking again")
         logger.error(
             "feed %s: no server has the newest message of the stream %s, number %d: the end of what was copied may be "
             "lost",

@@ -105,7 +105,12 @@ class Fetcher:
         feed = self._feed
         with self._database.transaction() as cursor:
             self._lease = repair_lease.take(
-                cursor, feed=feed.name, provider=feed.provider, synthetic=feed.synthetic, owner=self._owner
+                cursor,
+                feed=feed.name,
+                provider=feed.provider,
+                synthetic=feed.synthetic,
+                candles=feed.candles,
+                owner=self._owner,
             )
         return self
 

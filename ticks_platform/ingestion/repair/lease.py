@@ -27,12 +27,12 @@ class RepairInUseError(RetryableError):
     """Another process is repairing the feed."""
 
 
-def take(cursor: Cursor, *, feed: str, provider: str, synthetic: bool, owner: str) -> Lease:
+def take(cursor: Cursor, *, feed: str, provider: str, synthetic: bool, candles: bool, owner: str) -> Lease:
     """Take the repair lease of a feed, unless another process holds it; it has no journal yet.
 
     Raises RepairInUseError, and MixedDatabaseError as the feed's own lease does.
     """
-    leases.register_feed(cursor, feed=feed, provider=provider, synthetic=synthetic)
+    leases.register_feed(cursor, feed=feed, provider=provider, synthetic=synthetic, candles=candles)
     parameters = {"feed": feed, "owner": owner, "alive": DEAD_AFTER}
     cursor.execute(sql_files.read("queries/repair/take_lease.sql"), parameters)
     row = cursor.fetchone()
@@ -54,7 +54,14 @@ def take_when_free(
     while not stopping.is_set():
         try:
             with database.transaction() as cursor:
-                return take(cursor, feed=feed.name, provider=feed.provider, synthetic=feed.synthetic, owner=owner)
+                return take(
+                    cursor,
+                    feed=feed.name,
+                    provider=feed.provider,
+                    synthetic=feed.synthetic,
+                    candles=feed.candles,
+                    owner=owner,
+                )
         except RepairInUseError as error:
             if str(error) != told:
                 told = str(error)

@@ -168,7 +168,14 @@ def settle(*, feed: FeedSettings, history: History, database: Database, day: dat
         )
     with database.transaction() as cursor:
         # Ranges are added by the owner of the lease only.
-        lease = repair_lease.take(cursor, feed=feed.name, provider=feed.provider, synthetic=feed.synthetic, owner=owner)
+        lease = repair_lease.take(
+            cursor,
+            feed=feed.name,
+            provider=feed.provider,
+            synthetic=feed.synthetic,
+            candles=feed.candles,
+            owner=owner,
+        )
         found = _compare(cursor, feed, history, [each for each in ready if each.mode == "bars" and not each.error])
         corrections = _corrections(cursor, feed, (first, last))
         for each in ready:

@@ -20,7 +20,10 @@ from ticks_platform.ingestion.journal_copy import messages
 from ticks_platform.ingestion.journal_copy.connection import Answer, NatsConnection
 from ticks_platform.ingestion.journal_copy.restore import Known, Reading
 from ticks_platform.ingestion.journal_copy.shipper import Shipper
+from ticks_platform.timescale.database import Database
+from ticks_platform_tests.ingestion.journal_copy.machine import Machine, copied_feed
 from ticks_platform_tests.support.nats_servers import NatsServers, await_that, nats_servers
+from ticks_standin import StandIn
 
 _numbers = itertools.count(1)
 
@@ -29,6 +32,13 @@ _numbers = itertools.count(1)
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServers]:
     """Three servers that sync each message."""
     with nats_servers(tmp_path_factory.mktemp("nats")) as started:
+        yield started
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[NatsServers]:
+    """Servers that the test may break."""
+    with nats_servers(tmp_path / "own") as started:
         yield started
 
 
@@ -78,6 +88,24 @@ def ship() -> Iterator[MakeShipper]:
     yield make
     for shipper in started:
         shipper.stop()
+
+
+@pytest.fixture
+def machine(
+    servers: NatsServers, tmp_path: Path, stand_in: StandIn, database: Database
+) -> Iterator[Callable[[str], Machine]]:
+    """Machines that ingest one feed."""
+    made: list[Machine] = []
+    feed = copied_feed(servers.settings(stream=f"lost-{next(_numbers)}"))
+
+    def make(name: str) -> Machine:
+        made.append(Machine(name, tmp_path, feed, stand_in.url("twelve_data", key=None), database))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
 
 
 def append(journal: Journal, *texts: str, epoch: int = 1) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import msgspec
 
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.journal.journal import JournalFencedError
+from ticks_platform.ingestion.journal_copy import connection
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database
@@ -47,12 +49,16 @@ class Told(msgspec.Struct):
     waiting: int
     """Bytes of its journal that are not committed."""
     loaded: int
+    at: float
+    """When it looked, by the clock of all processes of this machine."""
 
 
 def main(order: Order) -> int:
     """Ingest until SIGTERM; returns the exit code."""
     logging.basicConfig(level=logging.INFO, format=f"{order.name} %(asctime)s %(message)s")
     stop = stop_requested()
+    # Servers that are frozen cost less time.
+    connection.ANSWER_TIMEOUT = 2.0
     feed = FeedSettings.model_validate(order.feed)
     folder = Path(order.folder)
     ingestion = Ingestion(
@@ -66,12 +72,13 @@ def main(order: Order) -> int:
     try:
         with ingestion:
             while not stop.is_set() and not ingestion.wait(0.05):
+                at = time.monotonic()
                 progress = ingestion.progress()
                 unshipped = progress.unshipped
                 if unshipped is None:
                     continue
                 new = told.with_suffix(".new")
-                new.write_bytes(msgspec.json.encode(Told(*unshipped, progress.waiting_bytes, progress.loaded)))
+                new.write_bytes(msgspec.json.encode(Told(*unshipped, progress.waiting_bytes, progress.loaded, at)))
                 new.replace(told)
         ingestion.wait(0)
     except (LeaseLostError, JournalFencedError) as error:
@@ -131,11 +138,12 @@ class Machine:
         return found[-1]
 
     def await_all_copied(self, waiting: int | None = None) -> None:
-        """Wait until nothing is on its disk alone."""
+        """Wait until nothing of what has arrived by now is on its disk alone."""
+        began = time.monotonic()
         await_that(
             lambda: (
                 (told := self.told()) is not None
-                and (told.bytes, told.trouble) == (0, None)
+                and (told.bytes, told.trouble, told.at >= began) == (0, None, True)
                 and (waiting is None or told.waiting >= waiting)
             ),
             f"{self.name} has copied all",

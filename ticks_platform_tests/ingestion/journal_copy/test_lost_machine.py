@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import signal
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import heard_journals
+from ticks_platform.ingestion.handover.takeover import Takeover
 from ticks_platform.ingestion.journal import file as journal_file
+from ticks_platform.ingestion.journal.journal_pair import JournalPair
 from ticks_platform.ingestion.journal.journal_view import journal_view
+from ticks_platform.ingestion.journal_copy.copy import JournalCopy
+from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.ingestion.journal_copy.machine import TAKEN_OVER, Machine, copied_feed
 from ticks_platform_tests.support.ingestion import rows, unbalanced
@@ -21,26 +26,6 @@ from ticks_platform_tests.support.nats_servers import NatsServers, await_that
 from ticks_standin import StandIn
 
 pytestmark = pytest.mark.full
-
-_numbers = itertools.count(1)
-
-
-@pytest.fixture
-def machine(
-    servers: NatsServers, tmp_path: Path, stand_in: StandIn, database: Database
-) -> Iterator[Callable[[str], Machine]]:
-    """Machines that ingest one feed."""
-    made: list[Machine] = []
-    feed = copied_feed(servers.settings(stream=f"lost-{next(_numbers)}"))
-
-    def make(name: str) -> Machine:
-        made.append(Machine(name, tmp_path, feed, stand_in.url("twelve_data", key=None), database))
-        made[-1].start()
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
 
 
 def send(stand_in: StandIn, ticks: int) -> None:
@@ -86,8 +71,8 @@ def test_a_machine_is_lost_with_its_disk_while_the_database_is_away(
     one.cut_off()
     send(stand_in, 300)
     one.await_all_copied(waiting=1)
-    end = _end(one)
-    await_that(lambda: _end(one) == end and one.told().bytes == 0, "nothing more comes")  # type: ignore[union-attr]
+    end = end_of(one)
+    await_that(lambda: end_of(one) == end and one.told().bytes == 0, "nothing more comes")  # type: ignore[union-attr]
     one.destroy()
     other = machine("other")
     await_stored(database, 500, one, other)
@@ -96,7 +81,7 @@ def test_a_machine_is_lost_with_its_disk_while_the_database_is_away(
     assert is_all_of_it(database, sent(stand_in))
     assert not unbalanced(database)
     # Its machine cannot tell that this was all: that is for a person to say.
-    (left,) = _elsewhere(database)
+    (left,) = elsewhere(database)
     assert (left.frames, left.bytes, left.is_open) == (0, 0, True)
     other.await_all_copied()
     other.stop()
@@ -106,52 +91,6 @@ def test_a_machine_is_lost_with_its_disk_while_the_database_is_away(
     await_stored(database, 650, third)
     assert is_all_of_it(database, sent(stand_in))
     third.stop()
-
-
-def test_what_was_not_copied_is_known_to_the_byte(
-    machine: Callable[[str], Machine], servers: NatsServers, stand_in: StandIn, database: Database
-) -> None:
-    one = machine("one")
-    send(stand_in, 100)
-    await_stored(database, 100, one)
-    one.await_all_copied()
-    one.cut_off()
-    send(stand_in, 100)
-    one.await_all_copied(waiting=1)
-    await_that(lambda: _frames(one) >= 200, "all is in the journal", say=one.tail)
-    one.await_all_copied()
-    copied = _end(one)
-    frozen = servers.servers[1:]
-    for server in frozen:
-        server.freeze()
-    try:
-        # These are published, and nobody acknowledges them.
-        send(stand_in, 50)
-        await_that(lambda: one.told().trouble is not None, "it says why", say=one.told)  # type: ignore[union-attr]
-        send(stand_in, 100)
-        await_that(lambda: _frames(one) >= 350, "all is in the journal", say=one.tail)
-        end = _end(one)
-        one.await_told("how much is not copied", bytes=end - copied, waiting=end - _committed(database))
-        positions = _positions(one)
-        events = sent(stand_in)
-        one.destroy()
-    finally:
-        for server in frozen:
-            server.thaw()
-    servers.wait()
-    other = machine("other")
-    send(stand_in, 10)
-    # Its own frames are loaded last.
-    await_that(lambda: _frames(other) >= 10 and _waits(other, database) == 0, "all is loaded", say=other.tail)
-    # The message that nobody had acknowledged may be in the stream all the same; of the others, none is.
-    kept = stored(database)[0] - 10
-    assert 200 <= kept <= 250
-    assert is_all_of_it(database, events[:kept] + sent(stand_in)[-10:])
-    (left,) = _elsewhere(database)
-    position = _position(database, left.journal_id)
-    assert copied <= position == [*positions, end][len(positions) - (350 - kept)]
-    assert not unbalanced(database)
-    other.stop()
 
 
 def test_a_machine_that_freezes_is_shut_out_and_what_it_had_is_loaded_once_when_it_returns(
@@ -170,7 +109,7 @@ def test_a_machine_that_freezes_is_shut_out_and_what_it_had_is_loaded_once_when_
         send(stand_in, 50)
         await_that(lambda: one.told().trouble is not None, "these are on their way", say=one.told)  # type: ignore[union-attr]
         send(stand_in, 50)
-        await_that(lambda: _frames(one) >= 300, "all is in the journal", say=one.tail)
+        await_that(lambda: frames_of(one) >= 300, "all is in the journal", say=one.tail)
         one.signal(signal.SIGSTOP)
     finally:
         for server in servers.servers:
@@ -191,27 +130,27 @@ def test_a_machine_that_freezes_is_shut_out_and_what_it_had_is_loaded_once_when_
     before = stored(database)
     one.start()
     one.await_all_copied()
-    await_that(lambda: _waits(one, database) == 0, "what it had is loaded", say=one.tail)
+    await_that(lambda: waits(one, database) == 0, "what it had is loaded", say=one.tail)
     assert 200 <= before[0] <= 250
     assert stored(database)[0] == 300
     one.stop()
     # What both received while the first one slept is no new event.
     assert is_all_of_it(database, _of_first_connection(stand_in))
     assert not unbalanced(database)
-    assert not _elsewhere(database)
+    assert not elsewhere(database)
 
 
-def _end(machine: Machine) -> int:
+def end_of(machine: Machine) -> int:
     with journal_view(machine.journal) as journal:
         return journal.end
 
 
-def _frames(machine: Machine) -> int:
+def frames_of(machine: Machine) -> int:
     with journal_view(machine.journal) as journal:
         return journal.frames_appended
 
 
-def _positions(machine: Machine) -> list[int]:
+def positions_of(machine: Machine) -> list[int]:
     """The positions of the frames in its journal."""
     with contextlib.closing(journal_file.connect_read_only(machine.journal)) as connection:
         return [
@@ -219,28 +158,82 @@ def _positions(machine: Machine) -> list[int]:
         ]
 
 
-def _committed(database: Database) -> int:
+def committed(database: Database) -> int:
     ((position,),) = rows(database, "SELECT max(position) FROM ticks_platform.feed_checkpoint")
     return int(position)
 
 
-def _waits(machine: Machine, database: Database) -> int:
+def waits(machine: Machine, database: Database) -> int:
     with journal_view(machine.journal) as journal:
-        return journal.waiting_after(_position(database, journal.journal_id)).frames
+        return journal.waiting_after(position_of(database, journal.journal_id)).frames
 
 
-def _position(database: Database, journal_id: str) -> int:
+def position_of(database: Database, journal_id: str) -> int:
     ((position,),) = rows(
         database, f"SELECT position FROM ticks_platform.feed_checkpoint WHERE journal_id = '{journal_id}'"
     )
     return int(position)
 
 
-def _elsewhere(database: Database) -> list[heard_journals.Elsewhere]:
+def elsewhere(database: Database, *, owned: bool = False) -> list[heard_journals.Elsewhere]:
     with database.transaction() as cursor:
-        return [each for each in heard_journals.elsewhere(cursor) if not each.is_owned]
+        return [each for each in heard_journals.elsewhere(cursor) if owned or not each.is_owned]
 
 
 def _of_first_connection(stand_in: StandIn) -> list[tuple[str, float]]:
     connections = stand_in.account().connections
     return [(event["symbol"], event["price"]) for event in connections[0].price_events_sent()]
+
+
+def test_a_planned_hand_over_goes_on_with_the_copy(
+    servers: NatsServers, tmp_path: Path, stand_in: StandIn, database: Database
+) -> None:
+    """The successor's marker shuts its predecessor out, which has nothing left to copy."""
+    feed = FeedSettings.model_validate(copied_feed(servers.settings(stream="planned"), overlap=False))
+
+    def ingestion(owner: str, *, follow: bool) -> Ingestion:
+        connector = feed.connector(stand_in_url=stand_in.url("twelve_data", key=None))
+        file = tmp_path / "test.sqlite3"
+        return Ingestion(
+            feed=feed, connector=connector, database=database, owner=owner, journal_file=file, follow=follow
+        )
+
+    def is_copied(each: Ingestion) -> bool:
+        return each.progress().unshipped == (0, 0.0, None)
+
+    with ingestion("first", follow=False) as first:
+        send(stand_in, 100)
+        await_that(lambda: is_copied(first), "all is copied")
+        with ingestion("second", follow=True) as second:
+            assert first.wait(60)
+            assert first.successor == "second"
+            await_that(lambda: is_copied(second), "the successor copies")
+            send(stand_in, 100)
+            await_that(lambda: second.progress().loaded >= 100, "all is stored")
+            await_that(lambda: is_copied(second), "all is copied")
+    assert stored(database)[0] == 200
+    assert not unbalanced(database)
+
+
+def test_the_database_hears_of_a_journal_before_it_is_copied(
+    servers: NatsServers, tmp_path: Path, database: Database
+) -> None:
+    """The database may be away from then on: the next machine looks for what the database has heard of."""
+    feed = FeedSettings.model_validate(copied_feed(servers.settings(stream="heard")))
+    stopping = threading.Event()
+    takeover = Takeover(
+        feed=feed,
+        owner="first",
+        database=database,
+        journals=JournalPair(tmp_path / "test.sqlite3", feed),
+        stopping=stopping,
+    )
+    lease, journal, _ = takeover.take()
+    copy = JournalCopy(feed, lease, [journal], stopping=stopping)
+    try:
+        copy.start(takeover.until_committed)
+        (left,) = elsewhere(database, owned=True)
+        assert (left.journal_id, left.is_open) == (journal.journal_id, True)
+    finally:
+        copy.stop()
+        journal.close()

@@ -80,6 +80,21 @@ def ms(at: datetime) -> int:
     return round(at.timestamp() * 1000)
 
 
+def test_a_secondary_feed_stays_secondary_when_it_is_repaired(
+    database: Database, tmp_path: Path, stand_in: StandIn
+) -> None:
+    """Its ticks make no candles, so that none of their proofs may rest on it."""
+    trade(stand_in, 60)
+    feed = polygon(stand_in).model_copy(update={"candles": False})
+    begin, end = minutes_ago(16), minutes_ago(13)
+    made = stand_in.made("T.AAPL", payloads=True).events
+    received = [event for event in made if not ms(begin) <= event.made_ms < ms(end)]
+    load_live(database, feed, received, tmp_path)
+    add_gap(database, feed, "AAPL", begin, end)
+    assert repair(database, feed, tmp_path).loaded > 0
+    assert rows(database, "SELECT feed, candles FROM ticks_platform.feed WHERE feed = 'tape'") == [("tape", False)]
+
+
 def test_a_repaired_gap_has_the_ticks_of_a_run_without_gaps(
     database: Database, tmp_path: Path, stand_in: StandIn
 ) -> None:

@@ -86,7 +86,7 @@ def balanced(database: Database) -> bool:
 def upgrade(database: Database, *before: str) -> None:
     """Upgrade a database of the earlier version, in which these statements were executed."""
     with database.transaction() as cursor:
-        cursor.execute("DROP TABLE ticks_platform.feed_hour")
+        cursor.execute("DROP TABLE ticks_platform.feed_hour CASCADE")
         for statement in before:
             cursor.execute(statement)
     with database.transaction() as cursor:

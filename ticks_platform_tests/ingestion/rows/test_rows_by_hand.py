@@ -218,10 +218,10 @@ def test_the_first_feed_says_whether_they_are_synthetic(database: Database, synt
     insert(database, history(5))
     execute(database, "INSERT INTO ticks_platform.feed (feed, provider, synthetic) VALUES ('manual', 'manual', false)")
     with database.transaction() as cursor:
-        lease.register_feed(cursor, feed="first", provider="twelve_data", synthetic=synthetic)
+        lease.register_feed(cursor, feed="first", provider="twelve_data", synthetic=synthetic, candles=True)
     assert rows(database, "SELECT DISTINCT synthetic FROM ticks_platform.feed") == [(synthetic,)]
     with database.transaction() as cursor, pytest.raises(ActionRequiredError, match="first"):
-        lease.register_feed(cursor, feed="second", provider="twelve_data", synthetic=not synthetic)
+        lease.register_feed(cursor, feed="second", provider="twelve_data", synthetic=not synthetic, candles=True)
 
 
 class TestLate:
