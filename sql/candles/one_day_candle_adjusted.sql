@@ -31,12 +31,12 @@ LEFT JOIN factors ON factors.symbol = candle.symbol
 CROSS JOIN LATERAL (
     -- width_bucket counts the actions up to a time; the next one has the factor.
     SELECT
-        coalesce(split_factors[width_bucket(candle.bucket + INTERVAL '1 day' - INTERVAL '1 us', split_at) + 1], 1) AS split_factor,
-        coalesce(dividend_factors[width_bucket(candle.bucket + INTERVAL '1 day' - INTERVAL '1 us', dividend_at) + 1], 1) AS dividend_factor,
+        coalesce(split_factors[width_bucket(candle.bucket + INTERVAL '24 hours' - INTERVAL '1 us', split_at) + 1], 1) AS split_factor,
+        coalesce(dividend_factors[width_bucket(candle.bucket + INTERVAL '24 hours' - INTERVAL '1 us', dividend_at) + 1], 1) AS dividend_factor,
         coalesce(
-            width_bucket(candle.bucket, split_at) <> width_bucket(candle.bucket + INTERVAL '1 day' - INTERVAL '1 us', split_at), false
+            width_bucket(candle.bucket, split_at) <> width_bucket(candle.bucket + INTERVAL '24 hours' - INTERVAL '1 us', split_at), false
         ) OR coalesce(
-            width_bucket(candle.bucket, dividend_at) <> width_bucket(candle.bucket + INTERVAL '1 day' - INTERVAL '1 us', dividend_at), false
+            width_bucket(candle.bucket, dividend_at) <> width_bucket(candle.bucket + INTERVAL '24 hours' - INTERVAL '1 us', dividend_at), false
         ) AS is_mixed
 ) AS at_end
 CROSS JOIN LATERAL (
@@ -55,7 +55,7 @@ CROSS JOIN LATERAL (
             coalesce(dividend_factors[width_bucket(one_hour_candle.bucket, dividend_at) + 1], 1) AS dividend
         FROM one_hour_candle
         WHERE at_end.is_mixed AND one_hour_candle.symbol = candle.symbol
-            AND one_hour_candle.bucket >= candle.bucket AND one_hour_candle.bucket < candle.bucket + INTERVAL '1 day'
+            AND one_hour_candle.bucket >= candle.bucket AND one_hour_candle.bucket < candle.bucket + INTERVAL '24 hours'
     ) AS hour
 ) AS hours;
 

@@ -6,6 +6,7 @@
 --   not_checked  it was not compared with what was received, or something has come since
 --   differs      it is not what its ticks make, or these are not what was loaded
 -- A query should say which length it wants, and of which time.
+-- A day has 24 hours, and not '1 day', which has 23 or 25 where the session's time zone changes its clocks.
 CREATE OR REPLACE VIEW proven_candle AS
 WITH known AS NOT MATERIALIZED (SELECT * FROM ticks_platform.symbol_proof),
 level AS NOT MATERIALIZED (SELECT * FROM ticks_platform.level_unproven),
@@ -42,7 +43,7 @@ FROM (
     SELECT
         '1d' AS every, bucket, candle.symbol, open, high, low, close, volume, day_volume, tick_count, price_count,
         proven_at,
-        ticks_platform.candle_state(bucket, bucket + INTERVAL '1 day', received, missing, unproven + unproven_candles, wrong + wrong_candles, trued_up, trues_up, is_settled) AS proof
+        ticks_platform.candle_state(bucket, bucket + INTERVAL '24 hours', received, missing, unproven + unproven_candles, wrong + wrong_candles, trued_up, trues_up, is_settled) AS proof
     FROM one_day_candle AS candle
     CROSS JOIN (SELECT range_agg(wrong) AS wrong_candles, range_agg(level.unproven) AS unproven_candles FROM level) AS days
     LEFT JOIN known ON known.symbol = candle.symbol

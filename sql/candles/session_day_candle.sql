@@ -4,7 +4,8 @@
 -- shares with extended hours, and the listing exchange's official close repeats its price: so high and low contain that, too.
 -- Official prices of feeds whose ticks make no candles are not used.
 -- A day without prices in regular hours has none, unless it has an official close, which is its only price then.
--- The day is the UTC day for what never closes, and for symbols without a calendar.
+-- The day is the UTC day for what never closes, and for symbols without a calendar: 24 hours, and not '1 day', which has 23 or 25 where
+-- the session's time zone changes its clocks.
 -- It takes one index scan per symbol and day: a query should name its symbols, its days, or both.
 -- The volume is the sum of the trade sizes; else the growth of the volume of the day, as in one_minute_candle_volume. Its value before
 -- the day is looked up where the same count may have begun: after the previous closing, or within a day where there is no pause
@@ -23,7 +24,7 @@ day AS NOT MATERIALIZED (
     WHERE coalesce(day_begins_at, opens_at) <= now()
     GROUP BY symbol, calendar, session
     UNION ALL
-    SELECT symbol, 'always', (bucket AT TIME ZONE 'UTC')::date, bucket, bucket + INTERVAL '1 day', bucket, bucket + INTERVAL '1 day'
+    SELECT symbol, 'always', (bucket AT TIME ZONE 'UTC')::date, bucket, bucket + INTERVAL '24 hours', bucket, bucket + INTERVAL '24 hours'
     FROM one_day_candle
     LEFT JOIN known USING (symbol)
     WHERE coalesce(calendar, 'always') = 'always'
@@ -43,7 +44,7 @@ SELECT
     day.closes_at
 FROM day
 CROSS JOIN LATERAL (
-    SELECT CASE WHEN max(closes_at) < day.begins_at THEN max(closes_at) ELSE day.begins_at - INTERVAL '1 day' END AS since
+    SELECT CASE WHEN max(closes_at) < day.begins_at THEN max(closes_at) ELSE day.begins_at - INTERVAL '24 hours' END AS since
     FROM (
         SELECT closes_at
         FROM ticks_platform.market_session

@@ -14,8 +14,10 @@ LANGUAGE sql STABLE
 SET search_path FROM CURRENT
 AS $$
     WITH asked AS MATERIALIZED (
-        SELECT begin, begin + width AS until
-        FROM generate_series(time_bucket(width, begins), ends - INTERVAL '1 microsecond', width) AS series (begin)
+        SELECT begin, begin + length AS until
+        FROM (SELECT make_interval(secs => extract(epoch FROM width)::double precision) AS length) AS exact
+        -- Not '1 day': that is 23 or 25 hours where the session's time zone changes its clocks.
+        CROSS JOIN LATERAL generate_series(time_bucket(width, begins), ends - INTERVAL '1 microsecond', length) AS series (begin)
     ),
     candle AS MATERIALIZED (
         SELECT time_bucket(width, known.bucket) AS begin, bool_or(open IS NOT NULL) AS has_prices

@@ -15,7 +15,7 @@ BEGIN ATOMIC
         WHEN is_settled AND CASE
             WHEN trues_up THEN tstzrange(begins, ends) <@ trued_up
             -- What no provider corrects is final a day after its UTC day.
-            ELSE time_bucket(INTERVAL '1 day', ends - INTERVAL '1 microsecond') + INTERVAL '2 days' <= now()
+            ELSE time_bucket(INTERVAL '1 day', ends - INTERVAL '1 microsecond') + INTERVAL '48 hours' <= now()
         END THEN 'final'
         ELSE 'proven'
     END;

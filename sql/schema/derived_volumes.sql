@@ -28,7 +28,7 @@ AS $$
                     -- Candles without a volume of the day are a partition of their own, so the previous candle is one that has it.
                     lag(candle.day_volume_high) OVER (PARTITION BY candle.symbol, candle.day_volume_high IS NULL ORDER BY candle.bucket) AS previous
                 FROM one_minute_candle AS candle
-                WHERE candle.bucket >= begins - INTERVAL '1 day' AND candle.bucket < ends
+                WHERE candle.bucket >= begins - INTERVAL '24 hours' AND candle.bucket < ends
                     AND (of_symbols IS NULL OR candle.symbol = ANY (of_symbols))
             ) AS minutes
         ) AS counted

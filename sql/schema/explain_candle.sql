@@ -12,7 +12,7 @@ AS $$
 DECLARE
     of_symbol CONSTANT text := explain_candle.symbol;
     begins CONSTANT timestamptz := time_bucket(explain_candle.width, explain_candle.bucket);
-    ends CONSTANT timestamptz := begins + explain_candle.width;
+    ends CONSTANT timestamptz := begins + make_interval(secs => extract(epoch FROM explain_candle.width)::double precision);
     view_name text;
     stored jsonb;
     compared jsonb;

@@ -4,13 +4,13 @@ WITH account AS (
     SELECT candle, time_bucket(width, hour) AS bucket, width, sum(loaded) AS loaded, sum(fingerprint) AS fingerprint,
         count(*) = count(fingerprint) AS is_known, sum(gone) = sum(loaded) AS is_gone
     FROM ticks_platform.feed_hour
-    CROSS JOIN (VALUES ('one_hour_candle', INTERVAL '1 hour'), ('one_day_candle', INTERVAL '1 day')) AS level (candle, width)
+    CROSS JOIN (VALUES ('one_hour_candle', INTERVAL '1 hour'), ('one_day_candle', INTERVAL '24 hours')) AS level (candle, width)
     WHERE destination = 'stocks_real_time' AND isfinite(hour)
     GROUP BY candle, time_bucket(width, hour), width
 ),
 differing AS (
     SELECT candle, range_agg(tstzrange(bucket, bucket + CASE candle
-        WHEN 'one_minute_candle' THEN INTERVAL '1 minute' WHEN 'one_hour_candle' THEN INTERVAL '1 hour' ELSE INTERVAL '1 day'
+        WHEN 'one_minute_candle' THEN INTERVAL '1 minute' WHEN 'one_hour_candle' THEN INTERVAL '1 hour' ELSE INTERVAL '24 hours'
     END)) AS wrong
     FROM ticks_platform.differing_candle
     GROUP BY candle

@@ -4,7 +4,8 @@ SELECT symbol, day, range_agg(tstzrange(begins_at, coalesce(ends_at, 'infinity')
 FROM ticks_platform.feed_gap
 JOIN ticks_platform.feed USING (feed)
 CROSS JOIN LATERAL generate_series(
-    time_bucket(INTERVAL '1 day', begins_at), coalesce(ends_at, now()), INTERVAL '1 day'
+    -- Not steps of '1 day': that is 23 or 25 hours where the session's time zone changes its clocks.
+    time_bucket(INTERVAL '1 day', begins_at), coalesce(ends_at, now()), INTERVAL '24 hours'
 ) AS day
 -- A gap that bars closed lacks its ticks.
 WHERE candles AND (state <> 'repaired' OR detail LIKE '% minute bars %')

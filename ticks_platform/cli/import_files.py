@@ -93,12 +93,20 @@ def import_(
 
     signals.call_on(stop, signal.SIGINT, signal.SIGTERM)
     with errors_of_files(), reported(importing.progress, partial(echo, err=True), interval=REPORT_INTERVAL):
-        importing.run(files, done=lambda file: echo(_result(file), err=True))
+        imported = importing.run(files, done=lambda file: echo(_result(file), err=True))
+    covered = covers and (covers[0].replace(tzinfo=timezone.utc), covers[1].replace(tzinfo=timezone.utc))
+    if not stopping.is_set():
+        done = settle(
+            database,
+            settings,
+            owner=owner,
+            covers=covered or None,
+            imported=[file.journal_id for file in imported],
+            stopping=stopping,
+        )
     if stopping.is_set():
         echo("ticks: interrupted; the same command goes on where it was", err=True)
         context.exit(INTERRUPTED)
-    covered = covers and (covers[0].replace(tzinfo=timezone.utc), covers[1].replace(tzinfo=timezone.utc))
-    done = settle(database, settings, owner=owner, covers=covered or None)
     echo(f"feed {settings.name}: candles of {done.days} days refreshed, {done.gaps} gaps closed", err=True)
     if done.left:
         echo(

@@ -163,7 +163,7 @@ def format_of(frame: bytes) -> str | None:
 
 def required(values: dict[str, str], *names: str) -> Rejected | None:
     """Why a row without one of these values is rejected; None if it has them."""
-    missing = [name for name in names if not values.get(name)]
+    missing = [name for name in dict.fromkeys(names) if not values.get(name)]
     return Rejected(f"row without {', '.join(missing)}", b"") if missing else None
 
 

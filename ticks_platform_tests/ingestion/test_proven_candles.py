@@ -6,7 +6,9 @@ import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import psycopg2
 import pytest
+import sqlalchemy as sa
 
 import ticks_platform
 from ticks_platform.ingestion import audit
@@ -297,3 +299,37 @@ def test_a_provider_without_corrections_makes_candles_final_a_day_after_their_da
         "heard_frames = frames_before + frames, is_open = true"
     )
     assert proven.proofs()[old] == "proven"
+
+
+def test_days_are_those_of_utc_whatever_the_zone_of_the_session(feed: Feed) -> None:
+    """The platform's sessions are in UTC, a user's own need not be. In New York, this Sunday had 25 hours."""
+    sunday = int(datetime(2024, 11, 3, tzinfo=timezone.utc).timestamp())
+    monday = sunday + 86_400
+    feed.load(sunday + 1_800, monday + 1_800, monday + 43_200)
+    feed.execute(
+        "UPDATE ticks_platform.feed_symbol SET wanted_from = '2024-01-01';"
+        "INSERT INTO ticks_platform.feed_gap (feed, symbol, begins_at, ends_at, cause) VALUES "
+        f"('test', 'AAPL', to_timestamp({sunday - 86_400}), to_timestamp({monday + 43_201}), 'disconnected')"
+    )
+    refresh(feed.database)
+    engine = sa.create_engine(
+        "postgresql+psycopg2://",
+        creator=lambda: psycopg2.connect(feed.database.url(), options="-c TimeZone=America/New_York"),
+        poolclass=sa.NullPool,
+    )
+    with engine.connect() as connection:
+        proofs = {
+            (every, bucket.timestamp()): proof
+            for every, bucket, proof in connection.execute(sa.text("SELECT every, bucket, proof FROM proven_candle"))
+        }
+        reasons = "SELECT bucket FROM ticks_platform.candle_reasons('AAPL', '2024-11-02+00', '2024-11-06+00', '1 day')"
+        why = "SELECT ticks_platform.why_no_candle('AAPL', '2024-11-03 12:00+00', '1 day')"
+        assert connection.execute(sa.text(why)).all() == [("candle",)]
+        buckets = [bucket.astimezone(timezone.utc).hour for (bucket,) in connection.execute(sa.text(reasons))]
+    assert proofs["1m", monday + 43_200] == "gap", "it began days before"
+    assert proofs["1d", sunday] == "gap"
+    for every in ("1d", "session"):
+        read = ticks_platform.candles("AAPL", every, end="2025-01-01", database=engine, proof=True)
+        assert read["proof"].tolist() == ["gap", "gap"]
+        assert read["tick_count"].tolist() == [3, 6], "each in its day"
+    assert buckets == [0, 0, 0, 0]

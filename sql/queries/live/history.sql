@@ -7,7 +7,7 @@ SELECT 'history' AS part, json_build_object(
     'follows', (
         SELECT earlier.day_volume
         FROM {candle} AS earlier
-        WHERE earlier.symbol = {symbol} AND earlier.bucket < min(candle.bucket) AND earlier.bucket >= min(candle.bucket) - INTERVAL '1 day'
+        WHERE earlier.symbol = {symbol} AND earlier.bucket < min(candle.bucket) AND earlier.bucket >= min(candle.bucket) - INTERVAL '24 hours'
             AND earlier.day_volume IS NOT NULL
         ORDER BY earlier.bucket DESC
         LIMIT 1

@@ -5,7 +5,7 @@ FROM (
         candle.*,
         proven_at,
         ticks_platform.candle_state(
-            candle.bucket, candle.bucket + %(every)s, received, missing, unproven + unproven_candles, wrong + wrong_candles, trued_up, trues_up,
+            candle.bucket, candle.bucket + make_interval(secs => extract(epoch FROM %(every)s)::double precision), received, missing, unproven + unproven_candles, wrong + wrong_candles, trued_up, trues_up,
             is_settled
         ) AS proof
     FROM ({candles}) AS candle

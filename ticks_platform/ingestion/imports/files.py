@@ -28,7 +28,7 @@ from ticks_platform.ingestion.imports.parquet_frames import ParquetFrames
 from ticks_platform.ingestion.lease import Lease
 from ticks_platform.ingestion.metrics import Metrics
 from ticks_platform.ingestion.repair import lease as repair_lease
-from ticks_platform.ingestion.repair.lease import DEAD_AFTER, RepairInUseError
+from ticks_platform.ingestion.repair.lease import take_when_free
 from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.ingestion.rows.decode import DecodedBatch, decode_groups
 from ticks_platform.timescale import failures, server_clock, sql_files
@@ -122,24 +122,9 @@ class Import:
 
     def _take_lease(self) -> Lease | None:
         """Take the repair lease, as soon as nobody has it; None if stopped. That of a killed process ends by itself."""
-        told = None
-        while not self._stopping.is_set():
-            try:
-                with self._database.transaction() as cursor:
-                    return repair_lease.take(
-                        cursor,
-                        feed=self._feed.name,
-                        provider=self._feed.provider,
-                        synthetic=self._feed.synthetic,
-                        candles=self._feed.candles,
-                        owner=self._owner,
-                    )
-            except RepairInUseError as error:
-                if str(error) != told:
-                    told = str(error)
-                    logger.warning("waiting, up to %.0f s after its end if it was killed: %s", DEAD_AFTER, told)
-                self._stopping.wait(_LEASE_INTERVAL)
-        return None
+        return take_when_free(
+            self._database, self._feed, owner=self._owner, stopping=self._stopping, interval=_LEASE_INTERVAL
+        )
 
     def _look_at(self, source: Source) -> _File:
         path, options = source.path, self._options
@@ -206,7 +191,7 @@ class Import:
             repair_lease.renew(cursor, lease)
             cursor.execute(sql_files.read("queries/imports/is_finished.sql"), {"journal_id": file.journal_id})
             if cursor.fetchone() is not None:
-                return Imported(file.path, metrics, is_complete=True, was_known=True)
+                return Imported(file.path, metrics, is_complete=True, was_known=True, journal_id=file.journal_id)
             number, position, frames = leases.find_checkpoint(
                 cursor, self._feed.name, journal_id=file.journal_id, journal_start=None, journal_frames=0
             )
@@ -249,11 +234,11 @@ class Import:
         finally:
             source.close()
         if self._stopping.is_set():
-            return Imported(file.path, metrics, is_complete=False, was_known=False)
+            return Imported(file.path, metrics, is_complete=False, was_known=False, journal_id=file.journal_id)
         with self._database.transaction() as cursor:
             repair_lease.renew(cursor, lease)
             cursor.execute(sql_files.read("queries/imports/finish.sql"), {"journal_id": file.journal_id})
-        return Imported(file.path, metrics, is_complete=True, was_known=False)
+        return Imported(file.path, metrics, is_complete=True, was_known=False, journal_id=file.journal_id)
 
 
 def _first_problem(batch: DecodedBatch) -> str | None:

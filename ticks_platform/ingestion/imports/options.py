@@ -50,3 +50,5 @@ class Imported(NamedTuple):
     """Whether it is loaded to its end."""
     was_known: bool
     """Whether it was, before."""
+    journal_id: str
+    """What the database knows it by."""

@@ -101,9 +101,10 @@ def times_of(path: Path, schema: pa.Schema, column: str, times: str) -> str:
     import pyarrow as pa
 
     kind = schema.field(column).type
-    if pa.types.is_timestamp(kind):
+    values = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_timestamp(values):
         return "ns"
-    if times == "iso" and not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+    if times == "iso" and not _is_text(values):
         raise FileError(f"{path}: {column} is of type {kind}; say what its times are, as in --times ms")
     return times
 
@@ -130,14 +131,36 @@ def _plain(column: Any) -> Any:
     if pa.types.is_dictionary(kind):
         return _plain(pc.cast(column, kind.value_type))
     if pa.types.is_timestamp(kind):
-        return pc.cast(pc.cast(column, pa.timestamp("ns", kind.tz)), pa.int64())
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _nanoseconds(column)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return pc.binary_join(pc.cast(column, pa.list_(pa.string())), ",")
     if pa.types.is_floating(kind):
         return pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
     if pa.types.is_decimal(kind):
         return pc.cast(column, pa.string())
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if _is_text(kind):
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            column = pc.cast(column, pa.large_string())
         # A line is a row.
         return pc.replace_substring_regex(column, "[\\r\\n]", " ")
     return column
+
+
+def _is_text(kind: Any) -> bool:
+    """Whether values of a type are texts; some writers do not say that their bytes are."""
+    import pyarrow as pa
+
+    types = pa.types
+    is_any = (types.is_string, types.is_large_string, types.is_string_view, types.is_binary, types.is_large_binary)
+    return any(is_one(kind) for is_one in is_any)
+
+
+def _nanoseconds(column: Any) -> Any:
+    """Times since 1970; none for those that 64 bits do not hold, such as the year 9999, which only their rows lack."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    factor = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[column.type.unit]
+    numbers, limit = pc.cast(column, pa.int64()), (2**63 - 1) // factor
+    holds = pc.and_(pc.less_equal(numbers, limit), pc.greater_equal(numbers, -limit))
+    return pc.multiply(pc.if_else(holds, numbers, pa.scalar(None, pa.int64())), factor)

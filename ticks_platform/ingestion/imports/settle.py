@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _DAY = timedelta(days=1)
 
+_LEASE_INTERVAL = 1.0
+"""Seconds between attempts to take the lease."""
+
 
 class Settled(NamedTuple):
     """What was done for files that are loaded."""
@@ -45,21 +49,33 @@ class _Loaded(NamedTuple):
     format: str
     first: datetime | None
     last: datetime | None
+    is_settled: bool
+    """Whether it is all the same: by another import, which did not know what it covers."""
 
 
-def settle(database: Database, feed: FeedSettings, *, owner: str, covers: Interval | None = None) -> Settled:
+def settle(
+    database: Database,
+    feed: FeedSettings,
+    *,
+    owner: str,
+    covers: Interval | None = None,
+    imported: Collection[str] | None = None,
+    stopping: threading.Event | None = None,
+) -> Settled:
     """Refresh the candles of all days of files that are loaded, once, and close the gaps that the files fill.
 
-    A flat file has the whole day, so it fills the gaps of it; files of other formats fill what `covers` says.
-    It may be interrupted at any moment: what is not settled yet, the next call settles. Raises RepairInUseError.
+    A flat file has the whole day, so it fills the gaps of it; files of other formats fill what `covers` says, if they
+    are among those `imported`, or none are given. It may be interrupted at any moment: what is not settled yet, the
+    next call settles. Waits while the feed is repaired, or imported by another process, unless it is `stopping`.
     """
+    again = list(imported or ()) if covers is not None else []
     with database.transaction() as cursor:
-        cursor.execute(sql_files.read("queries/imports/unsettled.sql"), {"feed": feed.name})
+        cursor.execute(sql_files.read("queries/imports/unsettled.sql"), {"feed": feed.name, "again": again})
         files = [_Loaded(*row) for row in cursor.fetchall()]
         candles_exist = _candles_exist(cursor)
     if not files:
         return Settled()
-    days = _days(files)
+    days = _days([file for file in files if not file.is_settled])
     refreshed = left = 0
     if candles_exist:
         with database.autocommit() as cursor:
@@ -69,18 +85,21 @@ def settle(database: Database, feed: FeedSettings, *, owner: str, covers: Interv
                     late_ticks.refresh_days(cursor, day, day + _DAY)
                     is_kept = any(first <= day and day + _DAY <= last for first, last in kept)
                     refreshed, left = refreshed + is_kept, left + (not is_kept)
-    with database.transaction() as cursor:
-        lease = repair_lease.take(
-            cursor,
-            feed=feed.name,
-            provider=feed.provider,
-            synthetic=feed.synthetic,
-            candles=feed.candles,
-            owner=owner,
-        )
+    lease = repair_lease.take_when_free(
+        database, feed, owner=owner, stopping=stopping or threading.Event(), interval=_LEASE_INTERVAL
+    )
+    if lease is None:
+        return Settled()
     with database.transaction() as cursor:
         repair_lease.renew(cursor, lease)
-        closed = _close_gaps(cursor, feed, files, covers)
+        closed = _close_gaps(
+            cursor,
+            feed,
+            [
+                (file, _covered(file, covers if imported is None or file.journal_id in imported else None))
+                for file in files
+            ],
+        )
         cursor.execute(
             sql_files.read("queries/imports/settle.sql"), {"journal_ids": [file.journal_id for file in files]}
         )
@@ -110,12 +129,11 @@ def _days(files: Sequence[_Loaded]) -> list[Interval]:
     )
 
 
-def _close_gaps(cursor: Cursor, feed: FeedSettings, files: Sequence[_Loaded], covers: Interval | None) -> int:
+def _close_gaps(cursor: Cursor, feed: FeedSettings, files: Sequence[tuple[_Loaded, Interval | None]]) -> int:
     history = feed.keyless_connector().history()
     if history is None or history.kind != "trades":
         return 0
-    for file in files:
-        covered = _covered(file, covers)
+    for file, covered in files:
         if covered is None:
             continue
         begin, end = covered

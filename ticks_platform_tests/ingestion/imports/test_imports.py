@@ -19,7 +19,7 @@ from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.imports.file_frames import FileError
 from ticks_platform.ingestion.imports.files import Import, NotForThisFeedError
 from ticks_platform.ingestion.imports.options import Options
-from ticks_platform.ingestion.imports.settle import settle
+from ticks_platform.ingestion.imports.settle import Settled, settle
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.lease import MixedDatabaseError
 from ticks_platform.ingestion.reload import reload_rejected
@@ -409,3 +409,46 @@ def test_it_waits_for_a_repair(database: Database, tmp_path: Path, monkeypatch: 
     (done,) = import_files(database, feed, file)
     assert done.was_known
     assert time.monotonic() - begin > 0.1
+
+
+def test_at_the_end_it_waits_for_what_works_on_the_feed(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for the second run of a backfill, which imports its days beside the first."""
+    monkeypatch.setattr("ticks_platform.ingestion.imports.settle._LEASE_INTERVAL", 0.01)
+    feed, file = stocks("AAPL"), write(tmp_path / "day.csv", text_of(trades("AAPL", 60)))
+    import_files(database, feed, file)
+    add_gap(database, "AAPL", 30)
+    with database.transaction() as cursor:
+        cursor.execute(
+            "UPDATE ticks_platform.feed_repair_lease SET released_at = NULL, owner = 'another import', "
+            "heartbeat_at = now() - INTERVAL '58 seconds'"
+        )
+    assert settle(database, feed, owner="test").gaps == 1
+    stopping = threading.Event()
+    stopping.set()
+    import_files(database, feed, write(tmp_path / "more.csv", text_of(trades("AAPL", 61))))
+    assert settle(database, feed, owner="test", stopping=stopping) == Settled()
+
+
+def test_each_import_tells_what_its_own_files_cover(database: Database, tmp_path: Path) -> None:
+    """Two runs load a day each, and end one after the other: the first one knows nothing of the file of the second."""
+    feed, hours = stocks("AAPL"), [OPENING, OPENING + timedelta(hours=2)]
+    imported = []
+    for number, begin in enumerate(hours):
+        row = {"time": begin.isoformat(), "symbol": "AAPL", "price": 1, "size": 1}
+        file = write(tmp_path / f"{number}.csv", text_of([row], ("time", "symbol", "price")))
+        imported.append([each.journal_id for each in import_files(database, feed, file, options=CSV)])
+    add_gap(database, "AAPL", 30)
+    add_gap(database, "AAPL", 150)
+    for begin, ids, files in zip(hours, imported, (2, 1), strict=True):
+        done = settle(database, feed, owner="test", covers=(begin, begin + timedelta(hours=1)), imported=ids)
+        assert (done.files, done.gaps) == (files, 1)
+    repaired = (
+        "SELECT begins_at, file FROM ticks_platform.feed_repair "
+        "JOIN ticks_platform.feed_import USING (journal_id) ORDER BY begins_at"
+    )
+    assert [(begin, Path(file).name) for begin, file in rows(database, repaired)] == [
+        (hours[0], "0.csv"),
+        (hours[1], "1.csv"),
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -305,3 +306,42 @@ def test_what_is_no_parquet_of_trades_is_said(database: Database, tmp_path: Path
         pq.write_table(pa.table(made), path)
     with pytest.raises(FileError, match=message):
         import_files(database, stocks("AAPL"), path, options=PARQUET)
+
+
+def test_the_same_values_in_any_type_of_parquet(database: Database, tmp_path: Path) -> None:
+    """Those that other writers choose; a time that cannot be stored is the fault of its row alone."""
+    at = [OPENING + timedelta(seconds=number) for number in range(3)]
+    texts = pa.array([f"{each:%Y-%m-%dT%H:%M:%SZ}" for each in at])
+    conditions = pa.array([[12, 37]] * 3)
+    times = [
+        texts.dictionary_encode(),
+        texts.cast(pa.binary()),
+        texts.cast(pa.large_string()),
+        pa.array(at, pa.timestamp("ms", "America/New_York")),
+        pa.array([each.replace(tzinfo=None) for each in at], pa.timestamp("s")),
+    ]
+    for number, time in enumerate(times):
+        path = tmp_path / f"{number}.parquet"
+        columns = {
+            "time": time,
+            "symbol": pa.array([b"AAPL", b"AAPL", b"A\nB"]) if number % 2 else pa.array(["AAPL", "AAPL", "ZZZ"]),
+            "price": pa.array([Decimal("1.50")] * 3, pa.decimal128(10, 2)),
+            "trade_id": pa.array([f"{number} {place}" for place in range(3)]).cast(pa.large_binary()),
+            "conditions": conditions.cast(pa.list_(pa.int64(), 2))
+            if number % 2
+            else conditions.cast(pa.large_list(pa.int16())),
+        }
+        pq.write_table(pa.table(columns), path)
+        import_files(database, stocks("AAPL"), path, options=PARQUET)
+        stored = (
+            "SELECT DISTINCT price, conditions, time FROM stocks_real_time WHERE trade_id LIKE '{} %' ORDER BY time"
+        )
+        assert rows(database, stored.format(number)) == [(1.5, [12, 37], each) for each in at[:2]]
+    late = pa.array([OPENING, datetime(9999, 1, 1, tzinfo=timezone.utc), OPENING], pa.timestamp("ms"))
+    path = tmp_path / "late.parquet"
+    pq.write_table(pa.table({"time": late, "symbol": ["AAPL"] * 3, "price": [7.0, 8.0, 9.0]}), path)
+    (done,) = import_files(database, stocks("AAPL"), path, options=PARQUET)
+    assert (done.metrics.loaded, done.metrics.rejected, done.is_complete) == (2, 1, True)
+    assert rows(database, "SELECT reason FROM ticks_platform.rejected_event") == [
+        ("late.parquet, row 2: row without time",)
+    ]
