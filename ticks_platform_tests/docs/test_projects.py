@@ -88,7 +88,7 @@ def test_an_asset_of_ones_own_is_loaded_and_materialized(database: Database, tmp
         run(command, demo)
     assert [command.split()[4] for command in materialize] == ["widest_minutes", "ranges_of_a_week"]
     keys = run(f"dagster asset list {module}", demo).split()
-    assert {"widest_minutes", "latest_closes", "hourly_features", "hourly_volatility", "one_minute_candle"} <= set(keys)
+    assert {"widest_minutes", "latest_closes", "hourly_features", "hourly_volatility", "proven_momentum"} <= set(keys)
 
 
 @pytest.mark.full

@@ -153,11 +153,12 @@ class Rig:
     def _stop(self, ingester: Ingester) -> None:
         ingester.signal(signal.SIGTERM)
         code = self._await_end(ingester)
-        if code != 0:
-            raise CampaignError(f"run {ingester.run} was stopped, but ended with {code}")
+        lines = self.log.read_text(errors="replace").splitlines()
         # Stopped while its journal was full and the database away: it says that it keeps what it can, and no more.
-        if any(line.startswith(f"run {ingester.run} ") and LOST in line for line in self.log.read_text().splitlines()):
+        if any(line.startswith(f"run {ingester.run} ") and LOST in line for line in lines):
             self._unclean_runs.add(ingester.run)
+        elif code != 0:
+            raise CampaignError(f"run {ingester.run} was stopped, but ended with {code}")
 
     def _drain(self, journal: Path) -> None:
         """Load everything that waits in a journal, and stop the ingester."""
