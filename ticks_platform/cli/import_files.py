@@ -22,7 +22,7 @@ from ticks_platform.feeds.settings import FeedSettings, load_settings
 from ticks_platform.ingestion.imports.files import Import
 from ticks_platform.ingestion.imports.options import Imported, Options
 from ticks_platform.ingestion.imports.progress import reported
-from ticks_platform.ingestion.imports.settle import settle
+from ticks_platform.ingestion.imports.settle import Settled, settle
 from ticks_platform.timescale import ingestion_tables
 from ticks_platform.timescale.database import Database
 
@@ -95,6 +95,7 @@ def import_(
     with errors_of_files(), reported(importing.progress, partial(echo, err=True), interval=REPORT_INTERVAL):
         imported = importing.run(files, done=lambda file: echo(_result(file), err=True))
     covered = covers and (covers[0].replace(tzinfo=timezone.utc), covers[1].replace(tzinfo=timezone.utc))
+    done = Settled()
     if not stopping.is_set():
         done = settle(
             database,
@@ -104,7 +105,8 @@ def import_(
             imported=[file.journal_id for file in imported],
             stopping=stopping,
         )
-    if stopping.is_set():
+    # What is settled is, also if a signal came meanwhile.
+    if stopping.is_set() and not done.files:
         echo("ticks: interrupted; the same command goes on where it was", err=True)
         context.exit(INTERRUPTED)
     echo(f"feed {settings.name}: candles of {done.days} days refreshed, {done.gaps} gaps closed", err=True)
