@@ -11,6 +11,7 @@ import ticks_platform
 PACKAGE = Path(ticks_platform.__file__).parent
 
 REASONS = {
+    "alerts/delivery.py": "compared with times of files, by the clock that stamps them",
     "defs/alerts/failed_checks.py": "since when, and when it was told; a clock that is set back delays nothing",
     "defs/alerts/failed_runs.py": "since when, and when it was told; a clock that is set back delays nothing",
     "defs/alerts/troubles.py": "since when, and when it was told; a clock that is set back delays nothing",
@@ -24,6 +25,8 @@ REASONS = {
     "diagnosis.py": "compares the clock with others",
     "retry_after.py": "an answer without a Date; the pause has an upper limit",
     "feeds/exchange_sessions.py": "the age of a copy, which is made again where a clock was set",
+    "ingestion/journal_copy/shipper.py": "the age of frames, in reports",
+    "ingestion/metrics_export.py": "compared with times of files, by the clock that stamps them",
     "ingestion/group.py": "compared with times of files, by the clock that stamps them",
     "feeds/transport/clock.py": "the one place of a run, which watches the clock",
     "monitoring/exporter.py": "ages, for Prometheus, which knows times only",

@@ -34,6 +34,7 @@ TABLES = {
 VIEWS = {
     "one_minute_candle_volume": ("bucket", "symbol", "volume", "derived"),
     "one_minute_candle_filled": ("bucket", "symbol", "open", "close", "source"),
+    "proven_candle": ("every", "bucket", "symbol", "close", "proof", "proven_at"),
     "session_day_candle": ("session", "symbol", "calendar", "open", "close"),
     "one_day_candle_adjusted": ("bucket", "symbol", "open", "close", "adj_close", "split_factor"),
     "session_day_candle_adjusted": ("session", "symbol", "open", "close", "adj_close", "split_factor"),

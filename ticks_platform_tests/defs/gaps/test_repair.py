@@ -195,9 +195,10 @@ def test_gaps_of_the_shipped_kind_of_feed(
     )
     assert (early, late) == ("unrepairable", "repaired")
     assert "history begins at" in reason, "no bars would be a lie: prices were made then, by another one"
-    assert rows(database, "SELECT bucket FROM one_minute_candle_filled WHERE source = 'bars' ORDER BY bucket") == [
-        (minutes_ago(count),) for count in (35, 34, 33, 32)
-    ]
+    bars = "SELECT start_time FROM stock_aggregates WHERE feed = 'demo' ORDER BY 1"
+    assert rows(database, bars) == [(minutes_ago(count),) for count in (35, 34, 33, 32)]
+    # It makes no candles, so it fills none.
+    assert rows(database, "SELECT count(*) FROM one_minute_candle_filled WHERE source = 'bars'") == [(0,)]
 
 
 def test_days_by_hand(database: Database, project: Path, stand_in: StandIn, run_job: Run) -> None:
