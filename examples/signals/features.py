@@ -31,7 +31,7 @@ def compute(candles: pd.DataFrame) -> pd.DataFrame:
 
 @dg.asset(ins={"candles": HOURS}, group_name="signals")
 def features(context: dg.AssetExecutionContext, candles: pd.DataFrame) -> pd.DataFrame:
-    """Features of each proven hour: made again once an hour is proven, and when one is proven anew."""
+    """Features of each proven hour: made again once an hour is proven, and when one is proven again."""
     found = compute(candles)
     prices = {
         str(symbol): (closes / closes.iloc[0]).tolist()

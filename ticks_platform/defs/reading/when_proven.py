@@ -14,7 +14,7 @@ from ticks_platform.timescale.candles.candles import ONE_DAY, ONE_HOUR
 def run_when_proven(
     asset: dg.AssetsDefinition, candle: str = "one_hour_candle", *, name: str | None = None
 ) -> dg.SensorDefinition:
-    """A sensor that runs an asset once an hour of candles is proven, and again when that hour is proven anew.
+    """A sensor that runs an asset once an hour of candles is proven, and once more when that hour is proven again.
 
     An asset with partitions of time runs for the partitions of those hours that are over; another one runs as a whole.
     It begins with the hours that were proven within the last day. Give the asset's input the metadata
@@ -38,7 +38,7 @@ def run_when_proven(
         target=[asset],
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=30,
-        description=f"Runs once buckets of {candle} are proven, and again when one of them is proven anew.",
+        description=f"Runs once buckets of {candle} are proven, and once more when one of them is proven again.",
     )
     def sensor(
         context: dg.SensorEvaluationContext, ticks_database: DatabaseResource

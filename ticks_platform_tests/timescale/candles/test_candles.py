@@ -93,7 +93,7 @@ def test_candles_equal_plain_sql_though_many_ticks_share_a_second(database: Data
 
 
 def test_a_compressed_chunk_makes_the_same_candles(database: Database) -> None:
-    """timescaledb#1620: compressing sorts rows anew, and first() and last() by time pick others of one second then."""
+    """timescaledb#1620: compressing sorts rows again, and first() and last() by time pick others of one second then."""
     begin = datetime(2026, 1, 5, 22, 50, tzinfo=timezone.utc)
     load(database, many_ticks_a_second(begin, 4500))
     with database.autocommit() as cursor:
