@@ -33,7 +33,7 @@ def sent(day: PastDay) -> list[dict[str, Any]]:
 
 
 def candles(trades: list[tuple[str, int, float, float, list[int]]]) -> dict[Minute, dict[str, float]]:
-    """Minute candles of (symbol, ms, price, size, conditions) in the order of time, by the rules, written out once more."""
+    """Minute candles of (symbol, ms, price, size, conditions) in the order of time, by the rules written out again."""
     by_minute: dict[Minute, list[tuple[float, float, set[int]]]] = defaultdict(list)
     for symbol, at, price, size, conditions in trades:
         hour = datetime.fromtimestamp(at / 1_000, timezone.utc)
