@@ -45,10 +45,28 @@ def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
     return found
 
 
+def feed_of_page() -> tuple[str, dict[str, Any]]:
+    """Name and settings of the feed whose run has a pod of its own, as the page says them."""
+    blocks = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (block,) = [found for found in blocks if "run_tags" in found]
+    ((name, settings),) = yaml.safe_load(block)["feeds"].items()
+    return name, settings
+
+
+def code_container() -> dict[str, Any]:
+    """The container of the code location's pod."""
+    (found,) = documents("code.yaml")[1]["spec"]["template"]["spec"]["containers"]
+    return dict(found)
+
+
+def _snake(key: str) -> str:
+    return re.sub("([A-Z])", lambda letter: "_" + letter[0].lower(), key)
+
+
 def snake_case(found: Any) -> Any:
     """With the keys of mappings as Dagster spells them."""
     if isinstance(found, dict):
-        return {re.sub("([A-Z])", lambda letter: "_" + letter[0].lower(), k): snake_case(v) for k, v in found.items()}
+        return {_snake(key): snake_case(value) for key, value in found.items()}
     return [snake_case(item) for item in found] if isinstance(found, list) else found
 
 
@@ -93,7 +111,7 @@ def _launcher(found: Mapping[str, Any]) -> dict[str, Any]:
     if launcher["type"] == "CustomRunLauncher":
         return dict(launcher["config"]["customRunLauncher"])
     given = launcher["config"]["k8sRunLauncher"]
-    raw = {re.sub("([A-Z])", lambda letter: "_" + letter[0].lower(), k): v for k, v in given["runK8sConfig"].items()}
+    raw = {_snake(key): value for key, value in given["runK8sConfig"].items()}
     return {
         "module": "dagster_k8s",
         "class": "K8sRunLauncher",

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.full
 @contextlib.contextmanager
 def code_server(folder: Path, database_url: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """The command of the StatefulSet, on loopback."""
-    (container,) = kubernetes.documents("code.yaml")[1]["spec"]["template"]["spec"]["containers"]
+    container = kubernetes.code_container()
     command = [{"0.0.0.0": "127.0.0.1", "4000": str(port)}.get(word, word) for word in container["command"]]
     environment = {
         **os.environ,
@@ -62,7 +62,7 @@ def serves(port: int, service: str) -> bool:
 
 
 def test_its_runs_end_with_it(tmp_path: Path, database_url: str, repository_root: Path) -> None:
-    (container,) = kubernetes.documents("code.yaml")[1]["spec"]["template"]["spec"]["containers"]
+    container = kubernetes.code_container()
     port = free_port()
     server = {"host": "127.0.0.1", "port": port, "location_name": "ticks_platform"}
     (tmp_path / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}), encoding="utf-8")
@@ -86,5 +86,5 @@ def test_an_init_or_a_hook_tells_its_runs() -> None:
     of_compose = yaml.safe_load((project_root() / "compose.yaml").read_text(encoding="utf-8"))["services"]["code"]
     assert of_compose["init"] is True
     assert of_compose["environment"]["TINI_KILL_PROCESS_GROUP"] == "1"
-    (container,) = kubernetes.documents("code.yaml")[1]["spec"]["template"]["spec"]["containers"]
+    container = kubernetes.code_container()
     assert container["lifecycle"]["preStop"]["exec"]["command"] == ["sh", "-c", "kill -TERM -1"]

@@ -26,11 +26,6 @@ def pod() -> dict[str, Any]:
     return of_kind("StatefulSet")[0]["spec"]["template"]["spec"]
 
 
-def container() -> dict[str, Any]:
-    (found,) = pod()["containers"]
-    return found
-
-
 def test_the_instance_differs_in_storage_launcher_and_logs_alone() -> None:
     ours = kubernetes.instance(kubernetes.values())
     of_compose = yaml.safe_load((ROOT / "deploy" / "dagster.yaml").read_text(encoding="utf-8"))
@@ -67,11 +62,11 @@ def test_the_code_location_is_where_the_workspace_says() -> None:
     (stateful_set,) = of_kind("StatefulSet")
     assert server["host"] == service["metadata"]["name"] == stateful_set["spec"]["serviceName"]
     assert [port["port"] for port in service["spec"]["ports"]] == [server["port"]]
-    assert [port["containerPort"] for port in container()["ports"]] == [server["port"]]
+    assert [port["containerPort"] for port in kubernetes.code_container()["ports"]] == [server["port"]]
     assert service["spec"]["selector"] == stateful_set["spec"]["selector"]["matchLabels"]
     assert stateful_set["spec"]["template"]["metadata"]["labels"] == service["spec"]["selector"]
     of_compose = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]["code"]
-    assert container()["command"] == of_compose["command"]
+    assert kubernetes.code_container()["command"] == of_compose["command"]
     (deployment,) = kubernetes.values(run_per_feed=True)["dagster-user-deployments"]["deployments"]
     assert deployment["dagsterApiGrpcArgs"] == of_compose["command"][-2:]
     assert (deployment["name"], deployment["port"]) == (server["host"], server["port"])
@@ -83,13 +78,13 @@ def test_secrets_and_config_maps_have_a_source() -> None:
     values = kubernetes.values()
     assert values["global"]["postgresqlSecretName"] in made
     assert not values["generatePostgresqlPasswordSecret"]
-    used = [source["secretRef"]["name"] for source in container()["envFrom"]]
+    used = [source["secretRef"]["name"] for source in kubernetes.code_container()["envFrom"]]
     used += [
         secret["name"]
         for secret in kubernetes.values(run_per_feed=True)["dagster-user-deployments"]["deployments"][0]["envSecrets"]
     ]
     assert set(used) <= set(made)
-    for variable in container()["env"]:
+    for variable in kubernetes.code_container()["env"]:
         if "valueFrom" in variable:
             reference = variable["valueFrom"]["secretKeyRef"]
             assert reference["key"] in made[reference["name"]]
@@ -100,7 +95,7 @@ def test_secrets_and_config_maps_have_a_source() -> None:
 
 def test_variables_are_those_that_the_platform_reads() -> None:
     known = (ROOT / "docs" / "reference" / "environment.md").read_text(encoding="utf-8")
-    names = {variable["name"] for variable in container()["env"]}
+    names = {variable["name"] for variable in kubernetes.code_container()["env"]}
     for found in of_kind("Secret"):
         names |= {name for name in found["stringData"] if name != "postgresql-password"}
     for name in names - {"DAGSTER_HOME", "DAGSTER_PG_PASSWORD"}:
@@ -114,7 +109,7 @@ def test_pods_have_few_rights_and_the_users_disk() -> None:
     (deployment,) = second["dagster-user-deployments"]["deployments"]
     run = second["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]
     pods = [
-        (pod()["securityContext"], container()["securityContext"]),
+        (pod()["securityContext"], kubernetes.code_container()["securityContext"]),
         (run["podSpecConfig"]["securityContext"], run["containerConfig"]["securityContext"]),
         *(
             (part["podSecurityContext"], part["securityContext"])
@@ -126,13 +121,13 @@ def test_pods_have_few_rights_and_the_users_disk() -> None:
         assert of_pod["runAsUser"] == of_pod["fsGroup"] == user
         assert of_container["allowPrivilegeEscalation"] is False
         assert of_container["capabilities"] == {"drop": ["ALL"]}
-    assert container()["securityContext"]["readOnlyRootFilesystem"] is True
-    written = {mount["mountPath"] for mount in container()["volumeMounts"] if not mount.get("readOnly")}
+    assert kubernetes.code_container()["securityContext"]["readOnlyRootFilesystem"] is True
+    written = {mount["mountPath"] for mount in kubernetes.code_container()["volumeMounts"] if not mount.get("readOnly")}
     assert written == {"/state", "/dagster/storage", "/home/ticks", "/tmp"}
-    environment = {variable["name"]: variable.get("value") for variable in container()["env"]}
+    environment = {variable["name"]: variable.get("value") for variable in kubernetes.code_container()["env"]}
     assert environment["TICKS_STATE_DIR"] in written
     (claim,) = of_kind("StatefulSet")[0]["spec"]["volumeClaimTemplates"]
-    assert {"name": claim["metadata"]["name"], "mountPath": "/state"} in container()["volumeMounts"]
+    assert {"name": claim["metadata"]["name"], "mountPath": "/state"} in kubernetes.code_container()["volumeMounts"]
 
 
 def test_a_journal_outlives_its_pod() -> None:
@@ -143,8 +138,7 @@ def test_a_journal_outlives_its_pod() -> None:
 
 
 def test_the_pages_feed_finds_its_claim() -> None:
-    (block,) = [found for found in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if "run_tags" in found]
-    ((name, settings),) = yaml.safe_load(block)["feeds"].items()
+    name, settings = kubernetes.feed_of_page()
     FeedSettings.model_validate({"name": name, **settings})
     tag = settings["run_tags"]["dagster-k8s/config"]
     (volume,) = tag["pod_spec_config"]["volumes"]

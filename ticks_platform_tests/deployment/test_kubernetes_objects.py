@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -141,9 +140,7 @@ def test_a_feeds_run_is_a_valid_job_with_its_journal(
     instance["storage"] = {"sqlite": {"base_dir": str(tmp_path)}}
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(instance), encoding="utf-8")
     (deployment,) = values["dagster-user-deployments"]["deployments"]
-    page = kubernetes.PAGE.read_text(encoding="utf-8")
-    (block,) = [found for found in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "run_tags" in found]
-    ((name, settings),) = yaml.safe_load(block)["feeds"].items()
+    name, settings = kubernetes.feed_of_page()
     feed = FeedSettings.model_validate({"name": name, **settings})
     origin = JobPythonOrigin(
         job_name="ingest",

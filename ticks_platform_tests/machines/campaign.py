@@ -12,6 +12,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import psycopg2
+
+from ticks_platform.timescale.database import DatabaseUnavailableError
 from ticks_platform_tests.machines.rig import FEEDS, Rig, frozen
 from ticks_platform_tests.support.dagster_dev import eventually
 
@@ -146,11 +149,10 @@ class Campaign:
         with self._rig.database.cut():
             time.sleep(self._rng.uniform(2, 20))
         began = time.monotonic()
-        with contextlib.suppress(Exception):
-            eventually("the database answers", 30, self._answers)
+        eventually("the database answers", 30, self._answers)
         return time.monotonic() - began + self._back("database away")
 
     def _answers(self) -> bool:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(DatabaseUnavailableError, psycopg2.Error):
             return bool(self._rig.platform.one("SELECT true"))
         return False
