@@ -195,6 +195,9 @@ class JournalCopy:
         number, position, frames = handover.find_checkpoint(cursor, self._feed.name, journal)
         lease = self._lease._replace(journal_number=number, position=position, frames=frames)
         returned.announce(cursor, [(lease, journal)], latest=latest, copy=len(self._restored))
+        if journal.journal_id == latest and found.epoch is not None:
+            own = self._journals[-1]
+            returned.announce_copied(cursor, self._lease, own, predecessor=latest, epoch=found.epoch)
         journal.seek(position, frames=frames)
         return Source(lease, journal)
 
