@@ -63,8 +63,8 @@ def announce(
 def announce_copied(cursor: Cursor, lease: Lease, journal: Journal, *, predecessor: str, epoch: int) -> None:
     """Record that a new owner's journal is compared with what its predecessor copied, before it is loaded.
 
-    A predecessor that is alive receives until it is shut out of the stream, and the new owner does already. `predecessor`
-    is its journal, `epoch` its ownership. Call it when it is shut out.
+    A predecessor that is alive copies until it is shut out of the stream, and the new owner receives already then.
+    `predecessor` is its journal, `epoch` its ownership. Call it when it is shut out.
     """
     parameters = {
         "feed": lease.feed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -138,6 +139,38 @@ def test_a_machine_that_freezes_is_shut_out_and_what_it_had_is_loaded_once_when_
     assert is_all_of_it(database, _of_first_connection(stand_in))
     assert not unbalanced(database)
     assert not elsewhere(database)
+
+
+def test_what_two_machines_received_until_one_was_shut_out_is_stored_once(
+    servers: NatsServers, tmp_path: Path, stand_in: StandIn, database: Database
+) -> None:
+    """The first one lives on without the database, and copies until the second one has published its marker."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, contextlib.ExitStack() as stack:
+        # The second one takes its time for the marker: it asks this one first whether it syncs each message.
+        monitors = [f"http://127.0.0.1:{silent.getsockname()[1]}", *servers.monitors]
+        feed = copied_feed(servers.settings(stream="both", monitoring=monitors))
+        url = stand_in.url("twelve_data", key=None)
+        one, other = (Machine(name, tmp_path, feed, url, database) for name in ("one", "other"))
+        for each in (one, other):
+            stack.callback(each.close)
+        one.start()
+        send(stand_in, 100)
+        await_stored(database, 100, one)
+        one.await_all_copied()
+        one.cut_off()
+        other.start()
+        await_that(lambda: _connections_that_receive(stand_in) == 2, "both receive", say=other.tail)
+        send(stand_in, 300)
+        other.await_all_copied()
+        await_stored(database, 400, one, other)
+        await_that(lambda: waits(other, database) == 0, "all of its own is loaded", say=other.tail)
+        assert is_all_of_it(database, _of_first_connection(stand_in))
+        assert not unbalanced(database)
+        other.stop()
+
+
+def _connections_that_receive(stand_in: StandIn) -> int:
+    return sum({"AAPL", "BTC/USD"} <= set(each.subscribed) for each in stand_in.account().connections)
 
 
 def end_of(machine: Machine) -> int:
