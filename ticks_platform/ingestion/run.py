@@ -282,6 +282,8 @@ class Ingestion:
             self._loader = loader
             for change in self._unrecorded:
                 loader.record(change)
+        if self._copy is not None:
+            self._copy.read_later(loader.sources.add)
         receiver = self._start_receiver()
         loading = Worker(loader.run, f"load-{self.feed.name}")
         loading.start()
@@ -321,12 +323,12 @@ class Ingestion:
         # Needs the client of NATS, which no other feed loads.
         from ticks_platform.ingestion.journal_copy.copy import JournalCopy
 
-        journals = [*(source.journal for source in ownership.before), ownership.journal]
-        self._copy = JournalCopy(self.feed, ownership.lease, journals, stopping=self._stopping)
-        self._copy.start(self._takeover.until_committed)
+        until_committed = self._takeover.until_committed
+        self._copy = JournalCopy(self.feed, ownership, until_committed, stopping=self._stopping)
+        self._copy.start()
         # New frames wait for nothing.
         self._start_receiver()
-        return self._copy.read_back(self._takeover.until_committed, self._takeover.latest)
+        return self._copy.read_back(self._takeover.latest)
 
     def _end_copy(self) -> None:
         if self._copy is not None:

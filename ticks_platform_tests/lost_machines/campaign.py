@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import signal
 import time
 from collections import Counter
@@ -19,6 +20,9 @@ from ticks_platform_tests.support.made_and_stored import WHOLE, keys_of, stored_
 
 DATABASE_AWAY_EVERY, DESTROYED_EVERY = 5, 10
 """In every so many faults, the database is away, and a machine is destroyed with its disk."""
+
+READ_WITHIN = 60.0
+"""Seconds from the return of the servers until a copy is read that could not be read before."""
 
 DESTROYED = "machine destroyed with its disk"
 
@@ -35,6 +39,8 @@ class Left(NamedTuple):
     told: int | None
     """Bytes neither copied nor committed, as it told last, where nothing was copied any more since."""
     is_destroyed: bool
+    is_older: bool
+    """Whether its disk was replaced by an older state of it: then other frames have the same positions."""
 
     @property
     def safe(self) -> int:
@@ -61,6 +67,8 @@ class Campaign:
             "bit flipped on a NATS server": self._bit_flipped,
             "disk of a NATS server full": self._disk_full,
             "machine returns with its disk": self._returned,
+            "another machine, and no link to NATS": self._moved_without_servers,
+            "disk restored from an older state": self._older_disk,
         }
         self.faults: Counter[str] = Counter()
         self.back: dict[str, list[float]] = {}
@@ -110,7 +118,17 @@ class Campaign:
         seconds = self._rig.all_stream()
         for each in self._afterwards:
             each()
+        self._await_read()
         return seconds
+
+    def _await_read(self) -> None:
+        """What could not be read while the servers were away is read some time later. Whether it is, the count tells."""
+        deadline = time.monotonic() + READ_WITHIN
+        while time.monotonic() < deadline:
+            positions = self._rig.positions([left.journal.journal_id for left in self._left])
+            if all(positions.get(left.journal.journal_id, 0) >= left.safe for left in self._left):
+                return
+            time.sleep(0.2)
 
     def _finish(self) -> list[str]:
         """All machines return that have a disk: nothing waits any more, and each event is stored once."""
@@ -139,7 +157,9 @@ class Campaign:
 
     # What a machine leaves, and what became of it.
 
-    def _take_stock(self, machine: Machine, *, is_cut: bool = False, is_destroyed: bool = False) -> None:
+    def _take_stock(
+        self, machine: Machine, *, is_cut: bool = False, is_destroyed: bool = False, is_older: bool = False
+    ) -> None:
         """Note what a machine that stands still leaves; `is_cut` tells that nothing could be copied for a while."""
         for feed in FEEDS:
             journal = machine.journal(feed)
@@ -149,7 +169,7 @@ class Campaign:
             committed = self._rig.positions([journal.journal_id]).get(journal.journal_id, 0)
             told = machine.told(feed) if is_cut else None
             not_copied = None if told is None else told.not_copied
-            self._left.append(Left(machine.name, feed, journal, found, committed, not_copied, is_destroyed))
+            self._left.append(Left(machine.name, feed, journal, found, committed, not_copied, is_destroyed, is_older))
 
     def _not_kept(self) -> list[str]:
         """Problems with what machines left: all that was copied is stored, and the account says what is not."""
@@ -162,9 +182,12 @@ class Campaign:
             self.kept_bytes += max(0, min(position, left.safe) - left.committed)
             if position < left.safe:
                 problems.append(f"{who}: copied up to {left.safe}, and loaded up to {position} only")
-            if position > journal.end or (position < journal.end and position not in journal.ends):
+            is_end = position == journal.end or position in journal.ends
+            if not is_end and not left.is_older:
                 problems.append(f"{who}: loaded up to {position}, which is no end of a group")
             problems += self._not_stored(who, journal.frames(0, left.safe))
+            if left.is_older:
+                continue
             if left.told is not None:
                 # What was on its way when the links were cut may be in the stream, or not.
                 bases = {left.safe, max(left.committed, left.copied.begin if left.copied else 0)}
@@ -290,6 +313,36 @@ class Campaign:
         # One whose disk was full has to be started again.
         server.kill()
         self._rig.servers.start(server.name)
+
+    @contextlib.contextmanager
+    def _moved_without_servers(self) -> Iterator[None]:
+        """The copy cannot be read while the feeds move; it is read later."""
+        with contextlib.nullcontext() if self._is_away else self._rig.to_database.cut():
+            time.sleep(self._rng.uniform(0.5, 2.0))
+            self._rig.owner.kill()
+        with self._rig.silent_servers():
+            self._take_stock(self._rig.owner)
+            self._replace()
+            yield
+            if not self._is_away:
+                self._rig.all_stream()
+
+    @contextlib.contextmanager
+    def _older_disk(self) -> Iterator[None]:
+        """What it received since is in the database, or in the copy."""
+        owner = self._rig.owner
+        older = owner.disk.with_name(f"{owner.name}-older")
+        owner.signal(signal.SIGSTOP)
+        shutil.copytree(owner.disk, older)
+        owner.signal(signal.SIGCONT)
+        with contextlib.nullcontext() if self._is_away else self._rig.to_database.cut():
+            time.sleep(self._rng.uniform(0.5, 2.0))
+            owner.kill()
+            self._take_stock(owner, is_older=True)
+        owner.destroy()
+        older.rename(owner.disk)
+        owner.start()
+        yield
 
     @contextlib.contextmanager
     def _returned(self) -> Iterator[None]:

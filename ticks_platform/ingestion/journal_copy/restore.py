@@ -13,6 +13,7 @@ import os
 import sqlite3
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,6 +58,13 @@ class Known(NamedTuple):
     """Its checkpoint."""
     frames: int
     """Frames before that."""
+
+    def since(self, position: int) -> Known:
+        """What comes from this position on, as a journal of its own, which always has the same id.
+
+        It is what a disk has no more that was restored from an older state: its journal has other frames there.
+        """
+        return Known(str(uuid.uuid5(uuid.UUID(self.journal_id), f"since {position}")), position, 0)
 
 
 class Reading:
