@@ -77,18 +77,28 @@ class Campaign:
         self._left: list[Left] = []
         self._afterwards: list[Callable[[], None]] = []
 
-    def run(self, faults: int, *, kinds: list[str] | None = None) -> list[str]:
-        """Make so many faults, each kind equally often. Returns the first problems that a count finds."""
+    def run(
+        self,
+        faults: int,
+        *,
+        kinds: list[str] | None = None,
+        destroyed_every: int = DESTROYED_EVERY,
+        is_final: bool = True,
+    ) -> list[str]:
+        """Make so many faults, each kind equally often. Returns the first problems that a count finds.
+
+        If it `is_final`, all machines return at the end.
+        """
         self._rig.all_stream()
         bag: list[str] = []
         for number in range(1, faults + 1):
-            if number % DESTROYED_EVERY == 0:
+            if number % destroyed_every == 0:
                 kind, fault = DESTROYED, self._destroyed
             else:
                 bag = bag or (list(kinds) if kinds else self._rng.sample(sorted(self.kinds), len(self.kinds)))
                 kind = bag.pop(0)
                 fault = self.kinds[kind]
-            is_away = number % DATABASE_AWAY_EVERY == 0
+            is_away = number % min(DATABASE_AWAY_EVERY, destroyed_every) == 0
             seconds = self._make(fault, is_away=is_away)
             name = f"{kind}, database away" if is_away else kind
             self.faults[name] += 1
@@ -100,7 +110,7 @@ class Campaign:
             )
             if problems:
                 return [f"after {name}, fault {number}: {len(problems)} problems", *problems[:90]]
-        return self._finish()
+        return self._finish() if is_final else []
 
     def _make(self, fault: Callable[[], contextlib.AbstractContextManager[None]], *, is_away: bool) -> float:
         """Make a fault, and return after how many seconds all streams again."""
@@ -122,7 +132,7 @@ class Campaign:
         return seconds
 
     def _await_read(self) -> None:
-        """What could not be read while the servers were away is read some time later. Whether it is, the count tells."""
+        """What could not be read while the servers were away is read later. Whether it is, the count tells."""
         deadline = time.monotonic() + READ_WITHIN
         while time.monotonic() < deadline:
             positions = self._rig.positions([left.journal.journal_id for left in self._left])
