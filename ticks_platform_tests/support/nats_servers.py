@@ -27,7 +27,7 @@ server_name: {name}
 listen: 127.0.0.1:{port}
 http: 127.0.0.1:{monitor}
 max_payload: {max_payload}
-jetstream {{ store_dir: "{folder}", sync_interval: {sync}, max_file_store: 1GB }}
+jetstream {{ store_dir: "{folder}", sync_interval: {sync}, max_file_store: 8GB }}
 cluster {{ name: test, listen: 127.0.0.1:{route}, routes: [{routes}] }}
 {more}
 """
@@ -37,7 +37,7 @@ server_name: {name}
 listen: 127.0.0.1:{port}
 http: 127.0.0.1:{monitor}
 max_payload: {max_payload}
-jetstream {{ store_dir: "{folder}", sync_interval: {sync}, max_file_store: 1GB }}
+jetstream {{ store_dir: "{folder}", sync_interval: {sync}, max_file_store: 8GB }}
 {more}
 """
 

@@ -255,11 +255,13 @@ class JournalCopy:
             is_whole = found.problem is None
             if wanted.is_older and not is_whole:
                 # Its id is that of all that follows its first position.
-                return self._not_read(new, name, found.problem)
+                self._not_read(new, name, found.problem)
+                return None
             new.replace(path)
             journal = self._open(path, wanted, is_whole=is_whole)
         except (*restore.Error, JournalError, JournalUnavailableError) as error:
-            return self._not_read(new, name, error)
+            self._not_read(new, name, error)
+            return None
         if is_whole:
             self._done.add(known.journal_id)
         else:
