@@ -24,8 +24,8 @@ from ticks_platform.ingestion.appender import Appender
 from ticks_platform.ingestion.arrival_clock import ArrivalClock
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes
-from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Readiness, Source
-from ticks_platform.ingestion.handover.takeover import CLOSE_TIMEOUT, Ownership, StoppedError, Takeover
+from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Readiness, Source, StoppedError
+from ticks_platform.ingestion.handover.takeover import CLOSE_TIMEOUT, Ownership, Takeover
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.journal.journal_pair import JournalPair, journal_pair
 from ticks_platform.ingestion.journal.space import Budget
@@ -323,8 +323,8 @@ class Ingestion:
         # Needs the client of NATS, which no other feed loads.
         from ticks_platform.ingestion.journal_copy.copy import JournalCopy
 
-        until_committed = self._takeover.until_committed
-        self._copy = JournalCopy(self.feed, ownership, until_committed, stopping=self._stopping)
+        journals = [*(source.journal for source in ownership.before), ownership.journal]
+        self._copy = JournalCopy(self.feed, ownership.lease, journals, self._takeover.until_committed, self._stopping)
         self._copy.start()
         # New frames wait for nothing.
         self._start_receiver()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
@@ -15,15 +15,14 @@ from ticks_platform.feeds.transport.clock import boottime
 from ticks_platform.ingestion import heard_journals
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.handover import handover, returned
-from ticks_platform.ingestion.handover.handover import Source
-from ticks_platform.ingestion.handover.takeover import Ownership, StoppedError
+from ticks_platform.ingestion.handover.handover import Source, StoppedError
 from ticks_platform.ingestion.journal.file import JournalError
 from ticks_platform.ingestion.journal.journal import Journal, JournalUnavailableError
 from ticks_platform.ingestion.journal_copy import restore
 from ticks_platform.ingestion.journal_copy.restore import Known, Reading, Restored
 from ticks_platform.ingestion.journal_copy.shipper import Shipper
 from ticks_platform.ingestion.journal_copy.stream import Marked
-from ticks_platform.ingestion.lease import LeaseLostError
+from ticks_platform.ingestion.lease import Lease, LeaseLostError
 from ticks_platform.ingestion.progress import Unshipped
 from ticks_platform.paths import make_private
 from ticks_platform.timescale import sql_files
@@ -98,14 +97,22 @@ class JournalCopy:
     """The copy of one owner's journals."""
 
     def __init__(
-        self, feed: FeedSettings, ownership: Ownership, until_committed: UntilCommitted, *, stopping: threading.Event
+        self,
+        feed: FeedSettings,
+        lease: Lease,
+        journals: Sequence[Journal],
+        until_committed: UntilCommitted,
+        stopping: threading.Event,
     ) -> None:
-        """`until_committed` is safe from any thread."""
+        """`journals` are what the owner has to load, in this order; it appends to the last one.
+
+        `until_committed` is safe from any thread.
+        """
         assert feed.journal.copy_to is not None
         self._settings = feed.journal.copy_to.jetstream
         self._feed = feed
-        self._lease = ownership.lease
-        self._journals = [*(source.journal for source in ownership.before), ownership.journal]
+        self._lease = lease
+        self._journals = journals
         self._ends = {journal.journal_id: journal.end for journal in self._journals}
         self._until_committed = until_committed
         self._stopping = stopping
@@ -114,9 +121,7 @@ class JournalCopy:
         self._done: set[str] = set()
         self._is_unread = False
         self._thread: threading.Thread | None = None
-        self._shipper = Shipper(
-            self._settings, feed.name, epoch=self._lease.epoch, owner=self._lease.owner, journals=self._journals
-        )
+        self._shipper = Shipper(self._settings, feed.name, epoch=lease.epoch, owner=lease.owner, journals=journals)
         self.problems: list[str] = []
         """What could not be read back, in words."""
 

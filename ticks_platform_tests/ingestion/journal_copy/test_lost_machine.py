@@ -352,9 +352,8 @@ def test_the_database_hears_of_a_journal_before_it_is_copied(
         journals=JournalPair(tmp_path / "test.sqlite3", feed),
         stopping=stopping,
     )
-    ownership = takeover.take()
-    journal = ownership.journal
-    copy = JournalCopy(feed, ownership, takeover.until_committed, stopping=stopping)
+    lease, journal, _ = takeover.take()
+    copy = JournalCopy(feed, lease, [journal], takeover.until_committed, stopping)
     try:
         copy.start()
         (left,) = elsewhere(database, owned=True)
