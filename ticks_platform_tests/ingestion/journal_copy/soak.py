@@ -86,10 +86,11 @@ def test_machines_are_lost_one_after_another_while_servers_die(
     last.stop()
 
 
-def test_what_a_disk_has_no_more_is_read_also_if_the_database_has_more_than_the_disk(
-    machine: Callable[[str], Machine], stand_in: StandIn, database: Database
+@pytest.mark.parametrize("stored_since", [False, True])
+def test_what_a_disk_has_no_more_that_was_restored_from_an_older_state_is_read_from_the_copy(
+    machine: Callable[[str], Machine], stand_in: StandIn, database: Database, *, stored_since: bool
 ) -> None:
-    restored_from_an_older_state(machine, stand_in, database, stored_since=True)
+    restored_from_an_older_state(machine, stand_in, database, stored_since=stored_since)
 
 
 def _connections(stand_in: StandIn) -> list[int]:
