@@ -326,15 +326,14 @@ class Loader:
 
     def _check_is_committed(self, cursor: Cursor, batch: DecodedBatch) -> None:
         """Check that the checkpoint is at the batch's end, where only the commit of this batch can have put it."""
-        cursor.execute(
-            "SELECT position FROM ticks_platform.feed_checkpoint WHERE journal_number = %s",
-            (self._lease.journal_number,),
-        )
+        query = "SELECT position FROM ticks_platform.feed_checkpoint WHERE journal_number = %s"
+        cursor.execute(query, (self._lease.journal_number,))
         row = cursor.fetchone()
         if row is None or row[0] != batch.end:
             raise CheckpointError(
                 f"feed '{self._lease.feed}': another process moved the checkpoint of journal "
-                f"{self._lease.journal_number} to {row and row[0]} (expected {batch.end}); its frames stay there"
+                f"{self._lease.journal_number} to {row and row[0]} (expected {batch.end}); "
+                "its frames stay in the journal"
             )
 
     # The lease, and what is stored with each heartbeat.
