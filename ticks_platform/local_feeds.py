@@ -19,6 +19,9 @@ HISTORY_EVENTS = 100_000
 MAX_CONNECTIONS = 1_000
 """Connections of a run and of its successor, which may be as many as there are symbols."""
 
+_BEGUN_S = 4200
+"""Seconds of the hour that has begun, with some for a start that takes long."""
+
 
 class _Server(Protocol):
     def url(self, provider: str = ..., key: str | None = ..., market: str = ...) -> str: ...
@@ -34,8 +37,13 @@ def connector(settings: PlatformSettings, feed: FeedSettings) -> Connector:
         return feed.connector()
     from ticks_standin import StandInError, StandInSettings, daemon  # only those who want it pay for importing a server
 
+    hours = feed.repair.past_hours
     wanted = StandInSettings(
-        **settings.stand_in.model_dump(), history_events=HISTORY_EVENTS, max_connections=MAX_CONNECTIONS
+        **settings.stand_in.model_dump(),
+        history_events=HISTORY_EVENTS,
+        max_connections=MAX_CONNECTIONS,
+        # Whole hours, and the one that has begun.
+        past_s=hours * 3600 + _BEGUN_S if hours else 0,
     )
 
     def started() -> str:

@@ -1,4 +1,4 @@
-"""The wheel, in an environment of its own and outside of the checkout: from `ticks init` to candles without a click."""
+"""The wheel, in an environment of its own and outside the checkout: from `ticks init` to features of proven hours."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ import requests
 
 pytestmark = pytest.mark.full
 
-PATIENCE = 180.0
+PATIENCE = 600.0
+
+CHECKED = {"each_hour_is_there_once": "SUCCEEDED", "features_do_not_look_ahead": "SUCCEEDED"}
+
+FEATURES = """{ assetNodeOrError(assetKey: {path: ["hourly_features"]}) { ... on AssetNode {
+    assetMaterializations(limit: 1) { metadataEntries { label ... on IntMetadataEntry { intValue } } }
+    assetChecksOrError { ... on AssetChecks { checks { name executionForLatestMaterialization { status } } } } } } }"""
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +93,9 @@ def test_it_has_what_lies_beside_the_package(wheel: Path, repository_root: Path)
     assert not any("test" in name.partition("/")[0] for name in names)
 
 
-def test_from_init_to_candles(environment: Path, variables: dict[str, str], tmp_path: Path) -> None:
+def test_from_init_to_features_of_proven_hours(environment: Path, variables: dict[str, str], tmp_path: Path) -> None:
+    """Ticks, candles, proven hours, features and their checks, without a click or a wait for a whole hour."""
+
     def ticks(*arguments: str, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["ticks", *arguments], cwd=cwd, env=variables, capture_output=True, text=True, timeout=120
@@ -110,9 +118,12 @@ def test_from_init_to_candles(environment: Path, variables: dict[str, str], tmp_
     with closing(taken), (tmp_path / "dev.log").open("wb") as log, running(command, demo, variables, log):
         url = ticks("database", "url", cwd=demo).stdout.strip()
         deadline = time.monotonic() + PATIENCE
-        while not _candles(url):
-            assert time.monotonic() < deadline, (tmp_path / "dev.log").read_text(encoding="utf-8")[-5000:]
+        # Four hours of four symbols, from before the project was there.
+        while _features(port) != CHECKED or _hours(url).get("proven", 0) < 16:
+            said = (tmp_path / "dev.log").read_text(encoding="utf-8")[-5000:]
+            assert time.monotonic() < deadline, f"{_features(port)}\n{said}"
             time.sleep(1)
+        assert not {"gap", "differs"} & set(_hours(url))
         status = ticks("status", cwd=demo)
         assert re.search(r"stand_in: (streaming|subscribing)", status.stdout), status.stdout
         said = (tmp_path / "dev.log").read_text(encoding="utf-8")
@@ -140,10 +151,23 @@ def running(command: list[str], cwd: Path, env: dict[str, str], log: BinaryIO) -
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _candles(url: str) -> bool:
+def _features(port: int) -> dict[str, str]:
+    """How the checks of the newest features ended, once there are features of an hour."""
     try:
-        with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM one_minute_candle")
-            return bool((cursor.fetchone() or (0,))[0])
-    except psycopg2.Error:
-        return False
+        answer = requests.post(f"http://127.0.0.1:{port}/graphql", json={"query": FEATURES}, timeout=60).json()
+    except (requests.RequestException, ValueError):
+        return {}
+    node = answer["data"]["assetNodeOrError"]
+    made = node.get("assetMaterializations", [])
+    numbers = {entry["label"]: entry.get("intValue") for each in made for entry in each["metadataEntries"]}
+    if not numbers.get("hours"):
+        return {}
+    checks = {each["name"]: each["executionForLatestMaterialization"] for each in node["assetChecksOrError"]["checks"]}
+    return {name: found["status"] for name, found in checks.items() if found is not None}
+
+
+def _hours(url: str) -> dict[str, int]:
+    """How many hours of symbols there are, by what is proven of them."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT proof, count(*) FROM proven_candle WHERE every = '1h' GROUP BY proof")
+        return dict(cursor.fetchall())

@@ -46,7 +46,7 @@ class Announcement(msgspec.Struct):
     port: int
     started_ns: int
     arguments: list[str]
-    """Its settings. A stand-in with other settings is not reused."""
+    """Its settings but for the past. A stand-in with other settings is not reused."""
     pid: int = 0
     """Its process; 0 of an earlier version."""
 
@@ -80,13 +80,15 @@ def find(file: Path) -> StandInDaemon | None:
 def ensure_running(file: Path, settings: StandInSettings) -> StandInDaemon:
     """The stand-in that this file names; one is started if there is none, or if it has other settings.
 
+    Only the first one of a file makes a past: what a later one would make up is not what the first one sent.
+
     Raises:
         StandInError: with what it printed, if it does not start.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(file.with_suffix(".lock"), timeout=2 * _START_TIMEOUT_S):
         announced = _read(file)
-        if announced is not None and announced.arguments == arguments(settings):
+        if announced is not None and announced.arguments == _without_past(settings):
             found = _ask(announced)
             if found is not None:
                 return found
@@ -104,9 +106,12 @@ def stop(file: Path) -> None:
 
 def _start(file: Path, settings: StandInSettings) -> StandInDaemon:
     before = _read(file)
-    with file.with_suffix(".log").open("w+b") as log:
+    printed_in = file.with_suffix(".log")
+    is_first = not printed_in.exists()
+    given = arguments(settings) if is_first else _without_past(settings)
+    with printed_in.open("w+b") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "ticks_standin", *arguments(settings), "--announce-in", str(file)],
+            [sys.executable, "-m", "ticks_standin", *given, "--announce-in", str(file)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -125,7 +130,14 @@ def _start(file: Path, settings: StandInSettings) -> StandInDaemon:
         child.kill()
         log.seek(0)
         printed = log.read().decode(errors="replace").strip() or "it printed nothing"
+    if is_first:
+        printed_in.unlink(missing_ok=True)
     raise StandInError(f"the stand-in's process did not start: {printed}")
+
+
+def _without_past(settings: StandInSettings) -> list[str]:
+    """The command line of a stand-in with these settings that makes no past."""
+    return arguments(settings.model_copy(update={"past_s": 0.0}))
 
 
 def announce(file: Path, announcement: Announcement) -> None:
@@ -163,7 +175,7 @@ async def serve_until_unused(server: FeedServer, settings: StandInSettings, file
     That is when nobody has connected or sent a request for :data:`IDLE_S`, when the file is gone, or when the file
     names another stand-in and all connections have ended.
     """
-    mine = Announcement(*server.address, server.started_ns, arguments(settings), os.getpid())
+    mine = Announcement(*server.address, server.started_ns, _without_past(settings), os.getpid())
     announce(file, mine)
     connected_at = 0.0
     while not stop.is_set():

@@ -97,6 +97,18 @@ class StandInSettings(BaseModel):
         description="channels that are traded from the start, as T.AAPL or price.AAPL; others are traded from their "
         "first subscription on; needs history_events",
     )
+    past_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="seconds before now in which a channel was traded already when it is first subscribed to; REST has "
+        "these trades, and nobody is sent them; needs history_events",
+    )
+    past_rate: float = Field(
+        default=0.5,
+        gt=0,
+        le=1_000,
+        description="ticks per second of a channel in that past; fewer where they would fill half of the history",
+    )
     rest_minute_s: float = Field(
         default=60.0, gt=0, description="length of the minute of the REST rate limits, in seconds"
     )
@@ -266,11 +278,13 @@ class StandInSettings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _history_of_what_is_traded(self) -> StandInSettings:
+    def _history_of_what_is_kept(self) -> StandInSettings:
         if self.traded and not self.history_events:
             raise ValueError(
                 "traded needs history_events above 0: without a history only subscribed channels are traded"
             )
+        if self.past_s and not self.history_events:
+            raise ValueError("past_s needs history_events above 0: without a history nothing of the past is kept")
         return self
 
     @field_validator("host")

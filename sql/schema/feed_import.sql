@@ -24,8 +24,20 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed_import (
     -- When its last row was loaded.
     finished_at     timestamptz,
     -- When the candles of its days were refreshed and the gaps that it fills were closed.
-    settled_at      timestamptz
+    settled_at      timestamptz,
+    -- The symbols of which ticks were read, from the file's begin on: it tells nothing of others. NULL where an older release has read it.
+    symbols         text[]
 );
+
+-- For tables of releases that did not keep the symbols.
+-- ALTER waits for every query on the table and holds up all others, so it is left out when there is nothing to do.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed_import'::regclass AND attname = 'symbols') THEN
+        ALTER TABLE ticks_platform.feed_import ADD COLUMN symbols text[];
+    END IF;
+END
+$$;
 
 CREATE INDEX IF NOT EXISTS feed_import_unsettled_idx ON ticks_platform.feed_import (feed) WHERE settled_at IS NULL;
 

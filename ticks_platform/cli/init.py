@@ -47,9 +47,8 @@ def init(directory: Path, live: str | None) -> None:
 
 def _files(name: str, live: str | None) -> dict[str, str]:
     """Path and text of each file of a new project."""
-    feeds = _filled(LIVE[live], name) if live else shipped("feeds.yaml").read_text(encoding="utf-8")
     return {
-        "feeds.yaml": feeds,
+        "feeds.yaml": _filled(LIVE[live] if live else "feeds_stand_in.yaml.template", name),
         "policies.yaml": shipped("policies.yaml").read_text(encoding="utf-8"),
         "dagster.yaml": shipped("dagster.yaml").read_text(encoding="utf-8"),
         "workspace.yaml": _filled("workspace.yaml.template", name),

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from ticks_platform.feeds.history import History
 from ticks_platform.feeds.journal_copy import CopySettings
 from ticks_platform.feeds.symbol_settings import Section
 
@@ -47,3 +48,15 @@ class RepairSettings(Section):
     """Age of an event from which the provider has it; younger events are requested later."""
     give_up_after_days: Annotated[float, Field(gt=0)] | None = None
     """Age of a gap from which it counts as unrepairable."""
+    past_hours: Annotated[int, Field(ge=0, le=168)] = 0
+    """Hours before a symbol was added, and the hour in which it was, whose trades are fetched, so that the first hours
+    are whole. Hours in which the provider sends, each time that a symbol is added; none by default."""
+
+
+def check_past(provider: str, history: History | None) -> None:
+    """Raises ValueError where the provider has no trades that `past_hours` could fetch."""
+    if history is None or history.kind != "trades":
+        has = "has none" if history is None else "has minute bars alone"
+        raise ValueError(
+            f"past_hours fetches past trades, and of what this feed streams provider {provider} {has}: leave it out"
+        )

@@ -8,13 +8,14 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from ticks_platform import env_file
 from ticks_platform.feeds.calendars import ALWAYS, REGULAR, Calendar, calendar, is_same_market, with_hours
 from ticks_platform.feeds.connector import Connector
+from ticks_platform.feeds.endpoint import STAND_IN as STAND_IN
+from ticks_platform.feeds.endpoint import check_endpoint
 from ticks_platform.feeds.events import Event
 from ticks_platform.feeds.groups import check_groups
 from ticks_platform.feeds.history import History
@@ -23,7 +24,7 @@ from ticks_platform.feeds.primary import MANUAL, Shared, shared
 from ticks_platform.feeds.registry import find_connector
 from ticks_platform.feeds.run_tags import RunTags
 from ticks_platform.feeds.sections import JournalSettings as JournalSettings
-from ticks_platform.feeds.sections import RepairSettings
+from ticks_platform.feeds.sections import RepairSettings, check_past
 from ticks_platform.feeds.sections import StandInSettings as StandInSettings
 from ticks_platform.feeds.symbol_settings import (
     CalendarName,
@@ -41,11 +42,6 @@ from ticks_platform.settings_file import SettingsError as SettingsError
 from ticks_platform.settings_file import explain, read_settings, section
 
 logger = logging.getLogger(__name__)
-
-STAND_IN = "stand-in"
-"""The endpoint of the local feed server with synthetic prices."""
-
-_SECRET_IN_URL = re.compile(r"api[_-]?key|token=", re.IGNORECASE)
 
 
 class FeedSettings(Section):
@@ -139,14 +135,7 @@ class FeedSettings(Section):
     @field_validator("endpoint")
     @classmethod
     def _usable_endpoint(cls, value: str) -> str:
-        if value in ("live", STAND_IN):
-            return value
-        if not value.startswith(("ws://", "wss://")):
-            raise ValueError(f"must be 'live', '{STAND_IN}', or a URL that begins with ws:// or wss://")
-        if "@" in value or _SECRET_IN_URL.search(value):
-            raise ValueError("must not contain a secret: name the API key's environment variable in api_key_env")
-        if not _has_host_and_port(value):
-            raise ValueError("must be a URL with a valid host and port")
+        check_endpoint(value)
         return value
 
     @field_validator("api_key_env")
@@ -189,6 +178,15 @@ class FeedSettings(Section):
         if {"provider", "options"} <= info.data.keys():
             connector = find_connector(info.data["provider"])
             check_names(connector(url=None, api_key=None, options=info.data["options"]), value)
+        return value
+
+    @field_validator("repair")
+    @classmethod
+    def _trades_of_the_past(cls, value: RepairSettings, info: ValidationInfo) -> RepairSettings:
+        if value.past_hours and {"provider", "options"} <= info.data.keys():
+            provider = info.data["provider"]
+            connector = find_connector(provider)(url=None, api_key=None, options=info.data["options"])
+            check_past(provider, connector.history())
         return value
 
     @property
@@ -390,11 +388,3 @@ def _by_name(place: tuple[int | str, ...], content: Any) -> tuple[int | str, ...
 
 def _dotted(place: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in place) or "(top level)"
-
-
-def _has_host_and_port(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False

@@ -15,6 +15,7 @@ import pytest
 from ticks_platform import CandleFrames, Database, DatabaseResource
 from ticks_platform.cli.init import _package_name
 from ticks_platform.feeds.settings import load_settings
+from ticks_platform.ingestion.lease import register_feed
 from ticks_platform.timescale.policies.settings import load_policies
 from ticks_platform_tests.cli.conftest import Ticks
 from ticks_platform_tests.support.candles import insert, refresh
@@ -39,7 +40,8 @@ FILES = {
 def test_a_new_project_has_these_files(demo: Path) -> None:
     found = {str(path.relative_to(demo)) for path in demo.rglob("*") if path.is_file()}
     assert found == FILES
-    assert load_settings(demo / "feeds.yaml").feeds[0].name == "stand_in"
+    (feed,) = load_settings(demo / "feeds.yaml").feeds
+    assert (feed.name, feed.synthetic, feed.repair.past_hours) == ("stand_in", True, 4)
     load_policies(demo / "policies.yaml")
     assert stat.S_IMODE((demo / ".env").stat().st_mode) == 0o600, "keys come into it"
 
@@ -48,6 +50,14 @@ def test_its_features_are_made_and_checked(demo: Path, database: Database) -> No
     (made,) = (path for path in demo.rglob("hourly_features.py"))
     module = runpy.run_path(str(made))
     insert(database, *range(100, 109), ago=9 * 60, every=3600)
+    # It was received before as well, but of its first hour nobody knows.
+    insert(database, 1, ago=12 * 60)
+    with database.transaction() as cursor:
+        register_feed(cursor, feed="stocks", provider="polygon", synthetic=True, candles=True)
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed_symbol (feed, symbol, wanted_from, calendar) "
+            "VALUES ('stocks', 'AAPL', now() - INTERVAL '10 hours', 'always')"
+        )
     refresh(database)
     assets = [value for value in module.values() if isinstance(value, dg.AssetsDefinition | dg.AssetChecksDefinition)]
     result = dg.materialize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -43,8 +43,10 @@ class Proven(NamedTuple):
     every: str
     bucket: float
     symbol: str
+    open: float | None
     high: float | None
     low: float | None
+    close: float | None
     ticks: int
     proof: str
     proven_at: float
@@ -94,7 +96,7 @@ class Proofs:
         with self._database.autocommit() as cursor:
             proving.record(cursor, untils, compared)
             cursor.execute(
-                "SELECT every, extract(epoch FROM bucket)::float8, symbol, high, low, tick_count, proof, "
+                "SELECT every, extract(epoch FROM bucket)::float8, symbol, open, high, low, close, tick_count, proof, "
                 "extract(epoch FROM proven_at)::float8 FROM proven_candle "
                 "WHERE every = ANY (%s) AND proof IN ('proven', 'final')",
                 (list(_WIDTHS),),
@@ -121,6 +123,10 @@ class _Noted(NamedTuple):
     """The end of its note in the file."""
     journal: str
     price: float
+    time: int
+    """Of the event, in microseconds."""
+    place: tuple[int, int]
+    """In its journal: of its group, and in that."""
 
 
 class _Received:
@@ -141,10 +147,11 @@ class _Received:
             if (note.journal, note.position) in seen:
                 continue
             seen.add((note.journal, note.position))
-            for each in note.digests:
+            for number, each in enumerate(note.digests):
                 row = payloads.get(each)
                 if row is not None:
-                    self._add(row, _Noted(at, note.journal, row.price))
+                    place = (note.position, number)
+                    self._add(row, _Noted(at, note.journal, row.price, row.microseconds, place))
 
     def _add(self, row: Row, noted: _Noted) -> None:
         seconds = row.microseconds // 1_000_000
@@ -166,6 +173,10 @@ class _Received:
         prices = {each.price for each in may}
         if candle.high not in prices or candle.low not in prices:
             return "it has a price that was not received"
+        if candle.open not in _ends(must, may, first=True):
+            return "it does not open with its first price"
+        if candle.close not in _ends(must, may, first=False):
+            return "it does not close with its last price"
         return None
 
 
@@ -176,3 +187,31 @@ def _least(ticks: Iterable[_Noted]) -> int:
     for (price, _), number in numbers.items():
         most[price] = max(number, most.get(price, 0))
     return sum(most.values())
+
+
+def _ends(must: Iterable[_Noted], may: Iterable[_Noted], *, first: bool) -> set[float]:
+    """The prices that may be the first of a candle, or the last: none that it must have is certainly beyond them.
+
+    Of one time, the journal tells the order. Of what two machines received, either may be the one that is stored.
+    """
+    certain, journals = list(must), defaultdict(set)
+    for each in may:
+        journals[each.price].add(each.journal)
+    ends: dict[str, tuple[int, tuple[int, int]]] = {}
+    pick = min if first else max
+    for each in certain:
+        if len(journals[each.price]) == 1:
+            ends[each.journal] = pick(ends.get(each.journal, (each.time, each.place)), (each.time, each.place))
+    if not certain:
+        return {each.price for each in may}
+    end = pick(each.time for each in certain)
+
+    def is_beyond(each: _Noted) -> bool:
+        if each.time != end:
+            return each.time > end if first else each.time < end
+        known = ends.get(each.journal)
+        if known is None or known[0] != end:
+            return False
+        return each.place > known[1] if first else each.place < known[1]
+
+    return {each.price for each in may if not is_beyond(each)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,7 +34,9 @@ ORDER BY 3
 
 _SUMS = """
 SELECT feed, sum(events), sum(loaded), sum(duplicate), sum(rejected), sum(control), sum(replaced),
-    (SELECT count(*) FROM stocks_real_time WHERE stocks_real_time.feed = feed_ledger.feed),
+    (SELECT count(*) FROM stocks_real_time WHERE stocks_real_time.feed = feed_ledger.feed)
+        + (SELECT count(*) FROM stock_aggregates WHERE stock_aggregates.feed = feed_ledger.feed)
+        + (SELECT count(*) FROM tick_correction WHERE tick_correction.feed = feed_ledger.feed),
     (SELECT count(*) FROM ticks_platform.rejected_event WHERE rejected_event.feed = feed_ledger.feed)
 FROM ticks_platform.feed_ledger
 GROUP BY feed
@@ -104,9 +106,9 @@ class Gaps:
         return place > 0 and self._ends[place - 1] >= at - EDGE
 
 
-def count(cursor: Cursor, sent: Sequence[Sent]) -> Count:
-    """Compare everything."""
-    gaps = _gaps(cursor)
+def count(cursor: Cursor, sent: Sequence[Sent], told: Mapping[str, int] | None = None) -> Count:
+    """Compare everything; `told` is how many events of a feed's past the server told beside its stream."""
+    gaps = known_gaps(cursor)
     problems: list[str] = []
     in_gaps = unseen = 0
     cursor.execute(_TICKS)
@@ -132,7 +134,7 @@ def count(cursor: Cursor, sent: Sequence[Sent]) -> Count:
     unknown = [key for key in stored if key not in market]
     _tell(problems, "rows are of no event of the market", map(repr, unknown), len(unknown))
     rejected, also = _rejected(cursor, sent, gaps, problems)
-    problems += _sums(cursor, sent)
+    problems += _sums(cursor, sent, told or {})
     return Count(
         events=len(sent),
         handed=sum(len(each.handed) for each in sent),
@@ -154,7 +156,8 @@ def leave(cursor: Cursor, sent: Sequence[Sent], folder: Path) -> None:
             cursor.copy_expert(f"COPY (SELECT * FROM {table}) TO STDOUT (FORMAT csv, HEADER)", file)
 
 
-def _gaps(cursor: Cursor) -> dict[tuple[str, str], Gaps]:
+def known_gaps(cursor: Cursor) -> dict[tuple[str, str], Gaps]:
+    """All gaps that ever were, by feed and symbol."""
     cursor.execute(_GAPS)
     found: dict[tuple[str, str], Gaps] = defaultdict(Gaps)
     for feed, symbol, begin, end, seconds in cursor.fetchall():
@@ -200,9 +203,9 @@ def _mark(raw: bytes) -> str:
     return "#" + raw.split(b"#")[1].decode() + "#" if raw.count(b"#") >= 2 else ""
 
 
-def _sums(cursor: Cursor, sent: Sequence[Sent]) -> list[str]:
+def _sums(cursor: Cursor, sent: Sequence[Sent], told: Mapping[str, int]) -> list[str]:
     """Compare the ledger with the tables, and with what was handed to the sockets."""
-    handed: Counter[str] = Counter()
+    handed = Counter(told)
     for each in sent:
         handed[each.event.feed] += len(each.handed)
     problems = []
@@ -212,7 +215,7 @@ def _sums(cursor: Cursor, sent: Sequence[Sent]) -> list[str]:
         if events != loaded + duplicate + rejected + control + replaced:
             problems.append(f"feed {feed}: the ledger has {events} events, which is not the sum of what became of them")
         if loaded != ticks:
-            problems.append(f"feed {feed}: the ledger says {loaded} loaded, the table has {ticks}")
+            problems.append(f"feed {feed}: the ledger says {loaded} loaded, the tables have {ticks}")
         if rejected != refused:
             problems.append(f"feed {feed}: the ledger says {rejected} rejected, the table has {refused}")
         if events - control > handed[feed]:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
 
-import psycopg2
-
 from ticks_platform.ingestion import audit
 from ticks_platform.ingestion.gaps import gaps
-from ticks_platform.timescale.database import Database, DatabaseUnavailableError
-from ticks_platform_tests.faults.processes import CampaignError, wait_until
+from ticks_platform.timescale.database import Database
+from ticks_platform_tests.faults.processes import CampaignError
 from ticks_platform_tests.field import account
 from ticks_platform_tests.field.faults import Faults
-from ticks_platform_tests.field.market import ASKED, Key
+from ticks_platform_tests.field.market import ASKED, STOCKS
 from ticks_platform_tests.field.rig import Machine
-from ticks_platform_tests.field.server import Sent
 
-_AGAIN = 3.0
-"""Seconds after which the last events of a market are sent again, if they are not stored."""
+PROVEN_EACH = 10
+"""Faults after which gaps are repaired and candles proven, in the middle of what the fault has left."""
 
 
 class FieldCampaign(Faults):
@@ -44,6 +40,15 @@ class FieldCampaign(Faults):
             if number % len(self.kinds) == 0:
                 bag = self.rng.sample(sorted(self.kinds), len(self.kinds))
             self.make(bag.pop())
+            if number % PROVEN_EACH == PROVEN_EACH - 1:
+                self.prove()
+
+    def prove(self) -> None:
+        """Repair what can be, prove candles, and remember what is said. Raises CampaignError."""
+        self.stream()
+        self.everything_arrives()
+        self.proofs.repair()
+        self.proofs.prove()
 
     def make(self, kind: str) -> None:
         """Make one fault of this kind, with events before and after it. Raises CampaignError."""
@@ -68,49 +73,29 @@ class FieldCampaign(Faults):
                 self._drain(self.there)
             self._drain(self.here)
             self.end_market()
+            self.proofs.repair()
+            self.proofs.prove()
         except CampaignError as error:
             raise CampaignError(f"at the end: {error}\n{self.log_tail()}") from error
         with self.database.transaction() as cursor:
             for feed in ASKED:
                 gaps.update(cursor, feed, now=datetime.now(timezone.utc))
         with self.database.autocommit() as cursor:
-            found = account.count(cursor, self.server.sent)
+            found = account.count(cursor, self.server.sent, {STOCKS: self.past.results})
+            known = account.known_gaps(cursor)
             balance = [problem for each in audit.accounts(cursor) for problem in each.problems()]
-            if self.problems or found.problems or balance:
+            wrong = self.proofs.problems(self.server.sent, known)
+            if self.problems or wrong or found.problems or balance:
                 account.leave(cursor, self.server.sent, self._folder)
-        return found._replace(problems=[*self.problems, *found.problems, *balance])
+        return found._replace(problems=[*self.problems, *found.problems, *balance, *wrong])
 
     def _drain(self, machine: Machine) -> None:
         """Load what waits in a machine's journals, which is before what is sent now, and stop it."""
         if machine.process is None:
             machine.start()
-        sent: dict[str, list[Sent]] = {feed: [] for feed in ASKED}
-        due_at = 0.0
-
-        def is_loaded() -> bool:
-            """Send again after a while: a connection may have been about to end, with what was sent to it."""
-            nonlocal due_at
-            waiting = [feed for feed, events in sent.items() if not any(map(self._is_stored, events))]
-            if waiting and time.monotonic() >= due_at:
-                due_at = time.monotonic() + _AGAIN
-                for feed in waiting:
-                    sent[feed].append(self.server.send_and_keep(*self.market.every_symbol(feed))[-1][1][-1])
-            return not waiting
-
         self.await_streaming(machine)
-        wait_until(f"what waits at machine {machine.name} is loaded", is_loaded)
+        self.everything_arrives()
         machine.stop()
-
-    def _is_stored(self, sent: Sent) -> bool:
-        key = sent.event.key
-        assert isinstance(key, Key)
-        with contextlib.suppress(DatabaseUnavailableError, psycopg2.Error), self.database.autocommit() as cursor:
-            cursor.execute(
-                "SELECT FROM stocks_real_time WHERE feed = %s AND symbol = %s AND price = %s AND time > %s",
-                (key.feed, key.symbol, key.price, datetime.fromtimestamp(sent.at - 60, timezone.utc)),
-            )
-            return cursor.fetchone() is not None
-        return False
 
 
 def table(campaign: FieldCampaign, count: account.Count, *, seed: int, seconds: float) -> str:
@@ -121,6 +106,10 @@ def table(campaign: FieldCampaign, count: account.Count, *, seed: int, seconds: 
         for kind, times in sorted(campaign.faults.items())
     ]
     lines += [f"  {number:9,.0f} {name}" for name, number in count._asdict().items() if name != "problems"]
+    lines += [
+        f"  {number:9,} times that a candle was {proof}: {feed}, {every}"
+        for (feed, proof, every), number in sorted(campaign.proofs.kinds().items())
+    ]
     lines += [f"  {campaign.most_memory >> 20:9,} MB of memory at most"]
     lines += [f"  {campaign.largest_journal / (1 << 20):9,.1f} MB of a journal at most"]
     lines += ["PROBLEMS:", *count.problems] if count.problems else ["every event is accounted for"]

@@ -7,11 +7,12 @@ import itertools
 import signal
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.faults.processes import CampaignError
-from ticks_platform_tests.field.market import ASKED, OPTIONS, PRICES, STOCKS
+from ticks_platform_tests.field.market import ASKED, OPTIONS, PRICES, STOCKS, Key
 from ticks_platform_tests.field.rig import JOURNAL_MEGABYTES, Rig
 from ticks_platform_tests.field.server import Answer
 
@@ -64,6 +65,8 @@ class Faults(Rig):
     ) -> None:
         """`native` tells whether the database has more than one session. `mutation` is a defect of every machine."""
         super().__init__(folder=folder, database=database, seed=seed, mutation=mutation)
+        self._days = 0
+        """Days that are over of which trades came."""
         self.kinds: dict[str, Callable[[], None]] = {
             "clock set": self._clock_set,
             "machine slept": self._slept,
@@ -77,6 +80,8 @@ class Faults(Rig):
             "handshake refused": self._handshake_refused,
             "subscription refused": self._subscription_refused,
             "sent again after a reconnect": self._sent_again,
+            "late": self._late,
+            "taken back": self._taken_back,
             "journal that came back": self._journal_came_back,
             "taken over by another machine": self._taken_over,
             "killed": self._killed,
@@ -166,6 +171,50 @@ class Faults(Rig):
             self.server.drop() if self.rng.random() < 0.5 else self.server.close(1001)
             self.stream()
         self.server.send_again(sent)
+
+    def _late(self) -> None:
+        """Trades of the minutes before, some of them while the connections are lost."""
+        begin = int(time.time()) // 60 * 60 - 3_600
+        for feed in (STOCKS, PRICES):
+            frames = self.market.late(feed, begin)
+            self.server.send(*frames[:6])
+            if self.rng.random() < 0.5:
+                self.server.drop([feed])
+            self.server.send(*frames[6:])
+
+    def _taken_back(self) -> None:
+        """A day that is over: trades that arrive late or never, some of which the market takes back; then its true-up,
+        and more of them afterwards."""
+        self._days += 1
+        day = datetime.now(timezone.utc).date() - timedelta(days=1 + self._days)
+        noon = int(datetime(day.year, day.month, day.day, 12, tzinfo=timezone.utc).timestamp())
+        for feed in (STOCKS, PRICES):
+            self.server.send(*self.market.late(feed, noon))
+        lost = self.rng.random() < 0.7
+        if lost:
+            self.server.drop([STOCKS])
+        self.server.send(*self.market.late(STOCKS, noon + 3_600))
+        self.stream()
+        self.everything_arrives()
+        self.proofs.repair()
+        self.proofs.fetch(day)
+        self.proofs.prove()
+        traded = self.of_day(noon)
+        for number, key in enumerate(self.rng.sample(traded, min(len(traded), 8))):
+            self.past.take_back(key, key.price + 0.5 if number % 2 else None)
+        self.proofs.true_up(day)
+        self.proofs.prove()
+        for feed in (STOCKS, PRICES):
+            self.server.send(*self.market.late(feed, noon + 1_800))
+
+    def of_day(self, noon: int) -> list[Key]:
+        """The trades of stocks from this noon on that the market has."""
+        keys = [each.event.key for each in self.server.sent[:]]
+        return [
+            key
+            for key in keys
+            if isinstance(key, Key) and self.past.has(key) and noon <= key.microseconds // 1_000_000 < noon + 7_200
+        ]
 
     def _words(self) -> None:
         for feed, words in _WORDS.items():

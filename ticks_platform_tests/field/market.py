@@ -93,6 +93,16 @@ class Market:
         """Different trades that have one id."""
         return self._of(STOCKS, [self._trade(STOCKS, trade_id="0") for _ in range(4)])
 
+    def late(self, feed: str, begin: int) -> list[MarketFrame]:
+        """Frames of an hour that is over, from these seconds since 1970 on; not in the order of their times."""
+        at = [begin + minute * 60 for minute in self._rng.sample(range(60), 12) for _ in range(3)]
+        if feed == PRICES:
+            return [self._price(at=second + self._rng.randrange(60)) for second in at]
+        # Of different times, so that the market's own order is known.
+        milliseconds = self._rng.sample(range(60_000), len(at))
+        trades = [self._trade(feed, at=second * 1000 + more) for second, more in zip(at, milliseconds, strict=True)]
+        return [self._of(feed, trades[place : place + 3]) for place in range(0, len(trades), 3)]
+
     def heavy(self, feed: str, size: int) -> MarketFrame:
         """A frame with an event, and so many bytes that say nothing."""
         note = "x" * size
@@ -136,8 +146,8 @@ class Market:
         self._made += 1
         return self._made
 
-    def _price(self, symbol: str | None = None, **fields: Any) -> MarketFrame:
-        number, now = self._number(), int(time.time())
+    def _price(self, symbol: str | None = None, *, at: int | None = None, **fields: Any) -> MarketFrame:
+        number, now = self._number(), int(time.time()) if at is None else at
         symbol = symbol or self._rng.choice(SYMBOLS[PRICES])
         event = {"event": "price", "symbol": symbol, "timestamp": now, "price": number, "day_volume": number, **fields}
         key = Key(PRICES, symbol, now * 1_000_000, float(number), None, None)
@@ -157,9 +167,11 @@ class Market:
         trade_id: str | None = None,
         stored_id: str | None = "",
         sizeless: Any = None,
+        at: int | None = None,
         **fields: Any,
     ) -> tuple[dict[str, Any], Event]:
-        number, now = self._number(), time.time_ns() // 1_000_000
+        """`at` is in milliseconds since 1970."""
+        number, now = self._number(), time.time_ns() // 1_000_000 if at is None else at
         symbol = symbol or self._rng.choice(SYMBOLS[feed])
         size = self._rng.randint(1, 500)
         event: dict[str, Any] = {"ev": "T", "sym": symbol, "x": 4, "p": number, "s": size, "t": now, "q": number}

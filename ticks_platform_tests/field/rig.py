@@ -10,16 +10,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
+import psycopg2
 from typing_extensions import Self
 
-from ticks_platform.timescale.database import Database
+from ticks_platform.timescale.database import Database, DatabaseUnavailableError
 from ticks_platform_tests.faults.processes import CampaignError, wait_until
 from ticks_platform_tests.field.machine import KEY_VARIABLE, TAKEN_OVER, ClockFile, Order, main
-from ticks_platform_tests.field.market import ASKED, PRICES, STOCKS, Market, MarketFrame
+from ticks_platform_tests.field.market import ASKED, PRICES, STOCKS, Key, Market, MarketFrame
+from ticks_platform_tests.field.past import Past
+from ticks_platform_tests.field.proofs import Proofs
 from ticks_platform_tests.field.relay import Relay
-from ticks_platform_tests.field.server import FeedServer
+from ticks_platform_tests.field.server import FeedServer, Sent
 from ticks_platform_tests.support.children import Child
 
 JOURNAL_MEGABYTES = 3
@@ -30,6 +34,9 @@ DISK_MEGABYTES = 24
 
 MEMORY_LIMIT = 400 << 20
 """Bytes that an ingesting process may have in memory."""
+
+_AGAIN = 3.0
+"""Seconds after which the last events of a market are sent again, if they are not stored."""
 
 _PULSE = 0.04
 """Seconds between two events of a feed while nothing else is sent."""
@@ -181,6 +188,9 @@ class Rig:
         # A generator of its own, because the machine's speed decides how much is sent: a seed gives the same faults.
         self.market = Market(random.Random(f"{seed} market"))
         self.server = FeedServer(seed)
+        self.past = Past(self.server)
+        self.server.rest = self.past.answer
+        self.proofs = Proofs(database, self.past, folder, lambda feed: settings(self.server, feed))
         self.problems: list[str] = []
         """What was seen on the way."""
         self.most_memory = 0
@@ -225,6 +235,36 @@ class Rig:
             return all(self.server.subscribed(feed) >= connections for feed in ASKED)
 
         wait_until(f"machine {machine.name} streams", streams, within)
+
+    def everything_arrives(self) -> None:
+        """Wait until what the market has now is loaded, or known to be lost with its connection."""
+        since = time.time()
+        sent: dict[str, list[Sent]] = {feed: [] for feed in ASKED}
+        due_at = 0.0
+
+        def is_loaded() -> bool:
+            """Send again after a while: a connection may have been about to end, with what was sent to it."""
+            nonlocal due_at
+            waiting = [feed for feed, events in sent.items() if not any(map(self._is_stored, events))]
+            if waiting and time.monotonic() >= due_at:
+                due_at = time.monotonic() + _AGAIN
+                for feed in waiting:
+                    sent[feed].append(self.server.send_and_keep(*self.market.every_symbol(feed))[-1][1][-1])
+            return not waiting
+
+        wait_until("what has arrived is loaded", is_loaded)
+        self.proofs.everything_arrived(since)
+
+    def _is_stored(self, sent: Sent) -> bool:
+        key = sent.event.key
+        assert isinstance(key, Key)
+        with contextlib.suppress(DatabaseUnavailableError, psycopg2.Error), self.database.autocommit() as cursor:
+            cursor.execute(
+                "SELECT FROM stocks_real_time WHERE feed = %s AND symbol = %s AND price = %s AND time > %s",
+                (key.feed, key.symbol, key.price, datetime.fromtimestamp(sent.at - 60, timezone.utc)),
+            )
+            return cursor.fetchone() is not None
+        return False
 
     def send(self, frames: int | None = None) -> None:
         """Send a burst: mostly ordinary frames, and oddities of all kinds."""

@@ -217,6 +217,11 @@ class FeedServer:
                     connection.send(frame, sent, parts)
         return sent
 
+    def note(self, event: Event) -> None:
+        """The market has an event, and hands it to nobody."""
+        with self._lock:
+            self.sent.append(Sent(event, time.time(), []))
+
     def send_and_keep(self, *frames: MarketFrame) -> list[tuple[MarketFrame, tuple[Sent, ...]]]:
         """As `send`; returns what `send_again` needs."""
         kept = []

@@ -40,6 +40,11 @@ class History:
         self._by_topic: dict[Hashable, list[Event]] = {}
         self._sent: dict[int, array[int]] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever kept."""
+        return not self._last
+
     def keep(self, event: Event, made_ms: int, *, exact: bool = False) -> None:
         """Store an event made at ``made_ms`` (UNIX time); sets its number, and the nanoseconds of its time.
 

@@ -34,7 +34,7 @@ from ticks_standin.server.faults import StreamFaults
 from ticks_standin.server.load import LoadGenerator
 from ticks_standin.server.replay import recorded, replay
 from ticks_standin.server.rest import RestApis, http_response
-from ticks_standin.server.stream import TickStream
+from ticks_standin.server.stream import Past, TickStream
 from ticks_standin.server.transport import Acceptor, FeedSocket
 from ticks_standin.settings import StandInSettings
 from ticks_standin.twelve_data.events import PriceSources
@@ -66,8 +66,9 @@ class FeedServer:
         self._price_sources = PriceSources(settings, self._listings)
         self.history = History(settings.history_events)
         self._hours = self._polygon_events.hours
+        past = Past(settings.past_s, settings.past_rate) if settings.past_s else None
         self.stream = TickStream(
-            Market(settings.seed), rate, [self._polygon_events], self.history, self._hours, self._traded()
+            Market(settings.seed), rate, [self._polygon_events], self.history, self._hours, self._traded(), past
         )
         self.load = LoadGenerator(self._tape, self.connections, self.history, self._hours)
         self.rest = RestApis(settings, self.keys, self._listings, self.history)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import NamedTuple
 
 from ticks_standin.market.events import Event, Feed, Source
 from ticks_standin.market.history import History, now_ms
@@ -20,6 +21,14 @@ _BATCH = 500
 _CATCH_UP_S = 5.0
 _UNREAD_LIMIT = 1 << 20
 _BARS_TURN_S = 0.02
+
+
+class Past(NamedTuple):
+    """What a channel has of the time before its first subscription."""
+
+    seconds: float
+    rate: float
+    """Ticks per second."""
 
 
 class TickStream:
@@ -39,8 +48,10 @@ class TickStream:
         history: History,
         hours: TradingHours,
         traded: Iterable[Source] = (),
+        past: Past | None = None,
     ) -> None:
         self.ticks = 0
+        self._past = past
         self._history = history
         self._hours = hours
         self._ever_traded = set(traded)
@@ -66,7 +77,10 @@ class TickStream:
         self._subscribers = {}
         sources = {source for connection in self._connections for source in connection.session.sources()}
         if self._history.kept:
+            new = sources - self._ever_traded
             self._ever_traded |= sources
+            if new and self._past is not None:
+                self._trade_past(self._past, new)
             audible = iter(self._ever_traded)
         else:
             audible = (source for source in sources if not self._silent & source.names)
@@ -176,13 +190,37 @@ class TickStream:
 
         Those that fall into hours in which the market is closed are left out. Returns whether anything is traded.
         """
-        market = self._market
         if not self._traded:
             return False
         self._history.since_ms = min(self._history.since_ms, begins_ms)
+        self._make_past(self._traded_at, ticks, begins_ms, ends_ms)
+        return True
+
+    def _trade_past(self, past: Past, new: Iterable[Source]) -> None:
+        """Make the past of sources that are traded from now on.
+
+        What the history has of others stays as complete as it is: where it begins later, so does this past.
+        """
+        sources = sorted(new, key=lambda source: source.order)
+        around_the_clock = [source for source in sources if not source.instrument.is_us_equity]
+        ends_ms = now_ms()
+        begins_ms = ends_ms - round(past.seconds * 1_000)
+        if self._history.is_empty:
+            self._history.since_ms = min(self._history.since_ms, begins_ms)
+        begins_ms = max(begins_ms, self._history.since_ms)
+        seconds = (ends_ms - begins_ms) / 1_000
+        ticks = int(min(past.rate * len(sources) * seconds, self._history.limit / 2))
+        self._make_past(
+            lambda at_ms: sources if self._hours.is_open(at_ms) else around_the_clock, ticks, begins_ms, ends_ms
+        )
+
+    def _make_past(
+        self, traded_at: Callable[[int], Sequence[Source]], ticks: int, begins_ms: int, ends_ms: int
+    ) -> None:
+        market = self._market
         for number in range(ticks):
             at_ms = begins_ms + (ends_ms - begins_ms) * number // ticks
-            traded = self._traded_at(at_ms)
+            traded = traded_at(at_ms)
             if not traded:
                 continue
             source = traded[market.draw(len(traded))]
@@ -192,7 +230,6 @@ class TickStream:
         for feed in self._feeds:
             for event in feed.due(ends_ms):
                 self._history.keep(event, ends_ms)
-        return True
 
     async def play(self, events: Sequence[Event], *, send: bool) -> None:
         """Keep past events that have their nanoseconds, and send them as fast as the slowest subscriber reads."""

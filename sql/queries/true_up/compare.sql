@@ -1,6 +1,6 @@
 -- Candles of one minute beside the provider's bars, of some symbols in their time: how many minutes have prices in either, and the
 -- minutes that differ, with the number of our ticks before each and up to its end. Left out are minutes in which a symbol was
--- not asked for yet, and those of gaps that will not be repaired.
+-- not asked for yet, unless its trades were fetched, and those of gaps that will not be repaired.
 WITH day AS (
     SELECT *
     FROM unnest(%(symbols)s::text[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS given (symbol, begins_at, ends_at)
@@ -24,6 +24,14 @@ asked AS (
     WHERE feed = %(feed)s
     GROUP BY symbol
 ),
+fetched AS (
+    SELECT symbol, min(repair.begins_at) AS since
+    FROM ticks_platform.feed_repair AS repair
+    JOIN day USING (symbol)
+    WHERE feed = %(feed)s AND kind = 'trades' AND state IN ('loaded', 'done')
+        AND repair.ends_at > day.begins_at AND repair.begins_at < day.ends_at
+    GROUP BY symbol
+),
 first_candle AS (SELECT symbol, min(bucket) AS bucket FROM candle GROUP BY symbol),
 known AS MATERIALIZED (
     SELECT
@@ -33,12 +41,13 @@ known AS MATERIALIZED (
                 OR EXISTS (SELECT FROM one_minute_candle AS earlier WHERE earlier.symbol = day.symbol AND earlier.bucket < begins_at)
                 THEN begins_at
             WHEN asked.since < ends_at THEN least(first_candle.bucket, asked.since)
-            -- It has ticks of a day before it was asked for: somebody has loaded the day.
-            WHEN first_candle.bucket IS NOT NULL THEN begins_at
+            -- It has ticks of a day before it was asked for: somebody has loaded the day, or its last hours were fetched.
+            WHEN first_candle.bucket IS NOT NULL THEN greatest(begins_at, CASE WHEN fetched.since IS NOT NULL THEN least(first_candle.bucket, fetched.since) END)
         END AS since
     FROM day
     LEFT JOIN asked USING (symbol)
     LEFT JOIN first_candle USING (symbol)
+    LEFT JOIN fetched USING (symbol)
 ),
 minute AS (
     SELECT

@@ -7,14 +7,12 @@ import dagster as dg
 
 from ticks_platform.defs.checks.check import ERROR, WARN, Subject, Verdict
 from ticks_platform.defs.common.examples import Metadata, examples
+from ticks_platform.defs.gaps.proof import FRESH
 from ticks_platform.ingestion import audit, heard_journals
 from ticks_platform.ingestion.repair.page_journal import repair_journal_folder
 from ticks_platform.paths import journal_path
 from ticks_platform.quantities import counted
 from ticks_platform.timescale import seals
-
-_FRESH = timedelta(minutes=6)
-"""For how long the schedule, which comes every four minutes, does not read again what it has read."""
 
 _DAILY = 100_000_000
 """Ticks of which the fingerprint is computed each day where it is not known: half a minute to a minute."""
@@ -25,7 +23,7 @@ def ledger_balances(subject: Subject) -> Verdict:
     feeds = [feed.name for feed in subject.settings.feeds]
     with subject.database.autocommit() as cursor:
         accounts = audit.accounts(cursor)
-        fresh = _FRESH if subject.by_schedule else timedelta(0)
+        fresh = FRESH if subject.by_schedule else timedelta(0)
         hours = audit.hours(cursor, fresh=fresh, patience=subject.by_schedule)
         audit.fill_fingerprints(cursor)
         seals.follow(cursor)

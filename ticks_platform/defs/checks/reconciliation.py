@@ -6,9 +6,8 @@ import dagster as dg
 
 from ticks_platform.defs.checks.check import ERROR, WARN, Subject, Verdict
 from ticks_platform.defs.common.examples import examples, explained
-from ticks_platform.defs.gaps.feed_gaps import bring_up_to_date
+from ticks_platform.defs.gaps import proof
 from ticks_platform.ingestion.repair import true_up_days
-from ticks_platform.timescale import server_clock
 from ticks_platform.timescale.candles import candle_proof, proving, reconciliation
 from ticks_platform.timescale.candles.reconciliation import Reconciliation
 
@@ -16,26 +15,20 @@ TICKS_WINDOW: timedelta = reconciliation.WINDOW
 """How far back every closed minute is compared with its ticks."""
 FINER_WINDOW: timedelta = reconciliation.LEVELS_WINDOW
 """How far back candles are compared with the finer ones."""
-_FRESH = timedelta(minutes=6)
-"""For how long the schedule, which comes every four minutes, does not look again at candles that it has looked at."""
 
 
 def candles_equal_ticks(subject: Subject) -> Verdict:
     """Candles of a minute are those of their ticks."""
+    feeds = subject.settings.feeds
     with subject.database.autocommit() as cursor:
-        untils = proving.received_until(cursor)
-        result = reconciliation.reconcile(cursor, fresh=_FRESH if subject.by_schedule else timedelta(0))
-        until = candle_proof.until(cursor)
-        feeds = subject.settings.feeds
         proving.note_true_ups(
             cursor,
             {feed.name: true_up_days.obstacle(feed, feed.keyless_connector().history()) is None for feed in feeds},
         )
-        now = server_clock.now(cursor)
-    # What is proven has no gap, as far as anybody knows by then.
-    bring_up_to_date(subject.database, [feed.name for feed in feeds], now)
+    fresh = proof.FRESH if subject.by_schedule else timedelta(0)
+    result = proof.compare(subject.database, [feed.name for feed in feeds], fresh=fresh)
     with subject.database.autocommit() as cursor:
-        proving.record(cursor, untils, result)
+        until = candle_proof.until(cursor)
     right = "all {candles} candles are those of their ticks"
     if until is not None:
         right += f"; proven until {until:%Y-%m-%d %H:%M} UTC"

@@ -9,6 +9,7 @@ from ticks_platform.defs.common.labels import KINDS, LIVE, OWNERS, REFRESH_POOL,
 from ticks_platform.defs.common.partitions import feeds_of
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource, IngestionResource
+from ticks_platform.defs.gaps import proof
 from ticks_platform.defs.gaps.feed_gaps import gaps_metadata
 from ticks_platform.errors import ActionRequiredError, RetryableError
 from ticks_platform.feeds.history import History
@@ -92,7 +93,7 @@ def fetch_gaps(
     out=dg.Out(dg.Nothing),
     description=(
         "Refreshes the candles, in every level, of the days whose trades were fetched, compares those of the changed "
-        "hours with their ticks, and closes the gaps that are repaired or cannot be repaired."
+        "hours with their ticks, notes what is proven, and closes the gaps that are repaired or cannot be repaired."
     ),
 )
 def settle_gaps(
@@ -108,8 +109,9 @@ def settle(
     """Refresh what was fetched of this feed, close its gaps, and show both."""
     feed = ticks_ingestion.settings(name).feeds[0]
     history = history_of(ticks_ingestion, feed)
-    context.add_output_metadata(_settle(ticks_database, feed, history) if history is not None else {})
-    _show_gaps(context, ticks_database, ticks_ingestion.feeds())
+    feeds = ticks_ingestion.feeds()
+    context.add_output_metadata(_settle(ticks_database, feed, history, feeds) if history is not None else {})
+    _show_gaps(context, ticks_database, feeds)
 
 
 def _show_gaps(context: dg.OpExecutionContext, ticks_database: DatabaseResource, feeds: list[str]) -> None:
@@ -124,17 +126,17 @@ def _show_gaps(context: dg.OpExecutionContext, ticks_database: DatabaseResource,
     context.log_event(dg.AssetMaterialization("feed_gaps", metadata=metadata, tags=as_in_sync(sources)))
 
 
-def _settle(ticks_database: DatabaseResource, feed: FeedSettings, history: History) -> dict[str, Any]:
+def _settle(ticks_database: DatabaseResource, feed: FeedSettings, history: History, feeds: list[str]) -> dict[str, Any]:
     compared = differing = 0
     with ticks_database.autocommit() as cursor:
         days = repair_gaps.days_to_refresh(cursor, feed.name)
         for begin, end in days:
             late_ticks.refresh_days(cursor, begin, end)
-        if days:
-            results = [reconciliation.reconcile(cursor, window=COMPARED)]
-            results += [reconciliation.reconcile_levels(cursor, candle) for candle in (ONE_HOUR, ONE_DAY)]
-            compared = sum(result.found.candles for result in results)
-            differing = sum(result.left.differing for result in results)
+        levels = [reconciliation.reconcile_levels(cursor, candle) for candle in (ONE_HOUR, ONE_DAY)] if days else []
+    if days:
+        results = [proof.prove(ticks_database, feeds, window=COMPARED), *levels]
+        compared = sum(result.found.candles for result in results)
+        differing = sum(result.left.differing for result in results)
     with ticks_database.transaction() as cursor:
         settled = repair_gaps.close_gaps(cursor, feed.name, history)
         totals = repair_gaps.totals(cursor, feed.name)

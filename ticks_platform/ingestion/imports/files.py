@@ -70,6 +70,9 @@ class Import:
         self._owner = owner
         self._options = options
         self._asked = AskedSymbols.of(feed)
+        connector = feed.keyless_connector()
+        self._markets = [name for name in feed.symbol_names() if connector.many_names(name) is not None]
+        """Symbols that stand for many, such as all of a market."""
         self._stopping = threading.Event()
         self._loader: FileLoader | None = None
         self._frames: Frames | None = None
@@ -203,9 +206,10 @@ class Import:
                 "format": file.format,
                 "position": position,
                 "epoch": lease.epoch,
+                "symbols": self._markets,
             }
             cursor.execute(sql_files.read("queries/imports/begin.sql"), parameters)
-            first, epoch, _ = cursor.fetchone() or (position, lease.epoch, False)
+            first, epoch = cursor.fetchone() or (position, lease.epoch)
         others = OthersLeftOut(self._asked)
         places: dict[str, Any] = {"first": first, "position": position, "epoch": epoch}
         opened: dict[str, Any] = {"journal_id": file.journal_id, "header": file.header, **places}
@@ -225,6 +229,8 @@ class Import:
             frames=source,
             metrics=metrics,
             others=others,
+            # A killed run may not have known a symbol that was taken out of feeds.yaml since.
+            read_whole=None if position == first else AskedSymbols.of(self._feed),
             secondary=not self._feed.candles,
         )
         if self._stopping.is_set():

@@ -116,10 +116,14 @@ class FileLoader(UnderRepairLease, Loader):
         frames: Frames,
         metrics: Metrics,
         others: OthersLeftOut,
+        read_whole: AskedSymbols | None,
         secondary: bool,
     ) -> None:
-        """`metrics` are added to."""
+        """`metrics` are added to. `read_whole` are the symbols that were read from the begin of the file; None if all
+        were.
+        """
         self._frames = frames
+        self._read_whole = read_whole
         super().__init__(
             database=database,
             lease=lease,
@@ -169,8 +173,12 @@ class FileLoader(UnderRepairLease, Loader):
         parts += [rows for rows in stored.duplicate if _are_ticks(rows)]
         times = [rows.times("time") for rows in parts if rows.events]
         if times:
+            symbols = {name for rows in parts for name in counted(rows.column("symbol"))}
+            if self._read_whole is not None:
+                symbols -= self._read_whole.others(symbols)
             parameters = {
                 "journal_id": self._frames.journal_id,
+                "symbols": sorted(symbols),
                 "first": from_nanoseconds(int(min(each.min() for each in times))),
                 "last": from_nanoseconds(int(max(each.max() for each in times))),
             }

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _DAY = timedelta(days=1)
 
+_TRADES = "trades"
+"""The kind of the ranges in feed_repair."""
+
 _LEASE_INTERVAL = 1.0
 """Seconds between attempts to take the lease."""
 
@@ -51,6 +54,10 @@ class _Loaded(NamedTuple):
     last: datetime | None
     is_settled: bool
     """Whether it is all the same: by another import, which did not know what it covers."""
+    symbols: Sequence[str]
+    """Of which it has ticks, with those that stand for a market."""
+    started_at: datetime
+    """When its import was begun: it has nothing of what came later."""
 
 
 def settle(
@@ -64,8 +71,9 @@ def settle(
 ) -> Settled:
     """Refresh the candles of all days of files that are loaded, once, and close the gaps that the files fill.
 
-    A flat file has the whole day, so it fills the gaps of it; files of other formats fill what `covers` says, if they
-    are among those `imported`, or none are given. It may be interrupted at any moment: what is not settled yet, the
+    A flat file has the whole day of its symbols, so it fills their gaps of it, and stands for the time before they were
+    in feeds.yaml; files of other formats do for what `covers` says, if they are among those `imported`, or none are
+    given. It may be interrupted at any moment: what is not settled yet, the
     next call settles. Waits while the feed is repaired, or imported by another process, unless it is `stopping`.
     """
     again = list(imported or ()) if covers is not None else []
@@ -131,30 +139,42 @@ def _days(files: Sequence[_Loaded]) -> list[Interval]:
 
 def _close_gaps(cursor: Cursor, feed: FeedSettings, files: Sequence[tuple[_Loaded, Interval | None]]) -> int:
     history = feed.keyless_connector().history()
-    if history is None or history.kind != "trades":
-        return 0
+    if history is not None and history.kind != "trades":
+        history = None
     for file, covered in files:
         if covered is None:
             continue
         begin, end = covered
+        parameters = {"feed": feed.name, "begin": begin, "end": end, "journal_id": file.journal_id}
         cursor.execute(
-            sql_files.read("queries/imports/symbols_of_gaps.sql"), {"feed": feed.name, "begin": begin, "end": end}
+            sql_files.read("queries/imports/symbols_to_cover.sql"),
+            {**parameters, "symbols": list(file.symbols), "named": _named(feed, file.symbols)},
         )
         symbols = [symbol for (symbol,) in cursor.fetchall()]
         if symbols:
-            intervals = [SymbolInterval(symbol, begin, end) for symbol in symbols]
-            repair_ranges.add(cursor, feed.name, history.kind, intervals)
+            repair_ranges.add(cursor, feed.name, _TRADES, [SymbolInterval(symbol, begin, end) for symbol in symbols])
             cursor.execute(
                 sql_files.read("queries/imports/mark_ranges_loaded.sql"),
-                {"feed": feed.name, "journal_id": file.journal_id, "symbols": symbols, "begin": begin, "end": end},
+                {**parameters, "symbols": symbols, "state": "loaded" if history is not None else "done"},
             )
-    return repair_gaps.close_gaps(cursor, feed.name, history).repaired
+    return 0 if history is None else repair_gaps.close_gaps(cursor, feed.name, history).repaired
+
+
+def _named(feed: FeedSettings, symbols: Sequence[str]) -> list[str]:
+    """Those that the feed asks for by their names, and not as a part of a market, whose candles are not proven."""
+    connector = feed.keyless_connector()
+    if all(connector.many_names(symbol) is None for symbol in symbols):
+        return list(symbols)
+    names = {connector.symbol_of(symbol) for symbol in feed.symbol_names()}
+    return [symbol for symbol in symbols if symbol in names and connector.many_names(symbol) is None]
 
 
 def _covered(file: _Loaded, covers: Interval | None) -> Interval | None:
     """Of which time a file has everything; None if nobody knows."""
     if file.format in (file_formats.CSV, file_formats.PARQUET):
-        return covers
+        if covers is None or covers[0] >= file.started_at:
+            return None
+        return covers[0], min(covers[1], file.started_at)
     if file.format != file_formats.POLYGON:  # of quotes or bars
         return None
     if file.first is None or file.last is None:
@@ -163,4 +183,6 @@ def _covered(file: _Loaded, covers: Interval | None) -> Interval | None:
     # One that has more than a day is none of the provider's.
     if new_york_date(to_nanoseconds(file.last)) != day:
         return None
-    return from_nanoseconds(start_of_day(day)), from_nanoseconds(start_of_day(day + _DAY))
+    begin, end = from_nanoseconds(start_of_day(day)), from_nanoseconds(start_of_day(day + _DAY))
+    # Of a day that was not over, nobody knows how far it goes.
+    return (begin, end) if end <= file.started_at else None

@@ -125,6 +125,11 @@ class Fetcher:
         """Let `run` return soon. Safe from any thread."""
         self._stopping.set()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopping.is_set()
+
     def renew(self, cursor: Cursor) -> None:
         """Send a heartbeat, and lock the lease until the end of the transaction. Raises LeaseLostError."""
         repair_lease.renew(cursor, self._lease)

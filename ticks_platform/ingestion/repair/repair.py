@@ -16,12 +16,16 @@ from ticks_platform.feeds.history import History
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.repair import budget as repair_budget
 from ticks_platform.ingestion.repair import gaps as repair_gaps
+from ticks_platform.ingestion.repair import past
 from ticks_platform.ingestion.repair import ranges as repair_ranges
 from ticks_platform.ingestion.repair.fetcher import Fetcher
 from ticks_platform.ingestion.repair.ranges import SymbolInterval
 from ticks_platform.paths import state_dir
 from ticks_platform.timescale.database import Database
 from ticks_platform.timestamps import EPOCH
+
+PAST_SECONDS = 60.0
+"""From then on a run begins with no further hour of the past, so that what it has is refreshed and proven soon."""
 
 
 class Report(NamedTuple):
@@ -61,6 +65,8 @@ class Repair:
         self._history = history
         self._database = database
         self._owner = owner
+        self._gaps: set[int] = set()
+        # Those that were planned.
         self._fetcher = Fetcher(
             feed=feed,
             history=history,
@@ -78,12 +84,19 @@ class Repair:
     def run(self, *, seconds: float, gaps: bool = True, intervals: Sequence[SymbolInterval] = ()) -> Report:
         """Fetch repairable gaps (if `gaps`), these intervals and unfinished ranges, for up to about `seconds`.
 
+        With `gaps` also the hours before symbols were added, one after the other, for a minute or until gaps come up.
         Raises RepairInUseError, MixedDatabaseError, KeyRefusedError, LeaseLostError, and what a Journal raises.
         """
-        ends_at = time.monotonic() + seconds
+        began = time.monotonic()
         with self._fetcher as fetcher:
             added = self._plan(gaps, intervals)
-            fetcher.run(repair_gaps.histories_of_gaps(self._history), ends_at=ends_at)
+            while True:
+                fetcher.run(repair_gaps.histories_of_gaps(self._history), ends_at=began + seconds)
+                in_time = time.monotonic() < began + min(seconds, PAST_SECONDS)
+                more = self._plan_past() if gaps and in_time and not fetcher.is_stopping else 0
+                if not more:
+                    break
+                added += more
         with self._database.transaction() as cursor:
             repair_budget.forget_old(cursor)
             left = repair_ranges.count_unfinished(cursor, self._feed.name)
@@ -109,9 +122,21 @@ class Repair:
                 repair_gaps.give_up_unknown(cursor, feed, self._history)
                 folder = self._fetcher.folder
                 repairable = repair_gaps.repairable(cursor, self._feed, self._history, folder)
+                self._gaps = {part.gap.gap_id for part in repairable}
                 for kind, missing in repair_gaps.intervals_to_fetch(repairable, self._history).items():
                     added += repair_ranges.add(cursor, feed, kind, missing)
             return added
+
+    def _plan_past(self) -> int:
+        with self._database.transaction() as cursor:
+            self._fetcher.renew(cursor)
+            folder = self._fetcher.folder
+            hour = past.next_hour(cursor, self._feed, self._history, folder)
+            if hour:
+                found = repair_gaps.repairable(cursor, self._feed, self._history, folder)
+                if not self._gaps.issuperset(part.gap.gap_id for part in found):
+                    return 0  # the next run plans them first
+            return repair_ranges.add(cursor, self._feed.name, self._history.kind, hour)
 
 
 def whole_minutes(feed: FeedSettings, history: History, *, now: datetime) -> tuple[datetime, datetime]:
@@ -128,7 +153,7 @@ class Due(NamedTuple):
 
 
 def due(database: Database, feed: FeedSettings, history: History | None, folder: Path | None = None) -> Due:
-    """Whether there are gaps to close or ranges to fetch, and the budget allows a request soon."""
+    """Whether there are gaps to close, or ranges or hours to fetch, and the budget allows a request soon."""
     with database.transaction() as cursor:
         if history is None:
             gaps = repair_gaps.open_gaps(cursor, feed.name)
@@ -137,7 +162,10 @@ def due(database: Database, feed: FeedSettings, history: History | None, folder:
             return Due(True, "fetched ranges must be loaded, and their gaps closed")
         wanted = repair_gaps.wanted_requests(cursor, feed, history, folder or state_dir() / "journal")
         if wanted is None:
-            return Due(False, "nothing to repair")
+            hour = past.next_hour(cursor, feed, history, folder or state_dir() / "journal")
+            if not hour:
+                return Due(False, "nothing to repair")
+            wanted = f"{hour[0].begin:%Y-%m-%d %H:%M} UTC, before {len(hour)} symbols were added, can be fetched"
         wait = repair_budget.of(feed, history).wait(cursor)
     if wait > repair_budget.MAX_INITIAL_WAIT:
         return Due(False, f"the budget allows the next request in {wait:.0f} s")

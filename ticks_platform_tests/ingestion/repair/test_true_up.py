@@ -131,6 +131,28 @@ def test_equal_candles_cost_one_request_a_symbol(database: Database, tmp_path: P
     assert (report.requests, report.done, report.compared, report.differed) == (2, 2, 6, 0)
 
 
+def test_a_day_whose_last_hours_were_fetched_is_compared_from_there(
+    database: Database, tmp_path: Path, rest: PolygonRest
+) -> None:
+    """Of a symbol that was added on the next day: else all trades of the day before would be fetched."""
+    feed = tape(rest)
+    missed(rest, "AAPL")
+    load(database, feed, tmp_path, frame("AAPL", *rest.trades["AAPL"][4:]))
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed_symbol (feed, symbol, wanted_from, calendar) "
+            "VALUES ('tape', 'AAPL', %s, 'XNYS')",
+            (NOON + timedelta(days=1),),
+        )
+        cursor.execute(
+            "INSERT INTO ticks_platform.feed_repair (feed, symbol, kind, begins_at, ends_at, state) "
+            "VALUES ('tape', 'AAPL', 'trades', %s, %s, 'done')",
+            (NOON + timedelta(minutes=2), NOON + timedelta(hours=1)),
+        )
+    report = run(database, feed, tmp_path)
+    assert (report.requests, report.compared, report.differed) == (1, 3, 0)
+
+
 @pytest.mark.parametrize("compressed", [False, True], ids=["rows", "columnstore"])
 def test_a_cancelled_trade(database: Database, tmp_path: Path, rest: PolygonRest, compressed: bool) -> None:
     """The WebSocket never takes it back. REST has it with the code 8, and a cancel record later."""
