@@ -114,6 +114,10 @@ INSERT INTO ticks_platform.instrument_reference (
 VALUES ('tape', 'NVDA', 'NVDA', 'stock', 'XNAS', 'USD', now(), now() + INTERVAL '7 days');
 INSERT INTO ticks_platform.malformed_field VALUES ('stocks', current_date - 3, 'bid', 1, now());
 INSERT INTO trading_halt VALUES (now() - INTERVAL '3 days', 'TSLA', 'halt', 'tape', now() - INTERVAL '3 days');
+INSERT INTO ticks_platform.feed_hour (feed, destination, hour, loaded, last_received_at, counted_since, changed_at)
+SELECT 'tape', 'trading_halt', date_trunc('hour', time, 'UTC'), 1, now(), now(), now() FROM trading_halt;
+UPDATE ticks_platform.feed_ledger SET events = events + 1, loaded = loaded + 1
+WHERE (feed, epoch, connection) = ('tape', 1, 1);
 INSERT INTO ticks_platform.wrong_hour
 VALUES ('removed', '2026-01-01', 2, 0, 1, 0, false, now(), now() + INTERVAL '1 hour', 3);
 INSERT INTO ticks_platform.differing_candle VALUES ('one_hour_candle', '2026-01-01', now());
