@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from benchmarks import (
     batches,
+    clean_day,
     endurance,
     full_tape,
     importing,
@@ -37,6 +38,7 @@ _ON_REQUEST = (
     "feeds",
     "import",
     "proof",
+    "clean-day",
 )
 
 
@@ -52,7 +54,7 @@ def main() -> int:
         "--rows", type=int, help="ticks per run (default: 2,000,000; symbols: 501,000; memory: 5,000,000)"
     )
     parser.add_argument("--repeats", type=int, default=3, help="runs of each; the median is reported (default: 3)")
-    parser.add_argument("--minutes", type=int, default=60, help="duration of endurance (default: 60)")
+    parser.add_argument("--minutes", type=int, default=60, help="duration of endurance and clean-day (default: 60)")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything, once, to see that it works")
     given = parser.parse_args()
     unknown = set(given.names) - {*_NAMES, *_ON_REQUEST}
@@ -86,6 +88,12 @@ def main() -> int:
                 rows=given.rows or (2_000_000 if given.quick else 100_000_000),
                 rounds=repeats,
                 interval=30.0 if given.quick else proof.INTERVAL,
+            ),
+            "clean-day": lambda: clean_day.run(
+                workbench,
+                report,
+                minutes=4 if given.quick else given.minutes,
+                rows=given.rows or (500_000 if given.quick else 10_000_000),
             ),
             "profile": lambda: stages.run(report, rows=min(rows, 300_000), repeats=repeats),
         }

@@ -119,6 +119,10 @@ class Connector(abc.ABC):
     messages_per_minute: ClassVar[int | None] = None
     """Messages that the provider accepts from one connection per minute; None if it has no limit."""
 
+    channels_per_connection: ClassVar[int | None] = None
+    """Channels that the provider accepts on one connection; symbols beyond it are spread over several. None if it has
+    no limit that holds for every plan."""
+
     spare_connections: ClassVar[bool] = False
     """Whether every plan of the provider allows a second connection for the same data."""
 

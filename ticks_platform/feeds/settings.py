@@ -35,6 +35,7 @@ from ticks_platform.feeds.symbol_settings import (
     check_names,
     check_storable,
     contradictions,
+    each_once,
 )
 from ticks_platform.feeds.symbol_settings import SymbolSettings as SymbolSettings
 from ticks_platform.masking import know_variable
@@ -65,7 +66,8 @@ class FeedSettings(Section):
     """When the provider sends, so that data can be missing: ``regular`` for the calendar's hours, ``always``, or an
     interval in the calendar's own time. Connectors have a default: ``04:00-20:00`` for US stocks, else ``regular``."""
     symbols_per_connection: Annotated[int, Field(ge=1)] | None = None
-    """Most symbols of one connection; more are spread over several connections. No limit by default."""
+    """Most symbols of one connection; more are spread over several connections. By default as many as the provider
+    accepts, if it has a limit that holds for every plan."""
     overlap: bool | None = None
     """Whether a run that replaces another one connects before that one disconnects, so that nothing is missed between
     them. By default if every plan of the provider allows more than one connection."""
@@ -116,6 +118,8 @@ class FeedSettings(Section):
     @field_validator("options")
     @classmethod
     def _usable_options(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        # A channel that is listed twice would be subscribed to twice.
+        value = {name: each_once(option) for name, option in value.items()}
         provider = info.data.get("provider")
         if provider is not None:
             try:

@@ -30,6 +30,9 @@ MAX_SYMBOL_LENGTH = 100
 refuses an index entry of over 2,704 bytes. Providers' symbols are shorter: options take 21 characters, indices, and
 pairs with their exchange, some 30."""
 
+_ALL = "*"
+"""Stands for all symbols, with providers that know such a subscription."""
+
 _SHOWN = 40
 """Characters of a symbol that a message shows."""
 
@@ -151,8 +154,21 @@ def check_storable(feed: str, symbols: Iterable[SymbolSettings]) -> None:
             raise ValueError(f"symbol {symbol!a} of feed '{feed}' has characters that cannot be printed; remove them")
 
 
+def each_once(option: Any) -> Any:
+    """A list of texts without those that come again; any other value as it is."""
+    if isinstance(option, list | tuple) and all(isinstance(each, str) for each in option):
+        return type(option)(dict.fromkeys(option))
+    return option
+
+
 def check_names(connector: Connector, symbols: Sequence[SymbolSettings]) -> None:
-    """Raise ValueError if two symbols of a feed have one name, or cannot be told apart."""
+    """Raise ValueError if two symbols of a feed have one name, or cannot be told apart, or one stands for all and the
+    provider knows no such thing.
+    """
+    if any(item.symbol == _ALL for item in symbols) and connector.many_names(_ALL) is None:
+        raise ValueError(
+            f"'{_ALL}' stands for all symbols of a market, which cannot be subscribed to at once here: name the symbols"
+        )
     spelled: dict[str, list[str]] = {}
     for item in symbols:
         spelled.setdefault(connector.symbol_of(item.symbol), []).append(item.symbol)

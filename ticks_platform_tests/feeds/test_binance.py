@@ -38,6 +38,8 @@ from ticks_platform.feeds.history import (
     decode,
 )
 from ticks_platform.feeds.registry import find_connector
+from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.feeds.transport.pool import ConnectionPool, capacity_of
 from ticks_platform.testing import Case, ConnectorKit, LiveServer, Stream, Trade, fetch, trades
 from ticks_platform.timestamps import SECOND
 
@@ -375,3 +377,30 @@ def test_trades_of_several_pages_come_once(options: Any) -> None:
     expected = [trade for trade in made if begin <= trade.time < end]
     assert [event.time for event in found if isinstance(event, Tick)] == [trade.time for trade in expected]
     assert len(server.asked) > 4
+
+
+def feed(**settings: Any) -> FeedSettings:
+    return FeedSettings.model_validate({"name": "coins", "provider": "binance", "symbols": ["BTC/USDT"], **settings})
+
+
+def test_all_symbols_cannot_be_asked_for() -> None:
+    """There is no such stream of trades: the provider would confirm it and stay silent."""
+    with pytest.raises(ValidationError, match="name the symbols"):
+        feed(symbols=["*"])
+
+
+def test_more_streams_than_a_connection_may_have_are_spread() -> None:
+    symbols = [f"A{number}/USDT" for number in range(1_500)]
+    one, two = feed(symbols=symbols), feed(symbols=symbols, options={"channels": ["trade", "bookTicker"]})
+    assert capacity_of(one.keyless_connector(), symbols, None) == 1_024
+    assert capacity_of(two.keyless_connector(), symbols, None) == 512
+    assert capacity_of(two.keyless_connector(), symbols, 100) == 100
+    assert capacity_of(two.keyless_connector(), symbols, 1_000) == 512
+    pool = ConnectionPool(
+        two.keyless_connector(),
+        symbols=symbols,
+        capacity=None,
+        on_frames=lambda _frames: None,
+        on_change=lambda _change: None,
+    )
+    assert [len(group) for group in pool._groups] == [512, 512, 476]

@@ -331,3 +331,27 @@ def test_hours_are_validated_in_words(hours: str) -> None:
     for settings in ({"hours": hours, "symbols": ["AAPL"]}, {"symbols": [{"symbol": "AAPL", "hours": hours}]}):
         with pytest.raises(ValidationError, match="'regular', 'always', or the begin and the end"):
             FeedSettings.model_validate({"name": "feed", "provider": "polygon", **settings})
+
+
+@pytest.mark.parametrize(
+    ("provider", "channels"),
+    [("alpaca", ["quotes", "trades"]), ("polygon", ["Q", "T"]), ("binance", ["bookTicker", "trade"])],
+)
+def test_a_channel_that_is_listed_twice_is_subscribed_to_once(provider: str, channels: list[str]) -> None:
+    def channels_of(*listed: str) -> tuple[str, ...]:
+        settings = {"name": "listed", "provider": provider, "symbols": ["BTC"], "api_key_env": "NO_KEY_IS_NEEDED"}
+        found = FeedSettings.model_validate({**settings, "options": {"channels": list(listed)}})
+        return found.keyless_connector().channels("BTC")
+
+    assert channels_of(*channels, *channels) == channels_of(*channels)
+
+
+@pytest.mark.parametrize("provider", ["twelve_data", "coinbase", "kraken", "binance"])
+def test_all_of_a_market_is_refused_where_it_cannot_be_asked_for(provider: str) -> None:
+    with pytest.raises(ValidationError, match="cannot be subscribed to at once here: name the symbols"):
+        FeedSettings.model_validate({"name": "all", "provider": provider, "symbols": ["*"]})
+
+
+@pytest.mark.parametrize("provider", ["polygon", "alpaca"])
+def test_all_of_a_market_is_asked_for_where_it_can_be(provider: str) -> None:
+    FeedSettings.model_validate({"name": "all", "provider": provider, "symbols": ["*"]})

@@ -177,6 +177,7 @@ class BinanceConversation(Conversation):
 class Binance(Connector):
     requires_key = False
     spare_connections = True
+    channels_per_connection = 1024
     messages_per_minute = 240  # 5 in a second with pings and pongs, of which there are some 10 in a minute
 
     Options = BinanceOptions

@@ -34,6 +34,15 @@ def spread(symbols: Sequence[str], before: Sequence[Sequence[str]], *, capacity:
     return groups
 
 
+def capacity_of(connector: Connector, symbols: Sequence[str], given: int | None) -> int | None:
+    """Most symbols of one connection: what is `given`, or less if the provider accepts less; None for no limit."""
+    limit = connector.channels_per_connection
+    if limit is None or not symbols:
+        return given
+    most = max(1, limit // max(1, *(len(set(connector.channels(symbol))) for symbol in symbols)))
+    return most if given is None else min(most, given)
+
+
 class ConnectionPool:
     """Streams a feed over one connection, or over several with at most `capacity` symbols each."""
 
@@ -91,7 +100,8 @@ class ConnectionPool:
         with self._lock:
             if self._stop.is_set():
                 return
-            self._groups = spread(symbols, self._groups, capacity=self._capacity)
+            capacity = capacity_of(self._connector, symbols, self._capacity)
+            self._groups = spread(symbols, self._groups, capacity=capacity)
             for number, group in enumerate(self._groups):
                 if number < len(self._threads):
                     self._threads[number].connection.set_symbols(group)

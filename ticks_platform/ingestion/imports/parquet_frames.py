@@ -133,7 +133,7 @@ def _plain(column: Any) -> Any:
     if pa.types.is_timestamp(kind):
         return _nanoseconds(column)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return pc.binary_join(pc.cast(column, pa.list_(pa.string())), ",")
+        return _joined(pc.cast(column, pa.list_(pa.string())))
     if pa.types.is_floating(kind):
         return pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
     if pa.types.is_decimal(kind):
@@ -144,6 +144,18 @@ def _plain(column: Any) -> Any:
         # A line is a row.
         return pc.replace_substring_regex(column, "[\\r\\n]", " ")
     return column
+
+
+def _joined(column: Any) -> Any:
+    """Lists of texts, each as one with commas. Where one of several is NULL, the others are left."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    joined = pc.binary_join(column, ",")
+    if joined.null_count == column.null_count:
+        return joined
+    lists = column.to_pylist()
+    return pa.array([each and ",".join(one for one in each if one is not None) for each in lists], pa.string())
 
 
 def _is_text(kind: Any) -> bool:

@@ -345,3 +345,34 @@ def test_the_same_values_in_any_type_of_parquet(database: Database, tmp_path: Pa
     assert rows(database, "SELECT reason FROM ticks_platform.rejected_event") == [
         ("late.parquet, row 2: row without time",)
     ]
+
+
+@pytest.mark.parametrize("known", [1, 2, 3])
+def test_equal_quotes_of_one_microsecond_are_known_as_often_as_they_are_stored(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: int
+) -> None:
+    """Three in a file, each in a batch of its own; the feed had received some of them."""
+    monkeypatch.setattr("ticks_platform.ingestion.loader.MAX_BATCH_BYTES", 64 << 10)
+    feed = stocks("AAPL", "MSFT", options={"channels": ["Q"]}, endpoint="ws://127.0.0.1:9", synthetic_endpoint=True)
+    one, others = quotes("AAPL", 1)[0], quotes("MSFT", 1_500)
+    load_frames(database, feed, tmp_path, *[as_received(one)] * known)
+    file = write(tmp_path / "quotes.csv", text_of([one, *others, one, *others, one], QUOTES))
+    (done,) = import_files(database, feed, file, options=POLYGON._replace(synthetic=True))
+    assert (done.metrics.duplicate, done.metrics.loaded) == (known, 3 - known + 2 * len(others))
+    assert rows(database, "SELECT count(*) FROM stock_quotes WHERE symbol = 'AAPL'") == [(3,)]
+
+
+def test_a_null_among_the_conditions_of_a_converted_file(database: Database, tmp_path: Path) -> None:
+    """The others are what the trade has; a list of nothing else has none."""
+    made = trades("AAPL", 4)
+    columns: dict[str, Any] = {name: [str(each[name]) for each in made] for name in made[0]}
+    columns["conditions"] = pa.array([[12, None, 37], [None], None, [37]], pa.list_(pa.int32()))
+    file = tmp_path / "day.parquet"
+    pq.write_table(pa.table(columns), file)
+    import_files(database, stocks("AAPL"), file, options=PARQUET)
+    assert rows(database, "SELECT conditions FROM stocks_real_time ORDER BY time") == [
+        ([12, 37],),
+        (None,),
+        (None,),
+        ([37],),
+    ]
