@@ -37,6 +37,7 @@ soak: export TICKS_SOAK_FAULTS ?= 300
 soak: export TICKS_GAP_FAULTS ?= 48
 soak: export TICKS_MACHINE_FAULTS ?= 100
 soak: export TICKS_COPY_FAULTS ?= 30
+soak: export TICKS_LOST_FAULTS ?= 100
 soak: setup
 	$(VENV)/bin/python -m pytest -s -m '' --basetemp=.test_runs_soak ticks_platform_tests/faults
 	$(VENV)/bin/python -m pytest -s -m full --basetemp=.test_runs_soak ticks_platform_tests/field
@@ -44,6 +45,7 @@ soak: setup
 	$(VENV)/bin/python -m pytest -s -m full --basetemp=.test_runs_soak ticks_platform_tests/test_storage_outage.py
 	$(VENV)/bin/python -m pytest -s -m full --basetemp=.test_runs_soak ticks_platform_tests/machines
 	$(VENV)/bin/python -m pytest -s -m '' --basetemp=.test_runs_soak ticks_platform_tests/ingestion/journal_copy/soak.py
+	$(VENV)/bin/python -m pytest -s -m '' --basetemp=.test_runs_soak ticks_platform_tests/lost_machines/soak.py
 
 lint: setup
 	$(VENV)/bin/ruff check .

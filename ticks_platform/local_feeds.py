@@ -44,6 +44,8 @@ def connector(settings: PlatformSettings, feed: FeedSettings) -> Connector:
         max_connections=MAX_CONNECTIONS,
         # Whole hours, and the one that has begun.
         past_s=hours * 3600 + _BEGUN_S if hours else 0,
+        # A new project has no warning before anything is wrong.
+        polygon_unknown_conditions=feed.provider != "polygon",
     )
 
     def started() -> str:

@@ -232,6 +232,9 @@ class StandInSettings(BaseModel):
         description="share of Polygon stock trades of the real tape that are cancelled or corrected 1 to 40 minutes "
         "later, which only REST tells",
     )
+    polygon_unknown_conditions: bool = Field(
+        default=True, description="some Polygon stock trades have a condition that is in no list of the provider's"
+    )
     polygon_option_twins: float = Field(
         default=0.05, ge=0, le=1, description="share of Polygon option trades that come twice in a millisecond, alike"
     )

@@ -56,7 +56,7 @@ class RepairSettings(Section):
 def check_past(provider: str, history: History | None) -> None:
     """Raises ValueError where the provider has no trades that `past_hours` could fetch."""
     if history is None or history.kind != "trades":
-        has = "has none" if history is None else "has minute bars alone"
+        has = "none" if history is None else "minute bars alone"
         raise ValueError(
-            f"past_hours fetches past trades, and of what this feed streams provider {provider} {has}: leave it out"
+            f"past_hours needs past trades; of what this feed streams, provider {provider} has {has}: leave it out"
         )

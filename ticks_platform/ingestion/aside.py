@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ticks_platform.backoff import Backoff
@@ -129,6 +130,12 @@ class Aside:
             self._clock.ask_database(cursor)
         self._store_coverage(cursor, lease)
         self._read_symbols(cursor)
+
+    def add_notes(self, journal: Path) -> None:
+        """Store the notes of earlier owners in this journal too, with the next `store`."""
+        if self._coverage is not None:
+            self._coverage.add_notes(journal)
+            self._earlier_owners = self.changed = True
 
     def reopen(self) -> None:
         """Reopen this owner's coverage with the next `store`: others may have closed it."""

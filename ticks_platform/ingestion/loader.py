@@ -34,6 +34,7 @@ from ticks_platform.ingestion.rows.equal_trades import connection
 from ticks_platform.ingestion.rows.store import NextBatch, PreparedBatch, Store, prepare
 from ticks_platform.ingestion.rows.stored_trades import stored_until
 from ticks_platform.ingestion.rows.tables import Rows
+from ticks_platform.ingestion.sources import Sources
 from ticks_platform.ingestion.transactions import AbandonedError, GivenUpError, Transactions
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database, DatabaseUnavailableError
@@ -105,11 +106,11 @@ class Loader:
         self._decode = decode
         self._decoding = Decoding(decode, decode_many, clock=clock, silence=silence, secondary=secondary, asked=asked)
         self._journal = journal
-        self._sources = (*before, Source(lease, journal))
         self._received_twice: ReceivedTwice | None = None
         self.metrics = metrics
         # Without coverage nothing is received: the journal is a copy, or a repair's.
         self._aside = Aside(lease.feed, coverage, clock, asked, None if coverage is None else Reporter(journal))
+        self.sources = Sources(before, Source(lease, journal), on_late=self._aside.add_notes)
         self._killed = KilledRefusals()
         self._refused = None if coverage is None else RefusedTimes(coverage, lease.epoch)
         self._transactions = Transactions(
@@ -162,13 +163,11 @@ class Loader:
             ThreadPoolExecutor(1, thread_name_prefix=f"decode-{self._lease.feed}") as preparing,
         ):
             self._transactions.until_committed(self._begin)
-            for source in self._sources:
+            for source in self.sources:
                 self._open(source)
                 self._load(preparing)
                 if self._transactions.abandoned:
                     break
-                if source is not self._sources[-1]:
-                    source.journal.close()
             self._transactions.until_committed(self._release)
             self._update_gaps(None)
 
@@ -207,11 +206,11 @@ class Loader:
         self._received_twice = found
 
     def _load(self, preparing: ThreadPoolExecutor) -> None:
-        """Load the current journal until it is drained."""
+        """Load the current journal until it is drained, or, if it is the own one, until another one is found late."""
         upcoming = preparing.submit(self._prepare)
         while True:
             batch = upcoming.result()
-            finished = batch is None and self._journal.drained
+            finished = (batch is None and self._journal.drained) or self.sources.interrupt(self._journal)
             if not finished:
                 upcoming = preparing.submit(self._prepare)
             if batch is not None:
@@ -364,7 +363,7 @@ class Loader:
 
     def _update_gaps(self, upcoming: NextBatch | None) -> None:
         """Recompute the gaps if coverage changed, after the frames of earlier owners are loaded."""
-        if not self._aside.changed or self._journal is not self._sources[-1].journal:
+        if not self._aside.changed or self._journal is not self.sources.own.journal:
             return
         if upcoming and any(group.epoch != self._lease.epoch for group in upcoming.batch.groups):
             return

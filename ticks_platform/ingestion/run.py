@@ -24,8 +24,8 @@ from ticks_platform.ingestion.appender import Appender
 from ticks_platform.ingestion.arrival_clock import ArrivalClock
 from ticks_platform.ingestion.gaps.coverage import Coverage
 from ticks_platform.ingestion.gaps.coverage_notes import CoverageNotes
-from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Readiness, Source
-from ticks_platform.ingestion.handover.takeover import CLOSE_TIMEOUT, Ownership, StoppedError, Takeover
+from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Readiness, Source, StoppedError
+from ticks_platform.ingestion.handover.takeover import CLOSE_TIMEOUT, Ownership, Takeover
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.journal.journal_pair import JournalPair, journal_pair
 from ticks_platform.ingestion.journal.space import Budget
@@ -282,6 +282,8 @@ class Ingestion:
             self._loader = loader
             for change in self._unrecorded:
                 loader.record(change)
+        if self._copy is not None:
+            self._copy.read_later(loader.sources.add)
         receiver = self._start_receiver()
         loading = Worker(loader.run, f"load-{self.feed.name}")
         loading.start()
@@ -322,11 +324,11 @@ class Ingestion:
         from ticks_platform.ingestion.journal_copy.copy import JournalCopy
 
         journals = [*(source.journal for source in ownership.before), ownership.journal]
-        self._copy = JournalCopy(self.feed, ownership.lease, journals, stopping=self._stopping)
-        self._copy.start(self._takeover.until_committed)
+        self._copy = JournalCopy(self.feed, ownership.lease, journals, self._takeover.until_committed, self._stopping)
+        self._copy.start()
         # New frames wait for nothing.
         self._start_receiver()
-        return self._copy.read_back(self._takeover.until_committed, self._takeover.latest)
+        return self._copy.read_back(self._takeover.latest)
 
     def _end_copy(self) -> None:
         if self._copy is not None:

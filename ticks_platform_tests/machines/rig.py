@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import time
-from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -23,6 +22,7 @@ from ticks_platform_tests.field.relay import Relay
 from ticks_platform_tests.machines.network import Network
 from ticks_platform_tests.support import celery
 from ticks_platform_tests.support.dagster_dev import Platform, eventually, running_platform
+from ticks_platform_tests.support.made_and_stored import story, unaccounted
 from ticks_standin import StandIn, StandInSettings
 
 QUEUE = "feeds"
@@ -30,12 +30,6 @@ KEY = "TICKS_TEST_MACHINES_KEY"
 FEEDS = {"with_ids": ("AAPL", "MSFT"), "without_ids": ("BTC/USD", "ETH/USD")}
 RATE = 400.0
 """Ticks a second, of all symbols together."""
-
-TOLERANCE = timedelta(milliseconds=50)
-"""A gap's bounds are times of arrival."""
-
-WHOLE = timedelta(seconds=2)
-"""Longer than the second to which a provider rounds its times."""
 
 SETTLED = timedelta(seconds=1)
 """Of this age, an event has arrived if it will."""
@@ -182,61 +176,13 @@ class Rig:
         with self.platform.database.transaction() as cursor:
             for feed in FEEDS:
                 gaps.update(cursor, feed, now=datetime.now(timezone.utc))
-        found = self._unaccounted(begins, until)
-        return [*found, *self._unbalanced(), *(self._story(begins) if found else ())]
-
-    def _story(self, since: datetime) -> list[str]:
-        """What the tables say of that time, for whoever looks for the cause of a problem."""
-        lines = []
-        with self.platform.database.transaction() as cursor:
-            for table in ("feed_gap", "feed_coverage", "feed_session"):
-                cursor.execute(f"SELECT t::text FROM ticks_platform.{table} t ORDER BY 1")
-                lines += [f"{table}: {row}" for (row,) in cursor.fetchall()]
-        return [line for line in lines if f"{since:%Y-%m-%d}" in line][-60:]
+        database = self.platform.database
+        found = unaccounted(self.stand_in, database, begins, until)
+        return [*found, *self._unbalanced(), *(story(database, begins) if found else ())]
 
     def _unbalanced(self) -> list[str]:
         with self.platform.database.autocommit() as cursor:
             return [problem for each in audit.accounts(cursor) for problem in each.problems()]
-
-    def _unaccounted(self, begins: datetime, ends: datetime) -> list[str]:
-        # Without an id, which of the events of one second and price are stored is not known, but how many.
-        made = self.stand_in.made(begins=begins - WHOLE, ends=ends + WHOLE, payloads=True)
-        assert not made.forgotten
-        with self.platform.database.transaction() as cursor:
-            cursor.execute(
-                "SELECT symbol, coalesce(trade_id, to_char(price, 'FM999999990.00000')), "
-                "(extract(epoch FROM time) * 1000)::bigint, count(*) FROM stocks_real_time "
-                "WHERE time BETWEEN %s AND %s GROUP BY 1, 2, 3",
-                (begins - timedelta(seconds=5), ends + timedelta(seconds=5)),
-            )
-            stored = Counter({(symbol, name, at): count for symbol, name, at, count in cursor.fetchall()})
-            cursor.execute("SELECT symbol, begins_at, coalesce(ends_at, 'infinity') FROM ticks_platform.feed_gap")
-            known = cursor.fetchall()
-        by_key: dict[tuple[str, str, int], list[Any]] = {}
-        for event in made.events:
-            by_key.setdefault(self._key(event), []).append(event)
-        found = []
-        for key, events in by_key.items():
-            moments = [datetime.fromtimestamp(event.made_ms / 1e3, timezone.utc) for event in events]
-            # Of the second in which the look ends, what came a second later is stored, too.
-            if not begins < moments[0] <= ends:
-                continue
-            missed = sum(
-                any(s == key[0] and a <= at + TOLERANCE and at - TOLERANCE <= b for s, a, b in known) for at in moments
-            )
-            if not len(events) - missed <= stored[key] <= len(events):
-                found.append(
-                    f"{key}: made {', '.join(f'{at:%H:%M:%S.%f}' for at in moments)}, {missed} of them in a known gap; "
-                    f"stored {stored[key]} times, sent on {[event.sent_on for event in events]}"
-                )
-        return found
-
-    def _key(self, event: Any) -> tuple[str, str, int]:
-        """By what an event and its row are the same: id, or price where there is none, and time."""
-        body = event.decoded()
-        if "i" in body:
-            return event.symbol, str(body["i"]), int(body["t"])
-        return event.symbol, f"{body['price']:.5f}", int(body["timestamp"]) * 1000
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from typing import Any
 
 import requests
 
+from ticks_platform_tests.support.disks import SmallDisk
 from ticks_platform_tests.support.ports import free_port
 
 NAMES = ("n1", "n2", "n3")
@@ -26,7 +27,7 @@ server_name: {name}
 listen: 127.0.0.1:{port}
 http: 127.0.0.1:{monitor}
 max_payload: {max_payload}
-jetstream {{ store_dir: "{folder}", sync_interval: {sync}, max_file_store: 1GB }}
+jetstream {{ store_dir: "{folder}", sync_interval: {sync}, max_file_store: 8GB }}
 cluster {{ name: test, listen: 127.0.0.1:{route}, routes: [{routes}] }}
 {more}
 """
@@ -36,7 +37,7 @@ server_name: {name}
 listen: 127.0.0.1:{port}
 http: 127.0.0.1:{monitor}
 max_payload: {max_payload}
-jetstream {{ store_dir: "{folder}", sync_interval: {sync}, max_file_store: 1GB }}
+jetstream {{ store_dir: "{folder}", sync_interval: {sync}, max_file_store: 8GB }}
 {more}
 """
 
@@ -49,6 +50,8 @@ class NatsServer:
         self.folder = folder
         self.port, self.route, self.monitor = (free_port() for _ in range(3))
         self.process: subprocess.Popen[bytes] | None = None
+        self.disk: SmallDisk | None = None
+        """Where its data is, if not in its folder."""
 
     @property
     def url(self) -> str:
@@ -57,21 +60,23 @@ class NatsServer:
 
     @property
     def data(self) -> Path:
-        """Where its streams are."""
+        """Where its streams are, for itself."""
         return self.folder / "data"
 
-    def start(self, config: str, *, disk_megabytes: int | None = None) -> None:
-        """Start it, or start it again, with its data; on a disk of this size, which ends with it."""
+    @property
+    def blocks(self) -> list[Path]:
+        """The files of its messages."""
+        return sorted((self.data if self.disk is None else self.disk.folder).rglob("*.blk"))
+
+    def start(self, config: str) -> None:
+        """Start it, or start it again, with its data."""
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "server.conf"
         file.write_text(config, encoding="utf-8")
         with (self.folder / "log").open("ab") as log:
             command = [_binary(), "-c", str(file)]
-            if disk_megabytes is not None:
-                self.data.mkdir(exist_ok=True)
-                mounted = f'mount -t tmpfs -o size={disk_megabytes}m none "$1" && shift && exec "$@"'
-                unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
-                command = [*unshare, "sh", "-c", mounted, "sh", str(self.data), *command]
+            if self.disk is not None:
+                command = [*self.disk.command, *command]
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
     def kill(self) -> None:
@@ -132,7 +137,9 @@ class NatsServers:
     ) -> None:
         self.servers = [NatsServer(name, folder / name) for name in names]
         self._values = {"sync": sync, "more": more, "max_payload": max_payload}
-        self._disk_megabytes = disk_megabytes
+        if disk_megabytes is not None:
+            for server in self.servers:
+                server.disk = SmallDisk(server.data, megabytes=disk_megabytes)
 
     @property
     def urls(self) -> list[str]:
@@ -153,7 +160,7 @@ class NatsServers:
         chosen = [server for server in self.servers if not names or server.name in names]
         for server in chosen:
             if server.process is None:
-                server.start(self.config(server), disk_megabytes=self._disk_megabytes)
+                server.start(self.config(server))
         self.wait(chosen)
 
     def config(self, server: NatsServer) -> str:
@@ -203,6 +210,8 @@ class NatsServers:
         """End them all, and remove what they have stored."""
         for server in self.servers:
             server.kill()
+            if server.disk is not None:
+                server.disk.close()
             shutil.rmtree(server.data, ignore_errors=True)
 
 

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from ticks_platform_tests.upgrade.dump import FOLDER, OLDER, Dump
+from ticks_platform_tests.upgrade.dump import EARLIER, FOLDER, OLDER, Dump
 
 
 @pytest.fixture(
-    scope="module", params=[pytest.param(FOLDER, id="newest"), pytest.param(OLDER, id="older", marks=pytest.mark.full)]
+    scope="module",
+    params=[
+        pytest.param(FOLDER, id="newest"),
+        pytest.param(EARLIER, id="earlier", marks=pytest.mark.full),
+        pytest.param(OLDER, id="older", marks=pytest.mark.full),
+    ],
 )
 def dump(request: pytest.FixtureRequest) -> Dump:
     return Dump(request.param)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 FOLDER = Path(__file__).parent / "dump"
+EARLIER = Path(__file__).parent / "earlier"
+"""The dump of a commit that neither proved anything nor noted what retention had dropped."""
 OLDER = Path(__file__).parent / "older"
 """The dump of a release whose day_volume was a whole number, and whose candles did not know conditions of trades."""
 
@@ -136,6 +138,11 @@ class Dump:
     def tables(self) -> list[str]:
         """The tables that the old code had made."""
         return sorted(path.stem for path in (self.folder / "rows").glob("*.csv"))
+
+    @property
+    def notes_what_is_gone(self) -> bool:
+        """Whether the old code noted what retention dropped."""
+        return "ticks_platform.feed_gone" in self.tables
 
     @property
     def chunks(self) -> list[Chunk]:

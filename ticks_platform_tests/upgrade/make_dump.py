@@ -68,6 +68,13 @@ UPDATE stocks_real_time SET updates = coalesce(updates, 7) | 8
 WHERE time > now() - INTERVAL '5 days' AND tick_id IN (SELECT tick_id FROM tick_correction);
 UPDATE stocks_real_time SET received_at_raw = received_at - INTERVAL '20 minutes'
 WHERE time > now() - INTERVAL '5 days' AND feed = 'tape' AND symbol = 'TSLA' AND updates IS NOT NULL;
+UPDATE ticks_platform.feed_hour SET fingerprint = (
+    SELECT sum(ticks_platform.tick_hash(tick_id, price, size, updates)) FROM stocks_real_time AS tick
+    WHERE tick.feed = feed_hour.feed AND time >= hour AND time < hour + INTERVAL '1 hour'
+)
+WHERE destination = 'stocks_real_time' AND (feed, hour) IN (
+    SELECT feed, time_bucket(INTERVAL '1 hour', time) FROM tick_correction
+);
 """
 """A trade that was taken back, and arrivals that were corrected, before the candles are refreshed."""
 
@@ -97,6 +104,31 @@ UNION ALL
 SELECT 'tape', 'tick_correction', date_trunc('hour', time, 'UTC'), 1, now(), now(), now() FROM tick_correction;
 UPDATE ticks_platform.feed_ledger SET events = events + 2, loaded = loaded + 2
 WHERE (feed, epoch, connection) = ('tape', 1, 1);
+INSERT INTO corporate_action (symbol, kind, execution_date, split_from, split_to, historical_adjustment_factor, source)
+VALUES ('NVDA', 'split', current_date - 2, 1, 10, 0.1, 'polygon');
+INSERT INTO ticks_platform.corporate_action_check VALUES ('tape', 'NVDA', now(), now(), NULL);
+INSERT INTO round_lot (symbol, valid_from, round_lot) VALUES ('NVDA', '2025-11-03', 40);
+INSERT INTO ticks_platform.instrument_reference (
+    feed, symbol, asked, asset_class, mic, currency, answered_at, ask_after
+)
+VALUES ('tape', 'NVDA', 'NVDA', 'stock', 'XNAS', 'USD', now(), now() + INTERVAL '7 days');
+INSERT INTO ticks_platform.malformed_field VALUES ('stocks', current_date - 3, 'bid', 1, now());
+INSERT INTO trading_halt VALUES (now() - INTERVAL '3 days', 'TSLA', 'halt', 'tape', now() - INTERVAL '3 days');
+INSERT INTO ticks_platform.feed_hour (feed, destination, hour, loaded, last_received_at, counted_since, changed_at)
+SELECT 'tape', 'trading_halt', date_trunc('hour', time, 'UTC'), 1, now(), now(), now() FROM trading_halt;
+UPDATE ticks_platform.feed_ledger SET events = events + 1, loaded = loaded + 1
+WHERE (feed, epoch, connection) = ('tape', 1, 1);
+INSERT INTO ticks_platform.wrong_hour
+VALUES ('removed', '2026-01-01', 2, 0, 1, 0, false, now(), now() + INTERVAL '1 hour', 3);
+INSERT INTO ticks_platform.differing_candle VALUES ('one_hour_candle', '2026-01-01', now());
+INSERT INTO ticks_platform.judged_candles VALUES ('ohlc_invariants', '2026-01-01', 60, -12345);
+INSERT INTO ticks_platform.adoption (ticks, first_time, last_time, steps)
+VALUES (12, '2026-01-01', '2026-01-02', '{columns were added}');
+INSERT INTO ticks_platform.feed_import (
+    journal_id, journal_number, feed, file, format, first_position, epoch, first_time, last_time, finished_at,
+    settled_at
+)
+VALUES (gen_random_uuid(), 1000, 'removed', 'trades.csv', 'csv', 0, 1, '2026-01-01', '2026-01-02', now(), now());
 """
 """Rows in states that the recording does not reach, and a feed that is no longer in feeds.yaml."""
 
@@ -186,6 +218,7 @@ class _Recording:
             cursor.execute(CORRECTED)
         self._stage("keep")
         self._drop_oldest_ticks(database)
+        self._stage("prove")
         kept_at = datetime.now(timezone.utc)
         self._stage("crash")
         with database.transaction() as cursor:
@@ -211,7 +244,7 @@ class _Recording:
                 dump.write(FOLDER / "continued" / f"{table}.csv", new)
 
     def _drop_oldest_ticks(self, database: Database) -> None:
-        """Drop the oldest chunk of ticks, as retention does; its candles stay."""
+        """Drop the oldest chunk of ticks by the job of its retention; its candles stay."""
         with database.transaction() as cursor:
             ticks = dump.rows_of(cursor, dump.TICKS)
             self._dropped_before = next(
@@ -220,7 +253,12 @@ class _Recording:
             times = ticks.column("time")
             dropped = [row for row, at in zip(ticks.values, times, strict=True) if at < self._dropped_before]
             dump.write(FOLDER / "dropped.csv", Rows(ticks.columns, dropped))
-            cursor.execute("SELECT drop_chunks(%s, older_than => %s::timestamptz)", (dump.TICKS, self._dropped_before))
+        with database.autocommit() as cursor:
+            cursor.execute(
+                "CALL ticks_platform.drop_old_chunks(0, "
+                "jsonb_build_object('hypertable', %s::text, 'drop_after', now() - %s::timestamptz))",
+                (dump.TICKS, self._dropped_before),
+            )
 
     def _all_rows(self, database: Database, *views: str) -> dict[str, Rows]:
         with database.transaction() as cursor:

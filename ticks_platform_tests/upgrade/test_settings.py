@@ -12,7 +12,7 @@ import yaml
 from ticks_platform.feeds.settings import load_settings
 from ticks_platform.paths import journal_path
 from ticks_platform.timescale.policies.settings import POLICIES, load_policies
-from ticks_platform_tests.upgrade.dump import FOLDER, OLDER
+from ticks_platform_tests.upgrade.dump import EARLIER, FOLDER, OLDER
 from ticks_platform_tests.upgrade.recording import KEYS, describe_feeds, describe_policies
 
 
@@ -33,11 +33,11 @@ def lost(before: Any, now: Any, where: str = "") -> list[str]:
     return [] if before == now else [f"{where} was {before!r} and is {now!r}"]
 
 
-@pytest.mark.parametrize("folder", [FOLDER, OLDER], ids=["newest", "older"])
+@pytest.mark.parametrize("folder", [FOLDER, EARLIER, OLDER], ids=["newest", "earlier", "older"])
 @pytest.mark.parametrize("which", ["shipped", "full"])
 def test_feeds_are_read_as_before(folder: Path, which: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for key in KEYS:
-        monkeypatch.setenv(key, "a-key")
+        monkeypatch.setenv(key, "a:key")
     file = folder / "settings" / f"feeds.{which}.yaml"
     # Some of them share symbols. They have run, so that this is a warning.
     monkeypatch.setenv("TICKS_STATE_DIR", str(tmp_path))
@@ -61,7 +61,7 @@ def test_feeds_are_read_as_before(folder: Path, which: str, monkeypatch: pytest.
     assert [one for one in changed if not one.endswith(meant)] == []
 
 
-@pytest.mark.parametrize("folder", [FOLDER, OLDER], ids=["newest", "older"])
+@pytest.mark.parametrize("folder", [FOLDER, EARLIER, OLDER], ids=["newest", "earlier", "older"])
 @pytest.mark.parametrize("which", ["shipped", "full"])
 def test_policies_are_read_as_before(folder: Path, which: str) -> None:
     file = folder / "settings" / f"policies.{which}.yaml"

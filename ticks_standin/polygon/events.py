@@ -166,6 +166,7 @@ class EventMaker:
             hours=self.hours,
             taken_back=taken_back,
             auctions=auctions,
+            unknown=self._settings.polygon_unknown_conditions,
         )
 
     def count_in(self, source: Source, event: Event, time_ms: int) -> None:

@@ -126,8 +126,12 @@ class Prints:
         hours: TradingHours,
         taken_back: float = 0.0,
         auctions: bool = True,
+        unknown: bool = True,
     ) -> None:
-        """``primary`` is the exchange that lists it; ``taken_back`` the share of prints that are corrected later."""
+        """``primary`` is the exchange that lists it; ``taken_back`` the share of prints that are corrected later.
+
+        ``unknown`` is whether some have conditions that nobody knows.
+        """
         self.lot = round_lot(price)
         self._primary = primary
         self._tape = tape
@@ -135,6 +139,7 @@ class Prints:
         self._hours = hours
         self._taken_back = taken_back
         self._auctions = auctions
+        self._unknown = unknown
         self._held: set[tuple[str, int]] = set()
         self._waiting: deque[Print] = deque()
         self._before_ms = 0
@@ -208,7 +213,7 @@ class Prints:
         if kind in _AWAY:
             return self._away(kind, price, whole, exchange, regular=regular)
         conditions = _REGULAR[int(draw() * len(_REGULAR))]
-        if kind is Kind.UNKNOWN:
+        if kind is Kind.UNKNOWN and self._unknown:
             conditions = (_UNKNOWN[int(draw() * len(_UNKNOWN))],)
         made = Print(price, whole, exchange, with_session(conditions, regular=regular))
         if regular and exchange not in (TRF, self._primary):

@@ -14,21 +14,20 @@ FRESH = timedelta(minutes=6)
 """For how long nobody but a person who asks reads again what was read: the schedule comes every four minutes."""
 
 
-def prove(ticks_database: DatabaseResource, feeds: Sequence[str], *, window: timedelta) -> Reconciliation:
-    """Prove what a repair has changed, without waiting for the schedule.
+def prove(ticks_database: DatabaseResource, feeds: Sequence[str]) -> Reconciliation:
+    """Prove the hours that were fetched of a new symbol, without waiting for the schedule.
 
     The ticks are compared with what was loaded, and the candles with the ticks, as the checks do.
     """
     with ticks_database.autocommit() as cursor:
         audit.hours(cursor, fresh=FRESH, patience=True)
-    return compare(ticks_database, feeds, window=window)
+    return compare(ticks_database, feeds)
 
 
 def compare(
     ticks_database: DatabaseResource,
     feeds: Sequence[str],
     *,
-    window: timedelta = reconciliation.WINDOW,
     fresh: timedelta = timedelta(0),
 ) -> Reconciliation:
     """Compare candles of a minute with their ticks as `reconcile` does, and note what is proven of them now.
@@ -37,7 +36,7 @@ def compare(
     """
     with ticks_database.autocommit() as cursor:
         untils = proving.received_until(cursor)
-        result = reconciliation.reconcile(cursor, window=window, fresh=fresh)
+        result = reconciliation.reconcile(cursor, fresh=fresh)
         now = server_clock.now(cursor)
     bring_up_to_date(ticks_database, feeds, now)
     with ticks_database.autocommit() as cursor:

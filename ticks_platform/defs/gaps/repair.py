@@ -15,7 +15,7 @@ from ticks_platform.errors import ActionRequiredError, RetryableError
 from ticks_platform.feeds.history import History
 from ticks_platform.feeds.settings import FeedSettings, SettingsError
 from ticks_platform.ingestion.repair import gaps as repair_gaps
-from ticks_platform.ingestion.repair import repair
+from ticks_platform.ingestion.repair import past, repair
 from ticks_platform.ingestion.repair.ranges import SymbolInterval
 from ticks_platform.timescale import server_clock
 from ticks_platform.timescale.candles import late_ticks, reconciliation
@@ -93,7 +93,7 @@ def fetch_gaps(
     out=dg.Out(dg.Nothing),
     description=(
         "Refreshes the candles, in every level, of the days whose trades were fetched, compares those of the changed "
-        "hours with their ticks, notes what is proven, and closes the gaps that are repaired or cannot be repaired."
+        "hours with their ticks, and closes the gaps that are repaired or cannot be repaired."
     ),
 )
 def settle_gaps(
@@ -127,16 +127,18 @@ def _show_gaps(context: dg.OpExecutionContext, ticks_database: DatabaseResource,
 
 
 def _settle(ticks_database: DatabaseResource, feed: FeedSettings, history: History, feeds: list[str]) -> dict[str, Any]:
-    compared = differing = 0
     with ticks_database.autocommit() as cursor:
         days = repair_gaps.days_to_refresh(cursor, feed.name)
+        has_past = past.is_loaded(cursor, feed.name)
         for begin, end in days:
             late_ticks.refresh_days(cursor, begin, end)
-        levels = [reconciliation.reconcile_levels(cursor, candle) for candle in (ONE_HOUR, ONE_DAY)] if days else []
-    if days:
-        results = [proof.prove(ticks_database, feeds, window=COMPARED), *levels]
-        compared = sum(result.found.candles for result in results)
-        differing = sum(result.left.differing for result in results)
+        results = [reconciliation.reconcile(cursor, window=COMPARED)] if days else []
+        results += [reconciliation.reconcile_levels(cursor, candle) for candle in (ONE_HOUR, ONE_DAY) if days]
+    if has_past:
+        # Nobody waits for what a gap has changed as for the first hours: that is proven by the next checks.
+        proof.prove(ticks_database, feeds)
+    compared = sum(result.found.candles for result in results)
+    differing = sum(result.left.differing for result in results)
     with ticks_database.transaction() as cursor:
         settled = repair_gaps.close_gaps(cursor, feed.name, history)
         totals = repair_gaps.totals(cursor, feed.name)

@@ -37,7 +37,7 @@ def run_when_proven(
         name=name or f"{asset.key.to_python_identifier()}_when_proven",
         target=[asset],
         default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=15,
         description=f"Runs once buckets of {candle} are proven, and once more when one of them is proven again.",
     )
     def sensor(

@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ticks_platform.feeds.calendars import Calendar
@@ -317,6 +318,11 @@ class Coverage:
         with self._lock:
             self._notes = notes
             self._write_notes()
+
+    def add_notes(self, journal: Path) -> None:
+        """Read the notes of earlier owners in this journal too."""
+        if self._notes is not None:
+            self._notes.add(journal)
 
     def _write_notes(self) -> None:
         missing = list(self._periods)[self._noted :]

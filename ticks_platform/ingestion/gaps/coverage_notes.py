@@ -51,10 +51,14 @@ class CoverageNotes:
     def __init__(self, journal: Path, *, epoch: int, journals: Sequence[Path]) -> None:
         """`journal` is the owner's, which is open already; `journals` are all that the feed may have."""
         self._journal = journal
-        self._journals = journals
+        self._journals = list(journals)
         self._epoch = epoch
         self.last = 0
         """The number of the last note."""
+
+    def add(self, journal: Path) -> None:
+        """Another journal that has notes of earlier owners."""
+        self._journals = [path for path in self._journals if path.exists()] + [journal]
 
     def write(self, periods: Sequence[Period]) -> bool:
         """Write a note, and return whether it is written: then it survives the end of the process."""

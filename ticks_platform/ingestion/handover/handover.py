@@ -38,6 +38,10 @@ class HandoverFailedError(RetryableError):
     """The successor could not take the feed over; its predecessor continues."""
 
 
+class StoppedError(Exception):
+    """The ingestion was stopped before it had taken its feed over, or had read the copies of other journals."""
+
+
 class Handover(NamedTuple):
     """A hand-over that was announced."""
 

@@ -43,7 +43,8 @@ logger = logging.getLogger(__name__)
 
 MAX_LAG_UNMATCHED = 2.0
 """Seconds to wait for late events if the successor has received events, and none that its predecessor has: then the
-provider probably sends each of them something else."""
+provider probably sends each of them something else. Or if the predecessor is gone: it need not have received until the
+successor did."""
 
 _CLOSED_WITHIN = 4.0
 """Seconds in which a predecessor that is alive learns that it was followed: two of its heartbeats."""
@@ -110,6 +111,8 @@ class Uncompared(NamedTuple):
     """Arrival of the predecessor's last frame, in nanoseconds since the Unix epoch."""
     taken: int | None = None
     """When the successor took the lease, in the same unit: until then the predecessor received, if it was alive."""
+    is_copied: bool = False
+    """Whether it is no planned hand-over: what the predecessor had was read from its copy, and it does not answer."""
 
 
 class Comparison(NamedTuple):
@@ -162,13 +165,15 @@ def find(
     while True:
         compared_at = time.monotonic()
         found, missing, if_alive, received = transactions.until_committed(work)
-        max_lag = MAX_LAG_UNMATCHED if received and not len(found.positions) else MAX_LAG
+        is_soon = uncompared.is_copied or (received and not len(found.positions))
+        max_lag = MAX_LAG_UNMATCHED if is_soon else MAX_LAG
         if not missing or time.monotonic() >= started_at + max_lag:
             break
         # Comparing takes the interpreter lock, and so delays the events that it waits for.
         transactions.wait(max(_COMPARE_INTERVAL, 2 * (time.monotonic() - compared_at)))
 
-    if not np.array_equal(found.positions, if_alive.positions) and _was_alive(transactions, renew_lease, uncompared):
+    is_doubtful = not uncompared.is_copied and not np.array_equal(found.positions, if_alive.positions)
+    if is_doubtful and _was_alive(transactions, renew_lease, uncompared):
         found = if_alive
 
     def finish(cursor: Cursor) -> None:

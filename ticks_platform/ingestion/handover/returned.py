@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,25 @@ def announce(
                 sql_files.read("queries/handover/returned.sql"),
                 {**record, "owner": lease.owner, "journal": journal.journal_id},
             )
+
+
+def announce_copied(cursor: Cursor, lease: Lease, journal: Journal, *, predecessor: str, epoch: int) -> None:
+    """Record that a new owner's journal is compared with what its predecessor copied, before it is loaded.
+
+    A predecessor that is alive copies until it is shut out of the stream, and the new owner receives already then.
+    `predecessor` is its journal, `epoch` its ownership. Call it when it is shut out.
+    """
+    parameters = {
+        "feed": lease.feed,
+        "epoch": lease.epoch,
+        "owner": lease.owner,
+        "journal": journal.journal_id,
+        "predecessor_epoch": epoch,
+        "predecessor_journal": predecessor,
+        # By the clock that stamps the frames.
+        "shut_out": datetime.now(timezone.utc),
+    }
+    cursor.execute(sql_files.read("queries/handover/copied.sql"), parameters)
 
 
 def comparing(lease: Lease, journal: Journal, decode: Decode) -> Callable[[Cursor], npt.NDArray[np.int64]]:

@@ -18,7 +18,7 @@ from ticks_platform.ingestion import heard_journals
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.gaps.insert_by_symbol import IN_FLIGHT
 from ticks_platform.ingestion.handover import handover, returned
-from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Source
+from ticks_platform.ingestion.handover.handover import Handover, HandoverFailedError, Source, StoppedError
 from ticks_platform.ingestion.journal.journal import Journal
 from ticks_platform.ingestion.journal.journal_pair import JournalPair
 from ticks_platform.ingestion.journal.journal_view import journal_view
@@ -62,10 +62,6 @@ class Ownership(NamedTuple):
     lease: Lease
     journal: Journal
     before: list[Source]
-
-
-class StoppedError(Exception):
-    """The ingestion was stopped before it had taken its feed over."""
 
 
 class _CommonData:

@@ -13,6 +13,7 @@ import os
 import sqlite3
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,6 +59,13 @@ class Known(NamedTuple):
     frames: int
     """Frames before that."""
 
+    def since(self, position: int) -> Known:
+        """What comes from this position on, as a journal of its own, which always has the same id.
+
+        It is what a disk has no more that was restored from an older state: its journal has other frames there.
+        """
+        return Known(str(uuid.uuid5(uuid.UUID(self.journal_id), f"since {position}")), position, 0)
+
 
 class Reading:
     """One journal of a stream, from its checkpoint to its end."""
@@ -78,6 +86,8 @@ class Reading:
         """Up to where it is read."""
         self.extent = Extent(0, 0)
         """How far it went, as its owner last told."""
+        self.epoch: int | None = None
+        """The ownership under which the last frames were received; None before any are read."""
 
     def bundles(self) -> Iterator[Bundle]:
         """The bundles up to the end. Raises CopyIncompleteError if no server has a part of it, and CopyError."""
@@ -158,19 +168,19 @@ class Reading:
         begin = messages.number(answer.headers, messages.POSITION)
         if begin > position:
             raise _MissingError(f"positions {position} to {begin} are missing")
-        groups = []
+        groups, epoch = [], self.epoch
         for group in bundle.groups:
             if group.end <= position:
                 continue
             if group.position != position:
                 raise _MissingError(f"positions {position} to {group.position} are missing")
             try:
-                journal_file.decode(group.data, position=group.position, end=group.end)
+                contents = journal_file.decode(group.data, position=group.position, end=group.end)
             except UnreadableError as error:
                 raise _MissingError(str(error)) from error
-            position = group.end
+            position, epoch = group.end, contents.epoch
             groups.append(group)
-        self.position = position
+        self.position, self.epoch = position, epoch
         return Bundle(bundle.notes, groups)
 
 
@@ -181,6 +191,8 @@ class Restored(NamedTuple):
     position: int
     """Up to where it was read."""
     extent: Extent
+    epoch: int | None
+    """The ownership under which its last frames were received; None if none were read."""
     problem: str | None
     """Why that is not all that was copied; None if it is."""
 
@@ -216,7 +228,7 @@ def restore(
             problem = str(error)
     with path.open("rb") as file:
         os.fsync(file.fileno())
-    return Restored(known, reading.position, reading.extent, problem)
+    return Restored(known, reading.position, reading.extent, reading.epoch, problem)
 
 
 def remove(path: Path) -> None:

@@ -59,6 +59,7 @@ class Shipper:
         self._stream = Stream(settings, feed, epoch=epoch, owner=owner, journal=journals[-1].journal_id)
         self._tails = [Tail(journal) for journal in journals]
         self._loaded: set[str] = set()
+        self._to_begin_again: set[str] = set()
         self._current: tuple[Tail, Bundle] | None = None
         self._pending: deque[Message] = deque()
         self._trim_at = self._sync_check_at = 0.0
@@ -102,6 +103,10 @@ class Shipper:
     def was_loaded(self, journal_id: str) -> None:
         """A journal that was read from the stream is committed: its messages are not needed. Safe from any thread."""
         self._loaded.add(journal_id)
+
+    def begin_again(self, journal_id: str) -> None:
+        """Copy a journal of which the copy had more than its disk: that is committed. Safe from any thread."""
+        self._to_begin_again.add(journal_id)
 
     # The thread.
 
@@ -174,8 +179,9 @@ class Shipper:
         while not self._is_time_to_end():
             busy = False
             try:
+                self._begin_again_if_asked(connection)
                 busy = self._ship_next(connection)
-                self._say(None)
+                self._say(self._contradiction())
             except CopyFullError as error:
                 self._say(f"{error}. Frames are committed too slowly, or the database is away")
                 self._waking.wait(FULL_INTERVAL)
@@ -204,11 +210,7 @@ class Shipper:
     def _next(self, connection: NatsConnection) -> tuple[Tail, Bundle] | None:
         for tail in list(self._tails):
             if tail.is_contradicted:
-                raise CopyRefusedError(
-                    f"the stream {self._stream.name} has more of the journal {tail.journal.path} than its disk, which "
-                    "was restored from an older state. It is not copied until a later run begins another journal: "
-                    "once its frames are loaded, move the file away and restart the feed"
-                )
+                continue
             bundle = tail.read()
             if bundle is not None:
                 limit = min(connection.largest, messages.LARGEST) - messages.HEADERS_SIZE
@@ -226,13 +228,34 @@ class Shipper:
                 return tail, bundle
         return None
 
+    def _contradiction(self) -> str | None:
+        for tail in list(self._tails):
+            if tail.is_contradicted:
+                return (
+                    f"the stream {self._stream.name} has more of the journal {tail.journal.path} than its disk, which "
+                    "was restored from an older state. It is copied again once that is read back and stored"
+                )
+        return None
+
+    def _begin_again_if_asked(self, connection: NatsConnection) -> None:
+        if self._marked is None or self._pending:
+            return
+        for journal_id in list(self._to_begin_again):
+            # In this order: whoever reads the marker only takes what is there.
+            self._stream.purge_journal(connection, journal_id, before=self._stream.last + 1)
+            self._marked = self._stream.publish_marker_without(connection, journal_id)
+            for tail in self._tails:
+                if tail.journal_id == journal_id:
+                    tail.begin_again()
+            self._to_begin_again.discard(journal_id)
+
     def _trim_if_due(self, connection: NatsConnection) -> None:
         if boottime() < self._trim_at or self._marked is None:
             return
         self._trim_at = boottime() + TRIM_INTERVAL
         marker = self._marked.sequence
         for tail in self._tails[:-1]:
-            if tail.is_done and (self._current is None or self._current[0] is not tail):
+            if tail.is_done and not tail.is_contradicted and (self._current is None or self._current[0] is not tail):
                 self._tails.remove(tail)
                 tail.close()
                 self._stream.purge_journal(connection, tail.journal_id, before=self._stream.last + 1)

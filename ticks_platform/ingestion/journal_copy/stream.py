@@ -103,6 +103,15 @@ class Stream:
                 self._purge(connection, messages.owner_subject(self.name), before=at)
         return self.marked
 
+    def publish_marker_without(self, connection: NatsConnection, journal_id: str) -> Marked:
+        """Publish the marker again, without the end of a journal of which nothing is in the stream any more."""
+        assert self.marked is not None
+        ends = {journal: end for journal, end in self.marked.ends.items() if journal != journal_id}
+        marker = messages.marker_message(self.name, Marker(self._epoch, self._journal, self._owner, ends))
+        marker.headers[messages.MESSAGE_ID] += f":without:{journal_id}"
+        self.marked = Marked(self.publish(connection, marker), ends)
+        return self.marked
+
     def publish(self, connection: NatsConnection, message: Message) -> int:
         """Publish a message after the last one of this owner, and return its number.
 

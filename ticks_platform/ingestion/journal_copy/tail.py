@@ -61,6 +61,10 @@ class Tail:
         self.journal_id = journal.journal_id
         self.shipped = self.committed
         """The position up to which all is copied, or was committed before."""
+        self.is_contradicted = False
+        """Whether the copy has more of this journal than the disk had at first, which was restored from an older state:
+        what is appended now has positions of other frames there."""
+        self._end_at_first = journal.end
         self._earlier = 0
         self._note = 0
         self._messages: deque[tuple[int, int]] = deque()
@@ -91,12 +95,14 @@ class Tail:
     def begin(self, end: int) -> None:
         """Continue behind what an earlier owner has copied of this journal."""
         self._earlier = end
-        self.shipped = max(self.committed, end)
+        self.is_contradicted = end > self._end_at_first
+        self.shipped = self.committed if self.is_contradicted else max(self.committed, end)
 
-    @property
-    def is_contradicted(self) -> bool:
-        """Whether the copy has more of this journal than the disk, which was restored from an older state."""
-        return self._earlier > self.journal.end
+    def begin_again(self) -> None:
+        """Continue with what is not committed: all that an earlier owner has copied is loaded and deleted."""
+        self._earlier = 0
+        self.is_contradicted = False
+        self.shipped = self.committed
 
     def read(self) -> Bundle | None:
         """The next groups that are on the disk for good, with the notes before them; None if there are none.
@@ -141,6 +147,8 @@ class Tail:
         `marker` is that of this owner's marker. The last message is kept: it tells how far the copy goes.
         """
         committed, before = self.committed, None
+        if self.is_contradicted:
+            return None
         if self._earlier and committed >= self._earlier:
             self._earlier, before = 0, marker
         while len(self._messages) > 1 and self._messages[0][1] <= committed:

@@ -78,6 +78,12 @@ def next_hour(cursor: Cursor, feed: FeedSettings, history: History, folder: Path
     return [part for part in found if floor(part.begin, _HOUR) == newest]
 
 
+def is_loaded(cursor: Cursor, feed: str) -> bool:
+    """Whether trades were loaded of a time before their symbols were in feeds.yaml, but not refreshed yet."""
+    cursor.execute(sql_files.read("queries/repair/loaded_past.sql"), {"feed": feed})
+    return cursor.fetchone() == (True,)
+
+
 def _one_by_one(feed: FeedSettings, added: Sequence[_Added]) -> list[_Added]:
     """The symbols that are named in feeds.yaml: of `*` there is no history."""
     connector, asked = feed.keyless_connector(), feed.asked_symbols()

@@ -47,7 +47,7 @@ def project(project: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -
     """A project with a feed of trades, one of prices, one of the shipped kind, and one that has no history."""
     monkeypatch.setenv(KEY, "demo")
     feeds: dict[str, Any] = {}
-    for feed in (polygon(stand_in), twelve_data(stand_in, symbols=["MSFT"])):
+    for feed in (polygon(stand_in, past_hours=2), twelve_data(stand_in, symbols=["MSFT"])):
         feeds[feed.name] = {
             name: value
             for name, value in feed.model_dump(mode="json", exclude_unset=True).items()
@@ -55,7 +55,7 @@ def project(project: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -
         } | {"symbols": list(feed.symbol_names())}
     # A symbol has one feed that makes its candles.
     feeds["demo"] = {"provider": "twelve_data", "endpoint": "stand-in", "symbols": ["MSFT"], "candles": False}
-    feeds["quotes"] = {**feeds["tape"], "options": {"channels": ["Q"]}}
+    feeds["quotes"] = {**feeds["tape"], "options": {"channels": ["Q"]}, "repair": feeds["stocks"]["repair"]}
     (project / "feeds.yaml").write_text(yaml.safe_dump({"feeds": feeds}), encoding="utf-8")
     return project
 
@@ -199,6 +199,36 @@ def test_gaps_of_the_shipped_kind_of_feed(
     assert rows(database, bars) == [(minutes_ago(count),) for count in (35, 34, 33, 32)]
     # It makes no candles, so it fills none.
     assert rows(database, "SELECT count(*) FROM one_minute_candle_filled WHERE source = 'bars'") == [(0,)]
+
+
+def test_hours_before_a_symbol_was_added_are_proven_by_the_repair(
+    database: Database, project: Path, stand_in: StandIn, folder: Path, run_job: Run, tick_sensor: Callable[[], Any]
+) -> None:
+    """Without waiting for the checks; and only once it has received the rest of its hour."""
+    added = minutes_ago(20)
+    first = added.replace(minute=0) - timedelta(hours=2)
+    with manual_stand_in(traded=["T.AAPL"]) as past:
+        past.trade_unheard(200, first, added)
+        file = project / "feeds.yaml"
+        file.write_text(file.read_text(encoding="utf-8").replace(stand_in.http_url[7:], past.http_url[7:]), "utf-8")
+        load_live(database, polygon(past), [], folder)
+        with database.transaction() as cursor:
+            cursor.execute("UPDATE ticks_platform.feed_lease SET released_at = now()")
+            cursor.execute(
+                "INSERT INTO ticks_platform.feed_symbol (feed, symbol, wanted_from, calendar) "
+                "VALUES ('tape', 'AAPL', %s, 'always')",
+                (added,),
+            )
+            cursor.execute(
+                "INSERT INTO ticks_platform.feed_coverage (feed, symbol, begins_at, epoch, connection) "
+                "VALUES ('tape', 'AAPL', %s, 1, 1)",
+                (added + timedelta(seconds=1),),
+            )
+        (request,) = tick_sensor().run_requests
+        assert request.partition_key == "tape"
+        assert run_job("repair", "tape").success
+    hours = rows(database, "SELECT bucket, proof FROM proven_candle WHERE every = '1h' ORDER BY bucket")
+    assert hours[:2] == [(first, "proven"), (first + timedelta(hours=1), "proven")]
 
 
 def test_days_by_hand(database: Database, project: Path, stand_in: StandIn, run_job: Run) -> None:

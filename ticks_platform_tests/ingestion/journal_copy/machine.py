@@ -15,7 +15,7 @@ import msgspec
 
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.journal.journal import JournalFencedError
-from ticks_platform.ingestion.journal_copy import connection
+from ticks_platform.ingestion.journal_copy import connection, restore
 from ticks_platform.ingestion.lease import LeaseLostError
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database
@@ -58,7 +58,7 @@ def main(order: Order) -> int:
     logging.basicConfig(level=logging.INFO, format=f"{order.name} %(asctime)s %(message)s")
     stop = stop_requested()
     # Servers that are frozen cost less time.
-    connection.ANSWER_TIMEOUT = 2.0
+    connection.ANSWER_TIMEOUT, restore.PATIENCE = 2.0, 5.0
     feed = FeedSettings.model_validate(order.feed)
     folder = Path(order.folder)
     ingestion = Ingestion(

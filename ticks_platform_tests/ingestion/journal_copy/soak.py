@@ -27,6 +27,7 @@ from ticks_platform_tests.ingestion.journal_copy.test_lost_machine import (
     is_all_of_it,
     position_of,
     positions_of,
+    restored_from_an_older_state,
     send,
     sent,
     stored,
@@ -83,6 +84,12 @@ def test_machines_are_lost_one_after_another_while_servers_die(
     assert is_all_of_it(database, events)
     assert not unbalanced(database)
     last.stop()
+
+
+def test_what_a_disk_has_no_more_is_read_also_if_the_database_has_more_than_the_disk(
+    machine: Callable[[str], Machine], stand_in: StandIn, database: Database
+) -> None:
+    restored_from_an_older_state(machine, stand_in, database, stored_since=True)
 
 
 def _connections(stand_in: StandIn) -> list[int]:

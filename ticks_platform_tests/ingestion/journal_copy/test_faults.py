@@ -107,7 +107,7 @@ def test_disks_of_servers_that_are_full_stop_the_copy_and_not_the_feed(
 def flip(server: NatsServer, text: bytes) -> int:
     """Flip a bit of this text wherever a server that has ended has stored it; returns how often."""
     found = 0
-    for file in server.data.rglob("*.blk"):
+    for file in server.blocks:
         data = bytearray(file.read_bytes())
         at = data.find(text)
         while at >= 0:

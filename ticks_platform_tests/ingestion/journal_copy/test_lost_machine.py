@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -140,6 +142,128 @@ def test_a_machine_that_freezes_is_shut_out_and_what_it_had_is_loaded_once_when_
     assert not elsewhere(database)
 
 
+def test_what_two_machines_received_until_one_was_shut_out_is_stored_once(
+    servers: NatsServers, tmp_path: Path, stand_in: StandIn, database: Database
+) -> None:
+    """The first one lives on without the database, and copies until the second one has published its marker."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, contextlib.ExitStack() as stack:
+        # The second one takes its time for the marker: it asks this one first whether it syncs each message.
+        monitors = [f"http://127.0.0.1:{silent.getsockname()[1]}", *servers.monitors]
+        feed = copied_feed(servers.settings(stream="both", monitoring=monitors))
+        url = stand_in.url("twelve_data", key=None)
+        one, other = (Machine(name, tmp_path, feed, url, database) for name in ("one", "other"))
+        for each in (one, other):
+            stack.callback(each.close)
+        one.start()
+        send(stand_in, 100)
+        await_stored(database, 100, one)
+        one.await_all_copied()
+        one.cut_off()
+        other.start()
+        await_that(lambda: _connections_that_receive(stand_in) == 2, "both receive", say=other.tail)
+        send(stand_in, 300)
+        other.await_all_copied()
+        await_stored(database, 400, one, other)
+        await_that(lambda: waits(other, database) == 0, "all of its own is loaded", say=other.tail)
+        assert is_all_of_it(database, _of_first_connection(stand_in))
+        assert not unbalanced(database)
+        other.stop()
+
+
+def test_a_copy_that_cannot_be_read_at_first_is_read_once_the_servers_are_back(
+    machine: Callable[[str], Machine], servers: NatsServers, stand_in: StandIn, database: Database
+) -> None:
+    """Without another start; until then, the account says what waits elsewhere."""
+    one = machine("one")
+    send(stand_in, 100)
+    await_stored(database, 100, one)
+    one.await_all_copied()
+    # The database hears of these, and never gets them.
+    one.cut_off()
+    send(stand_in, 200)
+    one.await_all_copied(waiting=1)
+    await_that(lambda: frames_of(one) >= 300, "all is in the journal", say=one.tail)
+    one.await_all_copied(waiting=1)
+    end = end_of(one)
+    one.destroy()
+    for server in servers.servers:
+        server.freeze()
+    try:
+        other = machine("other")
+        send(stand_in, 100)
+        await_stored(database, 200, other)
+        await_that(lambda: "not read back yet" in str(other.told()), "it says what it could not do", say=other.told)
+        (waiting,) = elsewhere(database)
+        assert waiting.is_open
+        assert stored(database)[0] == 200
+    finally:
+        for server in servers.servers:
+            server.thaw()
+    servers.wait()
+    await_stored(database, 400, other)
+    other.await_all_copied()
+    assert is_all_of_it(database, sent(stand_in))
+    assert not unbalanced(database)
+    (left,) = elsewhere(database)
+    assert (left.frames, left.bytes, position_of(database, left.journal_id)) == (0, 0, end)
+    other.stop()
+
+
+def restored_from_an_older_state(
+    machine: Callable[[str], Machine], stand_in: StandIn, database: Database, *, stored_since: bool
+) -> None:
+    """`stored_since` tells whether the database has more than the disk then."""
+    one = machine("one")
+    send(stand_in, 100)
+    await_stored(database, 100, one)
+    if not stored_since:
+        one.cut_off()
+    send(stand_in, 100)
+    one.await_all_copied()
+    one.signal(signal.SIGSTOP)
+    older = one.disk.with_name("older")
+    shutil.copytree(one.disk, older)
+    one.signal(signal.SIGCONT)
+    if stored_since:
+        send(stand_in, 100)
+        await_stored(database, 300, one)
+        one.cut_off()
+    send(stand_in, 100)
+    await_that(lambda: frames_of(one) >= 300 + 100 * stored_since, "all is in the journal", say=one.tail)
+    one.await_all_copied(waiting=1)
+    one.destroy()
+    older.rename(one.disk)
+    one.connect()
+    one.start()
+    received = 350 + 100 * stored_since
+    send(stand_in, 50)
+    await_stored(database, received, one)
+    # It is copied again: the next machine has what is received from now on.
+    one.await_all_copied()
+    one.cut_off()
+    send(stand_in, 50)
+    one.await_all_copied(waiting=1)
+    end = end_of(one)
+    await_that(lambda: end_of(one) == end and one.told().bytes == 0, "nothing more comes")  # type: ignore[union-attr]
+    one.destroy()
+    other = machine("other")
+    await_stored(database, received + 50, one, other)
+    other.await_all_copied()
+    assert is_all_of_it(database, sent(stand_in))
+    assert not unbalanced(database)
+    other.stop()
+
+
+def test_what_a_disk_has_no_more_that_was_restored_from_an_older_state_is_read_from_the_copy(
+    machine: Callable[[str], Machine], stand_in: StandIn, database: Database
+) -> None:
+    restored_from_an_older_state(machine, stand_in, database, stored_since=False)
+
+
+def _connections_that_receive(stand_in: StandIn) -> int:
+    return sum({"AAPL", "BTC/USD"} <= set(each.subscribed) for each in stand_in.account().connections)
+
+
 def end_of(machine: Machine) -> int:
     with journal_view(machine.journal) as journal:
         return journal.end
@@ -229,9 +353,9 @@ def test_the_database_hears_of_a_journal_before_it_is_copied(
         stopping=stopping,
     )
     lease, journal, _ = takeover.take()
-    copy = JournalCopy(feed, lease, [journal], stopping=stopping)
+    copy = JournalCopy(feed, lease, [journal], takeover.until_committed, stopping)
     try:
-        copy.start(takeover.until_committed)
+        copy.start()
         (left,) = elsewhere(database, owned=True)
         assert (left.journal_id, left.is_open) == (journal.journal_id, True)
     finally:

@@ -203,6 +203,7 @@ def test_a_change_of_its_hours_is_no_addition(database: Database, tmp_path: Path
     assert not is_due(database, feed, tmp_path)
 
 
+@pytest.mark.full
 def test_gaps_come_first(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
     feed, added = polygon(stand_in, past_hours=3), minutes_ago(60)
     stand_in.trade_unheard(400, added - 5 * HOUR, minutes_ago(1))
@@ -233,6 +234,7 @@ def test_a_name_for_all_symbols_has_no_past(database: Database, tmp_path: Path, 
     assert not is_due(database, feed, tmp_path)
 
 
+@pytest.mark.full
 def test_the_past_has_the_limits_of_the_history(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
     """Hours that it has only in part are left out: they would not be whole."""
     feed, added = polygon(stand_in, past_hours=4, give_up_after_days=0.1), minutes_ago(20)
@@ -266,6 +268,7 @@ def test_a_killed_repair_continues_with_the_hour(
     assert unbalanced(database) == []
 
 
+@pytest.mark.full
 def test_a_coinbase_feed_has_a_past(database: Database, tmp_path: Path) -> None:
     with CoinbaseRest() as exchange:
         feed = FeedSettings.model_validate(
@@ -329,7 +332,7 @@ def test_providers_with_trades_have_a_past(provider: str, options: dict[str, Any
     [
         ("twelve_data", {}, "provider twelve_data has minute bars alone"),
         ("polygon", {"market": "forex"}, "provider polygon has minute bars alone"),
-        ("polygon", {"channels": ["Q"]}, "provider polygon has none"),
+        ("polygon", {"channels": ["Q"]}, "provider polygon has none:"),
     ],
 )
 def test_a_past_without_trades_is_an_error(provider: str, options: dict[str, Any], words: str) -> None:

@@ -66,6 +66,7 @@ def test_the_past_fills_half_of_the_history_at_most(connect_polygon: Connect) ->
         assert max(trade["sip_timestamp"] for trade in trades) - min(trade["sip_timestamp"] for trade in trades) > 3e12
 
 
+@pytest.mark.full
 def test_only_the_first_stand_in_of_a_feed_makes_a_past(tmp_path: Path, connect_polygon: Connect) -> None:
     """What a later one would make up is not what the first one had, and had perhaps sent."""
     file = tmp_path / "tape.json"

@@ -49,6 +49,11 @@ def test_the_mixture_of_regular_hours() -> None:
     assert 0.28 < forming / 40_000 < 0.36, "a third forms prices"
 
 
+def test_a_tape_of_known_conditions_alone() -> None:
+    made = over(TUESDAY + timedelta(hours=10), 5, 10_000, prints(unknown=False))
+    assert not {57, 99} & {condition for each in made for condition in each.conditions}
+
+
 def test_what_is_off_the_market() -> None:
     for each in over(TUESDAY + timedelta(hours=10), 5, 20_000):
         away = abs(each.price / 100.0 - 1)

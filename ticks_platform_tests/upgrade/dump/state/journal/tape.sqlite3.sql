@@ -19,7 +19,7 @@ CREATE TABLE frame_group (
     -- Frames before this group, since the journal was created.
     frames_before  INTEGER NOT NULL,
     frames      INTEGER NOT NULL,
-    -- MessagePack: [epoch, connection, [received_at, ...], [frame, ...]].
+    -- MessagePack: [epoch, connection, [received_at, ...], [frame, ...], stepped, correction].
     data        BLOB    NOT NULL
 );
 CREATE TABLE journal (
@@ -34,7 +34,7 @@ CREATE TABLE journal (
     trimmed_position  INTEGER NOT NULL,
     trimmed_frames    INTEGER NOT NULL
 );
-INSERT INTO "journal" VALUES('tape',1,'82e3553c-86db-493c-a5b2-5868d8ee5933',1,26221,52);
+INSERT INTO "journal" VALUES('tape',1,'953799fc-803a-46d9-a663-3b8910fb0fac',1,26578,53);
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('coverage_note',8);
 COMMIT;

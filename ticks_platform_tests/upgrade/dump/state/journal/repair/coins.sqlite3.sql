@@ -19,7 +19,7 @@ CREATE TABLE frame_group (
     -- Frames before this group, since the journal was created.
     frames_before  INTEGER NOT NULL,
     frames      INTEGER NOT NULL,
-    -- MessagePack: [epoch, connection, [received_at, ...], [frame, ...]].
+    -- MessagePack: [epoch, connection, [received_at, ...], [frame, ...], stepped, correction].
     data        BLOB    NOT NULL
 );
 CREATE TABLE journal (
@@ -34,6 +34,6 @@ CREATE TABLE journal (
     trimmed_position  INTEGER NOT NULL,
     trimmed_frames    INTEGER NOT NULL
 );
-INSERT INTO "journal" VALUES('coins',1,'3415199e-3a06-42e7-ae65-f5af3db0feef',1,14001,0);
+INSERT INTO "journal" VALUES('coins',1,'299f5291-19a7-4045-9c06-1809cd59af9d',1,14001,0);
 DELETE FROM "sqlite_sequence";
 COMMIT;
