@@ -140,6 +140,8 @@ def _tell(workbench: Workbench, report: Report, seen: Seen, since: datetime, unt
     with workbench.database.autocommit() as cursor:
         cursor.execute(_CANDLES, {"since": since, "until": until - WITHIN - minute})
         judged = [(bucket, symbol) for bucket, symbol in cursor.fetchall()]
+    if not seen.proven:
+        raise SystemExit("no candle was proven in the time: take --minutes 10 or more")
     delays = np.array([(at - bucket - minute).total_seconds() for (bucket, _), at in seen.proven.items()])
     in_time = sum(key in seen.proven and seen.proven[key] - key[0] - minute <= WITHIN for key in judged)
     share = in_time / len(judged) if judged else float("nan")

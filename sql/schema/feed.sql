@@ -12,7 +12,9 @@ CREATE TABLE IF NOT EXISTS ticks_platform.feed (
     -- How many of its rejected events retention has deleted. Its ledger still has them.
     rejected_deleted  bigint  NOT NULL DEFAULT 0,
     -- Whether its days are trued up, as feeds.yaml and the provider say; NULL until candles are proven first.
-    trues_up   boolean
+    trues_up   boolean,
+    -- When `candles` was changed, until the job apply_primary_feeds has followed: the candles before are made of other ticks.
+    candles_changed_at  timestamptz
 );
 
 -- For tables of releases without secondary feeds, or without retention of rejected events.
@@ -28,6 +30,10 @@ BEGIN
     -- Of releases that did not say which candles are final.
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed'::regclass AND attname = 'trues_up') THEN
         ALTER TABLE ticks_platform.feed ADD COLUMN trues_up boolean;
+    END IF;
+    -- Of releases that judged candles by the new primary feed at once.
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ticks_platform.feed'::regclass AND attname = 'candles_changed_at') THEN
+        ALTER TABLE ticks_platform.feed ADD COLUMN candles_changed_at timestamptz;
     END IF;
 END
 $$;

@@ -57,6 +57,14 @@ by_symbol AS NOT MATERIALIZED (
     JOIN of_feed USING (feed)
     GROUP BY symbol
 ),
+-- While a feed is primary or secondary since a moment and its ticks are not marked accordingly, candles before are of other ticks than their feed's.
+changed AS NOT MATERIALIZED (
+    SELECT known.symbol, max(candles_changed_at) AS changed_at
+    FROM ticks_platform.feed
+    JOIN ticks_platform.feed_symbol AS known USING (feed)
+    WHERE candles_changed_at IS NOT NULL
+    GROUP BY known.symbol
+),
 -- Days whose true-up is done, with the time between two of them in which the market was closed; less the minutes that still differ.
 trued_up AS NOT MATERIALIZED (
     SELECT symbol, range_agg(spans) AS trued_up
@@ -83,9 +91,12 @@ trued_up AS NOT MATERIALIZED (
     ) AS days
     GROUP BY symbol
 )
-SELECT symbol, received, unproven, wrong, coalesce(trued_up, '{}') AS trued_up, trues_up, is_settled
+SELECT symbol, received,
+    CASE WHEN changed_at IS NULL THEN unproven ELSE unproven + tstzmultirange(tstzrange(NULL, changed_at)) END AS unproven,
+    wrong, coalesce(trued_up, '{}') AS trued_up, trues_up, is_settled
 FROM by_symbol
-LEFT JOIN trued_up USING (symbol);
+LEFT JOIN trued_up USING (symbol)
+LEFT JOIN changed USING (symbol);
 
 COMMENT ON VIEW ticks_platform.symbol_proof IS 'When a symbol was asked for or fetched, and what of its candles is proven, wrong or final.';
 COMMENT ON COLUMN ticks_platform.symbol_proof.symbol IS 'Symbol, as the provider names it.';

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
-from ticks_platform.feeds.polygon.conditions import Rules
-from ticks_platform.feeds.polygon.regular_hours import hours_of_day
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.updates import ALL
+from ticks_platform.feeds.us_stocks.conditions import Rules
+from ticks_platform.feeds.us_stocks.regular_hours import hours_of_day
 from ticks_platform.timescale import fingerprints, sql_files
 from ticks_platform.timescale.candles import late_ticks
 from ticks_platform.timescale.database import Database

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -106,8 +106,14 @@ class Gaps:
         return place > 0 and self._ends[place - 1] >= at - EDGE
 
 
-def count(cursor: Cursor, sent: Sequence[Sent], told: Mapping[str, int] | None = None) -> Count:
-    """Compare everything; `told` is how many events of a feed's past the server told beside its stream."""
+def count(
+    cursor: Cursor, sent: Sequence[Sent], told: Mapping[str, int] | None = None, corrected: Collection[Key] = ()
+) -> Count:
+    """Compare everything.
+
+    `told` is how many events of a feed's past the server told beside its stream. Those that are `corrected` were never
+    streamed: a true-up by bars does not ask for one that changes no bar.
+    """
     gaps = known_gaps(cursor)
     problems: list[str] = []
     in_gaps = unseen = 0
@@ -120,7 +126,7 @@ def count(cursor: Cursor, sent: Sequence[Sent], told: Mapping[str, int] | None =
     lost: list[Sent] = []
     for key, events in market.items():
         missing = len(events) - stored.get(key, 0)
-        if missing <= 0:
+        if missing <= 0 or key in corrected:
             continue
         excused = [each for each in events if _is_in_gap(each, gaps)]
         in_gaps += missing

@@ -81,7 +81,8 @@ class FieldCampaign(Faults):
             for feed in ASKED:
                 gaps.update(cursor, feed, now=datetime.now(timezone.utc))
         with self.database.autocommit() as cursor:
-            found = account.count(cursor, self.server.sent, {STOCKS: self.past.results})
+            corrected = {each.correct for each in self.past.taken_back.values() if each.correct is not None}
+            found = account.count(cursor, self.server.sent, {STOCKS: self.past.results}, corrected)
             known = account.known_gaps(cursor)
             balance = [problem for each in audit.accounts(cursor) for problem in each.problems()]
             wrong = self.proofs.problems(self.server.sent, known)

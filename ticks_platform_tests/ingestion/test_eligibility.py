@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ticks_platform.feeds.polygon.conditions import Rule, Rules, packaged_rules
 from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.feeds.us_stocks.conditions import Rule, Rules, packaged_rules
 from ticks_platform.ingestion import eligibility
 from ticks_platform.ingestion.eligibility import Changed
 from ticks_platform.timescale.candles import late_ticks

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from ticks_platform.feeds.events import Correction, Event, Tick
-from ticks_platform.feeds.polygon.conditions import Rule, Rules, packaged_rules
+from ticks_platform.feeds.us_stocks.conditions import Rule, Rules, packaged_rules
 from ticks_platform.ingestion import audit, eligibility
 from ticks_platform.timescale import gone, renames, seals
 from ticks_platform.timescale.candles import candles, primary_feeds, reconciliation

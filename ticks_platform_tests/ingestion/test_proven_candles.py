@@ -14,7 +14,9 @@ import sqlalchemy as sa
 import ticks_platform
 from ticks_platform.ingestion import audit
 from ticks_platform.ingestion import lease as leases
-from ticks_platform.timescale.candles import proving, reconciliation
+from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.candles import primary_feeds, proving, reconciliation
+from ticks_platform.timescale.candles.primary_feeds import Feeds
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.candles import refresh, tamper
 from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, price, rows
@@ -341,3 +343,41 @@ def test_days_are_those_of_utc_whatever_the_zone_of_the_session(feed: Feed) -> N
         assert read["proof"].tolist() == ["gap", "gap"]
         assert read["tick_count"].tolist() == [3, 6], "each in its day"
     assert buckets == [0, 0, 0, 0]
+
+
+def test_candles_from_before_a_change_of_the_primary_feed_are_not_proven_until_it_is_applied(proven: Feed) -> None:
+    """They are made of the ticks of the feed that was primary then, which may have had a gap."""
+    feeds = Feeds(["other"], ["test"], {"other": lambda _symbol: True})
+
+    def register(**primary: bool) -> None:
+        with proven.database.transaction() as cursor:
+            for name, candles in primary.items():
+                leases.register_feed(cursor, feed=name, provider="twelve_data", synthetic=True, candles=candles)
+
+    def note_applied() -> None:
+        with proven.database.transaction() as cursor:
+            primary_feeds.note_applied(cursor, feeds, datetime.now(timezone.utc) + timedelta(minutes=1))
+
+    register(other=False, test=True)
+    proven.execute(
+        "INSERT INTO ticks_platform.feed_symbol (feed, symbol, wanted_from, calendar) "
+        "VALUES ('other', 'AAPL', now() - INTERVAL '3 days', 'always')"
+    )
+    assert set(proven.proofs().values()) == {"proven"}, "nothing has changed"
+    register(test=False, other=True)
+    assert set(proven.proofs().values()) == {"not_checked"}
+    assert set(proven.proofs("1h").values()) == {"not_checked"}
+    register(test=True, other=False)
+    assert set(proven.proofs().values()) == {"not_checked"}
+    note_applied()
+    assert set(proven.proofs().values()) == {"proven"}
+    register(test=True, other=False)
+    assert set(proven.proofs().values()) == {"proven"}
+
+
+def test_the_column_of_changes_is_added_to_an_older_table(proven: Feed) -> None:
+    with proven.database.transaction() as cursor:
+        cursor.execute("DROP VIEW proven_candle, ticks_platform.symbol_proof")
+        cursor.execute("ALTER TABLE ticks_platform.feed DROP COLUMN candles_changed_at")
+        sql_files.apply(cursor, "schema/feed.sql", "schema/symbol_proof.sql", "candles/proven_candle.sql")
+    assert set(proven.proofs().values()) == {"proven"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ticks_platform.feeds.polygon.conditions import packaged_rules
+from ticks_platform.feeds.us_stocks.conditions import packaged_rules
 from ticks_platform.timescale import sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.ingestion import rows

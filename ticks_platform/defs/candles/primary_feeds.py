@@ -11,6 +11,7 @@ from ticks_platform.defs.common.labels import LONG_BY_HAND, REFRESH_POOL
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
 from ticks_platform.feeds.primary import names_of
+from ticks_platform.timescale import server_clock
 from ticks_platform.timescale.candles import primary_feeds
 from ticks_platform.timescale.candles.candles import CANDLES
 from ticks_platform.timescale.candles.primary_feeds import Disagreement, Feeds
@@ -87,7 +88,10 @@ def apply_primary_feeds() -> dg.Definitions:
     def mark(context: dg.OpExecutionContext, config: ApplyConfig, ticks_database: DatabaseResource) -> None:
         """Say what would change, and unless it is a dry run, change it."""
         with ticks_database.transaction() as cursor:
+            since = server_clock.now(cursor)
             found = list(primary_feeds.find(cursor, feeds))
+            if not found:
+                primary_feeds.note_applied(cursor, feeds, since)
         metadata = _metadata(found, feeds)
         context.add_output_metadata({**metadata, "dry run": config.dry_run})
         if not found:
@@ -105,7 +109,10 @@ def apply_primary_feeds() -> dg.Definitions:
         for key in ("stocks_real_time", *(candle.name for candle in CANDLES)):
             context.log_event(dg.AssetObservation(asset_key=key, metadata=metadata))
         with ticks_database.transaction() as cursor:
+            since = server_clock.now(cursor)
             left = sum(each.ticks for each in primary_feeds.find(cursor, feeds))
+            if not left:
+                primary_feeds.note_applied(cursor, feeds, since)
         if left:
             raise dg.Failure(
                 f"{left} ticks were stored meanwhile by a run with the settings before: run this job again once the "

@@ -10,8 +10,8 @@ from ticks_platform.defs.common.resources import DatabaseResource, IngestionReso
 from ticks_platform.errors import ActionRequiredError, RetryableError
 from ticks_platform.feeds import file_formats
 from ticks_platform.feeds.files import Kind
-from ticks_platform.feeds.polygon.regular_hours import hours_of_day
 from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.feeds.us_stocks.regular_hours import hours_of_day
 from ticks_platform.ingestion.imports.files import Import
 from ticks_platform.ingestion.imports.options import Imported, Options
 from ticks_platform.ingestion.imports.progress import reported

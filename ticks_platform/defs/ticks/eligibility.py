@@ -10,7 +10,7 @@ from ticks_platform.defs.common.labels import LONG_BY_HAND, REFRESH_POOL
 from ticks_platform.defs.common.partitions import day_fields, midnight, selected_days
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource
-from ticks_platform.feeds.polygon.conditions import packaged_rules
+from ticks_platform.feeds.us_stocks.conditions import packaged_rules
 from ticks_platform.ingestion import eligibility
 from ticks_platform.timescale.candles.candles import CANDLES
 

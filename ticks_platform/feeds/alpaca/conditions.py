@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from ticks_platform.feeds.decoding import UNDECODABLE
-from ticks_platform.feeds.polygon.conditions import Conditions, packaged_rules
+from ticks_platform.feeds.us_stocks.conditions import Conditions, packaged_rules
 
 REGULAR = frozenset((" ", "@", ""))
 """A regular sale, which is what a trade without conditions is."""

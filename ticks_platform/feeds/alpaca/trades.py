@@ -10,7 +10,7 @@ from ticks_platform.feeds.alpaca import conditions as alpaca_conditions
 from ticks_platform.feeds.alpaca.times import nanoseconds
 from ticks_platform.feeds.decoding import Finite
 from ticks_platform.feeds.events import Bar, OfficialPrice, Tick
-from ticks_platform.feeds.polygon.regular_hours import new_york_date
+from ticks_platform.feeds.us_stocks.regular_hours import new_york_date
 from ticks_platform.timestamps import MINUTE
 
 NOTHING = msgspec.Raw()

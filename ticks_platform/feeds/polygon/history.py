@@ -37,10 +37,10 @@ from ticks_platform.feeds.history import (
     is_page,
     retry_after,
 )
-from ticks_platform.feeds.polygon.conditions import packaged_rules
 from ticks_platform.feeds.polygon.names import rest_ticker
 from ticks_platform.feeds.polygon.trades import exchange_name, official_price, trade_id
 from ticks_platform.feeds.trade_ids import NO_IDENTITY
+from ticks_platform.feeds.us_stocks.conditions import packaged_rules
 from ticks_platform.timestamps import MILLISECOND, MINUTE
 
 _LIMIT = 50_000

@@ -18,8 +18,8 @@ from ticks_platform.feeds.coded import Coded
 from ticks_platform.feeds.columns import Floats, TickColumns, floats
 from ticks_platform.feeds.decoding import Finite
 from ticks_platform.feeds.events import OfficialPrice, Tick
-from ticks_platform.feeds.polygon.conditions import OfficialKind, is_listing, packaged_rules
-from ticks_platform.feeds.polygon.regular_hours import new_york_date
+from ticks_platform.feeds.us_stocks.conditions import OfficialKind, is_listing, packaged_rules
+from ticks_platform.feeds.us_stocks.regular_hours import new_york_date
 from ticks_platform.timestamps import MILLISECOND
 
 _Int64 = Annotated[int, Meta(ge=0, le=2**63 - 1)]

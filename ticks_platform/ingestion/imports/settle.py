@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from ticks_platform.feeds import file_formats
-from ticks_platform.feeds.polygon.regular_hours import new_york_date, start_of_day
 from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.feeds.us_stocks.regular_hours import new_york_date, start_of_day
 from ticks_platform.ingestion.repair import gaps as repair_gaps
 from ticks_platform.ingestion.repair import lease as repair_lease
 from ticks_platform.ingestion.repair import ranges as repair_ranges

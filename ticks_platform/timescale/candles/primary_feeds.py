@@ -45,6 +45,15 @@ class Feeds(NamedTuple):
         }
 
 
+def note_applied(cursor: Cursor, feeds: Feeds, since: datetime) -> None:
+    """Note that the stored ticks agreed with these feeds at some time after `since`, by the database's clock.
+
+    Until then, candles from before a feed became primary or secondary are not proven.
+    """
+    parameters = {"feeds": [*feeds.primary, *feeds.secondary], "since": since}
+    cursor.execute(sql_files.read("queries/primary_feeds/applied.sql"), parameters)
+
+
 class Disagreement(NamedTuple):
     """Ticks of one symbol, feed and UTC day that are marked as secondary and should not be, or the other way round."""
 

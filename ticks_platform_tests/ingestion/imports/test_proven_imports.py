@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from ticks_platform.ingestion.imports.files import Import
 from ticks_platform.ingestion.imports.options import Options
 from ticks_platform.ingestion.imports.settle import settle
 from ticks_platform.timescale import sql_files
-from ticks_platform.timescale.candles import proving, reconciliation
+from ticks_platform.timescale.candles import candle_proof, proving, reconciliation
+from ticks_platform.timescale.candles.candles import ONE_MINUTE
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support import importing
 from ticks_platform_tests.support.importing import CSV, OPENING, import_files, stocks, text_of, trades, write
-from ticks_platform_tests.support.ingestion import rows
+from ticks_platform_tests.support.ingestion import rows, unbalanced
+from ticks_platform_tests.support.repairing import load_frames
 
 HOUR = timedelta(hours=1)
 
@@ -199,3 +202,34 @@ def test_all_of_a_market_is_covered_where_all_of_it_is_asked_for(database: Datab
     add_gap(database, "*")
     assert settle(database, feed, owner="test").gaps == 1
     assert rows(database, "SELECT DISTINCT symbol FROM ticks_platform.feed_repair") == [("*",)]
+
+
+@pytest.mark.full
+def test_a_file_of_today_beside_what_is_received(database: Database, tmp_path: Path) -> None:
+    """Candles that are over are those of both, nothing is materialized that is not over, and the account balances."""
+    minute = datetime.now(timezone.utc).replace(second=0, microsecond=0)
+    begin = minute - timedelta(minutes=5)
+    feed = stocks("AAPL", calendar="always", endpoint="ws://127.0.0.1:9", synthetic_endpoint=True)
+    of_file = trades("AAPL", 300, begin=begin, seconds=300)
+    live = [
+        {"ev": "T", "sym": "AAPL", "i": f"L{number}", "x": 4, "p": 50, "s": 1, "z": 3}
+        | {"t": int((begin + timedelta(minutes=number)).timestamp() * 1000)}
+        for number in range(6)
+    ]
+    load_frames(database, feed, tmp_path, json.dumps(live[:3]).encode())
+    file = write(tmp_path / "today.csv", text_of(of_file))
+    import_files(database, feed, file, options=importing.POLYGON._replace(synthetic=True))
+    load_frames(database, feed, tmp_path, json.dumps(live[3:]).encode())
+    done = settle(database, feed, owner="test")
+    last = minute - timedelta(seconds=1)
+    assert (done.days, done.left) == ((last.date() - begin.date()).days + 1, 0)
+    stored = rows(database, "SELECT bucket, tick_count::int, low FROM one_minute_candle ORDER BY 1")
+    closed = [(bucket, count, low) for bucket, count, low in stored if bucket < minute]
+    assert closed == [(begin + timedelta(minutes=number), 61, 50) for number in range(5)]
+    with database.autocommit() as cursor:
+        _, until = candle_proof.materialized(cursor, ONE_MINUTE)
+        cursor.execute("SELECT now()")
+        (now,) = cursor.fetchone() or (minute,)
+    assert until is not None
+    assert begin < until <= now
+    assert unbalanced(database) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -20,8 +21,8 @@ from ticks_platform.feeds.columns import TickColumns
 from ticks_platform.feeds.events import Control, Correction, Event, OfficialPrice, Rejected, Tick
 from ticks_platform.feeds.history import Header
 from ticks_platform.feeds.polygon import PolygonConnector
-from ticks_platform.feeds.polygon.conditions import Rule, Rules, packaged_rules
-from ticks_platform.feeds.polygon.regular_hours import hours_at, hours_of_day
+from ticks_platform.feeds.us_stocks.conditions import Rule, Rules, packaged_rules
+from ticks_platform.feeds.us_stocks.regular_hours import hours_at, hours_of_day
 from ticks_platform.timestamps import SECOND, to_nanoseconds
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -366,3 +367,12 @@ def test_many_trades_of_any_hours_may_change_what_each_may(minutes: list[int], s
     found = rules.updates_of(different, which, times)
     many = [None] * len(minutes) if found is None else [None if bits != bits else int(bits) for bits in found.tolist()]
     assert many == one_by_one
+
+
+@pytest.mark.parametrize("name", ["conditions", "regular_hours"])
+def test_the_former_home_has_the_same(name: str) -> None:
+    """Connectors of users' own import the rules from there."""
+    former = importlib.import_module(f"ticks_platform.feeds.polygon.{name}")
+    shared = importlib.import_module(f"ticks_platform.feeds.us_stocks.{name}")
+    assert former.__all__
+    assert all(getattr(former, each) is getattr(shared, each) for each in former.__all__)
