@@ -12,7 +12,10 @@ import pytest
 
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion import heard_journals
+from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.gaps import gaps
+from ticks_platform.ingestion.handover.handover import HandoverFailedError
+from ticks_platform.ingestion.handover.takeover import Takeover
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.ingestion import rows, unbalanced
@@ -115,4 +118,28 @@ def test_nothing_is_missed_and_each_event_is_stored_once(
     )
     assert known == []
     assert unaccounted(stand_in, database, begins, ends) == []
+    assert not unbalanced(database)
+
+
+@pytest.mark.full
+def test_a_successor_that_ends_before_it_has_the_lease_leaves_the_feed_to_anybody(
+    machine: Machine, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The predecessor has stored what it had, and released the feed: nobody waits for a heartbeat to be missing."""
+
+    def killed(*_arguments: object, **_options: object) -> None:
+        raise HandoverFailedError("killed")
+
+    with machine("first") as first:
+        await_loaded(database)
+        with monkeypatch.context() as patch:
+            patch.setattr(Takeover, "follow", killed)
+            with machine("second"):
+                assert all(each.wait(60) for each in first)
+        with database.transaction() as cursor:
+            found = leases.statuses(cursor, list(FEEDS))
+            assert [found[feed].released for feed in FEEDS] == [True, True]
+            assert heard_journals.elsewhere(cursor) == []
+    with machine("first"):
+        await_loaded(database)
     assert not unbalanced(database)
