@@ -87,6 +87,45 @@ def test_machines_are_lost_one_after_another_while_servers_die(
     last.stop()
 
 
+def test_a_copy_that_cannot_be_read_at_first_is_read_once_the_servers_are_back(
+    machine: Callable[[str], Machine], servers: NatsServers, stand_in: StandIn, database: Database
+) -> None:
+    """Without another start; until then, the account says what waits elsewhere."""
+    one = machine("one")
+    send(stand_in, 100)
+    await_stored(database, 100, one)
+    one.await_all_copied()
+    # The database hears of these, and never gets them.
+    one.cut_off()
+    send(stand_in, 200)
+    one.await_all_copied(waiting=1)
+    await_that(lambda: frames_of(one) >= 300, "all is in the journal", say=one.tail)
+    one.await_all_copied(waiting=1)
+    end = end_of(one)
+    one.destroy()
+    for server in servers.servers:
+        server.freeze()
+    try:
+        other = machine("other")
+        send(stand_in, 100)
+        await_stored(database, 200, other)
+        await_that(lambda: "not read back yet" in str(other.told()), "it says what it could not do", say=other.told)
+        (waiting,) = elsewhere(database)
+        assert waiting.is_open
+        assert stored(database)[0] == 200
+    finally:
+        for server in servers.servers:
+            server.thaw()
+    servers.wait()
+    await_stored(database, 400, other)
+    other.await_all_copied()
+    assert is_all_of_it(database, sent(stand_in))
+    assert not unbalanced(database)
+    (left,) = elsewhere(database)
+    assert (left.frames, left.bytes, position_of(database, left.journal_id)) == (0, 0, end)
+    other.stop()
+
+
 @pytest.mark.parametrize("stored_since", [False, True])
 def test_what_a_disk_has_no_more_that_was_restored_from_an_older_state_is_read_from_the_copy(
     machine: Callable[[str], Machine], stand_in: StandIn, database: Database, *, stored_since: bool
