@@ -171,6 +171,13 @@ class Renewed(NamedTuple):
     """Whether the feed is enabled."""
     reloaded_until: int
     """Latest event time, in nanoseconds, of rejected ticks that were loaded again; 0 if there are none."""
+    is_followed: bool
+    """Whether a successor on another machine receives already, and waits for this owner's end."""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the owner is to receive."""
+        return self.enabled and not self.is_followed
 
 
 def renew(cursor: Cursor, lease: Lease) -> Renewed:
@@ -187,7 +194,7 @@ def renew(cursor: Cursor, lease: Lease) -> Renewed:
         check_handed_over(cursor, lease)
         raise LeaseLostError(f"feed '{lease.feed}' was taken over by another owner; epoch {lease.epoch} has ended")
     # The database has microseconds.
-    return Renewed(bool(row[0]), to_nanoseconds(row[1]) + 999 if row[1] else 0)
+    return Renewed(bool(row[0]), to_nanoseconds(row[1]) + 999 if row[1] else 0, bool(row[2]))
 
 
 def set_clock_trouble(cursor: Cursor, lease: Lease, trouble: str | None) -> None:

@@ -128,8 +128,8 @@ class Loader:
         self._renewed_at = self._heartbeat_at = 0.0
         self._linger = MAX_LINGER
         self._batch_bytes = MAX_BATCH_BYTES
-        self.enabled = True
-        """Whether the feed is enabled, as of the last transaction."""
+        self.renewed = leases.Renewed(enabled=True, reloaded_until=0, is_followed=False)
+        """What the last transaction has learned of the feed."""
 
     @property
     def trouble(self) -> str | None:
@@ -140,7 +140,7 @@ class Loader:
         """Record a change of a connection's state; the next transaction stores it. Safe from any thread."""
         self._aside.changes.record(change)
         if self._coverage is not None:
-            self._coverage.handle(change, switched_off=not self.enabled)
+            self._coverage.handle(change, switched_off=not self.renewed.enabled)
 
     def hurry(self) -> None:
         """Try at once what waits to be tried again, and the next heartbeat: the feed stops. Safe from any thread."""
@@ -326,10 +326,8 @@ class Loader:
 
     def _check_is_committed(self, cursor: Cursor, batch: DecodedBatch) -> None:
         """Check that the checkpoint is at the batch's end, where only the commit of this batch can have put it."""
-        cursor.execute(
-            "SELECT position FROM ticks_platform.feed_checkpoint WHERE journal_number = %s",
-            (self._lease.journal_number,),
-        )
+        query = "SELECT position FROM ticks_platform.feed_checkpoint WHERE journal_number = %s"
+        cursor.execute(query, (self._lease.journal_number,))
         row = cursor.fetchone()
         if row is None or row[0] != batch.end:
             raise CheckpointError(
@@ -341,14 +339,16 @@ class Loader:
     # The lease, and what is stored with each heartbeat.
 
     def _begin(self, cursor: Cursor) -> None:
-        self.enabled, self._memory.reloaded_until = leases.renew(cursor, self._lease)
+        self.renewed = leases.renew(cursor, self._lease)
+        self._memory.reloaded_until = self.renewed.reloaded_until
         self._aside.begin(cursor, self._lease)
         self._memory.horizon = stored_until(cursor, self._lease.feed)
 
     def _renew_lease(self, cursor: Cursor) -> None:
         now = boottime()
         self._killed.begin()
-        self.enabled, self._memory.reloaded_until = leases.renew(cursor, self._lease)
+        self.renewed = leases.renew(cursor, self._lease)
+        self._memory.reloaded_until = self.renewed.reloaded_until
         if now - self._renewed_at > REOPEN_AFTER:
             self._aside.reopen()
         self._aside.store(cursor, self._lease)

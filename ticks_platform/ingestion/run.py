@@ -287,7 +287,7 @@ class Ingestion:
         receiver = self._start_receiver()
         loading = Worker(loader.run, f"load-{self.feed.name}")
         loading.start()
-        while receiver.is_alive() and loading.is_alive() and loader.enabled and not self._stopping.is_set():
+        while receiver.is_alive() and loading.is_alive() and loader.renewed.goes_on and not self._stopping.is_set():
             self._stopping.wait(0.1)
             if self._export is not None:
                 self._export.update()

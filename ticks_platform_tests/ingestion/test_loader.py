@@ -278,7 +278,7 @@ def test_the_next_transaction_sees_that_the_feed_was_disabled(
         assert switch.disabled(cursor, ["test", "unknown"]) == {"test"}
     loader = make_loader(lease, [price()])
     loader.run()
-    assert not loader.enabled
+    assert not loader.renewed.enabled
     assert loader.metrics.loaded == 1, "received ticks are stored"
 
 

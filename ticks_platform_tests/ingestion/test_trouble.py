@@ -178,7 +178,7 @@ def test_heartbeats_continue_while_the_database_refuses_ticks(
         wait_until("it beats", lambda before=before: beat() > before)  # type: ignore[misc]
     with database.transaction() as cursor:
         switch.set_enabled(cursor, feed="test", provider="twelve_data", synthetic=True, enabled=False)
-    wait_until("it sees that the feed is disabled", lambda: not running[0].enabled)
+    wait_until("it sees that the feed is disabled", lambda: not running[0].renewed.enabled)
     assert running[0].trouble is not None
 
 

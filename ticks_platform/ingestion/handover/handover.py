@@ -51,6 +51,8 @@ class Handover(NamedTuple):
     successor: str
     predecessor: str
     predecessor_epoch: int
+    is_elsewhere: bool = False
+    """Whether the predecessor is on another machine: only itself can load what it has."""
 
 
 def announce(cursor: Cursor, *, owner: str, feed: str, predecessor: LeaseStatus, journal: Journal) -> Handover:
@@ -107,9 +109,21 @@ def find_checkpoint(cursor: Cursor, feed: str, journal: Journal) -> tuple[int, i
 
 
 def record_closed(cursor: Cursor, lease: Lease) -> None:
-    """Tell the successor that this owner's connection is closed."""
+    """Tell the successor that this owner's connection is closed; one on another machine waits for the lease."""
     parameters = {"feed": lease.feed, "epoch": lease.epoch, "owner": lease.owner}
     cursor.execute(sql_files.read("queries/handover/record_closed.sql"), parameters)
+    leases.release(cursor, lease)
+
+
+def ask_to_close(cursor: Cursor, handover: Handover) -> None:
+    """Ask the predecessor, on another machine, to close its connection and to load what it has.
+
+    It learns of that with its next transaction. Until then it continues, and the lease is its own.
+    """
+    cursor.execute(
+        "UPDATE ticks_platform.feed_handover SET taken_at = %s WHERE feed = %s AND epoch = %s",
+        (datetime.now(timezone.utc), handover.feed, handover.epoch),
+    )
 
 
 def is_closed(cursor: Cursor, handover: Handover) -> bool:

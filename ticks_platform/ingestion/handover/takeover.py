@@ -43,6 +43,9 @@ READY_TIMEOUT = 40.0
 """Seconds in which everything must be subscribed to; otherwise the successor ends, and its predecessor continues. The
 supervisor presumes a run without a lease dead after a minute."""
 
+END_TIMEOUT = 15.0
+"""Seconds that a predecessor on another machine has to load what it has: a heartbeat, and what waits in its journal."""
+
 CLOSE_TIMEOUT = 8.0
 """Seconds that a predecessor has to close its connection, if the provider allows only one."""
 
@@ -129,7 +132,8 @@ class Takeover:
     def announce(self) -> tuple[Handover, Journal] | None:
         """Announce a planned hand-over, and open the journal to receive into.
 
-        Returns None if nobody owns the feed, the owner is presumed dead, or its journal is not on this machine. Raises
+        Returns None if nobody owns the feed, or the owner is presumed dead; if its journal is not on this machine, also
+        if the feed does not overlap, or frames wait in the journals here. Raises
         HandoverFailedError if the owner has not loaded yet what it found in the feed's journals, MixedDatabaseError,
         LeaseLostError, JournalError, and what Journal raises.
         """
@@ -138,14 +142,14 @@ class Takeover:
             return None
         self.latest = status.journal_id
         theirs = self._journals.first if status.journal_id is None else self._journals.find(status.journal_id)
-        if theirs is None:
+        journal = self._open_own() if theirs is None else self._journals.open_other(theirs)
+        if journal is None:
             logger.warning(
                 "feed %s: taken over from %s without an overlap: its journal is not on this machine",
                 self._feed.name,
                 status.owner,
             )
             return None
-        journal = self._journals.open_other(theirs)
         self._skip_predecessors_positions(journal, theirs, status)
 
         def work(cursor: Cursor) -> Handover:
@@ -160,7 +164,19 @@ class Takeover:
                 cursor, owner=self._owner, feed=self._feed.name, predecessor=status, journal=journal
             )
 
-        return self.until_committed(work), journal
+        return self.until_committed(work)._replace(is_elsewhere=theirs is None), journal
+
+    def _open_own(self) -> Journal | None:
+        """The journal to receive into beside an owner on another machine; None if that is not possible."""
+        if not self._feed.overlaps:
+            return None
+        journals = self._journals.open_all()
+        for journal in journals:
+            _, position, frames = self.until_committed(
+                lambda cursor: handover.find_checkpoint(cursor, self._feed.name, journal)  # noqa: B023
+            )
+            journal.seek(position, frames=frames)
+        return None if any(journal.bytes_waiting for journal in journals) else journals[0]
 
     def follow_when_ready(self, planned: Handover, journal: Journal, is_ready: Callable[[], bool]) -> Ownership:
         """Take the feed over as planned when everything has been subscribed to for OVERLAP seconds, and data has come.
@@ -177,6 +193,8 @@ class Takeover:
             ready_at = (ready_at or now) if is_ready() else None
             has_come = common.has_come(now, since=ready_at)
             if ready_at is not None and now >= ready_at + OVERLAP * (1 if has_come else QUIET_OVERLAPS):
+                if planned.is_elsewhere:
+                    self._await_end(planned)
                 return self.follow(planned, journal)
             if now >= check_lease_at:
                 check_lease_at = now + _LEASE_POLL_INTERVAL
@@ -189,6 +207,25 @@ class Takeover:
                     "only, set `overlap: false` for the feed in feeds.yaml"
                 )
         raise StoppedError
+
+    def _await_end(self, planned: Handover) -> None:
+        """Wait until the predecessor on another machine has loaded what it has, for END_TIMEOUT seconds at most.
+
+        It goes on receiving until it learns of the hand-over, and nothing is missed meanwhile.
+        """
+        self.until_committed(lambda cursor: handover.ask_to_close(cursor, planned))
+        deadline = time.monotonic() + END_TIMEOUT
+        while not self._has_ended(planned):
+            if time.monotonic() >= deadline:
+                logger.warning(
+                    "feed %s: taken over from %s, which has not loaded its journal within %g s: the rest waits there",
+                    planned.feed,
+                    planned.predecessor,
+                    END_TIMEOUT,
+                )
+                return
+            if self._stopping.wait(_POLL_INTERVAL):
+                raise StoppedError
 
     def follow(self, planned: Handover, journal: Journal, *, closed_within: float = 0.0) -> Ownership:
         """Take the feed over as planned. The predecessor can no longer append; its journal is loaded before this one.
@@ -207,7 +244,7 @@ class Takeover:
         before = self.until_committed(lambda cursor: self._sources(cursor, lease, others))
         return self._seek(lease, journal, before)
 
-    def _skip_predecessors_positions(self, journal: Journal, theirs: Path, predecessor: LeaseStatus) -> None:
+    def _skip_predecessors_positions(self, journal: Journal, theirs: Path | None, predecessor: LeaseStatus) -> None:
         """Skip positions in a journal, so that its ticks sort after those of the predecessor's."""
 
         def work(cursor: Cursor) -> tuple[int, int, int]:
@@ -216,8 +253,9 @@ class Takeover:
 
         position, frames, end = self.until_committed(work)
         journal.seek(position, frames=frames)
-        with journal_view(theirs) as predecessors:
-            end = max(end, predecessors.end)
+        if theirs is not None:
+            with journal_view(theirs) as predecessors:
+                end = max(end, predecessors.end)
         journal.skip_to(end + handover.RESERVED_POSITIONS)
         if journal.bytes_waiting and journal.end < end:
             raise HandoverFailedError(

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -34,7 +35,7 @@ from ticks_platform_tests.ingestion.journal_copy.test_lost_machine import (
     waits,
 )
 from ticks_platform_tests.support.ingestion import unbalanced
-from ticks_platform_tests.support.nats_servers import NatsServers, await_that
+from ticks_platform_tests.support.nats_servers import NatsServers, await_that, nats_servers
 from ticks_standin import StandIn
 
 ROUNDS = int(os.environ.get("TICKS_COPY_FAULTS") or 3)
@@ -86,10 +87,11 @@ def test_machines_are_lost_one_after_another_while_servers_die(
     last.stop()
 
 
-def test_what_a_disk_has_no_more_is_read_also_if_the_database_has_more_than_the_disk(
-    machine: Callable[[str], Machine], stand_in: StandIn, database: Database
+@pytest.mark.parametrize("stored_since", [False, True])
+def test_what_a_disk_has_no_more_that_was_restored_from_an_older_state_is_read_from_the_copy(
+    machine: Callable[[str], Machine], stand_in: StandIn, database: Database, *, stored_since: bool
 ) -> None:
-    restored_from_an_older_state(machine, stand_in, database, stored_since=True)
+    restored_from_an_older_state(machine, stand_in, database, stored_since=stored_since)
 
 
 def _connections(stand_in: StandIn) -> list[int]:
@@ -180,3 +182,25 @@ def test_what_every_replica_has_lost_is_said_and_what_is_before_is_read(
     ):
         list(reading.bundles())
     assert reading.position == groups[20].position
+
+
+def test_after_a_disk_was_full_all_is_copied_once_there_is_room_and_the_server_is_started_again(
+    tmp_path: Path, make_journal: MakeJournal, ship: MakeShipper
+) -> None:
+    """The server that leads; others may take its place, or nobody answers until then."""
+    with nats_servers(tmp_path / "full", disk_megabytes=96) as three:
+        settings, journal = settings_of(three), make_journal()
+        shipper = ship(settings, journal)
+        append(journal, "first")
+        await_shipped(shipper)
+        leader = three.leader("own")
+        assert leader.disk is not None
+        leader.disk.fill()
+        for number in range(40):
+            append(journal, f"<frame {number}>" + "x" * 100_000)
+        leader.disk.free()
+        leader.kill()
+        three.start(leader.name)
+        await_shipped(shipper)
+        found = read(settings, journal, journal.end)
+        assert [frame for group in found for frame in group.frames] == texts(journal)

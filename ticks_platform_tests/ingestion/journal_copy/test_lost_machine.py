@@ -254,12 +254,6 @@ def restored_from_an_older_state(
     other.stop()
 
 
-def test_what_a_disk_has_no_more_that_was_restored_from_an_older_state_is_read_from_the_copy(
-    machine: Callable[[str], Machine], stand_in: StandIn, database: Database
-) -> None:
-    restored_from_an_older_state(machine, stand_in, database, stored_since=False)
-
-
 def _connections_that_receive(stand_in: StandIn) -> int:
     return sum({"AAPL", "BTC/USD"} <= set(each.subscribed) for each in stand_in.account().connections)
 
