@@ -1,8 +1,6 @@
 """Assets of closed hours run by themselves under a real `dagster dev`, and again for an hour that is corrected."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -110,40 +108,3 @@ def test_an_eager_asset_runs_by_itself_and_again_for_an_hour_that_a_late_tick_co
             )
 
         eventually(f"it has run for the hour with the price {price}", 400, saw_it)
-
-
-OF_FEATURES = """
-{ assetNodeOrError(assetKey: {path: ["hourly_features"]}) { ... on AssetNode {
-    assetMaterializations(limit: 1) { metadataEntries { label ... on IntMetadataEntry { intValue } } }
-    assetChecksOrError { ... on AssetChecks { checks { executionForLatestMaterialization { status } } } } } } }
-"""
-
-
-@pytest.fixture
-def new_project(tmp_path: Path, repository_root: Path, server_url: str | None, database_url: str) -> Iterator[Platform]:
-    """A project as `ticks init` makes it."""
-    command = [sys.executable, "-m", "ticks_platform.cli.main", "init", "demo"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    with running_platform(tmp_path / "demo", repository_root, database_url if server_url else None) as running:
-        yield running
-
-
-@pytest.mark.full
-def test_a_new_project_has_features_of_closed_hours_without_a_click(new_project: Platform) -> None:
-    def made() -> tuple[int, list[str]]:
-        """How many closed hours have features, and the statuses of their checks."""
-        node = new_project.ask(OF_FEATURES)["assetNodeOrError"]
-        entries = [entry for made in node["assetMaterializations"] for entry in made["metadataEntries"]]
-        (hours,) = [entry["intValue"] for entry in entries if entry["label"] == "hours"] or [-1]
-        results = [check["executionForLatestMaterialization"] for check in node["assetChecksOrError"]["checks"]]
-        return hours, [result["status"] for result in results if result is not None]
-
-    eventually("the feed streams", 600, new_project.streaming_run)
-    eventually("features are made before an hour is closed", 600, lambda: made()[0] >= 0)
-    before, _ = made()
-    hour = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=10)
-    for ago in (3, 2, 1):
-        insert_tick(new_project.database, hour - timedelta(hours=ago), "EARLIER", 10.0 + ago)
-    # As late ticks: the schedule catch_up refreshes their candles, and reports them.
-    eventually("it has features of three more hours", 900, lambda: made()[0] >= before + 3)
-    eventually("its checks have passed", 120, lambda: made()[1] == ["SUCCEEDED"] * 2)

@@ -193,11 +193,11 @@ def test_a_folder_that_cannot_be_written_to_is_said(folder: Path) -> None:
 
 def test_what_is_misspelt_is_told(folder: Path) -> None:
     feeds = folder / "feeds.yaml"
-    feeds.write_text(feeds.read_text(encoding="utf-8").replace("provider: twelve_data", "provider: twelvedata", 1))
+    feeds.write_text(feeds.read_text(encoding="utf-8").replace("provider: polygon", "provider: polygn", 1))
     process = start(folder, "--port", str(free_port()), TICKS_ALERT_WEBHOK="x")
     assert process.wait(60) == 1
-    assert "did you mean 'twelve_data'" in said(folder)
-    feeds.write_text(feeds.read_text(encoding="utf-8").replace("provider: twelvedata", "provider: twelve_data", 1))
+    assert "did you mean 'polygon'" in said(folder)
+    feeds.write_text(feeds.read_text(encoding="utf-8").replace("provider: polygn", "provider: polygon", 1))
     command = [sys.executable, "-m", "ticks_platform.cli.main", "statsu"]
     wrong = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=60)
     assert wrong.returncode == 2

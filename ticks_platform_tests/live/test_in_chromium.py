@@ -48,7 +48,7 @@ def test_candles_move_and_the_account_is_shown(tab: Tab) -> None:
     assert "every event is accounted for" in tab.text("#feeds")
     assert "SYNTHETIC" in tab.text("#feeds").upper()
     assert "TradingView" in tab.text(".attribution")
-    tab.until("document.querySelectorAll('#symbols li').length === 6")
+    tab.until("document.querySelectorAll('#symbols li').length === 4")
     assert tab.problems == []
 
 
