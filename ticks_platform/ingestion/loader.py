@@ -123,6 +123,7 @@ class Loader:
         )
         self._store = self._new_store(lease)
         self._memory = TradeMemory()
+        self._has_equal_trades = False
         self._coverage = coverage
         self._gaps = GapUpdates(self._transactions, lease.feed, self._decoding.now)
         self._renewed_at = self._heartbeat_at = 0.0
@@ -242,7 +243,11 @@ class Loader:
             batch, left_out = self._received_twice.remove_from(batch)
             if self._received_twice.all_before(batch.end):
                 self._received_twice = None
-        return NextBatch(prepare(batch, self._memory, self._lease, self._delivery), left_out)
+        prepared = prepare(batch, self._memory, self._lease, self._delivery)
+        self._has_equal_trades |= bool(prepared.numbers)
+        if self._has_equal_trades or any(rows.events for _, rows in batch.tables):
+            self.sources.own.journal.notes_repeats = self._has_equal_trades
+        return NextBatch(prepared, left_out)
 
     def _more(self) -> list[FrameGroup] | None:
         if self._journal.drained or self._transactions.abandoned:
