@@ -32,6 +32,8 @@ REASONS = {
     "monitoring/exporter.py": "ages, for Prometheus, which knows times only",
     "live/queries.py": "corrected by the database's clock",
     "ingestion/handover/handover.py": "compared with arrivals, by the clock that stamps them",
+    "ingestion/handover/returned.py": "compared with arrivals, by the clock that stamps them",
+    "ingestion/journal_copy/copy.py": "compared with arrivals, by the clock that stamps them",
     "ingestion/decoding.py": "a loader of what arrived long ago: for its metrics",
     "testing/stored.py": "arrivals that a test gives",
     "ingestion/reference/actions.py": "the first day of a provider's history, with a margin of days",
