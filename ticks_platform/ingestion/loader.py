@@ -123,7 +123,6 @@ class Loader:
         )
         self._store = self._new_store(lease)
         self._memory = TradeMemory()
-        self._has_equal_trades = False
         self._coverage = coverage
         self._gaps = GapUpdates(self._transactions, lease.feed, self._decoding.now)
         self._renewed_at = self._heartbeat_at = 0.0
@@ -215,6 +214,7 @@ class Loader:
             if not finished:
                 upcoming = preparing.submit(self._prepare)
             if batch is not None:
+                self.sources.own.journal.recent.learn(batch.prepared.numbers, any_rows=bool(batch.batch.tables))
                 self._commit_or_halve(batch)
             elif boottime() >= self._heartbeat_at or self._aside.waiting:
                 # A change of coverage is stored at once: if a crash loses it, a gap looks longer than it was.
@@ -243,11 +243,7 @@ class Loader:
             batch, left_out = self._received_twice.remove_from(batch)
             if self._received_twice.all_before(batch.end):
                 self._received_twice = None
-        prepared = prepare(batch, self._memory, self._lease, self._delivery)
-        self._has_equal_trades |= bool(prepared.numbers)
-        if self._has_equal_trades or any(rows.events for _, rows in batch.tables):
-            self.sources.own.journal.notes_repeats = self._has_equal_trades
-        return NextBatch(prepared, left_out)
+        return NextBatch(prepare(batch, self._memory, self._lease, self._delivery), left_out)
 
     def _more(self) -> list[FrameGroup] | None:
         if self._journal.drained or self._transactions.abandoned:

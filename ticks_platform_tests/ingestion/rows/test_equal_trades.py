@@ -250,5 +250,5 @@ def test_repeats_are_noted_only_where_trades_may_have_no_ids(received: LoaderFro
     for name, event in {"named": trade("7", at=NOON), "none": {"ev": "status"}, "nameless": option()}.items():
         made = received([frame(event)])
         made.run()
-        of_loader[name] = made.sources.own.journal.notes_repeats
+        of_loader[name] = made.sources.own.journal.recent.are_of_use
     assert of_loader == {"named": False, "none": True, "nameless": True}
