@@ -30,10 +30,14 @@ class HashSet:
     def add(self, hashes: Hashes) -> None:
         """Add these hashes; fastest if they are sorted."""
         # A stable sort of numpy merges what is sorted already.
-        self._small = np.sort(np.concatenate((self._small, hashes)), kind="stable")
-        if len(self._small) >= _SMALL:
-            self._large = np.sort(np.concatenate((self._large, self._small)), kind="stable")
-            self._small = np.empty(0, np.int64)
+        small = np.sort(np.concatenate((self._small, hashes)), kind="stable")
+        if len(small) >= _SMALL:
+            # If memory runs out, nothing is added.
+            self._large, small = (
+                np.sort(np.concatenate((self._large, small)), kind="stable"),
+                np.empty(0, np.int64),
+            )
+        self._small = small
 
     def contains(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
         """Which of these hashes were added; fastest if they are sorted."""

@@ -214,6 +214,7 @@ class Loader:
             if not finished:
                 upcoming = preparing.submit(self._prepare)
             if batch is not None:
+                self.sources.own.journal.recent.learn(batch.prepared.numbers, any_rows=bool(batch.batch.tables))
                 self._commit_or_halve(batch)
             elif boottime() >= self._heartbeat_at or self._aside.waiting:
                 # A change of coverage is stored at once: if a crash loses it, a gap looks longer than it was.

@@ -16,6 +16,7 @@ import msgspec
 from ticks_platform.errors import ActionRequiredError
 from ticks_platform.feeds.files import FileHeader, as_frame
 from ticks_platform.ingestion.journal.file import FrameGroup
+from ticks_platform.ingestion.journal.recent_frames import RecentFrames
 from ticks_platform.ingestion.repair.gaps import CONNECTION
 
 FRAME_BYTES = 64 << 10
@@ -42,6 +43,8 @@ class Frames(abc.ABC):
     def __init__(self, *, journal_id: str, header: FileHeader, epoch: int, now: Callable[[], int]) -> None:
         """`header` is that of the frames, whose line is set."""
         self.journal_id = journal_id
+        self.recent = RecentFrames()
+        """As a Journal's. Nothing is received here."""
         self._header = header
         self._epoch = epoch
         self._now = now

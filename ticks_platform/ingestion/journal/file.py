@@ -75,6 +75,7 @@ class Contents(msgspec.Struct, array_like=True):
     stepped: int | None = None
     correction: int = 0
     covered_until: int | None = None
+    again: list[int] = []
 
 
 def contents_of(frames: Sequence[Frame], *, epoch: int) -> Contents:
@@ -99,6 +100,8 @@ class FrameGroup(NamedTuple):
     """Nanoseconds to add to it, since it is wrong: as known when it was appended, after decoding as it is."""
     covered_until: int | None = None
     """As `Frame.covered_until`; None if an older release did not tell."""
+    again: Sequence[int] = ()
+    """Places of frames that came on their connection before, byte for byte (`recent_frames`)."""
     learned: int = 0
     """Nanoseconds of `correction` that were not known when the group was appended."""
 

@@ -31,6 +31,7 @@ from ticks_platform.ingestion.journal.file import (
     frame_size,
 )
 from ticks_platform.ingestion.journal.reader import Reader
+from ticks_platform.ingestion.journal.recent_frames import RecentFrames
 from ticks_platform.ingestion.journal.rewrite import finish, rewrite
 from ticks_platform.ingestion.journal.space import Room
 from ticks_platform.ingestion.journal.sync import SyncThread
@@ -106,6 +107,7 @@ class Journal:
         self._trimmed, self._end, self._frames = opened[3:]
         self._next_read = self._trimmed
         self._room = Room(path, self._budget)
+        self.recent = RecentFrames()
         self._blocked: str | None = None
         self._use(self._writer)
         self._is_open = True
@@ -170,6 +172,7 @@ class Journal:
         if self._sync.failure is not None:
             raise JournalUnavailableError(f"{self._path} cannot be synced: {self._sync.failure}")
         group = contents_of(frames, epoch=epoch)
+        group.again = self.recent.again((epoch, group.connection), group.frames)
         size, contents = sum(map(frame_size, group.frames)), journal_file.encode(group)
         with self._translate_errors("written"), self._changed:
             self._wait_for_room(size)
@@ -181,6 +184,7 @@ class Journal:
                 self._insert(size, len(frames), contents)
             self._end += size
             self._frames += len(frames)
+            self.recent.remember((epoch, group.connection), group.frames)
             self._changed.notify_all()
             self._sync.request(self._end)
 

@@ -101,10 +101,12 @@ class TradeMemory:
             equal[list(constant)] = True
             of_equal = self._by_content(rows, np.flatnonzero(equal), old, constant, origins)
             repeats, found = sorted([*repeats, *of_equal[0]]), sorted([*found, *of_equal[1]])
-        self._rotate(int(ticks.times("time").max()))
         suspects = Suspects(
             found, old=only_old.tolist(), symbols=rows.symbols, times=rows.times, make=partial(_old, rows)
         )
+        # Last of all: where memory runs out before, the same trades come again, fewer at a time.
+        self._equal.remember()
+        self._rotate(int(ticks.times("time").max()))
         return repeats, suspects
 
     def learn(self, constants: Iterable[Base], until: int) -> None:
@@ -203,8 +205,7 @@ class TradeMemory:
             came_from = [nowhere] * len(places) if origins is None else origins(rows.ticks.where(chosen))
             numbered = self._equal.number(contents, came_from)
             counted = [
-                Counted(each.number, origin.delivery if isinstance(origin.delivery, Connection) else None)
-                for each, origin in zip(numbered, came_from, strict=True)
+                Counted(each.number, _counted_on(origin)) for each, origin in zip(numbered, came_from, strict=True)
             ]
         self.numbers = dict(zip(positions, counted, strict=True))
         repeats, found = [], []
@@ -275,6 +276,11 @@ class _Trades:
         of_any_order = tuple(sorted(conditions)) if conditions else None
         time = int(self.times[place]) // 1000
         return self.symbols[place], self.exchanges[place], trade_id, time, price, size, of_any_order
+
+
+def _counted_on(origin: Origin) -> Connection | None:
+    """The connection whose stored trades precede those of a frame; a frame that comes again counts by itself."""
+    return origin.delivery if isinstance(origin.delivery, Connection) and not origin.is_again else None
 
 
 def _old(rows: _Trades, places: Sequence[int]) -> list[Suspect]:

@@ -4,12 +4,13 @@ Options have no trade ids, and some venues send one id for all. Such trades are 
 size and conditions are. The n-th of equal ones in one delivery is the n-th of that moment: so what a provider sends
 again on its next connection, or in its history, is known again, and as many are stored as there were. A delivery is
 what one connection brought, or what was fetched of one range. A frame that comes twice on one connection, byte for
-byte, is counted as if it came on another one.
+byte, is counted as if it came on another one. Whoever received it has noted that in the journal, since a process that
+loads the second one may not have seen the first; a process that has seen both knows them without the note.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Container, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ class Counted(NamedTuple):
 
     number: int
     connection: Connection | None
-    """The connection that brought it; None if it was fetched."""
+    """The connection that brought it; None if it was fetched, or its frame comes again."""
 
 
 class Origin(NamedTuple):
@@ -41,6 +42,8 @@ class Origin(NamedTuple):
     """Position of its frame."""
     bytes_hash: int
     """Hash of the frame's bytes."""
+    is_again: bool = False
+    """Whether its frame came on its connection before, as whoever received it has noted."""
 
 
 def connection(group: Any) -> Hashable:
@@ -65,8 +68,9 @@ def origins(
         places = np.flatnonzero(group_of == number)
         frames = np.searchsorted(starts, positions[places], side="right") - 1
         hashes = {frame: hash(group.frames[frame]) for frame in np.unique(frames).tolist()}
+        again = frozenset(group.again) if isinstance(came_by, Connection) else frozenset()
         for place, frame in zip(places.tolist(), frames.tolist(), strict=True):
-            found[place] = Origin(came_by, int(starts[frame]), hashes[frame])
+            found[place] = Origin(came_by, int(starts[frame]), hashes[frame], frame in again)
     return found
 
 
@@ -90,6 +94,7 @@ class EqualTrades:
         self._recent, self._older = HashSet(), HashSet()
         self._counts: dict[int, int] = {}
         self._older_counts: dict[int, int] = {}
+        self._numbered: tuple[npt.NDArray[np.int64], dict[int, int]] | None = None
 
     @property
     def size(self) -> int:
@@ -102,9 +107,12 @@ class EqualTrades:
         self._recent, self._counts = HashSet(), {}
 
     def number(self, contents: Sequence[Hashable], origins: Sequence[Origin]) -> list[Numbered]:
-        """Number trades of these contents, in order of arrival."""
+        """Number trades of these contents, in order of arrival. They are remembered by `remember` only.
+
+        Without it they may be numbered again, as if they had not been.
+        """
         frames = {origin.frame: hash((origin.delivery, origin.bytes_hash)) for origin in origins}
-        again = self._frames_again(frames)
+        again = self._frames_again(frames, {origin.frame for origin in origins if origin.is_again})
         wholes = [hash(content) for content in contents]
         # A frame that comes again counts by itself.
         keys = [
@@ -113,26 +121,35 @@ class EqualTrades:
         known = self._known([*wholes, *keys])
         found: list[Numbered] = []
         there: set[tuple[int, int]] = set()
-        for whole, key in zip(wholes, keys, strict=True):
+        for whole, key, origin in zip(wholes, keys, origins, strict=True):
             number = known[key]
             known[key] = number + 1
-            seen = number < known[whole]
+            seen = number < known[whole] or origin.is_again
             known[whole] = max(known[whole], number + 1)
             found.append(Numbered(number, (whole, number) in there, seen))
             there.add((whole, number))
-        self._remember(known)
+        hashes = [*known, *frames.values()]
+        self._numbered = np.fromiter(hashes, np.int64, len(hashes)), known
         return found
 
-    def _frames_again(self, frames: dict[int, int]) -> dict[int, Hashable]:
+    def remember(self) -> None:
+        """Remember the trades that were numbered last."""
+        if self._numbered is None:
+            return
+        hashes, known = self._numbered
+        self._recent.add(hashes)
+        self._counts.update((each, count) for each, count in known.items() if count > 1)
+        self._numbered = None
+
+    def _frames_again(self, frames: dict[int, int], noted: Container[int]) -> dict[int, Hashable]:
         """For each frame that came before on its connection, something that is its own; None for the others."""
         hashes = np.fromiter(frames.values(), np.int64, len(frames))
         seen = (self._recent.contains(hashes) | self._older.contains(hashes)).tolist()
         here: set[int] = set()
         again: dict[int, Hashable] = {}
         for (frame, each), was_seen in zip(frames.items(), seen, strict=True):
-            again[frame] = ("again", frame) if was_seen or each in here else None
+            again[frame] = ("again", frame) if was_seen or each in here or frame in noted else None
             here.add(each)
-        self._recent.add(np.unique(hashes))
         return again
 
     def _known(self, hashes: list[int]) -> dict[int, int]:
@@ -143,10 +160,6 @@ class EqualTrades:
             each: self._counts.get(each) or self._older_counts.get(each) or 1 if was_seen else 0
             for each, was_seen in zip(distinct.tolist(), seen.tolist(), strict=True)
         }
-
-    def _remember(self, known: dict[int, int]) -> None:
-        self._recent.add(np.fromiter(known, np.int64, len(known)))
-        self._counts.update((each, count) for each, count in known.items() if count > 1)
 
 
 def numbered(contents: Sequence[Hashable], numbers: Sequence[int]) -> list[Numbered]:

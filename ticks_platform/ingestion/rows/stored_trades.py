@@ -43,7 +43,7 @@ class Suspect(NamedTuple):
     number: int | None = None
     """How many equal trades precede it, if its id does not identify it, as far as this process has seen."""
     connection: tuple[int, int] | None = None
-    """Epoch and connection that brought it; None if it was fetched."""
+    """Epoch and connection that brought it; None if it was fetched, or its frame comes again."""
 
 
 class Suspects(Sequence[Suspect]):

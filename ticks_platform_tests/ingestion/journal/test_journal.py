@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ticks_platform.feeds.events import Frame
 from ticks_platform.ingestion.journal import file as journal_file
+from ticks_platform.ingestion.journal import recent_frames
 from ticks_platform.ingestion.journal.journal import (
     FrameGroup,
     Journal,
@@ -57,6 +59,54 @@ def test_frames_are_taken_in_order_at_their_positions(journal: Journal) -> None:
     assert first.positions().tolist() == [0, 3, 4], "an empty frame has a position of its own"
     assert (second.position, second.end, second.frames) == (6, 8, [b"\x00\xff"])
     assert take(journal) == []
+
+
+def test_frames_that_come_again_on_their_connection_are_noted(
+    path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent_frames, "CAPACITY", 4)
+    journal.append(frames(b"a", b"b", b"a"), epoch=1)
+    journal.append(frames(b"c", b"b", b"c"), epoch=1)
+    journal.append(frames(b"a", b"b", connection=2), epoch=1)
+    journal.append(frames(b"a"), epoch=2)
+    again = Journal(path, feed="test")
+    assert [list(group.again) for group in take(again)] == [[2], [1, 2], [], []]
+    again.close()
+
+
+def test_what_was_not_appended_does_not_come_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.closing(Journal(path, feed="test")) as journal:
+        with monkeypatch.context() as failing:
+            failing.setattr(journal._sync, "failure", OSError("no"))
+            with pytest.raises(JournalUnavailableError):
+                journal.append(frames(b"a"), epoch=1)
+        journal._writer.execute("PRAGMA busy_timeout = 0")
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(JournalUnavailableError, match="locked"):
+                journal.append(frames(b"a"), epoch=1)
+        journal.append(frames(b"a"), epoch=1)
+        assert [list(group.again) for group in take(journal)] == [[]]
+
+
+class _Before(msgspec.Struct, array_like=True):
+    """A group of frames as releases know it that note no repeats."""
+
+    epoch: int
+    connection: int
+    received_at: list[int]
+    frames: list[bytes]
+    stepped: int | None = None
+    correction: int = 0
+    covered_until: int | None = None
+
+
+def test_releases_that_note_no_repeats_read_what_is_written_and_the_other_way_round() -> None:
+    new = journal_file.Contents(1, 2, [3, 4], [b"a", b"a"], 5, 6, 7, [1])
+    old = _Before(1, 2, [3, 4], [b"a", b"a"], 5, 6, 7)
+    assert msgspec.msgpack.decode(journal_file.encode(new), type=_Before) == old
+    read = journal_file.decode(msgspec.msgpack.encode(old), position=0, end=2)
+    assert msgspec.structs.replace(new, again=[]) == read
 
 
 def test_take_stops_at_max_bytes_but_returns_at_least_one_group(journal: Journal) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import pytest
 
 from ticks_platform.feeds.events import Frame
@@ -127,15 +128,8 @@ def read(settings: JetStreamSettings, journal: Journal, end: int, *, begin: int 
 
 def as_frames(group: messages.Group) -> FrameGroup:
     """A group as a journal gives it."""
-    contents: Any = journal_file.decode(group.data, position=group.position, end=group.end)
-    return FrameGroup(
-        group.position,
-        group.end,
-        *(getattr(contents, name) for name in ("epoch", "connection", "received_at", "frames")),
-        contents.stepped,
-        contents.correction,
-        contents.covered_until,
-    )
+    contents = journal_file.decode(group.data, position=group.position, end=group.end)
+    return FrameGroup(group.position, group.end, *msgspec.structs.astuple(contents))
 
 
 def on_connection(settings: JetStreamSettings, work: Callable[[NatsConnection], Any], server: str | None = None) -> Any:

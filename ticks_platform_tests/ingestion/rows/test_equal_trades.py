@@ -7,11 +7,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ticks_platform.feeds.events import Correction, Event, Frame, Tick
 from ticks_platform.feeds.polygon import events as polygon_events
 from ticks_platform.ingestion import loader
+from ticks_platform.ingestion.loader import Loader
+from ticks_platform.ingestion.rows import duplicate_trades
+from ticks_platform.ingestion.rows.stored_trades import Suspects
+from ticks_platform.ingestion.rows.tables import Rows
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.support.ingestion import LoaderOf, TakeLease, frame, rows, trade, unbalanced
 
@@ -144,11 +149,6 @@ def test_a_corrected_trade_has_the_same_id(database: Database, take_lease: TakeL
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    import numpy as np
-
-    from ticks_platform.ingestion.rows import duplicate_trades
-    from ticks_platform.ingestion.rows.tables import Rows
-
     monkeypatch.setattr(duplicate_trades, "FILTER_CAPACITY", 1000)
     memory = duplicate_trades.TradeMemory()
     for batch in range(50):
@@ -159,37 +159,96 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(memory._equal._counts) + len(memory._equal._older_counts) < 4000
 
 
+LoaderFrom = Callable[[list[bytes]], Loader]
+End = Callable[[list[bytes], int], None]
+
+
+@pytest.fixture
+def received(take_lease: TakeLease, make_loader: LoaderOf) -> LoaderFrom:
+    """A loader of frames that came one by one on one connection."""
+
+    def make(frames: list[bytes]) -> Loader:
+        lease = take_lease("one")
+        made = make_loader(lease, [], polygon_events.decode)
+        made._journal._closing = False
+        for each in frames:
+            made._journal.append([Frame(each, time.time_ns(), 1)], epoch=lease.epoch)
+        made._journal.stop_appending()
+        return made
+
+    return make
+
+
+@pytest.fixture
+def end_between(
+    make_loader: LoaderOf, take_lease: TakeLease, received: LoaderFrom, monkeypatch: pytest.MonkeyPatch
+) -> End:
+    """A process receives frames on one connection, commits some, and ends; its successor loads the rest."""
+    monkeypatch.setattr(loader, "MAX_BATCH_BYTES", 1)
+
+    def run(frames: list[bytes], committed: int) -> None:
+        made = received(frames)
+        commit, done = made._commit, []
+
+        def end_after(*arguments: Any) -> None:
+            if len(done) == committed:
+                raise KeyboardInterrupt
+            commit(*arguments)
+            done.append(arguments)
+
+        monkeypatch.setattr(made, "_commit", end_after)
+        with pytest.raises(KeyboardInterrupt):
+            made.run()
+        make_loader(take_lease("two"), [], polygon_events.decode).run()
+
+    return run
+
+
 @pytest.mark.parametrize("committed", [1, 2, pytest.param(3, marks=pytest.mark.full)])
 def test_equal_trades_are_all_stored_though_the_process_ended_between_them(
-    database: Database,
-    take_lease: TakeLease,
-    make_loader: LoaderOf,
-    send: Send,
-    monkeypatch: pytest.MonkeyPatch,
-    committed: int,
+    database: Database, send: Send, end_between: End, committed: int
 ) -> None:
     """Its successor loads the rest of its journal, and has no memory of what was committed."""
-    monkeypatch.setattr(loader, "MAX_BATCH_BYTES", 1)
-    lease = take_lease("one")
-    made = make_loader(lease, [], polygon_events.decode)
-    made._journal._closing = False
     frames = [frame(option(q=number)) for number in range(4)]
-    for each in frames:
-        made._journal.append([Frame(each, time.time_ns(), 1)], epoch=lease.epoch)
-    made._journal.stop_appending()
-    commit, done = made._commit, []
-
-    def end_after(*arguments: Any) -> None:
-        if len(done) == committed:
-            raise KeyboardInterrupt
-        commit(*arguments)
-        done.append(arguments)
-
-    monkeypatch.setattr(made, "_commit", end_after)
-    with pytest.raises(KeyboardInterrupt):
-        made.run()
-    make_loader(take_lease("two"), [], polygon_events.decode).run()
+    end_between(frames, committed)
     assert account(database) == (4, 0, 4)
     # And they are known when they come again.
     send(frames)
     assert account(database) == (4, 4, 4)
+
+
+@pytest.mark.parametrize("committed", [1, 2, pytest.param(3, marks=pytest.mark.full)])
+def test_the_same_frame_twice_though_the_process_ended_between(
+    database: Database, end_between: End, committed: int
+) -> None:
+    once = frame(option(), option(), option(p=2))
+    # The last equals the others, and is another frame.
+    end_between([once, once, once, frame(option(q=1)), once], committed)
+    assert account(database) == (4, 9, 4)
+
+
+def test_equal_trades_are_all_stored_though_memory_ran_out(
+    database: Database, received: LoaderFrom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same frames are taken again, fewer at a time."""
+    failures = [MemoryError()]
+
+    def run_out(*arguments: Any, **named: Any) -> Suspects:
+        if failures:
+            raise failures.pop()
+        return Suspects(*arguments, **named)
+
+    monkeypatch.setattr(duplicate_trades, "Suspects", run_out)
+    received([frame(option(q=number)) for number in range(4)]).run()
+    assert not failures
+    assert account(database) == (4, 0, 4)
+
+
+def test_repeats_are_noted_only_where_trades_may_have_no_ids(received: LoaderFrom) -> None:
+    """It costs time while frames are read."""
+    of_loader = {}
+    for name, event in {"named": trade("7", at=NOON), "none": {"ev": "status"}, "nameless": option()}.items():
+        made = received([frame(event)])
+        made.run()
+        of_loader[name] = made.sources.own.journal.recent.are_of_use
+    assert of_loader == {"named": False, "none": True, "nameless": True}
