@@ -32,6 +32,11 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     command = [sys.executable, "-m", "ticks_platform.cli.main", "init", str(folder)]
     subprocess.run(command, check=True, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL)
     yield folder
+    # Of a test that failed.
+    left = [number for number, command in processes(folder).items() if "ticks_platform.cli.main dev" in command]
+    for number in left:
+        os.kill(number, signal.SIGTERM)
+    eventually("it has ended", 60, lambda: not set(left) & processes(folder).keys())
     subprocess.run(
         [sys.executable, "-m", "embedded_timescale", "stop", "--data-dir", str(folder / ".ticks" / "timescaledb")],
         check=True,
