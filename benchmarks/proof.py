@@ -179,13 +179,15 @@ def run(workbench: Workbench, report: Report, *, rows: int, rounds: int, interva
         raise SystemExit("proof needs a server on this machine: set TICKS_DATABASE_URL")
     prepare(workbench)
     settings = feed_settings(workbench)
-    store(workbench, days_ago=0, ticks=rows * 3 // 20)
+    # Of its begin: a run of an hour may last beyond midnight.
+    now = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
+    store(workbench, now, days_ago=0, ticks=rows * 3 // 20)
     lines, stored, days = [], rows * 3 // 20, 0
     for size in (rows * 2 // 5, rows):
         while stored < size:
             days += 1
             ticks = min(DAY, size - stored)
-            store(workbench, days_ago=days, ticks=ticks)
+            store(workbench, now, days_ago=days, ticks=ticks)
             stored += ticks
         prove(workbench)
         found, daily = measured(workbench, settings, rounds=rounds, interval=interval)
@@ -237,10 +239,9 @@ def feed_settings(workbench: Workbench) -> PlatformSettings:
     return load_settings(file)
 
 
-def store(workbench: Workbench, *, days_ago: int, ticks: int) -> None:
+def store(workbench: Workbench, now: datetime, *, days_ago: int, ticks: int) -> None:
     """Ticks of a day in the columnstore, with their account; today's are those of two hours, three hours ago."""
     began = time.monotonic()
-    now = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
     if days_ago:
         end, length = (
             now.replace(hour=14) - timedelta(days=days_ago) + timedelta(hours=_HOURS),
