@@ -63,7 +63,7 @@ def run(workbench: Workbench, report: Report, *, minutes: int, rows: int) -> Non
     if workbench.is_embedded:
         raise SystemExit("clean-day needs a server on this machine: set TICKS_DATABASE_URL")
     proof.prepare(workbench)
-    proof.store(workbench, days_ago=1, ticks=rows)
+    proof.store(workbench, proof.this_hour(), days_ago=1, ticks=rows)
     proof.prove(workbench)
     with workbench.database.transaction() as cursor:
         sql_files.apply(cursor, *_VIEWS)

@@ -180,7 +180,7 @@ def run(workbench: Workbench, report: Report, *, rows: int, rounds: int, interva
     prepare(workbench)
     settings = feed_settings(workbench)
     # Of its begin: a run of an hour may last beyond midnight.
-    now = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
+    now = this_hour()
     store(workbench, now, days_ago=0, ticks=rows * 3 // 20)
     lines, stored, days = [], rows * 3 // 20, 0
     for size in (rows * 2 // 5, rows):
@@ -237,6 +237,11 @@ def feed_settings(workbench: Workbench) -> PlatformSettings:
     }
     file.write_text(yaml.safe_dump({"feeds": {"load": feed}}), encoding="utf-8")
     return load_settings(file)
+
+
+def this_hour() -> datetime:
+    """When this hour began."""
+    return datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
 
 
 def store(workbench: Workbench, now: datetime, *, days_ago: int, ticks: int) -> None:
