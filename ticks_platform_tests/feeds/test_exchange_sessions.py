@@ -22,6 +22,7 @@ _NAMES = ("XNYS", "NASDAQ", "XTKS", "us_futures")
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TICKS_CACHE_DIR", str(tmp_path))
     exchange.cache_clear()
+    calendar.cache_clear()  # it may be of a copy that an earlier day left in the user's cache
     return tmp_path / "exchanges"
 
 

@@ -216,6 +216,7 @@ def test_hours_of_older_releases_get_their_fingerprint_once(
         loaded,
         "UPDATE ticks_platform.feed_hour SET fingerprint = NULL, fingerprint_version = NULL",
         "DELETE FROM ticks_platform.proven_hour",
+        "DELETE FROM ticks_platform.proven_slice",
         f"DELETE FROM stocks_real_time WHERE time = to_timestamp({NOON + HOUR})",
     )
     make_loader(take_lease("two"), [price(timestamp=NOON + 9)]).run()

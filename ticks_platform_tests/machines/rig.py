@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import time
@@ -162,7 +163,9 @@ class Rig:
     def all_stream(self, seconds: float, what: str) -> float:
         """Wait until ticks of every feed are stored that arrive from now on; how long that took in seconds."""
         since, began = self.platform.now(), time.monotonic()
-        eventually(what, seconds, lambda: all(self.streams(feed, since) for feed in FEEDS))
+        for feed in FEEDS:
+            left = seconds - (time.monotonic() - began)
+            eventually(f"{what}, {feed} too", left, functools.partial(self.streams, feed, since))
         return time.monotonic() - began
 
     def problems(self) -> list[str]:
@@ -171,7 +174,8 @@ class Rig:
         Looks at what was made since the last look, up to what is stored of every feed.
         """
         until = datetime.now(timezone.utc) - SETTLED
-        eventually("that is loaded", 90, lambda: all(self.streams(feed, until + SETTLED) for feed in FEEDS))
+        for feed in FEEDS:
+            eventually(f"{feed} has stored what was made", 90, functools.partial(self.streams, feed, until + SETTLED))
         begins, self.checked_until = self.checked_until, until
         with self.platform.database.transaction() as cursor:
             for feed in FEEDS:

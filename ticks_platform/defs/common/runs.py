@@ -48,7 +48,7 @@ class RunView(NamedTuple):
 
     run_id: str
     started: bool
-    """STARTED or CANCELING: a process should be running."""
+    """STARTED or CANCELING."""
     failed: bool
     refused: bool
     """Whether it was refused; of a group, whether all feeds were that are enabled now."""
@@ -63,6 +63,8 @@ class RunView(NamedTuple):
     """The feeds of a group's run."""
     refused_feeds: tuple[str, ...] = ()
     """Of a group's run."""
+    has_process: bool = False
+    """Whether a process is known to have begun to load the code for it; looked up by `with_process` alone."""
 
 
 def is_in_location(run: dg.DagsterRun, location: str | None) -> bool:
@@ -91,6 +93,20 @@ def view(record: dg.RunRecord) -> RunView:
         follows_because=run.tags.get(FOLLOW_TAG),
         feeds=listed(run.tags.get(FEEDS_TAG)),
         refused_feeds=listed(run.tags.get(REFUSED_TAG)),
+    )
+
+
+def with_process(instance: dg.DagsterInstance, run: RunView) -> RunView:
+    """The run, with what its log says of its process: a started run has one, one that waits in a queue has none."""
+    if run.started:
+        return run._replace(has_process=True)
+    # Each launcher's process reports its id before it loads the code, which takes seconds.
+    events = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+    return run._replace(
+        has_process=any(
+            event.dagster_event is not None and "pid" in event.dagster_event.engine_event_data.metadata
+            for event in events
+        )
     )
 
 

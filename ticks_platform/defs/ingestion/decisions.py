@@ -16,7 +16,11 @@ from typing import NamedTuple
 from ticks_platform.defs.common.runs import RunView, crash_wait
 from ticks_platform.ingestion.lease import DEAD_AFTER
 
-START_GRACE = 60.0
+LOADING_GRACE = 30.0
+"""Seconds that the process of a run has to load the code, which takes two or three. Twice as long after a run that did
+not get so far, and four times after two: the machine may be that slow."""
+
+START_GRACE = 40.0
 """Seconds that a started run has until its first heartbeat, and one that lost its lease has to end."""
 
 HEARTBEAT_GRACE = DEAD_AFTER
@@ -28,15 +32,22 @@ REMEDY = "it is tried again as soon as .env or feeds.yaml is changed, or the cod
 LONGEST_STEP = 10.0
 """Seconds by which the watch's clock advances between two looks, at the most."""
 
+_SLOW_STARTS = 2
+"""How many runs that never started lengthen the time of the next."""
+
 ATTEMPTS = 3
 """How many successors of a run are launched, one after another, for the same reason."""
 
 
+LOADING = "loading the code"
+"""The sign of life of a run whose process has begun, and which is not started yet."""
+
+
 class Sign(NamedTuple):
-    """The last sign of life of a started run, or of an owner that is not a run of this Dagster instance."""
+    """The last sign of life of a run that has a process, or of an owner that is not a run of this Dagster instance."""
 
     beat: str | None
-    """The heartbeat of the lease that it holds; None while it holds none."""
+    """The heartbeat of the lease that it holds; None while it holds none. Or `LOADING`."""
     seen_at: float
     """When this was first seen, on the watch's clock."""
 
@@ -80,12 +91,25 @@ class Watch(NamedTuple):
             return Sign(beat, self.clock - max(age, 0.0))
         return sign if sign.beat == beat else Sign(beat, self.clock)
 
-    def is_dead(self, owner: str) -> bool:
-        """Whether a run or an owner has been silent for too long. One that is not watched is not dead."""
+    def is_dead(self, owner: str, *, slowness: float = 1.0) -> bool:
+        """Whether a run or an owner has been silent for too long. One that is not watched is not dead.
+
+        `slowness` lengthens the time in which a process may load the code.
+        """
         sign = self.signs.get(owner)
         if sign is None:
             return False
-        return self.clock - sign.seen_at > (START_GRACE if sign.beat is None else HEARTBEAT_GRACE)
+        grace = {None: START_GRACE, LOADING: LOADING_GRACE * slowness}.get(sign.beat, HEARTBEAT_GRACE)
+        return self.clock - sign.seen_at > grace
+
+    def silence(self, owner: str) -> str:
+        """What was missed of a run or an owner that is dead."""
+        sign = self.signs[owner]
+        if sign.beat == LOADING:
+            return f"its process did not load the code within {self.clock - sign.seen_at:.0f} s"
+        if sign.beat is None:
+            return f"it holds no lease, {START_GRACE:.0f} s after it was started or lost it"
+        return f"no heartbeat for more than {HEARTBEAT_GRACE:.0f} s"
 
 
 class Act(enum.Enum):
@@ -129,8 +153,12 @@ def decide(
     `foreign` is the owner of its lease if it is not a run of this Dagster instance and has not released the lease: a
     run of another instance, a replay, or a run that was deleted from this instance's history.
     """
-    # Run monitoring fails those that never start.
-    dead = tuple(run.run_id for run in in_flight if run.started and watch.is_dead(run.run_id))
+    # Run monitoring fails those that wait for a process for too long.
+    dead = tuple(
+        run.run_id
+        for run in in_flight
+        if run.has_process and watch.is_dead(run.run_id, slowness=1.0 if run.started else _slowness(finished))
+    )
     alive = [run for run in in_flight if run.run_id not in dead]
     if alive:
         if not enabled:
@@ -153,6 +181,13 @@ def decide(
     if wait:
         return Decision(Act.NOTHING, f"crash loop; retrying in {wait:.0f} s")
     return Decision(Act.LAUNCH, "no run")
+
+
+def _slowness(finished: Sequence[RunView]) -> float:
+    """How much longer than usual a run may load the code, after runs that did not get so far."""
+    latest = finished[:_SLOW_STARTS]
+    started = next((number for number, run in enumerate(latest) if run.started_at is not None), len(latest))
+    return 2.0**started
 
 
 def _hand_over(

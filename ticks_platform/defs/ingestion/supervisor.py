@@ -21,8 +21,9 @@ from ticks_platform.defs.common.runs import (
     crash_wait,
     latest_runs,
     view,
+    with_process,
 )
-from ticks_platform.defs.ingestion.decisions import HEARTBEAT_GRACE, Act, Decision, Watch, decide
+from ticks_platform.defs.ingestion.decisions import LOADING, Act, Decision, Watch, decide
 from ticks_platform.defs.ingestion.room import lack_of_room
 from ticks_platform.defs.ingestion.settings_now import SettingsNow
 from ticks_platform.feeds import groups
@@ -159,15 +160,16 @@ def _evaluate(
     if missing:
         return _result(requests, [f"not created yet: {', '.join(missing)}"], context.cursor)
 
-    in_flight = _in_flight(context.instance)
+    in_flight = {
+        name: [with_process(context.instance, run) for run in found] if name in planned else found
+        for name, found in _in_flight(context.instance).items()
+    }
     known = {run.run_id for found in in_flight.values() for run in found}
     foreign = {feed: lease.owner for feed, lease in held.items() if _is_foreign(context, lease, known)}
     watch = Watch.resume(context.cursor, now=now)
-    signs = {}
-    for owner in {
-        *foreign.values(),
-        *(run.run_id for name in planned for run in in_flight.get(name, ()) if run.started),
-    }:
+    watched = [run for name in planned for run in in_flight.get(name, ()) if run.has_process]
+    signs = {run.run_id: watch.look(run.run_id, LOADING) for run in watched if not run.started}
+    for owner in {*foreign.values(), *(run.run_id for run in watched if run.started)}:
         theirs = {feed: lease for feed, lease in held.items() if lease.owner == owner}
         # A run that waits for a lock, or for a large commit, cannot send heartbeats. One of a group's feeds is enough.
         beats = [f"at work at {now}" if feed in working else str(lease.heartbeat_at) for feed, lease in theirs.items()]
@@ -200,7 +202,7 @@ def _evaluate(
             corrected_at=corrected_at,
         )
         for run_id in decision.dead:
-            _report_dead(context, run_id)
+            _report_dead(context, run_id, watch.silence(run_id))
         in_the_way = None if decision.act is Act.NOTHING else obstacle(enabled)
         if in_the_way is not None:
             decision = Decision(Act.NOTHING, in_the_way)
@@ -282,10 +284,8 @@ def _say_killed(run: _Planned, run_id: str) -> None:
     )
 
 
-def _report_dead(context: dg.SensorEvaluationContext, run_id: str) -> None:
+def _report_dead(context: dg.SensorEvaluationContext, run_id: str, silence: str) -> None:
     run = context.instance.get_run_by_id(run_id)
     if run is not None and not run.is_finished:
         # Not declared public, but Dagster's own run monitoring calls it; there is no public way.
-        context.instance.report_run_failed(
-            run, f"run presumed dead: no heartbeat for more than {HEARTBEAT_GRACE:.0f} s"
-        )
+        context.instance.report_run_failed(run, f"run presumed dead: {silence}")

@@ -9,6 +9,8 @@ import pytest
 from ticks_platform.defs.common.runs import LONGEST_DELAY, RunView, crash_delay, crash_wait
 from ticks_platform.defs.ingestion.decisions import (
     HEARTBEAT_GRACE,
+    LOADING,
+    LOADING_GRACE,
     LONGEST_STEP,
     START_GRACE,
     Act,
@@ -23,11 +25,20 @@ CLOCK = 500.0
 
 
 def started(run_id: str = "run", **fields: object) -> RunView:
-    return RunView(run_id, True, False, False, NOW - 900, NOW - 890, None)._replace(**fields)
+    run = RunView(run_id, True, False, False, NOW - 900, NOW - 890, None, has_process=True)
+    return run._replace(**fields)
 
 
 def queued(run_id: str = "run") -> RunView:
     return RunView(run_id, False, False, False, NOW - 900, None, None)
+
+
+def loading(run_id: str = "run") -> RunView:
+    return queued(run_id)._replace(has_process=True)
+
+
+def never_started(*, ago: float) -> RunView:
+    return RunView("ended", False, True, False, NOW - ago - 40, None, NOW - ago)
 
 
 def ended(*, ago: float, life: float = 3600.0, failed: bool = False, refused: bool = False) -> RunView:
@@ -90,6 +101,39 @@ CASES = {
     "started before the supervisor's memory begins": (decided([started(started_at=NOW - 1e6)]), Act.NOTHING, ()),
     "queued": (decided([queued()]), Act.NOTHING, ()),
     "queued for long, beside a memory of it": (decided([queued()], watched=watch(run=(None, 400))), Act.NOTHING, ()),
+    "its process loads the code": (
+        decided([loading()], watched=watch(run=(LOADING, LOADING_GRACE))),
+        Act.NOTHING,
+        (),
+    ),
+    "its process was lost while it loaded the code": (
+        decided([loading()], watched=watch(run=(LOADING, LOADING_GRACE + 1))),
+        Act.REPLACE,
+        ("run",),
+    ),
+    "one more process that takes as long": (
+        decided([loading()], [never_started(ago=50)], watch(run=(LOADING, 2 * LOADING_GRACE))),
+        Act.NOTHING,
+        (),
+    ),
+    "the third that never started": (
+        decided([loading()], [never_started(ago=50)] * 5, watch(run=(LOADING, 4 * LOADING_GRACE + 1))),
+        Act.REPLACE,
+        ("run",),
+    ),
+    "lost while it loaded the code, after one that streamed": (
+        decided([loading()], [ended(ago=50), never_started(ago=900)], watch(run=(LOADING, LOADING_GRACE + 1))),
+        Act.REPLACE,
+        ("run",),
+    ),
+    "lost while it loaded the code, to follow a dead one": (
+        decided(
+            [loading("new"), started("old")],
+            watched=watch(new=(LOADING, LOADING_GRACE + 1), old=("b", HEARTBEAT_GRACE + 1)),
+        ),
+        Act.REPLACE,
+        ("new", "old"),
+    ),
     "the dead one beside the living one": (
         decided([started("new"), started("old")], watched=watch(new=("b", 1), old=(None, START_GRACE + 1))),
         Act.NOTHING,

@@ -14,13 +14,13 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
-from dagster._core.events import JobFailureData, RunFailureReason
+from dagster._core.events import EngineEventData, JobFailureData, RunFailureReason
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
 from ticks_platform.defs.common.runs import FEED_TAG, FEEDS_TAG, FOLLOW_TAG, REFUSED_TAG, SUCCESSOR_TAG
 from ticks_platform.defs.ingestion import room
 from ticks_platform.defs.ingestion import supervisor as supervisor_module
-from ticks_platform.defs.ingestion.decisions import ATTEMPTS, HEARTBEAT_GRACE, START_GRACE
+from ticks_platform.defs.ingestion.decisions import ATTEMPTS, HEARTBEAT_GRACE, LOADING_GRACE, START_GRACE
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion import switch
 from ticks_platform.timescale.database import Database
@@ -64,6 +64,13 @@ class Supervisor:
         run = self.instance.create_run_for_job(job, tags={FEED_TAG: feed, **tags})
         self.report(run.run_id, dg.DagsterEventType.RUN_START)
         assert self.status(run.run_id) is dg.DagsterRunStatus.STARTED
+        return run.run_id
+
+    def begin(self, feed: str) -> str:
+        """A run of the feed whose process has begun and loads the code; its id."""
+        job = self.platform.resolve_job_def("ingest")
+        run = self.instance.create_run_for_job(job, tags={FEED_TAG: feed}, status=dg.DagsterRunStatus.STARTING)
+        self.instance.report_engine_event("Started process for run.", run, EngineEventData.in_process(os.getpid()))
         return run.run_id
 
     def report(self, run_id: str, event: dg.DagsterEventType) -> None:
@@ -276,10 +283,33 @@ def test_run_that_never_takes_its_lease_is_replaced(up: Supervisor, take_lease: 
     take_lease("stocks", "another owner")
     dead = up.start("stocks")
     up.start("crypto")
-    ticks = [requested(up.tick()) for _ in range(13)]
+    ticks = [requested(up.tick()) for _ in range(int(START_GRACE / TURN) + 1)]
     assert not any(ticks), f"it has {START_GRACE} s"
     assert ("ingest", "stocks") in requested(up.tick())
     assert up.status(dead) is dg.DagsterRunStatus.FAILURE
+
+
+def test_run_whose_machine_is_lost_before_it_is_started_is_replaced(
+    up: Supervisor, take_lease: Callable[..., Any]
+) -> None:
+    """Dagster would wait for two minutes. One whose process has not begun may wait for a worker for that long."""
+    take_lease("crypto", up.start("crypto"))
+    dead = up.begin("stocks")
+    turns = [requested(up.tick()) for _ in range(int(LOADING_GRACE / TURN) + 1)]
+    assert not any(turns), f"it has {LOADING_GRACE} s"
+    assert ("ingest", "stocks") in requested(up.tick())
+    assert up.status(dead) is dg.DagsterRunStatus.FAILURE
+    said = [entry.dagster_event.message or "" for entry in up.instance.all_logs(dead) if entry.dagster_event]
+    assert any("its process did not load the code within 35 s" in message for message in said)
+
+
+def test_run_that_waits_for_a_worker_is_waited_for(up: Supervisor, take_lease: Callable[..., Any]) -> None:
+    take_lease("crypto", up.start("crypto"))
+    job = up.platform.resolve_job_def("ingest")
+    run = up.instance.create_run_for_job(job, tags={FEED_TAG: "stocks"}, status=dg.DagsterRunStatus.STARTING)
+    up.instance.report_engine_event("Creating Celery run worker job task", run)
+    assert ("ingest", "stocks") not in [each for _ in range(LONG) for each in requested(up.tick())]
+    assert up.status(run.run_id) is dg.DagsterRunStatus.STARTING
 
 
 def test_dead_run_beside_its_successor(up: Supervisor, database: Database, take_lease: Callable[..., Any]) -> None:
@@ -339,13 +369,14 @@ def test_somebody_else_who_gives_the_feed_up_is_followed(
 def test_somebody_else_who_falls_silent_is_replaced(
     up: Supervisor, database: Database, take_lease: Callable[..., Any]
 ) -> None:
-    up.start("crypto")
+    alive = take_lease("crypto", up.start("crypto"))
     lease = take_lease("stocks", "another instance's run")
     for _ in range(5):
         beat(database, lease)
         assert requested(up.tick()) == []
     quiet = 0
     while not requested(up.tick()):
+        beat(database, alive)
         quiet += 1
         assert quiet < 100
     assert HEARTBEAT_GRACE - TURN < quiet * TURN <= HEARTBEAT_GRACE + TURN
@@ -411,7 +442,7 @@ def test_two_instances_settle_on_one_run_a_feed(
         take_lease("stocks", first)
         kept = take_lease("stocks", later)
         up.fail(first)  # it finds that it was taken over
-        for _ in range(12):
+        for _ in range(int(START_GRACE / TURN)):
             beat(database, kept)
             assert [requested(up.tick()), requested(other.tick())] == [[], []]
         assert other.status(later) is dg.DagsterRunStatus.STARTED
