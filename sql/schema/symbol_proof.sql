@@ -1,15 +1,32 @@
 -- What is to be known of a symbol to say whether a candle of it is proven: when it was asked for or fetched, what is not proven, what is wrong,
--- and what is final. A time in which its market was closed was asked for. missing_by_day has when it was not received all the same.
+-- and what is final. A time in which its market was closed was asked for. missing_by_day has when it was not received all the same; of a symbol
+-- that came by one that stands for many, such as `*`, the gaps of that one are left out of `received` already.
 CREATE OR REPLACE VIEW ticks_platform.symbol_proof AS
 WITH wanted AS NOT MATERIALIZED (
-    SELECT known.symbol, feed, coalesce(closed.since, wanted_from) AS begins_at, coalesce(wanted_until, 'infinity') AS ends_at
+    SELECT
+        known.symbol, feed,
+        CASE
+            WHEN closed.since IS NOT NULL THEN closed.since
+            WHEN EXISTS (
+                SELECT FROM ticks_platform.feed_symbol AS before
+                WHERE before.feed = known.feed AND before.symbol = known.symbol
+                    AND before.wanted_from < known.wanted_from AND before.wanted_until >= known.wanted_from
+            ) OR EXISTS (
+                SELECT FROM ticks_platform.feed_repair AS fetched
+                WHERE fetched.feed = known.feed AND fetched.symbol = known.symbol AND kind = 'trades' AND state IN ('loaded', 'done')
+                    AND fetched.begins_at < known.wanted_from AND fetched.ends_at >= known.wanted_from
+            ) THEN wanted_from
+            -- So long, the first subscription may take without being a gap.
+            ELSE wanted_from + INTERVAL '10 seconds'
+        END AS begins_at,
+        coalesce(wanted_until, 'infinity') AS ends_at
     FROM ticks_platform.feed_symbol AS known
     JOIN ticks_platform.feed USING (feed)
     -- What was asked for while the market was closed is whole from its last closing on.
     LEFT JOIN LATERAL (
         SELECT max(closes_at) AS since
         FROM ticks_platform.market_session AS session
-        WHERE session.calendar = known.calendar AND opens_at <= wanted_from AND opens_at > wanted_from - INTERVAL '14 days'
+        WHERE session.calendar = known.calendar AND opens_at <= wanted_from + INTERVAL '10 seconds' AND opens_at > wanted_from - INTERVAL '14 days'
         HAVING max(closes_at) <= wanted_from
     ) AS closed ON true
     WHERE feed.candles
@@ -26,6 +43,27 @@ time AS NOT MATERIALIZED (
         WHERE known.feed = fetched.feed AND known.symbol = fetched.symbol
             AND wanted_from <= fetched.begins_at AND coalesce(wanted_until, 'infinity') >= fetched.ends_at
     )
+),
+-- When one that stands for many was asked for and received, and of which time there is a file of all its symbols. No provider has its history:
+-- what older releases took for one was empty, and so was what they repaired with it.
+wildcard AS MATERIALIZED (
+    SELECT known.feed, known.wildcard, coalesce(spans - coalesce(missing, '{}'), '{}') + coalesce(imported, '{}') AS spans
+    FROM (SELECT DISTINCT feed, wildcard FROM ticks_platform.wildcard_symbol JOIN ticks_platform.feed USING (feed) WHERE candles) AS known
+    CROSS JOIN LATERAL (
+        SELECT range_agg(tstzrange(begins_at, ends_at)) AS spans FROM wanted WHERE wanted.feed = known.feed AND wanted.symbol = known.wildcard
+    ) AS asked
+    CROSS JOIN LATERAL (
+        SELECT range_agg(tstzrange(begins_at, coalesce(ends_at, 'infinity'))) AS missing
+        FROM ticks_platform.feed_gap AS gap
+        WHERE gap.feed = known.feed AND gap.symbol = known.wildcard
+    ) AS gaps
+    CROSS JOIN LATERAL (
+        SELECT range_agg(tstzrange(begins_at, ends_at)) AS imported
+        FROM ticks_platform.feed_repair AS fetched
+        WHERE fetched.feed = known.feed AND fetched.symbol = known.wildcard AND kind = 'trades' AND state IN ('loaded', 'done')
+            AND journal_id IN (SELECT journal_id FROM ticks_platform.feed_import)
+    ) AS files
+    WHERE spans IS NOT NULL OR imported IS NOT NULL
 ),
 of_feed AS MATERIALIZED (
     SELECT
@@ -53,7 +91,11 @@ by_symbol AS NOT MATERIALIZED (
     SELECT
         symbol, range_agg(spans) AS received, range_agg(unproven) AS unproven, range_agg(wrong) AS wrong, bool_or(trues_up) AS trues_up,
         bool_and(is_settled) AS is_settled
-    FROM (SELECT symbol, feed, range_agg(tstzrange(begins_at, ends_at)) AS spans FROM time GROUP BY symbol, feed) AS times
+    FROM (
+        SELECT symbol, feed, range_agg(tstzrange(begins_at, ends_at)) AS spans FROM time GROUP BY symbol, feed
+        UNION ALL
+        SELECT symbol, feed, spans FROM ticks_platform.wildcard_symbol JOIN wildcard USING (feed, wildcard)
+    ) AS times
     JOIN of_feed USING (feed)
     GROUP BY symbol
 ),
@@ -61,7 +103,9 @@ by_symbol AS NOT MATERIALIZED (
 changed AS NOT MATERIALIZED (
     SELECT known.symbol, max(candles_changed_at) AS changed_at
     FROM ticks_platform.feed
-    JOIN ticks_platform.feed_symbol AS known USING (feed)
+    JOIN (
+        SELECT feed, symbol FROM ticks_platform.feed_symbol UNION ALL SELECT feed, symbol FROM ticks_platform.wildcard_symbol
+    ) AS known USING (feed)
     WHERE candles_changed_at IS NOT NULL
     GROUP BY known.symbol
 ),

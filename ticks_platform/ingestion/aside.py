@@ -35,7 +35,13 @@ logger = logging.getLogger(__name__)
 class Asked(Protocol):
     """The symbols that a feed may store."""
 
+    @property
+    def waiting(self) -> bool: ...
+
     def try_earlier(self, cursor: Cursor, *feeds: str) -> Exception | None: ...
+    def record(self, cursor: Cursor, feed: str) -> None: ...
+    def recorded(self) -> None: ...
+    def not_recorded(self) -> None: ...
 
 
 class Account(Protocol):
@@ -99,8 +105,9 @@ class Aside:
         self._feed = feed
         self._coverage = of_feed
         self._storing = _Retries()
-        self._unread = asked
+        self._asked = self._unread = asked
         self._reading = _Retries()
+        self._recording = _Retries()
         self._earlier_owners = True
         self._earlier_owners_done = False
         self._reopen = False
@@ -110,8 +117,8 @@ class Aside:
 
     @property
     def trouble(self) -> str | None:
-        """Why coverage cannot be stored, or the symbols of earlier cannot be read; or None. Safe from any thread."""
-        return self._storing.trouble or self._reading.trouble
+        """Why coverage cannot be stored, or symbols cannot be read or recorded; or None. Safe from any thread."""
+        return self._storing.trouble or self._reading.trouble or self._recording.trouble
 
     @property
     def waiting(self) -> bool:
@@ -153,6 +160,22 @@ class Aside:
             self._store_coverage(cursor, lease)
         if self._reading.due:
             self._read_symbols(cursor)
+        self.record_symbols(cursor)
+
+    def record_symbols(self, cursor: Cursor) -> None:
+        """Record the names that came by symbols which stand for many."""
+        asked = self._asked
+        if asked is None or not asked.waiting or not self._recording.due:
+            return
+        error = attempt(cursor, lambda: asked.record(cursor, self._feed))
+        if error is None:
+            self._recording.succeeded()
+            return
+        asked.not_recorded()
+        self._recording.failed(
+            f"the symbols that feed '{self._feed}' has as a part of a market cannot be recorded, and their candles are "
+            f"not proven: {first_line(error)}"
+        )
 
     def extend_killed(
         self,
@@ -184,6 +207,8 @@ class Aside:
     def committed(self) -> None:
         """Drop what was stored: it is committed."""
         self.changes.committed()
+        if self._asked is not None:
+            self._asked.recorded()
         if self._clock is not None:
             self._clock.told = self._clock.telling
         if self._earlier_owners_done:

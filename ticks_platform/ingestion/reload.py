@@ -248,6 +248,7 @@ def _reload_journal(
     prepared = prepare(batch, memory, lease, _deliveries(kept))
     # Another connection may have brought the same trade since, with another time: look through its whole day.
     prepared = prepared._replace(suspects=[each._replace(seen=True) for each in prepared.suspects])
+    asked.record(cursor, feed.name)
     stored = Store(lease).store(cursor, prepared)
     _keep_bytes(cursor, number, kept, found, [*batch.rejected, *stored.refused])
     entries = ledger.entries(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 TOLD_AGAIN = frozenset(
     {
         *("company", "instrument", "round_lot", "instrument_reference", "symbol_calendar", "feed_symbol"),
+        "wildcard_symbol",
         *("feed_true_up", "feed_coverage", "feed_gap", "stock_aggregates", "corporate_action"),
     }
 )

@@ -45,6 +45,7 @@ MACHINERY = (
     "schema/feed_session.sql",
     "schema/feed_channel.sql",
     "schema/feed_symbol.sql",
+    "schema/wildcard_symbol.sql",
     "schema/feed_coverage.sql",
     "schema/feed_gap.sql",
     "schema/rejected_event.sql",

@@ -91,6 +91,9 @@ def test_bursts_of_the_whole_market_are_stored_in_time(
     assert unbalanced(database) == []
     covered = rows(database, "SELECT count(DISTINCT symbol) FROM ticks_platform.feed_coverage")
     assert covered == [(len(symbols),)], "coverage is that of the subscription"
+    recorded = rows(database, "SELECT symbol FROM ticks_platform.wildcard_symbol ORDER BY symbol")
+    came = rows(database, "SELECT DISTINCT symbol FROM stocks_real_time ORDER BY symbol")
+    assert recorded == ([] if listed else came), "by which its candles are proven"
 
 
 def events(database: Database) -> int:

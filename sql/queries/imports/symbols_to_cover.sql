@@ -5,7 +5,7 @@ WHERE EXISTS (
         SELECT FROM ticks_platform.feed_gap AS gap
         WHERE gap.feed = %(feed)s AND gap.symbol = given.symbol AND state = 'open' AND ends_at > %(begin)s AND begins_at < %(end)s
     )
-    OR given.symbol = ANY (%(named)s::text[]) AND NOT EXISTS (
+    OR NOT EXISTS (
         SELECT FROM ticks_platform.feed_symbol AS known
         WHERE known.feed = %(feed)s AND known.symbol = given.symbol AND wanted_from <= %(begin)s AND coalesce(wanted_until, 'infinity') >= %(end)s
     )

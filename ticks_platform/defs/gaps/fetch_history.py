@@ -11,6 +11,7 @@ from ticks_platform.defs.common.partitions import day_fields, midnight, selected
 from ticks_platform.defs.common.project import feed_settings
 from ticks_platform.defs.common.resources import DatabaseResource, IngestionResource
 from ticks_platform.defs.gaps import repair as gap_repair
+from ticks_platform.feeds.primary import names_of
 from ticks_platform.feeds.settings import SettingsError
 from ticks_platform.ingestion.repair import repair
 from ticks_platform.ingestion.repair.ranges import SymbolInterval
@@ -36,10 +37,11 @@ def fetch_days(
         raise dg.Failure(f"feed '{feed.name}': {gap_repair.no_history(feed)}")
     with ticks_database.transaction() as cursor:
         first, last = repair.whole_minutes(feed, history, now=server_clock.now(cursor))
+    # Those that stand for many are in no history.
+    listed = names_of(feed).single
+    symbols = [symbol for symbol in feed.asked_symbols() if symbol in listed]
     spans = [(max(day, first), min(day + timedelta(days=1), last)) for day in days]
-    intervals = [
-        SymbolInterval(symbol, *span) for span in spans for symbol in feed.asked_symbols() if span[0] < span[1]
-    ]
+    intervals = [SymbolInterval(symbol, *span) for span in spans if span[0] < span[1] for symbol in symbols]
     gap_repair.fetch(context, ticks_database, feed, history, intervals)
 
 

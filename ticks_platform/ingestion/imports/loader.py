@@ -57,6 +57,23 @@ class OthersLeftOut:
             known = self._has[symbol] = not self._asked.others({symbol})
         return known
 
+    @property
+    def waiting(self) -> bool:
+        """As of AskedSymbols."""
+        return self._asked.waiting
+
+    def record(self, cursor: Cursor, feed: str) -> None:
+        """As of AskedSymbols."""
+        self._asked.record(cursor, feed)
+
+    def recorded(self) -> None:
+        """As of AskedSymbols."""
+        self._asked.recorded()
+
+    def not_recorded(self) -> None:
+        """As of AskedSymbols."""
+        self._asked.not_recorded()
+
     def reject_others(self, batch: DecodedBatch) -> DecodedBatch:
         """The batch without their events, which count as events without market data."""
         kept = []
@@ -149,6 +166,7 @@ class FileLoader(UnderRepairLease, Loader):
 
     def _renew_lease(self, cursor: Cursor) -> None:
         super()._renew_lease(cursor)
+        self._aside.record_symbols(cursor)
         ticks, self._memory.reloaded_until = self._committing, 0
         if ticks is not None and ticks.events and _are_stored(cursor, self._lease.feed, ticks):
             self._memory.reloaded_until = _AFTER_EVERY_TIME

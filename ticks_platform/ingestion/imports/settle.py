@@ -148,7 +148,7 @@ def _close_gaps(cursor: Cursor, feed: FeedSettings, files: Sequence[tuple[_Loade
         parameters = {"feed": feed.name, "begin": begin, "end": end, "journal_id": file.journal_id}
         cursor.execute(
             sql_files.read("queries/imports/symbols_to_cover.sql"),
-            {**parameters, "symbols": list(file.symbols), "named": _named(feed, file.symbols)},
+            {**parameters, "symbols": _told_of(feed, file)},
         )
         symbols = [symbol for (symbol,) in cursor.fetchall()]
         if symbols:
@@ -160,13 +160,16 @@ def _close_gaps(cursor: Cursor, feed: FeedSettings, files: Sequence[tuple[_Loade
     return 0 if history is None else repair_gaps.close_gaps(cursor, feed.name, history).repaired
 
 
-def _named(feed: FeedSettings, symbols: Sequence[str]) -> list[str]:
-    """Those that the feed asks for by their names, and not as a part of a market, whose candles are not proven."""
+def _told_of(feed: FeedSettings, file: _Loaded) -> list[str]:
+    """The symbols of which a file has everything. A flat file has all of its market, in one row where the feed asks for
+    all of it; others have the symbols that are in them.
+    """
     connector = feed.keyless_connector()
-    if all(connector.many_names(symbol) is None for symbol in symbols):
-        return list(symbols)
-    names = {connector.symbol_of(symbol) for symbol in feed.symbol_names()}
-    return [symbol for symbol in symbols if symbol in names and connector.many_names(symbol) is None]
+    many = {symbol for symbol in file.symbols if connector.many_names(symbol) is not None}
+    if not many or file.format != file_formats.POLYGON:
+        return [symbol for symbol in file.symbols if symbol not in many]
+    listed = {connector.symbol_of(symbol) for symbol in feed.symbol_names()} - many
+    return [*map(connector.symbol_of, many), *listed.intersection(file.symbols)]
 
 
 def _covered(file: _Loaded, covers: Interval | None) -> Interval | None:

@@ -9,6 +9,7 @@ from ticks_platform.feeds.primary import names_of
 from ticks_platform.feeds.reference import Facts
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.reference.instruments import Known, known
+from ticks_platform.ingestion.rows.asked_symbols import AskedSymbols
 from ticks_platform.timescale import instruments, sql_files, tables
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ def _known(cursor: Cursor, feeds: Sequence[FeedSettings]) -> Known:
         (feed, symbol): Facts(asset_class, mic, currency, None, round_lot, may_be_negative)
         for feed, symbol, asset_class, mic, currency, round_lot, may_be_negative in cursor.fetchall()
     }
-    stands_for_many = any(names_of(feed).many for feed in feeds)
-    has_candles = stands_for_many and not tables.missing(cursor, ("one_day_candle",))
-    return known(feeds, references, instruments.ticked_symbols(cursor) if has_candles else ())
+    for_many = [feed for feed in feeds if names_of(feed).many]
+    ticked: list[str] = []
+    if for_many and not tables.missing(cursor, ("one_day_candle",)):
+        ticked = instruments.ticked_symbols(cursor)
+    for feed in for_many:
+        # What came before a release that records it, and may come no more.
+        asked = AskedSymbols.of(feed)
+        asked.others(set(ticked))
+        asked.record(cursor, feed.name)
+    return known(feeds, references, ticked)

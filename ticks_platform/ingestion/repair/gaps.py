@@ -128,6 +128,7 @@ def parts_of(gap: OpenGap, history: History) -> list[Part]:
 def repairable(cursor: Cursor, feed: FeedSettings, history: History, folder: Path) -> list[Part]:
     """What can be fetched for the open gaps now; `folder` is that of the feed's journals.
 
+    What stands for many, such as `*`, is in no history; a file may fill its gaps.
     A gap of which something waits for its age is left out as far as it is fetched; what can be closed is not.
 
     For trades, everything that the feed's own connections received until twice the margin after the gap must be loaded.
@@ -135,7 +136,8 @@ def repairable(cursor: Cursor, feed: FeedSettings, history: History, folder: Pat
     that still has it to load does not know that a repair has stored it, and would store it again unless it is so late
     that it is looked up (`duplicate_trades.LATE`).
     """
-    gaps = open_gaps(cursor, feed.name)
+    many_names = feed.keyless_connector().many_names
+    gaps = [gap for gap in open_gaps(cursor, feed.name) if many_names(gap.symbol) is None]
     if not gaps:
         return []
     now = server_clock.now(cursor)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ticks_platform.feeds.history import History
+from ticks_platform.feeds.primary import names_of
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.ingestion.repair import budget as repair_budget
 from ticks_platform.ingestion.repair import gaps as repair_gaps
@@ -116,7 +117,9 @@ def gaps_come_first(cursor: Cursor, feed: FeedSettings, history: History, folder
 
 
 def spans(feed: FeedSettings, history: History, day: date) -> list[SymbolInterval]:
-    """The extended hours of a day by symbol, as far as the history has them; without symbols that have no session."""
+    """The extended hours of a day by symbol, as far as the history has them; without symbols that have no session, and
+    without those that stand for many, which are in no history.
+    """
     since = first_minute(history)
     return [
         SymbolInterval(symbol, max(begin, since), end)
@@ -134,7 +137,8 @@ def extended_hours(feed: FeedSettings, day: date) -> Interval:
 
 
 def _hours(feed: FeedSettings, day: date) -> list[SymbolInterval]:
-    found = ((symbol, calendar.extended_hours(day)) for symbol, calendar in feed.sending_calendars().items())
+    calendars, listed = feed.sending_calendars(), names_of(feed).single
+    found = ((symbol, calendars[symbol].extended_hours(day)) for symbol in calendars if symbol in listed)
     return [
         SymbolInterval(symbol, *(datetime.fromtimestamp(at, timezone.utc) for at in hours))
         for symbol, hours in found
@@ -155,6 +159,8 @@ def due_at(feed: FeedSettings, history: History, day: date) -> datetime:
 def not_yet(feed: FeedSettings, history: History, day: date, *, now: datetime) -> str | None:
     """Why the true-up of a day cannot be made at this time; None if it can."""
     if not spans(feed, history, day):
+        if not names_of(feed).single:
+            return "no symbol is listed by its name: of all symbols of a market as one, there is no history"
         return "no symbol has a session on this day, or the provider's history begins later"
     at = due_at(feed, history, day)
     if now < at:

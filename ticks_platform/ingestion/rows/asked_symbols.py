@@ -6,6 +6,9 @@ feeds.yaml.
 
 A symbol that was asked for earlier stays known: frames are in flight when it is removed, and a journal that waited for
 the database may be older than feeds.yaml.
+
+Names that a symbol permits which stands for many, such as Polygon's ``*``, are recorded: they were received when that
+one was.
 """
 
 from __future__ import annotations
@@ -22,10 +25,12 @@ import numpy.typing as npt
 from ticks_platform.feeds.coded import counted
 from ticks_platform.feeds.connector import Connector
 from ticks_platform.feeds.settings import FeedSettings
+from ticks_platform.feeds.symbol_settings import MAX_SYMBOL_LENGTH
 from ticks_platform.ingestion.rows.decode import DecodedBatch
 from ticks_platform.ingestion.rows.rejected_events import RejectedEvent
 from ticks_platform.ingestion.rows.tables import Rows
 from ticks_platform.timescale import sql_files
+from ticks_platform.timescale.database import storable
 from ticks_platform.timescale.splitting import attempt
 
 if TYPE_CHECKING:
@@ -47,8 +52,12 @@ class AskedSymbols:
         """`symbols` are those of feeds.yaml."""
         self._connector = connector
         self._names: frozenset[str] = frozenset()
-        self._patterns: tuple[re.Pattern[str], ...] = ()
+        self._patterns: dict[re.Pattern[str], str] = {}
+        # With the symbol that stands for their names, as the ticks would call it.
         self._permitted: set[str] = set()
+        self._unrecorded: set[tuple[str, str]] = set()
+        # Each with the symbol that stands for it before it.
+        self._recording: set[tuple[str, str]] = set()
         self._adding = threading.RLock()
         self.add(symbols)
 
@@ -60,14 +69,14 @@ class AskedSymbols:
     def add(self, symbols: Iterable[str]) -> None:
         """Symbols of feeds.yaml are asked for from now on; those of before stay known."""
         with self._adding:
-            names, patterns = set(self._names), list(self._patterns)
+            names, patterns = set(self._names), dict(self._patterns)
             for symbol in symbols:
                 pattern = self._connector.many_names(symbol)
                 if pattern is None:
                     names |= {self._connector.symbol_of(symbol), *self._connector.former_names(symbol)}
-                elif pattern not in patterns:
-                    patterns.append(pattern)
-            self._names, self._patterns = frozenset(names), tuple(patterns)
+                else:
+                    patterns.setdefault(pattern, storable(self._connector.symbol_of(symbol)))
+            self._names, self._patterns = frozenset(names), patterns
 
     def try_earlier(self, cursor: Cursor, *feeds: str) -> Exception | None:
         """Add what can be read of what these feeds have ever asked for, and return why that is not all, or None.
@@ -111,14 +120,50 @@ class AskedSymbols:
 
     def others(self, names: set[str]) -> set[str]:
         """Those of these names that nobody asked for."""
-        unknown = names - self._names - self._permitted
-        if not unknown or not self._patterns:
+        patterns = self._patterns
+        if not patterns:
+            return names - self._names
+        # Also those that are, or were, listed by their names.
+        unknown = names - self._permitted
+        if not unknown:
             return unknown
-        fitting = {name for name in unknown if any(pattern.fullmatch(name) for pattern in self._patterns)}
-        if len(self._permitted) + len(fitting) > _MAX_REMEMBERED:
+        fitting = {(whole, name) for name in unknown for pattern, whole in patterns.items() if pattern.fullmatch(name)}
+        permitted = {name for _, name in fitting}
+        if len(self._permitted) + len(permitted) > _MAX_REMEMBERED:
             self._permitted.clear()
-        self._permitted |= fitting
-        return unknown - fitting
+        self._permitted |= permitted
+        with self._adding:
+            self._unrecorded |= fitting
+        return unknown - permitted - self._names
+
+    def record(self, cursor: Cursor, feed: str) -> None:
+        """Record the names that came by symbols which stand for many; call `recorded` after the commit."""
+        with self._adding:
+            self._recording = set(self._unrecorded)
+        # What no feed can have asked for is in no account of what was received.
+        found = sorted((storable(name), whole) for whole, name in self._recording if len(name) <= MAX_SYMBOL_LENGTH)
+        if found:
+            symbols, wildcards = map(list, zip(*found, strict=True))
+            cursor.execute(
+                sql_files.read("queries/feeds/record_wildcard_symbols.sql"),
+                {"feed": feed, "wildcards": wildcards, "symbols": symbols},
+            )
+
+    def recorded(self) -> None:
+        """Drop what the last `record` has recorded: it is committed."""
+        if self._recording:
+            with self._adding:
+                self._unrecorded -= self._recording
+            self._recording = set()
+
+    def not_recorded(self) -> None:
+        """The last `record` was rolled back."""
+        self._recording = set()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are names to record."""
+        return bool(self._unrecorded)
 
 
 def _reason(name: str) -> str:

@@ -205,6 +205,43 @@ def test_all_of_a_market_is_covered_where_all_of_it_is_asked_for(database: Datab
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("asked", ["before", "later"])
+def test_a_day_of_a_market_is_proven_by_its_file(database: Database, tmp_path: Path, asked: str) -> None:
+    """In one row, whatever the number of its symbols; also a gap of the whole market is closed by it."""
+    feed = stocks("*")
+    file = write(tmp_path / "day.csv.gz", text_of([*trades("AAPL", 360), *trades("MSFT", 60)]))
+    import_files(database, feed, file)
+    if asked == "later":
+        asked_for(database, "*")
+    else:
+        asked_for(database, "*", since=OPENING - HOUR)
+        add_gap(database, "*")
+    assert "gap" in prove(database)["AAPL", "1h"]
+    assert settle(database, feed, owner="test").gaps == (1 if asked == "before" else 0)
+    proofs = prove(database)
+    assert {proofs[symbol, every] == {"proven"} for symbol in ("AAPL", "MSFT") for every in ("1m", "1h")} == {True}
+    assert rows(database, "SELECT symbol FROM ticks_platform.feed_repair") == [("*",)]
+
+
+@pytest.mark.full
+def test_a_file_of_some_symbols_tells_nothing_of_the_others_of_their_market(database: Database, tmp_path: Path) -> None:
+    """Whoever says what it covers says so of what is in it."""
+    feed, begin = stocks("*"), datetime(2024, 4, 5, 13, tzinfo=timezone.utc)
+    import_files(database, feed, write(tmp_path / "msft.csv", csv_of("MSFT", begin=begin)), options=CSV)
+    add_gap(database, "*")
+    file = write(tmp_path / "aapl.csv", csv_of("AAPL", begin=begin))
+    (done,) = import_files(database, feed, file, options=CSV)
+    assert done.is_complete
+    ids = "SELECT journal_id::text FROM ticks_platform.feed_import WHERE file LIKE '%aapl%'"
+    imported = [each for (each,) in rows(database, ids)]
+    assert settle(database, feed, owner="test", covers=(begin, begin + HOUR), imported=imported).gaps == 0
+    proofs = prove(database)
+    assert proofs["AAPL", "1h"] == {"proven"}
+    assert proofs["MSFT", "1h"] == {"not_checked"}
+    assert rows(database, "SELECT symbol FROM ticks_platform.feed_repair") == [("AAPL",)]
+
+
+@pytest.mark.full
 def test_a_file_of_today_beside_what_is_received(database: Database, tmp_path: Path) -> None:
     """Candles that are over are those of both, nothing is materialized that is not over, and the account balances."""
     minute = datetime.now(timezone.utc).replace(second=0, microsecond=0)

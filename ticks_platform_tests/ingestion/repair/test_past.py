@@ -234,6 +234,20 @@ def test_a_name_for_all_symbols_has_no_past(database: Database, tmp_path: Path, 
     assert not is_due(database, feed, tmp_path)
 
 
+def test_a_gap_of_all_symbols_is_asked_of_no_history(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
+    """A provider answers with no trades of a symbol `*`, which is no repair; a gap of what is listed is repaired."""
+    feed = polygon(stand_in, symbols=("*", "AAPL"))
+    for symbol in ("*", "AAPL"):
+        add(database, feed, minutes_ago(60), symbol=symbol)
+        add_gap(database, feed, symbol, minutes_ago(20), minutes_ago(15))
+    load_live(database, feed, [], tmp_path)
+    assert repair(database, feed, tmp_path).requests == 1
+    close_gaps(database, feed)
+    states = select(database, "SELECT symbol, state FROM ticks_platform.feed_gap ORDER BY symbol")
+    assert states == [("*", "open"), ("AAPL", "repaired")]
+    assert not is_due(database, feed, tmp_path)
+
+
 @pytest.mark.full
 def test_the_past_has_the_limits_of_the_history(database: Database, tmp_path: Path, stand_in: StandIn) -> None:
     """Hours that it has only in part are left out: they would not be whole."""

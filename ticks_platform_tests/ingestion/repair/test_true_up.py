@@ -111,6 +111,13 @@ def test_a_missed_trade_is_fetched_once(database: Database, tmp_path: Path, rest
     assert run(database, feed, tmp_path).requests == 0, "a day is trued up once"
 
 
+def test_all_symbols_of_a_market_are_asked_of_no_history(database: Database, tmp_path: Path, rest: PolygonRest) -> None:
+    """The days of what is listed are trued up."""
+    report = run(database, tape(rest, "*"), tmp_path)
+    assert (report.symbols, report.reason[:37]) == (0, "no symbol is listed by its name: of a")
+    assert run(database, tape(rest, "*", "AAPL"), tmp_path).symbols == 1
+
+
 def test_equal_candles_cost_one_request_a_symbol(database: Database, tmp_path: Path, rest: PolygonRest) -> None:
     """Minutes in which a symbol was not asked for yet are left out, and those of a gap that is ignored."""
     feed = tape(rest, "AAPL", "MSFT")
