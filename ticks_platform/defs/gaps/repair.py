@@ -60,6 +60,11 @@ def fetch(
         f"feed '{feed.name}': {report.requests} requests; rows: {report.loaded} new, {report.replaced} replaced, "
         f"{report.duplicate} duplicate, {report.rejected} rejected; {report.left} ranges left"
         + (f", the next request in {report.wait_seconds:.0f} s" if report.wait_seconds else "")
+        + (
+            f"; {report.given_up} gaps cannot be repaired, since the provider's history does not reach them"
+            if report.given_up
+            else ""
+        )
     )
 
 

@@ -44,6 +44,8 @@ class Report(NamedTuple):
     """Ranges that are not completely fetched."""
     wait_seconds: float
     """Seconds until the budget allows the next request; 0 if no range is left."""
+    given_up: int = 0
+    """Gaps that the provider's history does not reach."""
 
 
 class Repair:
@@ -67,6 +69,7 @@ class Repair:
         self._owner = owner
         self._gaps: set[int] = set()
         # Those that were planned.
+        self._given_up = 0
         self._fetcher = Fetcher(
             feed=feed,
             history=history,
@@ -110,6 +113,7 @@ class Repair:
                 added,
                 left,
                 fetcher.budget.wait(cursor) if left else 0.0,
+                self._given_up,
             )
 
     def _plan(self, gaps: bool, intervals: Sequence[SymbolInterval]) -> int:
@@ -118,8 +122,8 @@ class Repair:
             self._fetcher.renew(cursor)
             added = repair_ranges.add(cursor, feed, self._history.kind, intervals)
             if gaps:
-                repair_gaps.give_up_old(cursor, feed, limits)
-                repair_gaps.give_up_unknown(cursor, feed, self._history)
+                self._given_up += repair_gaps.give_up_old(cursor, feed, limits)
+                self._given_up += repair_gaps.give_up_unknown(cursor, feed, self._history)
                 folder = self._fetcher.folder
                 repairable = repair_gaps.repairable(cursor, self._feed, self._history, folder)
                 self._gaps = {part.gap.gap_id for part in repairable}

@@ -173,7 +173,12 @@ def test_feed_without_a_history(database: Database, run_job: Run, stand_in: Stan
 
 
 def test_gaps_of_the_shipped_kind_of_feed(
-    database: Database, project: Path, stand_in: StandIn, run_job: Run, tick_sensor: Callable[[], Any]
+    database: Database,
+    project: Path,
+    stand_in: StandIn,
+    run_job: Run,
+    tick_sensor: Callable[[], Any],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Its stand-in is asked, which outlives the runs: for what it has made itself, and only while it is there."""
     feed = twelve_data(stand_in, symbols=["MSFT"]).model_copy(update={"name": "demo"})
@@ -194,6 +199,7 @@ def test_gaps_of_the_shipped_kind_of_feed(
         database, "SELECT state, detail FROM ticks_platform.feed_gap ORDER BY begins_at"
     )
     assert (early, late) == ("unrepairable", "repaired")
+    assert "1 gaps cannot be repaired, since the provider's history does not reach them" in capfd.readouterr().err
     assert "history begins at" in reason, "no bars would be a lie: prices were made then, by another one"
     bars = "SELECT start_time FROM stock_aggregates WHERE feed = 'demo' ORDER BY 1"
     assert rows(database, bars) == [(minutes_ago(count),) for count in (35, 34, 33, 32)]
