@@ -42,6 +42,8 @@ class Campaign:
             "Redis restarted": self._restart_redis,
             "storage away": self._storage_away,
             "database away": self._database_away,
+            "handed over": self._hand_over,
+            "worker killed": self._kill_worker,
         }
         self.faults: Counter[str] = Counter()
         self.back: dict[str, list[float]] = {}
@@ -86,11 +88,31 @@ class Campaign:
         os.kill(process, signal.SIGKILL)
         return self._back("run killed")
 
+    def _kill_worker(self) -> float:
+        """Its runs go on, and worker.sh starts another."""
+        _, name, _ = self._owner()
+        machine = self._rig.machines[name]
+        worker = machine.worker()
+        assert worker is not None
+        os.kill(worker, signal.SIGKILL)
+        eventually(f"machine {name} has another worker", PATIENCE, lambda: machine.worker() not in (None, worker))
+        return self._back("worker killed")
+
     def _freeze_run(self) -> float:
         _, _, process = self._owner()
         with frozen(process):
             time.sleep(self._rng.uniform(2, 12))
         return self._back("run frozen")
+
+    def _hand_over(self) -> float:
+        """Both may receive: nothing is missed."""
+        feed, _, process = self._owner()
+        known = self._rig.gaps(feed)
+        self._rig.platform.launch("hand_over", feed)
+        seconds = self._until_moved(feed, process)
+        found = self._rig.gaps(feed) - known
+        assert not found, f"gaps of {feed} by a planned hand-over: {sorted(found)}"
+        return seconds
 
     def _until_moved(self, feed: str, process: int) -> float:
         """Seconds until another process streams the feed."""

@@ -110,6 +110,7 @@ class Rig:
             "calendar": "always",
             "hours": "always",
             "repair": {"enabled": False},
+            "overlap": True,
             "run_tags": {"dagster-celery/queue": QUEUE},
         }
         polygon: dict[str, Any] = {
@@ -168,6 +169,13 @@ class Rig:
             eventually(f"{what}, {feed} too", left, functools.partial(self.streams, feed, since))
         return time.monotonic() - began
 
+    def gaps(self, feed: str) -> set[tuple[str, datetime, str]]:
+        """Symbol, begin and cause of each gap that is known up to now."""
+        with self.platform.database.transaction() as cursor:
+            gaps.update(cursor, feed, now=datetime.now(timezone.utc))
+            cursor.execute("SELECT symbol, begins_at, cause FROM ticks_platform.feed_gap WHERE feed = %s", (feed,))
+            return set(cursor.fetchall())
+
     def problems(self) -> list[str]:
         """Events that are not stored once, nor within a known gap, and ledgers that do not balance.
 
@@ -177,9 +185,8 @@ class Rig:
         for feed in FEEDS:
             eventually(f"{feed} has stored what was made", 90, functools.partial(self.streams, feed, until + SETTLED))
         begins, self.checked_until = self.checked_until, until
-        with self.platform.database.transaction() as cursor:
-            for feed in FEEDS:
-                gaps.update(cursor, feed, now=datetime.now(timezone.utc))
+        for feed in FEEDS:
+            self.gaps(feed)
         database = self.platform.database
         found = unaccounted(self.stand_in, database, begins, until)
         return [*found, *self._unbalanced(), *(story(database, begins) if found else ())]

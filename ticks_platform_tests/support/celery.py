@@ -168,6 +168,15 @@ class Machine:
         except ProcessLookupError:
             return False
 
+    def worker(self) -> int | None:
+        """The process id of its Celery worker, whose child processes execute runs; None while there is none."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        for child in children.split():
+            with contextlib.suppress(FileNotFoundError):
+                if b"dagster_celery.app" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    return int(child)
+        return None
+
     def lose_power(self) -> None:
         """Kill every process of this machine."""
         with contextlib.suppress(ProcessLookupError):

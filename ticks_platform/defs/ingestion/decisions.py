@@ -35,6 +35,9 @@ LONGEST_STEP = 10.0
 _SLOW_STARTS = 2
 """How many runs that never started lengthen the time of the next."""
 
+_AT_ONCE = 2
+"""Runs that start within the usual time on one machine; with more, each takes longer."""
+
 ATTEMPTS = 3
 """How many successors of a run are launched, one after another, for the same reason."""
 
@@ -94,12 +97,15 @@ class Watch(NamedTuple):
     def is_dead(self, owner: str, *, slowness: float = 1.0) -> bool:
         """Whether a run or an owner has been silent for too long. One that is not watched is not dead.
 
-        `slowness` lengthens the time in which a process may load the code.
+        `slowness` lengthens the time in which a process may load the code. With many that start at once, as fifty
+        feeds after a restart, each has longer.
         """
         sign = self.signs.get(owner)
         if sign is None:
             return False
-        grace = {None: START_GRACE, LOADING: LOADING_GRACE * slowness}.get(sign.beat, HEARTBEAT_GRACE)
+        starting = sum(each.beat in (None, LOADING) for each in self.signs.values())
+        crowd = max(1.0, starting / _AT_ONCE)
+        grace = {None: START_GRACE * crowd, LOADING: LOADING_GRACE * crowd * slowness}.get(sign.beat, HEARTBEAT_GRACE)
         return self.clock - sign.seen_at > grace
 
     def silence(self, owner: str) -> str:
@@ -108,7 +114,7 @@ class Watch(NamedTuple):
         if sign.beat == LOADING:
             return f"its process did not load the code within {self.clock - sign.seen_at:.0f} s"
         if sign.beat is None:
-            return f"it holds no lease, {START_GRACE:.0f} s after it was started or lost it"
+            return f"it holds no lease, {self.clock - sign.seen_at:.0f} s after it was started or lost it"
         return f"no heartbeat for more than {HEARTBEAT_GRACE:.0f} s"
 
 

@@ -50,7 +50,8 @@ _READ_BYTES = 4 << 20
 _NO_SUITABLE_PEERS = 10005
 _STORAGE_EXCEEDED = (10047, 10028, 10023)
 
-_UNAUTHORIZED = ("authorization", "authentication", "permissions")
+_UNAUTHORIZED = ("authorization", "authentication")
+_FORBIDDEN = "permissions"
 
 
 class CopyError(RetryableError):
@@ -73,6 +74,28 @@ class CopyIncompleteError(RetryableError):
     """No server has a part of what was copied; the message says which."""
 
 
+class _NoTlsError(nats.errors.Error):
+    """The server asks for no TLS, and the settings do."""
+
+
+class _Client(Client):
+    """A client that signs in with TLS alone where the settings ask for it.
+
+    nats-py leaves that to the server, or to whoever answers in its place: without this, a password is sent as it is.
+    """
+
+    def __init__(self, *, needs_tls: bool) -> None:
+        super().__init__()
+        self._needs_tls = needs_tls
+
+    def _connect_command(self) -> bytes:
+        # The connection is encrypted by now if the server has asked for it, and never else.
+        if self._needs_tls and not self._server_info.get("tls_required"):
+            raise _NoTlsError
+        command: bytes = super()._connect_command()
+        return command
+
+
 class Answer(NamedTuple):
     """A message as received."""
 
@@ -92,7 +115,7 @@ class NatsConnection:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"nats-{name}", daemon=True)
         self._thread.start()
-        self._client = Client()
+        self._client = _Client(needs_tls=settings.tls is not None or server.startswith("tls://"))
         try:
             self._wait(self._connect(), CONNECT_TIMEOUT + 1)
         except BaseException:
@@ -208,20 +231,43 @@ class NatsConnection:
                     return future.result(_POLL)
                 except (FutureTimeoutError, asyncio.TimeoutError) as error:
                     if future.done():
-                        raise CopyError(f"{self.server} did not answer in time") from error
+                        raise self._silence() from error
                     if self._stopping.is_set() or boottime() > deadline:
                         future.cancel()
-                        raise CopyError(f"{self.server} did not answer in time") from error
+                        raise self._silence() from error
         except nats.errors.NoRespondersError as error:
             raise CopyError(f"{self.server}: nobody answers; the stream has no leader, or JetStream is off") from error
+        except _NoTlsError as error:
+            raise CopyRefusedError(
+                f"{self.server} asks for no TLS, and journal.copy.jetstream does: nothing was sent. Set up TLS on the "
+                "server, or write nats:// and leave out the section tls"
+            ) from error
+        except ssl.SSLCertVerificationError as error:
+            raise CopyRefusedError(
+                f"the certificate of {self.server} is not accepted ({error.verify_message}): "
+                "journal.copy.jetstream.tls.ca_file names the authority that signed it, and servers names the host as "
+                "the certificate does"
+            ) from error
         except (nats.errors.Error, OSError, ValueError) as error:
             words = self._cause or str(error) or type(error).__name__
+            if _FORBIDDEN in words.lower():
+                raise self._silence() from error
             if any(word in words.lower() for word in _UNAUTHORIZED):
                 raise CopyRefusedError(
                     f"{self.server} refuses the sign-in ({words}): see user, password_env, token_env and tls of "
                     "journal.copy.jetstream"
                 ) from error
             raise CopyError(f"{self.server}: {words}") from error
+
+    def _silence(self) -> CopyError | CopyRefusedError:
+        """Why there is no answer: a server leaves one out that the user has no right to, and tells of it apart."""
+        if self._cause is None or _FORBIDDEN not in self._cause.lower():
+            return CopyError(f"{self.server} did not answer in time")
+        stream = self._settings.stream or "ticks_<feed>"
+        return CopyRefusedError(
+            f"{self.server} refuses a subject ({self._cause}): the user of journal.copy.jetstream may publish and "
+            f"subscribe to {stream}.>, $JS.API.> and _INBOX.>"
+        )
 
 
 def raise_error(answer: dict[str, Any], what: str) -> None:

@@ -71,7 +71,8 @@ def check_sync(settings: JetStreamSettings) -> None:
 def ensure(connection: NatsConnection, settings: JetStreamSettings, stream: str, *, room: int = 0) -> dict[str, Any]:
     """Create the stream if it is not there, set its limit, and return what the server tells of it.
 
-    `room` is added to the limit. Raises CopyRefusedError and CopyError.
+    A stream that somebody has made otherwise is left as it is: servers delete the oldest messages of a stream to meet a
+    lower limit. `room` is added to the limit. Raises CopyRefusedError and CopyError.
     """
     desired = _desired(settings, stream)
     found = connection.api(f"STREAM.INFO.{stream}", {"subjects_filter": f"{stream}.>"})
@@ -80,16 +81,16 @@ def ensure(connection: NatsConnection, settings: JetStreamSettings, stream: str,
         raise_error(found, f"the stream {stream} cannot be created")
     else:
         raise_error(found, f"the stream {stream} cannot be read")
-        config = dict(found["config"])
-        wanted = desired["max_bytes"] + room
-        # Servers would delete the oldest messages to meet a lower limit.
-        if found["state"]["bytes"] + MARGIN > wanted:
-            wanted = max(wanted, config["max_bytes"])
-        if config["max_bytes"] != wanted:
-            answer = connection.api(f"STREAM.UPDATE.{stream}", {**config, "max_bytes": wanted})
-            raise_error(answer, f"the limit of the stream {stream} cannot be set")
-            found["config"] = answer["config"]
-    _check(found["config"], desired, settings, stream)
+    config = dict(found["config"])
+    _check(config, desired, settings, stream)
+    wanted = desired["max_bytes"] + room
+    if found["state"]["bytes"] + MARGIN > wanted:
+        # Below 0 there is no limit.
+        wanted = max(wanted, config["max_bytes"]) if config["max_bytes"] >= 0 else config["max_bytes"]
+    if config["max_bytes"] != wanted:
+        answer = connection.api(f"STREAM.UPDATE.{stream}", {**config, "max_bytes": wanted})
+        raise_error(answer, f"the limit of the stream {stream} cannot be set")
+        found["config"] = answer["config"]
     return found
 
 
@@ -112,14 +113,15 @@ def _desired(settings: JetStreamSettings, stream: str) -> dict[str, Any]:
 
 def _check(config: dict[str, Any], desired: dict[str, Any], settings: JetStreamSettings, stream: str) -> None:
     """Raise CopyRefusedError if somebody has made the stream otherwise."""
-    remedy = f"remove the stream with `nats stream rm {stream}`, or give journal.copy.jetstream.stream another name"
+    other = "give journal.copy.jetstream.stream another name"
+    if config.get("mirror") or config.get("sources") or config["subjects"] != desired["subjects"]:
+        raise CopyRefusedError(f"the stream {stream} is of another program, or has other subjects: {other}")
+    remedy = f"{other}, or, if only this feed's frames are in it, remove it with `nats stream rm {stream}`"
     if config["num_replicas"] < settings.replicas:
         raise CopyRefusedError(
             f"the stream {stream} is on {config['num_replicas']} servers, and must be on {settings.replicas}: run "
             f"`nats stream edit {stream} --replicas {settings.replicas}`"
         )
-    if config.get("mirror") or config.get("sources") or config["subjects"] != desired["subjects"]:
-        raise CopyRefusedError(f"the stream {stream} is of another program, or has other subjects: {remedy}")
     for name in ("storage", "discard", "retention", "max_msgs", "max_age", "allow_direct"):
         if config.get(name) != desired[name]:
             raise CopyRefusedError(

@@ -408,6 +408,17 @@ def test_a_beating_run_is_never_dead() -> None:
     assert not any(supervisor.look(NOW + 5 * turn, f"beat {turn}") for turn in range(200))
 
 
+@pytest.mark.parametrize(("sign", "grace"), [(LOADING, LOADING_GRACE), (None, START_GRACE)])
+def test_of_many_that_start_at_once_each_has_longer(sign: str | None, grace: float) -> None:
+    """Fifty feeds, each of which takes three seconds of one of two processors."""
+    crowd = [loading(f"run{number}") for number in range(50)]
+    silent = {run.run_id: (sign, 90.0) for run in crowd}
+    for run in crowd:
+        assert decided([run], watched=watch(**silent)).act is Act.NOTHING
+    silent = {**dict.fromkeys(silent, ("b", 1.0)), "run7": (sign, grace + 1), "run8": (sign, 1.0)}
+    assert decided([loading("run7")], watched=watch(**silent)).act is Act.REPLACE, "the others stream"
+
+
 @pytest.mark.parametrize(("beat", "grace"), [("a beat", HEARTBEAT_GRACE), (None, START_GRACE)])
 def test_a_silent_run_is_dead_after_its_grace(beat: str | None, grace: float) -> None:
     supervisor = Supervisor()

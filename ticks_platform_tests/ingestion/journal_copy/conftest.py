@@ -132,6 +132,15 @@ def as_frames(group: messages.Group) -> FrameGroup:
     return FrameGroup(group.position, group.end, *msgspec.structs.astuple(contents))
 
 
+def refused(settings: dict[str, Any], words: str, journals: MakeJournal, ship: MakeShipper) -> None:
+    """Nothing is copied to these servers, and it is said why."""
+    journal = journals()
+    append(journal, "frame")
+    shipper = ship(JetStreamSettings.model_validate(settings), journal)
+    await_that(lambda: words in (shipper.unshipped().trouble or ""), words, say=shipper.unshipped)
+    assert shipper.unshipped().bytes == journal.end > 0
+
+
 def on_connection(settings: JetStreamSettings, work: Callable[[NatsConnection], Any], server: str | None = None) -> Any:
     """Do something with a connection of one's own."""
     connection = NatsConnection(settings, server or settings.servers[0], name="test", stopping=threading.Event())

@@ -16,8 +16,9 @@ from ticks_platform_tests.ingestion.journal_copy.conftest import (
     append,
     await_shipped,
     on_connection,
+    refused,
 )
-from ticks_platform_tests.support.nats_servers import NatsServers, await_that, nats_servers
+from ticks_platform_tests.support.nats_servers import NatsServers, nats_servers
 
 GOOD: dict[str, Any] = {"servers": ["nats://one:4222", "tls://two:4222"], "monitoring": ["http://one:8222"]}
 
@@ -83,14 +84,6 @@ def test_an_option_that_is_misspelled_is_suggested(tmp_path: Path) -> None:
 def test_two_feeds_cannot_have_one_stream(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="feeds feed1 and feed2 must not copy their journals to one stream, same"):
         load(tmp_path, {**GOOD, "stream": "same"}, {**GOOD, "stream": "same"})
-
-
-def refused(settings: dict[str, Any], words: str, journals: MakeJournal, ship: MakeShipper) -> None:
-    journal = journals()
-    append(journal, "frame")
-    shipper = ship(JetStreamSettings.model_validate(settings), journal)
-    await_that(lambda: words in (shipper.unshipped().trouble or ""), words, say=shipper.unshipped)
-    assert shipper.unshipped().bytes == journal.end > 0
 
 
 @pytest.mark.full
