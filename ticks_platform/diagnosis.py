@@ -237,29 +237,40 @@ def _disk(settings: PlatformSettings) -> Iterator[Finding]:
     folder = state_dir()
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-    try:
-        free = shutil.disk_usage(folder).free
-        probe = folder / f".doctor-{os.getpid()}"
-        probe.write_bytes(bytes(1 << 16))
-        probe.unlink()
-    except OSError as error:
-        yield Finding(
-            Level.FIX, "disk", f"{folder} cannot be written: {error.strerror}. Free some space, or set TICKS_STATE_DIR"
-        )
-        return
+    # The journals may have a disk of their own, such as a volume of a container.
+    journals = journal_path("any").parent
+    if not journals.is_dir():
+        journals = folder
+    for each in dict.fromkeys((folder, journals)):
+        try:
+            probe = each / f".doctor-{os.getpid()}"
+            try:
+                probe.write_bytes(bytes(1 << 16))
+            finally:
+                probe.unlink(missing_ok=True)
+        except OSError as error:
+            yield Finding(
+                Level.FIX,
+                "disk",
+                f"{each} cannot be written: {error.strerror}. Free some space, or set TICKS_STATE_DIR",
+            )
+            return
+    free = shutil.disk_usage(journals).free
     wanted = sum(feed.journal.max_megabytes for feed in settings.feeds) << 20
     if free < wanted:
         yield Finding(
             Level.FIX,
             "disk",
-            f"{free >> 20} MB are free in {folder}, and the journals may take {wanted >> 20} MB while the database is "
-            "away: free some space, lower journal.max_megabytes in feeds.yaml, or set TICKS_STATE_DIR",
+            f"{free >> 20} MB are free in {journals}, and the journals may take {wanted >> 20} MB while the database "
+            "is away: free some space, lower journal.max_megabytes in feeds.yaml, or set TICKS_STATE_DIR",
         )
     elif free < wanted + SPARE_BYTES:
-        yield Finding(Level.NOTE, "disk", f"{free >> 20} MB are free in {folder}, journals may take {wanted >> 20} MB")
+        yield Finding(
+            Level.NOTE, "disk", f"{free >> 20} MB are free in {journals}, journals may take {wanted >> 20} MB"
+        )
     else:
         yield Finding(
-            Level.OK, "disk", f"{free >> 20} MB are free in {folder}; journals take {wanted >> 20} MB at most"
+            Level.OK, "disk", f"{free >> 20} MB are free in {journals}; journals take {wanted >> 20} MB at most"
         )
 
 
@@ -337,6 +348,7 @@ def _try_connection(settings: PlatformSettings, feed: FeedSettings) -> Finding:
         capacity=None,
         on_frames=lambda _frames: None,
         on_change=note,
+        feed=feed.name,
     )
     failure: list[BaseException] = []
 

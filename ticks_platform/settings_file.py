@@ -10,6 +10,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from ticks_platform.errors import ActionRequiredError
 
@@ -41,10 +42,22 @@ def section(content: Any, *names: str) -> Any:
 def explain(error: ValidationError, model: type[BaseModel]) -> list[tuple[tuple[int | str, ...], str]]:
     """Place and message of each problem that a model's validation found. No value is quoted: it may be a secret."""
     items = error.errors(include_input=False, include_url=False)
-    return [
-        (item["loc"], _unknown(item["loc"], model) if item["type"] == "extra_forbidden" else item["msg"])
-        for item in items
-    ]
+    return [(item["loc"], _words(item, model)) for item in items]
+
+
+def _words(item: ErrorDetails, model: type[BaseModel]) -> str:
+    """What is wrong, in words of ours where pydantic's are of Python."""
+    place, kind = item["loc"], item["type"]
+    if kind == "extra_forbidden":
+        return _unknown(place, model)
+    if kind == "missing":
+        return "is missing"
+    if kind in ("model_type", "dict_type"):
+        return (
+            f"must have settings, such as {', '.join(_fields(model))}" if not place else "must be a section of settings"
+        )
+    # It puts this before what a check of ours says.
+    return item["msg"].removeprefix("Value error, ")
 
 
 def _unknown(place: tuple[int | str, ...], model: type[BaseModel]) -> str:

@@ -22,7 +22,7 @@ from ticks_platform.feeds.settings import FeedSettings, load_settings
 from ticks_platform.ingestion.imports.files import Import
 from ticks_platform.ingestion.imports.options import Imported, Options
 from ticks_platform.ingestion.imports.progress import reported
-from ticks_platform.ingestion.imports.settle import Settled, settle
+from ticks_platform.ingestion.imports.settle import Settled, rejected_reasons, settle
 from ticks_platform.timescale import ingestion_tables
 from ticks_platform.timescale.database import Database
 
@@ -93,7 +93,10 @@ def import_(
 
     signals.call_on(stop, signal.SIGINT, signal.SIGTERM)
     with errors_of_files(), reported(importing.progress, partial(echo, err=True), interval=REPORT_INTERVAL):
-        imported = importing.run(files, done=lambda file: echo(_result(file), err=True))
+        imported = importing.run(files, done=lambda file: echo(_result(file, settings.name), err=True))
+    if any(file.metrics.rejected for file in imported):
+        for reason in rejected_reasons(database, settings.name, [file.file.name for file in imported]):
+            echo(f"  {reason}", err=True)
     covered = covers and (covers[0].replace(tzinfo=timezone.utc), covers[1].replace(tzinfo=timezone.utc))
     done = Settled()
     if not stopping.is_set():
@@ -134,25 +137,34 @@ def _feed(name: str | None, options: Options) -> FeedSettings:
     settings = load_settings(project() / "feeds.yaml")
     if name is not None:
         return settings.feed(name)
-    fitting = [
-        feed
-        for feed in settings.feeds
-        if feed.synthetic == options.synthetic
-        and (options.format != file_formats.POLYGON or feed.provider == "polygon")
+    of_format = [
+        feed for feed in settings.feeds if options.format != file_formats.POLYGON or feed.provider == "polygon"
     ]
-    if len(fitting) != 1:
+    if not of_format:
+        raise CommandError(f"no feed of feeds.yaml has provider polygon, whose files --format {options.format} reads")
+    fitting = [feed for feed in of_format if feed.synthetic == options.synthetic]
+    if not fitting:
+        names = ", ".join(feed.name for feed in of_format)
+        if options.synthetic:
+            raise CommandError(f"no feed of feeds.yaml has synthetic ticks (there are: {names}): leave out --synthetic")
         raise CommandError(
-            f"{len(fitting)} feeds of feeds.yaml fit ({', '.join(feed.name for feed in fitting) or 'none'}): "
+            f"the feeds of feeds.yaml have synthetic ticks of the stand-in ({names}), and files have live ones: "
+            "--synthetic says that they are made up; else add a feed with live ticks, with a database of its own"
+        )
+    if len(fitting) > 1:
+        raise CommandError(
+            f"{len(fitting)} feeds of feeds.yaml fit ({', '.join(feed.name for feed in fitting)}): "
             "say whose ticks the files have with --feed"
         )
     return fitting[0]
 
 
-def _result(file: Imported) -> str:
+def _result(file: Imported, feed: str) -> str:
     if file.was_known:
         return f"{file.file.name}: imported already"
     metrics = file.metrics
     return (
         f"{file.file.name}: {metrics.loaded:,} rows loaded, {metrics.duplicate:,} known, {metrics.rejected:,} rejected"
+        f"{'' if metrics.loaded + metrics.duplicate + metrics.rejected else f': no rows of the symbols of feed {feed}'}"
         f"{'' if file.is_complete else '; not to its end'}"
     )

@@ -18,6 +18,7 @@ from ticks_platform import diagnosis
 from ticks_platform.diagnosis import Level
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.cli.conftest import Ticks
+from ticks_platform_tests.support.disks import SmallDisk
 
 KEY = "TICKS_TEST_DOCTOR_KEY"
 
@@ -134,11 +135,12 @@ def test_a_slow_answer_is_no_wrong_clock(project: Path, database: Database, monk
     assert KEY in found
 
 
-def test_a_provider_that_is_not_there(project: Path, database: Database) -> None:
+def test_a_provider_that_is_not_there(project: Path, database: Database, caplog: pytest.LogCaptureFixture) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
     (found,) = to_fix(feeds(project, port), database)
     assert "cannot connect" in found
+    assert "feed=stocks connection=1 backing off" in caplog.text
     assert to_fix(project, database, connect=False) == []
 
 
@@ -149,6 +151,18 @@ def test_a_disk_without_room_for_the_journals(project: Path, database: Database,
     (found,) = to_fix(project, database, connect=False)
     assert found.startswith("disk: ")
     assert "journal.max_megabytes" in found
+
+
+def test_a_disk_of_the_journals_own_that_is_full(
+    project: Path, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TICKS_STATE_DIR", str(tmp_path / "state"))
+    with closing(SmallDisk(tmp_path / "small", megabytes=1)) as small:
+        (tmp_path / "state").mkdir()
+        (tmp_path / "state" / "journal").symlink_to(small.folder)
+        small.fill()
+        (found,) = to_fix(project, database, connect=False)
+        assert f"{tmp_path / 'state' / 'journal'} cannot be written: No space left on device" in found
 
 
 def test_a_state_folder_that_cannot_be_written(

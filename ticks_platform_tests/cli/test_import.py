@@ -53,3 +53,44 @@ def test_what_is_wrong_is_said(
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert rows(database, "SELECT count(*) FROM stocks_real_time") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("feeds", "arguments", "message"),
+    [
+        (
+            "{name: demo, provider: polygon, endpoint: stand-in, symbols: [AAPL]}",
+            ("--format", "csv"),
+            "synthetic ticks of the stand-in (demo), and files have live ones: --synthetic says",
+        ),
+        (
+            "{name: live, provider: polygon, api_key_env: NO_KEY, symbols: [AAPL]}",
+            ("--format", "csv", "--synthetic"),
+            "no feed of feeds.yaml has synthetic ticks (there are: live): leave out --synthetic",
+        ),
+        (
+            "{name: coins, provider: coinbase, symbols: [BTC-USD]}",
+            ("--format", "polygon-flat-file"),
+            "no feed of feeds.yaml has provider polygon",
+        ),
+    ],
+)
+def test_why_no_feed_fits_is_said(
+    tmp_path: Path, ticks: Ticks, feeds: str, arguments: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "feeds.yaml").write_text(f"feeds: [{feeds}]")
+    write(tmp_path / "day.csv", text_of(trades("AAPL", 3)))
+    done = ticks("import", "day.csv", *arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "--feed" not in done.stderr
+
+
+def test_rows_that_are_not_stored_are_explained(database: Database, ticks: Ticks, project: Path) -> None:
+    write(project / "mine.csv", "time,symbol,price\n2026-03-02T15:00:00Z,AAPL,1\n2026-03-02T15:00:01Z,AAPL,abc\n")
+    write(project / "other.csv", "time,symbol,price\n2026-03-02T15:00:00Z,MSFT,1\n")
+    done = ticks("import", "mine.csv", "other.csv", "--format", "csv", "--feed", "live")
+    assert done.returncode == 0, done.stderr
+    assert "mine.csv: 1 rows loaded, 0 known, 1 rejected\n" in done.stderr
+    assert "  mine.csv, line 3: could not convert string to float: 'abc'\n" in done.stderr
+    assert "other.csv: 0 rows loaded, 0 known, 0 rejected: no rows of the symbols of feed live\n" in done.stderr

@@ -93,6 +93,8 @@ class Journal:
         self._closing = False
         self._is_stopping = False
         self._damage: JournalDamagedError | None = None
+        self._trim_trouble: str | None = None
+        """Why frames could not be deleted last, which is logged once."""
         self._budget = space.Budget.of(max_bytes)
         self._reserve = space.Reserve(path, self._budget.reserve)
         with journal_file.opening(path, feed):
@@ -278,9 +280,11 @@ class Journal:
                 # While somebody reads, a deletion takes space and frees none.
                 if self._reserve.hold() and not self._room.is_blocked():
                     delete_before(self._writer, position)
-                    deleted = True
+                    deleted, self._trim_trouble = True, None
             except sqlite3.OperationalError as error:
-                logger.warning("%s cannot be trimmed now: %s", self._path, error)
+                if str(error) != self._trim_trouble:
+                    self._trim_trouble = str(error)
+                    logger.warning("%s cannot be trimmed now: %s", self._path, error)
             self._room.trimmed(max(0, size))
             if not deleted or self._room.is_too_large():
                 self._rewrite()

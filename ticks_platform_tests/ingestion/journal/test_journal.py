@@ -403,7 +403,8 @@ try:
 except JournalUnavailableError as error:
     assert "disk" in str(error), error
 assert len(journal.take(max_bytes=1 << 30, linger=0, wait=0)) == taken
-journal.trim(1)
+for _ in range(3):
+    journal.trim(1)
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 for number in range(taken, taken + 20):
     journal.append([Frame(b"%d" % number + b"x" * 20_000, 1, 1)], epoch=1)
@@ -413,7 +414,7 @@ print(taken, flush=True)
     assert result.returncode == 0, result.stderr
     taken = int(result.stdout)
     assert taken > 3
-    assert "cannot be trimmed now" in result.stderr
+    assert result.stderr.count("cannot be trimmed now") == 1, "a line for each batch would fill the log's disk too"
     with contextlib.closing(Journal(path, feed="test")) as journal:
         journal.seek(1, frames=0)
         found = [int(frame.rstrip(b"x")) for group in take(journal) for frame in group.frames]
