@@ -15,7 +15,7 @@ FROM (
         heard_at,
         coalesce(lost_at IS NULL AND heard_frames > frames_before + frames, false) AS waits,
         coalesce(lost_at IS NULL AND heard_at IS NOT NULL AND is_open, false) AS is_open,
-        coalesce(journal.journal_id = lease.journal_id AND heartbeat_at > clock_timestamp() - INTERVAL '30 seconds', false) AS is_owned,
+        coalesce(journal.journal_id = lease.journal_id AND heartbeat_at > now() - INTERVAL '30 seconds', false) AS is_owned,
         -- The owner's journal, of which it has not told yet.
         journal.journal_id = lease.journal_id AND heard_at IS NULL AS is_untold
     FROM ticks_platform.feed
