@@ -1,7 +1,7 @@
 """The pool of Celery's workers, which outlives a run that ends while Redis is away: Celery's issue 9250.
 
-A process that has ended and is not joined yet has nothing to watch any more. When Celery (5.7) connects again, it watches
-that all the same, and raises ValueError: the worker takes no run then, and ends when its last run has ended.
+A process that has ended and is not joined yet has nothing to watch any more. When Celery (5.7) connects again, it
+watches that all the same, and raises ValueError: the worker takes no run then, and ends when its last run has ended.
 """
 
 from typing import Any
