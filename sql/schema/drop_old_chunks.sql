@@ -88,6 +88,9 @@ BEGIN
             ORDER BY range_start
         LOOP
             EXECUTE format('LOCK TABLE %I.%I IN SHARE MODE', kept.chunk_schema, kept.chunk_name);
+            IF hypertable = 'stocks_real_time' THEN
+                PERFORM ticks_platform.end_proofs(kept.range_start, kept.range_end);
+            END IF;
             EXECUTE format(
                 $query$
                 WITH noted AS (

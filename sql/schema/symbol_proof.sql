@@ -109,18 +109,26 @@ changed AS NOT MATERIALIZED (
     WHERE candles_changed_at IS NOT NULL
     GROUP BY known.symbol
 ),
--- Days whose true-up is done, with the time between two of them in which the market was closed; less the minutes that still differ.
+-- Days whose true-up is done, with the time between two of them in which the market is known to have been closed; less the minutes that still differ.
 trued_up AS NOT MATERIALIZED (
     SELECT symbol, range_agg(spans) AS trued_up
     FROM (
         SELECT
             symbol,
             tstzmultirange(tstzrange(
-                CASE WHEN last_end < begins_at AND NOT EXISTS (
-                    SELECT
-                    FROM ticks_platform.symbol_calendar AS known
+                CASE WHEN last_end < begins_at AND (
+                    -- A session before says that those of that time are known. None is longer than a week.
+                    SELECT max(closes_at) <= last_end
+                    FROM (
+                        SELECT DISTINCT calendar
+                        FROM ticks_platform.symbol_calendar AS known
+                        -- The row of a feed is deleted when another one has the symbol.
+                        WHERE known.symbol = day.symbol AND (known.feed = day.feed OR NOT EXISTS (
+                            SELECT FROM ticks_platform.symbol_calendar AS own WHERE own.symbol = day.symbol AND own.feed = day.feed
+                        ))
+                    ) AS calendars
                     JOIN ticks_platform.market_session AS session USING (calendar)
-                    WHERE known.symbol = day.symbol AND known.feed = day.feed AND opens_at >= last_end AND opens_at < begins_at
+                    WHERE opens_at >= last_end - INTERVAL '14 days' AND opens_at < begins_at
                 ) THEN last_end ELSE begins_at END,
                 ends_at
             )) - CASE WHEN still_differing > 0

@@ -137,18 +137,18 @@ def declare(
     cursor.execute("LOCK TABLE ticks_platform.feed_hour IN SHARE ROW EXCLUSIVE MODE")
     found = find(cursor, table, since=found.begins_at, until=found.ends_at)
     if found.hours:
-        cursor.execute(
-            sql_files.read("queries/ledger/declare_gone.sql"),
-            {
-                "destination": table,
-                "feeds": [each.feed for each in found.hours],
-                "hours": [each.hour for each in found.hours],
-                "numbers": [each.rows for each in found.hours],
-                "fingerprints": [each.fingerprint for each in found.hours],
-                "declared_by": declared_by,
-                "reason": reason,
-            },
-        )
+        parameters = {
+            "destination": table,
+            "feeds": [each.feed for each in found.hours],
+            "hours": [each.hour for each in found.hours],
+            "numbers": [each.rows for each in found.hours],
+            "fingerprints": [each.fingerprint for each in found.hours],
+            "declared_by": declared_by,
+            "reason": reason,
+        }
+        if table == "stocks_real_time":
+            cursor.execute(sql_files.read("queries/ledger/end_proofs.sql"), parameters)
+        cursor.execute(sql_files.read("queries/ledger/declare_gone.sql"), parameters)
     return found
 
 

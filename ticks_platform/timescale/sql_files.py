@@ -34,6 +34,7 @@ MACHINERY = (
     "schema/proven_candles.sql",
     "schema/candle_proof.sql",
     "schema/level_proof.sql",
+    "schema/end_proofs.sql",
     "schema/differing_candle.sql",
     "schema/loaded_until.sql",
     "schema/proven_times.sql",

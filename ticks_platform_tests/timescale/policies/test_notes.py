@@ -67,6 +67,8 @@ def fill(database: Database) -> None:
         cursor.execute(
             """
             INSERT INTO ticks_platform.feed (feed, provider, synthetic) VALUES ('stocks', 'test', true);
+            INSERT INTO ticks_platform.feed_symbol (feed, symbol, wanted_from, calendar)
+            VALUES ('stocks', 'A', now() - INTERVAL '600 days', 'always');
 
             -- Times of the one that is old; each has 250 states, of which the newest 200 stay.
             INSERT INTO ticks_platform.feed_session
@@ -113,7 +115,14 @@ def test_old_notes_are_deleted_and_the_account_balances(database: Database, term
     fill(database)
     assert run(database, terms()) == "created"
     gaps = "SELECT symbol, state FROM ticks_platform.feed_gap ORDER BY symbol, begins_at"
-    assert rows(database, gaps) == [("A", "repaired"), ("B", "unrepairable"), ("C", "open")]
+    # What was missed in the others is in no table.
+    assert rows(database, gaps) == [
+        ("A", "repaired"),
+        ("B", "unrepairable"),
+        ("C", "open"),
+        ("D", "ignored"),
+        ("E", "unrepairable"),
+    ]
     # What B's gap has is shown in one_minute_candle_filled because of it, and because it was not repaired with trades.
     repairs = "SELECT symbol, state FROM ticks_platform.feed_repair ORDER BY symbol, begins_at"
     assert rows(database, repairs) == [("A", "done"), ("B", "failed"), ("E", "wanted")]
