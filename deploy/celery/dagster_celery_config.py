@@ -17,6 +17,9 @@ worker_disable_prefetch = True
 # A process a run: it imports the present code, and leaves no memory behind.
 worker_max_tasks_per_child = 1
 
+# A worker outlives a run that ends while the broker is away.
+worker_pool = "celery_pool:TaskPool"
+
 # A broker that is away for long must end no worker: the feeds that it executes go on meanwhile.
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None

@@ -1,7 +1,7 @@
 #!/bin/sh
 # A worker, in the foreground: sh worker.sh QUEUE RUNS [options of `celery worker`]
-# It executes runs of one queue, at most RUNS at once. docs/operations/celery.md says what it needs. A worker that breaks
-# is started again: Celery's ends where one of its runs was killed while Redis was away. Its other runs go on meanwhile.
+# It executes runs of one queue, at most RUNS at once, and starts a worker that breaks again. docs/operations/celery.md
+# says what it needs.
 set -e
 [ $# -ge 2 ] || { echo "usage: sh worker.sh QUEUE RUNS [options of celery worker]" >&2; exit 2; }
 queue=$1

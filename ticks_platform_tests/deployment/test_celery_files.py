@@ -11,6 +11,9 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from celery import Celery
+from celery.concurrency import get_implementation
+from kombu.asynchronous import Hub
 
 from ticks_platform.celery_launcher import CeleryRunLauncher
 from ticks_platform.paths import project_root
@@ -89,3 +92,20 @@ def test_a_run_is_marked_before_it_is_signalled() -> None:
         instance.report_run_canceled(marked)
         assert not launcher.terminate(run.run_id), "it has ended"
         assert not launcher.terminate("00000000-0000-0000-0000-000000000000")
+
+
+def test_a_worker_connects_again_although_a_process_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery's own pool raises a ValueError then."""
+    monkeypatch.syspath_prepend(str(CELERY))
+    pool = get_implementation("celery_pool:TaskPool")(limit=2, app=Celery(), threads=False)
+    pool.start()
+    try:
+        running = pool._pool
+        for _ in range(2):
+            hub = Hub()
+            running.register_with_event_loop(hub)
+            watched = [process for process in running._pool if process._sentinel_poll in hub.readers]
+            running._untrack_child_process(running._pool[0], hub)
+        assert watched == running._pool[1:]
+    finally:
+        pool.terminate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import psycopg2
+import requests
 
 from ticks_platform.timescale.database import DatabaseUnavailableError
 from ticks_platform_tests.machines.rig import FEEDS, Rig, frozen
@@ -89,7 +91,7 @@ class Campaign:
         return self._back("run killed")
 
     def _kill_worker(self) -> float:
-        """Its runs go on, and worker.sh starts another."""
+        """Its runs die with it, and worker.sh starts another."""
         _, name, _ = self._owner()
         machine = self._rig.machines[name]
         worker = machine.worker()
@@ -108,11 +110,17 @@ class Campaign:
         """Both may receive: nothing is missed."""
         feed, _, process = self._owner()
         known = self._rig.gaps(feed)
-        self._rig.platform.launch("hand_over", feed)
+        eventually("hand_over is launched", PATIENCE, functools.partial(self._launches, "hand_over", feed))
         seconds = self._until_moved(feed, process)
         found = self._rig.gaps(feed) - known
         assert not found, f"gaps of {feed} by a planned hand-over: {sorted(found)}"
         return seconds
+
+    def _launches(self, job: str, feed: str) -> bool:
+        # The webserver has connections to a storage that was away.
+        with contextlib.suppress(requests.RequestException):
+            return bool(self._rig.platform.launch(job, feed))
+        return False
 
     def _until_moved(self, feed: str, process: int) -> float:
         """Seconds until another process streams the feed."""
