@@ -41,7 +41,7 @@ that the predecessor was receiving when the successor began, and that would be a
 
 READY_TIMEOUT = 40.0
 """Seconds in which everything must be subscribed to; otherwise the successor ends, and its predecessor continues. The
-supervisor presumes a run without a lease dead after a minute."""
+supervisor presumes a run without a lease dead after a minute, while its predecessor has heartbeats."""
 
 END_TIMEOUT = 15.0
 """Seconds that a predecessor on another machine has to load what it has: a heartbeat, and what waits in its journal."""
