@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from ticks_platform.feeds.registry import find_connector
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.paths import project_root
 from ticks_platform_tests.deployment import kubernetes
@@ -159,3 +161,19 @@ def test_the_versions_are_those_of_the_packages() -> None:
 
     assert f"Helm chart {dagster.__version__}" in (kubernetes.FOLDER / "values.yaml").read_text(encoding="utf-8")
     assert f"--version {dagster.__version__}" in PAGE
+
+
+def test_pods_may_reach_what_the_feeds_and_the_copy_need() -> None:
+    """By the built-in providers' own addresses, and by those of the page about the copy."""
+    (policy,) = of_kind("NetworkPolicy")
+    open_ports = {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
+    providers = sorted(path.parent.name for path in (ROOT / "ticks_platform" / "feeds").glob("*/connector.py"))
+    assert "binance" in providers
+    for provider in providers:
+        connector = find_connector(provider)
+        parts = urlsplit(connector.live_url(connector.Options()))
+        assert (parts.port or 443) in open_ports, provider
+    page = (ROOT / "docs" / "operations" / "journal-copy.md").read_text(encoding="utf-8")
+    copied = {int(port) for port in re.findall(r"(?:nats|http)://nats-1:(\d+)", page)}
+    assert len(copied) == 2
+    assert copied <= open_ports

@@ -21,7 +21,11 @@ LOADING_GRACE = 30.0
 not get so far, and four times after two: the machine may be that slow."""
 
 START_GRACE = 40.0
-"""Seconds that a started run has until its first heartbeat, and one that lost its lease has to end."""
+"""Seconds that a started run has until its first heartbeat."""
+
+FOLLOW_GRACE = 60.0
+"""As long as another run of the feed has heartbeats: of a planned hand-over, the seconds that the successor has until
+its first one, and that a predecessor, whose lease was taken, has to end."""
 
 HEARTBEAT_GRACE = DEAD_AFTER
 """Seconds without a new heartbeat after which the owner of a lease is presumed dead."""
@@ -94,19 +98,25 @@ class Watch(NamedTuple):
             return Sign(beat, self.clock - max(age, 0.0))
         return sign if sign.beat == beat else Sign(beat, self.clock)
 
-    def is_dead(self, owner: str, *, slowness: float = 1.0) -> bool:
+    def is_dead(self, owner: str, *, slowness: float = 1.0, is_beside: bool = False) -> bool:
         """Whether a run or an owner has been silent for too long. One that is not watched is not dead.
 
-        `slowness` lengthens the time in which a process may load the code. With many that start at once, as fifty
-        feeds after a restart, each has longer.
+        `slowness` lengthens the time in which a process may load the code; `is_beside` tells that another run of the
+        feed has heartbeats. With many that start at once, as fifty feeds after a restart, each has longer.
         """
         sign = self.signs.get(owner)
         if sign is None:
             return False
         starting = sum(each.beat in (None, LOADING) for each in self.signs.values())
         crowd = max(1.0, starting / _AT_ONCE)
-        grace = {None: START_GRACE * crowd, LOADING: LOADING_GRACE * crowd * slowness}.get(sign.beat, HEARTBEAT_GRACE)
+        starts = FOLLOW_GRACE if is_beside else START_GRACE
+        grace = {None: starts * crowd, LOADING: LOADING_GRACE * crowd * slowness}.get(sign.beat, HEARTBEAT_GRACE)
         return self.clock - sign.seen_at > grace
+
+    def has_heartbeats(self, run_id: str) -> bool:
+        """Whether a run holds a lease, and is not silent."""
+        sign = self.signs.get(run_id)
+        return sign is not None and sign.beat not in (None, LOADING) and not self.is_dead(run_id)
 
     def silence(self, owner: str) -> str:
         """What was missed of a run or an owner that is dead."""
@@ -160,10 +170,12 @@ def decide(
     run of another instance, a replay, or a run that was deleted from this instance's history.
     """
     # Run monitoring fails those that wait for a process for too long.
+    is_beside = any(watch.has_heartbeats(run.run_id) for run in in_flight)
     dead = tuple(
         run.run_id
         for run in in_flight
-        if run.has_process and watch.is_dead(run.run_id, slowness=1.0 if run.started else _slowness(finished))
+        if run.has_process
+        and watch.is_dead(run.run_id, slowness=1.0 if run.started else _slowness(finished), is_beside=is_beside)
     )
     alive = [run for run in in_flight if run.run_id not in dead]
     if alive:

@@ -41,7 +41,7 @@ that the predecessor was receiving when the successor began, and that would be a
 
 READY_TIMEOUT = 40.0
 """Seconds in which everything must be subscribed to; otherwise the successor ends, and its predecessor continues. The
-supervisor presumes a run without a lease dead after a minute."""
+supervisor presumes a run without a lease dead after a minute, while its predecessor has heartbeats."""
 
 END_TIMEOUT = 15.0
 """Seconds that a predecessor on another machine has to load what it has: a heartbeat, and what waits in its journal."""
@@ -133,7 +133,7 @@ class Takeover:
         """Announce a planned hand-over, and open the journal to receive into.
 
         Returns None if nobody owns the feed, or the owner is presumed dead; if its journal is not on this machine, also
-        if the feed does not overlap, or frames wait in the journals here. Raises
+        if the feed does not overlap, or frames wait in both journals here. Raises
         HandoverFailedError if the owner has not loaded yet what it found in the feed's journals, MixedDatabaseError,
         LeaseLostError, JournalError, and what Journal raises.
         """
@@ -167,7 +167,10 @@ class Takeover:
         return self.until_committed(work)._replace(is_elsewhere=theirs is None), journal
 
     def _open_own(self) -> Journal | None:
-        """The journal to receive into beside an owner on another machine; None if that is not possible."""
+        """The journal to receive into beside an owner on another machine; None if that is not possible.
+
+        The other one may have frames that wait, of a machine that has come back: they are loaded before.
+        """
         if not self._feed.overlaps:
             return None
         journals = self._journals.open_all()
@@ -176,7 +179,9 @@ class Takeover:
                 lambda cursor: handover.find_checkpoint(cursor, self._feed.name, journal)  # noqa: B023
             )
             journal.seek(position, frames=frames)
-        return None if any(journal.bytes_waiting for journal in journals) else journals[0]
+        if len(journals) == 1 and journals[0].bytes_waiting:
+            return self._journals.open_other(self._journals.first)
+        return next((journal for journal in journals if not journal.bytes_waiting), None)
 
     def follow_when_ready(self, planned: Handover, journal: Journal, is_ready: Callable[[], bool]) -> Ownership:
         """Take the feed over as planned when everything has been subscribed to for OVERLAP seconds, and data has come.
@@ -233,7 +238,15 @@ class Takeover:
         Waits up to `closed_within` seconds for the predecessor to close its connection. Raises LeaseLostError if
         another owner holds the lease, and what Journal raises.
         """
-        lease = self.until_committed(lambda cursor: handover.take(cursor, planned, journal))
+        # Those of a machine that has come back with frames are open already; the predecessor's must not be, before.
+        returning = [each for each in self._journals.open_all() if each is not journal] if planned.is_elsewhere else []
+
+        def work(cursor: Cursor) -> Lease:
+            lease = handover.take(cursor, planned, journal)
+            returned.announce(cursor, self._sources(cursor, lease, returning), latest=self.latest)
+            return lease
+
+        lease = self.until_committed(work)
         logger.info("feed %s: taken over from %s as planned", planned.feed, planned.predecessor)
         for _ in range(round(closed_within / _POLL_INTERVAL)):
             if self.until_committed(lambda cursor: handover.is_closed(cursor, planned)):

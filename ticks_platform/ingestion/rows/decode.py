@@ -330,7 +330,8 @@ def _reject_unstorable_times(batch: DecodedBatch, table: Table, rows: Rows, reje
             rows.part(place, place + 1).times(table.time)
         except UNSTORABLE as error:
             kept[place] = False
-            reason = f"the time cannot be stored: {error}"
+            is_beyond = isinstance(error, OverflowError)  # of 64 bits of nanoseconds
+            reason = f"the time cannot be stored: {'it is not from 1677 to 2262' if is_beyond else error}"
             rejected.append(batch.reject(int(rows.positions[place]), int(rows.received_at[place]), reason))
     return rows.where(kept)
 

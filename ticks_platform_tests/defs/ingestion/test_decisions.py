@@ -8,6 +8,7 @@ import pytest
 
 from ticks_platform.defs.common.runs import LONGEST_DELAY, RunView, crash_delay, crash_wait
 from ticks_platform.defs.ingestion.decisions import (
+    FOLLOW_GRACE,
     HEARTBEAT_GRACE,
     LOADING,
     LOADING_GRACE,
@@ -134,8 +135,21 @@ CASES = {
         Act.REPLACE,
         ("new", "old"),
     ),
+    "a successor that receives beside its predecessor": (
+        decided([started("new"), started("old")], watched=watch(new=(None, FOLLOW_GRACE), old=("b", 1))),
+        Act.NOTHING,
+        (),
+    ),
+    "a successor of a dead one": (
+        decided(
+            [started("new"), started("old")],
+            watched=watch(new=(None, START_GRACE + 1), old=("b", HEARTBEAT_GRACE + 1)),
+        ),
+        Act.REPLACE,
+        ("new", "old"),
+    ),
     "the dead one beside the living one": (
-        decided([started("new"), started("old")], watched=watch(new=("b", 1), old=(None, START_GRACE + 1))),
+        decided([started("new"), started("old")], watched=watch(new=("b", 1), old=(None, FOLLOW_GRACE + 1))),
         Act.NOTHING,
         ("old",),
     ),

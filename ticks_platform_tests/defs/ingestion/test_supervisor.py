@@ -20,7 +20,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepo
 from ticks_platform.defs.common.runs import FEED_TAG, FEEDS_TAG, FOLLOW_TAG, REFUSED_TAG, SUCCESSOR_TAG
 from ticks_platform.defs.ingestion import room
 from ticks_platform.defs.ingestion import supervisor as supervisor_module
-from ticks_platform.defs.ingestion.decisions import ATTEMPTS, HEARTBEAT_GRACE, LOADING_GRACE, START_GRACE
+from ticks_platform.defs.ingestion.decisions import ATTEMPTS, FOLLOW_GRACE, HEARTBEAT_GRACE, LOADING_GRACE, START_GRACE
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion import switch
 from ticks_platform.timescale.database import Database
@@ -31,7 +31,7 @@ UNREACHABLE = "postgresql://someone:s3cr3t-word@127.0.0.1:1/ticks"
 TURN = 5.0
 """Seconds of Dagster's sensor loop."""
 
-LONG = int(max(START_GRACE, HEARTBEAT_GRACE) / TURN) + 3
+LONG = int(max(FOLLOW_GRACE, HEARTBEAT_GRACE) / TURN) + 3
 """Turns that take longer than anything which the supervisor waits for."""
 
 

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from ticks_platform.feeds.settings import FeedSettings
-from ticks_platform.ingestion import heard_journals
+from ticks_platform.ingestion import audit, heard_journals
 from ticks_platform.ingestion import lease as leases
 from ticks_platform.ingestion.gaps import gaps
 from ticks_platform.ingestion.handover.handover import HandoverFailedError
 from ticks_platform.ingestion.handover.takeover import Takeover
 from ticks_platform.ingestion.run import Ingestion
 from ticks_platform.timescale.database import Database
+from ticks_platform_tests.field.relay import Relay
 from ticks_platform_tests.support.ingestion import rows, unbalanced
 from ticks_platform_tests.support.made_and_stored import WHOLE, unaccounted
 from ticks_platform_tests.support.nats_servers import await_that
@@ -43,12 +44,14 @@ def stand_in() -> Iterator[StandIn]:
         yield server
 
 
-Machine = Callable[[str], contextlib.AbstractContextManager[list[Ingestion]]]
+Machine = Callable[..., contextlib.AbstractContextManager[list[Ingestion]]]
 
 
 @pytest.fixture
 def machine(stand_in: StandIn, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """What ingests both feeds into a folder of its own, as the job `hand_over` starts it."""
+    """What ingests both feeds into a folder of its own, as the job `hand_over` starts it. It may have its own way to
+    the database, and take the feeds over at once.
+    """
     monkeypatch.setenv(KEY, "demo")
 
     def settings(name: str, own: dict[str, Any]) -> FeedSettings:
@@ -60,17 +63,17 @@ def machine(stand_in: StandIn, database: Database, tmp_path: Path, monkeypatch: 
     feeds = [settings(name, own) for name, own in FEEDS.items()]
 
     @contextlib.contextmanager
-    def ingesting(name: str) -> Iterator[list[Ingestion]]:
+    def ingesting(name: str, own_way: Database = database, *, follow: bool = True) -> Iterator[list[Ingestion]]:
         with contextlib.ExitStack() as stack:
             yield [
                 stack.enter_context(
                     Ingestion(
                         feed=feed,
                         connector=feed.connector(stand_in_url=None),
-                        database=database,
+                        database=own_way,
                         owner=f"run on {name}",
                         journal_file=tmp_path / name / f"{feed.name}.sqlite3",
-                        follow=True,
+                        follow=follow,
                     )
                 )
                 for feed in feeds
@@ -85,6 +88,18 @@ def await_loaded(database: Database) -> datetime:
     query = f"SELECT count(DISTINCT feed) FROM stocks_real_time WHERE received_at > '{since.isoformat()}'"
     await_that(lambda: rows(database, query) == [(len(FEEDS),)], "all feeds are stored")
     return since
+
+
+def known_gaps(database: Database, begins: datetime, ends: datetime) -> list[tuple[Any, ...]]:
+    """Symbol, begin, end and cause of the gaps of that time."""
+    with database.transaction() as cursor:
+        for feed in FEEDS:
+            gaps.update(cursor, feed, now=datetime.now(timezone.utc))
+    return rows(
+        database,
+        "SELECT symbol, begins_at, ends_at, cause FROM ticks_platform.feed_gap "
+        f"WHERE begins_at < '{ends.isoformat()}' AND coalesce(ends_at, 'infinity') > '{begins.isoformat()}'",
+    )
 
 
 @pytest.mark.full
@@ -107,16 +122,43 @@ def test_nothing_is_missed_and_each_event_is_stored_once(
                 await_that(lambda: datetime.now(timezone.utc) > ends + WHOLE, "two seconds later")
                 await_loaded(database)
                 assert all(each.progress().loaded for each in third)
+    assert known_gaps(database, begins, ends) == []
     with database.transaction() as cursor:
-        for feed in FEEDS:
-            gaps.update(cursor, feed, now=datetime.now(timezone.utc))
         assert heard_journals.elsewhere(cursor) == []
-    known = rows(
-        database,
-        "SELECT symbol, begins_at, ends_at FROM ticks_platform.feed_gap "
-        f"WHERE begins_at < '{ends.isoformat()}' AND coalesce(ends_at, 'infinity') > '{begins.isoformat()}'",
-    )
-    assert known == []
+    assert unaccounted(stand_in, database, begins, ends) == []
+    assert not unbalanced(database)
+
+
+@pytest.mark.full
+def test_a_machine_that_comes_back_with_frames_gets_its_feeds_back_without_a_gap(
+    machine: Machine, stand_in: StandIn, database: Database, tmp_path: Path
+) -> None:
+    """What waits on its disk is loaded first, and what another one has stored of that is not stored again."""
+    with Relay(database.url()) as relay, contextlib.ExitStack() as others:
+        with contextlib.ExitStack() as lost:
+            # The network is back after the machine has ended.
+            cut = lost.enter_context(contextlib.ExitStack())
+            first = lost.enter_context(machine("first", Database(relay.url)))
+            await_loaded(database)
+            begins = await_loaded(database)
+            cut.enter_context(relay.cut())
+            await_that(lambda: all(each.progress().waiting_bytes > 20_000 for each in first), "frames wait")
+            second = others.enter_context(machine("second", follow=False))
+            await_loaded(database)
+        with database.autocommit() as cursor:
+            for feed in FEEDS:
+                account = audit.journal_account(cursor, feed, tmp_path / "first" / f"{feed}.sqlite3")
+                assert account is not None
+                assert account.waiting
+        back = await_loaded(database)
+        with machine("first") as third:
+            assert all(each.wait(60) for each in second)
+            assert {each.successor for each in second} == {"run on first"}
+            ends = await_loaded(database)
+            await_that(lambda: datetime.now(timezone.utc) > ends + WHOLE, "two seconds later")
+            await_loaded(database)
+            assert all(each.progress().loaded for each in third)
+    assert known_gaps(database, back, ends) == []
     assert unaccounted(stand_in, database, begins, ends) == []
     assert not unbalanced(database)
 
