@@ -95,7 +95,7 @@ def import_(
     with errors_of_files(), reported(importing.progress, partial(echo, err=True), interval=REPORT_INTERVAL):
         imported = importing.run(files, done=lambda file: echo(_result(file, settings.name), err=True))
     if any(file.metrics.rejected for file in imported):
-        for reason in rejected_reasons(database, settings.name, [file.file.name for file in imported]):
+        for reason in rejected_reasons(database, imported):
             echo(f"  {reason}", err=True)
     covered = covers and (covers[0].replace(tzinfo=timezone.utc), covers[1].replace(tzinfo=timezone.utc))
     done = Settled()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,9 @@ def test_rows_that_are_not_stored_are_explained(database: Database, ticks: Ticks
     assert "mine.csv: 1 rows loaded, 0 known, 1 rejected\n" in done.stderr
     assert "  mine.csv, line 3: could not convert string to float: 'abc'\n" in done.stderr
     assert "other.csv: 0 rows loaded, 0 known, 0 rejected: no rows of the symbols of feed live\n" in done.stderr
+    # What the file had before is another file's.
+    write(project / "mine.csv", "time,symbol,price\n2026-03-02T15:00:00Z,AAPL,1\n2026-03-02T15:00:01Z,AAPL,x\n")
+    done = ticks("import", "mine.csv", "--format", "csv", "--feed", "live")
+    assert re.findall(r"^  mine.csv, (line .*)", done.stderr, re.MULTILINE) == [
+        "line 3: could not convert string to float: 'x'"
+    ]

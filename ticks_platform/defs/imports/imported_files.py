@@ -136,7 +136,7 @@ def _import_day(
         covers=(begin, begin + timedelta(days=1)) if complete and urls else None,
         imported=[file.journal_id for file in done],
     )
-    reasons = rejected_reasons(database, feed.name, [url.rpartition("/")[2] for url in urls])
+    reasons = rejected_reasons(database, done)
     return _metadata(urls, done, settled, reasons)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ticks_platform.feeds import file_formats
 from ticks_platform.feeds.settings import FeedSettings
 from ticks_platform.feeds.us_stocks.regular_hours import new_york_date, start_of_day
+from ticks_platform.ingestion.imports.options import Imported
 from ticks_platform.ingestion.repair import gaps as repair_gaps
 from ticks_platform.ingestion.repair import lease as repair_lease
 from ticks_platform.ingestion.repair import ranges as repair_ranges
@@ -115,10 +116,11 @@ def settle(
     return Settled(len(files), refreshed, closed, left)
 
 
-def rejected_reasons(database: Database, feed: str, files: Sequence[str]) -> list[str]:
-    """Why rows of files with these names were rejected, with file and line: the newest ten."""
+def rejected_reasons(database: Database, imported: Sequence[Imported]) -> list[str]:
+    """Why rows of these files were rejected, with file and line: the first ten."""
     with database.transaction() as cursor:
-        cursor.execute(sql_files.read("queries/imports/rejected_reasons.sql"), {"feed": feed, "files": list(files)})
+        journals = [file.journal_id for file in imported]
+        cursor.execute(sql_files.read("queries/imports/rejected_reasons.sql"), {"journals": journals})
         return [reason for (reason,) in cursor.fetchall()]
 
 

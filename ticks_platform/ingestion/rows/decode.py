@@ -330,9 +330,8 @@ def _reject_unstorable_times(batch: DecodedBatch, table: Table, rows: Rows, reje
             rows.part(place, place + 1).times(table.time)
         except UNSTORABLE as error:
             kept[place] = False
-            is_beyond = isinstance(error, OverflowError)  # of 64 bits of nanoseconds
-            reason = f"the time cannot be stored: {'it is not from 1677 to 2262' if is_beyond else error}"
-            rejected.append(batch.reject(int(rows.positions[place]), int(rows.received_at[place]), reason))
+            why = "is not from 1677 to 2262" if isinstance(error, OverflowError) else f"cannot be stored: {error}"
+            rejected.append(batch.reject(int(rows.positions[place]), int(rows.received_at[place]), f"the time {why}"))
     return rows.where(kept)
 
 
