@@ -53,7 +53,13 @@ BEGIN
                 SELECT coalesce(jsonb_agg(jsonb_build_object(
                     'feed', feed,
                     'refused', refused,
-                    'seconds', round(coalesce((SELECT sum(extract(epoch FROM upper(part) - lower(part))) FROM unnest(times) AS part), 0), 3)
+                    -- Unknown of a time of which coverage is deleted.
+                    'seconds', CASE WHEN NOT EXISTS (
+                        SELECT FROM ticks_platform.feed_coverage AS oldest
+                        WHERE oldest.feed = wanted.feed AND oldest.symbol = $1 AND is_first_kept AND oldest.begins_at > $2
+                    ) THEN
+                        round(coalesce((SELECT sum(extract(epoch FROM upper(part) - lower(part))) FROM unnest(times) AS part), 0), 3)
+                    END
                 ) ORDER BY feed), '[]')
                 FROM wanted
                 LEFT JOIN covered USING (feed)

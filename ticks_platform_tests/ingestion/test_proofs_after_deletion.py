@@ -10,7 +10,7 @@ import pytest
 
 from ticks_platform.ingestion import audit
 from ticks_platform.ingestion.gaps import gaps
-from ticks_platform.timescale import gone, sql_files
+from ticks_platform.timescale import gone, renames, sql_files
 from ticks_platform.timescale.database import Database
 from ticks_platform_tests.ingestion.test_proven_candles import HOUR, Feed, at, prove
 from ticks_platform_tests.support.candles import refresh
@@ -299,3 +299,48 @@ def test_days_that_were_not_trued_up_are_not_final_once_their_calendar_is_gone(o
     old.execute("UPDATE ticks_platform.feed_true_up SET state = 'done'")
     assert set(old.proofs().values()) == {"final"}
     assert set(old.proofs("1d").values()) == ({"final"} if name == "XNYS" else {"proven"})
+
+
+def rename(feed: Feed) -> None:
+    with feed.database.transaction() as cursor:
+        planned = renames.plan(cursor, {(None, "AAPL"): "APPLE"}, [])
+    renames.apply(feed.database, planned, lambda _: None)
+    assert rows(feed.database, "SELECT DISTINCT symbol FROM proven_candle WHERE every = '1m'") == [("APPLE",)]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("state", ["unrepairable", "bars"])
+def test_of_gaps_of_both_names_of_a_symbol_the_worse_stays(proven: Feed, state: str) -> None:
+    """One connection that broke makes both, at the same moment; the new name had no trades then."""
+    missed = (
+        ("repaired", "repaired by 1 minute bars of the provider; the ticks are lost")
+        if state == "bars"
+        else (state, "")
+    )
+    proven.execute(
+        gap(HOUR + 70, HOUR + 75, *missed)
+        + gap(HOUR + 70, HOUR + 74, "repaired", "repaired by 0 trades", "APPLE")
+        + gap(HOUR + 1_790, HOUR + 1_795, "repaired", "repaired by 0 trades")
+        + gap(HOUR + 1_790, HOUR + 1_795, "repaired", "repaired by 0 trades", "APPLE")
+    )
+    before = proven.proofs()
+    assert before == {at(60): "gap", at(1_800): "proven"}
+    rename(proven)
+    assert proven.proofs() == before
+    assert rows(proven.database, "SELECT DISTINCT symbol FROM ticks_platform.feed_gap") == [("APPLE",)]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("state", ["failed", "done"])
+def test_a_day_that_was_not_trued_up_is_not_final_under_another_name(old: Feed, state: str) -> None:
+    old.execute(
+        "INSERT INTO ticks_platform.feed_true_up "
+        "(feed, day, symbol, mode, begins_at, ends_at, state, differed, still_differing) "
+        f"SELECT 'test', to_timestamp({OLD})::date, symbol, 'bars', to_timestamp({OLD}) - INTERVAL '12 hours', "
+        f"to_timestamp({OLD}) + INTERVAL '12 hours', state, ARRAY[to_timestamp({OLD + 60})], differing "
+        f"FROM (VALUES ('AAPL', '{state}', 1), ('APPLE', 'done', 0)) AS given (symbol, state, differing)"
+    )
+    before = list(old.proofs().values())
+    assert before == (["proven", "final"] if state == "done" else ["proven", "proven"])
+    rename(old)
+    assert list(old.proofs().values()) == before

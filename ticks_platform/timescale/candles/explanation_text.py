@@ -246,7 +246,10 @@ def _reception(answer: Part) -> Iterator[str]:
     span = _seconds(answer["until"], answer["bucket"])
     for feed in answer["coverage"]:
         refused = "; the provider refuses it" if feed["refused"] else ""
-        yield f"{feed['feed']} received {answer['symbol']} for {feed['seconds']:,g} of {span:,.0f} s{refused}"
+        if feed["seconds"] is None:
+            yield f"how long {feed['feed']} received {answer['symbol']} is not known: that is kept for a week{refused}"
+        else:
+            yield f"{feed['feed']} received {answer['symbol']} for {feed['seconds']:,g} of {span:,.0f} s{refused}"
     for gap in answer["gaps"]:
         end = "now" if gap["ends_at"] is None else _time(gap["ends_at"], answer)
         repaired = f", {_count(gap['rows_repaired'], 'row')} repaired" if gap["rows_repaired"] else ""

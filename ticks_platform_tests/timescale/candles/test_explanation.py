@@ -395,6 +395,14 @@ def test_gaps_coverage_and_rejected_events(database: Database) -> None:
     assert [(gap["cause"], gap["state"]) for gap in answer["gaps"]] == [("disconnected", "open")]
     assert line(answer, "gap of tape from 20:00:25.5Z to 20:07:00Z")
     assert line(answer, "2 events of tape rejected: the price is no number")
+    with database.transaction() as cursor:
+        cursor.execute(
+            "DELETE FROM ticks_platform.feed_coverage WHERE connection = 1;"
+            "UPDATE ticks_platform.feed_coverage SET is_first_kept = true"
+        )
+    answer = explain(database)
+    assert [feed["seconds"] for feed in answer["coverage"]] == [None], "what came before is deleted, and not missing"
+    assert line(answer, "how long tape received AAPL is not known")
 
 
 def test_a_day_that_has_not_ended(database: Database) -> None:
