@@ -109,11 +109,11 @@ class Campaign:
     def _hand_over(self) -> float:
         """Both may receive: nothing is missed."""
         feed, _, process = self._owner()
-        known = self._rig.gaps(feed)
+        began = self._rig.platform.now()
         eventually("hand_over is launched", PATIENCE, functools.partial(self._launches, "hand_over", feed))
         seconds = self._until_moved(feed, process)
-        found = self._rig.gaps(feed) - known
-        assert not found, f"gaps of {feed} by a planned hand-over: {sorted(found)}"
+        found = self._rig.gaps(feed, since=began)
+        assert not found, f"gaps of {feed} by a planned hand-over: {found}"
         return seconds
 
     def _launches(self, job: str, feed: str) -> bool:

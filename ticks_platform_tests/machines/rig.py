@@ -169,12 +169,20 @@ class Rig:
             eventually(f"{what}, {feed} too", left, functools.partial(self.streams, feed, since))
         return time.monotonic() - began
 
-    def gaps(self, feed: str) -> set[tuple[str, datetime, str]]:
-        """Symbol, begin and cause of each gap that is known up to now."""
+    def gaps(self, feed: str, *, since: datetime) -> list[tuple[str, datetime, str]]:
+        """Symbol, begin and cause of each gap of a feed, as known by now, that had not ended then."""
+        self._update_gaps(feed)
+        with self.platform.database.transaction() as cursor:
+            cursor.execute(
+                "SELECT symbol, begins_at, cause FROM ticks_platform.feed_gap "
+                "WHERE feed = %s AND coalesce(ends_at, 'infinity') > %s ORDER BY begins_at",
+                (feed, since),
+            )
+            return list(cursor.fetchall())
+
+    def _update_gaps(self, feed: str) -> None:
         with self.platform.database.transaction() as cursor:
             gaps.update(cursor, feed, now=datetime.now(timezone.utc))
-            cursor.execute("SELECT symbol, begins_at, cause FROM ticks_platform.feed_gap WHERE feed = %s", (feed,))
-            return set(cursor.fetchall())
 
     def problems(self) -> list[str]:
         """Events that are not stored once, nor within a known gap, and ledgers that do not balance.
@@ -186,7 +194,7 @@ class Rig:
             eventually(f"{feed} has stored what was made", 90, functools.partial(self.streams, feed, until + SETTLED))
         begins, self.checked_until = self.checked_until, until
         for feed in FEEDS:
-            self.gaps(feed)
+            self._update_gaps(feed)
         database = self.platform.database
         found = unaccounted(self.stand_in, database, begins, until)
         return [*found, *self._unbalanced(), *(story(database, begins) if found else ())]
