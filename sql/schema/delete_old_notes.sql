@@ -134,6 +134,12 @@ BEGIN
             WHERE known.feed = repair.feed AND known.symbol = repair.symbol
                 AND wanted_from <= repair.begins_at AND coalesce(wanted_until, 'infinity') >= repair.ends_at
         ))
+        -- Without one that failed, a day would count as one of which everything was fetched.
+        AND NOT EXISTS (
+            SELECT FROM ticks_platform.feed_true_up AS day
+            WHERE day.feed = repair.feed AND day.symbol = repair.symbol AND day.state IN ('wanted', 'differs')
+                AND day.ends_at > repair.begins_at AND day.begins_at < repair.ends_at
+        )
         AND NOT EXISTS (SELECT FROM ticks_platform.feed_repair_request AS request WHERE request.repair_id = repair.repair_id);
 
     WITH deleted AS (DELETE FROM ticks_platform.rejected_event WHERE received_at < rejected RETURNING feed)

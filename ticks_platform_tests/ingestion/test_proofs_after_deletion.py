@@ -148,6 +148,30 @@ def test_what_was_fetched_before_a_symbol_was_asked_for_stays_proven(proven: Fee
 
 
 @pytest.mark.full
+def test_a_day_whose_bars_could_not_be_fetched_is_not_trued_up_without_them(old: Feed) -> None:
+    day = f"{datetime.fromtimestamp(OLD, timezone.utc):%Y-%m-%d}"
+    old.execute(
+        "INSERT INTO ticks_platform.feed_true_up (feed, day, symbol, mode, begins_at, ends_at) VALUES "
+        f"('test', '{day}', 'AAPL', 'bars', to_timestamp({OLD}), to_timestamp({OLD + 3_600}));"
+        "INSERT INTO ticks_platform.feed_repair (feed, symbol, kind, begins_at, ends_at, state, error) VALUES "
+        f"('test', 'AAPL', 'true_up_bars', to_timestamp({OLD}), to_timestamp({OLD + 3_600}), 'failed', "
+        "'not in your plan');"
+    )
+
+    def errors() -> list[object]:
+        with old.database.transaction() as cursor:
+            cursor.execute(sql_files.read("queries/true_up/ready_symbols.sql"), {"feed": "test", "day": day})
+            return [row[-1] for row in cursor.fetchall()]
+
+    assert errors() == ["not in your plan"]
+    delete_notes(old)
+    assert errors() == ["not in your plan"]
+    old.execute("UPDATE ticks_platform.feed_true_up SET state = 'failed'")
+    delete_notes(old)
+    assert rows(old.database, "SELECT count(*) FROM ticks_platform.feed_repair") == [(0,)]
+
+
+@pytest.mark.full
 def test_gaps_of_a_whole_market_stay(proven: Feed) -> None:
     """No provider has the history of `*`: a release that noted it as repaired had repaired nothing."""
     proven.execute(
