@@ -117,18 +117,12 @@ trued_up AS NOT MATERIALIZED (
             symbol,
             tstzmultirange(tstzrange(
                 CASE WHEN last_end < begins_at AND (
-                    -- A session before says that those of that time are known. None is longer than a week.
-                    SELECT max(closes_at) <= last_end
-                    FROM (
-                        SELECT DISTINCT calendar
-                        FROM ticks_platform.symbol_calendar AS known
-                        -- The row of a feed is deleted when another one has the symbol.
-                        WHERE known.symbol = day.symbol AND (known.feed = day.feed OR NOT EXISTS (
-                            SELECT FROM ticks_platform.symbol_calendar AS own WHERE own.symbol = day.symbol AND own.feed = day.feed
-                        ))
-                    ) AS calendars
-                    JOIN ticks_platform.market_session AS session USING (calendar)
-                    WHERE opens_at >= last_end - INTERVAL '14 days' AND opens_at < begins_at
+                    -- The last session before the day: where it is not known, neither are those between.
+                    SELECT closes_at <= last_end
+                    FROM ticks_platform.market_session AS session
+                    WHERE session.calendar = day.calendar AND opens_at < begins_at
+                    ORDER BY opens_at DESC
+                    LIMIT 1
                 ) THEN last_end ELSE begins_at END,
                 ends_at
             )) - CASE WHEN still_differing > 0
@@ -136,8 +130,17 @@ trued_up AS NOT MATERIALIZED (
                 ELSE '{}'
             END AS spans
         FROM (
-            SELECT *, lag(ends_at) OVER (PARTITION BY feed, symbol ORDER BY begins_at) AS last_end
-            FROM ticks_platform.feed_true_up
+            SELECT
+                done.*,
+                lag(ends_at) OVER (PARTITION BY done.feed, done.symbol ORDER BY begins_at) AS last_end,
+                -- The row of a feed is deleted when another one has the symbol.
+                coalesce(own.calendar, (
+                    SELECT CASE WHEN min(calendar) = max(calendar) THEN min(calendar) END
+                    FROM ticks_platform.symbol_calendar AS other
+                    WHERE other.symbol = done.symbol
+                )) AS calendar
+            FROM ticks_platform.feed_true_up AS done
+            LEFT JOIN ticks_platform.symbol_calendar AS own ON own.feed = done.feed AND own.symbol = done.symbol
             WHERE state = 'done'
         ) AS day
     ) AS days
