@@ -32,7 +32,10 @@ TOLD_AGAIN = frozenset(
 )
 """Tables of what settings, providers or the machinery tell again: where both names have a row, the new name's stays."""
 
-_MERGED = frozenset({"feed_gap", "feed_true_up"})
+_MERGES = {
+    "feed_gap": "queries/renames/merge_feed_gap.sql",
+    "feed_true_up": "queries/renames/merge_feed_true_up.sql",
+}
 """Those of which the new name's row takes what is worse of both: else candles would be proven that are not."""
 
 _DAY = timedelta(days=1)
@@ -266,8 +269,8 @@ def _rename_rows(
     # The limit guards against statements that unpack more than was meant; this one is about whole symbols.
     cursor.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
     parameters = {**_parameters(rename), **span}
-    if table.name in _MERGED:
-        cursor.execute(sql_files.read(f"queries/renames/merge_{table.name}.sql"), parameters)
+    if table.name in _MERGES:
+        cursor.execute(sql_files.read(_MERGES[table.name]), parameters)
     for key in table.keys if table.name in TOLD_AGAIN else ():
         cursor.execute(_compose("queries/renames/forget.sql", table, same=_same(key)), parameters)
     cursor.execute(_compose("queries/renames/rename.sql", table, within=within or sql.SQL("true")), parameters)
