@@ -90,6 +90,18 @@ def await_loaded(database: Database) -> datetime:
     return since
 
 
+def await_followed(before: list[Ingestion], after: list[Ingestion], database: Database) -> datetime:
+    """Wait until the first machine has taken the feeds over as planned; returns a time of which all is stored."""
+    assert all(each.wait(60) for each in before)
+    assert {each.successor for each in before} == {"run on first"}
+    ends = await_loaded(database)
+    # Of a second, a provider that rounds its times sends what comes later, too.
+    await_that(lambda: datetime.now(timezone.utc) > ends + WHOLE, "two seconds later")
+    await_loaded(database)
+    assert all(each.progress().loaded for each in after)
+    return ends
+
+
 def known_gaps(database: Database, begins: datetime, ends: datetime) -> list[tuple[Any, ...]]:
     """Symbol, begin, end and cause of the gaps of that time."""
     with database.transaction() as cursor:
@@ -115,13 +127,7 @@ def test_nothing_is_missed_and_each_event_is_stored_once(
             await_loaded(database)
             # Back to the first machine, whose journals have an end already.
             with machine("first") as third:
-                assert all(each.wait(60) for each in second)
-                assert {each.successor for each in second} == {"run on first"}
-                ends = await_loaded(database)
-                # Of a second, a provider that rounds its times sends what comes later, too.
-                await_that(lambda: datetime.now(timezone.utc) > ends + WHOLE, "two seconds later")
-                await_loaded(database)
-                assert all(each.progress().loaded for each in third)
+                ends = await_followed(second, third, database)
     assert known_gaps(database, begins, ends) == []
     with database.transaction() as cursor:
         assert heard_journals.elsewhere(cursor) == []
@@ -152,12 +158,7 @@ def test_a_machine_that_comes_back_with_frames_gets_its_feeds_back_without_a_gap
                 assert account.waiting
         back = await_loaded(database)
         with machine("first") as third:
-            assert all(each.wait(60) for each in second)
-            assert {each.successor for each in second} == {"run on first"}
-            ends = await_loaded(database)
-            await_that(lambda: datetime.now(timezone.utc) > ends + WHOLE, "two seconds later")
-            await_loaded(database)
-            assert all(each.progress().loaded for each in third)
+            ends = await_followed(second, third, database)
     assert known_gaps(database, back, ends) == []
     assert unaccounted(stand_in, database, begins, ends) == []
     assert not unbalanced(database)
